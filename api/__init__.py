@@ -1,0 +1,1 @@
+"""Door 2, HTTP: a small aiohttp gateway."""

@@ -1,0 +1,5 @@
+"""`python -m heartstream`."""
+
+from heartstream.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""Brokers for the demo and the tests: the one that is given, one in a container, or the embedded one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from runtime.embedded import embedded_broker, free_port
+from schemas.errors import DependencyError
+
+IMAGE: Final = "apache/kafka:4.1.0"
+LARGEST_RECORD_BYTES: Final = 20_000_000
+_READY_SECONDS: Final = 90.0
+_CALL_SECONDS: Final = 10.0
+
+Kind = Literal["given", "docker", "embedded"]
+
+
+@contextmanager
+def running_broker(kind: Kind, given: str | None = None) -> Iterator[str]:
+    """Yield the bootstrap address of a broker that answers; one that was started here is stopped afterwards.
+
+    Raises DependencyError if there is no such broker.
+    """
+    match kind:
+        case "given":
+            if given is None:
+                raise DependencyError("no broker is given")
+            await_broker(given)
+            yield given
+        case "docker":
+            with _docker_broker() as address:
+                yield address
+        case "embedded":
+            with embedded_broker() as address:
+                await_broker(address)
+                yield address
+
+
+@contextmanager
+def _docker_broker() -> Iterator[str]:
+    """Run Apache Kafka in a container, reachable on a loopback port of its own."""
+    try:
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415  # only in the demo extra
+    except ImportError as error:
+        raise DependencyError("testcontainers is not installed: pip install 'heartstream[demo]'") from error
+    logging.getLogger("testcontainers").setLevel(logging.WARNING)
+    port = free_port()
+    container = DockerContainer(IMAGE).with_bind_ports(port, port)
+    for name, text in _container_environment(port).items():
+        container = container.with_env(name, text)
+    try:
+        container.start()
+    except Exception as error:
+        raise DependencyError(f"cannot run {IMAGE} in a container ({type(error).__name__})") from error
+    try:
+        address = f"localhost:{port}"
+        await_broker(address)
+        yield address
+    finally:
+        container.stop()
+
+
+def _container_environment(port: int) -> dict[str, str]:
+    return {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://localhost:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://localhost:{port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+    }
+
+
+def docker_answers() -> bool:
+    """Say whether a Docker engine can be reached."""
+    try:
+        import docker  # noqa: PLC0415  # only in the demo extra
+
+        client = docker.from_env(timeout=5)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except Exception:  # noqa: BLE001  # whatever is wrong with it, it cannot be used
+        return False
+
+
+def await_broker(address: str) -> None:
+    """Wait until a broker answers; raises DependencyError if it does not in a minute and a half."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    deadline = time.monotonic() + _READY_SECONDS
+    while True:
+        try:
+            admin.list_topics(timeout=2)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise DependencyError(f"no broker answers at {address}") from error
+        else:
+            return
+
+
+def create_topics(address: str, names: Iterable[str], partitions: int, options: Mapping[str, str]) -> None:
+    """Create the topics that are not there yet, with the replication that the broker gives by default."""
+    admin = AdminClient({"bootstrap.servers": address, **options})
+    config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
+    topics = [NewTopic(name, num_partitions=partitions, config=config) for name in names]
+    for name, future in admin.create_topics(topics, operation_timeout=_CALL_SECONDS).items():
+        try:
+            future.result(_CALL_SECONDS)
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise DependencyError(f"cannot create topic {name}: {reason.name()}") from error

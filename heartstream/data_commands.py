@@ -1,0 +1,104 @@
+"""`heartstream data`: get the public data that the models are trained on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import App, Parameter
+
+from heartstream.exit_codes import FAILED, errors_to_exit_codes
+from schemas.errors import SettingsError
+from training.uci import BASE_URL, UCI_FILES, RemoteFile
+
+if TYPE_CHECKING:
+    from training.fetch import Fetched, Progress
+
+_FALLBACK: Final = "using the snapshot that ships with heartstream, which gives the same bytes"
+
+app = App(name="data", help="Get the UCI Heart Disease data.")
+
+
+@app.command
+def fetch(
+    *,
+    dest: Path | None = None,
+    base_url: str = BASE_URL,
+    offline: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Download the four processed files of UCI Heart Disease, and verify size and SHA-256 of each.
+
+    Training does not need this: heartstream ships a snapshot of the same rows. A file that is there already is not
+    downloaded again. Where the network cannot be reached, the files are written from the snapshot.
+
+    Example: heartstream data fetch --dest data && heartstream train --data-dir data
+
+    Exit codes: 0 all files are there and verified; 1 the server sent something else than the published file, and what
+    was there stays; 78 bad settings.
+
+    Args:
+        dest: Folder for the files; the user's cache folder if it is left out.
+        base_url: Where the files are, without their names.
+        offline: Do not use the network.
+    """
+    with errors_to_exit_codes():
+        with train_extra():
+            import training.fetch as source  # noqa: PLC0415  # httpx is in the train extra only
+        folder = dest or source.cache_folder()
+        try:
+            files = _unpack(folder, "offline") if offline else _download(folder, base_url)
+        except source.FileRefusedError as error:
+            sys.stderr.write(f"heartstream: {error}\n")
+            raise SystemExit(FAILED) from error
+        for fetched in files:
+            size, path = fetched.file.size, fetched.path
+            sys.stdout.write(f"{fetched.file.name:<27}{size:>6} bytes  verified  {fetched.origin:<17}  {path}\n")
+
+
+@contextmanager
+def train_extra() -> Iterator[None]:
+    """Say what to install where the libraries for training are not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError((f"{error.name} is not installed: pip install 'heartstream[train]'",)) from error
+
+
+def _download(folder: Path, base_url: str) -> tuple[Fetched, ...]:
+    """Fetch every file, or unpack the snapshot if the server cannot be reached."""
+    from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415  # train extra only
+
+    from training.fetch import SourceUnreachableError, fetch  # noqa: PLC0415  # train extra only
+
+    set_on_retry_hooks([])  # one line about a failure is enough
+    try:
+        with _progress_bar() as progress:
+            return fetch(folder, base_url=base_url, progress=progress)
+    except SourceUnreachableError as error:
+        return _unpack(folder, str(error))
+
+
+def _unpack(folder: Path, reason: str) -> tuple[Fetched, ...]:
+    from training.fetch import unpack_snapshot  # noqa: PLC0415  # train extra only
+
+    sys.stderr.write(f"heartstream: {reason}: {_FALLBACK}\n")
+    return unpack_snapshot(folder)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    """Draw a bar a file on a terminal; draw nothing elsewhere."""
+    from rich.console import Console  # noqa: PLC0415  # train extra only
+    from rich.progress import Progress as Bar  # noqa: PLC0415  # train extra only
+
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        tasks = {file.name: bar.add_task(file.name, total=file.size) for file in UCI_FILES}
+
+        def progress(file: RemoteFile, received: int) -> None:
+            bar.update(tasks[file.name], completed=received)
+
+        yield progress

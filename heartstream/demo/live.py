@@ -1,0 +1,86 @@
+"""The demo's view on a terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from heartstream.demo.account import Account
+from heartstream.demo.view import Rates
+from schemas.records import Score
+
+_BAR_CELLS: Final = 20
+
+
+class LiveView:
+    """A panel that is redrawn ten times a second."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._live = Live(console=self._console, refresh_per_second=10, transient=True)
+        self._rates = Rates()
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing."""
+        self._live.stop()
+
+    def say(self, line: str) -> None:
+        """Write a line above the panel."""
+        self._live.console.print(line, highlight=False, markup=False)
+
+    def update(self, account: Account) -> None:
+        """Redraw the panel."""
+        self._live.update(Group(self._numbers(account), _scores(account), _faults(account)))
+
+    def _numbers(self, account: Account) -> Panel:
+        produced, finished = self._rates.update(account, time.monotonic())
+        summary, delay = account.summary(), account.median_delay()
+        grid = Table.grid(padding=(0, 3))
+        grid.add_row("produced", "scored", "dead letters", "lag", "in", "out", "median delay", style="dim")
+        grid.add_row(
+            str(summary.produced),
+            f"[green]{summary.scored}",
+            f"[red]{summary.dead}",
+            f"[yellow]{summary.open}",
+            f"{produced:.0f}/s",
+            f"{finished:.0f}/s",
+            "-" if delay is None else f"{delay * 1000:.0f} ms",
+            style="bold",
+        )
+        return Panel(grid, title="heartstream: patients -> scores", title_align="left", expand=False)
+
+
+def _scores(account: Account) -> Table:
+    table = Table(title="last scores", title_justify="left", box=None, padding=(0, 2))
+    for heading in ("patient", "risk", "", "not measured"):
+        table.add_column(heading, justify="left")
+    for score in reversed(account.last_scores):
+        table.add_row(score.patient_id, f"{score.risk:.2f}", _bar(score), " ".join(score.missing))
+    return table
+
+
+def _bar(score: Score) -> Text:
+    filled = round(score.risk * _BAR_CELLS)
+    colour = "red" if score.label else "green"
+    return Text("█" * filled, style=colour) + Text("░" * (_BAR_CELLS - filled), style="dim")
+
+
+def _faults(account: Account) -> Table:
+    table = Table(title="why dead letters", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    for code, count in account.faults.most_common(8):
+        table.add_row(str(count), code)
+    return table

@@ -1,0 +1,86 @@
+"""The worker and the gateway as child processes, exactly as they run in production."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import DependencyError
+
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0
+_TAIL_LINES: Final = 5
+
+
+class Child:
+    """A running `heartstream` subcommand that tells its health at `url`."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.name, self.process, self.url, self.log = name, process, url, log
+
+    def is_ready(self) -> bool:
+        """Ask for its health; raises DependencyError if it has ended."""
+        self.check()
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:  # noqa: S310  # a loopback URL
+                return bool(response.status == 200)  # noqa: PLR2004
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def await_ready(self) -> None:
+        """Wait until it is ready; raises DependencyError if that takes a minute, or if it ends."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise DependencyError(f"the {self.name} did not become ready; its log ends:\n{self._tail()}")
+            time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raise DependencyError if it has ended."""
+        if self.process.poll() is not None:
+            code = self.process.returncode
+            raise DependencyError(f"the {self.name} ended with code {code}; its log ends:\n{self._tail()}")
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:])
+
+
+@contextmanager
+def running(command: str, settings: Mapping[str, str], url: str, log: Path) -> Iterator[Child]:
+    """Run a subcommand with these settings beside those of the environment; stops it as Kubernetes would (SIGTERM)."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  # our own command
+            [sys.executable, "-m", "heartstream", command],
+            env={**os.environ, **settings},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the demo, which then stops its children in order.
+            start_new_session=True,
+        )
+    try:
+        yield Child(command, process, url, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def predict(url: str, record: bytes) -> dict[str, object]:
+    """Send one record to the gateway and return its answer."""
+    request = urllib.request.Request(f"{url}/predict", data=record, method="POST")  # noqa: S310  # a loopback URL
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        answer: dict[str, object] = json.load(response)
+        return answer

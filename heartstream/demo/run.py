@@ -1,0 +1,188 @@
+"""The demo's story: model, broker, worker, gateway, stream, account."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+
+from heartstream.brokers import Kind, create_topics, running_broker
+from heartstream.demo.account import Account, Summary
+from heartstream.demo.patients import DemoRecord, demo_records
+from heartstream.demo.processes import Child, predict, running
+from heartstream.demo.view import View
+from runtime.embedded import free_port
+from runtime.settings import Settings
+from schemas.codec import decode_dead_letter, decode_score
+from schemas.records import Source
+from schemas.topics import DEAD_LETTER_HEADER
+
+_PARTITIONS: Final = 4
+_TICK_SECONDS: Final = 0.02
+_SETTLE_SECONDS: Final = 60.0
+_CALL_SECONDS: Final = 10.0
+_BATCH: Final = 1000
+
+
+class DemoRequest(msgspec.Struct, frozen=True):
+    """What to run. `records` 0 means until interrupted; `rate` is in records per second."""
+
+    broker: Kind
+    model: Path
+    rate: float
+    records: int
+    bad_share: float
+    seed: int
+
+
+def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
+    """Run the demo to its end (or Ctrl-C) and return its account. Raises DependencyError if a part of it fails."""
+    given = settings.kafka.bootstrap_servers
+    with ExitStack() as stack:
+        view.say(f"broker: starting ({request.broker})")
+        address = stack.enter_context(running_broker(request.broker, given))
+        topics = settings.topics
+        names = (topics.patients, topics.scores, topics.dead_letters)
+        create_topics(address, names, _PARTITIONS, settings.kafka.options)
+        view.say(f"broker: {address}, topics {', '.join(names)}")
+        worker, gateway = _start(stack, request, address)
+        client = {"bootstrap.servers": address, **settings.kafka.options}
+        stream = _Stream(client, settings, Account())
+        stack.callback(stream.close)
+        stream.await_assignment()
+        worker.await_ready()
+        gateway.await_ready()
+        view.say(f"worker: ready, metrics at {worker.url}/metrics")
+        _ask_gateway(gateway, request, view)
+        _flow(stream, request, (worker, gateway), view)
+        stream.settle((worker,), view)
+        view.say("stopping the worker and the gateway")
+    return stream.account.summary()
+
+
+def _start(stack: ExitStack, request: DemoRequest, address: str) -> tuple[Child, Child]:
+    """Start worker and gateway on free ports."""
+    logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-demo-")))
+    worker_port, gateway_port, worker_telemetry = free_port(), free_port(), "HEARTSTREAM_TELEMETRY__PORT"
+    common = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address, "HEARTSTREAM_MODEL__PATH": str(request.model)}
+    group = {"HEARTSTREAM_WORKER__GROUP_ID": f"heartstream-demo-{uuid.uuid4().hex[:8]}"}
+    worker = running(
+        "worker",
+        {**common, **group, worker_telemetry: str(worker_port)},
+        f"http://127.0.0.1:{worker_port}",
+        logs / "worker.log",
+    )
+    gateway = running(
+        "gateway",
+        {**common, "HEARTSTREAM_GATEWAY__PORT": str(gateway_port)},
+        f"http://127.0.0.1:{gateway_port}",
+        logs / "gateway.log",
+    )
+    return stack.enter_context(worker), stack.enter_context(gateway)
+
+
+def _ask_gateway(gateway: Child, request: DemoRequest, view: View) -> None:
+    """Score one patient over HTTP."""
+    first = next(record for record in demo_records(request.seed, 0.0) if record.value is not None)
+    answer = predict(gateway.url, first.value or b"")
+    view.say(f"gateway: POST {gateway.url}/predict -> risk {answer['risk']}, label {answer['label']}")
+
+
+def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], view: View) -> None:
+    """Produce at the chosen rate while results are read, until the last record or Ctrl-C."""
+    source = demo_records(request.seed, request.bad_share)
+    records: Iterator[DemoRecord] = itertools.islice(source, request.records) if request.records else source
+    started, sent = time.monotonic(), 0
+    try:
+        while True:
+            due = int((time.monotonic() - started) * request.rate) - sent
+            batch = list(itertools.islice(records, due))
+            for record in batch:
+                stream.send(record)
+            sent += len(batch)
+            if due > len(batch):
+                return
+            stream.read(_TICK_SECONDS)
+            view.update(stream.account)
+            for child in children:
+                child.check()
+    except KeyboardInterrupt:
+        view.say("interrupted: no more records are produced; waiting for the results of those that were")
+
+
+class _Stream:
+    """The demo's own Kafka client: produces patients, reads results, keeps the account."""
+
+    def __init__(self, client: dict[str, str], settings: Settings, account: Account) -> None:
+        self.account = account
+        self._topics = settings.topics
+        self._producer = Producer({**client, "partitioner": "murmur2_random", "linger.ms": 5, "log_level": 2})
+        self._consumer = Consumer(
+            {**client, "group.id": f"heartstream-demo-view-{uuid.uuid4().hex[:8]}", "log_level": 2}
+        )
+        self._assigned = False
+        self._consumer.subscribe([self._topics.scores, self._topics.dead_letters], on_assign=self._on_assign)
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Begin at the end as it is now: "latest" alone is looked up later, when results may have come already."""
+        for partition in partitions:
+            partition.offset = consumer.get_watermark_offsets(partition, timeout=_CALL_SECONDS)[1]
+        consumer.assign(partitions)
+        self._assigned = True
+
+    def await_assignment(self) -> None:
+        """Wait until results will be seen from now on."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while not self._assigned and time.monotonic() < deadline:
+            self._consumer.poll(0.1)
+
+    def send(self, record: DemoRecord) -> None:
+        """Produce one record."""
+        good, at = record.flaw is None, time.monotonic()
+
+        def confirmed(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+                self.account.produced(source, good=good, at=at)
+
+        self._producer.produce(self._topics.patients, record.value, record.key, on_delivery=confirmed)
+
+    def read(self, seconds: float) -> None:
+        """Take delivery reports and results for about so long."""
+        self._producer.poll(0)
+        messages = self._consumer.consume(_BATCH, seconds)
+        now = time.monotonic()
+        self._producer.poll(0)
+        self.account.settle_early(now)
+        for message in messages:
+            if message.error() is None:
+                self._note(message, now)
+
+    def _note(self, message: Message, now: float) -> None:
+        if message.topic() == self._topics.scores:
+            self.account.scored(decode_score(message.value() or b""), now)
+            return
+        headers = dict(message.headers() or [])
+        self.account.dead(decode_dead_letter(headers[DEAD_LETTER_HEADER]), now)
+
+    def settle(self, children: tuple[Child, ...], view: View) -> None:
+        """Read until every record has its outcome, at most a minute."""
+        self._producer.flush(_SETTLE_SECONDS)
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while self.account.summary().open and time.monotonic() < deadline:
+            self.read(_TICK_SECONDS)
+            view.update(self.account)
+            for child in children:
+                child.check()
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()

@@ -1,0 +1,66 @@
+"""`heartstream demo`: everything at once, on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter, validators
+
+from heartstream.exit_codes import FAILED, errors_to_exit_codes
+
+_SERVERS = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+
+
+def demo(  # noqa: PLR0913  # each is an option of the command
+    *,
+    broker: Literal["auto", "embedded", "docker", "given"] = "auto",
+    records: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 5000,
+    rate: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 250.0,
+    bad_share: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.03,
+    model: Path = Path("model"),
+    seed: int = 42,
+) -> None:
+    """Stream real patients through Kafka, score them, and account for every record.
+
+    Trains a model if there is none, starts a broker if none is given, and runs a worker and a gateway.
+
+    Example: heartstream demo --rate 1000 --records 20000
+
+    Exit codes: 0 every record has exactly one outcome; 1 the account does not balance; 65, 69, 78 as for the worker.
+
+    Args:
+        broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one;
+            docker runs Apache Kafka in a container.
+        records: How many records to produce; 0 goes on until Ctrl-C.
+        rate: Records per second.
+        bad_share: Share of records that are broken on purpose.
+        model: The model directory; trained first if it is not there.
+        seed: Decides the order of the patients and which are broken.
+    """
+    with errors_to_exit_codes():
+        from heartstream.demo.account import tell  # noqa: PLC0415  # --help should not wait for these
+        from heartstream.demo.run import DemoRequest, run_demo  # noqa: PLC0415
+        from heartstream.demo.view import new_view  # noqa: PLC0415
+        from runtime.settings import Settings  # noqa: PLC0415
+
+        settings = Settings.from_mapping(os.environ)
+        kind = broker if broker != "auto" else ("given" if _SERVERS in os.environ else "embedded")
+        _train_if_needed(model)
+        with new_view() as view:
+            summary = run_demo(DemoRequest(kind, model, rate, records, bad_share, seed), settings, view)
+        sys.stdout.write("\n".join(tell(summary)) + "\n")
+        if not summary.balanced:
+            raise SystemExit(FAILED)
+
+
+def _train_if_needed(model: Path) -> None:
+    if (model / "manifest.json").is_file():
+        sys.stdout.write(f"model: {model} is there already\n")
+        return
+    from heartstream.train_command import train  # noqa: PLC0415
+
+    sys.stdout.write(f"model: none at {model}, training one\n")
+    train(output=model)

@@ -1,0 +1,31 @@
+"""What the command's exit codes mean (after sysexits.h), and how errors become them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from schemas.errors import ArtifactError, DependencyError, HeartstreamError, SettingsError
+
+FAILED = 1
+BAD_MODEL = 65
+UNAVAILABLE = 69
+BAD_SETTINGS = 78
+
+_CODES: dict[type[HeartstreamError], int] = {
+    ArtifactError: BAD_MODEL,
+    DependencyError: UNAVAILABLE,
+    SettingsError: BAD_SETTINGS,
+}
+
+
+@contextmanager
+def errors_to_exit_codes() -> Iterator[None]:
+    """Tell one of our own errors in plain words on standard error, and exit with the code of its kind."""
+    try:
+        yield
+    except HeartstreamError as error:
+        sys.stderr.write(f"heartstream: {error}\n")
+        code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), FAILED)
+        raise SystemExit(code) from error

@@ -1,0 +1,72 @@
+"""A Kafka broker in a child process, for demos and tests where there is no other: noida-db, one small binary.
+
+Not for production, and not in production images: it keeps everything in memory, on one node.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from schemas.errors import DependencyError
+
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 5.0
+
+
+@contextmanager
+def embedded_broker() -> Iterator[str]:
+    """Run a broker on a free loopback port; yields its bootstrap address. Its data goes when it stops.
+
+    Raises DependencyError where the package is not installed or the broker does not start.
+    """
+    binary = _binary()
+    with tempfile.TemporaryDirectory(prefix="heartstream-broker-") as folder:
+        port = free_port()
+        command = [str(binary), "start", "--only", "kafka", "--data-dir", folder, "--kafka-port", str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        try:
+            _wait_until_open(port, process)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _binary() -> Path:
+    spec = importlib.util.find_spec("noida_db")
+    if spec is None or spec.origin is None:
+        raise DependencyError("the embedded broker is not installed: pip install 'heartstream[demo]'")
+    return Path(spec.origin).with_name("noida-db")
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise DependencyError(f"the embedded broker ended at once, with code {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise DependencyError("the embedded broker did not open its port in time")

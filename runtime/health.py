@@ -1,0 +1,91 @@
+"""Whether a process is alive and ready, and the small port on which it says so.
+
+Live means: restarting would not help. Ready means: send work here. A broker outage makes a worker not ready; it does
+not make it not live.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import msgspec
+
+from runtime import events
+
+_REQUEST_TIMEOUT_SECONDS: Final = 5.0
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Named checks; each returns None if all is well, else what is not, in a few words without any patient data."""
+
+    live: Mapping[str, Callable[[], str | None]]
+    ready: Mapping[str, Callable[[], str | None]]
+
+    def report(self, *kinds: str) -> tuple[HTTPStatus, bytes]:
+        """Run the checks of the named kinds ("live", "ready"); return the HTTP status and a JSON document."""
+        checks = {name: check() for kind in kinds for name, check in getattr(self, kind).items()}
+        healthy = all(problem is None for problem in checks.values())
+        status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        told = {name: problem or "ok" for name, problem in checks.items()}
+        return status, json.dumps({"status": "ok" if healthy else "unavailable", "checks": told}).encode()
+
+
+_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
+    "/health": ("live", "ready"),
+    "/health/live": ("live",),
+    "/health/ready": ("live", "ready"),
+}
+
+
+class TelemetryServer:
+    """Serves `/metrics` and `/health` from a thread of its own, so that it answers while the process is busy."""
+
+    def __init__(self, host: str, port: int, health: Health) -> None:
+        """Open the port (0 picks a free one); raises OSError where it is taken."""
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = _REQUEST_TIMEOUT_SECONDS
+            server_version, sys_version = "heartstream", ""
+
+            def do_GET(self) -> None:  # the base class looks for this name
+                status, body, content_type = _answer(self.path.split("?", 1)[0], health)
+                self.send_response(status)
+                self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
+                """Keep probes out of the log."""
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+        events.ListenerOpened("telemetry", host, self.port).emit()
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Stop answering and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _answer(path: str, health: Health) -> tuple[HTTPStatus, bytes, str]:
+    if path == "/metrics":
+        body, content_type = events.render_metrics()
+        return HTTPStatus.OK, body, content_type
+    if path in _PATHS:
+        status, body = health.report(*_PATHS[path])
+        return status, body, "application/json"
+    return HTTPStatus.NOT_FOUND, b'{"status":"not found"}', "application/json"

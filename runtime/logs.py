@@ -1,0 +1,101 @@
+"""Structured logs: one JSON object a line on standard error, from this product and from the libraries it uses alike.
+
+An exception's message and local variables may hold a patient's values, so only its type and code locations are
+written, unless its class is one whose text is known to be safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+import traceback
+from typing import Any, Final
+
+import structlog
+
+from runtime.settings import Telemetry
+from schemas.errors import HeartstreamError
+
+CLIENT_LOG: Final = logging.getLogger("librdkafka")
+"""Where the Kafka client writes its own lines, which name brokers and topics but no record."""
+
+_QUIET: Final = {
+    "worker": "WARNING",
+    "faust": "WARNING",
+    "mode": "WARNING",
+    "aiokafka": "WARNING",
+    "asyncio": "WARNING",
+}
+
+
+def configure(telemetry: Telemetry) -> None:
+    """Send all logging of this process through one formatter; called once, at start."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _safe_exception,
+    ]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if telemetry.log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    logging.config.dictConfig(_stdlib_config(telemetry.log_level, shared, renderer))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _stdlib_config(
+    level: str, shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+) -> dict[str, Any]:
+    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "one": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": processors,
+                "foreign_pre_chain": [structlog.stdlib.add_logger_name, _foreign_text_only, *shared],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "one"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {name: {"level": limit} for name, limit in _QUIET.items()},
+    }
+
+
+def _safe_exception(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Replace exception information by its type and the places it passed through."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        event["exception"] = describe_exception(error)
+    return event
+
+
+def describe_exception(error: BaseException) -> dict[str, Any]:
+    """Return an exception as data without values: type, code locations and, for our own errors, the text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    described: dict[str, Any] = {
+        "type": f"{type(error).__module__}.{type(error).__qualname__}",
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    if isinstance(error, HeartstreamError | OSError):
+        described["message"] = str(error)
+    if error.__cause__ is not None:
+        described["cause"] = describe_exception(error.__cause__)
+    return described
+
+
+def _foreign_text_only(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ARG001
+    """Cut what libraries log to its first line: exception texts and object dumps come after it."""
+    event["event"] = str(event.get("event", "")).split("\n", 1)[0]
+    return event

@@ -1,0 +1,167 @@
+"""Settings: a value built once from a mapping of names to text, with all that is wrong told together.
+
+A field's name is `HEARTSTREAM_<GROUP>__<FIELD>`. With `_FILE` appended, the value is read from the file that is named:
+for secrets. `HEARTSTREAM_KAFKA__OPTIONS__<NAME>` reaches every option of the Kafka client: `SASL_USERNAME` becomes
+`sasl.username`. This module is the only reader of the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from schemas import topics
+from schemas.errors import SettingsError
+
+PREFIX: Final = "HEARTSTREAM_"
+_OPTIONS: Final = "KAFKA__OPTIONS__"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Kafka(msgspec.Struct, frozen=True):
+    """How to reach the brokers. `options` go to librdkafka as they are."""
+
+    bootstrap_servers: Name = "localhost:9092"
+    options: dict[str, str] = {}
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """Which topics to read and write."""
+
+    patients: Name = topics.PATIENTS
+    scores: Name = topics.SCORES
+    dead_letters: Name = topics.DEAD_LETTERS
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """How the worker takes and commits records.
+
+    `batch_records` is the most that is scored at once; `outstanding_batches` the most that waits for the broker's
+    confirmation. `instance_id` makes group membership static, so that a restart causes no rebalance.
+    """
+
+    group_id: Name = "heartstream"
+    instance_id: str = ""
+    batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
+    outstanding_batches: Count = 4
+    commit_interval_seconds: Seconds = 1.0
+    drain_seconds: Seconds = 20.0
+
+
+class Model(msgspec.Struct, frozen=True):
+    """Which model to serve: a model directory, and in it `name`, or the one that training called best if empty."""
+
+    path: Name = "model"
+    name: str = ""
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """Where the gateway listens, and the limits of a request."""
+
+    host: Name = "127.0.0.1"
+    port: Port = 8000
+    body_limit_bytes: Count = 65_536
+    body_timeout_seconds: Seconds = 5.0
+    drain_seconds: Seconds = 10.0
+
+
+class Telemetry(msgspec.Struct, frozen=True):
+    """Logs, and the worker's own port for `/metrics` and `/health`."""
+
+    host: Name = "127.0.0.1"
+    port: Port = 9100
+    log_level: Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_format: Annotated[str, msgspec.Meta(pattern="^(json|console)$")] = "json"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All settings of all processes, in groups."""
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    worker: Worker = Worker()
+    model: Model = Model()
+    gateway: Gateway = Gateway()
+    telemetry: Telemetry = Telemetry()
+
+    @classmethod
+    def from_mapping(cls, environ: Mapping[str, str]) -> Settings:
+        """Build the settings from `environ`; raises SettingsError that lists every problem."""
+        problems: list[str] = []
+        groups: dict[str, dict[str, object]] = {}
+        known = dict(_known_fields())
+        options: dict[str, str] = {}
+        for variable, text in sorted(_resolved(environ, known, problems)):
+            if variable.startswith(_OPTIONS):
+                options[variable.removeprefix(_OPTIONS).lower().replace("_", ".")] = text
+                continue
+            if variable not in known:
+                problems.append(f"{PREFIX}{variable} is not a setting{_suggestion(variable, known)}")
+                continue
+            group, field = known[variable]
+            try:
+                groups.setdefault(group, {})[field.name] = msgspec.convert(text, field.type, strict=False)
+            except msgspec.ValidationError as error:
+                problems.append(f"{PREFIX}{variable}: {error}")
+        if problems:
+            raise SettingsError(tuple(problems))
+        groups.setdefault("kafka", {})["options"] = options
+        return msgspec.convert(groups, cls)
+
+
+def _known_fields() -> Iterator[tuple[str, tuple[str, msgspec.structs.FieldInfo]]]:
+    """Yield the variable's name without prefix, and the group and field that it sets."""
+    for group in msgspec.structs.fields(Settings):
+        for field in msgspec.structs.fields(group.type):
+            if field.name != "options":
+                yield f"{group.name}__{field.name}".upper(), (group.name, field)
+
+
+def _resolved(
+    environ: Mapping[str, str], known: Mapping[str, object], problems: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each of our variables, without prefix, with its text; `_FILE` variables are replaced by what they name."""
+    for name, text in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        variable = name.removeprefix(PREFIX)
+        target = variable.removesuffix("_FILE")
+        if target == variable or not (target in known or target.startswith(_OPTIONS)):
+            yield variable, text
+            continue
+        if PREFIX + target in environ:
+            problems.append(f"{PREFIX}{target} and {name} are both set")
+            continue
+        try:
+            yield target, Path(text).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}: cannot read the file ({type(error).__name__})")
+
+
+def _suggestion(variable: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(variable, known, n=1)
+    return f"; did you mean {PREFIX}{close[0]}?" if close else ""
+
+
+def describe(settings: Settings) -> list[str]:
+    """Return one line a setting, as variables, with client options redacted unless they are known to be no secret."""
+    lines = []
+    for variable, (group, field) in _known_fields():
+        lines.append(f"{PREFIX}{variable}={getattr(getattr(settings, group), field.name)}")
+    for option, text in sorted(settings.kafka.options.items()):
+        shown = text if option in _HARMLESS_OPTIONS else "(redacted)"
+        lines.append(f"{PREFIX}{_OPTIONS}{option.upper().replace('.', '_')}={shown}")
+    return lines
+
+
+_HARMLESS_OPTIONS: Final = frozenset(
+    {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}
+)

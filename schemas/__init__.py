@@ -1,0 +1,1 @@
+"""The contract: everything that is on the wire, and nothing else."""

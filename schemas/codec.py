@@ -1,0 +1,132 @@
+"""The only decoder and the only encoder of what is on the wire.
+
+Written for speed: one C call a record in each direction. What the fast decoder does not take is left to
+`schemas.faults.examine`, which knows why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from schemas.features import FEATURE_NAMES
+from schemas.records import (
+    PATIENT_ID_MAX_CHARS,
+    RECORD_MAX_BYTES,
+    DeadLetter,
+    ModelRef,
+    PatientRecord,
+    Score,
+    ScoreWarning,
+    Source,
+)
+
+_decode: Final = msgspec.json.Decoder(PatientRecord).decode
+_encode: Final = msgspec.json.Encoder().encode
+_QUOTES_PLAIN: Final = 2 * (len(FEATURE_NAMES) + 1) + 2
+"""Quote characters of a record that names each field once and gives no coding."""
+_QUOTES_CODING: Final = _QUOTES_PLAIN + 4
+
+
+def decode(value: bytes | None) -> PatientRecord | None:
+    """Decode one record if it is well-formed beyond doubt, else None: then `examine` must decide.
+
+    The JSON decoder keeps the last of repeated fields without a word. A flat record that holds all its fields cannot
+    repeat one without more quote characters than the fields need, so counting them finds every repeat (and sends the
+    few honest records with an escaped quote the slow way).
+    """
+    if not value or len(value) > RECORD_MAX_BYTES:
+        return None
+    try:
+        record = _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    coding = record.coding
+    if coding is msgspec.UNSET:
+        quotes = _QUOTES_PLAIN
+    elif coding == "uci":
+        quotes = _QUOTES_CODING
+    else:
+        return None
+    if value.count(b'"') != quotes or not 0 < len(record.patient_id) <= PATIENT_ID_MAX_CHARS:
+        return None
+    return record
+
+
+class _WireScore(msgspec.Struct, gc=False):
+    """A `Score` whose repeating parts are already JSON; field for field in the order of `Score`."""
+
+    patient_id: str
+    risk: float
+    label: int
+    threshold: float
+    model: msgspec.Raw
+    missing: msgspec.Raw
+    warnings: msgspec.Raw
+    source: Source | None
+
+
+class Remarks(msgspec.Struct, frozen=True):
+    """What is missing and doubtful about records of one pattern, with its JSON made once."""
+
+    missing: tuple[str, ...]
+    warnings: tuple[ScoreWarning, ...]
+    missing_json: msgspec.Raw
+    warnings_json: msgspec.Raw
+
+    @classmethod
+    def of(cls, missing: tuple[str, ...], warnings: tuple[ScoreWarning, ...]) -> Remarks:
+        """Encode the lists once, for all the records that share them."""
+        return cls(missing, warnings, msgspec.Raw(_encode(missing)), msgspec.Raw(_encode(warnings)))
+
+
+class ScoreEncoder:
+    """Writes scores of one model at one threshold as JSON. The bytes equal those of encoding a `Score`."""
+
+    def __init__(self, model: ModelRef, threshold: float) -> None:
+        """Encode what all scores share."""
+        self.model = model
+        self.threshold = threshold
+        self._model_json = msgspec.Raw(_encode(model))
+
+    def encode(
+        self,
+        records: Sequence[PatientRecord],
+        risks: Sequence[float],
+        remarks: Sequence[Remarks],
+        sources: Sequence[Source | None],
+    ) -> list[bytes]:
+        """Encode one score a record. All arguments have equal length; `risks` are 0 to 1. The hot loop: 0.5 µs each."""
+        encode, wire, model, threshold = _encode, _WireScore, self._model_json, self.threshold
+        return [
+            encode(
+                wire(
+                    record.patient_id,
+                    risk,
+                    1 if risk >= threshold else 0,
+                    threshold,
+                    model,
+                    remark.missing_json,
+                    remark.warnings_json,
+                    source,
+                )
+            )
+            for record, risk, remark, source in zip(records, risks, remarks, sources, strict=True)
+        ]
+
+
+def encode_dead_letter(letter: DeadLetter) -> bytes:
+    """Encode a dead letter as JSON."""
+    return _encode(letter)
+
+
+def decode_score(value: bytes) -> Score:
+    """Decode a score, as a consumer of the scores topic would; raises `msgspec.MsgspecError` on anything else."""
+    return msgspec.json.decode(value, type=Score)
+
+
+def decode_dead_letter(value: bytes) -> DeadLetter:
+    """Decode the dead letter header; raises `msgspec.MsgspecError` on anything else."""
+    return msgspec.json.decode(value, type=DeadLetter)

@@ -1,0 +1,84 @@
+"""All that can go wrong, by what must be done about it.
+
+::
+
+    HeartstreamError
+    ├── RecordError       the record is bad        -> dead letter on Kafka, 4xx over HTTP
+    ├── ArtifactError     the model is bad         -> do not become ready
+    ├── DependencyError   a broker or store is bad -> retry, then stop
+    └── SettingsError     the configuration is bad -> list every problem, do not start
+
+A bad record is data, not an exception: the scoring core returns it as a value that carries its `Fault` s. `RecordError`
+is for the doors that have to raise. No message here ever holds a value, an id or a field name that came with a record.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class HeartstreamError(Exception):
+    """The root of every error that this product raises on purpose. Its text is safe to log."""
+
+
+class ArtifactError(HeartstreamError):
+    """A model directory that must not be served: incomplete, changed, of another version, or not self-consistent."""
+
+
+class DependencyError(HeartstreamError):
+    """Something outside this process does not do its part for good: a broker, a topic, a download."""
+
+
+class SettingsError(HeartstreamError):
+    """A configuration that cannot be run. `problems` lists all that is wrong with it."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        """Keep every problem, one line each."""
+        super().__init__("\n".join(("invalid configuration:", *(f"  - {problem}" for problem in problems))))
+        self.problems = problems
+
+
+class FaultCode(StrEnum):
+    """Why a record was rejected. The set is closed: it is a metric label and part of the contract."""
+
+    EMPTY_VALUE = "empty_value"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_FINITE = "not_finite"
+    NOT_AN_OBJECT = "not_an_object"
+    DUPLICATE_FIELD = "duplicate_field"
+    UNKNOWN_FIELD = "unknown_field"
+    MISSING_FIELD = "missing_field"
+    MISSING_VALUE = "missing_value"
+    WRONG_TYPE = "wrong_type"
+    WRONG_LENGTH = "wrong_length"
+    NOT_AN_INTEGER = "not_an_integer"
+    OUT_OF_RANGE = "out_of_range"
+    IMPOSSIBLE_CODE = "impossible_code"
+    KAGGLE_CODE = "kaggle_code"
+    UNSUPPORTED_CODING = "unsupported_coding"
+    MODEL_FAILURE = "model_failure"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with one record.
+
+    `pointer` is a JSON Pointer (RFC 6901) into the record, "" for the record as a whole; it only ever names fields of
+    the contract. `message` says what is expected and never what was found.
+    """
+
+    code: FaultCode
+    pointer: str
+    message: str
+
+
+class RecordError(HeartstreamError):
+    """A record that cannot be scored, for the doors that must raise. `faults` lists all that is wrong with it."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        """Keep every fault; the text names only codes and pointers."""
+        super().__init__("; ".join(f"{fault.code} at {fault.pointer or '(record)'}" for fault in faults))
+        self.faults = faults

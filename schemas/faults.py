@@ -1,0 +1,187 @@
+"""The slow path of decoding: everything that is wrong with one record, or the record.
+
+`examine` is the authority on what a legal record is. The fast path (`schemas.codec.decode` and `scoring.matrix`) may
+only accept what `examine` accepts, with the same numbers; a property test holds it to that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from difflib import get_close_matches
+from typing import Any, Final
+
+import msgspec
+
+from schemas.errors import Fault, FaultCode
+from schemas.features import FEATURE_NAMES, FEATURES, Feature, Kind
+from schemas.records import PATIENT_ID_MAX_CHARS, RECORD_MAX_BYTES, PatientRecord
+
+FIELD_NAMES: Final = ("patient_id", *FEATURE_NAMES, "coding")
+_BY_NAME: Final = {feature.name: feature for feature in FEATURES}
+
+
+class _NotFinite:
+    """Stands for NaN, Infinity and -Infinity, which Python's JSON parser takes and JSON does not know."""
+
+
+def examine(value: bytes | None) -> PatientRecord | tuple[Fault, ...]:
+    """Return the record that `value` holds, or every fault that can be found in it (never empty).
+
+    Fields in which a number stands for "not measured" come back as None. Takes some 20 µs: for offenders only.
+    """
+    members = _members(value)
+    if isinstance(members, Fault):
+        return (members,)
+    faults, found = _name_faults(members)
+    numbers: dict[str, float | None] = {}
+    for name, raw in found.items():
+        outcome = _read_field(name, raw)
+        if isinstance(outcome, Fault):
+            faults.append(outcome)
+        elif name in _BY_NAME:
+            numbers[name] = outcome
+    if faults:
+        return tuple(faults)
+    return PatientRecord(patient_id=found["patient_id"], **numbers, coding=found.get("coding", msgspec.UNSET))
+
+
+def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
+    """Parse `value` into the members of one JSON object, in order and with repeats."""
+    if not value:
+        return Fault(FaultCode.EMPTY_VALUE, "", "the record has no value; a tombstone cannot be scored")
+    if len(value) > RECORD_MAX_BYTES:
+        return Fault(FaultCode.TOO_LARGE, "", f"the record is larger than {RECORD_MAX_BYTES} bytes")
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return Fault(FaultCode.NOT_UTF8, "", "the record is not UTF-8 text")
+    try:
+        parsed = json.loads(text, object_pairs_hook=_Members, parse_constant=lambda _: _NotFinite())
+    except (ValueError, RecursionError):
+        return Fault(FaultCode.NOT_JSON, "", "the record is not a JSON document")
+    if not isinstance(parsed, _Members):
+        return Fault(FaultCode.NOT_AN_OBJECT, "", "the record is not a JSON object; send one object a record")
+    return list(parsed)
+
+
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object, which a dict would silently merge."""
+
+
+def _name_faults(members: list[tuple[str, Any]]) -> tuple[list[Fault], dict[str, Any]]:
+    """Check which fields are there; return the faults and the known fields that stand exactly once."""
+    faults: list[Fault] = []
+    found: dict[str, Any] = {}
+    repeated: set[str] = set()
+    unknown: list[str] = []
+    for name, raw in members:
+        if name not in FIELD_NAMES:
+            unknown.append(name)
+        elif name in found:
+            repeated.add(name)
+        else:
+            found[name] = raw
+    faults.extend(
+        Fault(FaultCode.DUPLICATE_FIELD, f"/{name}", "the field stands more than once")
+        for name in FIELD_NAMES
+        if name in repeated
+    )
+    if unknown:
+        faults.append(Fault(FaultCode.UNKNOWN_FIELD, "", _unknown_text(unknown)))
+    faults.extend(
+        Fault(FaultCode.MISSING_FIELD, f"/{name}", _absent_text(name)) for name in FIELD_NAMES[:-1] if name not in found
+    )
+    return faults, found
+
+
+def _unknown_text(unknown: list[str]) -> str:
+    """Describe unknown members without repeating their names, which may hold anything."""
+    close = {match for name in unknown for match in get_close_matches(name.lower(), FIELD_NAMES, n=1)}
+    hint = f"; is one of them meant to be {' or '.join(sorted(close))}?" if close else ""
+    return f"{len(unknown)} member(s) are not fields of a patient record{hint}"
+
+
+def _absent_text(name: str) -> str:
+    feature = _BY_NAME.get(name)
+    if feature is None or feature.required:
+        return "the field is required"
+    return "the field must be there; send null if it was not measured"
+
+
+def _read_field(name: str, raw: Any) -> Fault | float | None:
+    """Check one field; return its number, None where it is not measured or not a number, or what is wrong with it."""
+    if name == "patient_id":
+        return _patient_id_fault(raw)
+    if name == "coding":
+        return _coding_fault(raw)
+    return _read_number(_BY_NAME[name], raw)
+
+
+def _patient_id_fault(raw: Any) -> Fault | None:
+    pointer = "/patient_id"
+    if not isinstance(raw, str):
+        return Fault(FaultCode.WRONG_TYPE, pointer, "must be a string")
+    if not 1 <= len(raw) <= PATIENT_ID_MAX_CHARS:
+        return Fault(FaultCode.WRONG_LENGTH, pointer, f"must have 1 to {PATIENT_ID_MAX_CHARS} characters")
+    try:
+        raw.encode("utf-8")
+    except UnicodeEncodeError:
+        return Fault(FaultCode.NOT_UTF8, pointer, "holds half of a surrogate pair, which is no character")
+    return None
+
+
+def _coding_fault(raw: Any) -> Fault | None:
+    if raw == "uci":
+        return None
+    text = 'must be "uci" (or left out); records in the Kaggle coding must be mapped to UCI codes first'
+    return Fault(FaultCode.UNSUPPORTED_CODING, "/coding", text)
+
+
+def _read_number(feature: Feature, raw: Any) -> Fault | float | None:
+    pointer = f"/{feature.name}"
+    if raw is None:
+        return _missing(feature)
+    if isinstance(raw, _NotFinite):
+        return Fault(FaultCode.NOT_FINITE, pointer, "must be a finite number; send null if it was not measured")
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return Fault(FaultCode.WRONG_TYPE, pointer, f"must be a JSON number{_or_null(feature)}")
+    if raw in feature.missing:
+        return _missing(feature)
+    return _limits_fault(feature, raw) or float(raw)
+
+
+def _missing(feature: Feature) -> Fault | None:
+    if not feature.required:
+        return None
+    return Fault(FaultCode.MISSING_VALUE, f"/{feature.name}", "is required: no score is given without it")
+
+
+def _limits_fault(feature: Feature, value: float) -> Fault | None:
+    pointer = f"/{feature.name}"
+    low, high = feature.interval
+    in_range = low <= value <= high
+    hint = next((hint for hint in feature.hints if hint.matches(value)), None)
+    advice = f"; {hint.text}" if hint else ""
+    if not in_range and hint is not None and hint.kaggle:
+        return Fault(FaultCode.KAGGLE_CODE, pointer, f"{_legal(feature)}{advice}")
+    if feature.kind is Kind.CODE and not (in_range and value not in feature.gaps and value == math.floor(value)):
+        return Fault(FaultCode.IMPOSSIBLE_CODE, pointer, f"{_legal(feature)}{advice}")
+    if not in_range:
+        return Fault(FaultCode.OUT_OF_RANGE, pointer, f"{_legal(feature)}{advice}")
+    if feature.whole and value != math.floor(value):
+        return Fault(FaultCode.NOT_AN_INTEGER, pointer, "must be a whole number")
+    return None
+
+
+def _legal(feature: Feature) -> str:
+    """Say which values are legal."""
+    if feature.codes:
+        codes = ", ".join(f"{code} ({label})" for code, label in feature.codes)
+        return f"must be one of {codes}{_or_null(feature)}"
+    low, high = feature.interval
+    return f"must be {low:g} to {high:g} {feature.unit}{_or_null(feature)}"
+
+
+def _or_null(feature: Feature) -> str:
+    return "" if feature.required else ", or null if it was not measured"

@@ -1,0 +1,178 @@
+"""The feature table: the 13 predictors of UCI Heart Disease, their units, codes, limits and traps.
+
+Everything else about a field (validation, JSON Schema, training columns, warnings) is derived from this one table.
+Sources: the UCI data dictionary (heart-disease.names); reject limits are wide engineering choices; warn limits are the
+smallest and largest value that the four hospitals ever recorded.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+FEATURE_TABLE_VERSION = "uci-heart-1988/1"
+TARGET_DEFINITION = "num > 0: at least 50% diameter narrowing in any major vessel at angiography"
+
+
+class Kind(StrEnum):
+    """How a field's number is to be read."""
+
+    QUANTITY = "quantity"
+    """A measurement on a scale, within limits."""
+    CODE = "code"
+    """A label from a closed set."""
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """A value that is wrong in a way that people are known to get wrong, and what it probably is."""
+
+    lowest: float
+    highest: float
+    text: str
+    kaggle: bool = False
+
+    def matches(self, value: float) -> bool:
+        """Say whether `value` lies in this hint's closed interval."""
+        return self.lowest <= value <= self.highest
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One predictor.
+
+    `limits` is the closed interval outside of which a quantity is rejected, in `unit`. `support` is what the four
+    hospitals recorded. `codes` maps each legal code to its meaning. `missing` are numbers that mean "not measured", as
+    JSON null does. A `required` field may not be missing.
+    """
+
+    name: str
+    meaning: str
+    kind: Kind
+    unit: str | None = None
+    whole: bool = True
+    limits: tuple[float, float] | None = None
+    support: tuple[float, float] | None = None
+    codes: tuple[tuple[int, str], ...] = ()
+    missing: tuple[int, ...] = ()
+    required: bool = False
+    hints: tuple[Hint, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The closed interval that holds every legal value."""
+        if self.limits is not None:
+            return self.limits
+        return float(self.codes[0][0]), float(self.codes[-1][0])
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Whole numbers inside `interval` that are no legal code."""
+        if not self.codes:
+            return ()
+        legal = {code for code, _ in self.codes}
+        return tuple(code for code in range(self.codes[0][0], self.codes[-1][0]) if code not in legal)
+
+
+_YES_NO = ((0, "no"), (1, "yes"))
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("age", "age at test", Kind.QUANTITY, "years", limits=(18, 110), support=(28, 77), required=True),
+    Feature("sex", "sex as recorded", Kind.CODE, codes=((0, "female"), (1, "male")), required=True),
+    Feature(
+        "cp",
+        "chest pain type",
+        Kind.CODE,
+        codes=((1, "typical angina"), (2, "atypical angina"), (3, "non-anginal pain"), (4, "asymptomatic")),
+        required=True,
+        hints=(Hint(0, 0, "0 is the Kaggle code for asymptomatic, which is 4 here", kaggle=True),),
+    ),
+    Feature(
+        "trestbps",
+        "resting systolic blood pressure at admission",
+        Kind.QUANTITY,
+        "mm Hg",
+        limits=(50, 300),
+        support=(80, 200),
+        missing=(0, -9),
+    ),
+    Feature(
+        "chol",
+        "serum cholesterol",
+        Kind.QUANTITY,
+        "mg/dL",
+        limits=(40, 1000),
+        support=(85, 603),
+        missing=(0, -9),
+        hints=(Hint(1, 25, "this looks like mmol/L: multiply by 38.67"),),
+    ),
+    Feature(
+        "fbs",
+        "fasting blood sugar > 120 mg/dL",
+        Kind.CODE,
+        codes=_YES_NO,
+        missing=(-9,),
+        hints=(Hint(2, 2000, "this looks like a raw glucose value: send 1 if it is over 120 mg/dL, else 0"),),
+    ),
+    Feature(
+        "restecg",
+        "resting electrocardiogram",
+        Kind.CODE,
+        codes=(
+            (0, "normal"),
+            (1, "ST-T abnormality"),
+            (2, "probable or definite left ventricular hypertrophy (Estes)"),
+        ),
+        missing=(-9,),
+    ),
+    Feature(
+        "thalach",
+        "maximum heart rate achieved in exercise test",
+        Kind.QUANTITY,
+        "beats/min",
+        limits=(40, 250),
+        support=(60, 202),
+        missing=(0, -9),
+    ),
+    Feature("exang", "exercise-induced angina", Kind.CODE, codes=_YES_NO, missing=(-9,)),
+    Feature(
+        "oldpeak",
+        "ST depression induced by exercise relative to rest (negative: elevation)",
+        Kind.QUANTITY,
+        "mm (0.1 mV)",
+        whole=False,
+        limits=(-5, 10),
+        support=(-2.6, 6.2),
+        missing=(-9,),
+        hints=(Hint(10.0000001, 100, "this looks like the copy of the data that multiplies oldpeak by 10"),),
+    ),
+    Feature(
+        "slope",
+        "slope of the peak exercise ST segment",
+        Kind.CODE,
+        codes=((1, "upsloping"), (2, "flat"), (3, "downsloping")),
+        missing=(-9,),
+        hints=(Hint(0, 0, "0 is the Kaggle code for downsloping, which is 3 here", kaggle=True),),
+    ),
+    Feature(
+        "ca",
+        "major vessels coloured by fluoroscopy",
+        Kind.CODE,
+        "count",
+        codes=((0, "none"), (1, "one"), (2, "two"), (3, "three")),
+        missing=(-9,),
+        hints=(
+            Hint(4, 4, "4 is the Kaggle code for missing: send null", kaggle=True),
+            Hint(9, 9, "9 is the raw files' code for missing: send null"),
+        ),
+    ),
+    Feature(
+        "thal",
+        "exercise thallium scintigraphy result (not thalassaemia)",
+        Kind.CODE,
+        codes=((3, "normal"), (6, "fixed defect"), (7, "reversible defect")),
+        missing=(-9,),
+        hints=(Hint(0, 2, "0, 1 and 2 are Kaggle codes: 1 is 6 here, 2 is 3, 0 is null", kaggle=True),),
+    ),
+)
+
+FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)

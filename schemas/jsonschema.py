@@ -1,0 +1,109 @@
+"""JSON Schema 2020-12 documents of the contract, generated from the definitions in this room.
+
+`python -m schemas.jsonschema` writes them to `schemas/json/`; a test fails when the committed files are not current.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
+from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, PatientRecord, Score
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+FOLDER: Final = Path(__file__).parent / "json"
+
+
+def _number(feature: Feature) -> dict[str, Any]:
+    """Describe the legal values of one field."""
+    base: dict[str, Any] = {"type": "number"}
+    if feature.codes:
+        choices: dict[str, Any] = {"enum": [code for code, _ in feature.codes]}
+        meaning = "; ".join(f"{code} = {label}" for code, label in feature.codes)
+    else:
+        low, high = feature.interval
+        choices = {"minimum": low, "maximum": high}
+        if feature.whole:
+            choices["multipleOf"] = 1
+        meaning = f"{low:g} to {high:g}"
+    unit = f" [{feature.unit}]" if feature.unit else ""
+    described = {"description": f"{feature.meaning}{unit}: {meaning}"}
+    if feature.required:
+        return {**base, **choices, **described}
+    missing: dict[str, Any] = {"type": "null"}
+    variants = [{**base, **choices}, missing]
+    if feature.missing:
+        variants.append({"enum": list(feature.missing), "description": "stands for null"})
+    return {"anyOf": variants, **described}
+
+
+def patient_record() -> dict[str, Any]:
+    """Describe what the patients topic and `POST /predict` take."""
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:heartstream:patient-record:1",
+        "title": "PatientRecord",
+        "description": _first_paragraph(PatientRecord),
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["patient_id", *(feature.name for feature in FEATURES)],
+        "properties": {
+            "patient_id": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": PATIENT_ID_MAX_CHARS,
+                "description": "the producer's name for the patient; returned with the score",
+            },
+            **{feature.name: _number(feature) for feature in FEATURES},
+            "coding": {"const": "uci", "description": f"code book of the 13 fields ({FEATURE_TABLE_VERSION})"},
+        },
+    }
+
+
+def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
+    """Describe an output type: what is written always has all its fields."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    definitions = {name: _closed(component) for name, component in components.items()}
+    top = definitions.pop(schema["$ref"].rsplit("/", 1)[-1])
+    return {"$schema": DIALECT, "$id": identifier, **top, "$defs": dict(sorted(definitions.items()))}
+
+
+def _closed(component: dict[str, Any]) -> dict[str, Any]:
+    if component.get("type") != "object":
+        return component
+    return {**component, "required": list(component["properties"]), "additionalProperties": False}
+
+
+def _first_paragraph(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Return every schema document, by file name."""
+    return {
+        "patient-record.schema.json": patient_record(),
+        "score.schema.json": _of_struct(Score, "urn:heartstream:score:1"),
+        "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
+    }
+
+
+def render(document: dict[str, Any]) -> str:
+    """Write a document the one way in which it is committed."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write all documents to `schemas/json/`."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, document in documents().items():
+        (FOLDER / name).write_text(render(document), encoding="utf-8")
+        sys.stdout.write(f"wrote schemas/json/{name}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The four shapes on the wire: patient record, score, dead letter, and what they share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from schemas.errors import Fault
+
+PATIENT_ID_MAX_CHARS = 128
+RECORD_MAX_BYTES = 65_536
+"""A patient record needs under 400 bytes; anything over this limit is rejected unread."""
+
+
+class PatientRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """One patient to be scored: an id and the 13 UCI fields, each a number, or null where it was not measured.
+
+    All 13 fields must be there, so that a lost column cannot pass for "not measured". Legal values are in
+    `schemas.features`; this type alone checks only names and types.
+    """
+
+    patient_id: str
+    age: float | None
+    sex: float | None
+    cp: float | None
+    trestbps: float | None
+    chol: float | None
+    fbs: float | None
+    restecg: float | None
+    thalach: float | None
+    exang: float | None
+    oldpeak: float | None
+    slope: float | None
+    ca: float | None
+    thal: float | None
+    coding: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ModelRef(msgspec.Struct, frozen=True):
+    """Which model made a score. `digest` is the first 16 hexadecimal digits of the SHA-256 of its manifest."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class WarningCode(StrEnum):
+    """What a reader of a score must know about one of its fields."""
+
+    IMPUTED = "imputed"
+    """The field was missing, and the average of the training patients stands in for it."""
+    OUT_OF_TRAINING_RANGE = "out_of_training_range"
+    """The model saw no such value in training: the score is an extrapolation."""
+
+
+class ScoreWarning(msgspec.Struct, frozen=True):
+    """A reservation about a score, and the field that it comes from."""
+
+    code: WarningCode
+    field: str
+
+
+class Source(msgspec.Struct, frozen=True, gc=False):
+    """Where a record was read: enough to find it again, and to drop a repeated result exactly."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """The result for one patient record.
+
+    `risk` is the probability (0 to 1, six decimals) of at least 50% narrowing of a coronary vessel; `label` is 1 where
+    `risk` is at or above `threshold`. `missing` names the fields that were not measured. `source` is null where the
+    record did not come from a topic. There is no clock in it: the same record gives the same bytes.
+    """
+
+    patient_id: str
+    risk: float
+    label: int
+    threshold: float
+    model: ModelRef
+    missing: tuple[str, ...]
+    warnings: tuple[ScoreWarning, ...]
+    source: Source | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """Why a record could not be scored; travels in a header beside the original bytes, key and headers."""
+
+    errors: tuple[Fault, ...]
+    source: Source

@@ -1,0 +1,1 @@
+"""The core: bytes in, outcomes out, a batch at a time. No network, clock, environment or framework."""

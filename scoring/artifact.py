@@ -1,0 +1,173 @@
+"""The model directory: what is in it, and how it is read only after it has been verified.
+
+A joblib file is code that runs when it is loaded. So nothing is unpickled before the SHA-256 of every file equals the
+manifest's and this process has the scikit-learn that wrote them. Who can write the manifest can still run code: keep
+the directory writable by the training job alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import joblib
+import msgspec
+import sklearn
+
+from schemas.errors import ArtifactError
+from schemas.features import FEATURE_TABLE_VERSION
+from schemas.records import ModelRef
+
+MANIFEST_FILE: Final = "manifest.json"
+MANIFEST_SCHEMA: Final = "heartstream-model/1"
+PREPROCESSOR_FILE: Final = "preprocessor.joblib"
+BEST_MODEL_FILE: Final = "best_model.joblib"
+DIGEST_DIGITS: Final = 16
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """Size in bytes and SHA-256 (hexadecimal) of one file of the artifact."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> FileEntry:
+        """Measure a file's content."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+class DataEntry(msgspec.Struct, frozen=True):
+    """What a model was trained on. `sha256` is that of the training rows as CSV."""
+
+    name: str
+    rows: int
+    positives: int
+    sha256: str
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A cross-validated figure: its mean over the folds, and their standard deviation."""
+
+    mean: float
+    std: float
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """One trained classifier. `onnx` names the same forest compiled to ONNX, where there is one."""
+
+    file: str
+    onnx: str | None
+    params: dict[str, str | int | float | bool | None]
+    metrics: dict[str, Metric]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """All that is to be known about a model directory. Holds no clock: the same training gives the same bytes.
+
+    `training_range` has, for each of the 13 fields, the smallest and largest value in the training rows.
+    """
+
+    schema: str
+    model_version: str
+    best: str
+    threshold: float
+    seed: int
+    feature_table: str
+    data: DataEntry
+    versions: dict[str, str]
+    training_range: dict[str, tuple[float, float]]
+    models: dict[str, ModelEntry]
+    files: dict[str, FileEntry]
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A verified, loaded model directory.
+
+    `preprocessor` and `classifier` are fitted scikit-learn objects; `onnx` is the compiled forest, if any.
+    """
+
+    manifest: Manifest
+    model: ModelRef
+    preprocessor: Any
+    classifier: Any
+    onnx: bytes | None
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Read the manifest; return it and its digest (first 16 hexadecimal digits). Raises ArtifactError."""
+    try:
+        raw = (folder / MANIFEST_FILE).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise ArtifactError(f"{folder / MANIFEST_FILE} is not a manifest: {error}") from error
+    return manifest, hashlib.sha256(raw).hexdigest()[:DIGEST_DIGITS]
+
+
+def _version_problems(manifest: Manifest) -> list[str]:
+    problems = []
+    if manifest.schema != MANIFEST_SCHEMA:
+        problems.append(f"manifest schema is {manifest.schema}, expected {MANIFEST_SCHEMA}")
+    if manifest.feature_table != FEATURE_TABLE_VERSION:
+        problems.append(f"feature table is {manifest.feature_table}, expected {FEATURE_TABLE_VERSION}")
+    trained_with = manifest.versions.get("scikit-learn")
+    if trained_with != sklearn.__version__:
+        problems.append(f"trained with scikit-learn {trained_with}, but {sklearn.__version__} is installed")
+    return problems
+
+
+def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[str, bytes]:
+    """Read every listed file once, so that what is verified is what is loaded; add to `problems` what is wrong."""
+    contents: dict[str, bytes] = {}
+    for name, entry in manifest.files.items():
+        if Path(name).name != name:
+            problems.append(f"{name}: not a plain file name")
+            continue
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            problems.append(f"{name}: cannot be read ({error.strerror})")
+            continue
+        actual = FileEntry.of(contents[name])
+        if actual != entry:
+            problems.append(
+                f"{name}: has {actual.size} bytes and SHA-256 {actual.sha256}, "
+                f"expected {entry.size} bytes and SHA-256 {entry.sha256}"
+            )
+    return contents
+
+
+def load(folder: Path, name: str | None = None) -> Artifact:
+    """Verify a model directory and load one of its classifiers: `name`, or the one that training called best.
+
+    Blocks for about a second (unpickling scikit-learn objects). Raises ArtifactError, which lists all that is wrong;
+    nothing is unpickled in that case.
+    """
+    manifest, digest = read_manifest(folder)
+    chosen = name or manifest.best
+    problems = _version_problems(manifest)
+    contents = _read_files(folder, manifest, problems)
+    entry = manifest.models.get(chosen)
+    if entry is None:
+        problems.append(f"no model named {chosen}; there are {', '.join(sorted(manifest.models))}")
+        raise _refused(folder, problems)
+    wanted = [PREPROCESSOR_FILE, entry.file, *([entry.onnx] if entry.onnx else [])]
+    problems.extend(f"{file}: not listed in the manifest" for file in wanted if file not in manifest.files)
+    if problems:
+        raise _refused(folder, problems)
+    return Artifact(
+        manifest=manifest,
+        model=ModelRef(name=chosen, version=manifest.model_version, digest=digest),
+        preprocessor=joblib.load(BytesIO(contents[PREPROCESSOR_FILE])),
+        classifier=joblib.load(BytesIO(contents[entry.file])),
+        onnx=contents[entry.onnx] if entry.onnx else None,
+    )
+
+
+def _refused(folder: Path, problems: list[str]) -> ArtifactError:
+    return ArtifactError("; ".join((f"model directory {folder} refused", *problems)))

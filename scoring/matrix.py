@@ -1,0 +1,51 @@
+"""Patient records as numbers: an (n, 13) float64 matrix, in feature-table order, NaN where not measured.
+
+The vectorised twin of `schemas.faults`: it accepts no row that the slow path would reject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.records import PatientRecord
+
+Matrix = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_row: Final = attrgetter(*FEATURE_NAMES)
+_LOW: Final = np.array([feature.interval[0] for feature in FEATURES])
+_HIGH: Final = np.array([feature.interval[1] for feature in FEATURES])
+_WHOLE: Final = np.array([feature.whole for feature in FEATURES])
+_REQUIRED: Final = np.array([feature.required for feature in FEATURES])
+_MISSING_CODES: Final = sorted({code for feature in FEATURES for code in feature.missing})
+_TAKES_CODE: Final = {code: np.array([code in feature.missing for feature in FEATURES]) for code in _MISSING_CODES}
+_GAPS: Final = tuple((j, gap) for j, feature in enumerate(FEATURES) for gap in feature.gaps)
+
+
+def as_matrix(records: Sequence[PatientRecord]) -> Matrix:
+    """Return the records' numbers as sent, (n, 13); null becomes NaN."""
+    rows = [_row(record) for record in records]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURE_NAMES))
+
+
+def blank_missing(matrix: Matrix) -> None:
+    """Put NaN, in place, where a number stands for "not measured"."""
+    for code, takes in _TAKES_CODE.items():
+        matrix[(matrix == code) & takes] = np.nan
+
+
+def legal_rows(matrix: Matrix) -> Mask:
+    """Say, for each row of a blanked matrix, whether all its values are legal and no required one is missing."""
+    missing = np.isnan(matrix)
+    illegal = (matrix < _LOW) | (matrix > _HIGH) | ((matrix != np.floor(matrix)) & _WHOLE & ~missing)
+    illegal |= missing & _REQUIRED
+    for column, gap in _GAPS:
+        illegal[:, column] |= matrix[:, column] == gap
+    legal: Mask = ~illegal.any(axis=1)
+    return legal

@@ -1,0 +1,119 @@
+"""The story of a record, for every door: bytes in, one outcome out, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from schemas.codec import decode
+from schemas.errors import ArtifactError, Fault, FaultCode
+from schemas.faults import examine
+from schemas.records import PatientRecord, Source
+from scoring.engines import Vector
+from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, legal_rows
+from scoring.scorer import Scorer
+
+
+class Scored(msgspec.Struct, frozen=True, gc=False):
+    """A record that has a score; `value` is the score as JSON."""
+
+    value: bytes
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A record that cannot be scored, with all that is wrong with it."""
+
+    faults: tuple[Fault, ...]
+
+
+Outcome = Scored | Rejected
+
+_MODEL_FAILURE: Final = Rejected((Fault(FaultCode.MODEL_FAILURE, "", "the model could not score this record"),))
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    """The records of a batch that are still to be scored: their places in the batch, contents and numbers (n, 13)."""
+
+    places: list[int]
+    records: list[PatientRecord]
+    matrix: Matrix
+
+    def where(self, mask: Mask) -> _Rows:
+        """Keep the rows that `mask` selects."""
+        rows = np.flatnonzero(mask).tolist()
+        return _Rows([self.places[row] for row in rows], [self.records[row] for row in rows], self.matrix[mask])
+
+
+def process(values: Sequence[bytes | None], sources: Sequence[Source | None], scorer: Scorer) -> list[Outcome]:
+    """Decode, validate, score and encode a batch; returns one outcome a record, in order.
+
+    `sources` has one entry a value (None where the record came from no topic). The same value and source give the same
+    bytes in any batch. Raises ArtifactError when it is the model that is broken, not a record.
+    """
+    outcomes: dict[int, Outcome] = {}
+    rows = _readable(values, outcomes)
+    rows = _legal(rows, values, outcomes)
+    rows, risks = _scorable(rows, scorer, outcomes)
+    encoded = scorer.encode(rows.records, rows.matrix, risks, [sources[place] for place in rows.places])
+    if not outcomes:
+        return [Scored(value) for value in encoded]
+    outcomes.update((place, Scored(value)) for place, value in zip(rows.places, encoded, strict=True))
+    return [outcomes[place] for place in range(len(values))]
+
+
+def _readable(values: Sequence[bytes | None], outcomes: dict[int, Outcome]) -> _Rows:
+    """Decode each value; reject those that are no record."""
+    places: list[int] = []
+    records: list[PatientRecord] = []
+    for place, value in enumerate(values):
+        record = decode(value) or examine(value)
+        if isinstance(record, PatientRecord):
+            places.append(place)
+            records.append(record)
+        else:
+            outcomes[place] = Rejected(record)
+    matrix = as_matrix(records)
+    blank_missing(matrix)
+    return _Rows(places, records, matrix)
+
+
+def _legal(rows: _Rows, values: Sequence[bytes | None], outcomes: dict[int, Outcome]) -> _Rows:
+    """Reject records with illegal numbers; the slow path finds out what is wrong with each."""
+    legal = legal_rows(rows.matrix)
+    if legal.all():
+        return rows
+    for place in rows.where(~legal).places:
+        faults = examine(values[place])
+        if isinstance(faults, PatientRecord):
+            raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
+        outcomes[place] = Rejected(faults)
+    return rows.where(legal)
+
+
+def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tuple[_Rows, Vector]:
+    """Score the records; reject those on which the model fails, unless it is the model that is broken."""
+    risks = _isolated(rows.matrix, scorer)
+    scored = ~np.isnan(risks)
+    if scored.all():
+        return rows, risks
+    if not scorer.is_sound():
+        raise ArtifactError("the model no longer reproduces its own results on golden records")
+    outcomes.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
+    return rows.where(scored), risks[scored]
+
+
+def _isolated(matrix: Matrix, scorer: Scorer) -> Vector:
+    """Score a batch, NaN where the model fails: when it raises, the batch is halved until the culprit stands alone."""
+    if not len(matrix):
+        return np.empty(0)
+    try:
+        risks = scorer.risks(matrix)
+    except Exception:  # noqa: BLE001  # whatever it is, golden records tell later if the model or the record is to blame
+        if len(matrix) == 1:
+            return np.array([np.nan])
+        middle = len(matrix) // 2
+        return np.concatenate([_isolated(matrix[:middle], scorer), _isolated(matrix[middle:], scorer)])
+    return np.where((risks >= 0) & (risks <= 1), risks, np.nan)

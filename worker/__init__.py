@@ -1,0 +1,1 @@
+"""Door 1, Kafka: a Faust agent on a librdkafka transport."""

@@ -1,0 +1,118 @@
+"""Where the worker's objects meet: settings in, a Faust app out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+from mode import CrashingSupervisor
+
+from runtime import events, logs
+from runtime.health import Health, TelemetryServer
+from runtime.settings import Settings, Telemetry
+from schemas.errors import SettingsError
+from scoring.scorer import Scorer
+from worker.agent import ScoringAgent
+from worker.transport.batch import RecordBatch
+from worker.transport.consumer import LibrdkafkaConsumer
+from worker.transport.driver import SCHEME, BatchSchema, LibrdkafkaTransport, option_problems
+from worker.transport.ledger import Ledger
+from worker.transport.producer import LibrdkafkaProducer
+
+
+class ScoringApp(faust.App):
+    """A Faust app that keeps no state on disk and tells its health from the first moment on."""
+
+    telemetry: Telemetry
+    health: Health
+    _telemetry_server: TelemetryServer | None = None
+
+    def _create_directories(self) -> None:
+        """Make none: a stateless worker runs on a read-only file system."""
+
+    async def on_first_start(self) -> None:
+        """Open the telemetry port before the broker is reached."""
+        self._telemetry_server = TelemetryServer(self.telemetry.host, self.telemetry.port, self.health)
+        await super().on_first_start()
+
+    async def on_shutdown(self) -> None:
+        """Close the telemetry port last."""
+        await super().on_shutdown()
+        if self._telemetry_server is not None:
+            self._telemetry_server.close()
+
+    def fail(self, error: BaseException) -> None:
+        """End the process because of `error`, from a callback."""
+        self.add_future(self.crash(error))
+
+
+def create_app(settings: Settings) -> ScoringApp:
+    """Load the model and assemble the worker.
+
+    Raises SettingsError or ArtifactError, before anything of the broker is touched.
+    """
+    problems = option_problems(settings)
+    if problems:
+        raise SettingsError(problems)
+    logs.configure(settings.telemetry)
+    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None)
+    events.ModelLoaded(
+        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
+    ).emit()
+    app = _new_app(settings)
+    ledger = Ledger()
+    app.transport = LibrdkafkaTransport(app, settings, ledger)
+    app.telemetry = settings.telemetry
+    app.health = Health(live={"consumer": lambda: _consumer_problem(app)}, ready={"group": lambda: _group_problem(app)})
+    _add_agent(app, settings, scorer, ledger)
+    return app
+
+
+def _new_app(settings: Settings) -> ScoringApp:
+    return ScoringApp(
+        settings.worker.group_id,
+        broker=f"{SCHEME}://",
+        origin="worker",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        stream_buffer_maxsize=1,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        # Logging is configured already; Faust must not configure it again.
+        loghandlers=logging.getLogger().handlers,
+        worker_redirect_stdouts=False,
+    )
+
+
+def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledger) -> None:
+    scoring = ScoringAgent(
+        scorer,
+        ledger,
+        settings.topics,
+        producer=lambda: cast("LibrdkafkaProducer", app.producer),
+        on_failure=app.fail,
+        outstanding=settings.worker.outstanding_batches,
+    )
+    patients: Any = app.topic(settings.topics.patients, schema=BatchSchema(), acks=False)
+
+    async def score(stream: faust.StreamT[RecordBatch]) -> None:
+        await scoring.run(stream)
+
+    app.agent(patients, name="score", supervisor_strategy=CrashingSupervisor)(score)
+
+
+def _consumer_problem(app: ScoringApp) -> str | None:
+    if app.crashed:
+        return "the worker has failed and is stopping"
+    return None
+
+
+def _group_problem(app: ScoringApp) -> str | None:
+    consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
+    if isinstance(consumer, LibrdkafkaConsumer) and consumer.joined:
+        return None
+    return "not yet a member of the consumer group"

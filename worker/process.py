@@ -1,0 +1,46 @@
+"""Running the worker as a process: start, stop in bounded time, and an exit code that tells the truth."""
+
+from __future__ import annotations
+
+import os
+import threading
+from importlib.metadata import version
+from typing import Final
+
+from faust.worker import Worker
+
+from runtime import events
+from runtime.settings import Settings
+from worker.bootstrap import create_app
+
+_SLACK_SECONDS: Final = 15.0
+
+
+class _BoundedWorker(Worker):
+    """Faust's worker, whose shutdown cannot hang."""
+
+    stop_within_seconds: float
+
+    async def stop(self) -> None:
+        """Stop; if that hangs, the process ends all the same, with nothing committed past the truth."""
+        timer = threading.Timer(self.stop_within_seconds, os._exit, args=(1,))
+        timer.daemon = True
+        timer.start()
+        await super().stop()
+
+
+def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT; raises SystemExit, with code 0 only after a clean end.
+
+    Raises SettingsError or ArtifactError before it starts.
+    """
+    app = create_app(settings)
+    events.ProcessStarted("worker", version("heartstream")).emit()
+    process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
+    process.spinner = None
+    process.stop_within_seconds = 2 * settings.worker.drain_seconds + _SLACK_SECONDS
+    try:
+        process.execute_from_commandline()
+    except Exception as error:
+        events.ProcessFailed("worker", error).emit()
+        raise SystemExit(1) from error

@@ -1,0 +1,62 @@
+"""A run of raw records of one partition: what flows through Faust as one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Message
+from faust.types import TP
+
+from schemas.records import Source
+
+if TYPE_CHECKING:
+    from worker.transport.ledger import Lease
+
+
+class BatchState(Enum):
+    """How far a batch has come. It only ever moves down this list."""
+
+    WAITING = "waiting"
+    STARTED = "started"
+    FINISHED = "finished"
+    DROPPED = "dropped"
+
+
+class RecordBatch:
+    """Consecutive records of one partition, undecoded, in order. The ledger owns `state`."""
+
+    __slots__ = ("__weakref__", "lease", "messages", "next_offset", "state", "tp")
+
+    def __init__(self, tp: TP, messages: Sequence[Message], lease: Lease) -> None:
+        """Take at least one message; `lease` is the ownership under which they were read."""
+        self.tp = tp
+        self.messages = messages
+        self.lease = lease
+        self.next_offset: int = _offset(messages[-1]) + 1
+        self.state = BatchState.WAITING
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self.messages)
+
+    def values(self) -> list[bytes | None]:
+        """Return the records' values; None is a tombstone."""
+        return [message.value() for message in self.messages]
+
+    def keys(self) -> list[bytes | None]:
+        """Return the records' keys."""
+        return [message.key() for message in self.messages]
+
+    def sources(self) -> list[Source]:
+        """Return where each record was read."""
+        topic, partition = self.tp
+        return [Source(topic, partition, _offset(message)) for message in self.messages]
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    if offset is None:
+        raise AssertionError("a consumed message has an offset")
+    return offset

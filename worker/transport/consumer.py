@@ -1,0 +1,173 @@
+"""Faust's consumer, as a front for the `Poller` thread.
+
+Taken over from stock Faust: reading (`getmany`), and everything about acknowledging and committing. Stock Faust
+acknowledges in a `finally`, so an exception in the agent would lose the batch, and its arithmetic commits past batches
+that are still in flight. Here nothing is acknowledged (topics are declared with acks=False) and only the ledger counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, NoReturn
+
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.types import TP, ConsumerMessage, Message
+
+from runtime import events
+from schemas.errors import DependencyError
+from worker.transport.batch import BatchState, RecordBatch
+from worker.transport.handoff import Handoff
+from worker.transport.ledger import Ledger
+from worker.transport.poller import ConsumerOptions, Poller
+
+
+class LibrdkafkaConsumer(FaustConsumer):
+    """Reads record batches, one Faust message each, and commits what has a confirmed outcome."""
+
+    options: ConsumerOptions
+    ledger: Ledger
+    joined: bool = False
+    """Whether the group has given this worker an assignment, if only an empty one."""
+    _poller: Poller | None = None
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group; Faust's conductor calls this once its agents have started."""
+        if self._poller is not None:
+            raise DependencyError("subscriptions cannot change while the worker runs")
+        loop = asyncio.get_running_loop()
+        self._settled = asyncio.Event()
+        self._handoff = Handoff(loop, limit=2 * self.options.batch_records)
+        self._poller = Poller(
+            self.options,
+            self.ledger,
+            self._handoff,
+            on_assignment=lambda owned: _call_in(loop, self._assignment_changed, owned),
+            on_failure=lambda error: _call_in(loop, self._poller_failed, error),
+        )
+        self._poller.subscribe(list(topics))
+
+    def _assignment_changed(self, owned: set[TP]) -> None:
+        """Hold reading until Faust knows its partitions. A batch that Faust has already keeps its place."""
+        self._settled.clear()
+        if not self.should_stop:
+            self.add_future(self._tell_faust(owned))
+
+    async def _tell_faust(self, owned: set[TP]) -> None:
+        self.joined = True
+        self.app.on_rebalance_start()
+        await self.on_partitions_assigned(owned, self.app.consumer_generation_id)
+        self._settled.set()
+
+    def _poller_failed(self, error: BaseException) -> None:
+        self.add_future(self.crash(error))
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109  # Faust's signature
+        """Yield the batches at hand, each as one message; waits up to `timeout` seconds for the first."""
+        if not self.flow_active:
+            await self.can_resume_flow.wait()
+        await self._settled.wait()
+        while self.flow_active and self._settled.is_set():
+            batch = await self._handoff.take(timeout)
+            if batch is None:
+                return
+            if batch.state is BatchState.WAITING:
+                yield batch.tp, self._to_message(batch.tp, batch)
+
+    def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
+        return ConsumerMessage(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=record.next_offset - 1,
+            timestamp=time.time(),
+            timestamp_type=0,
+            headers=None,
+            key=None,
+            value=record,  # type: ignore[arg-type]  # Faust's schema hands it through undecoded
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def wait_empty(self) -> None:
+        """Drain: let what was started be confirmed, within bounds; what was not started is read again by the next."""
+        tps = self.ledger.owned()
+        self.ledger.close(tps)
+        complete = await asyncio.to_thread(self.ledger.wait_idle, tps, self.options.drain_timeout)
+        events.WorkerDrained(complete).emit()
+
+    async def on_stop(self) -> None:
+        """Commit, leave the group, and wait for the thread to end."""
+        if self._poller is not None and self._poller.is_alive():
+            self._poller.stop()
+            await asyncio.to_thread(self._poller.join, self.options.revoke_timeout + self.options.drain_timeout)
+
+    async def commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002
+        """Leave committing to the thread that owns the consumer."""
+        return False
+
+    async def perform_seek(self) -> None:
+        """Stay: librdkafka starts every partition at its committed offset."""
+
+    def assignment(self) -> set[TP]:
+        """Return the owned partitions."""
+        return self.ledger.owned()
+
+    def highwater(self, tp: TP) -> int:  # noqa: ARG002  # Faust's signature
+        """Return 0: lag is measured by the thread that owns the consumer."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing: `on_stop` closes."""
+
+    # What Faust's tables and standbys would need. This worker has none.
+
+    async def create_topic(self, *_args: Any, **_kwargs: Any) -> None:
+        """Refuse: topics are made by their owners."""
+        _unsupported("creating topics")
+
+    async def _getmany(self, active_partitions: object, timeout: float) -> NoReturn:  # noqa: ARG002, ASYNC109
+        _unsupported("reading without batches")
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> NoReturn:  # noqa: ARG002
+        _unsupported("committing from the event loop")
+
+    async def _seek(self, partition: TP, offset: int) -> NoReturn:  # noqa: ARG002
+        _unsupported("seeking")
+
+    async def seek_to_committed(self) -> NoReturn:  # noqa: D102
+        _unsupported("seeking")
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> NoReturn:  # noqa: ARG002, D102
+        _unsupported("seeking")
+
+    async def position(self, tp: TP) -> NoReturn:  # noqa: ARG002, D102
+        _unsupported("positions")
+
+    async def earliest_offsets(self, *partitions: TP) -> NoReturn:  # noqa: ARG002, D102
+        _unsupported("offset look-ups")
+
+    async def highwaters(self, *partitions: TP) -> NoReturn:  # noqa: ARG002, D102
+        _unsupported("offset look-ups")
+
+    def topic_partitions(self, topic: str) -> int | None:  # noqa: ARG002, D102
+        return None
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:  # noqa: ARG002, D102
+        return partition
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+
+def _unsupported(what: str) -> NoReturn:
+    raise DependencyError(f"{what} is not supported by this transport: it serves stateless agents")
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Any, argument: Any) -> None:
+    """Call a function on the event loop from another thread; a loop that is already closed needs nothing any more."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, argument)

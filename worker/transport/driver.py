@@ -1,0 +1,169 @@
+"""The Faust transport: puts consumer and producer together, with librdkafka's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer as Client
+from confluent_kafka import KafkaError, KafkaException
+from faust import App, Schema
+from faust.transport.base import Transport
+from yarl import URL
+
+from runtime.settings import Settings
+from worker.transport.batch import RecordBatch
+from worker.transport.consumer import LibrdkafkaConsumer
+from worker.transport.ledger import Ledger
+from worker.transport.poller import ConsumerOptions
+from worker.transport.producer import LibrdkafkaProducer
+
+SCHEME: Final = "librdkafka"
+
+_CONSUMER_DEFAULTS: Final[Mapping[str, object]] = {
+    "auto.offset.reset": "earliest",
+    "partition.assignment.strategy": "cooperative-sticky",
+    # The default of a second stops the flow for that long whenever the local queue was full once.
+    "fetch.queue.backoff.ms": 10,
+    "fetch.wait.max.ms": 100,
+    # For all partitions together, so memory stays flat behind a long backlog.
+    "queued.max.messages.kbytes": 32_768,
+    "topic.metadata.refresh.interval.ms": 30_000,
+}
+_PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
+    # The hash of Java clients and of Faust: a key stays on the partition where they would put it.
+    "partitioner": "murmur2_random",
+    "linger.ms": 5,
+    "compression.type": "lz4",
+    "queue.buffering.max.messages": 200_000,
+    # A dead letter carries whatever the patients topic took: the broker's limit decides, not the client's.
+    "message.max.bytes": 100_000_000,
+}
+_OURS: Final = frozenset(
+    {
+        "bootstrap.servers",
+        "group.id",
+        "group.instance.id",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "acks",
+        "transactional.id",
+    }
+)
+_CONSUMER_ONLY: Final = (
+    "fetch.",
+    "queued.",
+    "session.",
+    "heartbeat.",
+    "auto.offset.",
+    "partition.assignment.",
+    "max.poll.",
+    "isolation.",
+    "check.crcs",
+    "group.",
+)
+_PRODUCER_ONLY: Final = (
+    "linger.",
+    "queue.buffering.",
+    "batch.",
+    "compression.",
+    "delivery.",
+    "message.timeout.",
+    "message.send.",
+    "partitioner",
+    "retries",
+    "request.required.",
+    "sticky.",
+)
+
+
+class BatchSchema(Schema[None, RecordBatch]):
+    """Hands record batches through undecoded, so that no Faust codec ever sees, or silently skips, a record."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> None:  # noqa: ARG002, D102
+        return None
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:  # noqa: ARG002, D102
+        return message.value
+
+
+class LibrdkafkaTransport(Transport):
+    """Makes this app's consumer and producer."""
+
+    driver_version = "librdkafka"
+    default_port = 9092
+
+    def __init__(self, app: App, settings: Settings, ledger: Ledger) -> None:
+        """Keep what the parts need."""
+        super().__init__([URL(f"{SCHEME}://")], app)
+        self._settings = settings
+        self._ledger = ledger
+
+    def create_consumer(self, callback: Any, **kwargs: Any) -> LibrdkafkaConsumer:
+        """Make the consumer."""
+        consumer = LibrdkafkaConsumer(self, callback=callback, loop=self.loop, **kwargs)
+        worker = self._settings.worker
+        consumer.ledger = self._ledger
+        consumer.options = ConsumerOptions(
+            client_config=consumer_config(self._settings),
+            batch_records=worker.batch_records,
+            commit_interval=worker.commit_interval_seconds,
+            drain_timeout=worker.drain_seconds,
+            revoke_timeout=worker.drain_seconds,
+        )
+        return consumer
+
+    def create_producer(self, **kwargs: Any) -> LibrdkafkaProducer:
+        """Make the producer."""
+        producer = LibrdkafkaProducer(self, **kwargs)
+        producer.client_config = producer_config(self._settings)
+        return producer
+
+
+def consumer_config(settings: Settings) -> dict[str, object]:
+    """Return librdkafka's consumer configuration: our defaults, the user's options, what must not be changed."""
+    own: dict[str, object] = {
+        "bootstrap.servers": settings.kafka.bootstrap_servers,
+        "group.id": settings.worker.group_id,
+        "enable.auto.commit": False,
+    }
+    if settings.worker.instance_id:
+        own["group.instance.id"] = settings.worker.instance_id
+    return {**_CONSUMER_DEFAULTS, **_options_without(settings, _PRODUCER_ONLY), **own}
+
+
+def producer_config(settings: Settings) -> dict[str, object]:
+    """Return librdkafka's producer configuration: our defaults, the user's options, what must not be changed."""
+    own: dict[str, object] = {
+        "bootstrap.servers": settings.kafka.bootstrap_servers,
+        "enable.idempotence": True,
+        "acks": "all",
+    }
+    return {**_PRODUCER_DEFAULTS, **_options_without(settings, _CONSUMER_ONLY), **own}
+
+
+def _options_without(settings: Settings, prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {name: text for name, text in settings.kafka.options.items() if not name.startswith(prefixes)}
+
+
+def option_problems(settings: Settings) -> tuple[str, ...]:
+    """Return what is wrong with the user's client options, one line each, as librdkafka itself sees it."""
+    options = settings.kafka.options
+    problems = [f"Kafka option {name} is set by heartstream itself" for name in sorted(_OURS & options.keys())]
+    for name, text in sorted(options.items()):
+        complaint = _complaint({name: text})
+        if complaint is not None and not complaint.startswith("Failed to create"):
+            problems.append(f"Kafka option {name}: {complaint.replace(text, '(value)')}")
+    together = None if problems else _complaint(options)
+    return (*problems, *([f"Kafka options: {together}"] if together else []))
+
+
+def _complaint(options: Mapping[str, str]) -> str | None:
+    """Return what librdkafka says against options, or None."""
+    try:
+        Client({"group.id": "check", **options}).close()
+    except KafkaException as failure:
+        error: KafkaError = failure.args[0]
+        return error.str()
+    return None

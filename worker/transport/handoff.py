@@ -1,0 +1,65 @@
+"""The bounded queue between the consumer's thread and the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+
+from worker.transport.batch import RecordBatch
+
+
+class Handoff:
+    """Carries batches from a thread to a coroutine.
+
+    It is full at `limit` records and has room again at half of that, so that the thread does not stop and go with
+    every batch.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        """`limit` counts records; the batch that reaches it is still taken."""
+        self._loop = loop
+        self._limit = limit
+        self._batches: deque[RecordBatch] = deque()
+        self._records = 0
+        self._changed = threading.Condition()
+        self._arrived = asyncio.Event()
+
+    def put(self, batch: RecordBatch) -> None:
+        """Add a batch; called by the consumer's thread, never blocks."""
+        with self._changed:
+            self._batches.append(batch)
+            self._records += len(batch)
+        self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def is_full(self) -> bool:
+        """Say whether the limit is reached."""
+        with self._changed:
+            return self._records >= self._limit
+
+    def wait_for_room(self, timeout: float) -> bool:
+        """Wait, in the consumer's thread, until half the limit is free; False after `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._records <= self._limit // 2, timeout)
+
+    async def take(self, seconds: float) -> RecordBatch | None:
+        """Return the oldest batch, or None after `seconds`; called by one coroutine."""
+        batch = self._pop()
+        if batch is not None:
+            return batch
+        try:
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+        except TimeoutError:
+            return None
+        return self._pop()
+
+    def _pop(self) -> RecordBatch | None:
+        self._arrived.clear()
+        with self._changed:
+            if not self._batches:
+                return None
+            batch = self._batches.popleft()
+            self._records -= len(batch)
+            self._changed.notify_all()
+            return batch

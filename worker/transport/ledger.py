@@ -1,0 +1,144 @@
+"""What may be committed: the one place that knows which records have a confirmed outcome.
+
+For each partition it keeps the batches in flight, in order. The committable offset is the end of the longest prefix
+whose every record has a confirmed score or a confirmed dead letter; nothing else is ever committed. Shared by the
+consumer's thread (which reads, and commits) and the event loop (which scores): each method takes one lock for a moment,
+except `wait_idle`, which blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from faust.types import TP
+
+from worker.transport.batch import BatchState, RecordBatch
+
+
+class Lease:
+    """One period in which this worker owns one partition. A partition that leaves and returns gets a new lease."""
+
+    __slots__ = ("batches", "finished_to", "open", "requested", "stored", "tp")
+
+    def __init__(self, tp: TP) -> None:
+        """Begin with nothing in flight."""
+        self.tp = tp
+        self.open = True
+        self.batches: deque[RecordBatch] = deque()
+        self.finished_to: int | None = None
+        """End of the finished prefix."""
+        self.requested: int | None = None
+        """The offset that the broker was last asked to store."""
+        self.stored: int | None = None
+        """The offset that the broker last confirmed to have stored."""
+
+
+class Ledger:
+    """Tracks batches from reading to confirmation. A batch of a lease that ended changes nothing any more."""
+
+    def __init__(self) -> None:
+        """Begin without partitions."""
+        self._changed = threading.Condition()
+        self._leases: dict[TP, Lease] = {}
+
+    def owned(self) -> set[TP]:
+        """Return the partitions that this worker owns."""
+        with self._changed:
+            return set(self._leases)
+
+    def grant(self, tps: Iterable[TP]) -> None:
+        """Begin a new lease on each partition."""
+        with self._changed:
+            self._leases.update((tp, Lease(tp)) for tp in tps)
+
+    def lease(self, tp: TP) -> Lease | None:
+        """Return the current lease on a partition, if there is one that still takes batches."""
+        with self._changed:
+            lease = self._leases.get(tp)
+            return lease if lease is not None and lease.open else None
+
+    def enter(self, batch: RecordBatch) -> None:
+        """Take up a batch that was read, in the order of its partition."""
+        with self._changed:
+            batch.lease.batches.append(batch)
+
+    def start(self, batch: RecordBatch) -> bool:
+        """Claim a batch for scoring. False: its partition is no longer this worker's, leave it alone."""
+        with self._changed:
+            if batch.state is not BatchState.WAITING or not batch.lease.open:
+                return False
+            batch.state = BatchState.STARTED
+            return True
+
+    def finish(self, batch: RecordBatch) -> None:
+        """Note that every record of a started batch has a confirmed outcome."""
+        with self._changed:
+            batch.state = BatchState.FINISHED
+            lease = batch.lease
+            while lease.batches and lease.batches[0].state is BatchState.FINISHED:
+                lease.finished_to = lease.batches.popleft().next_offset
+            self._changed.notify_all()
+
+    def take_committable(self) -> dict[TP, int]:
+        """Return offsets that may be stored and that the broker was not asked to store yet."""
+        with self._changed:
+            due = {
+                tp: lease.finished_to
+                for tp, lease in self._leases.items()
+                if lease.finished_to is not None and lease.finished_to != lease.requested
+            }
+            for tp, offset in due.items():
+                self._leases[tp].requested = offset
+            return due
+
+    def unstored(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Return offsets of these partitions that may be stored and are not known to be stored."""
+        with self._changed:
+            leases = [self._leases[tp] for tp in self._leases.keys() & set(tps)]
+            return {
+                lease.tp: lease.finished_to
+                for lease in leases
+                if lease.finished_to is not None and lease.finished_to != lease.stored
+            }
+
+    def note_stored(self, offsets: Mapping[TP, int]) -> None:
+        """Note that the broker has stored these offsets."""
+        with self._changed:
+            for tp in self._leases.keys() & offsets.keys():
+                self._leases[tp].stored = offsets[tp]
+
+    def give_back(self, offsets: Mapping[TP, int]) -> None:
+        """Note that the broker did not store these offsets: they are due again."""
+        with self._changed:
+            for tp in self._leases.keys() & offsets.keys():
+                if self._leases[tp].requested == offsets[tp]:
+                    self._leases[tp].requested = None
+
+    def progress(self) -> dict[TP, int | None]:
+        """Return, for each owned partition, the end of its finished prefix (None: nothing finished yet)."""
+        with self._changed:
+            return {tp: lease.finished_to for tp, lease in self._leases.items()}
+
+    def close(self, tps: Iterable[TP]) -> None:
+        """Take no more batches of these partitions, and drop those that were not started."""
+        with self._changed:
+            for tp in self._leases.keys() & set(tps):
+                lease = self._leases[tp]
+                lease.open = False
+                while lease.batches and lease.batches[-1].state is BatchState.WAITING:
+                    lease.batches.pop().state = BatchState.DROPPED
+            self._changed.notify_all()
+
+    def wait_idle(self, tps: Iterable[TP], timeout: float) -> bool:
+        """Wait until nothing that was started on these partitions is unconfirmed; False after `timeout` seconds."""
+        with self._changed:
+            leases = [self._leases[tp] for tp in self._leases.keys() & set(tps)]
+            return self._changed.wait_for(lambda: not any(lease.batches for lease in leases), timeout)
+
+    def end(self, tps: Iterable[TP]) -> None:
+        """End the leases: whatever still happens to their batches counts no more."""
+        with self._changed:
+            for tp in self._leases.keys() & set(tps):
+                self._leases.pop(tp).open = False

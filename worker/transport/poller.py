@@ -1,0 +1,264 @@
+"""The thread that owns the librdkafka consumer: it polls, commits, and answers rebalances.
+
+librdkafka delivers assignments, revocations and commit results inside `poll`, on the thread that polls. So this thread
+polls from the start, all the time, and commits from inside the revocation: a commit handed to another thread would wait
+for this one, which waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from faust.types import TP
+
+from runtime import events
+from runtime.logs import CLIENT_LOG
+from schemas.errors import DependencyError
+from worker.transport.batch import RecordBatch
+from worker.transport.handoff import Handoff
+from worker.transport.ledger import Ledger
+
+_POLL_SECONDS: Final = 0.1
+_FULL_WAIT_SECONDS: Final = 0.2
+_PAUSE_AFTER_SECONDS: Final = 5.0
+"""Pausing throws away what librdkafka has fetched ahead, so it comes only after this long without room."""
+_LAG_INTERVAL_SECONDS: Final = 1.0
+_HARMLESS: Final = frozenset({KafkaError._PARTITION_EOF})  # noqa: SLF001  # the client's public name for it
+_HOPELESS: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
+    }
+)
+
+
+class ConsumerOptions(msgspec.Struct, frozen=True):
+    """How to consume: the client's configuration, the most records in a batch, and bounds in seconds.
+
+    `revoke_timeout` bounds the wait for started batches when partitions are taken back; `drain_timeout` that at the end
+    of the process.
+    """
+
+    client_config: dict[str, object]
+    batch_records: int
+    commit_interval: float
+    drain_timeout: float
+    revoke_timeout: float
+
+
+class Poller(threading.Thread):
+    """Reads batches into a `Handoff` and commits what the `Ledger` allows.
+
+    `on_assignment` gets the whole set of owned partitions after each change; `on_failure` gets the error that ended the
+    thread. Both are called on this thread.
+    """
+
+    def __init__(
+        self,
+        options: ConsumerOptions,
+        ledger: Ledger,
+        handoff: Handoff,
+        on_assignment: Callable[[set[TP]], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(name="kafka-consumer", daemon=True)
+        callbacks = {"on_commit": self._on_commit, "error_cb": _on_client_error}
+        self._consumer = Consumer({**options.client_config, **callbacks}, logger=CLIENT_LOG)
+        self._ledger = ledger
+        self._handoff = handoff
+        self._batch_records = options.batch_records
+        self._commit_interval = options.commit_interval
+        self._revoke_timeout = options.revoke_timeout
+        self._on_assignment = on_assignment
+        self._on_failure = on_failure
+        self._topics: list[str] = []
+        self._stopping = threading.Event()
+        self._next_commit = 0.0
+        self._next_lag = 0.0
+        self._reported: set[TP] = set()
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group for these topics and start the thread; called once."""
+        self._topics = list(topics)
+        self.start()
+
+    def stop(self) -> None:
+        """Ask the thread to commit, leave the group and end; `join` waits for it."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Poll until stopped. An error ends the thread: it is told to `on_failure`, and nothing more is committed."""
+        try:
+            self._consumer.subscribe(
+                self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            while not self._stopping.is_set():
+                self._turn()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the process must hear of it
+            self._revoke_timeout = 0.0
+            self._on_failure(error)
+        finally:
+            self._consumer.close()
+
+    def _turn(self) -> None:
+        """Do one round: commit and measure when it is time, then read what is there."""
+        now = time.monotonic()
+        if now >= self._next_commit:
+            self._next_commit = now + self._commit_interval
+            self._commit_soon()
+        if now >= self._next_lag:
+            self._next_lag = now + _LAG_INTERVAL_SECONDS
+            self._measure_lag()
+        if self._handoff.is_full():
+            self._hold_back()
+        else:
+            self._read()
+
+    def _read(self) -> None:
+        """Take the first record as soon as it comes, and all that is already there with it.
+
+        `consume` alone would hold a lone record back until its timeout.
+        """
+        first = self._consumer.poll(_POLL_SECONDS)
+        if first is None:
+            return
+        messages = [first, *self._consumer.consume(self._batch_records - 1, 0)] if self._batch_records > 1 else [first]
+        self._hand_off(messages)
+
+    def _hand_off(self, messages: Sequence[Message]) -> None:
+        """Sort messages by partition and hand each partition's run on as one batch."""
+        runs: dict[tuple[str | None, int | None], list[Message]] = {}
+        for message in messages:
+            if message.error() is None:
+                runs.setdefault((message.topic(), message.partition()), []).append(message)
+            else:
+                _check(message.error())
+        for (topic, partition), run in runs.items():
+            tp = TP(str(topic), int(partition or 0))
+            lease = self._ledger.lease(tp)
+            if lease is not None:
+                batch = RecordBatch(tp, run, lease)
+                self._ledger.enter(batch)
+                self._handoff.put(batch)
+
+    def _hold_back(self) -> None:
+        """Wait for room; when there is none for long, pause fetching and keep polling so as to stay in the group."""
+        deadline = time.monotonic() + _PAUSE_AFTER_SECONDS
+        while time.monotonic() < deadline and not self._stopping.is_set():
+            if self._handoff.wait_for_room(_FULL_WAIT_SECONDS):
+                return
+            self._commit_soon()
+        paused = self._consumer.assignment()
+        self._consumer.pause(paused)
+        events.ConsumptionPaused(len(paused)).emit()
+        while not self._stopping.is_set() and not self._handoff.wait_for_room(0):
+            message = self._consumer.poll(_FULL_WAIT_SECONDS)
+            if message is not None:
+                self._hand_off([message])
+            self._commit_soon()
+        owned = self._consumer.assignment()
+        self._consumer.resume(owned)
+        events.ConsumptionResumed(len(owned)).emit()
+
+    def _commit_soon(self) -> None:
+        """Hand committable offsets to the client; the result comes back through `_on_commit`."""
+        offsets = self._ledger.take_committable()
+        if offsets:
+            self._consumer.commit(offsets=_positions(offsets), asynchronous=True)
+
+    def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+        """Hear how an asynchronous commit ended."""
+        failed = {_tp(position): position.offset for position in positions if error or position.error}
+        if failed:
+            self._ledger.give_back(failed)
+            reason = error or next(position.error for position in positions if position.error)
+            events.OffsetCommitFailed(reason.name(), len(failed)).emit()
+        else:
+            self._ledger.note_stored({_tp(position): position.offset for position in positions})
+            events.OffsetsCommitted(len(positions)).emit()
+
+    def _commit_now(self, tps: set[TP]) -> bool:
+        """Store what is committable of these partitions and wait for the broker; False if it refused."""
+        offsets = self._ledger.unstored(tps)
+        if not offsets:
+            return True
+        try:
+            self._consumer.commit(offsets=_positions(offsets), asynchronous=False)
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            events.OffsetCommitFailed(error.name(), len(offsets)).emit()
+            return False
+        self._ledger.note_stored(offsets)
+        events.OffsetsCommitted(len(offsets)).emit()
+        return True
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Take over partitions (inside `poll`)."""
+        self._ledger.grant(_tp(partition) for partition in partitions)
+        owned = self._ledger.owned()
+        events.PartitionsAssigned(len(partitions), len(owned)).emit()
+        self._on_assignment(owned)
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
+        tps = {_tp(partition) for partition in partitions}
+        self._ledger.close(tps)
+        idle = self._ledger.wait_idle(tps, self._revoke_timeout)
+        drained = self._commit_now(tps) and idle
+        self._let_go(tps)
+        events.PartitionsRevoked(len(tps), len(self._ledger.owned()), drained).emit()
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Hear that partitions already belong to others (inside `poll`): drop everything, commit nothing."""
+        tps = {_tp(partition) for partition in partitions}
+        self._ledger.close(tps)
+        self._let_go(tps)
+        events.PartitionsLost(len(tps), len(self._ledger.owned())).emit()
+
+    def _let_go(self, tps: set[TP]) -> None:
+        self._ledger.end(tps)
+        for topic, partition in tps & self._reported:
+            events.LagForgotten(topic, partition).emit()
+        self._reported -= tps
+        self._on_assignment(self._ledger.owned())
+
+    def _measure_lag(self) -> None:
+        """Report, for each owned partition, how many records have no confirmed outcome yet."""
+        for tp, finished_to in self._ledger.progress().items():
+            position = TopicPartition(*tp)
+            watermarks: tuple[int, int] | None = self._consumer.get_watermark_offsets(position, cached=True)
+            done = finished_to
+            if done is None:
+                done = self._consumer.position([position])[0].offset
+            if watermarks is not None and watermarks[1] >= 0 and done >= 0:
+                self._reported.add(tp)
+                events.LagMeasured(*tp, max(0, watermarks[1] - done)).emit()
+
+
+def _tp(position: TopicPartition) -> TP:
+    return TP(position.topic, position.partition)
+
+
+def _positions(offsets: Mapping[TP, int]) -> list[TopicPartition]:
+    return [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
+
+
+def _check(error: KafkaError | None) -> None:
+    """Raise DependencyError for a consumer error that will not pass by itself; tell of any other."""
+    if error is None or error.code() in _HARMLESS:
+        return
+    if error.fatal() or error.code() in _HOPELESS:
+        raise DependencyError(f"the Kafka consumer cannot go on: {error.name()}: {error.str()}")
+    events.BrokerTroubled("consumer", error.name()).emit()
+
+
+def _on_client_error(error: KafkaError) -> None:
+    """Hear of client-wide troubles, which librdkafka overcomes by itself."""
+    events.BrokerTroubled("consumer", error.name()).emit()
