@@ -6,18 +6,22 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
 from runtime.embedded import embedded_broker, free_port
 from schemas.errors import DependencyError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 IMAGE: Final = "apache/kafka:4.1.0"
 LARGEST_RECORD_BYTES: Final = 20_000_000
 _READY_SECONDS: Final = 90.0
 _CALL_SECONDS: Final = 10.0
+_PULL_SECONDS: Final = 300
 
 Kind = Literal["given", "docker", "embedded"]
 
@@ -84,18 +88,38 @@ def _container_environment(port: int) -> dict[str, str]:
     }
 
 
-def docker_answers() -> bool:
-    """Say whether a Docker engine can be reached."""
+def docker_is_usable() -> bool:
+    """Say whether a Docker engine answers and has, or can pull, the image of Apache Kafka.
+
+    testcontainers' own helper image, which tidies up after a killed process, is done without where it cannot be had.
+    """
     try:
         import docker  # noqa: PLC0415  # only in the demo extra
+        from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
 
-        client = docker.from_env(timeout=5)
+        client = docker.from_env(timeout=_PULL_SECONDS)
         try:
-            return bool(client.ping())
+            if not testcontainers_config.ryuk_disabled and not _has_image(client, testcontainers_config.ryuk_image):
+                testcontainers_config.ryuk_disabled = True
+            return _has_image(client, IMAGE)
         finally:
             client.close()
     except Exception:  # noqa: BLE001  # whatever is wrong with it, it cannot be used
         return False
+
+
+def _has_image(client: DockerClient, name: str) -> bool:
+    """Look for an image here, then where images come from."""
+    from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415  # only in the demo extra
+
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        try:
+            client.images.pull(name)
+        except DockerException:
+            return False
+    return True
 
 
 def await_broker(address: str) -> None:

@@ -82,10 +82,13 @@ def _download(folder: Path, base_url: str) -> tuple[Fetched, ...]:
 
 
 def _unpack(folder: Path, reason: str) -> tuple[Fetched, ...]:
-    from training.fetch import unpack_snapshot  # noqa: PLC0415  # train extra only
+    """Write what is not there yet from the snapshot, and say so in one line."""
+    from training.fetch import Origin, unpack_snapshot  # noqa: PLC0415  # train extra only
 
-    sys.stderr.write(f"heartstream: {reason}: {_FALLBACK}\n")
-    return unpack_snapshot(folder)
+    files = unpack_snapshot(folder)
+    if any(fetched.origin is Origin.SNAPSHOT for fetched in files):
+        sys.stderr.write(f"heartstream: {reason}: {_FALLBACK}\n")
+    return files
 
 
 @contextmanager

@@ -26,7 +26,7 @@ _METRICS: Final = {
 _PIPE_WIDTH: Final = 100
 
 
-def train(  # noqa: PLR0913  # options of a command
+def train(
     *,
     output: Path = Path("model"),
     data_dir: Path | None = None,
@@ -43,8 +43,8 @@ def train(  # noqa: PLR0913  # options of a command
 
     Example: heartstream train --output model --no-tracking
 
-    Exit codes: 0 trained; 65 a result too good to be true; 69 data that must not be trained on, or a run that MLflow did
-    not record (the model is written then); 78 bad settings.
+    Exit codes: 0 trained; 65 a result too good to be true; 69 data that must not be trained on, or a run that MLflow
+    did not record (the model is written then); 78 bad settings.
 
     Args:
         output: The model directory.
@@ -75,6 +75,8 @@ def _print_report(report: TrainingReport) -> None:
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.table import Table  # noqa: PLC0415  # train extra only
 
+    from training.evaluate import FOLDS  # noqa: PLC0415  # the same
+
     console = Console()
     framed = console.is_terminal
     if not framed:
@@ -86,7 +88,7 @@ def _print_report(report: TrainingReport) -> None:
         table.add_row(*row)
     data = report.manifest.data
     sys.stdout.write(f"{data.name}: {data.rows} patients, {data.positives} with disease. ")
-    sys.stdout.write("5-fold cross-validation, mean ± standard deviation over the folds.\n\n")
+    sys.stdout.write(f"{FOLDS}-fold cross-validation, mean ± standard deviation over the folds.\n\n")
     sys.stdout.flush()
     console.print(table)
     sys.stdout.write(f"\nBest model: {report.choice.best}, because {report.choice.reason}.\n")

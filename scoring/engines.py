@@ -107,9 +107,8 @@ class ForestEngine:
         self._output = self._session.get_outputs()[1].name
 
     def risks(self, matrix: Matrix) -> Vector:
-        """Score a batch. Trees see what scikit-learn shows them: float64 preprocessing, cast to float32."""
-        rows = self._plan.transform(matrix).astype(np.float32).astype(np.float64)
-        probabilities = self._session.run([self._output], {self._input: rows})[0]
+        """Score a batch. The compiled forest casts its input to float32, as scikit-learn does."""
+        probabilities = self._session.run([self._output], {self._input: self._plan.transform(matrix)})[0]
         return np.asarray(probabilities, dtype=np.float64)[:, 1]
 
 

@@ -1,1 +1,1 @@
-"""The workshop: data, estimators, evaluation, export and tracking. It makes the model directory that all doors serve."""
+"""The workshop: data, estimators, evaluation, export and tracking. It makes the model directory of all doors."""

@@ -18,10 +18,10 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 def choose(evaluations: Sequence[Evaluation]) -> Choice:
-    """Take the simplest model whose log loss is within one standard error of the lowest; `evaluations` is simplest first.
+    """Take the simplest model whose log loss is within one standard error of the lowest.
 
-    Log loss, because the product is a risk and not a label. One standard error, because the folds cannot tell closer
-    models apart: the order of two such models turns with the seed.
+    `evaluations` is simplest first. Log loss, because the product is a risk and not a label. One standard error,
+    because the folds cannot tell closer models apart: the order of two such models turns with the seed.
     """
     lowest = min(evaluations, key=lambda evaluation: evaluation.metrics["log_loss"].mean)
     figure = lowest.metrics["log_loss"]

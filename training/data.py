@@ -35,7 +35,7 @@ def read_snapshot(sites: Sequence[str] = SITES) -> pd.DataFrame:
 
 
 def read_uci(folder: Path, sites: Sequence[str] = SITES) -> pd.DataFrame:
-    """Return the sites' rows, read from UCI's files in `folder`. Raises DependencyError that says file, line and field."""
+    """Return the sites' rows of UCI's files in `folder`. Raises DependencyError that says file, line and field."""
     return _table(row for site in sites for row in _file_rows(folder, site))
 
 
@@ -104,15 +104,15 @@ def features(frame: pd.DataFrame) -> Matrix:
 
 def target(frame: pd.DataFrame) -> Labels:
     """Return 1 where a vessel is narrowed by at least half (`num` > 0), else 0; shape (n,)."""
-    return (frame["num"].to_numpy() > 0).astype(np.int64)
+    return np.asarray(frame["num"].to_numpy() > 0, dtype=np.int64)
 
 
 def digest(frame: pd.DataFrame) -> str:
     """Return the SHA-256 (hexadecimal) of the rows as CSV, written as in the snapshot and with missing values empty."""
-    lines = [",".join(HEADER)]
-    for row in frame[list(HEADER)].itertuples(index=False):
-        lines.append(",".join((str(row[0]), *(_written(float(value)) for value in row[1:]))))
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    rows = frame[list(HEADER)].itertuples(index=False)
+    cells = ((str(row[0]), *(_written(float(value)) for value in row[1:])) for row in rows)
+    text = "".join(f"{','.join(line)}\n" for line in (HEADER, *cells))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _written(value: float) -> str:

@@ -68,7 +68,7 @@ def split(labels: Labels, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.ND
 
 
 def evaluate(name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: int, threshold: float) -> Evaluation:
-    """Cross-validate an unfitted pipeline on (n, 13) rows. Blocks for seconds; draws no other random number than `seed`."""
+    """Cross-validate an unfitted pipeline on (n, 13) rows. Blocks for seconds; `seed` decides the folds."""
     risks = np.empty(len(labels))
     folds: list[dict[str, float]] = []
     for train, test in split(labels, seed):

@@ -1,6 +1,7 @@
 """The model directory, written so that the same training gives the same bytes.
 
-No clock, path, random name or thread count goes into it. What its files mean is in `scoring.artifact`, which reads them.
+No clock, path, random name or thread count goes into it. What its files mean is told by `scoring.artifact`, which reads
+them.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import msgspec
 import numpy as np
 import onnx
 from onnx import helper
-from sklearn.ensemble import RandomForestClassifier
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType
+from sklearn.ensemble import RandomForestClassifier
 
 from schemas.errors import SettingsError
 from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
@@ -95,7 +96,7 @@ def write_model(folder: Path, training: Training) -> Manifest:
 
 
 def refuse_other_folder(folder: Path) -> None:
-    """Raise SettingsError if `folder` is there and neither empty nor a model directory: writing deletes what is in it."""
+    """Raise SettingsError if `folder` holds something else than a model: writing deletes what is in it."""
     if not folder.exists() or (folder / MANIFEST_FILE).is_file():
         return
     if not folder.is_dir():

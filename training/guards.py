@@ -1,7 +1,7 @@
 """What must be true of training rows and of results, and is not true of the well-known spoilt copies of this data.
 
-Copies of UCI Heart Disease go round with repeated rows, permuted codes and an inverted target. Nothing in them raises an
-error by itself; the model just learns something else, or seems far better than it is.
+Copies of UCI Heart Disease go round with repeated rows, permuted codes and an inverted target. Nothing in them raises
+an error by itself; the model just learns something else, or seems far better than it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.data import Labels, Matrix, features, target
 
 HIGHEST_ROC_AUC: Final = 0.95
 HIGHEST_ACCURACY: Final = 0.92
-"""Honest work on these 13 fields ends at 0.91 (95% interval 0.88 to 0.94) and 0.86; more than these limits is a leak."""
+"""Honest work on these 13 fields ends at 0.91 (95% interval 0.88 to 0.94) and 0.86; beyond these limits is a leak."""
 
 _ASYMPTOMATIC: Final = 4
 _ATYPICAL: Final = 2
@@ -43,8 +43,8 @@ def refuse_foreign_codes(matrix: Matrix) -> None:
                 kaggle |= (column >= hint.lowest) & (column <= hint.highest)
     if kaggle.any():
         raise DependencyError(
-            f"{int(kaggle.sum())} of {len(matrix)} rows hold codes of the Kaggle copy (cp 0, slope 0, ca 4, thal 0 to 2): "
-            "it permutes five fields and inverts the target; use UCI's own files"
+            f"{int(kaggle.sum())} of {len(matrix)} rows hold codes of the Kaggle copy (cp 0, slope 0, ca 4, "
+            "thal 0 to 2), which permutes five fields and inverts the target; use UCI's own files"
         )
     illegal = int((~legal_rows(matrix)).sum())
     if illegal:
@@ -59,8 +59,8 @@ def refuse_inverted_target(matrix: Matrix, labels: Labels) -> None:
         raise DependencyError("no row has chest pain type 4, or none has type 2: this is not UCI Heart Disease")
     if asymptomatic.mean() <= atypical.mean():
         raise DependencyError(
-            f"the target looks inverted, as in the Kaggle copy: {asymptomatic.mean():.0%} disease with cp 4 (asymptomatic) "
-            f"and {atypical.mean():.0%} with cp 2 (atypical angina), expected the other way round"
+            f"the target looks inverted, as in the Kaggle copy: {asymptomatic.mean():.0%} disease with cp 4 "
+            f"(asymptomatic) and {atypical.mean():.0%} with cp 2 (atypical angina), expected the other way round"
         )
 
 

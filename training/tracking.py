@@ -54,7 +54,7 @@ def _store(tracking_folder: Path) -> tuple[str, str | None]:
     """Return the store's URI, and where a new experiment keeps its artifacts (None lets the store decide)."""
     from mlflow.environment_variables import MLFLOW_TRACKING_URI  # noqa: PLC0415  # slow import
 
-    named: str | None = MLFLOW_TRACKING_URI.get()
+    named: str | None = MLFLOW_TRACKING_URI.get()  # type: ignore[no-untyped-call]  # MLflow left its types out here
     if named:
         return named, None
     tracking_folder = tracking_folder.resolve()

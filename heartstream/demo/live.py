@@ -44,24 +44,30 @@ class LiveView:
 
     def update(self, account: Account) -> None:
         """Redraw the panel."""
-        self._live.update(Group(self._numbers(account), _scores(account), _faults(account)))
+        self._live.update(render(account, self._rates))
 
-    def _numbers(self, account: Account) -> Panel:
-        produced, finished = self._rates.update(account, time.monotonic())
-        summary, delay = account.summary(), account.median_delay()
-        grid = Table.grid(padding=(0, 3))
-        grid.add_row("produced", "scored", "dead letters", "lag", "in", "out", "median delay", style="dim")
-        grid.add_row(
-            str(summary.produced),
-            f"[green]{summary.scored}",
-            f"[red]{summary.dead}",
-            f"[yellow]{summary.open}",
-            f"{produced:.0f}/s",
-            f"{finished:.0f}/s",
-            "-" if delay is None else f"{delay * 1000:.0f} ms",
-            style="bold",
-        )
-        return Panel(grid, title="heartstream: patients -> scores", title_align="left", expand=False)
+
+def render(account: Account, rates: Rates) -> Group:
+    """Draw the panel, the last scores and the reasons of dead letters."""
+    return Group(_numbers(account, rates), _scores(account), _faults(account))
+
+
+def _numbers(account: Account, rates: Rates) -> Panel:
+    produced, finished = rates.update(account, time.monotonic())
+    summary, delay = account.summary(), account.median_delay()
+    grid = Table.grid(padding=(0, 3))
+    grid.add_row("produced", "scored", "dead letters", "lag", "in", "out", "median delay", style="dim")
+    grid.add_row(
+        str(summary.produced),
+        f"[green]{summary.scored}",
+        f"[red]{summary.dead}",
+        f"[yellow]{summary.open}",
+        f"{produced:.0f}/s",
+        f"{finished:.0f}/s",
+        "-" if delay is None else f"{delay * 1000:.0f} ms",
+        style="bold",
+    )
+    return Panel(grid, title="heartstream: patients -> scores", title_align="left", expand=False)
 
 
 def _scores(account: Account) -> Table:

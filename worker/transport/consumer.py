@@ -67,11 +67,12 @@ class LibrdkafkaConsumer(FaustConsumer):
         """Yield the batches at hand, each as one message; waits up to `timeout` seconds for the first."""
         if not self.flow_active:
             await self.can_resume_flow.wait()
-        await self._settled.wait()
-        while self.flow_active and self._settled.is_set():
+        while self.flow_active:
             batch = await self._handoff.take(timeout)
             if batch is None:
                 return
+            # Faust may not know yet of the partition that this batch is from.
+            await self._settled.wait()
             if batch.state is BatchState.WAITING:
                 yield batch.tp, self._to_message(batch.tp, batch)
 

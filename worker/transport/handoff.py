@@ -44,15 +44,13 @@ class Handoff:
 
     async def take(self, seconds: float) -> RecordBatch | None:
         """Return the oldest batch, or None after `seconds`; called by one coroutine."""
-        batch = self._pop()
-        if batch is not None:
-            return batch
         try:
             async with asyncio.timeout(seconds):
-                await self._arrived.wait()
+                while (batch := self._pop()) is None:
+                    await self._arrived.wait()
+                return batch
         except TimeoutError:
             return None
-        return self._pop()
 
     def _pop(self) -> RecordBatch | None:
         self._arrived.clear()

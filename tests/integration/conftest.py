@@ -1,0 +1,106 @@
+"""Real brokers, real processes. `broker` is the best Kafka there is; `every_broker` is each of them in turn."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from heartstream.brokers import Kind, docker_is_usable, running_broker
+from heartstream.demo.processes import Child, running
+from runtime.embedded import free_port
+from runtime.settings import Topics
+from tests.integration.stream import Stream
+
+_GIVEN = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+
+
+@functools.cache
+def broker_kinds() -> tuple[Kind, ...]:
+    """Return the kinds of broker that can be had here, best first."""
+    kinds: list[Kind] = ["given"] if _GIVEN in os.environ else []
+    if docker_is_usable():
+        kinds.append("docker")
+    return (*kinds, "embedded")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that ask for `every_broker` once on each kind."""
+    if "every_broker" in metafunc.fixturenames:
+        metafunc.parametrize("every_broker", broker_kinds(), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[dict[Kind, str]]:
+    """Addresses of the brokers that were started; all stop at the end of the session."""
+    from contextlib import ExitStack  # noqa: PLC0415  # used here alone
+
+    with ExitStack() as stack:
+
+        class Started(dict[Kind, str]):
+            def __missing__(self, kind: Kind) -> str:
+                self[kind] = stack.enter_context(running_broker(kind, os.environ.get(_GIVEN)))
+                return self[kind]
+
+        yield Started()
+
+
+@pytest.fixture(scope="session")
+def broker(brokers: dict[Kind, str]) -> str:
+    return brokers[broker_kinds()[0]]
+
+
+@pytest.fixture(scope="session")
+def every_broker(request: pytest.FixtureRequest, brokers: dict[Kind, str]) -> str:
+    return brokers[request.param]
+
+
+@pytest.fixture
+def topics() -> Topics:
+    """Topics of this test alone."""
+    name = f"patients-{uuid.uuid4().hex[:8]}"
+    return Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
+
+
+@pytest.fixture
+def stream(broker: str, topics: Topics) -> Iterator[Stream]:
+    with Stream.open(broker, topics) as stream:
+        yield stream
+
+
+class Workers:
+    """Starts workers of one group, as users start them."""
+
+    def __init__(self, model_dir: Path, topics: Topics, log_folder: Path) -> None:
+        self.settings = {
+            "HEARTSTREAM_MODEL__PATH": str(model_dir),
+            "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
+            "HEARTSTREAM_TOPICS__SCORES": topics.scores,
+            "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
+            "HEARTSTREAM_WORKER__GROUP_ID": f"group-{topics.patients}",
+        }
+        self.log_folder = log_folder
+
+    def start(self, address: str, **settings: str) -> AbstractContextManager[Child]:
+        """Run a worker while the context lasts."""
+        port = str(free_port())
+        own = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address, "HEARTSTREAM_TELEMETRY__PORT": port}
+        log = self.log_folder / f"worker-{port}.log"
+        return running("worker", {**self.settings, **own, **settings}, f"http://127.0.0.1:{port}", log)
+
+    def logs(self) -> str:
+        """Return all that the workers wrote."""
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(self.log_folder.glob("worker-*.log")))
+
+
+@pytest.fixture
+def workers(model_dir: Path, topics: Topics, tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(model_dir, topics, tmp_path)
+    yield workers
+    sys.stdout.write(workers.logs())

@@ -1,0 +1,145 @@
+"""A verifiable producer and an accounting consumer."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+
+from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
+from runtime.settings import Topics
+from schemas.codec import decode_dead_letter, decode_score
+from schemas.records import DeadLetter, Source
+from schemas.topics import DEAD_LETTER_HEADER
+
+PARTITIONS = 4
+DEADLINE_SECONDS = 90.0
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A record that the broker has confirmed."""
+
+    source: Source
+    key: bytes | None
+    value: bytes | None
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A record read from the scores or dead letter topic."""
+
+    source: Source
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    letter: DeadLetter | None
+    partition: int
+    offset: int
+
+
+class Stream:
+    """One test's view of its topics."""
+
+    def __init__(self, address: str, topics: Topics, consumer: Consumer) -> None:
+        self.address = address
+        self.topics = topics
+        self._producer = Producer(
+            {
+                "bootstrap.servers": address,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "message.max.bytes": LARGEST_RECORD_BYTES,
+                "log_level": 2,
+            }
+        )
+        self._consumer = consumer
+        self.sent: list[Sent] = []
+        self.results: dict[Source, list[Result]] = defaultdict(list)
+
+    @classmethod
+    @contextmanager
+    def open(cls, address: str, topics: Topics, partitions: int = PARTITIONS) -> Iterator[Self]:
+        """Create the topics and read results from their beginning."""
+        names = (topics.patients, topics.scores, topics.dead_letters)
+        create_topics(address, names, partitions, {})
+        consumer = Consumer({"bootstrap.servers": address, "group.id": "accounting", "log_level": 2})
+        ends = [TopicPartition(name, number, 0) for name in names[1:] for number in range(partitions)]
+        consumer.assign(ends)
+        try:
+            yield cls(address, topics, consumer)
+        finally:
+            consumer.close()
+
+    def send(self, value: bytes | None, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Produce one record; it is in `sent` once the broker has it."""
+
+        def confirmed(error: KafkaError | None, message: Message) -> None:
+            assert error is None
+            source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+            self.sent.append(Sent(source, key, value))
+
+        self._producer.produce(self.topics.patients, value, key, headers=list(headers), on_delivery=confirmed)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait until the broker has every record."""
+        assert self._producer.flush(DEADLINE_SECONDS) == 0
+
+    def read_until(self, condition: Callable[[], bool]) -> None:
+        """Read results until the condition holds; fails the test if it does not in time."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.answered} of {len(self.sent)} records have an outcome"
+            for message in self._consumer.consume(2000, 0.1):
+                assert message.error() is None, message.error()
+                self._note(message)
+
+    def read_all(self) -> None:
+        """Read until every record that was sent has an outcome, and then on to the end of the topics."""
+        self.flush()
+        self.read_until(lambda: self.answered >= len(self.sent))
+        self.read_to_end()
+
+    def read_to_end(self) -> None:
+        """Read all results that there are now."""
+        self.read_until(self._at_end)
+
+    @property
+    def answered(self) -> int:
+        """Records that have at least one outcome."""
+        return len(self.results)
+
+    def repeated(self) -> int:
+        """Results beyond the first for a record."""
+        return sum(len(results) - 1 for results in self.results.values())
+
+    def only(self, sent: Sent) -> Result:
+        """Return the one outcome of a record."""
+        (result,) = self.results[sent.source]
+        return result
+
+    def _at_end(self) -> bool:
+        for position in self._consumer.position(self._consumer.assignment()):
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(position.topic, position.partition), timeout=10
+            )
+            if max(position.offset, 0) < high:
+                return False
+        return True
+
+    def _note(self, message: Message) -> None:
+        headers = list(message.headers() or [])
+        value = message.value()
+        letter = None
+        if message.topic() == self.topics.scores:
+            source = decode_score(value or b"").source
+        else:
+            letter = decode_dead_letter(dict(headers)[DEAD_LETTER_HEADER])
+            source = letter.source
+        assert source is not None
+        partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+        self.results[source].append(Result(source, message.key(), value, headers, letter, partition, offset))

@@ -1,0 +1,1 @@
+"""Laws of the workshop with a real server, real stores and real processes."""

@@ -1,0 +1,105 @@
+"""The commands, as a user calls them: what they print, what they leave, and their exit codes."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from heartstream.data_commands import app
+from heartstream.train_command import train
+from tests.integration.training.server import Server, content
+from training.data import read_snapshot, read_uci
+from training.uci import SITES, UCI_FILES, file_name, published
+
+
+def run_fetch(*arguments: str) -> int:
+    """Run `heartstream data fetch` and return its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        app(["fetch", *arguments])
+    code = caught.value.code
+    return code if isinstance(code, int) else 0
+
+
+def test_fetch_prints_a_line_per_file(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """Name, size, that it is verified, and where it came from; nothing on standard error."""
+    assert run_fetch("--dest", str(tmp_path), "--base-url", server.url) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[:5] for line in out.splitlines()] == [
+        [file.name, str(file.size), "bytes", "verified", "downloaded"] for file in UCI_FILES
+    ]
+    assert err == ""
+
+
+def test_fetch_without_network_takes_the_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing answers, the files are there all the same, one line says why, and the exit code is 0."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        assert run_fetch("--dest", str(tmp_path), "--base-url", url) == 0
+    out, err = capsys.readouterr()
+    assert (len(out.splitlines()), err.count("\n")) == (4, 1)
+    assert "ConnectError" in err
+    assert "using the snapshot that ships with heartstream" in err
+    assert {file_name(site): (tmp_path / file_name(site)).read_bytes() for site in SITES} == {
+        file_name(site): published(site) for site in SITES
+    }
+
+
+def test_offline_asks_nobody(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --offline the server is not asked, and the second call has nothing to say on standard error."""
+    assert run_fetch("--offline", "--dest", str(tmp_path), "--base-url", server.url) == 0
+    assert "offline: using the snapshot" in capsys.readouterr().err
+    assert run_fetch("--offline", "--dest", str(tmp_path), "--base-url", server.url) == 0
+    assert (capsys.readouterr().err, server.asked) == ("", [])
+
+
+def test_refused_file_is_a_failure(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """A changed file is told in one line, does not replace the old one, and gives exit code 1."""
+    name = file_name("cleveland")
+    (tmp_path / name).write_bytes(b"old")
+    server.answers[name] = content(b"changed")
+    assert run_fetch("--dest", str(tmp_path), "--base-url", server.url) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), (tmp_path / name).read_bytes()) == ("", 1, b"old")
+    assert f"{name} refused: arrived with 7 bytes" in err
+
+
+def test_bad_url_is_a_bad_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A base URL that is none gives the exit code of bad settings."""
+    assert run_fetch("--dest", str(tmp_path), "--base-url", "archive") == 78
+    assert "must begin with http" in capsys.readouterr().err
+
+
+def test_fetched_files_are_what_training_reads(tmp_path: Path) -> None:
+    """`data fetch --dest` and `train --data-dir` fit together, also without a network."""
+    assert run_fetch("--offline", "--dest", str(tmp_path)) == 0
+    assert read_uci(tmp_path).equals(read_snapshot())
+
+
+def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Into a pipe goes plain text: each metric with its spread for both models, the best, why, and the directory."""
+    train(output=tmp_path / "model", tracking=False, model_version="1.2.3")
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    start = next(i for i, line in enumerate(lines) if "logistic_regression  random_forest" in line)
+    table = [line.rstrip() for line in lines[start + 1 : start + 9]]
+    assert [line.split("  ")[0] for line in table] == [
+        "Accuracy", "Precision", "Recall", "F1", "ROC-AUC", "Brier score", "Log loss", "Calibration slope",
+    ]  # fmt: skip
+    assert [line.count("±") for line in table] == [2] * 7 + [0]
+    assert len({len(line) for line in table}) == 1
+    assert "Best model: logistic_regression, because it has the lowest log loss" in out
+    assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out
+    assert (err, "\x1b" in out) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [({"threshold": 1.5}, 78), ({"data_dir": Path("no-such-folder")}, 69)], ids=["setting", "data"]
+)
+def test_train_says_what_kind_of_failure(tmp_path: Path, options: dict[str, float | Path], code: int) -> None:
+    """Bad settings and bad data have exit codes of their own, and leave no model."""
+    with pytest.raises(SystemExit) as caught:
+        train(output=tmp_path / "model", tracking=False, model_version="1", **options)
+    assert (caught.value.code, list(tmp_path.iterdir())) == (code, [])

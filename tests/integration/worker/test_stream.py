@@ -1,0 +1,214 @@
+"""Laws of the Kafka door, on real brokers with real worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from heartstream.brokers import LARGEST_RECORD_BYTES
+from heartstream.demo.patients import FLAWS, real_patients
+from runtime.settings import Topics
+from schemas.faults import examine
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+
+
+def patient(number: int) -> tuple[bytes, bytes]:
+    """Return key and value of a patient with a number of its own."""
+    patients = _PATIENTS
+    record = {**patients[number % len(patients)], "patient_id": f"patient-{number}"}
+    return f"patient-{number}".encode(), json.dumps(record).encode()
+
+
+_PATIENTS = real_patients()
+
+
+def send_patients(stream: Stream, first: int, stop: int) -> None:
+    for number in range(first, stop):
+        key, value = patient(number)
+        stream.send(value, key)
+    stream.flush()
+
+
+@pytest.mark.parametrize("pure_python", [False, True], ids=["cython", "pure"])
+def test_every_record_has_exactly_one_outcome(
+    every_broker: str, topics: Topics, workers: Workers, scorer: Scorer, *, pure_python: bool
+) -> None:
+    """920 real patients and 14 kinds of bad records: one score or dead letter each, with the bytes that scoring gives."""
+    with Stream.open(every_broker, topics) as stream:
+        for number, record in enumerate(_PATIENTS):
+            stream.send(json.dumps(record).encode(), f"key-{number}".encode())
+        for name, flaw in FLAWS.items():
+            stream.send(flaw(dict(_PATIENTS[0])), name.encode(), [("trace", b"1")])
+        environment = {"NO_CYTHON": "1"} if pure_python else {}
+        with workers.start(every_broker, **environment) as worker:
+            worker.await_ready()
+            stream.read_all()
+        assert (len(stream.sent), stream.answered, stream.repeated()) == (934, 934, 0)
+        for sent in stream.sent:
+            result = stream.only(sent)
+            (expected,) = process([sent.value], [sent.source], scorer)
+            assert result.key == sent.key
+            if isinstance(expected, Scored):
+                assert result.value == expected.value
+            else:
+                assert result.letter is not None
+                assert (result.value, result.letter.errors) == (sent.value, expected.faults)
+                assert ("trace", b"1") in result.headers
+
+
+def test_a_result_keeps_its_records_key_and_partition(stream: Stream, workers: Workers) -> None:
+    """The same partitioner on both sides: a key's scores stand on the partition where its records stood, in order."""
+    send_patients(stream, 0, 200)
+    with workers.start(stream.address):
+        stream.read_all()
+    moved = [sent for sent in stream.sent if stream.only(sent).partition != sent.source.partition]
+    assert moved == []
+    for partition in range(4):
+        ordered = sorted(
+            (s.source.offset, stream.only(s).offset) for s in stream.sent if s.source.partition == partition
+        )
+        assert [result for _, result in ordered] == sorted(result for _, result in ordered)
+
+
+def test_a_value_of_ten_megabytes_is_dead_lettered_whole(stream: Stream, workers: Workers) -> None:
+    """A record far too large to be a patient goes to the dead letters with all its bytes."""
+    value = b"x" * 10_000_000
+    assert len(value) < LARGEST_RECORD_BYTES
+    stream.send(value, b"large")
+    stream.send(patient(1)[1], b"small")
+    with workers.start(stream.address):
+        stream.read_all()
+    large = next(sent for sent in stream.sent if sent.key == b"large")
+    result = stream.only(large)
+    assert result.letter is not None
+    assert ([fault.code for fault in result.letter.errors], result.value == value) == (["too_large"], True)
+
+
+def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
+    """SIGTERM in mid-stream: what was started is confirmed and committed, the next worker takes up the rest."""
+    send_patients(stream, 0, 40_000)
+    left = []
+    for _ in range(2):
+        target = stream.answered + 1_000
+        with workers.start(stream.address, HEARTSTREAM_WORKER__BATCH_RECORDS="20") as worker:
+            stream.read_until(lambda target=target: stream.answered >= target)
+        assert worker.process.returncode == 0
+        stream.read_to_end()
+        left.append(len(stream.sent) - stream.answered)
+    with workers.start(stream.address):
+        stream.read_all()
+    assert all(left), "the workers were stopped too late to be in mid-stream"
+    assert (stream.answered, stream.repeated()) == (40_000, 0)
+
+
+def test_killing_loses_nothing_and_repeats_the_same_bytes(stream: Stream, workers: Workers) -> None:
+    """SIGKILL in mid-stream: every record has an outcome, and a repeated one is byte-identical."""
+    send_patients(stream, 0, 40_000)
+    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "20", "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
+    with workers.start(stream.address, **settings) as worker:
+        stream.read_until(lambda: stream.answered >= 2_000)
+        worker.process.send_signal(signal.SIGKILL)
+        worker.process.wait()
+    stream.read_to_end()
+    left = len(stream.sent) - stream.answered
+    with workers.start(stream.address, **settings):
+        stream.read_all()
+    different = [source for source, results in stream.results.items() if len({r.value for r in results}) != 1]
+    assert left, "the worker was killed too late to be in mid-stream"
+    assert (stream.answered, different) == (40_000, [])
+
+
+def test_joining_and_leaving_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
+    """A second worker joins in mid-stream and leaves again (faust #502)."""
+    send_patients(stream, 0, 30_000)
+    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "200"}
+    with workers.start(stream.address, **settings) as first:
+        first.await_ready()
+        with workers.start(stream.address, **settings) as second:
+            second.await_ready()
+            send_patients(stream, 30_000, 40_000)
+            stream.read_until(lambda: stream.answered >= 20_000)
+        send_patients(stream, 40_000, 45_000)
+        stream.read_all()
+    assert (stream.answered, stream.repeated()) == (45_000, 0)
+
+
+def test_fausts_own_command_runs_the_worker(stream: Stream, workers: Workers) -> None:
+    """`faust -A worker.app worker` is the same worker."""
+    send_patients(stream, 0, 100)
+    environment = {
+        **os.environ,
+        **workers.settings,
+        "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": stream.address,
+        "HEARTSTREAM_TELEMETRY__PORT": "0",
+    }
+    command = [sys.executable, "-m", "faust", "-A", "worker.app", "worker", "--without-web"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        stream.read_all()
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    assert (code, stream.answered, stream.repeated()) == (0, 100, 0)
+
+
+def test_no_patient_is_in_logs_metrics_or_dead_letter_headers(stream: Stream, workers: Workers) -> None:
+    """Marker values of good and bad records appear nowhere but in the records' own values and keys."""
+    marker = "Zebra-4711"
+    good = {**_PATIENTS[0], "patient_id": marker}
+    bad = [flaw(dict(good)) for flaw in FLAWS.values()]
+    bad += [json.dumps({**good, "age": marker}).encode(), json.dumps({**good, marker: 1}).encode()]
+    for value in [json.dumps(good).encode(), *bad]:
+        stream.send(value, marker.encode())
+    with workers.start(stream.address, HEARTSTREAM_TELEMETRY__LOG_LEVEL="DEBUG") as worker:
+        worker.await_ready()
+        stream.read_all()
+        with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
+            metrics = response.read().decode()
+    headers = repr([result.headers for results in stream.results.values() for result in results])
+    assert 'heartstream_records_total{door="kafka",outcome="rejected"} 16.0' in metrics
+    assert marker not in metrics + workers.logs() + headers
+
+
+def test_dead_letters_tell_all_that_is_wrong(stream: Stream, workers: Workers) -> None:
+    """The header holds the same faults as `examine` finds, and Kafka Streams' names point to the source."""
+    value = json.dumps({**_PATIENTS[0], "age": 630, "thal": 2, "sex": True}).encode()
+    stream.send(value, b"k")
+    with workers.start(stream.address):
+        stream.read_all()
+    result = stream.only(stream.sent[0])
+    headers = dict(result.headers)
+    assert result.letter is not None
+    assert result.letter.errors == examine(value)
+    assert headers["__streams.errors.topic"] == stream.topics.patients.encode()
+    assert headers["__streams.errors.message"] == b"out_of_range at /age; wrong_type at /sex; kaggle_code at /thal"
+
+
+def test_a_changed_model_is_refused(stream: Stream, workers: Workers, model_dir: Path, tmp_path: Path) -> None:
+    """A worker whose model directory was tampered with does not start, and says why (exit code 65)."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in model_dir.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "preprocessor.joblib").write_bytes(b"cos\nsystem\n")
+    with workers.start(stream.address, HEARTSTREAM_MODEL__PATH=str(folder)) as worker:
+        code = worker.process.wait(60)
+    assert (code, "preprocessor.joblib: has 11 bytes" in workers.logs()) == (65, True)
+
+
+def test_bad_settings_are_all_told(stream: Stream, workers: Workers) -> None:
+    """Exit code 78, with every problem."""
+    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "many", "HEARTSTREAM_WORKER__GRUOP_ID": "x"}
+    with workers.start(stream.address, **settings) as worker:
+        code = worker.process.wait(60)
+    assert (code, [name for name in settings if name not in workers.logs()]) == (78, [])

@@ -1,0 +1,47 @@
+"""Laws of the logs: structured, and without patients."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+MARKER = "Jane-Doe-63"
+
+PROGRAM = f"""
+import logging
+from runtime import events, logs
+from runtime.settings import Telemetry
+from schemas.errors import DependencyError
+logs.configure(Telemetry())
+def fail():
+    patient = {{"name": "{MARKER}"}}
+    raise ValueError(f"could not convert string to float: {{patient}}")
+try:
+    fail()
+except ValueError as error:
+    events.RequestFailed(error).emit()
+    logging.getLogger("aiohttp").exception("a library failed")
+try:
+    raise DependencyError("the broker is gone")
+except DependencyError as error:
+    events.ProcessFailed("worker", error).emit()
+"""
+
+
+def lines() -> list[dict[str, object]]:
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert MARKER not in ran.stderr + ran.stdout
+    return [json.loads(line) for line in ran.stderr.splitlines()]
+
+
+def test_an_exception_is_logged_without_its_text_and_locals() -> None:
+    """An unknown exception's message and local variables may be a patient's: only type and places are logged."""
+    ours, library, _ = lines()
+    assert ours["exception"]["type"] == library["exception"]["type"] == "builtins.ValueError"
+    assert ours["exception"]["frames"]
+
+
+def test_our_own_errors_keep_their_text() -> None:
+    """The product's errors are made to be read."""
+    assert lines()[-1]["exception"]["message"] == "the broker is gone"

@@ -1,0 +1,1 @@
+"""Laws of the workshop that need no other process."""

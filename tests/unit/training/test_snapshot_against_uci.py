@@ -1,0 +1,37 @@
+"""The snapshot against UCI's own files, where they lie beside the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.data import digest, read_snapshot, read_uci
+from training.uci import SITES, file_name, published, snapshot_rows
+
+UCI = Path(__file__).parents[4] / "shared" / "data" / "uci"
+
+pytestmark = pytest.mark.skipif(
+    not (UCI / file_name("cleveland")).is_file(),
+    reason="UCI's files are not beside the repository (../shared/data/uci)",
+)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_snapshot_equals_uci_value_for_value(site: str) -> None:
+    """Cell by cell, in the order of the file, the snapshot holds UCI's number, or nothing for a question mark."""
+    lines = (UCI / file_name(site)).read_text("ascii").splitlines()
+    theirs = [[None if cell == "?" else float(cell) for cell in line.split(",")] for line in lines]
+    ours = [[float(cell) if cell else None for cell in row[1:]] for row in snapshot_rows() if row[0] == site]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_published_form_equals_uci_byte_for_byte(site: str) -> None:
+    """What is written where the network is away is what the network would have brought."""
+    assert published(site) == (UCI / file_name(site)).read_bytes()
+
+
+def test_both_sources_give_the_same_digest() -> None:
+    """Training on UCI's files and on the snapshot is training on the same rows."""
+    assert digest(read_uci(UCI)) == digest(read_snapshot())

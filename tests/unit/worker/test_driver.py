@@ -1,0 +1,43 @@
+"""Laws of the Kafka client's configuration."""
+
+from __future__ import annotations
+
+from runtime.settings import Settings
+from worker.transport.driver import consumer_config, option_problems, producer_config
+
+
+def settings(**options: str) -> Settings:
+    names = {f"HEARTSTREAM_KAFKA__OPTIONS__{name}": text for name, text in options.items()}
+    return Settings.from_mapping({"HEARTSTREAM_WORKER__GROUP_ID": "group", **names})
+
+
+def test_delivery_guarantees_are_set() -> None:
+    """The producer is idempotent with acks=all, and the consumer commits nothing by itself."""
+    producer, consumer = producer_config(settings()), consumer_config(settings())
+    assert (producer["enable.idempotence"], producer["acks"], consumer["enable.auto.commit"]) == (True, "all", False)
+
+
+def test_options_reach_the_client_that_takes_them() -> None:
+    """Common options go to both clients, others only to the one that knows them."""
+    chosen = settings(SASL_USERNAME="worker", LINGER_MS="1", FETCH_MIN_BYTES="2")
+    producer, consumer = producer_config(chosen), consumer_config(chosen)
+    assert (producer["sasl.username"], consumer["sasl.username"]) == ("worker", "worker")
+    assert (producer["linger.ms"], "fetch.min.bytes" in producer) == ("1", False)
+    assert (consumer["fetch.min.bytes"], "linger.ms" in consumer) == ("2", False)
+
+
+def test_every_bad_option_is_told() -> None:
+    """Unknown options, bad values and options that are ours are listed together, without values."""
+    problems = option_problems(settings(NO_SUCH_THING="secret-1", SECURITY_PROTOCOL="secret-2", ACKS="0"))
+    assert [problem.split(":")[0] for problem in problems] == [
+        "Kafka option acks is set by heartstream itself",
+        "Kafka option no.such.thing",
+        "Kafka option security.protocol",
+    ]
+    assert "secret" not in " ".join(problems)
+
+
+def test_good_options_have_no_problems() -> None:
+    """Options that only make sense together are judged together."""
+    chosen = settings(SECURITY_PROTOCOL="SASL_SSL", SASL_MECHANISM="PLAIN", SASL_USERNAME="u", SASL_PASSWORD="p")
+    assert option_problems(chosen) == ()

@@ -1,0 +1,179 @@
+"""Laws of the ledger: what may be committed."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.transport.batch import BatchState, RecordBatch
+from worker.transport.ledger import Ledger
+
+TOPIC = TP("patients", 0)
+OTHER = TP("patients", 1)
+
+
+@dataclass
+class FakeMessage:
+    """Stands for a consumed message; librdkafka makes the real ones."""
+
+    at: int
+
+    def offset(self) -> int:
+        return self.at
+
+
+def enter(ledger: Ledger, first: int, count: int = 10, tp: TP = TOPIC) -> RecordBatch:
+    lease = ledger.lease(tp)
+    assert lease is not None
+    batch = RecordBatch(tp, [FakeMessage(first + i) for i in range(count)], lease)
+    ledger.enter(batch)
+    return batch
+
+
+def granted(*tps: TP) -> Ledger:
+    ledger = Ledger()
+    ledger.grant(tps or (TOPIC,))
+    return ledger
+
+
+def test_nothing_is_committable_before_something_is_finished() -> None:
+    """A batch that is only started commits nothing."""
+    ledger = granted()
+    batch = enter(ledger, 100)
+    assert ledger.start(batch)
+    assert ledger.take_committable() == {}
+
+
+def test_a_finished_batch_behind_an_unfinished_one_is_not_committable() -> None:
+    """A (100-109) in flight, B (110-119) finished: nothing may be committed, where stock Faust would commit 120."""
+    ledger = granted()
+    first, second = enter(ledger, 100), enter(ledger, 110)
+    assert ledger.start(first)
+    assert ledger.start(second)
+    ledger.finish(second)
+    assert ledger.take_committable() == {}
+    ledger.finish(first)
+    assert ledger.take_committable() == {TOPIC: 120}
+
+
+def test_an_offset_is_handed_out_once() -> None:
+    """What was handed out for committing is not handed out again, unless it is given back."""
+    ledger = granted()
+    batch = enter(ledger, 0)
+    ledger.start(batch)
+    ledger.finish(batch)
+    assert ledger.take_committable() == {TOPIC: 10}
+    assert ledger.take_committable() == {}
+
+
+def test_a_failed_commit_is_due_again() -> None:
+    """An offset that the broker did not store is handed out again (faust #611)."""
+    ledger = granted()
+    batch = enter(ledger, 0)
+    ledger.start(batch)
+    ledger.finish(batch)
+    offsets = ledger.take_committable()
+    ledger.give_back(offsets)
+    assert ledger.take_committable() == offsets
+
+
+def test_a_commit_on_its_way_is_unstored_until_it_is_confirmed() -> None:
+    """A revocation commits also what an asynchronous commit may still fail to store."""
+    ledger = granted()
+    batch = enter(ledger, 0)
+    ledger.start(batch)
+    ledger.finish(batch)
+    offsets = ledger.take_committable()
+    assert ledger.unstored([TOPIC]) == {TOPIC: 10}
+    ledger.note_stored(offsets)
+    assert ledger.unstored([TOPIC]) == {}
+
+
+def test_closing_drops_what_was_not_started() -> None:
+    """After a revocation begins, waiting batches cannot be started, and started ones still count."""
+    ledger = granted()
+    started, waiting = enter(ledger, 0), enter(ledger, 10)
+    ledger.start(started)
+    ledger.close([TOPIC])
+    assert not ledger.start(waiting)
+    assert waiting.state is BatchState.DROPPED
+    ledger.finish(started)
+    assert ledger.unstored([TOPIC]) == {TOPIC: 10}
+
+
+def test_a_batch_of_an_ended_lease_changes_nothing() -> None:
+    """A batch that finishes after its partition left and returned does not count for the new lease (robinhood #681)."""
+    ledger = granted()
+    late = enter(ledger, 0)
+    ledger.start(late)
+    ledger.close([TOPIC])
+    ledger.end([TOPIC])
+    ledger.grant([TOPIC])
+    ledger.finish(late)
+    assert ledger.take_committable() == {}
+
+
+def test_a_partition_that_returns_is_committed_again() -> None:
+    """The new lease commits from its own first batch on."""
+    ledger = granted()
+    ledger.close([TOPIC])
+    ledger.end([TOPIC])
+    ledger.grant([TOPIC])
+    batch = enter(ledger, 500)
+    ledger.start(batch)
+    ledger.finish(batch)
+    assert ledger.take_committable() == {TOPIC: 510}
+
+
+def test_partitions_do_not_hold_each_other_back() -> None:
+    """An unfinished batch of one partition does not stop another's commits."""
+    ledger = granted(TOPIC, OTHER)
+    stuck, free = enter(ledger, 0), enter(ledger, 0, tp=OTHER)
+    ledger.start(stuck)
+    ledger.start(free)
+    ledger.finish(free)
+    assert ledger.take_committable() == {OTHER: 10}
+
+
+def test_waiting_for_idle_ends_when_the_last_started_batch_is_confirmed() -> None:
+    """The wait of a revocation ends with the confirmation, from another thread."""
+    ledger = granted()
+    batch = enter(ledger, 0)
+    ledger.start(batch)
+    ledger.close([TOPIC])
+    assert not ledger.wait_idle([TOPIC], 0.0)
+    finisher = threading.Thread(target=ledger.finish, args=(batch,))
+    finisher.start()
+    assert ledger.wait_idle([TOPIC], 30.0)
+    finisher.join()
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=30), st.randoms(use_true_random=False))
+def test_committable_is_always_the_end_of_the_longest_finished_prefix(
+    plan: list[tuple[int, bool]], order: random.Random
+) -> None:
+    """Whatever the sizes and whatever finishes in whatever order, the committed offset equals a plain recount."""
+    ledger = granted()
+    batches, next_offset = [], 0
+    for size, _ in plan:
+        batches.append(enter(ledger, next_offset, size))
+        next_offset += size
+    assert all(ledger.start(batch) for batch in batches)
+    finishing = [batch for batch, (_, finishes) in zip(batches, plan, strict=True) if finishes]
+    order.shuffle(finishing)
+    committed = 0
+    for done, batch in enumerate(finishing, 1):
+        ledger.finish(batch)
+        finished = set(map(id, finishing[:done]))
+        prefix = 0
+        for candidate in batches:
+            if id(candidate) not in finished:
+                break
+            prefix = candidate.next_offset
+        committed = ledger.take_committable().get(TOPIC, committed)
+        assert committed == prefix
