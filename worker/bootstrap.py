@@ -17,7 +17,7 @@ from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.transport.batch import RecordBatch
 from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.driver import SCHEME, BatchSchema, LibrdkafkaTransport, option_problems
+from worker.transport.driver import SCHEME, BatchSchema, KeepingFlowControl, LibrdkafkaTransport, option_problems
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
 
@@ -28,6 +28,10 @@ class ScoringApp(faust.App):
     telemetry: Telemetry
     health: Health
     _telemetry_server: TelemetryServer | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.flow_control = KeepingFlowControl()
 
     def _create_directories(self) -> None:
         """Make none: a stateless worker runs on a read-only file system."""

@@ -122,6 +122,22 @@ class Stream:
         (result,) = self.results[sent.source]
         return result
 
+    def await_commits(self, group: str) -> None:
+        """Wait until the group's committed offsets are the ends of all partitions that hold records."""
+        ends = {
+            partition: max(sent.source.offset for sent in self.sent if sent.source.partition == partition) + 1
+            for partition in {sent.source.partition for sent in self.sent}
+        }
+        wanted = [TopicPartition(self.topics.patients, partition) for partition in ends]
+        probe = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 2})
+        try:
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while (committed := {p.partition: p.offset for p in probe.committed(wanted, timeout=10)}) != ends:
+                assert time.monotonic() < deadline, f"committed {committed}, ends {ends}"
+                time.sleep(0.1)
+        finally:
+            probe.close()
+
     def _at_end(self) -> bool:
         for position in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(

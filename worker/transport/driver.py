@@ -9,6 +9,7 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, KafkaException
 from faust import App, Schema
 from faust.transport.base import Transport
+from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
 from runtime.settings import Settings
@@ -86,6 +87,17 @@ class BatchSchema(Schema[None, RecordBatch]):
 
     def loads_value(self, app: Any, message: Any, **_: Any) -> Any:  # noqa: ARG002, D102
         return message.value
+
+
+class KeepingFlowControl(FlowControlEvent):
+    """Flow control that throws nothing away.
+
+    Stock Faust empties its queues whenever flow resumes after a rebalance, and counts on reading everything again. Here
+    partitions that stay are not read again, so a batch that waits for the agent must keep its place.
+    """
+
+    def clear(self) -> None:
+        """Keep what is queued: the ledger knows which batches may not be started any more."""
 
 
 class LibrdkafkaTransport(Transport):

@@ -129,18 +129,19 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(stream: Stream, worker
 
 
 def test_joining_and_leaving_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
-    """A second worker joins in mid-stream and leaves again (faust #502)."""
-    send_patients(stream, 0, 30_000)
-    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "200"}
+    """A second worker joins in mid-stream and leaves again, twice; all is committed in the end (faust #502, #596)."""
+    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
     with workers.start(stream.address, **settings) as first:
         first.await_ready()
-        with workers.start(stream.address, **settings) as second:
-            second.await_ready()
-            send_patients(stream, 30_000, 40_000)
-            stream.read_until(lambda: stream.answered >= 20_000)
-        send_patients(stream, 40_000, 45_000)
+        for start in (0, 20_000):
+            send_patients(stream, start, start + 10_000)
+            with workers.start(stream.address, **settings) as second:
+                send_patients(stream, start + 10_000, start + 15_000)
+                second.await_ready()
+                send_patients(stream, start + 15_000, start + 20_000)
         stream.read_all()
-    assert (stream.answered, stream.repeated()) == (45_000, 0)
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+    assert (stream.answered, stream.repeated()) == (40_000, 0)
 
 
 def test_fausts_own_command_runs_the_worker(stream: Stream, workers: Workers) -> None:
