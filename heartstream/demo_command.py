@@ -14,7 +14,7 @@ from heartstream.exit_codes import FAILED, errors_to_exit_codes
 _SERVERS = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 
 
-def demo(  # noqa: PLR0913  # each is an option of the command
+def demo(
     *,
     broker: Literal["auto", "embedded", "docker", "given"] = "auto",
     records: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 5000,

@@ -18,8 +18,8 @@ All settings are environment variables. What is wrong with them is told all at o
 `heartstream worker --show-config` prints what is in force, without secrets.
 
 - `<NAME>_FILE` reads a value from the file that it names: for secrets.
-- `HEARTSTREAM_KAFKA__OPTIONS__<OPTION>` reaches every option of librdkafka: `SASL_USERNAME` is `sasl.username`. What only
-  consumers or only producers know goes to them alone. What delivery depends on (`enable.idempotence`, `acks`,
+- `HEARTSTREAM_KAFKA__OPTIONS__<OPTION>` reaches every option of librdkafka: `SASL_USERNAME` is `sasl.username`. What
+  only consumers or only producers know goes to them alone. What delivery depends on (`enable.idempotence`, `acks`,
   `enable.auto.commit`, `group.id` and their like) cannot be changed.
 
 ```sh

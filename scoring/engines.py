@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 import numpy as np
+from scipy.special import expit
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from schemas.features import FEATURES
 from scoring.artifact import Artifact
 from scoring.matrix import Matrix
-from scoring.plan import Plan
+from scoring.plan import TABLE_ROWS, Plan
 
 Vector = Matrix
 _GOLDEN_ROWS: Final = 1024
@@ -69,22 +70,21 @@ class LinearEngine:
         self._missing = plan.fill * self._slope + self._offset
         widths = np.cumsum([affine, *(table.shape[1] for table in plan.tables)])
         spans = zip(plan.tables, widths[:-1], widths[1:], strict=True)
-        self._log_odds = [table @ weights[start:stop] for table, start, stop in spans]
+        self._log_odds = np.concatenate([table @ weights[start:stop] for table, start, stop in spans])
+        self._first_row = TABLE_ROWS * np.arange(len(plan.tables))
         self._intercept = float(classifier.intercept_[0])
 
     def contributions(self, matrix: Matrix) -> Matrix:
         """Return each field's exact addition to the log-odds, (n, 13), affine fields first, then lookups."""
-        raw = matrix[:, self._plan.affine]
+        raw = matrix.take(self._plan.affine, axis=1)
         affine = np.where(np.isnan(raw), self._missing, raw * self._slope + self._offset)
-        picked = [table[rows] for table, rows in zip(self._log_odds, self._plan.rows_of(matrix), strict=True)]
-        return np.column_stack([affine, *picked])
+        picked = self._log_odds.take(self._plan.rows_of(matrix) + self._first_row)
+        return np.concatenate([affine, picked], axis=1)
 
     def risks(self, matrix: Matrix) -> Vector:
-        """Score a batch. Fields are added column by column, so that a row's sum has one order in any batch."""
-        total = np.full(len(matrix), self._intercept)
-        for column in self.contributions(matrix).T:
-            total += column
-        risks: Vector = 1.0 / (1.0 + np.exp(-total))
+        """Score a batch. A row's 13 numbers lie side by side, so numpy adds them in one order in any batch."""
+        log_odds = self._intercept + self.contributions(matrix).sum(axis=1)
+        risks: Vector = expit(log_odds)
         return risks
 
 

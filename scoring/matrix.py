@@ -6,6 +6,7 @@ The vectorised twin of `schemas.faults`: it accepts no row that the slow path wo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import Final
 
@@ -21,11 +22,17 @@ Mask = npt.NDArray[np.bool_]
 _row: Final = attrgetter(*FEATURE_NAMES)
 _LOW: Final = np.array([feature.interval[0] for feature in FEATURES])
 _HIGH: Final = np.array([feature.interval[1] for feature in FEATURES])
-_WHOLE: Final = np.array([feature.whole for feature in FEATURES])
-_REQUIRED: Final = np.array([feature.required for feature in FEATURES])
+_FRACTIONAL: Final = np.array([not feature.whole for feature in FEATURES])
+_OPTIONAL: Final = np.array([not feature.required for feature in FEATURES])
 _MISSING_CODES: Final = sorted({code for feature in FEATURES for code in feature.missing})
 _TAKES_CODE: Final = {code: np.array([code in feature.missing for feature in FEATURES]) for code in _MISSING_CODES}
-_GAPS: Final = tuple((j, gap) for j, feature in enumerate(FEATURES) for gap in feature.gaps)
+_GAPS: Final = tuple(
+    (j, below, above)
+    for j, feature in enumerate(FEATURES)
+    for (below, _), (above, _) in pairwise(feature.codes)
+    if above - below > 1
+)
+"""Columns whose codes are not consecutive, with the codes on either side of each gap."""
 
 
 def as_matrix(records: Sequence[PatientRecord]) -> Matrix:
@@ -42,10 +49,11 @@ def blank_missing(matrix: Matrix) -> None:
 
 def legal_rows(matrix: Matrix) -> Mask:
     """Say, for each row of a blanked matrix, whether all its values are legal and no required one is missing."""
-    missing = np.isnan(matrix)
-    illegal = (matrix < _LOW) | (matrix > _HIGH) | ((matrix != np.floor(matrix)) & _WHOLE & ~missing)
-    illegal |= missing & _REQUIRED
-    for column, gap in _GAPS:
-        illegal[:, column] |= matrix[:, column] == gap
-    legal: Mask = ~illegal.any(axis=1)
-    return legal
+    legal = (matrix >= _LOW) & (matrix <= _HIGH)
+    legal &= (matrix == np.floor(matrix)) | _FRACTIONAL
+    legal |= np.isnan(matrix) & _OPTIONAL
+    for column, low, high in _GAPS:
+        values = matrix[:, column]
+        legal[:, column] &= ~((values > low) & (values < high))
+    rows: Mask = legal.all(axis=1)
+    return rows

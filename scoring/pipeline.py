@@ -14,7 +14,7 @@ from schemas.faults import examine
 from schemas.records import PatientRecord, Source
 from scoring.engines import Vector
 from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, legal_rows
-from scoring.scorer import Scorer
+from scoring.scorer import Scorer, are_probabilities
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
@@ -96,9 +96,9 @@ def _legal(rows: _Rows, values: Sequence[bytes | None], outcomes: dict[int, Outc
 def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tuple[_Rows, Vector]:
     """Score the records; reject those on which the model fails, unless it is the model that is broken."""
     risks = _isolated(rows.matrix, scorer)
-    scored = ~np.isnan(risks)
-    if scored.all():
+    if are_probabilities(risks):
         return rows, risks
+    scored = ~np.isnan(risks)
     if not scorer.is_sound():
         raise ArtifactError("the model no longer reproduces its own results on golden records")
     outcomes.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
@@ -116,4 +116,4 @@ def _isolated(matrix: Matrix, scorer: Scorer) -> Vector:
             return np.array([np.nan])
         middle = len(matrix) // 2
         return np.concatenate([_isolated(matrix[:middle], scorer), _isolated(matrix[middle:], scorer)])
-    return np.where((risks >= 0) & (risks <= 1), risks, np.nan)
+    return risks if are_probabilities(risks) else np.where((risks >= 0) & (risks <= 1), risks, np.nan)

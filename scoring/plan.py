@@ -9,13 +9,17 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from sklearn.compose import ColumnTransformer
 
 from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
 from scoring.matrix import Matrix
 
-_MISSING_ROW: Final = 8
-"""Lookup tables have a row for each code 0 to 7, and this one for a missing value."""
+Rows = npt.NDArray[np.intp]
+
+TABLE_ROWS: Final = 9
+"""Lookup tables have a row for each code 0 to 7, and a last one for a missing value."""
+_MISSING_ROW: Final = TABLE_ROWS - 1
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -54,22 +58,21 @@ class Plan(msgspec.Struct, frozen=True):
             ),
         )
 
-    def rows_of(self, matrix: Matrix) -> list[np.ndarray[Any, np.dtype[np.intp]]]:
-        """Return, for each lookup field, the table row (n,) that each record picks."""
-        picked = matrix[:, self.lookup]
-        rows = np.where(np.isnan(picked), _MISSING_ROW, picked).astype(np.intp)
-        return [rows[:, j] for j in range(len(self.lookup))]
+    def rows_of(self, matrix: Matrix) -> Rows:
+        """Return the table row (n, lookup fields) that each record picks for each lookup field."""
+        picked = matrix.take(self.lookup, axis=1)
+        return np.where(np.isnan(picked), _MISSING_ROW, picked).astype(np.intp)
 
     def transform(self, matrix: Matrix) -> Matrix:
         """Return what the preprocessor's `transform` returns, (n, 22), for legal records (n, 13)."""
-        raw = matrix[:, self.affine]
+        raw = matrix.take(self.affine, axis=1)
         scaled = (np.where(np.isnan(raw), self.fill, raw) - self.mean) / self.scale
-        blocks = [table[rows] for table, rows in zip(self.tables, self.rows_of(matrix), strict=True)]
+        blocks = [table[rows] for table, rows in zip(self.tables, self.rows_of(matrix).T, strict=True)]
         return np.concatenate([scaled, *blocks], axis=1)
 
 
 def _table(codes: list[int], expected: Matrix) -> Matrix:
-    table = np.zeros((_MISSING_ROW + 1, len(codes)))
+    table = np.zeros((TABLE_ROWS, len(codes)))
     for position, code in enumerate(codes):
         table[code, position] = 1.0
     table[_MISSING_ROW] = expected

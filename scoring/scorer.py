@@ -40,7 +40,7 @@ class Scorer:
         self._lowest, self._highest = np.array(ranges).T
         self._remarks: dict[int, Remarks] = {}
         self._golden_risks = self.risks(golden_records())
-        if not _are_probabilities(self._golden_risks):
+        if not are_probabilities(self._golden_risks):
             raise ArtifactError("the model gives risks outside 0 to 1 on golden records")
 
     @property
@@ -91,5 +91,6 @@ class Scorer:
         return self._encoder.encode(records, risks.tolist(), self.remarks(matrix), sources)
 
 
-def _are_probabilities(risks: Vector) -> bool:
-    return bool(((risks >= 0) & (risks <= 1)).all())
+def are_probabilities(risks: Vector) -> bool:
+    """Say whether all risks lie between 0 and 1; NaN does not."""
+    return not len(risks) or bool(risks.min() >= 0 and risks.max() <= 1)

@@ -43,7 +43,7 @@ def send_patients(stream: Stream, first: int, stop: int) -> None:
 def test_every_record_has_exactly_one_outcome(
     every_broker: str, topics: Topics, workers: Workers, scorer: Scorer, *, pure_python: bool
 ) -> None:
-    """920 real patients and 14 kinds of bad records: one score or dead letter each, with the bytes that scoring gives."""
+    """920 real patients and 14 kinds of bad records: one outcome each, with the bytes that scoring gives."""
     with Stream.open(every_broker, topics) as stream:
         for number, record in enumerate(_PATIENTS):
             stream.send(json.dumps(record).encode(), f"key-{number}".encode())

@@ -1,0 +1,91 @@
+"""The input of the stream benchmark: realistic records on a topic, and topics made and removed."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from heartstream.brokers import create_topics
+from heartstream.demo.patients import real_patients
+from schemas.records import PatientRecord
+from scoring.matrix import as_matrix, blank_missing, legal_rows
+
+PARTITIONS: Final = 4
+_SEED: Final = 1988
+_FLUSH_SECONDS: Final = 120.0
+_CALL_SECONDS: Final = 10.0
+
+
+def tell(text: str) -> None:
+    """Write one line of progress to standard error."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def legal_patients() -> list[PatientRecord]:
+    """Return the patients of the snapshot that can be scored, shuffled the same way each time."""
+    patients = [msgspec.convert(record, PatientRecord, strict=False) for record in real_patients()]
+    matrix = as_matrix(patients)
+    blank_missing(matrix)
+    legal = [patient for patient, ok in zip(patients, legal_rows(matrix).tolist(), strict=True) if ok]
+    random.Random(_SEED).shuffle(legal)  # noqa: S311  # for variety, not for secrets
+    return legal
+
+
+def records(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of `count` records: the real rows in turn, each with a patient id of its own."""
+    encode = msgspec.json.Encoder().encode
+    patients = [_plain(patient) for patient in legal_patients()]
+    for number in range(count):
+        patient_id = f"p-{number:07}"
+        yield patient_id.encode(), encode({"patient_id": patient_id, **patients[number % len(patients)]})
+
+
+def _plain(patient: PatientRecord) -> dict[str, object]:
+    """Return a patient's numbers, whole ones without a point, as real producers write them."""
+    numbers: dict[str, object] = msgspec.structs.asdict(patient)
+    del numbers["patient_id"], numbers["coding"]
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in numbers.items()
+    }
+
+
+def fill(address: str, topic: str, count: int) -> int:
+    """Make a topic and put `count` records on it; returns their mean size in bytes. Raises OSError if that fails."""
+    create_topics(address, [topic], PARTITIONS, {})
+    producer = Producer(
+        {
+            "bootstrap.servers": address,
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "partitioner": "murmur2_random",
+            "log_level": 2,
+        }
+    )
+    size = 0
+    for key, value in records(count):
+        size += len(value)
+        while True:
+            try:
+                producer.produce(topic, value, key)
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
+    if producer.flush(_FLUSH_SECONDS):
+        raise OSError("the broker did not take the input in time")
+    return round(size / count)
+
+
+def remove_topics(address: str, names: Sequence[str]) -> None:
+    """Delete topics, so that a broker of someone else's is left as it was."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
+    for deletion in admin.delete_topics(list(names), operation_timeout=_CALL_SECONDS).values():
+        deletion.exception(_CALL_SECONDS)
