@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
-from heartstream.exit_codes import FAILED, errors_to_exit_codes
+from heartstream.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes
 
 _SERVERS = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 
@@ -29,7 +30,8 @@ def demo(
 
     Example: heartstream demo --rate 1000 --records 20000
 
-    Exit codes: 0 every record has exactly one outcome; 1 the account does not balance; 65, 69, 78 as for the worker.
+    Exit codes: 0 every record has exactly one outcome; 1 the account does not balance; 130 interrupted before that
+    was known; 65, 69, 78 as for the worker.
 
     Args:
         broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one;
@@ -49,8 +51,15 @@ def demo(
         settings = Settings.from_mapping(os.environ)
         kind = broker if broker != "auto" else ("given" if _SERVERS in os.environ else "embedded")
         _train_if_needed(model)
-        with new_view() as view:
-            summary = run_demo(DemoRequest(kind, model, rate, records, bad_share, seed), settings, view)
+        # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, signal.default_int_handler)
+        try:
+            with new_view() as view:
+                summary = run_demo(DemoRequest(kind, model, rate, records, bad_share, seed), settings, view)
+        except KeyboardInterrupt:
+            sys.stdout.write("interrupted before the account was closed\n")
+            raise SystemExit(INTERRUPTED) from None
         sys.stdout.write("\n".join(tell(summary)) + "\n")
         if not summary.balanced:
             raise SystemExit(FAILED)

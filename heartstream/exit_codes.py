@@ -12,6 +12,7 @@ FAILED = 1
 BAD_MODEL = 65
 UNAVAILABLE = 69
 BAD_SETTINGS = 78
+INTERRUPTED = 130
 
 _CODES: dict[type[HeartstreamError], int] = {
     ArtifactError: BAD_MODEL,

@@ -54,7 +54,7 @@ def _takes(kind: Any) -> str:
     if limits is None:
         return word
     if limits.pattern:
-        return limits.pattern.strip("^$()").replace("|", ", ")
+        return str(limits.pattern).strip("^$()").replace("|", ", ")
     bounds = {"from": limits.ge, "above": limits.gt, "to": limits.le}
     told = " ".join(f"{name} {bound}" for name, bound in bounds.items() if bound is not None)
     return f"{word} {told}".strip() if told else f"{word}, not empty"

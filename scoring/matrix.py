@@ -49,11 +49,11 @@ def blank_missing(matrix: Matrix) -> None:
 
 def legal_rows(matrix: Matrix) -> Mask:
     """Say, for each row of a blanked matrix, whether all its values are legal and no required one is missing."""
-    legal = (matrix >= _LOW) & (matrix <= _HIGH)
+    legal: Mask = (matrix >= _LOW) & (matrix <= _HIGH)
     legal &= (matrix == np.floor(matrix)) | _FRACTIONAL
     legal |= np.isnan(matrix) & _OPTIONAL
     for column, low, high in _GAPS:
         values = matrix[:, column]
         legal[:, column] &= ~((values > low) & (values < high))
-    rows: Mask = legal.all(axis=1)
+    rows: Mask = np.logical_and.reduce(legal, axis=1)
     return rows

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -170,7 +170,7 @@ class _Stream:
         if message.topic() == self._topics.scores:
             self.account.scored(decode_score(message.value() or b""), now)
             return
-        headers = dict(message.headers() or [])
+        headers = cast("dict[str, bytes]", dict(message.headers() or []))
         self.account.dead(decode_dead_letter(headers[DEAD_LETTER_HEADER]), now)
 
     def settle(self, children: tuple[Child, ...], view: View) -> None:
