@@ -45,13 +45,17 @@ class Worker(msgspec.Struct, frozen=True):
     """How the worker takes and commits records.
 
     `batch_records` is the most that is scored at once; `outstanding_batches` the most that waits for the broker's
-    confirmation. `instance_id` makes group membership static, so that a restart causes no rebalance.
+    confirmation. `instance_id` makes group membership static, so that a restart causes no rebalance. The worker stops
+    when more than `rejection_limit_share` of the last `rejection_window_records` or more were rejected: a bad deploy
+    looks like bad data, and must not pour a topic into the dead letters.
     """
 
     group_id: Name = "heartstream"
     instance_id: str = ""
     batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
     outstanding_batches: Count = 4
+    rejection_window_records: Count = 1_000
+    rejection_limit_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     commit_interval_seconds: Seconds = 1.0
     drain_seconds: Seconds = 20.0
 

@@ -11,6 +11,7 @@ from runtime.settings import Topics
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored, process
 from scoring.scorer import Scorer
+from worker.breaker import RejectionBreaker
 from worker.dead_letters import dead_letter
 from worker.transport.batch import RecordBatch
 from worker.transport.delivery import Delivery
@@ -34,6 +35,7 @@ class ScoringAgent:
         topics: Topics,
         producer: Callable[[], LibrdkafkaProducer],
         on_failure: Callable[[BaseException], None],
+        breaker: RejectionBreaker,
         outstanding: int,
     ) -> None:
         self._scorer = scorer
@@ -41,6 +43,7 @@ class ScoringAgent:
         self._topics = topics
         self._producer = producer
         self._on_failure = on_failure
+        self._breaker = breaker
         self._slots = asyncio.Semaphore(outstanding)
 
     async def run(self, stream: AsyncIterable[RecordBatch]) -> None:
@@ -57,7 +60,9 @@ class ScoringAgent:
         started = time.perf_counter()
         sources = batch.sources()
         outcomes = process(batch.values(), sources, self._scorer)
-        _batch_scored(outcomes, time.perf_counter() - started).emit()
+        told = _batch_scored(outcomes, time.perf_counter() - started)
+        told.emit()
+        self._breaker.note(len(batch), told.rejected)
         delivery = await self._publish(batch, sources, outcomes)
         delivery.done.add_done_callback(lambda done: self._delivered(batch, started, done))
 

@@ -15,6 +15,7 @@ from runtime.settings import Settings, Telemetry
 from schemas.errors import SettingsError
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
+from worker.breaker import RejectionBreaker
 from worker.transport.batch import RecordBatch
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import SCHEME, BatchSchema, KeepingFlowControl, LibrdkafkaTransport, option_problems
@@ -99,6 +100,7 @@ def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledg
         settings.topics,
         producer=lambda: cast("LibrdkafkaProducer", app.producer),
         on_failure=app.fail,
+        breaker=RejectionBreaker(settings.worker.rejection_window_records, settings.worker.rejection_limit_share),
         outstanding=settings.worker.outstanding_batches,
     )
     patients: Any = app.topic(settings.topics.patients, schema=BatchSchema(), acks=False)

@@ -10,6 +10,7 @@ from typing import Self
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
@@ -59,6 +60,8 @@ class Stream:
         self._consumer = consumer
         self.sent: list[Sent] = []
         self.results: dict[Source, list[Result]] = defaultdict(list)
+        self.read: list[Result] = []
+        """All results, in the order in which each output partition holds them."""
 
     @classmethod
     @contextmanager
@@ -138,6 +141,17 @@ class Stream:
         finally:
             probe.close()
 
+    def end_of(self, partition: int) -> int:
+        """Return the end offset of a partition of the patients topic."""
+        return int(self._consumer.get_watermark_offsets(TopicPartition(self.topics.patients, partition), timeout=10)[1])
+
+    def delete_before(self, offsets: dict[int, int]) -> None:
+        """Delete patients records before these offsets, by partition, as retention would."""
+        positions = [TopicPartition(self.topics.patients, partition, offset) for partition, offset in offsets.items()]
+        admin = AdminClient({"bootstrap.servers": self.address})
+        for future in admin.delete_records(positions).values():
+            future.result(10)
+
     def _at_end(self) -> bool:
         for position in self._consumer.position(self._consumer.assignment()):
             _, high = self._consumer.get_watermark_offsets(
@@ -158,4 +172,6 @@ class Stream:
             source = letter.source
         assert source is not None
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
-        self.results[source].append(Result(source, message.key(), value, headers, letter, partition, offset))
+        result = Result(source, message.key(), value, headers, letter, partition, offset)
+        self.results[source].append(result)
+        self.read.append(result)

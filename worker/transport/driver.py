@@ -22,8 +22,6 @@ from worker.transport.producer import LibrdkafkaProducer
 SCHEME: Final = "librdkafka"
 
 _CONSUMER_DEFAULTS: Final[Mapping[str, object]] = {
-    "auto.offset.reset": "earliest",
-    "partition.assignment.strategy": "cooperative-sticky",
     # The default of a second stops the flow for that long whenever the local queue was full once.
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,
@@ -50,6 +48,8 @@ _OURS: Final = frozenset(
         "enable.idempotence",
         "acks",
         "transactional.id",
+        "auto.offset.reset",
+        "partition.assignment.strategy",
     }
 )
 _CONSUMER_ONLY: Final = (
@@ -139,6 +139,9 @@ def consumer_config(settings: Settings) -> dict[str, object]:
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "group.id": settings.worker.group_id,
         "enable.auto.commit": False,
+        # Where to begin without a committed offset is decided on assignment; a lost one must stop the worker.
+        "auto.offset.reset": "error",
+        "partition.assignment.strategy": "cooperative-sticky",
     }
     if settings.worker.instance_id:
         own["group.instance.id"] = settings.worker.instance_id

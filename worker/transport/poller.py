@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from faust.types import TP
 
 from runtime import events
@@ -28,13 +28,14 @@ _FULL_WAIT_SECONDS: Final = 0.2
 _PAUSE_AFTER_SECONDS: Final = 5.0
 """Pausing throws away what librdkafka has fetched ahead, so it comes only after this long without room."""
 _LAG_INTERVAL_SECONDS: Final = 1.0
+_CALL_SECONDS: Final = 10.0
+_COMMITTED_SECONDS: Final = 60.0
 _HARMLESS: Final = frozenset({KafkaError._PARTITION_EOF})  # noqa: SLF001  # the client's public name for it
 _HOPELESS: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError._AUTHENTICATION,  # noqa: SLF001
-        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
     }
 )
 
@@ -199,12 +200,34 @@ class Poller(threading.Thread):
         events.OffsetsCommitted(len(offsets)).emit()
         return True
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Take over partitions (inside `poll`)."""
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Take over partitions (inside `poll`), each where its group left off."""
+        consumer.incremental_assign(self._starting_positions(partitions))
         self._ledger.grant(_tp(partition) for partition in partitions)
         owned = self._ledger.owned()
         events.PartitionsAssigned(len(partitions), len(owned)).emit()
         self._on_assignment(owned)
+
+    def _starting_positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Return committed offsets; a partition that the group has never committed begins at its first record.
+
+        The client itself resets nothing: a committed offset whose record is gone means loss, and must be told.
+        """
+        if not partitions:
+            return []
+        deadline = time.monotonic() + _COMMITTED_SECONDS
+        while True:
+            try:
+                positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
+            except KafkaException as failure:
+                if time.monotonic() > deadline:
+                    reason: KafkaError = failure.args[0]
+                    raise DependencyError(f"cannot learn the committed offsets: {reason.name()}") from failure
+                continue
+            for position in positions:
+                if position.offset < 0:
+                    position.offset = OFFSET_BEGINNING
+            return positions
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
@@ -254,6 +277,11 @@ def _check(error: KafkaError | None) -> None:
     """Raise DependencyError for a consumer error that will not pass by itself; tell of any other."""
     if error is None or error.code() in _HARMLESS:
         return
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        raise DependencyError(
+            "a committed offset is no longer retained: records have gone before they were scored. Find out which, then "
+            "choose where to go on (kafka-consumer-groups.sh --reset-offsets) and start again"
+        )
     if error.fatal() or error.code() in _HOPELESS:
         raise DependencyError(f"the Kafka consumer cannot go on: {error.name()}: {error.str()}")
     events.BrokerTroubled("consumer", error.name()).emit()

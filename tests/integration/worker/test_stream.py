@@ -16,6 +16,7 @@ from heartstream.brokers import LARGEST_RECORD_BYTES
 from heartstream.demo.patients import FLAWS, real_patients
 from runtime.settings import Topics
 from schemas.faults import examine
+from schemas.repeats import RepeatFilter
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
@@ -112,7 +113,7 @@ def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers
 
 
 def test_killing_loses_nothing_and_repeats_the_same_bytes(stream: Stream, workers: Workers) -> None:
-    """SIGKILL in mid-stream: every record has an outcome, and a repeated one is byte-identical."""
+    """SIGKILL in mid-stream: every record has an outcome; repeats are byte-identical, and the filter drops them all."""
     send_patients(stream, 0, 40_000)
     settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "20", "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
     with workers.start(stream.address, **settings) as worker:
@@ -126,6 +127,8 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(stream: Stream, worker
     different = [source for source, results in stream.results.items() if len({r.value for r in results}) != 1]
     assert left, "the worker was killed too late to be in mid-stream"
     assert (stream.answered, different) == (40_000, [])
+    seen = RepeatFilter()
+    assert sum(seen.is_new(result.partition, result.source) for result in stream.read) == 40_000
 
 
 def test_joining_and_leaving_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
@@ -213,3 +216,30 @@ def test_bad_settings_are_all_told(stream: Stream, workers: Workers) -> None:
     with workers.start(stream.address, **settings) as worker:
         code = worker.process.wait(60)
     assert (code, [name for name in settings if name not in workers.logs()]) == (78, [])
+
+
+def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Workers) -> None:
+    """Where most records are rejected, the worker stops (code 1) and says why, with most of them not dead-lettered."""
+    for number in range(20_000):
+        stream.send(b'{"not": "a patient"}', str(number).encode())
+    stream.flush()
+    with workers.start(stream.address, HEARTSTREAM_WORKER__BATCH_RECORDS="500") as worker:
+        code = worker.process.wait(60)
+    stream.read_to_end()
+    assert (code, "more than the limit of 50%" in workers.logs()) == (1, True)
+    assert stream.answered < 2_000
+
+
+def test_a_lost_committed_offset_stops_the_worker(stream: Stream, workers: Workers) -> None:
+    """Records that went before they were scored are not skipped in silence: code 1, and the log says what to do."""
+    send_patients(stream, 0, 1_000)
+    with workers.start(stream.address):
+        stream.read_all()
+    group = workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
+    stream.await_commits(group)
+    send_patients(stream, 1_000, 3_000)
+    ends = {partition: stream.end_of(partition) for partition in range(4)}
+    stream.delete_before({partition: end - 10 for partition, end in ends.items()})
+    with workers.start(stream.address) as worker:
+        code = worker.process.wait(60)
+    assert (code, "a committed offset is no longer retained" in workers.logs()) == (1, True)

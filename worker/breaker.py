@@ -1,0 +1,37 @@
+"""The circuit breaker: stops a worker that rejects too much."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from schemas.errors import DependencyError
+
+
+class RejectionBreaker:
+    """Watches the share of rejected records among the last `window` or more; above `limit_share` it trips.
+
+    A limit of 1 never trips.
+    """
+
+    def __init__(self, window: int, limit_share: float) -> None:
+        self._window = window
+        self._limit_share = limit_share
+        self._batches: deque[tuple[int, int]] = deque()
+        self._records = 0
+        self._rejected = 0
+
+    def note(self, records: int, rejected: int) -> None:
+        """Take in a batch before it is published; raises DependencyError when the limit is passed."""
+        self._batches.append((records, rejected))
+        self._records += records
+        self._rejected += rejected
+        while self._records - self._batches[0][0] >= self._window:
+            oldest_records, oldest_rejected = self._batches.popleft()
+            self._records -= oldest_records
+            self._rejected -= oldest_rejected
+        if self._records >= self._window and self._rejected > self._limit_share * self._records:
+            raise DependencyError(
+                f"{self._rejected} of the last {self._records} records were rejected, more than the limit of "
+                f"{self._limit_share:.0%}: is it the producers, or this deployment? Their codes are in the log; "
+                "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE=1 lets everything through"
+            )
