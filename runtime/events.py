@@ -34,6 +34,7 @@ _COMMITS = Counter("heartstream_commits", "Offset commits by result.", ["result"
 _PARTITIONS = Gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
 _REBALANCES = Counter("heartstream_rebalances", "Changes of the assignment.", ["kind"])
 _LAG = Gauge("heartstream_consumer_lag_records", "Records behind the end of the partition.", ["topic", "partition"])
+_STALLS = Counter("heartstream_partition_stalls", "Partitions that stood still and were fetched anew.")
 _PROGRESS = Gauge("heartstream_last_progress_timestamp_seconds", "When a batch was last confirmed (Unix time).")
 _MODEL = Gauge("heartstream_model_info", "The model that is served.", ["name", "version", "digest", "engine"])
 _REQUESTS = Counter("heartstream_http_requests", "HTTP requests by route and status.", ["route", "status"])
@@ -198,6 +199,18 @@ class LagForgotten(msgspec.Struct, frozen=True):
     def emit(self) -> None:
         """Drop its gauge, so that it is not read as standing still."""
         _LAG.remove(self.topic, str(self.partition))
+
+
+class PartitionStalled(msgspec.Struct, frozen=True):
+    """A partition stood still although it has records and the broker answers; it is fetched anew."""
+
+    topic: str
+    partition: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        _STALLS.inc()
+        _log.warning("partition stalled", topic=self.topic, partition=self.partition)
 
 
 class ConsumptionPaused(msgspec.Struct, frozen=True):

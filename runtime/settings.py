@@ -47,7 +47,8 @@ class Worker(msgspec.Struct, frozen=True):
     `batch_records` is the most that is scored at once; `outstanding_batches` the most that waits for the broker's
     confirmation. `instance_id` makes group membership static, so that a restart causes no rebalance. The worker stops
     when more than `rejection_limit_share` of the last `rejection_window_records` or more were rejected: a bad deploy
-    looks like bad data, and must not pour a topic into the dead letters.
+    looks like bad data, and must not pour a topic into the dead letters. A partition that stands still for
+    `stall_seconds` behind its end is fetched anew; if that does not help, the worker stops.
     """
 
     group_id: Name = "heartstream"
@@ -58,6 +59,7 @@ class Worker(msgspec.Struct, frozen=True):
     rejection_limit_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     commit_interval_seconds: Seconds = 1.0
     drain_seconds: Seconds = 20.0
+    stall_seconds: Seconds = 60.0
 
 
 class Model(msgspec.Struct, frozen=True):

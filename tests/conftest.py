@@ -1,13 +1,17 @@
-"""A real model, trained once a session."""
+"""A real model, trained once a session; and property tests that do not fail because a machine is busy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from scoring.scorer import Scorer
 from training.run import TrainingRequest, train
+
+settings.register_profile("heartstream", deadline=None, print_blob=True)
+settings.load_profile("heartstream")
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,9 @@ def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledg
 def _consumer_problem(app: ScoringApp) -> str | None:
     if app.crashed:
         return "the worker has failed and is stopping"
+    consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
+    if isinstance(consumer, LibrdkafkaConsumer) and not consumer.is_polling():
+        return "the consumer's thread does not come round"
     return None
 
 

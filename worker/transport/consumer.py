@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, ConsumerMessage, Message
@@ -21,6 +21,8 @@ from worker.transport.batch import BatchState, RecordBatch
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
+
+_SILENCE_SECONDS: Final = 60.0
 
 
 class LibrdkafkaConsumer(FaustConsumer):
@@ -112,6 +114,13 @@ class LibrdkafkaConsumer(FaustConsumer):
 
     async def perform_seek(self) -> None:
         """Stay: librdkafka starts every partition at its committed offset."""
+
+    def is_polling(self) -> bool:
+        """Say whether the thread that owns the consumer comes round; true before it starts."""
+        if self._poller is None:
+            return True
+        silence = time.monotonic() - self._poller.last_turn
+        return self._poller.is_alive() and silence < _SILENCE_SECONDS + self.options.revoke_timeout
 
     def assignment(self) -> set[TP]:
         """Return the owned partitions."""

@@ -123,6 +123,7 @@ class LibrdkafkaTransport(Transport):
             commit_interval=worker.commit_interval_seconds,
             drain_timeout=worker.drain_seconds,
             revoke_timeout=worker.drain_seconds,
+            stall_limit=worker.stall_seconds,
         )
         return consumer
 

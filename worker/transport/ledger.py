@@ -121,6 +121,12 @@ class Ledger:
         with self._changed:
             return {tp: lease.finished_to for tp, lease in self._leases.items()}
 
+    def head(self, tp: TP) -> BatchState | None:
+        """Return the state of the oldest batch in flight on an owned partition, None if there is none."""
+        with self._changed:
+            lease = self._leases.get(tp)
+            return lease.batches[0].state if lease is not None and lease.batches else None
+
     def close(self, tps: Iterable[TP]) -> None:
         """Take no more batches of these partitions, and drop those that were not started."""
         with self._changed:

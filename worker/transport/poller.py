@@ -19,9 +19,10 @@ from faust.types import TP
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.batch import RecordBatch
+from worker.transport.batch import BatchState, RecordBatch
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
+from worker.transport.stall import StallWatch
 
 _POLL_SECONDS: Final = 0.1
 _FULL_WAIT_SECONDS: Final = 0.2
@@ -44,7 +45,7 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     """How to consume: the client's configuration, the most records in a batch, and bounds in seconds.
 
     `revoke_timeout` bounds the wait for started batches when partitions are taken back; `drain_timeout` that at the end
-    of the process.
+    of the process; `stall_limit` how long a partition may stand still.
     """
 
     client_config: dict[str, object]
@@ -52,13 +53,14 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     commit_interval: float
     drain_timeout: float
     revoke_timeout: float
+    stall_limit: float
 
 
 class Poller(threading.Thread):
     """Reads batches into a `Handoff` and commits what the `Ledger` allows.
 
-    `on_assignment` gets the whole set of owned partitions after each change; `on_failure` gets the error that ended the
-    thread. Both are called on this thread.
+    `last_turn` is when it last came round (monotonic seconds). `on_assignment` gets the whole set of owned partitions
+    after each change; `on_failure` gets the error that ended the thread. Both are called on this thread.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Poller(threading.Thread):
         self._next_commit = 0.0
         self._next_lag = 0.0
         self._reported: set[TP] = set()
+        self._stalls = StallWatch(options.stall_limit)
+        self.last_turn = time.monotonic()
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics and start the thread; called once."""
@@ -110,7 +114,7 @@ class Poller(threading.Thread):
 
     def _turn(self) -> None:
         """Do one round: commit and measure when it is time, then read what is there."""
-        now = time.monotonic()
+        now = self.last_turn = time.monotonic()
         if now >= self._next_commit:
             self._next_commit = now + self._commit_interval
             self._commit_soon()
@@ -247,22 +251,47 @@ class Poller(threading.Thread):
 
     def _let_go(self, tps: set[TP]) -> None:
         self._ledger.end(tps)
+        for tp in tps:
+            self._stalls.forget(tp)
         for topic, partition in tps & self._reported:
             events.LagForgotten(topic, partition).emit()
         self._reported -= tps
         self._on_assignment(self._ledger.owned())
 
     def _measure_lag(self) -> None:
-        """Report, for each owned partition, how many records have no confirmed outcome yet."""
+        """Report, for each owned partition, how many records have no confirmed outcome, and see that it moves."""
         for tp, finished_to in self._ledger.progress().items():
             position = TopicPartition(*tp)
             watermarks: tuple[int, int] | None = self._consumer.get_watermark_offsets(position, cached=True)
-            done = finished_to
-            if done is None:
-                done = self._consumer.position([position])[0].offset
+            done = self._consumer.position([position])[0].offset if finished_to is None else finished_to
             if watermarks is not None and watermarks[1] >= 0 and done >= 0:
                 self._reported.add(tp)
                 events.LagMeasured(*tp, max(0, watermarks[1] - done)).emit()
+                if self._stalls.stands_still(tp, done, watermarks[1], time.monotonic()):
+                    self._answer_stall(tp, done)
+
+    def _answer_stall(self, tp: TP, done: int) -> None:
+        """Cure a partition that stands still by fetching it anew, once; then give up.
+
+        A batch that is on its way to the broker is no stall: its delivery times out by itself. Nor is a broker that
+        does not answer.
+        """
+        now = time.monotonic()
+        head = self._ledger.head(tp)
+        try:
+            self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_CALL_SECONDS)
+        except KafkaException:
+            self._stalls.excuse(tp, now)
+            return
+        if head is BatchState.STARTED:
+            self._stalls.excuse(tp, now)
+            return
+        if head is not None or not self._stalls.try_cure(tp, now):
+            raise DependencyError(f"partition {tp.partition} of {tp.topic} stands still though the broker answers")
+        events.PartitionStalled(*tp).emit()
+        position = TopicPartition(*tp, done)
+        self._consumer.resume([position])
+        self._consumer.seek(position)
 
 
 def _tp(position: TopicPartition) -> TP:

@@ -1,0 +1,211 @@
+"""Every example of the contract has the outcome that it is filed under, and what is written fits the JSON Schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+
+from schemas import jsonschema as generated
+from schemas.codec import decode, decode_dead_letter, encode_dead_letter
+from schemas.errors import Fault, FaultCode
+from schemas.faults import examine
+from schemas.features import FEATURE_NAMES
+from schemas.records import DeadLetter, PatientRecord, Source
+from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
+from scoring.pipeline import Rejected, Scored, process
+from scoring.scorer import Scorer
+from tests.examples import FOLDER, Pair, accepted, rejected, rejected_unwritten
+from tests.unit.schemas.mutations import json_objects
+
+ACCEPTED = accepted()
+REJECTED = [*rejected(), *rejected_unwritten()]
+SOURCE = Source("patients", 3, 4711)
+ONLY_SLOW = {"escaped-quote-in-patient-id"}
+"""Examples that the fast decoder leaves to the slow path."""
+CONTRACT_WORDS = {"patient_id", *FEATURE_NAMES, "coding", "uci", "null", "true", "false"}
+
+each_accepted = pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in ACCEPTED])
+each_rejected = pytest.mark.parametrize(
+    ("value", "expected"), [pytest.param(value, faults, id=name) for name, value, faults in REJECTED]
+)
+
+
+def pairs(faults: Sequence[Fault]) -> list[Pair]:
+    return [(fault.code.value, fault.pointer) for fault in faults]
+
+
+def faults_of(value: bytes | None) -> tuple[Fault, ...]:
+    verdict = examine(value)
+    assert not isinstance(verdict, PatientRecord)
+    return verdict
+
+
+def blanked(record: PatientRecord) -> Matrix:
+    matrix = as_matrix([record])
+    blank_missing(matrix)
+    return matrix
+
+
+def numbers_as_sent(value: bytes) -> list[float]:
+    """Read the 13 numbers without heartstream's code: NaN for null and for the codes of a missing value."""
+    sent = json.loads(value)
+    zero_is_missing = {"trestbps", "chol", "thalach"}
+    return [
+        float("nan")
+        if sent[name] is None or sent[name] == -9 or (sent[name] == 0 and name in zero_is_missing)
+        else sent[name]
+        for name in FEATURE_NAMES
+    ]
+
+
+def validator(name: str) -> Any:
+    document = json.loads((generated.FOLDER / name).read_text("utf-8"))
+    return jsonschema.Draft202012Validator(document)
+
+
+def test_there_are_examples_of_every_fault_of_a_record() -> None:
+    """Each code that a record can be rejected with has an example; only a broken model gives model_failure."""
+    shown = {code for _, _, faults in REJECTED for code, _ in faults}
+    assert {code.value for code in FaultCode} - {"model_failure"} == shown
+
+
+def test_every_rejected_file_belongs_to_a_pair() -> None:
+    """A record without its faults, or faults without their record, would be tested by nothing."""
+    names = [path.name for path in (FOLDER / "rejected").iterdir()]
+    records = {name.removesuffix(".record") for name in names if name.endswith(".record")}
+    faults = {name.removesuffix(".faults.json") for name in names if name.endswith(".faults.json")}
+    assert (records, len(names)) == (faults, len(records) + len(faults))
+
+
+def test_rejected_files_stay_small() -> None:
+    """The files of rejected records hold no more than 70 KB together."""
+    assert sum(path.stat().st_size for path in (FOLDER / "rejected").iterdir()) <= 70_000
+
+
+@each_accepted
+def test_accepted_example_is_a_record_to_the_slow_path(value: bytes) -> None:
+    """`examine` finds the numbers that were sent, and nothing wrong."""
+    verdict = examine(value)
+    assert isinstance(verdict, PatientRecord)
+    np.testing.assert_array_equal([numbers_as_sent(value)], as_matrix([verdict]))
+
+
+@each_accepted
+def test_accepted_example_is_legal_to_the_fast_path(value: bytes) -> None:
+    """Decoder and vectorised check take the record, with the numbers that were sent."""
+    record = decode(value) or examine(value)
+    assert isinstance(record, PatientRecord)
+    matrix = blanked(record)
+    np.testing.assert_array_equal([numbers_as_sent(value)], matrix)
+    assert legal_rows(matrix).tolist() == [True]
+
+
+@each_accepted
+def test_both_paths_read_the_same_patient_id(value: bytes) -> None:
+    """The id is what any JSON parser reads, by either path."""
+    record = decode(value) or examine(value)
+    slow = examine(value)
+    assert isinstance(record, PatientRecord)
+    assert isinstance(slow, PatientRecord)
+    assert [json.loads(value)["patient_id"]] * 2 == [record.patient_id, slow.patient_id]
+
+
+def test_accepted_examples_take_the_fast_path() -> None:
+    """Only a quote inside the id needs the slow path."""
+    assert {name for name, value in ACCEPTED if decode(value) is None} == ONLY_SLOW
+
+
+@each_accepted
+def test_accepted_example_fits_the_json_schema(value: bytes) -> None:
+    """A producer that checks against the schema is allowed to send it."""
+    assert [error.message for error in validator("patient-record.schema.json").iter_errors(json.loads(value))] == []
+
+
+@each_accepted
+def test_accepted_example_is_scored(value: bytes, scorer: Scorer) -> None:
+    """The one path of every door gives it a score."""
+    (outcome,) = process([value], [SOURCE], scorer)
+    assert isinstance(outcome, Scored)
+
+
+@each_rejected
+def test_rejected_example_has_its_faults(value: bytes | None, expected: list[Pair]) -> None:
+    """All that is wrong is found, in order, and nothing else."""
+    assert expected == pairs(faults_of(value))
+
+
+@each_rejected
+def test_rejected_example_is_rejected_by_the_pipeline(
+    value: bytes | None, expected: list[Pair], scorer: Scorer
+) -> None:
+    """The one path of every door gives the same faults."""
+    (outcome,) = process([value], [SOURCE], scorer)
+    assert isinstance(outcome, Rejected)
+    assert expected == pairs(outcome.faults)
+
+
+@each_rejected
+def test_messages_repeat_nothing_from_the_record(value: bytes | None, expected: list[Pair]) -> None:  # noqa: ARG001
+    """No value, id or unknown field name of a record gets into a message: those are logged and sent on."""
+    text = (value or b"")[:100_000].decode("latin-1").replace("\0", "")
+    sent = set(re.findall(r"[\w.?-]{3,}", text)) - CONTRACT_WORDS
+    messages = " ".join(fault.message for fault in faults_of(value))
+    assert [word for word in sorted(sent) if word in messages] == []
+
+
+@each_rejected
+def test_pointers_name_only_fields_of_the_contract(value: bytes | None, expected: list[Pair]) -> None:  # noqa: ARG001
+    """A pointer is "" or leads to a known field."""
+    allowed = {"", "/patient_id", "/coding", *(f"/{name}" for name in FEATURE_NAMES)}
+    assert {fault.pointer for fault in faults_of(value)} <= allowed
+
+
+@pytest.mark.parametrize("name", sorted(generated.documents()))
+def test_committed_json_schema_is_current(name: str) -> None:
+    """The committed file is what `python -m schemas.jsonschema` writes."""
+    assert generated.render(generated.documents()[name]) == (generated.FOLDER / name).read_text("utf-8")
+
+
+def test_no_other_json_schema_is_committed() -> None:
+    """A file that is generated no more is deleted."""
+    assert sorted(generated.documents()) == sorted(path.name for path in generated.FOLDER.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted(generated.documents()))
+def test_json_schema_is_valid(name: str) -> None:
+    """Each document is JSON Schema 2020-12, and says so."""
+    document = json.loads((generated.FOLDER / name).read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(document)
+    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@given(json_objects())
+def test_json_schema_and_examine_agree(document: object) -> None:
+    """A record fits the schema if and only if it is legal, so that producers can check before they send."""
+    accepts = isinstance(examine(json.dumps(document).encode()), PatientRecord)
+    assert accepts == validator("patient-record.schema.json").is_valid(document)
+
+
+@pytest.mark.parametrize("source", [SOURCE, None], ids=["from-a-topic", "from-elsewhere"])
+@pytest.mark.parametrize("model", ["scorer", "forest_scorer"])
+def test_every_score_fits_its_json_schema(model: str, source: Source | None, request: pytest.FixtureRequest) -> None:
+    """What goes to the scores topic is what its schema says."""
+    outcomes = process([value for _, value in ACCEPTED], [source] * len(ACCEPTED), request.getfixturevalue(model))
+    check = validator("score.schema.json")
+    errors = [list(check.iter_errors(json.loads(o.value))) if isinstance(o, Scored) else o for o in outcomes]
+    assert [[]] * len(ACCEPTED) == errors
+
+
+@each_rejected
+def test_every_dead_letter_fits_its_json_schema(value: bytes | None, expected: list[Pair]) -> None:
+    """What goes into the header of a dead letter is what its schema says, and can be read again."""
+    encoded = encode_dead_letter(DeadLetter(faults_of(value), SOURCE))
+    assert list(validator("dead-letter.schema.json").iter_errors(json.loads(encoded))) == []
+    assert expected == pairs(decode_dead_letter(encoded).errors)

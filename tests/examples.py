@@ -1,0 +1,54 @@
+"""The contract's examples: the test data of every door.
+
+`schemas/examples/patients/v1/accepted/<name>.json` holds a record that must be scored. A `rejected/<name>.record` holds
+the raw bytes of one that must not be, and `rejected/<name>.faults.json` all that is wrong with it, in order.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from schemas.features import FEATURE_NAMES
+from schemas.records import RECORD_MAX_BYTES
+
+Pair = tuple[str, str]
+"""The code and the JSON Pointer of a fault."""
+
+FOLDER: Final = Path(__file__).parent.parent / "schemas" / "examples" / "patients" / "v1"
+
+
+def accepted() -> list[tuple[str, bytes]]:
+    """Return name and bytes of each record that must be scored."""
+    return [(path.stem, path.read_bytes()) for path in sorted((FOLDER / "accepted").glob("*.json"))]
+
+
+def rejected() -> list[tuple[str, bytes, list[Pair]]]:
+    """Return name, bytes and complete faults of each record that must not be scored."""
+    return [(path.stem, path.read_bytes(), _faults(path)) for path in sorted((FOLDER / "rejected").glob("*.record"))]
+
+
+def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
+    """Return the same for values that no file can hold, or should: a tombstone, and values of 50 KB to 10 MB."""
+    legal = dict(accepted())["complete"]
+    return [
+        ("tombstone", None, [("empty_value", "")]),
+        ("deep-nesting", b"[" * 30_000 + b"]" * 30_000, [("not_json", "")]),
+        ("many-unknown-fields", _many_unknown_fields(), [("unknown_field", ""), *_all_missing()]),
+        ("one-byte-too-large", legal.ljust(RECORD_MAX_BYTES + 1), [("too_large", "")]),
+        ("ten-megabytes", legal.ljust(10_000_000), [("too_large", "")]),
+    ]
+
+
+def _faults(record: Path) -> list[Pair]:
+    pairs = json.loads(record.with_suffix(".faults.json").read_text("utf-8"))
+    return [(code, pointer) for code, pointer in pairs]
+
+
+def _many_unknown_fields() -> bytes:
+    return json.dumps({f"marker_{number}": 1 for number in range(3_000)}).encode()
+
+
+def _all_missing() -> list[Pair]:
+    return [("missing_field", f"/{name}") for name in ("patient_id", *FEATURE_NAMES)]

@@ -1,0 +1,159 @@
+"""The slow path names all that is wrong, gives away nothing of the record, and depends on nothing but the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import Fault, FaultCode, RecordError
+from schemas.faults import examine
+from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.records import PatientRecord
+from tests.examples import accepted
+from tests.unit.schemas.mutations import FIELDS, values
+
+COMPLETE: dict[str, Any] = json.loads(dict(accepted())["complete"])
+OPTIONAL = [feature for feature in FEATURES if not feature.required]
+
+
+def faults_of(value: bytes) -> Sequence[Fault]:
+    verdict = examine(value)
+    return () if isinstance(verdict, PatientRecord) else verdict
+
+
+def found(value: bytes) -> list[tuple[FaultCode, str]]:
+    return [(fault.code, fault.pointer) for fault in faults_of(value)]
+
+
+def record(**changes: Any) -> bytes:
+    return json.dumps({**COMPLETE, **changes}).encode()
+
+
+def with_text(field: str, text: str) -> bytes:
+    """Return a record with JSON text put in place of a field's value."""
+    return record(**{field: "PLACE"}).replace(b'"PLACE"', text.encode())
+
+
+def at_depth(frames: int, call: Callable[[], Any]) -> Any:
+    """Call from that many frames further down the stack."""
+    return call() if frames == 0 else at_depth(frames - 1, call)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_absent_field_is_named(field: str) -> None:
+    """Each of the 14 fields must be there."""
+    document = {name: value for name, value in COMPLETE.items() if name != field}
+    assert [(FaultCode.MISSING_FIELD, f"/{field}")] == found(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("field", FEATURE_NAMES)
+@pytest.mark.parametrize("text", ["true", "false", '"63"', '"?"', '""', "{}", "[]", "[63]", '"null"'])
+def test_only_a_number_is_a_number(field: str, text: str) -> None:
+    """No text, truth value, list or object passes for a number, whatever the field."""
+    assert [(FaultCode.WRONG_TYPE, f"/{field}")] == found(with_text(field, text))
+
+
+@pytest.mark.parametrize("field", FEATURE_NAMES)
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_number_must_be_finite(field: str, text: str) -> None:
+    """The three words that some writers of JSON use for no number are told apart from broken JSON."""
+    assert [(FaultCode.NOT_FINITE, f"/{field}")] == found(with_text(field, text))
+
+
+@pytest.mark.parametrize("feature", OPTIONAL, ids=lambda feature: feature.name)
+def test_missing_value_is_none(feature: Any) -> None:
+    """Null and each code for "not measured" come back as None."""
+    sent = [None, *feature.missing, *(float(code) for code in feature.missing)]
+    verdicts = [examine(record(**{feature.name: value})) for value in sent]
+    assert [None] * len(sent) == [getattr(verdict, feature.name) for verdict in verdicts]
+
+
+@pytest.mark.parametrize("field", ["age", "sex", "cp"])
+def test_required_value_may_not_be_null(field: str) -> None:
+    """No score is given without age, sex and chest pain."""
+    assert [(FaultCode.MISSING_VALUE, f"/{field}")] == found(record(**{field: None}))
+
+
+@pytest.mark.parametrize("value", [0.5, 1.5])
+def test_fraction_is_no_kaggle_code(value: float) -> None:
+    """0, 1 and 2 are Kaggle codes of thal; what lies between them is no code of anyone."""
+    assert found(record(thal=value)) == [(FaultCode.IMPOSSIBLE_CODE, "/thal")]
+
+
+@pytest.mark.parametrize("digits", [400, 4_301, 10_000])
+def test_integer_of_any_length_is_json(digits: int) -> None:
+    """However many digits an integer has, it is JSON: it is out of range, not unreadable."""
+    assert found(with_text("age", "9" * digits)) == [(FaultCode.OUT_OF_RANGE, "/age")]
+
+
+@pytest.mark.parametrize("nesting", [10, 700, 950])
+def test_verdict_does_not_depend_on_the_caller(nesting: int) -> None:
+    """A record has the same faults at every door, however deep that door's stack is."""
+    value = with_text("age", "[" * nesting + "]" * nesting)
+    assert found(value) == at_depth(500, lambda: found(value))
+
+
+@pytest.mark.parametrize("nesting", [2_000, 30_000])
+def test_deep_nesting_is_survived(nesting: int) -> None:
+    """A value that is nested too deep to be read is rejected like any other."""
+    assert found(b"[" * nesting) == [(FaultCode.NOT_JSON, "")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"), [("thalch", "thalach"), ("Age", "age"), ("patientid", "patient_id"), ("old_peak", "oldpeak")]
+)
+def test_likely_misspelling_is_pointed_out(sent: str, meant: str) -> None:
+    """The message names the field that was probably meant, not the name that came."""
+    (fault,) = faults_of(record(**{sent: 1}))
+    assert fault.message.endswith(f"is one of them meant to be {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("chol", 6.03, "mmol/L: multiply by 38.67"),
+        ("fbs", 126, "raw glucose"),
+        ("oldpeak", 23, "multiplies oldpeak by 10"),
+        ("cp", 0, "Kaggle code for asymptomatic, which is 4"),
+        ("slope", 0, "Kaggle code for downsloping, which is 3"),
+        ("ca", 4, "Kaggle code for missing: send null"),
+        ("ca", 9, "raw files' code for missing: send null"),
+        ("thal", 2, "1 is 6 here, 2 is 3, 0 is null"),
+    ],
+)
+def test_known_mistake_comes_with_advice(field: str, value: float, words: str) -> None:
+    """A value that is wrong in a known way is answered with what to do about it."""
+    (fault,) = faults_of(record(**{field: value}))
+    assert words in fault.message
+
+
+@given(values())
+def test_pointers_lead_to_fields_of_the_contract(value: bytes) -> None:
+    """Whatever is sent, a pointer is "" or leads to a known field."""
+    assert {fault.pointer for fault in faults_of(value)} <= {"", "/coding", *(f"/{name}" for name in FIELDS)}
+
+
+@given(values())
+def test_no_fault_is_told_twice(value: bytes) -> None:
+    """A field has at most one fault of a kind."""
+    assert len(set(found(value))) == len(found(value))
+
+
+@given(st.dictionaries(st.sampled_from(["zqx-id", *FIELDS, "coding", "zqx"]), st.just("zqx-4711") | st.just(["zqx"])))
+def test_messages_give_nothing_away(document: dict[str, Any]) -> None:
+    """No text that came with a record gets into a message, and none into the text of a RecordError."""
+    faults = tuple(faults_of(json.dumps({**document, "zqx": 1}).encode()))
+    told = " ".join([*(fault.message for fault in faults), str(RecordError(faults))])
+    assert "zqx" not in told
+
+
+def test_record_error_names_codes_and_pointers() -> None:
+    """The exception for doors that must raise keeps every fault, and says where they are."""
+    faults = tuple(faults_of(record(age=None, ca=9)))
+    error = RecordError(faults)
+    assert ("missing_value at /age; impossible_code at /ca", faults) == (str(error), error.faults)

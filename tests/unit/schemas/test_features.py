@@ -1,0 +1,135 @@
+"""The feature table is whole, and says what the project's reference says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION, FEATURES, Feature, Kind
+
+SPEC = Path(__file__).resolve().parents[4] / "shared" / "reference" / "feature_spec.json"
+with_spec = pytest.mark.skipif(not SPEC.is_file(), reason="the reference table stands beside the repository only")
+each_feature = pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
+
+
+def spec() -> dict[str, Any]:
+    return json.loads(SPEC.read_text("utf-8"))
+
+
+def spec_of(feature: Feature) -> dict[str, Any]:
+    return next(entry for entry in spec()["features"] if entry["name"] == feature.name)
+
+
+def numbers_of(written: str) -> list[float]:
+    """Read "0", "1..25" or ">10" as numbers that it covers."""
+    if written.startswith(">"):
+        return [float(written[1:]) + 1]
+    return [float(number) for number in written.split("..")]
+
+
+@with_spec
+def test_fields_stand_in_the_order_of_the_reference() -> None:
+    """Version, names and order of the 13 fields are the reference's."""
+    assert (spec()["schema"], [entry["name"] for entry in spec()["features"]]) == (
+        FEATURE_TABLE_VERSION,
+        list(FEATURE_NAMES),
+    )
+
+
+@with_spec
+@each_feature
+def test_field_is_what_the_reference_says(feature: Feature) -> None:
+    """Unit, limits, support, codes, codes for missing and requirement are the reference's."""
+    entry = spec_of(feature)
+    codes = [int(code) for code in entry.get("codes", {})]
+    expected = (
+        entry["unit"],
+        entry.get("reject_outside"),
+        entry.get("warn_outside"),
+        codes,
+        sorted(entry.get("missing_codes", [])),
+        entry["required"],
+    )
+    actual = (
+        feature.unit,
+        feature.limits and list(feature.limits),
+        feature.support and list(feature.support),
+        [code for code, _ in feature.codes],
+        sorted(feature.missing),
+        feature.required,
+    )
+    assert expected == actual
+
+
+@with_spec
+@each_feature
+def test_field_is_read_as_the_reference_says(feature: Feature) -> None:
+    """What has codes is a code; only what the reference calls a float may have a fraction."""
+    entry = spec_of(feature)
+    kind = Kind.CODE if "codes" in entry else Kind.QUANTITY
+    assert (kind, entry["type"] != "float") == (feature.kind, feature.whole)
+
+
+@with_spec
+@each_feature
+def test_known_mistakes_have_hints(feature: Feature) -> None:
+    """Each value that the reference warns of has a hint, which says if it is of the Kaggle coding."""
+    expected = [
+        (number, "Kaggle" in text)
+        for written, text in spec_of(feature).get("hint", {}).items()
+        for number in numbers_of(written)
+    ]
+    actual = [(n, hint.kaggle) for n, _ in expected for hint in feature.hints if hint.matches(n)]
+    assert expected == actual
+
+
+@each_feature
+def test_codes_ascend(feature: Feature) -> None:
+    """Interval and gaps are read off the codes, so they must ascend and have no repeats."""
+    codes = [code for code, _ in feature.codes]
+    assert sorted(set(codes)) == codes
+
+
+@each_feature
+def test_kind_fits_limits_and_codes(feature: Feature) -> None:
+    """A quantity has limits and a unit, and no codes; a code has codes and no limits, and is whole."""
+    if feature.kind is Kind.CODE:
+        assert (feature.limits, bool(feature.codes), feature.whole) == (None, True, True)
+    else:
+        assert (feature.limits is not None, feature.codes, feature.unit is not None) == (True, (), True)
+
+
+@each_feature
+def test_number_for_missing_is_no_legal_value(feature: Feature) -> None:
+    """A code for "not measured" cannot be mistaken for a measurement."""
+    low, high = feature.interval
+    assert [code for code in feature.missing if low <= code <= high] == []
+
+
+@each_feature
+def test_required_field_has_no_number_for_missing(feature: Feature) -> None:
+    """A field has a number for "not measured" if and only if it may be missing."""
+    assert feature.required == (feature.missing == ())
+
+
+@each_feature
+def test_support_lies_within_the_limits(feature: Feature) -> None:
+    """What the hospitals recorded is legal."""
+    low, high = feature.interval
+    lowest, highest = feature.support or (low, high)
+    assert low <= lowest < highest <= high
+
+
+@each_feature
+def test_hint_is_about_illegal_values(feature: Feature) -> None:
+    """Advice is given on values that are rejected, never on legal ones."""
+    low, high = feature.interval
+    assert [hint.text for hint in feature.hints if hint.lowest <= high and hint.highest >= low] == []
+
+
+def test_gaps_are_the_numbers_between_codes() -> None:
+    """Only thal has whole numbers between its codes that are no codes."""
+    assert {feature.name: feature.gaps for feature in FEATURES if feature.gaps} == {"thal": (4, 5)}

@@ -1,0 +1,19 @@
+"""The artifacts that the laws of scoring are about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scoring.artifact import Artifact, load
+
+
+@pytest.fixture(scope="session")
+def linear_artifact(model_dir: Path) -> Artifact:
+    return load(model_dir, "logistic_regression")
+
+
+@pytest.fixture(scope="session")
+def forest_artifact(model_dir: Path) -> Artifact:
+    return load(model_dir, "random_forest")

@@ -1,0 +1,134 @@
+"""Artifacts and classifiers that go wrong on purpose, and legal records as numbers and as bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.artifact import Artifact
+from scoring.matrix import Matrix
+from training.data import TRAINING_SITE, features, read_snapshot, target
+
+Probabilities = Matrix
+OPTIONAL = [j for j, feature in enumerate(FEATURES) if not feature.required]
+
+
+class Spoiled:
+    """A fitted classifier that `spoil` may keep from working: it gets the inputs and the probabilities.
+
+    It has the one method of a classifier that scoring calls.
+    """
+
+    def __init__(self, classifier: Any, spoil: Callable[[Matrix, Probabilities], Probabilities]) -> None:
+        self.classifier, self.spoil = classifier, spoil
+
+    def predict_proba(self, inputs: Matrix) -> Probabilities:
+        return self.spoil(inputs, self.classifier.predict_proba(inputs))
+
+
+class Switch:
+    """Lets a classifier work until it is thrown, and then spoils every result."""
+
+    def __init__(self, spoil: Callable[[Matrix, Probabilities], Probabilities]) -> None:
+        self.thrown, self.spoil = False, spoil
+
+    def __call__(self, inputs: Matrix, probabilities: Probabilities) -> Probabilities:
+        return self.spoil(inputs, probabilities) if self.thrown else probabilities
+
+
+def raises(inputs: Matrix, probabilities: Probabilities) -> Probabilities:  # noqa: ARG001
+    """Fail on any input."""
+    raise FloatingPointError("the classifier fails")
+
+
+def gives(number: float) -> Callable[[Matrix, Probabilities], Probabilities]:
+    """Return what puts one number in place of every probability."""
+    return lambda _, probabilities: np.full_like(probabilities, number)
+
+
+def raises_on(culprits: Matrix) -> Callable[[Matrix, Probabilities], Probabilities]:
+    """Return what fails on a batch that holds one of the `culprits`, preprocessed rows."""
+
+    def spoil(inputs: Matrix, probabilities: Probabilities) -> Probabilities:
+        if _hits(inputs, culprits).any():
+            raise FloatingPointError("the classifier fails")
+        return probabilities
+
+    return spoil
+
+
+def gives_on(culprits: Matrix, number: float) -> Callable[[Matrix, Probabilities], Probabilities]:
+    """Return what puts a number in place of the probabilities of the `culprits`, preprocessed rows."""
+
+    def spoil(inputs: Matrix, probabilities: Probabilities) -> Probabilities:
+        spoiled = probabilities.copy()
+        spoiled[_hits(inputs, culprits)] = number
+        return spoiled
+
+    return spoil
+
+
+def _hits(inputs: Matrix, culprits: Matrix) -> Any:
+    return (inputs[:, None, :] == culprits[None, :, :]).all(axis=2).any(axis=1)
+
+
+def with_classifier(artifact: Artifact, classifier: Any, onnx: bytes | None = None) -> Artifact:
+    """Return the artifact with another classifier in it."""
+    return msgspec.structs.replace(artifact, classifier=classifier, onnx=onnx)
+
+
+def with_manifest(artifact: Artifact, **changes: Any) -> Artifact:
+    """Return the artifact with another manifest."""
+    return msgspec.structs.replace(artifact, manifest=msgspec.structs.replace(artifact.manifest, **changes))
+
+
+def training_data() -> tuple[Matrix, Any]:
+    """Return the 303 training rows, (303, 13), and their labels."""
+    rows = read_snapshot((TRAINING_SITE,))
+    return features(rows), target(rows)
+
+
+def other_forest(artifact: Artifact) -> RandomForestClassifier:
+    """Fit a small forest to other labels."""
+    matrix, labels = training_data()
+    return RandomForestClassifier(5, random_state=7).fit(artifact.preprocessor.transform(matrix), 1 - labels)
+
+
+def random_rows(count: int, seed: int = 1) -> Matrix:
+    """Return legal rows (count, 13) with nothing missing."""
+    rng = np.random.default_rng(seed)
+    rows = np.empty((count, len(FEATURES)))
+    for j, feature in enumerate(FEATURES):
+        low, high = feature.interval
+        if feature.codes:
+            rows[:, j] = rng.choice([code for code, _ in feature.codes], count)
+        elif feature.whole:
+            rows[:, j] = rng.integers(int(low), int(high), count, endpoint=True)
+        else:
+            rows[:, j] = rng.uniform(low, high, count)
+    return rows
+
+
+def every_missing_pattern(seed: int = 2) -> Matrix:
+    """Return a legal row (1024, 13) for each set of the ten fields that may be missing."""
+    rows = random_rows(1 << len(OPTIONAL), seed)
+    for pattern, row in enumerate(rows):
+        row[[j for bit, j in enumerate(OPTIONAL) if pattern >> bit & 1]] = np.nan
+    return rows
+
+
+def as_values(rows: Matrix) -> list[bytes]:
+    """Write rows (n, 13) as records, with NaN as null and the row's number as the id."""
+    return [as_value(f"p-{number}", row) for number, row in enumerate(rows.tolist())]
+
+
+def as_value(patient_id: str, row: Sequence[float]) -> bytes:
+    """Write one row (13,) as a record."""
+    numbers = [None if number != number else number for number in row]  # noqa: PLR0124  # NaN alone differs from itself
+    return json.dumps({"patient_id": patient_id, **dict(zip(FEATURE_NAMES, numbers, strict=True))}).encode()

@@ -1,0 +1,335 @@
+"""A model directory is believed file by file, and no code in it runs before all of it is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+import sklearn
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from schemas.errors import ArtifactError
+from scoring.artifact import BEST_MODEL_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, Artifact, FileEntry, load, read_manifest
+from scoring.scorer import Scorer
+
+PICKLES = (PREPROCESSOR_FILE, BEST_MODEL_FILE, "logistic_regression.joblib", "random_forest.joblib")
+FILES = (*PICKLES, "random_forest.onnx")
+
+
+class Trap:
+    """Writes a file when it is unpickled, as any pickle may."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tell pickle to call `mark.touch()`."""
+        return Path.touch, (self.mark,)
+
+
+class Unloadable:
+    """Cannot be unpickled, like an object of a package that is not installed here."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tell pickle to import what is not there."""
+        return import_module, ("no_such_package",)
+
+
+@pytest.fixture
+def folder(model_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the model directory, to be damaged."""
+    return Path(shutil.copytree(model_dir, tmp_path / "model"))
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """The file that a trap writes."""
+    return tmp_path / "a-trap-was-sprung"
+
+
+@pytest.fixture
+def trapped(folder: Path, mark: Path) -> Path:
+    """A model directory in which every pickle is a trap, and the manifest has the traps' digests."""
+    for name in PICKLES:
+        replace_file(folder, name, pickled(Trap(mark)))
+    return folder
+
+
+def pickled(thing: object) -> bytes:
+    target = io.BytesIO()
+    joblib.dump(thing, target)
+    return target.getvalue()
+
+
+def replace_file(folder: Path, name: str, content: bytes) -> None:
+    """Write a file and its digest, as someone who may write the manifest could."""
+    (folder / name).write_bytes(content)
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: measured(content)}))
+
+
+def measured(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
+    change(manifest)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest), "utf-8")
+
+
+def change_byte(path: Path) -> None:
+    """Change one byte in the middle of a file, and not its size."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def refusal(folder: Path, name: str | None = None) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        load(folder, name)
+    return str(caught.value)
+
+
+def old_version(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["versions"].update({"scikit-learn": "0.24.2"}))
+
+
+def no_version(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["versions"].pop("scikit-learn"))
+
+
+def other_schema(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest.update(schema="heartstream-model/2"))
+
+
+def other_features(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest.update(feature_table="kaggle/1"))
+
+
+def tampered_onnx(folder: Path) -> None:
+    change_byte(folder / "random_forest.onnx")
+
+
+def missing_onnx(folder: Path) -> None:
+    (folder / "random_forest.onnx").unlink()
+
+
+def unlisted_classifier(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["files"].pop("logistic_regression.joblib"))
+
+
+def unlisted_preprocessor(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["files"].pop(PREPROCESSOR_FILE))
+
+
+def unknown_best(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest.update(best="gradient_boosting"))
+
+
+def file_elsewhere(folder: Path) -> None:
+    name = f"../{folder.name}/{PREPROCESSOR_FILE}"
+    entry = measured((folder / PREPROCESSOR_FILE).read_bytes())
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: entry}))
+
+
+def garbage_manifest(folder: Path) -> None:
+    (folder / MANIFEST_FILE).write_bytes(b"{")
+
+
+def no_manifest(folder: Path) -> None:
+    (folder / MANIFEST_FILE).unlink()
+
+
+PROBLEMS: dict[Callable[[Path], None], str] = {
+    old_version: f"trained with scikit-learn 0.24.2, but {sklearn.__version__} is installed",
+    no_version: f"trained with scikit-learn None, but {sklearn.__version__} is installed",
+    other_schema: "manifest schema is heartstream-model/2, expected heartstream-model/1",
+    other_features: "feature table is kaggle/1, expected uci-heart-1988/1",
+    tampered_onnx: "random_forest.onnx: has ",
+    missing_onnx: "random_forest.onnx: cannot be read (No such file or directory)",
+    unlisted_classifier: "logistic_regression.joblib: not listed in the manifest",
+    unlisted_preprocessor: "preprocessor.joblib: not listed in the manifest",
+    unknown_best: "no model named gradient_boosting; there are logistic_regression, random_forest",
+    file_elsewhere: "preprocessor.joblib: not a plain file name",
+    garbage_manifest: "is not a manifest",
+    no_manifest: "cannot read manifest.json (No such file or directory)",
+}
+each_problem = pytest.mark.parametrize(("spoil", "told"), PROBLEMS.items(), ids=[spoil.__name__ for spoil in PROBLEMS])
+
+
+@each_problem
+def test_problem_is_told(folder: Path, spoil: Callable[[Path], None], told: str) -> None:
+    """Whatever is wrong with a directory is an ArtifactError that says what."""
+    spoil(folder)
+    assert told in refusal(folder)
+
+
+@each_problem
+def test_nothing_is_unpickled_from_a_refused_directory(
+    trapped: Path, mark: Path, spoil: Callable[[Path], None], told: str
+) -> None:
+    """With anything wrong, though each pickle has the digest in the manifest, no code of the directory runs."""
+    spoil(trapped)
+    assert told in refusal(trapped)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_changed_pickle_is_not_unpickled(folder: Path, mark: Path, name: str) -> None:
+    """A pickle that was put in place of another, with the manifest as it was, does not run."""
+    (folder / name).write_bytes(pickled(Trap(mark)))
+    assert f"{name}: has " in refusal(folder)
+    assert not mark.exists()
+
+
+def test_trap_works(trapped: Path, mark: Path) -> None:
+    """The traps of these tests are sprung by unpickling: a test that finds none sprung proves something."""
+    joblib.load(trapped / PREPROCESSOR_FILE)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_is_found(folder: Path, name: str) -> None:
+    """Each file is checked by its SHA-256, also those that are not loaded, and both digests are told."""
+    expected = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    change_byte(folder / name)
+    actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    size = (folder / name).stat().st_size
+    told = f"{name}: has {size} bytes and SHA-256 {actual}, expected {size} bytes and SHA-256 {expected}"
+    assert told in refusal(folder, "logistic_regression")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_lost_file_is_found(folder: Path, name: str) -> None:
+    """Each listed file must be there, also those that are not loaded."""
+    (folder / name).unlink()
+    assert f"{name}: cannot be read (No such file or directory)" in refusal(folder, "logistic_regression")
+
+
+def test_all_problems_are_told_together(folder: Path) -> None:
+    """One attempt shows everything that must be put right."""
+    together = (old_version, other_schema, other_features, missing_onnx, unlisted_classifier, file_elsewhere)
+    change_byte(folder / PREPROCESSOR_FILE)
+    for spoil in together:
+        spoil(folder)
+    message = refusal(folder)
+    told = [*(PROBLEMS[spoil] for spoil in together), "preprocessor.joblib: has "]
+    assert [problem for problem in told if problem not in message] == []
+
+
+def test_unknown_name_is_told_with_the_other_problems(folder: Path) -> None:
+    """Asking for a model that is not there does not hide what else is wrong."""
+    change_byte(folder / "random_forest.onnx")
+    message = refusal(folder, "gradient_boosting")
+    assert (PROBLEMS[unknown_best] in message, PROBLEMS[tampered_onnx] in message) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/hostname", "a/b", "./preprocessor.joblib", "..", ".", "", "a/", "a\0b", "x" * 300]
+)
+def test_file_name_that_leads_elsewhere_is_refused(folder: Path, name: str) -> None:
+    """Only plain names of files in the directory may be listed; anything else is an ArtifactError."""
+    (folder.parent / "secret").write_bytes(b"")
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: measured(b"")}))
+    assert f"model directory {folder} refused" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["../model/logistic_regression.joblib", "/tmp/logistic_regression.joblib"])  # noqa: S108
+def test_model_file_elsewhere_is_refused(folder: Path, name: str) -> None:
+    """A model may not name a file that is not listed, wherever it is."""
+    change_manifest(folder, lambda manifest: manifest["models"]["logistic_regression"].update(file=name))
+    assert f"{name}: not listed in the manifest" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\xff", b"null", b"[]", b"{}", b'{"schema": 1}', b"\x80\x04N.", b'{"schema": "\xff"}', b"[" * 50_000],
+    ids=["empty", "binary", "null", "list", "no-fields", "wrong-type", "pickle", "not-utf8", "deep"],
+)
+def test_garbage_is_not_a_manifest(folder: Path, content: bytes) -> None:
+    """A manifest that cannot be read is an ArtifactError, whatever is in it."""
+    (folder / MANIFEST_FILE).write_bytes(content)
+    assert "is not a manifest" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "field", ["schema", "best", "threshold", "versions", "training_range", "models", "files", "model_version"]
+)
+def test_manifest_must_be_complete(folder: Path, field: str) -> None:
+    """A manifest without one of its fields is refused, and the field is named."""
+    change_manifest(folder, lambda manifest: manifest.pop(field))
+    assert f"`{field}`" in refusal(folder)
+
+
+def test_no_directory_is_no_model(tmp_path: Path) -> None:
+    """A path where nothing is is an ArtifactError that names the path."""
+    assert f"no model at {tmp_path / 'nowhere'}" in refusal(tmp_path / "nowhere")
+
+
+def test_file_is_no_model(tmp_path: Path) -> None:
+    """A file where the directory should be is an ArtifactError."""
+    (tmp_path / "model").write_bytes(b"")
+    assert "cannot read manifest.json (Not a directory)" in refusal(tmp_path / "model")
+
+
+def test_pickle_that_cannot_be_read_is_refused(folder: Path) -> None:
+    """A verified file that this process cannot unpickle is a bad model, not a crash."""
+    replace_file(folder, PREPROCESSOR_FILE, pickled(Unloadable()))
+    assert "preprocessor.joblib" in refusal(folder)
+
+
+def test_model_is_what_the_name_says(linear_artifact: Artifact, forest_artifact: Artifact) -> None:
+    """Each model of the directory can be chosen by name; only the forest has a compiled twin."""
+    found = [
+        (artifact.model.name, type(artifact.classifier), artifact.onnx is None)
+        for artifact in (linear_artifact, forest_artifact)
+    ]
+    expected = [("logistic_regression", LogisticRegression, True), ("random_forest", RandomForestClassifier, False)]
+    assert expected == found
+
+
+def test_best_model_is_loaded_unless_another_is_asked_for(folder: Path) -> None:
+    """Without a name, training decides."""
+    change_manifest(folder, lambda manifest: manifest.update(best="random_forest"))
+    names = [load(folder).model.name, load(folder, "logistic_regression").model.name]
+    assert names == ["random_forest", "logistic_regression"]
+
+
+def test_digest_is_of_the_manifest(model_dir: Path, linear_artifact: Artifact) -> None:
+    """The digest in a score is the first 16 digits of the manifest's SHA-256, so anyone can check it."""
+    expected = hashlib.sha256((model_dir / MANIFEST_FILE).read_bytes()).hexdigest()[:16]
+    assert (expected, expected) == (linear_artifact.model.digest, read_manifest(model_dir)[1])
+
+
+def test_same_directory_is_the_same_model(folder: Path, model_dir: Path) -> None:
+    """Loading again, or loading a copy, gives the same reference and the same risks."""
+    first, second = Scorer.from_directory(folder), Scorer.from_directory(model_dir)
+    assert (first.model, first._golden_risks.tolist()) == (second.model, second._golden_risks.tolist())
+
+
+def test_another_model_has_another_digest(folder: Path, linear_artifact: Artifact) -> None:
+    """Whatever changes in the manifest changes the digest, a file's digest too."""
+    change_manifest(folder, lambda manifest: manifest.update(seed=43))
+    assert linear_artifact.model.digest != load(folder).model.digest
+
+
+def test_file_that_is_not_listed_is_left_alone(folder: Path, mark: Path) -> None:
+    """A stray file in the directory is neither loaded nor an error."""
+    (folder / "stray.joblib").write_bytes(pickled(Trap(mark)))
+    assert load(folder).model.name in {"logistic_regression", "random_forest"}
+    assert not mark.exists()
+
+
+def test_file_entry_measures_content() -> None:
+    """Size and SHA-256 are those of the bytes."""
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert FileEntry(3, digest) == FileEntry.of(b"abc")

@@ -1,0 +1,134 @@
+"""The vectorised check knows the feature table to the last limit."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.faults import examine
+from schemas.features import FEATURE_NAMES, FEATURES, Feature
+from schemas.records import PatientRecord
+from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
+from tests.examples import accepted
+from tests.unit.scoring.models import as_value, random_rows
+
+COMPLETE = json.loads(dict(accepted())["complete"])
+ROW = [float(COMPLETE[name]) for name in FEATURE_NAMES]
+each_feature = pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
+NUMBERS = (
+    st.none()
+    | st.sampled_from([-9.0, 0.0, -0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 110.0, 1e308, -1e308, 5e-324])
+    | st.integers(-20, 1100).map(float)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+
+
+def legal(feature: Feature, value: float) -> bool:
+    """Say what the check makes of a legal record in which one field has that value."""
+    matrix = np.array([ROW])
+    matrix[0, FEATURE_NAMES.index(feature.name)] = value
+    return bool(legal_rows(matrix)[0])
+
+
+@each_feature
+def test_limits_are_legal_and_what_lies_beyond_is_not(feature: Feature) -> None:
+    """The interval is closed, and exact to the next number that a float64 can hold."""
+    low, high = feature.interval
+    inside = [legal(feature, low), legal(feature, high)]
+    beyond = [math.nextafter(low, -math.inf), math.nextafter(high, math.inf), low - 1, high + 1]
+    assert (inside, [legal(feature, value) for value in beyond]) == ([True, True], [False] * 4)
+
+
+@each_feature
+def test_only_codes_are_legal_codes(feature: Feature) -> None:
+    """Of the whole numbers around a code book, the codes alone are legal."""
+    if feature.codes:
+        codes = {code for code, _ in feature.codes}
+        assert sorted(codes) == [number for number in range(-10, 20) if legal(feature, number)]
+    else:
+        low, high = feature.interval
+        assert [legal(feature, number) for number in (low - 1, low, high, high + 1)] == [False, True, True, False]
+
+
+@each_feature
+def test_fractions_are_legal_where_the_table_says_so(feature: Feature) -> None:
+    """Only a field that is not whole takes a fraction."""
+    low, high = feature.interval
+    fractions = [low + 0.5, high - 0.5, math.nextafter(low, math.inf)]
+    assert [not feature.whole] * 3 == [legal(feature, value) for value in fractions]
+
+
+@each_feature
+def test_required_field_may_not_be_missing(feature: Feature) -> None:
+    """A missing value is legal if and only if the field is not required."""
+    assert (not feature.required) == legal(feature, math.nan)
+
+
+@each_feature
+def test_infinity_is_not_legal(feature: Feature) -> None:
+    """No limit lets infinity through."""
+    assert [legal(feature, math.inf), legal(feature, -math.inf)] == [False, False]
+
+
+@each_feature
+def test_blanking_follows_the_table(feature: Feature) -> None:
+    """A number is blanked in a field if and only if the table gives it as "not measured" there."""
+    numbers = [float(number) for number in range(-20, 20)]
+    matrix = np.tile(np.array(ROW), (len(numbers), 1))
+    matrix[:, FEATURE_NAMES.index(feature.name)] = numbers
+    blank_missing(matrix)
+    blanked = np.isnan(matrix[:, FEATURE_NAMES.index(feature.name)]).tolist()
+    assert [number in feature.missing for number in numbers] == blanked
+
+
+def test_blanking_leaves_other_numbers_alone() -> None:
+    """Only what stands for "not measured" is changed."""
+    matrix = np.array([ROW, ROW])
+    matrix[1, FEATURE_NAMES.index("chol")] = 0
+    expected = matrix.copy()
+    expected[1, FEATURE_NAMES.index("chol")] = np.nan
+    blank_missing(matrix)
+    np.testing.assert_array_equal(expected, matrix)
+
+
+@given(st.dictionaries(st.integers(0, len(FEATURES) - 1), NUMBERS, min_size=1, max_size=3))
+def test_check_agrees_with_examine_on_numbers(changes: dict[int, float | None]) -> None:
+    """A row of numbers is legal to the check if and only if it is to the slow path."""
+    matrix = np.array([ROW])
+    for j, number in changes.items():
+        matrix[0, j] = math.nan if number is None else number
+    expected = isinstance(examine(as_value("p", matrix[0].tolist())), PatientRecord)
+    blank_missing(matrix)
+    assert expected == bool(legal_rows(matrix)[0])
+
+
+def test_rows_are_judged_one_by_one() -> None:
+    """An illegal row does not make its neighbours illegal."""
+    matrix: Matrix = np.tile(np.array(ROW), (len(FEATURES) + 1, 1))
+    matrix[np.arange(len(FEATURES)), np.arange(len(FEATURES))] = 1e6
+    assert [False] * len(FEATURES) + [True] == legal_rows(matrix).tolist()
+
+
+def test_columns_stand_in_the_order_of_the_table() -> None:
+    """The numbers of a record come out in the order of the table, however they came in; null becomes NaN."""
+    record = PatientRecord("p", **{name: float(j) for j, name in reversed(list(enumerate(FEATURE_NAMES)))})
+    expected = [[float(j) for j in range(len(FEATURES))], [math.nan] * len(FEATURES)]
+    empty = PatientRecord("q", **dict.fromkeys(FEATURE_NAMES))
+    np.testing.assert_array_equal(expected, as_matrix([record, empty]))
+
+
+def test_no_records_are_no_rows() -> None:
+    """An empty batch has 13 columns all the same, and no illegal row."""
+    matrix = as_matrix([])
+    blank_missing(matrix)
+    assert (matrix.shape, legal_rows(matrix).tolist()) == ((0, 13), [])
+
+
+def test_made_up_legal_rows_are_legal() -> None:
+    """The rows that other tests score are legal records."""
+    assert legal_rows(random_rows(500)).all()

@@ -1,0 +1,132 @@
+"""One outcome a record, in order, the same in any batch; and no bytes that make it raise."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import decode_score
+from schemas.faults import examine
+from schemas.features import FEATURE_NAMES
+from schemas.records import PatientRecord, Source
+from scoring.pipeline import Outcome, Rejected, Scored, process
+from scoring.scorer import Scorer
+from tests.examples import accepted, rejected, rejected_unwritten
+from tests.unit.schemas.mutations import legal_records, near_records, values
+from tests.unit.scoring.models import as_values, every_missing_pattern
+
+LEGAL = dict(accepted())["complete"]
+EVERY_EXAMPLE = [value for _, value in accepted()] + [value for _, value, _ in [*rejected(), *rejected_unwritten()]]
+SOURCES = st.none() | st.builds(Source, st.just("patients"), st.integers(0, 99), st.integers(0, 2**40))
+MANY = settings(max_examples=400)
+each_model = pytest.mark.parametrize("model", ["scorer", "forest_scorer"])
+
+
+def scored_alone(value: bytes | None, source: Source | None, scorer: Scorer) -> Outcome:
+    (outcome,) = process([value], [source], scorer)
+    return outcome
+
+
+@MANY
+@given(value=values() | st.none(), source=SOURCES)
+def test_record_is_scored_if_and_only_if_it_is_legal(scorer: Scorer, value: bytes | None, source: Source) -> None:
+    """`examine` alone decides: a legal record has a score, any other exactly the faults that `examine` finds."""
+    verdict, outcome = examine(value), scored_alone(value, source, scorer)
+    if isinstance(verdict, PatientRecord):
+        assert isinstance(outcome, Scored)
+    else:
+        assert Rejected(verdict) == outcome
+
+
+@given(batch=st.lists(st.tuples(values() | st.none(), SOURCES), max_size=6))
+def test_batch_changes_no_outcome(scorer: Scorer, batch: list[tuple[bytes | None, Source | None]]) -> None:
+    """A record has the same outcome, to the last byte, alone and anywhere in a batch."""
+    expected = [scored_alone(value, source, scorer) for value, source in batch]
+    assert expected == process([value for value, _ in batch], [source for _, source in batch], scorer)
+
+
+@given(st.lists(legal_records() | near_records(), max_size=8), st.integers(0, 20))
+def test_batch_changes_no_outcome_of_a_forest(forest_scorer: Scorer, batch: list[bytes], size: int) -> None:
+    """The same holds for a forest, among other records."""
+    expected = [scored_alone(value, None, forest_scorer) for value in batch]
+    padded = [LEGAL] * size + batch + [LEGAL] * (20 - size)
+    assert expected == process(padded, [None] * len(padded), forest_scorer)[size : size + len(batch)]
+
+
+@each_model
+def test_every_missing_pattern_scores_the_same_alone(model: str, request: pytest.FixtureRequest) -> None:
+    """Which fields are missing decides on no other record of the batch, for any of the 1,024 sets of fields."""
+    scorer, batch = request.getfixturevalue(model), as_values(every_missing_pattern())
+    together = process(batch, [None] * len(batch), scorer)
+    assert [scored_alone(value, None, scorer) for value in batch] == together
+
+
+@each_model
+def test_every_example_has_its_outcome_in_one_batch(model: str, request: pytest.FixtureRequest) -> None:
+    """Good and bad records side by side keep their places."""
+    scorer = request.getfixturevalue(model)
+    expected = [scored_alone(value, None, scorer) for value in EVERY_EXAMPLE]
+    assert expected == process(EVERY_EXAMPLE, [None] * len(EVERY_EXAMPLE), scorer)
+
+
+@given(legal_records(), SOURCES)
+def test_score_survives_the_wire(scorer: Scorer, value: bytes, source: Source | None) -> None:
+    """What a consumer reads, written again, is the same bytes."""
+    outcome = scored_alone(value, source, scorer)
+    assert isinstance(outcome, Scored)
+    assert outcome.value == msgspec.json.encode(decode_score(outcome.value))
+
+
+@given(legal_records(), SOURCES)
+def test_score_belongs_to_its_record(scorer: Scorer, value: bytes, source: Source | None) -> None:
+    """Id, source, model, threshold and missing fields are those of the record, the place and the model."""
+    record, outcome = examine(value), scored_alone(value, source, scorer)
+    assert isinstance(record, PatientRecord)
+    assert isinstance(outcome, Scored)
+    score = decode_score(outcome.value)
+    missing = tuple(name for name in FEATURE_NAMES if getattr(record, name) is None)
+    expected = (record.patient_id, source, scorer.model, scorer.manifest.threshold, missing)
+    assert expected == (score.patient_id, score.source, score.model, score.threshold, score.missing)
+
+
+def test_same_record_gives_the_same_bytes_again(scorer: Scorer) -> None:
+    """There is no clock and no chance in a score."""
+    assert scored_alone(LEGAL, None, scorer) == scored_alone(LEGAL, None, scorer)
+
+
+def test_notation_does_not_change_the_score(scorer: Scorer) -> None:
+    """The same numbers, however written and in whatever order, give the same bytes."""
+    examples = dict(accepted())
+    names = ("integral-floats", "exponents", "coding-uci", "escaped-field-names", "field-order-shuffled", "white-space")
+    assert [scored_alone(LEGAL, None, scorer)] * len(names) == [
+        scored_alone(examples[name], None, scorer) for name in names
+    ]
+
+
+def test_slow_path_scores_like_the_fast_one(scorer: Scorer) -> None:
+    """A record that needs the slow path, for a quote in its id, has the score of the same numbers read fast."""
+    slow = scored_alone(dict(accepted())["escaped-quote-in-patient-id"], None, scorer)
+    fast = scored_alone(LEGAL, None, scorer)
+    assert isinstance(slow, Scored)
+    assert isinstance(fast, Scored)
+    assert decode_score(fast.value) == msgspec.structs.replace(decode_score(slow.value), patient_id="cleveland-1")
+
+
+def test_codes_for_missing_score_like_null(scorer: Scorer) -> None:
+    """-9 and 0 for "not measured" give the bytes that null gives."""
+    examples = dict(accepted())
+    expected = scored_alone(examples["all-optional-null"], None, scorer)
+    assert expected == scored_alone(examples["minus-nine-for-missing"], None, scorer)
+
+
+def test_empty_batch_has_no_outcomes(scorer: Scorer) -> None:
+    """Nothing in, nothing out."""
+    assert process([], [], scorer) == []
+
+
+def test_batch_of_bad_records_alone_is_rejected(scorer: Scorer) -> None:
+    """A batch in which nothing is left to score is no special case."""
+    outcomes = process([None, b"{}", b"no"], [None] * 3, scorer)
+    assert [isinstance(outcome, Rejected) for outcome in outcomes] == [True] * 3
