@@ -74,9 +74,11 @@ def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
 
 
 def _closed(component: dict[str, Any]) -> dict[str, Any]:
+    """Demand every field, and put the docstring on one line."""
+    tidy = {**component, "description": " ".join(str(component.get("description", "")).split())}
     if component.get("type") != "object":
-        return component
-    return {**component, "required": list(component["properties"]), "additionalProperties": False}
+        return tidy
+    return {**tidy, "required": list(component["properties"]), "additionalProperties": False}
 
 
 def _first_paragraph(kind: type) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -11,6 +12,9 @@ from schemas.errors import Fault
 PATIENT_ID_MAX_CHARS = 128
 RECORD_MAX_BYTES = 65_536
 """A patient record needs under 400 bytes; anything over this limit is rejected unread."""
+
+
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class PatientRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -78,9 +82,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     """
 
     patient_id: str
-    risk: float
-    label: int
-    threshold: float
+    risk: Probability
+    label: Literal[0, 1]
+    threshold: Probability
     model: ModelRef
     missing: tuple[str, ...]
     warnings: tuple[ScoreWarning, ...]

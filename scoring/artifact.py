@@ -17,7 +17,7 @@ import msgspec
 import sklearn
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_TABLE_VERSION
+from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
 from schemas.records import ModelRef
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -104,18 +104,23 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         raise ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{folder / MANIFEST_FILE} is not a manifest: {error}") from error
     return manifest, hashlib.sha256(raw).hexdigest()[:DIGEST_DIGITS]
 
 
-def _version_problems(manifest: Manifest) -> list[str]:
+def _manifest_problems(manifest: Manifest) -> list[str]:
     problems = []
     if manifest.schema != MANIFEST_SCHEMA:
         problems.append(f"manifest schema is {manifest.schema}, expected {MANIFEST_SCHEMA}")
     if manifest.feature_table != FEATURE_TABLE_VERSION:
         problems.append(f"feature table is {manifest.feature_table}, expected {FEATURE_TABLE_VERSION}")
     trained_with = manifest.versions.get("scikit-learn")
+    if not 0 < manifest.threshold < 1:
+        problems.append("the threshold does not lie between 0 and 1")
+    absent = [name for name in FEATURE_NAMES if name not in manifest.training_range]
+    if absent:
+        problems.append(f"no training range is given for {', '.join(absent)}")
     if trained_with != sklearn.__version__:
         problems.append(f"trained with scikit-learn {trained_with}, but {sklearn.__version__} is installed")
     return problems
@@ -125,7 +130,7 @@ def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[s
     """Read every listed file once, so that what is verified is what is loaded; add to `problems` what is wrong."""
     contents: dict[str, bytes] = {}
     for name, entry in manifest.files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or "\0" in name:
             problems.append(f"{name}: not a plain file name")
             continue
         try:
@@ -150,7 +155,7 @@ def load(folder: Path, name: str | None = None) -> Artifact:
     """
     manifest, digest = read_manifest(folder)
     chosen = name or manifest.best
-    problems = _version_problems(manifest)
+    problems = _manifest_problems(manifest)
     contents = _read_files(folder, manifest, problems)
     entry = manifest.models.get(chosen)
     if entry is None:
@@ -163,10 +168,18 @@ def load(folder: Path, name: str | None = None) -> Artifact:
     return Artifact(
         manifest=manifest,
         model=ModelRef(name=chosen, version=manifest.model_version, digest=digest),
-        preprocessor=joblib.load(BytesIO(contents[PREPROCESSOR_FILE])),
-        classifier=joblib.load(BytesIO(contents[entry.file])),
+        preprocessor=_unpickled(folder, PREPROCESSOR_FILE, contents),
+        classifier=_unpickled(folder, entry.file, contents),
         onnx=contents[entry.onnx] if entry.onnx else None,
     )
+
+
+def _unpickled(folder: Path, name: str, contents: dict[str, bytes]) -> Any:
+    """Load one verified file. An artifact that needs code which is not installed here ends here."""
+    try:
+        return joblib.load(BytesIO(contents[name]))
+    except Exception as error:
+        raise _refused(folder, [f"{name}: cannot be loaded ({type(error).__name__}: {error})"]) from error
 
 
 def _refused(folder: Path, problems: list[str]) -> ArtifactError:

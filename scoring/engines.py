@@ -27,7 +27,8 @@ _GOLDEN_MISSING_SHARE: Final = 0.3
 class Engine(Protocol):
     """Turns legal records (n, 13), NaN where missing, into risks (n,), 0 to 1.
 
-    A row's result does not depend on the other rows, to the last bit.
+    A row's result does not depend on the other rows: to the last bit for the fast engines; scikit-learn's own sums may
+    move by 1e-15 with the size of the batch.
     """
 
     name: str

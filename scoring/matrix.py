@@ -6,7 +6,7 @@ The vectorised twin of `schemas.faults`: it accepts no row that the slow path wo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Final
 
@@ -37,8 +37,9 @@ _GAPS: Final = tuple(
 
 def as_matrix(records: Sequence[PatientRecord]) -> Matrix:
     """Return the records' numbers as sent, (n, 13); null becomes NaN."""
-    rows = [_row(record) for record in records]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURE_NAMES))
+    numbers = chain.from_iterable(map(_row, records))
+    flat = np.fromiter(numbers, dtype=np.object_, count=len(records) * len(FEATURE_NAMES))
+    return flat.astype(np.float64).reshape(len(records), len(FEATURE_NAMES))
 
 
 def blank_missing(matrix: Matrix) -> None:

@@ -95,25 +95,33 @@ def _legal(rows: _Rows, values: Sequence[bytes | None], outcomes: dict[int, Outc
 
 def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tuple[_Rows, Vector]:
     """Score the records; reject those on which the model fails, unless it is the model that is broken."""
-    risks = _isolated(rows.matrix, scorer)
-    if are_probabilities(risks):
+    risks = _attempt(rows.matrix, scorer)
+    if risks is not None and are_probabilities(risks):
         return rows, risks
-    scored = ~np.isnan(risks)
     if not scorer.is_sound():
         raise ArtifactError("the model no longer reproduces its own results on golden records")
+    risks = _isolated(rows.matrix, scorer)
+    scored = ~np.isnan(risks)
     outcomes.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
     return rows.where(scored), risks[scored]
 
 
-def _isolated(matrix: Matrix, scorer: Scorer) -> Vector:
-    """Score a batch, NaN where the model fails: when it raises, the batch is halved until the culprit stands alone."""
+def _attempt(matrix: Matrix, scorer: Scorer) -> Vector | None:
+    """Score a batch; None if the model raises: golden records tell later if it is to blame, or a record."""
     if not len(matrix):
         return np.empty(0)
     try:
-        risks = scorer.risks(matrix)
-    except Exception:  # noqa: BLE001  # whatever it is, golden records tell later if the model or the record is to blame
-        if len(matrix) == 1:
-            return np.array([np.nan])
-        middle = len(matrix) // 2
-        return np.concatenate([_isolated(matrix[:middle], scorer), _isolated(matrix[middle:], scorer)])
-    return risks if are_probabilities(risks) else np.where((risks >= 0) & (risks <= 1), risks, np.nan)
+        return scorer.risks(matrix)
+    except Exception:  # noqa: BLE001  # whatever a model raises
+        return None
+
+
+def _isolated(matrix: Matrix, scorer: Scorer) -> Vector:
+    """Score a batch, NaN where the model fails: when it raises, the batch is halved until the culprit stands alone."""
+    risks = _attempt(matrix, scorer)
+    if risks is not None:
+        return np.where((risks >= 0) & (risks <= 1), risks, np.nan)
+    if len(matrix) == 1:
+        return np.array([np.nan])
+    middle = len(matrix) // 2
+    return np.concatenate([_isolated(matrix[:middle], scorer), _isolated(matrix[middle:], scorer)])

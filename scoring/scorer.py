@@ -39,7 +39,10 @@ class Scorer:
         ranges = [artifact.manifest.training_range[name] for name in FEATURE_NAMES]
         self._lowest, self._highest = np.array(ranges).T
         self._remarks: dict[int, Remarks] = {}
-        self._golden_risks = self.risks(golden_records())
+        try:
+            self._golden_risks = self.risks(golden_records())
+        except Exception as error:
+            raise ArtifactError(f"the model fails on golden records: {type(error).__name__}: {error}") from error
         if not are_probabilities(self._golden_risks):
             raise ArtifactError("the model gives risks outside 0 to 1 on golden records")
 

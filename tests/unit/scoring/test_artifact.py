@@ -115,6 +115,14 @@ def other_features(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(feature_table="kaggle/1"))
 
 
+def no_training_range(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["training_range"].pop("thal"))
+
+
+def certain_threshold(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest.update(threshold=1.1))
+
+
 def tampered_onnx(folder: Path) -> None:
     change_byte(folder / "random_forest.onnx")
 
@@ -150,6 +158,8 @@ def no_manifest(folder: Path) -> None:
 
 
 PROBLEMS: dict[Callable[[Path], None], str] = {
+    no_training_range: "no training range is given for thal",
+    certain_threshold: "the threshold does not lie between 0 and 1",
     old_version: f"trained with scikit-learn 0.24.2, but {sklearn.__version__} is installed",
     no_version: f"trained with scikit-learn None, but {sklearn.__version__} is installed",
     other_schema: "manifest schema is heartstream-model/2, expected heartstream-model/1",

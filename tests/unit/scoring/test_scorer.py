@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import decode_score
-from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord, Score, ScoreWarning, WarningCode
 from scoring.artifact import Artifact
@@ -159,14 +158,6 @@ def test_score_names_its_model(scorer: Scorer, forest_scorer: Scorer) -> None:
 def test_engines_are_the_fast_ones(scorer: Scorer, forest_scorer: Scorer) -> None:
     """What training writes is served fast."""
     assert [(s.engine, s.fallback_reason) for s in (scorer, forest_scorer)] == [("linear", None), ("onnx", None)]
-
-
-@pytest.mark.parametrize("name", ["age", "thal"])
-def test_manifest_without_a_training_range_is_refused(linear_artifact: Artifact, name: str) -> None:
-    """A model that cannot say what it was trained on is incomplete: an ArtifactError, not a KeyError."""
-    ranges = {field: ends for field, ends in linear_artifact.manifest.training_range.items() if field != name}
-    with pytest.raises(ArtifactError, match=name):
-        Scorer(with_manifest(linear_artifact, training_range=ranges))
 
 
 @given(st.permutations(range(40)))
