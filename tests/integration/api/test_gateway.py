@@ -15,6 +15,7 @@ from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
 from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
+from tests.examples import accepted, rejected
 
 RECORD = json.dumps(real_patients()[0]).encode()
 
@@ -66,6 +67,18 @@ def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) 
         assert problem["errors"] == [
             {"code": fault.code, "pointer": fault.pointer, "message": fault.message} for fault in expected.faults
         ]
+
+
+def test_every_example_of_the_contract_has_its_outcome(gateway: Child, scorer: Scorer) -> None:
+    """Each accepted and rejected example gives over HTTP exactly what scoring gives."""
+    for value in [value for _, value in accepted()] + [value for _, value, _ in rejected()]:
+        (expected,) = process([value], [None], scorer)
+        status, _, body = ask(gateway, "POST", "/predict", value)
+        if isinstance(expected, Scored):
+            assert (status, body) == (200, expected.value)
+        else:
+            pairs = [(error["code"], error["pointer"]) for error in json.loads(body)["errors"]]
+            assert (status, pairs) == (422, [(fault.code, fault.pointer) for fault in expected.faults])
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from schemas.faults import examine
 from schemas.repeats import RepeatFilter
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from tests.examples import accepted, rejected
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 
@@ -65,6 +66,22 @@ def test_every_record_has_exactly_one_outcome(
                 assert result.letter is not None
                 assert (result.value, result.letter.errors) == (sent.value, expected.faults)
                 assert ("trace", b"1") in result.headers
+
+
+def test_every_example_of_the_contract_has_its_outcome(stream: Stream, workers: Workers, scorer: Scorer) -> None:
+    """Each accepted and rejected example gives over Kafka exactly what scoring gives."""
+    for value in [value for _, value in accepted()] + [value for _, value, _ in rejected()]:
+        stream.send(value)
+    with workers.start(stream.address):
+        stream.read_all()
+    for sent in stream.sent:
+        (expected,) = process([sent.value], [sent.source], scorer)
+        result = stream.only(sent)
+        if isinstance(expected, Scored):
+            assert result.value == expected.value
+        else:
+            assert result.letter is not None
+            assert (result.value or b"", result.letter.errors) == (sent.value, expected.faults)
 
 
 def test_a_result_keeps_its_records_key_and_partition(stream: Stream, workers: Workers) -> None:
