@@ -34,9 +34,9 @@ def arrow(points: str, label: str = "", x: int = 0, y: int = 0) -> str:
     return line + (text if label else "")
 
 
-def draw() -> str:
-    """Return the picture."""
-    parts = [
+def boxes() -> list[str]:
+    """Draw what there is."""
+    return [
         box(20, 60, 130, 60, "outside", "your producer", "hospital systems"),
         box(200, 60, 130, 60, "topic", "patients", "Kafka topic"),
         box(
@@ -58,6 +58,12 @@ def draw() -> str:
         box(200, 250, 130, 60, "room", "gateway", "POST /predict"),
         box(670, 190, 150, 56, "room", "model directory", "verified before use"),
         box(870, 190, 124, 56, "room", "training", "UCI data, MLflow"),
+    ]
+
+
+def arrows() -> list[str]:
+    """Draw what flows."""
+    return [
         arrow("150,90 196,90"),
         arrow("330,90 396,90"),
         arrow("600,70 666,48"),
@@ -70,11 +76,15 @@ def draw() -> str:
         arrow("670,218 604,218"),
         arrow("870,218 824,218"),
     ]
+
+
+def draw() -> str:
+    """Return the picture."""
     tip = (
         "<defs><marker id='tip' viewBox='0 0 10 10' refX='9' refY='5' markerWidth='7' markerHeight='7' orient='auto'>"
         "<path d='M0,0 L10,5 L0,10 z' fill='#52525b'/></marker></defs>"
     )
-    body = "\n".join(parts)
+    body = "\n".join(boxes() + arrows())
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' {FONT} role='img' "
         "aria-label='Records flow from the patients topic through the worker to the scores and dead letter topics; "
