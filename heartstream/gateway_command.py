@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from heartstream.configuration import settings_to_run_with
 from heartstream.exit_codes import UNAVAILABLE, errors_to_exit_codes
-from runtime.settings import Settings, describe
 
 
 def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -25,10 +24,7 @@ def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> 
         show_config: Print all settings, secrets redacted, and exit.
     """
     with errors_to_exit_codes():
-        settings = Settings.from_mapping(os.environ)
-        if show_config:
-            sys.stdout.write("\n".join(describe(settings)) + "\n")
-            return
+        settings = settings_to_run_with(show_config=show_config)
         from api.bootstrap import run  # noqa: PLC0415  # --help should not wait for scikit-learn
 
         try:

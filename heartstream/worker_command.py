@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from heartstream.configuration import settings_to_run_with
 from heartstream.exit_codes import errors_to_exit_codes
-from runtime.settings import Settings, describe
 
 
 def worker(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -27,10 +25,7 @@ def worker(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> N
         show_config: Print all settings, secrets redacted, and exit.
     """
     with errors_to_exit_codes():
-        settings = Settings.from_mapping(os.environ)
-        if show_config:
-            sys.stdout.write("\n".join(describe(settings)) + "\n")
-            return
+        settings = settings_to_run_with(show_config=show_config)
         from worker.process import run  # noqa: PLC0415  # Faust takes a second to import; --help should not
 
         run(settings)
