@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from scoring.scorer import Scorer
+from tests.brokers import broker_kinds
 from training.run import TrainingRequest, train
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)
@@ -29,3 +30,11 @@ def scorer(model_dir: Path) -> Scorer:
 @pytest.fixture(scope="session")
 def forest_scorer(model_dir: Path) -> Scorer:
     return Scorer.from_directory(model_dir, "random_forest")
+
+
+def pytest_report_header() -> str:
+    """Say which Kafka brokers the tests run on."""
+    best, *others = broker_kinds()
+    also = f"; the end-to-end test runs on {' and '.join(others)} too" if others else ""
+    absent = "" if "docker" in (best, *others) else "; no Docker with apache/kafka here, so nothing runs on that"
+    return f"kafka broker: {best}{also}{absent}"

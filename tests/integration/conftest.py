@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import uuid
@@ -12,22 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.brokers import Kind, docker_is_usable, running_broker
+from heartstream.brokers import Kind, running_broker
 from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
 from runtime.settings import Topics
+from tests.brokers import GIVEN_BROKER, broker_kinds
 from tests.integration.stream import Stream
-
-_GIVEN = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
-
-
-@functools.cache
-def broker_kinds() -> tuple[Kind, ...]:
-    """Return the kinds of broker that can be had here, best first."""
-    kinds: list[Kind] = ["given"] if _GIVEN in os.environ else []
-    if docker_is_usable():
-        kinds.append("docker")
-    return (*kinds, "embedded")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -45,7 +34,7 @@ def brokers() -> Iterator[dict[Kind, str]]:
 
         class Started(dict[Kind, str]):
             def __missing__(self, kind: Kind) -> str:
-                self[kind] = stack.enter_context(running_broker(kind, os.environ.get(_GIVEN)))
+                self[kind] = stack.enter_context(running_broker(kind, os.environ.get(GIVEN_BROKER)))
                 return self[kind]
 
         yield Started()

@@ -1,0 +1,17 @@
+"""Settings for the commands that run a process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from runtime.settings import Settings, describe
+
+
+def settings_to_run_with(*, show_config: bool) -> Settings:
+    """Read the settings from the environment; with `show_config`, print them and exit. Raises SettingsError."""
+    settings = Settings.from_mapping(os.environ)
+    if show_config:
+        sys.stdout.write("\n".join(describe(settings)) + "\n")
+        raise SystemExit(0)
+    return settings
