@@ -49,6 +49,7 @@ _OURS: Final = frozenset(
         "acks",
         "transactional.id",
         "auto.offset.reset",
+        "enable.partition.eof",
         "partition.assignment.strategy",
     }
 )
@@ -142,6 +143,7 @@ def consumer_config(settings: Settings) -> dict[str, object]:
         "enable.auto.commit": False,
         # Where to begin without a committed offset is decided on assignment; a lost one must stop the worker.
         "auto.offset.reset": "error",
+        "enable.partition.eof": True,
         "partition.assignment.strategy": "cooperative-sticky",
     }
     if settings.worker.instance_id:

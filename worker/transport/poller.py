@@ -19,10 +19,10 @@ from faust.types import TP
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.batch import BatchState, RecordBatch
+from worker.transport.batch import RecordBatch
 from worker.transport.handoff import Handoff
+from worker.transport.lag import LagMeter
 from worker.transport.ledger import Ledger
-from worker.transport.stall import StallWatch
 
 _POLL_SECONDS: Final = 0.1
 _FULL_WAIT_SECONDS: Final = 0.2
@@ -31,7 +31,6 @@ _PAUSE_AFTER_SECONDS: Final = 5.0
 _LAG_INTERVAL_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = 10.0
 _COMMITTED_SECONDS: Final = 60.0
-_HARMLESS: Final = frozenset({KafkaError._PARTITION_EOF})  # noqa: SLF001  # the client's public name for it
 _HOPELESS: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -85,8 +84,7 @@ class Poller(threading.Thread):
         self._stopping = threading.Event()
         self._next_commit = 0.0
         self._next_lag = 0.0
-        self._reported: set[TP] = set()
-        self._stalls = StallWatch(options.stall_limit)
+        self._lag = LagMeter(self._consumer, ledger, options.stall_limit)
         self.last_turn = time.monotonic()
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -120,7 +118,7 @@ class Poller(threading.Thread):
             self._commit_soon()
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self._measure_lag()
+            self._lag.measure()
         if self._handoff.is_full():
             self._hold_back()
         else:
@@ -141,10 +139,15 @@ class Poller(threading.Thread):
         """Sort messages by partition and hand each partition's run on as one batch."""
         runs: dict[tuple[str | None, int | None], list[Message]] = {}
         for message in messages:
-            if message.error() is None:
+            error = message.error()
+            if error is None:
                 runs.setdefault((message.topic(), message.partition()), []).append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
+                self._lag.reached_end(
+                    TP(str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
+                )
             else:
-                _check(message.error())
+                _check(error)
         for (topic, partition), run in runs.items():
             tp = TP(str(topic), int(partition or 0))
             lease = self._ledger.lease(tp)
@@ -251,47 +254,8 @@ class Poller(threading.Thread):
 
     def _let_go(self, tps: set[TP]) -> None:
         self._ledger.end(tps)
-        for tp in tps:
-            self._stalls.forget(tp)
-        for topic, partition in tps & self._reported:
-            events.LagForgotten(topic, partition).emit()
-        self._reported -= tps
+        self._lag.forget(tps)
         self._on_assignment(self._ledger.owned())
-
-    def _measure_lag(self) -> None:
-        """Report, for each owned partition, how many records have no confirmed outcome, and see that it moves."""
-        for tp, finished_to in self._ledger.progress().items():
-            position = TopicPartition(*tp)
-            watermarks: tuple[int, int] | None = self._consumer.get_watermark_offsets(position, cached=True)
-            done = self._consumer.position([position])[0].offset if finished_to is None else finished_to
-            if watermarks is not None and watermarks[1] >= 0 and done >= 0:
-                self._reported.add(tp)
-                events.LagMeasured(*tp, max(0, watermarks[1] - done)).emit()
-                if self._stalls.stands_still(tp, done, watermarks[1], time.monotonic()):
-                    self._answer_stall(tp, done)
-
-    def _answer_stall(self, tp: TP, done: int) -> None:
-        """Cure a partition that stands still by fetching it anew, once; then give up.
-
-        A batch that is on its way to the broker is no stall: its delivery times out by itself. Nor is a broker that
-        does not answer.
-        """
-        now = time.monotonic()
-        head = self._ledger.head(tp)
-        try:
-            self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_CALL_SECONDS)
-        except KafkaException:
-            self._stalls.excuse(tp, now)
-            return
-        if head is BatchState.STARTED:
-            self._stalls.excuse(tp, now)
-            return
-        if head is not None or not self._stalls.try_cure(tp, now):
-            raise DependencyError(f"partition {tp.partition} of {tp.topic} stands still though the broker answers")
-        events.PartitionStalled(*tp).emit()
-        position = TopicPartition(*tp, done)
-        self._consumer.resume([position])
-        self._consumer.seek(position)
 
 
 def _tp(position: TopicPartition) -> TP:
@@ -302,10 +266,8 @@ def _positions(offsets: Mapping[TP, int]) -> list[TopicPartition]:
     return [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
 
 
-def _check(error: KafkaError | None) -> None:
+def _check(error: KafkaError) -> None:
     """Raise DependencyError for a consumer error that will not pass by itself; tell of any other."""
-    if error is None or error.code() in _HARMLESS:
-        return
     if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
         raise DependencyError(
             "a committed offset is no longer retained: records have gone before they were scored. Find out which, then "

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
+from confluent_kafka import Producer
 from faust.types import TP
 
+from runtime import events
 from runtime.settings import Settings
 from tests.integration.stream import Stream
 from worker.transport.driver import consumer_config
@@ -14,30 +19,44 @@ from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
 
+P = TypeVar("P", bound=Poller)
+
 
 class MeddledPoller(Poller):
     """A poller whose partitions somebody pauses once, on its own thread, as the client may be used by no other."""
 
     pause_now = threading.Event()
+    paused = threading.Event()
 
     def _turn(self) -> None:
         if self.pause_now.is_set():
             self._consumer.pause(self._consumer.assignment())
             self.pause_now.clear()
+            self.paused.set()
         super()._turn()
 
 
-async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
-    """A partition that stays paused without anybody wanting it (librdkafka #5591) is noticed and fetched anew."""
+@contextmanager
+def polling(stream: Stream, kind: type[P]) -> Iterator[tuple[P, Ledger, Handoff, list[BaseException]]]:
+    """Run a poller of a group of its own."""
     names = {"BOOTSTRAP_SERVERS": stream.address}
     settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__{name}": text for name, text in names.items()})
     config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}"}
     ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 1000)
     options = ConsumerOptions(config, 100, commit_interval=0.2, drain_timeout=5, revoke_timeout=5, stall_limit=2)
     failures: list[BaseException] = []
-    poller = MeddledPoller(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)
+    poller = kind(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)
     poller.subscribe([stream.topics.patients])
     try:
+        yield poller, ledger, handoff, failures
+    finally:
+        poller.stop()
+        poller.join()
+
+
+async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
+    """A partition that stays paused without anybody wanting it (librdkafka #5591) is noticed and fetched anew."""
+    with polling(stream, MeddledPoller) as (poller, ledger, handoff, failures):
         stream.send(b"first", b"key")
         stream.flush()
         first = await handoff.take(60)
@@ -45,13 +64,31 @@ async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
         assert ledger.start(first)
         ledger.finish(first)
         poller.pause_now.set()
-        while poller.pause_now.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(poller.paused.wait, 60)
         stream.send(b"second", b"key")
         stream.flush()
         second = await handoff.take(60)
         assert second is not None
         assert (second.values(), second.tp, failures) == ([b"second"], TP(*first.tp), [])
-    finally:
-        poller.stop()
-        await asyncio.to_thread(poller.join)
+
+
+async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None:
+    """A partition that ends in a transaction's marker, which is no record, is done when its last record is."""
+    producer = Producer(
+        {"bootstrap.servers": stream.address, "transactional.id": stream.topics.patients, "log_level": 2}
+    )
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    producer.produce(stream.topics.patients, b"in a transaction", b"key")
+    producer.commit_transaction(60)
+    with polling(stream, Poller) as (poller, ledger, handoff, failures):
+        batch = await handoff.take(60)
+        assert batch is not None
+        assert ledger.start(batch)
+        ledger.finish(batch)
+        topic, partition = batch.tp
+        line = f'heartstream_consumer_lag_records{{partition="{partition}",topic="{topic}"}} 0.0'
+        async with asyncio.timeout(60):
+            while line not in events.render_metrics()[0].decode():  # noqa: ASYNC110  # a metric cannot be awaited
+                await asyncio.sleep(0.05)
+        assert (poller.is_alive(), failures) == (True, [])
