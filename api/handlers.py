@@ -17,6 +17,8 @@ from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 
 DOOR = "http"
+_CALLER_GONE = 499
+"""The status under which a request whose caller hung up is counted; it is never sent."""
 
 
 class Handlers:
@@ -34,6 +36,8 @@ class Handlers:
                 body = await request.read()
         except TimeoutError:
             return _cut_off(problems.plain(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time."))
+        except web.RequestPayloadError:
+            return _cut_off(problems.plain(HTTPStatus.BAD_REQUEST, "The body is not what its headers say it is."))
         started = time.perf_counter()
         (outcome,) = process([body], [None], self._scorer)
         seconds = time.perf_counter() - started
@@ -77,6 +81,9 @@ async def as_problems(
         response = problems.plain(status, status.description or status.phrase)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
+    except ConnectionError:
+        # The caller has gone: nobody reads the answer, and nothing is wrong here.
+        response = web.Response(status=_CALLER_GONE)
     except Exception as error:  # noqa: BLE001  # nothing of an unexpected error may reach the caller
         events.RequestFailed(error).emit()
         response = problems.plain(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; nothing was scored.")

@@ -10,6 +10,7 @@ import logging
 import logging.config
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -27,6 +28,10 @@ _QUIET: Final = {
     "aiokafka": "WARNING",
     "asyncio": "WARNING",
 }
+
+
+_SAFE: Final = (HeartstreamError, OSError)
+"""Errors whose text is made to be read: it holds no value of a record."""
 
 
 def configure(telemetry: Telemetry) -> None:
@@ -60,6 +65,7 @@ def _stdlib_config(
             "one": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "processors": processors,
+                "pass_foreign_args": True,
                 "foreign_pre_chain": [structlog.stdlib.add_logger_name, _foreign_text_only, *shared],
             }
         },
@@ -88,14 +94,22 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
         "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
-    if isinstance(error, HeartstreamError | OSError):
+    if isinstance(error, _SAFE):
         described["message"] = str(error)
-    if error.__cause__ is not None:
+    if error.__cause__ is not None and error.__cause__ is not error:
         described["cause"] = describe_exception(error.__cause__)
     return described
 
 
-def _foreign_text_only(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ARG001
-    """Cut what libraries log to its first line: exception texts and object dumps come after it."""
-    event["event"] = str(event.get("event", "")).split("\n", 1)[0]
+def _foreign_text_only(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep of what libraries log what cannot quote a patient.
+
+    That is the first line, or, where an exception is among the arguments, the text without any argument filled in.
+    """
+    record = event.get("_record")
+    arguments = event.pop("positional_args", None) or ()
+    values = arguments.values() if isinstance(arguments, Mapping) else arguments
+    unsafe = any(isinstance(value, BaseException) and not isinstance(value, _SAFE) for value in values)
+    text = str(getattr(record, "msg", "")) if unsafe else str(event.get("event", ""))
+    event["event"] = text.split("\n", 1)[0]
     return event

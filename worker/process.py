@@ -13,6 +13,7 @@ from faust.worker import Worker
 from runtime import events
 from runtime.settings import Settings
 from worker.bootstrap import create_app
+from worker.transport.consumer import LibrdkafkaConsumer
 
 _SLACK_SECONDS: Final = 15.0
 _YOUNG_OBJECTS: Final = 50_000
@@ -56,6 +57,12 @@ def run(settings: Settings) -> None:
     process.stop_within_seconds = 2 * settings.worker.drain_seconds + _SLACK_SECONDS
     try:
         process.execute_from_commandline()
-    except Exception as error:
-        events.ProcessFailed("worker", error).emit()
-        raise SystemExit(1) from error
+    except SystemExit:
+        reason = process.crash_reason or app.crash_reason
+        if reason is not None:
+            events.ProcessFailed("worker", reason).emit()
+            raise SystemExit(1) from None
+        consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
+        if isinstance(consumer, LibrdkafkaConsumer) and not consumer.drained:
+            raise SystemExit(1) from None
+        raise

@@ -37,6 +37,10 @@ class RecordBatch:
         self.next_offset: int = _offset(messages[-1]) + 1
         self.state = BatchState.WAITING
 
+    def size(self) -> int:
+        """Count the bytes of the records' values."""
+        return sum(map(len, self.messages))
+
     def __len__(self) -> int:
         """Count the records."""
         return len(self.messages)

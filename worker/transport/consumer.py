@@ -23,6 +23,7 @@ from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
 
 _SILENCE_SECONDS: Final = 60.0
+_CLOSE_SECONDS: Final = 10.0
 
 
 class LibrdkafkaConsumer(FaustConsumer):
@@ -32,7 +33,10 @@ class LibrdkafkaConsumer(FaustConsumer):
     ledger: Ledger
     joined: bool = False
     """Whether the group has given this worker an assignment, if only an empty one."""
+    drained: bool = True
+    """Whether all that was started had been confirmed when the worker stopped."""
     _poller: Poller | None = None
+    _changes: int = 0
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group; Faust's conductor calls this once its agents have started."""
@@ -40,6 +44,7 @@ class LibrdkafkaConsumer(FaustConsumer):
             raise DependencyError("subscriptions cannot change while the worker runs")
         loop = asyncio.get_running_loop()
         self._settled = asyncio.Event()
+        self._telling = asyncio.Lock()
         self._handoff = Handoff(loop, limit=2 * self.options.batch_records)
         self._poller = Poller(
             self.options,
@@ -53,14 +58,18 @@ class LibrdkafkaConsumer(FaustConsumer):
     def _assignment_changed(self, owned: set[TP]) -> None:
         """Hold reading until Faust knows its partitions. A batch that Faust has already keeps its place."""
         self._settled.clear()
+        self._changes += 1
         if not self.should_stop:
-            self.add_future(self._tell_faust(owned))
+            self.add_future(self._tell_faust(owned, self._changes))
 
-    async def _tell_faust(self, owned: set[TP]) -> None:
+    async def _tell_faust(self, owned: set[TP], change: int) -> None:
+        """Tell Faust of one change after the other; reading goes on when it knows the latest."""
         self.joined = True
-        self.app.on_rebalance_start()
-        await self.on_partitions_assigned(owned, self.app.consumer_generation_id)
-        self._settled.set()
+        async with self._telling:
+            self.app.on_rebalance_start()
+            await self.on_partitions_assigned(owned, self.app.consumer_generation_id)
+            if change == self._changes:
+                self._settled.set()
 
     def _poller_failed(self, error: BaseException) -> None:
         self.add_future(self.crash(error))
@@ -76,6 +85,8 @@ class LibrdkafkaConsumer(FaustConsumer):
             # Faust may not know yet of the partition that this batch is from.
             await self._settled.wait()
             if batch.state is BatchState.WAITING:
+                # Faust would drop what lies before the last offset that it saw, were it of an earlier lease.
+                self._read_offset.pop(batch.tp, None)
                 yield batch.tp, self._to_message(batch.tp, batch)
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
@@ -99,14 +110,22 @@ class LibrdkafkaConsumer(FaustConsumer):
         """Drain: let what was started be confirmed, within bounds; what was not started is read again by the next."""
         tps = self.ledger.owned()
         self.ledger.close(tps)
-        complete = await asyncio.to_thread(self.ledger.wait_idle, tps, self.options.drain_timeout)
-        events.WorkerDrained(complete).emit()
+        # After a crash nobody is left to finish anything.
+        bound = 0.0 if self.app.crashed else self.options.drain_timeout
+        self.drained = await asyncio.to_thread(self.ledger.wait_idle, tps, bound)
+        if self._poller is not None:
+            self._poller.wait_no_more()
+        events.WorkerDrained(self.drained).emit()
 
     async def on_stop(self) -> None:
         """Commit, leave the group, and wait for the thread to end."""
-        if self._poller is not None and self._poller.is_alive():
-            self._poller.stop()
-            await asyncio.to_thread(self._poller.join, self.options.revoke_timeout + self.options.drain_timeout)
+        if self._poller is None or not self._poller.is_alive():
+            return
+        if self.app.crashed:
+            self._poller.wait_no_more()
+        self._poller.stop()
+        await asyncio.to_thread(self._poller.join, self.options.revoke_timeout + _CLOSE_SECONDS)
+        self.drained = self.drained and not self._poller.is_alive()
 
     async def commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002
         """Leave committing to the thread that owns the consumer."""

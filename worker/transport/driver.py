@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer as Client
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from faust import App, Schema
 from faust.transport.base import Transport
 from mode.utils.queues import FlowControlEvent
@@ -35,6 +34,7 @@ _PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
     "linger.ms": 5,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 131_072,
     # A dead letter carries whatever the patients topic took: the broker's limit decides, not the client's.
     "message.max.bytes": 100_000_000,
 }
@@ -48,6 +48,7 @@ _OURS: Final = frozenset(
         "enable.idempotence",
         "acks",
         "transactional.id",
+        "delivery.report.only.error",
         "auto.offset.reset",
         "enable.partition.eof",
         "partition.assignment.strategy",
@@ -170,18 +171,23 @@ def option_problems(settings: Settings) -> tuple[str, ...]:
     options = settings.kafka.options
     problems = [f"Kafka option {name} is set by heartstream itself" for name in sorted(_OURS & options.keys())]
     for name, text in sorted(options.items()):
-        complaint = _complaint({name: text})
+        complaint = _complaint(lambda option={name: text}: Consumer({"group.id": "check", **option}).close())  # type: ignore[misc]
         if complaint is not None and not complaint.startswith("Failed to create"):
             problems.append(f"Kafka option {name}: {complaint.replace(text, '(value)')}")
-    together = None if problems else _complaint(options)
-    return (*problems, *([f"Kafka options: {together}"] if together else []))
+    if not problems:
+        together = _complaint(lambda: Consumer(consumer_config(settings)).close())
+        together = together or _complaint(lambda: Producer(producer_config(settings)))
+        problems += [f"Kafka options: {together}"] if together else []
+    return tuple(problems)
 
 
-def _complaint(options: Mapping[str, str]) -> str | None:
-    """Return what librdkafka says against options, or None."""
+def _complaint(make: Callable[[], object]) -> str | None:
+    """Return what librdkafka says against making a client, or None."""
     try:
-        Client({"group.id": "check", **options}).close()
+        make()
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
         return error.str()
+    except (TypeError, ValueError) as failure:
+        return type(failure).__name__
     return None

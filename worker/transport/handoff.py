@@ -5,42 +5,51 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from typing import Final
 
 from worker.transport.batch import RecordBatch
+
+_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 class Handoff:
     """Carries batches from a thread to a coroutine.
 
-    It is full at `limit` records and has room again at half of that, so that the thread does not stop and go with
-    every batch.
+    It is full at `limit` records or 64 MiB, and has room again at half of that, so that the thread does not stop and go
+    with every batch.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         """`limit` counts records; the batch that reaches it is still taken."""
         self._loop = loop
         self._limit = limit
-        self._batches: deque[RecordBatch] = deque()
+        self._batches: deque[tuple[RecordBatch, int]] = deque()
         self._records = 0
+        self._bytes = 0
         self._changed = threading.Condition()
         self._arrived = asyncio.Event()
 
     def put(self, batch: RecordBatch) -> None:
         """Add a batch; called by the consumer's thread, never blocks."""
+        size = batch.size()
         with self._changed:
-            self._batches.append(batch)
+            self._batches.append((batch, size))
             self._records += len(batch)
+            self._bytes += size
         self._loop.call_soon_threadsafe(self._arrived.set)
 
     def is_full(self) -> bool:
         """Say whether the limit is reached."""
         with self._changed:
-            return self._records >= self._limit
+            return self._records >= self._limit or self._bytes >= _LIMIT_BYTES
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait, in the consumer's thread, until half the limit is free; False after `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._records <= self._limit // 2, timeout)
+            return self._changed.wait_for(self._has_room, timeout)
+
+    def _has_room(self) -> bool:
+        return self._records <= self._limit // 2 and self._bytes <= _LIMIT_BYTES // 2
 
     async def take(self, seconds: float) -> RecordBatch | None:
         """Return the oldest batch, or None after `seconds`; called by one coroutine."""
@@ -57,7 +66,8 @@ class Handoff:
         with self._changed:
             if not self._batches:
                 return None
-            batch = self._batches.popleft()
+            batch, size = self._batches.popleft()
             self._records -= len(batch)
+            self._bytes -= size
             self._changed.notify_all()
             return batch

@@ -12,12 +12,10 @@ from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.transport.batch import BatchState
 from worker.transport.ledger import Ledger
 from worker.transport.stall import StallWatch
 
 _ASK_SECONDS: Final = 1.0
-_CALL_SECONDS: Final = 10.0
 
 
 class LagMeter:
@@ -89,19 +87,23 @@ class LagMeter:
     def _answer_stall(self, tp: TP, done: int) -> None:
         """Cure a partition that stands still by fetching it anew, once; then give up.
 
-        A batch that is on its way to the broker is no stall: its delivery times out by itself. Nor is a broker that
-        does not answer, or a transaction of the producer's that is still open.
+        While any batch is on its way to the broker, others may have to wait: its delivery times out by itself. Nor is
+        it a stall if the broker does not answer, or if a transaction of the producer's is still open.
         """
-        now = time.monotonic()
-        head = self._ledger.head(tp)
-        try:
-            end = _high(self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_CALL_SECONDS))
-        except KafkaException:
-            end = -1
-        if head is BatchState.STARTED or done >= end:
-            self._stalls.excuse(tp, now)
+        if self._ledger.any_started():
+            self._stalls.excuse(tp, time.monotonic())
             return
-        if head is not None or not self._stalls.try_cure(tp, now):
+        try:
+            end = _high(self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS))
+        except KafkaException:
+            # The broker is the trouble: ask again when the limit is over, not once for each partition.
+            for owned in self._ledger.owned():
+                self._stalls.excuse(owned, time.monotonic())
+            return
+        if done >= end:
+            self._stalls.excuse(tp, time.monotonic())
+            return
+        if self._ledger.head(tp) is not None or not self._stalls.try_cure(tp, time.monotonic()):
             raise DependencyError(f"partition {tp.partition} of {tp.topic} stands still though the broker answers")
         events.PartitionStalled(*tp).emit()
         position = TopicPartition(*tp, done)

@@ -127,6 +127,11 @@ class Ledger:
             lease = self._leases.get(tp)
             return lease.batches[0].state if lease is not None and lease.batches else None
 
+    def any_started(self) -> bool:
+        """Say whether any batch is on its way to the broker."""
+        with self._changed:
+            return any(batch.state is BatchState.STARTED for lease in self._leases.values() for batch in lease.batches)
+
     def close(self, tps: Iterable[TP]) -> None:
         """Take no more batches of these partitions, and drop those that were not started."""
         with self._changed:

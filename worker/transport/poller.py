@@ -36,6 +36,8 @@ _HOPELESS: Final = frozenset(
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError._AUTHENTICATION,  # noqa: SLF001
+        # A fatal error that comes as a message does not say `fatal()`.
+        KafkaError._FATAL,  # noqa: SLF001
     }
 )
 
@@ -96,6 +98,10 @@ class Poller(threading.Thread):
         """Ask the thread to commit, leave the group and end; `join` waits for it."""
         self._stopping.set()
 
+    def wait_no_more(self) -> None:
+        """From now on, let partitions go without waiting for what was started on them: that wait is over."""
+        self._revoke_timeout = 0.0
+
     def run(self) -> None:
         """Poll until stopped. An error ends the thread: it is told to `on_failure`, and nothing more is committed."""
         try:
@@ -105,7 +111,7 @@ class Poller(threading.Thread):
             while not self._stopping.is_set():
                 self._turn()
         except BaseException as error:  # noqa: BLE001  # whatever it is, the process must hear of it
-            self._revoke_timeout = 0.0
+            self.wait_no_more()
             self._on_failure(error)
         finally:
             self._consumer.close()
@@ -170,6 +176,8 @@ class Poller(threading.Thread):
             message = self._consumer.poll(_FULL_WAIT_SECONDS)
             if message is not None:
                 self._hand_off([message])
+                # It is from a partition that came while the others were paused.
+                self._consumer.pause(self._consumer.assignment())
             self._commit_soon()
         owned = self._consumer.assignment()
         self._consumer.resume(owned)

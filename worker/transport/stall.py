@@ -40,7 +40,8 @@ class StallWatch:
 
     def excuse(self, tp: TP, now: float) -> None:
         """Begin to count anew: something else is known to hold the partition up."""
-        self._marks[tp].since = now
+        if tp in self._marks:
+            self._marks[tp].since = now
 
     def forget(self, tp: TP) -> None:
         """Drop a partition that is no longer this worker's."""

@@ -108,6 +108,28 @@ def test_a_body_that_stops_halfway_is_cut_off(gateway: Child) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+def test_what_is_not_http_is_not_quoted(gateway: Child) -> None:
+    """A record that stands where a request should (a wrong Content-Length) does not come back in the answer."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        body = b'{}{"age": 63, "name": "Zebra-4711"}\r\n\r\n'
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n" + body)
+        answer = b""
+        while chunk := connection.recv(4096):
+            answer += chunk
+    assert (b" 400 " in answer, b"Zebra" in answer) == (True, False)
+    assert "Zebra" not in gateway.log.read_text(encoding="utf-8")
+
+
+def test_a_body_that_is_not_what_it_says_is_the_callers_fault(gateway: Child) -> None:
+    """Garbage that calls itself gzip is a 400, not a 500."""
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)
+    connection.request("POST", "/predict", body=b"not gzip", headers={"Content-Encoding": "gzip"})
+    response = connection.getresponse()
+    assert (response.status, response.headers.get_content_type()) == (400, "application/problem+json")
+    connection.close()
+
+
 def test_health_and_metrics_are_served(gateway: Child) -> None:
     """A ready gateway says so, and counts its requests."""
     ask(gateway, "POST", "/predict", RECORD)

@@ -244,6 +244,7 @@ def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Worker
         code = worker.process.wait(60)
     stream.read_to_end()
     assert (code, "more than the limit of 50%" in workers.logs()) == (1, True)
+    assert '"event": "process failed"' in workers.logs()
     assert stream.answered < 2_000
 
 
@@ -260,3 +261,16 @@ def test_a_lost_committed_offset_stops_the_worker(stream: Stream, workers: Worke
     with workers.start(stream.address) as worker:
         code = worker.process.wait(60)
     assert (code, "a committed offset is no longer retained" in workers.logs()) == (1, True)
+
+
+def test_a_fenced_worker_stops(stream: Stream, workers: Workers) -> None:
+    """When another worker takes its static membership, a worker ends with code 1 instead of idling in good health."""
+    settings = {"HEARTSTREAM_WORKER__INSTANCE_ID": "the-same"}
+    with workers.start(stream.address, **settings) as first:
+        first.await_ready()
+        with workers.start(stream.address, **settings) as second:
+            code = first.process.wait(60)
+            send_patients(stream, 0, 100)
+            stream.read_all()
+            second.check()
+    assert (code, stream.answered, "_FATAL" in workers.logs()) == (1, 100, True)

@@ -22,6 +22,7 @@ try:
 except ValueError as error:
     events.RequestFailed(error).emit()
     logging.getLogger("aiohttp").exception("a library failed")
+    logging.getLogger("mode").error("Crashed reason=%r", error)
 try:
     raise DependencyError("the broker is gone")
 except DependencyError as error:
@@ -37,7 +38,7 @@ def lines() -> list[dict[str, object]]:
 
 def test_an_exception_is_logged_without_its_text_and_locals() -> None:
     """An unknown exception's message and local variables may be a patient's: only type and places are logged."""
-    ours, library, _ = lines()
+    ours, library, *_ = lines()
     assert ours["exception"]["type"] == library["exception"]["type"] == "builtins.ValueError"
     assert ours["exception"]["frames"]
 
@@ -45,3 +46,8 @@ def test_an_exception_is_logged_without_its_text_and_locals() -> None:
 def test_our_own_errors_keep_their_text() -> None:
     """The product's errors are made to be read."""
     assert lines()[-1]["exception"]["message"] == "the broker is gone"
+
+
+def test_an_exception_among_a_librarys_arguments_is_not_filled_in() -> None:
+    """Faust logs crashes with the exception's text in the line itself: the template alone is kept."""
+    assert lines()[2]["event"] == "Crashed reason=%r"

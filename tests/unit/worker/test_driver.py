@@ -41,3 +41,8 @@ def test_good_options_have_no_problems() -> None:
     """Options that only make sense together are judged together."""
     chosen = settings(SECURITY_PROTOCOL="SASL_SSL", SASL_MECHANISM="PLAIN", SASL_USERNAME="u", SASL_PASSWORD="p")
     assert option_problems(chosen) == ()
+
+
+def test_options_that_contradict_our_own_are_told() -> None:
+    """What only the real clients refuse, with the options that heartstream sets, is found before they are made."""
+    assert len(option_problems(settings(MAX_IN_FLIGHT="10"))) == 1

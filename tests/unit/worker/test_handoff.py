@@ -35,3 +35,12 @@ async def test_it_is_full_at_the_limit_and_has_room_again_at_half() -> None:
     assert not handoff.wait_for_room(0.0)
     await handoff.take(1.0)
     assert handoff.wait_for_room(0.0)
+
+
+async def test_large_records_fill_it_before_their_number_does() -> None:
+    """64 MiB are enough, however few records they are."""
+    ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 1_000_000)
+    handoff.put(enter(ledger, 0, 600_000))
+    assert not handoff.is_full()
+    handoff.put(enter(ledger, 600_000, 100_000))
+    assert handoff.is_full()

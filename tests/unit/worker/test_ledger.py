@@ -26,6 +26,9 @@ class FakeMessage:
     def offset(self) -> int:
         return self.at
 
+    def __len__(self) -> int:
+        return 100
+
 
 def enter(ledger: Ledger, first: int, count: int = 10, tp: TP = TOPIC) -> RecordBatch:
     lease = ledger.lease(tp)
