@@ -168,7 +168,7 @@ class Poller(threading.Thread):
         while time.monotonic() < deadline and not self._stopping.is_set():
             if self._handoff.wait_for_room(_FULL_WAIT_SECONDS):
                 return
-            self._commit_soon()
+            self._commit_while_held()
         paused = self._consumer.assignment()
         self._consumer.pause(paused)
         events.ConsumptionPaused(len(paused)).emit()
@@ -178,10 +178,15 @@ class Poller(threading.Thread):
                 self._hand_off([message])
                 # It is from a partition that came while the others were paused.
                 self._consumer.pause(self._consumer.assignment())
-            self._commit_soon()
+            self._commit_while_held()
         owned = self._consumer.assignment()
         self._consumer.resume(owned)
         events.ConsumptionResumed(len(owned)).emit()
+
+    def _commit_while_held(self) -> None:
+        """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
+        self.last_turn = time.monotonic()
+        self._commit_soon()
 
     def _commit_soon(self) -> None:
         """Hand committable offsets to the client; the result comes back through `_on_commit`."""

@@ -42,7 +42,7 @@ def polling(stream: Stream, kind: type[P]) -> Iterator[tuple[P, Ledger, Handoff,
     names = {"BOOTSTRAP_SERVERS": stream.address}
     settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__{name}": text for name, text in names.items()})
     config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}"}
-    ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 1000)
+    ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 200)
     options = ConsumerOptions(config, 100, commit_interval=0.2, drain_timeout=5, revoke_timeout=5, stall_limit=2)
     failures: list[BaseException] = []
     poller = kind(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)
@@ -92,3 +92,25 @@ async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None
             while line not in events.render_metrics()[0].decode():  # noqa: ASYNC110  # a metric cannot be awaited
                 await asyncio.sleep(0.05)
         assert (poller.is_alive(), failures) == (True, [])
+
+
+async def test_a_thread_that_is_held_back_still_comes_round(stream: Stream) -> None:
+    """While nobody takes what was read (the output stands still), the thread shows that it lives, and loses nothing."""
+    for number in range(1_000):
+        stream.send(b"%d" % number, b"key")
+    stream.flush()
+    with polling(stream, Poller) as (poller, ledger, handoff, failures):
+        async with asyncio.timeout(60):
+            while not handoff.is_full():  # noqa: ASYNC110  # filled by another thread
+                await asyncio.sleep(0.05)
+            held = poller.last_turn
+            while poller.last_turn < held + 8:  # noqa: ASYNC110  # longer than the wait before a pause
+                await asyncio.sleep(0.05)
+        values: list[bytes | None] = []
+        while len(values) < 1_000:
+            batch = await handoff.take(30)
+            assert batch is not None
+            assert ledger.start(batch)
+            values += batch.values()
+            ledger.finish(batch)
+        assert (values, failures) == ([b"%d" % number for number in range(1_000)], [])
