@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
@@ -93,6 +95,15 @@ def docker_is_usable() -> bool:
 
     testcontainers' own helper image, which tidies up after a killed process, is done without where it cannot be had.
     """
+    with warnings.catch_warnings():
+        # Docker's client leaves its socket to the garbage collector where nobody answers.
+        warnings.simplefilter("ignore", ResourceWarning)
+        usable = _docker_has_kafka()
+        gc.collect()
+    return usable
+
+
+def _docker_has_kafka() -> bool:
     try:
         import docker  # noqa: PLC0415  # only in the demo extra
         from testcontainers.core.config import testcontainers_config  # noqa: PLC0415

@@ -63,6 +63,14 @@ def stream(broker: str, topics: Topics) -> Iterator[Stream]:
         yield stream
 
 
+@pytest.fixture
+def group_stream(stream: Stream) -> Stream:
+    """A stream on a broker that takes members of a group that die, join and leave as Kafka does."""
+    if broker_kinds()[0] == "embedded":
+        pytest.skip("the embedded broker does not rebalance groups as Kafka does: give a broker, or Docker")
+    return stream
+
+
 class Workers:
     """Starts workers of one group, as users start them."""
 

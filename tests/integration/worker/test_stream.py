@@ -129,8 +129,9 @@ def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers
     assert (stream.answered, stream.repeated()) == (40_000, 0)
 
 
-def test_killing_loses_nothing_and_repeats_the_same_bytes(stream: Stream, workers: Workers) -> None:
+def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, workers: Workers) -> None:
     """SIGKILL in mid-stream: every record has an outcome; repeats are byte-identical, and the filter drops them all."""
+    stream = group_stream
     send_patients(stream, 0, 40_000)
     settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "20", "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
     with workers.start(stream.address, **settings) as worker:
@@ -148,8 +149,9 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(stream: Stream, worker
     assert sum(seen.is_new(result.partition, result.source) for result in stream.read) == 40_000
 
 
-def test_joining_and_leaving_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
+def test_joining_and_leaving_loses_and_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
     """A second worker joins in mid-stream and leaves again, twice; all is committed in the end (faust #502, #596)."""
+    stream = group_stream
     settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
     with workers.start(stream.address, **settings) as first:
         first.await_ready()
