@@ -6,26 +6,22 @@ ours (JSON, complete) and those of Kafka Streams' own dead letters (KIP-1034), w
 
 from __future__ import annotations
 
-from typing import Final
-
 from confluent_kafka import Message
 
 from schemas.codec import encode_dead_letter
-from schemas.errors import Fault
+from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
 from schemas.topics import DEAD_LETTER_HEADER, ERROR_HEADER_PREFIX
 from worker.transport.producer import OutgoingRecord
 
-_EXCEPTION: Final = b"RecordError"
-
 
 def dead_letter(topic: str, message: Message, source: Source, faults: tuple[Fault, ...]) -> OutgoingRecord:
     """Make the dead letter for one record: its key, value and headers, and every fault."""
-    reasons = "; ".join(f"{fault.code} at {fault.pointer or '(record)'}" for fault in faults)
+    error = RecordError(faults)
     headers: list[tuple[str, bytes | None]] = [
         (DEAD_LETTER_HEADER, encode_dead_letter(DeadLetter(faults, source))),
-        (f"{ERROR_HEADER_PREFIX}exception", _EXCEPTION),
-        (f"{ERROR_HEADER_PREFIX}message", reasons.encode()),
+        (f"{ERROR_HEADER_PREFIX}exception", type(error).__name__.encode()),
+        (f"{ERROR_HEADER_PREFIX}message", str(error).encode()),
         (f"{ERROR_HEADER_PREFIX}topic", source.topic.encode()),
         (f"{ERROR_HEADER_PREFIX}partition", str(source.partition).encode()),
         (f"{ERROR_HEADER_PREFIX}offset", str(source.offset).encode()),

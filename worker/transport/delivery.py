@@ -16,7 +16,7 @@ class Delivery:
     the producer is polled too.
     """
 
-    __slots__ = ("_expected", "_outstanding", "done")
+    __slots__ = ("_outstanding", "done")
 
     def __init__(self, records: int) -> None:
         """Expect this many confirmations; with none to expect, it is done at once."""
