@@ -116,6 +116,17 @@ class BatchDelivered(msgspec.Struct, frozen=True):
         _PROGRESS.set(self.at)
 
 
+class TransactionAborted(msgspec.Struct, frozen=True):
+    """A transaction could not be committed: nothing of it is visible, and it is done again."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        _COMMITS.labels("aborted").inc()
+        _log.warning("transaction aborted", reason=self.reason)
+
+
 class OffsetsCommitted(msgspec.Struct, frozen=True):
     """The broker has stored offsets of this many partitions."""
 

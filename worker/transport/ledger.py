@@ -127,6 +127,18 @@ class Ledger:
             lease = self._leases.get(tp)
             return lease.batches[0].state if lease is not None and lease.batches else None
 
+    def holds(self, batch: RecordBatch) -> bool:
+        """Say whether a batch's lease has not ended: its partition is this worker's, or is just being given back."""
+        with self._changed:
+            return self._leases.get(batch.tp) is batch.lease
+
+    def any_waiting(self) -> bool:
+        """Say whether a batch that was read is still to be scored."""
+        with self._changed:
+            return any(
+                lease.batches and lease.batches[-1].state is BatchState.WAITING for lease in self._leases.values()
+            )
+
     def any_started(self) -> bool:
         """Say whether any batch is on its way to the broker."""
         with self._changed:
