@@ -7,6 +7,7 @@ for this one, which waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -120,7 +121,18 @@ class Poller(threading.Thread):
             self.wait_no_more()
             self._on_failure(error)
         finally:
-            self._consumer.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave the group and close the client, which calls back for what is still owned.
+
+        A client that closes while it owns nothing does not tell the group, which then waits for it until its session
+        expires. To give up the subscription first makes it tell.
+        """
+        if not self._ledger.owned():
+            with contextlib.suppress(KafkaException):
+                self._consumer.unsubscribe()
+        self._consumer.close()
 
     def _turn(self) -> None:
         """Commit and measure when it is time, then read what is there."""
