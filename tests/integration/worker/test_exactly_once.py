@@ -1,4 +1,4 @@
-"""Laws of the guarantees at their edges, on a real broker: transactions, crashes within them, and oversized dead letters."""
+"""Laws of the guarantees at their edges: transactions, crashes within them, oversized dead letters."""
 
 from __future__ import annotations
 
