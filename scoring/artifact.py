@@ -1,8 +1,8 @@
 """The model directory: what is in it, and how it is read only after it has been verified.
 
-Nothing of a directory is used before the SHA-256 of every listed file equals the manifest's. What a fast engine reads is
-plain numbers. A joblib file is code that runs when it is loaded; it is loaded only where no fast engine serves. Who can
-write the manifest can still run code that way: keep the directory writable by the training job alone.
+Nothing of a directory is used before the SHA-256 of every listed file equals the manifest's. What a fast engine reads
+is plain numbers. A joblib file is code that runs when it is loaded; it is loaded only where no fast engine serves. Who
+can write the manifest can still run code that way: keep the directory writable by the training job alone.
 """
 
 from __future__ import annotations

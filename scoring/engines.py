@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.errors import ArtifactError
 from scoring.artifact import Artifact
-from scoring.golden import golden_digest, golden_records
+from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
 from scoring.matrix import Matrix
 from scoring.plain import Linear, PlainModel
 from scoring.plan import TABLE_ROWS, Plan
@@ -134,8 +134,8 @@ def _proved_engine(artifact: Artifact) -> Engine:
     if artifact.plain is None:
         raise ArtifactError("training wrote no plain numbers for this kind of model")
     plain = PlainModel.from_json(artifact.plain)
-    if plain.golden_digest != golden_digest():
-        raise ArtifactError("the recorded risks are of other golden records than this version makes")
+    if plain.golden_digest != golden_digest() or plain.golden_risks.shape != (GOLDEN_ROWS,):
+        raise ArtifactError("the recorded risks are not those of this version's golden records")
     engine = _fast_engine(plain, artifact.onnx)
     difference = float(np.abs(engine.risks(golden_records()) - plain.golden_risks).max())
     if not difference <= engine.tolerance:

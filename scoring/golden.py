@@ -22,7 +22,7 @@ _INCREMENT, _FIRST, _SECOND = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58
 
 
 def golden_records() -> Matrix:
-    """Return 1,024 legal records (1024, 13), the same each time: scattered values, gaps and the limits of each field."""
+    """Return 1,024 legal records (1024, 13), the same each time: scattered values, gaps, each field's limits."""
     values, gaps = _uniform().reshape(2, GOLDEN_ROWS, len(FEATURES))
     golden = np.empty((GOLDEN_ROWS, len(FEATURES)))
     for j, feature in enumerate(FEATURES):
@@ -52,4 +52,4 @@ def _uniform() -> Matrix:
     state = (state ^ (state >> np.uint64(27))) * _SECOND
     state ^= state >> np.uint64(31)
     # The upper 53 bits are what a float64 holds exactly.
-    return (state >> np.uint64(11)) * 2.0**-53
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
