@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+from faust.tables.manager import TableManager
 from mode import CrashingSupervisor
 
 from runtime import events, logs
@@ -31,6 +32,14 @@ from worker.transport.driver import (
 )
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
+
+
+class _NoTables(TableManager):
+    """Starts at once: stock Faust lets a second go by for tables to be declared, before it joins the group."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class ScoringApp(faust.App):
@@ -90,6 +99,7 @@ def _new_app(settings: Settings) -> ScoringApp:
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,
+        TableManager=_NoTables,
         stream_buffer_maxsize=1,
         stream_wait_empty=True,
         stream_recovery_delay=0.0,
