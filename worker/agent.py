@@ -64,7 +64,8 @@ class ScoringAgent:
         told.emit()
         self._breaker.note(len(batch), told.rejected)
         delivery = await self._publish(batch, sources, outcomes)
-        delivery.done.add_done_callback(lambda done: self._delivered(batch, started, done))
+        codes = _dead_letter_codes(outcomes) if told.rejected else ()
+        delivery.done.add_done_callback(lambda done: self._delivered(batch, codes, started, done))
 
     async def _publish(self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome]) -> Delivery:
         """Queue scores and dead letters, each with its record's key."""
@@ -80,7 +81,9 @@ class ScoringAgent:
                     letters.append(dead_letter(self._topics.dead_letters, message, source, faults))
         return await self._producer().send_batch(self._topics.scores, keys, scores, letters)
 
-    def _delivered(self, batch: RecordBatch, started: float, done: asyncio.Future[None]) -> None:
+    def _delivered(
+        self, batch: RecordBatch, codes: tuple[str, ...], started: float, done: asyncio.Future[None]
+    ) -> None:
         """Hear how a delivery ended."""
         self._slots.release()
         if done.cancelled():
@@ -90,10 +93,16 @@ class ScoringAgent:
             self._on_failure(error)
             return
         self._ledger.finish(batch)
-        events.BatchDelivered(time.perf_counter() - started, time.time()).emit()
+        seconds, now = time.perf_counter() - started, time.time()
+        events.BatchDelivered(seconds, now, len(batch), batch.oldest(), batch.newest(), codes).emit()
 
 
 def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchScored:
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     codes = tuple(str(fault.code) for outcome in rejected for fault in outcome.faults)
     return events.BatchScored(DOOR, len(outcomes) - len(rejected), len(rejected), codes, seconds)
+
+
+def _dead_letter_codes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return, for each dead letter, the code of its first fault."""
+    return tuple(str(outcome.faults[0].code) for outcome in outcomes if isinstance(outcome, Rejected))

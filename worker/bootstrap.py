@@ -16,8 +16,8 @@ from schemas.errors import SettingsError
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
+from worker.health import Pulse, WorkerChecks
 from worker.transport.batch import RecordBatch
-from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import SCHEME, BatchSchema, KeepingFlowControl, LibrdkafkaTransport, option_problems
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
@@ -28,11 +28,13 @@ class ScoringApp(faust.App):
 
     telemetry: Telemetry
     health: Health
+    pulse: Pulse
     _telemetry_server: TelemetryServer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.flow_control = KeepingFlowControl()
+        self.pulse = Pulse()
 
     def _create_directories(self) -> None:
         """Make none: a stateless worker runs on a read-only file system."""
@@ -40,6 +42,7 @@ class ScoringApp(faust.App):
     async def on_first_start(self) -> None:
         """Open the telemetry port before the broker is reached."""
         self._telemetry_server = TelemetryServer(self.telemetry.host, self.telemetry.port, self.health)
+        self.pulse.start()
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
@@ -70,7 +73,7 @@ def create_app(settings: Settings) -> ScoringApp:
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
-    app.health = Health(live={"consumer": lambda: _consumer_problem(app)}, ready={"group": lambda: _group_problem(app)})
+    app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     _add_agent(app, settings, scorer, ledger)
     return app
 
@@ -109,19 +112,3 @@ def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledg
         await scoring.run(stream)
 
     app.agent(patients, name="score", supervisor_strategy=CrashingSupervisor)(score)
-
-
-def _consumer_problem(app: ScoringApp) -> str | None:
-    if app.crashed:
-        return "the worker has failed and is stopping"
-    consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
-    if isinstance(consumer, LibrdkafkaConsumer) and not consumer.is_polling():
-        return "the consumer's thread does not come round"
-    return None
-
-
-def _group_problem(app: ScoringApp) -> str | None:
-    consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
-    if isinstance(consumer, LibrdkafkaConsumer) and consumer.joined:
-        return None
-    return "not yet a member of the consumer group"

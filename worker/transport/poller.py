@@ -60,7 +60,8 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
 class Poller(threading.Thread):
     """Reads batches into a `Handoff` and commits what the `Ledger` allows.
 
-    `last_turn` is when it last came round (monotonic seconds). `on_assignment` gets the whole set of owned partitions
+    `last_turn` is when it last came round (monotonic seconds); `member` says if the group counts this worker as one of
+    it, with partitions or without. `on_assignment` gets the whole set of owned partitions
     after each change; `on_failure` gets the error that ended the thread. Both are called on this thread.
     """
 
@@ -86,8 +87,9 @@ class Poller(threading.Thread):
         self._stopping = threading.Event()
         self._next_commit = 0.0
         self._next_lag = 0.0
-        self._lag = LagMeter(self._consumer, ledger, options.stall_limit)
+        self.lag = LagMeter(self._consumer, ledger, options.stall_limit)
         self.last_turn = time.monotonic()
+        self.member = False
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics and start the thread; called once."""
@@ -122,9 +124,7 @@ class Poller(threading.Thread):
         if now >= self._next_commit:
             self._next_commit = now + self._commit_interval
             self._commit_soon()
-        if now >= self._next_lag:
-            self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self._lag.measure()
+        self._measure_in_time(now)
         if self._handoff.is_full():
             self._hold_back()
         else:
@@ -149,7 +149,7 @@ class Poller(threading.Thread):
             if error is None:
                 runs.setdefault((message.topic(), message.partition()), []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
-                self._lag.reached_end(
+                self.lag.reached_end(
                     TP(str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
                 )
             else:
@@ -187,6 +187,13 @@ class Poller(threading.Thread):
         """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
         self.last_turn = time.monotonic()
         self._commit_soon()
+        self._measure_in_time(self.last_turn)
+
+    def _measure_in_time(self, now: float) -> None:
+        """Measure the lag where a second has passed."""
+        if now >= self._next_lag:
+            self._next_lag = now + _LAG_INTERVAL_SECONDS
+            self.lag.measure(self._topics)
 
     def _commit_soon(self) -> None:
         """Hand committable offsets to the client; the result comes back through `_on_commit`."""
@@ -222,7 +229,10 @@ class Poller(threading.Thread):
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""
-        consumer.incremental_assign(self._starting_positions(partitions))
+        positions = self._starting_positions(partitions)
+        consumer.incremental_assign(positions)
+        self.lag.begin(positions)
+        self.member = True
         self._ledger.grant(_tp(partition) for partition in partitions)
         owned = self._ledger.owned()
         events.PartitionsAssigned(len(partitions), len(owned)).emit()
@@ -263,11 +273,12 @@ class Poller(threading.Thread):
         tps = {_tp(partition) for partition in partitions}
         self._ledger.close(tps)
         self._let_go(tps)
+        self.member = False
         events.PartitionsLost(len(tps), len(self._ledger.owned())).emit()
 
     def _let_go(self, tps: set[TP]) -> None:
         self._ledger.end(tps)
-        self._lag.forget(tps)
+        self.lag.forget(tps)
         self._on_assignment(self._ledger.owned())
 
 
