@@ -10,7 +10,7 @@ import math
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from prometheus_client import (
@@ -26,10 +26,13 @@ from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+M = TypeVar("M")
+
 
 class Described(msgspec.Struct, frozen=True):
     """A metric as its page tells it; `name` is the one that Prometheus sees."""
 
+    metric: object
     name: str
     kind: str
     meaning: str
@@ -53,7 +56,7 @@ class SpreadHistogram(Collector):
 
     def __init__(self, name: str, meaning: str, buckets: Sequence[float]) -> None:
         self._name, self._meaning = name, meaning
-        self._bounds: tuple[float, ...] = (*buckets, math.inf)
+        self._bounds = (*map(float, buckets), math.inf)
         self._counts = [0] * len(self._bounds)
         self._sum = 0.0
         self._lock = threading.Lock()
@@ -86,26 +89,27 @@ DESCRIBED: Final[list[Described]] = []
 """All metrics of this module, in order."""
 
 
+def _described(metric: M, name: str, kind: str, meaning: str, labels: tuple[str, ...] = ()) -> M:
+    DESCRIBED.append(Described(metric, name, kind, meaning, labels))
+    return metric
+
+
 def _counter(name: str, meaning: str, *labels: str) -> Counter:
-    DESCRIBED.append(Described(f"{name}_total", "counter", meaning, labels))
-    return Counter(name, meaning, labels)
+    return _described(Counter(name, meaning, labels), f"{name}_total", "counter", meaning, labels)
 
 
 def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
-    DESCRIBED.append(Described(name, "gauge", meaning, labels))
-    return Gauge(name, meaning, labels)
+    return _described(Gauge(name, meaning, labels), name, "gauge", meaning, labels)
 
 
 def _histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
-    DESCRIBED.append(Described(name, "histogram", meaning, labels))
-    return Histogram(name, meaning, labels, buckets=buckets)
+    return _described(Histogram(name, meaning, labels, buckets=buckets), name, "histogram", meaning, labels)
 
 
 def _spread_histogram(name: str, meaning: str, buckets: Sequence[float]) -> SpreadHistogram:
-    DESCRIBED.append(Described(name, "histogram", meaning, ()))
     histogram = SpreadHistogram(name, meaning, buckets)
     REGISTRY.register(histogram)
-    return histogram
+    return _described(histogram, name, "histogram", meaning)
 
 
 # The time at which each counter was made: twice as many lines, and nobody reads them.
