@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -12,12 +13,13 @@ from rich.text import Text
 
 from heartstream.top.figures import Figures
 from heartstream.top.reading import NO_ANSWER
-from heartstream.top.sheets import Sheet, number, sheets, span
+from heartstream.top.sheets import Sheet, fitting, number, sheets, span
 
 
-def picture(group: Figures, workers: Sequence[Figures]) -> Group:
-    """Draw a group: the figures that matter most on one line, then the sheets."""
-    return Group(_head(group), *(_table(sheet) for sheet in sheets(group, workers)))
+def picture(group: Figures, workers: Sequence[Figures], width: int) -> Group:
+    """Draw a group: the figures that matter most on one line, the workers, and beside each other lag and letters."""
+    first, *others = (_table(fitting(sheet, width)) for sheet in sheets(group, workers))
+    return Group(_head(group), "", first, "", Columns(others, padding=(1, 4)))
 
 
 def _head(group: Figures) -> Text:
@@ -27,8 +29,8 @@ def _head(group: Figures) -> Text:
         (f"   {number(group.scored)} scored/s", "bold green"),
         (f"   {number(group.rejected)} rejected/s", "bold red" if group.rejected else "dim"),
         (f"   lag {number(group.lag)}, {span(group.oldest)}", "bold yellow" if group.lag else "dim"),
-        (f"   p50 {span(group.quantile(0.5))}  p99 {span(group.quantile(0.99))}\n", "bold"),
-        (group.model, "dim"),
+        (f"   p50 {span(group.quantile(0.5))}  p99 {span(group.quantile(0.99))}", "bold"),
+        (f"   {group.model}", "dim"),
     )
     return Text.assemble(*parts)
 
@@ -55,12 +57,14 @@ def _cell(cell: str) -> Text:
 
 def show_once(group: Figures, workers: Sequence[Figures]) -> None:
     """Draw a group and leave it on the terminal."""
-    Console(highlight=False).print(picture(group, workers))
+    console = Console(highlight=False)
+    console.print(picture(group, workers, console.width))
 
 
 def show(pictures: Iterable[tuple[Figures, tuple[Figures, ...]]]) -> None:
     """Draw one picture after the other in the same place, until interrupted."""
     waiting = Text("heartstream top  reading ...", style="dim")
-    with Live(waiting, console=Console(highlight=False), auto_refresh=False, screen=True) as live:
+    console = Console(highlight=False)
+    with Live(waiting, console=console, auto_refresh=False, screen=True) as live:
         for group, workers in pictures:
-            live.update(picture(group, workers), refresh=True)
+            live.update(picture(group, workers, console.width), refresh=True)

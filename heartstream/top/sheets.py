@@ -13,6 +13,10 @@ from heartstream.top.reading import NO_ANSWER
 
 _ROWS: Final = 12
 """Partitions and codes that are shown: the worst come first."""
+_GAP: Final = 2
+_WORDS: Final = 16
+"""Characters that a column of words needs at least."""
+_DISPENSABLE: Final = ("outstanding", "rebalances", "confirmed", "batch", "p50", "oldest")
 _UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (0.001, "ms"))
 
 
@@ -51,6 +55,24 @@ def line(group: Figures) -> str:
 def sheets(group: Figures, workers: Sequence[Figures]) -> tuple[Sheet, ...]:
     """Tell a group in full; a sheet without rows is left out."""
     return tuple(sheet for sheet in (_workers(group, workers), _lags(group), _letters(group)) if sheet.rows)
+
+
+def fitting(sheet: Sheet, width: int) -> Sheet:
+    """Leave out what can be done without until the sheet is no wider than this, if it can be."""
+    for heading in _DISPENSABLE:
+        if sum(_width(sheet, column) + _GAP for column in range(len(sheet.headings))) <= width:
+            break
+        if heading in sheet.headings:
+            gone = sheet.headings.index(heading)
+            headings, *rows = ((*row[:gone], *row[gone + 1 :]) for row in (sheet.headings, *sheet.rows))
+            sheet = Sheet(sheet.title, headings, tuple(rows), sheet.words)
+    return sheet
+
+
+def _width(sheet: Sheet, column: int) -> int:
+    """Return how wide a column must be; words may be broken into lines."""
+    width = max(len(row[column]) for row in (sheet.headings, *sheet.rows))
+    return min(width, _WORDS) if sheet.words and column == len(sheet.headings) - 1 else width
 
 
 def _workers(group: Figures, workers: Sequence[Figures]) -> Sheet:
@@ -113,8 +135,8 @@ def span(seconds: float | None) -> str:
     """Write a time in the unit that suits it, with two digits or so."""
     if seconds is None:
         return "-"
-    if seconds <= 0:
-        return "0 s"
+    if seconds < 0.001:  # noqa: PLR2004  # a millisecond
+        return "0 s" if seconds <= 0 else "<1 ms"
     scale, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
     shown = seconds / scale
     return f"{shown:.1f} {unit}" if shown < 10 else f"{shown:.0f} {unit}"  # noqa: PLR2004  # two digits
