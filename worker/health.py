@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from faust import App
+from faust.types import TP
 
 from runtime.health import Health
 from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.lag import SILENT_SECONDS, LagMeter
+from worker.transport.lag import SILENT_SECONDS, Behind, LagMeter
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
 
@@ -94,15 +96,7 @@ class WorkerChecks:
         lag = self._lag
         if lag is None or not _answers(lag) or self._outstanding():
             return None
-        now, finished = time.monotonic(), self._ledger.progress()
-        for tp, behind in lag.behind.items():
-            stood = now - behind.still
-            moved = finished.get(tp) not in {None, behind.done}
-            if stood > _CURE_AND_REST * self._stall_limit and not moved:
-                return (
-                    f"partition {tp.partition} of {tp.topic} has stood still for {stood:.0f} s, with records to score"
-                )
-        return None
+        return standstill(lag.behind, self._ledger, _CURE_AND_REST * self._stall_limit)
 
     def group(self) -> str | None:
         """The group counts this worker as a member, with partitions or, where there are too few, without."""
@@ -145,6 +139,17 @@ class WorkerChecks:
         """Count the results that the broker has not confirmed."""
         producer = self._app._producer  # noqa: SLF001  # `app.producer` would make one
         return producer.outstanding if isinstance(producer, LibrdkafkaProducer) else 0
+
+
+def standstill(all_behind: Mapping[TP, Behind], ledger: Ledger, limit: float) -> str | None:
+    """Say which partition was behind and stood still for longer than `limit` seconds, and has not moved since."""
+    now, finished = time.monotonic(), ledger.progress()
+    for tp, behind in all_behind.items():
+        stood = now - behind.still
+        moved = finished.get(tp) not in {None, behind.done}
+        if stood > limit and not moved:
+            return f"partition {tp.partition} of {tp.topic} has stood still for {stood:.0f} s, with records to score"
+    return None
 
 
 def _model() -> str | None:

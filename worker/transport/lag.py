@@ -87,7 +87,7 @@ class LagMeter:
         """
         progress = self._ledger.progress()
         asked = self._whose_turn(progress)
-        if asked is None:
+        if not progress:
             self._ask_for_topic(topics)
         all_behind: dict[TP, Behind] = {}
         for tp, finished_to in progress.items():
@@ -150,11 +150,14 @@ class LagMeter:
         """Choose, in rotation, the partition whose end the broker itself is asked for this time.
 
         The client learns a partition's end by fetching from it. One that it has stopped to fetch would look as if it
-        had come to its end.
+        had come to its end. One that moves needs no question, and proves that a broker answers: it confirmed results.
+        A question holds the consumer's thread up for as long as the answer takes.
         """
-        tps = sorted(progress)
+        quiet = sorted(tp for tp, finished_to in progress.items() if finished_to == self._finished.get(tp))
+        if any(tp in self._finished for tp in progress.keys() - set(quiet)):
+            self._note_answer()
         self._turns += 1
-        return tps[self._turns % len(tps)] if tps else None
+        return quiet[self._turns % len(quiet)] if quiet else None
 
     def _watermarks(self, tp: TP, *, ask_broker: bool) -> tuple[int, int]:
         """Return the begin and end of a partition, as the broker says or the client knows; -1 if neither does."""
