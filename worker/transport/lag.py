@@ -18,6 +18,8 @@ from worker.transport.stall import StallWatch
 _ASK_SECONDS: Final = 1.0
 _ASK_AGAIN_SECONDS: Final = 5.0
 """After a question without an answer: each costs the consumer's thread a second."""
+_GAP_SECONDS: Final = 10.0
+"""Between two measurements: more than that, and this thread itself was held up, or the whole process suspended."""
 SILENT_SECONDS: Final = 30.0
 """A broker that has not answered for this long is out of reach."""
 
@@ -53,6 +55,8 @@ class LagMeter:
         self._reached: dict[TP, int] = {}
         self._turns = 0
         self._ask_at = 0.0
+        self._measured_at = self._watched_at = time.monotonic()
+        self._unwatched = 0
         self.behind: Mapping[TP, Behind] = {}
         self.answered_at: float | None = None
         self.held_since: float | None = None
@@ -81,7 +85,7 @@ class LagMeter:
                 events.LagForgotten(*tp).emit()
 
     def measure(self, topics: Iterable[str]) -> None:
-        """Report, for each owned partition, how many records have no confirmed outcome, and see that it moves.
+        """Report, for each owned partition, how many records have no confirmed outcome, and how old they are.
 
         `topics` are what the worker reads: with no partition to ask for, the broker is asked for one of them.
         """
@@ -100,10 +104,25 @@ class LagMeter:
             if end > done:
                 all_behind[tp] = self._still_behind(tp, done, end)
             self._tell(tp, all_behind.get(tp))
-            if self._stalls.stands_still(tp, done, end, time.monotonic()):
-                self._answer_stall(tp, done)
         self.behind = all_behind
+        self._measured_at = time.monotonic()
+        self._unwatched += 1
         self._tell_outstanding(progress)
+
+    def cure_stalls(self) -> None:
+        """See that each partition which is behind moves; called after `measure`, but not while reading is held back.
+
+        Time in which nobody called, be it held back or suspended, does not count as standing still.
+        """
+        now, owned = time.monotonic(), self._ledger.owned()
+        if self._unwatched > 1 or now - self._watched_at > _GAP_SECONDS:
+            self._excuse_all(owned)
+        self._unwatched, self._watched_at = 0, now
+        for tp in owned - self.behind.keys():
+            self._stalls.forget(tp)
+        for tp, behind in self.behind.items():
+            if self._stalls.stands_still(tp, behind.done, behind.done + behind.records, now):
+                self._answer_stall(tp, behind.done)
 
     def _tell(self, tp: TP, behind: Behind | None) -> None:
         """Report the lag of a partition. Its oldest record's age is its own, once it is read; before, it is a guess.
@@ -134,7 +153,8 @@ class LagMeter:
         if before is None or before.done != done:
             return Behind(done, end - done, now, now)
         answers = self.answered_at is not None and now - self.answered_at < _ASK_AGAIN_SECONDS + 2 * _ASK_SECONDS
-        return Behind(done, end - done, before.seen, before.still if answers else now)
+        counts = answers and now - self._measured_at <= _GAP_SECONDS
+        return Behind(done, end - done, before.seen, before.still if counts else now)
 
     def _done_to(self, tp: TP, finished_to: int | None, low: int) -> int:
         """Return the offset up to which nothing is left to do; -1 while that is not known."""
@@ -208,8 +228,7 @@ class LagMeter:
         watermarks = self._ask_for_watermarks(tp)
         if watermarks is None:
             # The broker is the trouble: ask again when the limit is over, not once for each partition.
-            for owned in self._ledger.owned():
-                self._stalls.excuse(owned, time.monotonic())
+            self._excuse_all(self._ledger.owned())
             return
         if done >= watermarks[1]:
             self._stalls.excuse(tp, time.monotonic())
@@ -220,6 +239,10 @@ class LagMeter:
         position = TopicPartition(*tp, done)
         self._consumer.resume([position])
         self._consumer.seek(position)
+
+    def _excuse_all(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            self._stalls.excuse(tp, time.monotonic())
 
 
 def _known(watermarks: tuple[int, int] | None) -> tuple[int, int]:

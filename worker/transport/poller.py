@@ -124,7 +124,8 @@ class Poller(threading.Thread):
         if now >= self._next_commit:
             self._next_commit = now + self._commit_interval
             self._commit_soon()
-        self._measure_in_time(now)
+        if self._measure_in_time(now):
+            self.lag.cure_stalls()
         if self._handoff.is_full():
             self._hold_back()
         else:
@@ -189,11 +190,13 @@ class Poller(threading.Thread):
         self._commit_soon()
         self._measure_in_time(self.last_turn)
 
-    def _measure_in_time(self, now: float) -> None:
-        """Measure the lag where a second has passed."""
-        if now >= self._next_lag:
+    def _measure_in_time(self, now: float) -> bool:
+        """Measure the lag where a second has passed; say whether it had."""
+        due = now >= self._next_lag
+        if due:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topics)
+        return due
 
     def _commit_soon(self) -> None:
         """Hand committable offsets to the client; the result comes back through `_on_commit`."""

@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_CREATE_TIME, KafkaError,
 from faust.types import TP
 
 from runtime import metrics
+from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
 from worker.transport.lag import LagMeter
 from worker.transport.ledger import Ledger
@@ -42,6 +43,7 @@ class FakeConsumer:
     end: int = 0
     silent: bool = False
     asked: list[str] = field(default_factory=list)
+    sought: list[TopicPartition] = field(default_factory=list)
 
     def get_watermark_offsets(
         self, _partition: TopicPartition, timeout: float = -1, *, cached: bool = False
@@ -52,6 +54,12 @@ class FakeConsumer:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         del timeout
         return self.low, self.end
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Do nothing: nothing is paused here."""
+
+    def seek(self, position: TopicPartition) -> None:
+        self.sought.append(position)
 
     def list_topics(self, topic: str, timeout: float) -> None:
         del timeout
@@ -219,3 +227,42 @@ def test_a_partition_that_went_shows_nothing(bench: Bench) -> None:
     bench.ledger.end([HERE])
     bench.meter.forget([HERE])
     assert (bench.measure(), dict(bench.meter.behind)) == (None, {})
+
+
+def test_a_partition_that_stands_still_is_fetched_anew_then_given_up(bench: Bench) -> None:
+    """One cure, by seeking to where it stands; when that does not help, the worker must stop."""
+    bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
+    bench.meter.begin([TopicPartition(*HERE, 100)])
+    bench.consumer.end = 150
+    for _ in range(2):
+        bench.measure()
+        bench.meter.cure_stalls()
+    cured = [(place.topic, place.partition, place.offset) for place in bench.consumer.sought]
+    with pytest.raises(DependencyError, match="stands still though the broker answers"):
+        bench.meter.cure_stalls()
+    assert cured == [(*HERE, 100)]
+
+
+def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
+    """Slow output holds the partitions up; its own time limit ends it."""
+    bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
+    bench.consumer.end = 150
+    bench.read(100, 20, written=time.time())
+    for _ in range(3):
+        bench.measure()
+        bench.meter.cure_stalls()
+    assert bench.consumer.sought == []
+
+
+def test_time_in_which_reading_is_held_back_is_no_standing_still(bench: Bench) -> None:
+    """While the output stands still, lag is measured and no partition is blamed; the count begins anew afterwards."""
+    bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]
+    bench.meter.begin([TopicPartition(*HERE, 100)])
+    bench.consumer.end = 150
+    bench.measure()
+    bench.meter.cure_stalls()
+    for _ in range(3):
+        bench.measure()
+    bench.meter.cure_stalls()
+    assert bench.meter.behind[HERE].records == 50
+    assert bench.consumer.sought == []
