@@ -6,6 +6,7 @@ from cyclopts import App
 
 from heartstream.demo_command import demo
 from heartstream.gateway_command import gateway
+from heartstream.top_command import top
 from heartstream.train_command import train
 from heartstream.worker_command import worker
 
@@ -19,6 +20,7 @@ app.command(train)
 app.command(demo)
 app.command(worker)
 app.command(gateway)
+app.command(top)
 
 
 def main() -> None:

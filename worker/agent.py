@@ -53,7 +53,8 @@ class ScoringAgent:
         told.emit()
         self._breaker.note(len(batch), told.rejected)
         keys, scores, letters = self._sorted(batch, sources, outcomes, told.rejected)
-        self._publisher.put(Shipment(batch, keys, scores, letters, weight, started))
+        codes = _dead_letter_codes(outcomes) if told.rejected else ()
+        self._publisher.put(Shipment(batch, keys, scores, letters, codes, weight, started))
 
     def _sorted(
         self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], rejected: int
@@ -79,3 +80,8 @@ def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchSc
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     codes = tuple(str(fault.code) for outcome in rejected for fault in outcome.faults)
     return events.BatchScored(DOOR, len(outcomes) - len(rejected), len(rejected), codes, seconds)
+
+
+def _dead_letter_codes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return, for each dead letter, the code of its first fault."""
+    return tuple(str(outcome.faults[0].code) for outcome in outcomes if isinstance(outcome, Rejected))

@@ -19,6 +19,7 @@ from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
 from worker.guarantees import AtLeastOnce, ExactlyOnce
+from worker.health import Pulse, WorkerChecks
 from worker.publisher import Guarantee, Publisher
 from worker.transport.batch import RecordBatch
 from worker.transport.consumer import LibrdkafkaConsumer
@@ -47,11 +48,13 @@ class ScoringApp(faust.App):
 
     telemetry: Telemetry
     health: Health
+    pulse: Pulse
     _telemetry_server: TelemetryServer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.flow_control = KeepingFlowControl()
+        self.pulse = Pulse()
 
     def _create_directories(self) -> None:
         """Make none: a stateless worker runs on a read-only file system."""
@@ -59,6 +62,7 @@ class ScoringApp(faust.App):
     async def on_first_start(self) -> None:
         """Open the telemetry port before the broker is reached."""
         self._telemetry_server = TelemetryServer(self.telemetry.host, self.telemetry.port, self.health)
+        self.pulse.start()
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
@@ -85,7 +89,7 @@ def create_app(settings: Settings) -> ScoringApp:
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
-    app.health = Health(live={"consumer": lambda: _consumer_problem(app)}, ready={"group": lambda: _group_problem(app)})
+    app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     _add_agent(app, settings, scorer, ledger)
     return app
 
@@ -136,19 +140,3 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger) -> Guarantee
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
         return ExactlyOnce(producer, settings.topics.scores, ledger, group)
     return AtLeastOnce(producer, settings.topics.scores)
-
-
-def _consumer_problem(app: ScoringApp) -> str | None:
-    if app.crashed:
-        return "the worker has failed and is stopping"
-    consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
-    if isinstance(consumer, LibrdkafkaConsumer) and not consumer.is_polling():
-        return "the consumer's thread does not come round"
-    return None
-
-
-def _group_problem(app: ScoringApp) -> str | None:
-    consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
-    if isinstance(consumer, LibrdkafkaConsumer) and consumer.joined:
-        return None
-    return "not yet a member of the consumer group"

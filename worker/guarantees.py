@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from runtime import events
 from schemas.errors import DependencyError
 from worker.dead_letters import without_value
 from worker.shipment import Shipment
@@ -157,6 +158,7 @@ class ExactlyOnce:
             raise DeliveryError("partitions were lost")
         offsets = {shipment.batch.tp: shipment.batch.next_offset for shipment in shipments}
         await self._transactions().commit(offsets, group)
+        events.OffsetsCommitted(len(offsets)).emit()
 
     async def _abort(self, reason: str) -> None:
         await self._transactions().abort(reason)

@@ -146,6 +146,11 @@ class LibrdkafkaConsumer(FaustConsumer):
         silence = time.monotonic() - self._poller.last_turn
         return self._poller.is_alive() and silence < _SILENCE_SECONDS + self.options.revoke_timeout
 
+    @property
+    def poller(self) -> Poller | None:
+        """The thread that owns the consumer, for those who watch over it; None before it starts."""
+        return self._poller
+
     def assignment(self) -> set[TP]:
         """Return the owned partitions."""
         return self.ledger.owned()

@@ -63,7 +63,8 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
 class Poller(threading.Thread):
     """Reads batches into a `Handoff` and commits what the `Ledger` allows.
 
-    `last_turn` is when it last came round (monotonic seconds). `on_assignment` gets the whole set of owned partitions
+    `last_turn` is when it last came round (monotonic seconds); `member` says if the group counts this worker as one of
+    it, with partitions or without. `on_assignment` gets the whole set of owned partitions
     after each change; `on_failure` gets the error that ended the thread. Both are called on this thread.
     """
 
@@ -93,8 +94,9 @@ class Poller(threading.Thread):
             if options.commit_interval is None
             else ConsumerCommits(self._consumer, ledger, options.commit_interval)
         )
-        self._lag = LagMeter(self._consumer, ledger, options.stall_limit)
+        self.lag = LagMeter(self._consumer, ledger, options.stall_limit)
         self.last_turn = time.monotonic()
+        self.member = False
 
     def subscribe(self, topic: str) -> None:
         """Join the group for this topic and start the thread; called once."""
@@ -140,9 +142,8 @@ class Poller(threading.Thread):
         self.commits.turn()
         if self._paused:
             self._resume_returned()
-        if now >= self._next_lag:
-            self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self._lag.measure()
+        if self._measure_in_time(now):
+            self.lag.cure_stalls()
         if self._handoff.is_full():
             self._hold_back()
         else:
@@ -186,7 +187,7 @@ class Poller(threading.Thread):
         if error is None:
             return
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
-            self._lag.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
+            self.lag.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
         else:
             _check(error)
 
@@ -231,6 +232,15 @@ class Poller(threading.Thread):
         """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
         self.last_turn = time.monotonic()
         self.commits.turn()
+        self._measure_in_time(self.last_turn)
+
+    def _measure_in_time(self, now: float) -> bool:
+        """Measure the lag where a second has passed; say whether it had."""
+        due = now >= self._next_lag
+        if due:
+            self._next_lag = now + _LAG_INTERVAL_SECONDS
+            self.lag.measure([self._topic])
+        return due
 
     def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Hear how an asynchronous commit ended."""
@@ -239,7 +249,10 @@ class Poller(threading.Thread):
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""
-        consumer.incremental_assign(self._starting_positions(partitions))
+        positions = self._starting_positions(partitions)
+        consumer.incremental_assign(positions)
+        self.lag.begin(positions)
+        self.member = True
         self.commits.rebalanced()
         self._ledger.grant(tps_of(partitions))
         owned = self._ledger.owned()
@@ -282,11 +295,12 @@ class Poller(threading.Thread):
         tps = tps_of(partitions)
         self._ledger.close(tps)
         self._let_go(tps)
+        self.member = False
         events.PartitionsLost(len(tps), len(self._ledger.owned())).emit()
 
     def _let_go(self, tps: set[TP]) -> None:
         self._ledger.end(tps)
-        self._lag.forget(tps)
+        self.lag.forget(tps)
         self._on_assignment(self._ledger.owned())
 
 
