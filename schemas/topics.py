@@ -9,5 +9,24 @@ DEAD_LETTERS = "patients.dlq"
 DEAD_LETTER_HEADER = "heartstream.dead-letter"
 """Holds a `DeadLetter` as JSON."""
 
+VALUE_OMITTED_HEADER = "heartstream.value-omitted"
+"""On a dead letter whose value the dead letter topic did not take: the value's size in bytes, as decimal text. The value
+itself stands at the dead letter's `source`. Without this header, a dead letter without a value is of a tombstone."""
+
+REDRIVE_ATTEMPTS_HEADER = "heartstream.redrive-attempts"
+"""On a record that was sent back from the dead letters: how many times that was, as decimal text."""
+
+FIRST_FAILURE_HEADER = "heartstream.first-failure"
+"""On the same: the `Source` at which the record failed for the first time, as JSON."""
+
 ERROR_HEADER_PREFIX = "__streams.errors."
 """The header names that Kafka Streams gives its own dead letters (KIP-1034), so that existing tools read ours."""
+
+REASON_HEADERS = frozenset(
+    {
+        DEAD_LETTER_HEADER,
+        VALUE_OMITTED_HEADER,
+        *(f"{ERROR_HEADER_PREFIX}{part}" for part in ("exception", "message", "topic", "partition", "offset")),
+    }
+)
+"""What a dead letter has beyond the original record's headers. A record that is sent again goes without them."""

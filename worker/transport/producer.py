@@ -34,11 +34,13 @@ OnDelivery = Callable[[KafkaError | None, Message | None], None]
 class OutgoingRecord:
     """A record to be sent that carries headers; results without headers take the shorter way of `send_batch`."""
 
-    __slots__ = ("headers", "key", "topic", "value")
+    __slots__ = ("headers", "key", "timestamp", "topic", "value")
 
-    def __init__(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Keep the parts."""
-        self.topic, self.key, self.value, self.headers = topic, key, value, headers
+    def __init__(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int | None = None
+    ) -> None:
+        """Keep the parts. `timestamp` is in milliseconds since 1970; None lets the client give the present time."""
+        self.topic, self.key, self.value, self.headers, self.timestamp = topic, key, value, headers, timestamp
 
 
 class LibrdkafkaProducer(FaustProducer):
@@ -102,9 +104,11 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def _produce_one(self, record: OutgoingRecord, on_delivery: OnDelivery) -> None:
         produce = self._require_client().produce
+        options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
+        options["headers"] = list(record.headers)
         while True:
             try:
-                produce(record.topic, record.value, record.key, headers=list(record.headers), on_delivery=on_delivery)
+                produce(record.topic, record.value, record.key, on_delivery=on_delivery, **options)
             except BufferError:
                 await self._wait_for_space()
             except KafkaException as failure:
