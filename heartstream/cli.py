@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from heartstream import data_commands
+from heartstream import data_commands, dlq_command
 from heartstream.demo_command import demo
 from heartstream.gateway_command import gateway
 from heartstream.train_command import train
@@ -19,6 +19,7 @@ app.command(train)
 app.command(demo)
 app.command(worker)
 app.command(gateway)
+app.command(dlq_command.app)
 
 
 def main() -> None:

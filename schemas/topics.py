@@ -10,8 +10,11 @@ DEAD_LETTER_HEADER = "heartstream.dead-letter"
 """Holds a `DeadLetter` as JSON."""
 
 VALUE_OMITTED_HEADER = "heartstream.value-omitted"
-"""On a dead letter whose value the dead letter topic did not take: the value's size in bytes, as decimal text. The value
-itself stands at the dead letter's `source`. Without this header, a dead letter without a value is of a tombstone."""
+"""On a dead letter whose value the dead letter topic did not take: the value's size in bytes, as decimal text.
+
+The value itself stands at the dead letter's `source`. A dead letter with neither value nor this header is of a
+tombstone.
+"""
 
 REDRIVE_ATTEMPTS_HEADER = "heartstream.redrive-attempts"
 """On a record that was sent back from the dead letters: how many times that was, as decimal text."""

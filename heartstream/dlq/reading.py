@@ -1,0 +1,173 @@
+"""Reads topics from one offset to another, as no member of any group, and keeps progress as a group's offsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, Self, cast
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from runtime.settings import Settings
+from schemas.errors import DependencyError, SettingsError
+from schemas.records import Source
+from worker.transport.driver import consumer_config, option_problems
+
+GROUP: Final = "heartstream-redrive"
+"""The consumer group whose offsets say which dead letters were redriven."""
+
+_CALL_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.2
+_AT_ONCE: Final = 500
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The offsets of one partition from `first` to before `end`."""
+
+    first: int
+    end: int
+
+
+class Reader:
+    """A consumer that is told what to read.
+
+    Every method raises DependencyError where the broker does not do its part.
+    """
+
+    def __init__(self, servers: str, config: Mapping[str, object]) -> None:
+        self._servers = servers
+        self._trouble = ""
+        self._client = Consumer({**config, "error_cb": self._note_trouble})
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """Yield a reader on the broker of the settings; raises SettingsError where its options are wrong."""
+        if problems := option_problems(settings):
+            raise SettingsError(problems)
+        own = {
+            "group.id": GROUP,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "log_level": 0,  # what goes wrong is told as an error
+        }
+        config = {**consumer_config(settings), **own}
+        config.pop("group.instance.id", None)
+        reader = cls(settings.kafka.bootstrap_servers, config)
+        try:
+            yield reader
+        finally:
+            reader._client.close()
+
+    def spans(self, topic: str) -> dict[int, Span]:
+        """Return what each partition of a topic holds now."""
+        try:
+            found = self._client.list_topics(topic, timeout=_CALL_SECONDS).topics[topic]
+            if found.error is not None:
+                self._refuse(found.error, topic)
+            places = {number: TopicPartition(topic, number) for number in sorted(found.partitions)}
+            marks = {
+                number: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)
+                for number, place in places.items()
+            }
+        except KafkaException as failure:
+            self._refuse(failure.args[0], topic)
+        return {number: Span(*mark) for number, mark in marks.items()}
+
+    def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
+        """Yield the committed records of these spans, each partition in order.
+
+        A span ends early where a transaction is still open.
+        """
+        left = {number for number, span in spans.items() if span.first < span.end}
+        self._assign([TopicPartition(topic, number, spans[number].first) for number in left])
+        for message in self._messages(topic, left):
+            number, offset = cast("int", message.partition()), cast("int", message.offset())
+            if message.error() is None and offset < spans[number].end:
+                yield message
+            if message.error() is not None or offset >= spans[number].end - 1:
+                left.discard(number)
+
+    def fetch(self, source: Source) -> Message | None:
+        """Return the record at `source`, None where it is there no longer."""
+        span = self._span_of(source)
+        if span is None or not span.first <= source.offset < span.end:
+            return None
+        here = {source.partition: Span(source.offset, source.offset + 1)}
+        return next(self.read(source.topic, here), None)
+
+    def _span_of(self, source: Source) -> Span | None:
+        place = TopicPartition(source.topic, source.partition)
+        try:
+            mark = self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            if error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION}:  # noqa: SLF001  # so named
+                return None
+            self._refuse(error, source.topic)
+        return Span(*mark)
+
+    def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
+        """Return offset and text of each partition for which the group has one."""
+        try:
+            places = self._client.committed([TopicPartition(topic, number) for number in partitions], _CALL_SECONDS)
+        except KafkaException as failure:
+            self._refuse(failure.args[0], topic)
+        for place in places:
+            if place.error is not None:
+                self._refuse(place.error, topic)
+        return {place.partition: (place.offset, place.metadata or "") for place in places if place.offset >= 0}
+
+    def commit(self, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
+        """Store offset and text of partitions for the group; returns when the broker has them."""
+        places = [TopicPartition(topic, number, offset, text) for number, (offset, text) in offsets.items()]
+        try:
+            stored: Any = self._client.commit(offsets=places, asynchronous=False) if places else []
+        except KafkaException as failure:
+            self._refuse(failure.args[0], topic)
+        for place in stored:
+            if place.error is not None:
+                self._refuse(place.error, topic)
+
+    def _messages(self, topic: str, left: set[int]) -> Iterator[Message]:
+        """Yield messages and ends of partitions while there are any `left`."""
+        deadline = time.monotonic() + _SILENCE_SECONDS
+        while left:
+            first = self._client.poll(_POLL_SECONDS)
+            if first is None:
+                if time.monotonic() > deadline:
+                    raise DependencyError(self._because(f"{topic} was not read to its end: the broker fell silent"))
+                continue
+            deadline = time.monotonic() + _SILENCE_SECONDS
+            for message in [first, *self._client.consume(_AT_ONCE - 1, 0)]:
+                error = message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # so named
+                    self._refuse(error, topic)
+                yield message
+
+    def _assign(self, places: list[TopicPartition]) -> None:
+        try:
+            self._client.assign(places)
+        except KafkaException as failure:
+            self._refuse(failure.args[0], places[0].topic)
+
+    def _note_trouble(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # so named
+            self._trouble = error.str()
+
+    def _because(self, text: str) -> str:
+        return f"{text} ({self._trouble})" if self._trouble else text
+
+    def _refuse(self, error: KafkaError, topic: str) -> NoReturn:
+        """Tell what the broker said."""
+        match error.code():
+            case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
+                raise DependencyError(f"there is no topic {topic} at {self._servers}")
+            case KafkaError._TRANSPORT | KafkaError._ALL_BROKERS_DOWN | KafkaError._TIMED_OUT:  # noqa: SLF001  # so named
+                raise DependencyError(self._because(f"no broker answers at {self._servers}"))
+            case _:
+                raise DependencyError(f"{topic}: {error.name()}: {error.str()}")
