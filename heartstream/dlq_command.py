@@ -91,7 +91,14 @@ def show(position: str, /, *, with_value: Flag = False, json: Flag = False) -> N
 
 
 @app.command
-def redrive(*, filters: Filters = _ALL, max_attempts: Count = 3, dry_run: Flag = False, yes: Flag = False) -> None:
+def redrive(
+    *,
+    filters: Filters = _ALL,
+    max_attempts: Count = 3,
+    present_time: Flag = False,
+    dry_run: Flag = False,
+    yes: Flag = False,
+) -> None:
     """Send dead letters back to the patients topic, to be scored again: key, value, headers and timestamp as they were.
 
     For when the records were right and the worker was not, as after a mended deploy. A letter is redriven once; if the
@@ -107,14 +114,16 @@ def redrive(*, filters: Filters = _ALL, max_attempts: Count = 3, dry_run: Flag =
     Args:
         filters: Which letters.
         max_attempts: Leave letters whose record was redriven this many times and failed again.
+        present_time: Give the records the present time in place of their own. Records older than the patients topic
+            keeps them are left without it, for the broker could delete them before a worker reads them.
         dry_run: Say what would be sent, and send nothing.
         yes: Do not ask.
     """
     with errors_to_exit_codes():
         from heartstream.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
 
-        order = commands.Order(_selection(filters), max_attempts, filters.limit)
-        commands.redrive(order, dry_run=dry_run, yes=yes)
+        form = commands.RedriveForm(max_attempts, filters.limit, present_time=present_time, dry_run=dry_run, yes=yes)
+        commands.redrive(_selection(filters), form)
 
 
 def _selection(filters: Filters) -> Selection:

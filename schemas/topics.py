@@ -16,6 +16,12 @@ The value itself stands at the dead letter's `source`. A dead letter with neithe
 tombstone.
 """
 
+TIMESTAMP_HEADER = "heartstream.timestamp"
+"""On a dead letter: the original record's timestamp in milliseconds since 1970, as decimal text.
+
+The dead letter's own timestamp is the same, unless its topic is set to `message.timestamp.type=LogAppendTime`.
+"""
+
 REDRIVE_ATTEMPTS_HEADER = "heartstream.redrive-attempts"
 """On a record that was sent back from the dead letters: how many times that was, as decimal text."""
 
@@ -28,6 +34,7 @@ ERROR_HEADER_PREFIX = "__streams.errors."
 REASON_HEADERS = frozenset(
     {
         DEAD_LETTER_HEADER,
+        TIMESTAMP_HEADER,
         VALUE_OMITTED_HEADER,
         *(f"{ERROR_HEADER_PREFIX}{part}" for part in ("exception", "message", "topic", "partition", "offset")),
     }

@@ -15,7 +15,13 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from schemas.codec import encode_dead_letter
 from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
-from schemas.topics import DEAD_LETTER_HEADER, ERROR_HEADER_PREFIX, REASON_HEADERS, VALUE_OMITTED_HEADER
+from schemas.topics import (
+    DEAD_LETTER_HEADER,
+    ERROR_HEADER_PREFIX,
+    REASON_HEADERS,
+    TIMESTAMP_HEADER,
+    VALUE_OMITTED_HEADER,
+)
 from worker.transport.producer import OutgoingRecord
 
 _EXCEPTION: Final = RecordError.__name__.encode()
@@ -31,10 +37,12 @@ def dead_letter(topic: str, message: Message, source: Source, faults: tuple[Faul
         (f"{ERROR_HEADER_PREFIX}partition", str(source.partition).encode()),
         (f"{ERROR_HEADER_PREFIX}offset", str(source.offset).encode()),
     ]
-    original: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # read as bytes
-    kept = [(name, value) for name, value in original if name not in REASON_HEADERS]
     kind, timestamp = message.timestamp()
     known = None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp
+    if known is not None:
+        reasons.append((TIMESTAMP_HEADER, str(known).encode()))
+    original: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # read as bytes
+    kept = [(name, value) for name, value in original if name not in REASON_HEADERS]
     return OutgoingRecord(topic, message.key(), message.value(), [*kept, *reasons], known)
 
 

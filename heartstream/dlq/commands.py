@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,12 +20,11 @@ from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.meter import Meter
 from heartstream.dlq.reading import Reader
 from heartstream.dlq.redrive import Order, Redrive, Tally, plan
+from heartstream.dlq.retention import oldest_kept
 from heartstream.exit_codes import BAD_USAGE, BROKEN_PIPE, FAILED, INTERRUPTED
 from runtime.settings import Settings
-from schemas.errors import FaultCode
+from schemas.errors import DependencyError, FaultCode
 from schemas.records import Source
-
-__all__ = ["ListForm", "Order", "list_letters", "redrive", "selection_of", "show"]
 
 _OFFSET_WIDTH: Final = 9
 
@@ -116,27 +116,60 @@ def show(position: str, *, with_value: bool, as_json: bool) -> None:
         sys.stdout.flush()
 
 
-def redrive(order: Order, *, dry_run: bool, yes: bool) -> None:
+class RedriveForm(msgspec.Struct, frozen=True):
+    """How to redrive, and how much."""
+
+    max_attempts: int
+    limit: int | None
+    present_time: bool
+    dry_run: bool
+    yes: bool
+
+
+def redrive(wanted: Selection, form: RedriveForm) -> None:
     """Send letters back, after asking; print what was done."""
-    if not (dry_run or yes or sys.stdin.isatty()):
+    if not (form.dry_run or form.yes or sys.stdin.isatty()):
         _refuse("there is no terminal to ask on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)
     with _ending_well(), Reader.open(settings) as reader, Reader.open(settings) as originals:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
-        if not yes:
-            with Meter(backlog.size) as meter:
-                planned = plan(backlog, settings.topics.patients, order, meter.seen)
-            sys.stdout.write(telling.lines(telling.tell_tally(planned, "to redrive:")))
-            if dry_run or not planned.redriven:
+        originals.spans(settings.topics.patients)  # a producer would make a topic that is not there
+        order = _order(settings, wanted, form)
+        if form.dry_run or not form.yes:
+            planned = _planned(backlog, order)
+            if form.dry_run or not planned.redriven:
                 return
             _ask(planned, settings)
-        work = Redrive(settings, backlog, originals)
-        try:
-            with Meter(backlog.size) as meter:
-                work.run(order, meter.seen)
-        finally:
-            sys.stdout.write(telling.lines(telling.tell_tally(work.tally, "redriven:")))
-            sys.stdout.flush()
+        _carry_out(Redrive(settings, backlog, originals, order), backlog)
+
+
+def _order(settings: Settings, wanted: Selection, form: RedriveForm) -> Order:
+    topic = settings.topics.patients
+    try:
+        oldest = oldest_kept(settings, topic, int(time.time() * 1000))
+    except DependencyError as error:
+        sys.stderr.write(f"heartstream: {error}: records older than that could be deleted before they are scored\n")
+        oldest = None
+    return Order(topic, wanted, form.max_attempts, form.limit, form.present_time, oldest)
+
+
+def _planned(backlog: Backlog, order: Order) -> Tally:
+    """Find out what would be done, and print it."""
+    with Meter(backlog.size) as meter:
+        planned = plan(backlog, order, meter.seen)
+    sys.stdout.write(telling.lines(telling.tell_tally(planned, "to redrive:")))
+    sys.stdout.flush()
+    return planned
+
+
+def _carry_out(work: Redrive, backlog: Backlog) -> None:
+    """Do it; print how far it came, also where it is interrupted."""
+    try:
+        with Meter(backlog.size) as meter:
+            work.run(meter.seen)
+    finally:
+        sys.stdout.write(telling.lines(telling.tell_tally(work.tally, "redriven:")))
+        sys.stdout.flush()
 
 
 def _ask(planned: Tally, settings: Settings) -> None:

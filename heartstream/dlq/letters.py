@@ -15,6 +15,7 @@ from schemas.topics import (
     FIRST_FAILURE_HEADER,
     REASON_HEADERS,
     REDRIVE_ATTEMPTS_HEADER,
+    TIMESTAMP_HEADER,
     VALUE_OMITTED_HEADER,
 )
 
@@ -45,15 +46,15 @@ class Letter(msgspec.Struct, frozen=True):
         """Read what a consumed message holds."""
         headers: Headers = tuple(message.headers() or ())  # type: ignore[arg-type]  # read as bytes
         ours = {name: value or b"" for name, value in headers if name in _OURS}
-        reason = _read_reason(ours.get(DEAD_LETTER_HEADER))
+        kept_time = _count(ours.get(TIMESTAMP_HEADER))
         return cls(
             partition=_number(message.partition()),
             offset=_number(message.offset()),
-            timestamp=timestamp_of(message),
+            timestamp=timestamp_of(message) if kept_time is None else kept_time,
             key=message.key(),
             value=message.value(),
             headers=tuple((name, value) for name, value in headers if name not in _OURS),
-            reason=reason,
+            reason=_read_reason(ours.get(DEAD_LETTER_HEADER)),
             attempts=_count(ours.get(REDRIVE_ATTEMPTS_HEADER)) or 0,
             first_failure=_read_source(ours.get(FIRST_FAILURE_HEADER)),
             omitted_bytes=_count(ours.get(VALUE_OMITTED_HEADER)),

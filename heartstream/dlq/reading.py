@@ -46,7 +46,7 @@ class Reader:
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Yield a reader on the broker of the settings; raises SettingsError where its options are wrong."""
-        if problems := option_problems(settings):
+        if settings.kafka.options and (problems := option_problems(settings)):
             raise SettingsError(problems)
         own = {
             "group.id": GROUP,

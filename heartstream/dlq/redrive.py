@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from heartstream.dlq.backlog import Backlog
-from heartstream.dlq.letters import Letter, Selection, timestamp_of
+from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.reading import Reader
 from runtime.settings import Settings
 from schemas.codec import encode_source
@@ -43,6 +43,7 @@ class Left(Enum):
     FOREIGN = "not written by heartstream, or its headers cannot be read"
     ELSEWHERE = "of another topic than the one that is redriven to"
     GONE = "without its value, which its source topic no longer holds"
+    TOO_OLD = "older than their topic keeps records, so they could go unread: --present-time gives them another time"
     REFUSED = "not taken by the broker: too large, or its timestamp is not allowed"
 
 
@@ -61,38 +62,49 @@ class Tally:
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to redrive: the letters of a selection, at most `limit`, none more than `max_attempts` times."""
+    """What to redrive, and where to: the letters of a selection, at most `limit`, none more than `max_attempts` times.
 
+    With `present_time`, records are sent with the present time and not with their own. `oldest_kept` is the timestamp
+    below which the topic's retention would take them away unread.
+    """
+
+    topic: str
     selection: Selection
     max_attempts: int
     limit: int | None = None
+    present_time: bool = False
+    oldest_kept: int | None = None
 
 
-def reason_to_leave(letter: Letter, topic: str, max_attempts: int) -> Left | None:
-    """Say why a letter is not to be sent back to `topic`, None if it is."""
+def reason_to_leave(letter: Letter, order: Order) -> Left | None:
+    """Say why a selected letter is not to be sent back, None if it is."""
     if letter.reason is None:
         return Left.FOREIGN
-    if letter.reason.source.topic != topic:
+    if letter.reason.source.topic != order.topic:
         return Left.ELSEWHERE
-    return Left.TRIED_OUT if letter.attempts >= max_attempts else None
+    if letter.attempts >= order.max_attempts:
+        return Left.TRIED_OUT
+    if order.present_time or order.oldest_kept is None or letter.timestamp is None:
+        return None
+    return Left.TOO_OLD if letter.timestamp < order.oldest_kept else None
 
 
-def plan(backlog: Backlog, topic: str, order: Order, seen: Callable[[], None]) -> Tally:
+def plan(backlog: Backlog, order: Order, seen: Callable[[], None]) -> Tally:
     """Count what `redrive` would do, sending nothing. Whether omitted values can still be had is not looked up."""
     tally = Tally()
-    for letter in _to_redrive(backlog, topic, order, tally, seen):
+    for letter in _to_redrive(backlog, order, tally, seen):
         tally.note_redriven(letter)
     return tally
 
 
-def _to_redrive(backlog: Backlog, topic: str, order: Order, tally: Tally, seen: Callable[[], None]) -> Iterator[Letter]:
+def _to_redrive(backlog: Backlog, order: Order, tally: Tally, seen: Callable[[], None]) -> Iterator[Letter]:
     """Yield the letters that go back, at most `order.limit`; count those that stay."""
     chosen = 0
     for letter in backlog.waiting():
         seen()
         if not order.selection.takes(letter):
             continue
-        if (reason := reason_to_leave(letter, topic, order.max_attempts)) is not None:
+        if (reason := reason_to_leave(letter, order)) is not None:
             tally.left[reason] += 1
             continue
         yield letter
@@ -104,8 +116,8 @@ def _to_redrive(backlog: Backlog, topic: str, order: Order, tally: Tally, seen: 
 class Redrive:
     """Sends letters of a backlog back. `tally` tells how far it came, also after an error or Ctrl-C."""
 
-    def __init__(self, settings: Settings, backlog: Backlog, originals: Reader) -> None:
-        self._topic = settings.topics.patients
+    def __init__(self, settings: Settings, backlog: Backlog, originals: Reader, order: Order) -> None:
+        self._order = order
         self._backlog = backlog
         self._originals = originals
         config = {"message.timeout.ms": _SEND_MILLISECONDS, **producer_config(settings), "log_level": 0}
@@ -115,13 +127,12 @@ class Redrive:
         self._failure: KafkaError | None = None
         self.tally = Tally()
 
-    def run(self, order: Order, seen: Callable[[], None]) -> None:
+    def run(self, seen: Callable[[], None]) -> None:
         """Send what is ordered; returns when the broker has all of it and keeps in mind that it was sent.
 
         Raises DependencyError where the broker does not do its part; what it confirmed until then is kept in mind.
         """
-        self._originals.spans(self._topic)  # a producer would make a topic that is not there
-        for chunk in _chunks(_to_redrive(self._backlog, self._topic, order, self.tally, seen)):
+        for chunk in _chunks(_to_redrive(self._backlog, self._order, self.tally, seen)):
             if not self._backlog.has_room_for(chunk):
                 raise DependencyError(
                     "the letters that this selection leaves between those that it takes are too scattered to keep "
@@ -143,7 +154,7 @@ class Redrive:
                 self.tally.note_redriven(letter)
             self._backlog.note(confirmed)
         if self._failure is not None:
-            raise DependencyError(f"{self._topic} did not take a record: {self._failure.name()}")
+            raise DependencyError(f"{self._order.topic} did not take a record: {self._failure.name()}")
 
     def _await_last_reports(self) -> None:
         """Give what is still on its way, after an interruption, some time to be confirmed; drop the rest."""
@@ -159,11 +170,13 @@ class Redrive:
         if original is None:
             self.tally.left[Left.GONE] += 1
             return
-        options: dict[str, Any] = {} if original.timestamp is None else {"timestamp": original.timestamp}
+        options: dict[str, Any] = {}
+        if original.timestamp is not None and not self._order.present_time:
+            options["timestamp"] = original.timestamp
         while True:
             try:
                 self._client.produce(
-                    self._topic,
+                    self._order.topic,
                     original.value,
                     original.key,
                     headers=[*original.headers, *_redrive_headers(letter)],
@@ -194,7 +207,7 @@ class Redrive:
         message = self._originals.fetch(letter.reason.source)
         if message is None or (message.key(), len(message.value() or b"")) != (letter.key, letter.omitted_bytes):
             return None
-        return msgspec.structs.replace(letter, value=message.value(), timestamp=timestamp_of(message))
+        return msgspec.structs.replace(letter, value=message.value())
 
 
 def _redrive_headers(letter: Letter) -> list[tuple[str, bytes | None]]:
