@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -128,6 +129,7 @@ class RedriveForm(msgspec.Struct, frozen=True):
 
 def redrive(wanted: Selection, form: RedriveForm) -> None:
     """Send letters back, after asking; print what was done."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as Ctrl-C does: in order
     if not (form.dry_run or form.yes or sys.stdin.isatty()):
         _refuse("there is no terminal to ask on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)

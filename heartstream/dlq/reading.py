@@ -79,18 +79,24 @@ class Reader:
         return {number: Span(*mark) for number, mark in marks.items()}
 
     def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
-        """Yield the committed records of these spans, each partition in order.
+        """Yield the committed records of these spans, one partition after the other: the order is always the same.
 
         A span ends early where a transaction is still open.
         """
-        left = {number for number, span in spans.items() if span.first < span.end}
-        self._assign([TopicPartition(topic, number, spans[number].first) for number in left])
-        for message in self._messages(topic, left):
-            number, offset = cast("int", message.partition()), cast("int", message.offset())
-            if message.error() is None and offset < spans[number].end:
+        for number, span in sorted(spans.items()):
+            if span.first < span.end:
+                yield from self._read_partition(topic, number, span)
+
+    def _read_partition(self, topic: str, number: int, span: Span) -> Iterator[Message]:
+        self._assign(TopicPartition(topic, number, span.first))
+        for message in self._messages(topic):
+            if message is None:
+                return
+            offset = cast("int", message.offset())
+            if offset < span.end:
                 yield message
-            if message.error() is not None or offset >= spans[number].end - 1:
-                left.discard(number)
+            if offset >= span.end - 1:
+                return
 
     def fetch(self, source: Source) -> Message | None:
         """Return the record at `source`, None where it is there no longer."""
@@ -133,27 +139,30 @@ class Reader:
             if place.error is not None:
                 self._refuse(place.error, topic)
 
-    def _messages(self, topic: str, left: set[int]) -> Iterator[Message]:
-        """Yield messages and ends of partitions while there are any `left`."""
+    def _messages(self, topic: str) -> Iterator[Message | None]:
+        """Yield messages of what is assigned, and None where it ends."""
         deadline = time.monotonic() + _SILENCE_SECONDS
-        while left:
+        while True:
             first = self._client.poll(_POLL_SECONDS)
             if first is None:
                 if time.monotonic() > deadline:
                     raise DependencyError(self._because(f"{topic} was not read to its end: the broker fell silent"))
                 continue
-            deadline = time.monotonic() + _SILENCE_SECONDS
             for message in [first, *self._client.consume(_AT_ONCE - 1, 0)]:
                 error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # so named
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # so named
+                    yield None
+                else:
                     self._refuse(error, topic)
-                yield message
+            deadline = time.monotonic() + _SILENCE_SECONDS
 
-    def _assign(self, places: list[TopicPartition]) -> None:
+    def _assign(self, place: TopicPartition) -> None:
         try:
-            self._client.assign(places)
+            self._client.assign([place])
         except KafkaException as failure:
-            self._refuse(failure.args[0], places[0].topic)
+            self._refuse(failure.args[0], place.topic)
 
     def _note_trouble(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # so named

@@ -105,7 +105,7 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
     yield f"source         {place_text(reason.source) if reason else _UNKNOWN}"
     if letter.first_failure is not None:
         yield f"first failure  {place_text(letter.first_failure)}"
-    yield f"attempts       redriven {letter.attempts} times before it failed at its source"
+    yield f"attempts       {letter.attempts} redrives before this failure"
     yield f"state          {_state(redriven=redriven)}"
     yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
     if letter.omitted_bytes is not None:
