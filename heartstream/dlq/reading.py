@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn, Self, cast
+from typing import Final, NoReturn, Self, TypeVar, cast
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -22,6 +22,24 @@ _CALL_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
 _AT_ONCE: Final = 500
+
+
+_PASSING: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._WAIT_COORD,  # noqa: SLF001  # so named
+    }
+)
+
+T = TypeVar("T")
+
+
+class AbsentTopicError(DependencyError):
+    """The broker has no topic of that name."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -53,6 +71,8 @@ class Reader:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            # A request that waits at the end of one partition holds up the next one.
+            "fetch.wait.max.ms": 10,
             "log_level": 0,  # what goes wrong is told as an error
         }
         config = {**consumer_config(settings), **own}
@@ -65,18 +85,17 @@ class Reader:
 
     def spans(self, topic: str) -> dict[int, Span]:
         """Return what each partition of a topic holds now."""
-        try:
-            found = self._client.list_topics(topic, timeout=_CALL_SECONDS).topics[topic]
-            if found.error is not None:
-                self._refuse(found.error, topic)
-            places = {number: TopicPartition(topic, number) for number in sorted(found.partitions)}
-            marks = {
-                number: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)
-                for number, place in places.items()
-            }
-        except KafkaException as failure:
-            self._refuse(failure.args[0], topic)
-        return {number: Span(*mark) for number, mark in marks.items()}
+        return {number: self._span(topic, number) for number in self._partitions(topic)}
+
+    def _partitions(self, topic: str) -> list[int]:
+        found = self._ask(topic, lambda: self._client.list_topics(topic, timeout=_CALL_SECONDS).topics[topic])
+        if found.error is not None:
+            self._refuse(found.error, topic)
+        return sorted(found.partitions)
+
+    def _span(self, topic: str, number: int) -> Span:
+        place = TopicPartition(topic, number)
+        return Span(*self._ask(topic, lambda: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)))
 
     def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
         """Yield the committed records of these spans, one partition after the other: the order is always the same.
@@ -100,44 +119,49 @@ class Reader:
 
     def fetch(self, source: Source) -> Message | None:
         """Return the record at `source`, None where it is there no longer."""
-        span = self._span_of(source)
-        if span is None or not span.first <= source.offset < span.end:
+        try:
+            if source.partition not in self._partitions(source.topic):
+                return None
+        except AbsentTopicError:
+            return None
+        span = self._span(source.topic, source.partition)
+        if not span.first <= source.offset < span.end:
             return None
         here = {source.partition: Span(source.offset, source.offset + 1)}
         return next(self.read(source.topic, here), None)
 
-    def _span_of(self, source: Source) -> Span | None:
-        place = TopicPartition(source.topic, source.partition)
-        try:
-            mark = self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)
-        except KafkaException as failure:
-            error: KafkaError = failure.args[0]
-            if error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION}:  # noqa: SLF001  # so named
-                return None
-            self._refuse(error, source.topic)
-        return Span(*mark)
-
     def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
         """Return offset and text of each partition for which the group has one."""
-        try:
-            places = self._client.committed([TopicPartition(topic, number) for number in partitions], _CALL_SECONDS)
-        except KafkaException as failure:
-            self._refuse(failure.args[0], topic)
-        for place in places:
-            if place.error is not None:
-                self._refuse(place.error, topic)
+        asked = [TopicPartition(topic, number) for number in partitions]
+        places = self._ask(topic, lambda: self._without_errors(self._client.committed(asked, _CALL_SECONDS)))
         return {place.partition: (place.offset, place.metadata or "") for place in places if place.offset >= 0}
 
     def commit(self, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
         """Store offset and text of partitions for the group; returns when the broker has them."""
         places = [TopicPartition(topic, number, offset, text) for number, (offset, text) in offsets.items()]
-        try:
-            stored: Any = self._client.commit(offsets=places, asynchronous=False) if places else []
-        except KafkaException as failure:
-            self._refuse(failure.args[0], topic)
-        for place in stored:
+        if places:
+            self._ask(
+                topic, lambda: self._without_errors(self._client.commit(offsets=places, asynchronous=False) or [])
+            )
+
+    @staticmethod
+    def _without_errors(places: list[TopicPartition]) -> list[TopicPartition]:
+        for place in places:
             if place.error is not None:
-                self._refuse(place.error, topic)
+                raise KafkaException(place.error)
+        return places
+
+    def _ask(self, topic: str, call: Callable[[], T]) -> T:
+        """Call the broker, and again for a while where it says that it is about to be able to answer."""
+        deadline = time.monotonic() + _SILENCE_SECONDS
+        while True:
+            try:
+                return call()
+            except KafkaException as failure:
+                error: KafkaError = failure.args[0]
+                if error.code() not in _PASSING or time.monotonic() > deadline:
+                    self._refuse(error, topic)
+            time.sleep(_POLL_SECONDS)
 
     def _messages(self, topic: str) -> Iterator[Message | None]:
         """Yield messages of what is assigned, and None where it ends."""
@@ -175,7 +199,7 @@ class Reader:
         """Tell what the broker said."""
         match error.code():
             case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
-                raise DependencyError(f"there is no topic {topic} at {self._servers}")
+                raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")
             case KafkaError._TRANSPORT | KafkaError._ALL_BROKERS_DOWN | KafkaError._TIMED_OUT:  # noqa: SLF001  # so named
                 raise DependencyError(self._because(f"no broker answers at {self._servers}"))
             case _:
