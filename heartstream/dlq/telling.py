@@ -125,7 +125,7 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
 
 def tell_codes(codes: Counter[FaultCode]) -> Iterator[str]:
     """Yield a line a code, the commonest first."""
-    for code, count in codes.most_common():
+    for code, count in sorted(codes.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"  {count:>9,}  {code}"
 
 
