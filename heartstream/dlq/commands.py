@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ import msgspec
 from heartstream.dlq import telling
 from heartstream.dlq.backlog import Backlog
 from heartstream.dlq.choosing import parse_position, selection
+from heartstream.dlq.interruption import held_back
 from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.meter import Meter
 from heartstream.dlq.reading import Reader
@@ -129,7 +129,6 @@ class RedriveForm(msgspec.Struct, frozen=True):
 
 def redrive(wanted: Selection, form: RedriveForm) -> None:
     """Send letters back, after asking; print what was done."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as Ctrl-C does: in order
     if not (form.dry_run or form.yes or sys.stdin.isatty()):
         _refuse("there is no terminal to ask on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)
@@ -167,8 +166,14 @@ def _planned(backlog: Backlog, order: Order) -> Tally:
 def _carry_out(work: Redrive, backlog: Backlog) -> None:
     """Do it; print how far it came, also where it is interrupted."""
     try:
-        with Meter(backlog.size) as meter:
-            work.run(meter.seen)
+        with held_back() as check, Meter(backlog.size) as meter:
+
+            def seen() -> None:
+                check()
+                meter.seen()
+
+            work.run(seen)
+            check()
     finally:
         sys.stdout.write(telling.lines(telling.tell_tally(work.tally, "redriven:")))
         sys.stdout.flush()

@@ -130,7 +130,8 @@ class Redrive:
     def run(self, seen: Callable[[], None]) -> None:
         """Send what is ordered; returns when the broker has all of it and keeps in mind that it was sent.
 
-        Raises DependencyError where the broker does not do its part; what it confirmed until then is kept in mind.
+        Calls `seen` for each letter that is read: an exception from there ends it while nothing is on its way. Raises
+        DependencyError where the broker does not do its part; what it confirmed until then is kept in mind.
         """
         for chunk in _chunks(_to_redrive(self._backlog, self._order, self.tally, seen)):
             if not self._backlog.has_room_for(chunk):
