@@ -108,8 +108,9 @@ def redrive(
 
     Example: heartstream dlq redrive --code model_failure --limit 10
 
-    Exit codes: 0 done, with what was left and why in the summary; 1 declined; 2 bad arguments, or no terminal to ask on
-    and no --yes; 69 no broker, or no such topic; 78 bad settings; 130 interrupted (what was confirmed is not repeated).
+    Exit codes: 0 done, with what was left and why in the summary; 1 declined, or a selection too scattered to keep in
+    mind; 2 bad arguments, or no terminal to ask on and no --yes; 69 no broker, or no such topic; 78 bad settings;
+    130 interrupted (what was confirmed is not repeated).
 
     Args:
         filters: Which letters.

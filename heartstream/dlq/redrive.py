@@ -20,7 +20,7 @@ from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.reading import Reader
 from runtime.settings import Settings
 from schemas.codec import encode_source
-from schemas.errors import DependencyError, FaultCode
+from schemas.errors import DependencyError, FaultCode, HeartstreamError
 from schemas.topics import FIRST_FAILURE_HEADER, REDRIVE_ATTEMPTS_HEADER
 from worker.transport.driver import producer_config
 
@@ -34,6 +34,10 @@ _REFUSALS: Final = frozenset(
 )
 """What the broker says of one record that it will never take; anything else concerns them all."""
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # so named
+
+
+class TooScatteredError(HeartstreamError):
+    """A selection leaves so many letters between those that it takes that Kafka cannot keep in mind which are done."""
 
 
 class Left(Enum):
@@ -131,11 +135,12 @@ class Redrive:
         """Send what is ordered; returns when the broker has all of it and keeps in mind that it was sent.
 
         Calls `seen` for each letter that is read: an exception from there ends it while nothing is on its way. Raises
-        DependencyError where the broker does not do its part; what it confirmed until then is kept in mind.
+        DependencyError where the broker does not do its part, and TooScatteredError; what was confirmed until then is
+        kept in mind.
         """
         for chunk in _chunks(_to_redrive(self._backlog, self._order, self.tally, seen)):
             if not self._backlog.has_room_for(chunk):
-                raise DependencyError(
+                raise TooScatteredError(
                     "the letters that this selection leaves between those that it takes are too scattered to keep "
                     "in mind: redrive with another selection, or without one, before you go on with this"
                 )

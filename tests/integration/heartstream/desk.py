@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, Message, Producer, TopicPartition
@@ -83,7 +82,7 @@ class Desk:
         )
         return dead_letter(self.topics.dead_letters, message, source, (Fault(code, "/age", "must be right"),))
 
-    def letters(self, codes: Iterable[FaultCode]) -> None:
+    def letters(self, codes: Iterable[FaultCode], **options: int) -> None:
         """Put one dead letter a code on the topic, without originals: their keys are k-0, k-1, and so on."""
         for number, code in enumerate(codes):
             message = Message(
@@ -96,7 +95,8 @@ class Desk:
             )
             source = Source(self.topics.patients, 0, number)
             letter = dead_letter(self.topics.dead_letters, message, source, (Fault(code, "/age", "must be right"),))
-            self.producer.produce(letter.topic, letter.value, letter.key, headers=list(letter.headers))
+            self.producer.produce(letter.topic, letter.value, letter.key, headers=list(letter.headers), **options)
+            self.producer.poll(0)
         assert self.producer.flush(DEADLINE_SECONDS) == 0
 
     def command(self, *arguments: str) -> list[str]:
@@ -182,8 +182,3 @@ def now() -> int:
 def columns(stdout: str) -> list[list[str]]:
     """Return the cells of a table that was written for programs, without its head."""
     return [line.split("\t") for line in stdout.splitlines()[1:]]
-
-
-def text_of(folder: Path) -> str:
-    """Return all text of the files in a folder."""
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()) if path.is_file())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import random
 import signal
 import subprocess
 import time
@@ -105,6 +106,18 @@ def test_letters_are_redriven_once(desk: Desk) -> None:
         "redriven: 0 dead letters",
     ]
     assert desk.keys_sent_back() == sorted(f"k-{number}" for number in range(60))
+
+
+def test_it_stops_before_it_sends_what_it_could_not_keep_in_mind(desk: Desk) -> None:
+    """Every second letter of a large partition, at random: code 1 with the reason, and yet none is sent twice."""
+    rng = random.Random(42)  # noqa: S311  # for variety, not for secrets
+    desk.letters((rng.choice([MODEL_FAILURE, NOT_JSON]) for _ in range(30_000)), partition=1)
+    scattered = desk.run("redrive", "--code", "not_json", "--yes")
+    sent = len(desk.patients())
+    rest = desk.run("redrive", "--yes")
+    assert (scattered.returncode, "too scattered" in scattered.stderr, rest.returncode) == (1, True, 0)
+    assert scattered.stdout.splitlines()[0] == f"redriven: {sent:,} dead letters"
+    assert desk.keys_sent_back() == sorted(f"k-{number}" for number in range(30_000))
 
 
 def test_a_dry_run_sends_nothing(desk: Desk) -> None:
