@@ -30,7 +30,7 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
 
 
 def run_plans(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: Setting) -> list[Report]:
-    """Run plans, each under all guarantees at the same time; those that leave the broker alone share the time if quick."""
+    """Run plans, each under all guarantees at once; if quick, those that leave the broker alone run at once, too."""
     reports: list[Report] = []
     calm = [plan for plan in plans if not plan.shakes_broker]
     groups = [calm, *([plan] for plan in plans if plan.shakes_broker)] if setting.quick else [[plan] for plan in plans]

@@ -53,7 +53,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def settle(sent: Sequence[Sent], results: Sequence[Result], expected: Sequence[Outcome]) -> Account:
-    """Close the books. `results` are in the order of each output partition; `expected` has one outcome a record sent."""
+    """Close the books. `results` are in the order of each output partition; `expected` is one outcome a record."""
     by_source: dict[Source, list[Result]] = defaultdict(list)
     for result in results:
         by_source[result.source].append(result)

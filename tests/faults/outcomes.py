@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -83,7 +83,7 @@ class Outcomes:
             self._note(message)
 
     def read_to_end(self, keep_alive: Callable[[], None] = lambda: None) -> None:
-        """Read to the end of every output partition, waiting for open transactions to end; raises if that takes long."""
+        """Read to the end of every output partition, when open transactions have ended; raises if that takes long."""
         deadline = time.monotonic() + _END_SECONDS
         ends = {place: self._end(*place) for place in self._places()}
         while any(end > self._reached.get(place, 0) for place, end in ends.items()):
@@ -101,7 +101,7 @@ class Outcomes:
             marks = self._probe.get_watermark_offsets(TopicPartition(topic, partition), timeout=_CALL_SECONDS)
         except KafkaException:
             return 0
-        return 0 if marks is None else int(marks[1])
+        return marks[1]
 
     def _note(self, message: Message) -> None:
         topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
@@ -114,7 +114,8 @@ class Outcomes:
         if topic == self._topics.scores:
             source = decode_score(value or b"").source
         else:
-            letter = decode_dead_letter(dict(message.headers() or [])[DEAD_LETTER_HEADER])
+            headers = cast("dict[str, bytes]", dict(message.headers() or []))
+            letter = decode_dead_letter(headers[DEAD_LETTER_HEADER])
             source, faults = letter.source, letter.errors
         if source is None:
             raise RuntimeError("a score without a source")

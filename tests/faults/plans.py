@@ -124,6 +124,7 @@ def _shake_broker(stage: Stage, shake: Callable[[], None], times: int) -> str:
         stage.start_worker()
     for _ in range(times):
         stage.await_progress()
+        stage.last(stage.rng.uniform(0.5, 2))
         stage.note_in_flight()
         stage.together(shake)
         stage.await_progress()
@@ -166,7 +167,7 @@ def poisoned(stage: Stage, quick: bool) -> str:  # noqa: FBT001
 
 def raising(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     """The agent raises now and then (stock Faust alone): it acknowledges what it has not scored (#527)."""
-    stage.start_worker(**{"FAULTS_RAISE_EVERY": "20"})
+    stage.start_worker(FAULTS_RAISE_EVERY="20")
     stage.last(10 if quick else 30)
     return "1 batch in 20 raises"
 

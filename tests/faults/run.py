@@ -78,7 +78,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def run_plan(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together) -> Report:
-    """Run one plan under one guarantee and judge it. Never raises for what goes wrong in the run: that is its result."""
+    """Run one plan under one guarantee and judge it. What goes wrong in the run is its result, and not raised."""
     folder = setting.folder / f"{plan.name}-{guarantee}"
     folder.mkdir(parents=True)
     report = Report(plan.name, guarantee)
@@ -123,9 +123,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
 
 
 @contextmanager
-def _stage(
-    plan: Plan, guarantee: Guarantee, setting: Setting, together: Together, folder: Path
-) -> Iterator[Stage]:
+def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together, folder: Path) -> Iterator[Stage]:
     name = f"{plan.name}-{uuid.uuid4().hex[:6]}"
     topics = Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
     broker = setting.broker

@@ -54,7 +54,7 @@ class Stage:
     ) -> None:
         self.broker, self.topics, self.crew, self.load, self.outcomes = broker, topics, crew, load, outcomes
         self.group = f"group-{topics.patients}"
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
         self.in_flight = 0
         self._together = together
 
