@@ -180,7 +180,8 @@ class Poller(threading.Thread):
                 self._consumer.pause(self._consumer.assignment())
             self._commit_while_held()
         owned = self._consumer.assignment()
-        self._consumer.resume(owned)
+        # To the client, a partition that was lost in the meantime is still paused, also when it comes back.
+        self._consumer.resume([*paused, *owned])
         events.ConsumptionResumed(len(owned)).emit()
 
     def _commit_while_held(self) -> None:
