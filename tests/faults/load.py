@@ -39,6 +39,7 @@ class Load:
 
     def __init__(self, address: str, topic: str, recipe: Recipe, seed: int, culprit: Record | None = None) -> None:
         self.sent: list[Sent] = []
+        self.rate = recipe.rate
         self._topic = topic
         self._recipe = recipe
         self._address = address

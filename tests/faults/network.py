@@ -47,6 +47,7 @@ def half_open(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     rounds = 1 if quick else 2
     _start_two(stage, HEARTSTREAM_KAFKA__OPTIONS__SOCKET_TIMEOUT_MS="10000")
     for _ in range(rounds):
+        stage.await_calm()
         stage.note_in_flight()
         stage.together(lambda: stage.broker.proxy.set_mode(Mode.SWALLOW))
         stage.last(2 * SESSION_SECONDS)
@@ -66,7 +67,7 @@ def commit_refused(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     stage.start_worker()
     for _ in range(rounds):
         stage.await_until(lambda: stage.broker.members(stage.group) == 2, "the group does not come together")
-        stage.await_progress(1_000)
+        stage.await_calm()
         stage.note_in_flight()
         stage.together(lambda: stage.broker.proxy.set_mode(Mode.HOLD))
         stage.await_until(lambda: stage.broker.members(stage.group) == 1, "the group does not miss its member")
@@ -82,4 +83,4 @@ def commit_refused(stage: Stage, quick: bool) -> str:  # noqa: FBT001
 def _start_two(stage: Stage, **settings: str) -> None:
     for _ in range(2):
         stage.start_worker(proxied=True, **settings)
-    stage.await_progress(1_000)
+    stage.await_calm()

@@ -49,7 +49,7 @@ def kill(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every plan has th
     for _ in range(kills):
         if stage.rng.random() < 0.9:
             stage.await_progress()
-        stage.last(stage.rng.uniform(0, 1))
+        stage.last(stage.rng.uniform(0, 1 if quick else 3))
         stage.crew.kill(worker)
         stage.note_in_flight()
         worker = stage.start_worker()
@@ -58,7 +58,7 @@ def kill(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every plan has th
 
 def rebalance(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     """Two to four workers join and leave (SIGTERM) without pause: nothing is lost and nothing is repeated."""
-    return _join_and_leave(stage, changes=5 if quick else 24)
+    return _join_and_leave(stage, changes=4 if quick else 24)
 
 
 def hundred_partitions(stage: Stage, quick: bool) -> str:  # noqa: FBT001
@@ -123,8 +123,7 @@ def _shake_broker(stage: Stage, shake: Callable[[], None], times: int) -> str:
     for _ in range(1 if times == 1 else 2):
         stage.start_worker()
     for _ in range(times):
-        stage.await_progress()
-        stage.last(stage.rng.uniform(0.5, 2))
+        stage.await_calm()
         stage.note_in_flight()
         stage.together(shake)
         stage.await_progress()

@@ -152,9 +152,6 @@ def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics:
         "HEARTSTREAM_WORKER__STALL_SECONDS": "20",
         "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
         "HEARTSTREAM_KAFKA__OPTIONS__HEARTBEAT_INTERVAL_MS": "300",
-        # Start quickly even where the environment forbids to keep compiled modules.
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(setting.folder / "compiled"),
         **plan.settings,
     }
     if guarantee == "exactly_once":

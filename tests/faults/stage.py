@@ -19,6 +19,8 @@ SESSION_SECONDS: Final = 3.0
 _TURN_SECONDS: Final = 0.1
 _PROGRESS_SECONDS: Final = 120.0
 _SILENCE_SECONDS: Final = 90.0
+_CALM_SECONDS: Final = 2.0
+"""So much of the load is uncommitted at most when the group is up to date: it commits every second."""
 
 
 class FaultDidNotOccurError(Exception):
@@ -76,6 +78,11 @@ class Stage:
         wanted = self.outcomes.written() + results
         self.await_until(lambda: self.outcomes.written() >= wanted, "no results come")
 
+    def await_calm(self) -> None:
+        """Wait until the group has worked off its backlog and commits as it goes."""
+        limit = _CALM_SECONDS * self.load.rate
+        self.await_until(lambda: self.outcomes.uncommitted() < limit, "the backlog does not shrink")
+
     def await_until(self, condition: Callable[[], bool], failure: str) -> None:
         """Wait for a condition with the crew tended; the run fails with `failure` if it does not come."""
         deadline = time.monotonic() + _PROGRESS_SECONDS
@@ -106,5 +113,5 @@ class Stage:
 
 def tell(text: str) -> None:
     """Write one line of progress to standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
     sys.stderr.flush()
