@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     chosen = _chosen(plans, asked)
     guarantees = GUARANTEES["at_least_once" if asked.worker == "faust" else asked.guarantee]
-    folder = Path(tempfile.mkdtemp(prefix="heartstream-faults-"))
+    folder = Path(tempfile.mkdtemp(prefix="heartstream-faults-", dir=asked.logs))
     with errors_to_exit_codes():
         reports = _run(chosen, guarantees, folder, asked)
     sys.stdout.write("\n".join(lines(reports)) + "\n")
@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.worker == "heartstream" and any(report.broken for report in reports):
         sys.stderr.write(f"a law is broken; the workers' logs are in {folder}\n")
         raise SystemExit(FAILED)
-    shutil.rmtree(folder)
+    if not asked.logs:
+        shutil.rmtree(folder)
 
 
 def _run(
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--worker", choices=("heartstream", "faust"), default="heartstream", help="who is tested")
     parser.add_argument("--seed", type=int, default=1, help="decides the moments and the broken records")
     parser.add_argument("--list", action="store_true", help="list the plans and their laws")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the workers' logs in this folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file too")
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ from runtime.embedded import free_port
 from schemas.errors import DependencyError
 
 _STOP_SECONDS: Final = 70.0
-_MOST_EXITS: Final = 40
+_MOST_EXITS: Final = 15
 _TAIL_LINES: Final = 12
+_LINE_CHARS: Final = 300
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "heartstream": ("-m", "heartstream", "worker"),
     "faust": ("-m", "tests.faults.stock_faust"),
@@ -37,7 +39,7 @@ class Member:
 
 
 class Crew:
-    """Starts workers of one group with common settings, and tends them as Kubernetes would.
+    """Starts workers of one group with common settings, and tends them as Kubernetes would: until they have ended too often.
 
     `exits` holds the codes of workers that ended by themselves, `bad_stops` those of workers that did not end with 0
     on SIGTERM; `slowest_stop` is the longest that one took for it, in seconds.
@@ -105,10 +107,10 @@ class Crew:
             self.bad_stops.append(code)
 
     def stop_all(self) -> None:
-        """Ask every worker to leave, one after the other."""
-        self.tend()
+        """Ask every worker to leave, one after the other; one that ends before it is ready did not stop well."""
         for member in list(self.members):
-            self.await_ready(member)
+            with contextlib.suppress(DependencyError):
+                self.await_ready(member)
             self.stop(member)
 
     def end(self) -> None:
@@ -118,16 +120,20 @@ class Crew:
             member.process.wait()
 
     def tend(self) -> None:
-        """Start workers again that have ended by themselves; raises DependencyError when that happens all the time."""
+        """Start workers again that have ended by themselves."""
         for member in list(self.members):
             code = member.process.poll()
             if code is None:
                 continue
             self.members.remove(member)
             self.exits.append(code)
-            if len(self.exits) > _MOST_EXITS:
-                raise DependencyError("workers end again and again")
-            self.start(**member.settings)
+            if not self.gave_up:
+                self.start(**member.settings)
+
+    @property
+    def gave_up(self) -> bool:
+        """Say whether workers end again and again."""
+        return len(self.exits) > _MOST_EXITS
 
     def logs(self) -> str:
         """Return all that the workers wrote."""
@@ -136,8 +142,9 @@ class Crew:
     def tails(self) -> list[str]:
         """Return the last lines of the last workers' logs."""
         lines = []
-        for path in self._files()[-3:]:
-            lines += [f"{path.name}: {line}" for line in path.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:]]
+        for path in self._files()[-2:]:
+            text = path.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:]
+            lines += [f"{path.name}: {line[:_LINE_CHARS]}" for line in text]
         return lines
 
     def _files(self) -> list[Path]:

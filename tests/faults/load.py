@@ -136,7 +136,7 @@ def _records(recipe: Recipe, seed: int, culprit: Record | None) -> Iterator[tupl
         value: bytes | None = json.dumps(record).encode()
         lot = rng.random()
         if lot < recipe.large_share:
-            value = b"x" * recipe.large_bytes
+            value = rng.randbytes(recipe.large_bytes)  # which no compression makes small
         elif lot < recipe.large_share + recipe.bad_share:
             value = rng.choice(flaws)(record)
         yield f"key-{number % KEYS}".encode(), value

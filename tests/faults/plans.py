@@ -87,8 +87,8 @@ def zombie(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     rounds = 1 if quick else 6
     awake = stage.start_worker()
     for _ in range(rounds):
-        stage.await_progress()
-        stage.last(stage.rng.uniform(0, 0.5))
+        stage.await_calm()
+        stage.last(stage.rng.uniform(0, 1))
         asleep = awake
         stage.crew.freeze(asleep)
         stage.note_in_flight()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, Literal
 
@@ -111,11 +114,10 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
     stage.crew.stop_all()
     stage.outcomes.read_to_end()
     sent = stage.load.sent
-    scorer = Scorer.from_directory(_model(plan, setting), plan.settings.get("HEARTSTREAM_MODEL__NAME"))
     return msgspec.structs.replace(
         report,
         done=done,
-        account=settle(sent, stage.outcomes.results, _expected(sent, scorer)),
+        account=settle(sent, stage.outcomes.results, _expected(sent, _model(plan, setting), plan)),
         in_flight=stage.in_flight,
         slowest_stop=round(stage.crew.slowest_stop, 1),
         behind=stage.outcomes.behind(sent),
@@ -163,8 +165,21 @@ def _model(plan: Plan, setting: Setting) -> Path:
     return setting.models.poisoned if plan.poisoned else setting.models.good
 
 
-def _expected(sent: list[Sent], scorer: Scorer) -> list[Outcome]:
-    """Score what was sent in this process: what must come out."""
+def _expected(sent: list[Sent], model: Path, plan: Plan) -> list[Outcome]:
+    """Say what must come out, by scoring it here; a model that raises does so in a process that says nothing of it."""
+    name = plan.settings.get("HEARTSTREAM_MODEL__NAME")
+    if not plan.poisoned:
+        return _scored(sent, model, name)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_fall_silent) as pool:
+        return pool.submit(_scored, sent, model, name).result()
+
+
+def _fall_silent() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _scored(sent: list[Sent], model: Path, name: str | None) -> list[Outcome]:
+    scorer = Scorer.from_directory(model, name)
     outcomes: list[Outcome] = []
     for start in range(0, len(sent), _CHUNK):
         chunk = sent[start : start + _CHUNK]

@@ -90,6 +90,8 @@ class Stage:
             if time.monotonic() > deadline:
                 raise RuntimeError(failure)
             self.crew.tend()
+            if self.crew.gave_up:
+                raise RuntimeError("workers end again and again")
             time.sleep(_TURN_SECONDS)
 
     def last(self, seconds: float) -> None:
@@ -107,7 +109,7 @@ class Stage:
             self.crew.tend()
             if len(self.outcomes.answered) > answered:
                 answered, since = len(self.outcomes.answered), time.monotonic()
-            if time.monotonic() - since > _SILENCE_SECONDS:
+            if self.crew.gave_up or time.monotonic() - since > _SILENCE_SECONDS:
                 return
 
 

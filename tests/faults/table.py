@@ -21,7 +21,7 @@ def _row(report: Report) -> str:
     account = report.account
     start = f"{report.name:16}{report.guarantee:15}"
     if account is None:
-        return f"{start}  NOT JUDGED: {report.problem}"
+        return f"{start}  NOT JUDGED: {report.problem.splitlines()[0]}"
     cells = (
         account.produced,
         account.lost,
