@@ -39,7 +39,7 @@ class Member:
 
 
 class Crew:
-    """Starts workers of one group with common settings, and tends them as Kubernetes would: until they have ended too often.
+    """Starts workers of one group with common settings, and starts those that end again, until that is too often.
 
     `exits` holds the codes of workers that ended by themselves, `bad_stops` those of workers that did not end with 0
     on SIGTERM; `slowest_stop` is the longest that one took for it, in seconds.
