@@ -1,54 +1,25 @@
 """Everything that a process can say: one frozen class a fact, whose `emit` writes its metric and its log line.
 
-Business code emits events and neither logs nor counts. No event holds a patient's value or id. This module is the only
-importer of prometheus_client.
+Business code emits events and neither logs nor counts. No event holds a patient's value or id. docs/telemetry.md is
+made from this module and `runtime.metrics`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import msgspec
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+from runtime import metrics
 
 _log: Final = structlog.get_logger("heartstream")
-
-_RECORDS = Counter("heartstream_records", "Records that got their outcome.", ["door", "outcome"])
-_FAULTS = Counter("heartstream_record_faults", "What was wrong with rejected records.", ["door", "code"])
-_BATCH = Histogram(
-    "heartstream_batch_records", "Records scored at once.", ["door"], buckets=[1, 4, 16, 64, 256, 1024, 4096]
-)
-_SECONDS = Histogram(
-    "heartstream_batch_duration_seconds",
-    "Time to decode, validate, score and encode a batch.",
-    ["door"],
-    buckets=[0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5],
-)
-_DELIVERY = Histogram(
-    "heartstream_delivery_duration_seconds",
-    "Time from handing a batch's results to the client until the broker has confirmed all of them.",
-    buckets=[0.002, 0.01, 0.05, 0.2, 1, 5, 30, 120],
-)
-_COMMITS = Counter("heartstream_commits", "Offset commits by result.", ["result"])
-_PARTITIONS = Gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
-_REBALANCES = Counter("heartstream_rebalances", "Changes of the assignment.", ["kind"])
-_LAG = Gauge("heartstream_consumer_lag_records", "Records behind the end of the partition.", ["topic", "partition"])
-_STALLS = Counter("heartstream_partition_stalls", "Partitions that stood still and were fetched anew.")
-_PROGRESS = Gauge("heartstream_last_progress_timestamp_seconds", "When a batch was last confirmed (Unix time).")
-_MODEL = Gauge("heartstream_model_info", "The model that is served.", ["name", "version", "digest", "engine"])
-_REQUESTS = Counter("heartstream_http_requests", "HTTP requests by route and status.", ["route", "status"])
-_REQUEST_SECONDS = Histogram(
-    "heartstream_http_request_duration_seconds",
-    "Time to answer an HTTP request.",
-    ["route"],
-    buckets=[0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2],
-)
 
 
 def render_metrics() -> tuple[bytes, str]:
     """Return all metrics in Prometheus text format, and their content type."""
-    return generate_latest(), CONTENT_TYPE_LATEST
+    return metrics.render()
 
 
 class ProcessStarted(msgspec.Struct, frozen=True):
@@ -73,13 +44,13 @@ class ModelLoaded(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it, as a warning where no fast engine could be used; show it as an info metric."""
-        _MODEL.clear()
-        _MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
-        fields = {"name": self.name, "version": self.version, "digest": self.digest, "engine": self.engine}
+        metrics.MODEL.clear()
+        metrics.MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
+        log = _log.bind(name=self.name, version=self.version, digest=self.digest, engine=self.engine)
         if self.fallback_reason is None:
-            _log.info("model loaded", **fields)
+            log.info("model loaded")
         else:
-            _log.warning("model loaded without a fast engine", **fields, reason=self.fallback_reason)
+            log.warning("model loaded without a fast engine", reason=self.fallback_reason)
 
 
 class BatchScored(msgspec.Struct, frozen=True):
@@ -93,27 +64,52 @@ class BatchScored(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count records and faults. Logged only where something was rejected."""
-        _RECORDS.labels(self.door, "scored").inc(self.scored)
-        _BATCH.labels(self.door).observe(self.scored + self.rejected)
-        _SECONDS.labels(self.door).observe(self.seconds)
+        metrics.RECORDS.labels(self.door, "scored").inc(self.scored)
+        metrics.BATCH_RECORDS.labels(self.door).observe(self.scored + self.rejected)
+        metrics.BATCH_SECONDS.labels(self.door).observe(self.seconds)
         if self.rejected:
-            _RECORDS.labels(self.door, "rejected").inc(self.rejected)
+            metrics.RECORDS.labels(self.door, "rejected").inc(self.rejected)
             for code in self.fault_codes:
-                _FAULTS.labels(self.door, code).inc()
+                metrics.RECORD_FAULTS.labels(self.door, code).inc()
             codes = sorted(set(self.fault_codes))
             _log.warning("records rejected", door=self.door, records=self.rejected, codes=codes)
 
 
 class BatchDelivered(msgspec.Struct, frozen=True):
-    """The broker has confirmed every result of a batch. `at` is Unix time."""
+    """The broker has confirmed every result of a batch of `records`, `seconds` after it was taken up.
+
+    `at`, and the timestamps of its oldest and newest record, are in Unix time; None where a record has no timestamp.
+    `dead_letter_codes` has one code a dead letter.
+    """
 
     seconds: float
     at: float
+    records: int
+    oldest: float | None
+    newest: float | None
+    dead_letter_codes: tuple[str, ...]
 
     def emit(self) -> None:
-        """Note the progress."""
-        _DELIVERY.observe(self.seconds)
-        _PROGRESS.set(self.at)
+        """Note the progress, how long the records took, and the dead letters."""
+        metrics.DELIVERY_SECONDS.observe(self.seconds)
+        metrics.PROGRESS.set(self.at)
+        if self.oldest is not None and self.newest is not None:
+            # A clock that is ahead of ours is no reason for a time below zero; nor is the first record always older.
+            first, last = max(0.0, self.at - self.oldest), max(0.0, self.at - self.newest)
+            metrics.LATENCY_SECONDS.observe(min(first, last), max(first, last), self.records)
+        for code, letters in Counter(self.dead_letter_codes).items():
+            metrics.DEAD_LETTERS.labels(code).inc(letters)
+
+
+class TransactionAborted(msgspec.Struct, frozen=True):
+    """A transaction could not be committed: nothing of it is visible, and it is done again."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("aborted").inc()
+        _log.warning("transaction aborted", reason=self.reason)
 
 
 class OffsetsCommitted(msgspec.Struct, frozen=True):
@@ -123,7 +119,7 @@ class OffsetsCommitted(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count it."""
-        _COMMITS.labels("stored").inc()
+        metrics.COMMITS.labels("stored").inc()
 
 
 class OffsetCommitFailed(msgspec.Struct, frozen=True):
@@ -134,7 +130,7 @@ class OffsetCommitFailed(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count and log it."""
-        _COMMITS.labels("failed").inc()
+        metrics.COMMITS.labels("failed").inc()
         _log.warning("offset commit failed", reason=self.reason, partitions=self.partitions)
 
 
@@ -146,8 +142,8 @@ class PartitionsAssigned(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count and log it."""
-        _REBALANCES.labels("assigned").inc()
-        _PARTITIONS.set(self.owned)
+        metrics.REBALANCES.labels("assigned").inc()
+        metrics.PARTITIONS.set(self.owned)
         _log.info("partitions assigned", partitions=self.partitions, owned=self.owned)
 
 
@@ -160,8 +156,8 @@ class PartitionsRevoked(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count and log it."""
-        _REBALANCES.labels("revoked").inc()
-        _PARTITIONS.set(self.owned)
+        metrics.REBALANCES.labels("revoked").inc()
+        metrics.PARTITIONS.set(self.owned)
         _log.info("partitions revoked", partitions=self.partitions, owned=self.owned, drained=self.drained)
 
 
@@ -173,21 +169,23 @@ class PartitionsLost(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count and log it."""
-        _REBALANCES.labels("lost").inc()
-        _PARTITIONS.set(self.owned)
+        metrics.REBALANCES.labels("lost").inc()
+        metrics.PARTITIONS.set(self.owned)
         _log.warning("partitions lost", partitions=self.partitions, owned=self.owned)
 
 
 class LagMeasured(msgspec.Struct, frozen=True):
-    """How far this worker is behind the end of one partition, in records."""
+    """How far this worker is behind the end of one partition: records, and the age of the oldest of them."""
 
     topic: str
     partition: int
     records: int
+    seconds: float
 
     def emit(self) -> None:
         """Show it."""
-        _LAG.labels(self.topic, str(self.partition)).set(self.records)
+        metrics.LAG_RECORDS.labels(self.topic, str(self.partition)).set(self.records)
+        metrics.LAG_SECONDS.labels(self.topic, str(self.partition)).set(self.seconds)
 
 
 class LagForgotten(msgspec.Struct, frozen=True):
@@ -197,8 +195,31 @@ class LagForgotten(msgspec.Struct, frozen=True):
     partition: int
 
     def emit(self) -> None:
-        """Drop its gauge, so that it is not read as standing still."""
-        _LAG.remove(self.topic, str(self.partition))
+        """Drop its gauges, so that they are not read as standing still."""
+        metrics.LAG_RECORDS.remove(self.topic, str(self.partition))
+        metrics.LAG_SECONDS.remove(self.topic, str(self.partition))
+
+
+class OutstandingMeasured(msgspec.Struct, frozen=True):
+    """How much is being scored or waits for the broker's confirmation."""
+
+    batches: int
+    records: int
+
+    def emit(self) -> None:
+        """Show it."""
+        metrics.OUTSTANDING_BATCHES.set(self.batches)
+        metrics.OUTSTANDING_RECORDS.set(self.records)
+
+
+class BrokerAnswered(msgspec.Struct, frozen=True):
+    """A broker answered a question at this Unix time."""
+
+    at: float
+
+    def emit(self) -> None:
+        """Show when."""
+        metrics.BROKER_ANSWER.set(self.at)
 
 
 class PartitionStalled(msgspec.Struct, frozen=True):
@@ -209,7 +230,7 @@ class PartitionStalled(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count and log it."""
-        _STALLS.inc()
+        metrics.STALLS.inc()
         _log.warning("partition stalled", topic=self.topic, partition=self.partition)
 
 
@@ -251,8 +272,10 @@ class WorkerDrained(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it."""
-        level = _log.info if self.complete else _log.warning
-        level("worker drained", complete=self.complete)
+        if self.complete:
+            _log.info("worker drained", complete=True)
+        else:
+            _log.warning("worker drained", complete=False)
 
 
 class ProcessFailed(msgspec.Struct, frozen=True):
@@ -275,8 +298,8 @@ class RequestAnswered(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count it."""
-        _REQUESTS.labels(self.route, str(self.status)).inc()
-        _REQUEST_SECONDS.labels(self.route).observe(self.seconds)
+        metrics.REQUESTS.labels(self.route, str(self.status)).inc()
+        metrics.REQUEST_SECONDS.labels(self.route).observe(self.seconds)
 
 
 class RequestFailed(msgspec.Struct, frozen=True):
@@ -298,8 +321,8 @@ class ListenerOpened(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it, loudly where the whole network can reach an unprotected port."""
-        fields = {"purpose": self.purpose, "host": self.host, "port": self.port}
+        log = _log.bind(purpose=self.purpose, host=self.host, port=self.port)
         if self.host in {"127.0.0.1", "::1", "localhost"}:
-            _log.info("listening", **fields)
+            log.info("listening")
         else:
-            _log.warning("listening beyond loopback, without authentication", **fields)
+            log.warning("listening beyond loopback, without authentication")

@@ -1,7 +1,7 @@
-"""Whether a process is alive and ready, and the small port on which it says so.
+"""Whether a process has started, is alive and ready, and the small port on which it says so.
 
-Live means: restarting would not help. Ready means: send work here. A broker outage makes a worker not ready; it does
-not make it not live.
+Started means: it has come up, and the other questions make sense. Live means: restarting would not help. Ready means:
+send work here. A broker outage makes a worker not ready; it does not make it not live.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class Health(msgspec.Struct, frozen=True):
 
     live: Mapping[str, Callable[[], str | None]]
     ready: Mapping[str, Callable[[], str | None]]
+    startup: Mapping[str, Callable[[], str | None]] = {}
 
     def report(self, *kinds: str) -> tuple[HTTPStatus, bytes]:
-        """Run the checks of the named kinds ("live", "ready"); return the HTTP status and a JSON document."""
+        """Run the checks of these kinds ("startup", "live", "ready"); return the HTTP status and a JSON document."""
         checks = {name: check() for kind in kinds for name, check in getattr(self, kind).items()}
         healthy = all(problem is None for problem in checks.values())
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
@@ -37,6 +38,7 @@ class Health(msgspec.Struct, frozen=True):
 
 _PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "/health": ("live", "ready"),
+    "/health/startup": ("startup",),
     "/health/live": ("live",),
     "/health/ready": ("live", "ready"),
 }

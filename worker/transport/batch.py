@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Message
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from faust.types import TP
 
 from schemas.records import Source
@@ -58,9 +58,26 @@ class RecordBatch:
         topic, partition = self.tp
         return [Source(topic, partition, _offset(message)) for message in self.messages]
 
+    def first_offset(self) -> int:
+        """Return the first record's offset."""
+        return _offset(self.messages[0])
+
+    def oldest(self) -> float | None:
+        """Return the first record's timestamp (Unix time), None if it has none; mostly it is the oldest."""
+        return _timestamp(self.messages[0])
+
+    def newest(self) -> float | None:
+        """Return the last record's timestamp (Unix time), None if it has none."""
+        return _timestamp(self.messages[-1])
+
 
 def _offset(message: Message) -> int:
     offset = message.offset()
     if offset is None:
         raise AssertionError("a consumed message has an offset")
     return offset
+
+
+def _timestamp(message: Message) -> float | None:
+    kind, milliseconds = message.timestamp()
+    return None if kind == TIMESTAMP_NOT_AVAILABLE or milliseconds < 0 else milliseconds / 1000

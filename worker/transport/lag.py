@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from faust.types import TP
 
@@ -16,10 +16,34 @@ from worker.transport.ledger import Ledger
 from worker.transport.stall import StallWatch
 
 _ASK_SECONDS: Final = 1.0
+_ASK_AGAIN_SECONDS: Final = 5.0
+"""After a question without an answer: each costs the consumer's thread a second."""
+_GAP_SECONDS: Final = 10.0
+"""Between two measurements: more than that, and this thread itself was held up, or the whole process suspended."""
+SILENT_SECONDS: Final = 30.0
+"""A broker that has not answered for this long is out of reach."""
+
+
+class Behind(msgspec.Struct, frozen=True):
+    """A partition that is behind its end by `records`: all before offset `done` have a confirmed outcome.
+
+    `seen` is since when the record at `done` is known to be there; `still` since when the partition stands at `done`
+    though the broker answers. Both are in monotonic seconds.
+    """
+
+    done: int
+    records: int
+    seen: float
+    still: float
 
 
 class LagMeter:
-    """Measures the lag of every owned partition, and cures or reports one that stands still."""
+    """Measures the lag of every owned partition, and cures or reports one that stands still.
+
+    `behind` holds the partitions with lag, as they were last measured; `answered_at` is when a broker last answered
+    (None: not yet), and `held_since` since when batches are outstanding without any being finished (None: there are
+    none), both in monotonic seconds. Other threads may read all three: they are replaced, never changed.
+    """
 
     def __init__(self, consumer: Consumer, ledger: Ledger, stall_limit: float) -> None:
         """`stall_limit` is how long, in seconds, a partition may stand still behind its end."""
@@ -27,8 +51,20 @@ class LagMeter:
         self._ledger = ledger
         self._stalls = StallWatch(stall_limit)
         self._ends: dict[TP, int] = {}
+        self._begun: dict[TP, int] = {}
         self._reached: dict[TP, int] = {}
         self._turns = 0
+        self._ask_at = 0.0
+        self._measured_at = self._watched_at = time.monotonic()
+        self._unwatched = 0
+        self.behind: Mapping[TP, Behind] = {}
+        self.answered_at: float | None = None
+        self.held_since: float | None = None
+        self._finished: Mapping[TP, int | None] = {}
+
+    def begin(self, positions: Iterable[TopicPartition]) -> None:
+        """Take up partitions, each where reading begins: an offset, or OFFSET_BEGINNING."""
+        self._begun.update({TP(position.topic, position.partition): position.offset for position in positions})
 
     def reached_end(self, tp: TP, offset: int) -> None:
         """Note that the client has read a partition up to `offset`, its end then.
@@ -39,50 +75,146 @@ class LagMeter:
 
     def forget(self, tps: Iterable[TP]) -> None:
         """Drop partitions that are no longer this worker's."""
-        for tp in tps:
+        gone = set(tps)
+        self.behind = {tp: behind for tp, behind in self.behind.items() if tp not in gone}
+        for tp in gone:
             self._stalls.forget(tp)
+            self._begun.pop(tp, None)
             self._reached.pop(tp, None)
             if self._ends.pop(tp, None) is not None:
                 events.LagForgotten(*tp).emit()
 
-    def measure(self) -> None:
-        """Report, for each owned partition, how many records have no confirmed outcome, and see that it moves."""
+    def measure(self, topics: Iterable[str]) -> None:
+        """Report, for each owned partition, how many records have no confirmed outcome, and how old they are.
+
+        `topics` are what the worker reads: with no partition to ask for, the broker is asked for one of them.
+        """
         progress = self._ledger.progress()
         asked = self._whose_turn(progress)
+        if not progress:
+            self._ask_for_topic(topics)
+        all_behind: dict[TP, Behind] = {}
         for tp, finished_to in progress.items():
-            done = self._done_to(tp, finished_to)
-            end = max(self._end_of(tp, ask_broker=tp == asked), self._ends.get(tp, -1))
+            low, high = self._watermarks(tp, ask_broker=tp == asked)
+            done = self._done_to(tp, finished_to, low)
+            end = max(high, self._ends.get(tp, -1))
             if done < 0 or end < 0:
                 continue
             self._ends[tp] = end
-            events.LagMeasured(*tp, max(0, end - done)).emit()
-            if self._stalls.stands_still(tp, done, end, time.monotonic()):
-                self._answer_stall(tp, done)
+            if end > done:
+                all_behind[tp] = self._still_behind(tp, done, end)
+            self._tell(tp, all_behind.get(tp))
+        self.behind = all_behind
+        self._measured_at = time.monotonic()
+        self._unwatched += 1
+        self._tell_outstanding(progress)
 
-    def _done_to(self, tp: TP, finished_to: int | None) -> int:
+    def cure_stalls(self) -> None:
+        """See that each partition which is behind moves; called after `measure`, but not while reading is held back.
+
+        Time in which nobody called, be it held back or suspended, does not count as standing still.
+        """
+        now, owned = time.monotonic(), self._ledger.owned()
+        if self._unwatched > 1 or now - self._watched_at > _GAP_SECONDS:
+            self._excuse_all(owned)
+        self._unwatched, self._watched_at = 0, now
+        for tp in owned - self.behind.keys():
+            self._stalls.forget(tp)
+        for tp, behind in self.behind.items():
+            if self._stalls.stands_still(tp, behind.done, behind.done + behind.records, now):
+                self._answer_stall(tp, behind.done)
+
+    def _tell(self, tp: TP, behind: Behind | None) -> None:
+        """Report the lag of a partition. Its oldest record's age is its own, once it is read; before, it is a guess.
+
+        That guess, since when the record is known to be there, is never too high.
+        """
+        if behind is None:
+            events.LagMeasured(*tp, 0, 0.0).emit()
+            return
+        batch = self._ledger.oldest(tp)
+        oldest = batch.oldest() if batch is not None else None
+        age = time.monotonic() - behind.seen if oldest is None else time.time() - oldest
+        events.LagMeasured(*tp, behind.records, max(0.0, age)).emit()
+
+    def _tell_outstanding(self, progress: Mapping[TP, int | None]) -> None:
+        """Report what is outstanding, and note since when nothing of it gets finished."""
+        batches, records = self._ledger.outstanding()
+        events.OutstandingMeasured(batches, records).emit()
+        if not batches:
+            self.held_since = None
+        elif self.held_since is None or progress != self._finished:
+            self.held_since = time.monotonic()
+        self._finished = progress
+
+    def _still_behind(self, tp: TP, done: int, end: int) -> Behind:
+        """Return how a partition is behind, and since when it stands there."""
+        now, before = time.monotonic(), self.behind.get(tp)
+        if before is None or before.done != done:
+            return Behind(done, end - done, now, now)
+        answers = self.answered_at is not None and now - self.answered_at < _ASK_AGAIN_SECONDS + 2 * _ASK_SECONDS
+        counts = answers and now - self._measured_at <= _GAP_SECONDS
+        return Behind(done, end - done, before.seen, before.still if counts else now)
+
+    def _done_to(self, tp: TP, finished_to: int | None, low: int) -> int:
         """Return the offset up to which nothing is left to do; -1 while that is not known."""
-        done = finished_to
-        if done is None:
-            done = self._consumer.position([TopicPartition(*tp)])[0].offset
-        return done if self._ledger.head(tp) is not None else max(done, self._reached.get(tp, -1))
+        batch = self._ledger.oldest(tp)
+        if finished_to is not None and batch is not None:
+            return finished_to
+        if batch is not None:
+            return batch.first_offset()
+        begun = self._begun.get(tp, -1)
+        return max(finished_to or -1, self._reached.get(tp, -1), begun if begun >= 0 else low)
 
     def _whose_turn(self, progress: Mapping[TP, int | None]) -> TP | None:
         """Choose, in rotation, the partition whose end the broker itself is asked for this time.
 
         The client learns a partition's end by fetching from it. One that it has stopped to fetch would look as if it
-        had come to its end.
+        had come to its end. One that moves needs no question, and proves that a broker answers: it confirmed results.
+        A question holds the consumer's thread up for as long as the answer takes.
         """
-        tps = sorted(progress)
+        quiet = sorted(tp for tp, finished_to in progress.items() if finished_to == self._finished.get(tp))
+        if any(tp in self._finished for tp in progress.keys() - set(quiet)):
+            self._note_answer()
         self._turns += 1
-        return tps[self._turns % len(tps)] if tps else None
+        return quiet[self._turns % len(quiet)] if quiet else None
 
-    def _end_of(self, tp: TP, *, ask_broker: bool) -> int:
-        """Return the end of a partition, as the client knows it or as the broker says; -1 if neither does."""
-        position = TopicPartition(*tp)
-        if ask_broker:
-            with contextlib.suppress(KafkaException):
-                return _high(self._consumer.get_watermark_offsets(position, timeout=_ASK_SECONDS))
-        return _high(self._consumer.get_watermark_offsets(position, cached=True))
+    def _watermarks(self, tp: TP, *, ask_broker: bool) -> tuple[int, int]:
+        """Return the begin and end of a partition, as the broker says or the client knows; -1 if neither does."""
+        if ask_broker and time.monotonic() >= self._ask_at:
+            watermarks = self._ask_for_watermarks(tp)
+            if watermarks is not None:
+                return watermarks
+        return _known(self._consumer.get_watermark_offsets(TopicPartition(*tp), cached=True))
+
+    def _ask_for_watermarks(self, tp: TP) -> tuple[int, int] | None:
+        """Ask the broker where a partition begins and ends; None if it does not answer."""
+        try:
+            watermarks = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS)
+        except KafkaException:
+            self._note_silence()
+            return None
+        self._note_answer()
+        return _known(watermarks)
+
+    def _ask_for_topic(self, topics: Iterable[str]) -> None:
+        """Ask the broker for a topic, to see that it answers."""
+        topic = next(iter(topics), None)
+        if topic is None or time.monotonic() < self._ask_at:
+            return
+        try:
+            self._consumer.list_topics(topic, timeout=_ASK_SECONDS)
+        except KafkaException:
+            self._note_silence()
+        else:
+            self._note_answer()
+
+    def _note_answer(self) -> None:
+        self.answered_at = time.monotonic()
+        events.BrokerAnswered(time.time()).emit()
+
+    def _note_silence(self) -> None:
+        self._ask_at = time.monotonic() + _ASK_AGAIN_SECONDS
 
     def _answer_stall(self, tp: TP, done: int) -> None:
         """Cure a partition that stands still by fetching it anew, once; then give up.
@@ -93,24 +225,26 @@ class LagMeter:
         if self._ledger.any_started():
             self._stalls.excuse(tp, time.monotonic())
             return
-        try:
-            end = _high(self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS))
-        except KafkaException:
+        watermarks = self._ask_for_watermarks(tp)
+        if watermarks is None:
             # The broker is the trouble: ask again when the limit is over, not once for each partition.
-            for owned in self._ledger.owned():
-                self._stalls.excuse(owned, time.monotonic())
+            self._excuse_all(self._ledger.owned())
             return
-        if done >= end:
+        if done >= watermarks[1]:
             self._stalls.excuse(tp, time.monotonic())
             return
-        if self._ledger.head(tp) is not None or not self._stalls.try_cure(tp, time.monotonic()):
+        if self._ledger.oldest(tp) is not None or not self._stalls.try_cure(tp, time.monotonic()):
             raise DependencyError(f"partition {tp.partition} of {tp.topic} stands still though the broker answers")
         events.PartitionStalled(*tp).emit()
         position = TopicPartition(*tp, done)
         self._consumer.resume([position])
         self._consumer.seek(position)
 
+    def _excuse_all(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            self._stalls.excuse(tp, time.monotonic())
 
-def _high(watermarks: tuple[int, int] | None) -> int:
-    """Return the end of a partition from its watermarks, -1 where they are not known."""
-    return -1 if watermarks is None else watermarks[1]
+
+def _known(watermarks: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the begin and end of a partition, -1 where they are not known."""
+    return (-1, -1) if watermarks is None else watermarks

@@ -121,11 +121,34 @@ class Ledger:
         with self._changed:
             return {tp: lease.finished_to for tp, lease in self._leases.items()}
 
-    def head(self, tp: TP) -> BatchState | None:
-        """Return the state of the oldest batch in flight on an owned partition, None if there is none."""
+    def oldest(self, tp: TP) -> RecordBatch | None:
+        """Return the oldest batch in flight on an owned partition, None if there is none."""
         with self._changed:
             lease = self._leases.get(tp)
-            return lease.batches[0].state if lease is not None and lease.batches else None
+            return lease.batches[0] if lease is not None and lease.batches else None
+
+    def outstanding(self) -> tuple[int, int]:
+        """Count the batches, and the records in them, that are being scored or wait for confirmation."""
+        with self._changed:
+            started = [
+                len(batch)
+                for lease in self._leases.values()
+                for batch in lease.batches
+                if batch.state is BatchState.STARTED
+            ]
+            return len(started), sum(started)
+
+    def holds(self, batch: RecordBatch) -> bool:
+        """Say whether a batch's lease has not ended: its partition is this worker's, or is just being given back."""
+        with self._changed:
+            return self._leases.get(batch.tp) is batch.lease
+
+    def any_waiting(self) -> bool:
+        """Say whether a batch that was read is still to be scored."""
+        with self._changed:
+            return any(
+                lease.batches and lease.batches[-1].state is BatchState.WAITING for lease in self._leases.values()
+            )
 
     def any_started(self) -> bool:
         """Say whether any batch is on its way to the broker."""

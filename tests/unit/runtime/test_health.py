@@ -14,12 +14,16 @@ from runtime.health import Health, TelemetryServer
 
 @pytest.fixture
 def problems() -> dict[str, str | None]:
-    return {"live": None, "ready": None}
+    return {"live": None, "ready": None, "startup": None}
 
 
 @pytest.fixture
 def server(problems: dict[str, str | None]) -> Iterator[TelemetryServer]:
-    health = Health(live={"alive": lambda: problems["live"]}, ready={"group": lambda: problems["ready"]})
+    health = Health(
+        live={"alive": lambda: problems["live"]},
+        ready={"group": lambda: problems["ready"]},
+        startup={"model": lambda: problems["startup"]},
+    )
     server = TelemetryServer("127.0.0.1", 0, health)
     yield server
     server.close()
@@ -36,7 +40,20 @@ def get(server: TelemetryServer, path: str) -> tuple[int, str]:
 
 def test_all_well_is_200(server: TelemetryServer) -> None:
     """A healthy process says so on each path."""
-    assert [get(server, path)[0] for path in ("/health", "/health/live", "/health/ready")] == [200, 200, 200]
+    paths = ("/health", "/health/startup", "/health/live", "/health/ready")
+    assert [get(server, path)[0] for path in paths] == [200, 200, 200, 200]
+
+
+def test_what_has_started_may_fail_to_be_ready(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """Started is a question of its own: a broker out of reach at start is no reason to start again."""
+    problems["ready"] = "no broker"
+    assert get(server, "/health/startup") == (200, '{"status": "ok", "checks": {"model": "ok"}}')
+
+
+def test_what_is_not_live_is_not_ready(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """Nothing should be sent to a process that has to be started anew."""
+    problems["live"] = "frozen"
+    assert [get(server, path)[0] for path in ("/health/live", "/health/ready", "/health/startup")] == [503, 503, 200]
 
 
 def test_not_ready_is_still_live(server: TelemetryServer, problems: dict[str, str | None]) -> None:

@@ -1,0 +1,201 @@
+"""Every number that a process shows, by Prometheus' conventions: base units, `_total` for what is counted, few labels.
+
+A label's values are a small, closed set: doors, outcomes, fault codes, routes, owned partitions. `runtime.events` moves
+the numbers. This module is the only importer of prometheus_client.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+M = TypeVar("M")
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A metric as its page tells it; `name` is the one that Prometheus sees."""
+
+    metric: object
+    name: str
+    kind: str
+    meaning: str
+    labels: tuple[str, ...]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One number that a process shows, as it was read from the text format."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class SpreadHistogram(Collector):
+    """A histogram that takes a whole batch in one call, its values lying evenly between two that are known.
+
+    To ask each record for its time would cost more than to score it. prometheus_client can observe one value at a time
+    only.
+    """
+
+    def __init__(self, name: str, meaning: str, buckets: Sequence[float]) -> None:
+        self._name, self._meaning = name, meaning
+        self._bounds = (*map(float, buckets), math.inf)
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+        self._lock = threading.Lock()
+
+    def observe(self, low: float, high: float, count: int) -> None:
+        """Count `count` values from `low` to `high`."""
+        counted = 0
+        with self._lock:
+            self._sum += count * (low + high) / 2
+            for place in range(bisect_left(self._bounds, low), len(self._bounds)):
+                bound = self._bounds[place]
+                below = count if bound >= high else round(count * (bound - low) / (high - low))
+                self._counts[place] += below - counted
+                counted = below
+                if counted == count:
+                    return
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Show the counts, each bucket with all that lie below it."""
+        with self._lock:
+            counts, total = list(self._counts), self._sum
+        buckets, below = [], 0
+        for bound, count in zip(self._bounds, counts, strict=True):
+            below += count
+            buckets.append(("+Inf" if bound == math.inf else str(bound), float(below)))
+        yield HistogramMetricFamily(self._name, self._meaning, buckets=buckets, sum_value=total)
+
+
+DESCRIBED: Final[list[Described]] = []
+"""All metrics of this module, in order."""
+
+
+def _described(metric: M, name: str, kind: str, meaning: str, labels: tuple[str, ...] = ()) -> M:
+    DESCRIBED.append(Described(metric, name, kind, meaning, labels))
+    return metric
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Counter:
+    return _described(Counter(name, meaning, labels), f"{name}_total", "counter", meaning, labels)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    return _described(Gauge(name, meaning, labels), name, "gauge", meaning, labels)
+
+
+def _histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return _described(Histogram(name, meaning, labels, buckets=buckets), name, "histogram", meaning, labels)
+
+
+def _spread_histogram(name: str, meaning: str, buckets: Sequence[float]) -> SpreadHistogram:
+    histogram = SpreadHistogram(name, meaning, buckets)
+    REGISTRY.register(histogram)
+    return _described(histogram, name, "histogram", meaning)
+
+
+# The time at which each counter was made: twice as many lines, and nobody reads them.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
+
+RECORDS: Final = _counter(
+    "heartstream_records", "Records that got their outcome: scored or rejected.", "door", "outcome"
+)
+RECORD_FAULTS: Final = _counter("heartstream_record_faults", "What was wrong with rejected records.", "door", "code")
+DEAD_LETTERS: Final = _counter(
+    "heartstream_dead_letters",
+    "Dead letters that the broker has confirmed, by the first thing that was wrong with the record.",
+    "code",
+)
+BATCH_RECORDS: Final = _histogram(
+    "heartstream_batch_records", "Records scored at once.", (1, 4, 16, 64, 256, 1024, 4096, 16_384), "door"
+)
+BATCH_SECONDS: Final = _histogram(
+    "heartstream_batch_duration_seconds",
+    "Time to decode, validate, score and encode a batch.",
+    (0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5, 2.5),
+    "door",
+)
+DELIVERY_SECONDS: Final = _histogram(
+    "heartstream_delivery_duration_seconds",
+    "Time from taking up a batch until the broker has confirmed all its results.",
+    (0.002, 0.01, 0.05, 0.2, 1, 5, 30, 120),
+)
+LATENCY_SECONDS: Final = _spread_histogram(
+    "heartstream_end_to_end_latency_seconds",
+    "Time from a record's Kafka timestamp until its outcome was confirmed. Only the first and the last record of a "
+    "batch are asked; the others are taken to lie evenly between them. Clocks of producers and workers must agree.",
+    (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+OUTSTANDING_BATCHES: Final = _gauge(
+    "heartstream_outstanding_batches", "Batches that are being scored or wait for confirmation. Updated every second."
+)
+OUTSTANDING_RECORDS: Final = _gauge("heartstream_outstanding_records", "The records in the outstanding batches.")
+COMMITS: Final = _counter(
+    "heartstream_commits", "Offset commits: stored, failed, or aborted with their transaction.", "result"
+)
+PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
+REBALANCES: Final = _counter(
+    "heartstream_rebalances", "Changes of the assignment: partitions assigned, revoked or lost.", "kind"
+)
+LAG_RECORDS: Final = _gauge(
+    "heartstream_consumer_lag_records",
+    "Records of a partition without a confirmed outcome, up to its end. Updated every second.",
+    "topic",
+    "partition",
+)
+LAG_SECONDS: Final = _gauge(
+    "heartstream_consumer_lag_seconds",
+    "Age of the oldest record of a partition without a confirmed outcome, by its Kafka timestamp; 0 without lag. While "
+    "that record is not fetched yet: how long it has been known to be there.",
+    "topic",
+    "partition",
+)
+STALLS: Final = _counter(
+    "heartstream_partition_stalls", "Partitions that stood still though the broker answers, and were fetched anew."
+)
+PROGRESS: Final = _gauge(
+    "heartstream_last_progress_timestamp_seconds", "When a batch was last confirmed (Unix time; 0: not yet)."
+)
+BROKER_ANSWER: Final = _gauge(
+    "heartstream_broker_last_answer_timestamp_seconds",
+    "When a broker last answered a question about offsets or the topic, asked every second (Unix time; 0: not yet).",
+)
+MODEL: Final = _gauge(
+    "heartstream_model_info", "The model that is served; the value is 1.", "name", "version", "digest", "engine"
+)
+REQUESTS: Final = _counter("heartstream_http_requests", "HTTP requests by route and status.", "route", "status")
+REQUEST_SECONDS: Final = _histogram(
+    "heartstream_http_request_duration_seconds",
+    "Time to answer an HTTP request.",
+    (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2),
+    "route",
+)
+
+
+def render() -> tuple[bytes, str]:
+    """Return all metrics in Prometheus text format, and their content type."""
+    return generate_latest(), CONTENT_TYPE_LATEST
+
+
+def read(text: str) -> list[Sample]:
+    """Read what `render` wrote, here or in another process; raises ValueError where it is no such text."""
+    families = text_string_to_metric_families(text)
+    return [Sample(sample.name, dict(sample.labels), sample.value) for family in families for sample in family.samples]

@@ -1,0 +1,194 @@
+"""docs/telemetry.md, made from the metrics and the source of the events: `python -m runtime.telemetry_page`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runtime import events, metrics
+
+PAGE: Final = Path(__file__).parent.parent / "docs" / "telemetry.md"
+
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_HEAD: Final = """# Telemetry
+
+What a worker says of itself: health and metrics on its own port (`HEARTSTREAM_TELEMETRY__PORT`, 9100), log lines on
+standard error. The gateway serves `/health` and `/metrics` beside `/predict`. Nothing here holds a patient's value or
+id. `heartstream top` shows the metrics of one or more workers on a terminal.
+
+## Health
+
+200 means yes, 503 means no; the body is JSON with every check and what is wrong. A thread of its own answers, so it
+answers while scoring hangs.
+
+| path | question | checks |
+|---|---|---|
+| `/health/startup` | has it come up? | the model is verified and proven, the consumer has started |
+| `/health/live` | is it alive, or would a restart help? | see below |
+| `/health/ready` | can it do its work? | those of `live`, and the four below |
+| `/health` | all well? | as `ready` |
+
+Ready is a live worker
+
+- whose model is verified and proven;
+- that is a member of its group, with partitions or, where there are more workers than partitions, without;
+- whom a broker has answered within the last 30 s;
+- whose producer is up and has what was started confirmed within 30 s.
+
+Not live is a worker
+
+- that has failed and is stopping;
+- whose event loop has been busy with one thing for longer than `HEARTSTREAM_WORKER__STALL_SECONDS` (scoring hangs);
+- whose consumer thread has not come round for a minute and `HEARTSTREAM_WORKER__DRAIN_SECONDS`;
+- with a partition that has records to score and has stood still for twice the stall seconds, though the broker answers
+  and no result is on its way to it. After the first half the worker fetches the partition anew by itself.
+
+A broker out of reach, slow output, an idle topic and a worker without partitions are live: a restart would not help.
+
+## Alerts
+
+```yaml
+groups:
+  - name: heartstream
+    rules:
+      - alert: HeartstreamRecordsWait
+        expr: max by (topic, partition) (heartstream_consumer_lag_seconds) > 60
+        for: 5m
+        annotations: {summary: "the oldest unscored record is older than a minute"}
+      - alert: HeartstreamStandsStill
+        expr: >
+          sum by (instance) (heartstream_consumer_lag_records) > 0
+          and on (instance) time() - heartstream_last_progress_timestamp_seconds > 120
+        for: 2m
+        annotations: {summary: "records wait and none is confirmed: see /health of the worker"}
+      - alert: HeartstreamBrokerSilent
+        expr: time() - heartstream_broker_last_answer_timestamp_seconds > 60
+        annotations: {summary: "no broker answers this worker"}
+      - alert: HeartstreamNobodyReads
+        expr: absent(heartstream_assigned_partitions) or sum(heartstream_assigned_partitions) == 0
+        for: 2m
+        annotations: {summary: "no worker has partitions; lag is not even measured"}
+      - alert: HeartstreamRejectsMuch
+        expr: >
+          sum(rate(heartstream_records_total{door="kafka",outcome="rejected"}[10m]))
+          / sum(rate(heartstream_records_total{door="kafka"}[10m])) > 0.05
+        for: 10m
+        annotations: {summary: "one record in twenty is a dead letter: heartstream_dead_letters_total says why"}
+      - alert: HeartstreamSlow
+        expr: histogram_quantile(0.99, sum by (le) (rate(heartstream_end_to_end_latency_seconds_bucket[5m]))) > 1
+        for: 10m
+        annotations: {summary: "one record in a hundred takes longer than a second to its confirmed outcome"}
+      - alert: HeartstreamPartitionsLost
+        expr: increase(heartstream_rebalances_total{kind="lost"}[15m]) > 0
+        annotations: {summary: "a worker lost its partitions without notice; some records were scored twice"}
+      - alert: HeartstreamModelsDiffer
+        expr: count(count by (digest) (heartstream_model_info)) > 1
+        for: 15m
+        annotations: {summary: "the workers serve different models"}
+```
+
+Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: watch
+`sum(heartstream_assigned_partitions)` against the number of partitions. While no broker answers, nobody knows what has
+come since: lag in records stays as it was, and its age grows.
+"""
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line that an event may write: its level, its text and the names of its fields."""
+
+    level: str
+    text: str
+    fields: tuple[str, ...]
+
+
+class EventEntry(msgspec.Struct, frozen=True):
+    """What an event means, which lines it may write and which metrics it moves."""
+
+    name: str
+    meaning: str
+    lines: tuple[LogLine, ...]
+    metrics: tuple[str, ...]
+
+
+def render() -> str:
+    """Return the page."""
+    lines = [
+        _HEAD,
+        "## Metrics\n",
+        "| metric | type | unit | labels | meaning |",
+        "|---|---|---|---|---|",
+        *(_metric_row(metric) for metric in metrics.DESCRIBED),
+        "",
+        "Beside these, `process_*` and `python_*` of the client library. A histogram has `_bucket`, `_sum`, `_count`.",
+        "",
+        "## Events\n",
+        "Each is a class of `runtime/events.py`. A log line is JSON with `event` (the text), `level` and `timestamp`.",
+        "",
+        "| event | when | level and text | fields | metrics |",
+        "|---|---|---|---|---|",
+        *(_event_row(entry) for entry in event_entries()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _metric_row(metric: metrics.Described) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {_unit(metric.name)} | {labels} | {metric.meaning} |"
+
+
+def _unit(name: str) -> str:
+    """Read a metric's unit from its name, as the conventions have it."""
+    words = name.removesuffix("_total").split("_")
+    if "timestamp" in words:
+        return "Unix time, seconds"
+    return words[-1] if words[-1] in {"seconds", "bytes", "records", "batches", "partitions"} else ""
+
+
+def _event_row(entry: EventEntry) -> str:
+    told = "<br>".join(f"{line.level}: {line.text}" for line in entry.lines)
+    fields = ", ".join(dict.fromkeys(f"`{field}`" for line in entry.lines for field in line.fields))
+    moved = ", ".join(f"`{name}`" for name in entry.metrics)
+    return f"| `{entry.name}` | {entry.meaning} | {told} | {fields} | {moved} |"
+
+
+def event_entries() -> Iterator[EventEntry]:
+    """Read every event class, in order, from the source of `runtime.events`."""
+    for node in ast.parse(inspect.getsource(events)).body:
+        if isinstance(node, ast.ClassDef):
+            meaning = " ".join((ast.get_docstring(node) or "").split("\n\n", 1)[0].split())
+            yield EventEntry(node.name, meaning, tuple(_log_lines(node)), tuple(dict.fromkeys(_moved(node))))
+
+
+def _log_lines(event: ast.ClassDef) -> Iterator[LogLine]:
+    """Find the calls that write a line: on the module's logger, or on one to which fields are bound."""
+    calls = [(node, node.func) for node in ast.walk(event) if isinstance(node, ast.Call)]
+    methods = [(call, function) for call, function in calls if isinstance(function, ast.Attribute)]
+    bound = [name for call, function in methods if function.attr == "bind" for name in _names(call)]
+    for call, function in methods:
+        if function.attr in _LEVELS and call.args and isinstance(call.args[0], ast.Constant):
+            fields = (*bound, *_names(call))
+            yield LogLine(function.attr, str(call.args[0].value), fields)
+
+
+def _names(call: ast.Call) -> list[str]:
+    return [keyword.arg.replace("exc_info", "exception") for keyword in call.keywords if keyword.arg]
+
+
+def _moved(event: ast.ClassDef) -> Iterator[str]:
+    """Find the metrics that an event moves."""
+    for node in ast.walk(event):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics":
+            metric = getattr(metrics, node.attr)
+            yield from (described.name for described in metrics.DESCRIBED if described.metric is metric)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
+    sys.stdout.write("wrote docs/telemetry.md\n")

@@ -1,0 +1,39 @@
+"""A model that hangs while a file exists: what a worker meets when scoring freezes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from scoring.artifact import DataEntry
+from scoring.estimators import new_preprocessor
+from scoring.matrix import Matrix
+from tests.unit.scoring.models import training_data
+from training.estimators import new_logistic_regression
+from training.export import TrainedModel, Training, write_model
+
+
+class Freezing:
+    """A fitted classifier that gives no answer while the file `frost` exists."""
+
+    def __init__(self, classifier: Any, frost: Path) -> None:
+        self.classifier, self.frost = classifier, frost
+
+    def predict_proba(self, inputs: Matrix) -> Matrix:
+        while self.frost.exists():
+            time.sleep(0.05)
+        return self.classifier.predict_proba(inputs)
+
+    def get_params(self, *, deep: bool) -> dict[str, str]:  # noqa: ARG002  # scikit-learn's signature
+        return {}
+
+
+def write_freezing_model(folder: Path, frost: Path) -> None:
+    """Write a model directory, as training does, whose only model is a `Freezing` one."""
+    matrix, labels = training_data()
+    preprocessor = new_preprocessor().fit(matrix)
+    classifier = new_logistic_regression(1).fit(preprocessor.transform(matrix), labels)
+    models = (TrainedModel("freezing", Freezing(classifier, frost), {}),)
+    data = DataEntry("test", len(labels), int(labels.sum()), "")
+    write_model(folder, Training(preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))

@@ -1,0 +1,185 @@
+"""Laws of health and lag, on real Kafka: frozen scoring, a broker out of reach, partitions that go."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+
+from heartstream.demo.processes import Child
+from runtime import metrics
+from runtime.settings import Topics
+from tests.brokers import broker_kinds
+from tests.integration.conftest import Workers
+from tests.integration.stream import DEADLINE_SECONDS, Stream
+from tests.integration.worker.freezing import write_freezing_model
+from tests.integration.worker.test_stream import patient, send_patients
+
+STALL_SECONDS = 3.0
+
+
+def checks(worker: Child, path: str) -> tuple[int, dict[str, str]]:
+    """Return the status and what each check says."""
+    try:
+        with urllib.request.urlopen(f"{worker.url}{path}", timeout=10) as response:
+            return response.status, json.load(response)["checks"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)["checks"]
+
+
+def shown(worker: Child, name: str, **labels: str) -> float | None:
+    """Return the sum of a metric's samples with these labels, None where there is none."""
+    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
+        samples = metrics.read(response.read().decode())
+    values = [s.value for s in samples if s.name == f"heartstream_{name}" and labels.items() <= s.labels.items()]
+    return sum(values) if values else None
+
+
+def wait_until(condition: Callable[[], bool], told: Callable[[], object]) -> None:
+    """Wait until a condition holds; fails, with what is told, if it does not in time."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.1)
+
+
+def await_health(worker: Child, path: str, status: int) -> dict[str, str]:
+    """Wait for an answer with this status and return its checks."""
+    wait_until(lambda: checks(worker, path)[0] == status, lambda: checks(worker, path))
+    return checks(worker, path)[1]
+
+
+@pytest.fixture
+def frost(tmp_path: Path) -> Path:
+    """While this file exists, a model of `frozen_workers` does not answer."""
+    return tmp_path / "frost"
+
+
+@pytest.fixture
+def freezing_workers(workers: Workers, tmp_path: Path, frost: Path) -> Workers:
+    write_freezing_model(tmp_path / "freezing", frost)
+    workers.settings |= {
+        "HEARTSTREAM_MODEL__PATH": str(tmp_path / "freezing"),
+        "HEARTSTREAM_WORKER__STALL_SECONDS": str(STALL_SECONDS),
+    }
+    return workers
+
+
+def test_frozen_scoring_is_not_live(stream: Stream, freezing_workers: Workers, frost: Path) -> None:
+    """Scoring that hangs makes a worker not live after the stall seconds, and live again when it goes on."""
+    with freezing_workers.start(stream.address) as worker:
+        worker.await_ready()
+        assert (checks(worker, "/health/startup")[0], checks(worker, "/health/live")[0]) == (200, 200)
+        frost.touch()
+        send_patients(stream, 0, 100)
+        told = await_health(worker, "/health/live", 503)
+        assert told["event loop"].startswith("the event loop has been busy with one thing for ")
+        assert [problem for name, problem in told.items() if name != "event loop"] == ["ok", "ok", "ok"]
+        frost.unlink()
+        await_health(worker, "/health/ready", 200)
+        stream.read_all()
+    assert (stream.answered, stream.repeated()) == (100, 0)
+
+
+def test_lag_is_told_in_records_and_in_seconds(stream: Stream, freezing_workers: Workers, frost: Path) -> None:
+    """Lag counts what is not confirmed, what is fetched included; its seconds are the oldest record's age."""
+    with freezing_workers.start(stream.address) as worker:
+        worker.await_ready()
+        assert shown(worker, "end_to_end_latency_seconds_count") == 0
+        frost.touch()
+        sent = time.time()
+        send_patients(stream, 0, 300)
+        wait_until(lambda: shown(worker, "consumer_lag_records") == 300, lambda: shown(worker, "consumer_lag_records"))
+        wait_until(lambda: (shown(worker, "outstanding_batches") or 0) > 0, lambda: "nothing outstanding")
+        wait_until(lambda: (shown(worker, "consumer_lag_seconds", partition="0") or 0) > 2, lambda: "lag is too young")
+        assert (shown(worker, "consumer_lag_seconds", partition="0") or 0) <= time.time() - sent
+        frost.unlink()
+        stream.read_all()
+        wait_until(lambda: shown(worker, "consumer_lag_records") == 0, lambda: shown(worker, "consumer_lag_records"))
+        assert shown(worker, "consumer_lag_seconds") == 0
+        assert shown(worker, "end_to_end_latency_seconds_count") == 300
+        assert (shown(worker, "end_to_end_latency_seconds_sum") or 0) / 300 > 1
+
+
+def test_dead_letters_are_counted_by_code(stream: Stream, workers: Workers) -> None:
+    """Each confirmed dead letter counts once, under the first of its faults."""
+    stream.send(b"not json")
+    stream.send(b"nor this")
+    stream.send(json.dumps({**json.loads(patient(1)[1]), "age": 630, "thal": 2}).encode())
+    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker:
+        worker.await_ready()
+        stream.read_all()
+        counted = {code: shown(worker, "dead_letters_total", code=code) for code in ("not_json", "out_of_range")}
+        assert (counted, shown(worker, "dead_letters_total")) == ({"not_json": 2, "out_of_range": 1}, 3)
+
+
+@contextmanager
+def cut_off(address: str) -> Iterator[None]:
+    """Freeze the container of a broker, so that connections stay open and nothing answers."""
+    port = address.rsplit(":", 1)[1]
+    client = docker.from_env()
+    try:
+        (container,) = [c for c in client.containers.list() if f"{port}/tcp" in c.ports]
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
+    finally:
+        client.close()
+
+
+def test_a_broker_out_of_reach_makes_not_ready_but_live(stream: Stream, workers: Workers) -> None:
+    """With records to score and no broker, for longer than any stall: not ready, live, and in the end all scored."""
+    if broker_kinds()[0] != "docker":
+        pytest.skip("only a broker in a container can be cut off here")
+    send_patients(stream, 0, 40_000)
+    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "20", "HEARTSTREAM_WORKER__STALL_SECONDS": str(STALL_SECONDS)}
+    with workers.start(stream.address, **settings) as worker:
+        stream.read_until(lambda: stream.answered >= 1_000)
+        with cut_off(stream.address):
+            told = await_health(worker, "/health/ready", 503)
+            wait_until(lambda: checks(worker, "/health/ready")[1]["broker"] != "ok", lambda: told)
+            waiting = shown(worker, "consumer_lag_records") or 0
+            assert (checks(worker, "/health/live")[0], waiting > 0) == (200, True)
+        stream.read_all()
+        await_health(worker, "/health/ready", 200)
+    assert (stream.answered, worker.process.returncode) == (40_000, 0)
+
+
+def test_a_worker_without_partitions_is_ready(
+    group_stream: Stream, broker: str, topics: Topics, workers: Workers
+) -> None:
+    """Two workers, one partition: both ready. The owner loses it while it sleeps, and is ready again without."""
+    del group_stream
+    alone = Topics(patients=f"{topics.patients}-one", scores=f"{topics.scores}-one", dead_letters=topics.dead_letters)
+    settings = {
+        "HEARTSTREAM_TOPICS__PATIENTS": alone.patients,
+        "HEARTSTREAM_TOPICS__SCORES": alone.scores,
+        "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000",
+    }
+    with Stream.open(broker, alone, partitions=1) as stream, workers.start(broker, **settings) as first:
+        first.await_ready()
+        with workers.start(broker, **settings) as second:
+            second.await_ready()
+            assert [shown(worker, "assigned_partitions") for worker in (first, second)] == [1, 0]
+            first.process.send_signal(signal.SIGSTOP)
+            try:
+                wait_until(lambda: shown(second, "assigned_partitions") == 1, lambda: "the partition did not move")
+            finally:
+                first.process.send_signal(signal.SIGCONT)
+            wait_until(lambda: shown(first, "rebalances_total", kind="lost") == 1, lambda: "nothing is lost")
+            await_health(first, "/health/ready", 200)
+            assert (shown(first, "assigned_partitions"), shown(first, "consumer_lag_records")) == (0, None)
+            send_patients(stream, 0, 100)
+            stream.read_all()
+            assert (stream.answered, shown(second, "records_total", outcome="scored")) == (100, 100)

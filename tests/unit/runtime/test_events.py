@@ -1,0 +1,55 @@
+"""Laws of the events that do more than count by one."""
+
+from __future__ import annotations
+
+from runtime import events, metrics
+
+
+def shown(name: str, **labels: str) -> float:
+    samples = metrics.read(metrics.render()[0].decode())
+    return sum(s.value for s in samples if s.name == f"heartstream_{name}" and labels.items() <= s.labels.items())
+
+
+def delivered(oldest: float | None, newest: float | None, codes: tuple[str, ...] = ()) -> tuple[float, float]:
+    """Emit a delivered batch of ten records, at time 1000; return by how much the latency's count and sum grew."""
+    names = ("end_to_end_latency_seconds_count", "end_to_end_latency_seconds_sum")
+    before = [shown(name) for name in names]
+    events.BatchDelivered(0.1, 1000.0, 10, oldest, newest, codes).emit()
+    count, total = (shown(name) - then for name, then in zip(names, before, strict=True))
+    return count, round(total, 6)
+
+
+def test_every_record_of_a_batch_has_a_latency() -> None:
+    """Ten records, from four to two seconds old: ten latencies that are three seconds in the mean."""
+    assert delivered(996.0, 998.0) == (10, 30.0)
+
+
+def test_a_producer_whose_clock_is_ahead_gives_no_latency_below_zero() -> None:
+    """A timestamp in the future counts as now."""
+    assert delivered(1005.0, 1006.0) == (10, 0.0)
+
+
+def test_timestamps_may_stand_in_any_order() -> None:
+    """The first record of a batch may be younger than the last: producers set their own timestamps."""
+    assert delivered(998.0, 996.0) == (10, 30.0)
+
+
+def test_records_without_a_timestamp_have_no_latency() -> None:
+    """What is not known is not counted."""
+    assert delivered(None, None) == (0, 0.0)
+
+
+def test_dead_letters_are_counted_by_code() -> None:
+    """Three letters of two codes."""
+    before = [shown("dead_letters_total", code=code) for code in ("not_json", "empty_value")]
+    delivered(996.0, 998.0, ("not_json", "empty_value", "not_json"))
+    grown = [shown("dead_letters_total", code=code) for code in ("not_json", "empty_value")]
+    assert [now - then for now, then in zip(grown, before, strict=True)] == [2, 1]
+
+
+def test_a_partition_that_is_gone_shows_no_lag() -> None:
+    """Neither in records nor in seconds."""
+    events.LagMeasured("gone", 3, 5, 1.5).emit()
+    assert (shown("consumer_lag_records", topic="gone"), shown("consumer_lag_seconds", topic="gone")) == (5, 1.5)
+    events.LagForgotten("gone", 3).emit()
+    assert 'topic="gone"' not in metrics.render()[0].decode()

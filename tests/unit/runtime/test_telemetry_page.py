@@ -1,0 +1,38 @@
+"""Laws of docs/telemetry.md."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runtime import events, metrics
+from runtime.telemetry_page import PAGE, event_entries, render
+
+
+def test_the_page_is_current() -> None:
+    """docs/telemetry.md says what a process can say now: if not, run `python -m runtime.telemetry_page`."""
+    assert PAGE.read_text(encoding="utf-8") == render()
+
+
+def test_every_event_is_told() -> None:
+    """Each event class has a row with what it means, and writes a line or moves a metric."""
+    classes = [
+        name for name, kind in vars(events).items() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    ]
+    entries = list(event_entries())
+    assert [entry.name for entry in entries] == classes
+    assert [entry.name for entry in entries if not entry.meaning or not (entry.lines or entry.metrics)] == []
+
+
+def test_every_metric_is_moved_by_an_event() -> None:
+    """A metric that nothing moves would stand at zero and look well."""
+    moved = {name for entry in event_entries() for name in entry.metrics}
+    assert [metric.name for metric in metrics.DESCRIBED if metric.name not in moved] == []
+
+
+def test_fields_that_are_bound_first_are_told_with_the_line() -> None:
+    """A listener tells its purpose, host and port, loudly where the whole network can reach it."""
+    (entry,) = [entry for entry in event_entries() if entry.name == "ListenerOpened"]
+    assert [(line.level, line.fields) for line in entry.lines] == [
+        ("info", ("purpose", "host", "port")),
+        ("warning", ("purpose", "host", "port")),
+    ]

@@ -1,0 +1,88 @@
+"""Laws of the worker's checks that need no broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from faust.types import TP
+
+from worker.health import Pulse, standstill
+from worker.transport.batch import RecordBatch
+from worker.transport.lag import Behind
+from worker.transport.ledger import Ledger
+
+HERE = TP("patients", 0)
+
+
+class FakeMessage:
+    """Stands for a consumed message at offset 99."""
+
+    def offset(self) -> int:
+        return 99
+
+
+def ledger_at_100() -> Ledger:
+    """Return a ledger whose partition is done up to offset 100."""
+    ledger = Ledger()
+    ledger.grant([HERE])
+    finish_up_to_100(ledger)
+    return ledger
+
+
+def finish_up_to_100(ledger: Ledger) -> None:
+    lease = ledger.lease(HERE)
+    assert lease is not None
+    batch = RecordBatch(HERE, [FakeMessage()], lease)
+    ledger.enter(batch)
+    assert ledger.start(batch)
+    ledger.finish(batch)
+
+
+def test_a_partition_that_stood_still_beyond_the_limit_is_named() -> None:
+    """Records to score, none finished for 20 seconds, 10 allowed."""
+    behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 20)}
+    assert standstill(behind, ledger_at_100(), 10) == (
+        "partition 0 of patients has stood still for 20 s, with records to score"
+    )
+
+
+def test_a_partition_may_stand_still_up_to_the_limit() -> None:
+    """A batch takes its time."""
+    behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 5)}
+    assert standstill(behind, ledger_at_100(), 10) is None
+
+
+def test_a_partition_that_moved_since_it_was_measured_does_not_stand() -> None:
+    """After long trouble with the output, the first confirmed batch clears the worker at once."""
+    behind = {HERE: Behind(50, 55, 0.0, time.monotonic() - 20)}
+    assert standstill(behind, ledger_at_100(), 10) is None
+
+
+async def test_a_loop_that_is_busy_is_heard_to_be_silent() -> None:
+    """Another thread sees how long an event loop has not come round, while it does not."""
+    pulse = Pulse()
+    before = pulse.silence()
+    pulse.start()
+    asking = asyncio.get_running_loop().run_in_executor(None, _first_above, pulse.silence, 0.5)
+    time.sleep(1.0)  # noqa: ASYNC251  # the loop is to be busy
+    assert (before, await asking > 0.5) == (0.0, True)
+
+
+async def test_a_loop_that_comes_round_beats() -> None:
+    """The silence ends by itself when the loop is free again."""
+    pulse = Pulse()
+    pulse.start()
+    time.sleep(1.2)  # noqa: ASYNC251  # the loop is to be busy
+    silent = pulse.silence()
+    async with asyncio.timeout(30):
+        while pulse.silence() >= 1.0:  # noqa: ASYNC110  # beats are not told, but asked for
+            await asyncio.sleep(0.01)
+    assert silent >= 1.2
+
+
+def _first_above(silence: Callable[[], float], limit: float) -> float:
+    while silence() <= limit:
+        time.sleep(0.01)
+    return silence()

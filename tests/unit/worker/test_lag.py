@@ -1,0 +1,268 @@
+"""Laws of the lag meter, on a consumer that answers as librdkafka does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_CREATE_TIME, KafkaError, KafkaException, TopicPartition
+from faust.types import TP
+
+from runtime import metrics
+from schemas.errors import DependencyError
+from worker.transport.batch import RecordBatch
+from worker.transport.lag import LagMeter
+from worker.transport.ledger import Ledger
+
+HERE = TP("lag-test", 0)
+
+
+@dataclass
+class FakeMessage:
+    """Stands for a consumed message; librdkafka makes the real ones."""
+
+    at: int
+    written: float
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, int(self.written * 1000)
+
+    def __len__(self) -> int:
+        return 100
+
+
+@dataclass
+class FakeConsumer:
+    """A consumer of a partition that begins at `low` and ends at `end`; `silent` is a broker out of reach."""
+
+    low: int = 0
+    end: int = 0
+    silent: bool = False
+    asked: list[str] = field(default_factory=list)
+    sought: list[TopicPartition] = field(default_factory=list)
+
+    def get_watermark_offsets(
+        self, _partition: TopicPartition, timeout: float = -1, *, cached: bool = False
+    ) -> tuple[int, int]:
+        if not cached:
+            self.asked.append("end")
+            if self.silent:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        del timeout
+        return self.low, self.end
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Do nothing: nothing is paused here."""
+
+    def seek(self, position: TopicPartition) -> None:
+        self.sought.append(position)
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        del timeout
+        self.asked.append(topic)
+        if self.silent:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+
+@dataclass
+class Bench:
+    """A meter with all that it measures."""
+
+    consumer: FakeConsumer
+    ledger: Ledger
+    meter: LagMeter
+
+    def read(self, first: int, count: int, *, written: float) -> RecordBatch:
+        lease = self.ledger.lease(HERE)
+        assert lease is not None
+        batch = RecordBatch(HERE, [FakeMessage(first + i, written) for i in range(count)], lease)  # type: ignore[arg-type]
+        self.ledger.enter(batch)
+        assert self.ledger.start(batch)
+        return batch
+
+    def measure(self) -> tuple[float, float] | None:
+        """Return lag in records and in seconds, as it is shown."""
+        self.meter.measure(["lag-test"])
+        shown = {
+            s.name: s.value for s in metrics.read(metrics.render()[0].decode()) if s.labels.get("topic") == HERE.topic
+        }
+        if not shown:
+            return None
+        return shown["heartstream_consumer_lag_records"], shown["heartstream_consumer_lag_seconds"]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A partition that this worker owns, and reads from offset 100."""
+    consumer, ledger = FakeConsumer(), Ledger()
+    meter = LagMeter(consumer, ledger, 10.0)  # type: ignore[arg-type]  # has the methods that are called
+    ledger.grant([HERE])
+    meter.begin([TopicPartition(*HERE, 100)])
+    yield Bench(consumer, ledger, meter)
+    meter.forget([HERE])
+
+
+def test_records_count_until_they_are_confirmed(bench: Bench) -> None:
+    """Reading a record does not take it out of the lag; its confirmed outcome does."""
+    bench.consumer.end = 130
+    batch = bench.read(100, 20, written=time.time() - 5)
+    first = bench.measure()
+    bench.ledger.finish(batch)
+    second = bench.measure()
+    assert first is not None
+    assert second is not None
+    assert (first[0], second[0]) == (30, 10)
+
+
+def test_seconds_are_the_age_of_the_oldest_record_in_flight(bench: Bench) -> None:
+    """By the record's own timestamp."""
+    bench.consumer.end = 120
+    bench.read(100, 20, written=time.time() - 5)
+    shown = bench.measure()
+    assert shown is not None
+    assert 5 <= shown[1] < 10
+
+
+def test_no_lag_is_no_seconds(bench: Bench) -> None:
+    """An idle topic does not age, however old its last record is."""
+    bench.consumer.end = 120
+    bench.ledger.finish(bench.read(100, 20, written=time.time() - 3600))
+    assert bench.measure() == (0, 0)
+
+
+def test_a_record_that_is_not_read_yet_ages_from_when_it_was_seen(bench: Bench) -> None:
+    """Nobody knows its timestamp: what is told is never more than its age."""
+    bench.consumer.end = 101
+    before = time.monotonic()
+    shown = [bench.measure(), bench.measure()]
+    assert [value and value[0] for value in shown] == [1, 1]
+    assert shown[1] is not None
+    assert 0 < shown[1][1] <= time.monotonic() - before
+
+
+def test_a_partition_that_was_never_read_has_its_lag(bench: Bench) -> None:
+    """It counts from the committed offset, so one that the client never begins to fetch is seen to stand still."""
+    bench.consumer.end = 150
+    assert bench.measure() is not None
+    assert bench.meter.behind[HERE].records == 50
+
+
+def test_without_a_committed_offset_all_that_is_retained_is_lag(bench: Bench) -> None:
+    """A new group begins at the first record that there is."""
+    bench.consumer.low, bench.consumer.end = 40, 60
+    bench.meter.begin([TopicPartition(*HERE, OFFSET_BEGINNING)])
+    bench.measure()
+    assert bench.meter.behind[HERE].records == 20
+
+
+def test_the_broker_is_not_asked_while_results_are_confirmed(bench: Bench) -> None:
+    """A question holds up the thread that reads; confirmed results answer it."""
+    bench.consumer.end = 200
+    bench.measure()
+    asked = len(bench.consumer.asked)
+    answered = bench.meter.answered_at
+    bench.ledger.finish(bench.read(100, 20, written=time.time()))
+    bench.measure()
+    assert answered is not None
+    assert bench.meter.answered_at is not None
+    assert (len(bench.consumer.asked), bench.meter.answered_at > answered) == (asked, True)
+
+
+def test_a_silent_broker_is_asked_less_often(bench: Bench) -> None:
+    """Each question without an answer costs the thread a second."""
+    bench.consumer.silent = True
+    for _ in range(5):
+        bench.measure()
+    assert (bench.consumer.asked, bench.meter.answered_at) == (["end"], None)
+
+
+def test_a_worker_without_partitions_asks_for_its_topic(bench: Bench) -> None:
+    """So that it knows, with nothing to read, whether the broker answers."""
+    bench.ledger.end([HERE])
+    bench.meter.measure(["patients"])
+    assert (bench.consumer.asked, bench.meter.answered_at is not None) == (["patients"], True)
+
+
+def test_what_stands_still_behind_a_silent_broker_does_not_count_as_standing(bench: Bench) -> None:
+    """The time begins when the broker answers."""
+    bench.consumer.end = 150
+    bench.consumer.silent = True
+    bench.measure()
+    first = bench.meter.behind[HERE]
+    bench.measure()
+    second = bench.meter.behind[HERE]
+    assert (second.seen == first.seen, second.still > first.still) == (True, True)
+
+
+def test_what_is_outstanding_without_an_end_is_noted(bench: Bench) -> None:
+    """From the first measurement on that finds batches outstanding, until one is finished."""
+    bench.consumer.end = 140
+    bench.measure()
+    nothing = bench.meter.held_since
+    batch = bench.read(100, 20, written=time.time())
+    other = bench.read(120, 20, written=time.time())
+    bench.measure()
+    since = bench.meter.held_since
+    bench.measure()
+    same = bench.meter.held_since
+    bench.ledger.finish(batch)
+    bench.measure()
+    moved = bench.meter.held_since
+    bench.ledger.finish(other)
+    bench.measure()
+    assert (nothing, bench.meter.held_since) == (None, None)
+    assert since is not None
+    assert moved is not None
+    assert (since == same, moved > since) == (True, True)
+
+
+def test_a_partition_that_went_shows_nothing(bench: Bench) -> None:
+    """Its new owner tells of it."""
+    bench.consumer.end = 150
+    bench.measure()
+    bench.ledger.end([HERE])
+    bench.meter.forget([HERE])
+    assert (bench.measure(), dict(bench.meter.behind)) == (None, {})
+
+
+def test_a_partition_that_stands_still_is_fetched_anew_then_given_up(bench: Bench) -> None:
+    """One cure, by seeking to where it stands; when that does not help, the worker must stop."""
+    bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
+    bench.meter.begin([TopicPartition(*HERE, 100)])
+    bench.consumer.end = 150
+    for _ in range(2):
+        bench.measure()
+        bench.meter.cure_stalls()
+    cured = [(place.topic, place.partition, place.offset) for place in bench.consumer.sought]
+    with pytest.raises(DependencyError, match="stands still though the broker answers"):
+        bench.meter.cure_stalls()
+    assert cured == [(*HERE, 100)]
+
+
+def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
+    """Slow output holds the partitions up; its own time limit ends it."""
+    bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
+    bench.consumer.end = 150
+    bench.read(100, 20, written=time.time())
+    for _ in range(3):
+        bench.measure()
+        bench.meter.cure_stalls()
+    assert bench.consumer.sought == []
+
+
+def test_time_in_which_reading_is_held_back_is_no_standing_still(bench: Bench) -> None:
+    """While the output stands still, lag is measured and no partition is blamed; the count begins anew afterwards."""
+    bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]
+    bench.meter.begin([TopicPartition(*HERE, 100)])
+    bench.consumer.end = 150
+    bench.measure()
+    bench.meter.cure_stalls()
+    for _ in range(3):
+        bench.measure()
+    bench.meter.cure_stalls()
+    assert bench.meter.behind[HERE].records == 50
+    assert bench.consumer.sought == []
