@@ -44,15 +44,23 @@ class Plan(msgspec.Struct, frozen=True):
 
 def kill(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every plan has this shape
     """`kill -9` of the worker, 30 times at random moments: nothing is lost, no more than was in flight is repeated."""
-    kills = 3 if quick else 30
-    worker = stage.start_worker()
+    return _kill(stage, 3 if quick else 30)
+
+
+def kill_static(stage: Stage, quick: bool) -> str:  # noqa: FBT001
+    """`kill -9` of a worker with static membership, whose place the next one takes at once: the same holds."""
+    return _kill(stage, 3 if quick else 15, HEARTSTREAM_WORKER__INSTANCE_ID="one")
+
+
+def _kill(stage: Stage, kills: int, **settings: str) -> str:
+    worker = stage.start_worker(**settings)
     for _ in range(kills):
         if stage.rng.random() < 0.9:
             stage.await_progress()
-        stage.last(stage.rng.uniform(0, 1 if quick else 3))
+        stage.last(stage.rng.uniform(0, 1 if kills < 5 else 3))
         stage.crew.kill(worker)
         stage.note_in_flight()
-        worker = stage.start_worker()
+        worker = stage.start_worker(**settings)
     return f"{kills} kills"
 
 
@@ -176,6 +184,7 @@ _SLOW_MEMBERS: Final = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "10000
 
 PLANS: Final = (
     Plan("kill", kill, quick=True),
+    Plan("kill-static", kill_static),
     Plan("rebalance", rebalance, graceful=True, quick=True, settings=_SLOW_MEMBERS),
     Plan("zombie", zombie),
     Plan("broker-restart", broker_restart, shakes_broker=True, quick=True),

@@ -158,6 +158,10 @@ def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics:
     }
     if guarantee == "exactly_once":
         settings["HEARTSTREAM_WORKER__PROCESSING_GUARANTEE"] = guarantee
+        # What a killed worker leaves open holds readers up for so long.
+        settings["HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS"] = "6000"
+    if setting.worker == "faust":
+        settings["APP_DATADIR"] = str(setting.folder / "faust")
     return settings
 
 
