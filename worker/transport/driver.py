@@ -42,8 +42,8 @@ _PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
 }
 _TRANSACTION_DEFAULTS: Final[Mapping[str, object]] = {
     # After a crash, readers of committed records and the partitions' next owner wait this long for what was left open.
+    # The client gives up on a record's delivery after the same time.
     "transaction.timeout.ms": 20_000,
-    "delivery.timeout.ms": 20_000,
 }
 _OURS: Final = frozenset(
     {
@@ -188,7 +188,9 @@ def option_problems(settings: Settings) -> tuple[str, ...]:
     options = settings.kafka.options
     problems = [f"Kafka option {name} is set by heartstream itself" for name in sorted(_OURS & options.keys())]
     for name, text in sorted(options.items()):
-        complaint = _complaint(lambda option={name: text}: Consumer({"group.id": "check", **option}).close())  # type: ignore[misc]
+        complaint = _complaint(
+            lambda option={name: text}: Consumer({"group.id": "check", "log_level": 2, **option}).close()
+        )  # type: ignore[misc]
         if complaint is not None and not complaint.startswith("Failed to create"):
             problems.append(f"Kafka option {name}: {complaint.replace(text, '(value)')}")
     if not problems:
