@@ -128,6 +128,7 @@ class Redrive:
         config.pop("transactional.id", None)
         self._client = Producer(config)
         self._confirmed: list[Letter] = []
+        self._refused: list[Letter] = []
         self._failure: KafkaError | None = None
         self.tally = Tally()
 
@@ -151,8 +152,14 @@ class Redrive:
         try:
             for letter in chunk:
                 self._send_one(letter)
-            while self._client.flush(_POLL_SECONDS):
-                pass
+            self._await_reports()
+            # The broker's limit is of what is sent together: alone, a letter may fit.
+            refused, self._refused = self._refused, []
+            for letter in refused:
+                self._send_one(letter)
+                self._await_reports()
+            self.tally.left.update([Left.REFUSED] * len(self._refused))
+            self._refused = []
         finally:
             self._await_last_reports()
             confirmed, self._confirmed = self._confirmed, []
@@ -161,6 +168,10 @@ class Redrive:
             self._backlog.note(confirmed)
         if self._failure is not None:
             raise DependencyError(f"{self._order.topic} did not take a record: {self._failure.name()}")
+
+    def _await_reports(self) -> None:
+        while self._client.flush(_POLL_SECONDS):
+            pass
 
     def _await_last_reports(self) -> None:
         """Give what is still on its way, after an interruption, some time to be confirmed; drop the rest."""
@@ -202,7 +213,7 @@ class Redrive:
         if error is None:
             self._confirmed.append(letter)
         elif error.code() in _REFUSALS:
-            self.tally.left[Left.REFUSED] += 1
+            self._refused.append(letter)
         elif error.code() not in _PURGED:
             self._failure = error
 

@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.dlq.reading import GROUP
@@ -267,3 +267,21 @@ def committed(desk: Desk, places: list[TopicPartition]) -> list[TopicPartition]:
     (answer,) = admin.list_consumer_group_offsets(request).values()
     found: list[TopicPartition] = answer.result(30).topic_partitions
     return found
+
+
+def test_what_the_broker_does_not_take_is_left(group_stream: Stream, desk: Desk) -> None:
+    """A record that is too large stays and is counted; small ones go, though together they are too large as well."""
+    desk.letters([MODEL_FAILURE] * 200)
+    desk.send(desk.letter_of(desk.record(b"large", os.urandom(50_000))))
+    limit = ConfigEntry("max.message.bytes", "5000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, desk.topics.patients, incremental_configs=[limit])
+    admin = AdminClient({"bootstrap.servers": group_stream.address})
+    (done,) = admin.incremental_alter_configs([resource]).values()
+    done.result(30)
+    run = desk.run("redrive", "--yes")
+    assert run.stdout.splitlines() == [
+        "redriven: 200 dead letters",
+        "        200  model_failure",
+        "left 1 dead letter: not taken by the broker: too large, or its timestamp is not allowed",
+    ]
+    assert desk.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
