@@ -111,7 +111,8 @@ def _decoded(values: Sequence[bytes | None]) -> list[PatientRecord]:
 def _reference(folder: Path, model: str, values: Sequence[bytes | None], seconds: float) -> float:
     """Time scikit-learn's fitted pipeline on a pandas frame, risks only: no JSON, no validation."""
     artifact = load(folder, model)
-    pipeline: Pipeline = make_pipeline(artifact.preprocessor, artifact.classifier)
+    fitted = artifact.fitted()
+    pipeline: Pipeline = make_pipeline(fitted.preprocessor, fitted.classifier)
     matrix = as_matrix(_decoded(values))
     blank_missing(matrix)
     frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from heartstream import data_commands
 from heartstream.demo_command import demo
 from heartstream.gateway_command import gateway
 from heartstream.top_command import top
@@ -15,7 +14,8 @@ app = App(
     name="heartstream",
     help="Scores patient records for heart disease, from Kafka and over HTTP. Research and education only.",
 )
-app.command(data_commands.app)
+# Imported when it is asked for: it reaches into `training`, which a serving process does without.
+app.command("heartstream.data_commands:app", name="data", help="Get the UCI Heart Disease data.")
 app.command(train)
 app.command(demo)
 app.command(worker)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import App, Parameter
 
 from heartstream.exit_codes import FAILED, errors_to_exit_codes
-from schemas.errors import SettingsError
+from heartstream.extras import train_extra
 from training.uci import BASE_URL, UCI_FILES, RemoteFile
 
 if TYPE_CHECKING:
@@ -56,15 +56,6 @@ def fetch(
         for fetched in files:
             size, path = fetched.file.size, fetched.path
             sys.stdout.write(f"{fetched.file.name:<27}{size:>6} bytes  verified  {fetched.origin:<17}  {path}\n")
-
-
-@contextmanager
-def train_extra() -> Iterator[None]:
-    """Say what to install where the libraries for training are not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise SettingsError((f"{error.name} is not installed: pip install 'heartstream[train]'",)) from error
 
 
 def _download(folder: Path, base_url: str) -> tuple[Fetched, ...]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from heartstream.data_commands import train_extra
 from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.extras import train_extra
 
 if TYPE_CHECKING:
     from training.run import Progress, TrainingReport

@@ -101,6 +101,17 @@ class BatchDelivered(msgspec.Struct, frozen=True):
             metrics.DEAD_LETTERS.labels(code).inc(letters)
 
 
+class TransactionAborted(msgspec.Struct, frozen=True):
+    """A transaction could not be committed: nothing of it is visible, and it is done again."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("aborted").inc()
+        _log.warning("transaction aborted", reason=self.reason)
+
+
 class OffsetsCommitted(msgspec.Struct, frozen=True):
     """The broker has stored offsets of this many partitions."""
 

@@ -148,7 +148,9 @@ OUTSTANDING_BATCHES: Final = _gauge(
     "heartstream_outstanding_batches", "Batches that are being scored or wait for confirmation. Updated every second."
 )
 OUTSTANDING_RECORDS: Final = _gauge("heartstream_outstanding_records", "The records in the outstanding batches.")
-COMMITS: Final = _counter("heartstream_commits", "Offset commits: stored or failed.", "result")
+COMMITS: Final = _counter(
+    "heartstream_commits", "Offset commits: stored or failed, or aborted with their transaction.", "result"
+)
 PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
 REBALANCES: Final = _counter(
     "heartstream_rebalances", "Changes of the assignment: partitions assigned, revoked or lost.", "kind"

@@ -44,8 +44,11 @@ class Topics(msgspec.Struct, frozen=True):
 class Worker(msgspec.Struct, frozen=True):
     """How the worker takes and commits records.
 
-    `batch_records` is the most that is scored at once; `outstanding_batches` the most that waits for the broker's
-    confirmation. `instance_id` makes group membership static, so that a restart causes no rebalance. The worker stops
+    `processing_guarantee` `exactly_once` puts results and offsets into transactions: a consumer that reads committed
+    records alone sees each result once. `batch_records` is the most that is scored at once, `round_records` the most
+    that is confirmed together (a transaction, under exactly-once), `outstanding_records` the most that is scored and
+    not confirmed. `instance_id` makes group membership static, so that a restart causes no rebalance.
+    `group_protocol` `consumer` is the group protocol of Kafka 4 (KIP-848). The worker stops
     when more than `rejection_limit_share` of the last `rejection_window_records` or more were rejected: a bad deploy
     looks like bad data, and must not pour a topic into the dead letters. A partition that stands still for
     `stall_seconds` behind its end is fetched anew; if that does not help, the worker stops.
@@ -53,11 +56,14 @@ class Worker(msgspec.Struct, frozen=True):
 
     group_id: Name = "heartstream"
     instance_id: str = ""
+    group_protocol: Annotated[str, msgspec.Meta(pattern="^(classic|consumer)$")] = "classic"
+    processing_guarantee: Annotated[str, msgspec.Meta(pattern="^(at_least_once|exactly_once)$")] = "at_least_once"
     batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
-    outstanding_batches: Count = 4
+    round_records: Count = 10_000
+    outstanding_records: Count = 30_000
     rejection_window_records: Count = 1_000
     rejection_limit_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
-    commit_interval_seconds: Seconds = 1.0
+    commit_interval_seconds: Seconds = 0.25
     drain_seconds: Seconds = 20.0
     stall_seconds: Seconds = 60.0
 

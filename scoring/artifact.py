@@ -1,30 +1,31 @@
 """The model directory: what is in it, and how it is read only after it has been verified.
 
-A joblib file is code that runs when it is loaded. So nothing is unpickled before the SHA-256 of every file equals the
-manifest's and this process has the scikit-learn that wrote them. Who can write the manifest can still run code: keep
-the directory writable by the training job alone.
+Nothing of a directory is used before the SHA-256 of every listed file equals the manifest's. What a fast engine reads
+is plain numbers. A joblib file is code that runs when it is loaded; it is loaded only where no fast engine serves. Who
+can write the manifest can still run code that way: keep the directory writable by the training job alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from io import BytesIO
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import joblib
 import msgspec
-import sklearn
 
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
 from schemas.records import ModelRef
+from scoring.fitted import Fitted, Pickle, unpickled
 
 MANIFEST_FILE: Final = "manifest.json"
-MANIFEST_SCHEMA: Final = "heartstream-model/1"
+MANIFEST_SCHEMA: Final = "heartstream-model/2"
 PREPROCESSOR_FILE: Final = "preprocessor.joblib"
 BEST_MODEL_FILE: Final = "best_model.joblib"
 DIGEST_DIGITS: Final = 16
+_REMEDY: Final = "train the model again (heartstream train)"
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -56,12 +57,17 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
-    """One trained classifier. `onnx` names the same forest compiled to ONNX, where there is one."""
+    """One trained classifier: `file` is its pickle.
+
+    `plain` names the numbers that a fast engine reads (None where no fast engine knows this kind of classifier), `onnx`
+    the same forest compiled to ONNX, where there is one.
+    """
 
     file: str
     onnx: str | None
     params: dict[str, str | int | float | bool | None]
     metrics: dict[str, Metric]
+    plain: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -84,16 +90,17 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """A verified, loaded model directory.
+    """A verified model directory.
 
-    `preprocessor` and `classifier` are fitted scikit-learn objects; `onnx` is the compiled forest, if any.
+    `plain` and `onnx` are the contents of the chosen model's files of these kinds, None where there is none. `fitted`
+    unpickles scikit-learn's objects; it blocks for about a second when it is called first, and raises ArtifactError.
     """
 
     manifest: Manifest
     model: ModelRef
-    preprocessor: Any
-    classifier: Any
+    plain: bytes | None
     onnx: bytes | None
+    fitted: Callable[[], Fitted]
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:
@@ -112,17 +119,14 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
 def _manifest_problems(manifest: Manifest) -> list[str]:
     problems = []
     if manifest.schema != MANIFEST_SCHEMA:
-        problems.append(f"manifest schema is {manifest.schema}, expected {MANIFEST_SCHEMA}")
+        problems.append(f"manifest schema is {manifest.schema}, expected {MANIFEST_SCHEMA}: {_REMEDY}")
     if manifest.feature_table != FEATURE_TABLE_VERSION:
         problems.append(f"feature table is {manifest.feature_table}, expected {FEATURE_TABLE_VERSION}")
-    trained_with = manifest.versions.get("scikit-learn")
     if not 0 < manifest.threshold < 1:
         problems.append("the threshold does not lie between 0 and 1")
     absent = [name for name in FEATURE_NAMES if name not in manifest.training_range]
     if absent:
         problems.append(f"no training range is given for {', '.join(absent)}")
-    if trained_with != sklearn.__version__:
-        problems.append(f"trained with scikit-learn {trained_with}, but {sklearn.__version__} is installed")
     return problems
 
 
@@ -148,10 +152,9 @@ def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[s
 
 
 def load(folder: Path, name: str | None = None) -> Artifact:
-    """Verify a model directory and load one of its classifiers: `name`, or the one that training called best.
+    """Verify a model directory and choose one of its classifiers: `name`, or the one that training called best.
 
-    Blocks for about a second (unpickling scikit-learn objects). Raises ArtifactError, which lists all that is wrong;
-    nothing is unpickled in that case.
+    Raises ArtifactError, which lists all that is wrong. Nothing is unpickled here.
     """
     manifest, digest = read_manifest(folder)
     chosen = name or manifest.best
@@ -161,25 +164,30 @@ def load(folder: Path, name: str | None = None) -> Artifact:
     if entry is None:
         problems.append(f"no model named {chosen}; there are {', '.join(sorted(manifest.models))}")
         raise _refused(folder, problems)
-    wanted = [PREPROCESSOR_FILE, entry.file, *([entry.onnx] if entry.onnx else [])]
+    wanted = [PREPROCESSOR_FILE, entry.file, *(file for file in (entry.onnx, entry.plain) if file)]
     problems.extend(f"{file}: not listed in the manifest" for file in wanted if file not in manifest.files)
     if problems:
         raise _refused(folder, problems)
     return Artifact(
         manifest=manifest,
         model=ModelRef(name=chosen, version=manifest.model_version, digest=digest),
-        preprocessor=_unpickled(folder, PREPROCESSOR_FILE, contents),
-        classifier=_unpickled(folder, entry.file, contents),
+        plain=contents[entry.plain] if entry.plain else None,
         onnx=contents[entry.onnx] if entry.onnx else None,
+        fitted=_opener(folder, manifest, *(Pickle(file, contents[file]) for file in (PREPROCESSOR_FILE, entry.file))),
     )
 
 
-def _unpickled(folder: Path, name: str, contents: dict[str, bytes]) -> Any:
-    """Load one verified file. An artifact that needs code which is not installed here ends here."""
-    try:
-        return joblib.load(BytesIO(contents[name]))
-    except Exception as error:
-        raise _refused(folder, [f"{name}: cannot be loaded ({type(error).__name__}: {error})"]) from error
+def _opener(folder: Path, manifest: Manifest, preprocessor: Pickle, classifier: Pickle) -> Callable[[], Fitted]:
+    """Return what unpickles two verified files, once."""
+
+    @cache
+    def fitted() -> Fitted:
+        try:
+            return unpickled(preprocessor, classifier, manifest.versions.get("scikit-learn"))
+        except ArtifactError as error:
+            raise _refused(folder, [str(error)]) from error
+
+    return fitted
 
 
 def _refused(folder: Path, problems: list[str]) -> ArtifactError:

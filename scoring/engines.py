@@ -1,27 +1,23 @@
 """Three ways to get the same risks from an artifact: linear tables, a compiled forest, and scikit-learn itself.
 
-A fast engine is used only after it has reproduced scikit-learn's risks on golden records in this very process.
-Written for speed: a batch costs a handful of numpy calls, whatever its size.
+A fast engine is used only after it has reproduced, in this very process, the risks that scikit-learn gave the golden
+records when the model was trained. Written for speed: a batch costs a handful of numpy calls, whatever its size.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 import numpy as np
-from scipy.special import expit
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
-from schemas.features import FEATURES
+from schemas.errors import ArtifactError
 from scoring.artifact import Artifact
+from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
 from scoring.matrix import Matrix
+from scoring.plain import Linear, PlainModel
 from scoring.plan import TABLE_ROWS, Plan
 
 Vector = Matrix
-_GOLDEN_ROWS: Final = 1024
-_GOLDEN_SEED: Final = 20240229
-_GOLDEN_MISSING_SHARE: Final = 0.3
 
 
 class Engine(Protocol):
@@ -41,18 +37,18 @@ class Engine(Protocol):
 
 
 class SklearnEngine:
-    """The fitted preprocessor and classifier, as trained: the reference, and the way out when no fast engine fits."""
+    """The fitted preprocessor and classifier, as trained: the way out when no fast engine fits."""
 
     name = "sklearn"
     tolerance = 0.0
 
     def __init__(self, artifact: Artifact) -> None:
-        """Keep the fitted objects."""
-        self._preprocessor, self._classifier = artifact.preprocessor, artifact.classifier
+        """Unpickle the fitted objects; raises ArtifactError."""
+        self._fitted = artifact.fitted()
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score a batch; some milliseconds however small it is."""
-        probabilities: Matrix = self._classifier.predict_proba(self._preprocessor.transform(matrix))
+        probabilities: Matrix = self._fitted.classifier.predict_proba(self._fitted.preprocessor.transform(matrix))
         return probabilities[:, 1]
 
 
@@ -62,18 +58,18 @@ class LinearEngine:
     name = "linear"
     tolerance = 1e-12
 
-    def __init__(self, plan: Plan, classifier: LogisticRegression) -> None:
+    def __init__(self, plan: Plan, linear: Linear) -> None:
         """Fold the preprocessor into the coefficients."""
-        weights, self._plan = classifier.coef_[0], plan
+        weights, self._plan = linear.coefficients, plan
         affine = len(plan.affine)
         self._slope = weights[:affine] / plan.scale
         self._offset = -plan.mean * self._slope
         self._missing = plan.fill * self._slope + self._offset
         widths = np.cumsum([affine, *(table.shape[1] for table in plan.tables)])
         spans = zip(plan.tables, widths[:-1], widths[1:], strict=True)
-        self._log_odds = np.concatenate([table @ weights[start:stop] for table, start, stop in spans])
+        self._log_odds = np.concatenate([(table * weights[start:stop]).sum(axis=1) for table, start, stop in spans])
         self._first_row = TABLE_ROWS * np.arange(len(plan.tables))
-        self._intercept = float(classifier.intercept_[0])
+        self._intercept = linear.intercept
 
     def contributions(self, matrix: Matrix) -> Matrix:
         """Return each field's exact addition to the log-odds, (n, 13), affine fields first, then lookups."""
@@ -84,9 +80,14 @@ class LinearEngine:
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score a batch. A row's 13 numbers lie side by side, so numpy adds them in one order in any batch."""
-        log_odds = self._intercept + self.contributions(matrix).sum(axis=1)
-        risks: Vector = expit(log_odds)
-        return risks
+        return logistic(self._intercept + self.contributions(matrix).sum(axis=1))
+
+
+def logistic(log_odds: Vector) -> Vector:
+    """Return 1 / (1 + exp(-x)) without overflow: the exponential is only ever taken of what is not above zero."""
+    small = np.exp(-np.abs(log_odds))
+    risks: Vector = np.where(log_odds >= 0, 1.0, small) / (1.0 + small)
+    return risks
 
 
 class ForestEngine:
@@ -113,47 +114,38 @@ class ForestEngine:
         return np.asarray(probabilities, dtype=np.float64)[:, 1]
 
 
-def golden_records() -> Matrix:
-    """Return 1,024 legal records, the same each time: random values and the limits, each pattern of missing fields."""
-    rng = np.random.default_rng(_GOLDEN_SEED)
-    golden = np.empty((_GOLDEN_ROWS, len(FEATURES)))
-    for j, feature in enumerate(FEATURES):
-        low, high = feature.interval
-        if feature.codes:
-            golden[:, j] = rng.choice([code for code, _ in feature.codes], _GOLDEN_ROWS)
-        elif feature.whole:
-            golden[:, j] = rng.integers(int(low), int(high), _GOLDEN_ROWS, endpoint=True)
-        else:
-            golden[:, j] = rng.uniform(low, high, _GOLDEN_ROWS).round(1)
-        golden[2 * j, j], golden[2 * j + 1, j] = low, high
-        if not feature.required:
-            golden[rng.random(_GOLDEN_ROWS) < _GOLDEN_MISSING_SHARE, j] = np.nan
-    return golden
-
-
-def _fast_engine(artifact: Artifact) -> Engine:
-    """Build the engine that fits the classifier; raises TypeError where there is none."""
-    plan = Plan.of(artifact.preprocessor)
-    if isinstance(artifact.classifier, LogisticRegression):
-        return LinearEngine(plan, artifact.classifier)
-    if isinstance(artifact.classifier, RandomForestClassifier) and artifact.onnx is not None:
-        return ForestEngine(plan, artifact.onnx)
-    raise TypeError(f"no fast engine for {type(artifact.classifier).__name__}")
-
-
 def build_engine(artifact: Artifact) -> tuple[Engine, str | None]:
-    """Return the engine to use, and why it is not a fast one (None if it is)."""
-    reference = SklearnEngine(artifact)
+    """Return the engine to use, and why it is not a fast one (None if it is).
+
+    Raises ArtifactError if there is no fast one and scikit-learn cannot serve the model either.
+    """
     try:
-        engine = _fast_engine(artifact)
-        golden = golden_records()
-        difference = _largest_difference(engine.risks(golden), reference.risks(golden))
-    except Exception as error:  # noqa: BLE001  # whatever a fast engine fails with, scikit-learn still scores
-        return reference, f"{type(error).__name__}: {error}"
+        return _proved_engine(artifact), None
+    except Exception as error:  # noqa: BLE001  # whatever a fast engine fails with, scikit-learn may still score
+        reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
+    try:
+        return SklearnEngine(artifact), reason
+    except ArtifactError as error:
+        raise ArtifactError(f"no fast engine ({reason}), and no scikit-learn to score instead: {error}") from error
+
+
+def _proved_engine(artifact: Artifact) -> Engine:
+    """Return the fast engine that fits the classifier; raises ArtifactError where none reproduces scikit-learn."""
+    if artifact.plain is None:
+        raise ArtifactError("training wrote no plain numbers for this kind of model")
+    plain = PlainModel.from_json(artifact.plain)
+    if plain.golden_digest != golden_digest() or plain.golden_risks.shape != (GOLDEN_ROWS,):
+        raise ArtifactError("the recorded risks are not those of this version's golden records")
+    engine = _fast_engine(plain, artifact.onnx)
+    difference = float(np.abs(engine.risks(golden_records()) - plain.golden_risks).max())
     if not difference <= engine.tolerance:
-        return reference, f"{engine.name} differs from scikit-learn by {difference:.1e} on golden records"
-    return engine, None
+        raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on golden records")
+    return engine
 
 
-def _largest_difference(a: Any, b: Any) -> float:
-    return float(np.abs(a - b).max())
+def _fast_engine(plain: PlainModel, onnx: bytes | None) -> Engine:
+    if plain.linear is not None:
+        return LinearEngine(plain.plan, plain.linear)
+    if onnx is not None:
+        return ForestEngine(plain.plan, onnx)
+    raise ArtifactError("the forest is not compiled")

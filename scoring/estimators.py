@@ -1,4 +1,7 @@
-"""The estimators that go into model artifacts. They live here so that loading an artifact never needs `training`."""
+"""The estimators that go into model artifacts. They live here so that unpickling an artifact never needs `training`.
+
+No module of a serving process imports this one; a pickle does.
+"""
 
 from __future__ import annotations
 

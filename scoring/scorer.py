@@ -13,7 +13,8 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, ScoreWarning, Source, WarningCode
 from scoring.artifact import Artifact, Manifest, load
-from scoring.engines import Vector, build_engine, golden_records
+from scoring.engines import Vector, build_engine
+from scoring.golden import golden_records
 from scoring.matrix import Matrix
 
 RISK_DECIMALS: Final = 6
@@ -53,7 +54,7 @@ class Scorer:
 
     @classmethod
     def from_directory(cls, folder: Path, name: str | None = None) -> Scorer:
-        """Load and prove a model directory; raises ArtifactError. Takes about a second."""
+        """Load and prove a model directory; raises ArtifactError. Blocks for some milliseconds."""
         return cls(load(folder, name))
 
     def risks(self, matrix: Matrix) -> Vector:

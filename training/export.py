@@ -38,6 +38,7 @@ from scoring.artifact import (
 )
 from training.data import Matrix
 from training.files import replace_folder
+from training.plain import plain_model
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Version 3 of the tree operators is the first that takes float64 thresholds."""
@@ -63,6 +64,11 @@ class TrainedModel:
     def onnx_file(self) -> str | None:
         """The name of its compiled twin, for a forest; a logistic regression is one dot product and needs none."""
         return f"{self.name}.onnx" if isinstance(self.classifier, RandomForestClassifier) else None
+
+    @property
+    def plain_file(self) -> str:
+        """The name of the file with its numbers, where a fast engine knows its kind."""
+        return f"{self.name}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,9 @@ def model_files(training: Training) -> dict[str, bytes]:
     width = training.preprocessor.transform(training.matrix[:1]).shape[1]
     for model in training.models:
         contents[model.file] = as_joblib(model.classifier)
+        plain = plain_model(training.preprocessor, model.classifier)
+        if plain:
+            contents[model.plain_file] = plain.as_json()
         if model.onnx_file:
             contents[model.onnx_file] = as_onnx(model.classifier, width)
         if model.name == training.best:
@@ -169,7 +178,7 @@ def new_manifest(training: Training, contents: Mapping[str, bytes]) -> Manifest:
         data=training.data,
         versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         training_range=_ranges(training.matrix),
-        models={model.name: _entry(model) for model in training.models},
+        models={model.name: _entry(model, contents) for model in training.models},
         files={name: FileEntry.of(content) for name, content in contents.items()},
     )
 
@@ -179,9 +188,13 @@ def _ranges(matrix: Matrix) -> dict[str, tuple[float, float]]:
     return {name: (float(low), float(high)) for name, low, high in zip(FEATURE_NAMES, lows, highs, strict=True)}
 
 
-def _entry(model: TrainedModel) -> ModelEntry:
+def _entry(model: TrainedModel, contents: Mapping[str, bytes]) -> ModelEntry:
     return ModelEntry(
-        file=model.file, onnx=model.onnx_file, params=model.classifier.get_params(deep=False), metrics=model.metrics
+        file=model.file,
+        plain=model.plain_file if model.plain_file in contents else None,
+        onnx=model.onnx_file,
+        params=model.classifier.get_params(deep=False),
+        metrics=model.metrics,
     )
 
 

@@ -1,50 +1,38 @@
-"""The agent: takes a record batch, has it scored, publishes the outcomes, and goes on while they are confirmed."""
+"""The agent: takes a record batch, has it scored, hands the outcomes on, and takes the next."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Sequence
 
 from runtime import events
-from runtime.settings import Topics
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored, process
 from scoring.scorer import Scorer
 from worker.breaker import RejectionBreaker
 from worker.dead_letters import dead_letter
+from worker.publisher import Publisher
+from worker.shipment import Shipment
 from worker.transport.batch import RecordBatch
-from worker.transport.delivery import Delivery
 from worker.transport.ledger import Ledger
-from worker.transport.producer import LibrdkafkaProducer, OutgoingRecord
+from worker.transport.producer import OutgoingRecord
 
 DOOR = "kafka"
+_BYTES_A_RECORD = 1_024
+"""A batch of large records takes up room as if each kilobyte were a record."""
 
 
 class ScoringAgent:
-    """Scores record batches in order; at most `outstanding` of them wait for the broker's confirmation.
-
-    `producer` is asked for when it is needed, as Faust makes it at start; `on_failure` hears of a delivery that failed
-    for good.
-    """
+    """Scores record batches in order, while the publisher has room for more outcomes."""
 
     def __init__(
-        self,
-        scorer: Scorer,
-        ledger: Ledger,
-        topics: Topics,
-        producer: Callable[[], LibrdkafkaProducer],
-        on_failure: Callable[[BaseException], None],
-        breaker: RejectionBreaker,
-        outstanding: int,
+        self, scorer: Scorer, ledger: Ledger, publisher: Publisher, dead_letter_topic: str, breaker: RejectionBreaker
     ) -> None:
         self._scorer = scorer
         self._ledger = ledger
-        self._topics = topics
-        self._producer = producer
-        self._on_failure = on_failure
+        self._publisher = publisher
+        self._dead_letter_topic = dead_letter_topic
         self._breaker = breaker
-        self._slots = asyncio.Semaphore(outstanding)
 
     async def run(self, stream: AsyncIterable[RecordBatch]) -> None:
         """Score what the stream brings. An exception here ends the process: nothing is committed past the truth."""
@@ -52,10 +40,11 @@ class ScoringAgent:
             await self.score(batch)
 
     async def score(self, batch: RecordBatch) -> None:
-        """Take one batch from raw records to results on their way; returns before they are confirmed."""
-        await self._slots.acquire()
+        """Take one batch from raw records to outcomes that wait to be sent."""
+        weight = max(len(batch), batch.size() // _BYTES_A_RECORD)
+        await self._publisher.reserve(weight)
         if not self._ledger.start(batch):
-            self._slots.release()
+            self._publisher.release(weight)
             return
         started = time.perf_counter()
         sources = batch.sources()
@@ -63,38 +52,28 @@ class ScoringAgent:
         told = _batch_scored(outcomes, time.perf_counter() - started)
         told.emit()
         self._breaker.note(len(batch), told.rejected)
-        delivery = await self._publish(batch, sources, outcomes)
-        codes = _dead_letter_codes(outcomes) if told.rejected else ()
-        delivery.done.add_done_callback(lambda done: self._delivered(batch, codes, started, done))
+        keys, scores, letters = self._sorted(batch, sources, outcomes, told.rejected)
+        codes = _dead_letter_codes(outcomes) if letters else ()
+        self._publisher.put(Shipment(batch, keys, scores, letters, weight, started, codes))
 
-    async def _publish(self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome]) -> Delivery:
-        """Queue scores and dead letters, each with its record's key."""
-        keys: list[bytes | None] = []
+    def _sorted(
+        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], rejected: int
+    ) -> tuple[list[bytes | None], list[bytes], list[OutgoingRecord]]:
+        """Part scores, each with its record's key, from dead letters."""
+        keys = batch.keys()
+        if not rejected:
+            return keys, [outcome.value for outcome in outcomes if isinstance(outcome, Scored)], []
+        scored_keys: list[bytes | None] = []
         scores: list[bytes] = []
         letters: list[OutgoingRecord] = []
-        for outcome, key, message, source in zip(outcomes, batch.keys(), batch.messages, sources, strict=True):
+        for outcome, key, message, source in zip(outcomes, keys, batch.messages, sources, strict=True):
             match outcome:
                 case Scored(value):
-                    keys.append(key)
+                    scored_keys.append(key)
                     scores.append(value)
                 case Rejected(faults):
-                    letters.append(dead_letter(self._topics.dead_letters, message, source, faults))
-        return await self._producer().send_batch(self._topics.scores, keys, scores, letters)
-
-    def _delivered(
-        self, batch: RecordBatch, codes: tuple[str, ...], started: float, done: asyncio.Future[None]
-    ) -> None:
-        """Hear how a delivery ended."""
-        self._slots.release()
-        if done.cancelled():
-            return
-        error = done.exception()
-        if error is not None:
-            self._on_failure(error)
-            return
-        self._ledger.finish(batch)
-        seconds, now = time.perf_counter() - started, time.time()
-        events.BatchDelivered(seconds, now, len(batch), batch.oldest(), batch.newest(), codes).emit()
+                    letters.append(dead_letter(self._dead_letter_topic, message, source, faults))
+        return scored_keys, scores, letters
 
 
 def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchScored:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any, cast
 
 import faust
+from faust.tables.manager import TableManager
 from mode import CrashingSupervisor
 
 from runtime import events, logs
@@ -16,11 +18,29 @@ from schemas.errors import SettingsError
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
+from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
+from worker.publisher import Guarantee, Publisher
 from worker.transport.batch import RecordBatch
-from worker.transport.driver import SCHEME, BatchSchema, KeepingFlowControl, LibrdkafkaTransport, option_problems
+from worker.transport.consumer import LibrdkafkaConsumer
+from worker.transport.driver import (
+    EXACTLY_ONCE,
+    SCHEME,
+    BatchSchema,
+    KeepingFlowControl,
+    LibrdkafkaTransport,
+    option_problems,
+)
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
+
+
+class _NoTables(TableManager):
+    """Starts at once: stock Faust lets a second go by for tables to be declared, before it joins the group."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class ScoringApp(faust.App):
@@ -50,10 +70,6 @@ class ScoringApp(faust.App):
         await super().on_shutdown()
         if self._telemetry_server is not None:
             self._telemetry_server.close()
-
-    def fail(self, error: BaseException) -> None:
-        """End the process because of `error`, from a callback."""
-        self.add_future(self.crash(error))
 
 
 def create_app(settings: Settings) -> ScoringApp:
@@ -87,6 +103,7 @@ def _new_app(settings: Settings) -> ScoringApp:
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,
+        TableManager=_NoTables,
         stream_buffer_maxsize=1,
         stream_wait_empty=True,
         stream_recovery_delay=0.0,
@@ -97,18 +114,29 @@ def _new_app(settings: Settings) -> ScoringApp:
 
 
 def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledger) -> None:
-    scoring = ScoringAgent(
-        scorer,
-        ledger,
-        settings.topics,
-        producer=lambda: cast("LibrdkafkaProducer", app.producer),
-        on_failure=app.fail,
-        breaker=RejectionBreaker(settings.worker.rejection_window_records, settings.worker.rejection_limit_share),
-        outstanding=settings.worker.outstanding_batches,
+    worker = settings.worker
+    publisher = Publisher(
+        _guarantee(app, settings, ledger), ledger, worker.round_records, worker.outstanding_records, time.monotonic
     )
+    breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
+    scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker)
     patients: Any = app.topic(settings.topics.patients, schema=BatchSchema(), acks=False)
 
     async def score(stream: faust.StreamT[RecordBatch]) -> None:
+        # With the producer, not with the agent: what was started is published after the agent has ended.
+        cast("LibrdkafkaProducer", app.producer).add_future(publisher.run())
         await scoring.run(stream)
 
     app.agent(patients, name="score", supervisor_strategy=CrashingSupervisor)(score)
+
+
+def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger) -> Guarantee:
+    def producer() -> LibrdkafkaProducer:
+        return cast("LibrdkafkaProducer", app.producer)
+
+    def group() -> Any:
+        return cast("LibrdkafkaConsumer", app.consumer).group_metadata()
+
+    if settings.worker.processing_guarantee == EXACTLY_ONCE:
+        return ExactlyOnce(producer, settings.topics.scores, ledger, group)
+    return AtLeastOnce(producer, settings.topics.scores)

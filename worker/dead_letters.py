@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from schemas.codec import encode_dead_letter
 from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
-from schemas.topics import DEAD_LETTER_HEADER, ERROR_HEADER_PREFIX
+from schemas.topics import DEAD_LETTER_HEADER, ERROR_HEADER_PREFIX, VALUE_OMITTED_HEADER
 from worker.transport.producer import OutgoingRecord
 
 
@@ -30,3 +30,10 @@ def dead_letter(topic: str, message: Message, source: Source, faults: tuple[Faul
     original: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # read as bytes
     kept = [(name, value) for name, value in original if name not in ours]
     return OutgoingRecord(topic, message.key(), message.value(), [*kept, *headers])
+
+
+def without_value(letter: OutgoingRecord) -> OutgoingRecord:
+    """Make a dead letter for a value that its topic does not take: everything but the value, and how large that is."""
+    size = len(letter.value or b"")
+    headers = [*letter.headers, (VALUE_OMITTED_HEADER, str(size).encode())]
+    return OutgoingRecord(letter.topic, letter.key, None, headers, letter.timestamp)

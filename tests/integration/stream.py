@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
@@ -141,6 +141,14 @@ class Stream:
         finally:
             probe.close()
 
+    def await_members(self, group: str, count: int) -> None:
+        """Wait until the group has this many members."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (members := len(admin.describe_consumer_groups([group])[group].result(10).members)) != count:
+            assert time.monotonic() < deadline, f"{members} members, not {count}"
+            time.sleep(0.1)
+
     def end_of(self, partition: int) -> int:
         """Return the end offset of a partition of the patients topic."""
         return int(self._consumer.get_watermark_offsets(TopicPartition(self.topics.patients, partition), timeout=10)[1])
@@ -150,6 +158,14 @@ class Stream:
         positions = [TopicPartition(self.topics.patients, partition, offset) for partition, offset in offsets.items()]
         admin = AdminClient({"bootstrap.servers": self.address})
         for future in admin.delete_records(positions).values():
+            future.result(10)
+
+    def limit_dead_letters(self, size: int) -> None:
+        """Let the dead letter topic take record batches of at most `size` bytes."""
+        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, self.topics.dead_letters, incremental_configs=[entry])
+        admin = AdminClient({"bootstrap.servers": self.address})
+        for future in admin.incremental_alter_configs([resource]).values():
             future.result(10)
 
     def _at_end(self) -> bool:

@@ -39,7 +39,8 @@ class LibrdkafkaConsumer(FaustConsumer):
     _changes: int = 0
 
     async def subscribe(self, topics: Iterable[str]) -> None:
-        """Join the group; Faust's conductor calls this once its agents have started."""
+        """Join the group for one topic; Faust's conductor calls this once its agents have started."""
+        (topic,) = topics
         if self._poller is not None:
             raise DependencyError("subscriptions cannot change while the worker runs")
         loop = asyncio.get_running_loop()
@@ -53,7 +54,7 @@ class LibrdkafkaConsumer(FaustConsumer):
             on_assignment=lambda owned: _call_in(loop, self._assignment_changed, owned),
             on_failure=lambda error: _call_in(loop, self._poller_failed, error),
         )
-        self._poller.subscribe(list(topics))
+        self._poller.subscribe(topic)
 
     def _assignment_changed(self, owned: set[TP]) -> None:
         """Hold reading until Faust knows its partitions. A batch that Faust has already keeps its place."""
@@ -133,6 +134,10 @@ class LibrdkafkaConsumer(FaustConsumer):
 
     async def perform_seek(self) -> None:
         """Stay: librdkafka starts every partition at its committed offset."""
+
+    def group_metadata(self) -> object:
+        """Return the consumer's membership as transactions need it: as of its thread's last look."""
+        return None if self._poller is None else self._poller.commits.group_metadata
 
     def is_polling(self) -> bool:
         """Say whether the thread that owns the consumer comes round; true before it starts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from worker.transport.poller import ConsumerOptions
 from worker.transport.producer import LibrdkafkaProducer
 
 SCHEME: Final = "librdkafka"
+EXACTLY_ONCE: Final = "exactly_once"
 
 _CONSUMER_DEFAULTS: Final[Mapping[str, object]] = {
     # The default of a second stops the flow for that long whenever the local queue was full once.
@@ -38,6 +40,11 @@ _PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
     # A dead letter carries whatever the patients topic took: the broker's limit decides, not the client's.
     "message.max.bytes": 100_000_000,
 }
+_TRANSACTION_DEFAULTS: Final[Mapping[str, object]] = {
+    # After a crash, readers of committed records and the partitions' next owner wait this long for what was left open.
+    "transaction.timeout.ms": 20_000,
+    "delivery.timeout.ms": 20_000,
+}
 _OURS: Final = frozenset(
     {
         "bootstrap.servers",
@@ -52,6 +59,8 @@ _OURS: Final = frozenset(
         "auto.offset.reset",
         "enable.partition.eof",
         "partition.assignment.strategy",
+        "group.protocol",
+        "on_delivery",
     }
 )
 _CONSUMER_ONLY: Final = (
@@ -78,6 +87,7 @@ _PRODUCER_ONLY: Final = (
     "retries",
     "request.required.",
     "sticky.",
+    "transaction.",
 )
 
 
@@ -122,7 +132,8 @@ class LibrdkafkaTransport(Transport):
         consumer.options = ConsumerOptions(
             client_config=consumer_config(self._settings),
             batch_records=worker.batch_records,
-            commit_interval=worker.commit_interval_seconds,
+            # In exactly-once the transactions carry the offsets.
+            commit_interval=None if worker.processing_guarantee == EXACTLY_ONCE else worker.commit_interval_seconds,
             drain_timeout=worker.drain_seconds,
             revoke_timeout=worker.drain_seconds,
             stall_limit=worker.stall_seconds,
@@ -145,8 +156,10 @@ def consumer_config(settings: Settings) -> dict[str, object]:
         # Where to begin without a committed offset is decided on assignment; a lost one must stop the worker.
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
-        "partition.assignment.strategy": "cooperative-sticky",
+        "group.protocol": settings.worker.group_protocol,
     }
+    if settings.worker.group_protocol == "classic":
+        own["partition.assignment.strategy"] = "cooperative-sticky"
     if settings.worker.instance_id:
         own["group.instance.id"] = settings.worker.instance_id
     return {**_CONSUMER_DEFAULTS, **_options_without(settings, _PRODUCER_ONLY), **own}
@@ -159,7 +172,11 @@ def producer_config(settings: Settings) -> dict[str, object]:
         "enable.idempotence": True,
         "acks": "all",
     }
-    return {**_PRODUCER_DEFAULTS, **_options_without(settings, _CONSUMER_ONLY), **own}
+    defaults, worker = _PRODUCER_DEFAULTS, settings.worker
+    if worker.processing_guarantee == EXACTLY_ONCE:
+        defaults = {**defaults, **_TRANSACTION_DEFAULTS}
+        own["transactional.id"] = f"{worker.group_id}-{worker.instance_id or uuid.uuid4().hex}"
+    return {**defaults, **_options_without(settings, _CONSUMER_ONLY), **own}
 
 
 def _options_without(settings: Settings, prefixes: tuple[str, ...]) -> dict[str, str]:

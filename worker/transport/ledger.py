@@ -138,6 +138,18 @@ class Ledger:
             ]
             return len(started), sum(started)
 
+    def holds(self, batch: RecordBatch) -> bool:
+        """Say whether a batch's lease has not ended: its partition is this worker's, or is just being given back."""
+        with self._changed:
+            return self._leases.get(batch.tp) is batch.lease
+
+    def any_waiting(self) -> bool:
+        """Say whether a batch that was read is still to be scored."""
+        with self._changed:
+            return any(
+                lease.batches and lease.batches[-1].state is BatchState.WAITING for lease in self._leases.values()
+            )
+
     def any_started(self) -> bool:
         """Say whether any batch is on its way to the broker."""
         with self._changed:

@@ -7,9 +7,10 @@ for this one, which waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
+from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tp_of, tps_of
 from worker.transport.handoff import Handoff
 from worker.transport.lag import LagMeter
 from worker.transport.ledger import Ledger
@@ -45,13 +47,14 @@ _HOPELESS: Final = frozenset(
 class ConsumerOptions(msgspec.Struct, frozen=True):
     """How to consume: the client's configuration, the most records in a batch, and bounds in seconds.
 
-    `revoke_timeout` bounds the wait for started batches when partitions are taken back; `drain_timeout` that at the end
-    of the process; `stall_limit` how long a partition may stand still.
+    `commit_interval` None leaves offsets to the producer's transactions. `revoke_timeout` bounds the wait for started
+    batches when partitions are taken back; `drain_timeout` that at the end of the process; `stall_limit` how long a
+    partition may stand still.
     """
 
     client_config: dict[str, object]
     batch_records: int
-    commit_interval: float
+    commit_interval: float | None
     drain_timeout: float
     revoke_timeout: float
     stall_limit: float
@@ -79,21 +82,25 @@ class Poller(threading.Thread):
         self._ledger = ledger
         self._handoff = handoff
         self._batch_records = options.batch_records
-        self._commit_interval = options.commit_interval
         self._revoke_timeout = options.revoke_timeout
         self._on_assignment = on_assignment
         self._on_failure = on_failure
-        self._topics: list[str] = []
+        self._topic = ""
         self._stopping = threading.Event()
-        self._next_commit = 0.0
+        self._paused: set[TP] = set()
         self._next_lag = 0.0
+        self.commits: Commits = (
+            TransactionCommits(self._consumer)
+            if options.commit_interval is None
+            else ConsumerCommits(self._consumer, ledger, options.commit_interval)
+        )
         self.lag = LagMeter(self._consumer, ledger, options.stall_limit)
         self.last_turn = time.monotonic()
         self.member = False
 
-    def subscribe(self, topics: Sequence[str]) -> None:
-        """Join the group for these topics and start the thread; called once."""
-        self._topics = list(topics)
+    def subscribe(self, topic: str) -> None:
+        """Join the group for this topic and start the thread; called once."""
+        self._topic = topic
         self.start()
 
     def stop(self) -> None:
@@ -108,7 +115,7 @@ class Poller(threading.Thread):
         """Poll until stopped. An error ends the thread: it is told to `on_failure`, and nothing more is committed."""
         try:
             self._consumer.subscribe(
-                self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
             while not self._stopping.is_set():
                 self._turn()
@@ -116,14 +123,25 @@ class Poller(threading.Thread):
             self.wait_no_more()
             self._on_failure(error)
         finally:
-            self._consumer.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave the group and close the client, which calls back for what is still owned.
+
+        A client that closes while it owns nothing does not tell the group, which then waits for it until its session
+        expires. To give up the subscription first makes it tell.
+        """
+        if not self._ledger.owned():
+            with contextlib.suppress(KafkaException):
+                self._consumer.unsubscribe()
+        self._consumer.close()
 
     def _turn(self) -> None:
-        """Do one round: commit and measure when it is time, then read what is there."""
+        """Commit and measure when it is time, then read what is there."""
         now = self.last_turn = time.monotonic()
-        if now >= self._next_commit:
-            self._next_commit = now + self._commit_interval
-            self._commit_soon()
+        self.commits.turn()
+        if self._paused:
+            self._resume_returned()
         if self._measure_in_time(now):
             self.lag.cure_stalls()
         if self._handoff.is_full():
@@ -144,24 +162,34 @@ class Poller(threading.Thread):
 
     def _hand_off(self, messages: Sequence[Message]) -> None:
         """Sort messages by partition and hand each partition's run on as one batch."""
-        runs: dict[tuple[str | None, int | None], list[Message]] = {}
+        runs: dict[int, list[Message]] = {}
         for message in messages:
-            error = message.error()
-            if error is None:
-                runs.setdefault((message.topic(), message.partition()), []).append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
-                self.lag.reached_end(
-                    TP(str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
-                )
+            partition = message.partition()
+            if message.error() is None:
+                run = runs.get(partition)  # type: ignore[arg-type]  # a consumed message has a partition
+                if run is None:
+                    runs[partition] = [message]  # type: ignore[index]
+                else:
+                    run.append(message)
             else:
-                _check(error)
-        for (topic, partition), run in runs.items():
-            tp = TP(str(topic), int(partition or 0))
+                self._hear(message)
+        for partition, run in runs.items():
+            tp = TP(self._topic, partition)
             lease = self._ledger.lease(tp)
             if lease is not None:
                 batch = RecordBatch(tp, run, lease)
                 self._ledger.enter(batch)
                 self._handoff.put(batch)
+
+    def _hear(self, message: Message) -> None:
+        """Take an event that comes in place of a record."""
+        error = message.error()
+        if error is None:
+            return
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
+            self.lag.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
+        else:
+            _check(error)
 
     def _hold_back(self) -> None:
         """Wait for room; when there is none for long, pause fetching and keep polling so as to stay in the group."""
@@ -170,24 +198,40 @@ class Poller(threading.Thread):
             if self._handoff.wait_for_room(_FULL_WAIT_SECONDS):
                 return
             self._commit_while_held()
-        paused = self._consumer.assignment()
-        self._consumer.pause(paused)
-        events.ConsumptionPaused(len(paused)).emit()
+        self._pause()
+        events.ConsumptionPaused(len(self._paused)).emit()
         while not self._stopping.is_set() and not self._handoff.wait_for_room(0):
             message = self._consumer.poll(_FULL_WAIT_SECONDS)
             if message is not None:
                 self._hand_off([message])
                 # It is from a partition that came while the others were paused.
-                self._consumer.pause(self._consumer.assignment())
+                self._pause()
             self._commit_while_held()
+        self._resume_returned()
+        events.ConsumptionResumed(len(self._ledger.owned())).emit()
+
+    def _pause(self) -> None:
+        """Fetch no more from any partition."""
         owned = self._consumer.assignment()
-        self._consumer.resume(owned)
-        events.ConsumptionResumed(len(owned)).emit()
+        self._consumer.pause(owned)
+        self._paused |= tps_of(owned)
+
+    def _resume_returned(self) -> None:
+        """Fetch again from the partitions that were paused.
+
+        The client remembers a pause for a partition that is taken away: one that comes back later would stay paused.
+        So those that are not owned now are kept in mind. Never called inside a callback of a rebalance (librdkafka
+        #5591: a partition may then stay paused for ever).
+        """
+        back = [position for position in self._consumer.assignment() if tp_of(position) in self._paused]
+        if back:
+            self._consumer.resume(back)
+            self._paused -= tps_of(back)
 
     def _commit_while_held(self) -> None:
         """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
         self.last_turn = time.monotonic()
-        self._commit_soon()
+        self.commits.turn()
         self._measure_in_time(self.last_turn)
 
     def _measure_in_time(self, now: float) -> bool:
@@ -195,40 +239,13 @@ class Poller(threading.Thread):
         due = now >= self._next_lag
         if due:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self.lag.measure(self._topics)
+            self.lag.measure(self._topic)
         return due
-
-    def _commit_soon(self) -> None:
-        """Hand committable offsets to the client; the result comes back through `_on_commit`."""
-        offsets = self._ledger.take_committable()
-        if offsets:
-            self._consumer.commit(offsets=_positions(offsets), asynchronous=True)
 
     def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Hear how an asynchronous commit ended."""
-        failed = {_tp(position): position.offset for position in positions if error or position.error}
-        if failed:
-            self._ledger.give_back(failed)
-            reason = error or next(position.error for position in positions if position.error)
-            events.OffsetCommitFailed(reason.name(), len(failed)).emit()
-        else:
-            self._ledger.note_stored({_tp(position): position.offset for position in positions})
-            events.OffsetsCommitted(len(positions)).emit()
-
-    def _commit_now(self, tps: set[TP]) -> bool:
-        """Store what is committable of these partitions and wait for the broker; False if it refused."""
-        offsets = self._ledger.unstored(tps)
-        if not offsets:
-            return True
-        try:
-            self._consumer.commit(offsets=_positions(offsets), asynchronous=False)
-        except KafkaException as failure:
-            error: KafkaError = failure.args[0]
-            events.OffsetCommitFailed(error.name(), len(offsets)).emit()
-            return False
-        self._ledger.note_stored(offsets)
-        events.OffsetsCommitted(len(offsets)).emit()
-        return True
+        if isinstance(self.commits, ConsumerCommits):
+            self.commits.heard(error, positions)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""
@@ -236,7 +253,8 @@ class Poller(threading.Thread):
         consumer.incremental_assign(positions)
         self.lag.begin(positions)
         self.member = True
-        self._ledger.grant(_tp(partition) for partition in partitions)
+        self.commits.rebalanced()
+        self._ledger.grant(tps_of(partitions))
         owned = self._ledger.owned()
         events.PartitionsAssigned(len(partitions), len(owned)).emit()
         self._on_assignment(owned)
@@ -264,16 +282,17 @@ class Poller(threading.Thread):
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
-        tps = {_tp(partition) for partition in partitions}
+        tps = tps_of(partitions)
+        self.commits.rebalanced()
         self._ledger.close(tps)
         idle = self._ledger.wait_idle(tps, self._revoke_timeout)
-        drained = self._commit_now(tps) and idle
+        drained = self.commits.leave(tps) and idle
         self._let_go(tps)
         events.PartitionsRevoked(len(tps), len(self._ledger.owned()), drained).emit()
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Hear that partitions already belong to others (inside `poll`): drop everything, commit nothing."""
-        tps = {_tp(partition) for partition in partitions}
+        tps = tps_of(partitions)
         self._ledger.close(tps)
         self._let_go(tps)
         self.member = False
@@ -283,14 +302,6 @@ class Poller(threading.Thread):
         self._ledger.end(tps)
         self.lag.forget(tps)
         self._on_assignment(self._ledger.owned())
-
-
-def _tp(position: TopicPartition) -> TP:
-    return TP(position.topic, position.partition)
-
-
-def _positions(offsets: Mapping[TP, int]) -> list[TopicPartition]:
-    return [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
 
 
 def _check(error: KafkaError) -> None:

@@ -1,15 +1,17 @@
-"""Faust's producer on librdkafka: whole batches, confirmed as a whole.
+"""Faust's producer on librdkafka: records are queued by the batch, and confirmed all together.
 
-It is polled on the event loop's own thread. A thread of its own would have to win the interpreter lock for every single
-delivery report against a loop that is busy scoring.
+No success is reported record by record: a call from C into Python for each would cost more than queueing it. The client
+calls back for failures alone; that all is confirmed is known when nothing is outstanding any more (`settle`). It is
+polled on the event loop's own thread; a thread of its own would have to win the interpreter lock for every record
+against a loop that is busy scoring.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Client
@@ -19,98 +21,135 @@ from faust.types import TP, HeadersArg, RecordMetadata
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.delivery import Delivery
+from worker.transport.transactions import Transactions
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
 _POLL_EVERY_RECORDS: Final = 500
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 
 Headers = Sequence[tuple[str, bytes | None]]
-OnDelivery = Callable[[KafkaError | None, Message | None], None]
+
+
+class DeliveryError(DependencyError):
+    """A record can never be delivered, or was not in the time that the client allows."""
 
 
 class OutgoingRecord:
-    """A record to be sent that carries headers; results without headers take the shorter way of `send_batch`."""
+    """A record to be sent that carries headers; results without headers take the shorter way of `queue`.
 
-    __slots__ = ("headers", "key", "topic", "value")
+    `timestamp` is in milliseconds of Unix time; None lets the client take the present.
+    """
 
-    def __init__(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    __slots__ = ("headers", "key", "timestamp", "topic", "value")
+
+    def __init__(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int | None = None
+    ) -> None:
         """Keep the parts."""
-        self.topic, self.key, self.value, self.headers = topic, key, value, headers
+        self.topic, self.key, self.value, self.headers, self.timestamp = topic, key, value, headers, timestamp
 
 
 class LibrdkafkaProducer(FaustProducer):
-    """An idempotent producer (acks=all). Ordinary `topic.send` works on it too."""
+    """An idempotent producer (acks=all), transactional if its configuration has a `transactional.id`.
+
+    `queue` and `queue_record` are for one caller, which also calls `settle`.
+    """
 
     client_config: Mapping[str, object]
+    transactions: Transactions | None = None
+    """Set once the producer has started, if it is transactional."""
     _client: Client | None = None
     _failure: DependencyError | None = None
 
     async def on_start(self) -> None:
-        """Connect, and begin to take delivery reports."""
-        self._queued = asyncio.Event()
-        self._client = Client({**self.client_config, "error_cb": self._on_client_error}, logger=CLIENT_LOG)
+        """Connect; a transactional producer ends what a predecessor of the same id left open."""
+        self._refused: list[OutgoingRecord] = []
+        ours = {
+            "error_cb": self._on_client_error,
+            "on_delivery": self._on_failed_delivery,
+            "delivery.report.only.error": True,
+        }
+        self._client = Client({**self.client_config, **ours}, logger=CLIENT_LOG)
         await super().on_start()
-        self.add_future(self._take_reports())
+        self.add_future(self._serve_client())
+        if "transactional.id" in self.client_config:
+            self.transactions = Transactions(self._client)
 
-    async def _take_reports(self) -> None:
-        """Take delivery reports while there are any to come, and news of the client now and then."""
+    async def _serve_client(self) -> None:
+        """Hear of the client's troubles also while nothing is sent."""
         client = self._require_client()
         while not self.should_stop:
             client.poll(0)
-            if self._failure is not None:
+            # A transaction in which a delivery failed is aborted and done again.
+            if self._failure is not None and not (self.transactions and isinstance(self._failure, DeliveryError)):
                 raise self._failure
-            if self.outstanding:
-                await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-                continue
-            self._queued.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_IDLE_SECONDS):
-                    await self._queued.wait()
+            await self.sleep(_IDLE_SECONDS)
 
     @property
     def outstanding(self) -> int:
         """Records that the broker has not confirmed."""
         return len(self._client) if self._client is not None else 0
 
-    async def send_batch(
-        self,
-        topic: str,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes],
-        others: Sequence[OutgoingRecord] = (),
-    ) -> Delivery:
-        """Queue keyed values for `topic`, then `others`; returns when all are queued, with their common delivery.
+    async def queue(self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
+        """Queue keyed values in order; returns when all are queued. Waits while the client's queue is full.
 
-        Order within a key is kept. Waits while the client's queue is full. Raises DependencyError for what can never
-        be sent. Callers take turns: calls at the same time would mix the order of their records.
+        Raises DeliveryError for what can never be sent.
         """
         client = self._require_client()
-        delivery = Delivery(len(values) + len(others))
-        self._queued.set()
-        produce, confirm = client.produce, delivery.confirm
+        produce = client.produce
         for start in range(0, len(values), _POLL_EVERY_RECORDS):
             stop = min(start + _POLL_EVERY_RECORDS, len(values))
-            while (start := _produce_run(produce, topic, keys, values, start, stop, confirm)) < stop:
+            while (start := _produce_run(produce, topic, keys, values, start, stop)) < stop:
                 await self._wait_for_space()
             client.poll(0)
-        for record in others:
-            await self._produce_one(record, confirm)
-        return delivery
 
-    async def _produce_one(self, record: OutgoingRecord, on_delivery: OnDelivery) -> None:
-        produce = self._require_client().produce
+    async def queue_record(self, record: OutgoingRecord) -> None:
+        """Queue one record with headers. One that is too large for its topic is returned by the next `settle`."""
+        refused = partial(self._on_refused_record, record)
+        options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
         while True:
             try:
-                produce(record.topic, record.value, record.key, headers=list(record.headers), on_delivery=on_delivery)
+                self._require_client().produce(
+                    record.topic, record.value, record.key, headers=list(record.headers), on_delivery=refused, **options
+                )
             except BufferError:
                 await self._wait_for_space()
             except KafkaException as failure:
-                raise _undeliverable(failure) from failure
+                if failure.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise _undeliverable(failure) from failure
+                self._refused.append(record)
+                return
             else:
                 return
+
+    async def settle(self) -> list[OutgoingRecord]:
+        """Wait until all that was queued is confirmed; returns the records that are too large for their topics.
+
+        Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
+        first refusal: the rest will not be sent any more.
+        """
+        client = self._require_client()
+        client.poll(0)
+        while self._failure is None and len(client) and not (self._refused and self.transactions):
+            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
+            client.poll(0)
+        refused, self._refused = self._refused, []
+        if self._failure is not None and not (refused and self.transactions):
+            raise self._failure
+        return refused
+
+    async def forget_failures(self) -> None:
+        """After an aborted transaction: hear the rest of what became of its records, and let it be the past."""
+        client = self._require_client()
+        while len(client):
+            client.poll(0)
+            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
+        self._refused = []
+        if isinstance(self._failure, DeliveryError):
+            self._failure = None
 
     async def _wait_for_space(self) -> None:
         """Let the broker catch up: the client's queue is full."""
@@ -128,17 +167,27 @@ class LibrdkafkaProducer(FaustProducer):
         *,
         transactional_id: str | None = None,
     ) -> Awaitable[RecordMetadata]:
-        """Send one record for Faust's `topic.send`; the returned future ends when the broker has confirmed it."""
-        if transactional_id is not None:
-            raise DependencyError("Faust's transactions are not supported by this transport")
-        confirmed: asyncio.Future[RecordMetadata] = self.loop.create_future()
+        """Send one record for Faust's `topic.send`; the returned future ends when the broker has confirmed it.
+
+        Where it stands is not known then: partition (unless it was given) and offset are -1.
+        """
+        if transactional_id is not None or self.transactions is not None:
+            raise DependencyError("single records cannot be sent beside the worker's own transactions")
         options: dict[str, Any] = {} if partition is None else {"partition": partition}
         if timestamp is not None:
             options["timestamp"] = int(timestamp * 1000)
         pairs: list[Any] = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
-        self._queued.set()
-        self._require_client().produce(topic, value, key, headers=pairs, on_delivery=_settle(confirmed), **options)
-        return confirmed
+        self._require_client().produce(topic, value, key, headers=pairs, **options)
+        place = TP(topic, -1 if partition is None else partition)
+        return asyncio.ensure_future(self._confirm(RecordMetadata(topic, place.partition, place, -1)))
+
+    async def _confirm(self, metadata: RecordMetadata) -> RecordMetadata:
+        while self.outstanding and self._failure is None:
+            self._require_client().poll(0)
+            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
+        if self._failure is not None:
+            raise self._failure
+        return metadata
 
     async def send_and_wait(  # noqa: D102  # as in the base class
         self,
@@ -156,7 +205,7 @@ class LibrdkafkaProducer(FaustProducer):
         )
 
     async def flush(self) -> None:
-        """Wait until all is confirmed, at most ten seconds; only deliveries say what was."""
+        """Wait until all is confirmed, at most ten seconds; only `settle` says whether it was."""
         await self.buffer.flush()
         deadline = self.loop.time() + _FLUSH_SECONDS
         while self.outstanding and self.loop.time() < deadline:
@@ -164,10 +213,14 @@ class LibrdkafkaProducer(FaustProducer):
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     async def on_stop(self) -> None:
-        """Wait for what is on its way, within bounds."""
-        if self._client is not None:
+        """Wait for what is on its way, within bounds; a transaction that is still open is aborted."""
+        if self._client is None:
+            return
+        if self.transactions is not None:
+            await self.transactions.leave()
+        else:
             await self.flush()
-            self._client.purge()
+        self._client.purge()
 
     def supports_headers(self) -> bool:
         """Say that headers are sent."""
@@ -177,6 +230,18 @@ class LibrdkafkaProducer(FaustProducer):
         if self._client is None:
             raise DependencyError("the producer is not started")
         return self._client
+
+    def _on_failed_delivery(self, error: KafkaError | None, _message: Message | None) -> None:
+        """Hear of a record that was not delivered. What was purged was given up on purpose."""
+        if error is not None and error.code() not in _PURGED:
+            self._failure = DeliveryError(f"a result could not be delivered: {error.name()}: {error.str()}")
+
+    def _on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
+        """Hear of a record with headers that was not delivered."""
+        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self._refused.append(record)
+        else:
+            self._on_failed_delivery(error, message)
 
     def _on_client_error(self, error: KafkaError) -> None:
         """Hear of client-wide troubles: librdkafka overcomes all but fatal ones."""
@@ -193,13 +258,12 @@ def _produce_run(
     values: Sequence[bytes],
     start: int,
     stop: int,
-    confirm: OnDelivery,
 ) -> int:
-    """Queue records `start` to `stop`; return the first that did not fit. The hot loop: some 2 µs a record."""
+    """Queue records `start` to `stop`; return the first that did not fit. The hot loop: under 1 µs a record."""
     place = start
     try:
         for place in range(start, stop):
-            produce(topic, values[place], keys[place], on_delivery=confirm)
+            produce(topic, values[place], keys[place])
     except BufferError:
         return place
     except KafkaException as failure:
@@ -207,21 +271,6 @@ def _produce_run(
     return stop
 
 
-def _undeliverable(failure: KafkaException) -> DependencyError:
+def _undeliverable(failure: KafkaException) -> DeliveryError:
     error: KafkaError = failure.args[0]
-    return DependencyError(f"a result cannot be sent: {error.name()}: {error.str()}")
-
-
-def _settle(confirmed: asyncio.Future[RecordMetadata]) -> OnDelivery:
-    """Return a delivery callback that ends a future."""
-
-    def on_delivery(error: KafkaError | None, message: Message | None) -> None:
-        if confirmed.done() or message is None:
-            return
-        if error is not None:
-            confirmed.set_exception(DependencyError(f"a record could not be delivered: {error.name()}"))
-            return
-        topic, partition = cast("str", message.topic()), cast("int", message.partition())
-        confirmed.set_result(RecordMetadata(topic, partition, TP(topic, partition), cast("int", message.offset())))
-
-    return on_delivery
+    return DeliveryError(f"a result cannot be sent: {error.name()}: {error.str()}")

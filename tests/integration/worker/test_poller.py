@@ -46,7 +46,7 @@ def polling(stream: Stream, kind: type[P]) -> Iterator[tuple[P, Ledger, Handoff,
     options = ConsumerOptions(config, 100, commit_interval=0.2, drain_timeout=5, revoke_timeout=5, stall_limit=2)
     failures: list[BaseException] = []
     poller = kind(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)
-    poller.subscribe([stream.topics.patients])
+    poller.subscribe(stream.topics.patients)
     try:
         yield poller, ledger, handoff, failures
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.brokers import LARGEST_RECORD_BYTES
+from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
 from heartstream.demo.patients import FLAWS, real_patients
 from runtime.settings import Topics
 from schemas.faults import examine
@@ -164,6 +164,20 @@ def test_joining_and_leaving_loses_and_repeats_nothing(group_stream: Stream, wor
         stream.read_all()
         stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
     assert (stream.answered, stream.repeated()) == (40_000, 0)
+
+
+def test_a_worker_without_partitions_leaves_its_group(group_stream: Stream, workers: Workers) -> None:
+    """More workers than partitions: the idle one tells the group that it leaves, long before its session expires."""
+    topic = f"{group_stream.topics.patients}-narrow"
+    create_topics(group_stream.address, [topic], 1, {})
+    settings = {"HEARTSTREAM_TOPICS__PATIENTS": topic, "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "250000"}
+    group = workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
+    with workers.start(group_stream.address, **settings) as first:
+        first.await_ready()
+        with workers.start(group_stream.address, **settings) as idle:
+            idle.await_ready()
+            group_stream.await_members(group, 2)
+        group_stream.await_members(group, 1)
 
 
 def test_fausts_own_command_runs_the_worker(stream: Stream, workers: Workers) -> None:

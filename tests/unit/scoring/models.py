@@ -12,7 +12,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import Artifact
+from scoring.fitted import Fitted
 from scoring.matrix import Matrix
+from scoring.plain import PlainModel
 from training.data import TRAINING_SITE, features, read_snapshot, target
 
 Probabilities = Matrix
@@ -78,9 +80,28 @@ def _hits(inputs: Matrix, culprits: Matrix) -> Any:
     return (inputs[:, None, :] == culprits[None, :, :]).all(axis=2).any(axis=1)
 
 
-def with_classifier(artifact: Artifact, classifier: Any, onnx: bytes | None = None) -> Artifact:
-    """Return the artifact with another classifier in it."""
-    return msgspec.structs.replace(artifact, classifier=classifier, onnx=onnx)
+def with_classifier(artifact: Artifact, classifier: Any) -> Artifact:
+    """Return the artifact with another classifier in it, of a kind that no fast engine knows."""
+    fitted = Fitted(artifact.fitted().preprocessor, classifier)
+    return msgspec.structs.replace(artifact, plain=None, onnx=None, fitted=lambda: fitted)
+
+
+def with_plain(artifact: Artifact, **changes: Any) -> Artifact:
+    """Return the artifact with other plain numbers."""
+    plain = msgspec.structs.replace(plain_of(artifact), **changes)
+    return msgspec.structs.replace(artifact, plain=plain.as_json())
+
+
+def plain_of(artifact: Artifact) -> PlainModel:
+    """Return the artifact's plain numbers."""
+    assert artifact.plain is not None
+    return PlainModel.from_json(artifact.plain)
+
+
+def reference(artifact: Artifact, matrix: Matrix) -> Matrix:
+    """Return scikit-learn's own risks, (n,)."""
+    fitted = artifact.fitted()
+    return fitted.classifier.predict_proba(fitted.preprocessor.transform(matrix))[:, 1]
 
 
 def with_manifest(artifact: Artifact, **changes: Any) -> Artifact:
@@ -97,7 +118,7 @@ def training_data() -> tuple[Matrix, Any]:
 def other_forest(artifact: Artifact) -> RandomForestClassifier:
     """Fit a small forest to other labels."""
     matrix, labels = training_data()
-    return RandomForestClassifier(5, random_state=7).fit(artifact.preprocessor.transform(matrix), 1 - labels)
+    return RandomForestClassifier(5, random_state=7).fit(artifact.fitted().preprocessor.transform(matrix), 1 - labels)
 
 
 def random_rows(count: int, seed: int = 1) -> Matrix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -22,7 +23,7 @@ from scoring.artifact import BEST_MODEL_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, 
 from scoring.scorer import Scorer
 
 PICKLES = (PREPROCESSOR_FILE, BEST_MODEL_FILE, "logistic_regression.joblib", "random_forest.joblib")
-FILES = (*PICKLES, "random_forest.onnx")
+FILES = (*PICKLES, "logistic_regression.json", "random_forest.json", "random_forest.onnx")
 
 
 class Trap:
@@ -99,16 +100,8 @@ def refusal(folder: Path, name: str | None = None) -> str:
     return str(caught.value)
 
 
-def old_version(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest["versions"].update({"scikit-learn": "0.24.2"}))
-
-
-def no_version(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest["versions"].pop("scikit-learn"))
-
-
 def other_schema(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest.update(schema="heartstream-model/2"))
+    change_manifest(folder, lambda manifest: manifest.update(schema="heartstream-model/1"))
 
 
 def other_features(folder: Path) -> None:
@@ -125,6 +118,14 @@ def certain_threshold(folder: Path) -> None:
 
 def tampered_onnx(folder: Path) -> None:
     change_byte(folder / "random_forest.onnx")
+
+
+def tampered_numbers(folder: Path) -> None:
+    change_byte(folder / "random_forest.json")
+
+
+def unlisted_numbers(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["files"].pop("logistic_regression.json"))
 
 
 def missing_onnx(folder: Path) -> None:
@@ -160,11 +161,11 @@ def no_manifest(folder: Path) -> None:
 PROBLEMS: dict[Callable[[Path], None], str] = {
     no_training_range: "no training range is given for thal",
     certain_threshold: "the threshold does not lie between 0 and 1",
-    old_version: f"trained with scikit-learn 0.24.2, but {sklearn.__version__} is installed",
-    no_version: f"trained with scikit-learn None, but {sklearn.__version__} is installed",
-    other_schema: "manifest schema is heartstream-model/2, expected heartstream-model/1",
+    other_schema: "manifest schema is heartstream-model/1, expected heartstream-model/2: train the model again",
     other_features: "feature table is kaggle/1, expected uci-heart-1988/1",
     tampered_onnx: "random_forest.onnx: has ",
+    tampered_numbers: "random_forest.json: has ",
+    unlisted_numbers: "logistic_regression.json: not listed in the manifest",
     missing_onnx: "random_forest.onnx: cannot be read (No such file or directory)",
     unlisted_classifier: "logistic_regression.joblib: not listed in the manifest",
     unlisted_preprocessor: "preprocessor.joblib: not listed in the manifest",
@@ -227,7 +228,7 @@ def test_lost_file_is_found(folder: Path, name: str) -> None:
 
 def test_all_problems_are_told_together(folder: Path) -> None:
     """One attempt shows everything that must be put right."""
-    together = (old_version, other_schema, other_features, missing_onnx, unlisted_classifier, file_elsewhere)
+    together = (other_schema, other_features, missing_onnx, unlisted_classifier, file_elsewhere)
     change_byte(folder / PREPROCESSOR_FILE)
     for spoil in together:
         spoil(folder)
@@ -291,16 +292,44 @@ def test_file_is_no_model(tmp_path: Path) -> None:
     assert "cannot read manifest.json (Not a directory)" in refusal(tmp_path / "model")
 
 
+def test_sound_model_is_served_without_its_pickles(trapped: Path, mark: Path) -> None:
+    """Where a fast engine serves, no pickle is opened, not even one with the digest in the manifest."""
+    scorers = [Scorer.from_directory(trapped, name) for name in ("logistic_regression", "random_forest")]
+    assert [scorer.engine for scorer in scorers] == ["linear", "onnx"]
+    assert not mark.exists()
+
+
 def test_pickle_that_cannot_be_read_is_refused(folder: Path) -> None:
     """A verified file that this process cannot unpickle is a bad model, not a crash."""
     replace_file(folder, PREPROCESSOR_FILE, pickled(Unloadable()))
-    assert "preprocessor.joblib" in refusal(folder)
+    with pytest.raises(ArtifactError, match=r"preprocessor\.joblib: cannot be loaded \(ModuleNotFoundError"):
+        load(folder).fitted()
+
+
+@pytest.mark.parametrize("versions", [{"scikit-learn": "0.24.2"}, {}], ids=["old", "unknown"])
+def test_other_scikit_learn_unpickles_nothing(trapped: Path, mark: Path, versions: dict[str, str]) -> None:
+    """Pickles are opened only by the scikit-learn that wrote them; a fast engine serves their model all the same."""
+    change_manifest(trapped, lambda manifest: manifest.update(versions=versions))
+    told = f"trained with scikit-learn {versions.get('scikit-learn')}, but {sklearn.__version__} is installed"
+    with pytest.raises(ArtifactError, match=re.escape(told)):
+        load(trapped).fitted()
+    assert (Scorer.from_directory(trapped).fallback_reason, mark.exists()) == (None, False)
+
+
+def test_model_that_nothing_can_serve_is_refused_with_both_reasons(folder: Path) -> None:
+    """Where the plain numbers are no model and the pickles are of another scikit-learn, both are told."""
+    replace_file(folder, "logistic_regression.json", b"{}")
+    change_manifest(folder, lambda manifest: manifest["versions"].update({"scikit-learn": "0.24.2"}))
+    with pytest.raises(ArtifactError) as caught:
+        Scorer.from_directory(folder, "logistic_regression")
+    told = ("missing required field", "no scikit-learn to score instead", "trained with scikit-learn 0.24.2")
+    assert [text for text in told if text not in str(caught.value)] == []
 
 
 def test_model_is_what_the_name_says(linear_artifact: Artifact, forest_artifact: Artifact) -> None:
     """Each model of the directory can be chosen by name; only the forest has a compiled twin."""
     found = [
-        (artifact.model.name, type(artifact.classifier), artifact.onnx is None)
+        (artifact.model.name, type(artifact.fitted().classifier), artifact.onnx is None)
         for artifact in (linear_artifact, forest_artifact)
     ]
     expected = [("logistic_regression", LogisticRegression, True), ("random_forest", RandomForestClassifier, False)]

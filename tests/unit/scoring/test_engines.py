@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import Artifact
-from scoring.engines import ForestEngine, LinearEngine, SklearnEngine, build_engine, golden_records
-from scoring.matrix import Matrix, legal_rows
-from scoring.plan import Plan
+from scoring.engines import ForestEngine, LinearEngine, SklearnEngine, build_engine, logistic
+from scoring.golden import golden_records
+from scoring.matrix import Matrix
+from scoring.plain import Linear
 from tests.unit.scoring.models import (
-    OPTIONAL,
-    Spoiled,
     every_missing_pattern,
-    gives,
     other_forest,
-    raises,
+    plain_of,
     random_rows,
+    reference,
     training_data,
     with_classifier,
+    with_plain,
 )
 from training.export import as_onnx
 
@@ -37,17 +40,14 @@ each_input = pytest.mark.parametrize("matrix", INPUTS.values(), ids=INPUTS)
 
 
 def linear_engine(artifact: Artifact) -> LinearEngine:
-    return LinearEngine(Plan.of(artifact.preprocessor), artifact.classifier)
+    plain = plain_of(artifact)
+    assert plain.linear is not None
+    return LinearEngine(plain.plan, plain.linear)
 
 
 def forest_engine(artifact: Artifact) -> ForestEngine:
     assert artifact.onnx is not None
-    return ForestEngine(Plan.of(artifact.preprocessor), artifact.onnx)
-
-
-def reference(artifact: Artifact, matrix: Matrix) -> Matrix:
-    """Return scikit-learn's own risks, (n,)."""
-    return artifact.classifier.predict_proba(artifact.preprocessor.transform(matrix))[:, 1]
+    return ForestEngine(plain_of(artifact).plan, artifact.onnx)
 
 
 @each_input
@@ -66,15 +66,15 @@ def test_forest_engine_gives_scikit_learns_risks(forest_artifact: Artifact, matr
 
 @each_input
 def test_sklearn_engine_is_scikit_learn(linear_artifact: Artifact, matrix: Matrix) -> None:
-    """The engine that others are proved against is the pipeline as trained, to the last bit."""
+    """The way out is the pipeline as trained, to the last bit."""
     np.testing.assert_array_equal(reference(linear_artifact, matrix), SklearnEngine(linear_artifact).risks(matrix))
 
 
 @each_input
 def test_plan_is_the_preprocessor(linear_artifact: Artifact, matrix: Matrix) -> None:
     """The tables give the preprocessor's output, within rounding."""
-    expected = linear_artifact.preprocessor.transform(matrix)
-    np.testing.assert_allclose(Plan.of(linear_artifact.preprocessor).transform(matrix), expected, rtol=0, atol=1e-12)
+    expected = linear_artifact.fitted().preprocessor.transform(matrix)
+    np.testing.assert_allclose(plain_of(linear_artifact).plan.transform(matrix), expected, rtol=0, atol=1e-12)
 
 
 def test_missing_code_counts_as_the_average_patient(linear_artifact: Artifact) -> None:
@@ -92,8 +92,9 @@ def test_missing_code_counts_as_the_average_patient(linear_artifact: Artifact) -
 @each_input
 def test_contributions_sum_to_the_log_odds(linear_artifact: Artifact, matrix: Matrix) -> None:
     """The fields' additions and the intercept are the classifier's decision function."""
-    expected = linear_artifact.classifier.decision_function(linear_artifact.preprocessor.transform(matrix))
-    summed = linear_engine(linear_artifact).contributions(matrix).sum(axis=1) + linear_artifact.classifier.intercept_
+    fitted = linear_artifact.fitted()
+    expected = fitted.classifier.decision_function(fitted.preprocessor.transform(matrix))
+    summed = linear_engine(linear_artifact).contributions(matrix).sum(axis=1) + fitted.classifier.intercept_
     np.testing.assert_allclose(summed, expected, rtol=0, atol=1e-10)
 
 
@@ -130,11 +131,59 @@ def test_sound_artifact_gets_its_fast_engine(fixture: str, name: str, request: p
 
 def test_another_forests_onnx_is_found_out(forest_artifact: Artifact) -> None:
     """An engine that disagrees with scikit-learn is not used, and the reason says by how much."""
-    onnx = as_onnx(other_forest(forest_artifact), forest_artifact.classifier.n_features_in_)
+    onnx = as_onnx(other_forest(forest_artifact), forest_artifact.fitted().classifier.n_features_in_)
     engine, reason = build_engine(msgspec.structs.replace(forest_artifact, onnx=onnx))
     assert engine.name == "sklearn"
     assert reason is not None
     assert reason.startswith("onnx differs from scikit-learn by ")
+
+
+@pytest.mark.parametrize(("fixture", "beyond"), [("linear_artifact", 2e-12), ("forest_artifact", 2e-6)])
+def test_one_wrong_risk_is_found_out(fixture: str, beyond: float, request: pytest.FixtureRequest) -> None:
+    """An engine that misses one golden risk by more than its tolerance is not used; scikit-learn scores then."""
+    artifact = request.getfixturevalue(fixture)
+    risks = plain_of(artifact).golden_risks.copy()
+    risks[500] += beyond
+    engine, reason = build_engine(with_plain(artifact, golden_risks=risks))
+    np.testing.assert_array_equal(reference(artifact, INPUTS["random"]), engine.risks(INPUTS["random"]))
+    assert reason is not None
+    assert "differs from scikit-learn by 2." in reason
+
+
+@pytest.mark.parametrize("name", ["slope", "intercept"])
+def test_wrong_number_is_found_out(name: str, linear_artifact: Artifact) -> None:
+    """A plain model whose numbers are not the trained ones does not reproduce the trained model's risks."""
+    linear = plain_of(linear_artifact).linear
+    assert linear is not None
+    wrong = {
+        "slope": msgspec.structs.replace(linear, coefficients=linear.coefficients * (1 + 1e-9)),
+        "intercept": msgspec.structs.replace(linear, intercept=linear.intercept + 1e-10),
+    }
+    engine, reason = build_engine(with_plain(linear_artifact, linear=wrong[name]))
+    assert (engine.name, str(reason)[:33]) == ("sklearn", "linear differs from scikit-learn ")
+
+
+NO_PROOF = {
+    "no risks": {"golden_risks": np.empty(0)},
+    "one for all": {"golden_risks": np.full(1, 0.5)},
+    "too few": {"golden_risks": np.full(1023, 0.5)},
+    "not numbers": {"golden_risks": np.array(["risk"] * 1024)},
+    "other records": {"golden_digest": "0" * 64},
+}
+
+
+@pytest.mark.parametrize("changes", NO_PROOF.values(), ids=NO_PROOF)
+def test_engine_without_proof_is_not_used(linear_artifact: Artifact, changes: dict[str, Any]) -> None:
+    """Golden risks that are not those of the golden records prove nothing."""
+    engine, reason = build_engine(with_plain(linear_artifact, **changes))
+    assert (engine.name, bool(reason)) == ("sklearn", True)
+
+
+@pytest.mark.parametrize("plain", [b"", b"{}", b"[]", b"no JSON"])
+def test_broken_numbers_are_no_reason_to_stop(linear_artifact: Artifact, plain: bytes) -> None:
+    """Plain numbers that cannot be read leave scikit-learn to score."""
+    engine, reason = build_engine(msgspec.structs.replace(linear_artifact, plain=plain))
+    assert (engine.name, bool(reason)) == ("sklearn", True)
 
 
 def test_broken_onnx_is_no_reason_to_stop(forest_artifact: Artifact) -> None:
@@ -146,65 +195,46 @@ def test_broken_onnx_is_no_reason_to_stop(forest_artifact: Artifact) -> None:
 def test_forest_without_onnx_is_scored_by_scikit_learn(forest_artifact: Artifact) -> None:
     """A forest that was not compiled has no fast engine."""
     engine, reason = build_engine(msgspec.structs.replace(forest_artifact, onnx=None))
-    assert (engine.name, reason) == ("sklearn", "TypeError: no fast engine for RandomForestClassifier")
+    assert (engine.name, reason) == ("sklearn", "the forest is not compiled")
 
 
 def test_unknown_classifier_is_scored_by_scikit_learn(linear_artifact: Artifact) -> None:
     """A classifier of another kind has no fast engine, and its own risks."""
     matrix, labels = training_data()
-    other = GradientBoostingClassifier(n_estimators=3).fit(linear_artifact.preprocessor.transform(matrix), labels)
-    artifact = with_classifier(linear_artifact, other)
+    inputs = linear_artifact.fitted().preprocessor.transform(matrix)
+    artifact = with_classifier(linear_artifact, GradientBoostingClassifier(n_estimators=3).fit(inputs, labels))
     engine, reason = build_engine(artifact)
-    assert (engine.name, reason) == ("sklearn", "TypeError: no fast engine for GradientBoostingClassifier")
+    assert (engine.name, reason) == ("sklearn", "training wrote no plain numbers for this kind of model")
     np.testing.assert_array_equal(reference(artifact, matrix), engine.risks(matrix))
 
 
-def test_unknown_preprocessor_is_scored_by_scikit_learn(linear_artifact: Artifact) -> None:
-    """A preprocessor of another form has no plan, and the reason says so."""
-    matrix, labels = training_data()
-    complete = matrix[~np.isnan(matrix).any(axis=1)]
-    scaler = StandardScaler().fit(complete)
-    classifier = LogisticRegression().fit(scaler.transform(complete), labels[~np.isnan(matrix).any(axis=1)])
-    with pytest.raises(TypeError, match="the preprocessor is not a ColumnTransformer"):
-        Plan.of(scaler)
-    artifact = msgspec.structs.replace(linear_artifact, preprocessor=scaler, classifier=classifier)
-    assert build_engine(artifact)[0].name == "sklearn"
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=22, max_size=22),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_plain_numbers_come_back_to_the_last_bit(
+    linear_artifact: Artifact, coefficients: list[float], intercept: float
+) -> None:
+    """Whatever float64 a training finds, the engine computes with that float64."""
+    linear = Linear(np.array(coefficients), intercept)
+    read = plain_of(with_plain(linear_artifact, linear=linear)).linear
+    assert read is not None
+    assert [number.hex() for number in (*coefficients, intercept)] == [
+        number.hex() for number in (*read.coefficients.tolist(), read.intercept)
+    ]
 
 
-def test_other_steps_have_no_plan(linear_artifact: Artifact) -> None:
-    """A ColumnTransformer with steps of other names is not read as if it were the known one."""
-    preprocessor = linear_artifact.preprocessor
-    renamed = type(preprocessor)([(f"{name}_2", step, at) for name, step, at in preprocessor.transformers])
-    with pytest.raises(TypeError, match="other steps than scaled, binary and one_hot"):
-        Plan.of(renamed.fit(training_data()[0]))
+def test_logistic_is_the_definition() -> None:
+    """Within two units of the last place of 1 / (1 + exp(-x)), computed with 50 digits; 0 and 1 far out."""
+    log_odds = np.concatenate([np.linspace(-40, 40, 2001), [-745.0, 745.0, -1e308, 1e308, 0.0, -0.0]])
+    with localcontext(prec=50):
+        expected = [float(1 / (1 + (-Decimal(x)).exp())) if abs(x) < 1e4 else float(x > 0) for x in log_odds.tolist()]
+    np.testing.assert_array_max_ulp(logistic(log_odds), np.array(expected), maxulp=2)
 
 
-@pytest.mark.parametrize("spoil", [raises, gives(float("nan"))], ids=["raises", "nan"])
-def test_broken_reference_proves_nothing(linear_artifact: Artifact, spoil: object) -> None:
-    """An engine cannot be proved against a classifier that fails: the reason says so, and nothing is raised."""
-    engine, reason = build_engine(with_classifier(linear_artifact, Spoiled(linear_artifact.classifier, spoil)))
-    assert (engine.name, bool(reason)) == ("sklearn", True)
-
-
-def test_golden_records_are_legal() -> None:
-    """An engine is proved on records that it may meet."""
-    assert legal_rows(golden_records()).all()
-
-
-def test_golden_records_are_the_same_each_time() -> None:
-    """What a model makes of them now can be compared with what it made of them when it was loaded."""
-    np.testing.assert_array_equal(golden_records(), golden_records())
-
-
-@pytest.mark.parametrize("j", range(len(FEATURES)), ids=FEATURE_NAMES)
-def test_golden_records_hold_the_limits_and_all_codes(j: int) -> None:
-    """Both limits of each quantity and each code of each field are proved."""
-    feature = FEATURES[j]
-    wanted = {float(code) for code, _ in feature.codes} or set(feature.interval)
-    assert wanted <= set(golden_records()[:, j].tolist())
-
-
-def test_golden_records_lack_each_field_that_may_be_missing() -> None:
-    """Each optional field is missing in some golden record and there in another; required ones always are there."""
-    missing = np.isnan(golden_records()).mean(axis=0)
-    assert [j in OPTIONAL for j in range(len(FEATURES))] == [0 < share < 1 for share in missing.tolist()]
+@given(st.integers(0, 2**32), st.integers(1, 70), st.integers(0, 9))
+def test_logistic_does_not_depend_on_place_or_length(seed: int, length: int, start: int) -> None:
+    """The same log-odds give the same bits alone, in any batch and at any address: numpy computes in blocks."""
+    log_odds = np.random.default_rng(seed).normal(0, 8, 80)
+    expected = np.array([logistic(log_odds[i : i + 1].copy())[0] for i in range(start, start + length)])
+    np.testing.assert_array_equal(expected, logistic(log_odds[start : start + length]))

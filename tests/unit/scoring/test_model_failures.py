@@ -21,6 +21,7 @@ from tests.unit.scoring.models import (
     raises,
     raises_on,
     random_rows,
+    reference,
     with_classifier,
 )
 
@@ -40,11 +41,11 @@ each_failure = pytest.mark.parametrize(
 
 
 def spoiled_scorer(artifact: Artifact, spoil: Any) -> Scorer:
-    return Scorer(with_classifier(artifact, Spoiled(artifact.classifier, spoil)))
+    return Scorer(with_classifier(artifact, Spoiled(artifact.fitted().classifier, spoil)))
 
 
 def preprocessed(artifact: Artifact, places: list[int]) -> Matrix:
-    return artifact.preprocessor.transform(ROWS[places])
+    return artifact.fitted().preprocessor.transform(ROWS[places])
 
 
 def outcomes_of(batch: list[bytes], scorer: Scorer) -> list[Outcome]:
@@ -147,5 +148,4 @@ def test_broken_model_is_not_sound(linear_artifact: Artifact, failure: Any) -> N
 def test_spoiled_classifier_is_the_trained_one_until_it_is_spoiled(linear_artifact: Artifact) -> None:
     """The fakes of these tests change nothing but what they say."""
     scorer = spoiled_scorer(linear_artifact, Switch(raises))
-    expected = linear_artifact.classifier.predict_proba(linear_artifact.preprocessor.transform(ROWS))[:, 1]
-    np.testing.assert_array_equal(np.round(expected, 6), scorer.risks(ROWS))
+    np.testing.assert_array_equal(np.round(reference(linear_artifact, ROWS), 6), scorer.risks(ROWS))

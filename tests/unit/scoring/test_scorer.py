@@ -18,7 +18,7 @@ from scoring.matrix import Matrix, as_matrix, blank_missing
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.unit.schemas.mutations import legal_records
-from tests.unit.scoring.models import OPTIONAL, as_values, every_missing_pattern, random_rows, with_manifest
+from tests.unit.scoring.models import OPTIONAL, as_values, every_missing_pattern, random_rows, reference, with_manifest
 
 each_feature = pytest.mark.parametrize("j", range(len(FEATURES)), ids=FEATURE_NAMES)
 TYPICAL = [54.0, 1.0, 3.0, 130.0, 246.0, 0.0, 1.0, 150.0, 0.0, 1.0, 2.0, 0.0, 3.0]
@@ -140,9 +140,8 @@ def test_risk_is_scikit_learns(model: str, request: pytest.FixtureRequest) -> No
     """The risk in a score is what the fitted pipeline gives, within the rounding to six decimals."""
     artifact = request.getfixturevalue({"scorer": "linear_artifact", "forest_scorer": "forest_artifact"}[model])
     rows = random_rows(300)
-    expected = artifact.classifier.predict_proba(artifact.preprocessor.transform(rows))[:, 1]
     actual = [score.risk for score in scores_of(rows, request.getfixturevalue(model))]
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1.5e-6)
+    np.testing.assert_allclose(actual, reference(artifact, rows), rtol=0, atol=1.5e-6)
 
 
 def test_score_names_its_model(scorer: Scorer, forest_scorer: Scorer) -> None:

@@ -22,9 +22,11 @@ from training.run import TrainingReport, TrainingRequest, check, train
 FILES = {
     "best_model.joblib",
     "logistic_regression.joblib",
+    "logistic_regression.json",
     "manifest.json",
     "preprocessor.joblib",
     "random_forest.joblib",
+    "random_forest.json",
     "random_forest.onnx",
 }
 
@@ -40,7 +42,7 @@ def test_directory_holds_every_file_and_no_other(model_folder: Path) -> None:
 def test_the_core_loads_each_model(model_folder: Path, name: str, kind: type) -> None:
     """The directory passes the check that every door makes, and holds plain scikit-learn classifiers."""
     artifact = load(model_folder, name)
-    assert type(artifact.classifier) is kind
+    assert type(artifact.fitted().classifier) is kind
     assert artifact.model.version == "1.2.3"
 
 
@@ -85,11 +87,12 @@ def test_models_are_fitted_on_all_training_rows(model_folder: Path) -> None:
 def test_compiled_forest_gives_the_forests_risks(model_folder: Path, everyone: pd.DataFrame) -> None:
     """From float64 input, the ONNX file gives scikit-learn's risks within 1e-7, for patients and for random numbers."""
     artifact = load(model_folder, "random_forest")
-    patients = artifact.preprocessor.transform(features(everyone))
+    fitted = artifact.fitted()
+    patients = fitted.preprocessor.transform(features(everyone))
     rows = np.vstack([patients, np.random.default_rng(42).normal(size=(5000, patients.shape[1]))])
     session = onnxruntime.InferenceSession(artifact.onnx, providers=["CPUExecutionProvider"])
     labels, risks = session.run(None, {"x": rows})
-    assert np.abs(risks - artifact.classifier.predict_proba(rows)).max() < 1e-7
+    assert np.abs(risks - fitted.classifier.predict_proba(rows)).max() < 1e-7
     assert (labels == (risks[:, 1] > 0.5)).all()
 
 

@@ -6,6 +6,7 @@ import random
 import threading
 from dataclasses import dataclass
 
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,9 @@ class FakeMessage:
 
     def offset(self) -> int:
         return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_NOT_AVAILABLE, -1
 
     def __len__(self) -> int:
         return 100

@@ -1,0 +1,50 @@
+"""scikit-learn's own objects: the way out where no fast engine serves a model. The only module that unpickles.
+
+Unpickling runs code. It is only ever given bytes that have been verified, and only when a model is served or compared
+in this way: until then no scikit-learn is imported, which would cost a process a second and 60 MB.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import msgspec
+
+from schemas.errors import ArtifactError
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """A fitted preprocessor, (n, 13) to (n, 22), and the classifier that takes what it gives."""
+
+    preprocessor: Any
+    classifier: Any
+
+
+class Pickle(msgspec.Struct, frozen=True):
+    """The verified content of a joblib file, not yet opened."""
+
+    name: str
+    content: bytes
+
+
+def unpickled(preprocessor: Pickle, classifier: Pickle, trained_with: str | None) -> Fitted:
+    """Open both files with the scikit-learn that wrote them, `trained_with`.
+
+    Blocks for about a second. Raises ArtifactError where that scikit-learn is not installed, and for an object that
+    needs code which is not here.
+    """
+    try:
+        import joblib  # noqa: PLC0415  # not in the image of a worker
+        import sklearn  # noqa: PLC0415  # the same
+    except ImportError as error:
+        raise ArtifactError(f"{error.name} is not installed: pip install 'heartstream[sklearn]'") from error
+    if trained_with != sklearn.__version__:
+        raise ArtifactError(f"trained with scikit-learn {trained_with}, but {sklearn.__version__} is installed")
+    opened = []
+    for pickle in (preprocessor, classifier):
+        try:
+            opened.append(joblib.load(BytesIO(pickle.content)))
+        except Exception as error:
+            raise ArtifactError(f"{pickle.name}: cannot be loaded ({type(error).__name__}: {error})") from error
+    return Fitted(*opened)

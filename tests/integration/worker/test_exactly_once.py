@@ -1,0 +1,105 @@
+"""Laws of the guarantees at their edges: transactions, crashes within them, oversized dead letters."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from schemas.topics import VALUE_OMITTED_HEADER
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+from tests.integration.worker.test_stream import patient, send_patients
+
+GUARANTEE = "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE"
+EXACTLY_ONCE = {GUARANTEE: "exactly_once"}
+QUICK_EXPIRY = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
+
+
+def test_results_and_offsets_are_committed_together(group_stream: Stream, workers: Workers) -> None:
+    """Good and bad records under exactly-once: each has one outcome, and the group's offsets are the ends."""
+    stream = group_stream
+    send_patients(stream, 0, 5_000)
+    for number in range(200):
+        stream.send(b'{"not": "a patient"}', str(number).encode())
+    with workers.start(stream.address, **EXACTLY_ONCE):
+        stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+    assert (stream.answered, stream.repeated()) == (5_200, 0)
+
+
+def test_a_crash_within_a_transaction_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
+    """SIGKILL in mid-stream, three times: a reader of committed records sees each result once."""
+    stream = group_stream
+    send_patients(stream, 0, 40_000)
+    settings = {**EXACTLY_ONCE, **QUICK_EXPIRY, "HEARTSTREAM_WORKER__BATCH_RECORDS": "20"}
+    left = []
+    for _ in range(3):
+        target = stream.answered + 2_000
+        with workers.start(stream.address, **settings) as worker:
+            stream.read_until(lambda target=target: stream.answered >= target)
+            worker.process.send_signal(signal.SIGKILL)
+            worker.process.wait()
+        left.append(len(stream.sent) - stream.answered)
+    with workers.start(stream.address, **settings):
+        stream.read_all()
+    assert all(left), "the workers were killed too late to be in mid-stream"
+    assert (stream.answered, stream.repeated()) == (40_000, 0)
+
+
+def test_a_rebalance_within_transactions_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
+    """A second worker joins in mid-stream and leaves again, under exactly-once: nothing lost, nothing repeated."""
+    stream = group_stream
+    settings = {**EXACTLY_ONCE, "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
+    with workers.start(stream.address, **settings) as first:
+        first.await_ready()
+        send_patients(stream, 0, 10_000)
+        with workers.start(stream.address, **settings) as second:
+            send_patients(stream, 10_000, 15_000)
+            second.await_ready()
+            send_patients(stream, 15_000, 20_000)
+        stream.read_all()
+    assert (stream.answered, stream.repeated()) == (20_000, 0)
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
+    group_stream: Stream, workers: Workers, guarantee: str
+) -> None:
+    """Dead letters over the topic's limit go out without value, with its size; all others whole, and all scores."""
+    stream = group_stream
+    stream.limit_dead_letters(20_000)
+    # Random, as the limit is on compressed bytes.
+    large = [os.urandom(30_000) for _ in range(3)]
+    small = [os.urandom(300) for _ in range(500)]
+    for number, value in enumerate([*small[:250], *large, *small[250:]]):
+        stream.send(value, f"letter-{number}".encode())
+    for number in range(1_000):
+        key, value = patient(number)
+        stream.send(value, key)
+    stream.flush()
+    with workers.start(stream.address, **{GUARANTEE: guarantee}):
+        stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+    letters = [result for results in stream.results.values() for result in results if result.letter is not None]
+    values = sorted(result.value for result in letters if result.value is not None)
+    omitted = [dict(result.headers).get(VALUE_OMITTED_HEADER) for result in letters if result.value is None]
+    assert (stream.answered, stream.repeated()) == (1_503, 0)
+    assert (values, omitted) == (sorted(small), [b"30000"] * 3)
+
+
+def test_workers_of_the_new_group_protocol_lose_and_repeat_nothing(group_stream: Stream, workers: Workers) -> None:
+    """With KIP-848 a second worker joins and leaves in mid-stream: every record has one outcome."""
+    stream = group_stream
+    settings = {"HEARTSTREAM_WORKER__GROUP_PROTOCOL": "consumer", "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
+    with workers.start(stream.address, **settings) as first:
+        first.await_ready()
+        send_patients(stream, 0, 10_000)
+        with workers.start(stream.address, **settings) as second:
+            send_patients(stream, 10_000, 15_000)
+            second.await_ready()
+            send_patients(stream, 15_000, 20_000)
+        stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+    assert (stream.answered, stream.repeated()) == (20_000, 0)

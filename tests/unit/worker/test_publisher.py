@@ -1,0 +1,137 @@
+"""Laws of rounds: what is sent together, and when the ledger hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from schemas.errors import DependencyError
+from tests.unit.worker.test_ledger import TOPIC, enter, granted
+from worker.publisher import Publisher
+from worker.shipment import Shipment
+from worker.transport.ledger import Ledger
+
+
+class HeldGuarantee:
+    """Keeps what it is given, and confirms a round when it is let."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[Shipment]] = []
+        self.confirm = asyncio.Event()
+        self.added = asyncio.Event()
+        self.closing = asyncio.Event()
+        self.lost: Sequence[Shipment] = ()
+
+    async def open(self) -> None:
+        self.rounds.append([])
+
+    async def add(self, shipment: Shipment) -> None:
+        self.rounds[-1].append(shipment)
+        self.added.set()
+
+    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+        self.closing.set()
+        await self.confirm.wait()
+        return [shipment for shipment in shipments if shipment not in self.lost]
+
+
+def started(ledger: Ledger, first: int) -> Shipment:
+    """Return a shipment for a batch of ten records that is being scored."""
+    batch = enter(ledger, first)
+    assert ledger.start(batch)
+    return Shipment(batch, [None] * 10, [b"score"] * 10, [], 10, 0.0)
+
+
+@asynccontextmanager
+async def publishing(ledger: Ledger, guarantee: HeldGuarantee, round_records: int = 30) -> AsyncIterator[Publisher]:
+    clock = asyncio.get_running_loop().time
+    publisher = Publisher(guarantee, ledger, round_records, outstanding_records=20, clock=clock)
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield publisher
+    finally:
+        task.cancel()
+
+
+async def test_a_lone_batch_is_a_round() -> None:
+    """Where nothing else is at hand, a round ends with its first batch: no timer holds it back."""
+    ledger, guarantee = granted(), HeldGuarantee()
+    shipment = started(ledger, 0)
+    async with publishing(ledger, guarantee) as publisher:
+        publisher.put(shipment)
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+    assert guarantee.rounds == [[shipment]]
+
+
+async def test_what_comes_while_a_round_waits_is_the_next_round() -> None:
+    """Batches that were put meanwhile go together, up to the limit; the rest is a third round."""
+    ledger, guarantee = granted(), HeldGuarantee()
+    shipments = [started(ledger, first) for first in range(0, 50, 10)]
+    async with publishing(ledger, guarantee) as publisher:
+        publisher.put(shipments[0])
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+        for shipment in shipments[1:]:
+            publisher.put(shipment)
+        guarantee.confirm.set()
+        await asyncio.wait_for(asyncio.to_thread(ledger.wait_idle, {TOPIC}, 5), 5)
+    assert guarantee.rounds == [shipments[:1], shipments[1:4], shipments[4:]]
+
+
+async def test_a_batch_that_is_being_scored_is_waited_for() -> None:
+    """A batch that was read and not yet scored goes into the open round."""
+    ledger, guarantee = granted(), HeldGuarantee()
+    first = started(ledger, 0)
+    waiting = enter(ledger, 10)
+    async with publishing(ledger, guarantee) as publisher:
+        publisher.put(first)
+        await asyncio.wait_for(guarantee.added.wait(), 5)
+        assert ledger.start(waiting)
+        second = Shipment(waiting, [None] * 10, [b"score"] * 10, [], 10, 0.0)
+        publisher.put(second)
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+    assert guarantee.rounds == [[first, second]]
+
+
+async def test_the_ledger_hears_of_confirmed_batches_alone() -> None:
+    """Nothing is committable before its round is confirmed, nor what was lost in it."""
+    ledger, guarantee = granted(), HeldGuarantee()
+    kept, lost = started(ledger, 0), started(ledger, 10)
+    guarantee.lost = [lost]
+    async with publishing(ledger, guarantee) as publisher:
+        await publisher.reserve(20)
+        publisher.put(kept)
+        publisher.put(lost)
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+        before = ledger.take_committable()
+        guarantee.confirm.set()
+        await publisher.reserve(1)
+    assert (before, ledger.take_committable()) == ({}, {TOPIC: 10})
+
+
+async def test_room_is_bounded_and_given_back() -> None:
+    """What is outstanding never exceeds the limit, but a batch beyond it is taken when it is alone."""
+    publisher = Publisher(HeldGuarantee(), granted(), 30, outstanding_records=20, clock=asyncio.get_running_loop().time)
+    await publisher.reserve(1_000)
+    second = asyncio.create_task(publisher.reserve(10))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(second), 0.05)
+    publisher.release(1_000)
+    await asyncio.wait_for(second, 5)
+
+
+async def test_a_failed_round_ends_publishing() -> None:
+    """A round that can never be confirmed raises out of `run`, with nothing told to the ledger."""
+
+    class Failing(HeldGuarantee):
+        async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+            raise DependencyError(f"{len(shipments)} undeliverable")
+
+    ledger = granted()
+    publisher = Publisher(Failing(), ledger, 30, outstanding_records=20, clock=asyncio.get_running_loop().time)
+    publisher.put(started(ledger, 0))
+    with pytest.raises(DependencyError, match="1 undeliverable"):
+        await asyncio.wait_for(publisher.run(), 5)
+    assert ledger.take_committable() == {}

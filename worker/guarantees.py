@@ -1,0 +1,199 @@
+"""The two delivery guarantees: at least once, and exactly once.
+
+Dead letters can be larger than their topic takes, and a broker refuses whole batches of them. So refused ones are sent
+once more in small groups, those beyond a few kilobytes alone, and what is refused even then goes out without its value:
+a header says so, and where the original stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from schemas.errors import DependencyError
+from worker.dead_letters import without_value
+from worker.shipment import Shipment
+from worker.transport.ledger import Ledger
+from worker.transport.producer import DeliveryError, LibrdkafkaProducer, OutgoingRecord
+from worker.transport.transactions import AbortRequiredError, Transactions
+
+_GROUP_BYTES: Final = 8_192
+_FRUITLESS_ABORTS: Final = 10
+"""Transactions aborted in a row, without any news, until the process gives up."""
+_PAUSE_SECONDS: Final = 0.2
+"""Between an aborted transaction and the next: time for the consumer's thread to learn of a rebalance."""
+
+
+class AtLeastOnce:
+    """A round is confirmed when the broker has every record of it. After a crash, records are scored again."""
+
+    def __init__(self, producer: Callable[[], LibrdkafkaProducer], topic: str) -> None:
+        """`producer` is asked for when it is needed, as Faust makes it at start; `topic` takes the scores."""
+        self._producer = producer
+        self._topic = topic
+
+    async def open(self) -> None:
+        """Need nothing."""
+
+    async def add(self, shipment: Shipment) -> None:
+        """Queue scores, then dead letters."""
+        await self._producer().queue(self._topic, shipment.keys, shipment.scores)
+        for letter in shipment.letters:
+            await self._producer().queue_record(letter)
+
+    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+        """Wait for the broker; send dead letters that it refused once more."""
+        for group in _small_groups(await self._producer().settle()):
+            await self._send_carefully(group)
+        return shipments
+
+    async def _send_carefully(self, letters: Sequence[OutgoingRecord]) -> None:
+        refused = await self._send(letters)
+        if len(letters) > 1:
+            for letter in refused:
+                await self._send_carefully([letter])
+        elif refused and await self._send([without_value(letters[0])]):
+            raise _hopeless(letters[0])
+
+    async def _send(self, letters: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
+        """Send a few dead letters; returns those that the broker refused."""
+        for letter in letters:
+            await self._producer().queue_record(letter)
+        return await self._producer().settle()
+
+
+class ExactlyOnce:
+    """A round is a transaction that holds results and offsets: a reader of committed records sees each result once.
+
+    An aborted transaction is done again from memory, without the partitions that were lost meanwhile.
+    """
+
+    def __init__(
+        self, producer: Callable[[], LibrdkafkaProducer], topic: str, ledger: Ledger, group: Callable[[], Any]
+    ) -> None:
+        """`group` returns the consumer's latest group metadata."""
+        self._producer = producer
+        self._topic = topic
+        self._ledger = ledger
+        self._group = group
+        self._careful = False
+        """Whether some dead letter of this round was refused as too large."""
+        self._too_large: int | None = None
+        """The smallest size, in bytes, that was refused though it was sent carefully."""
+        self._failure: DeliveryError | None = None
+        """Why the open transaction cannot be committed."""
+
+    async def open(self) -> None:
+        """Begin a transaction."""
+        self._careful, self._too_large = False, None
+        await self._begin()
+
+    async def _begin(self) -> None:
+        self._failure = None
+        await self._transactions().begin()
+
+    async def add(self, shipment: Shipment) -> None:
+        """Queue scores, then dead letters. A failure is kept for `close`, as the transaction must be aborted for it."""
+        if self._failure is not None:
+            return
+        try:
+            await self._producer().queue(self._topic, shipment.keys, shipment.scores)
+            if self._careful:
+                await self._send_carefully(shipment.letters)
+            else:
+                for letter in shipment.letters:
+                    await self._producer().queue_record(letter)
+        except DeliveryError as error:
+            self._failure = error
+
+    async def _send_carefully(self, letters: Sequence[OutgoingRecord]) -> None:
+        """Send dead letters in small groups, without values where they are known to be too large."""
+        limit = self._too_large
+        fitting = [letter if limit is None or _size(letter) < limit else without_value(letter) for letter in letters]
+        for group in _small_groups(fitting):
+            for letter in group:
+                await self._producer().queue_record(letter)
+            if await self._producer().settle():
+                largest = max(group, key=_size)
+                if not _size(largest):
+                    raise _hopeless(largest)
+                self._too_large = _size(largest)
+                raise DeliveryError("a dead letter is too large for its topic")
+
+    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+        """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
+        fruitless = 0
+        while shipments:
+            known = self._careful, self._too_large
+            try:
+                await self._commit(shipments)
+            except (AbortRequiredError, DeliveryError) as error:
+                reason = str(error)
+            else:
+                break
+            await self._abort(reason)
+            held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
+            fruitless = fruitless + 1 if held == shipments and known == (self._careful, self._too_large) else 0
+            if fruitless >= _FRUITLESS_ABORTS:
+                raise DependencyError(f"{fruitless} transactions in a row had to be aborted: {reason}")
+            shipments = held
+            await self._again(shipments)
+        return shipments
+
+    async def _commit(self, shipments: Sequence[Shipment]) -> None:
+        """Commit the open transaction, if all of it is delivered and every partition is still this worker's.
+
+        The group's metadata is read before the partitions are looked at: if one is lost later, the broker sees that
+        the metadata is old.
+        """
+        if self._failure is None and await self._producer().settle():
+            self._careful = True
+            self._failure = DeliveryError("a dead letter is too large for its topic")
+        if self._failure is not None:
+            raise self._failure
+        group = self._group()
+        if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
+            raise DeliveryError("partitions were lost")
+        offsets = {shipment.batch.tp: shipment.batch.next_offset for shipment in shipments}
+        await self._transactions().commit(offsets, group)
+
+    async def _abort(self, reason: str) -> None:
+        await self._transactions().abort(reason)
+        await self._producer().forget_failures()
+
+    async def _again(self, shipments: Sequence[Shipment]) -> None:
+        """Do what is left of an aborted round once more."""
+        if shipments:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await self._begin()
+            for shipment in shipments:
+                await self.add(shipment)
+
+    def _transactions(self) -> Transactions:
+        transactions = self._producer().transactions
+        if transactions is None:
+            raise AssertionError("an exactly-once worker has a transactional producer")
+        return transactions
+
+
+def _size(letter: OutgoingRecord) -> int:
+    return len(letter.value or b"")
+
+
+def _small_groups(letters: Iterable[OutgoingRecord]) -> Iterator[list[OutgoingRecord]]:
+    """Yield letters in order, in groups of a few kilobytes; a larger one stands alone."""
+    group: list[OutgoingRecord] = []
+    total = 0
+    for letter in letters:
+        if group and total + _size(letter) > _GROUP_BYTES:
+            yield group
+            group, total = [], 0
+        group.append(letter)
+        total += _size(letter)
+    if group:
+        yield group
+
+
+def _hopeless(letter: OutgoingRecord) -> DependencyError:
+    return DependencyError(f"a dead letter without its value is too large for {letter.topic}")

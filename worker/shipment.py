@@ -1,0 +1,29 @@
+"""What is to be sent for one batch."""
+
+from __future__ import annotations
+
+import msgspec
+
+from worker.transport.batch import RecordBatch
+from worker.transport.producer import OutgoingRecord
+
+
+class Shipment(msgspec.Struct, frozen=True):
+    """The outcomes of one batch, ready to be sent: scores with their keys, and dead letters.
+
+    `weight` is the room that it takes up among what is outstanding, in records; `started` is when its scoring began
+    (`time.perf_counter`). `codes` has, for each dead letter, the code of its first fault.
+    """
+
+    batch: RecordBatch
+    keys: list[bytes | None]
+    scores: list[bytes]
+    letters: list[OutgoingRecord]
+    weight: int
+    started: float
+    codes: tuple[str, ...] = ()
+
+    @property
+    def records(self) -> int:
+        """Count the outcomes."""
+        return len(self.scores) + len(self.letters)

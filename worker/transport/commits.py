@@ -1,0 +1,131 @@
+"""How offsets come to the broker: by the consumer's own commits, or inside the producer's transactions.
+
+Both run on the thread that owns the consumer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from faust.types import TP
+
+from runtime import events
+from worker.transport.ledger import Ledger
+
+_LOOK_SECONDS: Final = 0.1
+
+
+class Commits(Protocol):
+    """Sees to it that what the ledger allows is stored."""
+
+    group_metadata: object
+    """This member of the group, as transactions need to know it; None where they do not."""
+
+    def turn(self) -> None:
+        """Do what is due; called all the time."""
+        ...
+
+    def rebalanced(self) -> None:
+        """Hear that the group has changed."""
+        ...
+
+    def leave(self, tps: set[TP]) -> bool:
+        """Store what is committable of partitions that are given back; False if the broker refused."""
+        ...
+
+
+class ConsumerCommits:
+    """Commits through the consumer: asynchronously at an interval, and synchronously when partitions leave."""
+
+    group_metadata: object = None
+
+    def __init__(self, consumer: Consumer, ledger: Ledger, interval: float) -> None:
+        """`interval` is in seconds."""
+        self._consumer = consumer
+        self._ledger = ledger
+        self._interval = interval
+        self._next = 0.0
+
+    def turn(self) -> None:
+        """Hand committable offsets to the client when it is time; the result comes back through `heard`."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._interval
+        offsets = self._ledger.take_committable()
+        if offsets:
+            self._consumer.commit(offsets=_positions(offsets), asynchronous=True)
+
+    def rebalanced(self) -> None:
+        """Go on: the client knows by itself which member it is."""
+
+    def heard(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+        """Hear how an asynchronous commit ended."""
+        failed = {tp_of(position): position.offset for position in positions if error or position.error}
+        if failed:
+            self._ledger.give_back(failed)
+            reason = error or next(position.error for position in positions if position.error)
+            events.OffsetCommitFailed(reason.name(), len(failed)).emit()
+        else:
+            self._ledger.note_stored({tp_of(position): position.offset for position in positions})
+            events.OffsetsCommitted(len(positions)).emit()
+
+    def leave(self, tps: set[TP]) -> bool:
+        """Store what is committable of these partitions and wait for the broker."""
+        offsets = self._ledger.unstored(tps)
+        if not offsets:
+            return True
+        try:
+            self._consumer.commit(offsets=_positions(offsets), asynchronous=False)
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            events.OffsetCommitFailed(error.name(), len(offsets)).emit()
+            return False
+        self._ledger.note_stored(offsets)
+        events.OffsetsCommitted(len(offsets)).emit()
+        return True
+
+
+class TransactionCommits:
+    """Leaves offsets to the producer's transactions, and tells them which member of the group this is.
+
+    Only this thread may ask the consumer, and it may be waiting in a poll: so it looks again and again.
+    """
+
+    group_metadata: object = None
+
+    def __init__(self, consumer: Consumer) -> None:
+        """Know nothing yet."""
+        self._consumer = consumer
+        self._next = 0.0
+
+    def turn(self) -> None:
+        """Look at the membership, when it is time."""
+        if time.monotonic() >= self._next:
+            self.rebalanced()
+
+    def rebalanced(self) -> None:
+        """Look at once: with what was known before, the broker would refuse every transaction."""
+        self._next = time.monotonic() + _LOOK_SECONDS
+        self.group_metadata = self._consumer.consumer_group_metadata()
+
+    def leave(self, tps: set[TP]) -> bool:  # noqa: ARG002  # what was confirmed is stored already
+        """Have nothing to store."""
+        return True
+
+
+def tp_of(position: TopicPartition) -> TP:
+    """Return the partition of a position."""
+    return TP(position.topic, position.partition)
+
+
+def tps_of(positions: Iterable[TopicPartition]) -> set[TP]:
+    """Return the partitions of positions."""
+    return {tp_of(position) for position in positions}
+
+
+def _positions(offsets: Mapping[TP, int]) -> list[TopicPartition]:
+    return [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
