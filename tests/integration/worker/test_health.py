@@ -152,7 +152,7 @@ def test_a_broker_out_of_reach_makes_not_ready_but_live(stream: Stream, workers:
             wait_until(lambda: checks(worker, "/health/ready")[1]["broker"] != "ok", lambda: told)
             waiting = shown(worker, "consumer_lag_records") or 0
             assert (checks(worker, "/health/live")[0], waiting > 0) == (200, True)
-        stream.read_all()
+        stream.read_until(lambda: stream.answered == len(stream.sent))
         await_health(worker, "/health/ready", 200)
     assert (stream.answered, worker.process.returncode) == (40_000, 0)
 
