@@ -59,7 +59,7 @@ def _docker_broker() -> Iterator[str]:
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
     port = free_port()
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
-    for name, text in _container_environment(port).items():
+    for name, text in container_environment(port).items():
         container = container.with_env(name, text)
     try:
         container.start()
@@ -73,7 +73,8 @@ def _docker_broker() -> Iterator[str]:
         container.stop()
 
 
-def _container_environment(port: int) -> dict[str, str]:
+def container_environment(port: int) -> dict[str, str]:
+    """Return what makes the image a single broker that is reachable on this port of loopback."""
     return {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from heartstream import dlq_command
 from heartstream.demo_command import demo
 from heartstream.gateway_command import gateway
 from heartstream.top_command import top
@@ -21,6 +22,7 @@ app.command(demo)
 app.command(worker)
 app.command(gateway)
 app.command(top)
+app.command(dlq_command.app)
 
 
 def main() -> None:

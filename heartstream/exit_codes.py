@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from schemas.errors import ArtifactError, DependencyError, HeartstreamError, SettingsError
 
 FAILED = 1
+BAD_USAGE = 2
+"""As the argument parser gives it."""
 BAD_MODEL = 65
 UNAVAILABLE = 69
 BAD_SETTINGS = 78
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 _CODES: dict[type[HeartstreamError], int] = {
     ArtifactError: BAD_MODEL,

@@ -149,7 +149,7 @@ OUTSTANDING_BATCHES: Final = _gauge(
 )
 OUTSTANDING_RECORDS: Final = _gauge("heartstream_outstanding_records", "The records in the outstanding batches.")
 COMMITS: Final = _counter(
-    "heartstream_commits", "Offset commits: stored or failed, or aborted with their transaction.", "result"
+    "heartstream_commits", "Offset commits: stored, failed, or aborted with their transaction.", "result"
 )
 PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
 REBALANCES: Final = _counter(

@@ -130,3 +130,13 @@ def decode_score(value: bytes) -> Score:
 def decode_dead_letter(value: bytes) -> DeadLetter:
     """Decode the dead letter header; raises `msgspec.MsgspecError` on anything else."""
     return msgspec.json.decode(value, type=DeadLetter)
+
+
+def encode_source(source: Source) -> bytes:
+    """Encode where a record was read, for the header of a redriven record."""
+    return _encode(source)
+
+
+def decode_source(value: bytes) -> Source:
+    """Decode that header; raises `msgspec.MsgspecError` on anything else."""
+    return msgspec.json.decode(value, type=Source)

@@ -16,5 +16,27 @@ The value itself stands at the dead letter's `source`. A dead letter with neithe
 tombstone.
 """
 
+TIMESTAMP_HEADER = "heartstream.timestamp"
+"""On a dead letter: the original record's timestamp in milliseconds since 1970, as decimal text.
+
+The dead letter's own timestamp is the same, unless its topic is set to `message.timestamp.type=LogAppendTime`.
+"""
+
+REDRIVE_ATTEMPTS_HEADER = "heartstream.redrive-attempts"
+"""On a record that was sent back from the dead letters: how many times that was, as decimal text."""
+
+FIRST_FAILURE_HEADER = "heartstream.first-failure"
+"""On the same: the `Source` at which the record failed for the first time, as JSON."""
+
 ERROR_HEADER_PREFIX = "__streams.errors."
 """The header names that Kafka Streams gives its own dead letters (KIP-1034), so that existing tools read ours."""
+
+REASON_HEADERS = frozenset(
+    {
+        DEAD_LETTER_HEADER,
+        TIMESTAMP_HEADER,
+        VALUE_OMITTED_HEADER,
+        *(f"{ERROR_HEADER_PREFIX}{part}" for part in ("exception", "message", "topic", "partition", "offset")),
+    }
+)
+"""What a dead letter has beyond the original record's headers. A record that is sent again goes without them."""

@@ -53,8 +53,8 @@ class ScoringAgent:
         told.emit()
         self._breaker.note(len(batch), told.rejected)
         keys, scores, letters = self._sorted(batch, sources, outcomes, told.rejected)
-        codes = _dead_letter_codes(outcomes) if letters else ()
-        self._publisher.put(Shipment(batch, keys, scores, letters, weight, started, codes))
+        codes = _dead_letter_codes(outcomes) if told.rejected else ()
+        self._publisher.put(Shipment(batch, keys, scores, letters, codes, weight, started))
 
     def _sorted(
         self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], rejected: int

@@ -1,8 +1,8 @@
 """The two delivery guarantees: at least once, and exactly once.
 
-Dead letters can be larger than their topic takes, and a broker refuses whole batches of them. So refused ones are sent
-once more in small groups, those beyond a few kilobytes alone, and what is refused even then goes out without its value:
-a header says so, and where the original stands.
+Dead letters can be larger than their topic takes, or older, and a broker refuses whole batches of them. So refused ones
+are sent once more with the present time, in small groups, those beyond a few kilobytes alone. What is refused even then
+goes out without its value: a header says so, and where the original stands.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from runtime import events
 from schemas.errors import DependencyError
 from worker.dead_letters import without_value
 from worker.shipment import Shipment
@@ -119,7 +120,7 @@ class ExactlyOnce:
                 if not _size(largest):
                     raise _hopeless(largest)
                 self._too_large = _size(largest)
-                raise DeliveryError("a dead letter is too large for its topic")
+                raise DeliveryError("dead letters are refused by their topic")
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
@@ -149,7 +150,7 @@ class ExactlyOnce:
         """
         if self._failure is None and await self._producer().settle():
             self._careful = True
-            self._failure = DeliveryError("a dead letter is too large for its topic")
+            self._failure = DeliveryError("dead letters are refused by their topic")
         if self._failure is not None:
             raise self._failure
         group = self._group()
@@ -157,6 +158,7 @@ class ExactlyOnce:
             raise DeliveryError("partitions were lost")
         offsets = {shipment.batch.tp: shipment.batch.next_offset for shipment in shipments}
         await self._transactions().commit(offsets, group)
+        events.OffsetsCommitted(len(offsets)).emit()
 
     async def _abort(self, reason: str) -> None:
         await self._transactions().abort(reason)

@@ -107,7 +107,8 @@ class Publisher:
         now, at = time.perf_counter(), time.time()
         for shipment in confirmed:
             self._ledger.finish(shipment.batch)
-            batch, seconds = shipment.batch, now - shipment.started
+            batch = shipment.batch
+            seconds = now - shipment.started
             events.BatchDelivered(seconds, at, len(batch), batch.oldest(), batch.newest(), shipment.codes).emit()
         for shipment in shipments:
             self.release(shipment.weight)

@@ -11,17 +11,17 @@ from worker.transport.producer import OutgoingRecord
 class Shipment(msgspec.Struct, frozen=True):
     """The outcomes of one batch, ready to be sent: scores with their keys, and dead letters.
 
-    `weight` is the room that it takes up among what is outstanding, in records; `started` is when its scoring began
-    (`time.perf_counter`). `codes` has, for each dead letter, the code of its first fault.
+    `codes` has the code of each dead letter's first fault. `weight` is the room that it takes up among what is
+    outstanding, in records; `started` is when its scoring began (`time.perf_counter`).
     """
 
     batch: RecordBatch
     keys: list[bytes | None]
     scores: list[bytes]
     letters: list[OutgoingRecord]
+    codes: tuple[str, ...]
     weight: int
     started: float
-    codes: tuple[str, ...] = ()
 
     @property
     def records(self) -> int:

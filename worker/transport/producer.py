@@ -28,6 +28,7 @@ _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
 _POLL_EVERY_RECORDS: Final = 500
+_REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_TIMESTAMP})
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -107,7 +108,7 @@ class LibrdkafkaProducer(FaustProducer):
             client.poll(0)
 
     async def queue_record(self, record: OutgoingRecord) -> None:
-        """Queue one record with headers. One that is too large for its topic is returned by the next `settle`."""
+        """Queue one record with headers. One that its topic does not take as it is is returned by the next `settle`."""
         refused = partial(self._on_refused_record, record)
         options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
         while True:
@@ -126,8 +127,9 @@ class LibrdkafkaProducer(FaustProducer):
                 return
 
     async def settle(self) -> list[OutgoingRecord]:
-        """Wait until all that was queued is confirmed; returns the records that are too large for their topics.
+        """Wait until all that was queued is confirmed; returns the records with headers that their topics refused.
 
+        They are too large, or were too old, and then have no timestamp any more.
         Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
         first refusal: the rest will not be sent any more.
         """
@@ -238,7 +240,9 @@ class LibrdkafkaProducer(FaustProducer):
 
     def _on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
         """Hear of a record with headers that was not delivered."""
-        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        if error is not None and error.code() in _REFUSED:
+            if error.code() == KafkaError.INVALID_TIMESTAMP:
+                record.timestamp = None
             self._refused.append(record)
         else:
             self._on_failed_delivery(error, message)

@@ -6,7 +6,7 @@ import random
 import threading
 from dataclasses import dataclass
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
+from confluent_kafka import TIMESTAMP_CREATE_TIME
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ class FakeMessage:
         return self.at
 
     def timestamp(self) -> tuple[int, int]:
-        return TIMESTAMP_NOT_AVAILABLE, -1
+        return TIMESTAMP_CREATE_TIME, 1_000
 
     def __len__(self) -> int:
         return 100

@@ -42,7 +42,7 @@ def started(ledger: Ledger, first: int) -> Shipment:
     """Return a shipment for a batch of ten records that is being scored."""
     batch = enter(ledger, first)
     assert ledger.start(batch)
-    return Shipment(batch, [None] * 10, [b"score"] * 10, [], 10, 0.0)
+    return Shipment(batch, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
 
 
 @asynccontextmanager
@@ -89,7 +89,7 @@ async def test_a_batch_that_is_being_scored_is_waited_for() -> None:
         publisher.put(first)
         await asyncio.wait_for(guarantee.added.wait(), 5)
         assert ledger.start(waiting)
-        second = Shipment(waiting, [None] * 10, [b"score"] * 10, [], 10, 0.0)
+        second = Shipment(waiting, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
         publisher.put(second)
         await asyncio.wait_for(guarantee.closing.wait(), 5)
     assert guarantee.rounds == [[first, second]]

@@ -1,0 +1,1 @@
+"""Dead letters: reading them, showing them, and sending them back."""

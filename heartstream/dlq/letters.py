@@ -1,0 +1,116 @@
+"""A dead letter as it stands on its topic, and which of them are wanted."""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import msgspec
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+
+from schemas.codec import decode_dead_letter, decode_source
+from schemas.errors import FaultCode
+from schemas.records import DeadLetter, Source
+from schemas.topics import (
+    DEAD_LETTER_HEADER,
+    FIRST_FAILURE_HEADER,
+    REASON_HEADERS,
+    REDRIVE_ATTEMPTS_HEADER,
+    TIMESTAMP_HEADER,
+    VALUE_OMITTED_HEADER,
+)
+
+Headers = tuple[tuple[str, bytes | None], ...]
+_OURS: Final = REASON_HEADERS | {REDRIVE_ATTEMPTS_HEADER, FIRST_FAILURE_HEADER}
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """One record of the dead letter topic. `reason` is None where the record is no dead letter of heartstream's.
+
+    `headers` are those that the original record had, `timestamp` is the original's, in milliseconds since 1970.
+    `omitted_bytes` is the size of a value that was left out because the dead letter topic did not take it.
+    """
+
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    reason: DeadLetter | None
+    attempts: int
+    first_failure: Source | None
+    omitted_bytes: int | None
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Read what a consumed message holds."""
+        headers: Headers = tuple(message.headers() or ())  # type: ignore[arg-type]  # read as bytes
+        ours = {name: value or b"" for name, value in headers if name in _OURS}
+        kept_time = _count(ours.get(TIMESTAMP_HEADER))
+        return cls(
+            partition=_number(message.partition()),
+            offset=_number(message.offset()),
+            timestamp=timestamp_of(message) if kept_time is None else kept_time,
+            key=message.key(),
+            value=message.value(),
+            headers=tuple((name, value) for name, value in headers if name not in _OURS),
+            reason=_read_reason(ours.get(DEAD_LETTER_HEADER)),
+            attempts=_count(ours.get(REDRIVE_ATTEMPTS_HEADER)) or 0,
+            first_failure=_read_source(ours.get(FIRST_FAILURE_HEADER)),
+            omitted_bytes=_count(ours.get(VALUE_OMITTED_HEADER)),
+        )
+
+    @property
+    def codes(self) -> tuple[FaultCode, ...]:
+        """Each code that the letter has, once."""
+        return tuple(dict.fromkeys(fault.code for fault in self.reason.errors)) if self.reason else ()
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which letters are wanted: those with any of `codes`, from `since` to before `until`, with `key`."""
+
+    codes: frozenset[FaultCode] = frozenset()
+    since: int | None = None
+    until: int | None = None
+    key: bytes | None = None
+
+    def takes(self, letter: Letter) -> bool:
+        """Say whether the letter is wanted. A bound in time excludes records that have no timestamp."""
+        if self.codes and self.codes.isdisjoint(letter.codes):
+            return False
+        if self.key is not None and self.key != letter.key:
+            return False
+        time = letter.timestamp
+        if self.since is not None and (time is None or time < self.since):
+            return False
+        return self.until is None or (time is not None and time < self.until)
+
+
+def timestamp_of(message: Message) -> int | None:
+    """Return a message's timestamp in milliseconds since 1970, None where it has none."""
+    kind, timestamp = message.timestamp()
+    return None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp
+
+
+def _read_reason(header: bytes | None) -> DeadLetter | None:
+    try:
+        return decode_dead_letter(header) if header else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _read_source(header: bytes | None) -> Source | None:
+    try:
+        return decode_source(header) if header else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _count(header: bytes | None) -> int | None:
+    return int(header) if header and header.isdigit() else None
+
+
+def _number(of_a_consumed_message: int | None) -> int:
+    if of_a_consumed_message is None:
+        raise AssertionError("a consumed message has a partition and an offset")
+    return of_a_consumed_message

@@ -1,0 +1,206 @@
+"""Reads topics from one offset to another, as no member of any group, and keeps progress as a group's offsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NoReturn, Self, TypeVar, cast
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from runtime.settings import Settings
+from schemas.errors import DependencyError, SettingsError
+from schemas.records import Source
+from worker.transport.driver import consumer_config, option_problems
+
+GROUP: Final = "heartstream-redrive"
+"""The consumer group whose offsets say which dead letters were redriven."""
+
+_CALL_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.2
+_AT_ONCE: Final = 500
+
+
+_PASSING: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._WAIT_COORD,  # noqa: SLF001  # so named
+    }
+)
+
+T = TypeVar("T")
+
+
+class AbsentTopicError(DependencyError):
+    """The broker has no topic of that name."""
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The offsets of one partition from `first` to before `end`."""
+
+    first: int
+    end: int
+
+
+class Reader:
+    """A consumer that is told what to read.
+
+    Every method raises DependencyError where the broker does not do its part.
+    """
+
+    def __init__(self, servers: str, config: Mapping[str, object]) -> None:
+        self._servers = servers
+        self._trouble = ""
+        self._client = Consumer({**config, "error_cb": self._note_trouble})
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """Yield a reader on the broker of the settings; raises SettingsError where its options are wrong."""
+        if settings.kafka.options and (problems := option_problems(settings)):
+            raise SettingsError(problems)
+        own = {
+            "group.id": GROUP,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            # A request that waits at the end of one partition holds up the next one.
+            "fetch.wait.max.ms": 10,
+            "log_level": 0,  # what goes wrong is told as an error
+        }
+        config = {**consumer_config(settings), **own}
+        config.pop("group.instance.id", None)
+        reader = cls(settings.kafka.bootstrap_servers, config)
+        try:
+            yield reader
+        finally:
+            reader._client.close()
+
+    def spans(self, topic: str) -> dict[int, Span]:
+        """Return what each partition of a topic holds now."""
+        return {number: self._span(topic, number) for number in self._partitions(topic)}
+
+    def _partitions(self, topic: str) -> list[int]:
+        found = self._ask(topic, lambda: self._client.list_topics(topic, timeout=_CALL_SECONDS).topics[topic])
+        if found.error is not None:
+            self._refuse(found.error, topic)
+        return sorted(found.partitions)
+
+    def _span(self, topic: str, number: int) -> Span:
+        place = TopicPartition(topic, number)
+        return Span(*self._ask(topic, lambda: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)))
+
+    def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
+        """Yield the committed records of these spans, one partition after the other: the order is always the same.
+
+        A span ends early where a transaction is still open.
+        """
+        for number, span in sorted(spans.items()):
+            if span.first < span.end:
+                yield from self._read_partition(topic, number, span)
+
+    def _read_partition(self, topic: str, number: int, span: Span) -> Iterator[Message]:
+        self._assign(TopicPartition(topic, number, span.first))
+        for message in self._messages(topic):
+            if message is None:
+                return
+            offset = cast("int", message.offset())
+            if offset < span.end:
+                yield message
+            if offset >= span.end - 1:
+                return
+
+    def fetch(self, source: Source) -> Message | None:
+        """Return the record at `source`, None where it is there no longer."""
+        try:
+            if source.partition not in self._partitions(source.topic):
+                return None
+        except AbsentTopicError:
+            return None
+        span = self._span(source.topic, source.partition)
+        if not span.first <= source.offset < span.end:
+            return None
+        here = {source.partition: Span(source.offset, source.offset + 1)}
+        return next(self.read(source.topic, here), None)
+
+    def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
+        """Return offset and text of each partition for which the group has one."""
+        asked = [TopicPartition(topic, number) for number in partitions]
+        places = self._ask(topic, lambda: self._without_errors(self._client.committed(asked, _CALL_SECONDS)))
+        return {place.partition: (place.offset, place.metadata or "") for place in places if place.offset >= 0}
+
+    def commit(self, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
+        """Store offset and text of partitions for the group; returns when the broker has them."""
+        places = [TopicPartition(topic, number, offset, text) for number, (offset, text) in offsets.items()]
+        if places:
+            self._ask(
+                topic, lambda: self._without_errors(self._client.commit(offsets=places, asynchronous=False) or [])
+            )
+
+    @staticmethod
+    def _without_errors(places: list[TopicPartition]) -> list[TopicPartition]:
+        for place in places:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return places
+
+    def _ask(self, topic: str, call: Callable[[], T]) -> T:
+        """Call the broker, and again for a while where it says that it is about to be able to answer."""
+        deadline = time.monotonic() + _SILENCE_SECONDS
+        while True:
+            try:
+                return call()
+            except KafkaException as failure:
+                error: KafkaError = failure.args[0]
+                if error.code() not in _PASSING or time.monotonic() > deadline:
+                    self._refuse(error, topic)
+            time.sleep(_POLL_SECONDS)
+
+    def _messages(self, topic: str) -> Iterator[Message | None]:
+        """Yield messages of what is assigned, and None where it ends."""
+        deadline = time.monotonic() + _SILENCE_SECONDS
+        while True:
+            first = self._client.poll(_POLL_SECONDS)
+            if first is None:
+                if time.monotonic() > deadline:
+                    raise DependencyError(self._because(f"{topic} was not read to its end: the broker fell silent"))
+                continue
+            for message in [first, *self._client.consume(_AT_ONCE - 1, 0)]:
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # so named
+                    yield None
+                else:
+                    self._refuse(error, topic)
+            deadline = time.monotonic() + _SILENCE_SECONDS
+
+    def _assign(self, place: TopicPartition) -> None:
+        try:
+            self._client.assign([place])
+        except KafkaException as failure:
+            self._refuse(failure.args[0], place.topic)
+
+    def _note_trouble(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # so named
+            self._trouble = error.str()
+
+    def _because(self, text: str) -> str:
+        return f"{text} ({self._trouble})" if self._trouble else text
+
+    def _refuse(self, error: KafkaError, topic: str) -> NoReturn:
+        """Tell what the broker said."""
+        match error.code():
+            case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
+                raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")
+            case KafkaError._TRANSPORT | KafkaError._ALL_BROKERS_DOWN | KafkaError._TIMED_OUT:  # noqa: SLF001  # so named
+                raise DependencyError(self._because(f"no broker answers at {self._servers}"))
+            case _:
+                raise DependencyError(f"{topic}: {error.name()}: {error.str()}")

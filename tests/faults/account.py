@@ -1,0 +1,105 @@
+"""The account: what was produced beside what came out, in the words of Jepsen's tests of Kafka."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from schemas.errors import Fault
+from schemas.records import Source
+from schemas.repeats import RepeatFilter
+from scoring.pipeline import Outcome, Rejected, Scored
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A record that the broker has confirmed."""
+
+    source: Source
+    key: bytes
+    value: bytes | None
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A score or a dead letter, as an output partition holds it. `faults` is None for a score."""
+
+    topic: str
+    partition: int
+    source: Source
+    key: bytes | None
+    value: bytes | None
+    faults: tuple[Fault, ...] | None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """How the books stand.
+
+    `lost`: records without a result (Jepsen's lost-write). `duplicates`: second and later results of a source, of
+    which `differing` are not the bytes of the first. `reordered`: first results of a key that stand behind those of a
+    later record (nonmonotonic). `unexplained`: results of sources that were never produced, or whose transaction was
+    aborted. `wrong`: first results that are not what scoring gives. `hidden`: records whose every result a consumer
+    with a `RepeatFilter` would drop.
+    """
+
+    produced: int
+    lost: int
+    duplicates: int
+    differing: int
+    reordered: int
+    unexplained: int
+    wrong: int
+    hidden: int
+
+
+def settle(sent: Sequence[Sent], results: Sequence[Result], expected: Sequence[Outcome]) -> Account:
+    """Close the books. `results` are in the order of each output partition; `expected` is one outcome a record."""
+    by_source: dict[Source, list[Result]] = defaultdict(list)
+    for result in results:
+        by_source[result.source].append(result)
+    known = {record.source for record in sent}
+    answered = [by_source[record.source] for record in sent if record.source in by_source]
+    outcomes = {record.source: outcome for record, outcome in zip(sent, expected, strict=True)}
+    return Account(
+        produced=len(sent),
+        lost=len(known) - len(answered),
+        duplicates=sum(len(found) - 1 for found in answered),
+        differing=sum(_content(result) != _content(found[0]) for found in answered for result in found[1:]),
+        reordered=_reordered(result for result in results if result.source in known),
+        unexplained=sum(len(found) for source, found in by_source.items() if source not in known),
+        wrong=sum(not _is(found[0], outcomes[found[0].source]) for found in answered),
+        hidden=len(answered) - len(_shown(results) & known),
+    )
+
+
+def _content(result: Result) -> tuple[object, ...]:
+    return result.topic, result.key, result.value, result.faults
+
+
+def _is(result: Result, outcome: Outcome) -> bool:
+    match outcome:
+        case Scored(value):
+            return result.faults is None and result.value == value
+        case Rejected(faults):
+            return result.faults == faults
+
+
+def _reordered(results: Iterable[Result]) -> int:
+    """Count first results that stand behind a later record's of the same key, in the same output topic."""
+    highest: dict[tuple[str, bytes | None], int] = {}
+    seen: set[Source] = set()
+    behind = 0
+    for result in results:
+        if result.source in seen:
+            continue
+        seen.add(result.source)
+        stream, offset = (result.topic, result.key), result.source.offset
+        behind += offset < highest.get(stream, -1)
+        highest[stream] = max(offset, highest.get(stream, -1))
+    return behind
+
+
+def _shown(results: Iterable[Result]) -> set[Source]:
+    """Return the sources of which a consumer that drops repeats sees a result."""
+    filters: dict[str, RepeatFilter] = defaultdict(RepeatFilter)
+    return {result.source for result in results if filters[result.topic].is_new(result.partition, result.source)}

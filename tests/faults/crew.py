@@ -1,0 +1,151 @@
+"""The workers of one run, as processes: started, killed, frozen, stopped, and started again when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from heartstream.demo.processes import Child
+from runtime.embedded import free_port
+from schemas.errors import DependencyError
+
+_STOP_SECONDS: Final = 70.0
+_MOST_EXITS: Final = 15
+_TAIL_LINES: Final = 12
+_LINE_CHARS: Final = 300
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "heartstream": ("-m", "heartstream", "worker"),
+    "faust": ("-m", "tests.faults.stock_faust"),
+}
+
+
+class Member:
+    """One worker process, and the settings to start it again with."""
+
+    def __init__(self, child: Child, settings: Mapping[str, str]) -> None:
+        self.child, self.settings = child, settings
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        return self.child.process
+
+
+class Crew:
+    """Starts workers of one group with common settings, and starts those that end again, until that is too often.
+
+    `exits` holds the codes of workers that ended by themselves, `bad_stops` those of workers that did not end with 0
+    on SIGTERM; `slowest_stop` is the longest that one took for it, in seconds.
+    """
+
+    def __init__(self, command: str, settings: Mapping[str, str], folder: Path) -> None:
+        self.members: list[Member] = []
+        self.exits: list[int] = []
+        self.bad_stops: list[int] = []
+        self.slowest_stop = 0.0
+        self._command = command
+        self.settings = settings
+        self._folder = folder
+        self._started = 0
+
+    def start(self, **settings: str) -> Member:
+        """Start a worker; returns at once."""
+        port = free_port()
+        self._started += 1
+        log = self._folder / f"worker-{self._started:02}.log"
+        own = {**self.settings, "HEARTSTREAM_TELEMETRY__PORT": str(port), **settings}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *COMMANDS[self._command]],
+                env={**os.environ, **own},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        member = Member(Child("worker", process, f"http://127.0.0.1:{port}", log), settings)
+        self.members.append(member)
+        return member
+
+    def await_ready(self, member: Member) -> None:
+        """Wait until a worker has joined the group; raises DependencyError if it ends instead."""
+        if self._command == "heartstream":
+            member.child.await_ready()
+
+    def kill(self, member: Member) -> None:
+        """End a worker as a power cut would."""
+        self.members.remove(member)
+        member.process.kill()
+        member.process.wait()
+
+    def freeze(self, member: Member) -> None:
+        """Stop a worker in the middle of whatever it does."""
+        member.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, member: Member) -> None:
+        """Let it go on, unaware that time has passed."""
+        member.process.send_signal(signal.SIGCONT)
+
+    def stop(self, member: Member) -> None:
+        """Ask a worker that is ready to leave (SIGTERM), and note how it did."""
+        self.members.remove(member)
+        started = time.monotonic()
+        member.process.terminate()
+        try:
+            code = member.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            member.process.kill()
+            code = member.process.wait()
+        self.slowest_stop = max(self.slowest_stop, time.monotonic() - started)
+        if code != 0:
+            self.bad_stops.append(code)
+
+    def stop_all(self) -> None:
+        """Ask every worker to leave, one after the other; one that ends before it is ready did not stop well."""
+        for member in list(self.members):
+            with contextlib.suppress(DependencyError):
+                self.await_ready(member)
+            self.stop(member)
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for member in self.members:
+            member.process.kill()
+            member.process.wait()
+
+    def tend(self) -> None:
+        """Start workers again that have ended by themselves."""
+        for member in list(self.members):
+            code = member.process.poll()
+            if code is None:
+                continue
+            self.members.remove(member)
+            self.exits.append(code)
+            if not self.gave_up:
+                self.start(**member.settings)
+
+    @property
+    def gave_up(self) -> bool:
+        """Say whether workers end again and again."""
+        return len(self.exits) > _MOST_EXITS
+
+    def logs(self) -> str:
+        """Return all that the workers wrote."""
+        return "".join(path.read_text("utf-8", "replace") for path in self._files())
+
+    def tails(self) -> list[str]:
+        """Return the last lines of the last workers' logs."""
+        lines = []
+        for path in self._files()[-2:]:
+            text = path.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:]
+            lines += [f"{path.name}: {line[:_LINE_CHARS]}" for line in text]
+        return lines
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("worker-*.log"))

@@ -1,0 +1,28 @@
+"""What must hold after every plan, by guarantee."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.faults.run import Report
+
+
+def broken_laws(report: Report, *, graceful: bool) -> tuple[str, ...]:
+    """Return what a run did that it must not do. `graceful`: nobody died, so nothing may come twice."""
+    if report.account is None:
+        return (report.problem,)
+    account = report.account
+    zero = {
+        "lost": account.lost,
+        "unexplained": account.unexplained,
+        "wrong": account.wrong,
+        "duplicates of other bytes": account.differing,
+        "partitions not committed to their end": report.behind,
+        "stops without exit code 0": len(report.bad_stops),
+    }
+    if graceful or report.guarantee == "exactly_once":
+        zero |= {"duplicates": account.duplicates, "reordered": account.reordered}
+    else:
+        zero |= {"duplicates beyond what was in flight": max(0, account.duplicates - report.in_flight)}
+    return tuple(f"{count} {what}" for what, count in zero.items() if count)

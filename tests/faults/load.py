@@ -1,0 +1,143 @@
+"""The verifiable producer: numbered records of real patients, some broken, each noted once the broker has it."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from heartstream.demo.patients import FLAWS, Record, real_patients
+from schemas.records import Source
+from tests.faults.account import Sent
+
+KEYS: Final = 997
+_TICK_SECONDS: Final = 0.02
+_DEADLINE_SECONDS: Final = 180.0
+_CALL_SECONDS: Final = 30.0
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """What flows: records a second, the share of broken ones, and the share and size of large ones."""
+
+    rate: int = 1_000
+    bad_share: float = 0.02
+    large_share: float = 0.0
+    large_bytes: int = 0
+
+
+class Load:
+    """Produces in a thread of its own, idempotent and with acks=all, while faults happen.
+
+    A record's key is one of 997, so that many records share one; its patient's id holds its number.
+    """
+
+    def __init__(self, address: str, topic: str, recipe: Recipe, seed: int, culprit: Record | None = None) -> None:
+        self.sent: list[Sent] = []
+        self.rate = recipe.rate
+        self._topic = topic
+        self._recipe = recipe
+        self._address = address
+        self._records = _records(recipe, seed, culprit)
+        self._failure: str | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._flow, name="load", daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": address,
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "message.max.bytes": 20_000_000,
+                "log_level": 0,
+            }
+        )
+
+    def start(self) -> None:
+        """Begin to produce at the recipe's rate."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Produce no more and wait until the broker has confirmed all; a record of unknown fate is an error here."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        left = self._producer.flush(_DEADLINE_SECONDS)
+        if left or self._failure:
+            raise RuntimeError(f"the producer itself failed: {left} records unconfirmed, {self._failure}")
+
+    def put(self, count: int) -> None:
+        """Produce so many records now, as fast as it goes."""
+        for _ in range(count):
+            self._send(*next(self._records))
+        self._producer.flush(_DEADLINE_SECONDS)
+
+    def put_aborted(self, count: int) -> None:
+        """Produce records in a transaction and abort it: nobody may ever score them."""
+        writer = Producer(
+            {
+                "bootstrap.servers": self._address,
+                "transactional.id": f"aborted-{self._topic}",
+                "partitioner": "murmur2_random",
+                "log_level": 0,
+            }
+        )
+        writer.init_transactions(_CALL_SECONDS)
+        writer.begin_transaction()
+        for _ in range(count):
+            key, value = next(self._records)
+            writer.produce(self._topic, value, key)
+        writer.flush(_CALL_SECONDS)
+        writer.abort_transaction(_CALL_SECONDS)
+
+    def _flow(self) -> None:
+        started, count = time.monotonic(), 0
+        while not self._stopping.wait(_TICK_SECONDS):
+            due = int((time.monotonic() - started) * self._recipe.rate)
+            for _ in range(count, due):
+                self._send(*next(self._records))
+            count = due
+
+    def _send(self, key: bytes, value: bytes | None) -> None:
+        confirm = self._confirming(key, value)
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, on_delivery=confirm)
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    def _confirming(self, key: bytes, value: bytes | None) -> Callable[[KafkaError | None, Message], None]:
+        def confirmed(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._failure = error.name()
+                return
+            source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+            self.sent.append(Sent(source, key, value))
+
+        return confirmed
+
+
+def _records(recipe: Recipe, seed: int, culprit: Record | None) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield keys and values without end. A `culprit` stands in for one record of a thousand."""
+    rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
+    patients, flaws, number = real_patients(), list(FLAWS.values()), 0
+    while True:
+        patient = culprit if culprit is not None and number % 1_000 == 500 else patients[number % len(patients)]
+        record = {**patient, "patient_id": f"p-{number:07}"}
+        value: bytes | None = json.dumps(record).encode()
+        lot = rng.random()
+        if lot < recipe.large_share:
+            value = rng.randbytes(recipe.large_bytes)  # which no compression makes small
+        elif lot < recipe.large_share + recipe.bad_share:
+            value = rng.choice(flaws)(record)
+        yield f"key-{number % KEYS}".encode(), value
+        number += 1

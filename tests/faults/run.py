@@ -1,0 +1,191 @@
+"""Running a plan: topics, load, workers, the fault, the settling, the account, the law."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from runtime.settings import Topics
+from scoring.pipeline import Outcome, process
+from scoring.scorer import Scorer
+from tests.faults.account import Account, Sent, settle
+from tests.faults.broker import Broker
+from tests.faults.crew import Crew
+from tests.faults.laws import broken_laws
+from tests.faults.load import Load
+from tests.faults.outcomes import Outcomes
+from tests.faults.plans import Plan
+from tests.faults.poison import culprit, poison
+from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
+from training.run import TrainingRequest, train
+
+Guarantee = Literal["at_least_once", "exactly_once"]
+WorkerKind = Literal["heartstream", "faust"]
+
+ABORTED_RECORDS: Final = 50
+_CHUNK: Final = 10_000
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
+
+    `in_flight` is what was not committed at the moments of the faults, added up; `exits` are codes of workers that
+    ended by themselves and were started again; `behind` counts partitions whose last commit is not their last record.
+    """
+
+    name: str
+    guarantee: Guarantee
+    done: str = ""
+    account: Account | None = None
+    in_flight: int = 0
+    exits: tuple[int, ...] = ()
+    bad_stops: tuple[int, ...] = ()
+    slowest_stop: float = 0.0
+    behind: int = 0
+    problem: str = ""
+    broken: tuple[str, ...] = ()
+
+
+class Models(msgspec.Struct, frozen=True):
+    """The model directories of a run: a good one, and one that raises on some records."""
+
+    good: Path
+    poisoned: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Models:
+        """Train the one and spoil the other."""
+        good, poisoned = folder / "model", folder / "poisoned"
+        train(TrainingRequest(good, model_version="faults"))
+        poison(good, poisoned)
+        return cls(good, poisoned)
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What all runs share."""
+
+    broker: Broker
+    models: Models
+    folder: Path
+    worker: WorkerKind
+    quick: bool
+    seed: int
+
+
+def run_plan(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together) -> Report:
+    """Run one plan under one guarantee and judge it. What goes wrong in the run is its result, and not raised."""
+    folder = setting.folder / f"{plan.name}-{guarantee}"
+    folder.mkdir(parents=True)
+    report = Report(plan.name, guarantee)
+    with _stage(plan, guarantee, setting, together, folder) as stage:
+        try:
+            report = _perform(stage, plan, report, setting)
+        except Exception as error:  # noqa: BLE001  # a run that cannot be judged is red, and the others go on
+            together.give_up()
+            report = msgspec.structs.replace(report, problem=f"{type(error).__name__}: {error}")
+        report = msgspec.structs.replace(report, exits=tuple(stage.crew.exits), bad_stops=tuple(stage.crew.bad_stops))
+        report = msgspec.structs.replace(report, broken=broken_laws(report, graceful=plan.graceful))
+        if report.broken and setting.worker == "heartstream":
+            tell("\n".join(stage.crew.tails()))
+        return report
+
+
+def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Report:
+    """Let records flow, bring the fault about, wait for what comes, and close the books."""
+    faust = setting.worker == "faust"
+    if not faust:
+        stage.load.put_aborted(ABORTED_RECORDS)
+    if not plan.poisoned:
+        stage.load.start()
+    done = plan.act(stage, setting.quick)
+    stage.load.stop()
+    if not faust:
+        stage.load.put_aborted(ABORTED_RECORDS)
+    tell(f"  {plan.name} {report.guarantee}: {done}; settling")
+    stage.await_outcomes()
+    stage.crew.stop_all()
+    stage.outcomes.read_to_end()
+    sent = stage.load.sent
+    return msgspec.structs.replace(
+        report,
+        done=done,
+        account=settle(sent, stage.outcomes.results, _expected(sent, _model(plan, setting), plan)),
+        in_flight=stage.in_flight,
+        slowest_stop=round(stage.crew.slowest_stop, 1),
+        behind=stage.outcomes.behind(sent),
+    )
+
+
+@contextmanager
+def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together, folder: Path) -> Iterator[Stage]:
+    name = f"{plan.name}-{uuid.uuid4().hex[:6]}"
+    topics = Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
+    broker = setting.broker
+    broker.create_topic(topics.patients, plan.partitions)
+    if plan.outputs:
+        broker.create_topic(topics.scores, plan.partitions)
+        broker.create_topic(topics.dead_letters, plan.partitions, plan.dead_letter_bytes)
+    with ExitStack() as stack:
+        outcomes = Outcomes(broker.direct, topics, plan.partitions, f"group-{name}")
+        stack.callback(outcomes.close)
+        crew = Crew(setting.worker, _worker_settings(plan, guarantee, setting, topics), folder)
+        stack.callback(crew.end)
+        recipe = msgspec.structs.replace(plan.recipe, bad_share=0.0) if setting.worker == "faust" else plan.recipe
+        load = Load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
+        yield Stage(broker, topics, crew, load, outcomes, together, setting.seed)
+
+
+def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics: Topics) -> Mapping[str, str]:
+    settings = {
+        "HEARTSTREAM_MODEL__PATH": str(_model(plan, setting)),
+        "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
+        "HEARTSTREAM_TOPICS__SCORES": topics.scores,
+        "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
+        "HEARTSTREAM_WORKER__GROUP_ID": f"group-{topics.patients}",
+        "HEARTSTREAM_WORKER__BATCH_RECORDS": "100",
+        "HEARTSTREAM_WORKER__STALL_SECONDS": "20",
+        "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
+        "HEARTSTREAM_KAFKA__OPTIONS__HEARTBEAT_INTERVAL_MS": "300",
+        **plan.settings,
+    }
+    if guarantee == "exactly_once":
+        settings["HEARTSTREAM_WORKER__PROCESSING_GUARANTEE"] = guarantee
+        # What a killed worker leaves open holds readers up for so long.
+        settings["HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS"] = "6000"
+    if setting.worker == "faust":
+        settings["APP_DATADIR"] = str(setting.folder / "faust")
+    return settings
+
+
+def _model(plan: Plan, setting: Setting) -> Path:
+    return setting.models.poisoned if plan.poisoned else setting.models.good
+
+
+def _expected(sent: list[Sent], model: Path, plan: Plan) -> list[Outcome]:
+    """Say what must come out, by scoring it here; a model that raises does so in a process that says nothing of it."""
+    name = plan.settings.get("HEARTSTREAM_MODEL__NAME")
+    if not plan.poisoned:
+        return _scored(sent, model, name)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_fall_silent) as pool:
+        return pool.submit(_scored, sent, model, name).result()
+
+
+def _fall_silent() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _scored(sent: list[Sent], model: Path, name: str | None) -> list[Outcome]:
+    scorer = Scorer.from_directory(model, name)
+    outcomes: list[Outcome] = []
+    for start in range(0, len(sent), _CHUNK):
+        chunk = sent[start : start + _CHUNK]
+        outcomes += process([record.value for record in chunk], [record.source for record in chunk], scorer)
+    return outcomes

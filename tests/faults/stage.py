@@ -1,0 +1,119 @@
+"""What a plan acts on: one broker, one set of topics, a load, a crew of workers, and their outcomes."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from runtime.settings import Topics
+from tests.faults.broker import Broker
+from tests.faults.crew import Crew, Member
+from tests.faults.load import Load
+from tests.faults.outcomes import Outcomes
+
+SESSION_SECONDS: Final = 3.0
+_TURN_SECONDS: Final = 0.1
+_PROGRESS_SECONDS: Final = 120.0
+_SILENCE_SECONDS: Final = 90.0
+_CALM_SECONDS: Final = 2.0
+"""So much of the load is uncommitted at most when the group is up to date: it commits every second."""
+
+
+class FaultDidNotOccurError(Exception):
+    """The plan could not bring about what it is there for, so its result would mean nothing."""
+
+
+class Together:
+    """Lets runs that share a broker do something to it once, all at the same moment."""
+
+    def __init__(self, parties: int) -> None:
+        self._barrier = threading.Barrier(parties)
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Wait for all, have one of them act, and return when it is done."""
+        try:
+            if self._barrier.wait() == 0:
+                action()
+            self._barrier.wait()
+        except BaseException:
+            self._barrier.abort()
+            raise
+
+    def give_up(self) -> None:
+        """Let nobody wait for this one."""
+        self._barrier.abort()
+
+
+class Stage:
+    """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated."""
+
+    def __init__(
+        self, broker: Broker, topics: Topics, crew: Crew, load: Load, outcomes: Outcomes, together: Together, seed: int
+    ) -> None:
+        self.broker, self.topics, self.crew, self.load, self.outcomes = broker, topics, crew, load, outcomes
+        self.group = f"group-{topics.patients}"
+        self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
+        self.in_flight = 0
+        self._together = together
+
+    def together(self, action: Callable[[], None]) -> None:
+        """Do something to the shared broker, once for all runs."""
+        self._together.do(action)
+
+    def start_worker(self, *, proxied: bool = False, **settings: str) -> Member:
+        """Start a worker that reaches the broker directly, or through the proxy."""
+        address = self.broker.proxied if proxied else self.broker.direct
+        return self.crew.start(HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=address, **settings)
+
+    def note_in_flight(self) -> None:
+        """A fault happens: add what is not committed now to what may be repeated."""
+        self.in_flight += self.outcomes.uncommitted()
+
+    def await_progress(self, results: int = 200) -> None:
+        """Wait until so many more results are written, with the crew tended; the run fails if they do not come."""
+        wanted = self.outcomes.written() + results
+        self.await_until(lambda: self.outcomes.written() >= wanted, "no results come")
+
+    def await_calm(self) -> None:
+        """Wait until the group has worked off its backlog and commits as it goes."""
+        limit = _CALM_SECONDS * self.load.rate
+        self.await_until(lambda: self.outcomes.uncommitted() < limit, "the backlog does not shrink")
+
+    def await_until(self, condition: Callable[[], bool], failure: str) -> None:
+        """Wait for a condition with the crew tended; the run fails with `failure` if it does not come."""
+        deadline = time.monotonic() + _PROGRESS_SECONDS
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RuntimeError(failure)
+            self.crew.tend()
+            if self.crew.gave_up:
+                raise RuntimeError("workers end again and again")
+            time.sleep(_TURN_SECONDS)
+
+    def last(self, seconds: float) -> None:
+        """Let a fault last, with the crew tended."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.crew.tend()
+            time.sleep(min(left, _TURN_SECONDS))
+
+    def await_outcomes(self) -> None:
+        """Read until every record has an outcome; what has none when nothing has come for long is lost."""
+        answered, since = 0, time.monotonic()
+        while len(self.outcomes.answered) < len(self.load.sent):
+            self.outcomes.read(0.2)
+            self.crew.tend()
+            if len(self.outcomes.answered) > answered:
+                answered, since = len(self.outcomes.answered), time.monotonic()
+            if self.crew.gave_up or time.monotonic() - since > _SILENCE_SECONDS:
+                return
+
+
+def tell(text: str) -> None:
+    """Write one line of progress to standard error."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()

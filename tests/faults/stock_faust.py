@@ -1,0 +1,53 @@
+"""The stock Faust app of `bench.faust_take` as a worker of the fault suite, to show what Faust does by itself.
+
+Its session timeout is ours, so that a killed worker is missed as soon; FAULTS_RAISE_EVERY lets the agent raise at every
+so many batches.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import faust
+
+from bench.faust_take import new_app
+from runtime.settings import Settings
+from schemas.records import PatientRecord, Source
+from scoring.matrix import Matrix
+from scoring.scorer import Scorer
+from tests.faults.stage import SESSION_SECONDS
+
+
+class RaisingScorer(Scorer):
+    """A scorer with a bug: at every so many batches it raises where nobody expects it."""
+
+    every = 0
+    _batches = 0
+
+    def encode(
+        self, records: Sequence[PatientRecord], matrix: Matrix, risks: Matrix, sources: Sequence[Source | None]
+    ) -> list[bytes]:
+        self._batches += 1
+        if self.every and self._batches % self.every == 0:
+            raise LookupError("a bug")
+        return super().encode(records, matrix, risks, sources)
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    settings = Settings.from_mapping(os.environ)
+    scorer = RaisingScorer.from_directory(Path(settings.model.path), settings.model.name or None)
+    if isinstance(scorer, RaisingScorer):
+        scorer.every = int(os.environ.get("FAULTS_RAISE_EVERY", "0"))
+    app = new_app(settings, scorer)
+    app.conf.broker_session_timeout = SESSION_SECONDS
+    app.conf.broker_heartbeat_interval = SESSION_SECONDS / 3
+    worker = faust.Worker(app, loglevel="WARNING", quiet=True)
+    worker.spinner = None
+    worker.execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Laws of the judge: what it calls broken, by guarantee."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.faults.account import Account
+from tests.faults.laws import broken_laws
+from tests.faults.run import Guarantee, Report
+
+CLEAN = Account(100, 0, 0, 0, 0, 0, 0, 0)
+
+
+def judged(guarantee: Guarantee, *, graceful: bool = False, in_flight: int = 0, **found: int) -> tuple[str, ...]:
+    account = msgspec.structs.replace(CLEAN, **found)
+    return broken_laws(Report("plan", guarantee, account=account, in_flight=in_flight), graceful=graceful)
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_nothing_may_be_lost_or_invented(guarantee: Guarantee) -> None:
+    """Under any guarantee."""
+    found = [judged(guarantee, lost=1), judged(guarantee, unexplained=2), judged(guarantee, wrong=3)]
+    assert found == [("1 lost",), ("2 unexplained",), ("3 wrong",)]
+
+
+def test_a_clean_run_breaks_no_law() -> None:
+    """All zeros."""
+    assert (judged("at_least_once"), judged("exactly_once", graceful=True)) == ((), ())
+
+
+def test_at_least_once_may_repeat_what_was_in_flight() -> None:
+    """No more than that."""
+    beyond = judged("at_least_once", in_flight=10, duplicates=11)
+    assert (
+        judged("at_least_once", in_flight=10, duplicates=10, reordered=1),
+        beyond,
+    ) == ((), ("1 duplicates beyond what was in flight",))
+
+
+def test_a_graceful_plan_repeats_nothing() -> None:
+    """Whatever was in flight."""
+    assert judged("at_least_once", graceful=True, in_flight=10, duplicates=1) == ("1 duplicates",)
+
+
+def test_exactly_once_repeats_nothing() -> None:
+    """Whatever was in flight."""
+    assert judged("exactly_once", in_flight=10, duplicates=1, reordered=1) == ("1 duplicates", "1 reordered")
+
+
+def test_stops_and_commits_are_judged() -> None:
+    """A worker that does not end with 0 on SIGTERM breaks a law, and so does a partition that is not committed."""
+    report = Report("plan", "at_least_once", account=CLEAN, bad_stops=(1, -9), behind=1)
+    expected = ("1 partitions not committed to their end", "2 stops without exit code 0")
+    assert expected == broken_laws(report, graceful=False)
+
+
+def test_a_run_that_failed_is_broken() -> None:
+    """It says how."""
+    report = Report("plan", "at_least_once", problem="no results come")
+    assert broken_laws(report, graceful=False) == ("no results come",)

@@ -1,0 +1,184 @@
+"""A desk at which a test works with dead letters: writes records and letters, runs the command, reads topics."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, Message, Producer, TopicPartition
+
+from heartstream.dlq.letters import Letter
+from runtime.settings import Topics
+from schemas.errors import Fault, FaultCode
+from schemas.records import Source
+from worker.dead_letters import dead_letter
+from worker.transport.producer import OutgoingRecord
+
+DEADLINE_SECONDS = 90.0
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a record is made of, as a consumer reads it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    timestamp: int
+
+
+class Desk:
+    """The dead letters of one test's topics."""
+
+    def __init__(self, address: str, topics: Topics, settings: dict[str, str]) -> None:
+        self.address = address
+        self.topics = topics
+        self.environment = {**os.environ, **settings, "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address}
+        self.producer = Producer(
+            {
+                "bootstrap.servers": address,
+                "partitioner": "murmur2_random",
+                "message.max.bytes": 20_000_000,
+                "log_level": 2,
+            }
+        )
+
+    def send(self, record: OutgoingRecord) -> Source:
+        """Produce one record and return where it stands."""
+        places: list[Source] = []
+
+        def confirmed(error: KafkaError | None, message: Message) -> None:
+            assert error is None, error
+            places.append(Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)))
+
+        options = {} if record.timestamp is None else {"timestamp": record.timestamp}
+        self.producer.produce(
+            record.topic, record.value, record.key, headers=list(record.headers), on_delivery=confirmed, **options
+        )
+        assert self.producer.flush(DEADLINE_SECONDS) == 0
+        return places[0]
+
+    def record(
+        self, key: bytes | None, value: bytes | None, headers: Headers = (), timestamp: int | None = None
+    ) -> Source:
+        """Put a record on the patients topic."""
+        return self.send(OutgoingRecord(self.topics.patients, key, value, headers, timestamp or now()))
+
+    def letter_of(self, source: Source, code: FaultCode = FaultCode.MODEL_FAILURE) -> OutgoingRecord:
+        """Make the dead letter that a worker makes for the record at `source`."""
+        (written,) = [one for place, one in self.read(source.topic) if place == source]
+        message = Message(
+            topic=source.topic,
+            partition=source.partition,
+            offset=source.offset,
+            key=written.key,
+            value=written.value,
+            headers=list(written.headers),
+            timestamp=(TIMESTAMP_CREATE_TIME, written.timestamp),
+        )
+        return dead_letter(self.topics.dead_letters, message, source, (Fault(code, "/age", "must be right"),))
+
+    def letters(self, codes: Iterable[FaultCode], **options: int) -> None:
+        """Put one dead letter a code on the topic, without originals: their keys are k-0, k-1, and so on."""
+        for number, code in enumerate(codes):
+            message = Message(
+                topic=self.topics.patients,
+                partition=0,
+                offset=number,
+                key=f"k-{number}".encode(),
+                value=f"v-{number}".encode(),
+                timestamp=(TIMESTAMP_CREATE_TIME, now()),
+            )
+            source = Source(self.topics.patients, 0, number)
+            letter = dead_letter(self.topics.dead_letters, message, source, (Fault(code, "/age", "must be right"),))
+            self.producer.produce(letter.topic, letter.value, letter.key, headers=list(letter.headers), **options)
+            self.producer.poll(0)
+        assert self.producer.flush(DEADLINE_SECONDS) == 0
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line."""
+        return [sys.executable, "-m", "heartstream", "dlq", *arguments]
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run the command with nothing on standard input."""
+        return subprocess.run(
+            self.command(*arguments),
+            env={**self.environment, **settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+
+    def read(self, topic: str) -> list[tuple[Source, Written]]:
+        """Return all committed records of a topic, each partition in order."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.address,
+                "group.id": "desk",
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "log_level": 2,
+            }
+        )
+        try:
+            left = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+            consumer.assign([TopicPartition(topic, number, 0) for number in left])
+            found = []
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while left:
+                assert time.monotonic() < deadline
+                for message in consumer.consume(500, 0.1):
+                    if message.error() is not None:
+                        assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                        left.discard(message.partition())
+                        continue
+                    place = Source(topic, int(message.partition() or 0), int(message.offset() or 0))
+                    written = Written(
+                        message.key(), message.value(), tuple(message.headers() or ()), message.timestamp()[1]
+                    )
+                    found.append((place, written))
+        finally:
+            consumer.close()
+        return sorted(found, key=lambda pair: (pair[0].partition, pair[0].offset))
+
+    def patients(self) -> list[Written]:
+        """Return all that stands on the patients topic."""
+        return [written for _, written in self.read(self.topics.patients)]
+
+    def dead(self) -> list[Letter]:
+        """Return all that stands on the dead letter topic."""
+        return [
+            Letter.of(
+                Message(
+                    topic=place.topic,
+                    partition=place.partition,
+                    offset=place.offset,
+                    key=one.key,
+                    value=one.value,
+                    headers=list(one.headers),
+                    timestamp=(TIMESTAMP_CREATE_TIME, one.timestamp),
+                )
+            )
+            for place, one in self.read(self.topics.dead_letters)
+        ]
+
+    def keys_sent_back(self) -> list[str]:
+        """Return the keys on the patients topic, sorted."""
+        return sorted((written.key or b"").decode() for written in self.patients())
+
+
+def now() -> int:
+    """Return the present time in milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def columns(stdout: str) -> list[list[str]]:
+    """Return the cells of a table that was written for programs, without its head."""
+    return [line.split("\t") for line in stdout.splitlines()[1:]]

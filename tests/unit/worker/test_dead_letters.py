@@ -1,0 +1,105 @@
+"""Laws of what a dead letter keeps and adds."""
+
+from __future__ import annotations
+
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Message
+
+from heartstream.dlq.letters import Letter
+from schemas.errors import Fault, FaultCode
+from schemas.records import Source
+from schemas.topics import (
+    DEAD_LETTER_HEADER,
+    FIRST_FAILURE_HEADER,
+    REASON_HEADERS,
+    REDRIVE_ATTEMPTS_HEADER,
+    VALUE_OMITTED_HEADER,
+)
+from worker.dead_letters import dead_letter, without_value
+from worker.transport.producer import OutgoingRecord
+
+FAULTS = (Fault(FaultCode.WRONG_TYPE, "/age", "must be a number"),)
+OTHER_FAULTS = (Fault(FaultCode.NOT_JSON, "", "the record is not a JSON document"),)
+SOURCE = Source("patients", 3, 14)
+TIME = 1_700_000_000_123
+
+
+def message(headers: list[tuple[str, bytes | None]], kind: int = TIMESTAMP_CREATE_TIME, time: int = TIME) -> Message:
+    return Message(
+        topic="patients", partition=3, offset=14, key=b"k", value=b"v", headers=headers, timestamp=(kind, time)
+    )
+
+
+def consumed(record: OutgoingRecord) -> Message:
+    """Return what a consumer of the dead letter topic gets."""
+    return Message(
+        topic=record.topic,
+        partition=0,
+        offset=5,
+        key=record.key,
+        value=record.value,
+        headers=list(record.headers),
+        timestamp=(TIMESTAMP_CREATE_TIME, record.timestamp or 0),
+    )
+
+
+def test_a_dead_letter_keeps_key_value_headers_and_timestamp() -> None:
+    """Repeated headers, empty ones and ones without a value stand as they stood, before those that are added."""
+    headers = [("a", b"1"), ("a", b"2"), ("b", None), ("c", b"")]
+    letter = dead_letter("dlq", message(headers), SOURCE, FAULTS)
+    assert (letter.key, letter.value, letter.timestamp) == (b"k", b"v", TIME)
+    assert list(letter.headers)[:4] == headers
+
+
+def test_a_dead_letter_tells_the_names_of_kip_1034() -> None:
+    """Exception, message, topic, partition and offset, and never a stack trace."""
+    letter = dead_letter("dlq", message([]), SOURCE, FAULTS)
+    told = {name.removeprefix("__streams.errors."): value for name, value in letter.headers if name.startswith("__")}
+    assert told == {
+        "exception": b"RecordError",
+        "message": b"wrong_type at /age",
+        "topic": b"patients",
+        "partition": b"3",
+        "offset": b"14",
+    }
+
+
+def test_a_record_that_fails_again_has_new_reasons_and_its_count() -> None:
+    """Reasons replace reasons; the count of attempts, the first failure and the sender's headers stay."""
+    first = dead_letter("dlq", message([("a", b"1")]), Source("patients", 0, 1), OTHER_FAULTS)
+    kept = [(REDRIVE_ATTEMPTS_HEADER, b"2"), (FIRST_FAILURE_HEADER, b'{"topic":"patients","partition":0,"offset":1}')]
+    again = dead_letter("dlq", message([*first.headers, *kept]), SOURCE, FAULTS)
+    names = [name for name, _ in again.headers]
+    letter = Letter.of(consumed(again))
+    assert sorted(names) == sorted({"a", DEAD_LETTER_HEADER, *names}), "a header stands twice"
+    assert letter.reason is not None
+    assert (letter.reason.errors, letter.reason.source) == (FAULTS, SOURCE)
+    assert (letter.attempts, letter.first_failure, letter.headers) == (2, Source("patients", 0, 1), (("a", b"1"),))
+
+
+def test_a_record_without_timestamp_has_none_as_a_dead_letter() -> None:
+    """No time is made up."""
+    letter = dead_letter("dlq", message([], TIMESTAMP_NOT_AVAILABLE, -1), SOURCE, FAULTS)
+    assert (letter.timestamp, [name for name, _ in letter.headers if "timestamp" in name]) == (None, [])
+
+
+def test_a_letter_without_its_value_says_how_large_it_was() -> None:
+    """Everything else stays, and a reader can tell it from a tombstone's."""
+    whole = dead_letter("dlq", message([("a", b"1")]), SOURCE, FAULTS)
+    less = without_value(whole)
+    assert (less.topic, less.key, less.value, less.timestamp) == ("dlq", b"k", None, TIME)
+    assert less.headers == [*whole.headers, (VALUE_OMITTED_HEADER, b"1")]
+    assert Letter.of(consumed(less)).omitted_bytes == 1
+
+
+def test_a_senders_own_header_cannot_pass_for_ours() -> None:
+    """A record that comes with our names, in any form, becomes a letter with only what the worker says."""
+    forged = [(name, b"forged") for name in sorted(REASON_HEADERS)]
+    letter = Letter.of(consumed(dead_letter("dlq", message(forged), SOURCE, FAULTS)))
+    assert (letter.reason is not None, letter.omitted_bytes, letter.timestamp) == (True, None, TIME)
+
+
+def test_the_log_append_time_of_the_topic_does_not_hide_the_records_own() -> None:
+    """Where the topic stamps letters itself, the original's time is read from its header."""
+    record = dead_letter("dlq", message([]), SOURCE, FAULTS)
+    record.timestamp = TIME + 5_000
+    assert Letter.of(consumed(record)).timestamp == TIME
