@@ -84,15 +84,15 @@ class LagMeter:
             if self._ends.pop(tp, None) is not None:
                 events.LagForgotten(*tp).emit()
 
-    def measure(self, topics: Iterable[str]) -> None:
+    def measure(self, topic: str) -> None:
         """Report, for each owned partition, how many records have no confirmed outcome, and how old they are.
 
-        `topics` are what the worker reads: with no partition to ask for, the broker is asked for one of them.
+        `topic` is what the worker reads: with no partition to ask for, the broker is asked for the topic itself.
         """
         progress = self._ledger.progress()
         asked = self._whose_turn(progress)
         if not progress:
-            self._ask_for_topic(topics)
+            self._ask_for_topic(topic)
         all_behind: dict[TP, Behind] = {}
         for tp, finished_to in progress.items():
             low, high = self._watermarks(tp, ask_broker=tp == asked)
@@ -197,10 +197,9 @@ class LagMeter:
         self._note_answer()
         return _known(watermarks)
 
-    def _ask_for_topic(self, topics: Iterable[str]) -> None:
+    def _ask_for_topic(self, topic: str) -> None:
         """Ask the broker for a topic, to see that it answers."""
-        topic = next(iter(topics), None)
-        if topic is None or time.monotonic() < self._ask_at:
+        if time.monotonic() < self._ask_at:
             return
         try:
             self._consumer.list_topics(topic, timeout=_ASK_SECONDS)

@@ -239,7 +239,7 @@ class Poller(threading.Thread):
         due = now >= self._next_lag
         if due:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self.lag.measure([self._topic])
+            self.lag.measure(self._topic)
         return due
 
     def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from heartstream.demo.processes import Child
 from runtime import metrics
+from runtime.embedded import free_port
 from runtime.settings import Topics
 from tests.brokers import broker_kinds
 from tests.integration.conftest import Workers
@@ -151,7 +152,7 @@ def test_a_broker_out_of_reach_makes_not_ready_but_live(stream: Stream, workers:
             wait_until(lambda: checks(worker, "/health/ready")[1]["broker"] != "ok", lambda: told)
             waiting = shown(worker, "consumer_lag_records") or 0
             assert (checks(worker, "/health/live")[0], waiting > 0) == (200, True)
-        stream.read_all()
+        stream.read_until(lambda: stream.answered == len(stream.sent))
         await_health(worker, "/health/ready", 200)
     assert (stream.answered, worker.process.returncode) == (40_000, 0)
 
@@ -183,3 +184,23 @@ def test_a_worker_without_partitions_is_ready(
             send_patients(stream, 0, 100)
             stream.read_all()
             assert (stream.answered, shown(second, "records_total", outcome="scored")) == (100, 100)
+
+
+def test_a_worker_starts_without_a_broker(workers: Workers) -> None:
+    """It has come up and lives, and waits: to start it again and again would bring no broker back."""
+    with workers.start(f"127.0.0.1:{free_port()}") as worker:
+        wait_until(lambda: startup(worker) == 200, lambda: startup(worker))
+        status, told = checks(worker, "/health/ready")
+        assert (checks(worker, "/health/live")[0], status) == (200, 503)
+        assert told["broker"] == "the broker has not answered yet"
+        assert told["group"] == "not a member of the consumer group"
+    assert worker.process.returncode == 0
+
+
+def startup(worker: Child) -> int:
+    """Return the answer to whether it has come up; 0 where nobody answers yet."""
+    worker.check()
+    try:
+        return checks(worker, "/health/startup")[0]
+    except OSError:
+        return 0

@@ -86,7 +86,7 @@ class Bench:
 
     def measure(self) -> tuple[float, float] | None:
         """Return lag in records and in seconds, as it is shown."""
-        self.meter.measure(["lag-test"])
+        self.meter.measure("lag-test")
         shown = {
             s.name: s.value for s in metrics.read(metrics.render()[0].decode()) if s.labels.get("topic") == HERE.topic
         }
@@ -183,7 +183,7 @@ def test_a_silent_broker_is_asked_less_often(bench: Bench) -> None:
 def test_a_worker_without_partitions_asks_for_its_topic(bench: Bench) -> None:
     """So that it knows, with nothing to read, whether the broker answers."""
     bench.ledger.end([HERE])
-    bench.meter.measure(["patients"])
+    bench.meter.measure("patients")
     assert (bench.consumer.asked, bench.meter.answered_at is not None) == (["patients"], True)
 
 
