@@ -89,5 +89,6 @@ class Transactions:
                 if error.fatal() or not error.retriable() or time.monotonic() > deadline:
                     told = f"the Kafka producer cannot go on: {error.name()}: {error.str()}"
                     raise DependencyError(told) from failure
+                events.BrokerTroubled("producer", error.name()).emit()
             else:
                 return
