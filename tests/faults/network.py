@@ -63,7 +63,7 @@ def commit_refused(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     then they go on, to a coordinator that no longer knows the generation in them.
     """
     rounds = 1 if quick else 5
-    stage.start_worker(proxied=True, HEARTSTREAM_WORKER__COMMIT_INTERVAL_SECONDS="0.3")
+    stage.start_proxied(HEARTSTREAM_WORKER__COMMIT_INTERVAL_SECONDS="0.3")
     stage.start_worker()
     for _ in range(rounds):
         stage.await_until(lambda: stage.broker.members(stage.group) == 2, "the group does not come together")
@@ -82,5 +82,5 @@ def commit_refused(stage: Stage, quick: bool) -> str:  # noqa: FBT001
 
 def _start_two(stage: Stage, **settings: str) -> None:
     for _ in range(2):
-        stage.start_worker(proxied=True, **settings)
+        stage.start_proxied(**settings)
     stage.await_calm()

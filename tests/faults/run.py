@@ -32,6 +32,11 @@ WorkerKind = Literal["heartstream", "faust"]
 
 ABORTED_RECORDS: Final = 50
 _CHUNK: Final = 10_000
+_SHORT_TRANSACTIONS: Final = {
+    "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "6000",
+    "HEARTSTREAM_KAFKA__OPTIONS__MESSAGE_TIMEOUT_MS": "6000",
+}
+"""What a killed worker leaves open holds readers up for so long; by default 20 s."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -158,8 +163,8 @@ def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics:
     }
     if guarantee == "exactly_once":
         settings["HEARTSTREAM_WORKER__PROCESSING_GUARANTEE"] = guarantee
-        # What a killed worker leaves open holds readers up for so long.
-        settings["HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS"] = "6000"
+        if setting.quick and not plan.shakes_broker:
+            settings |= _SHORT_TRANSACTIONS
     if setting.worker == "faust":
         settings["APP_DATADIR"] = str(setting.folder / "faust")
     return settings

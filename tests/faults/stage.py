@@ -64,10 +64,13 @@ class Stage:
         """Do something to the shared broker, once for all runs."""
         self._together.do(action)
 
-    def start_worker(self, *, proxied: bool = False, **settings: str) -> Member:
-        """Start a worker that reaches the broker directly, or through the proxy."""
-        address = self.broker.proxied if proxied else self.broker.direct
-        return self.crew.start(HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=address, **settings)
+    def start_worker(self, **settings: str) -> Member:
+        """Start a worker that reaches the broker directly."""
+        return self.crew.start(HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=self.broker.direct, **settings)
+
+    def start_proxied(self, **settings: str) -> Member:
+        """Start a worker that reaches the broker through the proxy."""
+        return self.crew.start(HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=self.broker.proxied, **settings)
 
     def note_in_flight(self) -> None:
         """A fault happens: add what is not committed now to what may be repeated."""

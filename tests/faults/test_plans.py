@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from runtime.settings import Worker
 from tests.brokers import broker_kinds
+from tests.faults.__main__ import GUARANTEES, run_plans
 from tests.faults.broker import Broker, running_broker
 from tests.faults.plans import PLANS
 from tests.faults.poison import poison
-from tests.faults.run import Guarantee, Models, Report, Setting, run_plan
-from tests.faults.stage import Together
+from tests.faults.run import Models, Setting
 
 
 @pytest.fixture(scope="module")
@@ -26,23 +23,15 @@ def faulty_broker() -> Iterator[Broker]:
         yield broker
 
 
-@pytest.fixture(params=["at_least_once", "exactly_once"])
-def guarantee(request: pytest.FixtureRequest) -> Guarantee:
-    known = {field.name for field in msgspec.structs.fields(Worker)}
-    if request.param == "exactly_once" and "processing_guarantee" not in known:
-        pytest.skip("this worker has no exactly-once")
-    found: Guarantee = request.param
-    return found
+def test_crashes_and_rebalances_break_no_law(faulty_broker: Broker, model_dir: Path, tmp_path: Path) -> None:
+    """Workers are killed, and join and leave, under either guarantee: nothing is lost, invented, or repeated too often.
 
-
-def test_crashes_and_rebalances(guarantee: Guarantee, faulty_broker: Broker, model_dir: Path, tmp_path: Path) -> None:
-    """Workers that are killed, and workers that join and leave: no law of delivery is broken."""
+    All at the same time, as most of it is waiting.
+    """
     poison(model_dir, tmp_path / "poisoned")
-    setting = Setting(
-        faulty_broker, Models(model_dir, tmp_path / "poisoned"), tmp_path, worker="heartstream", quick=True, seed=7
-    )
+    models = Models(model_dir, tmp_path / "poisoned")
+    setting = Setting(faulty_broker, models, tmp_path, worker="heartstream", quick=True, seed=7)
     plans = [plan for plan in PLANS if plan.name in {"kill", "rebalance"}]
-    with ThreadPoolExecutor(len(plans)) as pool:
-        runs = [pool.submit(run_plan, plan, guarantee, setting, Together(1)) for plan in plans]
-        reports: list[Report] = [run.result() for run in runs]
-    assert [()] * len(plans) == [report.broken for report in reports]
+    reports = run_plans(plans, GUARANTEES["both"], setting)
+    assert len(reports) == 4
+    assert [report for report in reports if report.broken] == []
