@@ -57,9 +57,9 @@ def _plain(patient: PatientRecord) -> dict[str, object]:
     }
 
 
-def fill(address: str, topic: str, count: int) -> int:
+def fill(address: str, topic: str, count: int, partitions: int = PARTITIONS) -> int:
     """Make a topic and put `count` records on it; returns their mean size in bytes. Raises OSError if that fails."""
-    create_topics(address, [topic], PARTITIONS, {})
+    create_topics(address, [topic], partitions, {})
     producer = Producer(
         {
             "bootstrap.servers": address,
