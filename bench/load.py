@@ -81,7 +81,7 @@ def fill(address: str, topic: str, count: int, partitions: int = PARTITIONS) -> 
                 break
     if producer.flush(_FLUSH_SECONDS):
         raise OSError("the broker did not take the input in time")
-    return round(size / count)
+    return round(size / max(count, 1))
 
 
 def remove_topics(address: str, names: Sequence[str]) -> None:
