@@ -63,7 +63,8 @@ def row(name: str, rounds: Sequence[Round]) -> Row:
     """Sum rounds up."""
 
     def median(field: str) -> float:
-        return round(statistics.median(getattr(each, field) for each in rounds), 2)
+        values: list[float] = [getattr(each, field) for each in rounds]
+        return round(statistics.median(values), 2)
 
     p50, p99 = ([each.p50_ms for each in rounds], [each.p99_ms for each in rounds])
     return Row(

@@ -29,7 +29,7 @@ _CALL_SECONDS: Final = 10.0
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The ends of all partitions at one moment, and the processor time that the contender had used by then."""
+    """The ends of all partitions at one moment, and the processor time that the watched processes had used by then."""
 
     at: float
     ends: tuple[int, ...]
@@ -112,10 +112,10 @@ class Meter:
             else:
                 return tuple(found[number] for number in range(len(found)))
 
-    def sample(self, pid: int) -> Sample:
-        """Look once."""
+    def sample(self, *pids: int) -> Sample:
+        """Look once, at the topic and at the processes that are given."""
         ends = self.ends()
-        return Sample(time.monotonic(), ends, cpu_seconds(pid))
+        return Sample(time.monotonic(), ends, sum(cpu_seconds(pid) for pid in pids))
 
     def watch(
         self,

@@ -1,0 +1,119 @@
+"""Several workers in one consumer group, watched as one."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from subprocess import Popen
+from typing import Final
+
+import msgspec
+
+from bench.contenders import Contender
+from bench.contest import Names, check, environment, running
+from bench.cost import resident_mib
+from bench.idle import await_ready, is_ready
+from bench.meter import POLL_SECONDS, STALL_SECONDS, START_SECONDS, Meter, Sample, committed
+from bench.stage import Stage
+from runtime.embedded import free_port
+
+_MEMORY_SECONDS: Final = 0.25
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """The resident memory of all workers together at one moment, in MiB."""
+
+    at: float
+    mib: float
+
+
+class Fleet:
+    """Workers of one group on one stage. `new_fleet` makes it, and ends what still runs."""
+
+    def __init__(self, contender: Contender, stage: Stage, names: Names, stack: ExitStack) -> None:
+        self.stage = stage
+        self.names = names
+        self.meter = Meter(stage.address, names.scores, stage.partitions)
+        self.memory: list[Memory] = []
+        self._contender = contender
+        self._stack = stack
+        self._processes: list[Popen[bytes]] = []
+        self._ports: list[int] = []
+
+    def add(self) -> int:
+        """Start one more worker; returns its number."""
+        port, number = free_port(), len(self._processes)
+        variables = environment(self._contender, self.stage, self.names, port)
+        log = self.stage.folder / f"{self.names.group}-{number}.log"
+        self._processes.append(self._stack.enter_context(running(self._contender, variables, log)))
+        self._ports.append(port)
+        return number
+
+    def is_ready(self) -> bool:
+        """Say whether all workers are members of the group."""
+        return all(is_ready(port) for port in self._ports)
+
+    def await_ready(self) -> None:
+        """Wait until they are. Raises TimeoutError."""
+        for port in self._ports:
+            await_ready(port, self.check)
+
+    def check(self) -> None:
+        """Raise RuntimeError if a worker has ended."""
+        for process in self._processes:
+            check(process)
+
+    def ask_to_leave(self, number: int) -> None:
+        """Tell one worker to stop, and do not wait for it: it drains, commits and leaves while others are watched."""
+        process = self._processes.pop(number)
+        self._ports.pop(number)
+        process.send_signal(signal.SIGTERM)
+
+    def sample(self) -> Sample:
+        """Look once; notes the memory now and then."""
+        now = time.monotonic()
+        if not self.memory or now - self.memory[-1].at >= _MEMORY_SECONDS:
+            self.memory.append(Memory(now, sum(resident_mib(process.pid) for process in self._processes)))
+        return self.meter.sample(*(process.pid for process in self._processes))
+
+    def _is_whole(self, results: int) -> bool:
+        """Say whether `results` are committed; where there are no transactions, what is readable is not asked twice."""
+        if not self._contender.transactional:
+            return True
+        stage = self.stage
+        return sum(committed(stage.address, self.names.group, stage.topic, stage.partitions)) >= results
+
+    def watch(self, results: int) -> tuple[list[Sample], float]:
+        """Sample until at least `results` are there; returns the samples, and when all workers were ready.
+
+        Raises TimeoutError when nothing comes any more.
+        """
+        samples, ready_at = [self.sample()], None
+        deadline = time.monotonic() + START_SECONDS
+        while sum(samples[-1].ends) < results or not self._is_whole(results):
+            time.sleep(POLL_SECONDS)
+            samples.append(self.sample())
+            self.check()
+            if ready_at is None and self.is_ready():
+                ready_at = time.monotonic()
+            if sum(samples[-1].ends) > sum(samples[-2].ends):
+                deadline = time.monotonic() + STALL_SECONDS
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no result after the first {sum(samples[-1].ends):,} in time")
+        return samples, ready_at if ready_at is not None else samples[-1].at
+
+
+@contextmanager
+def new_fleet(contender: Contender, stage: Stage, workers: int) -> Iterator[Fleet]:
+    """Start workers on a fresh group and output."""
+    names = Names.fresh(stage, contender)
+    try:
+        with ExitStack() as stack:
+            fleet = Fleet(contender, stage, names, stack)
+            for _ in range(workers):
+                fleet.add()
+            yield fleet
+    finally:
+        names.remove(stage)
