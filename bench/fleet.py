@@ -10,16 +10,20 @@ from subprocess import Popen
 from typing import Final
 
 import msgspec
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
 
 from bench.contenders import Contender
 from bench.contest import Names, check, environment, running
 from bench.cost import resident_mib
-from bench.idle import await_ready, is_ready
+from bench.idle import await_ready
 from bench.meter import POLL_SECONDS, STALL_SECONDS, START_SECONDS, Meter, Sample, committed
 from bench.stage import Stage
 from runtime.embedded import free_port
 
 _MEMORY_SECONDS: Final = 0.25
+_ASK_SECONDS: Final = 0.1
+_CALL_SECONDS: Final = 10.0
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -37,6 +41,7 @@ class Fleet:
         self.names = names
         self.meter = Meter(stage.address, names.scores, stage.partitions)
         self.memory: list[Memory] = []
+        self._admin = AdminClient({"bootstrap.servers": stage.address, "log_level": 2})
         self._contender = contender
         self._stack = stack
         self._processes: list[Popen[bytes]] = []
@@ -51,14 +56,26 @@ class Fleet:
         self._ports.append(port)
         return number
 
-    def is_ready(self) -> bool:
-        """Say whether all workers are members of the group."""
-        return all(is_ready(port) for port in self._ports)
-
     def await_ready(self) -> None:
         """Wait until they are. Raises TimeoutError."""
         for port in self._ports:
             await_ready(port, self.check)
+
+    def await_balanced(self) -> None:
+        """Wait until the group is stable and each worker has its fair share of the partitions. Raises TimeoutError."""
+        self.await_ready()
+        fair = self.stage.partitions // len(self._processes)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_balanced(fair):
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError("the group does not share its partitions fairly in a minute")
+            time.sleep(_ASK_SECONDS)
+
+    def _is_balanced(self, fair: int) -> bool:
+        group = self._admin.describe_consumer_groups([self.names.group])[self.names.group].result(_CALL_SECONDS)
+        shares = [len(member.assignment.topic_partitions) for member in group.members]
+        return group.state == ConsumerGroupState.STABLE and len(shares) == len(self._processes) and min(shares) >= fair
 
     def check(self) -> None:
         """Raise RuntimeError if a worker has ended."""
@@ -85,24 +102,19 @@ class Fleet:
         stage = self.stage
         return sum(committed(stage.address, self.names.group, stage.topic, stage.partitions)) >= results
 
-    def watch(self, results: int) -> tuple[list[Sample], float]:
-        """Sample until at least `results` are there; returns the samples, and when all workers were ready.
-
-        Raises TimeoutError when nothing comes any more.
-        """
-        samples, ready_at = [self.sample()], None
+    def watch(self, results: int) -> list[Sample]:
+        """Sample until at least `results` are there. Raises TimeoutError when nothing comes any more."""
+        samples = [self.sample()]
         deadline = time.monotonic() + START_SECONDS
         while sum(samples[-1].ends) < results or not self._is_whole(results):
             time.sleep(POLL_SECONDS)
             samples.append(self.sample())
             self.check()
-            if ready_at is None and self.is_ready():
-                ready_at = time.monotonic()
             if sum(samples[-1].ends) > sum(samples[-2].ends):
                 deadline = time.monotonic() + STALL_SECONDS
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no result after the first {sum(samples[-1].ends):,} in time")
-        return samples, ready_at if ready_at is not None else samples[-1].at
+        return samples
 
 
 @contextmanager

@@ -91,7 +91,14 @@ def counted(samples: Sequence[Sample], output: Output) -> np.ndarray[tuple[int],
 class Meter:
     """Watches one topic; cheap: one small request every ten milliseconds."""
 
-    def __init__(self, address: str, topic: str, partitions: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        topic: str,
+        partitions: int,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> None:
+        self._isolation = isolation
         self._admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # its own types stop here
         self._wanted = {TopicPartition(topic, number): latest for number in range(partitions)}
@@ -101,7 +108,7 @@ class Meter:
         deadline = time.monotonic() + _CALL_SECONDS
         while True:
             futures = self._admin.list_offsets(
-                self._wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_CALL_SECONDS
+                self._wanted, isolation_level=self._isolation, request_timeout=_CALL_SECONDS
             )
             try:
                 found = {tp.partition: future.result(_CALL_SECONDS).offset for tp, future in futures.items()}
@@ -143,6 +150,11 @@ class Meter:
                 deadline = time.monotonic() + stall_seconds
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no result after the first {latest:,} in time")
+
+
+def uncommitted_ends(address: str, topic: str, partitions: int) -> tuple[int, ...]:
+    """Return the ends of a topic, records of open transactions included."""
+    return Meter(address, topic, partitions, IsolationLevel.READ_UNCOMMITTED).ends()
 
 
 def committed(address: str, group: str, topic: str, partitions: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from bench.load import remove_topics
 from bench.meter import POLL_SECONDS, Meter, Sample
 from bench.output import read_output
 from bench.stage import Stage
+
+_SLACK_SECONDS: Final = 10.0
+"""For starting, and for waiting until the newcomer is ready."""
 
 
 class Gaps(msgspec.Struct, frozen=True):
@@ -76,7 +80,7 @@ def measure(contender: Contender, stage: Stage, rate: float, phase_seconds: floa
 def _phases(fleet: Fleet, rate: float, phase_seconds: float) -> list[Gaps]:
     """Run the phases; the first seconds, in which connections are made, do not count."""
     stage = fleet.stage
-    count = round(rate * (4 * phase_seconds + 2))
+    count = round(rate * (4 * phase_seconds + _SLACK_SECONDS))
     options = ("--servers", stage.address, "--topic", stage.topic, "--records", str(count), "--rate", str(rate))
     pacer = subprocess.Popen([sys.executable, "-m", "bench.pacer", *options, str(stage.folder / "times")])
     try:

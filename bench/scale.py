@@ -1,6 +1,7 @@
 """How the worker scales: over processes, over records, and through a rebalance.
 
-processes: 1, 2 and 4 workers of one group on a topic with 16 partitions.
+processes: 1, 2 and 4 workers of one group on a topic with 16 partitions. The records lie there already, in a
+transaction that is committed when the group has shared the partitions out, so that all begin at the same moment.
 growth: one worker on ever more records: does a record's cost, or the memory, grow?
 rebalance: a steady flow; a second worker joins, and leaves again: for how long are there no results?
 
@@ -13,7 +14,7 @@ import argparse
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,8 @@ import msgspec
 from bench import rebalance
 from bench.contenders import CONTENDERS, Contender
 from bench.fleet import new_fleet
-from bench.load import remove_topics, tell
-from bench.meter import Reading
+from bench.load import HeldInput, remove_topics, tell
+from bench.meter import Reading, uncommitted_ends
 from bench.output import read_output
 from bench.rebalance import Rebalance
 from bench.report import machine
@@ -50,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Some workers on some records: the rate when all were there, the cost, the memory, what was lost or doubled.
+    """Some workers on some records: the rate, the cost, the memory, what was lost or doubled.
 
     `begin_mib` is the memory after the first tenth of the results, `end_mib` at the end, of all workers together.
     """
@@ -62,7 +63,6 @@ class Run(msgspec.Struct, frozen=True):
     begin_mib: float
     end_mib: float
     peak_mib: float
-    counted_share: float
     lost: int
     duplicated: int
 
@@ -75,33 +75,45 @@ class Found(msgspec.Struct):
     rebalance: Rebalance | None = None
 
 
-def measure(contender: Contender, stage: Stage, workers: int) -> Run:
-    """Let workers score all of a topic. Raises RuntimeError or TimeoutError if one fails."""
+def measure(contender: Contender, stage: Stage, workers: int, release: Callable[[], None] = lambda: None) -> Run:
+    """Let workers score all of a topic, which is released when they share it fairly.
+
+    Raises RuntimeError or TimeoutError if one fails.
+    """
     records = sum(stage.ends)
     with new_fleet(contender, stage, workers) as fleet:
-        samples, ready_at = fleet.watch(records)
-        names, memory = fleet.names, fleet.memory
-        output = read_output(stage.address, names.scores, stage.ends)
-    # Until all are members, those that are there do the work of the others.
-    counted = [sample for sample in samples if sample.at >= ready_at] if workers > 1 else samples
-    reading = Reading.of(counted, output, records)
+        fleet.await_balanced()
+        release()
+        samples = fleet.watch(records)
+        memory = fleet.memory
+        output = read_output(stage.address, fleet.names.scores, stage.ends)
+    reading = Reading.of(samples, output, records)
     tenth = next(sample.at for sample in samples if sum(sample.ends) >= records / 10)
     begin = next((each.mib for each in memory if each.at >= tenth), memory[-1].mib)
     return Run(
         *(workers, records, reading.records_per_s, reading.cpu_us),
-        *(begin, memory[-1].mib, max(each.mib for each in memory), reading.results / records),
+        *(begin, memory[-1].mib, max(each.mib for each in memory)),
         lost=output.lost(whole=True),
         duplicated=output.duplicated,
     )
 
 
 def measure_processes(plan: Plan, stage: Stage) -> list[Run]:
-    """Run ever more workers on the same topic."""
+    """Run ever more workers, each time on a topic of its own."""
     runs = []
     for workers in plan.workers:
-        runs.append(measure(plan.contender, stage, workers))
+        topic = f"{stage.topic}-{uuid.uuid4().hex[:6]}"
+        held = HeldInput(stage.address, topic, plan.records, PARTITIONS)
+        runs.append(measure(plan.contender, _without_markers(stage, topic), workers, held.release))
+        remove_topics(stage.address, [topic])
         tell(f"{workers} workers: {runs[-1].records_per_s:,.0f} records/s")
     return runs
+
+
+def _without_markers(stage: Stage, topic: str) -> Stage:
+    """Return a stage with an input that is still held: its ends are known only to a reader of uncommitted records."""
+    ends = uncommitted_ends(stage.address, topic, PARTITIONS)
+    return msgspec.structs.replace(stage, topic=topic, ends=ends)
 
 
 def measure_growth(plan: Plan, stage: Stage) -> list[Run]:
@@ -109,7 +121,8 @@ def measure_growth(plan: Plan, stage: Stage) -> list[Run]:
     runs, records = [], _SMALLEST
     while records <= plan.largest:
         topic = f"{stage.topic}-{uuid.uuid4().hex[:6]}"
-        runs.append(measure(plan.contender, stage.filled(topic, records, PARTITIONS), 1))
+        held = HeldInput(stage.address, topic, records, PARTITIONS)
+        runs.append(measure(plan.contender, _without_markers(stage, topic), 1, held.release))
         remove_topics(stage.address, [topic])
         tell(f"{records:,} records: {runs[-1].records_per_s:,.0f} records/s")
         records *= 10
@@ -119,10 +132,10 @@ def measure_growth(plan: Plan, stage: Stage) -> list[Run]:
 def run_lines(runs: Sequence[Run]) -> list[str]:
     """Return runs as an aligned table."""
     header = f"{'workers':>7}{'records':>12}{'records/s':>11}{'per worker':>12}{'CPU s/million':>15}{'MiB begin':>11}"
-    text = [f"{header}{'end':>7}{'peak':>7}{'counted':>9}  lost/duplicated"]
+    text = [f"{header}{'end':>7}{'peak':>7}  lost/duplicated"]
     text += [
         f"{run.workers:>7}{run.records:>12,}{run.records_per_s:>11,.0f}{run.records_per_s / run.workers:>12,.0f}"
-        f"{run.cpu_us:>15.2f}{run.begin_mib:>11.0f}{run.end_mib:>7.0f}{run.peak_mib:>7.0f}{run.counted_share:>9.0%}"
+        f"{run.cpu_us:>15.2f}{run.begin_mib:>11.0f}{run.end_mib:>7.0f}{run.peak_mib:>7.0f}"
         f"  {run.lost}/{run.duplicated}"
         for run in runs
     ]
@@ -156,7 +169,7 @@ def parse(arguments: Sequence[str]) -> Plan:
     return Plan(
         parts,
         workers=(1, 2) if asked.quick else (1, 2, 4),
-        records=200_000 if asked.quick else 2_000_000,
+        records=200_000 if asked.quick else 1_000_000,
         largest=asked.records or (100_000 if asked.quick else 1_000_000),
         rate=asked.rate,
         phase_seconds=2.0 if asked.quick else 5.0,
@@ -170,8 +183,7 @@ def parse(arguments: Sequence[str]) -> Plan:
 def run(plan: Plan) -> Found:
     """Measure the parts that are asked for."""
     found = Found()
-    records = plan.records if "processes" in plan.parts else 0
-    with new_stage(plan.broker, plan.model, records, PARTITIONS) as stage:
+    with new_stage(plan.broker, plan.model, 0, PARTITIONS) as stage:
         if "processes" in plan.parts:
             found.processes = measure_processes(plan, stage)
         if "growth" in plan.parts:
