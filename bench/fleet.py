@@ -10,7 +10,7 @@ from subprocess import Popen
 from typing import Final
 
 import msgspec
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bench.contenders import Contender
@@ -23,7 +23,7 @@ from runtime.embedded import free_port
 
 _MEMORY_SECONDS: Final = 0.25
 _ASK_SECONDS: Final = 0.1
-_CALL_SECONDS: Final = 10.0
+_CALL_SECONDS: Final = 5.0
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -61,9 +61,13 @@ class Fleet:
         for port in self._ports:
             await_ready(port, self.check)
 
+    @property
+    def pids(self) -> list[int]:
+        """The workers' process ids."""
+        return [process.pid for process in self._processes]
+
     def await_balanced(self) -> None:
-        """Wait until the group is stable and each worker has its fair share of the partitions. Raises TimeoutError."""
-        self.await_ready()
+        """Wait until the group is stable and each member has its fair share of the partitions. Raises TimeoutError."""
         fair = self.stage.partitions // len(self._processes)
         deadline = time.monotonic() + START_SECONDS
         while not self._is_balanced(fair):
@@ -73,7 +77,13 @@ class Fleet:
             time.sleep(_ASK_SECONDS)
 
     def _is_balanced(self, fair: int) -> bool:
-        group = self._admin.describe_consumer_groups([self.names.group])[self.names.group].result(_CALL_SECONDS)
+        name = self.names.group
+        asked = self._admin.describe_consumer_groups([name], request_timeout=_CALL_SECONDS)[name]
+        try:
+            group = asked.result(2 * _CALL_SECONDS)
+        except (KafkaException, TimeoutError):
+            # A broker that has just started looks for the group's coordinator.
+            return False
         shares = [len(member.assignment.topic_partitions) for member in group.members]
         return group.state == ConsumerGroupState.STABLE and len(shares) == len(self._processes) and min(shares) >= fair
 
@@ -93,7 +103,7 @@ class Fleet:
         now = time.monotonic()
         if not self.memory or now - self.memory[-1].at >= _MEMORY_SECONDS:
             self.memory.append(Memory(now, sum(resident_mib(process.pid) for process in self._processes)))
-        return self.meter.sample(*(process.pid for process in self._processes))
+        return self.meter.sample(*self.pids)
 
     def _is_whole(self, results: int) -> bool:
         """Say whether `results` are committed; where there are no transactions, what is readable is not asked twice."""

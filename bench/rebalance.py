@@ -80,7 +80,7 @@ def measure(contender: Contender, stage: Stage, rate: float, phase_seconds: floa
 def _phases(fleet: Fleet, rate: float, phase_seconds: float) -> list[Gaps]:
     """Run the phases; the first seconds, in which connections are made, do not count."""
     stage = fleet.stage
-    count = round(rate * (4 * phase_seconds + _SLACK_SECONDS))
+    count = round(rate * (5 * phase_seconds + _SLACK_SECONDS))
     options = ("--servers", stage.address, "--topic", stage.topic, "--records", str(count), "--rate", str(rate))
     pacer = subprocess.Popen([sys.executable, "-m", "bench.pacer", *options, str(stage.folder / "times")])
     try:
@@ -91,7 +91,7 @@ def _phases(fleet: Fleet, rate: float, phase_seconds: float) -> list[Gaps]:
         newcomer = fleet.add()
         joining = gaps("a worker joins", _samples(fleet, 2 * phase_seconds))
         fleet.await_ready()
-        leaving = gaps("a worker leaves", _samples(fleet, phase_seconds, newcomer))
+        leaving = gaps("a worker leaves", _samples(fleet, 2 * phase_seconds, newcomer))
     finally:
         pacer.wait()
     return [steady, joining, leaving]
