@@ -1,5 +1,6 @@
 """What a worker costs that has nothing to do: how soon it is ready, its memory, and its processor time.
 
+The worker runs in an environment of its own with what it has in production (requirements/serve.lock) and no more.
 The broker answers already when the worker's process is started. Ready is what `/health/ready` says: the model is
 loaded and proved, and the worker is a member of its group.
 
@@ -24,6 +25,7 @@ import msgspec
 from bench.contenders import CONTENDERS, Contender
 from bench.contest import Names, check, environment, running
 from bench.cost import cpu_seconds, peak_mib, resident_mib
+from bench.environments import SERVE
 from bench.load import tell
 from bench.report import Spread, machine
 from bench.stage import Stage, add_arguments, new_stage
@@ -117,6 +119,7 @@ def main() -> None:
     asked = parse(sys.argv[1:])
     count, seconds = asked.rounds or (1 if asked.quick else 5), asked.seconds or (5.0 if asked.quick else 30.0)
     contender = next(each for each in CONTENDERS if each.name == asked.only)
+    contender = msgspec.structs.replace(contender, environment=SERVE)
     with new_stage(asked.broker, asked.model, 0) as stage:
         tell("starting once (not counted)")
         measure(contender, stage, 0.0)
