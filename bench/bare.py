@@ -11,61 +11,63 @@ outstanding but the client's, no metrics, no health.
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-import sys
 import threading
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from runtime.settings import Settings
+from bench.task import BATCH_RECORDS, Task, consumer_config, producer_config, stop_on_sigterm
 from schemas.records import Source
-from scoring.pipeline import Scored, process
-from scoring.scorer import Scorer
 
-BATCH_RECORDS: Final = 2_000
 COMMIT_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.1
 _POLL_EVERY: Final = 500
 _CONFIRM_SECONDS: Final = 60.0
 
 
+def sources_of(messages: Sequence[Message]) -> list[Source]:
+    """Return where each message was read."""
+    return [Source(m.topic(), m.partition(), m.offset()) for m in messages]  # type: ignore[arg-type]  # consumed ones have them
+
+
+class Sender:
+    """Produces results; hears only of failures."""
+
+    def __init__(self, producer: Producer, topic: str) -> None:
+        self.producer = producer
+        self.failures: list[str] = []
+        self._topic = topic
+
+    def send(self, messages: Sequence[Message], scores: Sequence[bytes]) -> None:
+        """Queue one score a message, with its key. The hot loop."""
+        produce, topic, failed = self.producer.produce, self._topic, self._failed
+        for place, score in enumerate(scores):
+            if place % _POLL_EVERY == 0:
+                self.producer.poll(0)
+            while True:
+                try:
+                    produce(topic, score, messages[place].key(), on_delivery=failed)
+                except BufferError:
+                    self.producer.poll(0.01)
+                else:
+                    break
+
+    def _failed(self, error: KafkaError | None, _message: Message | None) -> None:
+        self.failures.append(error.name() if error is not None else "no error")
+
+
 class Loop:
     """Consumes, scores, produces, and commits what is confirmed."""
 
-    def __init__(self, settings: Settings, scorer: Scorer) -> None:
-        address = {"bootstrap.servers": settings.kafka.bootstrap_servers, "log_level": 2}
-        self._scorer = scorer
-        self._topic = settings.topics.scores
-        self._failures: list[str] = []
+    def __init__(self, task: Task) -> None:
+        self._task = task
         self._positions: dict[tuple[str, int], int] = {}
-        self._consumer = Consumer(
-            {
-                **address,
-                "group.id": settings.worker.group_id,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "fetch.queue.backoff.ms": 10,
-                "queued.max.messages.kbytes": 32_768,
-            }
-        )
-        self._producer = Producer(
-            {
-                **address,
-                "enable.idempotence": True,
-                "acks": "all",
-                "compression.type": "lz4",
-                "linger.ms": 5,
-                "partitioner": "murmur2_random",
-                "queue.buffering.max.messages": 200_000,
-                "delivery.report.only.error": True,
-            }
-        )
-        self._consumer.subscribe([settings.topics.patients])
+        self._consumer = Consumer(consumer_config(task.servers, task.group))
+        producer = Producer(producer_config(task.servers) | {"delivery.report.only.error": True})
+        self._sender = Sender(producer, task.scores)
+        self._consumer.subscribe([task.patients])
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop."""
@@ -74,7 +76,7 @@ class Loop:
             first = self._consumer.poll(_POLL_SECONDS)
             if first is not None:
                 self._work([first, *self._consumer.consume(BATCH_RECORDS - 1, 0)])
-            self._producer.poll(0)
+            self._sender.producer.poll(0)
             if time.monotonic() >= next_commit:
                 self._commit()
                 next_commit = time.monotonic() + COMMIT_SECONDS
@@ -83,34 +85,17 @@ class Loop:
 
     def _work(self, messages: list[Message]) -> None:
         """Take one batch from raw records to results on their way."""
-        sources = [Source(m.topic(), m.partition(), m.offset()) for m in messages]  # type: ignore[arg-type]  # consumed ones have them
-        outcomes = process([message.value() for message in messages], sources, self._scorer)
-        produce, topic, failed = self._producer.produce, self._topic, self._failed
-        for place, outcome in enumerate(outcomes):
-            if not isinstance(outcome, Scored):
-                raise TypeError("the benchmark's records can all be scored")
-            if place % _POLL_EVERY == 0:
-                self._producer.poll(0)
-            while True:
-                try:
-                    produce(topic, outcome.value, messages[place].key(), on_delivery=failed)
-                except BufferError:
-                    self._producer.poll(0.01)
-                else:
-                    break
+        sources = sources_of(messages)
+        self._sender.send(messages, self._task.score([message.value() for message in messages], sources))
         self._positions.update({(source.topic, source.partition): source.offset + 1 for source in sources})
-
-    def _failed(self, error: KafkaError | None, _message: Message | None) -> None:
-        """Hear of a record that cannot be delivered for good."""
-        self._failures.append(error.name() if error is not None else "no error")
 
     def _commit(self) -> None:
         """Wait until all is confirmed, and commit it."""
         if not self._positions:
             return
-        outstanding = self._producer.flush(_CONFIRM_SECONDS)
-        if outstanding or self._failures:
-            raise SystemExit(f"{outstanding} results unconfirmed, failures: {self._failures[:3]}")
+        outstanding = self._sender.producer.flush(_CONFIRM_SECONDS)
+        if outstanding or self._sender.failures:
+            raise SystemExit(f"{outstanding} results unconfirmed, failures: {self._sender.failures[:3]}")
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._positions.items()]
         self._consumer.commit(offsets=offsets, asynchronous=False)
         self._positions.clear()
@@ -118,14 +103,8 @@ class Loop:
 
 def main() -> None:
     """Run until SIGTERM."""
-    settings = Settings.from_mapping(os.environ)
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None)
-    gc.collect()
-    gc.freeze()
-    Loop(settings, scorer).run(stopping)
-    sys.exit(0)
+    stopping = stop_on_sigterm()
+    Loop(Task.from_environment()).run(stopping)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ PARTITIONS: Final = 4
 _SEED: Final = 1988
 _FLUSH_SECONDS: Final = 120.0
 _CALL_SECONDS: Final = 10.0
+_HOLD_MILLISECONDS: Final = 600_000
 
 
 def tell(text: str) -> None:
@@ -57,18 +58,47 @@ def _plain(patient: PatientRecord) -> dict[str, object]:
     }
 
 
-def fill(address: str, topic: str, count: int) -> int:
+def fill(address: str, topic: str, count: int, partitions: int = PARTITIONS) -> int:
     """Make a topic and put `count` records on it; returns their mean size in bytes. Raises OSError if that fails."""
-    create_topics(address, [topic], PARTITIONS, {})
-    producer = Producer(
-        {
-            "bootstrap.servers": address,
-            "enable.idempotence": True,
-            "linger.ms": 20,
-            "partitioner": "murmur2_random",
-            "log_level": 2,
-        }
-    )
+    create_topics(address, [topic], partitions, {})
+    producer = Producer(_producer_config(address))
+    size = _produce(producer, topic, count)
+    if producer.flush(_FLUSH_SECONDS):
+        raise OSError("the broker did not take the input in time")
+    return round(size / max(count, 1))
+
+
+class HeldInput:
+    """Records that lie on a topic, and that no read_committed consumer sees until they are released, all at once."""
+
+    def __init__(self, address: str, topic: str, count: int, partitions: int) -> None:
+        """Make the topic and put the records on it. Raises OSError if that fails."""
+        create_topics(address, [topic], partitions, {})
+        options = {"transactional.id": topic, "transaction.timeout.ms": _HOLD_MILLISECONDS}
+        self._producer = Producer(_producer_config(address) | options)
+        self._producer.init_transactions(_FLUSH_SECONDS)
+        self._producer.begin_transaction()
+        _produce(self._producer, topic, count)
+        if self._producer.flush(_FLUSH_SECONDS):
+            raise OSError("the broker did not take the input in time")
+
+    def release(self) -> None:
+        """Commit the transaction that they were written in; it leaves a marker at the end of each partition."""
+        self._producer.commit_transaction(_FLUSH_SECONDS)
+
+
+def _producer_config(address: str) -> dict[str, str | int | float | bool]:
+    return {
+        "bootstrap.servers": address,
+        "enable.idempotence": True,
+        "linger.ms": 20,
+        "partitioner": "murmur2_random",
+        "log_level": 2,
+    }
+
+
+def _produce(producer: Producer, topic: str, count: int) -> int:
+    """Queue `count` records; returns the size of their values."""
     size = 0
     for key, value in records(count):
         size += len(value)
@@ -79,9 +109,7 @@ def fill(address: str, topic: str, count: int) -> int:
                 producer.poll(0.1)
             else:
                 break
-    if producer.flush(_FLUSH_SECONDS):
-        raise OSError("the broker did not take the input in time")
-    return round(size / count)
+    return size
 
 
 def remove_topics(address: str, names: Sequence[str]) -> None:

@@ -1,0 +1,85 @@
+"""What all runs of a benchmark share: a broker, a trained model, a topic full of records, a folder for scratch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from bench.load import PARTITIONS, fill, remove_topics, tell
+from bench.meter import Meter
+from heartstream.brokers import Kind, docker_is_usable, running_broker
+from training.run import TrainingRequest, train
+
+AskedBroker = Kind | Literal["auto"]
+SERVERS: Final = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Where contenders perform. `ends` are the input's ends by partition."""
+
+    address: str
+    model_folder: Path
+    model: str
+    topic: str
+    ends: tuple[int, ...]
+    folder: Path
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the input has, and each output."""
+        return len(self.ends)
+
+    def filled(self, topic: str, records: int, partitions: int) -> Stage:
+        """Return a stage with another input topic, made and filled here."""
+        fill(self.address, topic, records, partitions)
+        return msgspec.structs.replace(self, topic=topic, ends=Meter(self.address, topic, partitions).ends())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every benchmark of the stream can be told: `--broker` and `--model`."""
+    parser.add_argument(
+        "--broker",
+        choices=["auto", "given", "docker", "embedded"],
+        default="auto",
+        help=f"given: the one that {SERVERS} names; auto: that, or Apache Kafka in a container, or the embedded one",
+    )
+    parser.add_argument("--model", choices=["logistic_regression", "random_forest"], default="logistic_regression")
+
+
+@contextmanager
+def new_stage(asked: AskedBroker, model: str, records: int, partitions: int = PARTITIONS) -> Iterator[Stage]:
+    """Start the broker while a model is trained, and fill the input topic; leaves nothing behind."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-bench-")))
+        model_folder = folder / "model"
+        training = stack.enter_context(ThreadPoolExecutor(1)).submit(
+            train, TrainingRequest(output=model_folder, model_version="bench")
+        )
+        kind = _broker_kind(asked)
+        address = stack.enter_context(running_broker(kind, os.environ.get(SERVERS)))
+        topic = f"bench-{uuid.uuid4().hex[:6]}"
+        size = fill(address, topic, records, partitions)
+        stack.callback(remove_topics, address, [topic])
+        training.result()
+        tell(f"broker: {kind}; {records:,} records of {size} bytes on {partitions} partitions; {model}")
+        ends = Meter(address, topic, partitions).ends()
+        yield Stage(address, model_folder, model, topic, ends, folder)
+
+
+def _broker_kind(asked: AskedBroker) -> Kind:
+    if asked == "docker":
+        docker_is_usable()  # does without testcontainers' helper image where that cannot be had
+    if asked != "auto":
+        return asked
+    if SERVERS in os.environ:
+        return "given"
+    return "docker" if docker_is_usable() else "embedded"

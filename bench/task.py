@@ -1,0 +1,89 @@
+"""The work that every contender does between its own consuming and producing, and what it is told.
+
+A contender in an environment of its own has no more of this repository than it needs for this: schemas, scoring and
+runtime.settings.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runtime.settings import Settings
+from schemas.records import Source
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+
+BATCH_RECORDS: Final = 2_000
+TAKE_RECORDS: Final = 1_000
+"""For frameworks that gather batches by themselves: a thousand is what their guides use."""
+TAKE_SECONDS: Final = 0.05
+
+
+class Task(msgspec.Struct, frozen=True):
+    """Where to read and write, and the model."""
+
+    servers: str
+    group: str
+    patients: str
+    scores: str
+    scorer: Scorer
+
+    @classmethod
+    def from_environment(cls) -> Task:
+        """Read the same settings as the worker, load the model, and take what was loaded out of garbage collection."""
+        settings = Settings.from_mapping(os.environ)
+        scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None)
+        gc.collect()
+        gc.freeze()
+        kafka, topics = settings.kafka, settings.topics
+        return cls(kafka.bootstrap_servers, settings.worker.group_id, topics.patients, topics.scores, scorer)
+
+    def score(self, values: Sequence[bytes | None], sources: Sequence[Source | None]) -> list[bytes]:
+        """Decode, validate, score and encode; one result a record."""
+        outcomes = process(values, sources, self.scorer)
+        scores = [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
+        if len(scores) < len(values):
+            raise TypeError("the benchmark's records can all be scored")
+        return scores
+
+
+def producer_config(servers: str) -> dict[str, str | int | float | bool]:
+    """Return librdkafka's producer options for every contender that lets one set them: acks=all, lz4, 5 ms."""
+    return {
+        "bootstrap.servers": servers,
+        "log_level": 2,
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "partitioner": "murmur2_random",
+        "queue.buffering.max.messages": 200_000,
+    }
+
+
+def consumer_config(servers: str, group: str) -> dict[str, str | int | float | bool]:
+    """Return librdkafka's consumer options for every contender that lets one set them."""
+    return {
+        "bootstrap.servers": servers,
+        "log_level": 2,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "fetch.queue.backoff.ms": 10,
+        "queued.max.messages.kbytes": 32_768,
+    }
+
+
+def stop_on_sigterm() -> threading.Event:
+    """Return an event that is set when the process is asked to stop."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    return stopping
