@@ -85,7 +85,8 @@ def _matrix(count: int) -> Matrix:
 def _write_configuration(folder: Path, artifact: Artifact, address: str, requests: str, scores: str) -> None:
     """Write what MLServer reads from its working directory, and the model as it wants it."""
     folder.mkdir()
-    joblib.dump(make_pipeline(artifact.preprocessor, artifact.classifier), folder / "model.joblib")
+    fitted = artifact.fitted()
+    joblib.dump(make_pipeline(fitted.preprocessor, fitted.classifier), folder / "model.joblib")
     model = {
         "name": "heart",
         "implementation": "mlserver_sklearn.SKLearnModel",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -188,16 +189,19 @@ def option_problems(settings: Settings) -> tuple[str, ...]:
     options = settings.kafka.options
     problems = [f"Kafka option {name} is set by heartstream itself" for name in sorted(_OURS & options.keys())]
     for name, text in sorted(options.items()):
-        complaint = _complaint(
-            lambda option={name: text}: Consumer({"group.id": "check", "log_level": 2, **option}).close()
-        )  # type: ignore[misc]
+        alone = {"group.id": "check", "log_level": 2, name: text}
+        complaint = _complaint(partial(_try_consumer, alone))
         if complaint is not None and not complaint.startswith("Failed to create"):
             problems.append(f"Kafka option {name}: {complaint.replace(text, '(value)')}")
     if not problems:
-        together = _complaint(lambda: Consumer(consumer_config(settings)).close())
+        together = _complaint(partial(_try_consumer, consumer_config(settings)))
         together = together or _complaint(lambda: Producer(producer_config(settings)))
         problems += [f"Kafka options: {together}"] if together else []
     return tuple(problems)
+
+
+def _try_consumer(config: dict[str, object]) -> None:
+    Consumer(config).close()
 
 
 def _complaint(make: Callable[[], object]) -> str | None:
