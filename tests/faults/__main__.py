@@ -44,6 +44,7 @@ def _run_group(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: 
     if not plans:
         return []
     tell(f"{', '.join(plan.name for plan in plans)}: started")
+    setting.broker.proxy.heal()
     with ThreadPoolExecutor(len(plans) * len(guarantees)) as pool:
         futures = []
         for plan in plans:

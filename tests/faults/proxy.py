@@ -74,6 +74,11 @@ class Proxy:
         """Accept connections again."""
         self._call(self._listen())
 
+    def heal(self) -> None:
+        """Be a good network again, whatever it was."""
+        self.come_back()
+        self.set_mode(Mode.PASS)
+
     def connections(self) -> int:
         """Count clients that are connected."""
         return len(self._writers) // 2

@@ -94,7 +94,7 @@ def run_plan(plan: Plan, guarantee: Guarantee, setting: Setting, together: Toget
         try:
             report = _perform(stage, plan, report, setting)
         except Exception as error:  # noqa: BLE001  # a run that cannot be judged is red, and the others go on
-            together.give_up()
+            together.leave()
             report = msgspec.structs.replace(report, problem=f"{type(error).__name__}: {error}")
         report = msgspec.structs.replace(report, exits=tuple(stage.crew.exits), bad_stops=tuple(stage.crew.bad_stops))
         report = msgspec.structs.replace(report, broken=broken_laws(report, graceful=plan.graceful))

@@ -31,21 +31,31 @@ class Together:
     """Lets runs that share a broker do something to it once, all at the same moment."""
 
     def __init__(self, parties: int) -> None:
-        self._barrier = threading.Barrier(parties)
+        self._parties = parties
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._rounds = 0
 
     def do(self, action: Callable[[], None]) -> None:
         """Wait for all, have one of them act, and return when it is done."""
-        try:
-            if self._barrier.wait() == 0:
+        with self._changed:
+            this = self._rounds
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._rounds != this or self._waiting >= self._parties)
+            if self._rounds != this:
+                return
+            try:
                 action()
-            self._barrier.wait()
-        except BaseException:
-            self._barrier.abort()
-            raise
+            finally:
+                self._waiting = 0
+                self._rounds += 1
+                self._changed.notify_all()
 
-    def give_up(self) -> None:
-        """Let nobody wait for this one."""
-        self._barrier.abort()
+    def leave(self) -> None:
+        """Let nobody wait for this run any more."""
+        with self._changed:
+            self._parties -= 1
+            self._changed.notify_all()
 
 
 class Stage:

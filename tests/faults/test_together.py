@@ -1,0 +1,46 @@
+"""Laws of doing something to a shared broker once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.faults.stage import Together
+
+
+def test_all_act_once_each_time() -> None:
+    """Three runs that act five times together act five times in all, and none goes on before it is done."""
+    together, acts = Together(3), list[int]()
+
+    def run() -> list[int]:
+        seen = []
+        for _ in range(5):
+            together.do(lambda: acts.append(1))
+            seen.append(len(acts))
+        return seen
+
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(run) for _ in range(3)]
+        seen = [done.result(30) for done in runs]
+    assert (len(acts), [views[-1] for views in seen]) == (5, [5, 5, 5])
+
+
+def test_nobody_waits_for_one_that_left() -> None:
+    """A run that fails while others wait sets them free."""
+    together, acted = Together(2), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(together.do, acted.set)
+        together.leave()
+        waiting.result(30)
+    assert acted.is_set()
+
+
+def test_a_failed_act_holds_nobody_up() -> None:
+    """The one that acted gets the error; the next act takes place."""
+    together, acts = Together(1), list[int]()
+    with pytest.raises(ZeroDivisionError):
+        together.do(lambda: acts.append(1 // 0))
+    together.do(lambda: acts.append(1))
+    assert acts == [1]
