@@ -21,10 +21,11 @@ from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
-from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tp_of, tps_of
+from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tps_of
 from worker.transport.handoff import Handoff
 from worker.transport.lag import LagMeter
 from worker.transport.ledger import Ledger
+from worker.transport.pauses import Pauses
 
 _POLL_SECONDS: Final = 0.1
 _FULL_WAIT_SECONDS: Final = 0.2
@@ -87,7 +88,7 @@ class Poller(threading.Thread):
         self._on_failure = on_failure
         self._topic = ""
         self._stopping = threading.Event()
-        self._paused: set[TP] = set()
+        self._pauses = Pauses(self._consumer)
         self._next_lag = 0.0
         self.commits: Commits = (
             TransactionCommits(self._consumer)
@@ -140,8 +141,8 @@ class Poller(threading.Thread):
         """Commit and measure when it is time, then read what is there."""
         now = self.last_turn = time.monotonic()
         self.commits.turn()
-        if self._paused:
-            self._resume_returned()
+        if self._pauses:
+            self._pauses.resume()
         if self._measure_in_time(now):
             self.lag.cure_stalls()
         if self._handoff.is_full():
@@ -198,35 +199,17 @@ class Poller(threading.Thread):
             if self._handoff.wait_for_room(_FULL_WAIT_SECONDS):
                 return
             self._commit_while_held()
-        self._pause()
-        events.ConsumptionPaused(len(self._paused)).emit()
+        self._pauses.pause()
+        events.ConsumptionPaused(len(self._pauses)).emit()
         while not self._stopping.is_set() and not self._handoff.wait_for_room(0):
             message = self._consumer.poll(_FULL_WAIT_SECONDS)
             if message is not None:
                 self._hand_off([message])
                 # It is from a partition that came while the others were paused.
-                self._pause()
+                self._pauses.pause()
             self._commit_while_held()
-        self._resume_returned()
+        self._pauses.resume()
         events.ConsumptionResumed(len(self._ledger.owned())).emit()
-
-    def _pause(self) -> None:
-        """Fetch no more from any partition."""
-        owned = self._consumer.assignment()
-        self._consumer.pause(owned)
-        self._paused |= tps_of(owned)
-
-    def _resume_returned(self) -> None:
-        """Fetch again from the partitions that were paused.
-
-        The client remembers a pause for a partition that is taken away: one that comes back later would stay paused.
-        So those that are not owned now are kept in mind. Never called inside a callback of a rebalance (librdkafka
-        #5591: a partition may then stay paused for ever).
-        """
-        back = [position for position in self._consumer.assignment() if tp_of(position) in self._paused]
-        if back:
-            self._consumer.resume(back)
-            self._paused -= tps_of(back)
 
     def _commit_while_held(self) -> None:
         """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
