@@ -36,7 +36,8 @@ def draw(document: bytes) -> str:
     scale = _BAR / max(each.records_per_s_max for each in ordered)
     height = _TOP + _ROW * len(ordered) + 30
     width = _LABEL + _BAR + 210
-    caption = f"{told.runs} runs in alternating order; {told.records:,} records; {told.model.replace('_', ' ')}; "
+    runs = "1 run" if told.runs == 1 else f"{told.runs} runs in alternating order"
+    caption = f"{runs}; {told.records:,} records; {told.model.replace('_', ' ')}; "
     machine = f"{told.machine['cores']} cores shared with the broker ({told.machine['processor']})"
     rows = "\n".join(_row(each, _TOP + _ROW * number, scale) for number, each in enumerate(ordered))
     return (

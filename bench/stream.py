@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str]) -> Plan:
     names = ", ".join(contender.name for contender in CONTENDERS)
     parser.add_argument("--quick", action="store_true", help="bare, heartstream and faust-take once: under 50 s")
     parser.add_argument("--only", metavar="NAMES", help=f"some of, with commas: {names}; bare always runs")
-    parser.add_argument("--records", type=int, help="input records (default 600,000; quick 160,000)")
+    parser.add_argument("--records", type=int, help="input records (default 600,000; quick 120,000)")
     parser.add_argument("--runs", type=int, help="rounds (default 5; quick 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the medians here")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the medians here, as SVG")
@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str]) -> Plan:
         parser.error(str(error))
     return Plan(
         contenders,
-        records=asked.records or (160_000 if asked.quick else 600_000),
+        records=asked.records or (120_000 if asked.quick else 600_000),
         runs=asked.runs or (1 if asked.quick else 5),
         broker=asked.broker,
         model=asked.model,
@@ -127,8 +127,9 @@ def main() -> None:
         contest = Contest(plan, stage)
         contest.run()
     print(f"{plan.model}, {plan.records:,} records, {PARTITIONS} partitions, {plan.runs} runs, {os.cpu_count()} cores")
-    print("\n".join(lines(contest.table)))
-    print("\n".join(f"{name}: not measured: {reason}" for name, reason in contest.failed.items()))
+    print("\n".join(lines(contest.table, plan.model)))
+    for name, reason in contest.failed.items():
+        print(f"{name}: not measured: {reason}")
     print("rate: results readable at the broker, from the first to the last, by a monotone clock; start not counted")
     told = {"model": plan.model, "records": plan.records, "runs": plan.runs, "partitions": PARTITIONS}
     document = as_json(contest.table, told, contest.failed)
