@@ -23,7 +23,7 @@ from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
 
 _SILENCE_SECONDS: Final = 60.0
-_CLOSE_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 15.0
 
 
 class LibrdkafkaConsumer(FaustConsumer):

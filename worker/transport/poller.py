@@ -34,6 +34,7 @@ _PAUSE_AFTER_SECONDS: Final = 5.0
 _LAG_INTERVAL_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = 10.0
 _COMMITTED_SECONDS: Final = 60.0
+_LAST_COMMIT_SECONDS: Final = 10.0
 _HOPELESS: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -120,11 +121,21 @@ class Poller(threading.Thread):
             )
             while not self._stopping.is_set():
                 self._turn()
+            self._store_the_rest()
         except BaseException as error:  # noqa: BLE001  # whatever it is, the process must hear of it
             self.wait_no_more()
             self._on_failure(error)
         finally:
             self._leave()
+
+    def _store_the_rest(self) -> None:
+        """Commit what is done as long as this is a member: while the group rebalances, the broker refuses.
+
+        To let the rebalance come to its end takes polls. What they bring is read again by the partitions' next owner.
+        """
+        deadline = time.monotonic() + _LAST_COMMIT_SECONDS
+        while not self.commits.leave(self._ledger.owned()) and time.monotonic() < deadline:
+            self._consumer.poll(_POLL_SECONDS)
 
     def _leave(self) -> None:
         """Leave the group and close the client, which calls back for what is still owned.
