@@ -89,8 +89,8 @@ class Transactions:
         while True:
             try:
                 await _in_thread(operation, _CALL_SECONDS, deadline - time.monotonic())
-            except TimeoutError as error:
-                raise DependencyError("the transaction coordinator does not answer, or the client is stuck") from error
+            except TimeoutError as silence:
+                raise DependencyError("the transaction coordinator does not answer, or the client is stuck") from silence
             except KafkaException as failure:
                 error: KafkaError = failure.args[0]
                 if error.txn_requires_abort():
