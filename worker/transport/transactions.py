@@ -90,7 +90,7 @@ class Transactions:
             try:
                 await _in_thread(operation, _CALL_SECONDS, deadline - time.monotonic())
             except TimeoutError as silence:
-                raise DependencyError("the transaction coordinator does not answer, or the client is stuck") from silence
+                raise DependencyError("the transaction coordinator does not answer in time") from silence
             except KafkaException as failure:
                 error: KafkaError = failure.args[0]
                 if error.txn_requires_abort():
