@@ -10,13 +10,16 @@ from typing import Final
 from worker.transport.batch import RecordBatch
 
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
+_LIMIT_BATCHES: Final = 8
+"""A batch costs Faust the better part of a millisecond, however small: records that would wait here as many small
+batches wait in the client instead, where they become a larger one."""
 
 
 class Handoff:
     """Carries batches from a thread to a coroutine.
 
-    It is full at `limit` records or 64 MiB, and has room again at half of that, so that the thread does not stop and go
-    with every batch.
+    It is full at `limit` records, 64 MiB or eight batches, and has room again at half of that, so that the thread does
+    not stop and go with every batch.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
@@ -41,7 +44,7 @@ class Handoff:
     def is_full(self) -> bool:
         """Say whether the limit is reached."""
         with self._changed:
-            return self._records >= self._limit or self._bytes >= _LIMIT_BYTES
+            return self._records >= self._limit or self._bytes >= _LIMIT_BYTES or len(self._batches) >= _LIMIT_BATCHES
 
     def wait_for_room(self, timeout: float) -> bool:
         """Wait, in the consumer's thread, until half the limit is free; False after `timeout` seconds."""
@@ -49,7 +52,11 @@ class Handoff:
             return self._changed.wait_for(self._has_room, timeout)
 
     def _has_room(self) -> bool:
-        return self._records <= self._limit // 2 and self._bytes <= _LIMIT_BYTES // 2
+        return (
+            self._records <= self._limit // 2
+            and self._bytes <= _LIMIT_BYTES // 2
+            and len(self._batches) <= _LIMIT_BATCHES // 2
+        )
 
     async def take(self, seconds: float) -> RecordBatch | None:
         """Return the oldest batch, or None after `seconds`; called by one coroutine."""

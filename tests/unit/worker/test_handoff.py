@@ -44,3 +44,12 @@ async def test_large_records_fill_it_before_their_number_does() -> None:
     assert not handoff.is_full()
     handoff.put(enter(ledger, 600_000, 100_000))
     assert handoff.is_full()
+
+
+async def test_eight_batches_fill_it_however_small_they_are() -> None:
+    """Small batches wait in the client, where they become larger ones, not here."""
+    ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 1_000_000)
+    for first in range(8):
+        assert not handoff.is_full()
+        handoff.put(enter(ledger, first, 1))
+    assert handoff.is_full()
