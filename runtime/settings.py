@@ -58,9 +58,9 @@ class Worker(msgspec.Struct, frozen=True):
     instance_id: str = ""
     group_protocol: Annotated[str, msgspec.Meta(pattern="^(classic|consumer)$")] = "classic"
     processing_guarantee: Annotated[str, msgspec.Meta(pattern="^(at_least_once|exactly_once)$")] = "at_least_once"
-    batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
+    batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 4_000
     round_records: Count = 10_000
-    outstanding_records: Count = 30_000
+    outstanding_records: Count = 60_000
     rejection_window_records: Count = 1_000
     rejection_limit_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     commit_interval_seconds: Seconds = 0.25

@@ -29,6 +29,9 @@ _PAUSE_SECONDS: Final = 0.2
 class AtLeastOnce:
     """A round is confirmed when the broker has every record of it. After a crash, records are scored again."""
 
+    gathers = False
+    """A round costs nothing: what is scored meanwhile is the next one."""
+
     def __init__(self, producer: Callable[[], LibrdkafkaProducer], topic: str) -> None:
         """`producer` is asked for when it is needed, as Faust makes it at start; `topic` takes the scores."""
         self._producer = producer
@@ -69,6 +72,9 @@ class ExactlyOnce:
 
     An aborted transaction is done again from memory, without the partitions that were lost meanwhile.
     """
+
+    gathers = True
+    """A transaction costs several requests, however little is in it."""
 
     def __init__(
         self, producer: Callable[[], LibrdkafkaProducer], topic: str, ledger: Ledger, group: Callable[[], Any]

@@ -23,6 +23,9 @@ _ROUND_SECONDS: Final = 0.1
 class Guarantee(Protocol):
     """How a round is sent and confirmed. Everything raises DependencyError where the process cannot go on."""
 
+    gathers: bool
+    """Whether an open round is worth waiting for batches that are being scored."""
+
     async def open(self) -> None:
         """Begin a round."""
         ...
@@ -90,10 +93,10 @@ class Publisher:
             self._tell(shipments, confirmed)
 
     async def _next(self, deadline: float) -> Shipment | None:
-        """Return what is to be sent in the same round: what is at hand, or is being scored just now."""
+        """Return what is to be sent in the same round: what is at hand, or where it gathers, is being scored now."""
         while self._waiting.empty():
             left = deadline - self._clock()
-            if left <= 0 or not self._ledger.any_waiting():
+            if left <= 0 or not (self._guarantee.gathers and self._ledger.any_waiting()):
                 return None
             try:
                 async with asyncio.timeout(left):

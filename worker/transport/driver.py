@@ -34,7 +34,8 @@ _CONSUMER_DEFAULTS: Final[Mapping[str, object]] = {
 _PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
     # The hash of Java clients and of Faust: a key stays on the partition where they would put it.
     "partitioner": "murmur2_random",
-    "linger.ms": 5,
+    # Half a millisecond costs a tenth of the throughput, five cost seven milliseconds at low load.
+    "linger.ms": 1,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,

@@ -18,6 +18,8 @@ from worker.transport.ledger import Ledger
 class HeldGuarantee:
     """Keeps what it is given, and confirms a round when it is let."""
 
+    gathers = True
+
     def __init__(self) -> None:
         self.rounds: list[list[Shipment]] = []
         self.confirm = asyncio.Event()
