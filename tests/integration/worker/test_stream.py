@@ -252,7 +252,10 @@ def test_bad_settings_are_all_told(stream: Stream, workers: Workers) -> None:
 
 
 def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Workers) -> None:
-    """Where most records are rejected, the worker stops (code 1) and says why, with most of them not dead-lettered."""
+    """Where most records are rejected, the worker stops (code 1) and says why, with most of them not dead-lettered.
+
+    What it had read when it stopped is not skipped: the next one goes on with it (faust #527).
+    """
     for number in range(20_000):
         stream.send(b'{"not": "a patient"}', str(number).encode())
     stream.flush()
@@ -262,6 +265,9 @@ def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Worker
     assert (code, "more than the limit of 50%" in workers.logs()) == (1, True)
     assert '"event": "process failed"' in workers.logs()
     assert stream.answered < 2_000
+    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+        stream.read_all()
+    assert stream.answered == 20_000
 
 
 def test_a_lost_committed_offset_stops_the_worker(stream: Stream, workers: Workers) -> None:
