@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import FaultCode
+from schemas.errors import DependencyError, FaultCode
 from tests.faults import network, poison
 from tests.faults.crew import Member
 from tests.faults.load import Recipe
@@ -111,10 +111,16 @@ def zombie(stage: Stage, quick: bool) -> str:  # noqa: FBT001
 
 def _retire(stage: Stage, member: Member) -> None:
     """Let a thawed worker go; one that was fenced has ended by itself, and its successor goes instead."""
-    stage.crew.tend()
-    oldest = member if member in stage.crew.members else stage.crew.members[-1]
-    stage.crew.await_ready(oldest)
-    stage.crew.stop(oldest)
+    while True:
+        stage.crew.tend()
+        oldest = member if member in stage.crew.members else stage.crew.members[-1]
+        try:
+            stage.crew.await_ready(oldest)
+        except DependencyError:
+            # It was fenced just now.
+            continue
+        stage.crew.stop(oldest)
+        return
 
 
 def broker_restart(stage: Stage, quick: bool) -> str:  # noqa: FBT001
