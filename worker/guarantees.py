@@ -115,8 +115,10 @@ class ExactlyOnce:
             self._failure = error
 
     async def _send_carefully(self, letters: Sequence[OutgoingRecord]) -> None:
-        """Send dead letters in small groups, without values where they are known to be too large."""
+        """Send dead letters with the present time, in small groups, without values known to be too large."""
         limit = self._too_large
+        for letter in letters:
+            letter.timestamp = None
         fitting = [letter if limit is None or _size(letter) < limit else without_value(letter) for letter in letters]
         for group in _small_groups(fitting):
             for letter in group:
@@ -194,11 +196,12 @@ def _small_groups(letters: Iterable[OutgoingRecord]) -> Iterator[list[OutgoingRe
     group: list[OutgoingRecord] = []
     total = 0
     for letter in letters:
-        if group and total + _size(letter) > _GROUP_BYTES:
+        weight = _size(letter) + len(letter.key or b"") + sum(len(text or b"") for _, text in letter.headers)
+        if group and total + weight > _GROUP_BYTES:
             yield group
             group, total = [], 0
         group.append(letter)
-        total += _size(letter)
+        total += weight
     if group:
         yield group
 

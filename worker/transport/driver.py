@@ -59,6 +59,7 @@ _OURS: Final = frozenset(
         "transactional.id",
         "delivery.report.only.error",
         "auto.offset.reset",
+        "isolation.level",
         "enable.partition.eof",
         "partition.assignment.strategy",
         "group.protocol",

@@ -69,6 +69,8 @@ class Ledger:
         with self._changed:
             if batch.state is not BatchState.WAITING or not batch.lease.open:
                 return False
+            if next(other for other in batch.lease.batches if other.state is BatchState.WAITING) is not batch:
+                raise AssertionError("a batch was passed over: its partition's records would be lost")
             batch.state = BatchState.STARTED
             return True
 

@@ -243,11 +243,12 @@ class Poller(threading.Thread):
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""
+        # First, as the committed offsets may be long in coming, and rounds of other partitions need it meanwhile.
+        self.commits.rebalanced()
         positions = self._starting_positions(partitions)
         consumer.incremental_assign(positions)
         self.lag.begin(positions)
         self.member = True
-        self.commits.rebalanced()
         self._ledger.grant(tps_of(partitions))
         owned = self._ledger.owned()
         events.PartitionsAssigned(len(partitions), len(owned)).emit()
@@ -265,9 +266,14 @@ class Poller(threading.Thread):
             try:
                 positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
             except KafkaException as failure:
+                error: KafkaError | None = failure.args[0]
+            else:
+                # An offset that could not be told looks like one that was never committed.
+                error = next((position.error for position in positions if position.error), None)
+            if error is not None:
                 if time.monotonic() > deadline:
-                    reason: KafkaError = failure.args[0]
-                    raise DependencyError(f"cannot learn the committed offsets: {reason.name()}") from failure
+                    raise DependencyError(f"cannot learn the committed offsets: {error.name()}")
+                self._stopping.wait(_POLL_SECONDS)
                 continue
             for position in positions:
                 if position.offset < 0:

@@ -28,7 +28,15 @@ _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
 _POLL_EVERY_RECORDS: Final = 500
-_REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_TIMESTAMP})
+_REFUSED: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_TIMESTAMP,
+        # What the client makes of it where several records of a batch are bad, and of the good ones beside them.
+        KafkaError.INVALID_RECORD,
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001  # the client's public name for it
+    }
+)
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -66,7 +74,7 @@ class LibrdkafkaProducer(FaustProducer):
     _failure: DependencyError | None = None
 
     async def on_start(self) -> None:
-        """Connect; a transactional producer ends what a predecessor of the same id left open."""
+        """Connect."""
         self._refused: list[OutgoingRecord] = []
         ours = {
             "error_cb": self._on_client_error,
@@ -129,7 +137,7 @@ class LibrdkafkaProducer(FaustProducer):
     async def settle(self) -> list[OutgoingRecord]:
         """Wait until all that was queued is confirmed; returns the records with headers that their topics refused.
 
-        They are too large, or were too old, and then have no timestamp any more.
+        They are too large, or were too old; they have no timestamp any more.
         Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
         first refusal: the rest will not be sent any more.
         """
@@ -222,6 +230,8 @@ class LibrdkafkaProducer(FaustProducer):
             await self.transactions.leave()
         else:
             await self.flush()
+        # What is purged looks as if it had been confirmed.
+        self._failure = self._failure or DependencyError("the producer was stopped with results on their way")
         self._client.purge()
 
     def supports_headers(self) -> bool:
@@ -241,8 +251,7 @@ class LibrdkafkaProducer(FaustProducer):
     def _on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
         """Hear of a record with headers that was not delivered."""
         if error is not None and error.code() in _REFUSED:
-            if error.code() == KafkaError.INVALID_TIMESTAMP:
-                record.timestamp = None
+            record.timestamp = None
             self._refused.append(record)
         else:
             self._on_failed_delivery(error, message)
