@@ -263,22 +263,24 @@ class Poller(threading.Thread):
             return []
         deadline = time.monotonic() + _COMMITTED_SECONDS
         while True:
-            try:
-                positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
-            except KafkaException as failure:
-                error: KafkaError | None = failure.args[0]
-            else:
-                # An offset that could not be told looks like one that was never committed.
-                error = next((position.error for position in positions if position.error), None)
-            if error is not None:
-                if time.monotonic() > deadline:
-                    raise DependencyError(f"cannot learn the committed offsets: {error.name()}")
-                self._stopping.wait(_POLL_SECONDS)
-                continue
-            for position in positions:
-                if position.offset < 0:
-                    position.offset = OFFSET_BEGINNING
-            return positions
+            positions, error = self._committed(partitions)
+            if error is None:
+                break
+            if time.monotonic() > deadline:
+                raise DependencyError(f"cannot learn the committed offsets: {error.name()}")
+            self._stopping.wait(_POLL_SECONDS)
+        for position in positions:
+            if position.offset < 0:
+                position.offset = OFFSET_BEGINNING
+        return positions
+
+    def _committed(self, partitions: list[TopicPartition]) -> tuple[list[TopicPartition], KafkaError | None]:
+        """Ask the broker; an offset that could not be told, as its error says, looks like one never committed."""
+        try:
+            positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
+        except KafkaException as failure:
+            return [], failure.args[0]
+        return positions, next((position.error for position in positions if position.error), None)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
