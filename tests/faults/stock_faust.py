@@ -12,7 +12,8 @@ from pathlib import Path
 
 import faust
 
-from bench.faust_take import new_app
+from bench.peers.faust_take import new_app
+from bench.task import Task
 from runtime.settings import Settings
 from schemas.records import PatientRecord, Source
 from scoring.matrix import Matrix
@@ -41,7 +42,9 @@ def main() -> None:
     scorer = RaisingScorer.from_directory(Path(settings.model.path), settings.model.name or None)
     if isinstance(scorer, RaisingScorer):
         scorer.every = int(os.environ.get("FAULTS_RAISE_EVERY", "0"))
-    app = new_app(settings, scorer)
+    topics = settings.topics
+    servers, group = settings.kafka.bootstrap_servers, settings.worker.group_id
+    app = new_app(Task(servers, group, topics.patients, topics.scores, scorer))
     app.conf.broker_session_timeout = SESSION_SECONDS
     app.conf.broker_heartbeat_interval = SESSION_SECONDS / 3
     worker = faust.Worker(app, loglevel="WARNING", quiet=True)
