@@ -38,9 +38,8 @@ def run(app: faust.App) -> None:
     worker.execute_from_commandline()
 
 
-def main() -> None:
-    """Score a thousand records at a time."""
-    task = Task.from_environment()
+def taking_app(task: Task) -> faust.App:
+    """Make an app that scores a thousand records at a time."""
     app = new_app(task)
     patients: Any = app.topic(task.patients)
     scores: Any = app.topic(task.scores)
@@ -52,7 +51,12 @@ def main() -> None:
                 await scores.send(key=event.key, value=value)
 
     app.agent(patients, name="score")(score)
-    run(app)
+    return app
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    run(taking_app(Task.from_environment()))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import faust
 
-from bench.peers.faust_take import new_app
+from bench.peers.faust_take import taking_app
 from bench.task import Task
 from runtime.settings import Settings
 from schemas.records import PatientRecord, Source
@@ -44,7 +44,7 @@ def main() -> None:
         scorer.every = int(os.environ.get("FAULTS_RAISE_EVERY", "0"))
     topics = settings.topics
     servers, group = settings.kafka.bootstrap_servers, settings.worker.group_id
-    app = new_app(Task(servers, group, topics.patients, topics.scores, scorer))
+    app = taking_app(Task(servers, group, topics.patients, topics.scores, scorer))
     app.conf.broker_session_timeout = SESSION_SECONDS
     app.conf.broker_heartbeat_interval = SESSION_SECONDS / 3
     worker = faust.Worker(app, loglevel="WARNING", quiet=True)
