@@ -48,10 +48,9 @@ def test_a_crash_within_a_transaction_repeats_nothing(group_stream: Stream, work
     assert (stream.answered, stream.repeated()) == (40_000, 0)
 
 
-def test_a_rebalance_within_transactions_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
-    """A second worker joins in mid-stream and leaves again, under exactly-once: nothing lost, nothing repeated."""
-    stream = group_stream
-    settings = {**EXACTLY_ONCE, "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
+def join_and_leave(stream: Stream, workers: Workers, settings: dict[str, str]) -> None:
+    """Send 20,000 records while a second worker joins and leaves; wait until all have an outcome and are committed."""
+    settings = {**settings, "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
     with workers.start(stream.address, **settings) as first:
         first.await_ready()
         send_patients(stream, 0, 10_000)
@@ -60,7 +59,13 @@ def test_a_rebalance_within_transactions_repeats_nothing(group_stream: Stream, w
             second.await_ready()
             send_patients(stream, 15_000, 20_000)
         stream.read_all()
-    assert (stream.answered, stream.repeated()) == (20_000, 0)
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+
+
+def test_a_rebalance_within_transactions_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
+    """A second worker joins in mid-stream and leaves again, under exactly-once: nothing lost, nothing repeated."""
+    join_and_leave(group_stream, workers, EXACTLY_ONCE)
+    assert (group_stream.answered, group_stream.repeated()) == (20_000, 0)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -91,15 +96,5 @@ def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
 
 def test_workers_of_the_new_group_protocol_lose_and_repeat_nothing(group_stream: Stream, workers: Workers) -> None:
     """With KIP-848 a second worker joins and leaves in mid-stream: every record has one outcome."""
-    stream = group_stream
-    settings = {"HEARTSTREAM_WORKER__GROUP_PROTOCOL": "consumer", "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
-    with workers.start(stream.address, **settings) as first:
-        first.await_ready()
-        send_patients(stream, 0, 10_000)
-        with workers.start(stream.address, **settings) as second:
-            send_patients(stream, 10_000, 15_000)
-            second.await_ready()
-            send_patients(stream, 15_000, 20_000)
-        stream.read_all()
-        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
-    assert (stream.answered, stream.repeated()) == (20_000, 0)
+    join_and_leave(group_stream, workers, {"HEARTSTREAM_WORKER__GROUP_PROTOCOL": "consumer"})
+    assert (group_stream.answered, group_stream.repeated()) == (20_000, 0)
