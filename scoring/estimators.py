@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from schemas.features import FEATURE_NAMES, FEATURES
@@ -21,18 +19,16 @@ from schemas.features import FEATURE_NAMES, FEATURES
 Matrix = npt.NDArray[np.float64]
 
 SCALED = ("age", "trestbps", "chol", "thalach", "oldpeak", "ca")
-"""Fields on a scale: the average stands in for a missing value, then standard units. `ca` is a count, 0 to 3."""
+"""Fields on a scale, in standard units. `ca` is a count, 0 to 3."""
 BINARY = ("sex", "fbs", "exang")
-"""0/1 fields: the training share of 1 stands in for a missing value."""
+"""0/1 fields."""
 ONE_HOT = ("cp", "restecg", "slope", "thal")
 """Fields with more than two codes."""
 
 
-class ExpectedOneHotEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """One-hot encoding in which a missing value becomes the average of the training rows, not the commonest code.
-
-    Putting the commonest code ("normal", for thal) in place of a test that was not done understates risk badly; the
-    average is what is expected of a patient of whom nothing else is known.
+class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """One-hot encoding in which a missing value is missing in all columns of its field: what becomes of it is not for
+    an encoder to decide.
     """
 
     def __init__(self, codes: Sequence[Sequence[int]] = ()) -> None:
@@ -40,21 +36,17 @@ class ExpectedOneHotEncoder(TransformerMixin, BaseEstimator):  # type: ignore[mi
         self.codes = codes
 
     def fit(self, x: Matrix, y: object = None) -> Self:  # noqa: ARG002  # scikit-learn's signature
-        """Learn the share of each code among the rows (n, columns) that have the field; NaN is missing."""
+        """Learn nothing but the number of columns: the codes are known."""
         self.n_features_in_ = x.shape[1]
-        self.expected_ = [
-            np.nanmean(np.where(np.isnan(column)[:, None], np.nan, column[:, None] == np.array(codes)), axis=0)
-            for column, codes in zip(x.T, self.codes, strict=True)
-        ]
         return self
 
     def transform(self, x: Matrix) -> Matrix:
         """Return the (n, sum of code counts) matrix for `x` (n, columns)."""
         blocks = [
-            np.where(np.isnan(column)[:, None], expected, column[:, None] == np.array(codes))
-            for column, codes, expected in zip(x.T, self.codes, self.expected_, strict=True)
+            np.where(np.isnan(column)[:, None], np.nan, column[:, None] == np.array(codes))
+            for column, codes in zip(x.T, self.codes, strict=True)
         ]
-        return np.concatenate(blocks, axis=1).astype(np.float64)
+        return np.concatenate(blocks, axis=1)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> npt.NDArray[np.object_]:
         """Name the output columns `field_code`."""
@@ -68,14 +60,23 @@ def columns(names: Sequence[str]) -> list[int]:
     return [FEATURE_NAMES.index(name) for name in names]
 
 
+def _codes(name: str) -> list[int]:
+    return [code for code, _ in FEATURES[FEATURE_NAMES.index(name)].codes]
+
+
+COLUMN_FIELDS = tuple(
+    FEATURE_NAMES.index(name)
+    for name in (*SCALED, *BINARY, *(name for name in ONE_HOT for _ in _codes(name)))
+)
+"""The field, by its place in the feature table, of each of the preprocessor's 22 columns."""
+
+
 def new_preprocessor() -> ColumnTransformer:
-    """Return the unfitted preprocessor: (n, 13) float64 with NaN for missing, in feature-table order, to (n, 22)."""
-    codes = [[code for code, _ in FEATURES[i].codes] for i in columns(ONE_HOT)]
-    scaled = Pipeline([("impute", SimpleImputer(strategy="mean")), ("scale", StandardScaler())])
+    """Return the unfitted preprocessor: (n, 13) float64 in feature-table order to (n, 22); NaN, missing, stays NaN."""
     return ColumnTransformer(
         [
-            ("scaled", scaled, columns(SCALED)),
-            ("binary", SimpleImputer(strategy="mean"), columns(BINARY)),
-            ("one_hot", ExpectedOneHotEncoder(codes), columns(ONE_HOT)),
+            ("scaled", StandardScaler(), columns(SCALED)),
+            ("binary", "passthrough", columns(BINARY)),
+            ("one_hot", CodeEncoder([_codes(name) for name in ONE_HOT]), columns(ONE_HOT)),
         ]
     )

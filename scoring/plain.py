@@ -1,6 +1,6 @@
 """What a fast engine needs of a trained model, as numbers in JSON: nothing in it can run, and no scikit-learn reads it.
 
-A float64 is written in the shortest form that gives the same float64 when it is read.
+A float64 is written in the shortest form that gives the same float64 when it is read; NaN is written as null.
 """
 
 from __future__ import annotations
@@ -15,21 +15,32 @@ from scoring.plan import Plan
 
 
 class Linear(msgspec.Struct, frozen=True):
-    """A logistic regression: a coefficient for each column that the plan gives, (22,), and the intercept."""
+    """Logistic regressions over the centered columns: one for all records, or one for each missing pattern.
 
+    `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, 22), zero where
+    a sub-model does not use a column. `spread` (models, 276) has the upper triangle, row by row, of a matrix R (23, 23):
+    R times (1, columns) gives numbers whose squares add up to the variance of the log-odds over bootstrap samples of
+    the training patients.
+    """
+
+    intercepts: Matrix
     coefficients: Matrix
-    intercept: float
+    spread: Matrix
 
 
 class PlainModel(msgspec.Struct, frozen=True):
     """One model without scikit-learn.
 
-    `golden_risks` (1024,) are scikit-learn's own risks of the golden records, `golden_digest` the SHA-256 of those
-    records. `linear` is None for a forest, whose trees are in its ONNX file.
+    `center` (22,) is the average training patient after the plan. `linear` is None for a forest, whose trees are in its
+    ONNX file. `label_limits` (1024, 2) has, for each missing pattern, the highest risk at which label 0 is plausible
+    and the lowest at which label 1 is (NaN where that is not known). `golden_risks` (1024,) are scikit-learn's own
+    risks of the golden records, `golden_digest` the SHA-256 of those records.
     """
 
     plan: Plan
+    center: Matrix
     linear: Linear | None
+    label_limits: Matrix
     golden_digest: str
     golden_risks: Matrix
 

@@ -23,25 +23,31 @@ MISSING_ROW: Final = TABLE_ROWS - 1
 class Plan(msgspec.Struct, frozen=True):
     """What the preprocessor does, as arrays.
 
-    `affine` are the matrix columns that become (fill if missing else x - mean) / scale; `lookup` are those whose code
-    picks a row of a table (9, codes).
+    `affine` are the matrix columns that become (x - mean) / scale; `lookup` are those whose code picks a row of a table
+    (9, codes). What is missing becomes NaN, in each of its columns.
     """
 
     affine: list[int]
-    fill: Matrix
     mean: Matrix
     scale: Matrix
     lookup: list[int]
     tables: tuple[Matrix, ...]
 
-    def rows_of(self, matrix: Matrix) -> Rows:
-        """Return the table row (n, lookup fields) that each record picks for each lookup field."""
-        picked = matrix.take(self.lookup, axis=1)
-        return np.where(np.isnan(picked), MISSING_ROW, picked).astype(np.intp)
+    @property
+    def fields(self) -> list[int]:
+        """The matrix columns in the order in which `transform` takes them."""
+        return self.affine + self.lookup
+
+    @property
+    def first_columns(self) -> list[int]:
+        """The first of the 22 columns of each of `fields`."""
+        widths = [1] * len(self.affine) + [table.shape[1] for table in self.tables]
+        return [sum(widths[:place]) for place in range(len(widths))]
 
     def transform(self, matrix: Matrix) -> Matrix:
         """Return what the preprocessor's `transform` returns, (n, 22), for legal records (n, 13)."""
-        raw = matrix.take(self.affine, axis=1)
-        scaled = (np.where(np.isnan(raw), self.fill, raw) - self.mean) / self.scale
-        blocks = [table[rows] for table, rows in zip(self.tables, self.rows_of(matrix).T, strict=True)]
+        scaled = (matrix.take(self.affine, axis=1) - self.mean) / self.scale
+        picked = matrix.take(self.lookup, axis=1)
+        rows: Rows = np.where(np.isnan(picked), MISSING_ROW, picked).astype(np.intp)
+        blocks = [table.take(codes, axis=0) for table, codes in zip(self.tables, rows.T, strict=True)]
         return np.concatenate([scaled, *blocks], axis=1)

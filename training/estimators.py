@@ -13,13 +13,16 @@ from typing import Any, Final
 
 import msgspec
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from scoring.estimators import new_preprocessor
+from scoring.submodels import PatternSubmodels
 
 LOGISTIC_REGRESSION: Final = "logistic_regression"
 RANDOM_FOREST: Final = "random_forest"
+PATTERN_SUBMODELS: Final = "pattern_submodels"
 
 INVERSE_PENALTY: Final = 0.3
 """C of the logistic regression. The calibration slope was 1.06, and 0.89 at scikit-learn's C of 1."""
@@ -29,24 +32,43 @@ ROWS_PER_LEAF: Final = 3
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A kind of classifier. `new` takes a seed and returns an unfitted one."""
+    """A kind of classifier. `new` takes a seed and returns an unfitted one, for what the preprocessor gives."""
 
     name: str
     new: Callable[[int], Any]
 
 
-def new_logistic_regression(seed: int) -> LogisticRegression:
+def new_logistic_regression(seed: int) -> Pipeline:
     """Return an unfitted logistic regression. Its solver has no randomness; `seed` is taken for the common form."""
-    return LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky", max_iter=1000, random_state=seed)
+    return _after_averages(
+        LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky", max_iter=1000, tol=1e-10, random_state=seed)
+    )
 
 
-def new_random_forest(seed: int) -> RandomForestClassifier:
+def new_pattern_submodels(seed: int) -> PatternSubmodels:  # noqa: ARG001  # the common form
+    """Return unfitted pattern sub-models, with the penalty of the logistic regression; nothing of them is random."""
+    return PatternSubmodels(C=INVERSE_PENALTY)
+
+
+def new_random_forest(seed: int) -> Pipeline:
     """Return an unfitted forest. One thread: the same trees in the same order, and no pool to start when it scores."""
-    return RandomForestClassifier(n_estimators=TREES, min_samples_leaf=ROWS_PER_LEAF, random_state=seed, n_jobs=1)
+    return _after_averages(
+        RandomForestClassifier(n_estimators=TREES, min_samples_leaf=ROWS_PER_LEAF, random_state=seed, n_jobs=1)
+    )
+
+
+def _after_averages(classifier: Any) -> Pipeline:
+    """Put the average of the training rows in place of what is missing, as these classifiers know nothing of it.
+
+    In each of a code's columns that is the share of the rows that have it, not the commonest code: "normal" in place
+    of a test that was not done would understate risk badly.
+    """
+    return Pipeline([("average", SimpleImputer(strategy="mean", keep_empty_features=True)), ("classify", classifier)])
 
 
 CANDIDATES: Final = (
     Candidate(LOGISTIC_REGRESSION, new_logistic_regression),
+    Candidate(PATTERN_SUBMODELS, new_pattern_submodels),
     Candidate(RANDOM_FOREST, new_random_forest),
 )
 """Simplest first: the order decides between models that the data cannot tell apart."""

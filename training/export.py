@@ -22,6 +22,7 @@ from onnx import helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
 from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
@@ -38,7 +39,8 @@ from scoring.artifact import (
 )
 from training.data import Matrix
 from training.files import replace_folder
-from training.plain import plain_model
+from training.plain import forest_of, plain_model
+from training.uncertainty import Uncertainty
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Version 3 of the tree operators is the first that takes float64 thresholds."""
@@ -53,6 +55,7 @@ class TrainedModel:
 
     name: str
     classifier: Any
+    uncertainty: Uncertainty
     metrics: dict[str, Metric]
 
     @property
@@ -62,8 +65,8 @@ class TrainedModel:
 
     @property
     def onnx_file(self) -> str | None:
-        """The name of its compiled twin, for a forest; a logistic regression is one dot product and needs none."""
-        return f"{self.name}.onnx" if isinstance(self.classifier, RandomForestClassifier) else None
+        """The name of its compiled twin, for a forest; what is linear is one dot product and needs none."""
+        return f"{self.name}.onnx" if forest_of(self.classifier) is not None else None
 
     @property
     def plain_file(self) -> str:
@@ -117,11 +120,12 @@ def model_files(training: Training) -> dict[str, bytes]:
     width = training.preprocessor.transform(training.matrix[:1]).shape[1]
     for model in training.models:
         contents[model.file] = as_joblib(model.classifier)
-        plain = plain_model(training.preprocessor, model.classifier)
+        plain = plain_model(training.preprocessor, model.classifier, model.uncertainty)
         if plain:
             contents[model.plain_file] = plain.as_json()
-        if model.onnx_file:
-            contents[model.onnx_file] = as_onnx(model.classifier, width)
+        forest = forest_of(model.classifier)
+        if model.onnx_file and forest is not None:
+            contents[model.onnx_file] = as_onnx(forest, width)
         if model.name == training.best:
             contents[BEST_MODEL_FILE] = contents[model.file]
     return contents
@@ -193,9 +197,16 @@ def _entry(model: TrainedModel, contents: Mapping[str, bytes]) -> ModelEntry:
         file=model.file,
         plain=model.plain_file if model.plain_file in contents else None,
         onnx=model.onnx_file,
-        params=model.classifier.get_params(deep=False),
+        params=params_of(model.classifier),
         metrics=model.metrics,
     )
+
+
+def params_of(classifier: Any) -> dict[str, Any]:
+    """Return the parameters of the classifier itself, without those of what fills in missing values before it."""
+    inner = classifier["classify"] if isinstance(classifier, Pipeline) else classifier
+    params: dict[str, Any] = inner.get_params(deep=False)
+    return params
 
 
 def as_json(manifest: Manifest) -> bytes:

@@ -8,30 +8,53 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
 from scoring.golden import golden_digest, golden_records
 from scoring.plain import Linear, PlainModel
 from scoring.plan import MISSING_ROW, TABLE_ROWS, Plan
+from scoring.submodels import PatternSubmodels
 from training.data import Matrix
+from training.uncertainty import Uncertainty, linear_of
 
 
-def plain_model(preprocessor: Any, classifier: Any) -> PlainModel | None:
+def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PlainModel | None:
     """Return the model as numbers, None for a kind of classifier that no fast engine knows.
 
     Raises TypeError for a preprocessor that is not of the known form.
     """
-    if not isinstance(classifier, LogisticRegression | RandomForestClassifier):
+    center = center_of(classifier)
+    if center is None:
         return None
     linear = None
-    if isinstance(classifier, LogisticRegression):
-        linear = Linear(classifier.coef_[0], float(classifier.intercept_[0]))
+    if uncertainty.spread is not None:
+        linear = Linear(*linear_of(classifier), spread=uncertainty.spread)
     return PlainModel(
         plan=plan_of(preprocessor),
+        center=center,
         linear=linear,
+        label_limits=uncertainty.label_limits,
         golden_digest=golden_digest(),
         golden_risks=classifier.predict_proba(preprocessor.transform(golden_records()))[:, 1],
     )
+
+
+def center_of(classifier: Any) -> Matrix | None:
+    """Return the average training patient (22,) of a classifier that a fast engine knows, else None."""
+    if isinstance(classifier, PatternSubmodels):
+        return classifier.center_
+    if isinstance(classifier, Pipeline) and [name for name, _ in classifier.steps] == ["average", "classify"]:
+        average, inner = classifier["average"], classifier["classify"]
+        if isinstance(inner, LogisticRegression | RandomForestClassifier):
+            return average.statistics_
+    return None
+
+
+def forest_of(classifier: Any) -> RandomForestClassifier | None:
+    """Return the forest in a classifier, None for another kind."""
+    inner = classifier["classify"] if isinstance(classifier, Pipeline) else None
+    return inner if isinstance(inner, RandomForestClassifier) else None
 
 
 def plan_of(preprocessor: Any) -> Plan:
@@ -40,23 +63,20 @@ def plan_of(preprocessor: Any) -> Plan:
         raise TypeError("the preprocessor is not a ColumnTransformer")
     if [name for name, _, _ in preprocessor.transformers_] != ["scaled", "binary", "one_hot"]:
         raise TypeError("the preprocessor has other steps than scaled, binary and one_hot")
-    parts = preprocessor.named_transformers_
-    imputer, scaler = parts["scaled"].named_steps["impute"], parts["scaled"].named_steps["scale"]
+    scaler, encoder = preprocessor.named_transformers_["scaled"], preprocessor.named_transformers_["one_hot"]
     ones = np.ones(len(BINARY))
-    encoder = parts["one_hot"]
     return Plan(
         affine=columns(SCALED) + columns(BINARY),
-        fill=np.concatenate([imputer.statistics_, parts["binary"].statistics_]),
         mean=np.concatenate([scaler.mean_, 0 * ones]),
         scale=np.concatenate([scaler.scale_, ones]),
         lookup=columns(ONE_HOT),
-        tables=tuple(_table(*pair) for pair in zip(encoder.codes, encoder.expected_, strict=True)),
+        tables=tuple(_table(codes) for codes in encoder.codes),
     )
 
 
-def _table(codes: list[int], expected: Matrix) -> Matrix:
+def _table(codes: list[int]) -> Matrix:
     table = np.zeros((TABLE_ROWS, len(codes)))
     for position, code in enumerate(codes):
         table[code, position] = 1.0
-    table[MISSING_ROW] = expected
+    table[MISSING_ROW] = np.nan
     return table

@@ -21,6 +21,7 @@ from training.evaluate import Evaluation, evaluate
 from training.export import TrainedModel, Training, refuse_other_folder, write_model
 from training.guards import check_rows, refuse_too_good
 from training.tracking import TrackedRun, record
+from training.uncertainty import BOOTSTRAPS, measure
 
 Progress = Callable[[str, int, int], None]
 """Called when a step begins: what it does, how many are done, how many there are."""
@@ -41,6 +42,7 @@ class TrainingRequest(msgspec.Struct, frozen=True):
     seed: int = 42
     threshold: float = 0.5
     model_version: str | None = None
+    bootstraps: int = BOOTSTRAPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,15 @@ def fit(
     matrix, labels = features(rows), target(rows)
     preprocessor = new_preprocessor().fit(matrix)
     inputs = preprocessor.transform(matrix)
-    models = tuple(
-        TrainedModel(candidate.name, candidate.new(request.seed).fit(inputs, labels), evaluation.metrics)
-        for candidate, evaluation in zip(CANDIDATES, evaluations, strict=True)
-    )
+    models = []
+    for candidate, evaluation in zip(CANDIDATES, evaluations, strict=True):
+        classifier = candidate.new(request.seed).fit(inputs, labels)
+        uncertainty = measure(classifier, inputs, matrix, labels, request.seed, request.bootstraps)
+        models.append(TrainedModel(candidate.name, classifier, uncertainty, evaluation.metrics))
     data = DataEntry(name=DATA_NAME, rows=len(rows), positives=int(labels.sum()), sha256=digest(rows))
     return Training(
         preprocessor,
-        models,
+        tuple(models),
         choice.best,
         matrix,
         data,
