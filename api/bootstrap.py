@@ -99,7 +99,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way; raises ArtifactError before it listens."""
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
-    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None)
+    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
     events.ModelLoaded(
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()

@@ -95,12 +95,12 @@ def _stages(
         return matrix
 
     matrix = matrix_and_validity()
-    risks = scorer.risks(matrix)
+    found = scorer.explain(matrix)
     return {
         "decode": lambda: _decoded(values),
         "matrix, validity": matrix_and_validity,
-        "risks": lambda: scorer.risks(matrix),
-        "remarks, encode": lambda: scorer.encode(patients, matrix, risks, sources),
+        "risks": lambda: scorer.explain(matrix),
+        "remarks, encode": lambda: scorer.encode(patients, matrix, found, sources),
     }
 
 

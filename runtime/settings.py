@@ -16,6 +16,7 @@ import msgspec
 
 from schemas import topics
 from schemas.errors import SettingsError
+from schemas.records import Details
 
 PREFIX: Final = "HEARTSTREAM_"
 _OPTIONS: Final = "KAFKA__OPTIONS__"
@@ -75,6 +76,14 @@ class Model(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class Score(Details, frozen=True):
+    """What a score says beside its risk. Each part can be switched off; the topic is smaller then.
+
+    `interval` and `label_set` say how far the risk can be trusted, `reasons` is how many fields a score names that move
+    the risk most.
+    """
+
+
 class Gateway(msgspec.Struct, frozen=True):
     """Where the gateway listens, and the limits of a request."""
 
@@ -101,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True):
     topics: Topics = Topics()
     worker: Worker = Worker()
     model: Model = Model()
+    score: Score = Score()
     gateway: Gateway = Gateway()
     telemetry: Telemetry = Telemetry()
 

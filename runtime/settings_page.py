@@ -41,7 +41,8 @@ def render() -> str:
         for field in msgspec.structs.fields(group.type):
             if field.name == "options":
                 continue
-            shown = f"`{field.default}`" if field.default != "" else "(empty)"
+            default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+            shown = f"`{default}`" if default != "" else "(empty)"
             rows.append(f"| `{PREFIX}{group.name.upper()}__{field.name.upper()}` | {shown} | {_takes(field.type)} |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
@@ -50,7 +51,7 @@ def render() -> str:
 def _takes(kind: Any) -> str:
     """Say what a field takes, in words."""
     base, limits = (get_args(kind)[0], get_args(kind)[1]) if get_origin(kind) is not None else (kind, None)
-    word = {"int": "whole number", "float": "number", "str": "text"}[base.__name__]
+    word = {"bool": "true or false", "int": "whole number", "float": "number", "str": "text"}[base.__name__]
     if limits is None:
         return word
     if limits.pattern:

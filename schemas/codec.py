@@ -18,6 +18,7 @@ from schemas.records import (
     DeadLetter,
     ModelRef,
     PatientRecord,
+    Reason,
     Score,
     ScoreWarning,
     Source,
@@ -55,6 +56,10 @@ def decode(value: bytes | None) -> PatientRecord | None:
     return record
 
 
+Interval = tuple[float, float]
+Optional = msgspec.UnsetType | None
+
+
 class _WireScore(msgspec.Struct, gc=False):
     """A `Score` whose repeating parts are already JSON; field for field in the order of `Score`."""
 
@@ -63,23 +68,41 @@ class _WireScore(msgspec.Struct, gc=False):
     label: int
     threshold: float
     model: msgspec.Raw
+    pattern: msgspec.Raw
     missing: msgspec.Raw
     warnings: msgspec.Raw
+    interval: Interval | Optional
+    label_set: msgspec.Raw | msgspec.UnsetType
+    reasons: tuple[Reason, ...] | Optional
     source: Source | None
 
 
 class Remarks(msgspec.Struct, frozen=True):
-    """What is missing and doubtful about records of one pattern, with its JSON made once."""
+    """What is missing and doubtful about records of one kind, with its JSON made once."""
 
-    missing: tuple[str, ...]
-    warnings: tuple[ScoreWarning, ...]
+    pattern_json: msgspec.Raw
     missing_json: msgspec.Raw
     warnings_json: msgspec.Raw
 
     @classmethod
-    def of(cls, missing: tuple[str, ...], warnings: tuple[ScoreWarning, ...]) -> Remarks:
-        """Encode the lists once, for all the records that share them."""
-        return cls(missing, warnings, msgspec.Raw(_encode(missing)), msgspec.Raw(_encode(warnings)))
+    def of(cls, pattern: str | None, missing: tuple[str, ...], warnings: tuple[ScoreWarning, ...]) -> Remarks:
+        """Encode all three once, for all the records that share them."""
+        return cls(*(msgspec.Raw(_encode(part)) for part in (pattern, missing, warnings)))
+
+
+def label_set_json(labels: tuple[int, ...] | None) -> msgspec.Raw:
+    """Encode a label set, once for all the records that share it."""
+    return msgspec.Raw(_encode(labels))
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What there is to say of each record of a batch, a list each, all of equal length. Risks are 0 to 1."""
+
+    risks: list[float]
+    remarks: list[Remarks]
+    intervals: Sequence[Interval | Optional]
+    label_sets: Sequence[msgspec.Raw | msgspec.UnsetType]
+    reasons: Sequence[tuple[Reason, ...] | Optional]
 
 
 class ScoreEncoder:
@@ -92,13 +115,9 @@ class ScoreEncoder:
         self._model_json = msgspec.Raw(_encode(model))
 
     def encode(
-        self,
-        records: Sequence[PatientRecord],
-        risks: Sequence[float],
-        remarks: Sequence[Remarks],
-        sources: Sequence[Source | None],
+        self, records: Sequence[PatientRecord], findings: Findings, sources: Sequence[Source | None]
     ) -> list[bytes]:
-        """Encode one score a record. All arguments have equal length; `risks` are 0 to 1. The hot loop: 0.5 µs each."""
+        """Encode one score a record. The hot loop: 0.5 µs each, 0.8 with all details."""
         encode, wire, model, threshold = _encode, _WireScore, self._model_json, self.threshold
         return [
             encode(
@@ -108,12 +127,25 @@ class ScoreEncoder:
                     1 if risk >= threshold else 0,
                     threshold,
                     model,
+                    remark.pattern_json,
                     remark.missing_json,
                     remark.warnings_json,
+                    interval,
+                    label_set,
+                    reasons,
                     source,
                 )
             )
-            for record, risk, remark, source in zip(records, risks, remarks, sources, strict=True)
+            for record, risk, remark, interval, label_set, reasons, source in zip(
+                records,
+                findings.risks,
+                findings.remarks,
+                findings.intervals,
+                findings.label_sets,
+                findings.reasons,
+                sources,
+                strict=True,
+            )
         ]
 
 

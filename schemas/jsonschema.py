@@ -66,19 +66,21 @@ def patient_record() -> dict[str, Any]:
 
 
 def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
-    """Describe an output type: what is written always has all its fields."""
+    """Describe an output type: what is written has all its fields, but for those that can be switched off."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    definitions = {name: _closed(component) for name, component in components.items()}
+    optional = {field.encode_name for field in msgspec.structs.fields(kind) if field.default is msgspec.UNSET}
+    definitions = {name: _closed(component, optional) for name, component in components.items()}
     top = definitions.pop(schema["$ref"].rsplit("/", 1)[-1])
     return {"$schema": DIALECT, "$id": identifier, **top, "$defs": dict(sorted(definitions.items()))}
 
 
-def _closed(component: dict[str, Any]) -> dict[str, Any]:
-    """Demand every field, and put the docstring on one line."""
+def _closed(component: dict[str, Any], optional: set[str]) -> dict[str, Any]:
+    """Demand every field that is not optional, and put the docstring on one line."""
     tidy = {**component, "description": " ".join(str(component.get("description", "")).split())}
     if component.get("type") != "object":
         return tidy
-    return {**tidy, "required": list(component["properties"]), "additionalProperties": False}
+    required = [name for name in component["properties"] if name not in optional]
+    return {**tidy, "required": required, "additionalProperties": False}
 
 
 def _first_paragraph(kind: type) -> str:

@@ -53,7 +53,7 @@ class WarningCode(StrEnum):
     """What a reader of a score must know about one of its fields."""
 
     IMPUTED = "imputed"
-    """The field was missing, and the average of the training patients stands in for it."""
+    """The field was missing, and the average of the training patients stands in for it: `pattern` is null."""
     OUT_OF_TRAINING_RANGE = "out_of_training_range"
     """The model saw no such value in training: the score is an extrapolation."""
 
@@ -73,12 +73,33 @@ class Source(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
 
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """What one field adds to the log-odds of the risk, compared with the average training patient (three decimals)."""
+
+    field: str
+    log_odds: float
+
+
+class Details(msgspec.Struct, frozen=True):
+    """What a score says beside its risk: interval, plausible labels, and how many reasons, 0 to 13."""
+
+    interval: bool = True
+    label_set: bool = True
+    reasons: Annotated[int, msgspec.Meta(ge=0, le=13)] = 3
+
+
 class Score(msgspec.Struct, frozen=True, gc=False):
     """The result for one patient record.
 
     `risk` is the probability (0 to 1, six decimals) of at least 50% narrowing of a coronary vessel; `label` is 1 where
-    `risk` is at or above `threshold`. `missing` names the fields that were not measured. `source` is null where the
-    record did not come from a topic. There is no clock in it: the same record gives the same bytes.
+    `risk` is at or above `threshold`. `pattern` names the sub-model that was used: `complete`, or the fields that it
+    does without, joined by `+`; it is null for a model that puts averages in place of what is missing. `missing` names
+    the fields that were not measured. `interval` holds the risk in 90% of the models that other patients of the same
+    kind would have given (four decimals). `label_set` has the labels that are plausible for this patient: among 100
+    patients like those of training, of either outcome, it has the true one for 90; both labels mean "uncertain".
+    `reasons` are the fields that move the risk most, strongest first. These three are absent where they are switched
+    off, and null where the model cannot tell them. `source` is null where the record did not come from a topic. There
+    is no clock in it: the same record gives the same bytes.
     """
 
     patient_id: str
@@ -86,8 +107,12 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     label: Literal[0, 1]
     threshold: Probability
     model: ModelRef
+    pattern: str | None
     missing: tuple[str, ...]
     warnings: tuple[ScoreWarning, ...]
+    interval: tuple[Probability, Probability] | msgspec.UnsetType | None = msgspec.UNSET
+    label_set: tuple[Literal[0, 1], ...] | msgspec.UnsetType | None = msgspec.UNSET
+    reasons: tuple[Reason, ...] | msgspec.UnsetType | None = msgspec.UNSET
     source: Source | None = None
 
 

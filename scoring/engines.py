@@ -6,18 +6,38 @@ records when the model was trained. Written for speed: a batch costs a handful o
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError
+from schemas.features import FEATURE_NAMES
 from scoring.artifact import Artifact
 from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
 from scoring.matrix import Matrix
+from scoring.patterns import PATTERNS, Patterns, patterns_of
 from scoring.plain import Linear, PlainModel
 from scoring.plan import TABLE_ROWS, Plan
 
 Vector = Matrix
+
+_NINETY_PERCENT: Final = 1.6448536269514722
+"""Standard deviations to either side that hold 90% of a normal distribution."""
+_BLOCK_ROWS: Final = 64
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What an engine says of a batch: risks (n,), and what else it can tell.
+
+    `contributions` (n, fields) are exact additions to the log-odds, compared with the average training patient, in the
+    order of the engine's `fields`; `low` and `high` (n,) are the limits of the interval.
+    """
+
+    risks: Vector
+    contributions: Matrix | None = None
+    low: Vector | None = None
+    high: Vector | None = None
 
 
 class Engine(Protocol):
@@ -30,8 +50,12 @@ class Engine(Protocol):
     name: str
     tolerance: float
     """Largest difference from scikit-learn that the engine may show."""
+    fields: tuple[str, ...]
+    """The fields whose contributions it tells; empty where it cannot."""
+    imputes: bool
+    """Whether it puts something in place of missing values."""
 
-    def risks(self, matrix: Matrix) -> Vector:
+    def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch."""
         ...
 
@@ -41,46 +65,90 @@ class SklearnEngine:
 
     name = "sklearn"
     tolerance = 0.0
+    fields: tuple[str, ...] = ()
 
     def __init__(self, artifact: Artifact) -> None:
         """Unpickle the fitted objects; raises ArtifactError."""
         self._fitted = artifact.fitted()
+        self.imputes = bool(getattr(self._fitted.classifier, "imputes", True))
 
-    def risks(self, matrix: Matrix) -> Vector:
+    def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch; some milliseconds however small it is."""
         probabilities: Matrix = self._fitted.classifier.predict_proba(self._fitted.preprocessor.transform(matrix))
-        return probabilities[:, 1]
+        return Explanation(probabilities[:, 1])
 
 
 class LinearEngine:
-    """Logistic regression as one number a field: each field adds its log-odds to the intercept."""
+    """Logistic regression, one for all records or one for each missing pattern, as sums over the fields."""
 
     name = "linear"
     tolerance = 1e-12
 
-    def __init__(self, plan: Plan, linear: Linear) -> None:
-        """Fold the preprocessor into the coefficients."""
-        weights, self._plan = linear.coefficients, plan
+    def __init__(self, plan: Plan, center: Vector, linear: Linear, *, interval: bool = True) -> None:
+        """Fold the center into the plan: the average patient, and a missing value, is 0 in every column."""
         affine = len(plan.affine)
-        self._slope = weights[:affine] / plan.scale
-        self._offset = -plan.mean * self._slope
-        self._missing = plan.fill * self._slope + self._offset
-        widths = np.cumsum([affine, *(table.shape[1] for table in plan.tables)])
-        spans = zip(plan.tables, widths[:-1], widths[1:], strict=True)
-        self._log_odds = np.concatenate([(table * weights[start:stop]).sum(axis=1) for table, start, stop in spans])
-        self._first_row = TABLE_ROWS * np.arange(len(plan.tables))
-        self._intercept = linear.intercept
+        self._plan = plan
+        self._slope, self._offset = 1 / plan.scale, -plan.mean / plan.scale - center[:affine]
+        self._tables = _centered_tables(plan, center[affine:])
+        self._first_row = TABLE_ROWS * np.arange(len(plan.lookup))
+        self._first_columns = plan.first_columns
+        self._intercepts, self._coefficients = linear.intercepts, linear.coefficients
+        self._spread = _squares(linear.spread) if interval else None
+        self.imputes = len(linear.intercepts) < PATTERNS
+        self.fields = tuple(FEATURE_NAMES[j] for j in plan.fields)
 
-    def contributions(self, matrix: Matrix) -> Matrix:
-        """Return each field's exact addition to the log-odds, (n, 13), affine fields first, then lookups."""
-        raw = matrix.take(self._plan.affine, axis=1)
-        affine = np.where(np.isnan(raw), self._missing, raw * self._slope + self._offset)
-        picked = self._log_odds.take(self._plan.rows_of(matrix) + self._first_row)
-        return np.concatenate([affine, picked], axis=1)
+    def explain(self, matrix: Matrix) -> Explanation:
+        """Score a batch. A row's numbers lie side by side, so numpy adds them in one order in any batch."""
+        models = np.zeros(len(matrix), dtype=np.intp) if self.imputes else patterns_of(matrix)
+        columns = self._centered(matrix)
+        weighed = columns * self._coefficients.take(models, axis=0)
+        contributions = np.add.reduceat(weighed, self._first_columns, axis=1)
+        log_odds = self._intercepts.take(models) + contributions.sum(axis=1)
+        if self._spread is None:
+            return Explanation(logistic(log_odds), contributions)
+        reach = _NINETY_PERCENT * self._deviations(columns, models, self._spread)
+        return Explanation(logistic(log_odds), contributions, logistic(log_odds - reach), logistic(log_odds + reach))
 
-    def risks(self, matrix: Matrix) -> Vector:
-        """Score a batch. A row's 13 numbers lie side by side, so numpy adds them in one order in any batch."""
-        return logistic(self._intercept + self.contributions(matrix).sum(axis=1))
+    def _centered(self, matrix: Matrix) -> Matrix:
+        """Return the columns (n, 22) less the average training patient, 0 where missing."""
+        raw = matrix.take(self._plan.affine, axis=1) * self._slope + self._offset
+        affine = np.where(np.isnan(raw), 0.0, raw)
+        rows = self._plan.rows_of(matrix)
+        return np.concatenate(
+            [affine, *(table.take(codes, axis=0) for table, codes in zip(self._tables, rows.T, strict=True))], axis=1
+        )
+
+    def _deviations(self, columns: Matrix, models: Patterns, spread: Matrix) -> Vector:
+        """Return the standard deviation (n,) of the log-odds.
+
+        Matrix products are of one shape, whatever the batch: their last bits depend on it.
+        """
+        variances = np.empty(len(columns))
+        design = np.concatenate([np.ones((len(columns), 1)), columns], axis=1)
+        block = np.zeros((_BLOCK_ROWS, design.shape[1]))
+        for model in set(models.tolist()):
+            rows = np.flatnonzero(models == model)
+            for start in range(0, len(rows), _BLOCK_ROWS):
+                chosen = rows[start : start + _BLOCK_ROWS]
+                block[: len(chosen)] = design[chosen]
+                parts = block @ spread[model].T
+                variances[chosen] = np.square(parts).sum(axis=1)[: len(chosen)]
+        return np.sqrt(variances)
+
+
+def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
+    widths = np.cumsum([table.shape[1] for table in plan.tables])[:-1]
+    return [
+        np.nan_to_num(table - average) for table, average in zip(plan.tables, np.split(center, widths), strict=True)
+    ]
+
+
+def _squares(triangles: Matrix) -> Matrix:
+    """Return upper triangles (models, k (k + 1) / 2) as matrices (models, k, k)."""
+    size = int(np.sqrt(2 * triangles.shape[1]))
+    squares = np.zeros((len(triangles), size, size))
+    squares[:, *np.triu_indices(size)] = triangles
+    return squares
 
 
 def logistic(log_odds: Vector) -> Vector:
@@ -95,57 +163,71 @@ class ForestEngine:
 
     name = "onnx"
     tolerance = 1e-6
+    fields: tuple[str, ...] = ()
+    imputes = True
 
-    def __init__(self, plan: Plan, onnx: bytes) -> None:
+    def __init__(self, plan: Plan, center: Vector, onnx: bytes) -> None:
         """Open the compiled forest."""
         import onnxruntime  # noqa: PLC0415  # 70 MB that a worker with a linear model does without
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._plan = plan
+        self._plan, self._center = plan, center
         self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[1].name
 
-    def risks(self, matrix: Matrix) -> Vector:
+    def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch. The compiled forest casts its input to float32, as scikit-learn does."""
-        probabilities = self._session.run([self._output], {self._input: self._plan.transform(matrix)})[0]
-        return np.asarray(probabilities, dtype=np.float64)[:, 1]
+        columns = self._plan.transform(matrix)
+        filled = np.where(np.isnan(columns), self._center, columns)
+        probabilities = self._session.run([self._output], {self._input: filled})[0]
+        return Explanation(np.asarray(probabilities, dtype=np.float64)[:, 1])
 
 
-def build_engine(artifact: Artifact) -> tuple[Engine, str | None]:
-    """Return the engine to use, and why it is not a fast one (None if it is).
+class Prepared(msgspec.Struct, frozen=True):
+    """The engine to use, why it is not a fast one (None if it is), and the label limits (see `PlainModel`)."""
+
+    engine: Engine
+    fallback_reason: str | None
+    label_limits: Matrix
+
+
+def build_engine(artifact: Artifact, *, interval: bool = True) -> Prepared:
+    """Return the engine to use; one without `interval` does not compute it.
 
     Raises ArtifactError if there is no fast one and scikit-learn cannot serve the model either.
     """
     try:
-        return _proved_engine(artifact), None
+        return _proved_engine(artifact, interval=interval)
     except Exception as error:  # noqa: BLE001  # whatever a fast engine fails with, scikit-learn may still score
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
     try:
-        return SklearnEngine(artifact), reason
+        return Prepared(SklearnEngine(artifact), reason, np.full((PATTERNS, 2), np.nan))
     except ArtifactError as error:
         raise ArtifactError(f"no fast engine ({reason}), and no scikit-learn to score instead: {error}") from error
 
 
-def _proved_engine(artifact: Artifact) -> Engine:
+def _proved_engine(artifact: Artifact, *, interval: bool) -> Prepared:
     """Return the fast engine that fits the classifier; raises ArtifactError where none reproduces scikit-learn."""
     if artifact.plain is None:
         raise ArtifactError("training wrote no plain numbers for this kind of model")
     plain = PlainModel.from_json(artifact.plain)
     if plain.golden_digest != golden_digest() or plain.golden_risks.shape != (GOLDEN_ROWS,):
         raise ArtifactError("the recorded risks are not those of this version's golden records")
-    engine = _fast_engine(plain, artifact.onnx)
-    difference = float(np.abs(engine.risks(golden_records()) - plain.golden_risks).max())
+    if plain.label_limits.shape != (PATTERNS, 2):
+        raise ArtifactError("the label limits are not those of the missing patterns")
+    engine = _fast_engine(plain, artifact.onnx, interval=interval)
+    difference = float(np.abs(engine.explain(golden_records()).risks - plain.golden_risks).max())
     if not difference <= engine.tolerance:
         raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on golden records")
-    return engine
+    return Prepared(engine, None, plain.label_limits)
 
 
-def _fast_engine(plain: PlainModel, onnx: bytes | None) -> Engine:
+def _fast_engine(plain: PlainModel, onnx: bytes | None, *, interval: bool) -> Engine:
     if plain.linear is not None:
-        return LinearEngine(plain.plan, plain.linear)
+        return LinearEngine(plain.plan, plain.center, plain.linear, interval=interval)
     if onnx is not None:
-        return ForestEngine(plain.plan, onnx)
+        return ForestEngine(plain.plan, plain.center, onnx)
     raise ArtifactError("the forest is not compiled")

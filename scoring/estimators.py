@@ -27,8 +27,9 @@ ONE_HOT = ("cp", "restecg", "slope", "thal")
 
 
 class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """One-hot encoding in which a missing value is missing in all columns of its field: what becomes of it is not for
-    an encoder to decide.
+    """One-hot encoding in which a missing value is missing in all columns of its field.
+
+    What becomes of it is not for an encoder to decide.
     """
 
     def __init__(self, codes: Sequence[Sequence[int]] = ()) -> None:
@@ -65,8 +66,7 @@ def _codes(name: str) -> list[int]:
 
 
 COLUMN_FIELDS = tuple(
-    FEATURE_NAMES.index(name)
-    for name in (*SCALED, *BINARY, *(name for name in ONE_HOT for _ in _codes(name)))
+    FEATURE_NAMES.index(name) for name in (*SCALED, *BINARY, *(name for name in ONE_HOT for _ in _codes(name)))
 )
 """The field, by its place in the feature table, of each of the preprocessor's 22 columns."""
 

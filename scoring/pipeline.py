@@ -12,7 +12,7 @@ from schemas.codec import decode
 from schemas.errors import ArtifactError, Fault, FaultCode
 from schemas.faults import examine
 from schemas.records import PatientRecord, Source
-from scoring.engines import Vector
+from scoring.engines import Explanation
 from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, legal_rows
 from scoring.scorer import Scorer, are_probabilities
 
@@ -56,8 +56,8 @@ def process(values: Sequence[bytes | None], sources: Sequence[Source | None], sc
     outcomes: dict[int, Outcome] = {}
     rows = _readable(values, outcomes)
     rows = _legal(rows, values, outcomes)
-    rows, risks = _scorable(rows, scorer, outcomes)
-    encoded = scorer.encode(rows.records, rows.matrix, risks, [sources[place] for place in rows.places])
+    rows, found = _scorable(rows, scorer, outcomes)
+    encoded = scorer.encode(rows.records, rows.matrix, found, [sources[place] for place in rows.places])
     if not outcomes:
         return [Scored(value) for value in encoded]
     outcomes.update((place, Scored(value)) for place, value in zip(rows.places, encoded, strict=True))
@@ -93,35 +93,39 @@ def _legal(rows: _Rows, values: Sequence[bytes | None], outcomes: dict[int, Outc
     return rows.where(legal)
 
 
-def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tuple[_Rows, Vector]:
+def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tuple[_Rows, Explanation]:
     """Score the records; reject those on which the model fails, unless it is the model that is broken."""
-    risks = _attempt(rows.matrix, scorer)
-    if risks is not None and are_probabilities(risks):
-        return rows, risks
+    found = _attempt(rows.matrix, scorer)
+    if found is not None and are_probabilities(found.risks):
+        return rows, found
     if not scorer.is_sound():
         raise ArtifactError("the model no longer reproduces its own results on golden records")
-    risks = _isolated(rows.matrix, scorer)
-    scored = ~np.isnan(risks)
+    scored = _isolated(rows.matrix, scorer)
     outcomes.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
-    return rows.where(scored), risks[scored]
+    rows = rows.where(scored)
+    found = _attempt(rows.matrix, scorer)
+    if found is None:
+        raise ArtifactError("the model fails on records that it has just scored")
+    return rows, found
 
 
-def _attempt(matrix: Matrix, scorer: Scorer) -> Vector | None:
+def _attempt(matrix: Matrix, scorer: Scorer) -> Explanation | None:
     """Score a batch; None if the model raises: golden records tell later if it is to blame, or a record."""
     if not len(matrix):
-        return np.empty(0)
+        return Explanation(np.empty(0))
     try:
-        return scorer.risks(matrix)
+        return scorer.explain(matrix)
     except Exception:  # noqa: BLE001  # whatever a model raises
         return None
 
 
-def _isolated(matrix: Matrix, scorer: Scorer) -> Vector:
-    """Score a batch, NaN where the model fails: when it raises, the batch is halved until the culprit stands alone."""
-    risks = _attempt(matrix, scorer)
-    if risks is not None:
-        return np.where((risks >= 0) & (risks <= 1), risks, np.nan)
+def _isolated(matrix: Matrix, scorer: Scorer) -> Mask:
+    """Say which records can be scored: when the model raises, the batch is halved until the culprit stands alone."""
+    found = _attempt(matrix, scorer)
+    if found is not None:
+        scored: Mask = (found.risks >= 0) & (found.risks <= 1)
+        return scored
     if len(matrix) == 1:
-        return np.array([np.nan])
+        return np.array([False])
     middle = len(matrix) // 2
     return np.concatenate([_isolated(matrix[:middle], scorer), _isolated(matrix[middle:], scorer)])

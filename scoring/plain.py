@@ -18,9 +18,9 @@ class Linear(msgspec.Struct, frozen=True):
     """Logistic regressions over the centered columns: one for all records, or one for each missing pattern.
 
     `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, 22), zero where
-    a sub-model does not use a column. `spread` (models, 276) has the upper triangle, row by row, of a matrix R (23, 23):
-    R times (1, columns) gives numbers whose squares add up to the variance of the log-odds over bootstrap samples of
-    the training patients.
+    a sub-model does not use a column. `spread` (models, 276) has the upper triangle, row by row, of a matrix (23, 23)
+    which, times (1, columns), gives numbers whose squares add up to the variance of the log-odds over bootstrap samples
+    of the training patients.
     """
 
     intercepts: Matrix

@@ -44,10 +44,15 @@ class Plan(msgspec.Struct, frozen=True):
         widths = [1] * len(self.affine) + [table.shape[1] for table in self.tables]
         return [sum(widths[:place]) for place in range(len(widths))]
 
+    def rows_of(self, matrix: Matrix) -> Rows:
+        """Return the table row (n, lookup fields) that each record picks for each lookup field."""
+        picked = matrix.take(self.lookup, axis=1)
+        rows: Rows = np.where(np.isnan(picked), MISSING_ROW, picked).astype(np.intp)
+        return rows
+
     def transform(self, matrix: Matrix) -> Matrix:
         """Return what the preprocessor's `transform` returns, (n, 22), for legal records (n, 13)."""
         scaled = (matrix.take(self.affine, axis=1) - self.mean) / self.scale
-        picked = matrix.take(self.lookup, axis=1)
-        rows: Rows = np.where(np.isnan(picked), MISSING_ROW, picked).astype(np.intp)
+        rows = self.rows_of(matrix)
         blocks = [table.take(codes, axis=0) for table, codes in zip(self.tables, rows.T, strict=True)]
         return np.concatenate([scaled, *blocks], axis=1)

@@ -1,4 +1,4 @@
-"""One loaded model, ready to score: risks, labels, and what a reader must know about each."""
+"""One loaded model, ready to score: risks, and what a reader must know about each."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 
-from schemas.codec import Remarks, ScoreEncoder
+from schemas.codec import Findings, Interval, Optional, Remarks, ScoreEncoder, label_set_json
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from schemas.records import PatientRecord, ScoreWarning, Source, WarningCode
+from schemas.records import Details, PatientRecord, Reason, ScoreWarning, Source, WarningCode
 from scoring.artifact import Artifact, Manifest, load
-from scoring.engines import Vector, build_engine
+from scoring.engines import Explanation, Vector, build_engine
 from scoring.golden import golden_records
 from scoring.matrix import Matrix
+from scoring.patterns import COMPLETE, patterns_of
 
 RISK_DECIMALS: Final = 6
+_INTERVAL_STEPS: Final = 10_000
+_LOG_ODDS_DECIMALS: Final = 3
 _BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
 _SHIFT: Final = len(FEATURE_NAMES)
 _REMEMBERED_PATTERNS: Final = 4096
 """Real data has some 50; the bound keeps memory flat under made-up data."""
+_LABEL_SETS: Final = tuple(label_set_json(labels) for labels in (None, (0,), (1,), (0, 1)))
+_UNCERTAIN: Final = 3
 
 
 class Scorer:
@@ -31,14 +37,21 @@ class Scorer:
     one. Not safe to share between threads.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, details: Details = Details()) -> None:  # noqa: B008  # it is frozen
         """Choose and prove the engine, and remember what it makes of the golden records."""
-        self._engine, self.fallback_reason = build_engine(artifact)
+        prepared = build_engine(artifact, interval=details.interval)
+        self._engine, self.fallback_reason, self._label_limits = (
+            prepared.engine,
+            prepared.fallback_reason,
+            prepared.label_limits,
+        )
+        self.details = details
         self.manifest: Manifest = artifact.manifest
         self.model = artifact.model
         self._encoder = ScoreEncoder(artifact.model, artifact.manifest.threshold)
         ranges = [artifact.manifest.training_range[name] for name in FEATURE_NAMES]
         self._lowest, self._highest = np.array(ranges).T
+        self._field_names = np.array(self._engine.fields, dtype=np.object_)
         self._remarks: dict[int, Remarks] = {}
         try:
             self._golden_risks = self.risks(golden_records())
@@ -53,13 +66,18 @@ class Scorer:
         return self._engine.name
 
     @classmethod
-    def from_directory(cls, folder: Path, name: str | None = None) -> Scorer:
+    def from_directory(cls, folder: Path, name: str | None = None, details: Details = Details()) -> Scorer:  # noqa: B008  # it is frozen
         """Load and prove a model directory; raises ArtifactError. Blocks for some milliseconds."""
-        return cls(load(folder, name))
+        return cls(load(folder, name), details)
+
+    def explain(self, matrix: Matrix) -> Explanation:
+        """Score legal records (n, 13); the risks (n,), 0 to 1, have six decimals."""
+        found = self._engine.explain(matrix)
+        return msgspec.structs.replace(found, risks=np.round(found.risks, RISK_DECIMALS))
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score legal records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
-        return np.round(self._engine.risks(matrix), RISK_DECIMALS)
+        return self.explain(matrix).risks
 
     def is_sound(self) -> bool:
         """Say whether the model still makes of the golden records what it made when it was loaded."""
@@ -79,20 +97,62 @@ class Scorer:
     def _new_remarks(self, pattern: int) -> Remarks:
         missing = tuple(name for j, name in enumerate(FEATURE_NAMES) if pattern >> j & 1)
         outside = tuple(name for j, name in enumerate(FEATURE_NAMES) if pattern >> (j + _SHIFT) & 1)
+        imputed = missing if self._engine.imputes else ()
         warnings = (
-            *(ScoreWarning(WarningCode.IMPUTED, name) for name in missing),
+            *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
             *(ScoreWarning(WarningCode.OUT_OF_TRAINING_RANGE, name) for name in outside),
         )
         if len(self._remarks) >= _REMEMBERED_PATTERNS:
             self._remarks.clear()
-        remarks = self._remarks[pattern] = Remarks.of(missing, warnings)
+        used = None if self._engine.imputes else "+".join(missing) or COMPLETE
+        remarks = self._remarks[pattern] = Remarks.of(used, missing, warnings)
         return remarks
 
     def encode(
-        self, records: Sequence[PatientRecord], matrix: Matrix, risks: Vector, sources: Sequence[Source | None]
+        self, records: Sequence[PatientRecord], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
     ) -> list[bytes]:
         """Write one score a record as JSON."""
-        return self._encoder.encode(records, risks.tolist(), self.remarks(matrix), sources)
+        findings = Findings(
+            found.risks.tolist(),
+            self.remarks(matrix),
+            self._intervals(found),
+            self._label_sets(matrix, found.risks),
+            self._reasons(found),
+        )
+        return self._encoder.encode(records, findings, sources)
+
+    def _intervals(self, found: Explanation) -> Sequence[Interval | Optional]:
+        """Round to four decimals, outwards, so that the risk lies inside."""
+        if found.low is None or found.high is None:
+            return [None if self.details.interval else msgspec.UNSET] * len(found.risks)
+        low = np.floor(found.low * _INTERVAL_STEPS) / _INTERVAL_STEPS
+        high = np.ceil(found.high * _INTERVAL_STEPS) / _INTERVAL_STEPS
+        return list(zip(low.tolist(), high.tolist(), strict=True))
+
+    def _label_sets(self, matrix: Matrix, risks: Vector) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
+        if not self.details.label_set:
+            return [msgspec.UNSET] * len(risks)
+        limits = self._label_limits.take(patterns_of(matrix), axis=0)
+        sets = (risks <= limits[:, 0]) + 2 * (risks >= limits[:, 1])
+        # A risk between two limits that do not overlap is typical of neither label: that is not certainty.
+        sets[sets == 0] = _UNCERTAIN
+        sets[np.isnan(limits[:, 0])] = 0
+        return [_LABEL_SETS[place] for place in sets.tolist()]
+
+    def _reasons(self, found: Explanation) -> Sequence[tuple[Reason, ...] | Optional]:
+        """Pick the strongest contributions of each record; equally strong ones in the engine's order of fields."""
+        count, contributions = self.details.reasons, found.contributions
+        if contributions is None or not count:
+            return [None if count else msgspec.UNSET] * len(found.risks)
+        rounded = np.round(contributions, _LOG_ODDS_DECIMALS)
+        strength, rows = np.abs(rounded), np.arange(len(rounded))
+        places = []
+        for _ in range(count):
+            strongest = strength.argmax(axis=1)
+            strength[rows, strongest] = -1
+            names, log_odds = self._field_names[strongest].tolist(), rounded[rows, strongest].tolist()
+            places.append(map(Reason, names, log_odds))
+        return list(zip(*places, strict=True))
 
 
 def are_probabilities(risks: Vector) -> bool:

@@ -6,14 +6,15 @@ A missing value is not replaced by a guess: the record is scored by the sub-mode
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from scoring.estimators import COLUMN_FIELDS, Matrix
 from scoring.matrix import Mask
-from scoring.patterns import OPTIONAL, PATTERNS, Patterns, pattern_masks
+from scoring.patterns import OPTIONAL, Patterns, pattern_masks
 
 _MOST_STEPS: Final = 50
 _CLOSE: Final = 1e-10
@@ -28,6 +29,9 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     which its sub-model uses has the average of the others there; only six of Cleveland's 303 rows do. `coef_` is
     (1024, 22), zero where the field is missing; `intercept_` (1024,) is the log-odds of the average training patient.
     """
+
+    imputes = False
+    """Missing values are not replaced."""
 
     def __init__(self, C: float = 1.0) -> None:  # noqa: N803  # scikit-learn's name
         """`C` is the inverse penalty, as in scikit-learn's LogisticRegression."""
@@ -73,12 +77,16 @@ def column_patterns(x: Matrix) -> Patterns:
 def used_columns() -> Mask:
     """Return the columns that each pattern's sub-model uses, (1024, 22)."""
     used: Mask = ~pattern_masks()[:, list(COLUMN_FIELDS)]
-    assert len(used) == PATTERNS  # noqa: S101
     return used
 
 
 def fit_logistic(
-    z: Matrix, labels: Matrix, used: Mask, penalty: float, weights: Matrix | None = None, start: Matrix | None = None
+    z: Matrix,
+    labels: npt.NDArray[Any],
+    used: Mask,
+    penalty: float,
+    weights: Matrix | None = None,
+    start: Matrix | None = None,
 ) -> Matrix:
     """Fit several logistic regressions on the same rows by Newton's method; returns (models, 1 + columns).
 
@@ -100,7 +108,8 @@ def fit_logistic(
         packed = (risks * (1 - risks) * counts) @ products
         curve[:, upper[0], upper[1]] = curve[:, upper[1], upper[0]] = packed
         step = _solve(curve, ridge, slope, free)
-        found -= step
+        # From far away Newton's step goes too far: no coefficient moves by more than 1 at once.
+        found -= step / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1.0)
         if np.abs(step).max() < _CLOSE:
             return found
     raise FloatingPointError(f"the sub-models did not converge in {_MOST_STEPS} steps")
@@ -111,7 +120,8 @@ def _solve(curve: Matrix, ridge: Matrix, slope: Matrix, free: Mask) -> Matrix:
     curve *= free[:, :, None] & free[:, None, :]
     diagonal = np.arange(curve.shape[1])
     curve[:, diagonal, diagonal] += np.where(free, ridge, 1.0)
-    return np.linalg.solve(curve, (slope * free)[:, :, None])[:, :, 0]
+    step: Matrix = np.asarray(np.linalg.solve(curve, (slope * free)[:, :, None]), dtype=np.float64)[:, :, 0]
+    return step
 
 
 def _logistic(log_odds: Matrix) -> Matrix:

@@ -18,13 +18,18 @@ settings.load_profile("heartstream")
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    train(TrainingRequest(folder, model_version="test"))
+    train(TrainingRequest(folder, model_version="test", bootstraps=20))
     return folder
 
 
 @pytest.fixture(scope="session")
 def scorer(model_dir: Path) -> Scorer:
-    return Scorer.from_directory(model_dir)
+    return Scorer.from_directory(model_dir, "logistic_regression")
+
+
+@pytest.fixture(scope="session")
+def pattern_scorer(model_dir: Path) -> Scorer:
+    return Scorer.from_directory(model_dir, "pattern_submodels")
 
 
 @pytest.fixture(scope="session")

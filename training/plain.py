@@ -43,11 +43,13 @@ def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) ->
 def center_of(classifier: Any) -> Matrix | None:
     """Return the average training patient (22,) of a classifier that a fast engine knows, else None."""
     if isinstance(classifier, PatternSubmodels):
-        return classifier.center_
+        center: Matrix = classifier.center_
+        return center
     if isinstance(classifier, Pipeline) and [name for name, _ in classifier.steps] == ["average", "classify"]:
         average, inner = classifier["average"], classifier["classify"]
         if isinstance(inner, LogisticRegression | RandomForestClassifier):
-            return average.statistics_
+            averages: Matrix = average.statistics_
+            return averages
     return None
 
 

@@ -83,7 +83,8 @@ def triangles(covariances: Matrix) -> Matrix:
     """
     sizes, axes = np.linalg.eigh(covariances)
     roots = np.sqrt(np.maximum(sizes, 0))[:, :, None] * axes.transpose(0, 2, 1)
-    upper = np.linalg.qr(roots, mode="r")[:, *np.triu_indices(covariances.shape[1])]
+    rows, columns = np.triu_indices(covariances.shape[1])
+    upper: Matrix = np.asarray(np.linalg.qr(roots, mode="r"))[:, rows, columns]
     scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.maximum(np.abs(upper), 1e-12))))
     rounded: Matrix = np.round(upper * scale) / scale
     return rounded

@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> ScoringApp:
     if problems:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
-    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None)
+    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
     events.ModelLoaded(
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()

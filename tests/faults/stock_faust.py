@@ -16,6 +16,7 @@ from bench.peers.faust_take import taking_app
 from bench.task import Task
 from runtime.settings import Settings
 from schemas.records import PatientRecord, Source
+from scoring.engines import Explanation
 from scoring.matrix import Matrix
 from scoring.scorer import Scorer
 from tests.faults.stage import SESSION_SECONDS
@@ -28,18 +29,18 @@ class RaisingScorer(Scorer):
     _batches = 0
 
     def encode(
-        self, records: Sequence[PatientRecord], matrix: Matrix, risks: Matrix, sources: Sequence[Source | None]
+        self, records: Sequence[PatientRecord], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
     ) -> list[bytes]:
         self._batches += 1
         if self.every and self._batches % self.every == 0:
             raise LookupError("a bug")
-        return super().encode(records, matrix, risks, sources)
+        return super().encode(records, matrix, found, sources)
 
 
 def main() -> None:
     """Run until SIGTERM."""
     settings = Settings.from_mapping(os.environ)
-    scorer = RaisingScorer.from_directory(Path(settings.model.path), settings.model.name or None)
+    scorer = RaisingScorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
     if isinstance(scorer, RaisingScorer):
         scorer.every = int(os.environ.get("FAULTS_RAISE_EVERY", "0"))
     topics = settings.topics

@@ -12,7 +12,7 @@ HERE = Source("patients", 0, 7)
 
 
 def score(source: Source) -> Score:
-    return Score("p", 0.5, 1, 0.5, ModelRef("m", "1", "d"), (), (), source)
+    return Score("p", 0.5, 1, 0.5, ModelRef("m", "1", "d"), "complete", (), (), source=source)
 
 
 def letter(source: Source) -> DeadLetter:

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from schemas.codec import Remarks, ScoreEncoder, decode, decode_dead_letter, decode_score, encode_dead_letter
+from schemas.codec import (
+    Findings,
+    Remarks,
+    ScoreEncoder,
+    decode,
+    decode_dead_letter,
+    decode_score,
+    encode_dead_letter,
+    label_set_json,
+)
 from schemas.errors import Fault, FaultCode
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
+from schemas.jsonschema import documents
 from schemas.records import (
     PATIENT_ID_MAX_CHARS,
     RECORD_MAX_BYTES,
     DeadLetter,
     ModelRef,
     PatientRecord,
+    Reason,
     Score,
     ScoreWarning,
     Source,
@@ -34,6 +47,7 @@ MODEL = ModelRef("logistic_regression", "1.0", "0123456789abcdef")
 TEXT = st.text(st.characters(codec="utf-8"), max_size=130)
 SOURCES = st.none() | st.builds(Source, TEXT, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
 WARNINGS = st.builds(ScoreWarning, st.sampled_from(WarningCode), st.sampled_from(FEATURE_NAMES))
+VALIDATOR = Draft202012Validator(documents()["score.schema.json"])
 MANY = settings(max_examples=1000)
 
 
@@ -123,36 +137,61 @@ def test_id_length_counts_characters(length: int, taken: bool) -> None:  # noqa:
     assert (PATIENT_ID_MAX_CHARS, taken) == (128, decode(value) is not None)
 
 
-@given(
-    TEXT,
-    st.integers(0, 10**6).map(lambda millionths: millionths / 10**6),
-    st.floats(0, 1),
-    st.lists(st.sampled_from(FEATURE_NAMES)).map(tuple),
-    st.lists(WARNINGS).map(tuple),
-    SOURCES,
-)
-def test_encoder_writes_what_a_score_encodes_to(
-    patient_id: str,
-    risk: float,
-    threshold: float,
-    missing: tuple[str, ...],
-    warnings: tuple[ScoreWarning, ...],
-    source: Source | None,
-) -> None:
+def written_score(score: Score) -> bytes:
+    """Write a score through the encoder, from its parts."""
+    record = msgspec.structs.replace(msgspec.json.decode(COMPLETE, type=PatientRecord), patient_id=score.patient_id)
+    absent = score.label_set is msgspec.UNSET
+    findings = Findings(
+        [score.risk],
+        [Remarks.of(score.pattern, score.missing, score.warnings)],
+        [score.interval],
+        [msgspec.UNSET if absent else label_set_json(score.label_set)],
+        [score.reasons],
+    )
+    (value,) = ScoreEncoder(score.model, score.threshold).encode([record], findings, [score.source])
+    return value
+
+
+def switchable(part: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.just(msgspec.UNSET) | st.none() | part
+
+
+PROBABILITIES = st.integers(0, 10**6).map(lambda millionths: millionths / 10**6)
+SCORES = st.builds(
+    Score,
+    patient_id=TEXT,
+    risk=PROBABILITIES,
+    label=st.just(0),
+    threshold=st.floats(0, 1),
+    model=st.just(MODEL),
+    pattern=st.none() | TEXT,
+    missing=st.lists(st.sampled_from(FEATURE_NAMES)).map(tuple),
+    warnings=st.lists(WARNINGS).map(tuple),
+    interval=switchable(st.tuples(PROBABILITIES, PROBABILITIES)),
+    label_set=switchable(st.sampled_from([(0,), (1,), (0, 1)])),
+    reasons=switchable(
+        st.lists(st.builds(Reason, st.sampled_from(FEATURE_NAMES), st.floats(-20, 20))).map(tuple),
+    ),
+    source=SOURCES,
+).map(lambda score: msgspec.structs.replace(score, label=int(score.risk >= score.threshold)))
+
+
+@given(SCORES)
+def test_encoder_writes_what_a_score_encodes_to(score: Score) -> None:
     """The bytes that are put together from ready parts equal those of encoding a whole `Score`."""
-    record = msgspec.structs.replace(msgspec.json.decode(COMPLETE, type=PatientRecord), patient_id=patient_id)
-    score = Score(patient_id, risk, int(risk >= threshold), threshold, MODEL, missing, warnings, source)
-    (value,) = ScoreEncoder(MODEL, threshold).encode([record], [risk], [Remarks.of(missing, warnings)], [source])
-    assert msgspec.json.encode(score) == value
+    assert msgspec.json.encode(score) == written_score(score)
 
 
-def test_score_survives_the_wire() -> None:
+@given(SCORES)
+def test_score_survives_the_wire(score: Score) -> None:
     """What a consumer decodes is the score that was written, with every field."""
-    missing, warnings = ("ca",), (ScoreWarning(WarningCode.IMPUTED, "ca"),)
-    source = Source("patients", 1, 2)
-    record = msgspec.json.decode(COMPLETE, type=PatientRecord)
-    (value,) = ScoreEncoder(MODEL, 0.5).encode([record], [0.5], [Remarks.of(missing, warnings)], [source])
-    assert Score("cleveland-1", 0.5, 1, 0.5, MODEL, missing, warnings, source) == decode_score(value)
+    assert score == decode_score(written_score(score))
+
+
+@given(SCORES)
+def test_score_is_what_its_schema_says(score: Score) -> None:
+    """Whatever is switched off, the written score is valid by the published JSON Schema."""
+    VALIDATOR.validate(json.loads(written_score(score)))
 
 
 @given(st.lists(st.builds(Fault, st.sampled_from(FaultCode), TEXT, TEXT)).map(tuple), SOURCES.filter(bool))
@@ -162,11 +201,16 @@ def test_dead_letter_survives_the_wire(faults: tuple[Fault, ...], source: Source
     assert letter == decode_dead_letter(encode_dead_letter(letter))
 
 
+def plain_findings(risks: list[float], remarks: list[Remarks]) -> Findings:
+    absent = [msgspec.UNSET] * len(risks)
+    return Findings(risks, remarks, absent, absent, absent)
+
+
 def test_encoder_keeps_the_order() -> None:
     """Each record gets its own risk, remarks and source."""
     records = [msgspec.json.decode(COMPLETE.replace(b"cleveland-1", name), type=PatientRecord) for name in (b"a", b"b")]
-    remarks = [Remarks.of((), ()), Remarks.of(("ca",), ())]
-    encoded = ScoreEncoder(MODEL, 0.5).encode(records, [0.4999, 0.5], remarks, [None, Source("t", 0, 1)])
+    findings = plain_findings([0.4999, 0.5], [Remarks.of("complete", (), ()), Remarks.of("ca", ("ca",), ())])
+    encoded = ScoreEncoder(MODEL, 0.5).encode(records, findings, [None, Source("t", 0, 1)])
     found = [(s.patient_id, s.risk, s.label, s.missing, s.source) for s in map(decode_score, encoded)]
     assert [("a", 0.4999, 0, (), None), ("b", 0.5, 1, ("ca",), Source("t", 0, 1))] == found
 
@@ -176,7 +220,7 @@ def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> N
     """A risk that was rounded to six decimals needs no more digits on the wire."""
     record = msgspec.json.decode(COMPLETE, type=PatientRecord)
     risks = np.round(np.array(millionths) / 10**6, 6).tolist()
-    plain = [Remarks.of((), ())] * len(risks)
-    encoded = ScoreEncoder(MODEL, 0.5).encode([record] * len(risks), risks, plain, [None] * len(risks))
+    findings = plain_findings(risks, [Remarks.of(None, (), ())] * len(risks))
+    encoded = ScoreEncoder(MODEL, 0.5).encode([record] * len(risks), findings, [None] * len(risks))
     assert millionths == [round(decode_score(value).risk * 10**6) for value in encoded]
     assert all(len(repr(risk)) <= len("0.123456") or "e-" in repr(risk) for risk in risks)

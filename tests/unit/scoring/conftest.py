@@ -15,5 +15,10 @@ def linear_artifact(model_dir: Path) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def pattern_artifact(model_dir: Path) -> Artifact:
+    return load(model_dir, "pattern_submodels")
+
+
+@pytest.fixture(scope="session")
 def forest_artifact(model_dir: Path) -> Artifact:
     return load(model_dir, "random_forest")

@@ -118,7 +118,8 @@ def training_data() -> tuple[Matrix, Any]:
 def other_forest(artifact: Artifact) -> RandomForestClassifier:
     """Fit a small forest to other labels."""
     matrix, labels = training_data()
-    return RandomForestClassifier(5, random_state=7).fit(artifact.fitted().preprocessor.transform(matrix), 1 - labels)
+    inputs = np.nan_to_num(artifact.fitted().preprocessor.transform(matrix))
+    return RandomForestClassifier(5, random_state=7).fit(inputs, 1 - labels)
 
 
 def random_rows(count: int, seed: int = 1) -> Matrix:

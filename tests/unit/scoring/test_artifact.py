@@ -169,7 +169,7 @@ PROBLEMS: dict[Callable[[Path], None], str] = {
     missing_onnx: "random_forest.onnx: cannot be read (No such file or directory)",
     unlisted_classifier: "logistic_regression.joblib: not listed in the manifest",
     unlisted_preprocessor: "preprocessor.joblib: not listed in the manifest",
-    unknown_best: "no model named gradient_boosting; there are logistic_regression, random_forest",
+    unknown_best: "no model named gradient_boosting; there are logistic_regression, pattern_submodels, random_forest",
     file_elsewhere: "preprocessor.joblib: not a plain file name",
     garbage_manifest: "is not a manifest",
     no_manifest: "cannot read manifest.json (No such file or directory)",
@@ -329,7 +329,7 @@ def test_model_that_nothing_can_serve_is_refused_with_both_reasons(folder: Path)
 def test_model_is_what_the_name_says(linear_artifact: Artifact, forest_artifact: Artifact) -> None:
     """Each model of the directory can be chosen by name; only the forest has a compiled twin."""
     found = [
-        (artifact.model.name, type(artifact.fitted().classifier), artifact.onnx is None)
+        (artifact.model.name, type(artifact.fitted().classifier["classify"]), artifact.onnx is None)
         for artifact in (linear_artifact, forest_artifact)
     ]
     expected = [("logistic_regression", LogisticRegression, True), ("random_forest", RandomForestClassifier, False)]

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import Artifact
-from scoring.engines import ForestEngine, LinearEngine, SklearnEngine, build_engine, logistic
+from scoring.engines import Engine, ForestEngine, LinearEngine, SklearnEngine, build_engine, logistic
 from scoring.golden import golden_records
 from scoring.matrix import Matrix
+from scoring.patterns import patterns_of
 from scoring.plain import Linear
 from tests.unit.scoring.models import (
     every_missing_pattern,
@@ -39,35 +40,48 @@ INPUTS = {
 each_input = pytest.mark.parametrize("matrix", INPUTS.values(), ids=INPUTS)
 
 
+each_linear = pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact"])
+
+
 def linear_engine(artifact: Artifact) -> LinearEngine:
     plain = plain_of(artifact)
     assert plain.linear is not None
-    return LinearEngine(plain.plan, plain.linear)
+    return LinearEngine(plain.plan, plain.center, plain.linear)
 
 
 def forest_engine(artifact: Artifact) -> ForestEngine:
     assert artifact.onnx is not None
-    return ForestEngine(plain_of(artifact).plan, artifact.onnx)
+    plain = plain_of(artifact)
+    return ForestEngine(plain.plan, plain.center, artifact.onnx)
 
 
+def engine_of(artifact: Artifact) -> tuple[Engine, str | None]:
+    prepared = build_engine(artifact)
+    return prepared.engine, prepared.fallback_reason
+
+
+@each_linear
 @each_input
-def test_linear_engine_gives_scikit_learns_risks(linear_artifact: Artifact, matrix: Matrix) -> None:
-    """One number a field gives the risks of the whole pipeline, within 1e-12."""
-    difference = linear_engine(linear_artifact).risks(matrix) - reference(linear_artifact, matrix)
+def test_linear_engine_gives_scikit_learns_risks(fixture: str, matrix: Matrix, request: pytest.FixtureRequest) -> None:
+    """Sums over the fields give the risks of the whole pipeline, within 1e-12."""
+    artifact = request.getfixturevalue(fixture)
+    difference = linear_engine(artifact).explain(matrix).risks - reference(artifact, matrix)
     assert np.abs(difference).max() <= 1e-12
 
 
 @each_input
 def test_forest_engine_gives_scikit_learns_risks(forest_artifact: Artifact, matrix: Matrix) -> None:
     """The compiled forest gives the risks of the fitted one, within 1e-6."""
-    difference = forest_engine(forest_artifact).risks(matrix) - reference(forest_artifact, matrix)
+    difference = forest_engine(forest_artifact).explain(matrix).risks - reference(forest_artifact, matrix)
     assert np.abs(difference).max() <= 1e-6
 
 
 @each_input
 def test_sklearn_engine_is_scikit_learn(linear_artifact: Artifact, matrix: Matrix) -> None:
     """The way out is the pipeline as trained, to the last bit."""
-    np.testing.assert_array_equal(reference(linear_artifact, matrix), SklearnEngine(linear_artifact).risks(matrix))
+    np.testing.assert_array_equal(
+        reference(linear_artifact, matrix), SklearnEngine(linear_artifact).explain(matrix).risks
+    )
 
 
 @each_input
@@ -85,54 +99,93 @@ def test_missing_code_counts_as_the_average_patient(linear_artifact: Artifact) -
     unknown = known.copy()
     unknown[:, thal] = np.nan
     engine = linear_engine(linear_artifact)
-    expected = engine.contributions(known).sum(axis=1).mean()
-    assert expected == pytest.approx(engine.contributions(unknown).sum(axis=1).mean(), abs=1e-9)
+    expected = contributions(engine, known).sum(axis=1).mean()
+    assert expected == pytest.approx(contributions(engine, unknown).sum(axis=1).mean(), abs=1e-9)
 
 
+@each_linear
 @each_input
-def test_contributions_sum_to_the_log_odds(linear_artifact: Artifact, matrix: Matrix) -> None:
-    """The fields' additions and the intercept are the classifier's decision function."""
-    fitted = linear_artifact.fitted()
+def test_contributions_sum_to_the_log_odds(fixture: str, matrix: Matrix, request: pytest.FixtureRequest) -> None:
+    """The fields' additions to the log-odds of the average training patient are the classifier's decision function."""
+    artifact = request.getfixturevalue(fixture)
+    fitted, linear = artifact.fitted(), plain_of(artifact).linear
+    assert linear is not None
+    average = linear.intercepts[patterns_of(matrix) if fixture == "pattern_artifact" else 0]
     expected = fitted.classifier.decision_function(fitted.preprocessor.transform(matrix))
-    summed = linear_engine(linear_artifact).contributions(matrix).sum(axis=1) + fitted.classifier.intercept_
+    summed = contributions(linear_engine(artifact), matrix).sum(axis=1) + average
     np.testing.assert_allclose(summed, expected, rtol=0, atol=1e-10)
+
+
+@each_linear
+def test_missing_field_contributes_nothing(fixture: str, request: pytest.FixtureRequest) -> None:
+    """What was not measured is no reason for a risk."""
+    engine, matrix = linear_engine(request.getfixturevalue(fixture)), every_missing_pattern()
+    places = [FEATURE_NAMES.index(name) for name in engine.fields]
+    assert (contributions(engine, matrix)[np.isnan(matrix[:, places])] == 0).all()
+
+
+def test_submodel_does_without_the_missing_field(pattern_artifact: Artifact) -> None:
+    """A record without thal is scored by other coefficients than one that has it, in each field."""
+    row = random_rows(1)
+    gap = row.copy()
+    gap[0, FEATURE_NAMES.index("thal")] = np.nan
+    engine = linear_engine(pattern_artifact)
+    kept = [place for place, name in enumerate(engine.fields) if name != "thal"]
+    moved = contributions(engine, row)[0, kept] != contributions(engine, gap)[0, kept]
+    assert moved.all()
 
 
 def test_each_field_has_one_contribution(linear_artifact: Artifact) -> None:
     """Changing one field changes one column of the contributions, a column of its own."""
     engine, row = linear_engine(linear_artifact), random_rows(1)
-    before, moved = engine.contributions(row)[0], []
+    before, moved = contributions(engine, row)[0], []
     for j, feature in enumerate(FEATURES):
         low, high = feature.interval
         changed = row.copy()
         changed[0, j] = high if row[0, j] == low else low
-        moved.append(np.flatnonzero(engine.contributions(changed)[0] != before).tolist())
+        moved.append(np.flatnonzero(contributions(engine, changed)[0] != before).tolist())
     assert sorted(moved) == [[column] for column in range(len(FEATURES))]
 
 
-@pytest.mark.parametrize("name", ["linear", "forest"])
-def test_row_does_not_depend_on_the_others(name: str, linear_artifact: Artifact, forest_artifact: Artifact) -> None:
-    """A row's risk is the same to the last bit alone, in a batch of any size and at any place in it."""
-    engine = linear_engine(linear_artifact) if name == "linear" else forest_engine(forest_artifact)
+@pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact", "forest_artifact"])
+def test_row_does_not_depend_on_the_others(fixture: str, request: pytest.FixtureRequest) -> None:
+    """All that is said of a row is the same to the last bit alone, in a batch of any size and at any place in it."""
+    engine, _ = engine_of(request.getfixturevalue(fixture))
     matrix = np.vstack([random_rows(150), every_missing_pattern()[::7]])
-    whole = engine.risks(matrix)
+    whole = everything(engine, matrix)
     for size in (1, 2, 3, 17, 128):
-        pieces = [engine.risks(matrix[start : start + size]) for start in range(0, len(matrix), size)]
+        pieces = [everything(engine, matrix[start : start + size]) for start in range(0, len(matrix), size)]
         np.testing.assert_array_equal(whole, np.concatenate(pieces))
-    np.testing.assert_array_equal(whole[::-1], engine.risks(matrix[::-1]))
+    np.testing.assert_array_equal(whole[::-1], everything(engine, matrix[::-1]))
 
 
-@pytest.mark.parametrize(("fixture", "name"), [("linear_artifact", "linear"), ("forest_artifact", "onnx")])
+def everything(engine: Engine, matrix: Matrix) -> Matrix:
+    """Return all numbers that the engine gives, a row for each record."""
+    found = engine.explain(matrix)
+    parts = [found.risks, found.low, found.high, found.contributions]
+    return np.column_stack([part for part in parts if part is not None])
+
+
+def contributions(engine: LinearEngine, matrix: Matrix) -> Matrix:
+    found = engine.explain(matrix).contributions
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fixture", "name"),
+    [("linear_artifact", "linear"), ("pattern_artifact", "linear"), ("forest_artifact", "onnx")],
+)
 def test_sound_artifact_gets_its_fast_engine(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
     """What training writes is scored fast, and needs no reason."""
-    engine, reason = build_engine(request.getfixturevalue(fixture))
+    engine, reason = engine_of(request.getfixturevalue(fixture))
     assert (name, None) == (engine.name, reason)
 
 
 def test_another_forests_onnx_is_found_out(forest_artifact: Artifact) -> None:
     """An engine that disagrees with scikit-learn is not used, and the reason says by how much."""
-    onnx = as_onnx(other_forest(forest_artifact), forest_artifact.fitted().classifier.n_features_in_)
-    engine, reason = build_engine(msgspec.structs.replace(forest_artifact, onnx=onnx))
+    onnx = as_onnx(other_forest(forest_artifact), forest_artifact.fitted().classifier["classify"].n_features_in_)
+    engine, reason = engine_of(msgspec.structs.replace(forest_artifact, onnx=onnx))
     assert engine.name == "sklearn"
     assert reason is not None
     assert reason.startswith("onnx differs from scikit-learn by ")
@@ -144,8 +197,8 @@ def test_one_wrong_risk_is_found_out(fixture: str, beyond: float, request: pytes
     artifact = request.getfixturevalue(fixture)
     risks = plain_of(artifact).golden_risks.copy()
     risks[500] += beyond
-    engine, reason = build_engine(with_plain(artifact, golden_risks=risks))
-    np.testing.assert_array_equal(reference(artifact, INPUTS["random"]), engine.risks(INPUTS["random"]))
+    engine, reason = engine_of(with_plain(artifact, golden_risks=risks))
+    np.testing.assert_array_equal(reference(artifact, INPUTS["random"]), engine.explain(INPUTS["random"]).risks)
     assert reason is not None
     assert "differs from scikit-learn by 2." in reason
 
@@ -157,9 +210,9 @@ def test_wrong_number_is_found_out(name: str, linear_artifact: Artifact) -> None
     assert linear is not None
     wrong = {
         "slope": msgspec.structs.replace(linear, coefficients=linear.coefficients * (1 + 1e-9)),
-        "intercept": msgspec.structs.replace(linear, intercept=linear.intercept + 1e-10),
+        "intercept": msgspec.structs.replace(linear, intercepts=linear.intercepts + 1e-10),
     }
-    engine, reason = build_engine(with_plain(linear_artifact, linear=wrong[name]))
+    engine, reason = engine_of(with_plain(linear_artifact, linear=wrong[name]))
     assert (engine.name, str(reason)[:33]) == ("sklearn", "linear differs from scikit-learn ")
 
 
@@ -175,26 +228,26 @@ NO_PROOF = {
 @pytest.mark.parametrize("changes", NO_PROOF.values(), ids=NO_PROOF)
 def test_engine_without_proof_is_not_used(linear_artifact: Artifact, changes: dict[str, Any]) -> None:
     """Golden risks that are not those of the golden records prove nothing."""
-    engine, reason = build_engine(with_plain(linear_artifact, **changes))
+    engine, reason = engine_of(with_plain(linear_artifact, **changes))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 
 
 @pytest.mark.parametrize("plain", [b"", b"{}", b"[]", b"no JSON"])
 def test_broken_numbers_are_no_reason_to_stop(linear_artifact: Artifact, plain: bytes) -> None:
     """Plain numbers that cannot be read leave scikit-learn to score."""
-    engine, reason = build_engine(msgspec.structs.replace(linear_artifact, plain=plain))
+    engine, reason = engine_of(msgspec.structs.replace(linear_artifact, plain=plain))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 
 
 def test_broken_onnx_is_no_reason_to_stop(forest_artifact: Artifact) -> None:
     """A compiled forest that cannot be opened leaves scikit-learn to score."""
-    engine, reason = build_engine(msgspec.structs.replace(forest_artifact, onnx=b"no onnx"))
+    engine, reason = engine_of(msgspec.structs.replace(forest_artifact, onnx=b"no onnx"))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 
 
 def test_forest_without_onnx_is_scored_by_scikit_learn(forest_artifact: Artifact) -> None:
     """A forest that was not compiled has no fast engine."""
-    engine, reason = build_engine(msgspec.structs.replace(forest_artifact, onnx=None))
+    engine, reason = engine_of(msgspec.structs.replace(forest_artifact, onnx=None))
     assert (engine.name, reason) == ("sklearn", "the forest is not compiled")
 
 
@@ -202,10 +255,10 @@ def test_unknown_classifier_is_scored_by_scikit_learn(linear_artifact: Artifact)
     """A classifier of another kind has no fast engine, and its own risks."""
     matrix, labels = training_data()
     inputs = linear_artifact.fitted().preprocessor.transform(matrix)
-    artifact = with_classifier(linear_artifact, GradientBoostingClassifier(n_estimators=3).fit(inputs, labels))
-    engine, reason = build_engine(artifact)
+    artifact = with_classifier(linear_artifact, HistGradientBoostingClassifier(max_iter=3).fit(inputs, labels))
+    engine, reason = engine_of(artifact)
     assert (engine.name, reason) == ("sklearn", "training wrote no plain numbers for this kind of model")
-    np.testing.assert_array_equal(reference(artifact, matrix), engine.risks(matrix))
+    np.testing.assert_array_equal(reference(artifact, matrix), engine.explain(matrix).risks)
 
 
 @given(
@@ -216,11 +269,11 @@ def test_plain_numbers_come_back_to_the_last_bit(
     linear_artifact: Artifact, coefficients: list[float], intercept: float
 ) -> None:
     """Whatever float64 a training finds, the engine computes with that float64."""
-    linear = Linear(np.array(coefficients), intercept)
+    linear = Linear(np.array([intercept]), np.array([coefficients]), np.zeros((1, 276)))
     read = plain_of(with_plain(linear_artifact, linear=linear)).linear
     assert read is not None
     assert [number.hex() for number in (*coefficients, intercept)] == [
-        number.hex() for number in (*read.coefficients.tolist(), read.intercept)
+        number.hex() for number in (*read.coefficients[0].tolist(), read.intercepts[0])
     ]
 
 

@@ -101,7 +101,14 @@ def test_doubts_stay_right_when_memory_is_full(linear_artifact: Artifact) -> Non
     expected = [(fields_missing(row), fields_outside(row)) for row in rows]
     assert len(set(expected)) > 4096
     actual = [
-        (remark.missing, tuple(w.field for w in remark.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE))
+        (
+            msgspec.json.decode(remark.missing_json, type=tuple[str, ...]),
+            tuple(
+                warning.field
+                for warning in msgspec.json.decode(remark.warnings_json, type=list[ScoreWarning])
+                if warning.code is WarningCode.OUT_OF_TRAINING_RANGE
+            ),
+        )
         for remark in Scorer(linear_artifact).remarks(rows)
     ]
     assert expected == actual

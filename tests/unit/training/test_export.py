@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
 from schemas.features import FEATURE_NAMES
 from scoring.artifact import load, read_manifest
+from scoring.submodels import PatternSubmodels
 from training.data import digest, features
 from training.export import as_json
 from training.run import TrainingReport, TrainingRequest, check, train
@@ -28,6 +30,8 @@ FILES = {
     "random_forest.joblib",
     "random_forest.json",
     "random_forest.onnx",
+    "pattern_submodels.joblib",
+    "pattern_submodels.json",
 }
 
 
@@ -37,12 +41,18 @@ def test_directory_holds_every_file_and_no_other(model_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("logistic_regression", LogisticRegression), ("random_forest", RandomForestClassifier)]
+    ("name", "kind"),
+    [
+        ("logistic_regression", LogisticRegression),
+        ("random_forest", RandomForestClassifier),
+        ("pattern_submodels", PatternSubmodels),
+    ],
 )
 def test_the_core_loads_each_model(model_folder: Path, name: str, kind: type) -> None:
-    """The directory passes the check that every door makes, and holds plain scikit-learn classifiers."""
+    """The directory passes the check that every door makes, and holds the classifiers that it names."""
     artifact = load(model_folder, name)
-    assert type(artifact.fitted().classifier) is kind
+    classifier = artifact.fitted().classifier
+    assert type(classifier["classify"] if isinstance(classifier, Pipeline) else classifier) is kind
     assert artifact.model.version == "1.2.3"
 
 
@@ -78,10 +88,11 @@ def test_manifest_is_written_for_people_too(report: TrainingReport) -> None:
 
 def test_models_are_fitted_on_all_training_rows(model_folder: Path) -> None:
     """The exported preprocessor and classifiers have seen all 303 patients, not the four fifths of a fold."""
-    scaler = joblib.load(model_folder / "preprocessor.joblib").named_transformers_["scaled"].named_steps["scale"]
+    scaler = joblib.load(model_folder / "preprocessor.joblib").named_transformers_["scaled"]
     forest = joblib.load(model_folder / "random_forest.joblib")
-    assert scaler.n_samples_seen_ == 303
-    assert {tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_} == {303.0}
+    ca = 5
+    assert scaler.n_samples_seen_.tolist() == [299 if column == ca else 303 for column in range(6)]
+    assert {tree.tree_.weighted_n_node_samples[0] for tree in forest["classify"].estimators_} == {303.0}
 
 
 def test_compiled_forest_gives_the_forests_risks(model_folder: Path, everyone: pd.DataFrame) -> None:
@@ -89,6 +100,7 @@ def test_compiled_forest_gives_the_forests_risks(model_folder: Path, everyone: p
     artifact = load(model_folder, "random_forest")
     fitted = artifact.fitted()
     patients = fitted.preprocessor.transform(features(everyone))
+    patients = fitted.classifier["average"].transform(patients)
     rows = np.vstack([patients, np.random.default_rng(42).normal(size=(5000, patients.shape[1]))])
     session = onnxruntime.InferenceSession(artifact.onnx, providers=["CPUExecutionProvider"])
     labels, risks = session.run(None, {"x": rows})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
 
 from scoring.artifact import load
@@ -15,9 +15,10 @@ from scoring.golden import golden_digest, golden_records
 from scoring.plain import PlainModel
 from training.data import features, target
 from training.plain import plain_model, plan_of
+from training.uncertainty import Uncertainty
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
+@pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
 def test_golden_risks_are_scikit_learns(model_folder: Path, name: str) -> None:
     """The file holds, to the last bit, what the fitted pipeline gives the golden records."""
     artifact = load(model_folder, name)
@@ -29,20 +30,22 @@ def test_golden_risks_are_scikit_learns(model_folder: Path, name: str) -> None:
 
 
 def test_coefficients_are_the_fitted_ones(model_folder: Path) -> None:
-    """The file holds the regression's 22 coefficients and its intercept to the last bit."""
+    """The file holds the regression's 22 coefficients to the last bit, and its log-odds for the average patient."""
     artifact = load(model_folder, "logistic_regression")
     assert artifact.plain is not None
     linear, classifier = PlainModel.from_json(artifact.plain).linear, artifact.fitted().classifier
     assert linear is not None
-    np.testing.assert_array_equal(classifier.coef_[0], linear.coefficients)
-    assert classifier.intercept_[0] == linear.intercept
+    np.testing.assert_array_equal(classifier["classify"].coef_, linear.coefficients)
+    average = classifier["classify"].decision_function(classifier["average"].statistics_[None])
+    np.testing.assert_allclose(average, linear.intercepts, rtol=0, atol=1e-12)
 
 
 def test_unknown_classifier_has_no_plain_form(model_folder: Path, cleveland: pd.DataFrame) -> None:
     """A kind of classifier that no fast engine knows gets no file that could be taken for one."""
     preprocessor = load(model_folder).fitted().preprocessor
     inputs = preprocessor.transform(features(cleveland))
-    assert plain_model(preprocessor, GradientBoostingClassifier(n_estimators=3).fit(inputs, target(cleveland))) is None
+    classifier = HistGradientBoostingClassifier(max_iter=3).fit(inputs, target(cleveland))
+    assert plain_model(preprocessor, classifier, Uncertainty(None, np.empty((0, 2)))) is None
 
 
 def test_unknown_preprocessor_has_no_plan() -> None:
