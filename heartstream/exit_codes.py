@@ -11,7 +11,7 @@ from schemas.errors import ArtifactError, DependencyError, HeartstreamError, Set
 FAILED = 1
 BAD_USAGE = 2
 """As the argument parser gives it."""
-BAD_MODEL = 65
+BAD_DATA = BAD_MODEL = 65
 UNAVAILABLE = 69
 BAD_SETTINGS = 78
 INTERRUPTED = 130

@@ -1,0 +1,1 @@
+"""What `heartstream explain` says of a record."""

@@ -1,0 +1,134 @@
+"""One record, scored and told in words for a reader who asks why."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from schemas.codec import decode_score
+from schemas.errors import DependencyError, Fault
+from schemas.features import FEATURES, Feature
+from schemas.records import Details, PatientRecord, Reason, Score, WarningCode
+from scoring.pipeline import Rejected, process
+from scoring.scorer import Scorer
+
+DISCLAIMER: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
+_BAR_LOG_ODDS: Final = 0.1
+"""A block of a bar stands for so much."""
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """A record and its score, with every field's part in it where the model can tell."""
+
+    record: PatientRecord
+    score: Score
+
+    def as_json(self) -> str:
+        """Write the score object, on one line."""
+        return msgspec.json.encode(self.score).decode() + "\n"
+
+    def as_text(self, *, bars: bool) -> str:
+        """Tell the score in words; `bars` draws each field's part."""
+        return "\n".join([*_verdict(self.score), "", *_parts(self, bars=bars), "", DISCLAIMER]) + "\n"
+
+
+def read(path: Path) -> bytes:
+    """Return the record's bytes, of a file or of standard input. Raises DependencyError."""
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise DependencyError(f"cannot read {path}: {error.strerror}") from error
+
+
+def explained(value: bytes, model: Path, name: str | None) -> Explained | tuple[Fault, ...]:
+    """Score one record; returns its faults if it cannot be scored. Raises ArtifactError."""
+    scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)))
+    (outcome,) = process([value], [None], scorer)
+    if isinstance(outcome, Rejected):
+        return outcome.faults
+    return Explained(msgspec.json.decode(value, type=PatientRecord), decode_score(outcome.value))
+
+
+def refused(faults: Sequence[Fault]) -> str:
+    """Tell why a record cannot be scored, without its values."""
+    lines = (f"  {fault.pointer or '(record)'}: {fault.message} [{fault.code}]" for fault in faults)
+    return "heartstream: the record cannot be scored:\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _verdict(score: Score) -> Iterator[str]:
+    """Say the risk, and how far it can be trusted."""
+    side = "at or above" if score.label else "below"
+    yield f"Risk of at least 50% narrowing of a coronary vessel: {_percent(score.risk)}"
+    yield f"  {side} the threshold of {_percent(score.threshold)}, so the label is {score.label}"
+    if isinstance(score.interval, tuple):
+        low, high = map(_percent, score.interval)
+        yield f"  90% interval: {low} to {high} (how much it moves when other patients are trained on)"
+    if isinstance(score.label_set, tuple):
+        yield f"  plausible outcomes (90 of 100 true ones are among them): {_outcomes(score.label_set)}"
+    yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_used(score)}"
+    outside = [w.field for w in score.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE]
+    if outside:
+        yield f"  outside of what the model saw in training, so extrapolated: {', '.join(outside)}"
+
+
+def _outcomes(label_set: tuple[int, ...]) -> str:
+    if len(label_set) > 1:
+        return "both, that is: uncertain"
+    return "disease" if label_set[0] else "no disease"
+
+
+def _used(score: Score) -> str:
+    if not score.missing:
+        return "all 13 fields were measured"
+    missing = ", ".join(score.missing)
+    if score.pattern is None:
+        return f"the average stands in for {missing}"
+    return f"the sub-model that was trained without {missing}"
+
+
+def _parts(told: Explained, *, bars: bool) -> Iterator[str]:
+    """List every field, strongest first, with what it adds; the last line adds all up."""
+    reasons = told.score.reasons
+    if not isinstance(reasons, tuple):
+        yield f"{told.score.model.name} cannot tell what each field adds; logistic_regression and its sub-models can."
+        return
+    yield "What moves the risk, compared with the average training patient (log-odds):"
+    yield ""
+    by_name = {feature.name: feature for feature in FEATURES}
+    for reason in reasons:
+        feature = by_name[reason.field]
+        yield _line(feature, reason, _value(told, feature), bars=bars)
+    total = math.log(told.score.risk / (1 - told.score.risk)) if 0 < told.score.risk < 1 else math.nan
+    average = 1 / (1 + math.exp(sum(reason.log_odds for reason in reasons) - total))
+    yield ""
+    yield f"The average training patient has {_percent(average)}; the parts add up to this patient's risk."
+
+
+def _line(feature: Feature, reason: Reason, value: str, *, bars: bool) -> str:
+    measured = value != _NOT_MEASURED
+    part = f"{reason.log_odds:+.3f}" if measured else ""
+    blocks = "█" * round(abs(reason.log_odds) / _BAR_LOG_ODDS)
+    drawn = f"  {'more ' if reason.log_odds > 0 else 'less '}{blocks}" if bars and blocks else ""
+    return f"  {feature.name:8}  {part:>7}  {value}{drawn}"
+
+
+_NOT_MEASURED: Final = "not measured"
+
+
+def _value(told: Explained, feature: Feature) -> str:
+    """Write a field's value with its unit, or what its code means."""
+    value = getattr(told.record, feature.name)
+    if value is None or feature.name in told.score.missing:
+        return _NOT_MEASURED
+    meaning = next((text for code, text in feature.codes if code == value), None)
+    unit = f" {feature.unit}" if feature.unit and meaning is None else ""
+    return f"{value:g}{unit}" if meaning is None else f"{value:g}, {meaning}"
+
+
+def _percent(risk: float) -> str:
+    return f"{risk:.1%}"

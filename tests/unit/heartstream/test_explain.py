@@ -1,0 +1,95 @@
+"""`heartstream explain` tells the score that every door gives, in words that add up."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from heartstream.cli import app
+from heartstream.demo.patients import real_patients
+from heartstream.explain.telling import DISCLAIMER
+from schemas.codec import decode_score
+from schemas.features import FEATURE_NAMES
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+
+MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Run the command in this process; returns its exit code, output and errors."""
+    with pytest.raises(SystemExit) as caught:
+        app(["explain", *map(str, arguments)])
+    code = caught.value.code
+    captured = capsys.readouterr()
+    return code if isinstance(code, int) else 0, captured.out, captured.err
+
+
+def written(folder: Path, **changes: object) -> Path:
+    path = folder / "patient.json"
+    path.write_text(json.dumps({**real_patients()[0], **changes}), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_score_is_that_of_every_door(
+    name: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for the number of reasons, the JSON is what the topic would carry."""
+    path = written(tmp_path, thal=None)
+    code, out, _ = run(capsys, path, "--model", model_dir, "--name", name, "--json")
+    (outcome,) = process([path.read_bytes()], [None], Scorer.from_directory(model_dir, name))
+    assert isinstance(outcome, Scored)
+    told, expected = json.loads(out), json.loads(outcome.value)
+    if expected["reasons"] is not None:
+        told["reasons"] = told["reasons"][:3]
+    assert (code, told) == (0, expected)
+
+
+@pytest.mark.parametrize("name", MODELS[:2])
+def test_parts_add_up(name: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field has a line, and the parts with the average patient's log-odds give the risk that is told."""
+    path = written(tmp_path, ca=None)
+    _, out, _ = run(capsys, path, "--model", model_dir, "--name", name)
+    parts = dict(re.findall(r"^  (\w+) +([+-][\d.]+|) +\S", out, re.MULTILINE))
+    assert set(parts) == set(FEATURE_NAMES)
+    assert parts["ca"] == ""
+    average, risk = (float(re.search(p, out)[1]) / 100 for p in (r"patient has ([\d.]+)%", r"vessel: ([\d.]+)%"))  # type: ignore[index]
+    odds = average / (1 - average) * 2.718281828 ** sum(float(part) for part in parts.values() if part)
+    assert odds / (1 + odds) == pytest.approx(risk, abs=0.002)
+
+
+def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interval, plausible outcomes, missing fields and extrapolation stand in the text, and the disclaimer ends it."""
+    path = written(tmp_path, slope=None, thal=None, chol=900)
+    arguments = (path, "--model", model_dir, "--name", "pattern_submodels")
+    _, text, _ = run(capsys, *arguments)
+    _, out, _ = run(capsys, *arguments, "--json")
+    score = decode_score(out.encode())
+    assert isinstance(score.interval, tuple)
+    low, high = score.interval
+    assert f"90% interval: {low:.1%} to {high:.1%}" in text
+    outcomes = {(0,): "no disease\n", (1,): "disease\n", (0, 1): "both, that is: uncertain\n"}
+    assert f"are among them): {outcomes[score.label_set]}" in text  # type: ignore[index]
+    assert "the sub-model that was trained without slope, thal" in text
+    assert "outside of what the model saw in training, so extrapolated: chol" in text
+    assert text.rstrip().endswith(DISCLAIMER)
+
+
+def test_bad_record_is_refused_with_all_reasons(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 65, each fault on a line, and no value of the patient."""
+    code, out, err = run(capsys, written(tmp_path, age=4711, thal=2), "--model", model_dir)
+    assert (code, out) == (65, "")
+    assert ("/age:" in err, "/thal:" in err, "4711" in err) == (True, True, False)
+
+
+def test_unreadable_file_and_missing_model_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """69 where the record cannot be read, 65 where the model cannot be."""
+    absent, _, err = run(capsys, tmp_path / "nobody.json")
+    refused, _, told = run(capsys, written(tmp_path), "--model", tmp_path / "model")
+    assert (absent, "cannot read" in err, refused, "no model at" in told) == (69, True, 65, True)
