@@ -149,7 +149,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="heartstream-bench-") as scratch:
         folder = Path(scratch) / "model"
         tell("training the models")
-        train(TrainingRequest(output=folder, model_version="bench"))
+        train(TrainingRequest(output=folder, model_version="bench", quick=True))
         figures = [figure for model in MODELS for figure in measure(folder, model, asked.seconds)]
     print("\n".join(lines(figures)))
     if asked.json:

@@ -62,7 +62,7 @@ def new_stage(asked: AskedBroker, model: str, records: int, partitions: int = PA
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-bench-")))
         model_folder = folder / "model"
         training = stack.enter_context(ThreadPoolExecutor(1)).submit(
-            train, TrainingRequest(output=model_folder, model_version="bench")
+            train, TrainingRequest(output=model_folder, model_version="bench", quick=True)
         )
         kind = _broker_kind(asked)
         address = stack.enter_context(running_broker(kind, os.environ.get(SERVERS)))

@@ -15,7 +15,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from training.run import TrainingRequest, train
-train(TrainingRequest(Path(sys.argv[1]), model_version="1.2.3"))
+train(TrainingRequest(Path(sys.argv[1]), model_version="1.2.3", quick=True))
 print(*(name for name in ("mlflow", "httpx") if name in sys.modules))
 """
 
