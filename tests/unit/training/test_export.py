@@ -30,6 +30,7 @@ FILES = {
     "random_forest.joblib",
     "random_forest.json",
     "random_forest.onnx",
+    "report.json",
     "pattern_submodels.joblib",
     "pattern_submodels.json",
 }
