@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help=f"given: the one that {SERVERS} names; auto: that, or Apache Kafka in a container, or the embedded one",
     )
-    parser.add_argument("--model", choices=["logistic_regression", "random_forest"], default="logistic_regression")
+    parser.add_argument(
+        "--model", choices=["logistic_regression", "pattern_submodels", "random_forest"], default="logistic_regression"
+    )
 
 
 @contextmanager
