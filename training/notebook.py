@@ -49,7 +49,7 @@ CELLS: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         (
-            "## Is it the published data?\n\nRows, patients with disease and repeated rows by hospital, and the digest of "
+            "## Is it the published data?\n\nPatients, disease and repeated rows by hospital, and the digest of "
             "the training rows. Copies go round with other codes, an inverted target and repeated rows."
         ),
         (
