@@ -96,8 +96,8 @@ def new() -> Any:
     """Return the notebook, not executed."""
     cells = []
     for number, (text, code) in enumerate(CELLS):
-        cells += [new_markdown_cell(text, id=f"text-{number}"), new_code_cell(code, id=f"code-{number}")]
-    return new_notebook(cells=cells, metadata={"kernelspec": _KERNEL, "language_info": {"name": "python"}})
+        cells += [new_markdown_cell(text, id=f"text-{number}"), new_code_cell(code, id=f"code-{number}")]  # type: ignore[no-untyped-call]  # nbformat left its types out
+    return new_notebook(cells=cells, metadata={"kernelspec": _KERNEL, "language_info": {"name": "python"}})  # type: ignore[no-untyped-call]  # nbformat left its types out
 
 
 def executed() -> str:
@@ -113,7 +113,7 @@ def executed() -> str:
     for cell in notebook.cells:
         cell.metadata = {}
     nbformat.validate(notebook)
-    text: str = nbformat.writes(notebook)
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]  # nbformat left its types out
     return text + "\n"
 
 
