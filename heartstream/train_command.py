@@ -63,7 +63,9 @@ def train(  # noqa: PLR0913  # an option each
         if tracking:
             with _spinner("recording the run in MLflow"):
                 tracked = track(report, mlflow_dir)
-            sys.stdout.write(f"MLflow run: {tracked.run_id} in {tracked.store}\n")
+            _say(f"MLflow run: {tracked.run_id} in {tracked.store}")
+            role = "champion" if tracked.registered.is_champion else "not champion"
+            _say(f"Registered as heartstream version {tracked.registered.version}, {role}: {tracked.registered.reason}")
 
 
 def _print_report(report: TrainingReport) -> None:

@@ -98,7 +98,8 @@ def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> R
         }
         for name in LACKING
     }
-    choice = choose(standings(list(pipelines), lacking, found, question.labels))
+    standing = standings(list(pipelines), lacking, found, question.labels)
+    choice = choose(standing)
     return Report(
         schema=REPORT_SCHEMA,
         data=question.data,
@@ -108,6 +109,7 @@ def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> R
         bootstraps=question.depth.bootstraps,
         five_fold={evaluation.name: evaluation.metrics for evaluation in five_fold},
         lacking=lacking,
+        standings=tuple(standing),
         choice=choice,
         deep=_deep(question, choice, found, weights, step) if question.depth.deep else None,
     )

@@ -121,8 +121,7 @@ def track(report: TrainingReport, folder: Path) -> TrackedRun:
 
     Blocks on disk or network. Raises DependencyError; the model directory is not touched.
     """
-    slopes = {evaluation.name: evaluation.calibration_slope for evaluation in report.evaluations}
-    return record(report.folder, report.manifest, slopes, folder)
+    return record(report, folder)
 
 
 def check(request: TrainingRequest) -> str:
