@@ -8,8 +8,10 @@ goes out without its value: a header says so, and where the original stands.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
@@ -17,7 +19,7 @@ from worker.dead_letters import without_value
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
 from worker.transport.producer import DeliveryError, LibrdkafkaProducer, OutgoingRecord
-from worker.transport.transactions import AbortRequiredError, Transactions
+from worker.transport.transactions import AbortRequiredError, SilentClientError, Transactions
 
 _GROUP_BYTES: Final = 8_192
 _FRUITLESS_ABORTS: Final = 10
@@ -70,20 +72,28 @@ class AtLeastOnce:
 class ExactlyOnce:
     """A round is a transaction that holds results and offsets: a reader of committed records sees each result once.
 
-    An aborted transaction is done again from memory, without the partitions that were lost meanwhile.
+    An aborted transaction is done again from memory, without the partitions that were lost meanwhile. Where the client
+    is stuck, a new one ends what the old one left, and the group's offsets, committed with the results, tell what that
+    was: what they pass is done.
     """
 
     gathers = True
     """A transaction costs several requests, however little is in it."""
 
     def __init__(
-        self, producer: Callable[[], LibrdkafkaProducer], topic: str, ledger: Ledger, group: Callable[[], Any]
+        self,
+        producer: Callable[[], LibrdkafkaProducer],
+        topic: str,
+        ledger: Ledger,
+        group: Callable[[], Any],
+        committed: Callable[[Collection[TP]], Awaitable[Mapping[TP, int]]],
     ) -> None:
-        """`group` returns the consumer's latest group metadata."""
+        """`group` returns the consumer's latest group metadata; `committed` asks for the group's offsets."""
         self._producer = producer
         self._topic = topic
         self._ledger = ledger
         self._group = group
+        self._committed = committed
         self._careful = False
         """Whether some dead letter of this round was refused as too large."""
         self._too_large: int | None = None
@@ -98,7 +108,7 @@ class ExactlyOnce:
 
     async def _begin(self) -> None:
         self._failure = None
-        await self._transactions().begin()
+        await self._producer().begin()
 
     async def add(self, shipment: Shipment) -> None:
         """Queue scores, then dead letters. A failure is kept for `close`, as the transaction must be aborted for it."""
@@ -132,23 +142,29 @@ class ExactlyOnce:
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
+        confirmed: list[Shipment] = []
         fruitless = 0
         while shipments:
             known = self._careful, self._too_large
             try:
                 await self._commit(shipments)
             except (AbortRequiredError, DeliveryError) as error:
-                reason = str(error)
+                reason, stuck = str(error), False
+            except SilentClientError as error:
+                reason, stuck = str(error), True
             else:
+                confirmed += shipments
                 break
-            await self._abort(reason)
+            offsets = await (self._learn(reason, shipments) if stuck else self._abort(reason, shipments))
             held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
-            fruitless = fruitless + 1 if held == shipments and known == (self._careful, self._too_large) else 0
+            confirmed += [shipment for shipment in held if _is_done(shipment, offsets)]
+            left = [shipment for shipment in held if not _is_done(shipment, offsets)]
+            fruitless = fruitless + 1 if left == shipments and known == (self._careful, self._too_large) else 0
             if fruitless >= _FRUITLESS_ABORTS:
                 raise DependencyError(f"{fruitless} transactions in a row had to be aborted: {reason}")
-            shipments = held
+            shipments = left
             await self._again(shipments)
-        return shipments
+        return confirmed
 
     async def _commit(self, shipments: Sequence[Shipment]) -> None:
         """Commit the open transaction, if all of it is delivered and every partition is still this worker's.
@@ -168,9 +184,34 @@ class ExactlyOnce:
         await self._transactions().commit(offsets, group)
         events.OffsetsCommitted(len(offsets)).emit()
 
-    async def _abort(self, reason: str) -> None:
-        await self._transactions().abort(reason)
-        await self._producer().forget_failures()
+    async def _abort(self, reason: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+        """Abort the open transaction; returns offsets only if the client was stuck."""
+        try:
+            await self._transactions().abort(reason)
+        except SilentClientError as error:
+            call = str(error)
+        else:
+            await self._producer().forget_failures()
+            return {}
+        return await self._learn(call, shipments)
+
+    async def _learn(self, call: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+        """Replace the client that is stuck in `call`; returns what is committed when nothing is pending any more.
+
+        Another member may have committed a partition that this one lost unawares: that counts as well, as its results
+        are there.
+        """
+        tps = {shipment.batch.tp for shipment in shipments if self._ledger.holds(shipment.batch)}
+        producer = self._producer()
+        try:
+            async with asyncio.timeout(producer.patience.total):
+                await producer.renew(call)
+                offsets = await self._committed(tps) if tps else {}
+        except TimeoutError as silence:
+            raise DependencyError("the transaction coordinator does not answer in time") from silence
+        done = {shipment.batch.tp for shipment in shipments if _is_done(shipment, offsets)}
+        events.TransactionSettled(len(done), len(tps - done)).emit()
+        return offsets
 
     async def _again(self, shipments: Sequence[Shipment]) -> None:
         """Do what is left of an aborted round once more."""
@@ -185,6 +226,10 @@ class ExactlyOnce:
         if transactions is None:
             raise AssertionError("an exactly-once worker has a transactional producer")
         return transactions
+
+
+def _is_done(shipment: Shipment, offsets: Mapping[TP, int]) -> bool:
+    return offsets.get(shipment.batch.tp, -1) >= shipment.batch.next_offset
 
 
 def _size(letter: OutgoingRecord) -> int:

@@ -13,7 +13,6 @@ from faust.worker import Worker
 from runtime import events
 from runtime.settings import Settings
 from worker.bootstrap import create_app
-from worker.transport.consumer import LibrdkafkaConsumer
 
 _SLACK_SECONDS: Final = 15.0
 _YOUNG_OBJECTS: Final = 50_000
@@ -45,7 +44,9 @@ def _keep_collections_rare() -> None:
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT; raises SystemExit, with code 0 only after a clean end.
+    """Run a worker until SIGTERM or SIGINT; raises SystemExit, with code 0 where nothing failed.
+
+    To have no time to finish all that was started is no failure: what is not committed is read again.
 
     Raises SettingsError or ArtifactError before it starts.
     """
@@ -61,8 +62,5 @@ def run(settings: Settings) -> None:
         reason = process.crash_reason or app.crash_reason
         if reason is not None:
             events.ProcessFailed("worker", reason).emit()
-            raise SystemExit(1) from None
-        consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
-        if isinstance(consumer, LibrdkafkaConsumer) and not consumer.drained:
             raise SystemExit(1) from None
         raise
