@@ -14,7 +14,8 @@ from runtime import events
 from runtime.settings import Settings
 from worker.bootstrap import create_app
 
-_SLACK_SECONDS: Final = 15.0
+_SLACK_SECONDS: Final = 35.0
+"""After the drain: 10 for what is on its way, 15 to leave the group, 5 for an open transaction, and 5 for the rest."""
 _YOUNG_OBJECTS: Final = 50_000
 """Some batches' worth; the default of 700 starts a collection for every few hundred records."""
 
@@ -55,7 +56,7 @@ def run(settings: Settings) -> None:
     _keep_collections_rare()
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner = None
-    process.stop_within_seconds = 2 * settings.worker.drain_seconds + _SLACK_SECONDS
+    process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS
     try:
         process.execute_from_commandline()
     except SystemExit:

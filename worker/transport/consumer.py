@@ -23,7 +23,7 @@ from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
 
 _SILENCE_SECONDS: Final = 60.0
-_CLOSE_SECONDS: Final = 25.0
+_CLOSE_SECONDS: Final = 15.0
 """To commit for the last time, which may take ten, and to leave the group."""
 
 

@@ -305,7 +305,7 @@ class LibrdkafkaProducer(FaustProducer):
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     async def on_stop(self) -> None:
-        """Wait for what is on its way, within bounds; a transaction that is still open is aborted."""
+        """Give up what is still on its way, for which Faust has waited (`flush`), and abort an open transaction."""
         if self._client is None:
             return
         # What publishes ends first: it would take for confirmed what is purged. The consumer has left, so nothing that
@@ -313,8 +313,6 @@ class LibrdkafkaProducer(FaustProducer):
         await self._stop_futures()
         if self.transactions is not None:
             await self.transactions.leave()
-        else:
-            await self.flush()
         failure = DependencyError("the producer was stopped with results on their way")
         self._reports.failure = self._reports.failure or failure
         self._client.purge()

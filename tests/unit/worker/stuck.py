@@ -22,7 +22,7 @@ QUICK: Final = Patience(call=0.01, silence=0.12, total=5.0)
 class FakeBroker:
     """What stays when clients come and go: results and offsets that are committed, and those of the open transaction.
 
-    No client comes back from the call `outage`.
+    No client comes back from the call `outage`; `fenced` tells when a client was made known.
     """
 
     def __init__(self, outage: str = "") -> None:
@@ -31,11 +31,13 @@ class FakeBroker:
         self.open_results: list[bytes] = []
         self.open_offsets: dict[TP, int] = {}
         self.epoch = 0
+        self.fenced = threading.Event()
         self.outage = outage
 
     def fence(self) -> int:
         self.end(commit=False)
         self.epoch += 1
+        self.fenced.set()
         return self.epoch
 
     def end(self, *, commit: bool) -> None:
@@ -51,11 +53,13 @@ class FakeBroker:
 class FakeClient:
     """Stands for librdkafka's transactional producer, whose records arrive at once.
 
-    It never comes back from the call `stuck`, though it may have been `done`; `refused` is a call that asks for an abort.
+    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is. The call
+    `refused` asks for an abort.
     """
 
     def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False, refused: str = "") -> None:
         self.broker, self.stuck, self.done, self.refused = broker, stuck, done, refused
+        self.is_stuck = threading.Event()
         self.calls: list[str] = []
         self.config: Mapping[str, Any] = {}
         self._epoch = 0
@@ -100,6 +104,7 @@ class FakeClient:
             assert call == "init_transactions" or self._epoch == self.broker.epoch, "it is fenced"
             work()
         if stuck:
+            self.is_stuck.set()
             threading.Event().wait()
 
 

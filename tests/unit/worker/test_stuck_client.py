@@ -91,9 +91,7 @@ async def test_a_partition_that_was_lost_is_not_done_again() -> None:
     producer = new_producer(broker, stuck)
     shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
     publishing = asyncio.create_task(publish(exactly_once(producer, broker, ledger), shipments, producer))
-    async with asyncio.timeout(5):
-        while stuck.calls[-1:] != ["commit_transaction"]:
-            await asyncio.sleep(0)
+    assert await asyncio.to_thread(stuck.is_stuck.wait, 5)
     ledger.end([OTHER])
     assert (await publishing, broker.results, broker.offsets) == (shipments[:1], [b"one"], {TOPIC: 10})
 
@@ -129,21 +127,17 @@ async def test_the_broker_knows_a_client_before_its_first_round() -> None:
     broker = FakeBroker()
     broker.open_results = [b"left open"]
     async with new_producer(broker):
-        async with asyncio.timeout(5):
-            while not broker.epoch:
-                await asyncio.sleep(0)
+        assert await asyncio.to_thread(broker.fenced.wait, 5)
     assert (broker.open_results, broker.results) == ([], [])
 
 
 async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None:
-    """Clients come and go until the coordinator answers one, long after the patience of a round; then a round goes on."""
+    """Clients come and go until the coordinator answers one, and then a round goes on."""
     broker, ledger = FakeBroker(outage="init_transactions"), granted()
     clients = [FakeClient(broker) for _ in range(3)]
     producer = new_producer(broker, *clients, patience=Patience(call=0.01, silence=0.06, total=5.0))
     async with producer:
-        async with asyncio.timeout(5):
-            while not clients[-1].calls:
-                await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(clients[-1].is_stuck.wait, 5)
         broker.outage = ""
         guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
         await guarantee.open()
