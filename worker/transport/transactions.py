@@ -4,7 +4,7 @@ librdkafka's calls block, so each runs in a thread. What its errors mean is deci
 transaction to be aborted and done again, and the rest end the process (above all: another producer took over the id).
 
 Some calls block for ever, whatever time they are given: after a broker was away, the client may go on waiting for a
-connection that it has given up (librdkafka 2.16, its issue 5511). So there is a bound on each; what is beyond it may
+connection that it has given up (librdkafka 2.16, its issue 5511). So there is a bound on each. A call beyond it may
 have been done or not, and only a new client with the same id can end what the old one left.
 """
 
