@@ -8,6 +8,7 @@ goes out without its value: a header says so, and where the original stands.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,13 +20,11 @@ from worker.dead_letters import without_value
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
 from worker.transport.producer import DeliveryError, LibrdkafkaProducer, OutgoingRecord
-from worker.transport.transactions import AbortRequiredError, SilentClientError, Transactions
+from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
 _GROUP_BYTES: Final = 8_192
-_FRUITLESS_ABORTS: Final = 10
-"""Transactions aborted in a row, without any news, until the process gives up."""
-_PAUSE_SECONDS: Final = 0.2
-"""Between an aborted transaction and the next: time for the consumer's thread to learn of a rebalance."""
+_VAIN_ABORTS: Final = 10
+"""Transactions aborted in a row, without any news, until the process may give up."""
 
 
 class AtLeastOnce:
@@ -143,7 +142,7 @@ class ExactlyOnce:
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
         confirmed: list[Shipment] = []
-        fruitless = 0
+        vain = _Vain(self._producer().patience)
         while shipments:
             known = self._careful, self._too_large
             try:
@@ -159,11 +158,13 @@ class ExactlyOnce:
             held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
             confirmed += [shipment for shipment in held if _is_done(shipment, offsets)]
             left = [shipment for shipment in held if not _is_done(shipment, offsets)]
-            fruitless = fruitless + 1 if left == shipments and known == (self._careful, self._too_large) else 0
-            if fruitless >= _FRUITLESS_ABORTS:
-                raise DependencyError(f"{fruitless} transactions in a row had to be aborted: {reason}")
+            vain.note(news=left != shipments or known != (self._careful, self._too_large))
+            if vain.is_hopeless:
+                raise DependencyError(f"{vain.aborts} transactions in a row had to be aborted: {reason}")
             shipments = left
-            await self._again(shipments)
+            if shipments:
+                await vain.pause()
+                await self._again(shipments)
         return confirmed
 
     async def _commit(self, shipments: Sequence[Shipment]) -> None:
@@ -181,13 +182,13 @@ class ExactlyOnce:
         if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
             raise DeliveryError("partitions were lost")
         offsets = {shipment.batch.tp: shipment.batch.next_offset for shipment in shipments}
-        await self._transactions().commit(offsets, group)
+        await self._producer().require_transactions().commit(offsets, group)
         events.OffsetsCommitted(len(offsets)).emit()
 
     async def _abort(self, reason: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
         """Abort the open transaction; returns offsets only if the client was stuck."""
         try:
-            await self._transactions().abort(reason)
+            await self._producer().require_transactions().abort(reason)
         except SilentClientError as error:
             call = str(error)
         else:
@@ -215,17 +216,33 @@ class ExactlyOnce:
 
     async def _again(self, shipments: Sequence[Shipment]) -> None:
         """Do what is left of an aborted round once more."""
-        if shipments:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            await self._begin()
-            for shipment in shipments:
-                await self.add(shipment)
+        await self._begin()
+        for shipment in shipments:
+            await self.add(shipment)
 
-    def _transactions(self) -> Transactions:
-        transactions = self._producer().transactions
-        if transactions is None:
-            raise AssertionError("an exactly-once worker has a transactional producer")
-        return transactions
+
+class _Vain:
+    """Counts transactions that were aborted in a row, without any news since the first of them."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._since = time.monotonic()
+        self.aborts = 0
+
+    def note(self, *, news: bool) -> None:
+        """An abort: with news, the next attempt may well succeed."""
+        self.aborts = 0 if news else self.aborts + 1
+        if news:
+            self._since = time.monotonic()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there were many of them, for long."""
+        return self.aborts >= _VAIN_ABORTS and time.monotonic() - self._since > self._patience.total
+
+    async def pause(self) -> None:
+        """Let the consumer's thread learn of a rebalance, or that the group has forgotten it."""
+        await asyncio.sleep(min(self._patience.pause * (self.aborts + 1), self._patience.call))
 
 
 def _is_done(shipment: Shipment, offsets: Mapping[TP, int]) -> bool:

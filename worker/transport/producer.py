@@ -138,7 +138,7 @@ class LibrdkafkaProducer(FaustProducer):
         turn = 1
         while True:
             try:
-                await self._require_transactions().prepare(turn)
+                await self.require_transactions().prepare(turn)
             except SilentClientError as silence:
                 call = str(silence)
             else:
@@ -154,7 +154,7 @@ class LibrdkafkaProducer(FaustProducer):
                 await self._prepared.wait()
         except TimeoutError as silence:
             raise DependencyError("the transaction coordinator does not answer in time") from silence
-        self._require_transactions().begin()
+        self.require_transactions().begin()
 
     async def renew(self, call: str) -> None:
         """Replace a client that is stuck in `call`, which was its transaction's. When this returns, none is pending."""
@@ -326,9 +326,10 @@ class LibrdkafkaProducer(FaustProducer):
             raise DependencyError("the producer is not started")
         return self._client
 
-    def _require_transactions(self) -> Transactions:
+    def require_transactions(self) -> Transactions:
+        """Return the present client's transactions; only a transactional producer has them."""
         if self.transactions is None:
-            raise AssertionError("only a transactional producer has transactions")
+            raise AssertionError("this producer is not transactional")
         return self.transactions
 
 

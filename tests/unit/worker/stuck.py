@@ -16,16 +16,17 @@ from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
 from worker.transport.transactions import Patience
 
-QUICK: Final = Patience(call=0.01, silence=0.12, total=5.0)
+QUICK: Final = Patience(call=0.01, silence=0.12, pause=0.001, total=5.0)
 
 
 class FakeBroker:
     """What stays when clients come and go: results and offsets that are committed, and those of the open transaction.
 
-    No client comes back from the call `outage`; `fenced` tells when a client was made known.
+    No client comes back from the call `outage`; `fenced` tells when a client was made known. The next `refusals`
+    commits must be aborted.
     """
 
-    def __init__(self, outage: str = "") -> None:
+    def __init__(self, outage: str = "", refusals: int = 0) -> None:
         self.results: list[bytes] = []
         self.offsets: dict[TP, int] = {}
         self.open_results: list[bytes] = []
@@ -33,6 +34,7 @@ class FakeBroker:
         self.epoch = 0
         self.fenced = threading.Event()
         self.outage = outage
+        self.refusals = refusals
 
     def fence(self) -> int:
         self.end(commit=False)
@@ -53,12 +55,11 @@ class FakeBroker:
 class FakeClient:
     """Stands for librdkafka's transactional producer, whose records arrive at once.
 
-    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is. The call
-    `refused` asks for an abort.
+    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is.
     """
 
-    def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False, refused: str = "") -> None:
-        self.broker, self.stuck, self.done, self.refused = broker, stuck, done, refused
+    def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False) -> None:
+        self.broker, self.stuck, self.done = broker, stuck, done
         self.is_stuck = threading.Event()
         self.calls: list[str] = []
         self.config: Mapping[str, Any] = {}
@@ -97,7 +98,8 @@ class FakeClient:
 
     def _do(self, call: str, work: Callable[[], None]) -> None:
         self.calls.append(call)
-        if call == self.refused:
+        if call == "commit_transaction" and self.broker.refusals:
+            self.broker.refusals -= 1
             raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "old", False, False, True))
         stuck = call in {self.stuck, self.broker.outage}
         if not stuck or self.done:

@@ -7,15 +7,15 @@ import asyncio
 import pytest
 from confluent_kafka import KafkaError
 from faust.types import TP
+from msgspec import structs
 
 from schemas.errors import DependencyError
-from tests.unit.worker.stuck import FakeBroker, FakeClient, new_producer
+from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, new_producer
 from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
 from worker.guarantees import ExactlyOnce
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
-from worker.transport.transactions import Patience
 
 
 def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
@@ -54,8 +54,8 @@ async def test_a_round_is_there_once_wherever_its_client_is_stuck(call: str, don
 @pytest.mark.parametrize("done", [False, True])
 async def test_an_abort_that_is_stuck_repeats_nothing(done: bool) -> None:  # noqa: FBT001
     """A transaction that must be aborted and cannot be is done again by the next client."""
-    broker, ledger = FakeBroker(), granted()
-    stuck = FakeClient(broker, "abort_transaction", done=done, refused="commit_transaction")
+    broker, ledger = FakeBroker(refusals=1), granted()
+    stuck = FakeClient(broker, "abort_transaction", done=done)
     producer = new_producer(broker, stuck)
     shipments = [shipment(ledger, TOPIC, b"one")]
     confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
@@ -111,7 +111,7 @@ async def test_patience_ends() -> None:
     """Where no client comes back from anything, the round fails after the whole patience, with nothing confirmed."""
     broker, ledger = FakeBroker(), granted()
     stuck = FakeClient(broker, "commit_transaction")
-    producer = new_producer(broker, stuck, patience=Patience(call=0.01, silence=0.12, total=0.5))
+    producer = new_producer(broker, stuck, patience=structs.replace(QUICK, total=0.5))
     guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
     async with producer:
         await guarantee.open()
@@ -135,7 +135,7 @@ async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None
     """Clients come and go until the coordinator answers one, and then a round goes on."""
     broker, ledger = FakeBroker(outage="init_transactions"), granted()
     clients = [FakeClient(broker) for _ in range(3)]
-    producer = new_producer(broker, *clients, patience=Patience(call=0.01, silence=0.06, total=5.0))
+    producer = new_producer(broker, *clients, patience=structs.replace(QUICK, silence=0.06))
     async with producer:
         assert await asyncio.to_thread(clients[-1].is_stuck.wait, 5)
         broker.outage = ""
@@ -144,3 +144,20 @@ async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None
         await guarantee.add(batch)
         assert await guarantee.close([batch]) == [batch]
     assert broker.results == [b"one"]
+
+
+async def test_a_member_that_the_group_has_forgotten_waits_until_it_hears_of_it() -> None:
+    """Thirty commits are refused in a row, in less time than patience lasts: the round goes on, and is there once."""
+    broker, ledger = FakeBroker(refusals=30), granted()
+    producer, shipments = new_producer(broker), [shipment(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (confirmed, broker.results, broker.refusals) == (shipments, [b"one"], 0)
+
+
+async def test_refusals_without_end_end_the_round() -> None:
+    """Where every commit is refused, the round fails when patience is over, with nothing confirmed."""
+    broker, ledger = FakeBroker(refusals=1_000_000), granted()
+    producer = new_producer(broker, patience=structs.replace(QUICK, total=0.1))
+    with pytest.raises(DependencyError, match="transactions in a row had to be aborted"):
+        await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+    assert broker.results == []
