@@ -24,6 +24,8 @@ class Contender(msgspec.Struct, frozen=True):
     settings: tuple[tuple[str, str], ...] = ()
     drains: bool = False
     """Whether it is expected to have committed exactly the input's ends when it was stopped at the end."""
+    says: Literal["all", "risk"] = "all"
+    """What its scores say: scores of the same kind must be equal to the byte."""
     input: Literal["records", "requests"] = "records"
     """MLServer takes requests of the Open Inference Protocol, made of the same records."""
 
@@ -35,9 +37,17 @@ class Contender(msgspec.Struct, frozen=True):
 
 _EXACTLY_ONCE: Final = ("HEARTSTREAM_WORKER__PROCESSING_GUARANTEE", "exactly_once")
 
+_RISK_ALONE: Final = (
+    ("HEARTSTREAM_SCORE__INTERVAL", "false"),
+    ("HEARTSTREAM_SCORE__LABEL_SET", "false"),
+    ("HEARTSTREAM_SCORE__REASONS", "0"),
+)
+"""Scores that say no more than the risk: what interval, label set and reasons cost."""
+
 CONTENDERS: Final = (
     Contender("bare", ("-m", "bench.bare"), drains=True),
     Contender("heartstream", ("-m", "heartstream", "worker"), drains=True),
+    Contender("heartstream-risk", ("-m", "heartstream", "worker"), settings=_RISK_ALONE, drains=True, says="risk"),
     Contender("bare-eos", ("-m", "bench.bare_exactly_once"), guarantee="exactly once", drains=True),
     Contender(
         "heartstream-eos",

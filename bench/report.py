@@ -19,6 +19,7 @@ Table = Mapping[str, Sequence[Run]]
 
 COMPARISONS: Final = (
     ("heartstream", "bare", {"logistic_regression": 0.9, "random_forest": 0.8}),
+    ("heartstream", "heartstream-risk", {"logistic_regression": 0.6, "pattern_submodels": 0.6}),
     ("heartstream", "bytewax", {"logistic_regression": 2.0}),
     ("heartstream", "faust-take", {"logistic_regression": 20.0}),
     ("heartstream-eos", "heartstream", {"logistic_regression": 0.85}),

@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help=f"given: the one that {SERVERS} names; auto: that, or Apache Kafka in a container, or the embedded one",
     )
-    parser.add_argument("--model", choices=["logistic_regression", "random_forest"], default="logistic_regression")
+    parser.add_argument(
+        "--model", choices=["logistic_regression", "pattern_submodels", "random_forest"], default="logistic_regression"
+    )
 
 
 @contextmanager
@@ -62,7 +64,7 @@ def new_stage(asked: AskedBroker, model: str, records: int, partitions: int = PA
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-bench-")))
         model_folder = folder / "model"
         training = stack.enter_context(ThreadPoolExecutor(1)).submit(
-            train, TrainingRequest(output=model_folder, model_version="bench")
+            train, TrainingRequest(output=model_folder, model_version="bench", quick=True)
         )
         kind = _broker_kind(asked)
         address = stack.enter_context(running_broker(kind, os.environ.get(SERVERS)))

@@ -52,7 +52,7 @@ class Contest:
         self.failed: dict[str, str] = {}
         self._plan = plan
         self._stage = stage
-        self._first: Output | None = None
+        self._first: dict[str, Output] = {}
 
     def run(self) -> None:
         """Run all contenders, in alternating order (ABC CBA ...). Raises if the yardstick itself fails."""
@@ -81,13 +81,13 @@ class Contest:
         tell(f"run {number}/{self._plan.runs} {contender.name:16}{rate:>10,.0f} records/s {cpu:8.2f} µs CPU  {noted}")
 
     def _measured(self, contender: Contender) -> Run:
-        """Run one contender, and compare what it wrote with what the first one wrote."""
+        """Run one contender, and compare what it wrote with what the first one wrote that says as much."""
         results = max(round(self._plan.records * contender.share), min(_LEAST_RECORDS, self._plan.records))
         if contender.input == "requests":
             return mlserver_door.run(contender, self._stage, results)
         run, output = run_contender(contender, self._stage, results)
-        self._first = self._first or output
-        return msgspec.structs.replace(run, different=output.differing(self._first))
+        first = self._first.setdefault(contender.says, output)
+        return msgspec.structs.replace(run, different=output.differing(first))
 
 
 def parse(arguments: Sequence[str]) -> Plan:

@@ -18,7 +18,7 @@ settings.load_profile("heartstream")
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    train(TrainingRequest(folder, model_version="test", bootstraps=20))
+    train(TrainingRequest(folder, model_version="test", quick=True))
     return folder
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -86,6 +86,8 @@ class Training:
     seed: int
     threshold: float
     model_version: str
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+    """What is written beside the models, by file name."""
 
 
 def write_model(folder: Path, training: Training) -> Manifest:
@@ -116,7 +118,7 @@ def refuse_other_folder(folder: Path) -> None:
 
 def model_files(training: Training) -> dict[str, bytes]:
     """Return the content of every file but the manifest, by name."""
-    contents = {PREPROCESSOR_FILE: as_joblib(training.preprocessor)}
+    contents = {PREPROCESSOR_FILE: as_joblib(training.preprocessor), **training.documents}
     width = training.preprocessor.transform(training.matrix[:1]).shape[1]
     for model in training.models:
         contents[model.file] = as_joblib(model.classifier)
@@ -180,11 +182,16 @@ def new_manifest(training: Training, contents: Mapping[str, bytes]) -> Manifest:
         seed=training.seed,
         feature_table=FEATURE_TABLE_VERSION,
         data=training.data,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        versions=library_versions(),
         training_range=_ranges(training.matrix),
         models={model.name: _entry(model, contents) for model in training.models},
         files={name: FileEntry.of(content) for name, content in contents.items()},
     )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a model depends on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def _ranges(matrix: Matrix) -> dict[str, tuple[float, float]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pandas as pd
@@ -14,14 +14,19 @@ import pandas as pd
 from schemas.errors import SettingsError
 from scoring.artifact import DataEntry, Manifest
 from scoring.estimators import new_preprocessor
-from training.choose import Choice, choose
-from training.data import TRAINING_SITE, digest, features, read_snapshot, read_uci, target
+from training.assess import DEFAULT, QUICK, Depth, Question, assess
+from training.card import CARD_DATA_FILE, CARD_FILE, as_markdown, new_card
+from training.choose import Choice
+from training.data import TRAINING_SITE, digest, features, read_snapshot, read_uci, site_rows, target
 from training.estimators import CANDIDATES, new_pipeline
-from training.evaluate import Evaluation, evaluate
-from training.export import TrainedModel, Training, refuse_other_folder, write_model
+from training.evaluate import FOLDS, Evaluation, evaluate
+from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
 from training.guards import check_rows, refuse_too_good
+from training.report import REPORT_FILE, Report
 from training.tracking import TrackedRun, record
+from training.uci import SITES
 from training.uncertainty import BOOTSTRAPS, measure
+from training.validation import Step
 
 Progress = Callable[[str, int, int], None]
 """Called when a step begins: what it does, how many are done, how many there are."""
@@ -29,12 +34,16 @@ Progress = Callable[[str, int, int], None]
 DATA_NAME: Final = "UCI Heart Disease, Cleveland"
 HIGHEST_SEED: Final = 2**32 - 1
 _STEPS: Final = len(CANDIDATES) + 3
+_TUNING_STEPS: Final = len(CANDIDATES) * FOLDS + 2
+_QUICK_BOOTSTRAPS: Final = 40
 
 
 class TrainingRequest(msgspec.Struct, frozen=True):
     """What to train, and where to.
 
     `data` is a folder with UCI's files, or None for the snapshot. `model_version` None means heartstream's own version.
+    A `quick` run finds the same coefficients and trees; its intervals come from fewer samples, and its report lacks all
+    that is `Deep`.
     """
 
     output: Path
@@ -42,7 +51,17 @@ class TrainingRequest(msgspec.Struct, frozen=True):
     seed: int = 42
     threshold: float = 0.5
     model_version: str | None = None
-    bootstraps: int = BOOTSTRAPS
+    quick: bool = False
+
+    @property
+    def depth(self) -> Depth:
+        """How much is evaluated."""
+        return QUICK if self.quick else DEFAULT
+
+    @property
+    def steps(self) -> int:
+        """Count what `Progress` will hear of."""
+        return _STEPS + self.depth.repeats + (_TUNING_STEPS if self.depth.deep else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +71,49 @@ class TrainingReport:
     folder: Path
     manifest: Manifest
     evaluations: tuple[Evaluation, ...]
-    choice: Choice
+    findings: Report
+
+    @property
+    def choice(self) -> Choice:
+        """The best model, and why."""
+        return self.findings.choice
 
 
 def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _steps: None) -> TrainingReport:
-    """Train every candidate on the Cleveland rows and write the model directory.
+    """Train every candidate on the Cleveland rows, evaluate them and write the model directory.
 
-    Blocks for seconds. Raises SettingsError for a request that cannot be met, DependencyError for data that must not be
-    trained on, ArtifactError for a result too good to be true: the old model directory is then as it was.
+    Blocks for a minute or two, or some seconds if it is quick. Raises SettingsError for a request that cannot be met,
+    DependencyError for data that must not be trained on, ArtifactError for a result too good to be true: the old model
+    directory is then as it was.
     """
     model_version = check(request)
-    progress("reading the data", 0, _STEPS)
-    rows = training_rows(request.data)
-    evaluations = cross_validate(rows, request, progress)
-    choice = choose(evaluations)
-    progress("fitting on all rows", _STEPS - 2, _STEPS)
-    training = fit(rows, evaluations, choice, request, model_version)
-    progress("writing the model", _STEPS - 1, _STEPS)
+    step = _Steps(progress, request.steps)
+    step("reading the data")
+    everyone = all_rows(request)
+    rows = site_rows(everyone, TRAINING_SITE)
+    check_rows(rows)
+    evaluations = cross_validate(rows, request, step)
+    matrix, labels = features(rows), target(rows)
+    data = DataEntry(name=DATA_NAME, rows=len(rows), positives=int(labels.sum()), sha256=digest(rows))
+    question = Question(everyone, matrix, labels, data, request.seed, request.threshold, request.depth)
+    findings = assess(question, evaluations, step)
+    step("fitting on all rows")
+    training = fit(question, evaluations, findings, request, model_version)
+    step("writing the model")
     manifest = write_model(request.output, training)
-    progress("done", _STEPS, _STEPS)
-    return TrainingReport(request.output, manifest, evaluations, choice)
+    step("done")
+    return TrainingReport(request.output, manifest, evaluations, findings)
+
+
+class _Steps:
+    """Tells `Progress` of each step as it begins."""
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        self._progress, self._steps, self._done = progress, steps, 0
+
+    def __call__(self, step: str) -> None:
+        self._progress(step, self._done, self._steps)
+        self._done = min(self._done + 1, self._steps)
 
 
 def track(report: TrainingReport, folder: Path) -> TrackedRun:
@@ -101,19 +143,18 @@ def check(request: TrainingRequest) -> str:
     return model_version
 
 
-def training_rows(folder: Path | None) -> pd.DataFrame:
-    """Return the Cleveland rows, from UCI's file in `folder` or from the snapshot. Raises DependencyError if unfit."""
-    rows = read_snapshot((TRAINING_SITE,)) if folder is None else read_uci(folder, (TRAINING_SITE,))
-    check_rows(rows)
-    return rows
+def all_rows(request: TrainingRequest) -> pd.DataFrame:
+    """Return the rows of all hospitals, of Cleveland alone if the run is quick. Raises DependencyError."""
+    sites = SITES if request.depth.deep else (TRAINING_SITE,)
+    return read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
 
 
-def cross_validate(rows: pd.DataFrame, request: TrainingRequest, progress: Progress) -> tuple[Evaluation, ...]:
+def cross_validate(rows: pd.DataFrame, request: TrainingRequest, step: Step) -> tuple[Evaluation, ...]:
     """Evaluate every candidate, simplest first. Raises ArtifactError if one is too good to be true."""
     matrix, labels = features(rows), target(rows)
     evaluations = []
-    for done, candidate in enumerate(CANDIDATES, 1):
-        progress(f"cross-validating {candidate.name}", done, _STEPS)
+    for candidate in CANDIDATES:
+        step(f"cross-validating {candidate.name}")
         pipeline = new_pipeline(candidate.new(request.seed))
         found = evaluate(candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold)
         refuse_too_good(candidate.name, found.metrics["roc_auc"].mean, found.metrics["accuracy"].mean)
@@ -121,26 +162,44 @@ def cross_validate(rows: pd.DataFrame, request: TrainingRequest, progress: Progr
     return tuple(evaluations)
 
 
+def _documents(
+    findings: Report, preprocessor: Any, models: Sequence[TrainedModel], model_version: str
+) -> dict[str, bytes]:
+    """Return the report and the model card, by file name."""
+    best = next(model for model in models if model.name == findings.choice.best)
+    card = new_card(findings, preprocessor, best.classifier, model_version, library_versions())
+    return {
+        REPORT_FILE: findings.as_json(),
+        CARD_DATA_FILE: card.as_json(),
+        CARD_FILE: as_markdown(card, findings).encode(),
+    }
+
+
 def fit(
-    rows: pd.DataFrame, evaluations: Sequence[Evaluation], choice: Choice, request: TrainingRequest, model_version: str
+    question: Question,
+    evaluations: Sequence[Evaluation],
+    findings: Report,
+    request: TrainingRequest,
+    model_version: str,
 ) -> Training:
     """Fit the preprocessor and every candidate on all rows."""
-    matrix, labels = features(rows), target(rows)
+    matrix, labels = question.matrix, question.labels
+    bootstraps = _QUICK_BOOTSTRAPS if request.quick else BOOTSTRAPS
     preprocessor = new_preprocessor().fit(matrix)
     inputs = preprocessor.transform(matrix)
     models = []
     for candidate, evaluation in zip(CANDIDATES, evaluations, strict=True):
         classifier = candidate.new(request.seed).fit(inputs, labels)
-        uncertainty = measure(classifier, inputs, matrix, labels, request.seed, request.bootstraps)
+        uncertainty = measure(classifier, inputs, matrix, labels, request.seed, bootstraps)
         models.append(TrainedModel(candidate.name, classifier, uncertainty, evaluation.metrics))
-    data = DataEntry(name=DATA_NAME, rows=len(rows), positives=int(labels.sum()), sha256=digest(rows))
     return Training(
         preprocessor,
         tuple(models),
-        choice.best,
+        findings.choice.best,
         matrix,
-        data,
+        question.data,
         seed=request.seed,
         threshold=request.threshold,
         model_version=model_version,
+        documents=_documents(findings, preprocessor, models, model_version),
     )

@@ -69,7 +69,7 @@ class Models(msgspec.Struct, frozen=True):
     def make(cls, folder: Path) -> Models:
         """Train the one and spoil the other."""
         good, poisoned = folder / "model", folder / "poisoned"
-        train(TrainingRequest(good, model_version="faults"))
+        train(TrainingRequest(good, model_version="faults", quick=True))
         poison(good, poisoned)
         return cls(good, poisoned)
 

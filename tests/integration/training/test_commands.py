@@ -79,18 +79,18 @@ def test_fetched_files_are_what_training_reads(tmp_path: Path) -> None:
 
 
 def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Into a pipe goes plain text: each metric with its spread for both models, the best, why, and the directory."""
-    train(output=tmp_path / "model", tracking=False, model_version="1.2.3")
+    """Into a pipe goes plain text: each metric with its spread for each model, the best, why, and the directory."""
+    train(output=tmp_path / "model", tracking=False, model_version="1.2.3", quick=True)
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    start = next(i for i, line in enumerate(lines) if "logistic_regression  random_forest" in line)
+    start = next(i for i, line in enumerate(lines) if "logistic_regression  pattern_submodels  random_forest" in line)
     table = [line.rstrip() for line in lines[start + 1 : start + 9]]
     assert [line.split("  ")[0] for line in table] == [
         "Accuracy", "Precision", "Recall", "F1", "ROC-AUC", "Brier score", "Log loss", "Calibration slope",
     ]  # fmt: skip
-    assert [line.count("±") for line in table] == [2] * 7 + [0]
+    assert [line.count("±") for line in table] == [3] * 7 + [0]
     assert len({len(line) for line in table}) == 1
-    assert "Best model: logistic_regression, because it has the lowest log loss" in out
+    assert "Best model: pattern_submodels: log loss 0." in out
     assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out
     assert (err, "\x1b" in out) == ("", False)
 

@@ -22,8 +22,14 @@ from schemas.errors import ArtifactError
 from scoring.artifact import BEST_MODEL_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, Artifact, FileEntry, load, read_manifest
 from scoring.scorer import Scorer
 
-PICKLES = (PREPROCESSOR_FILE, BEST_MODEL_FILE, "logistic_regression.joblib", "random_forest.joblib")
-FILES = (*PICKLES, "logistic_regression.json", "random_forest.json", "random_forest.onnx")
+PICKLES = (
+    PREPROCESSOR_FILE,
+    BEST_MODEL_FILE,
+    "logistic_regression.joblib",
+    "pattern_submodels.joblib",
+    "random_forest.joblib",
+)
+FILES = (*PICKLES, "logistic_regression.json", "pattern_submodels.json", "random_forest.json", "random_forest.onnx")
 
 
 class Trap:
@@ -125,7 +131,7 @@ def tampered_numbers(folder: Path) -> None:
 
 
 def unlisted_numbers(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest["files"].pop("logistic_regression.json"))
+    change_manifest(folder, lambda manifest: manifest["files"].pop("pattern_submodels.json"))
 
 
 def missing_onnx(folder: Path) -> None:
@@ -133,7 +139,7 @@ def missing_onnx(folder: Path) -> None:
 
 
 def unlisted_classifier(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest["files"].pop("logistic_regression.joblib"))
+    change_manifest(folder, lambda manifest: manifest["files"].pop("pattern_submodels.joblib"))
 
 
 def unlisted_preprocessor(folder: Path) -> None:
@@ -165,9 +171,9 @@ PROBLEMS: dict[Callable[[Path], None], str] = {
     other_features: "feature table is kaggle/1, expected uci-heart-1988/1",
     tampered_onnx: "random_forest.onnx: has ",
     tampered_numbers: "random_forest.json: has ",
-    unlisted_numbers: "logistic_regression.json: not listed in the manifest",
+    unlisted_numbers: "pattern_submodels.json: not listed in the manifest",
     missing_onnx: "random_forest.onnx: cannot be read (No such file or directory)",
-    unlisted_classifier: "logistic_regression.joblib: not listed in the manifest",
+    unlisted_classifier: "pattern_submodels.joblib: not listed in the manifest",
     unlisted_preprocessor: "preprocessor.joblib: not listed in the manifest",
     unknown_best: "no model named gradient_boosting; there are logistic_regression, pattern_submodels, random_forest",
     file_elsewhere: "preprocessor.joblib: not a plain file name",
@@ -254,10 +260,10 @@ def test_file_name_that_leads_elsewhere_is_refused(folder: Path, name: str) -> N
     assert f"model directory {folder} refused" in refusal(folder)
 
 
-@pytest.mark.parametrize("name", ["../model/logistic_regression.joblib", "/tmp/logistic_regression.joblib"])  # noqa: S108
+@pytest.mark.parametrize("name", ["../model/pattern_submodels.joblib", "/tmp/pattern_submodels.joblib"])  # noqa: S108
 def test_model_file_elsewhere_is_refused(folder: Path, name: str) -> None:
     """A model may not name a file that is not listed, wherever it is."""
-    change_manifest(folder, lambda manifest: manifest["models"]["logistic_regression"].update(file=name))
+    change_manifest(folder, lambda manifest: manifest["models"]["pattern_submodels"].update(file=name))
     assert f"{name}: not listed in the manifest" in refusal(folder)
 
 
@@ -294,8 +300,10 @@ def test_file_is_no_model(tmp_path: Path) -> None:
 
 def test_sound_model_is_served_without_its_pickles(trapped: Path, mark: Path) -> None:
     """Where a fast engine serves, no pickle is opened, not even one with the digest in the manifest."""
-    scorers = [Scorer.from_directory(trapped, name) for name in ("logistic_regression", "random_forest")]
-    assert [scorer.engine for scorer in scorers] == ["linear", "onnx"]
+    scorers = [
+        Scorer.from_directory(trapped, name) for name in ("logistic_regression", "pattern_submodels", "random_forest")
+    ]
+    assert [scorer.engine for scorer in scorers] == ["linear", "linear", "onnx"]
     assert not mark.exists()
 
 
@@ -364,7 +372,7 @@ def test_another_model_has_another_digest(folder: Path, linear_artifact: Artifac
 def test_file_that_is_not_listed_is_left_alone(folder: Path, mark: Path) -> None:
     """A stray file in the directory is neither loaded nor an error."""
     (folder / "stray.joblib").write_bytes(pickled(Trap(mark)))
-    assert load(folder).model.name in {"logistic_regression", "random_forest"}
+    assert load(folder).model.name in {"pattern_submodels", "random_forest"}
     assert not mark.exists()
 
 

@@ -27,7 +27,7 @@ def cleveland(everyone: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
     """One training run with seed 42, and its model directory."""
-    return train(TrainingRequest(tmp_path_factory.mktemp("trained") / "model", model_version="1.2.3"))
+    return train(TrainingRequest(tmp_path_factory.mktemp("trained") / "model", model_version="1.2.3", quick=True))
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,9 @@ FILES = {
     "random_forest.joblib",
     "random_forest.json",
     "random_forest.onnx",
+    "model-card.json",
+    "model-card.md",
+    "report.json",
     "pattern_submodels.joblib",
     "pattern_submodels.json",
 }
@@ -128,7 +131,7 @@ def test_refused_data_leaves_the_old_model(report: TrainingReport, tmp_path: Pat
     """A run that fails leaves every file of the model directory as it was."""
     before = {path.name: path.read_bytes() for path in report.folder.iterdir()}
     with pytest.raises(Exception, match=r"processed\.cleveland\.data"):
-        train(TrainingRequest(report.folder, data=tmp_path, model_version="2"))
+        train(TrainingRequest(report.folder, data=tmp_path, model_version="2", quick=True))
     assert {path.name: path.read_bytes() for path in report.folder.iterdir()} == before
 
 

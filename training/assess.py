@@ -1,0 +1,296 @@
+"""The evaluation of a training run, from rows to report. `assess` tells the whole story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from schemas.errors import ArtifactError
+from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.artifact import DataEntry
+from scoring.estimators import BINARY, ONE_HOT, SCALED, new_preprocessor
+from scoring.submodels import centered, fit_logistic
+from training.choose import Choice, choose, standings
+from training.data import TRAINING_SITE, Labels, Matrix, features, site_rows, target
+from training.estimators import CANDIDATES, INVERSE_PENALTY, LOGISTIC_REGRESSION, RANDOM_FOREST, new_pipeline
+from training.evaluate import Evaluation, split
+from training.measures import (
+    Estimate,
+    Performance,
+    estimate,
+    net_benefit,
+    performance,
+    prevalence_brier,
+    roc_auc,
+    samples,
+    wilson,
+)
+from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Site, Threshold
+from training.stability import (
+    coverage,
+    instability,
+    learning_curve,
+    nested_coverage,
+    permutation_importance,
+    sample_size,
+)
+from training.tuning import GRIDS, nested
+from training.uci import SITES
+from training.uncertainty import label_limits, risks_by_pattern
+from training.usual import USUAL, new_usual_pipeline
+from training.validation import COMPLETE, LACKING, OutOfFold, Step, cross_validated
+
+THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_BINS: Final = 10
+_HISTOGRAM: Final = 20
+_SHUFFLES: Final = 12
+_SHUFFLED_LIMIT: Final = 0.05
+_AGE_SPLIT: Final = 55
+_ASYMPTOMATIC: Final = 4
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How much is computed: repeats of the cross-validation, bootstrap samples, and whether all the rest is."""
+
+    repeats: int
+    bootstraps: int
+    deep: bool
+
+
+DEFAULT: Final = Depth(repeats=10, bootstraps=500, deep=True)
+QUICK: Final = Depth(repeats=2, bootstraps=100, deep=False)
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What an evaluation is about: Cleveland's rows (n, 13), all hospitals' rows, and the run's choices."""
+
+    everyone: pd.DataFrame
+    matrix: Matrix
+    labels: Labels
+    data: DataEntry
+    seed: int
+    threshold: float
+    depth: Depth
+
+    @property
+    def pipelines(self) -> dict[str, Any]:
+        """The unfitted candidates, simplest first."""
+        return {candidate.name: new_pipeline(candidate.new(self.seed)) for candidate in CANDIDATES}
+
+
+def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> Report:
+    """Evaluate every candidate and choose. Blocks for seconds, or minutes if it is deep. Raises ArtifactError."""
+    pipelines = question.pipelines
+    seeds = range(question.seed, question.seed + question.depth.repeats)
+    compared = {**pipelines, USUAL: new_usual_pipeline(question.seed)}
+    found = cross_validated(compared, question.matrix, question.labels, seeds, step)
+    weights = samples(len(question.labels), question.seed, question.depth.bootstraps)
+    lacking = {
+        name: {
+            model: performance(question.labels, found.risks[model][name], question.threshold, weights)
+            for model in compared
+        }
+        for name in LACKING
+    }
+    choice = choose(standings(list(pipelines), lacking, found, question.labels))
+    return Report(
+        schema=REPORT_SCHEMA,
+        data=question.data,
+        seed=question.seed,
+        threshold=question.threshold,
+        repeats=question.depth.repeats,
+        bootstraps=question.depth.bootstraps,
+        five_fold={evaluation.name: evaluation.metrics for evaluation in five_fold},
+        lacking=lacking,
+        choice=choice,
+        deep=_deep(question, choice, found, weights, step) if question.depth.deep else None,
+    )
+
+
+def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix, step: Step) -> Deep:
+    matrix, labels, seed, threshold = question.matrix, question.labels, question.seed, question.threshold
+    pipelines = question.pipelines
+    best, whole = pipelines[choice.best], {name: found.risks[name][COMPLETE] for name in pipelines}
+    mean = whole[choice.best].mean(axis=0)
+    tuned = {name: nested(name, pipelines[name], matrix, labels, seed, step) for name in GRIDS}
+    step("other hospitals")
+    elsewhere = _elsewhere(question, choice.best)
+    left_out = _left_out(question)
+    step("learning curve, stability, coverage")
+    return Deep(
+        tuned={name: choices for name, (choices, _) in tuned.items()},
+        tuned_performance={name: performance(labels, risks, threshold, weights) for name, (_, risks) in tuned.items()},
+        calibration=tuple(_bins(labels, mean)),
+        histogram=_histogram(labels, mean),
+        roc={name: _roc(labels, risks.mean(axis=0)) for name, risks in whole.items()},
+        precision_recall={name: _precision_recall(labels, risks.mean(axis=0)) for name, risks in whole.items()},
+        thresholds=tuple(_threshold(labels, mean, at) for at in THRESHOLDS),
+        subgroups=_subgroups(question, whole, weights),
+        elsewhere=elsewhere,
+        left_out=left_out,
+        learning={
+            name: learning_curve(pipelines[name], matrix, labels, range(seed, seed + 3))
+            for name in (LOGISTIC_REGRESSION, RANDOM_FOREST)
+        },
+        instability=instability(matrix, labels, threshold, seed, 200),
+        coverage=nested_coverage(best, matrix, labels, range(seed, seed + 2)),
+        sample_size=sample_size(labels, _parameters(), float(np.mean(_losses_of(labels, whole[LOGISTIC_REGRESSION])))),
+        odds_ratios=_odds_ratios(matrix, labels, weights),
+        importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
+        shuffled_roc_auc=shuffled_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
+    )
+
+
+def _bins(labels: Labels, risks: Matrix) -> Iterator[Bin]:
+    for members in np.array_split(np.argsort(risks, kind="stable"), _BINS):
+        events = int(labels[members].sum())
+        yield Bin(len(members), float(risks[members].mean()), wilson(events, len(members)))
+
+
+def _histogram(labels: Labels, risks: Matrix) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Count patients by risk, those without disease and those with it."""
+    edges = np.linspace(0, 1, _HISTOGRAM + 1)
+    healthy, ill = (np.histogram(risks[labels == outcome], edges)[0].tolist() for outcome in (0, 1))
+    return tuple(healthy), tuple(ill)
+
+
+def _roc(labels: Labels, risks: Matrix) -> Curve:
+    alarms, found, _ = roc_curve(labels, risks)
+    return Curve(tuple(alarms.tolist()), tuple(found.tolist()))
+
+
+def _precision_recall(labels: Labels, risks: Matrix) -> Curve:
+    precision, recall, _ = precision_recall_curve(labels, risks)
+    return Curve(tuple(recall.tolist()), tuple(precision.tolist()))
+
+
+def _threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
+    said, ill = risks >= at, labels == 1
+    share = float(ill.mean())
+    return Threshold(
+        threshold=at,
+        sensitivity=float(said[ill].mean()),
+        specificity=float((~said[~ill]).mean()),
+        positive_predictive_value=float(ill[said].mean()) if said.any() else None,
+        negative_predictive_value=float((~ill[~said]).mean()) if not said.all() else None,
+        net_benefit=net_benefit(labels, risks, at),
+        net_benefit_of_treating_all=share - (1 - share) * at / (1 - at),
+    )
+
+
+def _subgroups(question: Question, risks: Mapping[str, Matrix], weights: Matrix) -> dict[str, dict[str, Performance]]:
+    """Measure each model on patients of one sex, age or kind of chest pain, out of fold."""
+    age, sex, pain = (question.matrix[:, FEATURE_NAMES.index(name)] for name in ("age", "sex", "cp"))
+    groups = {
+        "women": sex == 0,
+        "men": sex == 1,
+        f"under {_AGE_SPLIT} years": age < _AGE_SPLIT,
+        f"{_AGE_SPLIT} years and over": age >= _AGE_SPLIT,
+        "chest pain asymptomatic (cp 4)": pain == _ASYMPTOMATIC,
+        "other chest pain (cp 1 to 3)": pain != _ASYMPTOMATIC,
+    }
+    return {
+        name: {
+            model: performance(question.labels[who], runs[:, who], question.threshold, _known(weights[:, who]))
+            for model, runs in risks.items()
+        }
+        for name, who in groups.items()
+    }
+
+
+def _known(weights: Matrix) -> Matrix:
+    """Keep the samples in which somebody was drawn."""
+    known: Matrix = weights[weights.sum(axis=1) > 0]
+    return known
+
+
+def _elsewhere(question: Question, best: str) -> dict[str, Site]:
+    """Train in Cleveland, test in each other hospital."""
+    models = {**question.pipelines, USUAL: new_usual_pipeline(question.seed)}
+    fitted = {name: clone(model).fit(question.matrix, question.labels) for name, model in models.items()}
+    inner = risks_by_pattern(models[best]["classify"], question.matrix, question.labels, question.seed)
+    limits = label_limits(question.labels, inner)
+    sites = {}
+    for site in SITES:
+        if site == TRAINING_SITE:
+            continue
+        rows = site_rows(question.everyone, site)
+        matrix, labels = features(rows), target(rows)
+        risks = {name: model.predict_proba(matrix)[:, 1] for name, model in fitted.items()}
+        sites[site] = Site(
+            patients=len(labels),
+            events=int(labels.sum()),
+            prevalence_brier=prevalence_brier(labels),
+            models={name: _few(labels, found, question) for name, found in risks.items()},
+            coverage=coverage(matrix, labels, risks[best], limits),
+        )
+    return sites
+
+
+def _left_out(question: Question) -> dict[str, dict[str, Performance]]:
+    """Train in three hospitals, test in the fourth."""
+    found = {}
+    for site in SITES:
+        rest = question.everyone[question.everyone["site"] != site]
+        rows = site_rows(question.everyone, site)
+        labels = target(rows)
+        found[site] = {
+            name: _few(
+                labels, clone(model).fit(features(rest), target(rest)).predict_proba(features(rows))[:, 1], question
+            )
+            for name, model in question.pipelines.items()
+        }
+    return found
+
+
+def _few(labels: Labels, risks: Matrix, question: Question) -> Performance:
+    """Measure patients of one hospital; where few are without disease, the intervals say so."""
+    weights = samples(len(labels), question.seed, question.depth.bootstraps)
+    both = (weights @ labels > 0) & (weights @ (1 - labels) > 0)
+    return performance(labels, risks, question.threshold, weights[both], fewest=1)
+
+
+def _odds_ratios(matrix: Matrix, labels: Labels, weights: Matrix) -> dict[str, Estimate]:
+    """Return the logistic regression's odds ratios, with their spread over bootstrap samples."""
+    inputs = new_preprocessor().fit_transform(matrix)
+    z = centered(inputs, np.nanmean(inputs, axis=0))
+    used = np.ones((1, z.shape[1]), dtype=bool)
+    whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
+    fits = np.array([fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0, 1:] for row in weights[:201]])
+    return {name: estimate(np.exp(fits[:, place])) for place, name in enumerate(column_names())}
+
+
+def column_names() -> list[str]:
+    """Name the preprocessor's 22 columns, codes with what they mean."""
+    codes = {name: FEATURES[FEATURE_NAMES.index(name)].codes for name in ONE_HOT}
+    return [*SCALED, *BINARY, *(f"{name} {code} ({text})" for name in ONE_HOT for code, text in codes[name])]
+
+
+def _parameters() -> int:
+    """Count what the logistic regression is free to choose: a column of each block of codes follows from the others."""
+    return len(column_names()) - len(ONE_HOT)
+
+
+def _losses_of(labels: Labels, runs: Matrix) -> list[float]:
+    return [performance(labels, run, 0.5, np.ones((1, len(labels)))).figures["log_loss"].value for run in runs]
+
+
+def shuffled_roc_auc(pipeline: Any, matrix: Matrix, labels: Labels, seed: int) -> float:
+    """Return the mean ROC-AUC on labels dealt out at random: 0.5, or the evaluation leaks. Raises ArtifactError."""
+    aucs = []
+    for shuffle in range(_SHUFFLES):
+        dealt = np.random.default_rng(seed + shuffle).permutation(labels)
+        risks = np.empty(len(labels))
+        for train, test in split(dealt, seed):
+            risks[test] = clone(pipeline).fit(matrix[train], dealt[train]).predict_proba(matrix[test])[:, 1]
+        aucs.append(roc_auc(dealt, risks, np.ones((1, len(labels))))[0])
+    mean = float(np.mean(aucs))
+    if abs(mean - 0.5) > _SHUFFLED_LIMIT:
+        raise ArtifactError(f"labels dealt out at random are predicted with ROC-AUC {mean:.3f}: the evaluation leaks")
+    return mean

@@ -1,0 +1,184 @@
+"""How good risks are, each figure with what chance alone could have made of it.
+
+A figure's interval holds 95% of what it is over bootstrap samples of the patients. A sample is a row of weights, so
+that all samples are measured at once. Sources: Van Calster et al., Performance evaluation of predictive AI models,
+2025; Cox, Two further applications of a model for binary regression, 1958; Vickers and Elkin, Decision curve analysis,
+2006.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from training.data import Labels, Matrix
+
+Risks = npt.NDArray[np.float64]
+
+CONFIDENCE: Final = 0.95
+FEWEST: Final = 20
+"""With fewer patients of either outcome, a figure says more about chance than about the model."""
+_CERTAIN: Final = 1e-6
+"""A forest may say 0 or 1, whose log-odds are infinite."""
+_ECE_BINS: Final = 10
+_NEWTON_STEPS: Final = 30
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A figure, and the limits of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Performance(msgspec.Struct, frozen=True):
+    """How one model did on some patients.
+
+    `figures` is empty where there are too few of either outcome to tell, and lacks what is not defined, as the
+    precision is where nobody is labelled 1.
+
+    Of labels: accuracy, precision, recall (sensitivity), specificity, f1. Of ranks: roc_auc. Of risks: brier, log_loss.
+    Of calibration: slope (1 is right, below 1 too extreme, above too timid), intercept (0 is right, above 0 risks are
+    too low; slope held at 1), bias (mean risk less prevalence), ece (expected calibration error, 10 bins).
+    """
+
+    patients: int
+    events: int
+    figures: dict[str, Estimate]
+
+
+def samples(patients: int, seed: int, bootstraps: int) -> Matrix:
+    """Return weights (1 + bootstraps, patients): everybody once, then how often each sample drew each patient."""
+    chance = np.random.default_rng(seed)
+    drawn = chance.integers(0, patients, (bootstraps, patients))
+    counts = np.array([np.bincount(row, minlength=patients) for row in drawn]).reshape(bootstraps, patients)
+    return np.vstack([np.ones(patients), counts])
+
+
+def performance(labels: Labels, risks: Matrix, threshold: float, weights: Matrix, fewest: int = FEWEST) -> Performance:
+    """Measure risks (patients,) or, of several cross-validations, (runs, patients); figures are the runs' means.
+
+    There are none with less than `fewest` patients of either outcome.
+    """
+    runs, events = np.atleast_2d(risks), int(labels.sum())
+    if min(events, len(labels) - events) < fewest:
+        return Performance(len(labels), events, {})
+    measured = [_measured(labels, run, threshold, weights) for run in runs]
+    figures = {name: np.mean([run[name] for run in measured], axis=0) for name in measured[0]}
+    known = {name: estimate(values) for name, values in figures.items() if not np.isnan(values[0])}
+    return Performance(len(labels), events, known)
+
+
+def estimate(values: Matrix) -> Estimate:
+    """Take the first value as the figure, the others as its bootstrap samples."""
+    tail = (1 - CONFIDENCE) / 2
+    sampled = values[1:] if len(values) > 1 else values
+    low, high = np.nanquantile(sampled, [tail, 1 - tail])
+    return Estimate(float(values[0]), float(low), float(high))
+
+
+def _measured(labels: Labels, risks: Risks, threshold: float, weights: Matrix) -> dict[str, Matrix]:
+    """Return each figure for each row of weights."""
+    total = weights.sum(axis=1)
+    slope, intercept = calibration(labels, risks, weights)
+    return {
+        **_of_labels(labels, risks >= threshold, weights),
+        "roc_auc": roc_auc(labels, risks, weights),
+        "brier": weights @ np.square(risks - labels) / total,
+        "log_loss": weights @ losses(labels, risks) / total,
+        "slope": slope,
+        "intercept": intercept,
+        "bias": weights @ (risks - labels) / total,
+        "ece": _calibration_error(labels, risks, weights),
+    }
+
+
+def _of_labels(labels: Labels, said: npt.NDArray[np.bool_], weights: Matrix) -> dict[str, Matrix]:
+    found, alarms = weights @ (said & (labels == 1)), weights @ (said & (labels == 0))
+    ill, healthy = weights @ (labels == 1), weights @ (labels == 0)
+    nan = np.full(len(weights), np.nan)
+    return {
+        "accuracy": (found + healthy - alarms) / (ill + healthy),
+        "precision": np.divide(found, found + alarms, out=nan.copy(), where=found + alarms > 0),
+        "recall": np.divide(found, ill, out=nan.copy(), where=ill > 0),
+        "specificity": np.divide(healthy - alarms, healthy, out=nan.copy(), where=healthy > 0),
+        "f1": np.divide(2 * found, ill + found + alarms, out=nan.copy(), where=ill + found + alarms > 0),
+    }
+
+
+def losses(labels: Labels, risks: Risks) -> Risks:
+    """Return each patient's log loss."""
+    kept = np.clip(risks, _CERTAIN, 1 - _CERTAIN)
+    each: Risks = -np.where(labels == 1, np.log(kept), np.log(1 - kept))
+    return each
+
+
+def roc_auc(labels: Labels, risks: Risks, weights: Matrix) -> Matrix:
+    """Return the chance that a patient with disease has the higher risk, for each row of weights; ties count half."""
+    levels, level = np.unique(risks, return_inverse=True)
+    place = np.zeros((len(risks), len(levels)))
+    place[np.arange(len(risks)), level] = 1
+    ill, healthy = (weights * (labels == 1)) @ place, (weights * (labels == 0)) @ place
+    below = np.cumsum(healthy, axis=1) - healthy / 2
+    pairs = ill.sum(axis=1) * healthy.sum(axis=1)
+    area: Matrix = np.divide((ill * below).sum(axis=1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return area
+
+
+def calibration(labels: Labels, risks: Risks, weights: Matrix) -> tuple[Matrix, Matrix]:
+    """Return the calibration slope (Cox), and the intercept at slope 1, for each row of weights."""
+    kept = np.clip(risks, _CERTAIN, 1 - _CERTAIN)
+    log_odds = np.log(kept / (1 - kept))
+    line = _fit(np.column_stack([np.ones(len(risks)), log_odds]), np.zeros(len(risks)), labels, weights)
+    shift = _fit(np.ones((len(risks), 1)), log_odds, labels, weights)
+    return line[:, 1], shift[:, 0]
+
+
+def _fit(design: Matrix, offset: Matrix, labels: Labels, weights: Matrix) -> Matrix:
+    """Fit a logistic regression without penalty for each row of weights, by Newton's method in bounded steps."""
+    found = np.zeros((len(weights), design.shape[1]))
+    for _ in range(_NEWTON_STEPS):
+        risks = 1 / (1 + np.exp(-np.clip(found @ design.T + offset, -500, 500)))
+        slope = ((risks - labels) * weights) @ design
+        curve = np.einsum("bn,ni,nj->bij", risks * (1 - risks) * weights, design, design, optimize=True)
+        curve += 1e-9 * np.eye(design.shape[1])
+        step = np.asarray(np.linalg.solve(curve, slope[:, :, None]), dtype=np.float64)[:, :, 0]
+        found -= step / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1.0)
+        if np.abs(step).max() < _CERTAIN:
+            break
+    return found
+
+
+def _calibration_error(labels: Labels, risks: Risks, weights: Matrix) -> Matrix:
+    """Return the mean distance between mean risk and prevalence over bins of equally many patients."""
+    order = np.argsort(risks, kind="stable")
+    error = np.zeros(len(weights))
+    for members in np.array_split(order, _ECE_BINS):
+        error += np.abs(weights[:, members] @ (risks[members] - labels[members]))
+    mean: Matrix = error / weights.sum(axis=1)
+    return mean
+
+
+def net_benefit(labels: Labels, risks: Risks, threshold: float) -> float:
+    """Return the share of true positives less the false ones at the odds of the threshold."""
+    said = risks >= threshold
+    true, false = float(np.mean(said & (labels == 1))), float(np.mean(said & (labels == 0)))
+    return true - false * threshold / (1 - threshold)
+
+
+def wilson(events: int, patients: int) -> Estimate:
+    """Return a share with its 95% interval (Wilson, 1927)."""
+    z, share = 1.959963984540054, events / patients
+    middle = (share + z * z / (2 * patients)) / (1 + z * z / patients)
+    reach = z / (1 + z * z / patients) * np.sqrt(share * (1 - share) / patients + z * z / (4 * patients**2))
+    return Estimate(share, float(middle - reach), float(middle + reach))
+
+
+def prevalence_brier(labels: Labels) -> float:
+    """Return the Brier score of always saying the prevalence."""
+    share = float(labels.mean())
+    return share * (1 - share)

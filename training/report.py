@@ -1,0 +1,120 @@
+"""All that a training run found out about its models, as one document: same run, same bytes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from scoring.artifact import DataEntry, Metric
+from training.choose import Choice
+from training.measures import Estimate, Performance
+from training.stability import Coverage, Instability, Learned, SampleSize
+from training.tuning import Tuned
+
+REPORT_FILE = "report.json"
+REPORT_SCHEMA = "heartstream-report/1"
+
+
+class Bin(msgspec.Struct, frozen=True):
+    """Patients of about the same risk: how many, their mean risk, and the share that had disease."""
+
+    patients: int
+    risk: float
+    share: Estimate
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """The points of a curve."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """What labels at one threshold would mean. Predictive values are None where nobody gets the label."""
+
+    threshold: float
+    sensitivity: float
+    specificity: float
+    positive_predictive_value: float | None
+    negative_predictive_value: float | None
+    net_benefit: float
+    net_benefit_of_treating_all: float
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Models that were trained in Cleveland on another hospital's patients.
+
+    `prevalence_brier` is the Brier score of saying the hospital's prevalence to everybody. `coverage` is that of the
+    best model's label sets.
+    """
+
+    patients: int
+    events: int
+    prevalence_brier: float
+    models: dict[str, Performance]
+    coverage: Coverage | None
+
+
+class Deep(msgspec.Struct, frozen=True):
+    """What a quick run leaves out. Curves, thresholds and subgroups are those of the best model, out of fold.
+
+    `elsewhere` is by hospital; in `left_out` the hospital named was left out of training and the models tested on it.
+    `odds_ratios` are of the logistic regression: for a standard deviation more, or for a code compared with the average
+    patient. `importance` is by how much shuffling a field raises the forest's log loss.
+    """
+
+    tuned: dict[str, Tuned]
+    tuned_performance: dict[str, Performance]
+    calibration: tuple[Bin, ...]
+    histogram: tuple[tuple[int, ...], tuple[int, ...]]
+    roc: dict[str, Curve]
+    precision_recall: dict[str, Curve]
+    thresholds: tuple[Threshold, ...]
+    subgroups: dict[str, dict[str, Performance]]
+    elsewhere: dict[str, Site]
+    left_out: dict[str, dict[str, Performance]]
+    learning: dict[str, tuple[Learned, ...]]
+    instability: Instability
+    coverage: Coverage
+    sample_size: SampleSize
+    odds_ratios: dict[str, Estimate]
+    importance: dict[str, float]
+    shuffled_roc_auc: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A training run's findings.
+
+    `five_fold` is one cross-validation with the run's seed: mean and deviation over the folds. `lacking` has, for each
+    set of deleted fields ("none" first) and each model, the usual pipeline among them, how it does over all `repeats`;
+    intervals are over bootstrap samples of the patients.
+    """
+
+    schema: str
+    data: DataEntry
+    seed: int
+    threshold: float
+    repeats: int
+    bootstraps: int
+    five_fold: dict[str, dict[str, Metric]]
+    lacking: dict[str, dict[str, Performance]]
+    choice: Choice
+    deep: Deep | None
+
+    def as_json(self) -> bytes:
+        """Write the report: indented, in the order of its fields."""
+        return msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(self))), indent=1) + b"\n"
+
+
+_DIGITS = 6
+
+
+def _rounded(value: object) -> object:
+    """Round every number: digits beyond the sixth are noise, and differ between machines."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return value

@@ -1,0 +1,183 @@
+"""How much chance is in a model: with fewer patients, with other patients, and in its own promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, exp, log
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+
+from schemas.features import FEATURE_NAMES
+from scoring.estimators import new_preprocessor
+from scoring.patterns import patterns_of
+from scoring.submodels import centered, fit_logistic
+from training.data import Labels, Matrix
+from training.estimators import INVERSE_PENALTY
+from training.evaluate import split
+from training.measures import FEWEST, Estimate, losses, roc_auc, wilson
+from training.uncertainty import label_limits, risks_by_pattern
+
+SIZES: Final = (40, 80, 120, 160, 200, 240)
+_UNSURE: Final = (0.3, 0.7)
+_SHRINKAGE: Final = 0.9
+_OPTIMISM: Final = 0.05
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """ROC-AUC of models that were trained on `patients`: mean and standard deviation over repeats."""
+
+    patients: int
+    roc_auc: float
+    deviation: float
+
+
+class Instability(msgspec.Struct, frozen=True):
+    """How far a patient's risk moves over models from bootstrap samples: widths that hold 95% of them.
+
+    `changing` is the share of patients whose label changes in more than 5% of the models.
+    """
+
+    models: int
+    median_width: float
+    ninth_decile_width: float
+    median_width_unsure: float
+    changing: float
+    risks: tuple[float, ...]
+    widths: tuple[float, ...]
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """How often a 90% label set has the true label, by outcome; None under 20 such patients. Shares of set sizes."""
+
+    patients: int
+    without_disease: Estimate | None
+    with_disease: Estimate | None
+    single: float
+
+
+class SampleSize(msgspec.Struct, frozen=True):
+    """What Riley et al. (BMJ 2020) ask for: patients for a shrinkage of 0.9, an optimism of 0.05 and the prevalence."""
+
+    patients: int
+    events: int
+    parameters: int
+    events_per_parameter: float
+    for_shrinkage: int
+    for_optimism: int
+    for_prevalence: int
+
+
+def learning_curve(pipeline: Any, matrix: Matrix, labels: Labels, seeds: Sequence[int]) -> tuple[Learned, ...]:
+    """Train on ever more patients of each fold's training part; test on its test part."""
+    found: dict[int, list[float]] = {size: [] for size in SIZES}
+    for seed in seeds:
+        for train, test in split(labels, seed):
+            for size in SIZES:
+                some = train
+                if size < len(train):
+                    some, _ = train_test_split(train, train_size=size, stratify=labels[train], random_state=seed)
+                risks = clone(pipeline).fit(matrix[some], labels[some]).predict_proba(matrix[test])[:, 1]
+                found[size].append(float(roc_auc(labels[test], risks, np.ones((1, len(test))))[0]))
+    return tuple(Learned(size, float(np.mean(aucs)), float(np.std(aucs, ddof=1))) for size, aucs in found.items())
+
+
+def instability(matrix: Matrix, labels: Labels, threshold: float, seed: int, models: int) -> Instability:
+    """Fit the logistic regression to bootstrap samples, and look at each patient's risks (Riley and Collins, 2023)."""
+    inputs = new_preprocessor().fit_transform(matrix)
+    z, chance = centered(inputs, np.nanmean(inputs, axis=0)), np.random.default_rng(seed)
+    used = np.ones((1, z.shape[1]), dtype=bool)
+    whole, fits = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY), []
+    for _ in range(models):
+        counts = np.bincount(chance.integers(0, len(z), len(z)), minlength=len(z)).astype(np.float64)
+        fits.append(fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, counts, whole)[0])
+    design = np.column_stack([np.ones(len(z)), z])
+    risks, ours = (1 / (1 + np.exp(-np.array(some) @ design.T)) for some in (fits, whole))
+    low, high = np.quantile(risks, [0.025, 0.975], axis=0)
+    widths, unsure = high - low, (ours[0] >= _UNSURE[0]) & (ours[0] <= _UNSURE[1])
+    changing = ((risks >= threshold) != (ours >= threshold)).mean(axis=0) > 0.05  # noqa: PLR2004  # as documented
+    return Instability(
+        models=models,
+        median_width=float(np.median(widths)),
+        ninth_decile_width=float(np.quantile(widths, 0.9)),
+        median_width_unsure=float(np.median(widths[unsure])),
+        changing=float(changing.mean()),
+        risks=tuple(np.round(ours[0], 4).tolist()),
+        widths=tuple(np.round(widths, 4).tolist()),
+    )
+
+
+def nested_coverage(pipeline: Any, matrix: Matrix, labels: Labels, seeds: Sequence[int]) -> Coverage:
+    """Set the limits inside the training part of each fold, and count on its test part."""
+    inside, single = np.zeros((2, 2), dtype=np.int64), []
+    for seed in seeds:
+        for train, test in split(labels, seed):
+            inner = risks_by_pattern(pipeline["classify"], matrix[train], labels[train], seed)
+            limits = label_limits(labels[train], inner)
+            risks = clone(pipeline).fit(matrix[train], labels[train]).predict_proba(matrix[test])[:, 1]
+            held, alone = _sets(matrix[test], labels[test], risks, limits)
+            single.append(alone)
+            for outcome in (0, 1):
+                inside[outcome] += (int(held[labels[test] == outcome].sum()), int((labels[test] == outcome).sum()))
+    repeats = len(seeds)
+    shares = [wilson(round(hits / repeats), round(asked / repeats)) for hits, asked in inside.tolist()]
+    return Coverage(len(labels), shares[0], shares[1], float(np.mean(np.concatenate(single))))
+
+
+def coverage(matrix: Matrix, labels: Labels, risks: Matrix, limits: Matrix) -> Coverage:
+    """Count how the label sets do on patients of another hospital, (n,) risks."""
+    held, alone = _sets(matrix, labels, risks, limits)
+    shares = [
+        wilson(int(held[labels == outcome].sum()), int((labels == outcome).sum()))
+        if (labels == outcome).sum() >= FEWEST
+        else None
+        for outcome in (0, 1)
+    ]
+    return Coverage(len(labels), shares[0], shares[1], float(alone.mean()))
+
+
+def _sets(matrix: Matrix, labels: Labels, risks: Matrix, limits: Matrix) -> tuple[Any, Any]:
+    """Say of each patient whether the set has the true label, and whether it has a single one."""
+    own = limits[patterns_of(matrix)]
+    zero, one = risks <= own[:, 0], risks >= own[:, 1]
+    empty = ~zero & ~one
+    zero, one = zero | empty, one | empty
+    return np.where(labels == 1, one, zero), zero != one
+
+
+def sample_size(labels: Labels, parameters: int, log_loss: float) -> SampleSize:
+    """Apply Riley's criteria, with the share of variation that the model explains out of fold (Cox and Snell's R²)."""
+    patients, events = len(labels), int(labels.sum())
+    share = events / patients
+    nothing = -share * log(share) - (1 - share) * log(1 - share)
+    explained, largest = 1 - exp(2 * (log_loss - nothing)), 1 - exp(-2 * nothing)
+    shrunk = explained / (explained + _OPTIMISM * largest)
+    counts = (
+        parameters / ((_SHRINKAGE - 1) * log(1 - explained / _SHRINKAGE)),
+        parameters / ((shrunk - 1) * log(1 - explained / shrunk)),
+        (1.96 / 0.05) ** 2 * share * (1 - share),
+    )
+    for_shrinkage, for_optimism, for_prevalence = (ceil(count) for count in counts)
+    each = round(events / parameters, 2)
+    return SampleSize(patients, events, parameters, each, for_shrinkage, for_optimism, for_prevalence)
+
+
+def permutation_importance(
+    pipeline: Any, matrix: Matrix, labels: Labels, seed: int, repeats: int = 5
+) -> dict[str, float]:
+    """Return by how much each field's shuffling raises the log loss of patients out of fold."""
+    chance = np.random.default_rng(seed)
+    rises: dict[str, list[float]] = {name: [] for name in FEATURE_NAMES}
+    for train, test in split(labels, seed):
+        fitted = clone(pipeline).fit(matrix[train], labels[train])
+        before = losses(labels[test], fitted.predict_proba(matrix[test])[:, 1]).mean()
+        for j, name in enumerate(FEATURE_NAMES):
+            for _ in range(repeats):
+                shuffled = matrix[test].copy()
+                shuffled[:, j] = chance.permutation(shuffled[:, j])
+                after = losses(labels[test], fitted.predict_proba(shuffled)[:, 1]).mean()
+                rises[name].append(float(after - before))
+    return {name: float(np.mean(found)) for name, found in rises.items()}
