@@ -35,9 +35,9 @@ class Patience(msgspec.Struct, frozen=True):
     `call` is what a call is given before it is repeated. `silence` is how long a call may take with its repetitions,
     until its client counts as stuck: longer than the 9 s after which Kafka misses a dead broker and moves its
     coordinators, and short enough to do a round again while the worker drains. `pause` comes before an aborted
-    transaction is done again, and is longer by as much each time, up to `call`. `total` is how long a round waits for a coordinator
-    that answers no client at all, as a broker is started again in less; or for the consumer to hear that the group went
-    on without it, which takes a session timeout (45 s).
+    transaction is done again, and is longer by as much each time, up to `call`. `total` is how long a round waits for a
+    coordinator that answers no client at all, as a broker is started again in less; or for the consumer to hear that
+    the group went on without it, which takes a session timeout (45 s).
     """
 
     call: float = 5.0
