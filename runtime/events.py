@@ -112,6 +112,29 @@ class TransactionAborted(msgspec.Struct, frozen=True):
         _log.warning("transaction aborted", reason=self.reason)
 
 
+class ProducerReplaced(msgspec.Struct, frozen=True):
+    """The transactional client did not come back from a call: a new one with its id takes its place."""
+
+    call: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.PRODUCER_REPLACEMENTS.inc()
+        _log.warning("producer replaced", call=self.call)
+
+
+class TransactionSettled(msgspec.Struct, frozen=True):
+    """The group's offsets tell what a client left that was stuck: partitions whose results are there, or come again."""
+
+    committed: int
+    again: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("aborted" if self.again else "stored").inc()
+        _log.warning("transaction settled", committed=self.committed, again=self.again)
+
+
 class OffsetsCommitted(msgspec.Struct, frozen=True):
     """The broker has stored offsets of this many partitions."""
 

@@ -29,9 +29,11 @@ from worker.transport.driver import (
     BatchSchema,
     KeepingFlowControl,
     LibrdkafkaTransport,
+    admin_config,
     option_problems,
 )
 from worker.transport.ledger import Ledger
+from worker.transport.offsets import CommittedOffsets
 from worker.transport.producer import LibrdkafkaProducer
 
 
@@ -138,5 +140,6 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger) -> Guarantee
         return cast("LibrdkafkaConsumer", app.consumer).group_metadata()
 
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
-        return ExactlyOnce(producer, settings.topics.scores, ledger, group)
+        committed = CommittedOffsets(admin_config(settings), settings.worker.group_id)
+        return ExactlyOnce(producer, settings.topics.scores, ledger, group, committed.read)
     return AtLeastOnce(producer, settings.topics.scores)
