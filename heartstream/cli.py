@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from heartstream import dlq_command
+from heartstream import dlq_command, model_command
 from heartstream.demo_command import demo
 from heartstream.evaluate_command import evaluate
 from heartstream.explain_command import explain
@@ -21,6 +21,7 @@ app = App(
 app.command("heartstream.data_commands:app", name="data", help="Get the UCI Heart Disease data.")
 app.command(train)
 app.command(evaluate)
+app.command(model_command.app)
 app.command(explain)
 app.command(demo)
 app.command(worker)

@@ -83,7 +83,9 @@ def create_app(settings: Settings) -> ScoringApp:
     if problems:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
-    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
+    scorer = Scorer.from_directory(
+        Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
+    )
     events.ModelLoaded(
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,9 @@ def pattern_artifact(model_dir: Path) -> Artifact:
 @pytest.fixture(scope="session")
 def forest_artifact(model_dir: Path) -> Artifact:
     return load(model_dir, "random_forest")
+
+
+@pytest.fixture
+def folder(model_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the model directory, to be damaged."""
+    return Path(shutil.copytree(model_dir, tmp_path / "model"))
