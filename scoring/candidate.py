@@ -64,11 +64,9 @@ def prove(folder: Path, name: str | None = None, public_key: Path | None = None)
         last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
         told = "".join(last)[:_TOLD_CHARACTERS]
         raise ArtifactError(f"the process that loaded {folder} ended with code {child.returncode}: {told}") from error
-    match answer:
-        case _Proved(proof):
-            return proof
-        case _Refusal(reason):
-            raise ArtifactError(reason)
+    if isinstance(answer, _Refusal):
+        raise ArtifactError(answer.reason)
+    return answer.proof
 
 
 def main(folder: str, name: str, public_key: str) -> None:
