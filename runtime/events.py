@@ -6,6 +6,7 @@ made from this module and `runtime.metrics`.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Final
 
@@ -13,8 +14,11 @@ import msgspec
 import structlog
 
 from runtime import metrics
+from runtime.rejections import RejectionLog
 
 _log: Final = structlog.get_logger("heartstream")
+_REJECTION_LOG_SECONDS: Final = 10.0
+_rejections: Final = RejectionLog(_REJECTION_LOG_SECONDS, time.monotonic)
 
 
 def render_metrics() -> tuple[bytes, str]:
@@ -63,7 +67,7 @@ class BatchScored(msgspec.Struct, frozen=True):
     seconds: float
 
     def emit(self) -> None:
-        """Count records and faults. Logged only where something was rejected."""
+        """Count records and faults. Logged where something was rejected, every ten seconds at most."""
         metrics.RECORDS.labels(self.door, "scored").inc(self.scored)
         metrics.BATCH_RECORDS.labels(self.door).observe(self.scored + self.rejected)
         metrics.BATCH_SECONDS.labels(self.door).observe(self.seconds)
@@ -71,8 +75,7 @@ class BatchScored(msgspec.Struct, frozen=True):
             metrics.RECORDS.labels(self.door, "rejected").inc(self.rejected)
             for code in self.fault_codes:
                 metrics.RECORD_FAULTS.labels(self.door, code).inc()
-            codes = sorted(set(self.fault_codes))
-            _log.warning("records rejected", door=self.door, records=self.rejected, codes=codes)
+            _rejections.note(self.door, self.rejected, self.fault_codes)
 
 
 class BatchDelivered(msgspec.Struct, frozen=True):

@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 from scoring.artifact import Artifact, load
+from scoring.scorer import Scorer
+
+
+@pytest.fixture(scope="session")
+def scorer(model_dir: Path) -> Scorer:
+    return Scorer.from_directory(model_dir, "logistic_regression")
 
 
 @pytest.fixture(scope="session")
