@@ -15,6 +15,7 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from scoring.artifact import Artifact
 from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
+from scoring.logistic import logistic
 from scoring.matrix import Matrix
 from scoring.patterns import PATTERNS, Patterns, patterns_of
 from scoring.plain import Linear, PlainModel
@@ -149,13 +150,6 @@ def _squares(triangles: Matrix) -> Matrix:
     squares = np.zeros((len(triangles), size, size))
     squares[:, *np.triu_indices(size)] = triangles
     return squares
-
-
-def logistic(log_odds: Vector) -> Vector:
-    """Return 1 / (1 + exp(-x)) without overflow: the exponential is only ever taken of what is not above zero."""
-    small = np.exp(-np.abs(log_odds))
-    risks: Vector = np.where(log_odds >= 0, 1.0, small) / (1.0 + small)
-    return risks
 
 
 class ForestEngine:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from scoring.estimators import COLUMN_FIELDS, Matrix
+from scoring.logistic import logistic
 from scoring.matrix import Mask
 from scoring.patterns import OPTIONAL, Patterns, pattern_masks
 
@@ -54,7 +55,7 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def predict_proba(self, x: Matrix) -> Matrix:
         """Return the probabilities (n, 2) of both classes."""
-        risks = _logistic(self.decision_function(x))
+        risks = logistic(self.decision_function(x))
         return np.column_stack([1 - risks, risks])
 
     def predict(self, x: Matrix) -> Matrix:
@@ -102,7 +103,7 @@ def fit_logistic(
     products = design[:, upper[0]] * design[:, upper[1]]
     found = np.zeros(free.shape) if start is None else start.copy()
     for _ in range(_MOST_STEPS):
-        risks = _logistic(found @ design.T)
+        risks = logistic(found @ design.T)
         slope = ((risks - labels) * counts) @ design + ridge * found
         curve = np.empty((len(used), design.shape[1], design.shape[1]))
         packed = (risks * (1 - risks) * counts) @ products
@@ -122,9 +123,3 @@ def _solve(curve: Matrix, ridge: Matrix, slope: Matrix, free: Mask) -> Matrix:
     curve[:, diagonal, diagonal] += np.where(free, ridge, 1.0)
     step: Matrix = np.asarray(np.linalg.solve(curve, (slope * free)[:, :, None]), dtype=np.float64)[:, :, 0]
     return step
-
-
-def _logistic(log_odds: Matrix) -> Matrix:
-    small = np.exp(-np.abs(log_odds))
-    risks: Matrix = np.where(log_odds >= 0, 1.0, small) / (1.0 + small)
-    return risks

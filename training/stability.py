@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from schemas.features import FEATURE_NAMES
 from scoring.estimators import new_preprocessor
+from scoring.logistic import logistic
 from scoring.patterns import patterns_of
 from scoring.submodels import centered, fit_logistic
 from training.data import Labels, Matrix
@@ -95,7 +96,7 @@ def instability(matrix: Matrix, labels: Labels, threshold: float, seed: int, mod
         counts = np.bincount(chance.integers(0, len(z), len(z)), minlength=len(z)).astype(np.float64)
         fits.append(fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, counts, whole)[0])
     design = np.column_stack([np.ones(len(z)), z])
-    risks, ours = (1 / (1 + np.exp(-np.array(some) @ design.T)) for some in (fits, whole))
+    risks, ours = (logistic(np.array(some) @ design.T) for some in (fits, whole))
     low, high = np.quantile(risks, [0.025, 0.975], axis=0)
     widths, unsure = high - low, (ours[0] >= _UNSURE[0]) & (ours[0] <= _UNSURE[1])
     changing = ((risks >= threshold) != (ours >= threshold)).mean(axis=0) > 0.05  # noqa: PLR2004  # as documented

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from scoring.estimators import new_preprocessor
+from scoring.logistic import logistic
 from scoring.patterns import PATTERNS
 from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
 from training.data import Labels, Matrix
@@ -110,7 +111,7 @@ def risks_by_pattern(classifier: Any, matrix: Matrix, labels: Labels, seed: int)
 def _of_linear(fitted: Any, inputs: Matrix, center: Matrix) -> Matrix:
     intercepts, coefficients = linear_of(fitted)
     log_odds: Matrix = centered(inputs, center) @ (coefficients * used_columns()).T + intercepts
-    return 1 / (1 + np.exp(-log_odds))
+    return logistic(log_odds)
 
 
 def label_limits(labels: Labels, risks: Matrix) -> Matrix:

@@ -14,8 +14,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import Artifact
-from scoring.engines import Engine, ForestEngine, LinearEngine, SklearnEngine, build_engine, logistic
+from scoring.engines import Engine, ForestEngine, LinearEngine, SklearnEngine, build_engine
 from scoring.golden import golden_records
+from scoring.logistic import logistic
 from scoring.matrix import Matrix
 from scoring.patterns import patterns_of
 from scoring.plain import Linear

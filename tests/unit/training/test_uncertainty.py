@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scoring.engines import LinearEngine, logistic
+from scoring.engines import LinearEngine
 from scoring.estimators import new_preprocessor
+from scoring.logistic import logistic
 from scoring.patterns import PATTERNS, pattern_masks
 from scoring.plain import Linear
 from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
