@@ -1,6 +1,6 @@
 """Faust's consumer, as a front for the `Poller` thread.
 
-Taken over from stock Faust: reading (`getmany`), and everything about acknowledging and committing. Stock Faust
+Taken over from stock Faust: reading (`_drain_messages`), and everything about acknowledging and committing. Stock Faust
 acknowledges in a `finally`, so an exception in the agent would lose the batch, and its arithmetic commits past batches
 that are still in flight. Here nothing is acknowledged (topics are declared with acks=False) and only the ledger counts.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
 
 from faust.transport.consumer import Consumer as FaustConsumer
-from faust.types import TP, ConsumerMessage, Message
+from faust.types import TP, ConsumerMessage, ServiceT
 
 from runtime import events
 from schemas.errors import DependencyError
@@ -75,20 +75,18 @@ class LibrdkafkaConsumer(FaustConsumer):
     def _poller_failed(self, error: BaseException) -> None:
         self.add_future(self.crash(error))
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109  # Faust's signature
-        """Yield the batches at hand, each as one message; waits up to `timeout` seconds for the first."""
-        if not self.flow_active:
-            await self.can_resume_flow.wait()
-        while self.flow_active:
-            batch = await self._handoff.take(timeout)
-            if batch is None:
-                return
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Give batches to Faust as they come, each as one message; Faust's fetcher runs this until it stops.
+
+        Stock Faust makes half a dozen tasks and timers a message here, so as to be able to let go of it when the flow is
+        suspended, and drops what lies before the last offset that it saw. The ledger knows better what may be started.
+        """
+        while not fetcher.should_stop:
+            batch = await self._handoff.take()
             # Faust may not know yet of the partition that this batch is from.
             await self._settled.wait()
             if batch.state is BatchState.WAITING:
-                # Faust would drop what lies before the last offset that it saw, were it of an earlier lease.
-                self._read_offset.pop(batch.tp, None)
-                yield batch.tp, self._to_message(batch.tp, batch)
+                await self.callback(self._to_message(batch.tp, batch))
 
     def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
         return ConsumerMessage(

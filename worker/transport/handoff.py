@@ -58,15 +58,11 @@ class Handoff:
             and len(self._batches) <= _LIMIT_BATCHES // 2
         )
 
-    async def take(self, seconds: float) -> RecordBatch | None:
-        """Return the oldest batch, or None after `seconds`; called by one coroutine."""
-        try:
-            async with asyncio.timeout(seconds):
-                while (batch := self._pop()) is None:
-                    await self._arrived.wait()
-                return batch
-        except TimeoutError:
-            return None
+    async def take(self) -> RecordBatch:
+        """Return the oldest batch as soon as there is one; called by one coroutine."""
+        while (batch := self._pop()) is None:
+            await self._arrived.wait()
+        return batch
 
     def _pop(self) -> RecordBatch | None:
         self._arrived.clear()
