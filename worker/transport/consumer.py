@@ -17,7 +17,7 @@ from faust.types import TP, ConsumerMessage, ServiceT
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.transport.batch import BatchState, RecordBatch
+from worker.transport.batch import BatchState, Bundle
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
@@ -27,7 +27,7 @@ _CLOSE_SECONDS: Final = 15.0
 
 
 class LibrdkafkaConsumer(FaustConsumer):
-    """Reads record batches, one Faust message each, and commits what has a confirmed outcome."""
+    """Reads record batches, a bundle a Faust message, and commits what has a confirmed outcome."""
 
     options: ConsumerOptions
     ledger: Ledger
@@ -76,23 +76,25 @@ class LibrdkafkaConsumer(FaustConsumer):
         self.add_future(self.crash(error))
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
-        """Give batches to Faust as they come, each as one message; Faust's fetcher runs this until it stops.
+        """Give Faust bundles as they come, each as one message; Faust's fetcher runs this until it stops.
 
-        Stock Faust makes half a dozen tasks and timers a message here, so as to be able to let go of it when the flow is
-        suspended, and drops what lies before the last offset that it saw. The ledger knows better what may be started.
+        Stock Faust makes tasks and timers for each message here, so as to let go of it when the flow is suspended, and
+        drops what lies before the last offset that it saw. The ledger knows better what may be started.
         """
         while not fetcher.should_stop:
-            batch = await self._handoff.take()
-            # Faust may not know yet of the partition that this batch is from.
+            taken = await self._handoff.take()
+            # Faust may not know yet of the partitions that these batches are from.
             await self._settled.wait()
-            if batch.state is BatchState.WAITING:
-                await self.callback(self._to_message(batch.tp, batch))
+            bundle = tuple(batch for batch in taken if batch.state is BatchState.WAITING)
+            if bundle:
+                await self.callback(self._to_message(bundle[0].tp, bundle))
 
-    def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
+    def _to_message(self, tp: TP, record: Bundle) -> ConsumerMessage:
+        """Wrap a bundle; for Faust it comes from its first batch's partition, which it only uses to find the agent."""
         return ConsumerMessage(
             topic=tp.topic,
             partition=tp.partition,
-            offset=record.next_offset - 1,
+            offset=record[0].next_offset - 1,
             timestamp=time.time(),
             timestamp_type=0,
             headers=None,
