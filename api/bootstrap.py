@@ -99,7 +99,9 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way; raises ArtifactError before it listens."""
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
-    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
+    scorer = Scorer.from_directory(
+        Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
+    )
     events.ModelLoaded(
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()

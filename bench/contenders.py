@@ -56,7 +56,7 @@ CONTENDERS: Final = (
         settings=(_EXACTLY_ONCE,),
         drains=True,
     ),
-    Contender("bytewax", ("-m", "bench.peers.bytewax_flow"), 0.5, "bytewax"),
+    Contender("bytewax", ("-m", "bench.peers.bytewax_flow"), 1.0, "bytewax"),
     Contender("quix", ("-m", "bench.peers.quix_app"), 0.25, "quix"),
     Contender("arroyo", ("-m", "bench.peers.arroyo_strategy"), 0.5, "arroyo"),
     Contender("faststream", ("-m", "bench.peers.faststream_app"), 0.1, "faststream"),

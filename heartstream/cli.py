@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from heartstream import dlq_command
+from heartstream import dlq_command, model_command
 from heartstream.demo_command import demo
+from heartstream.evaluate_command import evaluate
 from heartstream.explain_command import explain
 from heartstream.gateway_command import gateway
 from heartstream.top_command import top
@@ -19,6 +20,8 @@ app = App(
 # Imported when it is asked for: it reaches into `training`, which a serving process does without.
 app.command("heartstream.data_commands:app", name="data", help="Get the UCI Heart Disease data.")
 app.command(train)
+app.command(evaluate)
+app.command(model_command.app)
 app.command(explain)
 app.command(demo)
 app.command(worker)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.extras import train_extra
+from heartstream.tables import say, show
 from heartstream.train_tables import tables
 
 if TYPE_CHECKING:
     from training.run import Progress, TrainingReport
-
-_PIPE_WIDTH: Final = 110
 
 
 def train(  # noqa: PLR0913  # an option each
@@ -63,41 +61,20 @@ def train(  # noqa: PLR0913  # an option each
         if tracking:
             with _spinner("recording the run in MLflow"):
                 tracked = track(report, mlflow_dir)
-            sys.stdout.write(f"MLflow run: {tracked.run_id} in {tracked.store}\n")
+            say(f"MLflow run: {tracked.run_id} in {tracked.store}")
+            role = "champion" if tracked.registered.is_champion else "not champion"
+            say(f"Registered as heartstream version {tracked.registered.version}, {role}: {tracked.registered.reason}")
 
 
 def _print_report(report: TrainingReport) -> None:
     """Print what was found: framed tables on a terminal, plain aligned text elsewhere."""
     data = report.manifest.data
-    _say(f"{data.name}: {data.rows} patients, {data.positives} with disease.\n")
+    say(f"{data.name}: {data.rows} patients, {data.positives} with disease.\n")
     for title, headings, rows in tables(report):
-        _say(title)
-        _show(headings, rows)
-    _say(f"Best model: {report.choice.best}: {report.choice.reason}.")
-    _say(f"Model directory: {report.folder} (version {report.manifest.model_version})")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def _show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box  # noqa: PLC0415  # train extra only
-    from rich.console import Console  # noqa: PLC0415  # train extra only
-    from rich.table import Table  # noqa: PLC0415  # train extra only
-
-    console = Console()
-    framed = console.is_terminal
-    if not framed:
-        console = Console(width=_PIPE_WIDTH)
-    table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=framed)
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    _say("")
+        say(title)
+        show(headings, rows)
+    say(f"Best model: {report.choice.best}: {report.choice.reason}.")
+    say(f"Model directory: {report.folder} (version {report.manifest.model_version})")
 
 
 @contextmanager

@@ -71,4 +71,4 @@ def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
 
 
 def _range(figure: Estimate) -> str:
-    return f"{figure.value:.2f} ({figure.low:.2f}-{figure.high:.2f})"
+    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"

@@ -6,6 +6,7 @@ made from this module and `runtime.metrics`.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Final
 
@@ -13,8 +14,11 @@ import msgspec
 import structlog
 
 from runtime import metrics
+from runtime.rejections import RejectionLog
 
 _log: Final = structlog.get_logger("heartstream")
+_REJECTION_LOG_SECONDS: Final = 10.0
+_rejections: Final = RejectionLog(_REJECTION_LOG_SECONDS, time.monotonic)
 
 
 def render_metrics() -> tuple[bytes, str]:
@@ -63,7 +67,7 @@ class BatchScored(msgspec.Struct, frozen=True):
     seconds: float
 
     def emit(self) -> None:
-        """Count records and faults. Logged only where something was rejected."""
+        """Count records and faults. Logged where something was rejected, every ten seconds at most."""
         metrics.RECORDS.labels(self.door, "scored").inc(self.scored)
         metrics.BATCH_RECORDS.labels(self.door).observe(self.scored + self.rejected)
         metrics.BATCH_SECONDS.labels(self.door).observe(self.seconds)
@@ -71,8 +75,7 @@ class BatchScored(msgspec.Struct, frozen=True):
             metrics.RECORDS.labels(self.door, "rejected").inc(self.rejected)
             for code in self.fault_codes:
                 metrics.RECORD_FAULTS.labels(self.door, code).inc()
-            codes = sorted(set(self.fault_codes))
-            _log.warning("records rejected", door=self.door, records=self.rejected, codes=codes)
+            _rejections.note(self.door, self.rejected, self.fault_codes)
 
 
 class BatchDelivered(msgspec.Struct, frozen=True):
@@ -110,6 +113,29 @@ class TransactionAborted(msgspec.Struct, frozen=True):
         """Count and log it."""
         metrics.COMMITS.labels("aborted").inc()
         _log.warning("transaction aborted", reason=self.reason)
+
+
+class ProducerReplaced(msgspec.Struct, frozen=True):
+    """The transactional client did not come back from a call: a new one with its id takes its place."""
+
+    call: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.PRODUCER_REPLACEMENTS.inc()
+        _log.warning("producer replaced", call=self.call)
+
+
+class TransactionSettled(msgspec.Struct, frozen=True):
+    """The group's offsets tell what a client left that was stuck: partitions whose results are there, or come again."""
+
+    committed: int
+    again: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("aborted" if self.again else "stored").inc()
+        _log.warning("transaction settled", committed=self.committed, again=self.again)
 
 
 class OffsetsCommitted(msgspec.Struct, frozen=True):

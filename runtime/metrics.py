@@ -151,6 +151,10 @@ OUTSTANDING_RECORDS: Final = _gauge("heartstream_outstanding_records", "The reco
 COMMITS: Final = _counter(
     "heartstream_commits", "Offset commits: stored, failed, or aborted with their transaction.", "result"
 )
+PRODUCER_REPLACEMENTS: Final = _counter(
+    "heartstream_producer_replacements",
+    "Transactional clients that did not come back from a call and were replaced (exactly-once alone).",
+)
 PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
 REBALANCES: Final = _counter(
     "heartstream_rebalances", "Changes of the assignment: partitions assigned, revoked or lost.", "kind"

@@ -70,10 +70,24 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """Which model to serve: a model directory, and in it `name`, or the one that training called best if empty."""
+    """Which model to serve: a model directory, and in it `name`, or the one that training called best if empty.
+
+    With `public_key`, a PEM file, only a model that was signed with its private key is served.
+    """
 
     path: Name = "model"
     name: str = ""
+    public_key: str = ""
+
+    def key(self) -> bytes | None:
+        """Read the public key, None where none is set. Raises SettingsError."""
+        if not self.public_key:
+            return None
+        try:
+            return Path(self.public_key).read_bytes()
+        except OSError as error:
+            problem = f"{PREFIX}MODEL__PUBLIC_KEY: cannot read the file ({error.strerror})"
+            raise SettingsError((problem,)) from error
 
 
 class Score(Details, frozen=True):

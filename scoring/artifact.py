@@ -18,6 +18,7 @@ import msgspec
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
 from schemas.records import ModelRef
+from scoring import signature
 from scoring.fitted import Fitted, Pickle, unpickled
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -103,12 +104,17 @@ class Artifact(msgspec.Struct, frozen=True):
     fitted: Callable[[], Fitted]
 
 
-def read_manifest(folder: Path) -> tuple[Manifest, str]:
-    """Read the manifest; return it and its digest (first 16 hexadecimal digits). Raises ArtifactError."""
+def read_manifest(folder: Path, public_key: bytes | None = None) -> tuple[Manifest, str]:
+    """Read the manifest; return it and its digest (first 16 hexadecimal digits). Raises ArtifactError.
+
+    With a key it must be signed, and is not read before that is certain.
+    """
     try:
         raw = (folder / MANIFEST_FILE).read_bytes()
     except OSError as error:
         raise ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
+    if public_key is not None:
+        signature.verify(folder, raw, public_key)
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -151,12 +157,14 @@ def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[s
     return contents
 
 
-def load(folder: Path, name: str | None = None) -> Artifact:
+def load(folder: Path, name: str | None = None, public_key: bytes | None = None) -> Artifact:
     """Verify a model directory and choose one of its classifiers: `name`, or the one that training called best.
+
+    With a `public_key` (PEM), the manifest must have been signed with its private key.
 
     Raises ArtifactError, which lists all that is wrong. Nothing is unpickled here.
     """
-    manifest, digest = read_manifest(folder)
+    manifest, digest = read_manifest(folder, public_key)
     chosen = name or manifest.best
     problems = _manifest_problems(manifest)
     contents = _read_files(folder, manifest, problems)

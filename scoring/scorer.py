@@ -66,9 +66,18 @@ class Scorer:
         return self._engine.name
 
     @classmethod
-    def from_directory(cls, folder: Path, name: str | None = None, details: Details = Details()) -> Scorer:  # noqa: B008  # it is frozen
-        """Load and prove a model directory; raises ArtifactError. Blocks for some milliseconds."""
-        return cls(load(folder, name), details)
+    def from_directory(
+        cls,
+        folder: Path,
+        name: str | None = None,
+        details: Details = Details(),  # noqa: B008  # it is frozen
+        public_key: bytes | None = None,
+    ) -> Scorer:
+        """Load and prove a model directory; with a key (PEM) it must be signed. Blocks for some milliseconds.
+
+        Raises ArtifactError.
+        """
+        return cls(load(folder, name, public_key), details)
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score legal records (n, 13); the risks (n,), 0 to 1, have six decimals."""

@@ -24,7 +24,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scorer(model_dir: Path) -> Scorer:
-    return Scorer.from_directory(model_dir, "logistic_regression")
+    return Scorer.from_directory(model_dir)
 
 
 @pytest.fixture(scope="session")

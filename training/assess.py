@@ -15,6 +15,7 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import DataEntry
 from scoring.estimators import BINARY, ONE_HOT, SCALED, new_preprocessor
+from scoring.matrix import Mask
 from scoring.submodels import centered, fit_logistic
 from training.choose import Choice, choose, standings
 from training.data import TRAINING_SITE, Labels, Matrix, features, site_rows, target
@@ -98,7 +99,8 @@ def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> R
         }
         for name in LACKING
     }
-    choice = choose(standings(list(pipelines), lacking, found, question.labels))
+    standing = standings(list(pipelines), lacking, found, question.labels)
+    choice = choose(standing)
     return Report(
         schema=REPORT_SCHEMA,
         data=question.data,
@@ -108,6 +110,7 @@ def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> R
         bootstraps=question.depth.bootstraps,
         five_fold={evaluation.name: evaluation.metrics for evaluation in five_fold},
         lacking=lacking,
+        standings=tuple(standing),
         choice=choice,
         deep=_deep(question, choice, found, weights, step) if question.depth.deep else None,
     )
@@ -126,11 +129,11 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
     return Deep(
         tuned={name: choices for name, (choices, _) in tuned.items()},
         tuned_performance={name: performance(labels, risks, threshold, weights) for name, (_, risks) in tuned.items()},
-        calibration=tuple(_bins(labels, mean)),
+        calibration=tuple(bins(labels, mean)),
         histogram=_histogram(labels, mean),
         roc={name: _roc(labels, risks.mean(axis=0)) for name, risks in whole.items()},
         precision_recall={name: _precision_recall(labels, risks.mean(axis=0)) for name, risks in whole.items()},
-        thresholds=tuple(_threshold(labels, mean, at) for at in THRESHOLDS),
+        thresholds=tuple(at_threshold(labels, mean, at) for at in THRESHOLDS),
         subgroups=_subgroups(question, whole, weights),
         elsewhere=elsewhere,
         left_out=left_out,
@@ -147,7 +150,8 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
     )
 
 
-def _bins(labels: Labels, risks: Matrix) -> Iterator[Bin]:
+def bins(labels: Labels, risks: Matrix) -> Iterator[Bin]:
+    """Yield tenths of the patients, by risk (n,)."""
     for members in np.array_split(np.argsort(risks, kind="stable"), _BINS):
         events = int(labels[members].sum())
         yield Bin(len(members), float(risks[members].mean()), wilson(events, len(members)))
@@ -170,7 +174,8 @@ def _precision_recall(labels: Labels, risks: Matrix) -> Curve:
     return Curve(tuple(recall.tolist()), tuple(precision.tolist()))
 
 
-def _threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
+def at_threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
+    """Say what labels at a threshold would mean."""
     said, ill = risks >= at, labels == 1
     share = float(ill.mean())
     return Threshold(
@@ -186,21 +191,25 @@ def _threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
 
 def _subgroups(question: Question, risks: Mapping[str, Matrix], weights: Matrix) -> dict[str, dict[str, Performance]]:
     """Measure each model on patients of one sex, age or kind of chest pain, out of fold."""
-    age, sex, pain = (question.matrix[:, FEATURE_NAMES.index(name)] for name in ("age", "sex", "cp"))
-    groups = {
+    return {
+        name: {
+            model: performance(question.labels[who], runs[:, who], question.threshold, _known(weights[:, who]))
+            for model, runs in risks.items()
+        }
+        for name, who in groups(question.matrix).items()
+    }
+
+
+def groups(matrix: Matrix) -> dict[str, Mask]:
+    """Say of each group of patients who of the rows (n, 13) is in it."""
+    age, sex, pain = (matrix[:, FEATURE_NAMES.index(name)] for name in ("age", "sex", "cp"))
+    return {
         "women": sex == 0,
         "men": sex == 1,
         f"under {_AGE_SPLIT} years": age < _AGE_SPLIT,
         f"{_AGE_SPLIT} years and over": age >= _AGE_SPLIT,
         "chest pain asymptomatic (cp 4)": pain == _ASYMPTOMATIC,
         "other chest pain (cp 1 to 3)": pain != _ASYMPTOMATIC,
-    }
-    return {
-        name: {
-            model: performance(question.labels[who], runs[:, who], question.threshold, _known(weights[:, who]))
-            for model, runs in risks.items()
-        }
-        for name, who in groups.items()
     }
 
 

@@ -50,15 +50,16 @@ _CERTAIN: Final = 1e-6
 class Evaluation:
     """How one classifier did.
 
-    `metrics` are means and standard deviations (n - 1) over the folds; labels are taken at the threshold. `risks` holds
-    each training row's risk from the fold that did not train on it, (n,). `calibration_slope` is that of those risks:
-    1 is right, below 1 the risks are too extreme, above 1 too timid.
+    `metrics` are means and standard deviations (n - 1) over the `folds`; labels are taken at the threshold. `risks`
+    holds each training row's risk from the fold that did not train on it, (n,). `calibration_slope` is that of those
+    risks: 1 is right, below 1 the risks are too extreme, above 1 too timid.
     """
 
     name: str
     metrics: dict[str, Metric]
     risks: Risks
     calibration_slope: float
+    folds: tuple[dict[str, float], ...] = ()
 
 
 def split(labels: Labels, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -80,6 +81,7 @@ def evaluate(name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: 
         metrics={metric: _summary([fold[metric] for fold in folds]) for metric in folds[0]},
         risks=risks,
         calibration_slope=calibration_slope(labels, risks),
+        folds=tuple(folds),
     )
 
 

@@ -182,11 +182,16 @@ def new_manifest(training: Training, contents: Mapping[str, bytes]) -> Manifest:
         seed=training.seed,
         feature_table=FEATURE_TABLE_VERSION,
         data=training.data,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        versions=library_versions(),
         training_range=_ranges(training.matrix),
         models={model.name: _entry(model, contents) for model in training.models},
         files={name: FileEntry.of(content) for name, content in contents.items()},
     )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a model depends on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def _ranges(matrix: Matrix) -> dict[str, tuple[float, float]]:

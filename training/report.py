@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from scoring.artifact import DataEntry, Metric
-from training.choose import Choice
+from training.choose import Choice, Standing
 from training.measures import Estimate, Performance
 from training.stability import Coverage, Instability, Learned, SampleSize
 from training.tuning import Tuned
@@ -87,7 +87,7 @@ class Report(msgspec.Struct, frozen=True):
 
     `five_fold` is one cross-validation with the run's seed: mean and deviation over the folds. `lacking` has, for each
     set of deleted fields ("none" first) and each model, the usual pipeline among them, how it does over all `repeats`;
-    intervals are over bootstrap samples of the patients.
+    intervals are over bootstrap samples of the patients. `standings` are what the rule of choice looked at.
     """
 
     schema: str
@@ -98,6 +98,7 @@ class Report(msgspec.Struct, frozen=True):
     bootstraps: int
     five_fold: dict[str, dict[str, Metric]]
     lacking: dict[str, dict[str, Performance]]
+    standings: tuple[Standing, ...]
     choice: Choice
     deep: Deep | None
 

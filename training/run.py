@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pandas as pd
@@ -15,11 +15,12 @@ from schemas.errors import SettingsError
 from scoring.artifact import DataEntry, Manifest
 from scoring.estimators import new_preprocessor
 from training.assess import DEFAULT, QUICK, Depth, Question, assess
+from training.card import CARD_DATA_FILE, CARD_FILE, as_markdown, new_card
 from training.choose import Choice
 from training.data import TRAINING_SITE, digest, features, read_snapshot, read_uci, site_rows, target
 from training.estimators import CANDIDATES, new_pipeline
 from training.evaluate import FOLDS, Evaluation, evaluate
-from training.export import TrainedModel, Training, refuse_other_folder, write_model
+from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
 from training.guards import check_rows, refuse_too_good
 from training.report import REPORT_FILE, Report
 from training.tracking import TrackedRun, record
@@ -120,8 +121,7 @@ def track(report: TrainingReport, folder: Path) -> TrackedRun:
 
     Blocks on disk or network. Raises DependencyError; the model directory is not touched.
     """
-    slopes = {evaluation.name: evaluation.calibration_slope for evaluation in report.evaluations}
-    return record(report.folder, report.manifest, slopes, folder)
+    return record(report, folder)
 
 
 def check(request: TrainingRequest) -> str:
@@ -161,6 +161,19 @@ def cross_validate(rows: pd.DataFrame, request: TrainingRequest, step: Step) -> 
     return tuple(evaluations)
 
 
+def _documents(
+    findings: Report, preprocessor: Any, models: Sequence[TrainedModel], model_version: str
+) -> dict[str, bytes]:
+    """Return the report and the model card, by file name."""
+    best = next(model for model in models if model.name == findings.choice.best)
+    card = new_card(findings, preprocessor, best.classifier, model_version, library_versions())
+    return {
+        REPORT_FILE: findings.as_json(),
+        CARD_DATA_FILE: card.as_json(),
+        CARD_FILE: as_markdown(card, findings).encode(),
+    }
+
+
 def fit(
     question: Question,
     evaluations: Sequence[Evaluation],
@@ -187,5 +200,5 @@ def fit(
         seed=request.seed,
         threshold=request.threshold,
         model_version=model_version,
-        documents={REPORT_FILE: findings.as_json()},
+        documents=_documents(findings, preprocessor, models, model_version),
     )

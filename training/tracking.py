@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,9 +14,12 @@ import msgspec
 
 from schemas.errors import DependencyError
 from scoring.artifact import Manifest
+from training.registry import Registered, log_models, register
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from training.run import TrainingReport
 
 EXPERIMENT: Final = "heartstream"
 ARTIFACT_PATH: Final = "model"
@@ -25,29 +30,34 @@ _DIGEST_CHARS: Final = 36
 
 
 class TrackedRun(msgspec.Struct, frozen=True):
-    """Where a run was recorded: its id, and the tracking store that has it."""
+    """Where a run was recorded: its id, the tracking store that has it, and what became of its best model there."""
 
     run_id: str
     store: str
+    registered: Registered
 
 
-def record(folder: Path, manifest: Manifest, slopes: Mapping[str, float], tracking_folder: Path) -> TrackedRun:
-    """Record one run: parameters, metrics, data set digest, and the model directory `folder` as its artifacts.
+def record(report: TrainingReport, tracking_folder: Path) -> TrackedRun:
+    """Record one run: parameters, metrics by fold, data set, model directory, pictures and models.
 
-    The store is the one that MLFLOW_TRACKING_URI names, else SQLite in `tracking_folder`. `slopes` holds each model's
-    calibration slope. Blocks on disk or network. Raises DependencyError.
+    The store is the one that MLFLOW_TRACKING_URI names, else SQLite in `tracking_folder`. Blocks on disk or network,
+    for some seconds. Raises DependencyError.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    from mlflow import MlflowClient  # noqa: PLC0415  # slow import
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
+    with warnings.catch_warnings():
+        # MLflow warns of its own code, when it is imported and later.
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient  # noqa: PLC0415  # slow import
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
-    try:
-        uri, artifacts = _store(tracking_folder)
-        run_id = _write(MlflowClient(uri), artifacts, folder, manifest, slopes)
-    except (MlflowException, OSError) as error:
-        raise DependencyError(f"the model is at {folder}, but MLflow did not record the run: {error}") from error
-    return TrackedRun(run_id, without_password(uri))
+        try:
+            uri, artifacts = _store(tracking_folder)
+            run_id, registered = _write(MlflowClient(uri, registry_uri=uri), artifacts, report)
+        except (MlflowException, OSError) as error:
+            told = f"the model is at {report.folder}, but MLflow did not record the run: {error}"
+            raise DependencyError(told) from error
+    return TrackedRun(run_id, without_password(uri), registered)
 
 
 def _store(tracking_folder: Path) -> tuple[str, str | None]:
@@ -68,10 +78,9 @@ def without_password(uri: str) -> str:
     return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
 
 
-def _write(
-    client: MlflowClient, artifacts: str | None, folder: Path, manifest: Manifest, slopes: Mapping[str, float]
-) -> str:
-    """Write the run and return its id. The client, unlike MLflow's global functions, looks at no git repository."""
+def _write(client: MlflowClient, artifacts: str | None, report: TrainingReport) -> tuple[str, Registered]:
+    """Write the run. The client, unlike MLflow's global functions, looks at no git repository."""
+    manifest = report.manifest
     experiment = client.get_experiment_by_name(EXPERIMENT)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)
     tags = {"data.sha256": manifest.data.sha256, "best": manifest.best, "model_version": manifest.model_version}
@@ -79,15 +88,44 @@ def _write(
     try:
         for name, value in _params(manifest):
             client.log_param(run_id, name, value)
-        for name, figure in _metrics(manifest, slopes):
-            client.log_metric(run_id, name, figure)
         client.log_inputs(run_id, [_data_set(manifest)])
-        client.log_artifacts(run_id, str(folder), ARTIFACT_PATH)
+        client.log_artifacts(run_id, str(report.folder), ARTIFACT_PATH)
+        _log_figures(client, run_id, report)
+        ids = log_models(client, run_id, experiment_id, report)
+        _log_metrics(client, run_id, report, ids)
+        registered = register(client, run_id, report, ids)
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
-    return run_id
+    return run_id, registered
+
+
+def _log_metrics(client: MlflowClient, run_id: str, report: TrainingReport, ids: Mapping[str, str]) -> None:
+    """Log each fold as a step, then means and deviations; a model's figures are its own as well as the run's."""
+    for evaluation in report.evaluations:
+        model, model_id = evaluation.name, ids[evaluation.name]
+        for step, fold in enumerate(evaluation.folds):
+            for name, value in fold.items():
+                client.log_metric(run_id, f"{model}.{name}", value, step=step, model_id=model_id)
+        for name, figure in evaluation.metrics.items():
+            client.log_metric(run_id, f"{model}.{name}.mean", figure.mean, model_id=model_id)
+            client.log_metric(run_id, f"{model}.{name}.std", figure.std, model_id=model_id)
+        client.log_metric(run_id, f"{model}.calibration_slope", evaluation.calibration_slope, model_id=model_id)
+
+
+def _log_figures(client: MlflowClient, run_id: str, report: TrainingReport) -> None:
+    """Log the pictures of a run that was not quick."""
+    if report.findings.deep is None:
+        return
+    from training.figures.model import MODEL_FIGURES  # noqa: PLC0415  # slow import
+    from training.figures.style import as_png, style  # noqa: PLC0415  # slow import
+
+    with TemporaryDirectory() as folder:
+        for name, draw in MODEL_FIGURES.items():
+            with style():
+                (Path(folder) / f"{name}.png").write_bytes(as_png(draw(report.findings, report.findings.deep)))
+        client.log_artifacts(run_id, folder, "figures")
 
 
 def _params(manifest: Manifest) -> Iterator[tuple[str, Any]]:
@@ -95,14 +133,6 @@ def _params(manifest: Manifest) -> Iterator[tuple[str, Any]]:
     yield from (("data.rows", manifest.data.rows), ("data.positives", manifest.data.positives))
     for model, entry in manifest.models.items():
         yield from ((f"{model}.{name}", value) for name, value in sorted(entry.params.items()))
-
-
-def _metrics(manifest: Manifest, slopes: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    for model, entry in manifest.models.items():
-        for name, figure in entry.metrics.items():
-            yield f"{model}.{name}.mean", figure.mean
-            yield f"{model}.{name}.std", figure.std
-        yield f"{model}.calibration_slope", slopes[model]
 
 
 def _data_set(manifest: Manifest) -> Any:

@@ -29,9 +29,11 @@ from worker.transport.driver import (
     BundleSchema,
     KeepingFlowControl,
     LibrdkafkaTransport,
+    admin_config,
     option_problems,
 )
 from worker.transport.ledger import Ledger
+from worker.transport.offsets import CommittedOffsets
 from worker.transport.producer import LibrdkafkaProducer
 
 
@@ -81,7 +83,9 @@ def create_app(settings: Settings) -> ScoringApp:
     if problems:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
-    scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
+    scorer = Scorer.from_directory(
+        Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
+    )
     events.ModelLoaded(
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()
@@ -138,5 +142,6 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger) -> Guarantee
         return cast("LibrdkafkaConsumer", app.consumer).group_metadata()
 
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
-        return ExactlyOnce(producer, settings.topics.scores, ledger, group)
+        committed = CommittedOffsets(admin_config(settings), settings.worker.group_id)
+        return ExactlyOnce(producer, settings.topics.scores, ledger, group, committed.read)
     return AtLeastOnce(producer, settings.topics.scores)

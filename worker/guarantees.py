@@ -8,8 +8,11 @@ goes out without its value: a header says so, and where the original stands.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
@@ -17,13 +20,11 @@ from worker.dead_letters import without_value
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
 from worker.transport.producer import DeliveryError, LibrdkafkaProducer, OutgoingRecord
-from worker.transport.transactions import AbortRequiredError, Transactions
+from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
 _GROUP_BYTES: Final = 8_192
-_FRUITLESS_ABORTS: Final = 10
-"""Transactions aborted in a row, without any news, until the process gives up."""
-_PAUSE_SECONDS: Final = 0.2
-"""Between an aborted transaction and the next: time for the consumer's thread to learn of a rebalance."""
+_VAIN_ABORTS: Final = 10
+"""Transactions aborted in a row, without any news, until the process may give up."""
 
 
 class AtLeastOnce:
@@ -74,20 +75,28 @@ class AtLeastOnce:
 class ExactlyOnce:
     """A round is a transaction that holds results and offsets: a reader of committed records sees each result once.
 
-    An aborted transaction is done again from memory, without the partitions that were lost meanwhile.
+    An aborted transaction is done again from memory, without the partitions that were lost meanwhile. Where the client
+    is stuck, a new one ends what the old one left, and the group's offsets, committed with the results, tell what that
+    was: what they pass is done.
     """
 
     patience = 0.1
     """A batch that was read and is never scored, as its partition is lost, must not hold the others up."""
 
     def __init__(
-        self, producer: Callable[[], LibrdkafkaProducer], topic: str, ledger: Ledger, group: Callable[[], Any]
+        self,
+        producer: Callable[[], LibrdkafkaProducer],
+        topic: str,
+        ledger: Ledger,
+        group: Callable[[], Any],
+        committed: Callable[[Collection[TP]], Awaitable[Mapping[TP, int]]],
     ) -> None:
-        """`group` returns the consumer's latest group metadata."""
+        """`group` returns the consumer's latest group metadata; `committed` asks for the group's offsets."""
         self._producer = producer
         self._topic = topic
         self._ledger = ledger
         self._group = group
+        self._committed = committed
         self._careful = False
         """Whether some dead letter of this round was refused as too large."""
         self._too_large: int | None = None
@@ -102,7 +111,7 @@ class ExactlyOnce:
 
     async def _begin(self) -> None:
         self._failure = None
-        await self._transactions().begin()
+        await self._producer().begin()
 
     async def add(self, shipment: Shipment) -> None:
         """Queue scores, then dead letters. A failure is kept for `close`, as the transaction must be aborted for it."""
@@ -140,23 +149,31 @@ class ExactlyOnce:
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
-        fruitless = 0
+        confirmed: list[Shipment] = []
+        vain = _Vain(self._producer().patience)
         while shipments:
             known = self._careful, self._too_large
             try:
                 await self._commit(shipments)
             except (AbortRequiredError, DeliveryError) as error:
-                reason = str(error)
+                reason, stuck = str(error), False
+            except SilentClientError as error:
+                reason, stuck = str(error), True
             else:
+                confirmed += shipments
                 break
-            await self._abort(reason)
+            offsets = await (self._learn(reason, shipments) if stuck else self._abort(reason, shipments))
             held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
-            fruitless = fruitless + 1 if held == shipments and known == (self._careful, self._too_large) else 0
-            if fruitless >= _FRUITLESS_ABORTS:
-                raise DependencyError(f"{fruitless} transactions in a row had to be aborted: {reason}")
-            shipments = held
-            await self._again(shipments)
-        return shipments
+            confirmed += [shipment for shipment in held if _is_done(shipment, offsets)]
+            left = [shipment for shipment in held if not _is_done(shipment, offsets)]
+            vain.note(news=left != shipments or known != (self._careful, self._too_large))
+            if vain.is_hopeless:
+                raise DependencyError(f"{vain.aborts} transactions in a row had to be aborted: {reason}")
+            shipments = left
+            if shipments:
+                await vain.pause()
+                await self._again(shipments)
+        return confirmed
 
     async def _commit(self, shipments: Sequence[Shipment]) -> None:
         """Commit the open transaction, if all of it is delivered and every partition is still this worker's.
@@ -173,26 +190,71 @@ class ExactlyOnce:
         if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
             raise DeliveryError("partitions were lost")
         offsets = {shipment.batch.tp: shipment.batch.next_offset for shipment in shipments}
-        await self._transactions().commit(offsets, group)
+        await self._producer().require_transactions().commit(offsets, group)
         events.OffsetsCommitted(len(offsets)).emit()
 
-    async def _abort(self, reason: str) -> None:
-        await self._transactions().abort(reason)
-        await self._producer().forget_failures()
+    async def _abort(self, reason: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+        """Abort the open transaction; returns offsets only if the client was stuck."""
+        try:
+            await self._producer().require_transactions().abort(reason)
+        except SilentClientError as error:
+            call = str(error)
+        else:
+            await self._producer().forget_failures()
+            return {}
+        return await self._learn(call, shipments)
+
+    async def _learn(self, call: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+        """Replace the client that is stuck in `call`; returns what is committed when nothing is pending any more.
+
+        Another member may have committed a partition that this one lost unawares: that counts as well, as its results
+        are there.
+        """
+        tps = {shipment.batch.tp for shipment in shipments if self._ledger.holds(shipment.batch)}
+        producer = self._producer()
+        try:
+            async with asyncio.timeout(producer.patience.total):
+                await producer.renew(call)
+                offsets = await self._committed(tps) if tps else {}
+        except TimeoutError as silence:
+            raise DependencyError("the transaction coordinator does not answer in time") from silence
+        done = {shipment.batch.tp for shipment in shipments if _is_done(shipment, offsets)}
+        events.TransactionSettled(len(done), len(tps - done)).emit()
+        return offsets
 
     async def _again(self, shipments: Sequence[Shipment]) -> None:
         """Do what is left of an aborted round once more."""
-        if shipments:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            await self._begin()
-            for shipment in shipments:
-                await self.add(shipment)
+        await self._begin()
+        for shipment in shipments:
+            await self.add(shipment)
 
-    def _transactions(self) -> Transactions:
-        transactions = self._producer().transactions
-        if transactions is None:
-            raise AssertionError("an exactly-once worker has a transactional producer")
-        return transactions
+
+class _Vain:
+    """Counts transactions that were aborted in a row, without any news since the first of them."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._since = time.monotonic()
+        self.aborts = 0
+
+    def note(self, *, news: bool) -> None:
+        """An abort: with news, the next attempt may well succeed."""
+        self.aborts = 0 if news else self.aborts + 1
+        if news:
+            self._since = time.monotonic()
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether there were many of them, for long."""
+        return self.aborts >= _VAIN_ABORTS and time.monotonic() - self._since > self._patience.total
+
+    async def pause(self) -> None:
+        """Let the consumer's thread learn of a rebalance, or that the group has forgotten it."""
+        await asyncio.sleep(min(self._patience.pause * (self.aborts + 1), self._patience.call))
+
+
+def _is_done(shipment: Shipment, offsets: Mapping[TP, int]) -> bool:
+    return offsets.get(shipment.batch.tp, -1) >= shipment.batch.next_offset
 
 
 def _size(letter: OutgoingRecord) -> int:

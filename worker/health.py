@@ -94,7 +94,7 @@ class WorkerChecks:
     def progress(self) -> str | None:
         """No partition stands still with records to score, unless the broker is to blame."""
         lag = self._lag
-        if lag is None or not _answers(lag) or self._outstanding():
+        if lag is None or not _answers(lag) or (self._outstanding() and not lag.others_move()):
             return None
         return standstill(lag.behind, self._ledger, _CURE_AND_REST * self._stall_limit)
 

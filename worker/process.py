@@ -13,9 +13,9 @@ from faust.worker import Worker
 from runtime import events
 from runtime.settings import Settings
 from worker.bootstrap import create_app
-from worker.transport.consumer import LibrdkafkaConsumer
 
-_SLACK_SECONDS: Final = 15.0
+_SLACK_SECONDS: Final = 35.0
+"""After the drain: 10 for what is on its way, 15 to leave the group, 5 for an open transaction, and 5 for the rest."""
 _YOUNG_OBJECTS: Final = 50_000
 """Some batches' worth; the default of 700 starts a collection for every few hundred records."""
 
@@ -45,7 +45,9 @@ def _keep_collections_rare() -> None:
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT; raises SystemExit, with code 0 only after a clean end.
+    """Run a worker until SIGTERM or SIGINT; raises SystemExit, with code 0 where nothing failed.
+
+    To have no time to finish all that was started is no failure: what is not committed is read again.
 
     Raises SettingsError or ArtifactError before it starts.
     """
@@ -54,15 +56,12 @@ def run(settings: Settings) -> None:
     _keep_collections_rare()
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner = None
-    process.stop_within_seconds = 2 * settings.worker.drain_seconds + _SLACK_SECONDS
+    process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS
     try:
         process.execute_from_commandline()
     except SystemExit:
         reason = process.crash_reason or app.crash_reason
         if reason is not None:
             events.ProcessFailed("worker", reason).emit()
-            raise SystemExit(1) from None
-        consumer = app._consumer  # noqa: SLF001  # `app.consumer` would make one
-        if isinstance(consumer, LibrdkafkaConsumer) and not consumer.drained:
             raise SystemExit(1) from None
         raise

@@ -24,6 +24,7 @@ from worker.transport.poller import ConsumerOptions, Poller
 
 _SILENCE_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 15.0
+"""To commit for the last time, which may take ten, and to leave the group."""
 
 
 class LibrdkafkaConsumer(FaustConsumer):
@@ -33,8 +34,6 @@ class LibrdkafkaConsumer(FaustConsumer):
     ledger: Ledger
     joined: bool = False
     """Whether the group has given this worker an assignment, if only an empty one."""
-    drained: bool = True
-    """Whether all that was started had been confirmed when the worker stopped."""
     _poller: Poller | None = None
     _changes: int = 0
 
@@ -113,10 +112,10 @@ class LibrdkafkaConsumer(FaustConsumer):
         self.ledger.close(tps)
         # After a crash nobody is left to finish anything.
         bound = 0.0 if self.app.crashed else self.options.drain_timeout
-        self.drained = await asyncio.to_thread(self.ledger.wait_idle, tps, bound)
+        drained = await asyncio.to_thread(self.ledger.wait_idle, tps, bound)
         if self._poller is not None:
             self._poller.wait_no_more()
-        events.WorkerDrained(self.drained).emit()
+        events.WorkerDrained(drained).emit()
 
     async def on_stop(self) -> None:
         """Commit, leave the group, and wait for the thread to end."""
@@ -125,8 +124,9 @@ class LibrdkafkaConsumer(FaustConsumer):
         if self.app.crashed:
             self._poller.wait_no_more()
         self._poller.stop()
-        await asyncio.to_thread(self._poller.join, self.options.revoke_timeout + _CLOSE_SECONDS)
-        self.drained = self.drained and not self._poller.is_alive()
+        await asyncio.to_thread(self._poller.join, _CLOSE_SECONDS)
+        if self._poller.is_alive():
+            events.BrokerTroubled("consumer", "_TIMED_OUT").emit()
 
     async def commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002
         """Leave committing to the thread that owns the consumer."""

@@ -182,6 +182,12 @@ def producer_config(settings: Settings) -> dict[str, object]:
     return {**defaults, **_options_without(settings, _CONSUMER_ONLY), **own}
 
 
+def admin_config(settings: Settings) -> dict[str, object]:
+    """Return the configuration of a client that neither consumes nor produces."""
+    own = {"bootstrap.servers": settings.kafka.bootstrap_servers}
+    return {**_options_without(settings, (*_CONSUMER_ONLY, *_PRODUCER_ONLY)), **own}
+
+
 def _options_without(settings: Settings, prefixes: tuple[str, ...]) -> dict[str, str]:
     return {name: text for name, text in settings.kafka.options.items() if not name.startswith(prefixes)}
 

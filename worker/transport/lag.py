@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -50,6 +51,8 @@ class LagMeter:
         self._consumer = consumer
         self._ledger = ledger
         self._stalls = StallWatch(stall_limit)
+        self._stall_limit = stall_limit
+        self._moving_since = self._moved_at = -math.inf
         self._ends: dict[TP, int] = {}
         self._begun: dict[TP, int] = {}
         self._reached: dict[TP, int] = {}
@@ -61,6 +64,14 @@ class LagMeter:
         self.answered_at: float | None = None
         self.held_since: float | None = None
         self._finished: Mapping[TP, int | None] = {}
+
+    def others_move(self) -> bool:
+        """Say if batches have been finished all the time, without a pause, for as long as a partition may stand still.
+
+        Batches are scored in the order in which they were read, so in that time each partition had its turn.
+        """
+        now = time.monotonic()
+        return now - self._moved_at <= _GAP_SECONDS and now - self._moving_since >= self._stall_limit
 
     def begin(self, positions: Iterable[TopicPartition]) -> None:
         """Take up partitions, each where reading begins: an offset, or OFFSET_BEGINNING."""
@@ -145,6 +156,13 @@ class LagMeter:
             self.held_since = None
         elif self.held_since is None or progress != self._finished:
             self.held_since = time.monotonic()
+        if any(
+            finished_to != self._finished.get(tp) for tp, finished_to in progress.items() if finished_to is not None
+        ):
+            now = time.monotonic()
+            if now - self._moved_at > _GAP_SECONDS:
+                self._moving_since = now
+            self._moved_at = now
         self._finished = progress
 
     def _still_behind(self, tp: TP, done: int, end: int) -> Behind:
@@ -218,10 +236,11 @@ class LagMeter:
     def _answer_stall(self, tp: TP, done: int) -> None:
         """Cure a partition that stands still by fetching it anew, once; then give up.
 
-        While any batch is on its way to the broker, others may have to wait: its delivery times out by itself. Nor is
-        it a stall if the broker does not answer, or if a transaction of the producer's is still open.
+        While batches are on their way to the broker, others may have to wait: delivery times out by itself. But where
+        batches of other partitions are finished all the time, this one had its turn. Nor is it a stall if the broker
+        does not answer, or if a transaction of the producer's is still open.
         """
-        if self._ledger.any_started():
+        if self._ledger.any_started() and not self.others_move():
             self._stalls.excuse(tp, time.monotonic())
             return
         watermarks = self._ask_for_watermarks(tp)

@@ -4,11 +4,15 @@ No success is reported record by record: a call from C into Python for each woul
 calls back for failures alone; that all is confirmed is known when nothing is outstanding any more (`settle`). It is
 polled on the event loop's own thread; a thread of its own would have to win the interpreter lock for every record
 against a loop that is busy scoring.
+
+A transactional client that is stuck is replaced by a new one with the same id. The old one is never called again, and
+what it still calls back reaches nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -21,7 +25,7 @@ from faust.types import TP, HeadersArg, RecordMetadata
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.transactions import Transactions
+from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.5
@@ -61,6 +65,39 @@ class OutgoingRecord:
         self.topic, self.key, self.value, self.headers, self.timestamp = topic, key, value, headers, timestamp
 
 
+class _Reports:
+    """What one client has told: `failure` is why it cannot go on, `refused` are records that their topics did not take.
+
+    It does not know the client, so that a client is gone when its last user is.
+    """
+
+    __slots__ = ("failure", "refused")
+
+    def __init__(self) -> None:
+        self.failure: DependencyError | None = None
+        self.refused: list[OutgoingRecord] = []
+
+    def on_failed_delivery(self, error: KafkaError | None, _message: Message | None) -> None:
+        """Hear of a record that was not delivered. What was purged was given up on purpose."""
+        if error is not None and error.code() not in _PURGED:
+            self.failure = DeliveryError(f"a result could not be delivered: {error.name()}: {error.str()}")
+
+    def on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
+        """Hear of a record with headers that was not delivered."""
+        if error is not None and error.code() in _REFUSED:
+            record.timestamp = None
+            self.refused.append(record)
+        else:
+            self.on_failed_delivery(error, message)
+
+    def on_client_error(self, error: KafkaError) -> None:
+        """Hear of client-wide troubles: librdkafka overcomes all but fatal ones."""
+        if error.fatal():
+            self.failure = DependencyError(f"the Kafka producer cannot go on: {error.name()}: {error.str()}")
+        else:
+            events.BrokerTroubled("producer", error.name()).emit()
+
+
 class LibrdkafkaProducer(FaustProducer):
     """An idempotent producer (acks=all), transactional if its configuration has a `transactional.id`.
 
@@ -68,33 +105,78 @@ class LibrdkafkaProducer(FaustProducer):
     """
 
     client_config: Mapping[str, object]
+    patience: Patience = PATIENCE
+    new_client: Callable[..., Client] = Client
     transactions: Transactions | None = None
-    """Set once the producer has started, if it is transactional."""
+    """Those of the present client, once the producer has started, if it is transactional."""
     _client: Client | None = None
-    _failure: DependencyError | None = None
+    _reports: _Reports
 
     async def on_start(self) -> None:
-        """Connect."""
-        self._refused: list[OutgoingRecord] = []
-        ours = {
-            "error_cb": self._on_client_error,
-            "on_delivery": self._on_failed_delivery,
-            "delivery.report.only.error": True,
-        }
-        self._client = Client({**self.client_config, **ours}, logger=CLIENT_LOG)
+        """Connect. A transactional client is made known to the broker at once: that ends what its predecessor left."""
+        self._connect()
+        self._prepared = asyncio.Event()
         await super().on_start()
         self.add_future(self._serve_client())
+        if self.transactions is not None:
+            self.add_future(self._prepare())
+
+    def _connect(self) -> None:
+        """Make a client, and let it tell nobody but this object of what it does."""
+        self._reports = reports = _Reports()
+        ours = {
+            "error_cb": reports.on_client_error,
+            "on_delivery": reports.on_failed_delivery,
+            "delivery.report.only.error": True,
+        }
+        self._client = self.new_client({**self.client_config, **ours}, logger=CLIENT_LOG)
         if "transactional.id" in self.client_config:
-            self.transactions = Transactions(self._client)
+            self.transactions = Transactions(self._client, self.patience)
+
+    async def _prepare(self) -> None:
+        """Make the client known to the broker, however long that takes; one that is stuck is replaced."""
+        turn = 1
+        while True:
+            try:
+                await self.require_transactions().prepare(turn)
+            except SilentClientError as silence:
+                call = str(silence)
+            else:
+                self._prepared.set()
+                return
+            self._replace(call)
+            turn += 1
+
+    async def begin(self) -> None:
+        """Open a transaction, when the client is known to the broker."""
+        try:
+            async with asyncio.timeout(self.patience.total):
+                await self._prepared.wait()
+        except TimeoutError as silence:
+            raise DependencyError("the transaction coordinator does not answer in time") from silence
+        self.require_transactions().begin()
+
+    async def renew(self, call: str) -> None:
+        """Replace a client that is stuck in `call`, which was its transaction's. When this returns, none is pending."""
+        self._replace(call)
+        await self._prepare()
+
+    def _replace(self, call: str) -> None:
+        """Go on with a new client. The end of the old one may take its time, so it has a thread of its own."""
+        events.ProducerReplaced(call).emit()
+        gone = threading.Event()
+        threading.Thread(target=_outlive, args=(gone, self._client), name="old-producer", daemon=True).start()
+        self._connect()
+        gone.set()
 
     async def _serve_client(self) -> None:
         """Hear of the client's troubles also while nothing is sent."""
-        client = self._require_client()
         while not self.should_stop:
-            client.poll(0)
+            self._require_client().poll(0)
+            failure = self._reports.failure
             # A transaction in which a delivery failed is aborted and done again.
-            if self._failure is not None and not (self.transactions and isinstance(self._failure, DeliveryError)):
-                raise self._failure
+            if failure is not None and not (self.transactions and isinstance(failure, DeliveryError)):
+                raise failure
             await self.sleep(_IDLE_SECONDS)
 
     @property
@@ -117,7 +199,7 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def queue_record(self, record: OutgoingRecord) -> None:
         """Queue one record with headers. One that its topic does not take as it is is returned by the next `settle`."""
-        refused = partial(self._on_refused_record, record)
+        refused = partial(self._reports.on_refused_record, record)
         options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
         while True:
             try:
@@ -129,7 +211,7 @@ class LibrdkafkaProducer(FaustProducer):
             except KafkaException as failure:
                 if failure.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                     raise _undeliverable(failure) from failure
-                self._refused.append(record)
+                self._reports.refused.append(record)
                 return
             else:
                 return
@@ -141,25 +223,25 @@ class LibrdkafkaProducer(FaustProducer):
         Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
         first refusal: the rest will not be sent any more.
         """
-        client = self._require_client()
+        client, reports = self._require_client(), self._reports
         client.poll(0)
-        while self._failure is None and len(client) and not (self._refused and self.transactions):
+        while reports.failure is None and len(client) and not (reports.refused and self.transactions):
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
             client.poll(0)
-        refused, self._refused = self._refused, []
-        if self._failure is not None and not (refused and self.transactions):
-            raise self._failure
+        refused, reports.refused = reports.refused, []
+        if reports.failure is not None and not (refused and self.transactions):
+            raise reports.failure
         return refused
 
     async def forget_failures(self) -> None:
         """After an aborted transaction: hear the rest of what became of its records, and let it be the past."""
-        client = self._require_client()
+        client, reports = self._require_client(), self._reports
         while len(client):
             client.poll(0)
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-        self._refused = []
-        if isinstance(self._failure, DeliveryError):
-            self._failure = None
+        reports.refused = []
+        if isinstance(reports.failure, DeliveryError):
+            reports.failure = None
 
     async def _wait_for_space(self) -> None:
         """Let the broker catch up: the client's queue is full."""
@@ -192,11 +274,11 @@ class LibrdkafkaProducer(FaustProducer):
         return asyncio.ensure_future(self._confirm(RecordMetadata(topic, place.partition, place, -1)))
 
     async def _confirm(self, metadata: RecordMetadata) -> RecordMetadata:
-        while self.outstanding and self._failure is None:
+        while self.outstanding and self._reports.failure is None:
             self._require_client().poll(0)
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-        if self._failure is not None:
-            raise self._failure
+        if self._reports.failure is not None:
+            raise self._reports.failure
         return metadata
 
     async def send_and_wait(  # noqa: D102  # as in the base class
@@ -223,15 +305,16 @@ class LibrdkafkaProducer(FaustProducer):
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     async def on_stop(self) -> None:
-        """Wait for what is on its way, within bounds; a transaction that is still open is aborted."""
+        """Give up what is still on its way, for which Faust has waited (`flush`), and abort an open transaction."""
         if self._client is None:
             return
+        # What publishes ends first: it would take for confirmed what is purged. The consumer has left, so nothing that
+        # was confirmed from now on could be committed.
+        await self._stop_futures()
         if self.transactions is not None:
             await self.transactions.leave()
-        else:
-            await self.flush()
-        # What is purged looks as if it had been confirmed.
-        self._failure = self._failure or DependencyError("the producer was stopped with results on their way")
+        failure = DependencyError("the producer was stopped with results on their way")
+        self._reports.failure = self._reports.failure or failure
         self._client.purge()
 
     def supports_headers(self) -> bool:
@@ -243,25 +326,16 @@ class LibrdkafkaProducer(FaustProducer):
             raise DependencyError("the producer is not started")
         return self._client
 
-    def _on_failed_delivery(self, error: KafkaError | None, _message: Message | None) -> None:
-        """Hear of a record that was not delivered. What was purged was given up on purpose."""
-        if error is not None and error.code() not in _PURGED:
-            self._failure = DeliveryError(f"a result could not be delivered: {error.name()}: {error.str()}")
+    def require_transactions(self) -> Transactions:
+        """Return the present client's transactions; only a transactional producer has them."""
+        if self.transactions is None:
+            raise AssertionError("this producer is not transactional")
+        return self.transactions
 
-    def _on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
-        """Hear of a record with headers that was not delivered."""
-        if error is not None and error.code() in _REFUSED:
-            record.timestamp = None
-            self._refused.append(record)
-        else:
-            self._on_failed_delivery(error, message)
 
-    def _on_client_error(self, error: KafkaError) -> None:
-        """Hear of client-wide troubles: librdkafka overcomes all but fatal ones."""
-        if error.fatal():
-            self._failure = DependencyError(f"the Kafka producer cannot go on: {error.name()}: {error.str()}")
-        else:
-            events.BrokerTroubled("producer", error.name()).emit()
+def _outlive(gone: threading.Event, _client: Client | None) -> None:
+    """Hold the last reference to a client, so that it ends in this thread."""
+    gone.wait()
 
 
 def _produce_run(

@@ -4,28 +4,49 @@ librdkafka's calls block, so each runs in a thread. What its errors mean is deci
 transaction to be aborted and done again, and the rest end the process (above all: another producer took over the id).
 
 Some calls block for ever, whatever time they are given: after a broker was away, the client may go on waiting for a
-connection that it has given up (seen with librdkafka 2.16). So there is a bound on each, and then the process ends and
-begins anew.
+connection that it has given up (librdkafka 2.16, its issue 5511). So there is a bound on each. A call beyond it may
+have been done or not, and only a new client with the same id can end what the old one left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
 
-_CALL_SECONDS: Final = 5.0
-_PATIENCE_SECONDS: Final = 30.0
-"""How long a call may take, with all its repetitions."""
-_LEAVE_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.1
+"""Before a call is repeated."""
+_LOOKS: Final = 12
+"""A silence is so many short ones: a process that was suspended misses one of them, not the answer that is there."""
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long to wait, in seconds.
+
+    `call` is what a call is given before it is repeated. `silence` is how long a call may take with its repetitions,
+    until its client counts as stuck: longer than the 9 s after which Kafka misses a dead broker and moves its
+    coordinators, and short enough to do a round again while the worker drains. `pause` comes before an aborted
+    transaction is done again, and is longer by as much each time, up to `call`. `total` is how long a round waits for a
+    coordinator that answers no client at all, as a broker is started again in less; or for the consumer to hear that
+    the group went on without it, which takes a session timeout (45 s).
+    """
+
+    call: float = 5.0
+    silence: float = 12.0
+    pause: float = 0.2
+    total: float = 120.0
+
+
+PATIENCE: Final = Patience()
 
 
 class AbortRequiredError(Exception):
@@ -37,20 +58,31 @@ class AbortRequiredError(Exception):
         self.reason = reason
 
 
-class Transactions:
-    """The transactions of one producer, one at a time. Every method raises DependencyError where nothing can help."""
+class SilentClientError(Exception):
+    """The client does not come back from a call, which may have been done or not. The client is of no use any more."""
 
-    def __init__(self, client: Producer) -> None:
+
+class Transactions:
+    """The transactions of one client, one at a time.
+
+    Every method raises SilentClientError where the client is stuck, and DependencyError where nothing can help.
+    """
+
+    def __init__(self, client: Producer, patience: Patience = PATIENCE) -> None:
         """Begin without a transaction, and not yet known to the broker."""
         self._client = client
-        self._prepared = False
+        self._patience = patience
         self._open = False
 
-    async def begin(self) -> None:
-        """Open a transaction; the first call fences other producers of the same id, and ends what they left open."""
-        if not self._prepared:
-            await self._call(self._client.init_transactions)
-            self._prepared = True
+    async def prepare(self, turn: int = 1) -> None:
+        """Fence other producers of the same id, and end what they left open; once, before all else.
+
+        The `turn`th client in a row gets so many times the patience: while no broker is there, none of them is stuck.
+        """
+        await self._call("init_transactions", self._client.init_transactions, turn)
+
+    def begin(self) -> None:
+        """Open a transaction."""
         self._client.begin_transaction()
         self._open = True
 
@@ -60,59 +92,71 @@ class Transactions:
         Raises AbortRequiredError: then nothing of it will be visible, and `abort` comes next.
         """
         positions = [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
-        await self._call(lambda seconds: self._client.send_offsets_to_transaction(positions, group, seconds))
-        await self._call(self._client.commit_transaction)
+        add_offsets = partial(self._client.send_offsets_to_transaction, positions, group)
+        await self._call("send_offsets_to_transaction", add_offsets)
+        await self._call("commit_transaction", self._client.commit_transaction)
         self._open = False
 
     async def abort(self, reason: str) -> None:
         """Abort the open transaction. What of it is still queued is given up."""
         events.TransactionAborted(reason).emit()
         try:
-            await self._call(self._client.abort_transaction)
+            await self._call("abort_transaction", self._client.abort_transaction)
         except AbortRequiredError as error:
             raise DependencyError(f"a transaction can be neither committed nor aborted: {error.reason}") from error
         self._open = False
 
     async def leave(self) -> None:
         """Abort what is still open when the process ends, so that readers need not wait for its timeout."""
-        if self._open:
-            try:
-                await _in_thread(self._client.abort_transaction, _LEAVE_SECONDS, 2 * _LEAVE_SECONDS)
-            except KafkaException as failure:
-                events.BrokerTroubled("producer", failure.args[0].name()).emit()
-            except TimeoutError:
-                events.BrokerTroubled("producer", "_TIMED_OUT").emit()
+        if not self._open:
+            return
+        seconds = self._patience.call / 2
+        try:
+            await _in_thread(lambda _given_up: self._client.abort_transaction(seconds), 2 * seconds)
+        except KafkaException as failure:
+            events.BrokerTroubled("producer", failure.args[0].name()).emit()
+        except TimeoutError:
+            events.BrokerTroubled("producer", "_TIMED_OUT").emit()
 
-    async def _call(self, operation: Callable[[float], None]) -> None:
+    async def _call(self, name: str, operation: Callable[[float], None], turn: int = 1) -> None:
         """Do one of the client's calls, again and again while its error is one that passes."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                await _in_thread(operation, _CALL_SECONDS, deadline - time.monotonic())
-            except TimeoutError as silence:
-                raise DependencyError("the transaction coordinator does not answer in time") from silence
-            except KafkaException as failure:
-                error: KafkaError = failure.args[0]
-                if error.txn_requires_abort():
-                    raise AbortRequiredError(error.name()) from failure
-                if error.fatal() or not error.retriable():
-                    told = f"the Kafka producer cannot go on: {error.name()}: {error.str()}"
-                    raise DependencyError(told) from failure
-                events.BrokerTroubled("producer", error.name()).emit()
-            else:
+        work = partial(_repeat, partial(operation, self._patience.call))
+        try:
+            await _in_thread(work, turn * self._patience.silence)
+        except TimeoutError:
+            raise SilentClientError(name) from None
+
+
+def _repeat(operation: Callable[[], None], given_up: threading.Event) -> None:
+    """Do a call until it succeeds, fails for good, or nobody waits for it any more."""
+    while True:
+        try:
+            operation()
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            if error.txn_requires_abort():
+                raise AbortRequiredError(error.name()) from failure
+            if error.fatal() or not error.retriable():
+                told = f"the Kafka producer cannot go on: {error.name()}: {error.str()}"
+                raise DependencyError(told) from failure
+            if given_up.wait(_PAUSE_SECONDS):
                 return
+            events.BrokerTroubled("producer", error.name()).emit()
+        else:
+            return
 
 
-async def _in_thread(operation: Callable[[float], None], seconds: float, patience: float) -> None:
-    """Run a call that is given `seconds` in a thread; raises TimeoutError, and forgets it, after `patience` seconds.
+async def _in_thread(work: Callable[[threading.Event], None], patience: float) -> None:
+    """Do work in a thread; raises TimeoutError, and forgets it, after `patience` seconds. Sets its event then.
 
     The thread is a daemon: one that is stuck must not keep the process from ending.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
+    given_up = threading.Event()
 
     def end(error: BaseException | None) -> None:
-        if done.done():
+        if given_up.is_set():
             return
         if error is None:
             done.set_result(None)
@@ -122,12 +166,18 @@ async def _in_thread(operation: Callable[[float], None], seconds: float, patienc
     def run() -> None:
         outcome: BaseException | None = None
         try:
-            operation(seconds)
+            work(given_up)
         except BaseException as error:  # noqa: BLE001  # whatever it is, the waiting task must have it
             outcome = error
         if not loop.is_closed():
             loop.call_soon_threadsafe(end, outcome)
 
     threading.Thread(target=run, name="transaction", daemon=True).start()
-    async with asyncio.timeout(patience):
-        await done
+    try:
+        for _ in range(_LOOKS):
+            await asyncio.wait([done], timeout=patience / _LOOKS)
+            if done.done():
+                return done.result()
+        raise TimeoutError
+    finally:
+        given_up.set()

@@ -35,7 +35,10 @@ def test_run_is_read_back_from_the_local_store(
         for metric, figure in found.metrics.items()
         for part in ("mean", "std")
     } | {f"{found.name}.calibration_slope": found.calibration_slope for found in report.evaluations}
-    assert run.data.metrics == pytest.approx(expected, rel=1e-12)
+    assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+    for found in report.evaluations:
+        steps = sorted((m.step, m.value) for m in client.get_metric_history(tracked.run_id, f"{found.name}.roc_auc"))
+        assert steps == [(step, pytest.approx(fold["roc_auc"])) for step, fold in enumerate(found.folds)]
     assert run.data.tags["data.sha256"] == report.manifest.data.sha256
     assert report.manifest.data.sha256.startswith(run.inputs.dataset_inputs[0].dataset.digest)
     downloaded = Path(client.download_artifacts(tracked.run_id, ARTIFACT_PATH, str(tmp_path)))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from scoring.artifact import Artifact, load
+from scoring.scorer import Scorer
+
+
+@pytest.fixture(scope="session")
+def scorer(model_dir: Path) -> Scorer:
+    return Scorer.from_directory(model_dir, "logistic_regression")
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +29,9 @@ def pattern_artifact(model_dir: Path) -> Artifact:
 @pytest.fixture(scope="session")
 def forest_artifact(model_dir: Path) -> Artifact:
     return load(model_dir, "random_forest")
+
+
+@pytest.fixture
+def folder(model_dir: Path, tmp_path: Path) -> Path:
+    """A copy of the model directory, to be damaged."""
+    return Path(shutil.copytree(model_dir, tmp_path / "model"))

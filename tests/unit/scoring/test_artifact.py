@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -49,12 +48,6 @@ class Unloadable:
     def __reduce__(self) -> tuple[Any, ...]:
         """Tell pickle to import what is not there."""
         return import_module, ("no_such_package",)
-
-
-@pytest.fixture
-def folder(model_dir: Path, tmp_path: Path) -> Path:
-    """A copy of the model directory, to be damaged."""
-    return Path(shutil.copytree(model_dir, tmp_path / "model"))
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ FILES = {
     "random_forest.joblib",
     "random_forest.json",
     "random_forest.onnx",
+    "model-card.json",
+    "model-card.md",
     "report.json",
     "pattern_submodels.joblib",
     "pattern_submodels.json",

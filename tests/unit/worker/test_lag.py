@@ -254,6 +254,37 @@ def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
     assert bench.consumer.sought == []
 
 
+def keep_busy(bench: Bench, other: TP, seconds: float) -> None:
+    """Finish one batch of another partition after the other, with the next one started, and look after stalls."""
+    lease = bench.ledger.lease(other)
+    assert lease is not None
+    deadline, offset = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        messages = [FakeMessage(offset, time.time()), FakeMessage(offset + 1, time.time())]
+        batch, following = (RecordBatch(other, [message], lease) for message in messages)  # type: ignore[list-item]
+        for each in (batch, following):
+            bench.ledger.enter(each)
+            assert bench.ledger.start(each)
+        bench.ledger.finish(batch)
+        bench.measure()
+        bench.meter.cure_stalls()
+        bench.ledger.finish(following)
+        offset += 2
+
+
+def test_a_partition_that_stands_still_beside_busy_ones_is_no_excuse(bench: Bench) -> None:
+    """While others are finished all the time it had its turn: it is fetched anew, then the worker must stop."""
+    other = TP(HERE.topic, 1)
+    bench.meter = LagMeter(bench.consumer, bench.ledger, 0.05)  # type: ignore[arg-type]
+    bench.ledger.grant([other])
+    bench.meter.begin([TopicPartition(*HERE, 100), TopicPartition(*other, 0)])
+    bench.consumer.end = 10**6
+    with pytest.raises(DependencyError, match="partition 0 of lag-test stands still though the broker answers"):
+        keep_busy(bench, other, 20.0)
+    assert [(place.partition, place.offset) for place in bench.consumer.sought] == [(0, 100)]
+    bench.meter.forget([other])
+
+
 def test_time_in_which_reading_is_held_back_is_no_standing_still(bench: Bench) -> None:
     """While the output stands still, lag is measured and no partition is blamed; the count begins anew afterwards."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]

@@ -1,0 +1,101 @@
+"""Takes docs/pictures/mlflow.png: MLflow's page of a training run, in a real browser without a screen.
+
+    heartstream train --mlflow-dir mlflow && python docs/pictures/make_mlflow.py mlflow
+
+Needs Chromium (Debian: apt install chromium) and the `train` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from mlflow import MlflowClient
+from PIL import Image
+
+PICTURE: Final = Path(__file__).parent / "mlflow.png"
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+_START_SECONDS: Final = 120
+_RENDER_MS: Final = 20_000
+_SHOWN: Final = (190, 0, 1405, 860)
+_ASSISTANT: Final = 485
+"""Pixels at the right that the assistant takes."""
+
+
+def main() -> None:
+    """Serve a store, open the newest run's models, and take the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path, help="folder that `heartstream train --mlflow-dir` wrote")
+    parser.add_argument("--output", type=Path, default=PICTURE)
+    asked = parser.parse_args()
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
+    store = f"sqlite:///{(asked.store / 'mlflow.db').resolve()}"
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("heartstream")
+    if experiment is None:
+        raise SystemExit(f"no training run is recorded in {asked.store}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
+    server = subprocess.Popen(  # noqa: S603  # this interpreter
+        command,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}/health")
+        (run, *_) = client.search_runs([experiment.experiment_id], max_results=1)
+        page = f"/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
+        _take(browser, f"http://127.0.0.1:{port}{page}", asked.output)
+    finally:
+        server.terminate()
+        server.wait()
+    sys.stdout.write(f"wrote {asked.output.name}\n")
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # our own server
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise SystemExit("MLflow's server did not start")
+
+
+def _take(browser: str, url: str, output: Path) -> None:
+    subprocess.run(  # noqa: S603  # the browser that was found
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--window-size={_SHOWN[2] + _ASSISTANT},{_SHOWN[3]}",
+            f"--virtual-time-budget={_RENDER_MS}",
+            f"--screenshot={output.resolve()}",
+            url,
+        ],
+        check=True,
+        timeout=_START_SECONDS,
+        capture_output=True,
+    )
+    with Image.open(output) as whole:
+        whole.crop(_SHOWN).convert("P", palette=Image.Palette.ADAPTIVE).save(output, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

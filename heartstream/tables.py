@@ -1,0 +1,34 @@
+"""Tables on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_PIPE_WIDTH: Final = 110
+
+
+def say(line: str) -> None:
+    """Write a line, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table and an empty line: framed on a terminal, plain aligned text elsewhere."""
+    from rich import box  # noqa: PLC0415  # train extra only
+    from rich.console import Console  # noqa: PLC0415  # train extra only
+    from rich.table import Table  # noqa: PLC0415  # train extra only
+
+    console = Console()
+    framed = console.is_terminal
+    if not framed:
+        console = Console(width=_PIPE_WIDTH)
+    table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=framed)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    say("")

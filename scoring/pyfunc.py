@@ -1,0 +1,45 @@
+"""The model directory as MLflow's `pyfunc` loads it: the same risks as every door, for data frames.
+
+MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the 13 fields, as numbers; NaN is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas.features import FEATURE_NAMES
+from scoring.matrix import blank_missing, legal_rows
+from scoring.scorer import Scorer
+
+
+class RiskModel:
+    """Scores data frames with one of a model directory's models."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002  # MLflow's signature
+        """Return a frame with `risk`, and `low` and `high` of its 90% interval (NaN where the model has none).
+
+        Raises ValueError that counts the rows which are no legal records; it tells no value.
+        """
+        matrix = model_input[list(FEATURE_NAMES)].to_numpy(dtype=np.float64, copy=True)
+        blank_missing(matrix)
+        illegal = np.flatnonzero(~legal_rows(matrix))
+        if len(illegal):
+            raise ValueError(
+                f"{len(illegal)} of {len(matrix)} rows are no legal patient records, the first is row {illegal[0]}"
+            )
+        found = self._scorer.explain(matrix)
+        unknown = np.full(len(matrix), np.nan)
+        low, high = (unknown if limit is None else limit for limit in (found.low, found.high))
+        return model_input[[]].assign(risk=found.risks, low=low, high=high)
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, str] | None = None) -> RiskModel:
+    """Load and prove a model directory; `model_config` may say the model's `name`. Raises ArtifactError."""
+    return RiskModel(Scorer.from_directory(Path(path), (model_config or {}).get("name")))

@@ -1,0 +1,111 @@
+"""Laws of exactly-once where the broker's answers do not come, on a real broker with real worker processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from runtime.settings import Topics
+from tests.brokers import broker_kinds
+from tests.faults.broker import Broker, running_broker
+from tests.faults.proxy import Mode
+from tests.integration.conftest import Workers
+from tests.integration.stream import PARTITIONS, Stream
+from tests.integration.worker.losing import LosingProxy, Loss
+from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, GUARANTEE, QUICK_EXPIRY
+from tests.integration.worker.test_stream import send_patients
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Broker]:
+    """A broker with a second door."""
+    if "docker" not in broker_kinds():
+        pytest.skip("only a broker in a container can have a second door here")
+    with running_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
+    with Stream.open(proxied.direct, topics) as stream:
+        yield stream
+
+
+@pytest.mark.parametrize(("loss", "committed"), [(Loss.ANSWER, True), (Loss.REQUEST, False)])
+def test_a_commit_whose_answer_is_lost_is_found_out(
+    proxied: Broker,
+    proxied_stream: Stream,
+    workers: Workers,
+    loss: Loss,
+    committed: bool,  # noqa: FBT001
+) -> None:
+    """The broker commits and its answer is lost, or it never hears of it: each result is there once, by one worker."""
+    stream = proxied_stream
+    proxied.proxy.vanish()
+    with LosingProxy(proxied.proxy.port, proxied.proxy.target, loss) as proxy:
+        with workers.start(proxied.proxied, **EXACTLY_ONCE) as worker:
+            send_patients(stream, 0, 1_000)
+            stream.read_all()
+            stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        assert (proxy.lost, worker.process.returncode) == (1, 0)
+    proxied.proxy.heal()
+    (settled,) = lines(workers, "transaction settled")
+    assert (stream.answered, stream.repeated()) == (1_000, 0)
+    assert (settled["committed"] > 0, settled["again"] > 0) == (committed, not committed)
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_worker_that_cannot_finish_in_time_stops_well(
+    proxied: Broker, proxied_stream: Stream, workers: Workers, guarantee: str
+) -> None:
+    """SIGTERM while nothing reaches the broker: the worker ends in time, with code 0, and says that work is left."""
+    stream = proxied_stream
+    send_patients(stream, 0, 40_000)
+    settings = {
+        **QUICK_EXPIRY,
+        GUARANTEE: guarantee,
+        "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
+        "HEARTSTREAM_WORKER__DRAIN_SECONDS": "2",
+    }
+    with workers.start(proxied.proxied, **settings) as worker:
+        stream.read_until(lambda: stream.answered >= 1_000)
+        proxied.proxy.set_mode(Mode.HOLD)
+    proxied.proxy.cut()
+    proxied.proxy.set_mode(Mode.PASS)
+    assert worker.process.returncode == 0
+    assert [line["complete"] for line in lines(workers, "worker drained")] == [False]
+    with workers.start(stream.address, **{GUARANTEE: guarantee}):
+        stream.read_all()
+    assert stream.answered == 40_000
+    assert guarantee == "at_least_once" or stream.repeated() == 0
+
+
+def test_what_a_predecessor_left_open_ends_when_the_worker_starts(group_stream: Stream, workers: Workers) -> None:
+    """A static member's open transaction holds readers up no longer than its successor takes to start, though idle."""
+    stream = group_stream
+    group = workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
+    left = {"transactional.id": f"{group}-one", "transaction.timeout.ms": 600_000}
+    predecessor = Producer({"bootstrap.servers": stream.address, "log_level": 2, **left})
+    predecessor.init_transactions(60)
+    predecessor.begin_transaction()
+    for number in range(100):
+        predecessor.produce(stream.topics.scores, b"left open", str(number))
+    assert predecessor.flush(60) == 0
+    assert readable(stream) == 0
+    with workers.start(stream.address, **EXACTLY_ONCE, HEARTSTREAM_WORKER__INSTANCE_ID="one"):
+        stream.read_until(lambda: readable(stream) > 100)
+    assert stream.answered == 0
+
+
+def readable(stream: Stream) -> int:
+    """Return how many offsets of the scores a reader of committed records may pass."""
+    positions = [TopicPartition(stream.topics.scores, number) for number in range(PARTITIONS)]
+    return sum(stream._consumer.get_watermark_offsets(position, timeout=10)[1] for position in positions)
+
+
+def lines(workers: Workers, event: str) -> list[dict[str, object]]:
+    """Return what the workers logged of one kind."""
+    return [line for line in map(json.loads, workers.logs().splitlines()) if line.get("event") == event]

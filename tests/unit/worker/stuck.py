@@ -1,0 +1,129 @@
+"""A transactional client that gets stuck where it is told to, and a broker that fences; no network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import faust
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from faust.types import TP
+
+from runtime.settings import Settings
+from worker.transport.driver import EXACTLY_ONCE, LibrdkafkaTransport
+from worker.transport.ledger import Ledger
+from worker.transport.producer import LibrdkafkaProducer
+from worker.transport.transactions import Patience
+
+QUICK: Final = Patience(call=0.01, silence=0.12, pause=0.001, total=5.0)
+
+
+class FakeBroker:
+    """What stays when clients come and go: results and offsets that are committed, and those of the open transaction.
+
+    No client comes back from the call `outage`; `fenced` tells when a client was made known. The next `refusals`
+    commits must be aborted.
+    """
+
+    def __init__(self, outage: str = "", refusals: int = 0) -> None:
+        self.results: list[bytes] = []
+        self.offsets: dict[TP, int] = {}
+        self.open_results: list[bytes] = []
+        self.open_offsets: dict[TP, int] = {}
+        self.epoch = 0
+        self.fenced = threading.Event()
+        self.outage = outage
+        self.refusals = refusals
+
+    def fence(self) -> int:
+        self.end(commit=False)
+        self.epoch += 1
+        self.fenced.set()
+        return self.epoch
+
+    def end(self, *, commit: bool) -> None:
+        if commit:
+            self.results += self.open_results
+            self.offsets |= self.open_offsets
+        self.open_results, self.open_offsets = [], {}
+
+    async def committed(self, tps: Collection[TP]) -> Mapping[TP, int]:
+        return {tp: offset for tp, offset in self.offsets.items() if tp in tps}
+
+
+class FakeClient:
+    """Stands for librdkafka's transactional producer, whose records arrive at once.
+
+    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is.
+    """
+
+    def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False) -> None:
+        self.broker, self.stuck, self.done = broker, stuck, done
+        self.is_stuck = threading.Event()
+        self.calls: list[str] = []
+        self.config: Mapping[str, Any] = {}
+        self._epoch = 0
+
+    def init_transactions(self, _seconds: float) -> None:
+        self._do("init_transactions", self._enter)
+
+    def begin_transaction(self) -> None:
+        self._do("begin_transaction", lambda: None)
+
+    def send_offsets_to_transaction(self, positions: Sequence[TopicPartition], _group: Any, _seconds: float) -> None:
+        offsets = {TP(position.topic, position.partition): position.offset for position in positions}
+        self._do("send_offsets_to_transaction", lambda: self.broker.open_offsets.update(offsets))
+
+    def commit_transaction(self, _seconds: float) -> None:
+        self._do("commit_transaction", lambda: self.broker.end(commit=True))
+
+    def abort_transaction(self, _seconds: float) -> None:
+        self._do("abort_transaction", lambda: self.broker.end(commit=False))
+
+    def produce(self, _topic: str, value: bytes, _key: bytes | None) -> None:
+        self._do("produce", lambda: self.broker.open_results.append(value))
+
+    def poll(self, _seconds: float) -> int:
+        return 0
+
+    def purge(self) -> None:
+        pass
+
+    def __len__(self) -> int:
+        return 0
+
+    def _enter(self) -> None:
+        self._epoch = self.broker.fence()
+
+    def _do(self, call: str, work: Callable[[], None]) -> None:
+        self.calls.append(call)
+        if call == "commit_transaction" and self.broker.refusals:
+            self.broker.refusals -= 1
+            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "old", False, False, True))
+        stuck = call in {self.stuck, self.broker.outage}
+        if not stuck or self.done:
+            assert call == "init_transactions" or self._epoch == self.broker.epoch, "it is fenced"
+            work()
+        if stuck:
+            self.is_stuck.set()
+            threading.Event().wait()
+
+
+def new_producer(broker: FakeBroker, *clients: FakeClient, patience: Patience = QUICK) -> LibrdkafkaProducer:
+    """Return a producer that gets these clients, one after the other, and then good ones; not started."""
+    settings = Settings.from_mapping(
+        {"HEARTSTREAM_WORKER__GROUP_ID": "group", "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": EXACTLY_ONCE}
+    )
+    coming = list(clients)
+
+    def next_client(config: Mapping[str, Any], logger: object) -> Any:  # noqa: ARG001  # the client's signature
+        client = coming.pop(0) if coming else FakeClient(broker)
+        client.config = config
+        return client
+
+    app = faust.App("test", broker="librdkafka://")
+    producer = LibrdkafkaTransport(app, settings, Ledger()).create_producer()
+    producer.patience = patience
+    producer.new_client = next_client
+    return producer

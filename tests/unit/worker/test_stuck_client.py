@@ -1,0 +1,163 @@
+"""Laws of exactly-once over a client that gets stuck: each result once, whatever became of the call."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from confluent_kafka import KafkaError
+from faust.types import TP
+from msgspec import structs
+
+from schemas.errors import DependencyError
+from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, new_producer
+from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
+from worker.guarantees import ExactlyOnce
+from worker.shipment import Shipment
+from worker.transport.ledger import Ledger
+from worker.transport.producer import LibrdkafkaProducer
+
+
+def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
+    """Return the outcome of a batch of ten records, offsets 0 to 9."""
+    batch = enter(ledger, 0, tp=tp)
+    assert ledger.start(batch)
+    return Shipment(batch, [None], [value], [], (), 10, 0.0)
+
+
+def exactly_once(producer: LibrdkafkaProducer, broker: FakeBroker, ledger: Ledger) -> ExactlyOnce:
+    return ExactlyOnce(lambda: producer, "scores", ledger, lambda: None, broker.committed)
+
+
+async def publish(guarantee: ExactlyOnce, shipments: list[Shipment], producer: LibrdkafkaProducer) -> list[Shipment]:
+    """Publish one round."""
+    async with producer:
+        await guarantee.open()
+        for each in shipments:
+            await guarantee.add(each)
+        return list(await guarantee.close(shipments))
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "init_transactions"])
+async def test_a_round_is_there_once_wherever_its_client_is_stuck(call: str, done: bool) -> None:  # noqa: FBT001
+    """Be the call done or not, the results and offsets of both partitions are committed once, and confirmed."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    stuck = FakeClient(broker, call, done=done)
+    producer = new_producer(broker, stuck)
+    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (broker.results, broker.offsets) == ([b"one", b"two"], {TOPIC: 10, OTHER: 10})
+    assert confirmed == shipments
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_an_abort_that_is_stuck_repeats_nothing(done: bool) -> None:  # noqa: FBT001
+    """A transaction that must be aborted and cannot be is done again by the next client."""
+    broker, ledger = FakeBroker(refusals=1), granted()
+    stuck = FakeClient(broker, "abort_transaction", done=done)
+    producer = new_producer(broker, stuck)
+    shipments = [shipment(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, shipments)
+
+
+async def test_a_stuck_client_is_not_called_again() -> None:
+    """After the call that it does not come back from, it hears nothing more, and the next has its id."""
+    broker, ledger = FakeBroker(), granted()
+    stuck, heir = FakeClient(broker, "commit_transaction"), FakeClient(broker)
+    producer = new_producer(broker, stuck, heir)
+    await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+    assert (stuck.calls[-1], heir.calls[0]) == ("commit_transaction", "init_transactions")
+    assert heir.config["transactional.id"] == stuck.config["transactional.id"]
+
+
+async def test_a_stuck_client_tells_nobody_anything() -> None:
+    """What it calls back after it was given up, be it fatal, changes nothing for its successor."""
+    broker = FakeBroker()
+    stuck = FakeClient(broker, "init_transactions")
+    producer = new_producer(broker, stuck)
+    async with producer:
+        await producer.begin()
+        stuck.config["error_cb"](KafkaError(KafkaError._FENCED, "fenced", True))
+        stuck.config["on_delivery"](KafkaError(KafkaError._MSG_TIMED_OUT), None)
+        assert await producer.settle() == []
+
+
+async def test_a_partition_that_was_lost_is_not_done_again() -> None:
+    """While the client was stuck, one of two partitions went to another worker: only the other is done again."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    stuck = FakeClient(broker, "commit_transaction")
+    producer = new_producer(broker, stuck)
+    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
+    publishing = asyncio.create_task(publish(exactly_once(producer, broker, ledger), shipments, producer))
+    assert await asyncio.to_thread(stuck.is_stuck.wait, 5)
+    ledger.end([OTHER])
+    assert (await publishing, broker.results, broker.offsets) == (shipments[:1], [b"one"], {TOPIC: 10})
+
+
+async def test_a_partition_that_another_has_done_is_done() -> None:
+    """Where this worker lost a partition unawares, what the group's offset has passed is not sent again."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    producer = new_producer(broker, FakeClient(broker, "commit_transaction"))
+    broker.offsets[OTHER] = 15
+    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (broker.results, broker.offsets) == ([b"one"], {TOPIC: 10, OTHER: 15})
+    assert sorted(each.scores[0] for each in confirmed) == [b"one", b"two"]
+
+
+async def test_patience_ends() -> None:
+    """Where no client comes back from anything, the round fails after the whole patience, with nothing confirmed."""
+    broker, ledger = FakeBroker(), granted()
+    stuck = FakeClient(broker, "commit_transaction")
+    producer = new_producer(broker, stuck, patience=structs.replace(QUICK, total=0.5))
+    guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
+    async with producer:
+        await guarantee.open()
+        await guarantee.add(batch)
+        broker.outage = "init_transactions"
+        with pytest.raises(DependencyError, match="coordinator does not answer in time"):
+            await asyncio.wait_for(guarantee.close([batch]), 5)
+    assert (broker.results, broker.offsets) == ([], {})
+
+
+async def test_the_broker_knows_a_client_before_its_first_round() -> None:
+    """What a predecessor left open ends when the worker starts, though there is nothing to do."""
+    broker = FakeBroker()
+    broker.open_results = [b"left open"]
+    async with new_producer(broker):
+        assert await asyncio.to_thread(broker.fenced.wait, 5)
+    assert (broker.open_results, broker.results) == ([], [])
+
+
+async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None:
+    """Clients come and go until the coordinator answers one, and then a round goes on."""
+    broker, ledger = FakeBroker(outage="init_transactions"), granted()
+    clients = [FakeClient(broker) for _ in range(3)]
+    producer = new_producer(broker, *clients, patience=structs.replace(QUICK, silence=0.06))
+    async with producer:
+        assert await asyncio.to_thread(clients[-1].is_stuck.wait, 5)
+        broker.outage = ""
+        guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
+        await guarantee.open()
+        await guarantee.add(batch)
+        assert await guarantee.close([batch]) == [batch]
+    assert broker.results == [b"one"]
+
+
+async def test_a_member_that_the_group_has_forgotten_waits_until_it_hears_of_it() -> None:
+    """Thirty commits are refused in a row, in less time than patience lasts: the round goes on, and is there once."""
+    broker, ledger = FakeBroker(refusals=30), granted()
+    producer, shipments = new_producer(broker), [shipment(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (confirmed, broker.results, broker.refusals) == (shipments, [b"one"], 0)
+
+
+async def test_refusals_without_end_end_the_round() -> None:
+    """Where every commit is refused, the round fails when patience is over, with nothing confirmed."""
+    broker, ledger = FakeBroker(refusals=1_000_000), granted()
+    producer = new_producer(broker, patience=structs.replace(QUICK, total=0.1))
+    with pytest.raises(DependencyError, match="transactions in a row had to be aborted"):
+        await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+    assert broker.results == []

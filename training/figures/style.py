@@ -1,0 +1,58 @@
+"""How all pictures look, and how they are written: the same picture gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+HEALTHY: Final = "#0072B2"
+ILL: Final = "#D55E00"
+GREY: Final = "#6b6b6b"
+PALETTE: Final = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's colours, which all kinds of eyes can tell apart."""
+SEVERITY: Final = ("#0072B2", "#F7D08A", "#EFA94A", "#D9722E", "#9E3A12")
+_RULES: Final[dict[Any, Any]] = {
+    "svg.hashsalt": "heartstream",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the project's style, without a screen."""
+    with mpl.rc_context({**_RULES, "backend": "agg"}):
+        yield
+
+
+def as_svg(figure: Figure) -> bytes:
+    """Write a figure as SVG, without date or version."""
+    target = BytesIO()
+    with mpl.rc_context(_RULES):
+        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
+    return target.getvalue()
+
+
+def as_png(figure: Figure) -> bytes:
+    """Write a figure as PNG, without version."""
+    target = BytesIO()
+    with mpl.rc_context(_RULES):
+        figure.savefig(target, format="png", dpi=110, metadata={"Software": None})
+    return target.getvalue()
