@@ -1,4 +1,4 @@
-"""The agent: takes a record batch, has it scored, hands the outcomes on, and takes the next."""
+"""The agent: takes a bundle of record batches, has it scored, hands the outcomes on, and takes the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.breaker import RejectionBreaker
 from worker.dead_letters import dead_letter
 from worker.publisher import Publisher
 from worker.shipment import Shipment
-from worker.transport.batch import RecordBatch
+from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
 from worker.transport.producer import OutgoingRecord
 
@@ -23,7 +23,7 @@ _BYTES_A_RECORD = 1_024
 
 
 class ScoringAgent:
-    """Scores record batches in order, while the publisher has room for more outcomes."""
+    """Scores bundles of record batches in order, while the publisher has room for more outcomes."""
 
     def __init__(
         self, scorer: Scorer, ledger: Ledger, publisher: Publisher, dead_letter_topic: str, breaker: RejectionBreaker
@@ -34,54 +34,52 @@ class ScoringAgent:
         self._dead_letter_topic = dead_letter_topic
         self._breaker = breaker
 
-    async def run(self, stream: AsyncIterable[RecordBatch]) -> None:
+    async def run(self, stream: AsyncIterable[Bundle]) -> None:
         """Score what the stream brings. An exception here ends the process: nothing is committed past the truth."""
-        async for batch in stream:
-            await self.score(batch)
+        async for bundle in stream:
+            await self.score(bundle)
 
-    async def score(self, batch: RecordBatch) -> None:
-        """Take one batch from raw records to outcomes that wait to be sent."""
-        weight = max(len(batch), batch.size() // _BYTES_A_RECORD)
-        await self._publisher.reserve(weight)
-        if not self._ledger.start(batch):
-            self._publisher.release(weight)
+    async def score(self, bundle: Bundle) -> None:
+        """Take the batches of a bundle from raw records to outcomes that wait to be sent."""
+        weights = [max(len(batch), batch.size() // _BYTES_A_RECORD) for batch in bundle]
+        await self._publisher.reserve(sum(weights))
+        batches = [(batch, weight) for batch, weight in zip(bundle, weights, strict=True) if self._ledger.start(batch)]
+        self._publisher.release(sum(weights) - sum(weight for _, weight in batches))
+        if not batches:
             return
         started = time.perf_counter()
-        sources = batch.sources()
-        outcomes = process(batch.values(), sources, self._scorer)
+        values = [value for batch, _ in batches for value in batch.values()]
+        sources = [source for batch, _ in batches for source in batch.sources()]
+        outcomes = process(values, sources, self._scorer)
         told = _batch_scored(outcomes, time.perf_counter() - started)
         told.emit()
-        self._breaker.note(len(batch), told.rejected)
-        keys, scores, letters = self._sorted(batch, sources, outcomes, told.rejected)
-        codes = _dead_letter_codes(outcomes) if told.rejected else ()
-        self._publisher.put(Shipment(batch, keys, scores, letters, codes, weight, started))
+        self._breaker.note(len(outcomes), told.rejected)
+        first = 0
+        for batch, weight in batches:
+            own = slice(first, first := first + len(batch))
+            self._publisher.put(self._shipment(batch, sources[own], outcomes[own], weight, started))
 
-    def _sorted(
-        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], rejected: int
-    ) -> tuple[list[bytes | None], list[bytes], list[OutgoingRecord]]:
-        """Part scores, each with its record's key, from dead letters."""
-        keys = batch.keys()
-        if not rejected:
-            return keys, [outcome.value for outcome in outcomes if isinstance(outcome, Scored)], []
-        scored_keys: list[bytes | None] = []
-        scores: list[bytes] = []
+    def _shipment(
+        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], weight: int, started: float
+    ) -> Shipment:
+        """Part scores, each with its record's key, from dead letters. The quick way is for batches without any."""
+        scores = [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
+        if len(scores) == len(batch):
+            return Shipment(batch, batch.keys(), scores, [], (), weight, started)
+        keys: list[bytes | None] = []
         letters: list[OutgoingRecord] = []
-        for outcome, key, message, source in zip(outcomes, keys, batch.messages, sources, strict=True):
+        codes: list[str] = []
+        for outcome, key, message, source in zip(outcomes, batch.keys(), batch.messages, sources, strict=True):
             match outcome:
-                case Scored(value):
-                    scored_keys.append(key)
-                    scores.append(value)
+                case Scored():
+                    keys.append(key)
                 case Rejected(faults):
                     letters.append(dead_letter(self._dead_letter_topic, message, source, faults))
-        return scored_keys, scores, letters
+                    codes.append(str(faults[0].code))
+        return Shipment(batch, keys, scores, letters, tuple(codes), weight, started)
 
 
 def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchScored:
     rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     codes = tuple(str(fault.code) for outcome in rejected for fault in outcome.faults)
     return events.BatchScored(DOOR, len(outcomes) - len(rejected), len(rejected), codes, seconds)
-
-
-def _dead_letter_codes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Return, for each dead letter, the code of its first fault."""
-    return tuple(str(outcome.faults[0].code) for outcome in outcomes if isinstance(outcome, Rejected))

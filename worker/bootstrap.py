@@ -21,12 +21,12 @@ from worker.breaker import RejectionBreaker
 from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
 from worker.publisher import Guarantee, Publisher
-from worker.transport.batch import RecordBatch
+from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import (
     EXACTLY_ONCE,
     SCHEME,
-    BatchSchema,
+    BundleSchema,
     KeepingFlowControl,
     LibrdkafkaTransport,
     admin_config,
@@ -124,9 +124,9 @@ def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledg
     )
     breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
     scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker)
-    patients: Any = app.topic(settings.topics.patients, schema=BatchSchema(), acks=False)
+    patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
-    async def score(stream: faust.StreamT[RecordBatch]) -> None:
+    async def score(stream: faust.StreamT[Bundle]) -> None:
         # With the producer, not with the agent: what was started is published after the agent has ended.
         cast("LibrdkafkaProducer", app.producer).add_future(publisher.run())
         await scoring.run(stream)

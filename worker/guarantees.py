@@ -30,8 +30,8 @@ _VAIN_ABORTS: Final = 10
 class AtLeastOnce:
     """A round is confirmed when the broker has every record of it. After a crash, records are scored again."""
 
-    gathers = False
-    """A round costs nothing: what is scored meanwhile is the next one."""
+    patience = 0.02
+    """Under a steady flow, something is always unconfirmed: then a round ends with a short wait for the broker."""
 
     def __init__(self, producer: Callable[[], LibrdkafkaProducer], topic: str) -> None:
         """`producer` is asked for when it is needed, as Faust makes it at start; `topic` takes the scores."""
@@ -46,6 +46,10 @@ class AtLeastOnce:
         await self._producer().queue(self._topic, shipment.keys, shipment.scores)
         for letter in shipment.letters:
             await self._producer().queue_record(letter)
+
+    def lasts(self) -> bool:
+        """Take more as long as something is unconfirmed: only then is a wait needed at all."""
+        return self._producer().outstanding > 0
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         """Wait for the broker; send dead letters that it refused once more."""
@@ -76,8 +80,8 @@ class ExactlyOnce:
     was: what they pass is done.
     """
 
-    gathers = True
-    """A transaction costs several requests, however little is in it."""
+    patience = 0.1
+    """A batch that was read and is never scored, as its partition is lost, must not hold the others up."""
 
     def __init__(
         self,
@@ -138,6 +142,10 @@ class ExactlyOnce:
                     raise _hopeless(largest)
                 self._too_large = _size(largest)
                 raise DeliveryError("dead letters are refused by their topic")
+
+    def lasts(self) -> bool:
+        """Wait for batches that are being scored: a transaction costs several requests, however little is in it."""
+        return self._ledger.any_waiting()
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""

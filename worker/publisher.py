@@ -1,14 +1,15 @@
 """Sends the outcomes of batches, and says what is confirmed: a round at a time.
 
-A round is what is sent until nothing more is at hand, or until it has `round_records`. At its end the broker has
-confirmed all of it, or the process ends. While one round waits for the broker, the next batches are scored. At low load
-a round is one batch, and no timer holds it back; under exactly-once a round is a transaction.
+A round is what is sent until nothing of it is unconfirmed any more, until it has `round_records`, or until its time is
+over. At its end the broker has confirmed all of it, or the process ends. What is scored meanwhile joins the round while
+that lasts, and is sent at once; under exactly-once a round is a transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -16,15 +17,15 @@ from runtime import events
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
 
-_ROUND_SECONDS: Final = 0.1
-"""A round that waits for batches which are said to come, and do not, ends all the same."""
+_LOOK_SECONDS: Final = 0.001
+"""How often an open round is asked whether it lasts. What is at hand is sent at once."""
 
 
 class Guarantee(Protocol):
     """How a round is sent and confirmed. Everything raises DependencyError where the process cannot go on."""
 
-    gathers: bool
-    """Whether an open round is worth waiting for batches that are being scored."""
+    patience: float
+    """How long a round takes further batches at most, in seconds; it ends all the same."""
 
     async def open(self) -> None:
         """Begin a round."""
@@ -32,6 +33,10 @@ class Guarantee(Protocol):
 
     async def add(self, shipment: Shipment) -> None:
         """Queue one batch's results."""
+        ...
+
+    def lasts(self) -> bool:
+        """Say whether an open round is worth keeping open for further batches; does not block."""
         ...
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
@@ -56,7 +61,8 @@ class Publisher:
         self._round_records = round_records
         self._limit = outstanding_records
         self._clock = clock
-        self._waiting: asyncio.Queue[Shipment] = asyncio.Queue()
+        self._waiting: deque[Shipment] = deque()
+        self._arrived = asyncio.Event()
         self._outstanding = 0
         self._freed = asyncio.Event()
 
@@ -74,16 +80,17 @@ class Publisher:
 
     def put(self, shipment: Shipment) -> None:
         """Hand over the outcomes of a batch for which room was reserved."""
-        self._waiting.put_nowait(shipment)
+        self._waiting.append(shipment)
+        self._arrived.set()
 
     async def run(self) -> None:
         """Publish one round after the other, until cancelled."""
         while True:
-            first = await self._waiting.get()
+            first = await self._first()
             await self._guarantee.open()
             shipments = [first]
             await self._guarantee.add(first)
-            deadline = self._clock() + _ROUND_SECONDS
+            deadline = self._clock() + self._guarantee.patience
             records = first.records
             while records < self._round_records and (more := await self._next(deadline)) is not None:
                 shipments.append(more)
@@ -92,18 +99,23 @@ class Publisher:
             confirmed = await self._guarantee.close(shipments)
             self._tell(shipments, confirmed)
 
+    async def _first(self) -> Shipment:
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._waiting.popleft()
+
     async def _next(self, deadline: float) -> Shipment | None:
-        """Return what is to be sent in the same round: what is at hand, or where it gathers, is being scored now."""
-        while self._waiting.empty():
-            left = deadline - self._clock()
-            if left <= 0 or not (self._guarantee.gathers and self._ledger.any_waiting()):
+        """Return what joins the open round, as soon as it comes; None when the round is over."""
+        loop = asyncio.get_running_loop()
+        while not self._waiting:
+            if self._clock() >= deadline or not self._guarantee.lasts():
                 return None
-            try:
-                async with asyncio.timeout(left):
-                    return await self._waiting.get()
-            except TimeoutError:
-                return None
-        return self._waiting.get_nowait()
+            self._arrived.clear()
+            look = loop.call_later(_LOOK_SECONDS, self._arrived.set)
+            await self._arrived.wait()
+            look.cancel()
+        return self._waiting.popleft()
 
     def _tell(self, shipments: Sequence[Shipment], confirmed: Sequence[Shipment]) -> None:
         """Let the ledger and the metrics know."""

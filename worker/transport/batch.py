@@ -1,4 +1,4 @@
-"""A run of raw records of one partition: what flows through Faust as one message."""
+"""A run of raw records of one partition, and what flows through Faust as one message: a bundle of such runs."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ class RecordBatch:
     def newest(self) -> float | None:
         """Return the last record's timestamp (Unix time), None if it has none."""
         return _timestamp(self.messages[-1])
+
+
+Bundle = tuple[RecordBatch, ...]
+"""Batches that go together: a large one alone, or small ones, mostly of several partitions, in the order of reading."""
 
 
 def _offset(message: Message) -> int:

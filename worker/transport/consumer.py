@@ -1,6 +1,6 @@
 """Faust's consumer, as a front for the `Poller` thread.
 
-Taken over from stock Faust: reading (`getmany`), and everything about acknowledging and committing. Stock Faust
+Taken over from stock Faust: reading (`_drain_messages`), and everything about acknowledging and committing. Stock Faust
 acknowledges in a `finally`, so an exception in the agent would lose the batch, and its arithmetic commits past batches
 that are still in flight. Here nothing is acknowledged (topics are declared with acks=False) and only the ledger counts.
 """
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
 
 from faust.transport.consumer import Consumer as FaustConsumer
-from faust.types import TP, ConsumerMessage, Message
+from faust.types import TP, ConsumerMessage, ServiceT
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.transport.batch import BatchState, RecordBatch
+from worker.transport.batch import BatchState, Bundle
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
@@ -28,7 +28,7 @@ _CLOSE_SECONDS: Final = 15.0
 
 
 class LibrdkafkaConsumer(FaustConsumer):
-    """Reads record batches, one Faust message each, and commits what has a confirmed outcome."""
+    """Reads record batches, a bundle a Faust message, and commits what has a confirmed outcome."""
 
     options: ConsumerOptions
     ledger: Ledger
@@ -74,26 +74,26 @@ class LibrdkafkaConsumer(FaustConsumer):
     def _poller_failed(self, error: BaseException) -> None:
         self.add_future(self.crash(error))
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109  # Faust's signature
-        """Yield the batches at hand, each as one message; waits up to `timeout` seconds for the first."""
-        if not self.flow_active:
-            await self.can_resume_flow.wait()
-        while self.flow_active:
-            batch = await self._handoff.take(timeout)
-            if batch is None:
-                return
-            # Faust may not know yet of the partition that this batch is from.
-            await self._settled.wait()
-            if batch.state is BatchState.WAITING:
-                # Faust would drop what lies before the last offset that it saw, were it of an earlier lease.
-                self._read_offset.pop(batch.tp, None)
-                yield batch.tp, self._to_message(batch.tp, batch)
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Give Faust bundles as they come, each as one message; Faust's fetcher runs this until it stops.
 
-    def _to_message(self, tp: TP, record: RecordBatch) -> ConsumerMessage:
+        Stock Faust makes tasks and timers for each message here, so as to let go of it when the flow is suspended, and
+        drops what lies before the last offset that it saw. The ledger knows better what may be started.
+        """
+        while not fetcher.should_stop:
+            taken = await self._handoff.take()
+            # Faust may not know yet of the partitions that these batches are from.
+            await self._settled.wait()
+            bundle = tuple(batch for batch in taken if batch.state is BatchState.WAITING)
+            if bundle:
+                await self.callback(self._to_message(bundle[0].tp, bundle))
+
+    def _to_message(self, tp: TP, record: Bundle) -> ConsumerMessage:
+        """Wrap a bundle; for Faust it comes from its first batch's partition, which it only uses to find the agent."""
         return ConsumerMessage(
             topic=tp.topic,
             partition=tp.partition,
-            offset=record.next_offset - 1,
+            offset=record[0].next_offset - 1,
             timestamp=time.time(),
             timestamp_type=0,
             headers=None,

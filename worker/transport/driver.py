@@ -14,7 +14,7 @@ from mode.utils.queues import FlowControlEvent
 from yarl import URL
 
 from runtime.settings import Settings
-from worker.transport.batch import RecordBatch
+from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions
@@ -94,8 +94,8 @@ _PRODUCER_ONLY: Final = (
 )
 
 
-class BatchSchema(Schema[None, RecordBatch]):
-    """Hands record batches through undecoded, so that no Faust codec ever sees, or silently skips, a record."""
+class BundleSchema(Schema[None, Bundle]):
+    """Hands bundles through undecoded, so that no Faust codec ever sees, or silently skips, a record."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> None:  # noqa: ARG002, D102
         return None

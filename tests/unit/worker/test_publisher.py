@@ -16,11 +16,12 @@ from worker.transport.ledger import Ledger
 
 
 class HeldGuarantee:
-    """Keeps what it is given, and confirms a round when it is let."""
+    """Keeps what it is given, takes more while it is told to, and confirms a round when it is let."""
 
-    gathers = True
+    patience = 60.0
 
     def __init__(self) -> None:
+        self.more = False
         self.rounds: list[list[Shipment]] = []
         self.confirm = asyncio.Event()
         self.added = asyncio.Event()
@@ -33,6 +34,9 @@ class HeldGuarantee:
     async def add(self, shipment: Shipment) -> None:
         self.rounds[-1].append(shipment)
         self.added.set()
+
+    def lasts(self) -> bool:
+        return self.more
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
         self.closing.set()
@@ -82,19 +86,29 @@ async def test_what_comes_while_a_round_waits_is_the_next_round() -> None:
     assert guarantee.rounds == [shipments[:1], shipments[1:4], shipments[4:]]
 
 
-async def test_a_batch_that_is_being_scored_is_waited_for() -> None:
-    """A batch that was read and not yet scored goes into the open round."""
+async def test_what_comes_while_a_round_lasts_is_sent_at_once() -> None:
+    """A batch joins the open round without waiting for its confirmation; the round ends when it lasts no longer."""
     ledger, guarantee = granted(), HeldGuarantee()
-    first = started(ledger, 0)
-    waiting = enter(ledger, 10)
+    guarantee.more = True
+    first, second = started(ledger, 0), started(ledger, 10)
     async with publishing(ledger, guarantee) as publisher:
-        publisher.put(first)
-        await asyncio.wait_for(guarantee.added.wait(), 5)
-        assert ledger.start(waiting)
-        second = Shipment(waiting, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
-        publisher.put(second)
+        for shipment in (first, second):
+            guarantee.added.clear()
+            publisher.put(shipment)
+            await asyncio.wait_for(guarantee.added.wait(), 5)
+        assert not guarantee.closing.is_set()
+        guarantee.more = False
         await asyncio.wait_for(guarantee.closing.wait(), 5)
     assert guarantee.rounds == [[first, second]]
+
+
+async def test_a_round_ends_when_its_time_is_over() -> None:
+    """However long it might last: what is confirmed must become known."""
+    ledger, guarantee = granted(), HeldGuarantee()
+    guarantee.more, guarantee.patience = True, 0.01
+    async with publishing(ledger, guarantee) as publisher:
+        publisher.put(started(ledger, 0))
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
 
 
 async def test_the_ledger_hears_of_confirmed_batches_alone() -> None:
