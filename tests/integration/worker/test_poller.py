@@ -59,14 +59,14 @@ async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
     with polling(stream, MeddledPoller) as (poller, ledger, handoff, failures):
         stream.send(b"first", b"key")
         stream.flush()
-        first = await asyncio.wait_for(handoff.take(), 60)
+        (first,) = await asyncio.wait_for(handoff.take(), 60)
         assert ledger.start(first)
         ledger.finish(first)
         poller.pause_now.set()
         await asyncio.to_thread(poller.paused.wait, 60)
         stream.send(b"second", b"key")
         stream.flush()
-        second = await asyncio.wait_for(handoff.take(), 60)
+        (second,) = await asyncio.wait_for(handoff.take(), 60)
         assert (second.values(), second.tp, failures) == ([b"second"], TP(*first.tp), [])
 
 
@@ -80,7 +80,7 @@ async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None
     producer.produce(stream.topics.patients, b"in a transaction", b"key")
     producer.commit_transaction(60)
     with polling(stream, Poller) as (poller, ledger, handoff, failures):
-        batch = await asyncio.wait_for(handoff.take(), 60)
+        (batch,) = await asyncio.wait_for(handoff.take(), 60)
         assert ledger.start(batch)
         ledger.finish(batch)
         topic, partition = batch.tp
@@ -105,8 +105,8 @@ async def test_a_thread_that_is_held_back_still_comes_round(stream: Stream) -> N
                 await asyncio.sleep(0.05)
         values: list[bytes | None] = []
         while len(values) < 1_000:
-            batch = await asyncio.wait_for(handoff.take(), 30)
-            assert ledger.start(batch)
-            values += batch.values()
-            ledger.finish(batch)
+            for batch in await asyncio.wait_for(handoff.take(), 30):
+                assert ledger.start(batch)
+                values += batch.values()
+                ledger.finish(batch)
         assert (values, failures) == ([b"%d" % number for number in range(1_000)], [])

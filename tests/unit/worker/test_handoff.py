@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 from tests.unit.worker.test_ledger import enter, granted
+from worker.transport.batch import RecordBatch
 from worker.transport.handoff import Handoff
 
 
@@ -15,9 +16,30 @@ async def test_batches_come_out_in_order() -> None:
     batches = [enter(ledger, first) for first in range(0, 100, 10)]
     thread = threading.Thread(target=lambda: [handoff.put(batch) for batch in batches])
     thread.start()
-    taken = [await asyncio.wait_for(handoff.take(), 30) for _ in batches]
+    taken: list[RecordBatch] = []
+    while len(taken) < len(batches):
+        taken += await asyncio.wait_for(handoff.take(), 30)
     thread.join()
     assert taken == batches
+
+
+async def test_small_batches_come_out_together_and_a_large_one_alone() -> None:
+    """A bundle has at most 500 records, unless its only batch has more; none overtakes another."""
+    ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 8_000)
+    sizes = [1, 499, 1, 600, 2]
+    batches = [enter(ledger, 1_000 * number, size) for number, size in enumerate(sizes)]
+    for batch in batches:
+        handoff.put(batch)
+    bundles = [await asyncio.wait_for(handoff.take(), 5) for _ in range(4)]
+    assert bundles == [tuple(batches[:2]), (batches[2],), (batches[3],), (batches[4],)]
+
+
+async def test_a_bundle_is_no_larger_than_a_batch_may_be() -> None:
+    """Whoever lets one record be scored at a time gets one at a time; the limit is that of two batches."""
+    ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 2)
+    for first in range(2):
+        handoff.put(enter(ledger, first, 1))
+    assert [len(await asyncio.wait_for(handoff.take(), 5)) for _ in range(2)] == [1, 1]
 
 
 async def test_it_is_full_at_the_limit_and_has_room_again_at_half() -> None:
@@ -26,7 +48,6 @@ async def test_it_is_full_at_the_limit_and_has_room_again_at_half() -> None:
     for first in range(0, 40, 10):
         handoff.put(enter(ledger, first))
     assert handoff.is_full()
-    await handoff.take()
     assert not handoff.wait_for_room(0.0)
     await handoff.take()
     assert handoff.wait_for_room(0.0)
