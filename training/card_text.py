@@ -52,7 +52,7 @@ ASSESSMENT: Final = {
     "TRIPOD+AI 7-8 outcome and predictors": "reported, with units; who judged the angiograms is not told by the data",
     "TRIPOD+AI 10 sample size": "reported; slightly under what Riley's criteria ask",
     "TRIPOD+AI 11 missing data": "sub-models, the same in development, evaluation and use",
-    "TRIPOD+AI 12 analysis": "nested and repeated cross-validation, external validation; rule of choice written before",
+    "TRIPOD+AI 12 analysis": "nested and repeated cross-validation, external validation; chosen by a rule",
     "TRIPOD+AI 14 fairness": "by sex and age; race, ethnicity and income are not in the data",
     "TRIPOD+AI 18 open science": "data, code, seeds and versions are public; no protocol was registered",
     "TRIPOD+AI 23-24 performance and updating": "with intervals, by hospital and group; a recalibration is described",

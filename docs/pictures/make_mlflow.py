@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def main() -> None:
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait(f"http://127.0.0.1:{port}/health")
@@ -60,7 +62,7 @@ def main() -> None:
         page = f"/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
         _take(browser, f"http://127.0.0.1:{port}{page}", asked.output)
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait()
     sys.stdout.write(f"wrote {asked.output.name}\n")
 
