@@ -20,7 +20,7 @@ _FIGURES: Final = {
     "recall": "Sensitivity",
     "specificity": "Specificity",
     "brier": "Brier",
-    "bias": "Risk less truth",
+    "bias": "Bias (mean risk less prevalence)",
 }
 _CALIBRATION: Final = {"slope": "Calibration slope", "intercept": "Calibration intercept", "log_loss": "Log loss"}
 
@@ -71,10 +71,10 @@ def _tell(found: Elsewhere) -> None:
     )
     for title, groups in (("By group:", found.groups), ("By what was missing (commonest):", found.patterns)):
         say(title)
-        show(["", "patients", "events", "ROC-AUC", "Sensitivity", "Risk less truth"], _groups(groups))
+        show(["", "patients", "events", "ROC-AUC", "Sensitivity", "Bias"], _groups(groups))
     say("Labels at other thresholds:")
     show(
-        ["threshold", "sensitivity", "specificity", "net benefit", "of treating all"],
+        ["threshold", "sensitivity", "specificity", "net benefit", "of acting on all"],
         (
             [
                 f"{t.threshold:.2f}",
@@ -89,21 +89,20 @@ def _tell(found: Elsewhere) -> None:
 
 
 def _overall(found: Elsewhere) -> Iterator[list[str]]:
+    from training.markdown import ranged  # noqa: PLC0415  # as above
+
     for name, title in {**_FIGURES, **_CALIBRATION}.items():
-        yield [title, _range(found.overall, name)]
+        yield [title, ranged(found.overall, name)]
     yield ["Brier of saying the prevalence", f"{found.prevalence_brier:.2f}"]
 
 
 def _groups(groups: Mapping[str, Performance]) -> Iterator[list[str]]:
+    from training.markdown import ranged  # noqa: PLC0415  # as above
+
     for name, of in groups.items():
         yield [
             name,
             str(of.patients),
             str(of.events),
-            *(_range(of, figure) for figure in ("roc_auc", "recall", "bias")),
+            *(ranged(of, figure) for figure in ("roc_auc", "recall", "bias")),
         ]
-
-
-def _range(found: Performance, name: str) -> str:
-    figure = found.figures.get(name)
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})" if figure else "not estimable"

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-_PIPE_WIDTH: Final = 110
+_PIPE_WIDTH: Final = 200
+"""Wide enough that no cell is wrapped: a pipe has no width."""
 
 
 def say(line: str) -> None:
@@ -27,7 +28,7 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console = Console(width=_PIPE_WIDTH)
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=framed)
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left")
+        table.add_column(heading, justify="right" if place else "left", no_wrap=not place)
     for row in rows:
         table.add_row(*row)
     console.print(table)

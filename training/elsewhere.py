@@ -13,7 +13,7 @@ from scoring.patterns import pattern_name, patterns_of
 from scoring.scorer import Scorer
 from training.assess import THRESHOLDS, at_threshold, bins, groups
 from training.data import digest, features, target
-from training.measures import FEWEST, Performance, performance, prevalence_brier, samples
+from training.measures import FEWEST, Performance, performance, prevalence_brier, samples, with_both
 from training.report import Bin, Threshold
 
 _BOOTSTRAPS: Final = 500
@@ -51,10 +51,8 @@ def evaluate_elsewhere(folder: Path, name: str | None, frame: pd.DataFrame, seed
     common = pd.Series(names).value_counts().index[:_PATTERNS]
 
     def measured(who: np.ndarray) -> Performance:
-        weights = samples(int(who.sum()), seed, _BOOTSTRAPS)
-        ill = weights @ labels[who]
-        both = (ill > 0) & (ill < weights.sum(axis=1))
-        return performance(labels[who], risks[who], threshold, weights[both] if both[0] else weights)
+        weights = with_both(samples(int(who.sum()), seed, _BOOTSTRAPS), labels[who])
+        return performance(labels[who], risks[who], threshold, weights)
 
     enough = min(labels.sum(), len(labels) - labels.sum()) >= FEWEST
     return Elsewhere(

@@ -59,8 +59,8 @@ class Deep(msgspec.Struct, frozen=True):
     """What a quick run leaves out. Curves, thresholds and subgroups are those of the best model, out of fold.
 
     `elsewhere` is by hospital; in `left_out` the hospital named was left out of training and the models tested on it.
-    `odds_ratios` are of the logistic regression: for a standard deviation more, or for a code compared with the average
-    patient. `importance` is by how much shuffling a field raises the forest's log loss.
+    `odds_ratios` are of the logistic regression: for a standard deviation more, for 1 against 0, or for a code against
+    the average patient. `importance` is by how much shuffling a field raises the forest's log loss.
     """
 
     tuned: dict[str, Tuned]

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
-from training.assess import QUICK, Question, assess, shuffled_roc_auc
+from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.estimators import ONE_HOT
+from training.assess import QUICK, Question, assess, odds_ratios, shuffled_roc_auc
 from training.data import features, site_rows, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.evaluate import split
@@ -48,6 +49,18 @@ def test_nothing_is_better_than_it_can_be(report: TrainingReport) -> None:
         assert 0.88 <= figures["roc_auc"].value <= 0.93
         assert 0.80 <= figures["accuracy"].value <= 0.88
         assert (0.75 <= figures["slope"].value <= 1.3) or name == "random_forest"
+
+
+def test_odds_ratios_are_against_the_average_patient(cleveland: pd.DataFrame) -> None:
+    """Weighted by how many have them, a field's codes move the log-odds by nothing on average; 0/1 fields have one."""
+    matrix, labels = features(cleveland), target(cleveland)
+    found = odds_ratios(matrix, labels, np.ones((1, len(labels))))
+    for name in ONE_HOT:
+        values = matrix[:, FEATURE_NAMES.index(name)]
+        shares = [(values == code).sum() for code, _ in FEATURES[FEATURE_NAMES.index(name)].codes]
+        moved = [np.log(each.value) for column, each in found.items() if column.startswith(f"{name} ")]
+        assert np.dot(shares, moved) == pytest.approx(0, abs=1e-9)
+    assert found["sex"].value > 2
 
 
 def test_best_model_holds_in_long_beach(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:

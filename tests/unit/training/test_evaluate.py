@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 from schemas.features import FEATURE_NAMES
 from training.data import features, site_rows, target
 from training.estimators import LOGISTIC_REGRESSION, RANDOM_FOREST, new_logistic_regression, new_pipeline
-from training.evaluate import Evaluation, calibration_slope, evaluate, scores, split
+from training.evaluate import Evaluation, evaluate, scores, split
+from training.measures import calibration
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,5 @@ def test_calibration_slope_finds_how_timid_risks_are(factor: float) -> None:
     rng = np.random.default_rng(42)
     log_odds = rng.normal(0, 1.5, 100_000)
     labels = (rng.random(100_000) < 1 / (1 + np.exp(-log_odds))).astype(np.int64)
-    assert calibration_slope(labels, 1 / (1 + np.exp(-log_odds / factor))) == pytest.approx(factor, rel=0.03)
+    slope, _ = calibration(labels, 1 / (1 + np.exp(-log_odds / factor)), np.ones((1, len(labels))))
+    assert slope[0] == pytest.approx(factor, rel=0.03)

@@ -22,6 +22,7 @@ from training.measures import (
     calibration,
     net_benefit,
     performance,
+    performance_elsewhere,
     prevalence_brier,
     roc_auc,
     samples,
@@ -107,6 +108,14 @@ def test_too_few_of_an_outcome_say_nothing() -> None:
         labels = np.array([1] * events + [0] * 100)
         found = performance(labels, np.linspace(0.9, 0.1, len(labels)), 0.5, np.ones((1, len(labels))))
         assert (found.patients, found.events, bool(found.figures)) == (events + 100, events, events >= FEWEST)
+
+
+def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> None:
+    """With 8 of 123 without disease, specificity, ROC-AUC and slope are not told; sensitivity and Brier score are."""
+    labels = np.array([0] * 8 + [1] * 115)
+    figures = performance_elsewhere(labels, np.linspace(0.1, 0.9, 123), 0.5, samples(123, 1, 50)).figures
+    assert figures.keys().isdisjoint({"specificity", "roc_auc", "slope"})
+    assert {"recall", "brier", "bias", "intercept", "accuracy"} <= figures.keys()
 
 
 def test_undefined_figure_is_left_out() -> None:
