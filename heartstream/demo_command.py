@@ -72,4 +72,4 @@ def _train_if_needed(model: Path) -> None:
     from heartstream.train_command import train  # noqa: PLC0415
 
     sys.stdout.write(f"model: none at {model}, training one\n")
-    train(output=model)
+    train(output=model, quick=True)

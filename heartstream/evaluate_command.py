@@ -53,6 +53,7 @@ def evaluate(model: Path, data: Path, /, *, name: str | None = None, json: Path 
 
 
 def _tell(found: Elsewhere) -> None:
+    from training.markdown import interval  # noqa: PLC0415  # as above
     from training.measures import FEWEST  # noqa: PLC0415  # as above
 
     say(f"{found.model} {found.model_version} ({found.model_digest})")
@@ -64,10 +65,7 @@ def _tell(found: Elsewhere) -> None:
     say("Of patients at a risk, how many have disease:")
     show(
         ["mean risk", "patients", "share with disease"],
-        (
-            [f"{b.risk:.2f}", str(b.patients), f"{b.share.value:.2f} ({b.share.low:.2f} to {b.share.high:.2f})"]
-            for b in found.calibration
-        ),
+        ([f"{b.risk:.2f}", str(b.patients), interval(b.share)] for b in found.calibration),
     )
     for title, groups in (("By group:", found.groups), ("By what was missing (commonest):", found.patterns)):
         say(title)

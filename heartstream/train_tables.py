@@ -59,10 +59,15 @@ def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
             lacking,
             ranged(best, "roc_auc"),
             ranged(best, "recall"),
-            f"{round(best.figures['bias'].value, 2) + 0.0:+.2f}",
+            _signed(best.figures["bias"].value),
             f"{usual['recall'].value:.2f}",
-            f"{round(usual['bias'].value, 2) + 0.0:+.2f}",
+            _signed(usual["bias"].value),
         ]
+
+
+def _signed(number: float) -> str:
+    """Write a number with its sign; what rounds to zero is not minus nothing."""
+    return f"{round(number, 2) + 0.0:+.2f}"
 
 
 def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:

@@ -14,17 +14,17 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import DataEntry
-from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED, new_preprocessor
+from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED
 from scoring.matrix import Mask
-from scoring.submodels import centered, fit_logistic
 from training.choose import Choice, choose, standings
 from training.data import TRAINING_SITE, Labels, Matrix, features, site_rows, target
-from training.estimators import CANDIDATES, INVERSE_PENALTY, LOGISTIC_REGRESSION, RANDOM_FOREST, new_pipeline
+from training.estimators import CANDIDATES, LOGISTIC_REGRESSION, RANDOM_FOREST, new_pipeline
 from training.evaluate import Evaluation, split
 from training.measures import (
     Estimate,
     Performance,
     estimate,
+    losses,
     net_benefit,
     performance,
     performance_elsewhere,
@@ -36,11 +36,13 @@ from training.measures import (
 )
 from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Site, Threshold
 from training.stability import (
+    Refits,
     coverage,
     instability,
     learning_curve,
     nested_coverage,
     permutation_importance,
+    refits,
     sample_size,
 )
 from training.tuning import GRIDS, nested
@@ -53,6 +55,7 @@ THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BINS: Final = 10
 _HISTOGRAM: Final = 20
 _SHUFFLES: Final = 12
+_REFITS: Final = 200
 _SHUFFLED_LIMIT: Final = 0.05
 _AGE_SPLIT: Final = 55
 _ASYMPTOMATIC: Final = 4
@@ -128,6 +131,7 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
     elsewhere = _elsewhere(question, choice.best)
     left_out = _left_out(question)
     step("learning curve, stability, coverage")
+    refitted = refits(matrix, labels, weights[: 1 + _REFITS])
     return Deep(
         tuned={name: choices for name, (choices, _) in tuned.items()},
         tuned_performance={name: performance(labels, risks, threshold, weights) for name, (_, risks) in tuned.items()},
@@ -143,10 +147,12 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
             name: learning_curve(pipelines[name], matrix, labels, range(seed, seed + 3))
             for name in (LOGISTIC_REGRESSION, RANDOM_FOREST)
         },
-        instability=instability(matrix, labels, threshold, seed, 200),
+        instability=instability(refitted, threshold),
         coverage=nested_coverage(best, matrix, labels, range(seed, seed + 2)),
-        sample_size=sample_size(labels, _parameters(), float(np.mean(_losses_of(labels, whole[LOGISTIC_REGRESSION])))),
-        odds_ratios=odds_ratios(matrix, labels, weights),
+        sample_size=sample_size(
+            labels, _parameters(), float(np.mean([losses(labels, run) for run in whole[LOGISTIC_REGRESSION]]))
+        ),
+        odds_ratios=odds_ratios(refitted),
         importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
         shuffled_roc_auc=shuffled_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
     )
@@ -262,21 +268,16 @@ def _hospital(labels: Labels, risks: Matrix, question: Question) -> Performance:
     return performance_elsewhere(labels, risks, question.threshold, weights)
 
 
-def odds_ratios(matrix: Matrix, labels: Labels, weights: Matrix) -> dict[str, Estimate]:
+def odds_ratios(refitted: Refits) -> dict[str, Estimate]:
     """Return the logistic regression's odds ratios, with their spread over bootstrap samples.
 
     Of a scale: for a standard deviation more. Of a 0/1 field: for 1 against 0. Of a code: against the average patient,
     who has a share of each of its field's codes.
     """
-    inputs = new_preprocessor().fit_transform(matrix)
-    average = np.nanmean(inputs, axis=0)
-    z = centered(inputs, average)
-    used = np.ones((1, z.shape[1]), dtype=bool)
-    whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
-    fits = np.array([fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0, 1:] for row in weights[:201]])
+    fits = refitted.coefficients[:, 1:]
     fields, coded = np.array(COLUMN_FIELDS), len(SCALED) + len(BINARY)
     same = (fields[:, None] == fields) & (np.arange(len(fields)) >= coded)
-    against = fits - (fits * average) @ same
+    against = fits - (fits * refitted.average) @ same
     return {name: estimate(np.exp(against[:, place])) for place, name in enumerate(column_names())}
 
 
@@ -289,10 +290,6 @@ def column_names() -> list[str]:
 def _parameters() -> int:
     """Count what the logistic regression is free to choose: a column of each block of codes follows from the others."""
     return len(column_names()) - len(ONE_HOT)
-
-
-def _losses_of(labels: Labels, runs: Matrix) -> list[float]:
-    return [performance(labels, run, 0.5, np.ones((1, len(labels)))).figures["log_loss"].value for run in runs]
 
 
 def shuffled_roc_auc(pipeline: Any, matrix: Matrix, labels: Labels, seed: int) -> float:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from scoring.logistic import logistic
 from training.data import Labels, Matrix
 
 Risks = npt.NDArray[np.float64]
@@ -170,7 +171,7 @@ def _fit(design: Matrix, offset: Matrix, labels: Labels, weights: Matrix) -> Mat
     """Fit a logistic regression without penalty for each row of weights, by Newton's method in bounded steps."""
     found = np.zeros((len(weights), design.shape[1]))
     for _ in range(_NEWTON_STEPS):
-        risks = 1 / (1 + np.exp(-np.clip(found @ design.T + offset, -500, 500)))
+        risks = logistic(found @ design.T + offset)
         slope = ((risks - labels) * weights) @ design
         curve = np.einsum("bn,ni,nj->bij", risks * (1 - risks) * weights, design, design, optimize=True)
         curve += 1e-9 * np.eye(design.shape[1])

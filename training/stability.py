@@ -86,27 +86,44 @@ def learning_curve(pipeline: Any, matrix: Matrix, labels: Labels, seeds: Sequenc
     return tuple(Learned(size, float(np.mean(aucs)), float(np.std(aucs, ddof=1))) for size, aucs in found.items())
 
 
-def instability(matrix: Matrix, labels: Labels, threshold: float, seed: int, models: int) -> Instability:
-    """Fit the logistic regression to bootstrap samples, and look at each patient's risks (Riley and Collins, 2023)."""
+class Refits(msgspec.Struct, frozen=True):
+    """The logistic regression on all patients, and on samples of them.
+
+    `average` (22,) is the average patient after the preprocessor, `centered` (n, 22) are the patients less that one;
+    `coefficients` (1 + samples, 23) begin with the intercept, and with the regression on all.
+    """
+
+    average: Matrix
+    centered: Matrix
+    coefficients: Matrix
+
+
+def refits(matrix: Matrix, labels: Labels, weights: Matrix) -> Refits:
+    """Fit the logistic regression once for each row of weights (1 + samples, n), the first of which counts all once."""
     inputs = new_preprocessor().fit_transform(matrix)
-    z, chance = centered(inputs, np.nanmean(inputs, axis=0)), np.random.default_rng(seed)
+    average = np.nanmean(inputs, axis=0)
+    z = centered(inputs, average)
     used = np.ones((1, z.shape[1]), dtype=bool)
-    whole, fits = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY), []
-    for _ in range(models):
-        counts = np.bincount(chance.integers(0, len(z), len(z)), minlength=len(z)).astype(np.float64)
-        fits.append(fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, counts, whole)[0])
-    design = np.column_stack([np.ones(len(z)), z])
-    risks, ours = (logistic(np.array(some) @ design.T) for some in (fits, whole))
+    whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
+    again = [fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0] for row in weights[1:]]
+    return Refits(average, z, np.array([whole[0], *again]))
+
+
+def instability(refitted: Refits, threshold: float) -> Instability:
+    """Look at each patient's risks over models from bootstrap samples (Riley and Collins, 2023)."""
+    design = np.column_stack([np.ones(len(refitted.centered)), refitted.centered])
+    found = logistic(refitted.coefficients @ design.T)
+    ours, risks = found[0], found[1:]
     low, high = np.quantile(risks, [0.025, 0.975], axis=0)
-    widths, unsure = high - low, (ours[0] >= _UNSURE[0]) & (ours[0] <= _UNSURE[1])
+    widths, unsure = high - low, (ours >= _UNSURE[0]) & (ours <= _UNSURE[1])
     changing = ((risks >= threshold) != (ours >= threshold)).mean(axis=0) > 0.05  # noqa: PLR2004  # as documented
     return Instability(
-        models=models,
+        models=len(risks),
         median_width=float(np.median(widths)),
         ninth_decile_width=float(np.quantile(widths, 0.9)),
         median_width_unsure=float(np.median(widths[unsure])),
         changing=float(changing.mean()),
-        risks=tuple(np.round(ours[0], 4).tolist()),
+        risks=tuple(np.round(ours, 4).tolist()),
         widths=tuple(np.round(widths, 4).tolist()),
     )
 

@@ -22,6 +22,7 @@ from scoring.patterns import PATTERNS
 from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
 from training.data import Labels, Matrix
 from training.evaluate import split
+from training.measures import samples
 
 COVERAGE: Final = 0.9
 BOOTSTRAPS: Final = 200
@@ -68,10 +69,8 @@ def _spread(classifier: Any, inputs: Matrix, labels: Labels, seed: int, bootstra
     z = centered(inputs, np.nanmean(inputs, axis=0))
     used = used_columns() if len(fitted) == PATTERNS else np.ones((1, z.shape[1]), dtype=bool)
     penalty = 1 / (classifier.C if isinstance(classifier, PatternSubmodels) else classifier["classify"].C)
-    chance = np.random.default_rng(seed)
     moved = np.zeros((*fitted.shape, fitted.shape[1]))
-    for _ in range(bootstraps):
-        counts = np.bincount(chance.integers(0, len(z), len(z)), minlength=len(z)).astype(np.float64)
+    for counts in samples(len(z), seed, bootstraps)[1:]:
         shift = fit_logistic(z, labels, used, penalty, counts, fitted) - fitted
         moved += shift[:, :, None] * shift[:, None, :]
     return triangles(moved / bootstraps)
@@ -99,10 +98,10 @@ def risks_by_pattern(classifier: Any, matrix: Matrix, labels: Labels, seed: int)
     risks = np.full((len(labels), PATTERNS), np.nan)
     for train, test in split(labels, seed):
         preprocessor = new_preprocessor().fit(matrix[train])
-        fitted = clone(classifier).fit(preprocessor.transform(matrix[train]), labels[train])
-        inputs = preprocessor.transform(matrix[test])
+        trained, inputs = preprocessor.transform(matrix[train]), preprocessor.transform(matrix[test])
+        fitted = clone(classifier).fit(trained, labels[train])
         if is_linear(classifier):
-            risks[test] = _of_linear(fitted, inputs, np.nanmean(preprocessor.transform(matrix[train]), axis=0))
+            risks[test] = _of_linear(fitted, inputs, np.nanmean(trained, axis=0))
         else:
             risks[test, 0] = fitted.predict_proba(inputs)[:, 1]
     return risks

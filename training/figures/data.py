@@ -23,7 +23,7 @@ from training.explore import (
     stability_index,
     zero_cholesterol,
 )
-from training.figures.style import GREY, HEALTHY, ILL, PALETTE, SEVERITY
+from training.figures.style import GREY, HEALTHY, ILL, PALETTE, SEVERITY, short, with_reach
 
 _ALARM: Final = 0.25
 _AGE_LIMIT: Final = 220
@@ -94,26 +94,12 @@ def prevalences(frame: pd.DataFrame) -> Figure:
     overall = float(target(ours).mean())
     for axes, name in zip(figure.subplots(4, 2, sharex=True).ravel(), CODES, strict=True):
         rows = list(prevalence(ours, name))
-        shares = np.array([[share.value, share.low, share.high] for _, _, share in rows])
+        shares, reach = with_reach(share for _, _, share in rows)
         places = np.arange(len(rows))[::-1]
-        axes.barh(places, shares[:, 0], color=HEALTHY, alpha=0.75, height=0.7)
-        axes.errorbar(
-            shares[:, 0],
-            places,
-            xerr=np.abs(shares[:, 1:] - shares[:, :1]).T,
-            fmt="none",
-            color="black",
-            capsize=2,
-            lw=0.9,
-        )
+        axes.barh(places, shares, color=HEALTHY, alpha=0.75, height=0.7)
+        axes.errorbar(shares, places, xerr=reach, fmt="none", color="black", capsize=2, lw=0.9)
         axes.axvline(overall, color=ILL, lw=0.9, ls="--")
-        short = [
-            text.replace("probable or definite left ventricular hypertrophy (Estes)", "LV hypertrophy")
-            for text, _, _ in rows
-        ]
-        axes.set_yticks(
-            places, [f"{text} ({count})" for text, (_, count, _) in zip(short, rows, strict=True)], fontsize=7.5
-        )
+        axes.set_yticks(places, [f"{short(text)} ({count})" for text, count, _ in rows], fontsize=7.5)
         axes.set(xlim=(0, 1))
         axes.set_title(name, fontsize=9)
     figure.supxlabel("share with disease, 95% interval (Wilson); dashed: all of Cleveland", fontsize=9)

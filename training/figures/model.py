@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from training.explore import SITE_NAMES
-from training.figures.style import GREY, HEALTHY, ILL, PALETTE
+from training.figures.style import GREY, HEALTHY, ILL, PALETTE, short, with_reach
+from training.markdown import interval
 from training.measures import Performance
 from training.report import Deep, Report
 from training.usual import USUAL
@@ -23,12 +24,12 @@ def calibration(report: Report, deep: Deep) -> Figure:
     figure = Figure(figsize=(5.2, 5.2))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     risks = [each.risk for each in deep.calibration]
-    shares = np.array([[each.share.value, each.share.low, each.share.high] for each in deep.calibration])
+    shares, reach = with_reach(each.share for each in deep.calibration)
     above.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="perfect")
     above.errorbar(
         risks,
-        shares[:, 0],
-        np.abs(shares[:, 1:] - shares[:, :1]).T,
+        shares,
+        reach,
         fmt="o",
         color=HEALTHY,
         capsize=2,
@@ -36,7 +37,7 @@ def calibration(report: Report, deep: Deep) -> Figure:
     )
     slope = report.lacking[COMPLETE][report.choice.best].figures["slope"]
     above.set_title(f"Of patients at a risk, how many have disease?\n{_plain(report.choice.best)}, out of fold")
-    above.text(0.97, 0.03, f"slope {_range(slope)}", ha="right", transform=above.transAxes)
+    above.text(0.97, 0.03, f"slope {interval(slope)}", ha="right", transform=above.transAxes)
     above.set(ylabel="share with disease", xlim=(0, 1), ylim=(-0.03, 1.03))
     above.legend(loc="upper left")
     edges = np.linspace(0, 1, len(deep.histogram[0]) + 1)
@@ -95,10 +96,9 @@ def missing(report: Report, _deep: Deep | None = None) -> Figure:
     for model, colour, shift in ((report.choice.best, HEALTHY, 0.15), (USUAL, ILL, -0.15)):
         found = [report.lacking[name][model].figures for name in names]
         for axes, figure_name in ((left, "recall"), (right, "bias")):
-            values = np.array([[f[figure_name].value, f[figure_name].low, f[figure_name].high] for f in found])
-            reach = np.abs(values[:, 1:] - values[:, :1]).T
+            values, reach = with_reach(figures[figure_name] for figures in found)
             axes.errorbar(
-                values[:, 0], places + shift, xerr=reach, fmt="o", color=colour, capsize=2, ms=4, label=_plain(model)
+                values, places + shift, xerr=reach, fmt="o", color=colour, capsize=2, ms=4, label=_plain(model)
             )
     left.set_yticks(places, ["nothing" if name == COMPLETE else name for name in names])
     left.set(xlabel="sensitivity at the threshold", xlim=(-0.02, 1))
@@ -129,15 +129,10 @@ def odds_ratios(_report: Report, deep: Deep) -> Figure:
     """Draw the logistic regression's odds ratios."""
     figure = Figure(figsize=(7, 5.4))
     axes = figure.subplots()
-    names = [
-        name.replace("probable or definite left ventricular hypertrophy (Estes)", "LV hypertrophy")
-        for name in deep.odds_ratios
-    ]
-    values = np.array([[e.value, e.low, e.high] for e in deep.odds_ratios.values()])
+    names = list(map(short, deep.odds_ratios))
+    values, reach = with_reach(deep.odds_ratios.values())
     places = np.arange(len(names))[::-1]
-    axes.errorbar(
-        values[:, 0], places, xerr=np.abs(values[:, 1:] - values[:, :1]).T, fmt="o", color=HEALTHY, capsize=2, ms=4
-    )
+    axes.errorbar(values, places, xerr=reach, fmt="o", color=HEALTHY, capsize=2, ms=4)
     axes.axvline(1, color="black", lw=0.8)
     axes.set_xscale("log")
     axes.set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
@@ -218,16 +213,8 @@ def _forest(rows: Mapping[str, Performance], title: str, height: float) -> Figur
                     transform=axes.get_yaxis_transform(),
                 )
                 continue
-            each = found.figures[name]
-            axes.errorbar(
-                [each.value],
-                [place],
-                xerr=[[each.value - each.low], [each.high - each.value]],
-                fmt="o",
-                color=HEALTHY,
-                capsize=2,
-                ms=4,
-            )
+            value, reach = with_reach([found.figures[name]])
+            axes.errorbar(value, [place], xerr=reach, fmt="o", color=HEALTHY, capsize=2, ms=4)
         if zero is not None:
             axes.axvline(zero, color="black", lw=0.8)
         axes.set(xlabel=label, ylim=(-0.6, len(rows) - 0.4))
@@ -238,7 +225,3 @@ def _forest(rows: Mapping[str, Performance], title: str, height: float) -> Figur
 
 def _plain(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _range(figure: Any) -> str:
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
+
+from training.data import Matrix
+from training.measures import Estimate
 
 HEALTHY: Final = "#0072B2"
 ILL: Final = "#D55E00"
@@ -40,6 +44,17 @@ def style() -> Iterator[None]:
     """Draw in the project's style, without a screen."""
     with mpl.rc_context({**_RULES, "backend": "agg"}):
         yield
+
+
+def with_reach(estimates: Iterable[Estimate]) -> tuple[Matrix, Matrix]:
+    """Return figures (n,), and how far their intervals reach below and above (2, n), as error bars take them."""
+    found = np.array([[each.value, each.low, each.high] for each in estimates])
+    return found[:, 0], np.abs(found[:, 1:] - found[:, :1]).T
+
+
+def short(text: str) -> str:
+    """Return the meaning of a code, short enough for an axis."""
+    return text.replace("probable or definite left ventricular hypertrophy (Estes)", "LV hypertrophy")
 
 
 def as_svg(figure: Figure) -> bytes:

@@ -14,10 +14,10 @@ from training.assess import QUICK, Question, assess, odds_ratios, shuffled_roc_a
 from training.data import features, site_rows, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.evaluate import split
-from training.measures import performance
+from training.measures import performance, samples
 from training.report import Report
 from training.run import TrainingReport
-from training.stability import coverage, instability, learning_curve, nested_coverage, sample_size
+from training.stability import coverage, instability, learning_curve, nested_coverage, refits, sample_size
 from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
 from training.validation import COMPLETE, LACKING, cross_validated, without
@@ -54,7 +54,7 @@ def test_nothing_is_better_than_it_can_be(report: TrainingReport) -> None:
 def test_odds_ratios_are_against_the_average_patient(cleveland: pd.DataFrame) -> None:
     """Weighted by how many have them, a field's codes move the log-odds by nothing on average; 0/1 fields have one."""
     matrix, labels = features(cleveland), target(cleveland)
-    found = odds_ratios(matrix, labels, np.ones((1, len(labels))))
+    found = odds_ratios(refits(matrix, labels, np.ones((1, len(labels)))))
     for name in ONE_HOT:
         values = matrix[:, FEATURE_NAMES.index(name)]
         shares = [(values == code).sum() for code, _ in FEATURES[FEATURE_NAMES.index(name)].codes]
@@ -163,7 +163,7 @@ def test_sample_size_is_rileys() -> None:
 def test_more_bootstrap_models_agree(cleveland: pd.DataFrame) -> None:
     """Two seeds find the same instability, by a tenth."""
     matrix, labels = features(cleveland), target(cleveland)
-    one, other = (instability(matrix, labels, 0.5, seed, 100) for seed in (1, 2))
+    one, other = (instability(refits(matrix, labels, samples(len(labels), seed, 100)), 0.5) for seed in (1, 2))
     assert one.median_width == pytest.approx(other.median_width, rel=0.1)
     assert len(one.widths) == len(one.risks) == 303
 
