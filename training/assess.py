@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import DataEntry
-from scoring.estimators import BINARY, ONE_HOT, SCALED, new_preprocessor
+from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED, new_preprocessor
 from scoring.matrix import Mask
 from scoring.submodels import centered, fit_logistic
 from training.choose import Choice, choose, standings
@@ -30,6 +30,7 @@ from training.measures import (
     prevalence_brier,
     roc_auc,
     samples,
+    samples_with_both,
     wilson,
 )
 from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Site, Threshold
@@ -47,7 +48,7 @@ from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
 from training.validation import COMPLETE, LACKING, OutOfFold, Step, cross_validated
 
-THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BINS: Final = 10
 _HISTOGRAM: Final = 20
 _SHUFFLES: Final = 12
@@ -133,7 +134,7 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
         histogram=_histogram(labels, mean),
         roc={name: _roc(labels, risks.mean(axis=0)) for name, risks in whole.items()},
         precision_recall={name: _precision_recall(labels, risks.mean(axis=0)) for name, risks in whole.items()},
-        thresholds=tuple(at_threshold(labels, mean, at) for at in THRESHOLDS),
+        thresholds=tuple(at_thresholds(labels, mean, threshold)),
         subgroups=_subgroups(question, whole, weights),
         elsewhere=elsewhere,
         left_out=left_out,
@@ -174,8 +175,13 @@ def _precision_recall(labels: Labels, risks: Matrix) -> Curve:
     return Curve(tuple(recall.tolist()), tuple(precision.tolist()))
 
 
-def at_threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
-    """Say what labels at a threshold would mean."""
+def at_thresholds(labels: Labels, risks: Matrix, ours: float) -> Iterator[Threshold]:
+    """Say what labels at other thresholds than ours, and at ours, would mean."""
+    for at in sorted({*_THRESHOLDS, ours}):
+        yield _at_threshold(labels, risks, at)
+
+
+def _at_threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
     said, ill = risks >= at, labels == 1
     share = float(ill.mean())
     return Threshold(
@@ -260,18 +266,21 @@ def _left_out(question: Question) -> dict[str, dict[str, Performance]]:
 
 def _few(labels: Labels, risks: Matrix, question: Question) -> Performance:
     """Measure patients of one hospital; where few are without disease, the intervals say so."""
-    weights = samples(len(labels), question.seed, question.depth.bootstraps)
-    both = (weights @ labels > 0) & (weights @ (1 - labels) > 0)
-    return performance(labels, risks, question.threshold, weights[both], fewest=1)
+    weights = samples_with_both(labels, question.seed, question.depth.bootstraps)
+    return performance(labels, risks, question.threshold, weights, fewest=1)
 
 
 def _odds_ratios(matrix: Matrix, labels: Labels, weights: Matrix) -> dict[str, Estimate]:
-    """Return the logistic regression's odds ratios, with their spread over bootstrap samples."""
+    """Return the logistic regression's odds ratios, with 95% intervals over bootstrap samples; see `Deep`."""
     inputs = new_preprocessor().fit_transform(matrix)
-    z = centered(inputs, np.nanmean(inputs, axis=0))
-    used = np.ones((1, z.shape[1]), dtype=bool)
+    average = np.nanmean(inputs, axis=0)
+    z, used = centered(inputs, average), np.ones((1, len(average)), dtype=bool)
     whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
     fits = np.array([fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0, 1:] for row in weights[:201]])
+    fields = np.array(COLUMN_FIELDS)
+    for name in ONE_HOT:
+        block = fields == FEATURE_NAMES.index(name)
+        fits[:, block] -= fits[:, block] @ average[block, None]
     return {name: estimate(np.exp(fits[:, place])) for place, name in enumerate(column_names())}
 
 

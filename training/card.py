@@ -158,7 +158,6 @@ def _results(report: Report, pictures: str | None) -> Iterator[str]:
         "specificity": "Specificity",
         "slope": "Calibration slope",
         "intercept": "Calibration intercept",
-        "ece": "Calibration error",
     }
     yield f"{report.repeats} repeats of 5-fold cross-validation, with intervals:\n"
     yield table(

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
@@ -27,9 +26,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from scoring.artifact import Metric
 from training.data import Labels, Matrix
+from training.measures import Risks, calibration
 
 FOLDS: Final = 5
-Risks = npt.NDArray[np.float64]
 
 _OF_LABELS: Final[dict[str, Callable[..., float]]] = {
     "accuracy": accuracy_score,
@@ -42,8 +41,6 @@ _OF_RISKS: Final[dict[str, Callable[..., float]]] = {
     "brier": brier_score_loss,
     "log_loss": log_loss,
 }
-_CERTAIN: Final = 1e-6
-"""A forest may say 0 or 1, whose log-odds are infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ def evaluate(name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: 
         name=name,
         metrics={metric: _summary([fold[metric] for fold in folds]) for metric in folds[0]},
         risks=risks,
-        calibration_slope=calibration_slope(labels, risks),
+        calibration_slope=float(calibration(labels, risks, np.ones((1, len(labels))))[0][0]),
         folds=tuple(folds),
     )
 
@@ -94,10 +91,3 @@ def scores(labels: Labels, risks: Risks, threshold: float) -> dict[str, float]:
 
 def _summary(values: list[float]) -> Metric:
     return Metric(mean=float(np.mean(values)), std=float(np.std(values, ddof=1)))
-
-
-def calibration_slope(labels: Labels, risks: Risks) -> float:
-    """Return the coefficient of the risks' log-odds in a logistic regression without penalty (Cox)."""
-    kept = np.clip(risks, _CERTAIN, 1 - _CERTAIN)
-    log_odds = np.log(kept / (1 - kept))
-    return float(LogisticRegression(C=np.inf, max_iter=1000).fit(log_odds[:, None], labels).coef_[0, 0])
