@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
@@ -129,9 +130,10 @@ def _number(cell: str) -> float | None:
     if cell.lower() in _UNMEASURED:
         return float("nan")
     try:
-        return float(cell)
+        number = float(cell)
     except ValueError:
         return None
+    return number if isfinite(number) else None
 
 
 def _illegal(matrix: Matrix, lines: Sequence[int]) -> Iterator[str]:

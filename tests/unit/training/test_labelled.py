@@ -150,6 +150,18 @@ def test_outcome_must_be_one(outcome: str, value: str, tmp_path: Path, cleveland
     assert f"line 2: {outcome} must be a whole number from 0 to" in refusal(path)
 
 
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400"])
+def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """What a reader of numbers takes and no measurement gives is refused by place."""
+    path = written(tmp_path, cleveland)
+    lines = path.read_text().splitlines()
+    lines[1] = ",".join(
+        cell if name == "chol" else was for name, was in zip([*FEATURE_NAMES, "num"], lines[1].split(","), strict=True)
+    )
+    path.write_text("\n".join(lines))
+    assert "line 2: chol is not a number" in refusal(path)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
