@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from heartstream.printable import printable
 from schemas.errors import ArtifactError, DataError, DependencyError, HeartstreamError, SettingsError
 
 FAILED = 1
@@ -32,7 +33,7 @@ def errors_to_exit_codes() -> Iterator[None]:
     try:
         yield
     except HeartstreamError as error:
-        sys.stderr.write(f"heartstream: {error}\n")
+        sys.stderr.write(f"heartstream: {printable(str(error))}\n")
         code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), FAILED)
         raise SystemExit(code) from error
 

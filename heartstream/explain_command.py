@@ -23,7 +23,7 @@ def explain(
 
     The record is the JSON that the patients topic and `POST /predict` take. Nothing is sent anywhere or logged.
 
-    Example: heartstream explain patient.json
+    Example: heartstream explain schemas/examples/patients/v1/accepted/complete.json
 
     Exit codes: 0 scored; 65 the record cannot be scored, or the model is refused; 69 the record cannot be read.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from cyclopts import App
 
 from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.printable import printable
 from schemas.errors import DependencyError
 
 app = App(name="model", help="Check and sign model directories.")
@@ -18,6 +19,7 @@ def check(folder: Path, /, *, name: str | None = None, public_key: Path | None =
     """Load and prove a model in a process of its own, with limits on memory and time, as a worker would.
 
     Every file must have the manifest's SHA-256, and the engine must reproduce scikit-learn's risks of 1,024 records.
+    Pickles are opened only where no fast engine serves the model and it is signed: opening one runs what it says.
 
     Example: heartstream model check model --public-key model.pub
 
@@ -33,9 +35,11 @@ def check(folder: Path, /, *, name: str | None = None, public_key: Path | None =
 
         proof = prove(folder, name, public_key)
         signed = "signed" if public_key else "signature not checked"
-        sys.stdout.write(f"{proof.model.name} {proof.model.version} ({proof.model.digest}): sound, {signed}\n")
-        sys.stdout.write(f"engine: {proof.engine}")
-        sys.stdout.write(f", because {proof.fallback_reason}\n" if proof.fallback_reason else "\n")
+        told = (
+            f"{proof.model.name} {proof.model.version} ({proof.model.digest}): sound, {signed}\nengine: {proof.engine}"
+        )
+        because = f", because {proof.fallback_reason}" if proof.fallback_reason else ""
+        sys.stdout.write(printable(f"{told}{because}\n"))
 
 
 @app.command
@@ -60,7 +64,11 @@ def sign(folder: Path, /, *, key: Path) -> None:
         load(folder)
         try:
             signed = signature.sign((folder / MANIFEST_FILE).read_bytes(), key.read_bytes())
-            (folder / signature.SIGNATURE_FILE).write_bytes(signed)
+            target = folder / signature.SIGNATURE_FILE
+            # Whatever was there goes, so that a link is not written through.
+            target.unlink(missing_ok=True)
+            with target.open("xb") as file:
+                file.write(signed)
         except OSError as error:
             raise DependencyError(f"cannot sign {folder}: {error.filename}: {error.strerror}") from error
         sys.stdout.write(f"signed {folder / MANIFEST_FILE}\n")

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-_PIPE_WIDTH: Final = 1000
-"""No cell is broken or cut where nobody looks; a table takes what it needs."""
+_PIPE_WIDTH: Final = 200
+"""Wide enough that no cell is wrapped: a pipe has no width."""
 
 
 def say(line: str) -> None:
@@ -22,13 +22,13 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.table import Table  # noqa: PLC0415  # train extra only
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     framed = console.is_terminal
     if not framed:
-        console = Console(width=_PIPE_WIDTH)
+        console = Console(width=_PIPE_WIDTH, markup=False, emoji=False)
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=framed)
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left")
+        table.add_column(heading, justify="right" if place else "left", no_wrap=not place)
     for row in rows:
         table.add_row(*row)
     console.print(table)

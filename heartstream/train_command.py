@@ -74,7 +74,7 @@ def _print_report(report: TrainingReport) -> None:
         say(title)
         show(headings, rows)
     say(f"Best model: {report.choice.best}: {report.choice.reason}.")
-    say(f"Model directory: {report.folder} (version {report.manifest.model_version})")
+    say(f"Model directory: {report.folder} (version {report.manifest.model_version}), described in model-card.md")
 
 
 @contextmanager

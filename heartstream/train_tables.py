@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from training.measures import Estimate
     from training.run import TrainingReport
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
@@ -28,8 +27,11 @@ def tables(report: TrainingReport) -> Iterator[Table]:
     yield "5-fold cross-validation, mean ± standard deviation over the folds:", ["", *names], _five_fold(report)
     findings, best = report.findings, report.choice.best
     yield (
-        f"{best} with fields missing ({findings.repeats} cross-validations, 95% intervals), and the usual pipeline:",
-        ["missing", "ROC-AUC", "Sensitivity", "Risk less truth", "usual: Sensitivity", "Risk less truth"],
+        (
+            f"{best} with fields missing ({findings.repeats} cross-validations, 95% intervals), and the usual pipeline "
+            "(median and mode); bias is mean risk less prevalence:"
+        ),
+        ["missing", "ROC-AUC", "Sensitivity", "Bias", "usual: Sensitivity", "usual: Bias"],
         _lacking(report),
     )
     if findings.deep is not None:
@@ -48,27 +50,27 @@ def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
 
 
 def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
-    from training.usual import USUAL  # noqa: PLC0415  # only where something was trained
+    from training.markdown import ranged  # noqa: PLC0415  # only where something was trained
+    from training.usual import USUAL  # noqa: PLC0415  # the same
 
     for lacking, models in report.findings.lacking.items():
-        ours, usual = models[report.choice.best].figures, models[USUAL].figures
+        best, usual = models[report.choice.best], models[USUAL].figures
         yield [
             lacking,
-            _range(ours["roc_auc"]),
-            _range(ours["recall"]),
-            f"{ours['bias'].value:+.2f}",
+            ranged(best, "roc_auc"),
+            ranged(best, "recall"),
+            f"{best.figures['bias'].value:+.2f}",
             f"{usual['recall'].value:.2f}",
             f"{usual['bias'].value:+.2f}",
         ]
 
 
 def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
+    from training.explore import SITE_NAMES  # noqa: PLC0415  # only where something was trained
+    from training.markdown import ranged  # noqa: PLC0415  # the same
+
     deep = report.findings.deep
     for name, site in deep.elsewhere.items() if deep else ():
-        found = site.models[report.choice.best].figures
-        figures = (_range(found[figure]) for figure in ("roc_auc", "accuracy", "recall", "brier"))
-        yield [name, str(site.patients), str(site.events), *figures, f"{site.prevalence_brier:.2f}"]
-
-
-def _range(figure: Estimate) -> str:
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+        found = site.models[report.choice.best]
+        figures = (ranged(found, figure) for figure in ("roc_auc", "accuracy", "recall", "brier"))
+        yield [SITE_NAMES[name], str(site.patients), str(site.events), *figures, f"{site.prevalence_brier:.2f}"]

@@ -96,10 +96,10 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     does without, joined by `+`; it is null for a model that puts averages in place of what is missing. `missing` names
     the fields that were not measured. `interval` holds the risk in 90% of the models that other patients of the same
     kind would have given (four decimals). `label_set` has the labels that are plausible for this patient: among 100
-    patients like those of training, of either outcome, it has the true one for 90; both labels mean "uncertain".
-    `reasons` are the fields that move the risk most, strongest first. These three are absent where they are switched
-    off, and null where the model cannot tell them. `source` is null where the record did not come from a topic. There
-    is no clock in it: the same record gives the same bytes.
+    patients like those of training, of either outcome, it has the true one for 90; both labels mean "uncertain",
+    and a single one does not mean certainty. `reasons` are the fields that move the risk most, strongest first. These
+    three are absent where they are switched off, and null where the model cannot tell them. `source` is null where the
+    record did not come from a topic. There is no clock in it: the same record gives the same bytes.
     """
 
     patient_id: str

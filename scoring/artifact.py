@@ -19,6 +19,7 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
 from schemas.records import ModelRef
 from scoring import signature
+from scoring.files import WrongSizeError, read_file
 from scoring.fitted import Fitted, Pickle, unpickled
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -110,7 +111,7 @@ def read_manifest(folder: Path, public_key: bytes | None = None) -> tuple[Manife
     With a key it must be signed, and is not read before that is certain.
     """
     try:
-        raw = (folder / MANIFEST_FILE).read_bytes()
+        raw = read_file(folder / MANIFEST_FILE)
     except OSError as error:
         raise ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
     if public_key is not None:
@@ -144,7 +145,10 @@ def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[s
             problems.append(f"{name}: not a plain file name")
             continue
         try:
-            contents[name] = (folder / name).read_bytes()
+            contents[name] = read_file(folder / name, entry.size)
+        except WrongSizeError as error:
+            problems.append(f"{name}: {error.strerror}")
+            continue
         except OSError as error:
             problems.append(f"{name}: cannot be read ({error.strerror})")
             continue

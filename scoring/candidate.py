@@ -1,28 +1,41 @@
-"""A model that nobody trusts yet, loaded and proved in a process of its own with limits on memory and time.
+"""A model that nobody trusts yet, loaded and proved in a process of its own with limits on memory, time and output.
 
-What it does there, it does to that process: it may hang, crash or eat memory. It is no sandbox: code in a pickle could
-still touch files. No pickle is opened where a fast engine serves the model, and a signature says who made it.
-`python -m scoring.candidate` is that process.
+No pickle is opened there that nobody signed, so that no code of the model runs: what it says of itself is then true. A
+signed pickle may hang, crash or eat memory, and does that to its own process. That is no sandbox: its code could touch
+files. `python -m scoring.candidate` is that process.
 """
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryFile
+from typing import IO, Final
 
 import msgspec
 
 from schemas.errors import ArtifactError
 from schemas.records import ModelRef
+from scoring.artifact import load
+from scoring.fitted import Fitted
 from scoring.scorer import Scorer
 
 _MEMORY_BYTES: Final = 4 << 30
 """Address space, of which numpy and onnxruntime reserve more than they use."""
 _PROCESSOR_SECONDS: Final = 60
 _SECONDS: Final = 120
+_OUTPUT_BYTES: Final = 1 << 20
+_LIMITS: Final = {
+    resource.RLIMIT_AS: _MEMORY_BYTES,
+    resource.RLIMIT_CPU: _PROCESSOR_SECONDS,
+    resource.RLIMIT_FSIZE: _OUTPUT_BYTES,
+    resource.RLIMIT_CORE: 0,
+}
 _TOLD_CHARACTERS: Final = 500
 
 
@@ -42,46 +55,71 @@ class _Proved(msgspec.Struct, frozen=True, tag="proof"):
     proof: Proof
 
 
-def prove(folder: Path, name: str | None = None, public_key: Path | None = None) -> Proof:
-    """Load and prove a model directory in a child process. Blocks for a second or two. Raises ArtifactError."""
-    arguments = [str(folder), name or "", str(public_key or "")]
-    # Nothing of this process's environment: no secret is there to be found.
-    environment = {"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"}
+def prove(folder: Path, name: str | None = None, public_key: Path | None = None, seconds: float = _SECONDS) -> Proof:
+    """Load and prove a model directory in a child process. Blocks for a second or two. Raises ArtifactError.
+
+    The directory may change afterwards: who loads it then must find the same digest.
+    """
+    # Files, not pipes: their size is limited, and a process that the child leaves behind cannot hold them open.
+    with TemporaryFile() as answered, TemporaryFile() as complained:
+        code = _run((str(folder), name or "", str(public_key or "")), seconds, answered, complained)
+        answer, complaint = _start_of(answered), _start_of(complained)
     try:
-        child = subprocess.run(  # noqa: S603  # this interpreter, and a path
-            [sys.executable, "-m", "scoring.candidate", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ArtifactError(f"the model at {folder} did not load in {_SECONDS} seconds") from error
-    try:
-        answer = msgspec.json.decode(child.stdout, type=_Proved | _Refusal)
+        found = msgspec.json.decode(answer, type=_Proved | _Refusal)
     except msgspec.MsgspecError as error:
-        last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        last = complaint.decode(errors="replace").strip().splitlines()[-1:]
         told = "".join(last)[:_TOLD_CHARACTERS]
-        raise ArtifactError(f"the process that loaded {folder} ended with code {child.returncode}: {told}") from error
-    if isinstance(answer, _Refusal):
-        raise ArtifactError(answer.reason)
-    return answer.proof
+        raise ArtifactError(f"the process that loaded {folder} ended with code {code}: {told}") from error
+    if isinstance(found, _Refusal):
+        raise ArtifactError(found.reason)
+    return found.proof
+
+
+def _run(arguments: tuple[str, str, str], seconds: float, answered: IO[bytes], complained: IO[bytes]) -> int:
+    """Run the child until it ends, or until its time is up, and end all that it started; returns its exit code."""
+    child = subprocess.Popen(  # noqa: S603  # this interpreter, and paths
+        [sys.executable, "-P", "-B", "-m", "scoring.candidate", *arguments],
+        # Nothing of this process's environment: no secret is there to be found.
+        env={"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=answered,
+        stderr=complained,
+        start_new_session=True,
+    )
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired as error:
+        raise ArtifactError(f"the model at {arguments[0]} did not load in {seconds:g} seconds") from error
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _start_of(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(_OUTPUT_BYTES)
 
 
 def main(folder: str, name: str, public_key: str) -> None:
     """Load one model under limits, and print what was found as JSON."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR_SECONDS, _PROCESSOR_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for limited, limit in _LIMITS.items():
+        resource.setrlimit(limited, (limit, limit))
     answer: _Proved | _Refusal
     try:
         key = Path(public_key).read_bytes() if public_key else None
-        scorer = Scorer.from_directory(Path(folder), name or None, public_key=key)
+        artifact = load(Path(folder), name or None, key)
+        if key is None:
+            artifact = msgspec.structs.replace(artifact, fitted=_unsigned)
+        scorer = Scorer(artifact)
         answer = _Proved(Proof(scorer.model, scorer.engine, scorer.fallback_reason))
     except (ArtifactError, OSError) as error:
         answer = _Refusal(str(error))
     sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+def _unsigned() -> Fitted:
+    raise ArtifactError("its pickles are not opened, for it was not checked who signed them")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from schemas.errors import ArtifactError
+from scoring.files import read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,7 +21,7 @@ def verify(folder: Path, manifest: bytes, public_key: bytes) -> None:
     """Raise ArtifactError unless `folder` holds a signature of these bytes by the owner of the key (PEM)."""
     key = _public(public_key)
     try:
-        signature = (folder / SIGNATURE_FILE).read_bytes()
+        signature = read_file(folder / SIGNATURE_FILE)
     except OSError as error:
         raise ArtifactError(f"the model at {folder} is not signed: cannot read {SIGNATURE_FILE}") from error
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # only where a key is configured

@@ -27,11 +27,12 @@ from training.measures import (
     estimate,
     net_benefit,
     performance,
+    performance_elsewhere,
     prevalence_brier,
     roc_auc,
     samples,
-    samples_with_both,
     wilson,
+    with_both,
 )
 from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Site, Threshold
 from training.stability import (
@@ -145,7 +146,7 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
         instability=instability(matrix, labels, threshold, seed, 200),
         coverage=nested_coverage(best, matrix, labels, range(seed, seed + 2)),
         sample_size=sample_size(labels, _parameters(), float(np.mean(_losses_of(labels, whole[LOGISTIC_REGRESSION])))),
-        odds_ratios=_odds_ratios(matrix, labels, weights),
+        odds_ratios=odds_ratios(matrix, labels, weights),
         importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
         shuffled_roc_auc=shuffled_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
     )
@@ -199,7 +200,9 @@ def _subgroups(question: Question, risks: Mapping[str, Matrix], weights: Matrix)
     """Measure each model on patients of one sex, age or kind of chest pain, out of fold."""
     return {
         name: {
-            model: performance(question.labels[who], runs[:, who], question.threshold, _known(weights[:, who]))
+            model: performance(
+                question.labels[who], runs[:, who], question.threshold, with_both(weights[:, who], question.labels[who])
+            )
             for model, runs in risks.items()
         }
         for name, who in groups(question.matrix).items()
@@ -219,12 +222,6 @@ def groups(matrix: Matrix) -> dict[str, Mask]:
     }
 
 
-def _known(weights: Matrix) -> Matrix:
-    """Keep the samples in which somebody was drawn."""
-    known: Matrix = weights[weights.sum(axis=1) > 0]
-    return known
-
-
 def _elsewhere(question: Question, best: str) -> dict[str, Site]:
     """Train in Cleveland, test in each other hospital."""
     models = {**question.pipelines, USUAL: new_usual_pipeline(question.seed)}
@@ -242,7 +239,7 @@ def _elsewhere(question: Question, best: str) -> dict[str, Site]:
             patients=len(labels),
             events=int(labels.sum()),
             prevalence_brier=prevalence_brier(labels),
-            models={name: _few(labels, found, question) for name, found in risks.items()},
+            models={name: _hospital(labels, found, question) for name, found in risks.items()},
             coverage=coverage(matrix, labels, risks[best], limits),
         )
     return sites
@@ -256,7 +253,7 @@ def _left_out(question: Question) -> dict[str, dict[str, Performance]]:
         rows = site_rows(question.everyone, site)
         labels = target(rows)
         found[site] = {
-            name: _few(
+            name: _hospital(
                 labels, clone(model).fit(features(rest), target(rest)).predict_proba(features(rows))[:, 1], question
             )
             for name, model in question.pipelines.items()
@@ -264,24 +261,28 @@ def _left_out(question: Question) -> dict[str, dict[str, Performance]]:
     return found
 
 
-def _few(labels: Labels, risks: Matrix, question: Question) -> Performance:
-    """Measure patients of one hospital; where few are without disease, the intervals say so."""
-    weights = samples_with_both(labels, question.seed, question.depth.bootstraps)
-    return performance(labels, risks, question.threshold, weights, fewest=1)
+def _hospital(labels: Labels, risks: Matrix, question: Question) -> Performance:
+    """Measure patients of one hospital."""
+    weights = samples(len(labels), question.seed, question.depth.bootstraps)
+    return performance_elsewhere(labels, risks, question.threshold, weights)
 
 
-def _odds_ratios(matrix: Matrix, labels: Labels, weights: Matrix) -> dict[str, Estimate]:
-    """Return the logistic regression's odds ratios, with 95% intervals over bootstrap samples; see `Deep`."""
+def odds_ratios(matrix: Matrix, labels: Labels, weights: Matrix) -> dict[str, Estimate]:
+    """Return the logistic regression's odds ratios, with their spread over bootstrap samples.
+
+    Of a scale: for a standard deviation more. Of a 0/1 field: for 1 against 0. Of a code: against the average patient,
+    who has a share of each of its field's codes.
+    """
     inputs = new_preprocessor().fit_transform(matrix)
     average = np.nanmean(inputs, axis=0)
-    z, used = centered(inputs, average), np.ones((1, len(average)), dtype=bool)
+    z = centered(inputs, average)
+    used = np.ones((1, z.shape[1]), dtype=bool)
     whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
     fits = np.array([fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0, 1:] for row in weights[:201]])
-    fields = np.array(COLUMN_FIELDS)
-    for name in ONE_HOT:
-        block = fields == FEATURE_NAMES.index(name)
-        fits[:, block] -= fits[:, block] @ average[block, None]
-    return {name: estimate(np.exp(fits[:, place])) for place, name in enumerate(column_names())}
+    fields, coded = np.array(COLUMN_FIELDS), len(SCALED) + len(BINARY)
+    same = (fields[:, None] == fields) & (np.arange(len(fields)) >= coded)
+    against = fits - (fits * average) @ same
+    return {name: estimate(np.exp(against[:, place])) for place, name in enumerate(column_names())}
 
 
 def column_names() -> list[str]:

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.features import FEATURES, TARGET_DEFINITION
+from schemas.features import FEATURES, TARGET_DEFINITION, Feature
 from schemas.records import Score
 from scoring.artifact import DataEntry
 from scoring.patterns import missing_fields
+from training.card_results import deep_results, results
 from training.card_text import (
     ASSESSMENT,
     CAUTIONS,
@@ -26,12 +27,9 @@ from training.card_text import (
     TRAINING,
 )
 from training.equation import Equation, equation
-from training.explore import SITE_NAMES
-from training.markdown import interval, picture, ranged, table
-from training.report import Deep, Report
+from training.markdown import pictures_of, table
+from training.report import Report
 from training.uncertainty import is_linear
-from training.usual import USUAL
-from training.validation import COMPLETE
 
 CARD_FILE: Final = "model-card.md"
 CARD_DATA_FILE: Final = "model-card.json"
@@ -77,7 +75,7 @@ def new_card(report: Report, preprocessor: Any, best: Any, model_version: str, v
         out_of_scope=OUT_OF_SCOPE,
         outcome=TARGET_DEFINITION,
         data=report.data,
-        predictors={feature.name: f"{feature.meaning} [{feature.unit or 'code'}]" for feature in FEATURES},
+        predictors={feature.name: _predictor(feature) for feature in FEATURES},
         versions=dict(versions),
         seed=report.seed,
         threshold=report.threshold,
@@ -88,20 +86,28 @@ def new_card(report: Report, preprocessor: Any, best: Any, model_version: str, v
     )
 
 
+def _predictor(feature: Feature) -> str:
+    codes = ", ".join(f"{code} {meaning}" for code, meaning in feature.codes)
+    return f"{feature.meaning} [{feature.unit or 'code'}]" + (f": {codes}" if codes else "")
+
+
 def as_markdown(card: Card, report: Report, pictures: str | None = None) -> str:
     """Write the card for people; `pictures` is the folder of a deep report's pictures, relative to the page."""
     parts = [
         f"# Model card: {card.model}, version {card.model_version}\n",
         f"> {card.disclaimer}\n",
-        "Written by the training run; figures with an interval have 95% bootstrap intervals over patients.\n",
+        (
+            "Written by the training run. Intervals are of 95%, over bootstrap samples of the patients that a figure "
+            "was measured on; how far another training would move a risk is told under “How certain a risk is”.\n"
+        ),
         *_use(card),
         *_data(card, report),
-        *_results(report, pictures),
+        *results(report, pictures),
     ]
     if report.deep is None:
         parts.append("This was a quick run: hospitals, subgroups, thresholds and stability were not evaluated.\n")
     else:
-        parts += [*_elsewhere(report, report.deep, pictures), *_uncertain(report.deep, pictures)]
+        parts += deep_results(report, report.deep, pictures)
     parts += [*_equation(card, report, pictures), *_judgement(card)]
     return "\n".join(parts)
 
@@ -133,191 +139,6 @@ def _data(card: Card, report: Report) -> Iterator[str]:
         )
 
 
-def _results(report: Report, pictures: str | None) -> Iterator[str]:
-    names = list(report.five_fold)
-    metrics = {
-        "accuracy": "Accuracy",
-        "precision": "Precision",
-        "recall": "Recall (sensitivity)",
-        "f1": "F1",
-        "roc_auc": "ROC-AUC",
-        "brier": "Brier",
-        "log_loss": "Log loss",
-    }
-    yield f"## Results\n\nBest model: **{report.choice.best}**: {report.choice.reason}.\n"
-    yield f"One 5-fold cross-validation (seed {report.seed}), mean ± standard deviation over the folds:\n"
-    yield table(
-        ["", *names],
-        (
-            [title, *(f"{report.five_fold[n][m].mean:.3f} ± {report.five_fold[n][m].std:.3f}" for n in names)]
-            for m, title in metrics.items()
-        ),
-    )
-    more = {
-        **metrics,
-        "specificity": "Specificity",
-        "slope": "Calibration slope",
-        "intercept": "Calibration intercept",
-    }
-    yield f"{report.repeats} repeats of 5-fold cross-validation, with intervals:\n"
-    yield table(
-        ["", *names], ([title, *(ranged(report.lacking[COMPLETE][n], m) for n in names)] for m, title in more.items())
-    )
-    yield from _pictures(
-        pictures, ("calibration", "Share with disease against risk"), ("roc", "ROC and precision-recall curves")
-    )
-    best = report.choice.best
-    yield (
-        f"### Where fields are missing\n\n{best} beside the usual pipeline, which puts median or mode in place of what "
-        "is missing; out of fold:\n"
-    )
-    yield table(
-        ["missing", "ROC-AUC", "sensitivity", "bias of risk", "usual: sensitivity", "usual: bias of risk"],
-        (
-            [
-                name,
-                ranged(of[best], "roc_auc"),
-                ranged(of[best], "recall"),
-                ranged(of[best], "bias"),
-                ranged(of[USUAL], "recall"),
-                ranged(of[USUAL], "bias"),
-            ]
-            for name, of in report.lacking.items()
-        ),
-    )
-    yield from _pictures(pictures, ("missing", "Sensitivity and bias where fields are missing"))
-
-
-def _elsewhere(report: Report, deep: Deep, pictures: str | None) -> Iterator[str]:
-    best = report.choice.best
-    yield (
-        "## Other hospitals\n\nTrained in Cleveland. Few of Zurich and Basel's patients are without disease: what "
-        "depends on them is chance.\n"
-    )
-    figures = ("roc_auc", "accuracy", "recall", "specificity", "brier", "intercept", "slope")
-    headings = [
-        "",
-        "patients",
-        "events",
-        "ROC-AUC",
-        "accuracy",
-        "sensitivity",
-        "specificity",
-        "Brier",
-        "intercept",
-        "slope",
-        "Brier of prevalence",
-    ]
-    for model in (best, USUAL):
-        yield f"{model}:\n"
-        yield table(
-            headings,
-            (
-                [
-                    SITE_NAMES[name],
-                    str(site.patients),
-                    str(site.events),
-                    *(ranged(site.models[model], figure) for figure in figures),
-                    f"{site.prevalence_brier:.2f}",
-                ]
-                for name, site in deep.elsewhere.items()
-            ),
-        )
-    yield from _pictures(pictures, ("hospitals", "ROC-AUC, sensitivity and bias by hospital"))
-    yield f"{best}, trained on three hospitals and asked about the fourth:\n"
-    yield table(
-        ["left out", "patients", "events", "ROC-AUC", "accuracy", "sensitivity", "Brier"],
-        (
-            [
-                SITE_NAMES[name],
-                str(of[best].patients),
-                str(of[best].events),
-                *(ranged(of[best], f) for f in ("roc_auc", "accuracy", "recall", "brier")),
-            ]
-            for name, of in deep.left_out.items()
-        ),
-    )
-    yield "## Groups of patients\n\nOut of fold. The data say nothing of race or ethnicity.\n"
-    yield table(
-        ["", "patients", "events", "ROC-AUC", "sensitivity", "specificity", "bias of risk"],
-        (
-            [
-                name,
-                str(of[best].patients),
-                str(of[best].events),
-                *(ranged(of[best], f) for f in ("roc_auc", "recall", "specificity", "bias")),
-            ]
-            for name, of in deep.subgroups.items()
-        ),
-    )
-    yield from _pictures(pictures, ("subgroups", "ROC-AUC, sensitivity and bias by group"))
-    yield "## Thresholds\n\nNet benefit weighs a false alarm by the odds of the threshold.\n"
-    yield table(
-        ["threshold", "sensitivity", "specificity", "PPV", "NPV", "net benefit", "of treating all"],
-        (
-            [
-                f"{t.threshold:.2f}",
-                f"{t.sensitivity:.2f}",
-                f"{t.specificity:.2f}",
-                _share(t.positive_predictive_value),
-                _share(t.negative_predictive_value),
-                f"{t.net_benefit:+.3f}",
-                f"{t.net_benefit_of_treating_all:+.3f}",
-            ]
-            for t in deep.thresholds
-        ),
-    )
-    yield from _pictures(pictures, ("decision-curve", "Net benefit against the threshold"))
-
-
-def _uncertain(deep: Deep, pictures: str | None) -> Iterator[str]:
-    moves, covers = deep.instability, deep.coverage
-    yield "## How certain a risk is\n"
-    yield (
-        f"Over {moves.models} models from bootstrap samples, 95% of a patient's risks span {moves.median_width:.2f} "
-        f"(median; {moves.median_width_unsure:.2f} for risks of 0.3 to 0.7), and {moves.changing:.0%} of patients "
-        "change their label in more than 5% of the models: a score carries an interval.\n"
-    )
-    yield from _pictures(pictures, ("instability", "Width of each patient's risks over bootstrap models"))
-    yield (
-        f"Label sets of 90%, limits set inside each fold; {covers.single:.0%} of the sets have a single label. "
-        "Elsewhere the promise does not hold:\n"
-    )
-    rows = {
-        "Cleveland": covers,
-        **{SITE_NAMES[name]: site.coverage for name, site in deep.elsewhere.items() if site.coverage},
-    }
-    yield table(
-        ["", "patients", "true label in the set: without disease", "with disease", "single label"],
-        (
-            [
-                name,
-                str(c.patients),
-                *(interval(s) if s else "not estimable" for s in (c.without_disease, c.with_disease)),
-                f"{c.single:.0%}",
-            ]
-            for name, c in rows.items()
-        ),
-    )
-    yield "### More patients, other parameters\n"
-    yield from _pictures(pictures, ("learning-curve", "ROC-AUC against patients trained on"))
-    yield "Nested tuning (log loss, inner 5-fold) and what it is worth on patients it did not see:\n"
-    yield table(
-        ["", "parameter", "by fold", "on all rows", "ROC-AUC", "log loss", "calibration slope"],
-        (
-            [
-                name,
-                t.parameter,
-                ", ".join(f"{v:g}" for v in t.by_fold),
-                f"{t.on_all_rows:g}",
-                *(ranged(deep.tuned_performance[name], f) for f in ("roc_auc", "log_loss", "slope")),
-            ]
-            for name, t in deep.tuned.items()
-        ),
-    )
-    yield f"Labels dealt out at random are predicted with ROC-AUC {deep.shuffled_roc_auc:.2f} (0.5 without a leak).\n"
-
-
 def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]:
     if not card.equations:
         return
@@ -342,10 +163,12 @@ def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]
     yield table(headings, rows)
     if report.deep is not None:
         yield (
-            "Odds ratios of the logistic regression (for numbers, a standard deviation more; for codes, against the "
-            "average patient), and by how much shuffling a field raises the forest's log loss:\n"
+            "Odds ratios of the logistic regression (for numbers, a standard deviation more; for sex, fbs and exang, 1 "
+            "against 0; for other codes, against the average patient). The penalty draws them towards 1, those of rare "
+            "codes most, and narrows their intervals: they describe the model, not causes. Below them, by how much "
+            "shuffling a field raises the forest's log loss:\n"
         )
-        yield from _pictures(pictures, ("odds-ratios", "Odds ratios of the logistic regression"))
+        yield from pictures_of(pictures, ("odds-ratios", "Odds ratios of the logistic regression"))
         yield table(
             ["field", "rise of log loss"],
             (
@@ -359,19 +182,10 @@ def _judgement(card: Card) -> Iterator[str]:
     yield "## Known defects\n\n" + "".join(f"- {line}\n" for line in card.known_defects)
     yield f"## Before local use\n\n{RECALIBRATION}\n"
     yield "## Self-assessment\n\nTRIPOD+AI and PROBAST+AI, by the authors:\n"
-    yield table(["", ""], ([name, text] for name, text in card.assessment.items()))
+    yield table(["item", "judgement"], ([name, text] for name, text in card.assessment.items()))
     yield f"## Cautions\n\n{CAUTIONS}\n"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     yield f"## Versions\n\nModel {card.model_version}, seed {card.seed}, threshold {card.threshold:g}; {versions}.\n"
-
-
-def _pictures(folder: str | None, *shown: tuple[str, str]) -> Iterator[str]:
-    if folder is not None:
-        yield from (picture(f"{folder}/{name}.svg", says) for name, says in shown)
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.2f}"
 
 
 def _number(number: float | None) -> str:

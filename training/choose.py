@@ -1,4 +1,4 @@
-"""Which model is best, by a rule and not by a third decimal; decision 16 tells how it came about.
+"""Which model is best, by a rule and not by eye.
 
 1. Only models whose log loss on complete records is within one standard error of the lowest: the data cannot tell
    them apart, and the order of two such models turns with the seed. Log loss, because the product is a risk, no label.
@@ -6,6 +6,9 @@
    are in most hospitals: the distance of the calibration slope from 1, averaged over the lines of the missing-field
    table, is within 0.1 of the smallest. Less says nothing: one slope's 95% interval is five times as wide.
 3. Of these, the simplest.
+
+The rule was not fixed before the results: the second step came with the sub-models, when first measurements on these
+rows were known (decision 16). Who judges the choice should look at the figures of all models.
 """
 
 from __future__ import annotations

@@ -17,7 +17,17 @@ from scoring.scorer import Scorer
 from training.assess import at_thresholds, bins, groups
 from training.data import TRAINING_SITE, digest, features, read_snapshot, site_rows, target
 from training.labelled import Labelled
-from training.measures import FEWEST, Estimate, Performance, performance, prevalence_brier, samples_with_both, wilson
+from training.measures import (
+    FEWEST,
+    Estimate,
+    Performance,
+    performance,
+    performance_elsewhere,
+    prevalence_brier,
+    samples,
+    wilson,
+    with_both,
+)
 from training.report import Bin, Threshold, as_document
 from training.stability import Coverage, coverage
 
@@ -34,9 +44,10 @@ class Elsewhere(msgspec.Struct, frozen=True):
     """How a model did on some patients.
 
     `data_sha256` is the file's. `trained_on` counts the patients that the model knows from training, on whom any model
-    looks too good; None where the training rows are not the ones that ship with heartstream. `groups` are by sex, age,
-    chest pain and site, `patterns` by what was missing, the commonest. With fewer than 20 patients of either outcome
-    there are no figures, bins or thresholds; share, mean risk and counts are there always.
+    looks too good; None where the training rows are not those that ship with heartstream. `groups` are by sex, age and
+    chest pain, `sites` by hospital if there are several, `patterns` by what was missing, the commonest. With fewer than
+    20 patients of either outcome there are no bins or thresholds, no figures of groups and patterns, and none of all or
+    of a hospital that rest on that outcome; share, mean risk and counts are there always.
     """
 
     model: str
@@ -55,6 +66,7 @@ class Elsewhere(msgspec.Struct, frozen=True):
     thresholds: tuple[Threshold, ...]
     coverage: Coverage | None
     groups: dict[str, Performance]
+    sites: dict[str, Performance]
     patterns: dict[str, Performance]
 
     def as_json(self) -> bytes:
@@ -68,9 +80,12 @@ def evaluate_elsewhere(folder: Path, name: str | None, data: Labelled, seed: int
     matrix, labels = features(data.frame), target(data.frame)
     risks, threshold = scorer.risks(matrix), scorer.manifest.threshold
 
-    def measured(who: Mask) -> Performance:
-        drawn = min(_BOOTSTRAPS, max(_FEWEST_BOOTSTRAPS, _MOST_DRAWN // int(who.sum())))
-        return performance(labels[who], risks[who], threshold, samples_with_both(labels[who], seed, drawn))
+    def hospital(who: Mask) -> Performance:
+        return performance_elsewhere(labels[who], risks[who], threshold, _drawn(int(who.sum()), seed))
+
+    def part(who: Mask) -> Performance:
+        weights = with_both(_drawn(int(who.sum()), seed), labels[who])
+        return performance(labels[who], risks[who], threshold, weights)
 
     events = int(labels.sum())
     enough = min(events, len(labels) - events) >= FEWEST
@@ -86,13 +101,18 @@ def evaluate_elsewhere(folder: Path, name: str | None, data: Labelled, seed: int
         share=wilson(events, len(labels)),
         mean_risk=float(risks.mean()),
         prevalence_brier=prevalence_brier(labels),
-        overall=measured(np.ones(len(labels), dtype=bool)),
+        overall=hospital(np.ones(len(labels), dtype=bool)),
         calibration=tuple(bins(labels, risks)) if enough else (),
         thresholds=tuple(at_thresholds(labels, risks, threshold)) if enough else (),
         coverage=coverage(matrix, labels, risks, scorer.label_limits),
-        groups={group: measured(who) for group, who in (groups(matrix) | _sites(data.frame)).items() if who.any()},
-        patterns={pattern: measured(who) for pattern, who in _patterns(matrix).items()},
+        groups={group: part(who) for group, who in groups(matrix).items() if who.any()},
+        sites={site: hospital(who) for site, who in _sites(data.frame).items()},
+        patterns={pattern: part(who) for pattern, who in _patterns(matrix).items()},
     )
+
+
+def _drawn(patients: int, seed: int) -> npt.NDArray[np.float64]:
+    return samples(patients, seed, min(_BOOTSTRAPS, max(_FEWEST_BOOTSTRAPS, _MOST_DRAWN // patients)))
 
 
 def _trained_on(manifest: Manifest, frame: pd.DataFrame) -> int | None:
@@ -112,7 +132,7 @@ def _sites(frame: pd.DataFrame) -> dict[str, Mask]:
     sites = sorted(frame["site"].unique())
     if not 1 < len(sites) <= _MOST_SITES:
         return {}
-    return {f"site {site}": (frame["site"] == site).to_numpy() for site in sites}
+    return {site: (frame["site"] == site).to_numpy() for site in sites}
 
 
 def _patterns(matrix: npt.NDArray[np.float64]) -> dict[str, Mask]:

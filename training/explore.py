@@ -15,7 +15,7 @@ from scipy.stats import chi2_contingency, spearmanr
 
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from training.data import TRAINING_SITE, target
-from training.measures import Estimate, wilson
+from training.measures import FEWEST, Estimate, wilson
 from training.uci import SITES, snapshot_rows
 
 SITE_NAMES: Final = {
@@ -87,13 +87,14 @@ def cramers_v(frame: pd.DataFrame) -> dict[str, float]:
 def stability_index(frame: pd.DataFrame, site: str) -> dict[str, float]:
     """Return each field's population stability index of a hospital against Cleveland, over those who have the field.
 
-    Under 0.1 counts as the same, over 0.25 as another population. Scales are cut at Cleveland's tenths.
+    Under 0.1 counts as the same, over 0.25 as another population. Scales are cut at Cleveland's tenths. Fields that
+    fewer than 20 of a hospital's patients have are left out: their index would tell of chance.
     """
     ours, theirs = (frame[frame["site"] == name] for name in (TRAINING_SITE, site))
     found = {}
     for name in FEATURE_NAMES:
         one, other = ours[name].dropna().to_numpy(), theirs[name].dropna().to_numpy()
-        if len(other):
+        if len(other) >= FEWEST:
             found[name] = _index(*(_shares(values, name, one) for values in (one, other)))
     return found
 
@@ -125,7 +126,10 @@ def outside_support(frame: pd.DataFrame) -> Iterator[tuple[str, float, int]]:
 
 
 def table_one(frame: pd.DataFrame, by: Sequence[str], columns: dict[str, npt.NDArray[np.bool_]]) -> list[list[str]]:
-    """Describe groups of patients, a column each: scales as median (quartiles), codes as share, and what is missing."""
+    """Describe groups of patients, a column each: scales as median (quartiles), codes as share of those measured.
+
+    A field that anybody lacks has a line that tells how many do.
+    """
     rows = [["patients", *(str(int(chosen.sum())) for chosen in columns.values())]]
     for name in by:
         feature = _feature(name)
@@ -133,9 +137,10 @@ def table_one(frame: pd.DataFrame, by: Sequence[str], columns: dict[str, npt.NDA
         if not feature.codes:
             unit = f" [{feature.unit}]" if feature.unit else ""
             rows.append([f"{name}{unit}, median (quartiles)", *map(_quartiles, groups)])
-            continue
         for code, meaning in feature.codes:
             rows.append([f"{name} {code}: {meaning}", *(_share(group, code) for group in groups)])
+        if any(group.isna().any() for group in groups):
+            rows.append([f"{name} not measured", *map(_missing, groups)])
     return rows
 
 
@@ -143,17 +148,22 @@ def _quartiles(values: pd.Series) -> str:
     if values.notna().sum() == 0:
         return "-"
     low, middle, high = values.quantile([0.25, 0.5, 0.75])
-    return f"{middle:g} ({low:g}-{high:g})" + _gap(values)
+    digits = 0 if _is_whole(values) else 1
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def _is_whole(values: pd.Series) -> bool:
+    known = values.dropna()
+    return bool((known == known.round()).all())
 
 
 def _share(values: pd.Series, code: int) -> str:
     known = values.dropna()
-    return f"{(known == code).mean():.0%}" + _gap(values) if len(known) else "-"
+    return f"{(known == code).mean():.0%}" if len(known) >= FEWEST else "-"
 
 
-def _gap(values: pd.Series) -> str:
-    missing = values.isna().mean()
-    return f", {missing:.0%} missing" if missing >= 0.005 else ""  # noqa: PLR2004  # what rounds to 1%
+def _missing(values: pd.Series) -> str:
+    return f"{int(values.isna().sum())} ({values.isna().mean():.0%})"
 
 
 def _feature(name: str) -> Feature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from training.measures import Estimate, Performance
 
@@ -41,3 +41,9 @@ def interval(estimate: Estimate, digits: int = 2) -> str:
 def picture(path: str, says: str) -> str:
     """Return a picture with the text for those who cannot see it."""
     return f"![{says}]({path})\n"
+
+
+def pictures_of(folder: str | None, *shown: tuple[str, str]) -> Iterator[str]:
+    """Yield pictures of a folder, each a name with its text; none without a folder."""
+    if folder is not None:
+        yield from (picture(f"{folder}/{name}.svg", says) for name, says in shown)

@@ -37,8 +37,8 @@ class Estimate(msgspec.Struct, frozen=True):
 class Performance(msgspec.Struct, frozen=True):
     """How one model did on some patients.
 
-    `figures` is empty where there are too few of either outcome to tell, and lacks what is not defined, as the
-    precision is where nobody is labelled 1.
+    `figures` lacks what too few patients tell of, and what is not defined, as the precision is where nobody is labelled
+    1; it is empty where nothing can be said.
 
     Of labels: accuracy, precision, recall (sensitivity), specificity, f1. Of ranks: roc_auc. Of risks: brier, log_loss.
     Of calibration: slope (1 is right, below 1 too extreme, above too timid), intercept (0 is right, above 0 risks are
@@ -59,22 +59,45 @@ def samples(patients: int, seed: int, bootstraps: int) -> Matrix:
     return np.vstack([np.ones(patients), counts])
 
 
-def samples_with_both(labels: Labels, seed: int, bootstraps: int) -> Matrix:
-    """Return the `samples` that drew both outcomes, for groups in which one of them is rare."""
-    weights = samples(len(labels), seed, bootstraps)
+def with_both(weights: Matrix, labels: Labels) -> Matrix:
+    """Keep the samples (rows) that drew patients of either outcome: without them a figure may not be defined."""
     ill = weights @ labels
-    drawn: Matrix = weights[(ill > 0) & (ill < weights.sum(axis=1))]
-    return drawn
+    kept: Matrix = weights[(ill > 0) & (ill < weights.sum(axis=1))]
+    return kept
 
 
-def performance(labels: Labels, risks: Matrix, threshold: float, weights: Matrix, fewest: int = FEWEST) -> Performance:
+def performance(labels: Labels, risks: Matrix, threshold: float, weights: Matrix) -> Performance:
     """Measure risks (patients,) or, of several cross-validations, (runs, patients); figures are the runs' means.
 
-    There are none with less than `fewest` patients of either outcome.
+    There are none with fewer than `FEWEST` patients of either outcome.
     """
-    runs, events = np.atleast_2d(risks), int(labels.sum())
-    if min(events, len(labels) - events) < fewest:
+    events = int(labels.sum())
+    if min(events, len(labels) - events) < FEWEST:
         return Performance(len(labels), events, {})
+    return _performance(labels, risks, threshold, weights)
+
+
+def performance_elsewhere(labels: Labels, risks: Matrix, threshold: float, weights: Matrix) -> Performance:
+    """Measure risks (patients,) of a hospital, whose prevalence may be extreme.
+
+    Left out are only the figures that rest on an outcome which fewer than `FEWEST` patients have; all, if that is so of
+    both, or if nobody has one of them.
+    """
+    counts = (int((labels == 0).sum()), int((labels == 1).sum()))
+    if max(counts) < FEWEST or not min(counts):
+        return Performance(len(labels), counts[1], {})
+    found = _performance(labels, risks, threshold, with_both(weights, labels))
+    rests_on = {"recall": (1,), "specificity": (0,), "roc_auc": (0, 1), "slope": (0, 1)}
+    told = {
+        name: figure
+        for name, figure in found.figures.items()
+        if all(counts[outcome] >= FEWEST for outcome in rests_on.get(name, ()))
+    }
+    return msgspec.structs.replace(found, figures=told)
+
+
+def _performance(labels: Labels, risks: Matrix, threshold: float, weights: Matrix) -> Performance:
+    runs, events = np.atleast_2d(risks), int(labels.sum())
     measured = [_measured(labels, run, threshold, weights) for run in runs]
     figures = {name: np.mean([run[name] for run in measured], axis=0) for name in measured[0]}
     known = {name: estimate(values) for name, values in figures.items() if not np.isnan(values[0])}

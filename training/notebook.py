@@ -63,8 +63,8 @@ CELLS: Final[Sequence[tuple[str, str]]] = (
     ("## Outcome by hospital", "show('outcomes')"),
     (
         (
-            "## What is missing\n\n`ca` and `thal` are Cleveland's alone. “Normal” in their place understates risk: "
-            "models must answer without them."
+            "## What is missing\n\n`ca` is Cleveland's alone, `thal` nearly so. “Normal” in their place understates "
+            "risk: models must answer without them."
         ),
         "show('missingness')\nzero_cholesterol()",
     ),

@@ -57,7 +57,7 @@ def _what(frame: pd.DataFrame) -> Iterator[str]:
     )
     yield _figure("outcomes", "Patients by hospital and severity")
     sites = {SITE_NAMES[site]: (frame["site"] == site).to_numpy() for site in SITE_NAMES}
-    yield "## Patients by hospital\n"
+    yield "## Patients by hospital\n\nShares are of the patients who were measured, - where those are fewer than 20.\n"
     yield table(["", *sites], table_one(frame, FEATURE_NAMES, sites))
     labels = target(ours)
     yield "## Cleveland's patients by outcome\n"
@@ -70,8 +70,8 @@ def _gaps(frame: pd.DataFrame) -> Iterator[str]:
     worst = ", ".join(f"{name} {shares.drop(TRAINING_SITE)[name].min():.0%}" for name in ("ca", "thal", "slope"))
     yield (
         "## What is missing\n\nCodes for “not measured” count as missing. Of the other hospitals, the one "
-        f"that measured most still lacks: {worst}. A model that puts “normal” in their place finds half as many ill "
-        "patients ([model card](model-card.md), where fields are missing).\n"
+        f"that measured most still lacks: {worst}. A model that puts “normal” in their place finds far fewer of the "
+        "ill ([model card](model-card.md), where fields are missing).\n"
     )
     yield _figure("missingness", "Share of patients without a value, by hospital and field")
 
@@ -82,7 +82,8 @@ def _signals(frame: pd.DataFrame) -> Iterator[str]:
     named = ", ".join(f"{name} {disease[name]:+.2f}" for name in NAMED)
     strongest = ", ".join(f"{name} {value:.2f}" for name, value in list(cramers_v(ours).items())[:3])
     yield (
-        f"## What goes with disease\n\nRank correlation with disease: {named}. Strongest codes (Cramér's V): "
+        "## What goes with disease\n\nRank correlation with disease (codes by their numbers, which for cp, restecg and "
+        f"thal is no true order): {named}. Strongest codes (Cramér's V): "
         f"{strongest}.\n"
     )
     yield _figure("correlations", "Rank correlations, and Cramér's V with disease")
@@ -97,7 +98,7 @@ def _signals(frame: pd.DataFrame) -> Iterator[str]:
 def _shift(frame: pd.DataFrame) -> Iterator[str]:
     yield (
         "## Other hospitals are other populations\n\nPopulation stability index against Cleveland, over patients who "
-        "have the field; above 0.25 is the usual alarm.\n"
+        "have the field, - where fewer than 20 do; above 0.25 is the usual alarm.\n"
     )
     sites = [site for site in SITE_NAMES if site != TRAINING_SITE]
     found = {site: stability_index(frame, site) for site in sites}

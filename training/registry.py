@@ -29,6 +29,7 @@ _CODE: Final = (schemas, scoring)
 _LIBRARIES: Final = ("msgspec", "numpy", "onnxruntime", "pandas")
 _STANDING: Final = "standing"
 _DATA: Final = "data.sha256"
+_REPEATS: Final = "evaluation.repeats"
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -97,6 +98,7 @@ def register(client: MlflowClient, run_id: str, report: TrainingReport, ids: Map
 
     The rule is that of `training.choose`, with the new model first: of two that cannot be told apart the newer one is
     taken. Models that were evaluated on other rows cannot be compared: then the champion stays until somebody decides.
+    It stays, too, where it was evaluated with more repeats: a quick run knows less of its model.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
@@ -107,10 +109,10 @@ def register(client: MlflowClient, run_id: str, report: TrainingReport, ids: Map
             raise
     best = report.choice.best
     standing = next(each for each in report.findings.standings if each.name == best)
-    digest = report.manifest.data.sha256
     tags = {
         _STANDING: msgspec.json.encode(standing).decode(),
-        _DATA: digest,
+        _DATA: report.manifest.data.sha256,
+        _REPEATS: str(report.findings.repeats),
         "model_version": report.manifest.model_version,
     }
     created = client.create_model_version(
@@ -122,24 +124,31 @@ def register(client: MlflowClient, run_id: str, report: TrainingReport, ids: Map
         description=f"{best}: {report.choice.reason}",
         model_id=ids[best],
     )
-    wins, reason = _is_champion(client, standing, digest)
+    wins, reason = _is_champion(client, tags)
     if wins:
         client.set_registered_model_alias(REGISTERED, CHAMPION, created.version)
     return Registered(str(created.version), wins, reason)
 
 
-def _is_champion(client: MlflowClient, standing: Standing, digest: str) -> tuple[bool, str]:
-    """Hold a new model against the champion; returns whether it is to be the next, and why."""
+def _is_champion(client: MlflowClient, tags: Mapping[str, str]) -> tuple[bool, str]:
+    """Hold a new model, by its version's tags, against the champion; returns whether it is to be the next, and why."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
     try:
         champion = client.get_model_version_by_alias(REGISTERED, CHAMPION)
     except MlflowException:
         return True, "there was no champion"
-    if champion.tags.get(_DATA) != digest or _STANDING not in champion.tags:
-        return False, f"version {champion.version} was evaluated on other rows; set the alias by hand if it is to go"
-    old = msgspec.json.decode(champion.tags[_STANDING], type=Standing)
-    choice = choose([_named(standing, "the new one"), _named(old, f"version {champion.version}")])
+    by_hand = "; set the alias by hand if it is to go"
+    if champion.tags.get(_DATA) != tags[_DATA] or _STANDING not in champion.tags:
+        return False, f"version {champion.version} was evaluated on other rows{by_hand}"
+    repeats, now = champion.tags.get(_REPEATS, "0"), tags[_REPEATS]
+    if int(repeats) > int(now):
+        return (
+            False,
+            f"version {champion.version} was evaluated with {repeats} repeats, the new one with {now}{by_hand}",
+        )
+    new, old = (msgspec.json.decode(each[_STANDING], type=Standing) for each in (tags, champion.tags))
+    choice = choose([_named(new, "the new one"), _named(old, f"version {champion.version}")])
     return choice.best == "the new one", f"{choice.best}: {choice.reason}"
 
 

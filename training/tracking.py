@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 EXPERIMENT: Final = "heartstream"
 ARTIFACT_PATH: Final = "model"
-_QUIET: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_CONFIGURE_LOGGING": "false"}
-"""MLflow reads these when it is imported: it neither reports home nor installs log handlers of its own."""
+_QUIET: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""MLflow neither reports home, nor installs log handlers, nor prints the store's address with its password."""
 _DIGEST_CHARS: Final = 36
 """MLflow's longest data set digest; the whole one is a tag."""
 

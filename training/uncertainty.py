@@ -117,7 +117,8 @@ def _of_linear(fitted: Any, inputs: Matrix, center: Matrix) -> Matrix:
 def label_limits(labels: Labels, risks: Matrix) -> Matrix:
     """Return, for each column of `risks` (n, patterns), up to which risk label 0 is plausible, and from which label 1.
 
-    Split-conformal by class (Mondrian): the limit is the risk that all but 10% of the class's own patients keep to.
+    Conformal by class (Mondrian), with out-of-fold risks: all but 10% of the class's patients keep to the limit. The
+    folds' models stand for the final one, so the 90% is measured (`training.stability`) and not guaranteed.
     """
     healthy, ill = risks[labels == 0], risks[labels == 1]
     highest = np.sort(healthy, axis=0)[_rank(len(healthy))]

@@ -48,7 +48,8 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
+    server_of = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command = [*server_of, "--backend-store-uri", store, "--port", str(port)]
     server = subprocess.Popen(  # noqa: S603  # this interpreter
         command,
         env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},

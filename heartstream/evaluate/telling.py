@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from heartstream.printable import printable
 from heartstream.tables import say, show
 from schemas.errors import DependencyError
 from training.elsewhere import Elsewhere
-from training.measures import FEWEST, Estimate, Performance
+from training.markdown import interval, ranged
+from training.measures import FEWEST, Performance
 from training.stability import Coverage
 
 _FIGURES: Final = {
@@ -19,12 +21,11 @@ _FIGURES: Final = {
     "specificity": "Specificity",
     "brier": "Brier",
     "log_loss": "Log loss",
-    "bias": "Risk less truth",
+    "bias": "Bias (mean risk less prevalence)",
     "slope": "Calibration slope",
     "intercept": "Calibration intercept",
 }
-_OF_GROUPS: Final = ("roc_auc", "recall", "specificity", "bias")
-_NOT_ESTIMABLE: Final = "not estimable"
+_OF_GROUPS: Final = {"roc_auc": "ROC-AUC", "recall": "Sensitivity", "specificity": "Specificity", "bias": "Bias"}
 
 
 def write(found: Elsewhere, path: Path) -> None:
@@ -40,7 +41,7 @@ def tell(found: Elsewhere) -> None:
     share = found.share
     say(f"{found.model} {found.model_version} ({found.model_digest}), labels at {found.threshold:g}")
     say(
-        f"{found.patients} patients, {found.events} with disease: {_interval(share)}, mean risk {found.mean_risk:.2f} "
+        f"{found.patients} patients, {found.events} with disease: {interval(share)}, mean risk {found.mean_risk:.2f} "
         "(95% intervals)"
     )
     if found.trained_on:
@@ -49,26 +50,29 @@ def tell(found: Elsewhere) -> None:
             "flatters it."
         )
     say("")
+    if min(found.events, found.patients - found.events) < FEWEST:
+        say(f"With fewer than {FEWEST} patients of either outcome, little can be said of how good the risks are.\n")
     if found.overall.figures:
-        _tell_figures(found)
-    else:
-        say(f"With fewer than {FEWEST} patients of either outcome, nothing more can be said of how good it is.\n")
+        show(["", "95% interval"], _overall(found))
+    if found.calibration:
+        _tell_more(found)
     if found.coverage is not None:
         _tell_coverage(found.coverage)
 
 
-def _tell_figures(found: Elsewhere) -> None:
-    show(["", "95% interval"], _overall(found))
+def _tell_more(found: Elsewhere) -> None:
     say("Of patients at a risk, how many have disease:")
     show(
         ["mean risk", "patients", "share with disease"],
-        ([f"{each.risk:.2f}", str(each.patients), _interval(each.share)] for each in found.calibration),
+        ([f"{each.risk:.2f}", str(each.patients), interval(each.share)] for each in found.calibration),
     )
     _tell_groups("By group:", found.groups)
+    if found.sites:
+        _tell_groups("By site:", found.sites)
     _tell_groups("By what was missing, the commonest:", found.patterns)
-    say("Labels at other thresholds; net benefit of treating by the label, and of treating all:")
+    say("Labels at other thresholds; net benefit of acting on the label, and on all:")
     show(
-        ["threshold", "sensitivity", "specificity", "net benefit", "of treating all"],
+        ["threshold", "sensitivity", "specificity", "net benefit", "of acting on all"],
         (
             [
                 f"{each.threshold:.2f}",
@@ -84,16 +88,16 @@ def _tell_figures(found: Elsewhere) -> None:
 
 def _overall(found: Elsewhere) -> Iterator[list[str]]:
     for name, title in _FIGURES.items():
-        yield [title, _range(found.overall, name)]
+        yield [title, ranged(found.overall, name)]
     yield ["Brier of saying the prevalence", f"{found.prevalence_brier:.2f}"]
 
 
 def _tell_groups(title: str, groups: Mapping[str, Performance]) -> None:
     say(title)
     show(
-        ["", "patients", "events", *(_FIGURES[name] for name in _OF_GROUPS)],
+        ["", "patients", "events", *_OF_GROUPS.values()],
         (
-            [group, str(of.patients), str(of.events), *(_range(of, name) for name in _OF_GROUPS)]
+            [printable(group), str(of.patients), str(of.events), *(ranged(of, name) for name in _OF_GROUPS)]
             for group, of in groups.items()
         ),
     )
@@ -104,16 +108,7 @@ def _tell_coverage(covers: Coverage) -> None:
     show(
         ["", "true label in the set"],
         (
-            [outcome, _interval(share) if share else _NOT_ESTIMABLE]
+            [outcome, interval(share) if share else "not estimable"]
             for outcome, share in (("without disease", covers.without_disease), ("with disease", covers.with_disease))
         ),
     )
-
-
-def _range(found: Performance, name: str) -> str:
-    figure = found.figures.get(name)
-    return _interval(figure) if figure else _NOT_ESTIMABLE
-
-
-def _interval(figure: Estimate) -> str:
-    return f"{figure.value:z.2f} ({figure.low:z.2f} to {figure.high:z.2f})"

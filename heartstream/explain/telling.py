@@ -19,7 +19,10 @@ from scoring.scorer import Scorer
 
 DISCLAIMER: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
 _BAR_LOG_ODDS: Final = 0.1
-"""A block of a bar stands for so much."""
+"""A block of a bar stands for so much, or for more where a bar would be longer than `_BAR_BLOCKS`."""
+_BAR_BLOCKS: Final = 20
+_CERTAIN: Final = 0.9995
+"""From here on a risk rounds to 100.0%, which no model can know."""
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -39,6 +42,8 @@ class Explained(msgspec.Struct, frozen=True):
 
 def read(path: Path) -> bytes:
     """Return the record's bytes, of a file or of standard input. Raises DependencyError."""
+    if str(path) == "-" and sys.stdin.isatty():
+        sys.stderr.write("heartstream: type or paste a patient record, then Ctrl-D (or give a file: --help)\n")
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
@@ -64,22 +69,25 @@ def _verdict(score: Score) -> Iterator[str]:
     """Say the risk, and how far it can be trusted."""
     side = "at or above" if score.label else "below"
     yield f"Risk of at least 50% narrowing of a coronary vessel: {_percent(score.risk)}"
+    yield "  of a patient referred for angiography, as in Cleveland in 1981-84"
     yield f"  {side} the threshold of {_percent(score.threshold)}, so the label is {score.label}"
     if isinstance(score.interval, tuple):
         low, high = map(_percent, score.interval)
         yield f"  90% interval: {low} to {high} (how much it moves when other patients are trained on)"
     if isinstance(score.label_set, tuple):
-        yield f"  plausible outcomes (90 of 100 true ones are among them): {_outcomes(score.label_set)}"
+        yield f"  outcomes that fit this risk: {_outcomes(score.label_set)}"
+        yield "    (each fits 90 of 100 patients who have it; one alone is no certainty)"
     yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_used(score)}"
     outside = [w.field for w in score.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE]
     if outside:
-        yield f"  outside of what the model saw in training, so extrapolated: {', '.join(outside)}"
+        yield f"  outside of what the model saw in training: {', '.join(outside)}"
+        yield "    (the risk is extrapolated, which the interval does not cover)"
 
 
 def _outcomes(label_set: tuple[int, ...]) -> str:
     if len(label_set) > 1:
-        return "both, that is: uncertain"
-    return "disease" if label_set[0] else "no disease"
+        return "narrowing and no narrowing, that is: uncertain"
+    return "narrowing" if label_set[0] else "no narrowing"
 
 
 def _used(score: Score) -> str:
@@ -100,21 +108,20 @@ def _parts(told: Explained, *, bars: bool) -> Iterator[str]:
     yield "What moves the risk, compared with the average training patient (log-odds):"
     yield ""
     by_name = {feature.name: feature for feature in FEATURES}
+    block = max(_BAR_LOG_ODDS, abs(reasons[0].log_odds) / _BAR_BLOCKS) if bars else math.inf
+    width = round(abs(reasons[0].log_odds) / block)
     for reason in reasons:
-        feature = by_name[reason.field]
-        yield _line(feature, reason, _value(told, feature), bars=bars)
+        bar = ("█" if reason.log_odds > 0 else "░") * round(abs(reason.log_odds) / block)
+        yield _line(reason, _value(told, by_name[reason.field]), f"{bar:{width}}  " if width else "")
     total = math.log(told.score.risk / (1 - told.score.risk)) if 0 < told.score.risk < 1 else math.nan
     average = 1 / (1 + math.exp(sum(reason.log_odds for reason in reasons) - total))
     yield ""
     yield f"The average training patient has {_percent(average)}; the parts add up to this patient's risk."
 
 
-def _line(feature: Feature, reason: Reason, value: str, *, bars: bool) -> str:
-    measured = value != _NOT_MEASURED
-    part = f"{reason.log_odds:+.3f}" if measured else ""
-    blocks = "█" * round(abs(reason.log_odds) / _BAR_LOG_ODDS)
-    drawn = f"  {'more ' if reason.log_odds > 0 else 'less '}{blocks}" if bars and blocks else ""
-    return f"  {feature.name:8}  {part:>7}  {value}{drawn}"
+def _line(reason: Reason, value: str, bar: str) -> str:
+    part = f"{reason.log_odds:+.3f}" if value != _NOT_MEASURED else ""
+    return f"  {reason.field:8}  {part:>7}  {bar}{value}"
 
 
 _NOT_MEASURED: Final = "not measured"
@@ -127,8 +134,10 @@ def _value(told: Explained, feature: Feature) -> str:
         return _NOT_MEASURED
     meaning = next((text for code, text in feature.codes if code == value), None)
     unit = f" {feature.unit}" if feature.unit and meaning is None else ""
-    return f"{value:g}{unit}" if meaning is None else f"{value:g}, {meaning}"
+    return f"{value:g}{unit}" if meaning is None else f"{meaning} ({value:g})"
 
 
 def _percent(risk: float) -> str:
-    return f"{risk:.1%}"
+    if risk >= _CERTAIN:
+        return "over 99.9%"
+    return f"{risk:.1%}" if risk > 1 - _CERTAIN else "under 0.1%"

@@ -61,7 +61,7 @@ def missingness(frame: pd.DataFrame) -> Figure:
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if share > 0.6 else "black")  # noqa: PLR2004  # legible
     axes.set_xticks(range(len(FEATURE_NAMES)), FEATURE_NAMES, fontsize=8)
     axes.set_yticks(range(len(shares)), [SITE_NAMES[site] for site in shares.index])
-    axes.set_title("Hardly anybody but Cleveland measured ca and thal: share missing")
+    axes.set_title("ca was hardly measured but in Cleveland, thal in few others: share missing")
     return figure
 
 
@@ -135,7 +135,7 @@ def correlations(frame: pd.DataFrame) -> Figure:
             )
     left.set_xticks(range(len(table)), table.columns, rotation=60, ha="right", fontsize=8)
     left.set_yticks(range(len(table)), table.index, fontsize=8)
-    left.set_title("Spearman's rank correlation")
+    left.set_title("Rank correlation (Spearman; codes by their numbers)")
     strengths = cramers_v(ours)
     right.barh(list(strengths), list(strengths.values()), color=HEALTHY)
     right.invert_yaxis()
@@ -156,7 +156,7 @@ def heart_rate(frame: pd.DataFrame) -> Figure:
     ages = np.array([ours["age"].min(), ours["age"].max()])
     axes.plot(ages, _AGE_LIMIT - ages, color="black", lw=1, ls="--", label="220 - age")
     axes.set(xlabel="age [years]", ylabel="thalach [beats/min]")
-    axes.set_title("Patients with disease reach lower heart rates at every age")
+    axes.set_title("Patients with disease mostly reach lower heart rates")
     axes.legend(fontsize=8, loc="lower left")
     return figure
 
@@ -167,10 +167,11 @@ def outliers(frame: pd.DataFrame) -> Figure:
     for axes, name in zip(figure.subplots(1, len(SCALES)), SCALES, strict=True):
         groups = [frame.loc[frame["site"] == site, name].dropna() for site in SITE_NAMES]
         axes.boxplot(groups, widths=0.6, flierprops={"ms": 3, "mec": ILL}, medianprops={"color": HEALTHY})
-        axes.set_xticks(range(1, 5), ["Cle", "Bud", "Swi", "VA"], fontsize=7.5)
-        axes.set_title(f"{name} [{_unit(name)}]", fontsize=8)
+        axes.set_xticks(range(1, 5), ["Cle", "Bud", "Z+B", "VA"], fontsize=7.5)
+        axes.set_title(name, fontsize=9)
+        axes.set_ylabel(_unit(name), fontsize=8)
     figure.suptitle(
-        "What stands out: cholesterol 564 and 603, ST depression 6.2, and negative ones abroad",
+        "What stands out: very high cholesterol and ST depression, and elevation (below 0) outside Cleveland",
         x=0.01,
         ha="left",
         fontsize=10,
@@ -192,7 +193,7 @@ def site_shift(frame: pd.DataFrame) -> Figure:
     axes.axhline(_ALARM, color="black", lw=1, ls="--")
     axes.text(4.5, _ALARM + 0.05, "usual alarm, 0.25", ha="center", fontsize=8)
     axes.set_xticks(places, FEATURE_NAMES, fontsize=8)
-    axes.set(ylabel="stability index (measured values)")
+    axes.set(ylabel="stability index")
     axes.set_title("Every other hospital is another population")
     axes.legend(fontsize=8)
     return figure

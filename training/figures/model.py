@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.figure import Figure
 
+from training.explore import SITE_NAMES
 from training.figures.style import GREY, HEALTHY, ILL, PALETTE
 from training.measures import Performance
 from training.report import Deep, Report
@@ -54,9 +55,10 @@ def roc(_report: Report, deep: Deep) -> Figure:
     """Draw sensitivity against false alarms, and precision against sensitivity."""
     figure = Figure(figsize=(8, 3.8))
     left, right = figure.subplots(1, 2)
-    for colour, (name, curve) in zip(PALETTE, deep.roc.items(), strict=False):
-        left.plot(curve.x, curve.y, color=colour, label=_plain(name), lw=1.4)
-        right.plot(deep.precision_recall[name].x, deep.precision_recall[name].y, color=colour, lw=1.4)
+    for colour, dashes, (name, curve) in zip(PALETTE, ("-", "--", "-"), deep.roc.items(), strict=False):
+        precise = deep.precision_recall[name]
+        left.plot(curve.x, curve.y, color=colour, ls=dashes, label=_plain(name), lw=1.6)
+        right.plot(precise.x, precise.y, color=colour, ls=dashes, lw=1.6)
     left.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
     left.set(xlabel="false alarms among those without disease", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
     left.set_title("The models rank alike (ROC)")
@@ -67,17 +69,19 @@ def roc(_report: Report, deep: Deep) -> Figure:
 
 
 def decision_curve(report: Report, deep: Deep) -> Figure:
-    """Draw net benefit against the threshold, beside treating all and none."""
+    """Draw net benefit against the threshold, beside acting on all and on nobody."""
     figure = Figure(figsize=_SMALL)
     axes = figure.subplots()
     at = [each.threshold for each in deep.thresholds]
     axes.plot(
         at, [each.net_benefit for each in deep.thresholds], "o-", color=HEALTHY, ms=4, label=_plain(report.choice.best)
     )
-    axes.plot(at, [each.net_benefit_of_treating_all for each in deep.thresholds], color=ILL, ls="--", label="treat all")
-    axes.axhline(0, color=GREY, lw=1, label="treat none")
-    axes.set(xlabel="threshold", ylabel="net benefit", ylim=(-0.1, 0.5), xlim=(0, 0.9))
-    axes.set_title("Where acting on the risk is better than treating all or none")
+    axes.plot(
+        at, [each.net_benefit_of_treating_all for each in deep.thresholds], color=ILL, ls="--", label="act on all"
+    )
+    axes.axhline(0, color=GREY, lw=1, label="act on nobody")
+    axes.set(xlabel="threshold", ylabel="net benefit", ylim=(-0.1, 0.5), xlim=(0, 0.95))
+    axes.set_title("Where acting on the risk is better than on all or on nobody")
     axes.legend()
     return figure
 
@@ -110,7 +114,7 @@ def hospitals(report: Report, deep: Deep) -> Figure:
     """Draw how the best model does in hospitals that it was not trained in."""
     rows = {
         "Cleveland (out of fold)": report.lacking[COMPLETE][report.choice.best],
-        **{_hospital(name): site.models[report.choice.best] for name, site in deep.elsewhere.items()},
+        **{SITE_NAMES[name]: site.models[report.choice.best] for name, site in deep.elsewhere.items()},
     }
     return _forest(rows, "Trained in Cleveland, asked elsewhere", height=2.6)
 
@@ -141,7 +145,9 @@ def odds_ratios(_report: Report, deep: Deep) -> Figure:
     axes.set_yticks(places, names, fontsize=7.5)
     axes.set(xlabel="odds ratio, 95% bootstrap interval")
     axes.set_title(
-        "What raises the odds: a standard deviation more, or a code\nagainst the average patient", loc="right"
+        "What raises the odds: a standard deviation more, 1 against 0\n"
+        "(sex, fbs, exang), or a code against the average patient",
+        loc="right",
     )
     return figure
 
@@ -156,7 +162,7 @@ def learning(_report: Report, deep: Deep) -> Figure:
         axes.plot(sizes, means, "o-", color=colour, ms=4, label=_plain(name))
         axes.fill_between(sizes, means - spread, means + spread, color=colour, alpha=0.12, lw=0)
     axes.set(xlabel="patients trained on", ylabel="ROC-AUC (± deviation of a fold)", ylim=(0.8, 0.97))
-    axes.set_title("More patients of this kind would hardly help")
+    axes.set_title("More patients of this kind would hardly raise the ROC-AUC")
     axes.legend(loc="lower right")
     return figure
 
@@ -232,10 +238,6 @@ def _forest(rows: Mapping[str, Performance], title: str, height: float) -> Figur
 
 def _plain(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _hospital(site: str) -> str:
-    return {"hungarian": "Budapest", "switzerland": "Zurich and Basel", "va": "Long Beach VA"}.get(site, site)
 
 
 def _range(figure: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from heartstream.evaluate_command import evaluate
+from training.data import read_snapshot
 from training.elsewhere import evaluate_elsewhere
 from training.labelled import read_labelled
 from training.run import TrainingReport
@@ -48,12 +49,26 @@ def test_tables_and_document_say_what_was_found(
 def test_too_few_of_an_outcome_are_said_so(
     report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Switzerland has eight patients without disease: beside counts, share and mean risk no figure is told."""
+    """Switzerland has eight patients without disease: what rests on them is not told, nor are groups."""
     evaluate(report.folder, file_of("switzerland", tmp_path))
     out = capsys.readouterr().out
     assert "123 patients, 115 with disease: 0.93 (0.88 to 0.97)" in out
-    assert "nothing more can be said" in out
-    assert "ROC-AUC" not in out
+    assert "little can be said" in out
+    for title in ("ROC-AUC", "Specificity", "Calibration slope"):
+        assert "not estimable" in next(line for line in out.splitlines() if line.startswith(title))
+    assert ("By group" in out, "mean risk  patients" in out) == (False, False)
+
+
+def test_hospitals_are_told_by_name_whatever_it_is(
+    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names in the column `site` are text: neither the terminal nor the table obeys them."""
+    rows = read_snapshot(("hungarian", "va"))
+    rows["site"] = rows["site"].map({"hungarian": "[/bold] :heart:", "va": "Long\x1b[2JBeach"})
+    rows.to_csv(tmp_path / "two.csv", index=False)
+    evaluate(report.folder, tmp_path / "two.csv")
+    out = capsys.readouterr().out
+    assert ("\n[/bold] :heart: " in out, "\nLong\\x1b[2JBeach " in out, "\x1b" in out) == (True, True, False)
 
 
 def test_patients_of_the_training_are_warned_of(

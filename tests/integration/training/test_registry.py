@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +74,56 @@ def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: Trainin
     assert [(risk.hex(), low.hex()) for risk, low in expected] == [(row[0], row[1]) for row in answers]
 
 
+def listening(port: int, seconds: float = 200) -> bool:
+    """Say whether a server answers on a local port before the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=end - time.monotonic()):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Run MLflow's own tracking server; gives its address with a user and a password."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    places = ("--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", "artifacts")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port), *places],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert listening(port)
+        yield f"http://someone:zqx@127.0.0.1:{port}"
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def test_tracking_server_has_the_champion(
+    server: str,
+    report: TrainingReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """On a server, too, the champion is loaded by its alias and scores the same; the password is not printed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    tracked = track(report, tmp_path / "unused")
+    assert (tracked.registered.is_champion, "zqx" in tracked.store, capfd.readouterr()) == (True, False, ("", ""))
+    rows = every_missing_pattern()[:50]
+    answers = loaded_and_asked(server, f"models:/{REGISTERED}@{CHAMPION}", rows, tmp_path)
+    assert [risk.hex() for risk in Scorer.from_directory(report.folder).risks(rows).tolist()] == [
+        row[0] for row in answers
+    ]
+
+
 def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
     """Each model of the run is one of MLflow's with its own figures; a forest, too, is loaded and scores the same."""
     from mlflow import MlflowClient  # noqa: PLC0415  # slow import
@@ -122,6 +177,19 @@ def test_only_a_better_model_becomes_champion(
     found = [track(each, tmp_path).registered for each in (report, worse(report, 0.9), report)]
     assert [(each.version, each.is_champion) for each in found] == [("1", True), ("2", False), ("3", True)]
     assert "version 1: log loss" in found[1].reason
+
+
+def repeated(report: TrainingReport, repeats: int) -> TrainingReport:
+    """Return the report of a run that found the same in so many repeats."""
+    return replace(report, findings=msgspec.structs.replace(report.findings, repeats=repeats))
+
+
+def test_quick_run_does_not_take_over(report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A champion that was evaluated with more repeats stays; a quick one makes way for a run with more."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = [track(repeated(report, repeats), tmp_path).registered for repeats in (2, 10, 2)]
+    assert [(each.version, each.is_champion) for each in found] == [("1", True), ("2", True), ("3", False)]
+    assert "version 2 was evaluated with 10 repeats, the new one with 2" in found[2].reason
 
 
 def test_models_of_other_rows_are_not_compared(

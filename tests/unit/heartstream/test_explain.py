@@ -16,6 +16,7 @@ from schemas.features import FEATURE_NAMES
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 
+EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "patients" / "v1" / "accepted"
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
 
 
@@ -72,11 +73,18 @@ def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.
     assert isinstance(score.interval, tuple)
     low, high = score.interval
     assert f"90% interval: {low:.1%} to {high:.1%}" in text
-    outcomes = {(0,): "no disease\n", (1,): "disease\n", (0, 1): "both, that is: uncertain\n"}
-    assert f"are among them): {outcomes[score.label_set]}" in text  # type: ignore[index]
+    outcomes = {(0,): "no narrowing\n", (1,): "narrowing\n", (0, 1): "narrowing and no narrowing, that is: uncertain\n"}
+    assert f"fit this risk: {outcomes[score.label_set]}" in text  # type: ignore[index]
     assert "the sub-model that was trained without slope, thal" in text
-    assert "outside of what the model saw in training, so extrapolated: chol" in text
+    assert "outside of what the model saw in training: chol\n" in text
     assert text.rstrip().endswith(DISCLAIMER)
+
+
+def test_no_risk_is_told_as_certain(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A risk that would round to 100.0% is told as over 99.9%, in the interval too."""
+    path = written(tmp_path, **json.loads((EXAMPLES / "highest-limits.json").read_text("utf-8")))
+    _, text, _ = run(capsys, path, "--model", model_dir, "--name", "logistic_regression")
+    assert ("vessel: over 99.9%" in text, "to over 99.9%" in text, "100.0%" in text) == (True, True, False)
 
 
 def test_bad_record_is_refused_with_all_reasons(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as new_curve_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api.bootstrap import run as run_gateway
 from heartstream.model_command import check, sign
@@ -18,23 +18,9 @@ from schemas.errors import ArtifactError, SettingsError
 from scoring.artifact import MANIFEST_FILE, load
 from scoring.candidate import prove
 from scoring.signature import SIGNATURE_FILE
+from tests.unit.scoring.keys import Keys
 from tests.unit.scoring.test_artifact import change_byte, change_manifest, measured
 from worker.bootstrap import create_app
-
-
-class Keys:
-    """Two PEM files of a key pair."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        key = Ed25519PrivateKey.generate()
-        self.private, self.public = folder / f"{name}.key", folder / f"{name}.pub"
-        self.private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        self.public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    return Keys(tmp_path, "ours")
 
 
 @pytest.fixture
@@ -106,6 +92,23 @@ def test_broken_model_is_not_signed(signed: Path, keys: Keys) -> None:
     with pytest.raises(SystemExit) as caught:
         sign(signed, key=keys.private)
     assert (caught.value.code, (signed / SIGNATURE_FILE).exists()) == (65, False)
+
+
+def test_signing_writes_through_no_link(signed: Path, keys: Keys, tmp_path: Path) -> None:
+    """A link that waits where the signature goes is replaced; what it leads to stays as it was."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (signed / SIGNATURE_FILE).unlink()
+    (signed / SIGNATURE_FILE).symlink_to(victim)
+    sign(signed, key=keys.private)
+    assert (victim.read_text(), load(signed, public_key=keys.public.read_bytes()).model.version) == ("precious", "test")
+
+
+def test_pipe_for_a_signature_is_refused(signed: Path, keys: Keys) -> None:
+    """Where reading would never end, nothing is read."""
+    (signed / SIGNATURE_FILE).unlink()
+    os.mkfifo(signed / SIGNATURE_FILE)
+    assert "is not signed: cannot read manifest.json.sig" in refusal(signed, keys.public)
 
 
 @pytest.mark.parametrize("start", [create_app, run_gateway], ids=["worker", "gateway"])

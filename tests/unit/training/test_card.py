@@ -14,7 +14,7 @@ import pytest
 from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer
 from training.card import CARD_DATA_FILE, CARD_FILE, Card, as_markdown
-from training.card_text import DISCLAIMER
+from training.card_text import DISCLAIMER, KNOWN_DEFECTS, TRAINING
 from training.data import features
 from training.report import REPORT_FILE, Report
 from training.run import TrainingReport
@@ -59,6 +59,14 @@ def test_quick_card_says_what_it_lacks(report: TrainingReport) -> None:
     """A quick run's card claims nothing of other hospitals."""
     page = (report.folder / CARD_FILE).read_text("utf-8")
     assert ("This was a quick run" in page, "## Other hospitals" in page) == (True, False)
+
+
+def test_words_have_the_counts_of_the_data(cleveland: pd.DataFrame) -> None:
+    """The few numbers that the card's words hold are those of the training rows."""
+    women, disease = cleveland["sex"] == 0, cleveland["num"] > 0
+    words = " ".join((TRAINING, *KNOWN_DEFECTS))
+    assert f"Only {(women & disease).sum()} of {women.sum()} women" in words
+    assert (cleveland[list(FEATURE_NAMES)].isna().any(axis=1).sum(), "the six training rows" in words) == (6, True)
 
 
 def test_card_holds_no_path_and_no_clock(report: TrainingReport) -> None:

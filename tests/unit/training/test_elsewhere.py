@@ -31,7 +31,7 @@ def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_folder: P
     parts = {
         "all": (found.overall, np.ones(920, dtype=bool)),
         "women": (found.groups["women"], groups(matrix)["women"]),
-        "va": (found.groups["site va"], (everyone["site"] == "va").to_numpy()),
+        "va": (found.sites["va"], (everyone["site"] == "va").to_numpy()),
         "complete": (found.patterns["complete"], ~np.isnan(matrix).any(axis=1)),
     }
     for name, (part, who) in parts.items():
@@ -58,14 +58,24 @@ def test_patients_of_the_training_are_counted(found: Elsewhere, model_folder: Pa
 
 
 def test_few_of_an_outcome_leave_share_and_mean_risk(model_folder: Path, everyone: pd.DataFrame) -> None:
-    """Of Switzerland's eight patients without disease nothing is told; the share with disease is."""
+    """Of Switzerland's eight patients without disease nothing is told; what rests on the others is, and the share."""
     swiss = evaluate_elsewhere(model_folder, None, Labelled(site_rows(everyone, "switzerland"), ""))
     assert (swiss.patients, swiss.events, swiss.share.value) == (123, 115, pytest.approx(115 / 123))
     assert swiss.share.low < swiss.share.value < swiss.share.high
-    assert (swiss.overall.figures, swiss.calibration, swiss.thresholds) == ({}, (), ())
+    assert {"recall", "brier", "bias"} <= swiss.overall.figures.keys()
+    assert {"specificity", "roc_auc", "slope"}.isdisjoint(swiss.overall.figures)
+    assert (swiss.calibration, swiss.thresholds, swiss.sites) == ((), (), {})
+    assert all(group.figures == {} for group in swiss.groups.values())
     assert swiss.coverage is not None
     assert swiss.coverage.without_disease is None
-    assert "site switzerland" not in swiss.groups
+
+
+def test_one_outcome_alone_says_nothing(model_folder: Path, everyone: pd.DataFrame) -> None:
+    """Where everybody has disease, or nearly nobody was seen, there are counts and no figures."""
+    ill = everyone[everyone["num"] > 0]
+    for few in (ill, everyone.iloc[:12], everyone.iloc[:1]):
+        told = evaluate_elsewhere(model_folder, None, Labelled(few, ""))
+        assert (told.patients, told.overall.figures, told.thresholds) == (len(few), {}, ())
 
 
 def test_same_data_give_the_same_document(found: Elsewhere, model_folder: Path, everyone: pd.DataFrame) -> None:

@@ -22,11 +22,12 @@ from training.measures import (
     calibration,
     net_benefit,
     performance,
+    performance_elsewhere,
     prevalence_brier,
     roc_auc,
     samples,
-    samples_with_both,
     wilson,
+    with_both,
 )
 
 
@@ -120,7 +121,7 @@ def test_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_rare_outcome_is_in_every_sample() -> None:
     """Of three patients with disease some sample draws none; such samples are left out, the first row never is."""
     labels = np.array([1] * 3 + [0] * 60)
-    weights = samples_with_both(labels, 1, 200)
+    weights = with_both(samples(63, 1, 200), labels)
     assert (weights[0] == 1).all()
     assert (weights @ labels > 0).all()
     assert 100 < len(weights) < 201
@@ -132,6 +133,14 @@ def test_too_few_of_an_outcome_say_nothing() -> None:
         labels = np.array([1] * events + [0] * 100)
         found = performance(labels, np.linspace(0.9, 0.1, len(labels)), 0.5, np.ones((1, len(labels))))
         assert (found.patients, found.events, bool(found.figures)) == (events + 100, events, events >= FEWEST)
+
+
+def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> None:
+    """With 8 of 123 without disease, specificity, ROC-AUC and slope are not told; sensitivity and Brier score are."""
+    labels = np.array([0] * 8 + [1] * 115)
+    figures = performance_elsewhere(labels, np.linspace(0.1, 0.9, 123), 0.5, samples(123, 1, 50)).figures
+    assert figures.keys().isdisjoint({"specificity", "roc_auc", "slope"})
+    assert {"recall", "brier", "bias", "intercept", "accuracy"} <= figures.keys()
 
 
 def test_undefined_figure_is_left_out() -> None:

@@ -83,11 +83,21 @@ def test_hospital_is_like_itself_and_unlike_others(everyone: pd.DataFrame) -> No
     assert all(stability_index(everyone, site)["restecg"] > 1.5 for site in ("hungarian", "switzerland", "va"))
 
 
+def test_hardly_measured_field_has_no_index(everyone: pd.DataFrame) -> None:
+    """Of a field that fewer than 20 of a hospital's patients have, no shift is told."""
+    assert {site: "ca" in stability_index(everyone, site) for site in ("cleveland", "hungarian", "va")} == {
+        "cleveland": True,
+        "hungarian": False,
+        "va": False,
+    }
+
+
 def test_table_one_tells_what_is_missing(everyone: pd.DataFrame) -> None:
-    """A group's share without the field stands in its cell; nothing stands where nobody has it."""
+    """How many lack a field stands in a line of its own; nothing is said of a field that nobody has."""
     swiss = (everyone["site"] == "switzerland").to_numpy()
-    cells = {row[0].split(" ")[0]: row[1] for row in table_one(everyone, ["fbs", "chol"], {"swiss": swiss})}
-    assert ("61% missing" in cells["fbs"], cells["chol"]) == (True, "-")
+    cells = dict(table_one(everyone, ["fbs", "chol"], {"swiss": swiss}))
+    assert (cells["fbs not measured"], cells["fbs 0: no"]) == ("75 (61%)", "90%")
+    assert (cells["chol not measured"], cells["chol [mg/dL], median (quartiles)"]) == ("123 (100%)", "-")
 
 
 def test_notebook_is_made_of_its_cells() -> None:
