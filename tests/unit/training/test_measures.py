@@ -106,16 +106,16 @@ def test_auc_is_the_chance_of_the_higher_risk(seed: int) -> None:
 
 
 def test_interval_holds_the_truth_as_often_as_it_says() -> None:
-    """Over 200 draws of 300 patients from one population, 90 to 99% of the intervals hold its figure, each of them."""
+    """Over 600 draws of 300 patients from one population, 92 to 98% of the intervals hold its figure, each of them."""
     truth = performance(*drawn(999, 100_000)[:2], 0.5, np.ones((1, 100_000))).figures
     held: dict[str, list[bool]] = {name: [] for name in truth}
-    for seed in range(200):
+    for seed in range(600):
         labels, risks, _ = drawn(seed, 300)
         found = performance(labels, risks, 0.5, samples(300, seed, 200)).figures
         for name, inside in held.items():
             inside.append(found[name].low <= truth[name].value <= found[name].high)
     shares = {name: np.mean(inside) for name, inside in held.items()}
-    assert {name: share for name, share in shares.items() if not 0.90 <= share <= 0.99} == {}
+    assert {name: share for name, share in shares.items() if not 0.92 <= share <= 0.98} == {}
 
 
 def test_rare_outcome_is_in_every_sample() -> None:
