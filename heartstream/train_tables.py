@@ -59,9 +59,9 @@ def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
             lacking,
             ranged(best, "roc_auc"),
             ranged(best, "recall"),
-            f"{best.figures['bias'].value:+.2f}",
+            f"{round(best.figures['bias'].value, 2) + 0.0:+.2f}",
             f"{usual['recall'].value:.2f}",
-            f"{usual['bias'].value:+.2f}",
+            f"{round(usual['bias'].value, 2) + 0.0:+.2f}",
         ]
 
 

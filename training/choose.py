@@ -7,8 +7,8 @@
    table, is within 0.1 of the smallest. Less says nothing: one slope's 95% interval is five times as wide.
 3. Of these, the simplest.
 
-The rule was not fixed before the results: the second step came with the sub-models, when first measurements on these
-rows were known (decision 16). Who judges the choice should look at the figures of all models.
+The rule was not fixed before the results: the second step came with the sub-models, when a first evaluation of these
+rows had been seen (decision 16). Who judges the choice should look at the figures of all models.
 """
 
 from __future__ import annotations
