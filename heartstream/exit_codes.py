@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from heartstream.printable import printable
-from schemas.errors import ArtifactError, DependencyError, HeartstreamError, SettingsError
+from schemas.errors import ArtifactError, DataError, DependencyError, HeartstreamError, SettingsError
 
 FAILED = 1
 BAD_USAGE = 2
@@ -20,6 +21,7 @@ BROKEN_PIPE = 141
 
 _CODES: dict[type[HeartstreamError], int] = {
     ArtifactError: BAD_MODEL,
+    DataError: BAD_DATA,
     DependencyError: UNAVAILABLE,
     SettingsError: BAD_SETTINGS,
 }
@@ -34,3 +36,14 @@ def errors_to_exit_codes() -> Iterator[None]:
         sys.stderr.write(f"heartstream: {printable(str(error))}\n")
         code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), FAILED)
         raise SystemExit(code) from error
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End without a trace of the stack where the reader of our output, as `head`, has enough of it."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python flushes standard output once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE) from None

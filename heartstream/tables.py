@@ -22,10 +22,10 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.table import Table  # noqa: PLC0415  # train extra only
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     framed = console.is_terminal
     if not framed:
-        console = Console(width=_PIPE_WIDTH)
+        console = Console(width=_PIPE_WIDTH, markup=False, emoji=False)
     table = Table(box=box.SIMPLE_HEAD if framed else None, pad_edge=framed)
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place else "left", no_wrap=not place)

@@ -36,8 +36,8 @@ def train(  # noqa: PLR0913  # an option each
 
     Example: heartstream train --output model --no-tracking
 
-    Exit codes: 0 trained; 65 a result too good to be true; 69 data that must not be trained on, or a run that MLflow
-    did not record (the model is written then); 78 bad settings.
+    Exit codes: 0 trained; 65 data that must not be trained on, or a result too good to be true; 69 data that cannot be
+    read, or a run that MLflow did not record (the model is written then); 78 bad settings.
 
     Args:
         output: The model directory.

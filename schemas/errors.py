@@ -6,6 +6,7 @@
     ├── RecordError       the record is bad        -> dead letter on Kafka, 4xx over HTTP
     ├── ArtifactError     the model is bad         -> do not become ready
     ├── DependencyError   a broker or store is bad -> retry, then stop
+    │   └── DataError     labelled rows are bad    -> do not learn from them, nor judge by them
     └── SettingsError     the configuration is bad -> list every problem, do not start
 
 A bad record is data, not an exception: the scoring core returns it as a value that carries its `Fault` s. `RecordError`
@@ -29,6 +30,10 @@ class ArtifactError(HeartstreamError):
 
 class DependencyError(HeartstreamError):
     """Something outside this process does not do its part for good: a broker, a topic, a download."""
+
+
+class DataError(DependencyError):
+    """Labelled patients that would teach a model something wrong, or judge it wrongly."""
 
 
 class SettingsError(HeartstreamError):

@@ -34,13 +34,13 @@ class Scorer:
     """Scores batches with one verified model.
 
     `engine` names the way it computes ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast
-    one. Not safe to share between threads.
+    one. `label_limits` are what the label sets go by (see `PlainModel`). Not safe to share between threads.
     """
 
     def __init__(self, artifact: Artifact, details: Details = Details()) -> None:  # noqa: B008  # it is frozen
         """Choose and prove the engine, and remember what it makes of the golden records."""
         prepared = build_engine(artifact, interval=details.interval)
-        self._engine, self.fallback_reason, self._label_limits = (
+        self._engine, self.fallback_reason, self.label_limits = (
             prepared.engine,
             prepared.fallback_reason,
             prepared.label_limits,
@@ -141,7 +141,7 @@ class Scorer:
     def _label_sets(self, matrix: Matrix, risks: Vector) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
         if not self.details.label_set:
             return [msgspec.UNSET] * len(risks)
-        limits = self._label_limits.take(patterns_of(matrix), axis=0)
+        limits = self.label_limits.take(patterns_of(matrix), axis=0)
         sets = (risks <= limits[:, 0]) + 2 * (risks >= limits[:, 1])
         # A risk between two limits that do not overlap is typical of neither label: that is not certainty.
         sets[sets == 0] = _UNCERTAIN

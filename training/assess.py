@@ -51,7 +51,7 @@ from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
 from training.validation import COMPLETE, LACKING, OutOfFold, Step, cross_validated
 
-THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BINS: Final = 10
 _HISTOGRAM: Final = 20
 _SHUFFLES: Final = 12
@@ -139,7 +139,7 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
         histogram=_histogram(labels, mean),
         roc={name: _roc(labels, risks.mean(axis=0)) for name, risks in whole.items()},
         precision_recall={name: _precision_recall(labels, risks.mean(axis=0)) for name, risks in whole.items()},
-        thresholds=tuple(at_threshold(labels, mean, at) for at in THRESHOLDS),
+        thresholds=tuple(at_thresholds(labels, mean, threshold)),
         subgroups=_subgroups(question, whole, weights),
         elsewhere=elsewhere,
         left_out=left_out,
@@ -182,8 +182,13 @@ def _precision_recall(labels: Labels, risks: Matrix) -> Curve:
     return Curve(tuple(recall.tolist()), tuple(precision.tolist()))
 
 
-def at_threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
-    """Say what labels at a threshold would mean."""
+def at_thresholds(labels: Labels, risks: Matrix, ours: float) -> Iterator[Threshold]:
+    """Say what labels at other thresholds than ours, and at ours, would mean."""
+    for at in sorted({*_THRESHOLDS, ours}):
+        yield _at_threshold(labels, risks, at)
+
+
+def _at_threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
     said, ill = risks >= at, labels == 1
     share = float(ill.mean())
     return Threshold(

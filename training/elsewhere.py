@@ -7,21 +7,48 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from scoring.artifact import Manifest
+from scoring.matrix import Mask
 from scoring.patterns import pattern_name, patterns_of
 from scoring.scorer import Scorer
-from training.assess import THRESHOLDS, at_threshold, bins, groups
-from training.data import digest, features, target
-from training.measures import FEWEST, Performance, performance, prevalence_brier, samples, with_both
-from training.report import Bin, Threshold
+from training.assess import at_thresholds, bins, groups
+from training.data import TRAINING_SITE, digest, features, read_snapshot, site_rows, target
+from training.labelled import Labelled
+from training.measures import (
+    FEWEST,
+    Estimate,
+    Performance,
+    performance,
+    performance_elsewhere,
+    prevalence_brier,
+    samples,
+    wilson,
+    with_both,
+)
+from training.report import Bin, Threshold, as_document
+from training.stability import Coverage, coverage
 
 _BOOTSTRAPS: Final = 500
+_FEWEST_BOOTSTRAPS: Final = 100
+_MOST_DRAWN: Final = 5_000_000
+"""Of many patients fewer samples are drawn: they agree, and memory has an end."""
 _PATTERNS: Final = 6
+_MOST_SITES: Final = 12
+"""More values in a column called site are no hospitals."""
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
-    """How a model did on some patients; groups are by sex, age and chest pain, patterns by what was missing."""
+    """How a model did on some patients.
+
+    `data_sha256` is the file's. `trained_on` counts the patients that the model knows from training, on whom any model
+    looks too good; None where the training rows are not those that ship with heartstream. `groups` are by sex, age and
+    chest pain, `sites` by hospital if there are several, `patterns` by what was missing, the commonest. With fewer than
+    20 patients of either outcome there are no bins or thresholds, no figures of groups and patterns, and none of all or
+    of a hospital that rest on that outcome; share, mean risk and counts are there always.
+    """
 
     model: str
     model_version: str
@@ -29,44 +56,87 @@ class Elsewhere(msgspec.Struct, frozen=True):
     data_sha256: str
     patients: int
     events: int
+    trained_on: int | None
     threshold: float
+    share: Estimate
+    mean_risk: float
     prevalence_brier: float
     overall: Performance
     calibration: tuple[Bin, ...]
     thresholds: tuple[Threshold, ...]
+    coverage: Coverage | None
     groups: dict[str, Performance]
+    sites: dict[str, Performance]
     patterns: dict[str, Performance]
 
     def as_json(self) -> bytes:
         """Write it, indented."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return as_document(self)
 
 
-def evaluate_elsewhere(folder: Path, name: str | None, frame: pd.DataFrame, seed: int = 42) -> Elsewhere:
+def evaluate_elsewhere(folder: Path, name: str | None, data: Labelled, seed: int = 42) -> Elsewhere:
     """Evaluate a model directory's model on labelled patients. Blocks for seconds. Raises ArtifactError."""
     scorer = Scorer.from_directory(folder, name)
-    matrix, labels = features(frame), target(frame)
+    matrix, labels = features(data.frame), target(data.frame)
     risks, threshold = scorer.risks(matrix), scorer.manifest.threshold
-    names = np.array([pattern_name(pattern) for pattern in patterns_of(matrix).tolist()])
-    common = pd.Series(names).value_counts().index[:_PATTERNS]
 
-    def measured(who: np.ndarray) -> Performance:
-        weights = with_both(samples(int(who.sum()), seed, _BOOTSTRAPS), labels[who])
+    def hospital(who: Mask) -> Performance:
+        return performance_elsewhere(labels[who], risks[who], threshold, _drawn(int(who.sum()), seed))
+
+    def part(who: Mask) -> Performance:
+        weights = with_both(_drawn(int(who.sum()), seed), labels[who])
         return performance(labels[who], risks[who], threshold, weights)
 
-    enough = min(labels.sum(), len(labels) - labels.sum()) >= FEWEST
+    events = int(labels.sum())
+    enough = min(events, len(labels) - events) >= FEWEST
     return Elsewhere(
         model=scorer.model.name,
         model_version=scorer.model.version,
         model_digest=scorer.model.digest,
-        data_sha256=digest(frame),
+        data_sha256=data.sha256,
         patients=len(labels),
-        events=int(labels.sum()),
+        events=events,
+        trained_on=_trained_on(scorer.manifest, data.frame),
         threshold=threshold,
+        share=wilson(events, len(labels)),
+        mean_risk=float(risks.mean()),
         prevalence_brier=prevalence_brier(labels),
-        overall=measured(np.ones(len(labels), dtype=bool)),
+        overall=hospital(np.ones(len(labels), dtype=bool)),
         calibration=tuple(bins(labels, risks)) if enough else (),
-        thresholds=tuple(at_threshold(labels, risks, at) for at in THRESHOLDS) if enough else (),
-        groups={group: measured(who) for group, who in groups(matrix).items() if who.any()},
-        patterns={pattern: measured(names == pattern) for pattern in common},
+        thresholds=tuple(at_thresholds(labels, risks, threshold)) if enough else (),
+        coverage=coverage(matrix, labels, risks, scorer.label_limits),
+        groups={group: part(who) for group, who in groups(matrix).items() if who.any()},
+        sites={site: hospital(who) for site, who in _sites(data.frame).items()},
+        patterns={pattern: part(who) for pattern, who in _patterns(matrix).items()},
     )
+
+
+def _drawn(patients: int, seed: int) -> npt.NDArray[np.float64]:
+    return samples(patients, seed, min(_BOOTSTRAPS, max(_FEWEST_BOOTSTRAPS, _MOST_DRAWN // patients)))
+
+
+def _trained_on(manifest: Manifest, frame: pd.DataFrame) -> int | None:
+    known = site_rows(read_snapshot((TRAINING_SITE,)), TRAINING_SITE)
+    if digest(known) != manifest.data.sha256:
+        return None
+    taught = {*_rows(known)}
+    return sum(row in taught for row in _rows(frame))
+
+
+def _rows(frame: pd.DataFrame) -> list[bytes]:
+    """Return each patient's fields and outcome, so that equal ones are equal."""
+    return [row.tobytes() for row in np.column_stack([np.nan_to_num(features(frame), nan=-9.0), target(frame)])]
+
+
+def _sites(frame: pd.DataFrame) -> dict[str, Mask]:
+    sites = sorted(frame["site"].unique())
+    if not 1 < len(sites) <= _MOST_SITES:
+        return {}
+    return {site: (frame["site"] == site).to_numpy() for site in sites}
+
+
+def _patterns(matrix: npt.NDArray[np.float64]) -> dict[str, Mask]:
+    patterns = patterns_of(matrix)
+    different, counts = np.unique(patterns, return_counts=True)
+    common = different[np.argsort(-counts, kind="stable")][:_PATTERNS]
+    return {pattern_name(pattern): patterns == pattern for pattern in common.tolist()}

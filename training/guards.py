@@ -6,14 +6,15 @@ an error by itself; the model just learns something else, or seems far better th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from schemas.errors import ArtifactError, DependencyError
+from schemas.errors import ArtifactError, DataError
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.matrix import legal_rows
+from scoring.matrix import Mask, legal_rows
 from training.data import Labels, Matrix, features, target
 
 HIGHEST_ROC_AUC: Final = 0.95
@@ -27,53 +28,81 @@ _KAGGLE_1025: Final = (1025, 302)
 
 
 def check_rows(frame: pd.DataFrame) -> None:
-    """Raise DependencyError if these rows must not be trained on; the text says why."""
+    """Raise DataError if these rows must not be trained on; the text has every reason."""
     matrix, labels = features(frame), target(frame)
-    refuse_foreign_codes(matrix)
-    refuse_inverted_target(matrix, labels)
-    refuse_repeated_rows(matrix, labels)
+    foreign = list(foreign_codes(matrix))
+    # What chest pain says of the target can only be read in UCI's codes.
+    problems = [*foreign, *illegal_values(matrix), *([] if foreign else inverted_target(matrix, labels))]
+    problems += repeated_rows(matrix, labels)
+    if problems:
+        raise DataError("; ".join(problems))
 
 
-def refuse_foreign_codes(matrix: Matrix) -> None:
-    """Raise DependencyError if a value of the (n, 13) matrix is outside the feature table."""
+def kaggle_rows(matrix: Matrix) -> Mask:
+    """Say of each row (n, 13) whether it has a code that only the Kaggle copy has."""
     kaggle = np.zeros(len(matrix), dtype=bool)
     for column, feature in zip(matrix.T, FEATURES, strict=True):
         for hint in feature.hints:
             if hint.kaggle:
                 kaggle |= (column >= hint.lowest) & (column <= hint.highest)
-    if kaggle.any():
-        raise DependencyError(
-            f"{int(kaggle.sum())} of {len(matrix)} rows hold codes of the Kaggle copy (cp 0, slope 0, ca 4, "
+    return kaggle
+
+
+def foreign_codes(matrix: Matrix) -> Iterator[str]:
+    """Say if rows are in the coding of the Kaggle copy."""
+    kaggle = int(kaggle_rows(matrix).sum())
+    if kaggle:
+        yield (
+            f"{kaggle} of {len(matrix)} rows hold codes of the Kaggle copy (cp 0, slope 0, ca 4, "
             "thal 0 to 2), which permutes five fields and inverts the target; use UCI's own files"
         )
-    illegal = int((~legal_rows(matrix)).sum())
+
+
+def illegal_values(matrix: Matrix) -> Iterator[str]:
+    """Say how many of the other rows hold a value outside the feature table."""
+    illegal = int((~legal_rows(matrix) & ~kaggle_rows(matrix)).sum())
     if illegal:
-        raise DependencyError(f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow")
+        yield f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow"
 
 
-def refuse_inverted_target(matrix: Matrix, labels: Labels) -> None:
-    """Raise DependencyError if disease is not commoner with chest pain type 4 than with type 2."""
-    pain = matrix[:, FEATURE_NAMES.index("cp")]
-    asymptomatic, atypical = labels[pain == _ASYMPTOMATIC], labels[pain == _ATYPICAL]
+def inverted_target(matrix: Matrix, labels: Labels) -> Iterator[str]:
+    """Say if disease is not commoner with chest pain type 4 than with type 2, or if that cannot be seen."""
+    asymptomatic, atypical = by_chest_pain(matrix, labels)
     if not len(asymptomatic) or not len(atypical):
-        raise DependencyError("no row has chest pain type 4, or none has type 2: this is not UCI Heart Disease")
-    if asymptomatic.mean() <= atypical.mean():
-        raise DependencyError(
-            f"the target looks inverted, as in the Kaggle copy: {asymptomatic.mean():.0%} disease with cp 4 "
-            f"(asymptomatic) and {atypical.mean():.0%} with cp 2 (atypical angina), expected the other way round"
-        )
+        yield "no row has chest pain type 4, or none has type 2: this is not UCI Heart Disease"
+    elif asymptomatic.mean() <= atypical.mean():
+        yield inversion(asymptomatic, atypical)
 
 
-def refuse_repeated_rows(matrix: Matrix, labels: Labels) -> None:
-    """Raise DependencyError if two rows are equal: one would be trained on and the other tested on."""
-    rows = len(matrix)
-    unique = rows - int(pd.DataFrame(np.column_stack([matrix, labels])).duplicated().sum())
-    if unique < rows:
+def by_chest_pain(matrix: Matrix, labels: Labels) -> tuple[Labels, Labels]:
+    """Return the outcomes of patients with chest pain type 4 (asymptomatic), and of those with type 2 (atypical)."""
+    pain = matrix[:, FEATURE_NAMES.index("cp")]
+    return labels[pain == _ASYMPTOMATIC], labels[pain == _ATYPICAL]
+
+
+def inversion(asymptomatic: Labels, atypical: Labels) -> str:
+    """Say how outcomes by chest pain give an inverted target away."""
+    return (
+        f"the target looks inverted, as in the Kaggle copy: {asymptomatic.mean():.0%} disease with cp 4 "
+        f"(asymptomatic) and {atypical.mean():.0%} with cp 2 (atypical angina), expected the other way round"
+    )
+
+
+def repeated_rows(matrix: Matrix, labels: Labels) -> Iterator[str]:
+    """Say if rows are equal: of two, one would be trained on and the other tested on."""
+    rows, repeated = len(matrix), int(repeats(matrix, labels).sum())
+    if repeated:
+        unique = rows - repeated
         origin = "; this is the Kaggle copy with 1025 rows" if (rows, unique) == _KAGGLE_1025 else ""
-        raise DependencyError(
+        yield (
             f"only {unique} of {rows} rows are different{origin}; "
-            "a patient on both sides of a split makes every model look perfect"
+            "a patient who stands twice makes results look better, or surer, than they are"
         )
+
+
+def repeats(matrix: Matrix, labels: Labels) -> Mask:
+    """Say of each row whether an equal one stands before it; missing values are equal."""
+    return np.asarray(pd.DataFrame(np.column_stack([matrix, labels])).duplicated(), dtype=bool)
 
 
 def refuse_too_good(model: str, roc_auc: float, accuracy: float) -> None:

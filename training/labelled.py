@@ -6,110 +6,162 @@ Two forms are taken: a CSV with a header that names the 13 fields and `num` or `
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from schemas.errors import DependencyError
+from schemas.errors import DataError, DependencyError
+from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import blank_missing
-from training.data import features, target
-from training.guards import refuse_foreign_codes, refuse_inverted_target, refuse_repeated_rows
-from training.uci import MISSING
+from scoring.matrix import blank_missing, legal_rows
+from training.data import Labels, Matrix, features, target
+from training.guards import by_chest_pain, foreign_codes, inversion, kaggle_rows, repeated_rows, repeats
+from training.measures import wilson
+from training.uci import HEADER, MISSING
 
-_OUTCOMES: Final = ("num", "target")
+_HIGHEST: Final = {"num": 4, "target": 1}
+"""The columns that may hold the outcome, the first that is there is taken; and what they go up to."""
 _UNMEASURED: Final = frozenset({"", MISSING, "na", "nan", "null"})
-_HIGHEST: Final = 4
-_FEW_REPEATED: Final = 0.05
-"""UCI's own files repeat a row here and there; a copy with more of them is none of these."""
+_MOST_REPEATED: Final = 0.05
+"""UCI's own files repeat a row here and there; a spoilt copy repeats many."""
+_FINE: Final = ("trestbps", "chol", "thalach")
+"""Two patients hardly agree in all of these and in the other fields; without them they may."""
 _TOLD: Final = 5
 
+Row = tuple[int, list[str]]
+"""A line's number and its cells."""
 
-def read_labelled(path: Path) -> pd.DataFrame:
-    """Return the patients, with the columns of `training.data`. Raises DependencyError with all that is wrong."""
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Labelled patients: a table with the columns of `training.data`, and the SHA-256 of the file it was in.
+
+    `site` is the file's column of that name, or the file's name.
+    """
+
+    frame: pd.DataFrame
+    sha256: str
+
+
+def read_labelled(path: Path) -> Labelled:
+    """Read the patients. Raises DependencyError if it cannot be done, DataError with all that is wrong with them."""
     try:
-        rows = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DependencyError(f"cannot read {path}: {reason}") from error
-    rows = [row for row in rows if row]
-    if not rows:
-        raise DependencyError(f"{path} holds no rows")
-    header, first = ([cell.strip().lower() for cell in rows[0]], 2) if _names_fields(rows[0]) else ([], 1)
-    names = header or [*FEATURE_NAMES, "num"]
-    problems = _header_problems(names)
-    if problems:
-        raise DependencyError(f"{path.name}: {'; '.join(problems)}")
-    frame = _frame(path, names, rows[first - 1 :], first)
-    _refuse(path, frame)
-    return frame
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DependencyError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        names, rows = _table(raw)
+        frame, lines, problems = _frame(names, rows, path.stem)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error}") from error
+    problems += _illegal(features(frame), lines)
+    more = [f"and {len(problems) - _TOLD} more such lines"] if len(problems) > _TOLD else []
+    told = [*problems[:_TOLD], *more, *_spoilt(features(frame), target(frame))]
+    if told:
+        raise DataError(f"{path.name} must not be used: {'; '.join(told)}")
+    return Labelled(frame, hashlib.sha256(raw).hexdigest())
 
 
-def _names_fields(row: Sequence[str]) -> bool:
-    return any(cell.strip().lower() in FEATURE_NAMES for cell in row)
-
-
-def _header_problems(names: Sequence[str]) -> list[str]:
+def _table(raw: bytes) -> tuple[list[str], list[Row]]:
+    """Return the columns' names, and the rows below them. Raises DataError."""
+    try:
+        reader = csv.reader(StringIO(raw.decode("utf-8-sig"), newline=""))
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except UnicodeDecodeError as error:
+        raise DataError("it is not UTF-8 text") from error
+    except csv.Error as error:
+        raise DataError("it is not a CSV") from error
+    names = [cell.lower() for cell in rows[0][1]] if rows else []
+    if {*names}.isdisjoint(FEATURE_NAMES):
+        if len(names) not in {0, len(HEADER) - 1}:
+            raise DataError(f"it has no header, and {len(names)} columns where UCI's own files have {len(HEADER) - 1}")
+        names = list(HEADER[1:])
+    else:
+        rows = rows[1:]
     problems = [f"column {name} is missing" for name in FEATURE_NAMES if name not in names]
-    if not any(name in names for name in _OUTCOMES):
-        problems.append("there is neither a column num nor a column target")
-    problems += [f"column {name} stands twice" for name in {*names} if list(names).count(name) > 1]
-    return problems
+    if _HIGHEST.keys().isdisjoint(names):
+        problems.append(f"there is no column {' or '.join(_HIGHEST)}")
+    problems += [f"column {name} stands twice" for name in (*FEATURE_NAMES, *_HIGHEST) if names.count(name) > 1]
+    if not rows:
+        problems.append("it holds no patients")
+    if problems:
+        raise DataError("; ".join(problems))
+    return names, rows
 
 
-def _frame(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> pd.DataFrame:
-    """Read the cells; the errors say where they stand, not what they hold."""
-    outcome = next(name for name in _OUTCOMES if name in names)
+def _frame(names: Sequence[str], rows: Sequence[Row], site: str) -> tuple[pd.DataFrame, list[int], list[str]]:
+    """Read the cells; return the patients that can be read, their lines, and what is wrong with the other lines."""
+    outcome = next(name for name in _HIGHEST if name in names)
     wanted = [*FEATURE_NAMES, outcome]
-    values = np.empty((len(rows), len(wanted)))
-    problems = []
-    for place, row in enumerate(rows):
+    lines, values, sites, problems = [], [], [], []
+    for line, row in rows:
         if len(row) != len(names):
-            problems.append(f"line {first + place} has {len(row)} columns, expected {len(names)}")
+            problems.append(f"line {line} has {len(row)} columns, expected {len(names)}")
             continue
         cells = dict(zip(names, row, strict=True))
-        for column, name in enumerate(wanted):
-            number = _number(cells[name].strip())
-            if number is None or (name == outcome and number not in range(_HIGHEST + 1)):
-                problems.append(f"line {first + place}: {name} is no legal number")
-            values[place, column] = np.nan if number is None else number
-    if problems:
-        more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
-        raise DependencyError(f"{path.name}: {'; '.join(problems[:_TOLD])}{more}")
-    matrix = values[:, :-1].copy()
+        numbers = [_number(cells[name]) for name in wanted]
+        wrong = [f"{name} is not a number" for name, number in zip(wanted, numbers, strict=True) if number is None]
+        if numbers[-1] is not None and numbers[-1] not in range(_HIGHEST[outcome] + 1):
+            wrong.append(f"{outcome} must be a whole number from 0 to {_HIGHEST[outcome]}")
+        if wrong:
+            problems.append(f"line {line}: {', '.join(wrong)}")
+            continue
+        lines.append(line)
+        values.append(numbers)
+        sites.append(cells.get("site") or site)
+    table = np.array(values, dtype=np.float64).reshape(len(values), len(wanted))
+    matrix = table[:, :-1].copy()
     blank_missing(matrix)
     frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
-    frame.insert(0, "site", path.stem)
-    frame["num"] = values[:, -1].astype(np.int64)
-    return frame
+    frame.insert(0, "site", sites)
+    frame["num"] = table[:, -1].astype(np.int64)
+    return frame, lines, problems
 
 
 def _number(cell: str) -> float | None:
     if cell.lower() in _UNMEASURED:
         return float("nan")
     try:
-        return float(cell)
+        number = float(cell)
     except ValueError:
         return None
+    return number if isfinite(number) else None
 
 
-def _refuse(path: Path, frame: pd.DataFrame) -> None:
-    """Raise DependencyError with every sign of a spoilt copy."""
-    matrix, labels = features(frame), target(frame)
-    checks: list[Callable[[], None]] = [
-        lambda: refuse_foreign_codes(matrix),
-        lambda: refuse_inverted_target(matrix, labels),
-    ]
-    if frame.duplicated([*FEATURE_NAMES, "num"]).mean() > _FEW_REPEATED:
-        checks.append(lambda: refuse_repeated_rows(matrix, labels))
-    problems = []
-    for check in checks:
-        try:
-            check()
-        except DependencyError as error:
-            problems.append(str(error))
-    if problems:
-        raise DependencyError(f"{path.name} must not be used: {'; '.join(problems)}")
+def _illegal(matrix: Matrix, lines: Sequence[int]) -> Iterator[str]:
+    """Say what the feature table does not allow, line by line, in the words of the contract: without the value."""
+    for place in np.flatnonzero(~legal_rows(matrix) & ~kaggle_rows(matrix)).tolist():
+        numbers = {
+            name: None if np.isnan(value) else value
+            for name, value in zip(FEATURE_NAMES, matrix[place].tolist(), strict=True)
+        }
+        found = examine(msgspec.json.encode({"patient_id": "-", **numbers}))
+        if isinstance(found, tuple):
+            faults = ", ".join(f"{fault.pointer[1:]} {fault.message}" for fault in found)
+            yield f"line {lines[place]}: {faults}"
+
+
+def _spoilt(matrix: Matrix, labels: Labels) -> Iterator[str]:
+    """Say what gives a spoilt copy away.
+
+    Not every hospital has patients with every kind of chest pain, nor enough of them: only what chance does not explain
+    counts as an inverted target.
+    """
+    foreign = list(foreign_codes(matrix))
+    yield from foreign
+    asymptomatic, atypical = by_chest_pain(matrix, labels)
+    if not foreign and len(asymptomatic) and len(atypical):
+        ours, theirs = (wilson(int(some.sum()), len(some)) for some in (asymptomatic, atypical))
+        if ours.high < theirs.low:
+            yield inversion(asymptomatic, atypical)
+    fine = ~np.isnan(matrix[:, [FEATURE_NAMES.index(name) for name in _FINE]]).any(axis=1)
+    if (repeats(matrix, labels) & fine).sum() > _MOST_REPEATED * fine.sum():
+        yield from repeated_rows(matrix, labels)

@@ -56,11 +56,14 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Deep(msgspec.Struct, frozen=True):
-    """What a quick run leaves out. Curves, thresholds and subgroups are those of the best model, out of fold.
+    """What a quick run leaves out.
 
-    `elsewhere` is by hospital; in `left_out` the hospital named was left out of training and the models tested on it.
-    `odds_ratios` are of the logistic regression: for a standard deviation more, for 1 against 0, or for a code against
-    the average patient. `importance` is by how much shuffling a field raises the forest's log loss.
+    `calibration`, `histogram` and `thresholds` are the best model's, `roc` and `precision_recall` each model's: of a
+    patient's mean risk over the repeats, out of fold. `subgroups` is by group and model, `elsewhere` by hospital; in
+    `left_out` the hospital named was left out of training and the models tested on it.
+    `odds_ratios` are of the logistic regression, which shrinks them towards 1: for a standard deviation more, for a yes
+    against a no, or for one of several codes against the average patient. `importance` is by how much shuffling a field
+    raises the forest's log loss, out of fold.
     """
 
     tuned: dict[str, Tuned]
@@ -104,10 +107,15 @@ class Report(msgspec.Struct, frozen=True):
 
     def as_json(self) -> bytes:
         """Write the report: indented, in the order of its fields."""
-        return msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(self))), indent=1) + b"\n"
+        return as_document(self)
 
 
 _DIGITS = 6
+
+
+def as_document(findings: msgspec.Struct) -> bytes:
+    """Write findings as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(_rounded(msgspec.to_builtins(findings))), indent=1) + b"\n"
 
 
 def _rounded(value: object) -> object:

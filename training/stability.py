@@ -29,7 +29,7 @@ _OPTIMISM: Final = 0.05
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """ROC-AUC of models that were trained on `patients`: mean and standard deviation over repeats."""
+    """ROC-AUC of models that were trained on `patients`: mean and standard deviation over folds and repeats."""
 
     patients: int
     roc_auc: float
@@ -52,7 +52,10 @@ class Instability(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """How often a 90% label set has the true label, by outcome; None under 20 such patients. Shares of set sizes."""
+    """How often a 90% label set has the true label, by outcome; None under 20 such patients.
+
+    `patients` are those who get a set at all; `single` is the share of them whose set has one label.
+    """
 
     patients: int
     without_disease: Estimate | None
@@ -99,7 +102,10 @@ class Refits(msgspec.Struct, frozen=True):
 
 
 def refits(matrix: Matrix, labels: Labels, weights: Matrix) -> Refits:
-    """Fit the logistic regression once for each row of weights (1 + samples, n), the first of which counts all once."""
+    """Fit the logistic regression once for each row of weights (1 + samples, n), the first of which counts all once.
+
+    The fields are scaled as for all patients; the fit alone is done again.
+    """
     inputs = new_preprocessor().fit_transform(matrix)
     average = np.nanmean(inputs, axis=0)
     z = centered(inputs, average)
@@ -145,8 +151,12 @@ def nested_coverage(pipeline: Any, matrix: Matrix, labels: Labels, seeds: Sequen
     return Coverage(len(labels), shares[0], shares[1], float(np.mean(np.concatenate(single))))
 
 
-def coverage(matrix: Matrix, labels: Labels, risks: Matrix, limits: Matrix) -> Coverage:
-    """Count how the label sets do on patients of another hospital, (n,) risks."""
+def coverage(matrix: Matrix, labels: Labels, risks: Matrix, limits: Matrix) -> Coverage | None:
+    """Count how the label sets do on patients of another hospital, (n,) risks; None if nobody gets a set."""
+    given = ~np.isnan(limits[patterns_of(matrix), 0])
+    if not given.any():
+        return None
+    matrix, labels, risks = matrix[given], labels[given], risks[given]
     held, alone = _sets(matrix, labels, risks, limits)
     shares = [
         wilson(int(held[labels == outcome].sum()), int((labels == outcome).sum()))

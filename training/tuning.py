@@ -23,7 +23,7 @@ GRIDS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
 
 
 class Tuned(msgspec.Struct, frozen=True):
-    """What nested tuning gave: the parameter of each outer fold, and on all rows. `risks` are out of fold, (n,)."""
+    """What nested tuning gave: the parameter of each outer fold, and that of a search on all rows."""
 
     parameter: str
     by_fold: tuple[float, ...]

@@ -22,7 +22,7 @@ from heartstream.dlq.meter import Meter
 from heartstream.dlq.reading import Reader
 from heartstream.dlq.redrive import Order, Redrive, Tally, plan
 from heartstream.dlq.retention import oldest_kept
-from heartstream.exit_codes import BAD_USAGE, BROKEN_PIPE, FAILED, INTERRUPTED
+from heartstream.exit_codes import BAD_USAGE, FAILED, INTERRUPTED, reader_may_leave
 from runtime.settings import Settings
 from schemas.errors import DependencyError, FaultCode
 from schemas.records import Source
@@ -194,11 +194,8 @@ def _ask(planned: Tally, settings: Settings) -> None:
 def _ending_well() -> Iterator[None]:
     """End without a trace of the stack where a reader of our output goes away, or at Ctrl-C."""
     try:
-        yield
-    except BrokenPipeError:
-        # Python flushes standard output once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(BROKEN_PIPE) from None
+        with reader_may_leave():
+            yield
     except KeyboardInterrupt:
         sys.stderr.write("\nheartstream: interrupted\n")
         raise SystemExit(INTERRUPTED) from None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from heartstream.evaluate_command import evaluate
-from scoring.scorer import Scorer
-from training.data import features, read_snapshot, target
+from training.data import read_snapshot
+from training.elsewhere import evaluate_elsewhere
+from training.labelled import read_labelled
 from training.run import TrainingReport
 from training.uci import file_name, published
 
@@ -21,46 +23,92 @@ def file_of(site: str, folder: Path) -> Path:
     return path
 
 
-def test_figures_are_those_of_the_served_risks(
+def test_tables_and_document_say_what_was_found(
     report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Accuracy and Brier in the JSON are computed from what the scorer gives these patients; the table shows them."""
-    evaluate(report.folder, file_of("va", tmp_path), json=tmp_path / "va.json")
-    rows = read_snapshot(("va",))
-    risks, labels = Scorer.from_directory(report.folder).risks(features(rows)), target(rows)
-    found = json.loads((tmp_path / "va.json").read_bytes())
-    assert (found["patients"], found["events"]) == (200, 149)
-    figures = found["overall"]["figures"]
-    assert figures["accuracy"]["value"] == pytest.approx(((risks >= 0.5) == labels).mean())
-    assert figures["brier"]["value"] == pytest.approx(np.square(risks - labels).mean())
+    """The JSON is all that was found; the tables show its figures with their limits, no line broken or cut."""
+    data = file_of("va", tmp_path)
+    evaluate(report.folder, data, json=tmp_path / "va.json")
+    found = evaluate_elsewhere(report.folder, None, read_labelled(data))
+    assert (tmp_path / "va.json").read_bytes() == found.as_json()
+    assert json.loads(found.as_json())["patients"] == 200
     out = capsys.readouterr().out
-    assert f"{figures['accuracy']['value']:.2f} ({figures['accuracy']['low']:.2f} to" in out
-    assert found["groups"]["women"]["figures"] == {}
-    assert "not estimable" in out
+    assert "200 patients, 149 with disease: 0.74 (0.68 to 0.80), mean risk" in out
+    for name, title in (("accuracy", "Accuracy"), ("brier", "Brier"), ("slope", "Calibration slope")):
+        figure = found.overall.figures[name]
+        (line,) = (line for line in out.splitlines() if line.startswith(f"{title}  "))
+        assert line.split("  ")[-1].strip() == f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+    assert f"{found.prevalence_brier:.2f}" in next(line for line in out.splitlines() if "saying the prevalence" in line)
+    assert found.groups["women"].figures == {}
+    assert "not estimable" in next(line for line in out.splitlines() if line.startswith("women "))
+    assert "trestbps+chol+thalach+exang+oldpeak+slope+ca+thal " in out
+    assert "true label in the set" in out
+    assert "trained on" not in out
 
 
 def test_too_few_of_an_outcome_are_said_so(
     report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Switzerland has eight patients without disease: no figure is told."""
+    """Switzerland has eight patients without disease: what rests on them is not told, nor are groups."""
     evaluate(report.folder, file_of("switzerland", tmp_path))
     out = capsys.readouterr().out
-    assert "123 patients, 115 with disease" in out
-    assert "nothing can be said" in out
-    assert "ROC-AUC" not in out
+    assert "123 patients, 115 with disease: 0.93 (0.88 to 0.97)" in out
+    assert "little can be said" in out
+    for title in ("ROC-AUC", "Specificity", "Calibration slope"):
+        assert "not estimable" in next(line for line in out.splitlines() if line.startswith(title))
+    assert ("By group" in out, "mean risk  patients" in out) == (False, False)
 
 
-def test_spoilt_data_and_absent_model_have_their_exit_codes(
+def test_hospitals_are_told_by_name_whatever_it_is(
     report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """69 for data that must not be used, 65 for a model that is none; nothing is written."""
-    spoilt = tmp_path / "heart.csv"
+    """Names in the column `site` are text: neither the terminal nor the table obeys them."""
+    rows = read_snapshot(("hungarian", "va"))
+    rows["site"] = rows["site"].map({"hungarian": "[/bold] :heart:", "va": "Long\x1b[2JBeach"})
+    rows.to_csv(tmp_path / "two.csv", index=False)
+    evaluate(report.folder, tmp_path / "two.csv")
+    out = capsys.readouterr().out
+    assert ("\n[/bold] :heart: " in out, "\nLong\\x1b[2JBeach " in out, "\x1b" in out) == (True, True, False)
+
+
+def test_patients_of_the_training_are_warned_of(
+    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the rows that it was trained on, a model flatters itself; the command says so first."""
+    evaluate(report.folder, file_of("cleveland", tmp_path))
+    assert "trained on 303 of these patients" in capsys.readouterr().out
+
+
+def test_each_failure_has_its_exit_code(
+    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """65 for data or a model that is refused, 69 for data that cannot be read or results that cannot be written."""
+    spoilt, va, written = tmp_path / "heart.csv", file_of("va", tmp_path), tmp_path / "out.json"
     spoilt.write_text("age,sex\n1,1\n", "utf-8")
     codes = []
-    for model, data in ((report.folder, spoilt), (tmp_path / "none", file_of("va", tmp_path))):
+    for model, data, document in (
+        (report.folder, spoilt, written),
+        (tmp_path / "none", va, written),
+        (report.folder, tmp_path / "nowhere.csv", written),
+        (report.folder, va, tmp_path / "no-such-folder" / "out.json"),
+    ):
         with pytest.raises(SystemExit) as caught:
-            evaluate(model, data, json=tmp_path / "out.json")
+            evaluate(model, data, json=document)
         codes.append(caught.value.code)
-    assert codes == [69, 65]
-    assert not (tmp_path / "out.json").exists()
-    assert "column cp is missing" in capsys.readouterr().err
+    assert codes == [65, 65, 69, 69]
+    assert not written.exists()
+    told = capsys.readouterr().err
+    assert "column cp is missing" in told
+    assert "cannot write" in told
+
+
+def test_help_has_an_example_and_waits_for_no_library() -> None:
+    """Neither pandas nor scikit-learn is imported to show the help."""
+    script = (
+        "import sys\nfrom heartstream.cli import app\n"
+        "app(['evaluate', '--help'], exit_on_error=False, result_action='return_value')\n"
+        "print([name for name in ('pandas', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Example: heartstream evaluate model processed.va.data" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"

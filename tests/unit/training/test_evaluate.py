@@ -11,7 +11,6 @@ from schemas.features import FEATURE_NAMES
 from training.data import features, site_rows, target
 from training.estimators import LOGISTIC_REGRESSION, RANDOM_FOREST, new_logistic_regression, new_pipeline
 from training.evaluate import Evaluation, evaluate, scores, split
-from training.measures import calibration
 
 
 @pytest.mark.parametrize(
@@ -99,13 +98,3 @@ def test_threshold_decides_the_labels() -> None:
     low, high = scores(labels, risks, 0.3), scores(labels, risks, 0.95)
     assert (low["recall"], high["recall"], high["precision"]) == (1.0, 0.0, 0.0)
     assert [low[name] for name in ("roc_auc", "brier")] == [high[name] for name in ("roc_auc", "brier")]
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
-def test_calibration_slope_finds_how_timid_risks_are(factor: float) -> None:
-    """Risks whose log-odds are the true ones divided by a factor have that factor as slope."""
-    rng = np.random.default_rng(42)
-    log_odds = rng.normal(0, 1.5, 100_000)
-    labels = (rng.random(100_000) < 1 / (1 + np.exp(-log_odds))).astype(np.int64)
-    slope, _ = calibration(labels, 1 / (1 + np.exp(-log_odds / factor)), np.ones((1, len(labels))))
-    assert slope[0] == pytest.approx(factor, rel=0.03)

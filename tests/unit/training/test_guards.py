@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.errors import ArtifactError, DependencyError
+from schemas.errors import ArtifactError, DataError
 from training.data import features, target
 from training.estimators import new_pipeline, new_random_forest
 from training.evaluate import evaluate
@@ -39,47 +39,55 @@ def test_published_training_rows_pass(cleveland: pd.DataFrame) -> None:
 
 def test_kaggle_codes_are_refused(cleveland: pd.DataFrame) -> None:
     """Rows in Kaggle's coding are counted and named, though most of their codes are legal."""
-    with pytest.raises(DependencyError, match=r"of 303 rows hold codes of the Kaggle copy .* inverts the target"):
+    with pytest.raises(DataError, match=r"of 303 rows hold codes of the Kaggle copy .* inverts the target"):
         check_rows(kaggle_coded(cleveland))
 
 
 @pytest.mark.parametrize("name", sorted(TO_KAGGLE.keys() - {"restecg"}))
 def test_one_foreign_field_is_enough(cleveland: pd.DataFrame, name: str) -> None:
     """Each field whose Kaggle codes are not all UCI codes gives the copy away alone."""
-    with pytest.raises(DependencyError, match="Kaggle"):
+    with pytest.raises(DataError, match="Kaggle"):
         check_rows(cleveland.assign(**{name: cleveland[name].map(TO_KAGGLE[name])}))
 
 
 def test_inverted_target_is_refused(cleveland: pd.DataFrame) -> None:
     """UCI codes with Kaggle's target are found by chest pain: type 4 has more disease than type 2."""
-    with pytest.raises(DependencyError, match=r"target looks inverted, as in the Kaggle copy: 27% .* 82%"):
+    with pytest.raises(DataError, match=r"target looks inverted, as in the Kaggle copy: 27% .* 82%"):
         check_rows(inverted(cleveland))
 
 
 def test_kaggle_1025_is_named(cleveland: pd.DataFrame) -> None:
     """The popular copy of 1025 rows is refused even where its codes and target have been put right."""
     copy = pd.concat([cleveland.iloc[:302]] * 4).iloc[:1025]
-    with pytest.raises(DependencyError, match="only 302 of 1025 rows are different; this is the Kaggle copy"):
+    with pytest.raises(DataError, match="only 302 of 1025 rows are different; this is the Kaggle copy"):
         check_rows(copy)
+
+
+def test_every_reason_is_told(cleveland: pd.DataFrame) -> None:
+    """An illegal value, an inverted target and repeated rows hide none of each other."""
+    spoilt = pd.concat([inverted(cleveland), inverted(cleveland.iloc[:2])])
+    spoilt["chol"] = np.where(spoilt["chol"] == 564, 5000, spoilt["chol"])
+    with pytest.raises(DataError, match=r"does not allow; the target looks inverted.*; only 303 of 305 rows"):
+        check_rows(spoilt)
 
 
 def test_one_repeated_patient_is_refused(cleveland: pd.DataFrame) -> None:
     """A single row that stands twice is enough, missing values compared as equal."""
     patient = cleveland[cleveland["ca"].isna()].iloc[:1]
-    with pytest.raises(DependencyError, match="only 303 of 304 rows are different"):
+    with pytest.raises(DataError, match="only 303 of 304 rows are different"):
         check_rows(pd.concat([cleveland, patient]))
 
 
 def test_impossible_value_is_refused(cleveland: pd.DataFrame) -> None:
     """A value outside the feature table stops the run, and the error counts it without telling it."""
-    with pytest.raises(DependencyError) as caught:
+    with pytest.raises(DataError) as caught:
         check_rows(cleveland.assign(chol=np.where(cleveland.index == 7, 5000, cleveland["chol"])))
     assert str(caught.value) == "1 of 303 rows hold a value that the feature table does not allow"
 
 
 def test_rows_without_the_telling_chest_pain_are_refused(cleveland: pd.DataFrame) -> None:
     """Where the target cannot be checked, it is not trusted."""
-    with pytest.raises(DependencyError, match="not UCI Heart Disease"):
+    with pytest.raises(DataError, match="not UCI Heart Disease"):
         check_rows(cleveland[cleveland["cp"] != 4])
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.errors import DependencyError
+from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
-from tests.unit.training.test_guards import kaggle_coded
+from tests.unit.training.test_guards import inverted, kaggle_coded
 from training.data import site_rows
 from training.labelled import read_labelled
 from training.uci import SITES, file_name, published
+
+TOLD_NOWHERE = "zqx"
 
 
 def written(folder: Path, frame: pd.DataFrame, outcome: str = "num") -> Path:
@@ -24,80 +28,161 @@ def written(folder: Path, frame: pd.DataFrame, outcome: str = "num") -> Path:
     return path
 
 
+def refusal(path: Path) -> str:
+    """Return why a file is refused."""
+    with pytest.raises(DataError) as caught:
+        read_labelled(path)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("site", SITES)
 def test_published_file_is_read(site: str, tmp_path: Path, everyone: pd.DataFrame) -> None:
     """A file of UCI's, without header, holds the snapshot's patients, repeated rows included."""
     path = tmp_path / file_name(site)
     path.write_bytes(published(site))
-    expected = site_rows(everyone, site)
-    pd.testing.assert_frame_equal(read_labelled(path).drop(columns="site"), expected.drop(columns="site"))
+    found, expected = read_labelled(path), site_rows(everyone, site)
+    pd.testing.assert_frame_equal(found.frame.drop(columns="site"), expected.drop(columns="site"))
+    assert found.sha256 == hashlib.sha256(published(site)).hexdigest()
 
 
 @pytest.mark.parametrize("outcome", ["num", "target"])
 def test_csv_with_header_is_read(outcome: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Columns may stand in any order, beside others; missing values may be empty."""
+    """Columns may stand in any order, beside others that are not read; names may be in capitals."""
     path = written(tmp_path, cleveland, outcome)
     table = pd.read_csv(path)
     table.insert(0, "patient_id", "p")
-    table[table.columns[::-1]].to_csv(path, index=False)
-    found = read_labelled(path)
+    table = table[table.columns[::-1]]
+    table.columns = table.columns.str.upper()
+    table.to_csv(path, index=False)
+    found = read_labelled(path).frame
     pd.testing.assert_frame_equal(found[list(FEATURE_NAMES)], cleveland[list(FEATURE_NAMES)])
     assert ((found["num"] > 0) == (cleveland["num"] > 0)).all()
+    assert set(found["site"]) == {"heart"}
+
+
+def test_sites_of_patients_are_read(tmp_path: Path, everyone: pd.DataFrame) -> None:
+    """Where a column says it, each patient keeps the hospital."""
+    path = tmp_path / "all.csv"
+    everyone.to_csv(path, index=False)
+    assert (read_labelled(path).frame["site"] == everyone["site"]).all()
+
+
+@pytest.mark.parametrize("unmeasured", ["", "?", "-9", "-9.0", "NA", "nan"])
+def test_unmeasured_is_missing(unmeasured: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """Every way to write that a field was not measured gives NaN."""
+    path = tmp_path / "heart.csv"
+    cleveland.drop(columns="site").astype(object).where(cleveland.notna(), unmeasured).to_csv(path, index=False)
+    found = read_labelled(path).frame
+    pd.testing.assert_frame_equal(found[list(FEATURE_NAMES)], cleveland[list(FEATURE_NAMES)])
 
 
 def test_kaggles_copy_is_refused_for_all_that_is_wrong(tmp_path: Path, cleveland: pd.DataFrame) -> None:
     """The 1,025 rows that most tutorials use: other codes, an inverted target, 302 different rows; each is named."""
     copy = pd.concat([kaggle_coded(cleveland).iloc[:302]] * 4).iloc[:1025]
-    with pytest.raises(DependencyError) as caught:
-        read_labelled(written(tmp_path, copy, "target"))
-    told = str(caught.value)
-    assert "hold codes of the Kaggle copy" in told
+    told = refusal(written(tmp_path, copy, "target"))
+    assert "hold codes of the Kaggle copy (cp 0, slope 0, ca 4, thal 0 to 2)" in told
+    assert "inverts the target" in told
     assert "only 302 of 1025 rows are different; this is the Kaggle copy with 1025 rows" in told
 
 
 def test_inverted_target_is_refused(tmp_path: Path, cleveland: pd.DataFrame) -> None:
     """UCI's codes with the outcome upside down are found by chest pain."""
-    inverted = cleveland.assign(num=(cleveland["num"] == 0).astype(int))
-    with pytest.raises(DependencyError, match="the target looks inverted"):
-        read_labelled(written(tmp_path, inverted))
+    assert "the target looks inverted" in refusal(written(tmp_path, inverted(cleveland), "target"))
 
 
-def test_missing_columns_are_told_together(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Every column that is not there is named, and that there is no outcome."""
+def test_what_chance_explains_is_no_inverted_target(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """A few patients in whom type 2 goes with disease more often than type 4, or without either type, are evaluated."""
+    ill, well = cleveland["num"] > 0, cleveland["num"] == 0
+    odd = pd.concat([cleveland[well & (cleveland["cp"] == 4)][:3], cleveland[ill & (cleveland["cp"] == 2)][:2]])
+    assert len(read_labelled(written(tmp_path, odd)).frame) == 5
+    neither = cleveland[cleveland["cp"] == 3]
+    assert len(read_labelled(written(tmp_path, neither)).frame) == len(neither)
+
+
+def test_patients_alike_for_want_of_measurements_are_no_copies(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """Where blood pressure, cholesterol and heart rate were not measured, equal rows are different patients."""
+    bedside = cleveland.copy()
+    bedside.loc[:, [name for name in FEATURE_NAMES if name not in {"age", "sex", "cp"}]] = np.nan
+    assert len(read_labelled(written(tmp_path, bedside)).frame) == 303
+
+
+def test_missing_columns_are_told_together(tmp_path: Path) -> None:
+    """Every column that is not there is named, that there is no outcome, and which stands twice."""
     path = tmp_path / "heart.csv"
-    cleveland[["age", "sex", "cp"]].to_csv(path, index=False)
-    with pytest.raises(DependencyError) as caught:
-        read_labelled(path)
+    path.write_text("age,sex,cp,age\n1,1,1,1\n")
+    told = refusal(path)
     absent = [name for name in FEATURE_NAMES if name not in {"age", "sex", "cp"}]
-    assert all(f"column {name} is missing" in str(caught.value) for name in absent)
-    assert "neither a column num nor a column target" in str(caught.value)
+    assert all(f"column {name} is missing" in told for name in absent)
+    assert "there is no column num or target" in told
+    assert "column age stands twice" in told
 
 
 def test_bad_cells_are_told_by_place(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Line and field are told, the cell is not; after five, how many more."""
+    """Line and field are told, the cell is not; empty lines count; after five, how many more."""
     path = written(tmp_path, cleveland)
     lines = path.read_text().splitlines()
-    lines[1:9] = [line.replace(line.split(",")[0], "zqx", 1) for line in lines[1:9]]
+    lines[2:10] = [line.replace(line.split(",")[0], TOLD_NOWHERE, 1) for line in lines[2:10]]
+    path.write_text("\n".join([lines[0], "", *lines[1:]]))
+    told = refusal(path)
+    assert "must not be used: line 4: age is not a number; line 5:" in told
+    assert ("and 3 more such lines" in told, TOLD_NOWHERE in told) == (True, False)
+
+
+def test_illegal_values_are_told_in_the_words_of_the_contract(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """What the worker would reject is refused with its message, beside all else that is wrong, without the value."""
+    spoilt = inverted(cleveland)
+    spoilt.loc[0, ["chol", "sex"]] = [7777, 3]
+    spoilt.loc[4, "age"] = np.nan
+    told = refusal(written(tmp_path, spoilt))
+    assert "line 2: sex must be one of 0 (female), 1 (male), chol must be 40 to 1000 mg/dL" in told
+    assert "line 6: age " in told
+    assert "the target looks inverted" in told
+    assert "7777" not in told
+
+
+@pytest.mark.parametrize(("outcome", "value"), [("num", "5"), ("target", "2"), ("num", "?"), ("num", "0.5")])
+def test_outcome_must_be_one(outcome: str, value: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """`num` goes to 4, `target` to 1; neither may be missing."""
+    path = written(tmp_path, cleveland, outcome)
+    lines = path.read_text().splitlines()
+    lines[1] = f"{lines[1].rpartition(',')[0]},{value}"
     path.write_text("\n".join(lines))
-    with pytest.raises(DependencyError) as caught:
-        read_labelled(path)
-    told = str(caught.value)
-    assert ("line 2: age is no legal number" in told, "and 3 more" in told, "zqx" in told) == (True, True, False)
+    assert f"line 2: {outcome} must be a whole number from 0 to" in refusal(path)
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400"])
+def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """What a reader of numbers takes and no measurement gives is refused by place."""
+    path = written(tmp_path, cleveland)
+    lines = path.read_text().splitlines()
+    lines[1] = ",".join(
+        cell if name == "chol" else was for name, was in zip([*FEATURE_NAMES, "num"], lines[1].split(","), strict=True)
+    )
+    path.write_text("\n".join(lines))
+    assert "line 2: chol is not a number" in refusal(path)
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "holds no rows"), (b"\xff\xfe\x00", "not UTF-8"), (b"1,2,3\n", "line 1 has 3 columns, expected 14")],
+    [
+        (b"", "it holds no patients"),
+        (",".join([*FEATURE_NAMES, "num"]).encode(), "it holds no patients"),
+        (b"\xff\xfe\x00", "it is not UTF-8 text"),
+        (b'"' + b"a" * 200_000 + b'"', "it is not a CSV"),
+        (b"1,2,3\n", "it has no header, and 3 columns where UCI's own files have 14"),
+        (published("va") + b"63,1,1,145\n", "line 201 has 4 columns, expected 14"),
+    ],
+    ids=["empty", "header alone", "bytes", "long", "narrow", "joined"],
 )
 def test_what_is_no_table_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
     """Nothing, no text, and other rows each have their reason."""
     path = tmp_path / "x.csv"
     path.write_bytes(content)
-    with pytest.raises(DependencyError, match=told):
-        read_labelled(path)
+    assert told in refusal(path)
 
 
 def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """The path is named, and why it cannot be read."""
-    with pytest.raises(DependencyError, match="No such file"):
+    """The path is named, and why it cannot be read: this is not the data's fault."""
+    with pytest.raises(DependencyError, match="No such file") as caught:
         read_labelled(tmp_path / "nowhere.csv")
+    assert not isinstance(caught.value, DataError)

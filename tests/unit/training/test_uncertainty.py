@@ -15,20 +15,36 @@ from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_col
 from training.data import features, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_random_forest
 from training.plain import plan_of
-from training.uncertainty import label_limits, linear_of, measure, risks_by_pattern, triangles
+from training.uncertainty import Uncertainty, label_limits, linear_of, measure, risks_by_pattern, triangles
 
 GAP = [10, 11, 12]
 """slope, ca and thal, which hardly any other hospital has."""
 
 
+@pytest.fixture(scope="module")
+def submodels(cleveland: pd.DataFrame) -> tuple[PatternSubmodels, Uncertainty]:
+    """The sub-models, and their uncertainty from 200 bootstrap samples."""
+    matrix, labels = features(cleveland), target(cleveland)
+    inputs = new_preprocessor().fit_transform(matrix)
+    fitted = new_pattern_submodels(1).fit(inputs, labels)
+    return fitted, measure(fitted, inputs, matrix, labels, 1, 200)
+
+
+@pytest.fixture(scope="module")
+def unseen(cleveland: pd.DataFrame) -> list[np.ndarray]:
+    """Risks of patients under each pattern, from four cross-validations."""
+    return [risks_by_pattern(PatternSubmodels(0.3), features(cleveland), target(cleveland), seed) for seed in range(4)]
+
+
 @pytest.mark.parametrize("missing", [[], GAP], ids=["complete", "slope+ca+thal"])
-def test_interval_holds_nine_in_ten_bootstrap_risks(missing: list[int], cleveland: pd.DataFrame) -> None:
+def test_interval_holds_nine_in_ten_bootstrap_risks(
+    missing: list[int], cleveland: pd.DataFrame, submodels: tuple[PatternSubmodels, Uncertainty]
+) -> None:
     """Risks from bootstrap samples of another seed lie in the engine's interval in 90% of cases, by 2%."""
     matrix, labels = features(cleveland), target(cleveland)
     preprocessor = new_preprocessor().fit(matrix)
     inputs = preprocessor.transform(matrix)
-    fitted = new_pattern_submodels(1).fit(inputs, labels)
-    spread = measure(fitted, inputs, matrix, labels, 1, 200).spread
+    fitted, spread = submodels[0], submodels[1].spread
     assert spread is not None
     engine = LinearEngine(plan_of(preprocessor), fitted.center_, Linear(*linear_of(fitted), spread))
     deleted = matrix.copy()
@@ -57,13 +73,15 @@ def test_triangle_is_a_root_of_the_covariance() -> None:
 
 
 @pytest.mark.parametrize("missing", [[], GAP], ids=["complete", "slope+ca+thal"])
-def test_label_sets_hold_the_truth_in_nine_of_ten(missing: list[int], cleveland: pd.DataFrame) -> None:
+def test_label_sets_hold_the_truth_in_nine_of_ten(
+    missing: list[int], cleveland: pd.DataFrame, unseen: list[np.ndarray]
+) -> None:
     """Of patients in outer folds, each class has its own label in the set in 87% to 93%."""
-    matrix, labels = features(cleveland), target(cleveland)
+    labels = target(cleveland)
     column = int(sum(1 << (field - 3) for field in missing))
     held: list[tuple[int, bool]] = []
     for seed in range(4):
-        risks = risks_by_pattern(PatternSubmodels(0.3), matrix, labels, seed)[:, column]
+        risks = unseen[seed][:, column]
         half = np.random.default_rng(seed).permutation(len(labels))
         for calibrate, test in ((half[:150], half[150:]), (half[150:], half[:150])):
             ((highest, lowest),) = label_limits(labels[calibrate], risks[calibrate, None])

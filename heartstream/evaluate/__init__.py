@@ -1,0 +1,1 @@
+"""What `heartstream evaluate` says."""
