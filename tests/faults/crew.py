@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from heartstream.demo.processes import Child
+from runtime import metrics
 from runtime.embedded import free_port
 from schemas.errors import DependencyError
 
 _STOP_SECONDS: Final = 70.0
 _MOST_EXITS: Final = 15
+_ANSWER_SECONDS: Final = 1.0
 _TAIL_LINES: Final = 12
 _LINE_CHARS: Final = 300
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -135,6 +139,10 @@ class Crew:
         """Say whether workers end again and again."""
         return len(self.exits) > _MOST_EXITS
 
+    def outstanding(self) -> int:
+        """Count the results that workers have on their way, as they say; one that does not answer has none."""
+        return sum(_outstanding(member.child.url) for member in list(self.members))
+
     def logs(self) -> str:
         """Return all that the workers wrote."""
         return "".join(path.read_text("utf-8", "replace") for path in self._files())
@@ -149,3 +157,12 @@ class Crew:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("worker-*.log"))
+
+
+def _outstanding(url: str) -> int:
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=_ANSWER_SECONDS) as response:
+            samples = metrics.read(response.read().decode())
+    except (OSError, http.client.HTTPException):
+        return 0
+    return int(sum(sample.value for sample in samples if sample.name == "heartstream_outstanding_records"))

@@ -120,5 +120,6 @@ class Outcomes:
         if source is None:
             raise RuntimeError("a score without a source")
         self._reached[topic, partition] = offset + 1
-        self.results.append(Result(topic, partition, source, message.key(), value, faults))
+        written = message.timestamp()[1] / 1000
+        self.results.append(Result(topic, partition, source, message.key(), value, faults, written))
         self.answered.add(source)

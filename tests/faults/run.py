@@ -42,7 +42,7 @@ _SHORT_TRANSACTIONS: Final = {
 class Report(msgspec.Struct, frozen=True):
     """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
 
-    `in_flight` is what was not committed at the moments of the faults, added up; `exits` are codes of workers that
+    `in_flight` is what was not committed at the moments of the faults, and in flight while they lasted; `exits` are codes of workers that
     ended by themselves and were started again; `behind` counts partitions whose last commit is not their last record.
     """
 
@@ -116,6 +116,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
         stage.load.put_aborted(ABORTED_RECORDS)
     tell(f"  {plan.name} {report.guarantee}: {done}; settling")
     stage.await_outcomes()
+    stage.flight.end()
     stage.crew.stop_all()
     stage.outcomes.read_to_end()
     sent = stage.load.sent
@@ -123,7 +124,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
         report,
         done=done,
         account=settle(sent, stage.outcomes.results, _expected(sent, _model(plan, setting), plan)),
-        in_flight=stage.in_flight,
+        in_flight=stage.in_flight + stage.flight.most(stage.outcomes.results),
         slowest_stop=round(stage.crew.slowest_stop, 1),
         behind=stage.outcomes.behind(sent),
     )

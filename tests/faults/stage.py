@@ -12,6 +12,7 @@ from typing import Final
 from runtime.settings import Topics
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew, Member
+from tests.faults.flight import FlightRecorder
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
 
@@ -59,7 +60,10 @@ class Together:
 
 
 class Stage:
-    """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated."""
+    """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated.
+
+    To that comes what `flight` saw of faults that last.
+    """
 
     def __init__(
         self, broker: Broker, topics: Topics, crew: Crew, load: Load, outcomes: Outcomes, together: Together, seed: int
@@ -68,6 +72,7 @@ class Stage:
         self.group = f"group-{topics.patients}"
         self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
         self.in_flight = 0
+        self.flight = FlightRecorder(outcomes.committed, crew.outstanding)
         self._together = together
 
     def together(self, action: Callable[[], None]) -> None:
@@ -90,12 +95,14 @@ class Stage:
         """Bring a sudden fault about, once for all runs, and add what was in flight then to what may be repeated.
 
         That is what lay on the topic when the fault was there, and was not committed just before. All runs have come
-        when the first is asked: while one waits for another, records flow.
+        when the first is asked: while one waits for another, records flow. What workers take up while the fault lasts,
+        and until the next one, is looked at by `flight`.
         """
         self._together.do(_wait_for_all)
         committed = self.outcomes.committed()
         self._together.do(fault)
         self.in_flight += self.outcomes.uncommitted(committed)
+        self.flight.begin()
 
     def shake(self, fault: Callable[[], None]) -> None:
         """Bring about a fault after which the broker is as before, once for all runs; what was in flight counts."""
