@@ -42,8 +42,9 @@ _SHORT_TRANSACTIONS: Final = {
 class Report(msgspec.Struct, frozen=True):
     """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
 
-    `in_flight` is what was not committed at the moments of the faults, and in flight while they lasted; `exits` are codes of workers that
-    ended by themselves and were started again; `behind` counts partitions whose last commit is not their last record.
+    `in_flight` is what was not committed when the faults were there, and what was taken up while they lasted; `exits`
+    are codes of workers that ended by themselves and were started again; `behind` counts partitions whose last commit
+    is not their last record.
     """
 
     name: str

@@ -79,8 +79,7 @@ async def test_one_that_is_left_paused_beside_busy_ones_is_cured(stream: Stream)
     with polling(stream, MeddledPoller) as (poller, ledger, handoff, failures):
         stream.send(b"first", b"key")
         stream.flush()
-        first = await handoff.take(60)
-        assert first is not None
+        (first,) = await asyncio.wait_for(handoff.take(), 60)
         assert ledger.start(first)
         ledger.finish(first)
         poller.victims = {first.tp.partition}
@@ -97,15 +96,13 @@ async def next_beside_others(stream: Stream, ledger: Ledger, handoff: Handoff, t
     while True:
         for number in range(20):
             stream.send(b"other", b"%d" % number)
-        batch = await handoff.take(0.05)
-        if batch is None:
-            continue
-        if batch.tp == tp:
-            return batch
-        assert ledger.start(batch)
-        if under_way is not None:
-            ledger.finish(under_way)
-        under_way = batch
+        for batch in await handoff.take():
+            if batch.tp == tp:
+                return batch
+            assert ledger.start(batch)
+            if under_way is not None:
+                ledger.finish(under_way)
+            under_way = batch
 
 
 async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None:
