@@ -147,7 +147,9 @@ def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Togethe
         stack.callback(crew.end)
         recipe = msgspec.structs.replace(plan.recipe, bad_share=0.0) if setting.worker == "faust" else plan.recipe
         load = Load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
-        yield Stage(broker, topics, crew, load, outcomes, together, setting.seed)
+        stage = Stage(broker, topics, crew, load, outcomes, together, setting.seed)
+        stack.callback(stage.flight.end)
+        yield stage
 
 
 def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics: Topics) -> Mapping[str, str]:
