@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -143,6 +145,10 @@ class Crew:
         """Count the results that workers have on their way, as they say; one that does not answer has none."""
         return sum(_outstanding(member.child.url) for member in list(self.members))
 
+    def losses(self) -> list[float]:
+        """Return when (Unix time) workers lost partitions, or gave them back with something unfinished."""
+        return [at for line in self.logs().splitlines() if (at := _loss(line)) is not None]
+
     def logs(self) -> str:
         """Return all that the workers wrote."""
         return "".join(path.read_text("utf-8", "replace") for path in self._files())
@@ -166,3 +172,11 @@ def _outstanding(url: str) -> int:
     except (OSError, http.client.HTTPException):
         return 0
     return int(sum(sample.value for sample in samples if sample.name == "heartstream_outstanding_records"))
+
+
+def _loss(line: str) -> float | None:
+    """Return when a worker lost partitions, if this line of its log says so."""
+    if '"partitions lost"' not in line and '"partitions revoked"' not in line:
+        return None
+    told = json.loads(line)
+    return None if told.get("drained") else datetime.fromisoformat(told["timestamp"]).timestamp()

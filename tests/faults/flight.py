@@ -1,4 +1,4 @@
-"""What is in flight while a fault lasts: results that are written and not committed, and those on their way."""
+"""What is in flight when workers lose partitions: results that are written and not committed, and those to come."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from schemas.records import Source
 from tests.faults.account import Result
 
 _LOOK_SECONDS: Final = 0.25
+_TOGETHER_SECONDS: Final = 1.0
+"""Losses within this time are one: a look is at the whole group."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -27,18 +29,17 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class FlightRecorder:
-    """Looks again and again from `begin` to `end`, in a thread of its own. Each fault has its own looks."""
+    """Looks again and again from `begin` to `end`, in a thread of its own."""
 
     def __init__(self, committed: Callable[[], dict[int, int]], on_their_way: Callable[[], int]) -> None:
+        self.looks: list[Look] = []
         self._committed = committed
         self._on_their_way = on_their_way
-        self._faults: list[list[Look]] = []
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flight", daemon=True)
 
     def begin(self) -> None:
-        """A fault begins, and the one before is over."""
-        self._faults.append([])
+        """Look from now on, if it does not yet."""
         if not self._thread.is_alive():
             self._thread.start()
 
@@ -48,32 +49,38 @@ class FlightRecorder:
         if self._thread.is_alive():
             self._thread.join()
 
-    def looks(self) -> int:
-        """Count the looks at the present fault."""
-        return len(self._faults[-1])
-
-    def most(self, results: Iterable[Result]) -> int:
-        """Return the most that was in flight at any moment of each fault, added up."""
-        written = first_written(results)
-        return sum(max((in_flight(look, written) for look in looks), default=0) for looks in self._faults)
-
     def _run(self) -> None:
         while not self._ending.wait(_LOOK_SECONDS):
-            on_their_way, committed = self._on_their_way(), self._committed()
-            # In this order, so that what is written meanwhile counts in any case.
-            self._faults[-1].append(Look(time.time(), committed, on_their_way))
+            committed = self._committed()
+            self.looks.append(Look(time.time(), committed, self._on_their_way()))
 
 
-def first_written(results: Iterable[Result]) -> Sequence[tuple[Source, float]]:
-    """Return when the broker had the first result of each record."""
+def lost_in_flight(looks: Sequence[Look], losses: Iterable[float], results: Iterable[Result]) -> int:
+    """Return what was in flight at each loss of partitions that was looked at, added up."""
     first: dict[Source, float] = {}
     for result in results:
         first[result.source] = min(result.written, first.get(result.source, result.written))
-    return list(first.items())
+    return sum(_in_flight(looks, moment, first) for moment in moments(losses))
 
 
-def in_flight(look: Look, written: Sequence[tuple[Source, float]]) -> int:
-    """Count records that had a result then, and were not committed, with those whose results were on their way."""
-    return look.on_their_way + sum(
-        at <= look.at and source.offset >= look.committed.get(source.partition, 0) for source, at in written
-    )
+def moments(losses: Iterable[float]) -> list[float]:
+    """Return the last of each run of losses that follow each other closely."""
+    ordered = sorted(losses)
+    return [
+        at
+        for at, following in zip(ordered, [*ordered[1:], float("inf")], strict=True)
+        if at + _TOGETHER_SECONDS <= following
+    ]
+
+
+def _in_flight(looks: Sequence[Look], moment: float, first: dict[Source, float]) -> int:
+    """Count records that had a result at a moment, and were not committed at the last look before it.
+
+    With them go results that were on their way. A record counts once: else every duplicate would allow itself.
+    """
+    before = [look for look in looks if look.at <= moment]
+    if not before:
+        return 0
+    committed = before[-1].committed
+    written = sum(at <= moment and source.offset >= committed.get(source.partition, 0) for source, at in first.items())
+    return written + before[-1].on_their_way

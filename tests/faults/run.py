@@ -19,6 +19,7 @@ from scoring.scorer import Scorer
 from tests.faults.account import Account, Sent, settle
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew
+from tests.faults.flight import lost_in_flight
 from tests.faults.laws import broken_laws
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
@@ -42,9 +43,9 @@ _SHORT_TRANSACTIONS: Final = {
 class Report(msgspec.Struct, frozen=True):
     """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
 
-    `in_flight` is what was not committed when the faults were there, and what was taken up while they lasted; `exits`
-    are codes of workers that ended by themselves and were started again; `behind` counts partitions whose last commit
-    is not their last record.
+    `in_flight` is what was not committed when the faults were there, and what was in flight when workers lost
+    partitions after that; `exits` are codes of workers that ended by themselves and were started again; `behind` counts
+    partitions whose last commit is not their last record.
     """
 
     name: str
@@ -125,7 +126,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
         report,
         done=done,
         account=settle(sent, stage.outcomes.results, _expected(sent, _model(plan, setting), plan)),
-        in_flight=stage.in_flight + stage.flight.most(stage.outcomes.results),
+        in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, stage.crew.losses(), stage.outcomes.results),
         slowest_stop=round(stage.crew.slowest_stop, 1),
         behind=stage.outcomes.behind(sent),
     )

@@ -62,7 +62,7 @@ class Together:
 class Stage:
     """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated.
 
-    To that comes what `flight` saw of faults that last.
+    To that comes what `flight` saw when workers lost partitions later.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class Stage:
         """Bring a sudden fault about, once for all runs, and add what was in flight then to what may be repeated.
 
         That is what lay on the topic when the fault was there, and was not committed just before. All runs have come
-        when the first is asked: while one waits for another, records flow. What workers take up while the fault lasts,
-        and until the next one, is looked at by `flight`.
+        when the first is asked: while one waits for another, records flow. What workers take up from then on is seen by
+        `flight`.
         """
         self._together.do(_wait_for_all)
         committed = self.outcomes.committed()
