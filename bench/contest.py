@@ -16,11 +16,10 @@ import msgspec
 from bench.contenders import Contender
 from bench.cost import peak_mib
 from bench.environments import ROOT, interpreter
-from bench.load import remove_topics, tell
+from bench.load import create_outputs, remove_topics, tell
 from bench.meter import Meter, Reading, Sample, committed
 from bench.output import Output, read_output
 from bench.stage import SERVERS, Stage
-from heartstream.brokers import create_topics
 from runtime.embedded import free_port
 
 _STOP_SECONDS: Final = 60.0
@@ -56,7 +55,7 @@ class Names(msgspec.Struct, frozen=True):
         """Make up names, and the topics."""
         name = f"{stage.topic}-{contender.name}-{uuid.uuid4().hex[:6]}"
         names = cls(name, f"{name}-scores", f"{name}-dlq")
-        create_topics(stage.address, [names.scores, names.dead_letters], stage.partitions, {})
+        create_outputs(stage.address, [names.scores, names.dead_letters], stage.partitions)
         return names
 
     def remove(self, stage: Stage) -> None:

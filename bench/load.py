@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
 from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
@@ -110,6 +110,15 @@ def _produce(producer: Producer, topic: str, count: int) -> int:
             else:
                 break
     return size
+
+
+def create_outputs(address: str, names: Sequence[str], partitions: int) -> None:
+    """Make topics whose records bear the time at which the broker took them."""
+    config = {"message.timestamp.type": "LogAppendTime"}
+    topics = [NewTopic(name, num_partitions=partitions, config=config) for name in names]
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
+    for creation in admin.create_topics(topics, operation_timeout=_CALL_SECONDS).values():
+        creation.result(_CALL_SECONDS)
 
 
 def remove_topics(address: str, names: Sequence[str]) -> None:

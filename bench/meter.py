@@ -1,16 +1,15 @@
-"""Measuring a contender from the broker's side: when was how much readable.
+"""Measuring a contender from the broker's side: when was how much written.
 
-Nothing here touches the contender. The meter asks for the ends of the output partitions every ten milliseconds, as a
-read_committed consumer would see them (last stable offsets), so a result counts when its transaction is committed, and
-at once where there are no transactions. Transaction markers take offsets too: how many *records* lay below an end is
-known when the output has been read, so counting happens afterwards (`Reading.of`), and is exact.
+Nothing here touches the contender. Its outputs bear the time at which the broker took each batch (LogAppendTime), so a
+rate does not depend on how often anybody looks, however fast the contender is. Records of a transaction count when they
+were written, if it was committed. The meter asks for the ends of the output partitions every ten milliseconds, as a
+read_committed consumer would see them, to know when a contender is done, and notes its processor time with each look.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -26,18 +25,24 @@ POLL_SECONDS: Final = 0.01
 START_SECONDS: Final = 60.0
 STALL_SECONDS: Final = 20.0
 _CALL_SECONDS: Final = 10.0
+_LEAST_SECONDS: Final = 0.5
+"""The broker's times are in milliseconds, a batch each; looks at processor time are some ten apart."""
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The ends of all partitions at one moment, and the processor time that the watched processes had used by then."""
+    """The ends of all partitions at one moment, and the processor time that the watched processes had used by then.
+
+    `at` is in monotonic seconds, `clock` in Unix time, as the broker's times are.
+    """
 
     at: float
+    clock: float
     ends: tuple[int, ...]
     cpu_seconds: float
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How many results became readable, in how many seconds, and the contender's processor seconds meanwhile."""
+    """How many results were written, in how many seconds, and the contender's processor seconds meanwhile."""
 
     results: int
     seconds: float
@@ -64,28 +69,21 @@ class Reading(msgspec.Struct, frozen=True):
         *,
         from_start: bool = False,
     ) -> Reading:
-        """Count from the first sample with results, or the first of all, to the first that has `results` of them.
+        """Count from when the first result was written, or from the first sample, to when `results` of them were.
 
-        If none has that many, to the last. Raises ValueError if there is nothing to time.
+        If there are not so many, to the last. What was written at the very first moment is not counted: it was done
+        before. Raises ValueError if there is nothing to time.
         """
-        counts = counted(samples, output)
-        if not counts[-1]:
-            raise ValueError("no result became readable")
-        first = 0 if from_start else int(np.flatnonzero(counts)[0])
-        last = min(bisect_left(counts.tolist(), results), len(samples) - 1)
-        if last == first:
-            raise ValueError("all results became readable at once: too few records to time")
-        begin, end = samples[first], samples[last]
-        cpu = end.cpu_seconds - begin.cpu_seconds
-        return cls(int(counts[last] - counts[first]), end.at - begin.at, cpu, peak_mib)
-
-
-def counted(samples: Sequence[Sample], output: Output) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return how many records were readable at each sample."""
-    counts = np.zeros(len(samples), dtype=np.int64)
-    for partition, offsets in enumerate(output.offsets):
-        counts += np.searchsorted(offsets, [sample.ends[partition] for sample in samples])
-    return counts
+        written = np.sort(np.concatenate(output.written)) / 1000
+        if not len(written):
+            raise ValueError("no result was written")
+        begin = samples[0].clock if from_start else float(written[0])
+        end = float(written[min(results, len(written)) - 1])
+        if end - begin < _LEAST_SECONDS:
+            raise ValueError(f"all results were written within {_LEAST_SECONDS} s: too few records to time")
+        done = int(np.searchsorted(written, end, "right") - np.searchsorted(written, begin, "right"))
+        used = np.interp((begin, end), [each.clock for each in samples], [each.cpu_seconds for each in samples])
+        return cls(done, end - begin, float(used[1] - used[0]), peak_mib)
 
 
 class Meter:
@@ -122,7 +120,7 @@ class Meter:
     def sample(self, *pids: int) -> Sample:
         """Look once, at the topic and at the processes that are given."""
         ends = self.ends()
-        return Sample(time.monotonic(), ends, sum(cpu_seconds(pid) for pid in pids))
+        return Sample(time.monotonic(), time.time(), ends, sum(cpu_seconds(pid) for pid in pids))
 
     def watch(
         self,

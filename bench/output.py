@@ -21,11 +21,14 @@ Place = tuple[int, int]
 
 
 class Output(msgspec.Struct, frozen=True):
-    """Results by the place they come from: how many, and a hash of key and value; and the offsets that they took."""
+    """Results by the place they come from: how many, and a hash of key and value.
+
+    `written` is when the broker took each result of a partition, in milliseconds of Unix time.
+    """
 
     counts: tuple[Longs, ...]
     hashes: tuple[Longs, ...]
-    offsets: tuple[Longs, ...]
+    written: tuple[Longs, ...]
 
     @property
     def duplicated(self) -> int:
@@ -35,7 +38,7 @@ class Output(msgspec.Struct, frozen=True):
     @property
     def results(self) -> int:
         """Count all results."""
-        return sum(len(offsets) for offsets in self.offsets)
+        return sum(map(len, self.written))
 
     def lost(self, *, whole: bool) -> int:
         """Count places without result: of all, or only below the last that has one in each partition."""
@@ -65,7 +68,7 @@ def read_output(
     place_of = place_of or _source_place
     counts = tuple(np.zeros(end, dtype=np.int64) for end in input_ends)
     hashes = tuple(np.zeros(end, dtype=np.int64) for end in input_ends)
-    offsets: list[list[int]] = [[] for _ in input_ends]
+    written: list[list[int]] = [[] for _ in input_ends]
     for message in _messages(address, topic, len(input_ends)):
         place = place_of(message)
         if place is None:
@@ -73,8 +76,8 @@ def read_output(
         partition, offset = place
         counts[partition][offset] += 1
         hashes[partition][offset] = hash((message.key(), message.value())) or 1
-        offsets[message.partition() or 0].append(message.offset() or 0)
-    return Output(counts, hashes, tuple(np.array(each, dtype=np.int64) for each in offsets))
+        written[message.partition() or 0].append(message.timestamp()[1])
+    return Output(counts, hashes, tuple(np.array(each, dtype=np.int64) for each in written))
 
 
 def _source_place(message: Message) -> Place:

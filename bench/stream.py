@@ -130,7 +130,7 @@ def main() -> None:
     print("\n".join(lines(contest.table, plan.model)))
     for name, reason in contest.failed.items():
         print(f"{name}: not measured: {reason}")
-    print("rate: results readable at the broker, from the first to the last, by a monotone clock; start not counted")
+    print("rate: results that the broker took, from the first to the last, by its clock; start not counted")
     told = {"model": plan.model, "records": plan.records, "runs": plan.runs, "partitions": PARTITIONS}
     document = as_json(contest.table, told, contest.failed)
     if plan.json:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 import structlog
 
-from runtime import metrics
-from runtime.rejections import RejectionLog
+from runtime import metrics, rejections
 
 _log: Final = structlog.get_logger("heartstream")
-_REJECTION_LOG_SECONDS: Final = 10.0
-_rejections: Final = RejectionLog(_REJECTION_LOG_SECONDS, time.monotonic)
+_rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
+"""What is not in the log yet, for at most ten seconds."""
 
 
 def render_metrics() -> tuple[bytes, str]:
@@ -67,15 +67,35 @@ class BatchScored(msgspec.Struct, frozen=True):
     seconds: float
 
     def emit(self) -> None:
-        """Count records and faults. Logged where something was rejected, every ten seconds at most."""
+        """Count records and faults. What is rejected is logged by `RecordsRejected`."""
         metrics.RECORDS.labels(self.door, "scored").inc(self.scored)
         metrics.BATCH_RECORDS.labels(self.door).observe(self.scored + self.rejected)
         metrics.BATCH_SECONDS.labels(self.door).observe(self.seconds)
         if self.rejected:
             metrics.RECORDS.labels(self.door, "rejected").inc(self.rejected)
-            for code in self.fault_codes:
-                metrics.RECORD_FAULTS.labels(self.door, code).inc()
-            _rejections.note(self.door, self.rejected, self.fault_codes)
+            for code, faults in Counter(self.fault_codes).items():
+                metrics.RECORD_FAULTS.labels(self.door, code).inc(faults)
+            _rejected.note(self.door, self.rejected, self.fault_codes)
+            _tell(_rejected.due())
+
+
+class RecordsRejected(msgspec.Struct, frozen=True):
+    """A door rejected records within `seconds`: told at once of the first, then of all since, every 10 s at most."""
+
+    door: str
+    records: int
+    codes: tuple[str, ...]
+    seconds: float
+
+    def emit(self) -> None:
+        """Log it."""
+        seconds = round(self.seconds, 1)
+        _log.warning("records rejected", door=self.door, records=self.records, codes=self.codes, seconds=seconds)
+
+
+def _tell(told: Iterable[rejections.Rejections]) -> None:
+    for each in told:
+        RecordsRejected(each.door, each.records, each.codes, each.seconds).emit()
 
 
 class BatchDelivered(msgspec.Struct, frozen=True):
@@ -236,6 +256,8 @@ class OutstandingMeasured(msgspec.Struct, frozen=True):
         """Show it."""
         metrics.OUTSTANDING_BATCHES.set(self.batches)
         metrics.OUTSTANDING_RECORDS.set(self.records)
+        # This comes every second, whatever is read.
+        _tell(_rejected.due())
 
 
 class BrokerAnswered(msgspec.Struct, frozen=True):
@@ -297,7 +319,8 @@ class WorkerDrained(msgspec.Struct, frozen=True):
     complete: bool
 
     def emit(self) -> None:
-        """Log it."""
+        """Log it, and whatever is to be told still."""
+        _tell(_rejected.rest())
         if self.complete:
             _log.info("worker drained", complete=True)
         else:
@@ -311,7 +334,8 @@ class ProcessFailed(msgspec.Struct, frozen=True):
     error: BaseException
 
     def emit(self) -> None:
-        """Log it."""
+        """Log it, and whatever is to be told still."""
+        _tell(_rejected.rest())
         _log.error("process failed", role=self.role, exc_info=self.error)
 
 
@@ -326,6 +350,7 @@ class RequestAnswered(msgspec.Struct, frozen=True):
         """Count it."""
         metrics.REQUESTS.labels(self.route, str(self.status)).inc()
         metrics.REQUEST_SECONDS.labels(self.route).observe(self.seconds)
+        _tell(_rejected.due())
 
 
 class RequestFailed(msgspec.Struct, frozen=True):

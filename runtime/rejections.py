@@ -1,39 +1,69 @@
-"""Rejected records in the log: soon, and not too often."""
+"""Summing rejections up, so that a steady share of bad records does not flood the log."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+import threading
 from collections.abc import Callable, Iterable
-from typing import Final
 
-import structlog
-
-_log: Final = structlog.get_logger("heartstream")
+import msgspec
 
 
-class RejectionLog:
-    """Logs rejected records: the first at once, then a line every so often with what came since.
+class Rejections(msgspec.Struct, frozen=True):
+    """Records that a door rejected in the last `seconds`, and the codes of their faults."""
 
-    A steady share of bad records would flood a log otherwise; the metrics count each.
+    door: str
+    records: int
+    codes: tuple[str, ...]
+    seconds: float
+
+
+class _Untold:
+    """What a door has rejected since it was last told of."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.codes: set[str] = set()
+        self.since = 0.0
+        self.told_at = float("-inf")
+
+
+class RejectionTally:
+    """Says when to tell of rejections: of a door's first at once, then, once an interval at most, of all since.
+
+    Each record is told of once. Any thread may call.
     """
 
-    def __init__(self, every: float, clock: Callable[[], float]) -> None:
-        """`every` is in seconds of the `clock`."""
-        self._every = every
+    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+        """`interval` is in seconds of `clock`."""
+        self._interval = interval
         self._clock = clock
-        self._next = -math.inf
-        self._records: Counter[str] = Counter()
-        self._codes: set[str] = set()
+        self._lock = threading.Lock()
+        self._doors: dict[str, _Untold] = {}
 
     def note(self, door: str, records: int, codes: Iterable[str]) -> None:
-        """Take in what a door rejected."""
-        self._records[door] += records
-        self._codes.update(codes)
-        if self._clock() < self._next:
-            return
-        self._next = self._clock() + self._every
-        for each, count in self._records.items():
-            _log.warning("records rejected", door=each, records=count, codes=sorted(self._codes))
-        self._records.clear()
-        self._codes.clear()
+        """Take in rejections."""
+        with self._lock:
+            untold = self._doors.setdefault(door, _Untold())
+            if not untold.records:
+                untold.since = self._clock()
+            untold.records += records
+            untold.codes.update(codes)
+
+    def due(self) -> list[Rejections]:
+        """Return what is to be told now: what there is where it is time."""
+        return self._take(self._interval)
+
+    def rest(self) -> list[Rejections]:
+        """Return what was not told yet: the process ends."""
+        return self._take(0.0)
+
+    def _take(self, interval: float) -> list[Rejections]:
+        told = []
+        with self._lock:
+            for door, untold in self._doors.items():
+                now = self._clock()
+                if untold.records and now - untold.told_at >= interval:
+                    codes = tuple(sorted(untold.codes))
+                    told.append(Rejections(door, untold.records, codes, now - untold.since))
+                    untold.records, untold.codes, untold.told_at = 0, set(), now
+        return told

@@ -47,7 +47,14 @@ Not live is a worker
 - whose event loop has been busy with one thing for longer than `HEARTSTREAM_WORKER__STALL_SECONDS` (scoring hangs);
 - whose consumer thread has not come round for a minute and `HEARTSTREAM_WORKER__DRAIN_SECONDS`;
 - with a partition that has records to score and has stood still for twice the stall seconds, though the broker answers
-  and no result is on its way to it. After the first half the worker fetches the partition anew by itself.
+  and no result is on its way to it.
+
+While results of other partitions are on their way, each partition is judged by its own turn, by the thread that reads.
+What is read first is scored and confirmed first; so a partition stands still if a later batch is confirmed before its
+own, or if it is not read though the client ran dry or has brought a million records of another partition meanwhile.
+Only the time in which that is so counts: a partition that waits behind a backlog and a slow model is never blamed.
+After the stall seconds the thread fetches the partition anew (`heartstream_partition_stalls_total`); after as many
+again, or at once where a batch was passed over, the process ends, as a restart helps.
 
 A broker out of reach, slow output, an idle topic and a worker without partitions are live: a restart would not help.
 

@@ -92,9 +92,13 @@ class WorkerChecks:
         return None
 
     def progress(self) -> str | None:
-        """No partition stands still with records to score, unless the broker is to blame."""
+        """No partition stands still with records to score, unless the broker is to blame.
+
+        While results are on their way, partitions are judged one by one where they are read, and by nobody else: the
+        consumer's thread cures one that stands still beside busy ones, or ends the process.
+        """
         lag = self._lag
-        if lag is None or not _answers(lag) or (self._outstanding() and not lag.others_move()):
+        if lag is None or not _answers(lag) or self._outstanding():
             return None
         return standstill(lag.behind, self._ledger, _CURE_AND_REST * self._stall_limit)
 

@@ -51,7 +51,7 @@ def main() -> None:
     store = Path(f"{task.group}-recovery")
     store.mkdir()
     init_db_dir(store, 1)
-    cli_main(new_flow(task), epoch_interval=timedelta(seconds=0.1), recovery_config=RecoveryConfig(store))
+    cli_main(new_flow(task), epoch_interval=timedelta(seconds=1), recovery_config=RecoveryConfig(store))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A score or a dead letter, as an output partition holds it. `faults` is None for a score."""
+    """A score or a dead letter, as an output partition holds it. `faults` is None for a score.
+
+    `written` is when the broker took it, in Unix time.
+    """
 
     topic: str
     partition: int
@@ -30,6 +33,7 @@ class Result(msgspec.Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     faults: tuple[Fault, ...] | None
+    written: float = 0.0
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -54,8 +54,9 @@ class Broker:
         await_broker(self.direct)
 
     def create_topic(self, name: str, partitions: int, largest_bytes: int = LARGEST_RECORD_BYTES) -> None:
-        """Create a topic and wait until the broker has it."""
-        topic = NewTopic(name, num_partitions=partitions, config={"max.message.bytes": str(largest_bytes)})
+        """Create a topic, whose records bear the time at which the broker took them; wait until the broker has it."""
+        config = {"max.message.bytes": str(largest_bytes), "message.timestamp.type": "LogAppendTime"}
+        topic = NewTopic(name, num_partitions=partitions, config=config)
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
         admin.create_topics([topic], operation_timeout=_CALL_SECONDS)[name].result(_CALL_SECONDS)
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from heartstream.demo.processes import Child
+from runtime import metrics
 from runtime.embedded import free_port
 from schemas.errors import DependencyError
 
 _STOP_SECONDS: Final = 70.0
 _MOST_EXITS: Final = 15
+_ANSWER_SECONDS: Final = 1.0
 _TAIL_LINES: Final = 12
 _LINE_CHARS: Final = 300
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -135,6 +141,14 @@ class Crew:
         """Say whether workers end again and again."""
         return len(self.exits) > _MOST_EXITS
 
+    def outstanding(self) -> int:
+        """Count the results that workers have on their way, as they say; one that does not answer has none."""
+        return sum(_outstanding(member.child.url) for member in list(self.members))
+
+    def losses(self) -> list[float]:
+        """Return when (Unix time) workers lost partitions, or gave them back with something unfinished."""
+        return [at for line in self.logs().splitlines() if (at := _loss(line)) is not None]
+
     def logs(self) -> str:
         """Return all that the workers wrote."""
         return "".join(path.read_text("utf-8", "replace") for path in self._files())
@@ -149,3 +163,20 @@ class Crew:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("worker-*.log"))
+
+
+def _outstanding(url: str) -> int:
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=_ANSWER_SECONDS) as response:
+            samples = metrics.read(response.read().decode())
+    except (OSError, http.client.HTTPException):
+        return 0
+    return int(sum(sample.value for sample in samples if sample.name == "heartstream_outstanding_records"))
+
+
+def _loss(line: str) -> float | None:
+    """Return when a worker lost partitions, if this line of its log says so."""
+    if '"partitions lost"' not in line and '"partitions revoked"' not in line:
+        return None
+    told = json.loads(line)
+    return None if told.get("drained") else datetime.fromisoformat(told["timestamp"]).timestamp()

@@ -10,8 +10,7 @@ def unreachable(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every plan
     """The broker is unreachable for 60 s: workers wait, rejoin and go on, and nothing is lost (faust #532)."""
     seconds = 8.0 if quick else 60.0
     _start_two(stage)
-    stage.note_in_flight()
-    stage.together(stage.broker.proxy.vanish)
+    stage.strike(stage.broker.proxy.vanish)
     stage.last(seconds)
     stage.together(stage.broker.proxy.come_back)
     stage.await_progress()
@@ -23,8 +22,7 @@ def cut(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     cuts = 5 if quick else 30
     _start_two(stage)
     for _ in range(cuts):
-        stage.note_in_flight()
-        stage.together(stage.broker.proxy.cut)
+        stage.strike(stage.broker.proxy.cut)
         stage.last(stage.rng.uniform(0.1, 2.0))
     stage.await_progress()
     return f"{cuts} cuts"
@@ -34,8 +32,7 @@ def slow(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     """Every 16 KiB take 0.2 s more, both ways: nothing is lost."""
     seconds = 5.0 if quick else 30.0
     _start_two(stage)
-    stage.note_in_flight()
-    stage.together(lambda: stage.broker.proxy.set_mode(Mode.SLOW))
+    stage.strike(lambda: stage.broker.proxy.set_mode(Mode.SLOW))
     stage.last(seconds)
     stage.together(lambda: stage.broker.proxy.set_mode(Mode.PASS))
     stage.await_progress()
@@ -48,8 +45,7 @@ def half_open(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     _start_two(stage, HEARTSTREAM_KAFKA__OPTIONS__SOCKET_TIMEOUT_MS="10000")
     for _ in range(rounds):
         stage.await_calm()
-        stage.note_in_flight()
-        stage.together(lambda: stage.broker.proxy.set_mode(Mode.SWALLOW))
+        stage.strike(lambda: stage.broker.proxy.set_mode(Mode.SWALLOW))
         stage.last(2 * SESSION_SECONDS)
         stage.together(lambda: stage.broker.proxy.set_mode(Mode.PASS))
         stage.await_progress()
@@ -68,8 +64,7 @@ def commit_refused(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     for _ in range(rounds):
         stage.await_until(lambda: stage.broker.members(stage.group) == 2, "the group does not come together")
         stage.await_calm()
-        stage.note_in_flight()
-        stage.together(lambda: stage.broker.proxy.set_mode(Mode.HOLD))
+        stage.strike(lambda: stage.broker.proxy.set_mode(Mode.HOLD))
         stage.await_until(lambda: stage.broker.members(stage.group) == 1, "the group does not miss its member")
         stage.await_progress()
         stage.together(lambda: stage.broker.proxy.set_mode(Mode.PASS))

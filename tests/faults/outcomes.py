@@ -44,9 +44,9 @@ class Outcomes:
         """Count what the output topics hold, with transaction markers; 0 while they cannot be asked."""
         return sum(self._end(*place) for place in self._places())
 
-    def uncommitted(self) -> int:
-        """Count records of the input that the group has not committed: what is in flight at most."""
-        committed = self.committed()
+    def uncommitted(self, committed: dict[int, int] | None = None) -> int:
+        """Count records of the input that the group has not committed, or had not then: what is in flight at most."""
+        committed = self.committed() if committed is None else committed
         return sum(
             max(0, self._end(self._topics.patients, partition) - committed.get(partition, 0))
             for partition in range(self._partitions)
@@ -120,5 +120,6 @@ class Outcomes:
         if source is None:
             raise RuntimeError("a score without a source")
         self._reached[topic, partition] = offset + 1
-        self.results.append(Result(topic, partition, source, message.key(), value, faults))
+        written = message.timestamp()[1] / 1000
+        self.results.append(Result(topic, partition, source, message.key(), value, faults, written))
         self.answered.add(source)

@@ -138,8 +138,7 @@ def _shake_broker(stage: Stage, shake: Callable[[], None], times: int) -> str:
         stage.start_worker()
     for _ in range(times):
         stage.await_calm()
-        stage.note_in_flight()
-        stage.together(shake)
+        stage.shake(shake)
         stage.await_progress()
     return str(times)
 

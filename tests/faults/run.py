@@ -19,6 +19,7 @@ from scoring.scorer import Scorer
 from tests.faults.account import Account, Sent, settle
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew
+from tests.faults.flight import lost_in_flight
 from tests.faults.laws import broken_laws
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
@@ -42,8 +43,9 @@ _SHORT_TRANSACTIONS: Final = {
 class Report(msgspec.Struct, frozen=True):
     """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
 
-    `in_flight` is what was not committed at the moments of the faults, added up; `exits` are codes of workers that
-    ended by themselves and were started again; `behind` counts partitions whose last commit is not their last record.
+    `in_flight` is what was not committed when the faults were there, and what was in flight when workers lost
+    partitions after that; `exits` are codes of workers that ended by themselves and were started again; `behind` counts
+    partitions whose last commit is not their last record.
     """
 
     name: str
@@ -116,6 +118,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
         stage.load.put_aborted(ABORTED_RECORDS)
     tell(f"  {plan.name} {report.guarantee}: {done}; settling")
     stage.await_outcomes()
+    stage.flight.end()
     stage.crew.stop_all()
     stage.outcomes.read_to_end()
     sent = stage.load.sent
@@ -123,7 +126,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
         report,
         done=done,
         account=settle(sent, stage.outcomes.results, _expected(sent, _model(plan, setting), plan)),
-        in_flight=stage.in_flight,
+        in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, stage.crew.losses(), stage.outcomes.results),
         slowest_stop=round(stage.crew.slowest_stop, 1),
         behind=stage.outcomes.behind(sent),
     )
@@ -145,7 +148,9 @@ def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Togethe
         stack.callback(crew.end)
         recipe = msgspec.structs.replace(plan.recipe, bad_share=0.0) if setting.worker == "faust" else plan.recipe
         load = Load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
-        yield Stage(broker, topics, crew, load, outcomes, together, setting.seed)
+        stage = Stage(broker, topics, crew, load, outcomes, together, setting.seed)
+        stack.callback(stage.flight.end)
+        yield stage
 
 
 def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics: Topics) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from typing import Final
 from runtime.settings import Topics
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew, Member
+from tests.faults.flight import FlightRecorder
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
 
@@ -59,7 +60,10 @@ class Together:
 
 
 class Stage:
-    """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated."""
+    """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated.
+
+    To that comes what `flight` saw when workers lost partitions later.
+    """
 
     def __init__(
         self, broker: Broker, topics: Topics, crew: Crew, load: Load, outcomes: Outcomes, together: Together, seed: int
@@ -68,6 +72,7 @@ class Stage:
         self.group = f"group-{topics.patients}"
         self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
         self.in_flight = 0
+        self.flight = FlightRecorder(outcomes.committed, crew.outstanding)
         self._together = together
 
     def together(self, action: Callable[[], None]) -> None:
@@ -86,13 +91,33 @@ class Stage:
         """A fault happens: add what is not committed now to what may be repeated."""
         self.in_flight += self.outcomes.uncommitted()
 
+    def strike(self, fault: Callable[[], None]) -> None:
+        """Bring a sudden fault about, once for all runs, and add what was in flight then to what may be repeated.
+
+        That is what lay on the topic when the fault was there, and was not committed just before. All runs have come
+        when the first is asked: while one waits for another, records flow. What workers take up from then on is seen by
+        `flight`.
+        """
+        self._together.do(_wait_for_all)
+        committed = self.outcomes.committed()
+        self._together.do(fault)
+        self.in_flight += self.outcomes.uncommitted(committed)
+        self.flight.begin()
+
+    def shake(self, fault: Callable[[], None]) -> None:
+        """Bring about a fault after which the broker is as before, once for all runs; what was in flight counts."""
+        self._together.do(_wait_for_all)
+        self.note_in_flight()
+        self._together.do(fault)
+
     def await_progress(self, results: int = 200) -> None:
         """Wait until so many more results are written, with the crew tended; the run fails if they do not come."""
         wanted = self.outcomes.written() + results
         self.await_until(lambda: self.outcomes.written() >= wanted, "no results come")
 
     def await_calm(self) -> None:
-        """Wait until the group has worked off its backlog and commits as it goes."""
+        """Wait until the group is at work, has worked off its backlog, and commits as it goes."""
+        self.await_until(lambda: bool(self.outcomes.committed()), "nothing is committed")
         limit = _CALM_SECONDS * self.load.rate
         self.await_until(lambda: self.outcomes.uncommitted() < limit, "the backlog does not shrink")
 
@@ -124,6 +149,10 @@ class Stage:
                 answered, since = len(self.outcomes.answered), time.monotonic()
             if self.crew.gave_up or time.monotonic() - since > _SILENCE_SECONDS:
                 return
+
+
+def _wait_for_all() -> None:
+    """Do nothing: to come together is all."""
 
 
 def tell(text: str) -> None:

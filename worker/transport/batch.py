@@ -25,9 +25,9 @@ class BatchState(Enum):
 
 
 class RecordBatch:
-    """Consecutive records of one partition, undecoded, in order. The ledger owns `state`."""
+    """Consecutive records of one partition, undecoded, in order. The ledger owns `state` and `number`."""
 
-    __slots__ = ("__weakref__", "lease", "messages", "next_offset", "state", "tp")
+    __slots__ = ("__weakref__", "lease", "messages", "next_offset", "number", "state", "tp")
 
     def __init__(self, tp: TP, messages: Sequence[Message], lease: Lease) -> None:
         """Take at least one message; `lease` is the ownership under which they were read."""
@@ -36,6 +36,8 @@ class RecordBatch:
         self.lease = lease
         self.next_offset: int = _offset(messages[-1]) + 1
         self.state = BatchState.WAITING
+        self.number = 0
+        """Its place among all batches, in the order in which they were read."""
 
     def size(self) -> int:
         """Count the bytes of the records' values."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -51,27 +50,19 @@ class LagMeter:
         self._consumer = consumer
         self._ledger = ledger
         self._stalls = StallWatch(stall_limit)
-        self._stall_limit = stall_limit
-        self._moving_since = self._moved_at = -math.inf
         self._ends: dict[TP, int] = {}
+        self._done: Mapping[TP, int] = {}
         self._begun: dict[TP, int] = {}
         self._reached: dict[TP, int] = {}
         self._turns = 0
         self._ask_at = 0.0
         self._measured_at = self._watched_at = time.monotonic()
         self._unwatched = 0
+        self._is_dry = False
         self.behind: Mapping[TP, Behind] = {}
         self.answered_at: float | None = None
         self.held_since: float | None = None
         self._finished: Mapping[TP, int | None] = {}
-
-    def others_move(self) -> bool:
-        """Say if batches have been finished all the time, without a pause, for as long as a partition may stand still.
-
-        Batches are scored in the order in which they were read, so in that time each partition had its turn.
-        """
-        now = time.monotonic()
-        return now - self._moved_at <= _GAP_SECONDS and now - self._moving_since >= self._stall_limit
 
     def begin(self, positions: Iterable[TopicPartition]) -> None:
         """Take up partitions, each where reading begins: an offset, or OFFSET_BEGINNING."""
@@ -83,6 +74,10 @@ class LagMeter:
         The last offsets may belong to no record (transaction markers, compaction): only this tells that they are done.
         """
         self._reached[tp] = offset
+
+    def ran_dry(self) -> None:
+        """Note that all that the client had fetched has been read."""
+        self._is_dry = True
 
     def forget(self, tps: Iterable[TP]) -> None:
         """Drop partitions that are no longer this worker's."""
@@ -105,35 +100,52 @@ class LagMeter:
         if not progress:
             self._ask_for_topic(topic)
         all_behind: dict[TP, Behind] = {}
+        all_done: dict[TP, int] = {}
         for tp, finished_to in progress.items():
             low, high = self._watermarks(tp, ask_broker=tp == asked)
             done = self._done_to(tp, finished_to, low)
             end = max(high, self._ends.get(tp, -1))
             if done < 0 or end < 0:
                 continue
-            self._ends[tp] = end
+            self._ends[tp], all_done[tp] = end, done
             if end > done:
                 all_behind[tp] = self._still_behind(tp, done, end)
             self._tell(tp, all_behind.get(tp))
-        self.behind = all_behind
+        self.behind, self._done = all_behind, all_done
         self._measured_at = time.monotonic()
         self._unwatched += 1
         self._tell_outstanding(progress)
 
     def cure_stalls(self) -> None:
-        """See that each partition which is behind moves; called after `measure`, but not while reading is held back.
+        """See that each partition which is behind moves; called all the time, but not while reading is held back.
 
-        Time in which nobody called, be it held back or suspended, does not count as standing still.
+        Only time counts in which the partition had its turn, a broker answered, and this thread was not held up.
         """
-        now, owned = time.monotonic(), self._ledger.owned()
-        if self._unwatched > 1 or now - self._watched_at > _GAP_SECONDS:
-            self._excuse_all(owned)
-        self._unwatched, self._watched_at = 0, now
-        for tp in owned - self.behind.keys():
+        if not self._unwatched:
+            return
+        now, was_held = time.monotonic(), self._unwatched > 1
+        seconds = now - self._watched_at
+        counts = seconds <= _GAP_SECONDS and self._answers(now)
+        is_dry = self._is_dry and not was_held
+        self._unwatched, self._watched_at, self._is_dry = 0, now, False
+        for tp in self._ledger.owned() - self.behind.keys():
             self._stalls.forget(tp)
         for tp, behind in self.behind.items():
-            if self._stalls.stands_still(tp, behind.done, behind.done + behind.records, now):
+            if self._stalls.has_moved(tp, self._done) or not (counts and self._had_its_turn(tp, is_dry, was_held)):
+                continue
+            if self._stalls.stands_still(tp, seconds):
                 self._answer_stall(tp, behind.done)
+
+    def _had_its_turn(self, tp: TP, is_dry: bool, was_held: bool) -> bool:  # noqa: FBT001  # two facts, no ways to act
+        """Say whether a partition would have moved since the last look, were all well with it.
+
+        What is read first is scored and confirmed first. So a batch had its turn when a later one is finished, or when
+        none is on its way to the broker: there, delivery times out by itself. Records that are not read yet had their
+        turn when the client ran dry, or has brought more of another partition than it can have fetched before them.
+        """
+        if self._ledger.oldest(tp) is not None:
+            return self._ledger.is_passed_over(tp) or not (was_held or self._ledger.any_started())
+        return is_dry or self._stalls.is_passed(tp, self._done)
 
     def _tell(self, tp: TP, behind: Behind | None) -> None:
         """Report the lag of a partition. Its oldest record's age is its own, once it is read; before, it is a guess.
@@ -156,13 +168,6 @@ class LagMeter:
             self.held_since = None
         elif self.held_since is None or progress != self._finished:
             self.held_since = time.monotonic()
-        if any(
-            finished_to != self._finished.get(tp) for tp, finished_to in progress.items() if finished_to is not None
-        ):
-            now = time.monotonic()
-            if now - self._moved_at > _GAP_SECONDS:
-                self._moving_since = now
-            self._moved_at = now
         self._finished = progress
 
     def _still_behind(self, tp: TP, done: int, end: int) -> Behind:
@@ -170,9 +175,12 @@ class LagMeter:
         now, before = time.monotonic(), self.behind.get(tp)
         if before is None or before.done != done:
             return Behind(done, end - done, now, now)
-        answers = self.answered_at is not None and now - self.answered_at < _ASK_AGAIN_SECONDS + 2 * _ASK_SECONDS
-        counts = answers and now - self._measured_at <= _GAP_SECONDS
+        counts = self._answers(now) and now - self._measured_at <= _GAP_SECONDS
         return Behind(done, end - done, before.seen, before.still if counts else now)
+
+    def _answers(self, now: float) -> bool:
+        """Say whether a broker has answered lately, as often as it is asked."""
+        return self.answered_at is not None and now - self.answered_at < _ASK_AGAIN_SECONDS + 2 * _ASK_SECONDS
 
     def _done_to(self, tp: TP, finished_to: int | None, low: int) -> int:
         """Return the offset up to which nothing is left to do; -1 while that is not known."""
@@ -236,31 +244,23 @@ class LagMeter:
     def _answer_stall(self, tp: TP, done: int) -> None:
         """Cure a partition that stands still by fetching it anew, once; then give up.
 
-        While batches are on their way to the broker, others may have to wait: delivery times out by itself. But where
-        batches of other partitions are finished all the time, this one had its turn. Nor is it a stall if the broker
-        does not answer, or if a transaction of the producer's is still open.
+        It is no stall if the partition's broker does not answer, or if a transaction of the producer's is still open.
         """
-        if self._ledger.any_started() and not self.others_move():
-            self._stalls.excuse(tp, time.monotonic())
-            return
         watermarks = self._ask_for_watermarks(tp)
         if watermarks is None:
             # The broker is the trouble: ask again when the limit is over, not once for each partition.
-            self._excuse_all(self._ledger.owned())
+            for owned in self._ledger.owned():
+                self._stalls.excuse(owned)
             return
         if done >= watermarks[1]:
-            self._stalls.excuse(tp, time.monotonic())
+            self._stalls.excuse(tp)
             return
-        if self._ledger.oldest(tp) is not None or not self._stalls.try_cure(tp, time.monotonic()):
+        if self._ledger.oldest(tp) is not None or not self._stalls.try_cure(tp, self._done):
             raise DependencyError(f"partition {tp.partition} of {tp.topic} stands still though the broker answers")
         events.PartitionStalled(*tp).emit()
         position = TopicPartition(*tp, done)
         self._consumer.resume([position])
         self._consumer.seek(position)
-
-    def _excuse_all(self, tps: Iterable[TP]) -> None:
-        for tp in tps:
-            self._stalls.excuse(tp, time.monotonic())
 
 
 def _known(watermarks: tuple[int, int] | None) -> tuple[int, int]:

@@ -42,6 +42,7 @@ class Ledger:
         """Begin without partitions."""
         self._changed = threading.Condition()
         self._leases: dict[TP, Lease] = {}
+        self._entered = self._latest_finished = 0
 
     def owned(self) -> set[TP]:
         """Return the partitions that this worker owns."""
@@ -62,6 +63,8 @@ class Ledger:
     def enter(self, batch: RecordBatch) -> None:
         """Take up a batch that was read, in the order of its partition."""
         with self._changed:
+            self._entered += 1
+            batch.number = self._entered
             batch.lease.batches.append(batch)
 
     def start(self, batch: RecordBatch) -> bool:
@@ -78,6 +81,7 @@ class Ledger:
         """Note that every record of a started batch has a confirmed outcome."""
         with self._changed:
             batch.state = BatchState.FINISHED
+            self._latest_finished = max(self._latest_finished, batch.number)
             lease = batch.lease
             while lease.batches and lease.batches[0].state is BatchState.FINISHED:
                 lease.finished_to = lease.batches.popleft().next_offset
@@ -128,6 +132,11 @@ class Ledger:
         with self._changed:
             lease = self._leases.get(tp)
             return lease.batches[0] if lease is not None and lease.batches else None
+
+    def is_passed_over(self, tp: TP) -> bool:
+        """Say whether a batch that was read after a partition's oldest one in flight is finished."""
+        oldest = self.oldest(tp)
+        return oldest is not None and oldest.number < self._latest_finished
 
     def outstanding(self) -> tuple[int, int]:
         """Count the batches, and the records in them, that are being scored or wait for confirmation."""

@@ -154,8 +154,8 @@ class Poller(threading.Thread):
         self.commits.turn()
         if self._pauses:
             self._pauses.resume()
-        if self._measure_in_time(now):
-            self.lag.cure_stalls()
+        self._measure_in_time(now)
+        self.lag.cure_stalls()
         if self._handoff.is_full():
             self._hold_back()
         else:
@@ -168,8 +168,11 @@ class Poller(threading.Thread):
         """
         first = self._consumer.poll(_POLL_SECONDS)
         if first is None:
+            self.lag.ran_dry()
             return
         messages = [first, *self._consumer.consume(self._batch_records - 1, 0)] if self._batch_records > 1 else [first]
+        if len(messages) < self._batch_records:
+            self.lag.ran_dry()
         self._hand_off(messages)
 
     def _hand_off(self, messages: Sequence[Message]) -> None:
@@ -228,13 +231,11 @@ class Poller(threading.Thread):
         self.commits.turn()
         self._measure_in_time(self.last_turn)
 
-    def _measure_in_time(self, now: float) -> bool:
-        """Measure the lag where a second has passed; say whether it had."""
-        due = now >= self._next_lag
-        if due:
+    def _measure_in_time(self, now: float) -> None:
+        """Measure the lag where a second has passed."""
+        if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topic)
-        return due
 
     def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Hear how an asynchronous commit ended."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import Producer
 from faust.types import TP
 
 from runtime import events
 from runtime.settings import Settings
-from tests.integration.stream import Stream
+from tests.integration.stream import PARTITIONS, Stream
+from worker.transport.batch import RecordBatch
 from worker.transport.driver import consumer_config
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
@@ -25,12 +26,15 @@ P = TypeVar("P", bound=Poller)
 class MeddledPoller(Poller):
     """A poller whose partitions somebody pauses once, on its own thread, as the client may be used by no other."""
 
-    pause_now = threading.Event()
-    paused = threading.Event()
+    victims: Collection[int] = range(PARTITIONS)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.pause_now, self.paused = threading.Event(), threading.Event()
 
     def _turn(self) -> None:
         if self.pause_now.is_set():
-            self._consumer.pause(self._consumer.assignment())
+            self._consumer.pause([each for each in self._consumer.assignment() if each.partition in self.victims])
             self.pause_now.clear()
             self.paused.set()
         super()._turn()
@@ -68,6 +72,37 @@ async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
         stream.flush()
         (second,) = await asyncio.wait_for(handoff.take(), 60)
         assert (second.values(), second.tp, failures) == ([b"second"], TP(*first.tp), [])
+
+
+async def test_one_that_is_left_paused_beside_busy_ones_is_cured(stream: Stream) -> None:
+    """Other partitions go on all the time, with results on their way: the one that does not is fetched anew."""
+    with polling(stream, MeddledPoller) as (poller, ledger, handoff, failures):
+        stream.send(b"first", b"key")
+        stream.flush()
+        (first,) = await asyncio.wait_for(handoff.take(), 60)
+        assert ledger.start(first)
+        ledger.finish(first)
+        poller.victims = {first.tp.partition}
+        poller.pause_now.set()
+        await asyncio.to_thread(poller.paused.wait, 60)
+        stream.send(b"second", b"key")
+        found = await asyncio.wait_for(next_beside_others(stream, ledger, handoff, first.tp), 60)
+        assert (found.values()[0], failures) == (b"second", [])
+
+
+async def next_beside_others(stream: Stream, ledger: Ledger, handoff: Handoff, tp: TP) -> RecordBatch:
+    """Keep other partitions busy, with one batch of theirs always on its way, until there is a batch of this one."""
+    under_way: RecordBatch | None = None
+    while True:
+        for number in range(20):
+            stream.send(b"other", b"%d" % number)
+        for batch in await handoff.take():
+            if batch.tp == tp:
+                return batch
+            assert ledger.start(batch)
+            if under_way is not None:
+                ledger.finish(under_way)
+            under_way = batch
 
 
 async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -229,18 +230,24 @@ def test_a_partition_that_went_shows_nothing(bench: Bench) -> None:
     assert (bench.measure(), dict(bench.meter.behind)) == (None, {})
 
 
+def look(bench: Bench, times: int = 1) -> None:
+    """Measure, and look after stalls, with a client that has nothing more to hand out."""
+    for _ in range(times):
+        bench.meter.ran_dry()
+        bench.measure()
+        bench.meter.cure_stalls()
+
+
 def test_a_partition_that_stands_still_is_fetched_anew_then_given_up(bench: Bench) -> None:
     """One cure, by seeking to where it stands; when that does not help, the worker must stop."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150
-    for _ in range(2):
-        bench.measure()
-        bench.meter.cure_stalls()
-    cured = [(place.topic, place.partition, place.offset) for place in bench.consumer.sought]
+    look(bench, times=2)
+    assert cured(bench) == [(0, 100)]
     with pytest.raises(DependencyError, match="stands still though the broker answers"):
-        bench.meter.cure_stalls()
-    assert cured == [(*HERE, 100)]
+        look(bench)
+    assert cured(bench) == [(0, 100)]
 
 
 def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
@@ -248,52 +255,127 @@ def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
     bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
     bench.consumer.end = 150
     bench.read(100, 20, written=time.time())
-    for _ in range(3):
-        bench.measure()
-        bench.meter.cure_stalls()
-    assert bench.consumer.sought == []
+    look(bench, times=3)
+    assert cured(bench) == []
 
 
-def keep_busy(bench: Bench, other: TP, seconds: float) -> None:
-    """Finish one batch of another partition after the other, with the next one started, and look after stalls."""
-    lease = bench.ledger.lease(other)
-    assert lease is not None
-    deadline, offset = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
-        messages = [FakeMessage(offset, time.time()), FakeMessage(offset + 1, time.time())]
-        batch, following = (RecordBatch(other, [message], lease) for message in messages)  # type: ignore[list-item]
-        for each in (batch, following):
-            bench.ledger.enter(each)
-            assert bench.ledger.start(each)
-        bench.ledger.finish(batch)
-        bench.measure()
-        bench.meter.cure_stalls()
-        bench.ledger.finish(following)
-        offset += 2
+@dataclass
+class Busy:
+    """Partitions of which batches are read and finished in order, while `HERE` stands still behind its end."""
+
+    bench: Bench
+    tps: list[TP]
+    records: int = 2
+    offset: int = 0
+
+    def start(self, tp: TP) -> RecordBatch:
+        """Read a batch and begin to score it."""
+        lease = self.bench.ledger.lease(tp)
+        assert lease is not None
+        ends = (self.offset, self.offset + self.records - 1)
+        batch = RecordBatch(tp, [FakeMessage(offset, time.time()) for offset in ends], lease)  # type: ignore[list-item]
+        self.bench.ledger.enter(batch)
+        assert self.bench.ledger.start(batch)
+        return batch
+
+    def turn(self) -> None:
+        """Finish a batch of each partition, look after stalls with the next ones started, and finish those."""
+        for look in (True, False):
+            batches = [self.start(tp) for tp in self.tps]
+            self.offset += self.records
+            for batch in batches[:-1] if look else batches:
+                self.bench.ledger.finish(batch)
+            if look:
+                self.bench.measure()
+                self.bench.meter.cure_stalls()
+                self.bench.ledger.finish(batches[-1])
 
 
-def test_a_partition_that_stands_still_beside_busy_ones_is_no_excuse(bench: Bench) -> None:
-    """While others are finished all the time it had its turn: it is fetched anew, then the worker must stop."""
-    other = TP(HERE.topic, 1)
+@pytest.fixture
+def busy(bench: Bench) -> Busy:
+    """Three busy partitions beside one that stands still, and a meter that is impatient."""
+    tps = [TP(HERE.topic, number) for number in (1, 2, 3)]
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.05)  # type: ignore[arg-type]
-    bench.ledger.grant([other])
-    bench.meter.begin([TopicPartition(*HERE, 100), TopicPartition(*other, 0)])
-    bench.consumer.end = 10**6
+    bench.ledger.grant(tps)
+    bench.meter.begin([TopicPartition(*HERE, 100), *(TopicPartition(*tp, 0) for tp in tps)])
+    bench.consumer.end = 10**9
+    yield Busy(bench, tps)
+    bench.meter.forget(tps)
+
+
+def until_given_up(busy: Busy, before: Callable[[], None] = lambda: None) -> None:
+    """Keep busy until the meter gives a partition up; fails if it does not."""
+
+    def keep_busy() -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            before()
+            busy.turn()
+
     with pytest.raises(DependencyError, match="partition 0 of lag-test stands still though the broker answers"):
-        keep_busy(bench, other, 20.0)
-    assert [(place.partition, place.offset) for place in bench.consumer.sought] == [(0, 100)]
-    bench.meter.forget([other])
+        keep_busy()
+
+
+def cured(bench: Bench) -> list[tuple[int, int]]:
+    return [(int(place.partition), int(place.offset)) for place in bench.consumer.sought]
+
+
+def test_a_partition_that_is_not_read_though_the_client_runs_dry_stalls(bench: Bench, busy: Busy) -> None:
+    """Beside busy ones, and with results on their way: it is fetched anew, then the worker must stop."""
+    until_given_up(busy, bench.meter.ran_dry)
+    assert cured(bench) == [(0, 100)]
+
+
+def test_a_partition_that_is_not_read_while_another_passes_it_stalls(bench: Bench, busy: Busy) -> None:
+    """Behind a backlog the client never runs dry: a million records of another partition are proof as well."""
+    busy.records = 600_000
+    until_given_up(busy)
+    assert cured(bench) == [(0, 100)]
+
+
+def test_a_batch_that_is_passed_over_stalls(bench: Bench, busy: Busy) -> None:
+    """Later batches of other partitions are finished, and it is not: to fetch it anew would not help."""
+    bench.read(100, 20, written=time.time())
+    until_given_up(busy)
+    assert cured(bench) == []
+
+
+def test_a_partition_may_wait_for_its_turn_for_as_long_as_it_takes(bench: Bench, busy: Busy) -> None:
+    """Behind a backlog and a slow scorer, a partition that is not read yet is not blamed."""
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        busy.turn()
+    assert (cured(bench), bench.meter.behind[HERE].records > 0) == ([], True)
+
+
+def test_a_hundred_partitions_on_a_slow_scorer_are_not_blamed(bench: Bench) -> None:
+    """Each batch takes longer than the stall limit, all are read at once and scored one after the other."""
+    tps = [TP(HERE.topic, number) for number in range(100)]
+    bench.meter = LagMeter(bench.consumer, bench.ledger, 0.001)  # type: ignore[arg-type]
+    bench.ledger.grant(tps)
+    bench.meter.begin([TopicPartition(*tp, 0) for tp in tps])
+    bench.consumer.end = 10**9
+    slow = Busy(bench, tps)
+    for _ in range(2):
+        for batch in [slow.start(tp) for tp in tps]:
+            time.sleep(0.002)
+            bench.measure()
+            bench.meter.cure_stalls()
+            bench.ledger.finish(batch)
+        slow.offset += slow.records
+    bench.meter.forget(tps)
+    assert cured(bench) == []
 
 
 def test_time_in_which_reading_is_held_back_is_no_standing_still(bench: Bench) -> None:
-    """While the output stands still, lag is measured and no partition is blamed; the count begins anew afterwards."""
+    """While the output stands still, lag is measured and no partition is blamed; it counts again afterwards."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150
-    bench.measure()
-    bench.meter.cure_stalls()
+    look(bench)
     for _ in range(3):
         bench.measure()
-    bench.meter.cure_stalls()
-    assert bench.meter.behind[HERE].records == 50
-    assert bench.consumer.sought == []
+    look(bench)
+    held = cured(bench)
+    look(bench)
+    assert (held, cured(bench), bench.meter.behind[HERE].records) == ([], [(0, 100)], 50)
