@@ -152,6 +152,8 @@ def _watched(contender: Contender, stage: Stage, names: Names, results: int) -> 
 
     variables = environment(contender, stage, names)
     meter = Meter(stage.address, names.scores, stage.partitions)
+    # The first look can take seconds, as the topic is new; a fast contender would be done by then.
+    meter.ends()
     with running(contender, variables, stage.folder / f"{names.group}.log") as process:
         is_whole = has_committed_enough if contender.transactional else lambda: True
         samples = meter.watch(process.pid, results, lambda: check(process), is_whole)

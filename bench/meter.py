@@ -25,7 +25,7 @@ POLL_SECONDS: Final = 0.01
 START_SECONDS: Final = 60.0
 STALL_SECONDS: Final = 20.0
 _CALL_SECONDS: Final = 10.0
-_LEAST_SECONDS: Final = 0.5
+_LEAST_SECONDS: Final = 0.1
 """The broker's times are in milliseconds, a batch each; looks at processor time are some ten apart."""
 
 
