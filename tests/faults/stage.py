@@ -105,9 +105,12 @@ class Stage:
         self.flight.begin()
 
     def shake(self, fault: Callable[[], None]) -> None:
-        """Bring about a fault after which the broker is as before, once for all runs; what was in flight counts."""
+        """Bring about a fault after which the broker is as before, once for all runs.
+
+        Nothing is repeated for that alone; what was in flight when workers lost partitions by it is seen by `flight`.
+        """
+        self.flight.begin()
         self._together.do(_wait_for_all)
-        self.note_in_flight()
         self._together.do(fault)
 
     def await_progress(self, results: int = 200) -> None:
