@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +66,25 @@ def patient_record() -> dict[str, Any]:
     }
 
 
+def of_structs(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> dict[str, dict[str, Any]]:
+    """Describe output types, and what they are made of, by name.
+
+    What is written has all its fields, but for those that can be switched off.
+    """
+    _, components = msgspec.json.schema_components(kinds, ref_template=ref_template)
+    optional = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind) if _can_be_absent(field)}
+    return {name: _closed(component, optional) for name, component in sorted(components.items())}
+
+
+def _can_be_absent(field: msgspec.structs.FieldInfo) -> bool:
+    return field.default is msgspec.UNSET
+
+
 def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
-    """Describe an output type: what is written has all its fields, but for those that can be switched off."""
-    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    optional = {field.encode_name for field in msgspec.structs.fields(kind) if field.default is msgspec.UNSET}
-    definitions = {name: _closed(component, optional) for name, component in components.items()}
-    top = definitions.pop(schema["$ref"].rsplit("/", 1)[-1])
-    return {"$schema": DIALECT, "$id": identifier, **top, "$defs": dict(sorted(definitions.items()))}
+    """Describe one output type as a document."""
+    definitions = of_structs([kind], "#/$defs/{name}")
+    top = definitions.pop(kind.__name__)
+    return {"$schema": DIALECT, "$id": identifier, **top, "$defs": definitions}
 
 
 def _closed(component: dict[str, Any], optional: set[str]) -> dict[str, Any]:
