@@ -23,6 +23,7 @@ from api.predictions import Predictions
 from api.server import QuietRunner
 from api.tensors import Tensors
 from runtime import events, logs
+from runtime.collection import keep_collections_rare
 from runtime.health import Health
 from runtime.settings import Auth, Gateway, Settings
 from schemas.errors import SettingsError
@@ -91,6 +92,7 @@ def run(settings: Settings) -> None:
     ).emit()
     gatekeeper, tls = new_gatekeeper(settings.auth), new_tls(settings.auth)
     application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper)
+    keep_collections_rare()
     asyncio.run(_serve(application, settings.gateway, tls, guarded=not gatekeeper.is_open))
 
 

@@ -14,25 +14,42 @@ from scoring.scorer import Scorer
 DOOR: Final = "http"
 
 
-class MicroBatch:
-    """Collects records until the event loop has gone round once, and scores them together.
+_QUIET_TURNS: Final = 2
+"""A request is read in one turn of the event loop and handled in the next."""
+_LARGEST: Final = 64
 
-    There is no timer: a request that comes alone is scored at once, and under load a batch is what came while the one
-    before was scored. Not safe to share between threads.
+
+class MicroBatch:
+    """Collects records until the event loop has gone round without bringing another, and scores them together.
+
+    There is no timer: a request that comes alone is scored some microseconds later, and under load a batch is what came
+    while the one before was scored and answered. Not safe to share between threads.
     """
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._waiting: list[tuple[bytes, asyncio.Future[Outcome]]] = []
+        self._seen = self._quiet = 0
 
     def score(self, body: bytes) -> asyncio.Future[Outcome]:
         """Return what will hold the outcome of one record; raises ArtifactError there if the model is broken."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._flush)
+            self._seen = self._quiet = 0
+            loop.call_soon(self._turn, loop)
         self._waiting.append((body, future))
         return future
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for another turn while requests come; called once a turn."""
+        count = len(self._waiting)
+        self._quiet = self._quiet + 1 if count == self._seen else 0
+        self._seen = count
+        if self._quiet < _QUIET_TURNS and count < _LARGEST:
+            loop.call_soon(self._turn, loop)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []

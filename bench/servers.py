@@ -8,12 +8,20 @@ from typing import Any, Final
 
 import joblib
 import msgspec
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bench.environments import ROOT, SERVE, interpreter
 from runtime.embedded import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.artifact import load
+from scoring.estimators import SCALED
+from training.data import TRAINING_SITE, features, read_snapshot, site_rows
+from training.data import target as target_of
 
 Record = Mapping[str, Any]
 
@@ -30,6 +38,8 @@ class Server(msgspec.Struct, frozen=True):
     health: str = "/health"
     prepare: Callable[[Path, Path, int], None] | None = None
     """Writes what it needs: pipeline, folder and port are given."""
+    is_usual: bool = False
+    """Whether it serves the pipeline of most tutorials, whose risks are its own."""
 
     def command(self, port: int) -> list[str]:
         """Return the command that starts it."""
@@ -55,6 +65,17 @@ def write_pipeline(model: Path, target: Path) -> None:
     """Write the logistic regression as the one scikit-learn pipeline that the others serve."""
     fitted = load(model, "logistic_regression").fitted()
     joblib.dump(make_pipeline(fitted.preprocessor, fitted.classifier), target)
+
+
+def write_usual(target: Path) -> None:
+    """Write the pipeline of most tutorials, fitted to the same patients: imputers, scaler and encoder by name."""
+    frame = site_rows(read_snapshot(), TRAINING_SITE)
+    codes = [name for name in FEATURE_NAMES if name not in SCALED]
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    categories = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    columns = ColumnTransformer([("numbers", numbers, list(SCALED)), ("codes", categories, codes)])
+    rows = pd.DataFrame(features(frame), columns=list(FEATURE_NAMES))
+    joblib.dump(make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(rows, target_of(frame)), target)
 
 
 def _row(record: Record) -> list[object]:
@@ -108,6 +129,7 @@ SERVERS: Final = (
         _direct,
         "fastapi",
         (str(ROOT / "bench/peers/fastapi_app.py"),),
+        is_usual=True,
     ),
     Server(
         "mlserver",

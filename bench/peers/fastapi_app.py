@@ -43,7 +43,7 @@ def health() -> dict[str, str]:
 def predict(patient: Patient) -> dict[str, float]:
     """Score one patient."""
     frame = pd.DataFrame([patient.model_dump(exclude={"patient_id"})]).astype(float)
-    return {"risk": float(pipeline.predict_proba(frame.to_numpy())[0, 1])}
+    return {"risk": float(pipeline.predict_proba(frame)[0, 1])}
 
 
 if __name__ == "__main__":
