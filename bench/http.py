@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,11 +84,12 @@ def serving(server: Server, model: Path, folder: Path) -> Iterator[tuple[int, in
     pipeline = folder / ("usual.joblib" if server.is_usual else "model.joblib")
     if server.prepare is not None:
         server.prepare(pipeline, home, port)
-    log = home / "log"
+    log, command = home / "log", server.command(port)
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            server.command(port),
-            env={**os.environ, **variables(server, model, pipeline, home, port)},
+            command,
+            env={**os.environ, **variables(server, model, pipeline, home, port), "PATH": path},
             cwd=home,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -98,7 +99,8 @@ def serving(server: Server, model: Path, folder: Path) -> Iterator[tuple[int, in
         _await_ready(process, f"http://127.0.0.1:{port}{server.health}", log)
         yield port, process.pid
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
