@@ -18,6 +18,7 @@ from api import documents, state
 from api.admission import Admission
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper
 from api.invocations import Invocations
+from api.leaving import Leaving
 from api.middleware import admitting, as_problems, asking, caller_of
 from api.predictions import Predictions
 from api.server import QuietRunner
@@ -30,15 +31,14 @@ from schemas.errors import SettingsError
 from scoring.artifact import load
 from scoring.scorer import Scorer
 
-_KEEPALIVE_SECONDS: Final = 75.0
 _SOUND_SECONDS: Final = 30.0
 
 
 def create_application(
-    scorer: Scorer, settings: Gateway, cards: Mapping[str, bytes], gatekeeper: Gatekeeper
+    scorer: Scorer, settings: Gateway, cards: Mapping[str, bytes], gatekeeper: Gatekeeper, leaving: Leaving
 ) -> web.Application:
     """Assemble the gateway around a loaded model."""
-    health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound)})
+    health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
     admission = Admission(
         settings.concurrent_requests,
         settings.records_per_second,
@@ -49,7 +49,7 @@ def create_application(
     predictions = Predictions(scorer, admission, settings)
     pages = state.ModelPages(scorer, cards)
     invocations = Invocations(scorer, health, admission, settings)
-    application = web.Application(middlewares=[as_problems, asking(gatekeeper), admitting(admission)])
+    application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
         [
             web.post("/predict", predictions.one),
@@ -91,9 +91,10 @@ def run(settings: Settings) -> None:
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()
     gatekeeper, tls = new_gatekeeper(settings.auth), new_tls(settings.auth)
-    application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper)
+    leaving = Leaving()
+    application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper, leaving)
     keep_collections_rare()
-    asyncio.run(_serve(application, settings.gateway, tls, guarded=not gatekeeper.is_open))
+    asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
 
 
 def new_gatekeeper(settings: Auth) -> Gatekeeper:
@@ -137,11 +138,18 @@ def new_tls(settings: Auth) -> ssl.SSLContext | None:
     return context
 
 
-async def _serve(application: web.Application, settings: Gateway, tls: ssl.SSLContext | None, *, guarded: bool) -> None:
+async def _serve(
+    application: web.Application,
+    settings: Gateway,
+    tls: ssl.SSLContext | None,
+    leaving: Leaving,
+    *,
+    guarded: bool,
+) -> None:
     runner = QuietRunner(
         application,
         access_log=None,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
+        keepalive_timeout=settings.idle_seconds,
         shutdown_timeout=settings.drain_seconds,
     )
     await runner.setup()
@@ -154,4 +162,6 @@ async def _serve(application: web.Application, settings: Gateway, tls: ssl.SSLCo
     host, port = runner.addresses[0][:2]
     events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
     await stopping.wait()
+    leaving.begin()
+    await asyncio.sleep(settings.leave_seconds)
     await runner.cleanup()

@@ -105,7 +105,9 @@ class Gateway(msgspec.Struct, frozen=True):
     limit. A body of one record must be there in `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever
     streams may pause for `body_timeout_seconds` at most, sending or reading. `concurrent_requests` is how many are
     under way at once; more are answered with 503. A caller may send `records_per_second`, in bursts of
-    `burst_records`; more are answered with 429. 0 means no such limit.
+    `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
+    `idle_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
+    `leave_seconds`, so that callers can go elsewhere; then it finishes what is under way, for `drain_seconds` at most.
     """
 
     host: Name = "127.0.0.1"
@@ -117,6 +119,8 @@ class Gateway(msgspec.Struct, frozen=True):
     concurrent_requests: Count = 256
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     burst_records: Count = 10_000
+    idle_seconds: Seconds = 75.0
+    leave_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     drain_seconds: Seconds = 10.0
 
 

@@ -1,14 +1,8 @@
-"""JSON Schema 2020-12 documents of the contract, generated from the definitions in this room.
-
-`python -m schemas.jsonschema` writes them to `schemas/json/`; a test fails when the committed files are not current.
-"""
+"""JSON Schema 2020-12 documents of the contract, generated from the definitions in this room."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +11,6 @@ from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
 from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, PatientRecord, Score
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-FOLDER: Final = Path(__file__).parent / "json"
 
 
 def _number(feature: Feature) -> dict[str, Any]:
@@ -107,20 +100,3 @@ def documents() -> dict[str, dict[str, Any]]:
         "score.schema.json": _of_struct(Score, "urn:heartstream:score:1"),
         "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
     }
-
-
-def render(document: dict[str, Any]) -> str:
-    """Write a document the one way in which it is committed."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def main() -> None:
-    """Write all documents to `schemas/json/`."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, document in documents().items():
-        (FOLDER / name).write_text(render(document), encoding="utf-8")
-        sys.stdout.write(f"wrote schemas/json/{name}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -22,7 +22,11 @@ def start(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Starter:
     def started(**settings: str) -> Iterator[Child]:
         port = free_port()
         named = {f"HEARTSTREAM_{name}": value for name, value in settings.items()}
-        fixed = {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_GATEWAY__PORT": str(port)}
+        fixed = {
+            "HEARTSTREAM_MODEL__PATH": str(model_dir),
+            "HEARTSTREAM_GATEWAY__PORT": str(port),
+            "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+        }
         log = tmp_path_factory.mktemp("gateway") / "gateway.log"
         with running("gateway", {**fixed, **named}, f"http://127.0.0.1:{port}", log) as child:
             child.await_ready()
