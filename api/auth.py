@@ -115,6 +115,13 @@ def sent_secret(request: web.BaseRequest) -> str | None:
 
 
 ANYBODY: Final = Caller("", frozenset(SCOPES))
+CALLER: Final = web.RequestKey("caller", Caller)
+
+
+def caller_of(request: web.BaseRequest) -> str:
+    """Name who asks: the caller that is known, or the address."""
+    known: Caller = request.get(CALLER, ANYBODY)
+    return known.name or request.remote or ""
 
 
 class Gatekeeper:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -16,14 +17,16 @@ from aiohttp import web
 
 from api import documents, state
 from api.admission import Admission
-from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper
+from api.audit import Audit, NoAudit, Trail
+from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
 from api.invocations import Invocations
 from api.leaving import Leaving
-from api.middleware import admitting, as_problems, asking, caller_of
+from api.middleware import admitting, as_problems, asking
 from api.predictions import Predictions
 from api.server import QuietRunner
 from api.tensors import Tensors
 from runtime import events, logs
+from runtime import settings as configured
 from runtime.collection import keep_collections_rare
 from runtime.health import Health
 from runtime.settings import Auth, Gateway, Settings
@@ -32,10 +35,16 @@ from scoring.artifact import load
 from scoring.scorer import Scorer
 
 _SOUND_SECONDS: Final = 30.0
+_SHORTEST_KEY: Final = 16
 
 
 def create_application(
-    scorer: Scorer, settings: Gateway, cards: Mapping[str, bytes], gatekeeper: Gatekeeper, leaving: Leaving
+    scorer: Scorer,
+    settings: Gateway,
+    cards: Mapping[str, bytes],
+    gatekeeper: Gatekeeper,
+    audit: Audit,
+    leaving: Leaving,
 ) -> web.Application:
     """Assemble the gateway around a loaded model."""
     health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
@@ -46,9 +55,9 @@ def create_application(
         caller_of,
         time.monotonic,
     )
-    predictions = Predictions(scorer, admission, settings)
+    predictions = Predictions(scorer, admission, audit, settings)
     pages = state.ModelPages(scorer, cards)
-    invocations = Invocations(scorer, health, admission, settings)
+    invocations = Invocations(scorer, health, admission, audit, settings)
     application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
         [
@@ -59,7 +68,7 @@ def create_application(
             web.get("/metrics", state.metrics),
             *state.health_routes(health),
             *documents.routes(),
-            *Tensors(scorer, health, admission, settings).routes(),
+            *Tensors(scorer, health, admission, audit, settings).routes(),
             web.get("/ping", invocations.ping),
             web.post("/invocations", invocations.invoke),
         ]
@@ -92,7 +101,8 @@ def run(settings: Settings) -> None:
     ).emit()
     gatekeeper, tls = new_gatekeeper(settings.auth), new_tls(settings.auth)
     leaving = Leaving()
-    application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper, leaving)
+    audit = new_audit(settings.audit)
+    application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper, audit, leaving)
     keep_collections_rare()
     asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
 
@@ -118,6 +128,25 @@ def _tokens(issuer: str, audience: str, url: str) -> Credentials:
     except ImportError as error:
         raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_*: tokens need pip install 'heartstream[auth]'",)) from error
     return Tokens(issuer, audience, lambda: key_set(url))
+
+
+def new_audit(settings: configured.Audit) -> Audit:
+    """Make what keeps the audit trail, as the settings say. Raises SettingsError."""
+    if not settings.path:
+        return NoAudit()
+    if len(settings.key) < _SHORTEST_KEY:
+        raise SettingsError((f"HEARTSTREAM_AUDIT__KEY has less than {_SHORTEST_KEY} characters",))
+    try:
+        # Unbuffered: what is noted is in the file before it is answered. Open as long as the process lives.
+        target = sys.stdout.buffer if settings.path == "-" else Path(settings.path).open("ab", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise SettingsError((f"HEARTSTREAM_AUDIT__PATH cannot be written ({error.strerror})",)) from error
+
+    def write(lines: bytes) -> None:
+        target.write(lines)
+        target.flush()
+
+    return Trail(settings.key.encode(), write, with_input=settings.with_input)
 
 
 def new_tls(settings: Auth) -> ssl.SSLContext | None:

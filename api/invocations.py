@@ -17,6 +17,8 @@ from aiohttp import web
 
 from api import bodies
 from api.admission import Admission
+from api.audit import Audit
+from api.auth import caller_of
 from api.rows import RowsError, scored, written
 from runtime.health import Health
 from runtime.settings import Gateway
@@ -47,10 +49,11 @@ class Invocation(msgspec.Struct):
 class Invocations:
     """Answers MLflow's clients."""
 
-    def __init__(self, scorer: Scorer, health: Health, admission: Admission, settings: Gateway) -> None:
+    def __init__(self, scorer: Scorer, health: Health, admission: Admission, audit: Audit, settings: Gateway) -> None:
         self._scorer = scorer
         self._health = health
         self._admission = admission
+        self._audit = audit
         self._settings = settings
 
     async def ping(self, _request: web.Request) -> web.Response:
@@ -65,7 +68,8 @@ class Invocations:
         try:
             rows = _rows(request.content_type, body)
             self._admission.charge(request, len(rows))
-            found = scored([written(_record(row, index)) for index, row in enumerate(rows)], self._scorer)
+            records = [written(_record(row, index)) for index, row in enumerate(rows)]
+            found = scored(records, self._scorer, self._audit, caller_of(request))
         except RowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)

@@ -11,14 +11,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api import problems
 from api.admission import Admission
-from api.auth import ANYBODY, Caller, Gatekeeper, is_public, scope_of
+from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
 from api.problems import RefusalError
 from runtime import events
 from schemas.errors import ArtifactError
 
 _CALLER_GONE: Final = 499
 """The status under which a request whose caller hung up is counted; it is never sent."""
-CALLER: Final = web.RequestKey("caller", Caller)
 
 
 def admitting(admission: Admission) -> Middleware:
@@ -55,12 +54,6 @@ def asking(gatekeeper: Gatekeeper) -> Middleware:
         return await handler(request)
 
     return ask
-
-
-def caller_of(request: web.BaseRequest) -> str:
-    """Name who asks: the caller that is known, or the address."""
-    known: Caller = request.get(CALLER, ANYBODY)
-    return known.name or request.remote or ""
 
 
 def route_of(request: web.Request) -> str:

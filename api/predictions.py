@@ -12,6 +12,8 @@ from aiohttp import web
 
 from api import bodies, problems
 from api.admission import Admission
+from api.audit import Audit
+from api.auth import caller_of
 from api.microbatch import MicroBatch, score_all
 from api.problems import RefusalError
 from runtime.settings import Gateway
@@ -28,10 +30,11 @@ _JSON: Final = "application/json"
 class Predictions:
     """Scores what is posted."""
 
-    def __init__(self, scorer: Scorer, admission: Admission, settings: Gateway) -> None:
+    def __init__(self, scorer: Scorer, admission: Admission, audit: Audit, settings: Gateway) -> None:
         self._scorer = scorer
         self._together = MicroBatch(scorer)
         self._admission = admission
+        self._audit = audit
         self._settings = settings
 
     async def one(self, request: web.Request) -> web.StreamResponse:
@@ -39,7 +42,9 @@ class Predictions:
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
         self._admission.charge(request, 1)
-        match await self._together.score(body):
+        outcome = await self._together.score(body)
+        self._audit.note(caller_of(request), [body], [outcome])
+        match outcome:
             case Scored(value):
                 return web.Response(body=value, content_type=_JSON)
             case Rejected(faults):
@@ -66,9 +71,14 @@ class Predictions:
         self._admission.charge(request, len(records))
         results: list[bytes] = []
         for start in range(0, len(records), _SLICE):
-            results.extend(_written(score_all(records[start : start + _SLICE], self._scorer), start))
+            results.extend(_written(self._scored(request, records[start : start + _SLICE]), start))
             await asyncio.sleep(0)
         return web.Response(body=b"[" + b",".join(results) + b"]", content_type=_JSON)
+
+    def _scored(self, request: web.Request, records: Sequence[bytes]) -> Sequence[Outcome]:
+        outcomes = score_all(records, self._scorer)
+        self._audit.note(caller_of(request), records, outcomes)
+        return outcomes
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
         """Answer while the caller still sends; whoever does not read is not read from either."""
@@ -89,7 +99,7 @@ class Predictions:
             for start in range(0, len(found), _SLICE):
                 records = found[start : start + _SLICE]
                 await self._admission.wait(request, len(records))
-                results = _written(score_all(records, self._scorer), count)
+                results = _written(self._scored(request, records), count)
                 count += len(records)
                 if not response.prepared:
                     await response.prepare(request)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from api.audit import Audit
 from api.microbatch import score_all
 from schemas.errors import RecordError
 from schemas.records import Score
@@ -22,9 +23,10 @@ class RowsError(Exception):
     """Rows that cannot be scored. The text names rows, codes and fields, and no value."""
 
 
-def scored(rows: Sequence[bytes], scorer: Scorer) -> list[tuple[bytes, Score]]:
+def scored(rows: Sequence[bytes], scorer: Scorer, audit: Audit, caller: str) -> list[tuple[bytes, Score]]:
     """Return each row's score, as JSON and as an object; raises RowsError that tells which rows are bad, and why."""
     outcomes = score_all(rows, scorer)
+    audit.note(caller, rows, outcomes)
     bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
     if bad:
         told = [f"row {index}: {RecordError(outcome.faults)}" for index, outcome in bad[:_TOLD]]

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from api import bodies
 from api.admission import Admission
+from api.audit import Audit
+from api.auth import caller_of
 from api.rows import RowsError, scored, written
 from runtime.health import Health
 from runtime.settings import Gateway
@@ -60,10 +62,11 @@ class InferRequest(msgspec.Struct):
 class Tensors:
     """Answers the protocol's resources."""
 
-    def __init__(self, scorer: Scorer, health: Health, admission: Admission, settings: Gateway) -> None:
+    def __init__(self, scorer: Scorer, health: Health, admission: Admission, audit: Audit, settings: Gateway) -> None:
         self._scorer = scorer
         self._health = health
         self._admission = admission
+        self._audit = audit
         self._settings = settings
 
     def routes(self) -> Iterator[web.RouteDef]:
@@ -123,7 +126,7 @@ class Tensors:
             rows = _rows(asked.inputs)
             outputs = _wanted(asked)
             self._admission.charge(request, len(rows))
-            found = scored(rows, self._scorer)
+            found = scored(rows, self._scorer, self._audit, caller_of(request))
         except RowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         answer: dict[str, Any] = {

@@ -143,6 +143,19 @@ class Auth(msgspec.Struct, frozen=True):
     tls_client_ca: str = ""
 
 
+class Audit(msgspec.Struct, frozen=True):
+    """The gateway's audit trail: a JSON line for each record that was to be scored, in `path` (- is standard output).
+
+    None is kept while `path` is empty. `key` is the secret that makes pseudonyms of patient ids, 16 characters or more:
+    keep it in a file, and name that by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` writes the whole record as well:
+    the trail is patient data then.
+    """
+
+    path: str = ""
+    key: str = ""
+    with_input: bool = False
+
+
 class Telemetry(msgspec.Struct, frozen=True):
     """Logs, and the worker's own port for `/metrics` and `/health`."""
 
@@ -162,6 +175,7 @@ class Settings(msgspec.Struct, frozen=True):
     score: Score = Score()
     gateway: Gateway = Gateway()
     auth: Auth = Auth()
+    audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()
 
     @classmethod
@@ -236,7 +250,7 @@ def describe(settings: Settings) -> list[str]:
     return lines
 
 
-_SECRET: Final = frozenset({"AUTH__API_KEYS"})
+_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY"})
 _HARMLESS_OPTIONS: Final = frozenset(
     {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}
 )
