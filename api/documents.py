@@ -65,7 +65,9 @@ def routes() -> list[web.RouteDef]:
 
 
 def _fixed(body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> Handler:
+    every = {"X-Content-Type-Options": "nosniff", **(headers or {})}
+
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=every)
 
     return answer
