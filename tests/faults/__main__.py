@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     chosen = _chosen(plans, asked)
     guarantees = GUARANTEES["at_least_once" if asked.worker == "faust" else asked.guarantee]
+    if asked.logs:
+        asked.logs.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="heartstream-faults-", dir=asked.logs))
     with errors_to_exit_codes():
         reports = _run(chosen, guarantees, folder, asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -65,12 +66,8 @@ def lost_in_flight(looks: Sequence[Look], losses: Iterable[float], results: Iter
 
 def moments(losses: Iterable[float]) -> list[float]:
     """Return the last of each run of losses that follow each other closely."""
-    ordered = sorted(losses)
-    return [
-        at
-        for at, following in zip(ordered, [*ordered[1:], float("inf")], strict=True)
-        if at + _TOGETHER_SECONDS <= following
-    ]
+    ordered = [*sorted(losses), float("inf")]
+    return [at for at, following in pairwise(ordered) if at + _TOGETHER_SECONDS <= following]
 
 
 def _in_flight(looks: Sequence[Look], moment: float, first: dict[Source, float]) -> int:

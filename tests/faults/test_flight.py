@@ -46,6 +46,11 @@ def test_losses_at_the_same_time_are_one() -> None:
     assert moments([7.0, 3.0, 3.1]) == [3.1, 7.0]
 
 
+def test_a_run_without_a_loss_has_no_moment() -> None:
+    """Then nothing was in flight, and nothing may be repeated."""
+    assert (moments([]), lost_in_flight([Look(1.0, {0: 0}, 5)], [], [result(0, 0.5)])) == ([], 0)
+
+
 def test_a_recorder_looks_until_it_ends() -> None:
     """Begun twice, as at each of several faults, it looks all the same."""
     recorder = FlightRecorder(lambda: {0: 1}, lambda: 4)
