@@ -1,15 +1,11 @@
-"""Where the gateway's objects meet: settings in, an aiohttp application out; and how it is run."""
+"""Where the gateway's objects meet: settings in, an aiohttp application out."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,13 +19,11 @@ from api.invocations import Invocations
 from api.leaving import Leaving
 from api.middleware import admitting, as_problems, asking
 from api.predictions import Predictions
-from api.server import QuietRunner
 from api.tensors import Tensors
-from runtime import events, logs
+from runtime import events
 from runtime import settings as configured
-from runtime.collection import keep_collections_rare
 from runtime.health import Health
-from runtime.settings import Auth, Gateway, Settings
+from runtime.settings import Settings
 from schemas.errors import SettingsError
 from scoring.artifact import load
 from scoring.scorer import Scorer
@@ -38,26 +32,20 @@ _SOUND_SECONDS: Final = 30.0
 _SHORTEST_KEY: Final = 16
 
 
-def create_application(
-    scorer: Scorer,
-    settings: Gateway,
-    cards: Mapping[str, bytes],
-    gatekeeper: Gatekeeper,
-    audit: Audit,
-    leaving: Leaving,
-) -> web.Application:
-    """Assemble the gateway around a loaded model."""
+def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> web.Application:
+    """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
+    artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
+    scorer = Scorer(artifact, settings.score)
+    events.ModelLoaded(
+        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
+    ).emit()
+    limits, audit = settings.gateway, new_audit(settings.audit)
     health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
     admission = Admission(
-        settings.concurrent_requests,
-        settings.records_per_second,
-        settings.burst_records,
-        caller_of,
-        time.monotonic,
+        limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
-    predictions = Predictions(scorer, admission, audit, settings)
-    pages = state.ModelPages(scorer, cards)
-    invocations = Invocations(scorer, health, admission, audit, settings)
+    predictions = Predictions(scorer, admission, audit, limits)
+    pages = state.ModelPages(scorer, artifact.cards)
     application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
         [
@@ -68,9 +56,8 @@ def create_application(
             web.get("/metrics", state.metrics),
             *state.health_routes(health),
             *documents.routes(),
-            *Tensors(scorer, health, admission, audit, settings).routes(),
-            web.get("/ping", invocations.ping),
-            web.post("/invocations", invocations.invoke),
+            *Tensors(scorer, health, admission, audit, limits).routes(),
+            *Invocations(scorer, health, admission, audit, limits).routes(),
         ]
     )
     return application
@@ -90,24 +77,7 @@ def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:
     return problem
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way; raises ArtifactError before it listens."""
-    logs.configure(settings.telemetry)
-    events.ProcessStarted("gateway", version("heartstream")).emit()
-    artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
-    scorer = Scorer(artifact, settings.score)
-    events.ModelLoaded(
-        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
-    ).emit()
-    gatekeeper, tls = new_gatekeeper(settings.auth), new_tls(settings.auth)
-    leaving = Leaving()
-    audit = new_audit(settings.audit)
-    application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper, audit, leaving)
-    keep_collections_rare()
-    asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
-
-
-def new_gatekeeper(settings: Auth) -> Gatekeeper:
+def new_gatekeeper(settings: configured.Auth) -> Gatekeeper:
     """Make what names callers, as the settings say. Raises SettingsError."""
     credentials: list[Credentials] = []
     if settings.tls_client_ca:
@@ -149,7 +119,7 @@ def new_audit(settings: configured.Audit) -> Audit:
     return Trail(settings.key.encode(), write, with_input=settings.with_input)
 
 
-def new_tls(settings: Auth) -> ssl.SSLContext | None:
+def new_tls(settings: configured.Auth) -> ssl.SSLContext | None:
     """Make what encrypts, as the settings say; None for plain HTTP. Raises SettingsError."""
     if not settings.tls_certificate:
         if settings.tls_key or settings.tls_client_ca:
@@ -165,32 +135,3 @@ def new_tls(settings: Auth) -> ssl.SSLContext | None:
         reason = error.strerror or type(error).__name__
         raise SettingsError((f"HEARTSTREAM_AUTH__TLS_*: cannot be used ({reason})",)) from error
     return context
-
-
-async def _serve(
-    application: web.Application,
-    settings: Gateway,
-    tls: ssl.SSLContext | None,
-    leaving: Leaving,
-    *,
-    guarded: bool,
-) -> None:
-    runner = QuietRunner(
-        application,
-        access_log=None,
-        keepalive_timeout=settings.idle_seconds,
-        shutdown_timeout=settings.drain_seconds,
-    )
-    await runner.setup()
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signum, stopping.set)
-    await web.TCPSite(runner, settings.host, settings.port, ssl_context=tls).start()
-    host, port = runner.addresses[0][:2]
-    events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
-    await stopping.wait()
-    leaving.begin()
-    await asyncio.sleep(settings.leave_seconds)
-    await runner.cleanup()

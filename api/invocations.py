@@ -56,6 +56,10 @@ class Invocations:
         self._audit = audit
         self._settings = settings
 
+    def routes(self) -> list[web.RouteDef]:
+        """Return the protocol's routes."""
+        return [web.get("/ping", self.ping), web.post("/invocations", self.invoke)]
+
     async def ping(self, _request: web.Request) -> web.Response:
         """Say whether requests can be sent."""
         status, _ = self._health.report("live", "ready")

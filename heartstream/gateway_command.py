@@ -25,7 +25,7 @@ def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> 
     """
     with errors_to_exit_codes():
         settings = settings_to_run_with(show_config=show_config)
-        from api.bootstrap import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
+        from api.process import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
 
         try:
             run(settings)
