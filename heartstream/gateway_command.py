@@ -12,9 +12,10 @@ from heartstream.exit_codes import UNAVAILABLE, errors_to_exit_codes
 
 
 def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Serve `POST /predict`, `GET /health` and `GET /metrics` until stopped.
+    """Serve predictions over HTTP until stopped; `/docs` shows how to ask.
 
-    SIGTERM or Ctrl-C finishes the requests under way. Configured by environment variables: see docs/settings.md.
+    SIGTERM or Ctrl-C: it says on /health/ready that it leaves, finishes the requests under way, and ends. Configured by
+    environment variables: see docs/settings.md and docs/http.md.
 
     Example: HEARTSTREAM_GATEWAY__PORT=8000 heartstream gateway
 

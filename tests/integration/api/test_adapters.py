@@ -17,7 +17,7 @@ from heartstream.demo.processes import Child
 from schemas.features import FEATURE_NAMES
 from scoring.pyfunc import RiskModel
 from scoring.scorer import Scorer
-from tests.integration.api.calls import JSON, PATIENTS, ask
+from tests.integration.calls import JSON, PATIENTS, ask
 
 RECORDS = real_patients()[:30]
 FRAME = pd.DataFrame(RECORDS)[list(FEATURE_NAMES)].astype(float)

@@ -12,8 +12,8 @@ import pytest
 from heartstream.demo.processes import running
 from runtime.embedded import free_port
 from schemas.errors import DependencyError
-from tests.integration.api.calls import JSON, LINES, PATIENTS, ask
 from tests.integration.api.conftest import Starter
+from tests.integration.calls import JSON, LINES, PATIENTS, ask
 
 KEY = "a-test-key-of-some-length"
 

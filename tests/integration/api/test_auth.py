@@ -27,8 +27,8 @@ from cryptography.x509.oid import NameOID
 from api.auth import new_key
 from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
-from tests.integration.api.calls import PATIENTS, ask
 from tests.integration.api.conftest import Starter
+from tests.integration.calls import PATIENTS, ask
 
 (LAB, LAB_LINE), (SCRAPER, SCRAPER_LINE), (CHIEF, CHIEF_LINE) = (
     new_key(name, scopes) for name, scopes in (("lab", ["predict"]), ("prometheus", ["metrics"]), ("chief", ["admin"]))

@@ -14,7 +14,7 @@ from heartstream.demo.processes import Child
 from schemas import openapi
 from schemas.documents import FOLDER
 from scoring.scorer import Scorer
-from tests.integration.api.calls import PATIENTS, ask
+from tests.integration.calls import PATIENTS, ask
 
 
 def test_openapi_is_valid(gateway: Child) -> None:

@@ -11,7 +11,7 @@ from heartstream.demo.processes import Child
 from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected
-from tests.integration.api.calls import PATIENTS, ask, connected, everything
+from tests.integration.calls import PATIENTS, ask, connected, everything
 
 RECORD = PATIENTS[0]
 

@@ -10,8 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from heartstream.demo.processes import Child
-from tests.integration.api.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
 from tests.integration.api.conftest import Starter
+from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
 
 HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
 

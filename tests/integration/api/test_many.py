@@ -15,7 +15,7 @@ from heartstream.demo.processes import Child
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from tests.examples import rejected
-from tests.integration.api.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
 
 PATH = "/predict/batch"
 # A flaw that is no JSON would break the array, and one with a line break the lines.
