@@ -1,40 +1,63 @@
-"""Where the gateway's objects meet: settings in, an aiohttp application out; and how it is run."""
+"""Where the gateway's objects meet: settings in, an aiohttp application out."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
+import ssl
+import sys
 import time
 from collections.abc import Callable
-from http import HTTPStatus
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from api import problems
-from api.handlers import Handlers, as_problems
-from runtime import events, logs
+from api import documents, state
+from api.admission import Admission
+from api.audit import Audit, NoAudit, Trail
+from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
+from api.invocations import Invocations
+from api.leaving import Leaving
+from api.middleware import admitting, as_problems, asking
+from api.predictions import Predictions
+from api.tensors import Tensors
+from runtime import events
+from runtime import settings as configured
 from runtime.health import Health
-from runtime.settings import Gateway, Settings
+from runtime.settings import Settings
+from schemas.errors import SettingsError
+from scoring.artifact import load
 from scoring.scorer import Scorer
 
-_KEEPALIVE_SECONDS: Final = 75.0
 _SOUND_SECONDS: Final = 30.0
+_SHORTEST_KEY: Final = 16
 
 
-def create_application(scorer: Scorer, settings: Gateway) -> web.Application:
-    """Assemble the gateway around a loaded model."""
-    health = Health(live={}, ready={"model": _remembered(scorer.is_sound)})
-    handlers = Handlers(scorer, health, settings)
-    application = web.Application(middlewares=[as_problems], client_max_size=settings.body_limit_bytes)
+def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> web.Application:
+    """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
+    artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
+    scorer = Scorer(artifact, settings.score)
+    events.ModelLoaded(
+        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
+    ).emit()
+    limits, audit = settings.gateway, new_audit(settings.audit)
+    health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
+    admission = Admission(
+        limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
+    )
+    predictions = Predictions(scorer, admission, audit, limits)
+    pages = state.ModelPages(scorer, artifact.cards)
+    application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
         [
-            web.post("/predict", handlers.predict),
-            web.get("/health", handlers.health),
-            web.get("/metrics", handlers.metrics),
+            web.post("/predict", predictions.one),
+            web.post("/predict/batch", predictions.many),
+            web.get("/model", pages.model),
+            web.get("/model/card", pages.card),
+            web.get("/metrics", state.metrics),
+            *state.health_routes(health),
+            *documents.routes(),
+            *Tensors(scorer, health, admission, audit, limits).routes(),
+            *Invocations(scorer, health, admission, audit, limits).routes(),
         ]
     )
     return application
@@ -54,75 +77,61 @@ def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:
     return problem
 
 
-class _QuietHandler(web.RequestHandler):
-    """Answers what is not even HTTP without quoting it: a patient's record can stand where a header should."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002  # aiohttp's signature
-        status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002
-        message: str | None = None,  # noqa: ARG002
-    ) -> web.StreamResponse:
-        """Return a problem document and end the connection."""
-        response = problems.plain(HTTPStatus(status), HTTPStatus(status).description or HTTPStatus(status).phrase)
-        response.force_close()
-        return response
+def new_gatekeeper(settings: configured.Auth) -> Gatekeeper:
+    """Make what names callers, as the settings say. Raises SettingsError."""
+    credentials: list[Credentials] = []
+    if settings.tls_client_ca:
+        credentials.append(Certificates())
+    if settings.api_keys:
+        credentials.append(ApiKeys(settings.api_keys))
+    token = (settings.token_issuer, settings.token_audience, settings.token_keys_url)
+    if any(token):
+        credentials.append(_tokens(*token))
+    return Gatekeeper(credentials)
 
 
-class _QuietServer(web.Server):
-    """A server whose connections are handled by `_QuietHandler`."""
-
-    def __call__(self) -> web.RequestHandler:
-        """Return the handler of a new connection."""
-        return _QuietHandler(self, loop=self._loop, **self._kwargs)
-
-
-class _QuietRunner(web.AppRunner):
-    """A runner of `_QuietServer`, made from the server that aiohttp would run."""
-
-    __slots__ = ()
-
-    async def _make_server(self) -> web.Server:
-        usual = await super()._make_server()
-        return _QuietServer(
-            usual.request_handler,
-            request_factory=usual.request_factory,
-            loop=usual._loop,  # noqa: SLF001
-            **usual._kwargs,  # noqa: SLF001
-        )
+def _tokens(issuer: str, audience: str, url: str) -> Credentials:
+    if not (issuer and audience and url.startswith("https://")):
+        raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_ISSUER, TOKEN_AUDIENCE and TOKEN_KEYS_URL (https) go together",))
+    try:
+        from api.tokens import Tokens, key_set  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_*: tokens need pip install 'heartstream[auth]'",)) from error
+    return Tokens(issuer, audience, lambda: key_set(url))
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way; raises ArtifactError before it listens."""
-    logs.configure(settings.telemetry)
-    events.ProcessStarted("gateway", version("heartstream")).emit()
-    scorer = Scorer.from_directory(
-        Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
-    )
-    events.ModelLoaded(
-        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
-    ).emit()
-    asyncio.run(_serve(create_application(scorer, settings.gateway), settings.gateway))
+def new_audit(settings: configured.Audit) -> Audit:
+    """Make what keeps the audit trail, as the settings say. Raises SettingsError."""
+    if not settings.path:
+        return NoAudit()
+    if len(settings.key) < _SHORTEST_KEY:
+        raise SettingsError((f"HEARTSTREAM_AUDIT__KEY has less than {_SHORTEST_KEY} characters",))
+    try:
+        # Unbuffered: what is noted is in the file before it is answered. Open as long as the process lives.
+        target = sys.stdout.buffer if settings.path == "-" else Path(settings.path).open("ab", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise SettingsError((f"HEARTSTREAM_AUDIT__PATH cannot be written ({error.strerror})",)) from error
+
+    def write(lines: bytes) -> None:
+        target.write(lines)
+        target.flush()
+
+    return Trail(settings.key.encode(), write, with_input=settings.with_input)
 
 
-async def _serve(application: web.Application, settings: Gateway) -> None:
-    runner = _QuietRunner(
-        application,
-        access_log=None,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
-        shutdown_timeout=settings.drain_seconds,
-    )
-    await runner.setup()
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signum, stopping.set)
-    await web.TCPSite(runner, settings.host, settings.port).start()
-    host, port = runner.addresses[0][:2]
-    events.ListenerOpened("gateway", host, port).emit()
-    await stopping.wait()
-    await runner.cleanup()
+def new_tls(settings: configured.Auth) -> ssl.SSLContext | None:
+    """Make what encrypts, as the settings say; None for plain HTTP. Raises SettingsError."""
+    if not settings.tls_certificate:
+        if settings.tls_key or settings.tls_client_ca:
+            raise SettingsError(("HEARTSTREAM_AUTH__TLS_CERTIFICATE is not set, but another of TLS is",))
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
+        if settings.tls_client_ca:
+            context.load_verify_locations(settings.tls_client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsError((f"HEARTSTREAM_AUTH__TLS_*: cannot be used ({reason})",)) from error
+    return context

@@ -4,37 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from schemas.errors import Fault
+from schemas.http import PROBLEM_TYPE, Problem, RejectedRecord
 
-CONTENT_TYPE: Final = "application/problem+json"
 
+class RefusalError(Exception):
+    """A request that is not carried out. The caller gets a problem document; nothing of it is an error of ours.
 
-class Problem(msgspec.Struct, frozen=True):
-    """A problem document. `errors` has one entry for each thing that is wrong with the record."""
+    `retry_seconds` tells when to come again; `ends_connection` where the rest of a body is not read.
+    """
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: tuple[Fault, ...] = ()
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, retry_seconds: float | None = None, ends_connection: bool = False
+    ) -> None:
+        """`detail` repeats nothing of the request."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.retry_seconds = retry_seconds
+        self.ends_connection = ends_connection
+
+    def response(self) -> web.Response:
+        """Write the answer."""
+        response = plain(self.status, self.detail)
+        if self.retry_seconds is not None:
+            response.headers["Retry-After"] = str(max(1, round(self.retry_seconds + 0.5)))
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = 'Basic realm="heartstream", Bearer'
+        if self.ends_connection:
+            response.force_close()
+        return response
 
 
 def rejected_record(faults: Sequence[Fault]) -> web.Response:
     """Say all that is wrong with a record (422)."""
-    detail = f"{len(faults)} thing(s) are wrong with the record; nothing was scored."
     problem = Problem(
         "urn:heartstream:problem:rejected-record",
         "The record cannot be scored",
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        detail,
+        f"{len(faults)} thing(s) are wrong with the record; nothing was scored.",
         tuple(faults),
     )
     return respond(problem)
+
+
+def rejected_line(index: int, faults: Sequence[Fault]) -> bytes:
+    """Say all that is wrong with one of many records, as JSON."""
+    return msgspec.json.encode(RejectedRecord(index, tuple(faults)))
 
 
 def plain(status: HTTPStatus, detail: str) -> web.Response:
@@ -45,4 +65,4 @@ def plain(status: HTTPStatus, detail: str) -> web.Response:
 
 def respond(problem: Problem) -> web.Response:
     """Write a problem document."""
-    return web.Response(body=msgspec.json.encode(problem), status=problem.status, content_type=CONTENT_TYPE)
+    return web.Response(body=msgspec.json.encode(problem), status=problem.status, content_type=PROBLEM_TYPE)

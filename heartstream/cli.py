@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from heartstream import dlq_command, model_command
+from heartstream.api_key_command import api_key
 from heartstream.demo_command import demo
 from heartstream.evaluate_command import evaluate
 from heartstream.explain_command import explain
@@ -26,6 +27,7 @@ app.command(explain)
 app.command(demo)
 app.command(worker)
 app.command(gateway)
+app.command(api_key)
 app.command(top)
 app.command(dlq_command.app)
 

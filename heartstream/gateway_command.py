@@ -12,9 +12,10 @@ from heartstream.exit_codes import UNAVAILABLE, errors_to_exit_codes
 
 
 def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Serve `POST /predict`, `GET /health` and `GET /metrics` until stopped.
+    """Serve predictions over HTTP until stopped; `/docs` shows how to ask.
 
-    SIGTERM or Ctrl-C finishes the requests under way. Configured by environment variables: see docs/settings.md.
+    SIGTERM or Ctrl-C: it says on /health/ready that it leaves, finishes the requests under way, and ends. Configured by
+    environment variables: see docs/settings.md and docs/http.md.
 
     Example: HEARTSTREAM_GATEWAY__PORT=8000 heartstream gateway
 
@@ -25,7 +26,7 @@ def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> 
     """
     with errors_to_exit_codes():
         settings = settings_to_run_with(show_config=show_config)
-        from api.bootstrap import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
+        from api.process import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
 
         try:
             run(settings)

@@ -16,4 +16,4 @@ compile dev --extra dev
 for name in demo train; do
   compile "$name" --extra "$name" --constraint requirements/dev.lock
 done
-compile serve --constraint requirements/dev.lock
+compile serve --extra auth --extra signing --constraint requirements/dev.lock

@@ -369,11 +369,13 @@ class ListenerOpened(msgspec.Struct, frozen=True):
     purpose: str
     host: str
     port: int
+    guarded: bool = False
+    """Whether callers have to tell who they are."""
 
     def emit(self) -> None:
         """Log it, loudly where the whole network can reach an unprotected port."""
         log = _log.bind(purpose=self.purpose, host=self.host, port=self.port)
-        if self.host in {"127.0.0.1", "::1", "localhost"}:
+        if self.guarded or self.host in {"127.0.0.1", "::1", "localhost"}:
             log.info("listening")
         else:
             log.warning("listening beyond loopback, without authentication")

@@ -36,7 +36,7 @@ class Health(msgspec.Struct, frozen=True):
         return status, json.dumps({"status": "ok" if healthy else "unavailable", "checks": told}).encode()
 
 
-_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
+PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "/health": ("live", "ready"),
     "/health/startup": ("startup",),
     "/health/live": ("live",),
@@ -87,7 +87,7 @@ def _answer(path: str, health: Health) -> tuple[HTTPStatus, bytes, str]:
     if path == "/metrics":
         body, content_type = events.render_metrics()
         return HTTPStatus.OK, body, content_type
-    if path in _PATHS:
-        status, body = health.report(*_PATHS[path])
+    if path in PATHS:
+        status, body = health.report(*PATHS[path])
         return status, body, "application/json"
     return HTTPStatus.NOT_FOUND, b'{"status":"not found"}', "application/json"

@@ -99,13 +99,61 @@ class Score(Details, frozen=True):
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """Where the gateway listens, and the limits of a request."""
+    """Where the gateway listens, and the limits of a request.
+
+    `body_limit_bytes` holds for one record, `batch_limit_bytes` for a JSON array of records; a stream of lines has no
+    limit. A body of one record must be there in `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever
+    streams may pause for `body_timeout_seconds` at most, sending or reading. `concurrent_requests` is how many are
+    under way at once; more are answered with 503. A caller may send `records_per_second`, in bursts of
+    `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
+    `idle_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
+    `leave_seconds`, so that callers can go elsewhere; then it finishes what is under way, for `drain_seconds` at most.
+    """
 
     host: Name = "127.0.0.1"
     port: Port = 8000
     body_limit_bytes: Count = 65_536
     body_timeout_seconds: Seconds = 5.0
+    batch_limit_bytes: Count = 8_388_608
+    batch_timeout_seconds: Seconds = 60.0
+    concurrent_requests: Count = 256
+    records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    burst_records: Count = 10_000
+    idle_seconds: Seconds = 75.0
+    leave_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     drain_seconds: Seconds = 10.0
+
+
+class Auth(msgspec.Struct, frozen=True):
+    """Who may use the gateway; without any of these, everybody who can reach it. Health is open to all.
+
+    `api_keys` are lines `name:scopes:sha256` that `heartstream api-key` writes: keep them in a file, and name that by
+    `HEARTSTREAM_AUTH__API_KEYS_FILE`. Tokens are accepted of `token_issuer` for `token_audience` whose signing keys are
+    at `token_keys_url` (JWKS, https); they need the extra `auth`. With `tls_certificate` and `tls_key`, PEM files, the
+    gateway speaks TLS alone; with `tls_client_ca` it asks every client for a certificate, whose common name is the
+    caller, who may predict.
+    """
+
+    api_keys: str = ""
+    token_issuer: str = ""
+    token_audience: str = ""
+    token_keys_url: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """The gateway's audit trail: a JSON line for each record that was to be scored, in `path` (- is standard output).
+
+    None is kept while `path` is empty. `key` is the secret that makes pseudonyms of patient ids, 16 characters or more:
+    keep it in a file, and name that by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` writes the whole record as well:
+    the trail is patient data then.
+    """
+
+    path: str = ""
+    key: str = ""
+    with_input: bool = False
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -126,6 +174,8 @@ class Settings(msgspec.Struct, frozen=True):
     model: Model = Model()
     score: Score = Score()
     gateway: Gateway = Gateway()
+    auth: Auth = Auth()
+    audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()
 
     @classmethod
@@ -191,13 +241,16 @@ def describe(settings: Settings) -> list[str]:
     """Return one line a setting, as variables, with client options redacted unless they are known to be no secret."""
     lines = []
     for variable, (group, field) in _known_fields():
-        lines.append(f"{PREFIX}{variable}={getattr(getattr(settings, group), field.name)}")
+        value = getattr(getattr(settings, group), field.name)
+        shown = "(redacted)" if value and variable in _SECRET else value
+        lines.append(f"{PREFIX}{variable}={shown}")
     for option, text in sorted(settings.kafka.options.items()):
         shown = text if option in _HARMLESS_OPTIONS else "(redacted)"
         lines.append(f"{PREFIX}{_OPTIONS}{option.upper().replace('.', '_')}={shown}")
     return lines
 
 
+_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY"})
 _HARMLESS_OPTIONS: Final = frozenset(
     {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}
 )

@@ -1,13 +1,8 @@
-"""JSON Schema 2020-12 documents of the contract, generated from the definitions in this room.
-
-`python -m schemas.jsonschema` writes them to `schemas/json/`; a test fails when the committed files are not current.
-"""
+"""JSON Schema 2020-12 documents of the contract, generated from the definitions in this room."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +11,6 @@ from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
 from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, PatientRecord, Score
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-FOLDER: Final = Path(__file__).parent / "json"
 
 
 def _number(feature: Feature) -> dict[str, Any]:
@@ -65,13 +59,25 @@ def patient_record() -> dict[str, Any]:
     }
 
 
+def of_structs(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> dict[str, dict[str, Any]]:
+    """Describe output types, and what they are made of, by name.
+
+    What is written has all its fields, but for those that can be switched off.
+    """
+    _, components = msgspec.json.schema_components(kinds, ref_template=ref_template)
+    optional = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind) if _can_be_absent(field)}
+    return {name: _closed(component, optional) for name, component in sorted(components.items())}
+
+
+def _can_be_absent(field: msgspec.structs.FieldInfo) -> bool:
+    return field.default is msgspec.UNSET
+
+
 def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
-    """Describe an output type: what is written has all its fields, but for those that can be switched off."""
-    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    optional = {field.encode_name for field in msgspec.structs.fields(kind) if field.default is msgspec.UNSET}
-    definitions = {name: _closed(component, optional) for name, component in components.items()}
-    top = definitions.pop(schema["$ref"].rsplit("/", 1)[-1])
-    return {"$schema": DIALECT, "$id": identifier, **top, "$defs": dict(sorted(definitions.items()))}
+    """Describe one output type as a document."""
+    definitions = of_structs([kind], "#/$defs/{name}")
+    top = definitions.pop(kind.__name__)
+    return {"$schema": DIALECT, "$id": identifier, **top, "$defs": definitions}
 
 
 def _closed(component: dict[str, Any], optional: set[str]) -> dict[str, Any]:
@@ -94,20 +100,3 @@ def documents() -> dict[str, dict[str, Any]]:
         "score.schema.json": _of_struct(Score, "urn:heartstream:score:1"),
         "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
     }
-
-
-def render(document: dict[str, Any]) -> str:
-    """Write a document the one way in which it is committed."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def main() -> None:
-    """Write all documents to `schemas/json/`."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, document in documents().items():
-        (FOLDER / name).write_text(render(document), encoding="utf-8")
-        sys.stdout.write(f"wrote schemas/json/{name}\n")
-
-
-if __name__ == "__main__":
-    main()

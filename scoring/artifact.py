@@ -26,6 +26,9 @@ MANIFEST_FILE: Final = "manifest.json"
 MANIFEST_SCHEMA: Final = "heartstream-model/2"
 PREPROCESSOR_FILE: Final = "preprocessor.joblib"
 BEST_MODEL_FILE: Final = "best_model.joblib"
+CARD_FILE: Final = "model-card.md"
+CARD_DATA_FILE: Final = "model-card.json"
+_CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
 _REMEDY: Final = "train the model again (heartstream train)"
 
@@ -96,6 +99,7 @@ class Artifact(msgspec.Struct, frozen=True):
 
     `plain` and `onnx` are the contents of the chosen model's files of these kinds, None where there is none. `fitted`
     unpickles scikit-learn's objects; it blocks for about a second when it is called first, and raises ArtifactError.
+    `cards` are the model card, by content type.
     """
 
     manifest: Manifest
@@ -103,6 +107,7 @@ class Artifact(msgspec.Struct, frozen=True):
     plain: bytes | None
     onnx: bytes | None
     fitted: Callable[[], Fitted]
+    cards: dict[str, bytes] = {}
 
 
 def read_manifest(folder: Path, public_key: bytes | None = None) -> tuple[Manifest, str]:
@@ -185,6 +190,7 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
         model=ModelRef(name=chosen, version=manifest.model_version, digest=digest),
         plain=contents[entry.plain] if entry.plain else None,
         onnx=contents[entry.onnx] if entry.onnx else None,
+        cards={kind: contents[file] for kind, file in _CARDS.items() if file in contents},
         fitted=_opener(folder, manifest, *(Pickle(file, contents[file]) for file in (PREPROCESSOR_FILE, entry.file))),
     )
 

@@ -80,9 +80,18 @@ class Scorer:
         return cls(load(folder, name, public_key), details)
 
     def explain(self, matrix: Matrix) -> Explanation:
-        """Score legal records (n, 13); the risks (n,), 0 to 1, have six decimals."""
+        """Score legal records (n, 13).
+
+        The risks (n,), 0 to 1, have six decimals; their intervals four, rounded outwards so that the risk lies inside.
+        """
         found = self._engine.explain(matrix)
-        return msgspec.structs.replace(found, risks=np.round(found.risks, RISK_DECIMALS))
+        low, high = found.low, found.high
+        return msgspec.structs.replace(
+            found,
+            risks=np.round(found.risks, RISK_DECIMALS),
+            low=None if low is None else np.floor(low * _INTERVAL_STEPS) / _INTERVAL_STEPS,
+            high=None if high is None else np.ceil(high * _INTERVAL_STEPS) / _INTERVAL_STEPS,
+        )
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score legal records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
@@ -131,12 +140,9 @@ class Scorer:
         return self._encoder.encode(records, findings, sources)
 
     def _intervals(self, found: Explanation) -> Sequence[Interval | Optional]:
-        """Round to four decimals, outwards, so that the risk lies inside."""
         if found.low is None or found.high is None:
             return [None if self.details.interval else msgspec.UNSET] * len(found.risks)
-        low = np.floor(found.low * _INTERVAL_STEPS) / _INTERVAL_STEPS
-        high = np.ceil(found.high * _INTERVAL_STEPS) / _INTERVAL_STEPS
-        return list(zip(low.tolist(), high.tolist(), strict=True))
+        return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
 
     def _label_sets(self, matrix: Matrix, risks: Vector) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
         if not self.details.label_set:

@@ -31,8 +31,6 @@ from training.markdown import pictures_of, table
 from training.report import Report
 from training.uncertainty import is_linear
 
-CARD_FILE: Final = "model-card.md"
-CARD_DATA_FILE: Final = "model-card.json"
 _GAP: Final = 896
 """The pattern of other hospitals: slope, ca and thal missing."""
 

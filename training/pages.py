@@ -15,7 +15,8 @@ import msgspec
 import pandas as pd
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from training.card import CARD_DATA_FILE, Card, as_markdown
+from scoring.artifact import CARD_DATA_FILE
+from training.card import Card, as_markdown
 from training.data import TRAINING_SITE, digest, read_snapshot, site_rows, target
 from training.explore import (
     NAMED,

@@ -12,10 +12,10 @@ import msgspec
 import pandas as pd
 
 from schemas.errors import SettingsError
-from scoring.artifact import DataEntry, Manifest
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE, DataEntry, Manifest
 from scoring.estimators import new_preprocessor
 from training.assess import DEFAULT, QUICK, Depth, Question, assess
-from training.card import CARD_DATA_FILE, CARD_FILE, as_markdown, new_card
+from training.card import as_markdown, new_card
 from training.choose import Choice
 from training.data import TRAINING_SITE, digest, features, read_snapshot, read_uci, site_rows, target
 from training.estimators import CANDIDATES, new_pipeline

@@ -35,11 +35,14 @@ from worker.bootstrap import create_app
 create_app(Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": model, "HEARTSTREAM_MODEL__NAME": name}))
 """
 GATEWAY = """
+import api.process
+from api.auth import Gatekeeper
 from api.bootstrap import create_application
-from runtime.settings import Gateway
-from scoring.scorer import Scorer
+from api.leaving import Leaving
+from runtime.settings import Settings
 
-create_application(Scorer.from_directory(Path(model), name), Gateway())
+settings = Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": model, "HEARTSTREAM_MODEL__NAME": name})
+create_application(settings, Gatekeeper([]), Leaving())
 """
 COMMAND = """
 from heartstream.cli import app

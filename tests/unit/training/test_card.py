@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from schemas.features import FEATURE_NAMES
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE
 from scoring.scorer import Scorer
-from training.card import CARD_DATA_FILE, CARD_FILE, Card, as_markdown
+from training.card import Card, as_markdown
 from training.card_text import DISCLAIMER, KNOWN_DEFECTS, TRAINING
 from training.data import features
 from training.report import REPORT_FILE, Report

@@ -1,0 +1,166 @@
+"""Who asks, and what may they do: API keys, tokens of an identity provider, client certificates.
+
+A caller is named once, by the first of these that is there. Nothing here says why a credential is no good: the caller
+learns that it is not accepted, the log which kind it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+from schemas.errors import SettingsError
+
+PREDICT: Final = "predict"
+METRICS: Final = "metrics"
+ADMIN: Final = "admin"
+SCOPES: Final = (PREDICT, METRICS, ADMIN)
+"""`predict` may score, `metrics` may read metrics, `admin` may do all."""
+KEY_PREFIX: Final = "hs_"
+_KEY_BYTES: Final = 32
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks. `name` stands in the audit trail and in front of a bucket; it is no secret."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str | None) -> bool:
+        """Say whether it may use what asks for this scope; None asks for none."""
+        return scope is None or scope in self.scopes or ADMIN in self.scopes
+
+
+class Credentials(Protocol):
+    """One way of telling who asks."""
+
+    async def caller(self, request: web.BaseRequest) -> Caller | None:
+        """Return who asks, None if this way does not tell."""
+
+
+class ApiKeys:
+    """Keys of callers, known by their SHA-256 alone. A key has 256 random bits, so a plain hash cannot be guessed."""
+
+    def __init__(self, lines: str) -> None:
+        """Read lines `name:scope,scope:hash`; raises SettingsError, which repeats none of them."""
+        self._callers: dict[bytes, Caller] = {}
+        problems = []
+        for number, line in enumerate(lines.split(), 1):
+            name, _, rest = line.partition(":")
+            scopes, _, digest = rest.partition(":")
+            wanted = frozenset(scopes.split(","))
+            if not name or not wanted <= set(SCOPES) or len(digest) != hashlib.sha256().digest_size * 2:
+                problems.append(
+                    f"HEARTSTREAM_AUTH__API_KEYS: entry {number} is not name:scopes:sha256, "
+                    f"with scopes of {', '.join(SCOPES)} (see heartstream api-key)"
+                )
+                continue
+            self._callers[digest.lower().encode()] = Caller(name, wanted)
+        if problems:
+            raise SettingsError(tuple(problems))
+
+    async def caller(self, request: web.BaseRequest) -> Caller | None:
+        """Compare with every key, in a time that does not tell how much of one is right."""
+        key = sent_secret(request)
+        if key is None or not key.startswith(KEY_PREFIX):
+            return None
+        digest = hashlib.sha256(key.encode()).hexdigest().encode()
+        found = None
+        for known, caller in self._callers.items():
+            if hmac.compare_digest(known, digest):
+                found = caller
+        return found
+
+
+def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
+    """Make a key; return it, and the line that lets the gateway know it."""
+    key = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    return key, f"{name}:{','.join(scopes)}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+class Certificates:
+    """The name in a client certificate, which the TLS layer has verified already; it may predict."""
+
+    async def caller(self, request: web.BaseRequest) -> Caller | None:
+        """Return the certificate's common name."""
+        certificate = request.get_extra_info("peercert")
+        if not certificate:
+            return None
+        subject = {key: value for part in certificate.get("subject", ()) for key, value in part}
+        name = subject.get("commonName")
+        return Caller(name, frozenset({PREDICT})) if name else None
+
+
+def sent_secret(request: web.BaseRequest) -> str | None:
+    """Return the key or token that a request bears: as bearer, as X-API-Key, or as the password of Basic."""
+    kind, _, rest = request.headers.get("Authorization", "").partition(" ")
+    match kind.lower():
+        case "bearer":
+            return rest.strip()
+        case "basic":
+            try:
+                return base64.b64decode(rest, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return None
+        case _:
+            return request.headers.get("X-API-Key")
+
+
+ANYBODY: Final = Caller("", frozenset(SCOPES))
+CALLER: Final = web.RequestKey("caller", Caller)
+
+
+def caller_of(request: web.BaseRequest) -> str:
+    """Name who asks: the caller that is known, or the address."""
+    known: Caller = request.get(CALLER, ANYBODY)
+    return known.name or request.remote or ""
+
+
+class Gatekeeper:
+    """Names the caller of each request by the first credentials that tell. Without any, everybody may do all."""
+
+    def __init__(self, credentials: Iterable[Credentials]) -> None:
+        self._credentials = tuple(credentials)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked."""
+        return not self._credentials
+
+    async def caller(self, request: web.BaseRequest) -> Caller | None:
+        """Return who asks, None if nothing tells."""
+        if self.is_open:
+            return ANYBODY
+        for each in self._credentials:
+            if (found := await each.caller(request)) is not None:
+                return found
+        return None
+
+
+OPEN: Final = frozenset({"/health", "/health/startup", "/health/live", "/health/ready", "/ping"})
+_SCOPES: Final[Mapping[str, str]] = {
+    "/predict": PREDICT,
+    "/predict/batch": PREDICT,
+    "/invocations": PREDICT,
+    "/v2/models/{model}/infer": PREDICT,
+    "/v2/models/{model}/versions/{version}/infer": PREDICT,
+    "/metrics": METRICS,
+}
+
+
+def is_public(route: str) -> bool:
+    """Say whether a route is open to everybody: health alone."""
+    return route in OPEN or route.startswith("/v2/health/")
+
+
+def scope_of(route: str) -> str | None:
+    """Return the scope that a route asks for; None where any known caller may use it."""
+    return _SCOPES.get(route)

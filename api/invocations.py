@@ -1,0 +1,145 @@
+"""MLflow's scoring protocol (`/ping`, `/invocations`), which SageMaker's clients speak as well: rows of a data frame.
+
+Each row has the 13 fields, by name; null means "not measured"; `patient_id` and other columns are not read. The answer
+is that of the model under `mlflow.pyfunc`: `risk`, and `low` and `high` of its 90% interval (null where it has none).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api import bodies
+from api.admission import Admission
+from api.audit import Audit
+from api.auth import caller_of
+from api.rows import RowsError, scored, written
+from runtime.health import Health
+from runtime.settings import Gateway
+from schemas.features import FEATURE_NAMES
+from schemas.records import Score
+from scoring.scorer import Scorer
+
+_CSV: Final = "text/csv"
+_JSON: Final = "application/json"
+
+
+class Split(msgspec.Struct):
+    """A data frame by columns and rows."""
+
+    columns: list[str]
+    data: list[list[Any]]
+
+
+class Invocation(msgspec.Struct):
+    """What MLflow's clients send: one of these."""
+
+    dataframe_split: Split | None = None
+    dataframe_records: list[dict[str, Any]] | None = None
+    instances: list[dict[str, Any]] | None = None
+    inputs: list[dict[str, Any]] | dict[str, list[Any]] | None = None
+
+
+class Invocations:
+    """Answers MLflow's clients."""
+
+    def __init__(self, scorer: Scorer, health: Health, admission: Admission, audit: Audit, settings: Gateway) -> None:
+        self._scorer = scorer
+        self._health = health
+        self._admission = admission
+        self._audit = audit
+        self._settings = settings
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the protocol's routes."""
+        return [web.get("/ping", self.ping), web.post("/invocations", self.invoke)]
+
+    async def ping(self, _request: web.Request) -> web.Response:
+        """Say whether requests can be sent."""
+        status, _ = self._health.report("live", "ready")
+        return web.Response(status=status, text="\n")
+
+    async def invoke(self, request: web.Request) -> web.Response:
+        """Score the rows of a data frame."""
+        limits = self._settings
+        body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds)
+        try:
+            rows = _rows(request.content_type, body)
+            self._admission.charge(request, len(rows))
+            records = [written(_record(row, index)) for index, row in enumerate(rows)]
+            found = scored(records, self._scorer, self._audit, caller_of(request))
+        except RowsError as error:
+            document = {"error_code": "BAD_REQUEST", "message": str(error)}
+            return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
+        answer = {"predictions": [_prediction(score) for _, score in found]}
+        return web.Response(body=msgspec.json.encode(answer), content_type=_JSON)
+
+
+def _rows(content_type: str, body: bytes) -> Sequence[Mapping[str, Any]]:
+    if content_type == _CSV:
+        return _of_csv(body)
+    if content_type != _JSON:
+        raise RowsError(f"send {_JSON} or {_CSV}")
+    try:
+        sent = msgspec.json.decode(body, type=Invocation)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RowsError(
+            "the body is not dataframe_split, dataframe_records, instances or inputs, with named columns"
+        ) from None
+    given = [each for each in (sent.dataframe_split, sent.dataframe_records, sent.instances, sent.inputs) if each]
+    if len(given) != 1:
+        raise RowsError("send one of dataframe_split, dataframe_records, instances, inputs, with some rows")
+    match given[0]:
+        case Split(columns, data):
+            return _zipped(columns, data)
+        case dict() as columns_by_name:
+            lengths = {len(column) for column in columns_by_name.values()}
+            if len(lengths) != 1:
+                raise RowsError("the columns have different lengths")
+            return _zipped(list(columns_by_name), list(zip(*columns_by_name.values(), strict=True)))
+        case records:
+            return records
+
+
+def _zipped(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    try:
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+    except ValueError:
+        raise RowsError("a row has not as many values as there are columns") from None
+
+
+def _of_csv(body: bytes) -> list[dict[str, Any]]:
+    """Read rows with a header; an empty cell is missing, and what is no number is told as such."""
+    try:
+        reader = csv.reader(io.StringIO(body.decode("utf-8")), strict=True)
+        table = [line for line in reader if line]
+    except (UnicodeDecodeError, csv.Error):
+        raise RowsError("the body is not CSV in UTF-8") from None
+    if len(table) <= 1:
+        raise RowsError("send a line of column names, and some rows")
+    return _zipped(table[0], ([_number(cell) for cell in line] for line in table[1:]))
+
+
+def _number(cell: str) -> float | str | None:
+    if not cell.strip():
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def _record(row: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return a row as a patient record; a column that it lacks is told as missing."""
+    return {"patient_id": str(index), **{name: row[name] for name in FEATURE_NAMES if name in row}}
+
+
+def _prediction(score: Score) -> dict[str, float | None]:
+    low, high = score.interval or (None, None)
+    return {"risk": score.risk, "low": low, "high": high}

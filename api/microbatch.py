@@ -1,0 +1,77 @@
+"""Scoring what concurrent requests bring together: one call of the core for all of one turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from runtime import events
+from scoring.pipeline import Outcome, Rejected, process
+from scoring.scorer import Scorer
+
+DOOR: Final = "http"
+
+
+_QUIET_TURNS: Final = 2
+"""A request is read in one turn of the event loop and handled in the next."""
+_LARGEST: Final = 64
+
+
+class MicroBatch:
+    """Collects records until the event loop has gone round without bringing another, and scores them together.
+
+    There is no timer: a request that comes alone is scored some microseconds later, and under load a batch is what came
+    while the one before was scored and answered. Not safe to share between threads.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._waiting: list[tuple[bytes, asyncio.Future[Outcome]]] = []
+        self._seen = self._quiet = 0
+
+    def score(self, body: bytes) -> asyncio.Future[Outcome]:
+        """Return what will hold the outcome of one record; raises ArtifactError there if the model is broken."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        if not self._waiting:
+            self._seen = self._quiet = 0
+            loop.call_soon(self._turn, loop)
+        self._waiting.append((body, future))
+        return future
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for another turn while requests come; called once a turn."""
+        count = len(self._waiting)
+        self._quiet = self._quiet + 1 if count == self._seen else 0
+        self._seen = count
+        if self._quiet < _QUIET_TURNS and count < _LARGEST:
+            loop.call_soon(self._turn, loop)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            outcomes = score_all([body for body, _ in waiting], self._scorer)
+        except Exception as error:  # noqa: BLE001  # each request tells its caller of it, and the log
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+
+def score_all(bodies: Sequence[bytes], scorer: Scorer) -> list[Outcome]:
+    """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken."""
+    started = time.perf_counter()
+    outcomes = process(bodies, [None] * len(bodies), scorer)
+    seconds = time.perf_counter() - started
+    faults = [fault for outcome in outcomes if isinstance(outcome, Rejected) for fault in outcome.faults]
+    rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
+    codes = tuple(str(fault.code) for fault in faults)
+    events.BatchScored(DOOR, len(outcomes) - rejected, rejected, codes, seconds).emit()
+    return outcomes

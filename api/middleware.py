@@ -1,0 +1,95 @@
+"""What happens around every request: it is let in, answered in one form whatever goes wrong, and counted."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from api import problems
+from api.admission import Admission
+from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
+from api.problems import RefusalError
+from runtime import events
+from schemas.errors import ArtifactError
+
+_CALLER_GONE: Final = 499
+"""The status under which a request whose caller hung up is counted; it is never sent."""
+
+
+def admitting(admission: Admission) -> Middleware:
+    """Return a middleware that bounds how many requests are under way."""
+
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method != "POST":
+            return await handler(request)
+        admission.enter()
+        try:
+            return await handler(request)
+        finally:
+            admission.leave()
+
+    return admit
+
+
+def asking(gatekeeper: Gatekeeper) -> Middleware:
+    """Return a middleware that lets only those in who may use a resource."""
+
+    @web.middleware
+    async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = route_of(request)
+        if gatekeeper.is_open or is_public(route):
+            request[CALLER] = ANYBODY
+            return await handler(request)
+        caller = await gatekeeper.caller(request)
+        if caller is None:
+            raise RefusalError(HTTPStatus.UNAUTHORIZED, "Tell who you are: by key, token or certificate.")
+        if not caller.may(scope_of(route)):
+            raise RefusalError(HTTPStatus.FORBIDDEN, "This caller may not use this resource.")
+        request[CALLER] = caller
+        return await handler(request)
+
+    return ask
+
+
+def route_of(request: web.Request) -> str:
+    """Return the pattern that a request's path matches: a small, closed set."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(unknown)"
+
+
+@web.middleware
+async def as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count every answer, and turn refusals, aiohttp's own errors and unexpected ones into problem documents."""
+    started = time.perf_counter()
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except RefusalError as error:
+        response = error.response()
+    except web.HTTPException as error:
+        response = _of_aiohttp(error)
+    except ConnectionError:
+        # The caller has gone: nobody reads the answer, and nothing is wrong here.
+        response = web.Response(status=_CALLER_GONE)
+    except ArtifactError as error:
+        events.RequestFailed(error).emit()
+        response = problems.plain(HTTPStatus.SERVICE_UNAVAILABLE, "The model is not sound; nothing was scored.")
+    except Exception as error:  # noqa: BLE001  # nothing of an unexpected error may reach the caller
+        events.RequestFailed(error).emit()
+        response = problems.plain(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; nothing was scored.")
+    events.RequestAnswered(route_of(request), response.status, time.perf_counter() - started).emit()
+    return response
+
+
+def _of_aiohttp(error: web.HTTPException) -> web.Response:
+    status = HTTPStatus(error.status)
+    response = problems.plain(status, status.description or status.phrase)
+    for name in ("Allow", "Location"):
+        if name in error.headers:
+            response.headers[name] = error.headers[name]
+    return response

@@ -1,0 +1,55 @@
+"""Running the gateway as a process: start, serve, and go away so that nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from importlib.metadata import version
+
+from aiohttp import web
+
+from api.bootstrap import create_application, new_gatekeeper, new_tls
+from api.leaving import Leaving
+from api.server import QuietRunner
+from runtime import events, logs
+from runtime.collection import keep_collections_rare
+from runtime.settings import Gateway, Settings
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests under way.
+
+    Raises ArtifactError, SettingsError or OSError before it listens.
+    """
+    logs.configure(settings.telemetry)
+    events.ProcessStarted("gateway", version("heartstream")).emit()
+    gatekeeper, tls, leaving = new_gatekeeper(settings.auth), new_tls(settings.auth), Leaving()
+    application = create_application(settings, gatekeeper, leaving)
+    keep_collections_rare()
+    asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
+
+
+async def _serve(
+    application: web.Application, settings: Gateway, tls: ssl.SSLContext | None, leaving: Leaving, *, guarded: bool
+) -> None:
+    runner = QuietRunner(
+        application,
+        access_log=None,
+        keepalive_timeout=settings.idle_seconds,
+        shutdown_timeout=settings.drain_seconds,
+    )
+    await runner.setup()
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signum, stopping.set)
+    await web.TCPSite(runner, settings.host, settings.port, ssl_context=tls).start()
+    host, port = runner.addresses[0][:2]
+    events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
+    await stopping.wait()
+    leaving.begin()
+    await asyncio.sleep(settings.leave_seconds)
+    await runner.cleanup()

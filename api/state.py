@@ -1,0 +1,67 @@
+"""`/health`, `/metrics` and `/model`: what the gateway says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from runtime import events
+from runtime.health import PATHS, Health
+from schemas.http import ServedModel
+from scoring.scorer import Scorer
+
+_JSON: Final = "application/json"
+_MARKDOWN: Final = "text/markdown"
+
+
+def health_routes(health: Health) -> list[web.RouteDef]:
+    """Return the routes of health: is it started, alive, ready."""
+    return [web.get(path, _asked(health, kinds)) for path, kinds in PATHS.items()]
+
+
+def _asked(health: Health, kinds: tuple[str, ...]) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        status, body = health.report(*kinds)
+        return web.Response(body=body, status=status, content_type=_JSON)
+
+    return answer
+
+
+async def metrics(_request: web.Request) -> web.Response:
+    """Return Prometheus metrics."""
+    body, content_type = events.render_metrics()
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+class ModelPages:
+    """Says which model is served, and shows its card."""
+
+    def __init__(self, scorer: Scorer, cards: Mapping[str, bytes]) -> None:
+        """`cards` are the model card by content type; none where the model directory has none."""
+        manifest, model = scorer.manifest, scorer.model
+        self._model = msgspec.json.encode(
+            ServedModel(
+                model,
+                scorer.engine,
+                manifest.threshold,
+                manifest.feature_table,
+                manifest.training_range,
+                tuple(sorted(manifest.models)),
+            )
+        )
+        self._cards = cards
+
+    async def model(self, _request: web.Request) -> web.Response:
+        """Return which model is served."""
+        return web.Response(body=self._model, content_type=_JSON)
+
+    async def card(self, request: web.Request) -> web.Response:
+        """Return the model card as Markdown, or as JSON where the caller prefers that."""
+        wanted = _JSON if _JSON in request.headers.get("Accept", "") else _MARKDOWN
+        if wanted not in self._cards:
+            raise web.HTTPNotFound
+        return web.Response(body=self._cards[wanted], content_type=wanted, charset="utf-8", headers={"Vary": "Accept"})

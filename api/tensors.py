@@ -1,0 +1,207 @@
+"""The Open Inference Protocol v2 over HTTP, for clients of KServe, MLServer and Triton: records as tensors.
+
+A request has either one tensor `record` (BYTES: patient records as JSON), or one tensor for each of the 13 fields
+(numbers; null or -9 means "not measured") and perhaps `patient_id` (BYTES). Each has one element a record. The answer
+has `risk` (FP64), `label` (INT64) and `score` (BYTES: the score object as JSON). A bad record refuses the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api import bodies
+from api.admission import Admission
+from api.audit import Audit
+from api.auth import caller_of
+from api.rows import RowsError, scored, written
+from runtime.health import Health
+from runtime.settings import Gateway
+from schemas.features import FEATURE_NAMES
+from schemas.records import Score
+from scoring.scorer import Scorer
+
+_BYTES: Final = "BYTES"
+_NUMBERS: Final = frozenset({"FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT8", "UINT16", "UINT32"})
+_ID: Final = "patient_id"
+_RECORD: Final = "record"
+_OUTPUTS: Final = {"risk": "FP64", "label": "INT64", "score": _BYTES}
+_BINARY: Final = "Inference-Header-Content-Length"
+
+
+class Tensor(msgspec.Struct):
+    """A tensor on its way in."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+    parameters: dict[str, Any] = {}
+
+
+class Wanted(msgspec.Struct):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct):
+    """A request for inference."""
+
+    inputs: list[Tensor]
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    outputs: list[Wanted] = []
+
+
+class Tensors:
+    """Answers the protocol's resources."""
+
+    def __init__(self, scorer: Scorer, health: Health, admission: Admission, audit: Audit, settings: Gateway) -> None:
+        self._scorer = scorer
+        self._health = health
+        self._admission = admission
+        self._audit = audit
+        self._settings = settings
+
+    def routes(self) -> Iterator[web.RouteDef]:
+        """Yield the protocol's routes."""
+        yield web.get("/v2", self._server)
+        yield web.get("/v2/health/live", self._asked("live", "live"))
+        yield web.get("/v2/health/ready", self._asked("ready", "live", "ready"))
+        for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            yield web.get(model, self._metadata)
+            yield web.get(f"{model}/ready", self._model_ready)
+            yield web.post(f"{model}/infer", self._infer)
+
+    async def _server(self, _request: web.Request) -> web.Response:
+        return _answer({"name": "heartstream", "version": self._scorer.model.version, "extensions": []})
+
+    def _asked(self, word: str, *kinds: str) -> Any:
+        async def answer(_request: web.Request) -> web.Response:
+            status, _ = self._health.report(*kinds)
+            return _answer({word: status == HTTPStatus.OK}, status)
+
+        return answer
+
+    def _is_served(self, request: web.Request) -> bool:
+        version = request.match_info.get("version", self._scorer.model.version)
+        return (request.match_info["model"], version) == (self._scorer.model.name, self._scorer.model.version)
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        if not self._is_served(request):
+            return _unknown()
+        return _answer(
+            {
+                "name": self._scorer.model.name,
+                "versions": [self._scorer.model.version],
+                "platform": "heartstream",
+                "inputs": [
+                    *({"name": name, "datatype": "FP64", "shape": [-1]} for name in FEATURE_NAMES),
+                    {"name": _ID, "datatype": _BYTES, "shape": [-1]},
+                    {"name": _RECORD, "datatype": _BYTES, "shape": [-1]},
+                ],
+                "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _OUTPUTS.items()],
+            }
+        )
+
+    async def _model_ready(self, request: web.Request) -> web.Response:
+        if not self._is_served(request):
+            return _unknown()
+        status, _ = self._health.report("live", "ready")
+        return _answer({"name": self._scorer.model.name, "ready": status == HTTPStatus.OK}, status)
+
+    async def _infer(self, request: web.Request) -> web.Response:
+        if not self._is_served(request):
+            return _unknown()
+        limits = self._settings
+        body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds)
+        try:
+            asked = _read(request, body)
+            rows = _rows(asked.inputs)
+            outputs = _wanted(asked)
+            self._admission.charge(request, len(rows))
+            found = scored(rows, self._scorer, self._audit, caller_of(request))
+        except RowsError as error:
+            return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        answer: dict[str, Any] = {
+            "model_name": self._scorer.model.name,
+            "model_version": self._scorer.model.version,
+            "outputs": [_output(name, found) for name in outputs],
+        }
+        return _answer(answer if asked.id is None else {**answer, "id": asked.id})
+
+
+def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=status, content_type="application/json")
+
+
+def _unknown() -> web.Response:
+    return _answer({"error": "no such model, or no such version, is served here"}, HTTPStatus.NOT_FOUND)
+
+
+def _read(request: web.Request, body: bytes) -> InferRequest:
+    if _BINARY in request.headers:
+        raise RowsError("the binary tensor extension is not known here; send data as JSON (binary_data=False)")
+    try:
+        return msgspec.json.decode(body, type=InferRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RowsError("the body is not an inference request of the protocol's version 2") from None
+
+
+def _rows(tensors: Iterable[Tensor]) -> list[bytes]:
+    """Return one record a row, as JSON."""
+    columns = {tensor.name: _column(tensor) for tensor in tensors}
+    unknown = columns.keys() - {*FEATURE_NAMES, _ID, _RECORD}
+    if unknown:
+        raise RowsError(f"{len(unknown)} input(s) are not known; there are {_RECORD}, {_ID} and the 13 fields")
+    if len({len(column) for column in columns.values()}) > 1:
+        raise RowsError("the inputs have different numbers of elements")
+    if _RECORD in columns:
+        if len(columns) > 1:
+            raise RowsError(f"{_RECORD} holds whole records; send no other input with it")
+        return [text.encode() for text in columns[_RECORD]]
+    if not columns:
+        raise RowsError("there are no inputs")
+    count = len(next(iter(columns.values())))
+    columns.setdefault(_ID, [str(index) for index in range(count)])
+    return [written({name: column[index] for name, column in columns.items()}) for index in range(count)]
+
+
+def _column(tensor: Tensor) -> list[Any]:
+    """Return a tensor's elements, one a record."""
+    of_text = tensor.name in {_ID, _RECORD}
+    if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in _NUMBERS):
+        raise RowsError("an input has the wrong datatype: BYTES for text, a number type for the 13 fields")
+    flat = list(_flat(tensor.data))
+    rows = tensor.shape[0] if tensor.shape else 0
+    if len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
+        raise RowsError("an input's shape is not [records] or [records, 1], or does not fit its data")
+    if of_text and not all(isinstance(each, str) for each in flat):
+        raise RowsError("an input of datatype BYTES has an element that is no text")
+    return flat
+
+
+def _flat(data: Iterable[Any]) -> Iterator[Any]:
+    for each in data:
+        if isinstance(each, list):
+            yield from _flat(each)
+        else:
+            yield each
+
+
+def _wanted(asked: InferRequest) -> list[str]:
+    names = [wanted.name for wanted in asked.outputs] or list(_OUTPUTS)
+    if set(names) - _OUTPUTS.keys():
+        raise RowsError(f"an output is not known; there are {', '.join(_OUTPUTS)}")
+    return names
+
+
+def _output(name: str, found: list[tuple[bytes, Score]]) -> dict[str, Any]:
+    data = [value.decode() if name == "score" else getattr(score, name) for value, score in found]
+    return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}

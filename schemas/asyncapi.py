@@ -1,0 +1,95 @@
+"""AsyncAPI 3.0 of the Kafka door, generated from the definitions in this room: what is on which topic."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schemas import topics
+from schemas.jsonschema import of_structs, patient_record
+from schemas.records import DeadLetter, Score
+
+_SCHEMAS: Final = "#/components/schemas/"
+_MESSAGES: Final = "#/components/messages/"
+_KEY: Final = {"type": ["string", "null"], "description": "as the producer chose it; the result has the record's key"}
+
+
+def document(version: str) -> dict[str, Any]:
+    """Return the AsyncAPI document."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "heartstream",
+            "version": version,
+            "description": "Patient records come in on one topic; a score, or a dead letter, goes out for each. "
+            "Delivery is at least once, or exactly once by a setting; see docs/design/stream-engine.md.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "patients": _channel(topics.PATIENTS, "Patient records to be scored.", "PatientRecord"),
+            "scores": _channel(topics.SCORES, "One score for each record that could be scored.", "Score"),
+            "deadLetters": _channel(
+                topics.DEAD_LETTERS, "Each record that could not be scored, with all that is wrong.", "DeadLetter"
+            ),
+        },
+        "operations": {
+            "takeRecord": _operation("receive", "patients", "PatientRecord"),
+            "writeScore": _operation("send", "scores", "Score"),
+            "writeDeadLetter": _operation("send", "deadLetters", "DeadLetter"),
+        },
+        "components": {"messages": _messages(), "schemas": _schemas()},
+    }
+
+
+def _channel(topic: str, description: str, message: str) -> dict[str, Any]:
+    return {
+        "address": topic,
+        "description": description,
+        "messages": {message: {"$ref": _MESSAGES + message}},
+        "bindings": {"kafka": {"topic": topic}},
+    }
+
+
+def _operation(action: str, channel: str, message: str) -> dict[str, Any]:
+    place = f"#/channels/{channel}"
+    return {
+        "action": action,
+        "channel": {"$ref": place},
+        "messages": [{"$ref": f"{place}/messages/{message}"}],
+    }
+
+
+def _messages() -> dict[str, Any]:
+    """Return what is on the topics. A dead letter's value is the record as it came, whatever that is."""
+    key = {"kafka": {"key": _KEY}}
+    reason = {
+        "type": "object",
+        "required": [topics.DEAD_LETTER_HEADER],
+        "properties": {
+            topics.DEAD_LETTER_HEADER: {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {"$ref": _SCHEMAS + "DeadLetter"},
+            },
+            topics.TIMESTAMP_HEADER: {"type": "string", "pattern": "^[0-9]+$"},
+            topics.VALUE_OMITTED_HEADER: {"type": "string", "pattern": "^[0-9]+$"},
+        },
+    }
+    return {
+        "PatientRecord": {"payload": {"$ref": _SCHEMAS + "PatientRecord"}, "bindings": key},
+        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "bindings": key},
+        "DeadLetter": {
+            "contentType": "application/octet-stream",
+            "summary": "The original bytes; the reason is in a header.",
+            "headers": reason,
+            "payload": {"description": "whatever came"},
+            "bindings": key,
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    record = patient_record()
+    record.pop("$schema")
+    record.pop("$id")
+    return {"PatientRecord": record, **of_structs([Score, DeadLetter], _SCHEMAS + "{name}")}

@@ -1,0 +1,45 @@
+"""What the HTTP door says beside scores: problem documents, and what stands for a rejected record among many."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from schemas.errors import Fault
+from schemas.records import ModelRef
+
+PROBLEM_TYPE: Final = "application/problem+json"
+LINES_TYPE: Final = "application/x-ndjson"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a request was not carried out (RFC 9457). `errors` has one entry for each thing wrong with the record."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[Fault, ...] = ()
+
+
+class RejectedRecord(msgspec.Struct, frozen=True):
+    """Stands where the score of a record would stand, in an answer to many. `index` is its place, from 0."""
+
+    index: int
+    errors: tuple[Fault, ...]
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """Which model a gateway serves.
+
+    `engine` is the way it computes, `training_range` has the smallest and largest value of each field in training,
+    `models` are the names of all models of its directory.
+    """
+
+    model: ModelRef
+    engine: str
+    threshold: float
+    feature_table: str
+    training_range: dict[str, tuple[float, float]]
+    models: tuple[str, ...]

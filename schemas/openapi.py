@@ -1,0 +1,211 @@
+"""OpenAPI 3.1 of the HTTP door, generated from the definitions in this room.
+
+Every operation is a line of `_OPERATIONS`; what goes over the wire is described by the JSON Schemas of the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
+from schemas.jsonschema import DIALECT, of_structs, patient_record
+from schemas.records import Score
+
+JSON: Final = "application/json"
+MARKDOWN: Final = "text/markdown"
+_REF: Final = "#/components/schemas/"
+
+EXAMPLE: Final[Mapping[str, Any]] = {
+    "patient_id": "example-1",
+    "age": 63,
+    "sex": 1,
+    "cp": 1,
+    "trestbps": 145,
+    "chol": 233,
+    "fbs": 1,
+    "restecg": 2,
+    "thalach": 150,
+    "exang": 0,
+    "oldpeak": 2.3,
+    "slope": 3,
+    "ca": 0,
+    "thal": 6,
+}
+"""A legal record: row 1 of the Cleveland file."""
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation: what it takes and gives, by content type, and the statuses of its problem documents."""
+
+    method: str
+    path: str
+    name: str
+    tag: str
+    summary: str
+    description: str
+    gives: Mapping[str, Any]
+    takes: Mapping[str, Any] = {}
+    problems: tuple[int, ...] = ()
+    also: Mapping[int, str] = {}
+    """Other statuses with a body like the usual one, and what they mean."""
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF + name}
+
+
+def _either() -> dict[str, Any]:
+    return {"oneOf": [_ref("Score"), _ref("RejectedRecord")]}
+
+
+_ABUSE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_BODY: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+OPERATIONS: Final = (
+    Operation(
+        "post",
+        "/predict",
+        "predict",
+        "scores",
+        "Score one patient record",
+        "Answers with the same bytes that the worker writes to the scores topic (where `source` says the place). A "
+        "record that cannot be scored is answered with 422 and everything that is wrong with it; no answer repeats "
+        "a value of the record.",
+        {JSON: _ref("Score")},
+        {JSON: _ref("PatientRecord")},
+        (*_BODY, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+    ),
+    Operation(
+        "post",
+        "/predict/batch",
+        "predictBatch",
+        "scores",
+        "Score many patient records",
+        "A JSON array gives an array. Lines (one record each) give lines while they are still being sent, in bounded "
+        "memory: read while you send. A record that cannot be scored has what is wrong with it in its place, and the "
+        "others are scored; the status is 200. An answer of lines that breaks off is not whole.",
+        {JSON: {"type": "array", "items": _either()}, LINES_TYPE: _either()},
+        {JSON: {"type": "array", "items": _ref("PatientRecord")}, LINES_TYPE: _ref("PatientRecord")},
+        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, *_ABUSE),
+    ),
+    Operation(
+        "get",
+        "/model",
+        "model",
+        "model",
+        "Tell which model is served",
+        "Name, version and digest stand in every score as well.",
+        {JSON: _ref("ServedModel")},
+    ),
+    Operation(
+        "get",
+        "/model/card",
+        "modelCard",
+        "model",
+        "Show the model card",
+        "What the model is for, how it was made, and how far it can be trusted. Markdown, or JSON by `Accept`.",
+        {MARKDOWN: {"type": "string"}, JSON: {"type": "object"}},
+        problems=(HTTPStatus.NOT_FOUND,),
+    ),
+    *(
+        Operation(
+            "get",
+            path,
+            f"health{path.removeprefix('/health').title().replace('/', '')}",
+            "operation",
+            summary,
+            "Each check is `ok`, or says in a few words what is not.",
+            {JSON: _ref("Health")},
+            also={HTTPStatus.SERVICE_UNAVAILABLE: "Not so."},
+        )
+        for path, summary in (
+            ("/health", "Say whether the gateway is live and ready"),
+            ("/health/startup", "Say whether the gateway has started"),
+            ("/health/live", "Say whether the gateway is live: restarting would not help"),
+            ("/health/ready", "Say whether the gateway is ready: send requests here"),
+        )
+    ),
+    Operation(
+        "get",
+        "/metrics",
+        "metrics",
+        "operation",
+        "Show metrics",
+        "In Prometheus' text format.",
+        {"text/plain": {"type": "string"}},
+    ),
+)
+
+
+def document(version: str) -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": DIALECT,
+        "info": {
+            "title": "heartstream",
+            "version": version,
+            "summary": "Risk of coronary heart disease from 13 clinical fields",
+            "description": "Research and education only: not a medical device, not for diagnosis or treatment "
+            "decisions. The model card says what the scores are worth.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": "scores"}, {"name": "model"}, {"name": "operation"}],
+        "paths": paths,
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    usual = {"description": "Done.", "content": {kind: {"schema": schema} for kind, schema in operation.gives.items()}}
+    responses: dict[str, Any] = {str(HTTPStatus.OK.value): usual}
+    for status, meaning in operation.also.items():
+        responses[str(int(status))] = {**usual, "description": meaning}
+    for status in sorted(operation.problems):
+        responses[str(int(status))] = _problem(HTTPStatus(status))
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description,
+        "responses": responses,
+    }
+    if operation.takes:
+        content = {kind: {"schema": schema} for kind, schema in operation.takes.items()}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _problem(status: HTTPStatus) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": status.phrase,
+        "content": {PROBLEM_TYPE: {"schema": _ref("Problem")}},
+    }
+    if status in _ABUSE:
+        answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
+    return answer
+
+
+def _schemas() -> dict[str, Any]:
+    """Return the schemas of all that is sent and answered."""
+    record = patient_record()
+    record.pop("$schema")
+    record.pop("$id")
+    health = {
+        "type": "object",
+        "required": ["status", "checks"],
+        "properties": {
+            "status": {"enum": ["ok", "unavailable"]},
+            "checks": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    }
+    structs = of_structs([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
+    return {"Health": health, "PatientRecord": {**record, "examples": [EXAMPLE]}, **structs}

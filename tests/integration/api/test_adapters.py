@@ -1,0 +1,189 @@
+"""Laws of the other protocols, with their own clients: the same scores by every way in."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from heartstream.demo.patients import real_patients
+from heartstream.demo.processes import Child
+from schemas.features import FEATURE_NAMES
+from scoring.pyfunc import RiskModel
+from scoring.scorer import Scorer
+from tests.integration.calls import JSON, PATIENTS, ask
+
+RECORDS = real_patients()[:30]
+FRAME = pd.DataFrame(RECORDS)[list(FEATURE_NAMES)].astype(float)
+
+
+@pytest.fixture
+def triton(gateway: Child) -> InferenceServerClient:
+    return InferenceServerClient(gateway.url.removeprefix("http://"))
+
+
+def tensor(name: str, values: list[Any], kind: str) -> InferInput:
+    found = InferInput(name, [len(values)], kind)
+    array = np.array(values, dtype=np.object_ if kind == "BYTES" else np.float64)
+    found.set_data_from_numpy(array, binary_data=False)
+    return found
+
+
+def infer(triton: InferenceServerClient, model: str, inputs: list[InferInput]) -> Any:
+    outputs = [InferRequestedOutput(name, binary_data=False) for name in ("risk", "label", "score")]
+    return triton.infer(model, inputs, outputs=outputs, request_id="r-1")
+
+
+def test_triton_client_finds_server_and_model(triton: InferenceServerClient, scorer: Scorer) -> None:
+    """Live, ready, and described as the protocol says."""
+    name = scorer.model.name
+    assert (triton.is_server_live(), triton.is_server_ready(), triton.is_model_ready(name)) == (True, True, True)
+    assert triton.get_server_metadata()["name"] == "heartstream"
+    told = triton.get_model_metadata(name)
+    assert {each["name"] for each in told["inputs"]} == {*FEATURE_NAMES, "patient_id", "record"}
+    assert [each["name"] for each in told["outputs"]] == ["risk", "label", "score"]
+
+
+def test_infer_on_records_gives_the_score_objects(
+    triton: InferenceServerClient, gateway: Child, scorer: Scorer
+) -> None:
+    """`record` tensors give the bytes of `/predict`."""
+    found = infer(triton, scorer.model.name, [tensor("record", [body.decode() for body in PATIENTS[:30]], "BYTES")])
+    expected = [ask(gateway, "POST", "/predict", body).body.decode() for body in PATIENTS[:30]]
+    assert found.as_numpy("score").tolist() == expected
+    assert found.as_numpy("risk").tolist() == [json.loads(each)["risk"] for each in expected]
+    assert found.as_numpy("label").tolist() == [json.loads(each)["label"] for each in expected]
+    assert found.get_response()["id"] == "r-1"
+
+
+def test_infer_on_fields_gives_the_same_risks(triton: InferenceServerClient, gateway: Child, scorer: Scorer) -> None:
+    """A tensor for each field; -9 stands for a missing number, as in UCI's files."""
+    inputs = [tensor(name, FRAME[name].fillna(-9).tolist(), "FP64") for name in FEATURE_NAMES]
+    inputs.append(tensor("patient_id", [record["patient_id"] for record in RECORDS], "BYTES"))
+    found = infer(triton, scorer.model.name, inputs)
+    expected = [ask(gateway, "POST", "/predict", body).body.decode() for body in PATIENTS[:30]]
+    assert found.as_numpy("score").tolist() == expected
+
+
+def test_infer_refuses_a_bad_record_without_its_value(triton: InferenceServerClient, scorer: Scorer) -> None:
+    """The row, the code and the field are told; the value is not."""
+    inputs = [tensor(name, [*FRAME[name].fillna(-9)[:3]], "FP64") for name in FEATURE_NAMES if name != "age"]
+    inputs.append(tensor("age", [63, 4711, 50], "FP64"))
+    with pytest.raises(InferenceServerException) as caught:
+        infer(triton, scorer.model.name, inputs)
+    text = str(caught.value)
+    assert ("row 1: out_of_range at /age" in text, "4711" in text) == (True, False)
+
+
+def test_binary_tensors_are_refused_in_words(triton: InferenceServerClient, scorer: Scorer) -> None:
+    """The client's default is an extension that is not spoken here."""
+    wanted = InferInput("record", [1], "BYTES")
+    wanted.set_data_from_numpy(np.array([PATIENTS[0].decode()], dtype=np.object_))
+    with pytest.raises(InferenceServerException, match="binary_data=False"):
+        triton.infer(scorer.model.name, [wanted])
+
+
+def test_another_model_is_not_served(triton: InferenceServerClient) -> None:
+    """Nor does a wrong name get the right model's scores."""
+    with pytest.raises(InferenceServerException, match="no such model"):
+        infer(triton, "another", [tensor("record", [PATIENTS[0].decode()], "BYTES")])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"inputs": []},
+        {"inputs": [{"name": "age", "shape": [1], "datatype": "BYTES", "data": ["63"]}]},
+        {"inputs": [{"name": "record", "shape": [2], "datatype": "BYTES", "data": ["{}"]}]},
+        {"inputs": [{"name": "record", "shape": [1, 13], "datatype": "BYTES", "data": ["{}"]}]},
+        {"inputs": [{"name": "record", "shape": [1], "datatype": "BYTES", "data": [7]}]},
+        {"inputs": [{"name": "unknown", "shape": [1], "datatype": "FP64", "data": [7]}]},
+        {
+            "inputs": [
+                {"name": "age", "shape": [1], "datatype": "FP64", "data": [63]},
+                {"name": "sex", "shape": [2], "datatype": "FP64", "data": [1, 0]},
+            ]
+        },
+        {"inputs": [{"name": "record", "shape": [1], "datatype": "BYTES", "data": ["{}"]}], "outputs": [{"name": "x"}]},
+    ],
+)
+def test_wrong_requests_are_told(gateway: Child, scorer: Scorer, document: object) -> None:
+    """400 with the protocol's own error object."""
+    found = ask(gateway, "POST", f"/v2/models/{scorer.model.name}/infer", json.dumps(document).encode(), JSON)
+    assert (found.status, list(found.json)) == (400, ["error"])
+
+
+@pytest.fixture
+def mlflow(gateway: Child) -> Any:
+    with warnings.catch_warnings():
+        # It warns of its own type hints while it is imported.
+        warnings.simplefilter("ignore", UserWarning)
+        from mlflow.pyfunc.scoring_server.client import ScoringServerClient  # noqa: PLC0415
+
+    host, port = gateway.url.removeprefix("http://").split(":")
+    return ScoringServerClient(host, int(port))
+
+
+def test_mlflow_client_gets_what_pyfunc_gives(mlflow: Any, scorer: Scorer) -> None:
+    """`/ping` answers (or it would raise); `/invocations` gives the frame that the model gives in one's own process."""
+    mlflow.ping()
+    found = pd.DataFrame(mlflow.invoke(FRAME).get_predictions())
+    pd.testing.assert_frame_equal(found, RiskModel(scorer).predict(FRAME).reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", json.dumps({"dataframe_records": RECORDS})),
+        ("application/json", json.dumps({"instances": RECORDS})),
+        ("application/json", json.dumps({"inputs": RECORDS})),
+        ("application/json", json.dumps({"inputs": {name: [r[name] for r in RECORDS] for name in FEATURE_NAMES}})),
+        ("text/csv", FRAME.to_csv(index=False)),
+    ],
+    ids=["records", "instances", "inputs-rows", "inputs-columns", "csv"],
+)
+def test_every_shape_of_a_frame_is_the_same(gateway: Child, scorer: Scorer, kind: str, body: str) -> None:
+    """Rows, columns or CSV: the same risks."""
+    found = ask(gateway, "POST", "/invocations", body.encode(), {"Content-Type": kind})
+    risks = [row["risk"] for row in found.json["predictions"]]
+    assert risks == RiskModel(scorer).predict(FRAME)["risk"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"{}"),
+        ("application/json", b"[]"),
+        ("application/json", b'{"instances": []}'),
+        ("application/json", b'{"instances": [{"age": 63}]}'),
+        ("application/json", b'{"inputs": {"age": [1], "sex": [1, 2]}}'),
+        ("application/json", b'{"dataframe_split": {"columns": ["age"], "data": [[1, 2]]}}'),
+        ("application/json", b'{"instances": [{"age": 63}], "inputs": [{"age": 63}]}'),
+        ("text/csv", b"age"),
+        ("text/csv", b'age\n"63'),
+        ("text/csv", b"\xff\xfe"),
+        ("text/plain", b"age\n63"),
+    ],
+)
+def test_wrong_frames_are_told(gateway: Child, kind: str, body: bytes) -> None:
+    """400 with MLflow's own error object."""
+    found = ask(gateway, "POST", "/invocations", body, {"Content-Type": kind})
+    assert (found.status, found.json["error_code"]) == (400, "BAD_REQUEST")
+
+
+def test_a_word_in_a_csv_is_not_repeated(gateway: Child) -> None:
+    """What is no number is told by row, code and field."""
+    text = FRAME[:2].to_csv(index=False).replace("63.0", "Zebra", 1)
+    found = ask(gateway, "POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
+    assert (found.status, "wrong_type at /age" in found.json["message"], "Zebra" in found.json["message"]) == (
+        400,
+        True,
+        False,
+    )

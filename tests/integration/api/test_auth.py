@@ -1,0 +1,343 @@
+"""Laws of who may use the gateway: keys, tokens and certificates, each for what it is good for, and nothing open."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import ipaddress
+import json
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from api.auth import new_key
+from heartstream.demo.processes import Child, running
+from runtime.embedded import free_port
+from tests.integration.api.conftest import Starter
+from tests.integration.calls import PATIENTS, ask
+
+(LAB, LAB_LINE), (SCRAPER, SCRAPER_LINE), (CHIEF, CHIEF_LINE) = (
+    new_key(name, scopes) for name, scopes in (("lab", ["predict"]), ("prometheus", ["metrics"]), ("chief", ["admin"]))
+)
+OPEN = ["/health", "/health/live", "/health/ready", "/health/startup", "/v2/health/live", "/v2/health/ready", "/ping"]
+CLOSED = ["/", "/model", "/model/card", "/metrics", "/openapi.json", "/asyncapi.json", "/docs", "/v2", "/no/such/path"]
+
+
+@pytest.fixture(scope="module")
+def guarded(start: Starter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    keys = tmp_path_factory.mktemp("keys") / "keys.txt"
+    keys.write_text(f"{LAB_LINE}\n{SCRAPER_LINE}\n{CHIEF_LINE}\n", encoding="utf-8")
+    with start(AUTH__API_KEYS_FILE=str(keys)) as gateway:
+        yield gateway
+    assert not [key for key in (LAB, SCRAPER, CHIEF) if key in gateway.log.read_text(encoding="utf-8")]
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def predicted(gateway: Child, headers: Mapping[str, str]) -> int:
+    return ask(gateway, "POST", "/predict", PATIENTS[0], headers).status
+
+
+def test_health_is_open_and_nothing_else(guarded: Child) -> None:
+    """Without a key only probes are answered; the rest is 401 and says how to ask."""
+    assert [ask(guarded, "GET", path).status for path in OPEN] == [200] * len(OPEN)
+    found = [ask(guarded, "GET", path) for path in CLOSED] + [ask(guarded, "POST", "/predict", PATIENTS[0])]
+    assert [each.status for each in found] == [401] * len(found)
+    assert all("Bearer" in each.headers["WWW-Authenticate"] for each in found)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [bearer(LAB), {"X-API-Key": LAB}, {"Authorization": "Basic " + base64.b64encode(f"x:{LAB}".encode()).decode()}],
+    ids=["bearer", "x-api-key", "basic"],
+)
+def test_a_key_is_taken_in_each_form(guarded: Child, headers: dict[str, str]) -> None:
+    """As programs, gateways and browsers send it."""
+    assert predicted(guarded, headers) == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer(LAB[:-1]),
+        bearer(LAB + "A"),
+        bearer("hs_"),
+        bearer(hashlib.sha256(LAB.encode()).hexdigest()),
+        bearer("a.b.c"),
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Bearer"},
+        {"Authorization": f"Digest {LAB}"},
+        {"X-API-Key": ""},
+    ],
+)
+def test_what_is_no_key_is_refused(guarded: Child, headers: dict[str, str]) -> None:
+    """A part of one, its hash, another kind: 401, and no word on what was wrong."""
+    found = ask(guarded, "POST", "/predict", PATIENTS[0], headers)
+    assert (found.status, found.json["detail"]) == (401, "Tell who you are: by key, token or certificate.")
+
+
+def test_scopes_are_kept(guarded: Child) -> None:
+    """Who may predict reads no metrics, and the other way round; admin may do all; documents are for all of them."""
+    keys = (LAB, SCRAPER, CHIEF)
+    assert [predicted(guarded, bearer(key)) for key in keys] == [200, 403, 200]
+    assert [ask(guarded, "GET", "/metrics", None, bearer(key)).status for key in keys] == [403, 200, 200]
+    assert [ask(guarded, "GET", "/openapi.json", None, bearer(key)).status for key in keys] == [200, 200, 200]
+
+
+def test_every_caller_has_its_own_bucket(start: Starter) -> None:
+    """Not its address: one who sends too much takes nothing from another behind the same proxy."""
+    with start(
+        AUTH__API_KEYS=f"{LAB_LINE} {CHIEF_LINE}", GATEWAY__RECORDS_PER_SECOND="1", GATEWAY__BURST_RECORDS="2"
+    ) as gateway:
+        assert [predicted(gateway, bearer(LAB)) for _ in range(3)] == [200, 200, 429]
+        assert predicted(gateway, bearer(CHIEF)) == 200
+
+
+class Provider:
+    """An identity provider: signs tokens, and publishes its keys."""
+
+    def __init__(self) -> None:
+        self.keys = {"k1": ec.generate_private_key(ec.SECP256R1())}
+        self.asked = 0
+
+    def key_set(self) -> Mapping[str, Any]:
+        self.asked += 1
+        found = [
+            {
+                **json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())),
+                "kid": kid,
+                "use": "sig",
+                "alg": "ES256",
+            }
+            for kid, key in self.keys.items()
+        ]
+        return {"keys": found}
+
+    def token(self, kid: str = "k1", **changes: Any) -> str:
+        now = dt.datetime.now(dt.UTC)
+        claims = {
+            "iss": "https://id.example",
+            "aud": "heartstream",
+            "sub": "ward-7",
+            "scope": "predict openid",
+            "exp": now + dt.timedelta(minutes=5),
+        }
+        claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+        return jwt.encode(claims, self.keys[kid], algorithm="ES256", headers={"kid": kid})
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+class Request:
+    """As much of a request as the credentials look at."""
+
+    def __init__(self, token: str) -> None:
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+
+def tokens(provider: Provider, clock: Any = None) -> Any:
+    from api.tokens import Tokens  # noqa: PLC0415
+
+    times = {} if clock is None else {"clock": clock}
+    return Tokens("https://id.example", "heartstream", provider.key_set, **times)
+
+
+async def test_a_good_token_names_its_subject_and_scopes(provider: Provider) -> None:
+    """Only the scopes that exist here."""
+    caller = await tokens(provider).caller(Request(provider.token()))
+    assert (caller.name, caller.scopes) == ("ward-7", frozenset({"predict"}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://other.example"},
+        {"aud": "another"},
+        {"exp": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)},
+        {"exp": None},
+        {"aud": None},
+        {"sub": None},
+        {"nbf": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
+    ],
+)
+async def test_a_token_for_others_or_another_time_is_refused(provider: Provider, changes: dict[str, Any]) -> None:
+    """Issuer, audience and time are checked, and must be there."""
+    assert await tokens(provider).caller(Request(provider.token(**changes))) is None
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).decode().rstrip("=")
+
+
+async def test_forged_tokens_are_refused(provider: Provider) -> None:
+    """No signature, a shared secret made of the public key, another's key with a known name."""
+    door, good = tokens(provider), provider.token()
+    head, claims, _ = good.split(".")
+    none = encoded(b'{"alg":"none","kid":"k1"}')
+    public = json.dumps(provider.key_set()).encode()
+    shared = encoded(b'{"alg":"HS256","kid":"k1"}') + "." + claims
+    secret = f"{shared}.{encoded(hmac.digest(public, shared.encode(), 'sha256'))}"
+    stranger = Provider().token()
+    for token in (f"{none}.{claims}.", f"{head}.{claims}.AAAA", secret, stranger):
+        assert await door.caller(Request(token)) is None
+    assert await door.caller(Request(good)) is not None
+
+
+async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: Provider) -> None:
+    """A rotated key is found; made-up key names make us ask at most once in half a minute."""
+    now = [1000.0]
+    door = tokens(provider, lambda: now[0])
+    assert await door.caller(Request(provider.token())) is not None
+    provider.keys["k2"] = ec.generate_private_key(ec.SECP256R1())
+    stranger = Provider()
+    stranger.keys["k9"] = stranger.keys["k1"]
+    for _ in range(50):
+        assert await door.caller(Request(stranger.token("k9"))) is None
+    assert provider.asked == 1
+    now[0] += 31
+    assert (await door.caller(Request(provider.token("k2"))) is not None, provider.asked) == (True, 2)
+
+
+async def test_known_keys_outlive_a_provider_that_is_away(provider: Provider) -> None:
+    """Its outage is not ours, until a key that is not known comes."""
+    now = [1000.0]
+    door = tokens(provider, lambda: now[0])
+    good = provider.token()
+    assert await door.caller(Request(good)) is not None
+
+    def away() -> Mapping[str, Any]:
+        raise OSError
+
+    door._fetch = away
+    now[0] += 3600
+    assert await door.caller(Request(good)) is not None
+
+
+def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Provider, tmp_path: Path) -> None:
+    """From the settings to the answer, over TLS to a provider with a certificate of its own."""
+    ca = Authority(tmp_path)
+    certificate, key = ca.issue("127.0.0.1")
+
+    class Keys(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(provider.key_set()).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(ca.certificate))
+        with start(
+            AUTH__TOKEN_ISSUER="https://id.example",
+            AUTH__TOKEN_AUDIENCE="heartstream",
+            AUTH__TOKEN_KEYS_URL=f"https://127.0.0.1:{server.server_port}/keys",
+        ) as gateway:
+            assert predicted(gateway, bearer(provider.token())) == 200
+            assert predicted(gateway, bearer(provider.token(scope="openid"))) == 403
+            assert predicted(gateway, bearer(Provider().token())) == 401
+    server.shutdown()
+    server.server_close()
+
+
+class Authority:
+    """Issues certificates for a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
+        self.certificate = folder / "ca.pem"
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        made = self._built(self._name, self._key.public_key()).add_extension(constraints, critical=True)
+        self.certificate.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    def _built(self, name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """Write a certificate for 127.0.0.1 with this common name, and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = self._built(subject, key.public_key()).add_extension(address, critical=False)
+        paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        paths[0].write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return paths
+
+
+def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> None:
+    """TLS alone is spoken; a certificate of the named authority may predict, and nobody gets in without."""
+    ca, port = Authority(tmp_path), free_port()
+    (server, server_key), (client, client_key) = ca.issue("gateway"), ca.issue("ward-7")
+    settings = {
+        "HEARTSTREAM_MODEL__PATH": str(model_dir),
+        "HEARTSTREAM_GATEWAY__PORT": str(port),
+        "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+        "HEARTSTREAM_AUTH__TLS_CERTIFICATE": str(server),
+        "HEARTSTREAM_AUTH__TLS_KEY": str(server_key),
+        "HEARTSTREAM_AUTH__TLS_CLIENT_CA": str(ca.certificate),
+    }
+    context = ssl.create_default_context(cafile=str(ca.certificate))
+    known = ssl.create_default_context(cafile=str(ca.certificate))
+    known.load_cert_chain(client, client_key)
+    url = f"https://127.0.0.1:{port}"
+
+    def answered(path: str, body: bytes | None = None) -> int:
+        try:
+            with urllib.request.urlopen(url + path, data=body, context=known, timeout=10) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with running("gateway", settings, url, tmp_path / "log") as child:
+        while "listening" not in child.log.read_text(encoding="utf-8"):
+            child.check()
+        assert (answered("/predict", PATIENTS[0]), answered("/metrics"), answered("/health")) == (200, 403, 200)
+        with pytest.raises(OSError):  # noqa: PT011  # TLS ends it, one way or another
+            urllib.request.urlopen(f"{url}/health", context=context, timeout=10).read()
+        with pytest.raises(OSError):  # noqa: PT011  # the same
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).read()

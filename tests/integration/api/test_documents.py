@@ -1,0 +1,88 @@
+"""Laws of what the gateway says of itself: valid, current, complete, and true."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api import documents
+from heartstream.demo.processes import Child
+from schemas import openapi
+from schemas.documents import FOLDER
+from scoring.scorer import Scorer
+from tests.integration.calls import PATIENTS, ask
+
+
+def test_openapi_is_valid(gateway: Child) -> None:
+    """By the validator of the specification."""
+    assert list(OpenAPIV31SpecValidator(ask(gateway, "GET", "/openapi.json").json).iter_errors()) == []
+
+
+@pytest.mark.parametrize("name", ["openapi", "asyncapi"])
+def test_served_document_is_the_committed_one(gateway: Child, name: str) -> None:
+    """What is served is what is reviewed, but for the version of the product."""
+    served, committed = ask(gateway, "GET", f"/{name}.json").json, json.loads((FOLDER / f"{name}.json").read_bytes())
+    assert served["info"].pop("version") == version("heartstream")
+    committed["info"].pop("version")
+    assert served == committed
+
+
+def test_examples_of_openapi_are_legal(gateway: Child) -> None:
+    """The record that a reader tries first is scored."""
+    assert ask(gateway, "POST", "/predict", json.dumps(openapi.EXAMPLE).encode()).status == 200
+
+
+def test_answers_are_what_openapi_says(gateway: Child) -> None:
+    """Score, served model and health fit their schemas, references resolved."""
+    document = ask(gateway, "GET", "/openapi.json").json
+    for path, answer in {
+        "/model": ask(gateway, "GET", "/model"),
+        "/health": ask(gateway, "GET", "/health"),
+        "/predict": ask(gateway, "POST", "/predict", PATIENTS[0]),
+    }.items():
+        (operation,) = document["paths"][path].values()
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        check = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+        assert list(check.iter_errors(answer.json)) == []
+
+
+def test_docs_page_needs_nobody_else(gateway: Child) -> None:
+    """Page and files come from here, under a policy that allows no other source."""
+    page = ask(gateway, "GET", "/docs")
+    assert (page.status, page.kind, b"http" in page.body) == (200, "text/html", False)
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
+        found = ask(gateway, "GET", f"/docs/{name}")
+        assert (found.status, found.headers["Content-Encoding"]) == (200, "gzip")
+    assert ask(gateway, "GET", "/docs/start.js").kind == "text/javascript"
+
+
+def test_model_is_the_one_in_the_scores(gateway: Child, scorer: Scorer) -> None:
+    """Name, version and digest are those that every score bears."""
+    told, score = ask(gateway, "GET", "/model").json, ask(gateway, "POST", "/predict", PATIENTS[0]).json
+    assert (told["model"], told["threshold"], told["engine"]) == (score["model"], score["threshold"], scorer.engine)
+
+
+def test_card_comes_as_markdown_or_json(gateway: Child) -> None:
+    """As the caller prefers."""
+    page = ask(gateway, "GET", "/model/card")
+    card = ask(gateway, "GET", "/model/card", headers={"Accept": "application/json"})
+    assert (page.kind, page.body.startswith(b"# Model card")) == ("text/markdown", True)
+    assert (card.kind, card.json["schema"]) == ("application/json", "heartstream-model-card/1")
+
+
+def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Child) -> None:
+    """A resource that OpenAPI does not tell of is the page's, or is defined elsewhere."""
+    described = set(ask(gateway, "GET", "/openapi.json").json["paths"])
+    elsewhere = {"/openapi.json", "/asyncapi.json", "/ping", "/invocations"}
+    assert described.isdisjoint(elsewhere)
+    assert {route.path for route in documents.routes()} - elsewhere == {
+        "/docs",
+        "/docs/start.js",
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-ui.css",
+    }

@@ -1,0 +1,119 @@
+"""Laws of overload and abuse: bounded, told, and never at the cost of others."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from heartstream.demo.processes import Child
+from tests.integration.api.conftest import Starter
+from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
+
+HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
+
+
+def test_too_many_requests_at_once_are_refused(start: Starter) -> None:
+    """503 with a time to come back, while health and metrics are still told; then there is room again."""
+    with start(GATEWAY__CONCURRENT_REQUESTS="2", GATEWAY__BODY_TIMEOUT_SECONDS="3") as gateway:
+        with connected(gateway) as one, connected(gateway) as other:
+            one.sendall(HALF)
+            other.sendall(HALF)
+            refused = _until_refused(gateway)
+            assert (refused.status, refused.kind, int(refused.headers["Retry-After"]) > 0) == (
+                503,
+                "application/problem+json",
+                True,
+            )
+            assert [ask(gateway, "GET", path).status for path in ("/health/live", "/metrics")] == [200, 200]
+            assert everything(one).startswith(b"HTTP/1.1 408 ")
+        assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200
+
+
+def _until_refused(gateway: Child) -> Answer:
+    """Ask until the two half requests have arrived."""
+    deadline = time.monotonic() + 2.5
+    while time.monotonic() < deadline:
+        found = ask(gateway, "POST", "/predict", PATIENTS[0])
+        if found.status != 200:
+            return found
+    raise AssertionError("never refused")
+
+
+def test_a_caller_who_sends_too_much_is_told_when_to_come_back(start: Starter) -> None:
+    """429 with Retry-After; what is too large for any bucket is 413; a stream is slowed down instead."""
+    with start(GATEWAY__RECORDS_PER_SECOND="50", GATEWAY__BURST_RECORDS="10") as gateway:
+        found = [ask(gateway, "POST", "/predict", PATIENTS[0]) for _ in range(40)]
+        refused = [each for each in found if each.status == 429]
+        assert {each.status for each in found} == {200, 429}
+        assert all(int(each.headers["Retry-After"]) >= 1 for each in refused)
+        array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:11]) + b"]", JSON)
+        assert (array.status, "10 records" in array.json["detail"]) == (413, True)
+        began = time.monotonic()
+        lines = ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:60]), LINES)
+        assert (lines.body.count(b"\n"), time.monotonic() - began > 0.9) == (60, True)
+
+
+def test_an_array_beyond_its_limit_is_refused(start: Starter) -> None:
+    """Before it is read to the end; a stream of lines of the same size is not."""
+    with start(GATEWAY__BATCH_LIMIT_BYTES="10000") as gateway:
+        array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:100]) + b"]", JSON)
+        lines = ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:100]), LINES)
+        assert (array.status, array.json["title"], lines.body.count(b"\n")) == (413, "Request Entity Too Large", 100)
+
+
+def test_headers_that_never_end_are_cut_off(start: Starter) -> None:
+    """A connection that sends half a header holds nothing for ever."""
+    with start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__IDLE_SECONDS="1") as gateway, connected(gateway) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Header: ")
+        slow.settimeout(20)
+        assert b"200" not in everything(slow)
+
+
+def test_who_does_not_read_is_cut_off(start: Starter) -> None:
+    """A stream whose answers nobody takes ends; meanwhile others are answered."""
+    with start(GATEWAY__BODY_TIMEOUT_SECONDS="1") as gateway, connected(gateway) as deaf:
+        deaf.settimeout(30)
+        head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        deaf.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        block = b"\n".join(PATIENTS[:500]) + b"\n"
+        chunk = b"%x\r\n%b\r\n" % (len(block), block)
+        broken = False
+        for _ in range(2_000):
+            try:
+                deaf.sendall(chunk)
+            except OSError:
+                broken = True
+                break
+        assert (broken, ask(gateway, "POST", "/predict", PATIENTS[0]).status) == (True, 200)
+
+
+def test_nobody_notices_when_it_stops(start: Starter) -> None:
+    """SIGTERM under load: who stops calling when `/health/ready` says so has every single request answered."""
+    with start(GATEWAY__LEAVE_SECONDS="2") as gateway, ThreadPoolExecutor(9) as callers:
+        gone, answered = threading.Event(), []
+        calls = [callers.submit(_call_until, gateway, gone, answered) for _ in range(8)]
+        while len(answered) < 200:
+            assert not any(call.done() for call in calls)
+        gateway.process.send_signal(signal.SIGTERM)
+        while ask(gateway, "GET", "/health/ready").status == 200:
+            pass
+        after = len(answered)
+        while len(answered) < after + 200:
+            assert not any(call.done() for call in calls)
+        gone.set()
+        assert [call.result() for call in calls] == [None] * 8
+        assert (gateway.process.wait(30), set(answered)) == (0, {200})
+
+
+def _call_until(gateway: Child, gone: threading.Event, answered: list[int]) -> None:
+    """Keep one connection busy, a new one where the gateway has closed it; any error is one."""
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)
+    while not gone.is_set():
+        connection.request("POST", "/predict", body=PATIENTS[0])
+        response = connection.getresponse()
+        assert "risk" in json.loads(response.read())
+        answered.append(response.status)

@@ -1,0 +1,162 @@
+"""Laws of `/predict/batch`: arrays and lines, each record with its own outcome, in bounded memory."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from bench.cost import resident_mib
+from heartstream.demo.patients import FLAWS, real_patients
+from heartstream.demo.processes import Child
+from scoring.pipeline import Rejected, process
+from scoring.scorer import Scorer
+from tests.examples import rejected
+from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
+
+PATH = "/predict/batch"
+# A flaw that is no JSON would break the array, and one with a line break the lines.
+MIXED = [*PATIENTS[:5], b'{"patient_id":"x"}', *PATIENTS[5:9], b"7", PATIENTS[9]]
+
+
+def expected(bodies: Sequence[bytes], scorer: Scorer) -> list[object]:
+    """Return what must stand at each place."""
+    outcomes = process(bodies, [None] * len(bodies), scorer)
+    return [
+        {"index": index, "errors": [{"code": f.code, "pointer": f.pointer, "message": f.message} for f in each.faults]}
+        if isinstance(each, Rejected)
+        else json.loads(each.value)
+        for index, each in enumerate(outcomes)
+    ]
+
+
+def test_array_gives_an_array(gateway: Child, scorer: Scorer) -> None:
+    """Scores and faults stand where their records stood."""
+    found = ask(gateway, "POST", PATH, b"[" + b", ".join(MIXED) + b"]", JSON)
+    assert (found.status, found.kind, found.json) == (200, "application/json", expected(MIXED, scorer))
+
+
+def test_lines_give_lines(gateway: Child, scorer: Scorer) -> None:
+    """The same, a line each; a line that is no JSON at all has its faults as well, and an empty one is none."""
+    bodies = [*MIXED, *(flaw(real_patients()[0]) or b"" for flaw in FLAWS.values()), PATIENTS[10]]
+    bodies = [body for body in bodies if body.strip() and b"\n" not in body]
+    found = ask(gateway, "POST", PATH, b"\n\n".join(bodies) + b"\n", LINES)
+    answered = [json.loads(line) for line in found.body.splitlines()]
+    assert (found.status, found.kind, answered) == (200, "application/x-ndjson", expected(bodies, scorer))
+
+
+def test_same_bytes_as_one_by_one(gateway: Child) -> None:
+    """A score is the same to the byte, alone or among others."""
+    alone = [ask(gateway, "POST", "/predict", body).body for body in PATIENTS[:40]]
+    lines = ask(gateway, "POST", PATH, b"\n".join(PATIENTS[:40]), LINES).body.splitlines()
+    array = ask(gateway, "POST", PATH, b"[" + b",".join(PATIENTS[:40]) + b"]", JSON).body
+    assert (lines, array) == (alone, b"[" + b",".join(alone) + b"]")
+
+
+@pytest.mark.parametrize("body", [b"[]", b" [ ] "])
+def test_empty_array_is_an_empty_array(gateway: Child, body: bytes) -> None:
+    """Nothing in, nothing out."""
+    assert ask(gateway, "POST", PATH, body, JSON).json == []
+
+
+def test_no_lines_are_no_lines(gateway: Child) -> None:
+    """Nothing in, nothing out."""
+    found = ask(gateway, "POST", PATH, b"\n", LINES)
+    assert (found.status, found.body) == (200, b"")
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1", b"[1,]", b"\xff", b"null", b"[" * 100_000])
+def test_what_is_no_array_is_refused(gateway: Child, body: bytes) -> None:
+    """As a whole, with a problem document."""
+    found = ask(gateway, "POST", PATH, body, JSON)
+    assert (found.status, found.kind) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_other_types_are_refused(gateway: Child, kind: str) -> None:
+    """The answer says what to send."""
+    found = ask(gateway, "POST", PATH, b"[]", {"Content-Type": kind})
+    assert (found.status, "application/x-ndjson" in found.json["detail"]) == (415, True)
+
+
+def test_each_rejected_example_has_its_faults(gateway: Child) -> None:
+    """The contract's examples, as lines, where one fits on a line."""
+    examples = [(value, faults) for _, value, faults in rejected() if value.strip() and b"\n" not in value.strip(b"\n")]
+    found = ask(gateway, "POST", PATH, b"\n".join(value.strip(b"\n") for value, _ in examples), LINES)
+    pairs = [[(e["code"], e["pointer"]) for e in json.loads(line)["errors"]] for line in found.body.splitlines()]
+    assert pairs == [faults for _, faults in examples]
+
+
+def test_line_without_end_is_one_rejected_record(gateway: Child) -> None:
+    """A megabyte without a line break is too large, and what follows is scored."""
+    found = ask(gateway, "POST", PATH, b"x" * 1_000_000 + b"\n" + PATIENTS[0], LINES)
+    first, second = (json.loads(line) for line in found.body.splitlines())
+    assert ([error["code"] for error in first["errors"]], "risk" in second) == (["too_large"], True)
+
+
+def test_lines_are_answered_while_they_are_sent(gateway: Child) -> None:
+    """Who sends one line, and has not ended, gets its score."""
+    with connected(gateway) as connection:
+        head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        line = PATIENTS[0] + b"\n"
+        connection.sendall(b"%x\r\n%b\r\n" % (len(line), line))
+        answer = b""
+        while b"risk" not in answer:
+            answer += connection.recv(65_536)
+        connection.sendall(b"0\r\n\r\n")
+        while not answer.endswith(b"0\r\n\r\n"):
+            answer += connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_a_stream_that_stops_is_broken_off(gateway: Child) -> None:
+    """After a pause that is too long the answer ends without its last chunk: it cannot pass for whole."""
+    with connected(gateway) as connection:
+        head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        line = PATIENTS[0] + b"\n"
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + b"%x\r\n%b\r\n" % (len(line), line))
+        try:
+            answer = everything(connection)
+        except ConnectionResetError:
+            return
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+def test_a_long_stream_takes_no_memory(gateway: Child) -> None:
+    """A hundred thousand lines, some 20 MB, are answered in full; the gateway grows by less than the answer."""
+    lines = 100_000
+    before = resident_mib(gateway.process.pid)
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", PATH)
+    for header, value in {**LINES, "Transfer-Encoding": "chunked"}.items():
+        connection.putheader(header, value)
+    connection.endheaders()
+    sender = threading.Thread(target=_send, args=(connection, lines))
+    sender.start()
+    found = _read(connection)
+    sender.join()
+    connection.close()
+    assert (found, resident_mib(gateway.process.pid) - before < 15) == (lines, True)
+
+
+def _send(connection: http.client.HTTPConnection, lines: int) -> None:
+    block = b"\n".join(PATIENTS[:500]) + b"\n"
+    for _ in range(lines // 500):
+        connection.send(b"%x\r\n%b\r\n" % (len(block), block))
+    connection.send(b"0\r\n\r\n")
+
+
+def _read(connection: http.client.HTTPConnection) -> int:
+    # The answer comes while another thread still sends, which http.client's own states do not allow for.
+    response = http.client.HTTPResponse(connection.sock, method="POST")
+    response.begin()
+    return sum(line.startswith(b'{"patient_id"') for line in _lines(response))
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while line := response.readline():
+        yield line

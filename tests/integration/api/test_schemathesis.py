@@ -1,0 +1,40 @@
+"""The gateway against what its OpenAPI document promises, for requests that nobody would think of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heartstream.demo.processes import Child
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ["--exclude-path", "/predict/batch"],
+        # A bad record among many has its faults in its place: the request as a whole is not refused.
+        ["--include-path", "/predict/batch", "--exclude-checks", "negative_data_rejection"],
+    ],
+    ids=["all-but-batch", "batch"],
+)
+def test_no_request_breaks_a_promise(gateway: Child, choice: list[str], tmp_path: Path) -> None:
+    """All phases, all checks, no failure: statuses, types, schemas, methods, headers."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"),
+            *(f"{gateway.url}/openapi.json", "--max-examples", "40", "--seed", "1", "--no-color"),
+            *choice,
+        ],
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.integration.api.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

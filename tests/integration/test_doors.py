@@ -1,0 +1,102 @@
+"""One record is one outcome, whichever door it comes through."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from heartstream.demo.processes import Child, running
+from runtime.embedded import free_port
+from runtime.settings import Topics
+from tests.integration.calls import LINES, ask
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+from tests.unit.schemas.mutations import values
+
+_SOURCE = re.compile(rb'"source":(null|\{[^{}]*\})\}$')
+
+
+@pytest.fixture
+def gateway(model_dir: Path, tmp_path: Path) -> Iterator[Child]:
+    port = free_port()
+    named = {
+        "HEARTSTREAM_MODEL__PATH": str(model_dir),
+        "HEARTSTREAM_GATEWAY__PORT": str(port),
+        "HEARTSTREAM_GATEWAY__BODY_LIMIT_BYTES": "1000000",
+        "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+    }
+    with running("gateway", named, f"http://127.0.0.1:{port}", tmp_path / "gateway.log") as child:
+        child.await_ready()
+        yield child
+
+
+@contextmanager
+def kept(gateway: Child) -> Iterator[http.client.HTTPConnection]:
+    """Open one connection for many requests."""
+    with closing(http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)) as connection:
+        yield connection
+
+
+def without_source(score: bytes) -> bytes:
+    """Return a score but for where its record came from, the only thing that doors may differ in."""
+    return _SOURCE.sub(b"", score)
+
+
+def over_http(gateway: Child, bodies: Sequence[bytes]) -> list[object]:
+    """Ask for each record by itself; a score's bytes, or the faults of a rejected one."""
+    found: list[object] = []
+    with kept(gateway) as connection:
+        for body in bodies:
+            connection.request("POST", "/predict", body)
+            response = connection.getresponse()
+            answer = response.read()
+            assert response.status in {200, 422}
+            found.append(without_source(answer) if response.status == 200 else json.loads(answer)["errors"])
+    return found
+
+
+def over_kafka(stream: Stream, bodies: Sequence[bytes]) -> list[object]:
+    """Send the records and wait for what comes of each."""
+    first = len(stream.sent)
+    for body in bodies:
+        stream.send(body)
+    stream.read_all()
+    # Deliveries are told partition by partition, so each record is found by what was sent.
+    outcomes = {sent.value: stream.only(sent) for sent in stream.sent[first:]}
+    return [
+        json.loads(dict(found.headers)["heartstream.dead-letter"])["errors"]
+        if (found := outcomes[body]).letter
+        else without_source(found.value or b"")
+        for body in bodies
+    ]
+
+
+def test_any_record_has_the_same_outcome_by_each_door(
+    stream: Stream, workers: Workers, gateway: Child, broker: str, topics: Topics
+) -> None:
+    """Legal records, nearly legal ones and noise: the same score to the byte, or the same faults in the same order."""
+    assert topics.patients
+
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(values().filter(bool), min_size=60, max_size=120, unique=True))
+    def doors_agree(bodies: list[bytes]) -> None:
+        asked = over_http(gateway, bodies)
+        assert over_kafka(stream, bodies) == asked
+        lines = [body for body in bodies if b"\n" not in body and body.strip()]
+        answered = ask(gateway, "POST", "/predict/batch", b"\n".join(lines), LINES).body.splitlines()
+        expected = [outcome for body, outcome in zip(bodies, asked, strict=True) if body in lines]
+        assert [
+            json.loads(line)["errors"] if line.startswith(b'{"index"') else without_source(line) for line in answered
+        ] == expected
+
+    with workers.start(broker, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker:
+        worker.await_ready()
+        doors_agree()

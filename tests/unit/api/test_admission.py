@@ -1,0 +1,95 @@
+"""Laws of admission: what is under way is bounded, and each caller has a bucket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+
+from api.admission import Admission
+from api.problems import RefusalError
+
+ALICE, BOB = (cast("web.BaseRequest", name) for name in ("alice", "bob"))
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admission(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) -> Admission:
+    return Admission(most, rate, burst, lambda request: cast("Any", request), clock)
+
+
+def test_more_than_the_most_are_refused_until_one_leaves() -> None:
+    """503 with a time to come back, and room again afterwards."""
+    doors = admission(Clock())
+    doors.enter()
+    doors.enter()
+    with pytest.raises(RefusalError) as caught:
+        doors.enter()
+    assert (caught.value.status, caught.value.response().headers["Retry-After"]) == (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "2",
+    )
+    doors.leave()
+    doors.enter()
+
+
+def test_a_bucket_fills_with_time() -> None:
+    """A burst is taken at once; then records come in at the rate."""
+    clock = Clock()
+    doors = admission(clock)
+    doors.charge(ALICE, 20)
+    with pytest.raises(RefusalError) as caught:
+        doors.charge(ALICE, 5)
+    assert (caught.value.status, caught.value.retry_seconds) == (HTTPStatus.TOO_MANY_REQUESTS, 0.5)
+    clock.now += 0.5
+    doors.charge(ALICE, 5)
+    with pytest.raises(RefusalError):
+        doors.charge(ALICE, 1)
+
+
+def test_callers_do_not_share_a_bucket() -> None:
+    """One who sends too much takes nothing from another."""
+    doors = admission(Clock())
+    doors.charge(ALICE, 20)
+    doors.charge(BOB, 20)
+
+
+def test_a_bucket_never_holds_more_than_a_burst() -> None:
+    """A night of silence is not saved up."""
+    clock = Clock()
+    doors = admission(clock)
+    clock.now += 36_000
+    doors.charge(ALICE, 20)
+    with pytest.raises(RefusalError):
+        doors.charge(ALICE, 1)
+
+
+def test_more_than_a_burst_at_once_never_fits() -> None:
+    """Whoever asks for that is told to send less, not to wait."""
+    with pytest.raises(RefusalError) as caught:
+        admission(Clock()).charge(ALICE, 21)
+    assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_rate_zero_is_no_limit() -> None:
+    """By default nobody is counted."""
+    admission(Clock(), rate=0).charge(ALICE, 1_000_000)
+
+
+async def test_a_stream_waits_for_its_tokens() -> None:
+    """Lines are slowed down to the rate, not refused; more than a burst comes in parts."""
+    doors = Admission(1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
+    begin = asyncio.get_running_loop().time()
+    await doors.wait(ALICE, 70)
+    assert asyncio.get_running_loop().time() - begin >= 0.05

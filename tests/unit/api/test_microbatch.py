@@ -1,0 +1,84 @@
+"""Laws of scoring together: who comes in one turn is one batch, and each gets what it would get alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from api.microbatch import MicroBatch
+from heartstream.demo.patients import FLAWS, real_patients
+from schemas.errors import ArtifactError
+from scoring.pipeline import Outcome, process
+from scoring.scorer import Scorer
+
+
+class Counting(Scorer):
+    """A scorer that counts its batches."""
+
+    sizes: list[int]
+
+    @classmethod
+    def of(cls, scorer: Scorer) -> Counting:
+        """Take over a scorer's state."""
+        counting = cls.__new__(cls)
+        counting.__dict__.update(scorer.__dict__)
+        counting.sizes = []
+        return counting
+
+    def explain(self, matrix):
+        """Note how many rows come."""
+        self.sizes.append(len(matrix))
+        return super().explain(matrix)
+
+
+async def all_at_once(batch: MicroBatch, bodies: list[bytes]) -> list[Outcome]:
+    async def one(body: bytes) -> Outcome:
+        return await batch.score(body)
+
+    return await asyncio.gather(*map(one, bodies))
+
+
+async def test_concurrent_requests_are_one_batch(scorer: Scorer) -> None:
+    """Thirty tasks that run in one turn cost one call of the model."""
+    counting = Counting.of(scorer)
+    bodies = [json.dumps(record).encode() for record in real_patients()[:30]]
+    await all_at_once(MicroBatch(counting), bodies)
+    assert counting.sizes == [30]
+
+
+async def test_each_gets_its_own_outcome(scorer: Scorer) -> None:
+    """Good and bad records together: every one has the outcome that it has alone."""
+    bodies = [json.dumps(record).encode() for record in real_patients()[:20]]
+    bodies[3::5] = [flaw(real_patients()[0]) or b"" for flaw in list(FLAWS.values())[:4]]
+    assert await all_at_once(MicroBatch(scorer), bodies) == [process([body], [None], scorer)[0] for body in bodies]
+
+
+async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
+    """A cancelled request is scored with the others, for nobody."""
+    batch = MicroBatch(scorer)
+    body = json.dumps(real_patients()[0]).encode()
+    gone, here = batch.score(body), batch.score(body)
+    gone.cancel()
+    assert await here == process([body], [None], scorer)[0]
+
+
+async def test_a_broken_model_is_told_to_all(scorer: Scorer) -> None:
+    """Each request of the batch gets the error; the next batch is tried again."""
+
+    class Broken(Counting):
+        def explain(self, matrix):  # noqa: ARG002  # the core's signature
+            raise ValueError
+
+    batch = MicroBatch(Broken.of(scorer))
+    body = json.dumps(real_patients()[0]).encode()
+    for _ in range(2):
+        found = await asyncio.gather(batch.score(body), batch.score(body), return_exceptions=True)
+        assert [type(each) for each in found] == [ArtifactError, ArtifactError]
+
+
+def test_needs_a_running_loop(scorer: Scorer) -> None:
+    """There is nobody to come back to without one."""
+    with pytest.raises(RuntimeError):
+        MicroBatch(scorer).score(b"{}")
