@@ -1,0 +1,72 @@
+"""The AsyncAPI document against the specification's own JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from schemas import topics
+from schemas.documents import FOLDER
+
+PACKAGE = "@asyncapi/specs@6.11.1"
+DOCUMENT = json.loads((FOLDER / "asyncapi.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def specification(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """The JSON Schema of AsyncAPI 3.0.0, as its makers publish it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("the specification's schema comes by npm, which is not there")
+    folder = tmp_path_factory.mktemp("asyncapi")
+    done = subprocess.run([npm, "pack", "--silent", PACKAGE], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("the npm registry cannot be reached")
+    with tarfile.open(folder / done.stdout.split()[-1]) as archive:
+        member = archive.extractfile("package/schemas/3.0.0-without-$id.json")
+        assert member is not None
+        found: Mapping[str, Any] = json.load(member)
+        return found
+
+
+def test_asyncapi_is_valid(specification: Mapping[str, Any]) -> None:
+    """By the schema of the specification, bindings and all."""
+    check = jsonschema.Draft7Validator(specification)
+    assert [f"{list(error.path)}: {error.message[:200]}" for error in check.iter_errors(DOCUMENT)] == []
+
+
+def test_a_broken_document_would_be_found(specification: Mapping[str, Any]) -> None:
+    """The check can fail."""
+    broken = {**DOCUMENT, "channels": {"patients": {"adress": "patients"}}}
+    assert list(jsonschema.Draft7Validator(specification).iter_errors(broken)) != []
+
+
+def test_every_topic_is_a_channel() -> None:
+    """Patients, scores and dead letters, under their default names."""
+    addresses = [channel["address"] for channel in DOCUMENT["channels"].values()]
+    assert addresses == [topics.PATIENTS, topics.SCORES, topics.DEAD_LETTERS]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """No message or schema is named that is not there."""
+    for reference in _references(DOCUMENT):
+        found: Any = DOCUMENT
+        for part in Path(reference.removeprefix("#/")).parts:
+            found = found[part]
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [each for value in node.values() for each in _references(value)]
+    if isinstance(node, list):
+        return [each for value in node for each in _references(value)]
+    return []
