@@ -32,7 +32,7 @@ _SOUND_SECONDS: Final = 30.0
 _SHORTEST_KEY: Final = 16
 
 
-def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> web.Application:
+def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
     artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
     scorer = Scorer(artifact, settings.score)
@@ -53,14 +53,14 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             web.post("/predict/batch", predictions.many),
             web.get("/model", pages.model),
             web.get("/model/card", pages.card),
-            web.get("/metrics", state.metrics),
+            *([] if limits.metrics_port else [web.get("/metrics", state.metrics)]),
             *state.health_routes(health),
             *documents.routes(),
             *Tensors(scorer, health, admission, audit, limits).routes(),
             *Invocations(scorer, health, admission, audit, limits).routes(),
         ]
     )
-    return application
+    return application, health
 
 
 def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:

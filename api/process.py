@@ -15,6 +15,7 @@ from api.leaving import Leaving
 from api.server import QuietRunner
 from runtime import events, logs
 from runtime.collection import keep_collections_rare
+from runtime.health import TelemetryServer
 from runtime.settings import Gateway, Settings
 
 
@@ -26,9 +27,16 @@ def run(settings: Settings) -> None:
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
     gatekeeper, tls, leaving = new_gatekeeper(settings.auth), new_tls(settings.auth), Leaving()
-    application = create_application(settings, gatekeeper, leaving)
+    application, health = create_application(settings, gatekeeper, leaving)
+    telemetry = None
+    if settings.gateway.metrics_port:
+        telemetry = TelemetryServer(settings.telemetry.host, settings.gateway.metrics_port, health)
     keep_collections_rare()
-    asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
+    try:
+        asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
+    finally:
+        if telemetry is not None:
+            telemetry.close()
 
 
 async def _serve(

@@ -133,9 +133,7 @@ def main() -> None:
         train(TrainingRequest(output=folder / "model", model_version="bench", quick=True))
         with serving(_GATEWAY, folder / "model", folder) as (port, pid):
             sizes = asyncio.run(soak(f"http://127.0.0.1:{port}", pid, asked.minutes, asked.callers, asked.every))
-    tell(
-        f"from {sizes[0]:.1f} MiB after {asked.every:.0f} s to {sizes[-1]:.1f} MiB at the end; most {max(sizes):.1f} MiB"
-    )
+    tell(f"{sizes[0]:.1f} MiB after {asked.every:.0f} s, {sizes[-1]:.1f} MiB at the end, {max(sizes):.1f} MiB at most")
 
 
 if __name__ == "__main__":

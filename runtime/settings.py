@@ -108,6 +108,8 @@ class Gateway(msgspec.Struct, frozen=True):
     `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
     `idle_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
     `leave_seconds`, so that callers can go elsewhere; then it finishes what is under way, for `drain_seconds` at most.
+    With a `metrics_port`, `/metrics` and `/health` are on that port of `HEARTSTREAM_TELEMETRY__HOST`, asking nobody who
+    they are, and `/metrics` is there alone.
     """
 
     host: Name = "127.0.0.1"
@@ -122,6 +124,7 @@ class Gateway(msgspec.Struct, frozen=True):
     idle_seconds: Seconds = 75.0
     leave_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     drain_seconds: Seconds = 10.0
+    metrics_port: Port = 0
 
 
 class Auth(msgspec.Struct, frozen=True):

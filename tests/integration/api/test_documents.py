@@ -11,9 +11,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import documents
 from heartstream.demo.processes import Child
+from runtime.embedded import free_port
 from schemas import openapi
 from schemas.documents import FOLDER
 from scoring.scorer import Scorer
+from tests.integration.api.conftest import Starter
 from tests.integration.calls import PATIENTS, ask
 
 
@@ -86,3 +88,15 @@ def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Chil
         "/docs/swagger-ui-bundle.js",
         "/docs/swagger-ui.css",
     }
+
+
+def test_metrics_can_have_a_port_of_their_own(start: Starter) -> None:
+    """There alone, for a scraper inside; health is on both."""
+    port = free_port()
+    with start(GATEWAY__METRICS_PORT=str(port)) as gateway:
+        ask(gateway, "POST", "/predict", PATIENTS[0])
+        inside = Child("gateway", gateway.process, f"http://127.0.0.1:{port}", gateway.log)
+        assert [ask(gateway, "GET", "/metrics").status, ask(gateway, "GET", "/health").status] == [404, 200]
+        assert [ask(inside, "GET", "/health").status, ask(inside, "POST", "/predict", PATIENTS[0]).status] == [200, 501]
+        metrics = ask(inside, "GET", "/metrics").body.decode()
+        assert 'heartstream_records_total{door="http",outcome="scored"} 1.0' in metrics

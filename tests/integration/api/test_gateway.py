@@ -11,7 +11,7 @@ from heartstream.demo.processes import Child
 from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected
-from tests.integration.calls import PATIENTS, ask, connected, everything
+from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
 
 RECORD = PATIENTS[0]
 
@@ -102,12 +102,28 @@ def test_health_and_metrics_are_served(gateway: Child) -> None:
 
 
 def test_no_patient_is_in_errors_logs_or_metrics(gateway: Child) -> None:
-    """A marker in any place of a bad request comes back nowhere."""
+    """A marker in any place of a bad request, by any way in, comes back nowhere."""
     marker = "Zebra-4711"
     good = {**real_patients()[0], "patient_id": marker}
-    bodies = [json.dumps({**good, **change}).encode() for change in ({"age": marker}, {marker: 1}, {"sex": 7})]
-    bodies.append(marker.encode())
-    answers = [ask(gateway, "POST", f"/predict?patient={marker}", body).body for body in bodies]
-    answers.append(ask(gateway, "GET", f"/{marker}").body)
-    answers.append(ask(gateway, "GET", "/metrics").body)
-    assert marker not in b"".join(answers).decode() + gateway.log.read_text(encoding="utf-8")
+    bad = [{**good, **change} for change in ({"age": marker}, {marker: 1}, {"sex": 7}, {"coding": marker})]
+    bodies = [*(json.dumps(each).encode() for each in bad), marker.encode()]
+    name = ask(gateway, "GET", "/model").json["model"]["name"]
+    tensor = {"name": marker, "shape": [1], "datatype": "BYTES", "data": [marker]}
+    record = {**tensor, "name": "record", "data": [bodies[1].decode()]}
+    frame = {"dataframe_split": {"columns": [marker, "age"], "data": [[1, marker]]}}
+    asked = [
+        *(("POST", f"/predict?patient={marker}", body, JSON) for body in bodies),
+        *(("POST", "/predict/batch", b"[" + b",".join(bodies[:4]) + b"]", kind) for kind in (JSON, LINES)),
+        ("POST", "/predict/batch", b"\n".join(bodies), LINES),
+        ("POST", "/predict/batch", marker.encode(), JSON),
+        *(("POST", f"/v2/models/{name}/infer", json.dumps({"inputs": [i]}).encode(), JSON) for i in (tensor, record)),
+        ("POST", f"/v2/models/{marker}/infer", b"{}", JSON),
+        ("POST", "/invocations", json.dumps(frame).encode(), JSON),
+        ("POST", "/invocations", json.dumps({"instances": bad}).encode(), JSON),
+        ("POST", "/invocations", f"age,{marker}\n{marker},1".encode(), {"Content-Type": "text/csv"}),
+        *(("GET", path, None, {}) for path in (f"/{marker}", f"/v2/models/{marker}", "/metrics")),
+        *((marker, "/predict", b"", JSON), ("POST", "/predict", b"{}", {"Content-Encoding": marker, marker: marker})),
+    ]
+    answers = [ask(gateway, method, path, body, headers) for method, path, body, headers in asked]
+    told = b"".join(each.body + str(dict(each.headers)).encode() for each in answers).decode()
+    assert marker not in told + gateway.log.read_text(encoding="utf-8")
