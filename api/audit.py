@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -52,12 +52,44 @@ class Audit(Protocol):
     def note(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
         """Note outcomes, one a body; raises RefusalError (503) if they cannot be written down."""
 
+    def close(self) -> None:
+        """Finish; may block for some seconds."""
+
+
+class Writer(Protocol):
+    """Where lines are kept."""
+
+    def write(self, lines: bytes) -> None:
+        """Keep some whole lines; raises OSError if that cannot be."""
+
+    def close(self) -> None:
+        """Finish; may block for some seconds."""
+
 
 class NoAudit:
     """Notes nothing."""
 
     def note(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
         """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class AuditFile:
+    """Writes lines to a file that is open already."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+
+    def write(self, lines: bytes) -> None:
+        """Append some lines."""
+        self._target.write(lines)
+        self._target.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._target.close()
 
 
 class Trail:
@@ -66,25 +98,32 @@ class Trail:
     def __init__(
         self,
         key: bytes,
-        write: Callable[[bytes], object],
+        writers: Sequence[Writer],
         *,
         with_input: bool = False,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        """`write` takes some whole lines, and raises OSError if it cannot keep them."""
+        """Every line goes to all `writers`."""
         self._key = key
-        self._write = write
+        self._writers = writers
         self._with_input = with_input
         self._now = now
 
     def note(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
         """Write one line an outcome, all at once."""
+        lines = _ENCODER.encode_lines(list(self._entries(caller, bodies, outcomes)))
         try:
-            self._write(_ENCODER.encode_lines(list(self._entries(caller, bodies, outcomes))))
+            for writer in self._writers:
+                writer.write(lines)
         except OSError as error:
             events.RequestFailed(error).emit()
             detail = "The audit trail cannot be written, so nothing is answered."
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+
+    def close(self) -> None:
+        """Finish with all writers."""
+        for writer in self._writers:
+            writer.close()
 
     def _entries(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator[Entry]:
         at = self._now()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from aiohttp import web
 
 from api import documents, state
 from api.admission import Admission
-from api.audit import Audit, NoAudit, Trail
+from api.audit import Audit, AuditFile, NoAudit, Trail, Writer
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
 from api.invocations import Invocations
 from api.leaving import Leaving
@@ -39,7 +40,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     events.ModelLoaded(
         scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
     ).emit()
-    limits, audit = settings.gateway, new_audit(settings.audit)
+    limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
     health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
     admission = Admission(
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
@@ -60,7 +61,15 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *Invocations(scorer, health, admission, audit, limits).routes(),
         ]
     )
+    application.on_cleanup.append(_closing(audit))
     return application, health
+
+
+def _closing(audit: Audit) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(_application: web.Application) -> None:
+        await asyncio.to_thread(audit.close)
+
+    return close
 
 
 def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:
@@ -100,23 +109,28 @@ def _tokens(issuer: str, audience: str, url: str) -> Credentials:
     return Tokens(issuer, audience, lambda: key_set(url))
 
 
-def new_audit(settings: configured.Audit) -> Audit:
+def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> Audit:
     """Make what keeps the audit trail, as the settings say. Raises SettingsError."""
-    if not settings.path:
-        return NoAudit()
-    if len(settings.key) < _SHORTEST_KEY:
+    writers: list[Writer] = []
+    if (settings.path or settings.topic) and len(settings.key) < _SHORTEST_KEY:
         raise SettingsError((f"HEARTSTREAM_AUDIT__KEY has less than {_SHORTEST_KEY} characters",))
+    if settings.path:
+        writers.append(AuditFile(_opened(settings.path)))
+    if settings.topic:
+        from api.audit_topic import AuditTopic  # noqa: PLC0415  # the Kafka client, where it is asked for alone
+
+        writers.append(AuditTopic(kafka, settings.topic))
+    return Trail(settings.key.encode(), writers, with_input=settings.with_input) if writers else NoAudit()
+
+
+def _opened(path: str) -> BinaryIO:
+    """Open a file to append to. Unbuffered: what is noted is in the file before it is answered."""
+    if path == "-":
+        return sys.stdout.buffer
     try:
-        # Unbuffered: what is noted is in the file before it is answered. Open as long as the process lives.
-        target = sys.stdout.buffer if settings.path == "-" else Path(settings.path).open("ab", buffering=0)  # noqa: SIM115
+        return Path(path).open("ab", buffering=0)
     except OSError as error:
         raise SettingsError((f"HEARTSTREAM_AUDIT__PATH cannot be written ({error.strerror})",)) from error
-
-    def write(lines: bytes) -> None:
-        target.write(lines)
-        target.flush()
-
-    return Trail(settings.key.encode(), write, with_input=settings.with_input)
 
 
 def new_tls(settings: configured.Auth) -> ssl.SSLContext | None:

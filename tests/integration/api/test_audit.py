@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import uuid
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
+from heartstream.brokers import create_topics
 from heartstream.demo.processes import running
 from runtime.embedded import free_port
 from schemas.errors import DependencyError
@@ -82,6 +85,33 @@ def test_what_cannot_be_noted_is_not_answered(start: Starter) -> None:
         many = ask(gateway, "POST", "/predict/batch", PATIENTS[0], LINES)
         assert (found.status, many.status, b"risk" in found.body + many.body) == (503, 503, False)
         assert ask(gateway, "GET", "/health/live").status == 200
+
+
+def test_a_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> None:
+    """The same lines as the file, also those that were on their way when it was told to stop."""
+    topic, trail = f"audit-{uuid.uuid4().hex[:8]}", tmp_path / "trail"
+    create_topics(broker, [topic], 1, {})
+    with start(AUDIT__PATH=str(trail), AUDIT__TOPIC=topic, AUDIT__KEY=KEY, KAFKA__BOOTSTRAP_SERVERS=broker) as gateway:
+        assert ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:50]), LINES).status == 200
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": topic, "log_level": 2})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found = [message.value() for message in consumer.consume(50, 20)]
+    consumer.close()
+    assert found == trail.read_bytes().splitlines()
+
+
+def test_a_topic_that_takes_nothing_is_noticed(start: Starter) -> None:
+    """Without its broker the gateway refuses to answer, once it knows."""
+    with start(
+        AUDIT__TOPIC="audit",
+        AUDIT__KEY=KEY,
+        KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}",
+        KAFKA__OPTIONS__DELIVERY_TIMEOUT_MS="1000",
+    ) as gateway:
+        deadline = time.monotonic() + 30
+        while ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200:
+            assert time.monotonic() < deadline
+        assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 503
 
 
 @pytest.mark.parametrize("settings", [{"PATH": "/no/such/folder/trail", "KEY": KEY}, {"PATH": "x", "KEY": "short"}])
