@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from api import documents, state
+from api import documents, page, state
 from api.admission import Admission
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper
 from api.invocations import Invocations
@@ -58,6 +58,7 @@ def create_application(
             web.get("/metrics", state.metrics),
             *state.health_routes(health),
             *documents.routes(),
+            *page.routes(live=settings.live),
             *Tensors(scorer, health, admission, settings).routes(),
             web.get("/ping", invocations.ping),
             web.post("/invocations", invocations.invoke),
@@ -91,6 +92,10 @@ def run(settings: Settings) -> None:
     ).emit()
     gatekeeper, tls = new_gatekeeper(settings.auth), new_tls(settings.auth)
     application = create_application(scorer, settings.gateway, artifact.cards, gatekeeper)
+    if settings.gateway.live:
+        from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
+
+        live.add_to(application, settings)
     asyncio.run(_serve(application, settings.gateway, tls, guarded=not gatekeeper.is_open))
 
 

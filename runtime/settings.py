@@ -105,7 +105,8 @@ class Gateway(msgspec.Struct, frozen=True):
     limit. A body of one record must be there in `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever
     streams may pause for `body_timeout_seconds` at most, sending or reading. `concurrent_requests` is how many are
     under way at once; more are answered with 503. A caller may send `records_per_second`, in bursts of
-    `burst_records`; more are answered with 429. 0 means no such limit.
+    `burst_records`; more are answered with 429. 0 means no such limit. With `live`, the gateway reads the three topics
+    from their ends, in no consumer group, and shows the stream on its page and at `/stream/events`.
     """
 
     host: Name = "127.0.0.1"
@@ -118,6 +119,7 @@ class Gateway(msgspec.Struct, frozen=True):
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     burst_records: Count = 10_000
     drain_seconds: Seconds = 10.0
+    live: bool = False
 
 
 class Auth(msgspec.Struct, frozen=True):
