@@ -30,10 +30,11 @@ export function vary(node, properties) {
 export const byId = (id) => document.getElementById(id);
 
 /** Write a share as a percentage, never more certain than it is. */
-export function percent(share, digits = 0) {
+export function percent(share, digits = share < 0.1 || share > 0.9 ? 1 : 0) {
+  if (share === 0 || share === 1) return `${share * 100}%`;
   const text = (share * 100).toFixed(digits);
-  if (share > 0 && Number(text) === 0) return `<${(10 ** -digits).toFixed(digits)}%`;
-  if (share < 1 && Number(text) === 100) return `>${(100 - 10 ** -digits).toFixed(digits)}%`;
+  if (Number(text) === 0) return `<${(10 ** -digits).toFixed(digits)}%`;
+  if (Number(text) === 100) return `>${(100 - 10 ** -digits).toFixed(digits)}%`;
   return `${text}%`;
 }
 

@@ -3,11 +3,14 @@
 import { byId, capital, el } from "./dom.js";
 
 const GROUPS = [
-  ["Patient", ["age", "sex", "cp"]],
+  ["Patient and symptoms", ["age", "sex", "cp"]],
   ["At rest", ["trestbps", "chol", "fbs", "restecg"]],
   ["Exercise test", ["thalach", "exang", "oldpeak", "slope"]],
   ["Imaging", ["ca", "thal"]],
 ];
+
+/** Choices of more characters than this stand in a row of their own. */
+const LONG = 45;
 
 /** Made up, and legal; what an example does not name is unknown. */
 export const EXAMPLES = {
@@ -17,7 +20,7 @@ export const EXAMPLES = {
   },
   high: {
     age: 64, sex: 1, cp: 4, trestbps: 152, chol: 281, fbs: 0, restecg: 2,
-    thalach: 114, exang: 1, oldpeak: 2.7, slope: 2, ca: 2, thal: 7,
+    thalach: 128, exang: 1, oldpeak: 1.9, slope: 2, ca: 1, thal: 7,
   },
   sparse: { age: 56, sex: 1, cp: 3, trestbps: 138, thalach: 139, exang: 1 },
 };
@@ -87,8 +90,9 @@ export class PatientForm {
     const radios = options.map(([value], index) => el("input", {
       type: "radio", name: id, value, id: index === 0 ? id : `${id}-${index}`, checked: value === "" && !field.required,
     }));
+    const length = options.reduce((sum, [, meaning]) => sum + meaning.length, 0);
     const group = el("fieldset", {
-      class: "field choice", role: "radiogroup", "aria-describedby": `${id}-error`,
+      class: length > LONG ? "field wide" : "field", role: "radiogroup", "aria-describedby": `${id}-error`,
       "aria-required": field.required ? "true" : null,
     },
     el("legend", { class: "name" }, ...title(field)),
@@ -131,14 +135,16 @@ export class PatientForm {
     this.clearErrors();
     return faults.map((fault) => {
       const name = fault.pointer.slice(1);
+      // A form has no null: what it calls unknown goes out as that.
+      const message = fault.message.replace(/, or null if it was not measured/, ", or unknown");
       const input = this.inputs.get(name);
-      if (!input) return el("li", {}, capital(fault.message));
+      if (!input) return el("li", {}, capital(message));
       const beside = byId(`field-${name}-error`);
-      beside.textContent = capital(fault.message);
+      beside.textContent = capital(message);
       beside.hidden = false;
       input.marked.setAttribute("aria-invalid", "true");
       const field = this.fields.find((each) => each.name === name);
-      const link = el("a", { href: "#score" }, `${shortName(field)}: ${fault.message}`);
+      const link = el("a", { href: "#score" }, `${shortName(field)}: ${message}`);
       link.addEventListener("click", (event) => {
         event.preventDefault();
         input.focus.focus();

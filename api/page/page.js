@@ -79,8 +79,8 @@ function refused(response, problem, form) {
     return tell(problem.title ?? `The gateway answered ${response.status}`,
       [problem.detail, wait ? `Try again in ${wait} s.` : null].filter(Boolean).map((text) => el("li", {}, text)));
   }
-  const count = faults.length === 1 ? "One thing is" : `${faults.length} things are`;
-  return tell(`${count} to be put right; nothing was scored`, form.showErrors(faults));
+  const count = faults.length === 1 ? "One thing needs" : `${faults.length} things need`;
+  return tell(`${count} correcting; nothing was scored`, form.showErrors(faults));
 }
 
 function scoring(form, fields, ranges) {
@@ -96,7 +96,8 @@ function scoring(form, fields, ranges) {
     button.removeAttribute("aria-disabled");
     if (response?.ok) {
       shown(answer, form, fields, ranges);
-      byId("result").closest(".result").scrollIntoView({ block: "nearest" });
+      // Beside the form the result is in sight; below it, it has to be brought there.
+      if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
     } else refused(response, answer, form);
   });
   node.addEventListener("reset", (event) => {

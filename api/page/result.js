@@ -94,7 +94,7 @@ function facts(score, name) {
       : `sub-model without ${listed(score.pattern.split("+"))}`;
   const rows = [
     ["Pattern used", used],
-    ["Not measured", score.missing.length ? listed(score.missing.map(name)) : "nothing: all 13 fields are known"],
+    ["Not measured", score.missing.length ? score.missing.map(name).join("; ") : "nothing: all 13 fields are known"],
     ["Model", `${score.model.name} ${score.model.version} (${score.model.digest.slice(0, 8)})`],
   ];
   return el("dl", { class: "facts" }, ...rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));
