@@ -41,7 +41,8 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The window at one moment. `rate` has the scores of each second, oldest first, without the one that is going on.
+    """The window at one moment. `rate` has the scores of each second, oldest first, without the one that is going on. A dead letter
+    counts once under each of its codes.
 
     `sampled` says that the window saw more scores than were looked into: counts are of all, the rest is of a sample.
     """
@@ -55,7 +56,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     histogram: tuple[int, ...]
     labels: tuple[int, int]
     latency_ms: Latency | None
-    dead_letters: dict[str, int]
+    dead_letters: int
+    dead_letter_codes: dict[str, int]
     last: tuple[LastScore, ...]
 
 
@@ -69,6 +71,7 @@ class _Slot:
         self.bins = [0] * BINS
         self.labels = [0, 0]
         self.latencies: list[float] = []
+        self.dead_letters = 0
         self.codes: Counter[str] = Counter()
 
 
@@ -141,7 +144,9 @@ class Window:
 
     def note_dead_letter(self, letter: DeadLetter) -> None:
         """Note a dead letter, once under each code that it has."""
-        self._slot().codes.update({str(fault.code) for fault in letter.errors})
+        slot = self._slot()
+        slot.dead_letters += 1
+        slot.codes.update({str(fault.code) for fault in letter.errors})
 
     def snapshot(self) -> Snapshot:
         """Sum up the last minute."""
@@ -161,7 +166,8 @@ class Window:
             histogram=tuple(sum(slot.bins[number] for slot in slots) for number in range(BINS)),
             labels=(sum(slot.labels[0] for slot in slots), sum(slot.labels[1] for slot in slots)),
             latency_ms=_latency([each for slot in slots for each in slot.latencies]),
-            dead_letters=dict(sorted(codes.items(), key=lambda item: (-item[1], item[0]))),
+            dead_letters=sum(slot.dead_letters for slot in slots),
+            dead_letter_codes=dict(sorted(codes.items(), key=lambda item: (-item[1], item[0]))),
             last=tuple(self._last),
         )
 

@@ -12,6 +12,8 @@ function duration(milliseconds) {
   return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
 }
 
+const words = (code) => capital(code.replaceAll("_", " ").replace("json", "JSON").replace("utf8", "UTF-8"));
+
 export class LiveView {
   constructor(threshold) {
     this.threshold = threshold;
@@ -88,7 +90,7 @@ export class LiveView {
     this.#tiles(snapshot);
     this.#rate(snapshot.rate);
     this.#risks(snapshot);
-    this.#deadLetters(snapshot.dead_letters);
+    this.#deadLetters(snapshot.dead_letter_codes);
     this.#last(snapshot.last);
   }
 
@@ -117,15 +119,14 @@ export class LiveView {
   }
 
   #tiles(snapshot) {
-    const { labels, latency_ms: latency, dead_letters: codes } = snapshot;
+    const { labels, latency_ms: latency } = snapshot;
     const known = labels[0] + labels[1];
-    const dead = Object.values(codes).reduce((sum, count) => sum + count, 0);
     byId("live-now").textContent = rounded.format(snapshot.records_per_second);
     byId("live-p50").textContent = latency ? duration(latency.p50) : "\u2013";
     byId("live-p95").textContent = latency ? duration(latency.p95) : "\u2013";
     byId("live-labels").textContent = known ? percent(labels[1] / known) : "\u2013";
     byId("live-labels-note").textContent = `${whole.format(labels[1])} of ${whole.format(known)}${snapshot.sampled ? " (sample)" : ""}`;
-    byId("live-dead").textContent = whole.format(dead);
+    byId("live-dead").textContent = whole.format(snapshot.dead_letters);
   }
 
   #rate(rate) {
@@ -159,7 +160,7 @@ export class LiveView {
     const found = Object.entries(codes);
     const top = Math.max(1, ...found.map(([, count]) => count));
     const rows = found.map(([code, count]) => el("li", {},
-      el("span", {}, capital(code.replaceAll("_", " "))),
+      el("span", {}, words(code)),
       vary(el("span", { class: "amount", "aria-hidden": "true" }), { "--size": `${(count / top) * 100}%` }),
       el("span", { class: "number" }, whole.format(count))));
     byId("live-codes").replaceChildren(rows.length ? el("ul", { class: "codes" }, ...rows) : el("p", { class: "muted" }, "None in the last 60 seconds."));

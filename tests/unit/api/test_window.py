@@ -59,10 +59,10 @@ def test_the_window_slides() -> None:
     note(window, score(0.7))
     window.note_dead_letter(letter(FaultCode.NOT_JSON))
     clock.now += SECONDS
-    assert (window.snapshot().scores, window.snapshot().dead_letters) == (1, {"not_json": 1})
+    assert (window.snapshot().scores, window.snapshot().dead_letter_codes) == (1, {"not_json": 1})
     clock.now += 1
     snapshot = window.snapshot()
-    assert (snapshot.scores, sum(snapshot.rate), snapshot.dead_letters, snapshot.latency_ms) == (0, 0, {}, None)
+    assert (snapshot.scores, sum(snapshot.rate), snapshot.dead_letters, snapshot.latency_ms) == (0, 0, 0, None)
     assert (sum(snapshot.histogram), len(snapshot.last)) == (0, 1)
 
 
@@ -113,7 +113,9 @@ def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
     window = Window(Clock())
     window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE, FaultCode.OUT_OF_RANGE, FaultCode.KAGGLE_CODE))
     window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE))
-    assert list(window.snapshot().dead_letters.items()) == [("out_of_range", 2), ("kaggle_code", 1)]
+    snapshot = window.snapshot()
+    assert snapshot.dead_letters == 2
+    assert list(snapshot.dead_letter_codes.items()) == [("out_of_range", 2), ("kaggle_code", 1)]
 
 
 def test_no_patient_is_in_a_snapshot() -> None:
