@@ -41,10 +41,11 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The window at one moment. `rate` has the scores of each second, oldest first, without the one that is going on. A dead letter
-    counts once under each of its codes.
+    """The window at one moment.
 
-    `sampled` says that the window saw more scores than were looked into: counts are of all, the rest is of a sample.
+    `rate` has the scores of each second, oldest first, without the one that is going on. A dead letter counts once, and
+    once under each of its codes. `sampled` says that the window saw more scores than were looked into: rates and
+    `scores` are of all, the rest is of a sample.
     """
 
     connected: bool
