@@ -152,6 +152,7 @@ _SCOPES: Final[Mapping[str, str]] = {
     "/invocations": PREDICT,
     "/v2/models/{model}/infer": PREDICT,
     "/v2/models/{model}/versions/{version}/infer": PREDICT,
+    "/stream/events": PREDICT,
     "/metrics": METRICS,
 }
 

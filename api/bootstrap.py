@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from aiohttp import web
 
-from api import documents, state
+from api import documents, page, state
 from api.admission import Admission
 from api.audit import Audit, AuditFile, NoAudit, Trail, Writer
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
@@ -57,11 +57,16 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *([] if limits.metrics_port else [web.get("/metrics", state.metrics)]),
             *state.health_routes(health),
             *documents.routes(),
+            *page.routes(live=limits.live),
             *Tensors(scorer, health, admission, audit, limits).routes(),
             *Invocations(scorer, health, admission, audit, limits).routes(),
         ]
     )
     application.on_cleanup.append(_closing(audit))
+    if limits.live:
+        from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
+
+        live.add_to(application, settings)
     return application, health
 
 

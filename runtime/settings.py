@@ -110,6 +110,8 @@ class Gateway(msgspec.Struct, frozen=True):
     `leave_seconds`, so that callers can go elsewhere; then it finishes what is under way, for `drain_seconds` at most.
     With a `metrics_port`, `/metrics` and `/health` are on that port of `HEARTSTREAM_TELEMETRY__HOST`, asking nobody who
     they are, and `/metrics` is there alone.
+    With `live`, the gateway reads the three topics from their ends, in no consumer group, and shows the stream on its
+    page and at `/stream/events`.
     """
 
     host: Name = "127.0.0.1"
@@ -125,6 +127,7 @@ class Gateway(msgspec.Struct, frozen=True):
     leave_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     drain_seconds: Seconds = 10.0
     metrics_port: Port = 0
+    live: bool = False
 
 
 class Auth(msgspec.Struct, frozen=True):

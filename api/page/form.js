@@ -1,0 +1,160 @@
+// The form of one patient, built from the feature table.
+
+import { byId, capital, el } from "./dom.js";
+
+const GROUPS = [
+  ["Patient and symptoms", ["age", "sex", "cp"]],
+  ["At rest", ["trestbps", "chol", "fbs", "restecg"]],
+  ["Exercise test", ["thalach", "exang", "oldpeak", "slope"]],
+  ["Imaging", ["ca", "thal"]],
+];
+
+/** Choices of more characters than this stand in a row of their own. */
+const LONG = 45;
+
+/** Made up, and legal; what an example does not name is unknown. */
+export const EXAMPLES = {
+  low: {
+    age: 43, sex: 0, cp: 2, trestbps: 118, chol: 204, fbs: 0, restecg: 0,
+    thalach: 171, exang: 0, oldpeak: 0, slope: 1, ca: 0, thal: 3,
+  },
+  high: {
+    age: 64, sex: 1, cp: 4, trestbps: 152, chol: 281, fbs: 0, restecg: 2,
+    thalach: 128, exang: 1, oldpeak: 1.9, slope: 2, ca: 1, thal: 7,
+  },
+  sparse: { age: 56, sex: 1, cp: 3, trestbps: 138, thalach: 139, exang: 1 },
+};
+
+/** Name a field in a few words. */
+export const shortName = (field) => capital(field.meaning.replace(/ \(.*\)$/, "").replace(/ relative to rest$/, ""));
+
+export class PatientForm {
+  /** `ranges` has the smallest and largest value of each field in training, or nothing. */
+  constructor(holder, fields, ranges) {
+    this.fields = fields;
+    this.inputs = new Map();
+    const named = new Map(fields.map((field) => [field.name, field]));
+    const grouped = GROUPS.map(([title, names]) => [title, names.filter((name) => named.has(name))]);
+    const rest = fields.map((field) => field.name).filter((name) => !GROUPS.some(([, names]) => names.includes(name)));
+    for (const [title, names] of [...grouped, ["Other", rest]]) {
+      if (!names.length) continue;
+      const parts = names.map((name) => this.#part(named.get(name), ranges[name]));
+      holder.append(el("fieldset", { class: "group card" }, el("legend", {}, title), el("div", { class: "grid" }, ...parts)));
+    }
+  }
+
+  #part(field, range) {
+    return field.codes.length ? this.#codes(field) : this.#quantity(field, range);
+  }
+
+  #quantity(field, range) {
+    const id = `field-${field.name}`;
+    const [low, high] = field.limits;
+    const input = el("input", {
+      id, type: "number", inputmode: "decimal", step: field.whole ? "1" : "any", min: low, max: high,
+      "aria-describedby": `${id}-hint ${id}-error`, "aria-required": field.required ? "true" : null,
+      placeholder: field.required ? null : "unknown",
+    });
+    const seen = range ? `; trained on ${range[0]} to ${range[1]}` : "";
+    const row = el("div", { class: "entry" }, input, el("span", { class: "unit" }, field.unit));
+    let unknown = null;
+    if (!field.required) {
+      unknown = el("input", { type: "checkbox", id: `${id}-unknown`, checked: true, "aria-label": `${shortName(field)} is unknown` });
+      row.append(el("label", { class: "unknown", for: `${id}-unknown` }, unknown, "unknown"));
+      unknown.addEventListener("change", () => {
+        if (unknown.checked) input.value = "";
+        else input.focus();
+      });
+      input.addEventListener("input", () => { unknown.checked = input.value === "" && !input.validity.badInput; });
+    }
+    this.inputs.set(field.name, {
+      focus: input,
+      marked: input,
+      // What is no number goes out as text, so that the gateway says what is wrong, as with every other fault.
+      read: () => (input.validity.badInput ? "" : input.value === "" ? null : input.valueAsNumber),
+      write: (value) => {
+        input.value = value ?? "";
+        if (unknown) unknown.checked = value === null || value === undefined;
+      },
+    });
+    return el("div", { class: "field" },
+      el("label", { class: "name", for: id }, ...title(field)), row,
+      el("p", { class: "hint", id: `${id}-hint` }, `${low} to ${high}${seen}`),
+      el("p", { class: "error", id: `${id}-error`, hidden: true }));
+  }
+
+  #codes(field) {
+    const id = `field-${field.name}`;
+    const options = field.codes.map(({ code, meaning }) => [String(code), meaning]);
+    if (!field.required) options.push(["", "unknown"]);
+    const radios = options.map(([value], index) => el("input", {
+      type: "radio", name: id, value, id: index === 0 ? id : `${id}-${index}`, checked: value === "" && !field.required,
+    }));
+    const length = options.reduce((sum, [, meaning]) => sum + meaning.length, 0);
+    const group = el("fieldset", {
+      class: length > LONG ? "field wide" : "field", role: "radiogroup", "aria-describedby": `${id}-error`,
+      "aria-required": field.required ? "true" : null,
+    },
+    el("legend", { class: "name" }, ...title(field)),
+    el("div", { class: "options" }, ...radios.map((radio, index) => el("label", { class: "option" }, radio, options[index][1]))),
+    el("p", { class: "error", id: `${id}-error`, hidden: true }));
+    this.inputs.set(field.name, {
+      get focus() { return radios.find((radio) => radio.checked) ?? radios[0]; },
+      marked: group,
+      read: () => {
+        const value = radios.find((radio) => radio.checked)?.value ?? "";
+        return value === "" ? null : Number(value);
+      },
+      write: (value) => { for (const radio of radios) radio.checked = radio.value === String(value ?? ""); },
+    });
+    return group;
+  }
+
+  /** Return the patient record that the form holds. It has no id: nobody is to be recognised by it. */
+  record() {
+    const record = { patient_id: "page" };
+    for (const field of this.fields) record[field.name] = this.inputs.get(field.name).read();
+    return record;
+  }
+
+  /** Fill the form; a field that is not named becomes unknown. */
+  fill(values) {
+    this.clearErrors();
+    for (const [name, input] of this.inputs) input.write(values[name]);
+  }
+
+  clearErrors() {
+    for (const [name, input] of this.inputs) {
+      byId(`field-${name}-error`).hidden = true;
+      input.marked.removeAttribute("aria-invalid");
+    }
+  }
+
+  /** Tell each fault beside its field; return an item for the summary each. */
+  showErrors(faults) {
+    this.clearErrors();
+    return faults.map((fault) => {
+      const name = fault.pointer.slice(1);
+      // A form has no null: what it calls unknown goes out as that.
+      const message = fault.message.replace(/, or null if it was not measured/, ", or unknown");
+      const input = this.inputs.get(name);
+      if (!input) return el("li", {}, capital(message));
+      const beside = byId(`field-${name}-error`);
+      beside.textContent = capital(message);
+      beside.hidden = false;
+      input.marked.setAttribute("aria-invalid", "true");
+      const field = this.fields.find((each) => each.name === name);
+      const link = el("a", { href: "#score" }, `${shortName(field)}: ${message}`);
+      link.addEventListener("click", (event) => {
+        event.preventDefault();
+        input.focus.focus();
+      });
+      return el("li", {}, link);
+    });
+  }
+}
+
+function title(field) {
+  const marks = [capital(field.meaning), " ", el("code", {}, field.name)];
+  return field.required ? [...marks, " ", el("span", { class: "required" }, "required")] : marks;
+}

@@ -1,0 +1,176 @@
+// The stream as it is now: a snapshot a second, drawn.
+
+import { byId, capital, el, percent, svg, vary } from "./dom.js";
+
+const PATH = "/stream/events";
+
+const whole = new Intl.NumberFormat("en-GB");
+const rounded = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
+
+function duration(milliseconds) {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
+}
+
+const words = (code) => capital(code.replaceAll("_", " ").replace("json", "JSON").replace("utf8", "UTF-8"));
+
+export class LiveView {
+  constructor(threshold) {
+    this.threshold = threshold;
+    this.source = null;
+    this.paused = false;
+    byId("pause").addEventListener("click", () => this.#pause(!this.paused));
+  }
+
+  /** Begin to follow; does nothing where the gateway does not tell, but to say so. */
+  async start() {
+    if (this.source) return;
+    let told;
+    try {
+      const response = await fetch("/stream");
+      told = response.ok ? await response.json() : null;
+    } catch {
+      told = null;
+    }
+    if (!told) return this.#off("The gateway cannot be reached.", "Is it running? Open this tab again when it is.");
+    if (!told.live) return this.#isOff();
+    if (this.source || byId("live").hidden) return;
+    this.#say("Connecting", "waiting");
+    this.source = new EventSource(PATH);
+    this.source.addEventListener("message", (event) => this.#show(JSON.parse(event.data)));
+    this.source.addEventListener("error", () => this.#failed());
+  }
+
+  stop() {
+    this.source?.close();
+    this.source = null;
+  }
+
+  #failed() {
+    if (this.source?.readyState !== EventSource.CLOSED) return this.#say("Connection lost; trying again", "waiting");
+    // The browser does not try again after an answer other than 200, and does not tell which it was.
+    this.stop();
+    this.#off("The stream cannot be watched just now.", "Perhaps too many are watching. Open this tab again in a little while.");
+  }
+
+  #isOff() {
+    this.#off("The live view is switched off.",
+      "It follows the topics of scores, dead letters and patients. To switch it on, start the gateway with:",
+      "HEARTSTREAM_GATEWAY__LIVE=true");
+  }
+
+  #off(title, text, setting) {
+    const parts = [el("h3", {}, title), el("p", {}, text)];
+    if (setting) parts.push(el("pre", {}, el("code", {}, setting)));
+    byId("live-off").replaceChildren(...parts);
+    byId("live-off").hidden = false;
+    byId("live-view").hidden = byId("pause").hidden = true;
+    this.#say("", "");
+  }
+
+  #pause(paused) {
+    this.paused = paused;
+    byId("pause").setAttribute("aria-pressed", String(paused));
+    this.#say(paused ? "Paused" : "Live", paused ? "waiting" : "live");
+  }
+
+  #say(text, kind) {
+    const state = byId("live-state");
+    if (state.textContent !== text) state.textContent = text;
+    state.dataset.kind = kind;
+  }
+
+  #show(snapshot) {
+    if (this.paused) return;
+    const view = byId("live-view");
+    if (!view.childElementCount) this.#build(view);
+    byId("live-off").hidden = true;
+    view.hidden = byId("pause").hidden = false;
+    this.#say(snapshot.connected ? "Live" : "The broker does not answer", snapshot.connected ? "live" : "waiting");
+    this.#tiles(snapshot);
+    this.#rate(snapshot.rate);
+    this.#risks(snapshot);
+    this.#deadLetters(snapshot.dead_letter_codes);
+    this.#last(snapshot.last);
+  }
+
+  #build(view) {
+    const tile = (id, label, note) => el("div", { class: "tile card" },
+      el("dt", {}, label), el("dd", {}, el("span", { class: "figure", id: `live-${id}` }), el("span", { class: "muted small", id: `live-${id}-note` }, note)));
+    const part = (kind, title, ...children) => el("section", { class: `card ${kind}` }, el("h3", {}, title), ...children);
+    const picture = (id, low, high) => [
+      el("div", { class: "picture", id, role: "img" }),
+      el("div", { class: "axis" }, ...[low, ...(id === "live-risks" ? ["25%", "50%", "75%"] : []), high].map((text) => el("span", {}, text))),
+    ];
+    const heads = ["Risk", "Label", "Missing fields", "Partition", "Offset"].map((text, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, text));
+    view.replaceChildren(
+      el("dl", { class: "tiles" },
+        tile("now", "Records a second", "mean of 5 s"),
+        tile("p50", "Latency, median", "record to score"),
+        tile("p95", "Latency, 95th percentile", "record to score"),
+        tile("labels", "At or above the threshold", ""),
+        tile("dead", "Dead letters", "in 60 s")),
+      el("div", { class: "panels" },
+        part("wide", "Scores a second", ...picture("live-rate", "60 s ago", "now")),
+        part("", "Risks", ...picture("live-risks", "0%", "100%"), el("p", { class: "muted small", id: "live-risks-note" })),
+        part("", "Dead letters by code", el("div", { id: "live-codes" })),
+        part("wide", "Last scores", el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Last scores" },
+          el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", { id: "live-last" }))))));
+  }
+
+  #tiles(snapshot) {
+    const { labels, latency_ms: latency } = snapshot;
+    const known = labels[0] + labels[1];
+    byId("live-now").textContent = rounded.format(snapshot.records_per_second);
+    byId("live-p50").textContent = latency ? duration(latency.p50) : "\u2013";
+    byId("live-p95").textContent = latency ? duration(latency.p95) : "\u2013";
+    byId("live-labels").textContent = known ? percent(labels[1] / known) : "\u2013";
+    byId("live-labels-note").textContent = `${whole.format(labels[1])} of ${whole.format(known)}${snapshot.sampled ? " (sample)" : ""}`;
+    byId("live-dead").textContent = whole.format(snapshot.dead_letters);
+  }
+
+  #rate(rate) {
+    const top = Math.max(1, ...rate);
+    const width = rate.length - 1;
+    const points = rate.map((count, index) => `${index},${(40 - (count / top) * 37).toFixed(2)}`);
+    const holder = byId("live-rate");
+    holder.setAttribute("aria-label", `Scores a second over the last minute; the most was ${top}`);
+    holder.replaceChildren(
+      el("span", { class: "top-label" }, `${whole.format(top)}/s`),
+      svg("svg", { viewBox: `0 0 ${width} 40`, preserveAspectRatio: "none", "aria-hidden": "true" },
+        svg("polygon", { class: "area", points: `0,40 ${points.join(" ")} ${width},40` }),
+        svg("polyline", { class: "line", points: points.join(" "), "vector-effect": "non-scaling-stroke" })));
+  }
+
+  #risks({ histogram, labels }) {
+    const top = Math.max(1, ...histogram);
+    const bars = histogram.map((count, index) => svg("rect", {
+      class: (index + 0.5) / histogram.length >= this.threshold ? "above" : "below",
+      x: index * 10 + 0.7, width: 8.6, y: 100 - (count / top) * 94, height: (count / top) * 94,
+    }));
+    const limit = this.threshold * histogram.length * 10;
+    const holder = byId("live-risks");
+    holder.setAttribute("aria-label", `Histogram of risks: ${labels[0]} below the threshold, ${labels[1]} at or above it`);
+    holder.replaceChildren(svg("svg", { viewBox: "0 0 200 100", preserveAspectRatio: "none", "aria-hidden": "true" },
+      ...bars, svg("line", { class: "limit", x1: limit, x2: limit, y1: 0, y2: 100, "vector-effect": "non-scaling-stroke" })));
+    byId("live-risks-note").textContent = `Dashed: the threshold of ${percent(this.threshold)}. ${whole.format(labels[0])} below, ${whole.format(labels[1])} at or above.`;
+  }
+
+  #deadLetters(codes) {
+    const found = Object.entries(codes);
+    const top = Math.max(1, ...found.map(([, count]) => count));
+    const rows = found.map(([code, count]) => el("li", {},
+      el("span", {}, words(code)),
+      vary(el("span", { class: "amount", "aria-hidden": "true" }), { "--size": `${(count / top) * 100}%` }),
+      el("span", { class: "number" }, whole.format(count))));
+    byId("live-codes").replaceChildren(rows.length ? el("ul", { class: "codes" }, ...rows) : el("p", { class: "muted" }, "None in the last 60 seconds."));
+  }
+
+  #last(scores) {
+    const rows = scores.map((score) => el("tr", {},
+      el("td", {}, el("span", { class: "mini" }, vary(el("span", { class: "mini-bar", "aria-hidden": "true" }), { "--size": `${score.risk * 100}%` }), percent(score.risk, 1))),
+      el("td", {}, score.label ? "1, at or above" : "0, below"),
+      ...[score.missing, score.partition, score.offset].map((count) => el("td", { class: "number" }, whole.format(count)))));
+    byId("live-last").replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colspan: "5", class: "muted" }, "No score yet."))]));
+  }
+}

@@ -1,0 +1,136 @@
+// The page: its three parts, and the form's way to the gateway and back.
+
+import { showCard } from "./card.js";
+import { byId, capital, el, json } from "./dom.js";
+import { EXAMPLES, PatientForm } from "./form.js";
+import { LiveView } from "./live.js";
+import { drawn, spoken } from "./result.js";
+
+const TABS = ["score", "live", "model"];
+let live = null;
+let hasCard = false;
+
+async function select(name, { focus = false } = {}) {
+  for (const each of TABS) {
+    const tab = byId(`tab-${each}`);
+    tab.setAttribute("aria-selected", String(each === name));
+    tab.tabIndex = each === name ? 0 : -1;
+    byId(each).hidden = each !== name;
+  }
+  if (focus) byId(`tab-${name}`).focus();
+  if (name === "live") live?.start();
+  else live?.stop();
+  if (name === "model" && !hasCard) {
+    hasCard = true;
+    hasCard = await showCard(byId("card"), byId("contents"));
+  }
+}
+
+function tabs() {
+  const wanted = () => (TABS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "score");
+  const go = (name, options) => {
+    history.replaceState(null, "", `#${name}`);
+    select(name, options);
+  };
+  for (const [index, name] of TABS.entries()) {
+    byId(`tab-${name}`).addEventListener("click", () => go(name));
+    byId(`tab-${name}`).addEventListener("keydown", (event) => {
+      const step = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: TABS.length - 1 }[event.key];
+      if (step === undefined) return;
+      event.preventDefault();
+      go(TABS[(step + TABS.length) % TABS.length], { focus: true });
+    });
+  }
+  addEventListener("hashchange", () => { if (location.hash !== "#main") select(wanted()); });
+  select(wanted());
+}
+
+function tell(title, items) {
+  byId("problems-title").textContent = title;
+  byId("problems-list").replaceChildren(...items);
+  byId("problems").hidden = false;
+  byId("problems").focus();
+}
+
+async function predict(record) {
+  try {
+    const response = await fetch("/predict", {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(record),
+    });
+    return [response, await response.json()];
+  } catch {
+    return [null, null];
+  }
+}
+
+function shown(score, form, fields, ranges) {
+  byId("problems").hidden = true;
+  byId("result").replaceChildren(...drawn(score, fields, ranges));
+  byId("announcement").textContent = spoken(score);
+  byId("stale").hidden = true;
+  form.clearErrors();
+}
+
+function refused(response, problem, form) {
+  if (!response) return tell("The gateway cannot be reached; nothing was scored.", []);
+  const faults = problem.errors ?? [];
+  if (!faults.length) {
+    const wait = response.headers.get("Retry-After");
+    return tell(problem.title ?? `The gateway answered ${response.status}`,
+      [problem.detail, wait ? `Try again in ${wait} s.` : null].filter(Boolean).map((text) => el("li", {}, text)));
+  }
+  const count = faults.length === 1 ? "One thing needs" : `${faults.length} things need`;
+  return tell(`${count} correcting; nothing was scored`, form.showErrors(faults));
+}
+
+function scoring(form, fields, ranges) {
+  const node = byId("patient");
+  const changed = () => { byId("stale").hidden = !byId("risk"); };
+  node.addEventListener("input", changed);
+  node.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = node.querySelector("[type=submit]");
+    if (button.getAttribute("aria-disabled")) return;
+    button.setAttribute("aria-disabled", "true");
+    const [response, answer] = await predict(form.record());
+    button.removeAttribute("aria-disabled");
+    if (response?.ok) {
+      shown(answer, form, fields, ranges);
+      // Beside the form the result is in sight; below it, it has to be brought there.
+      if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
+    } else refused(response, answer, form);
+  });
+  node.addEventListener("reset", (event) => {
+    event.preventDefault();
+    form.fill({});
+    byId("problems").hidden = byId("stale").hidden = true;
+    byId("announcement").textContent = "The form is empty.";
+    byId("result").replaceChildren(el("p", { class: "muted" }, "No score yet."));
+  });
+  for (const button of document.querySelectorAll("[data-example]")) {
+    button.addEventListener("click", () => {
+      form.fill(EXAMPLES[button.dataset.example]);
+      byId("problems").hidden = true;
+      changed();
+      byId("announcement").textContent = `${capital(button.textContent)}: the form is filled in.`;
+    });
+  }
+}
+
+async function begin() {
+  tabs();
+  try {
+    const [table, model] = await Promise.all([json("/fields"), json("/model")]);
+    const ranges = model.training_range;
+    const form = new PatientForm(byId("fields"), table.fields, ranges);
+    scoring(form, new Map(table.fields.map((field) => [field.name, field])), ranges);
+    byId("served").textContent = `${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
+    live = new LiveView(model.threshold);
+    if (!byId("live").hidden) live.start();
+    document.documentElement.dataset.ready = "yes";
+  } catch {
+    tell("The gateway does not answer as it should; reload this page in a little while.", []);
+  }
+}
+
+begin();

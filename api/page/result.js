@@ -1,0 +1,101 @@
+// A score in words and pictures.
+
+import { capital, el, listed, percent, vary } from "./dom.js";
+import { shortName } from "./form.js";
+
+const OUTCOMES = ["no disease", "disease"];
+
+/** Say which outcomes are plausible. */
+export function verdict(labels) {
+  if (labels === null || labels === undefined) return "Which outcomes are plausible is not told by this model.";
+  if (labels.length === 2) return "Uncertain: both outcomes are plausible.";
+  if (labels.length === 0) return "Neither outcome is typical of the patients of training.";
+  return `Only one outcome is plausible: ${OUTCOMES[labels[0]]}.`;
+}
+
+/** Say a score in one breath, for those who hear it. */
+export function spoken(score) {
+  const interval = score.interval ? `, 90% interval ${percent(score.interval[0])} to ${percent(score.interval[1])}` : "";
+  return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set)}`;
+}
+
+/** Build what is shown of a score. `fields` and `ranges` are by name. */
+export function drawn(score, fields, ranges) {
+  const name = (field) => (fields.has(field) ? shortName(fields.get(field)) : field);
+  return [
+    el("div", { class: "headline" },
+      el("p", { class: "risk", id: "risk" }, percent(score.risk, 1)),
+      el("p", { class: "muted" }, "risk of at least 50% narrowing of a coronary vessel")),
+    scale(score),
+    el("p", { class: `verdict ${score.label_set?.length === 1 ? "single" : "open"}` }, verdict(score.label_set)),
+    el("p", { class: "muted small" },
+      `${score.label ? "At or above" : "Below"} the threshold of ${percent(score.threshold)}: label ${score.label}. `,
+      score.label_set?.length === 1 ? "A single plausible outcome is no certainty." : ""),
+    ...warnings(score.warnings, fields, ranges, name),
+    ...reasons(score.reasons, name),
+    facts(score, name),
+  ];
+}
+
+function scale(score) {
+  const [low, high] = score.interval ?? [];
+  const told = [
+    `Risk ${percent(score.risk)}`,
+    ...(score.interval ? [`90% interval ${percent(low)} to ${percent(high)}`] : []),
+    `threshold ${percent(score.threshold)}`,
+  ];
+  const at = (share) => ({ "--at": `${share * 100}%` });
+  const track = el("div", { class: "track" });
+  if (score.interval) track.append(vary(el("div", { class: "band" }), { "--from": `${low * 100}%`, "--to": `${100 - high * 100}%` }));
+  track.append(vary(el("div", { class: "limit" }), at(score.threshold)), vary(el("div", { class: "marker" }), at(score.risk)));
+  const ticks = el("div", { class: "ticks" }, ...[0, 0.25, 0.5, 0.75, 1].map((share) => vary(el("span", {}, percent(share)), at(share))));
+  const legend = el("ul", { class: "legend" },
+    el("li", { class: "is-marker" }, told[0]),
+    ...(score.interval ? [el("li", { class: "is-band" }, told[1])] : []),
+    el("li", { class: "is-limit" }, capital(told.at(-1))));
+  return el("div", {},
+    el("div", { class: "scale", role: "img", "aria-label": `Scale from 0 to 100%: ${told.join(", ")}` }, track, ticks), legend);
+}
+
+function reasons(found, name) {
+  if (!found?.length) return [];
+  const most = Math.max(1, ...found.map((reason) => Math.abs(reason.log_odds)));
+  const rows = found.map(({ field, log_odds: odds }) => {
+    const way = odds > 0 ? "raises" : odds < 0 ? "lowers" : "leaves";
+    const bar = vary(el("span", { class: `bar ${way}` }), { "--size": `${(Math.abs(odds) / most) * 50}%` });
+    const sign = odds > 0 ? "+" : odds < 0 ? "\u2212" : "";
+    return el("li", {},
+      el("span", { class: "reason-name" }, name(field)),
+      el("span", { class: "reason-bar", "aria-hidden": "true" }, bar),
+      el("span", { class: "reason-text" }, `${way} the risk `, el("span", { class: "number" }, `(${sign}${Math.abs(odds).toFixed(2)})`)));
+  });
+  return [
+    el("h3", {}, "What moves this risk most"),
+    el("ul", { class: "reasons" }, ...rows),
+    el("p", { class: "muted small" }, "In log-odds, compared with the average patient of training. Not a cause."),
+  ];
+}
+
+function warnings(found, fields, ranges, name) {
+  if (!found.length) return [];
+  const items = found.map(({ code, field }) => {
+    if (code === "imputed") return `${name(field)} was not known: the average of the training patients stands in for it.`;
+    if (code !== "out_of_training_range") return `${name(field)}: ${code.replaceAll("_", " ")}.`;
+    const unit = fields.get(field)?.unit;
+    const seen = ranges[field] ? ` (${ranges[field][0]} to ${ranges[field][1]}${unit ? ` ${unit}` : ""})` : "";
+    return `${name(field)} is outside what the model saw in training${seen}: the risk is an extrapolation.`;
+  });
+  return [el("div", { class: "warnings" }, el("h3", {}, "Take care"), el("ul", {}, ...items.map((text) => el("li", {}, text))))];
+}
+
+function facts(score, name) {
+  const used = score.pattern === null ? "one model; averages stand in for what is missing"
+    : score.pattern === "complete" ? "all 13 fields"
+      : `sub-model without ${listed(score.pattern.split("+"))}`;
+  const rows = [
+    ["Pattern used", used],
+    ["Not measured", score.missing.length ? score.missing.map(name).join("; ") : "nothing: all 13 fields are known"],
+    ["Model", `${score.model.name} ${score.model.version} (${score.model.digest.slice(0, 8)})`],
+  ];
+  return el("dl", { class: "facts" }, ...rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));
+}

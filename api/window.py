@@ -1,0 +1,198 @@
+"""What the live view shows: sums over the last minute of scores and dead letters, without any patient's id."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from schemas.records import DeadLetter, Score, Source
+
+SECONDS: Final = 60
+"""How far back the window reaches."""
+BINS: Final = 20
+_LAST: Final = 20
+_RATE_SECONDS: Final = 5
+_LOOKED_INTO: Final = 2_000
+"""Scores of one second that are decoded; beyond, they are counted alone. It keeps a busy stream from busying us."""
+_TIMES: Final = 50_000
+"""Records whose time is remembered until their score comes, and the other way round."""
+_MEDIAN: Final = 0.5
+_HIGH: Final = 0.95
+
+
+class LastScore(msgspec.Struct, frozen=True):
+    """A score, without what would tell whose it is."""
+
+    risk: float
+    label: int
+    missing: int
+    partition: int
+    offset: int
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """From a record's timestamp to that of its score, in milliseconds."""
+
+    p50: float
+    p95: float
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The window at one moment.
+
+    `rate` has the scores of each second, oldest first, without the one that is going on. A dead letter counts once, and
+    once under each of its codes. `sampled` says that the window saw more scores than were looked into: rates and
+    `scores` are of all, the rest is of a sample.
+    """
+
+    connected: bool
+    seconds: int
+    records_per_second: float
+    rate: tuple[int, ...]
+    scores: int
+    sampled: bool
+    histogram: tuple[int, ...]
+    labels: tuple[int, int]
+    latency_ms: Latency | None
+    dead_letters: int
+    dead_letter_codes: dict[str, int]
+    last: tuple[LastScore, ...]
+
+
+class _Slot:
+    """One second of the window."""
+
+    def __init__(self, second: int) -> None:
+        self.second = second
+        self.scores = 0
+        self.looked_into = 0
+        self.bins = [0] * BINS
+        self.labels = [0, 0]
+        self.latencies: list[float] = []
+        self.dead_letters = 0
+        self.codes: Counter[str] = Counter()
+
+
+class Pairs:
+    """Joins two times of a record, whichever comes first, in bounded memory."""
+
+    def __init__(self, most: int = _TIMES) -> None:
+        self._most = most
+        self._read: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._scored: OrderedDict[tuple[int, int], int] = OrderedDict()
+
+    def read(self, place: tuple[int, int], at: int) -> int | None:
+        """Note when a record was written; return the milliseconds to its score if that is known already."""
+        scored = self._scored.pop(place, None)
+        if scored is None:
+            self._keep(self._read, place, at)
+            return None
+        return scored - at
+
+    def scored(self, place: tuple[int, int], at: int) -> int | None:
+        """Note when a score was written; return the milliseconds since its record if that is known already."""
+        read = self._read.pop(place, None)
+        if read is None:
+            self._keep(self._scored, place, at)
+            return None
+        return at - read
+
+    def _keep(self, times: OrderedDict[tuple[int, int], int], place: tuple[int, int], at: int) -> None:
+        times[place] = at
+        if len(times) > self._most:
+            times.popitem(last=False)
+
+
+class Window:
+    """Sums up what is seen, by the second in which it is seen. Not safe to share between threads."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` is in seconds, and never goes back."""
+        self._clock = clock
+        self._slots: deque[_Slot] = deque()
+        self._last: deque[LastScore] = deque(maxlen=_LAST)
+        self._pairs = Pairs()
+        self._began = int(clock())
+        self.connected = False
+
+    def wants_more(self) -> bool:
+        """Count one more score of this second; say whether it should be decoded and noted as well."""
+        slot = self._slot()
+        slot.scores += 1
+        if slot.looked_into >= _LOOKED_INTO:
+            return False
+        slot.looked_into += 1
+        return True
+
+    def note_score(self, score: Score, place: Source, at: int | None) -> None:
+        """Note a score that `wants_more` has counted. `place` is its own, `at` its timestamp in milliseconds."""
+        slot = self._slot()
+        slot.bins[min(BINS - 1, int(score.risk * BINS))] += 1
+        slot.labels[score.label] += 1
+        source = score.source or place
+        self._last.appendleft(
+            LastScore(score.risk, score.label, len(score.missing), source.partition, source.offset),
+        )
+        if at is not None and score.source is not None:
+            self._took(self._pairs.scored((source.partition, source.offset), at))
+
+    def note_record(self, partition: int, offset: int, at: int) -> None:
+        """Note when a patient record was written, in milliseconds; nothing else of it is looked at."""
+        self._took(self._pairs.read((partition, offset), at))
+
+    def note_dead_letter(self, letter: DeadLetter) -> None:
+        """Note a dead letter, once under each code that it has."""
+        slot = self._slot()
+        slot.dead_letters += 1
+        slot.codes.update({str(fault.code) for fault in letter.errors})
+
+    def snapshot(self) -> Snapshot:
+        """Sum up the last minute."""
+        now = self._forget()
+        slots = list(self._slots)
+        counts = {slot.second: slot.scores for slot in slots}
+        rate = tuple(counts.get(second, 0) for second in range(now - SECONDS, now))
+        whole = max(1, min(_RATE_SECONDS, now - self._began))
+        codes: Counter[str] = sum((slot.codes for slot in slots), Counter())
+        return Snapshot(
+            connected=self.connected,
+            seconds=SECONDS,
+            records_per_second=sum(rate[-whole:]) / whole,
+            rate=rate,
+            scores=sum(slot.scores for slot in slots),
+            sampled=any(slot.scores > slot.looked_into for slot in slots),
+            histogram=tuple(sum(slot.bins[number] for slot in slots) for number in range(BINS)),
+            labels=(sum(slot.labels[0] for slot in slots), sum(slot.labels[1] for slot in slots)),
+            latency_ms=_latency([each for slot in slots for each in slot.latencies]),
+            dead_letters=sum(slot.dead_letters for slot in slots),
+            dead_letter_codes=dict(sorted(codes.items(), key=lambda item: (-item[1], item[0]))),
+            last=tuple(self._last),
+        )
+
+    def _took(self, milliseconds: int | None) -> None:
+        if milliseconds is not None:
+            # Clocks of two machines: a score is not written before its record.
+            self._slot().latencies.append(max(0, milliseconds))
+
+    def _slot(self) -> _Slot:
+        now = self._forget()
+        if not self._slots or self._slots[-1].second != now:
+            self._slots.append(_Slot(now))
+        return self._slots[-1]
+
+    def _forget(self) -> int:
+        """Drop what is older than the window; return the second that it is."""
+        now = int(self._clock())
+        while self._slots and self._slots[0].second < now - SECONDS:
+            self._slots.popleft()
+        return now
+
+
+def _latency(milliseconds: list[float]) -> Latency | None:
+    if not milliseconds:
+        return None
+    ordered = sorted(milliseconds)
+    return Latency(*(ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (_MEDIAN, _HIGH)))

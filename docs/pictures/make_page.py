@@ -1,0 +1,134 @@
+"""Takes the pictures of the gateway's page, from a real broker, worker and gateway in a real browser without a screen.
+
+    heartstream train --output model && python docs/pictures/make_page.py model
+
+Writes page-score.png, page-live.png and page-model.png. Needs Chromium (Debian: apt install chromium) and the `dev`
+extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import Producer
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from heartstream.brokers import create_topics, running_broker
+from heartstream.demo.patients import demo_records
+from heartstream.demo.processes import running
+from runtime.embedded import free_port
+from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
+
+FOLDER: Final = Path(__file__).parent
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+_WIDTH, _HEIGHT = 1200, 1120
+_COLOURS: Final = 128
+_BAD_SHARE: Final = 0.03
+_TICK_SECONDS: Final = 0.1
+_A_MINUTE_MS: Final = 120_000
+_FULL: Final = "#live-rate polyline:not([points*=' 1,40.00 '])"
+"""The rate's line, when it reaches back for a minute."""
+
+
+def main() -> None:
+    """Run everything for a good minute and take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="model directory that `heartstream train` wrote")
+    asked = parser.parse_args()
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
+    with _served(asked.model) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
+        page.goto(url)
+        _take_score(page)
+        _take_live(page)
+        _take_card(page)
+        browser.close()
+
+
+@contextmanager
+def _served(model: Path) -> Iterator[str]:
+    """Run a stream of patients, and yield the address of a gateway that shows it."""
+    with ExitStack() as stack:
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(running_broker("embedded"))
+        create_topics(broker, (PATIENTS, SCORES, DEAD_LETTERS), 4, {})
+        worker_port, gateway_port = free_port(), free_port()
+        settings = {
+            "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,
+            "HEARTSTREAM_MODEL__PATH": str(model),
+            "HEARTSTREAM_SCORE__REASONS": "5",
+            "HEARTSTREAM_TELEMETRY__PORT": str(worker_port),
+            "HEARTSTREAM_GATEWAY__PORT": str(gateway_port),
+            "HEARTSTREAM_GATEWAY__LIVE": "true",
+        }
+        url = f"http://127.0.0.1:{gateway_port}"
+        worker_url = f"http://127.0.0.1:{worker_port}"
+        for command, address in (("worker", worker_url), ("gateway", url)):
+            stack.enter_context(running(command, settings, address, logs / f"{command}.log")).await_ready()
+        ending = threading.Event()
+        thread = threading.Thread(target=_produce, args=(broker, ending))
+        thread.start()
+        try:
+            yield url
+        finally:
+            ending.set()
+            thread.join()
+
+
+def _produce(broker: str, ending: threading.Event) -> None:
+    """Send some 300 patients a second, not quite evenly, until told to end."""
+    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log_level": 2})
+    records, dice = demo_records(7, _BAD_SHARE), random.Random(7)  # noqa: S311  # a picture is no secret
+    while not ending.wait(_TICK_SECONDS):
+        for record in itertools.islice(records, dice.randint(22, 38)):
+            producer.produce(PATIENTS, record.value, record.key)
+        producer.poll(0)
+    producer.flush(10)
+
+
+def _take_score(page: Page) -> None:
+    page.click("[data-example=sparse]")
+    page.get_by_role("button", name="Score this patient").click()
+    page.wait_for_selector("#risk")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    _take(page, "page-score.png")
+
+
+def _take_live(page: Page) -> None:
+    page.click("#tab-live")
+    page.wait_for_selector(_FULL, timeout=_A_MINUTE_MS)
+    _take(page, "page-live.png")
+
+
+def _take_card(page: Page) -> None:
+    page.click("#tab-model")
+    page.wait_for_selector("#card table")
+    page.get_by_role("link", name="Results", exact=True).click()
+    page.evaluate("document.activeElement.blur()")
+    _take(page, "page-model.png")
+
+
+def _take(page: Page, name: str) -> None:
+    path = FOLDER / name
+    page.screenshot(path=path, animations="disabled")
+    with Image.open(path) as whole:
+        whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    sys.stdout.write(f"wrote {name}\n")
+
+
+if __name__ == "__main__":
+    main()

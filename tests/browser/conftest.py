@@ -1,0 +1,77 @@
+"""A real gateway, a real browser, and a page of it that notes whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from heartstream.demo.processes import Child, running
+from runtime.embedded import free_port
+from tests.browser.browsers import launched
+
+READY = "html[data-ready]"
+
+
+class Visit:
+    """A page that is open, what it asked for, and what its console said."""
+
+    def __init__(self, page, url: str) -> None:
+        self.page, self.url = page, url
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    def open(self, path: str = "/") -> None:
+        """Go to the page and wait until its form is there."""
+        self.page.goto(self.url + path)
+        self.page.wait_for_selector(READY)
+
+    def foreign(self) -> list[str]:
+        """Return what was asked of others than the gateway."""
+        return [url for url in self.asked if urlsplit(url).netloc != urlsplit(self.url).netloc]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def gateway(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    port = free_port()
+    settings = {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_GATEWAY__PORT": str(port)}
+    log = tmp_path_factory.mktemp("gateway") / "gateway.log"
+    with running("gateway", settings, f"http://127.0.0.1:{port}", log) as child:
+        child.await_ready()
+        yield child
+    assert child.process.returncode == 0
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def visit(browser, gateway: Child) -> Iterator[Visit]:
+    context = browser.new_context()
+    visit = Visit(context.new_page(), gateway.url)
+    visit.open()
+    yield visit
+    context.close()
+
+
+@pytest.fixture
+def themed(browser, gateway: Child, theme: str) -> Iterator[Visit]:
+    """A visit with the system's theme light, and one with it dark."""
+    context = browser.new_context(color_scheme=theme)
+    visit = Visit(context.new_page(), gateway.url)
+    visit.open()
+    yield visit
+    context.close()

@@ -1,0 +1,125 @@
+"""Laws of the live view's window: sums of the last minute, bounded, without any patient's id."""
+
+from __future__ import annotations
+
+import msgspec
+
+from api.window import BINS, SECONDS, Latency, Pairs, Window
+from schemas.errors import Fault, FaultCode
+from schemas.records import DeadLetter, ModelRef, Score, Source
+
+MODEL = ModelRef("m", "1", "0" * 16)
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def score(risk: float, offset: int = 0, missing: tuple[str, ...] = ()) -> Score:
+    label = 1 if risk >= 0.5 else 0
+    return Score("Zebra-4711", risk, label, 0.5, MODEL, None, missing, (), source=Source("patients", 2, offset))
+
+
+def note(window: Window, each: Score, at: int | None = None) -> None:
+    if window.wants_more():
+        window.note_score(each, Source("scores", 0, 0), at)
+
+
+def letter(*codes: FaultCode) -> DeadLetter:
+    return DeadLetter(tuple(Fault(code, "", "") for code in codes), Source("patients", 0, 0))
+
+
+def test_what_is_seen_is_summed_up() -> None:
+    """Risks fall into 20 bins, 1.0 into the last; labels are counted; the last score comes first."""
+    clock = Clock()
+    window = Window(clock)
+    for offset, risk in enumerate((0.0, 0.049, 0.5, 1.0)):
+        note(window, score(risk, offset, ("ca", "thal")))
+    snapshot = window.snapshot()
+    assert {index: count for index, count in enumerate(snapshot.histogram) if count} == {0: 2, 10: 1, BINS - 1: 1}
+    assert (snapshot.scores, snapshot.labels) == (4, (2, 2))
+    assert [(last.risk, last.label, last.missing, last.partition, last.offset) for last in snapshot.last] == [
+        (1.0, 1, 2, 2, 3),
+        (0.5, 1, 2, 2, 2),
+        (0.049, 0, 2, 2, 1),
+        (0.0, 0, 2, 2, 0),
+    ]
+
+
+def test_the_window_slides() -> None:
+    """After a minute nothing is left in the sums; the last scores stay to be looked at."""
+    clock = Clock()
+    window = Window(clock)
+    note(window, score(0.7))
+    window.note_dead_letter(letter(FaultCode.NOT_JSON))
+    clock.now += SECONDS
+    assert (window.snapshot().scores, window.snapshot().dead_letter_codes) == (1, {"not_json": 1})
+    clock.now += 1
+    snapshot = window.snapshot()
+    assert (snapshot.scores, sum(snapshot.rate), snapshot.dead_letters, snapshot.latency_ms) == (0, 0, 0, None)
+    assert (sum(snapshot.histogram), len(snapshot.last)) == (0, 1)
+
+
+def test_the_rate_is_that_of_whole_seconds() -> None:
+    """The second that is going on does not pull the rate down, nor does time before the window began."""
+    clock = Clock()
+    window = Window(clock)
+    for _ in range(2):
+        for _ in range(10):
+            note(window, score(0.2))
+        clock.now += 1
+    note(window, score(0.2))
+    snapshot = window.snapshot()
+    assert (snapshot.rate[-3:], len(snapshot.rate), snapshot.records_per_second) == ((0, 10, 10), SECONDS, 10.0)
+
+
+def test_latency_joins_record_and_score_in_any_order() -> None:
+    """Latency is from a record's timestamp to that of its score, whichever of them is read first; never negative."""
+    window = Window(Clock())
+    window.note_record(2, 0, 1_000)
+    note(window, score(0.2, 0), 1_010)
+    note(window, score(0.2, 1), 1_030)
+    window.note_record(2, 1, 1_000)
+    window.note_record(2, 2, 1_005)
+    note(window, score(0.2, 2), 1_000)
+    assert window.snapshot().latency_ms == Latency(10, 30)
+
+
+def test_what_never_meets_is_forgotten() -> None:
+    """Times that find no partner take bounded memory: the oldest goes."""
+    pairs = Pairs(most=2)
+    for offset in range(3):
+        pairs.read((0, offset), 100)
+    assert [pairs.scored((0, offset), 150) for offset in range(3)] == [None, 50, 50]
+
+
+def test_a_busy_second_is_sampled() -> None:
+    """Beyond 2,000 scores a second the rest is counted, not decoded, and the snapshot says so."""
+    window = Window(Clock())
+    for _ in range(2_500):
+        note(window, score(0.2))
+    snapshot = window.snapshot()
+    assert (snapshot.scores, sum(snapshot.histogram), snapshot.sampled) == (2_500, 2_000, True)
+
+
+def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
+    """Two faults of one code are one dead letter; the commonest code comes first."""
+    window = Window(Clock())
+    window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE, FaultCode.OUT_OF_RANGE, FaultCode.KAGGLE_CODE))
+    window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE))
+    snapshot = window.snapshot()
+    assert snapshot.dead_letters == 2
+    assert list(snapshot.dead_letter_codes.items()) == [("out_of_range", 2), ("kaggle_code", 1)]
+
+
+def test_no_patient_is_in_a_snapshot() -> None:
+    """An id of a patient is nowhere in what is published."""
+    window = Window(Clock())
+    note(window, score(0.2))
+    assert b"Zebra" not in msgspec.json.encode(window.snapshot())
