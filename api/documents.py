@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
+from api.files import fixed
 from schemas import asyncapi, openapi
 
 _VENDOR: Final = Path(__file__).parent / "vendor"
@@ -48,26 +47,15 @@ def routes() -> list[web.RouteDef]:
     """Return the routes of the documents and of the page that shows them."""
     number = version("heartstream")
     return [
-        web.get("/openapi.json", _fixed(msgspec.json.encode(openapi.document(number)), "application/json")),
-        web.get("/asyncapi.json", _fixed(msgspec.json.encode(asyncapi.document(number)), "application/json")),
-        web.get("/docs", _fixed(_PAGE, "text/html", {"Content-Security-Policy": _POLICY})),
-        web.get("/docs/start.js", _fixed(_START, "text/javascript")),
+        web.get("/openapi.json", fixed(msgspec.json.encode(openapi.document(number)), "application/json", {})),
+        web.get("/asyncapi.json", fixed(msgspec.json.encode(asyncapi.document(number)), "application/json", {})),
+        web.get("/docs", fixed(_PAGE, "text/html", {"Content-Security-Policy": _POLICY})),
+        web.get("/docs/start.js", fixed(_START, "text/javascript", {})),
         *(
             web.get(
                 f"/docs/{name}",
-                _fixed(
-                    (_VENDOR / f"{name}.gz").read_bytes(), kind, {"Content-Encoding": "gzip", "Cache-Control": _DAY}
-                ),
+                fixed((_VENDOR / f"{name}.gz").read_bytes(), kind, {"Content-Encoding": "gzip", "Cache-Control": _DAY}),
             )
             for name, kind in _TYPES.items()
         ),
     ]
-
-
-def _fixed(body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> Handler:
-    every = {"X-Content-Type-Options": "nosniff", **(headers or {})}
-
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=every)
-
-    return answer

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
+from api.files import fixed
 from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
 
 _FOLDER: Final = Path(__file__).parent
@@ -24,7 +24,6 @@ POLICY: Final = (
 )
 _HEADERS: Final = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
@@ -32,12 +31,12 @@ _HEADERS: Final = {
 
 def routes(*, live: bool) -> Iterator[web.RouteDef]:
     """Yield the routes of the page and its files, and of what it asks for. `live` says whether the stream is shown."""
-    yield web.get("/", _fixed((_FOLDER / "index.html").read_bytes(), "text/html"))
+    yield web.get("/", fixed((_FOLDER / "index.html").read_bytes(), "text/html", _HEADERS))
     for path in sorted(_FOLDER.iterdir()):
         if path.suffix in _TYPES:
-            yield web.get(f"/page/{path.name}", _fixed(path.read_bytes(), _TYPES[path.suffix]))
-    yield web.get("/fields", _fixed(msgspec.json.encode(fields()), "application/json"))
-    yield web.get("/stream", _fixed(msgspec.json.encode({"live": live}), "application/json"))
+            yield web.get(f"/page/{path.name}", fixed(path.read_bytes(), _TYPES[path.suffix], _HEADERS))
+    yield web.get("/fields", fixed(msgspec.json.encode(fields()), "application/json", _HEADERS))
+    yield web.get("/stream", fixed(msgspec.json.encode({"live": live}), "application/json", _HEADERS))
 
 
 def fields() -> dict[str, Any]:
@@ -56,10 +55,3 @@ def _described(feature: Feature) -> dict[str, Any]:
         "limits": feature.limits,
         "codes": [{"code": code, "meaning": meaning} for code, meaning in feature.codes],
     }
-
-
-def _fixed(body: bytes, content_type: str) -> Handler:
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_HEADERS)
-
-    return answer

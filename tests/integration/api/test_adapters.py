@@ -121,9 +121,10 @@ def test_wrong_requests_are_told(gateway: Child, scorer: Scorer, document: objec
 
 
 @pytest.fixture
-def mlflow(gateway: Child) -> Any:
+def mlflow(gateway: Child, monkeypatch: pytest.MonkeyPatch) -> Any:
+    # Who imports it first decides for all whether it logs; and it warns of its own type hints.
+    monkeypatch.setenv("MLFLOW_CONFIGURE_LOGGING", "false")
     with warnings.catch_warnings():
-        # It warns of its own type hints while it is imported.
         warnings.simplefilter("ignore", UserWarning)
         from mlflow.pyfunc.scoring_server.client import ScoringServerClient  # noqa: PLC0415
 
