@@ -7,6 +7,7 @@ import contextlib
 import signal
 import ssl
 from importlib.metadata import version
+from typing import Final
 
 from aiohttp import web
 
@@ -17,6 +18,9 @@ from runtime import events, logs
 from runtime.collection import keep_collections_rare
 from runtime.health import TelemetryServer
 from runtime.settings import Gateway, Settings
+
+_LINGERING_SECONDS: Final = 1.0
+"""So long it is waited for the rest of a body that was refused, so that the caller reads why. aiohttp waits for ten."""
 
 
 def run(settings: Settings) -> None:
@@ -46,6 +50,7 @@ async def _serve(
         application,
         access_log=None,
         keepalive_timeout=settings.idle_seconds,
+        lingering_time=_LINGERING_SECONDS,
         shutdown_timeout=settings.drain_seconds,
     )
     await runner.setup()
