@@ -40,6 +40,7 @@ _CALL_SECONDS: Final = 5.0
 _LOOK_AGAIN_SECONDS: Final = 15.0
 """Topics may be made, or get more partitions, after we have begun."""
 _AGAIN_SECONDS: Final = 1.0
+_LAG_SECONDS: Final = 2.0
 _PRODUCER_ONLY: Final = ("linger.", "queue.buffering.", "batch.", "compression.", "delivery.", "partitioner", "retries")
 _HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -144,6 +145,7 @@ class Follower(threading.Thread):
         """`lock` guards `window`, which others read."""
         super().__init__(name="live-follower", daemon=True)
         self._config = _client_config(settings)
+        self._group = settings.worker.group_id
         self._topics = settings.topics
         self._window = window
         self._lock = lock
@@ -157,18 +159,21 @@ class Follower(threading.Thread):
     def run(self) -> None:
         """Follow until told to stop."""
         consumer = Consumer(self._config, logger=CLIENT_LOG)
+        # It asks for the workers' offsets, and joins their group as little: it subscribes to nothing.
+        probe = Consumer({**self._config, "group.id": self._group}, logger=CLIENT_LOG)
         try:
             while not self._stopping.is_set():
                 try:
-                    self._follow(consumer)
+                    self._follow(consumer, probe)
                 except KafkaException as failure:
                     self._connected(is_so=False)
                     events.BrokerTroubled("live", failure.args[0].name()).emit()
                     self._stopping.wait(_AGAIN_SECONDS)
         finally:
             consumer.close()
+            probe.close()
 
-    def _follow(self, consumer: Consumer) -> None:
+    def _follow(self, consumer: Consumer, probe: Consumer) -> None:
         """Take up partitions that are new, and read until it is time to look for more."""
         known = {(each.topic, each.partition) for each in consumer.assignment()}
         new = [place for place in _partitions(consumer, self._topics) if (place.topic, place.partition) not in known]
@@ -179,12 +184,26 @@ class Follower(threading.Thread):
         self._connected(is_so=True)
         # Until there is something to follow, somebody may be about to make it.
         pause = _LOOK_AGAIN_SECONDS if known or new else _AGAIN_SECONDS
-        until = time.monotonic() + pause
+        until, ask_at = time.monotonic() + pause, 0.0
+        read = [place for place in consumer.assignment() if place.topic == self._topics.patients]
         while time.monotonic() < until and not self._stopping.is_set():
+            if time.monotonic() >= ask_at:
+                self._measure_lag(probe, read)
+                ask_at = time.monotonic() + _LAG_SECONDS
             messages = consumer.consume(_BATCH, _POLL_SECONDS)
             with self._lock:
                 for message in messages:
                     self._note(message)
+
+    def _measure_lag(self, probe: Consumer, read: list[TopicPartition]) -> None:
+        """Add up what the group has still to commit; of a partition without a commit, all that there is."""
+        wanted = [TopicPartition(place.topic, place.partition) for place in read]
+        lag = 0
+        for place in probe.committed(wanted, timeout=_CALL_SECONDS):
+            low, high = probe.get_watermark_offsets(place, timeout=_CALL_SECONDS)
+            lag += max(0, high - (place.offset if place.offset >= 0 else low))
+        with self._lock:
+            self._window.lag = lag if read else None
 
     def _connected(self, *, is_so: bool) -> None:
         with self._lock:

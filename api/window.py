@@ -43,7 +43,8 @@ class Latency(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """The window at one moment.
 
-    `rate` has the scores of each second, oldest first, without the one that is going on. A dead letter counts once, and
+    `lag` is how many records the workers' group has not committed yet, None while that is not known. `rate` has the
+    scores of each second, oldest first, without the one that is going on. A dead letter counts once, and
     once under each of its codes. `sampled` says that the window saw more scores than were looked into: rates and
     `scores` are of all, the rest is of a sample.
     """
@@ -59,6 +60,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     latency_ms: Latency | None
     dead_letters: int
     dead_letter_codes: dict[str, int]
+    lag: int | None
     last: tuple[LastScore, ...]
 
 
@@ -117,6 +119,7 @@ class Window:
         self._pairs = Pairs()
         self._began = int(clock())
         self.connected = False
+        self.lag: int | None = None
 
     def wants_more(self) -> bool:
         """Count one more score of this second; say whether it should be decoded and noted as well."""
@@ -169,6 +172,7 @@ class Window:
             latency_ms=_latency([each for slot in slots for each in slot.latencies]),
             dead_letters=sum(slot.dead_letters for slot in slots),
             dead_letter_codes=dict(sorted(codes.items(), key=lambda item: (-item[1], item[0]))),
+            lag=self.lag if self.connected else None,
             last=tuple(self._last),
         )
 

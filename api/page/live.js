@@ -108,6 +108,7 @@ export class LiveView {
         tile("now", "Records a second", "mean of 5 s"),
         tile("p50", "Latency, median", "record to score"),
         tile("p95", "Latency, 95th percentile", "record to score"),
+        tile("lag", "Lag", "records to score"),
         tile("labels", "At or above the threshold", ""),
         tile("dead", "Dead letters", "in 60 s")),
       el("div", { class: "panels" },
@@ -124,6 +125,7 @@ export class LiveView {
     byId("live-now").textContent = rounded.format(snapshot.records_per_second);
     byId("live-p50").textContent = latency ? duration(latency.p50) : "\u2013";
     byId("live-p95").textContent = latency ? duration(latency.p95) : "\u2013";
+    byId("live-lag").textContent = snapshot.lag === null ? "\u2013" : whole.format(snapshot.lag);
     byId("live-labels").textContent = known ? percent(labels[1] / known) : "\u2013";
     byId("live-labels-note").textContent = `${whole.format(labels[1])} of ${whole.format(known)}${snapshot.sampled ? " (sample)" : ""}`;
     byId("live-dead").textContent = whole.format(snapshot.dead_letters);

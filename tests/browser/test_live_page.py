@@ -94,13 +94,14 @@ def await_figure(live: Running, visit: Visit, condition: str) -> None:
 
 
 def test_scores_arrive(live: Running, watching: Visit) -> None:
-    """Records that a worker scores show up as rate, latency, risks, last scores and dead letters by code."""
+    """What a worker scores shows up: rate, latency, risks, last scores, dead letters by code; and no lag is left."""
     page = watching.page
     await_figure(
         live, watching, "document.querySelectorAll('#live-last td.number').length && document.querySelector('.codes')"
     )
     await_figure(live, watching, "document.getElementById('live-p50')?.textContent.endsWith('s')")
     await_figure(live, watching, "Number(document.getElementById('live-now').textContent) > 0")
+    page.wait_for_function("document.getElementById('live-lag').textContent === '0'")
     assert page.inner_text("#live-state") == "Live"
     assert page.locator("#live-risks rect").count() == 20
     assert "Out of range" in page.inner_text("#live-codes")

@@ -123,3 +123,13 @@ def test_no_patient_is_in_a_snapshot() -> None:
     window = Window(Clock())
     note(window, score(0.2))
     assert b"Zebra" not in msgspec.json.encode(window.snapshot())
+
+
+def test_lag_is_told_while_the_broker_answers() -> None:
+    """What was measured last stands, until nobody can know."""
+    window = Window(Clock())
+    assert window.snapshot().lag is None
+    window.connected, window.lag = True, 7
+    assert window.snapshot().lag == 7
+    window.connected = False
+    assert window.snapshot().lag is None
