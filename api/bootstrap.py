@@ -46,7 +46,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
     predictions = Predictions(scorer, admission, audit, limits)
-    pages = state.ModelPages(scorer, artifact.cards)
+    pages = state.ModelPages(scorer, artifact.cards, artifact.report)
     application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
         [
@@ -54,6 +54,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             web.post("/predict/batch", predictions.many),
             web.get("/model", pages.model),
             web.get("/model/card", pages.card),
+            web.get("/model/report", pages.report),
             *([] if limits.metrics_port else [web.get("/metrics", state.metrics)]),
             *state.health_routes(health),
             *documents.routes(),

@@ -40,8 +40,8 @@ async def metrics(_request: web.Request) -> web.Response:
 class ModelPages:
     """Says which model is served, and shows its card."""
 
-    def __init__(self, scorer: Scorer, cards: Mapping[str, bytes]) -> None:
-        """`cards` are the model card by content type; none where the model directory has none."""
+    def __init__(self, scorer: Scorer, cards: Mapping[str, bytes], report: bytes | None) -> None:
+        """`cards` are the model card by content type, `report` its results; none where the directory has none."""
         manifest, model = scorer.manifest, scorer.model
         self._model = msgspec.json.encode(
             ServedModel(
@@ -54,6 +54,7 @@ class ModelPages:
             )
         )
         self._cards = cards
+        self._report = report
 
     async def model(self, _request: web.Request) -> web.Response:
         """Return which model is served."""
@@ -65,3 +66,9 @@ class ModelPages:
         if wanted not in self._cards:
             raise web.HTTPNotFound
         return web.Response(body=self._cards[wanted], content_type=wanted, charset="utf-8", headers={"Vary": "Accept"})
+
+    async def report(self, _request: web.Request) -> web.Response:
+        """Return the results of the model's evaluation."""
+        if self._report is None:
+            raise web.HTTPNotFound
+        return web.Response(body=self._report, content_type=_JSON)

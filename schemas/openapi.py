@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
-from schemas.jsonschema import DIALECT, of_structs, patient_record
+from schemas.jsonschema import of_structs, patient_record
 from schemas.records import Score
 
 JSON: Final = "application/json"
@@ -111,6 +111,16 @@ OPERATIONS: Final = (
         {MARKDOWN: {"type": "string"}, JSON: {"type": "object"}},
         problems=(HTTPStatus.NOT_FOUND,),
     ),
+    Operation(
+        "get",
+        "/model/report",
+        "modelReport",
+        "model",
+        "Show the results of the model's evaluation",
+        "All figures behind the model card, with their intervals.",
+        {JSON: {"type": "object"}},
+        problems=(HTTPStatus.NOT_FOUND,),
+    ),
     *(
         Operation(
             "get",
@@ -148,7 +158,6 @@ def document(version: str) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
     return {
         "openapi": "3.1.0",
-        "jsonSchemaDialect": DIALECT,
         "info": {
             "title": "heartstream",
             "version": version,

@@ -28,6 +28,7 @@ PREPROCESSOR_FILE: Final = "preprocessor.joblib"
 BEST_MODEL_FILE: Final = "best_model.joblib"
 CARD_FILE: Final = "model-card.md"
 CARD_DATA_FILE: Final = "model-card.json"
+REPORT_FILE: Final = "report.json"
 _CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
 _REMEDY: Final = "train the model again (heartstream train)"
@@ -99,7 +100,7 @@ class Artifact(msgspec.Struct, frozen=True):
 
     `plain` and `onnx` are the contents of the chosen model's files of these kinds, None where there is none. `fitted`
     unpickles scikit-learn's objects; it blocks for about a second when it is called first, and raises ArtifactError.
-    `cards` are the model card, by content type.
+    `cards` are the model card, by content type; `report` are the results of its evaluation, as JSON.
     """
 
     manifest: Manifest
@@ -108,6 +109,7 @@ class Artifact(msgspec.Struct, frozen=True):
     onnx: bytes | None
     fitted: Callable[[], Fitted]
     cards: dict[str, bytes] = {}
+    report: bytes | None = None
 
 
 def read_manifest(folder: Path, public_key: bytes | None = None) -> tuple[Manifest, str]:
@@ -190,6 +192,7 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
         model=ModelRef(name=chosen, version=manifest.model_version, digest=digest),
         plain=contents[entry.plain] if entry.plain else None,
         onnx=contents[entry.onnx] if entry.onnx else None,
+        report=contents.get(REPORT_FILE),
         cards={kind: contents[file] for kind, file in _CARDS.items() if file in contents},
         fitted=_opener(folder, manifest, *(Pickle(file, contents[file]) for file in (PREPROCESSOR_FILE, entry.file))),
     )

@@ -15,7 +15,7 @@ import msgspec
 import pandas as pd
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import CARD_DATA_FILE
+from scoring.artifact import CARD_DATA_FILE, REPORT_FILE
 from training.card import Card, as_markdown
 from training.data import TRAINING_SITE, digest, read_snapshot, site_rows, target
 from training.explore import (
@@ -32,7 +32,7 @@ from training.figures.data import DATA_FIGURES
 from training.figures.model import MODEL_FIGURES
 from training.figures.style import as_svg, style
 from training.markdown import picture, table
-from training.report import REPORT_FILE, Report
+from training.report import Report
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 DATA_PAGE: Final = "data.md"

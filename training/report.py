@@ -10,7 +10,6 @@ from training.measures import Estimate, Performance
 from training.stability import Coverage, Instability, Learned, SampleSize
 from training.tuning import Tuned
 
-REPORT_FILE = "report.json"
 REPORT_SCHEMA = "heartstream-report/1"
 
 

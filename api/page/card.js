@@ -1,6 +1,7 @@
 // A small reader of Markdown: what the model card uses of it, as nodes. Pictures are left out, and no HTML is read.
 
-import { el } from "./dom.js";
+import { el, json } from "./dom.js";
+import { plots } from "./plots.js";
 
 const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|!\[[^\]]*\]\([^)]*\)|\[([^\]]+)\]\(([^)\s]+)\)/g;
 const SAFE_LINK = /^https?:\/\//;
@@ -102,6 +103,7 @@ export async function showCard(article, contents) {
     return response?.status === 404;
   }
   article.replaceChildren(...rendered(await response.text()));
+  await picture(article);
   let heading = "Model card";
   for (const node of article.children) {
     if (/^H\d$/.test(node.tagName)) heading = node.textContent;
@@ -121,6 +123,18 @@ export async function showCard(article, contents) {
   contents.replaceChildren(el("h2", { class: "small-title" }, "Contents"), el("ul", {}, ...links));
   contents.hidden = links.length < 2;
   return true;
+}
+
+/** Put the pictures where the results begin; a model without a report has none. */
+async function picture(article) {
+  let drawn;
+  try {
+    drawn = plots(await json("/model/report"));
+  } catch {
+    return;
+  }
+  const results = [...article.querySelectorAll("h3")].find((part) => part.textContent === "Results");
+  if (results && drawn.length) results.after(el("div", { class: "plots" }, ...drawn));
 }
 
 /** Give each table a name of its own: two regions of one name cannot be told apart by ear. */

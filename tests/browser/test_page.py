@@ -169,6 +169,20 @@ def test_markdown_never_becomes_html(visit: Visit) -> None:
     ]
 
 
+def test_the_card_has_pictures_of_the_report(visit: Visit) -> None:
+    """Drawn here from the report: each row of missing fields with its sensitivity, in words for those who listen."""
+    page = visit.page
+    page.click("#tab-model")
+    page.wait_for_selector(".plot svg")
+    with urllib.request.urlopen(f"{visit.url}/model/report") as response:
+        report = json.load(response)
+    told = page.locator(".plot [role=img]").last.get_attribute("aria-label") or ""
+    for name, models in report["lacking"].items():
+        found = models[report["choice"]["best"]]["figures"]["recall"]["value"]
+        assert f"{name}: {round(found * 100)}%" in told
+    assert page.locator(".plot .one circle").count() >= len(report["lacking"])
+
+
 def test_a_live_view_that_is_off_says_how_to_switch_it_on(visit: Visit) -> None:
     """The tab names the setting, and asks for no stream."""
     visit.page.click("#tab-live")

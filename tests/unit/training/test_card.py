@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
 from scoring.scorer import Scorer
 from training.card import Card, as_markdown
 from training.card_text import DISCLAIMER, KNOWN_DEFECTS, TRAINING
 from training.data import features
-from training.report import REPORT_FILE, Report
+from training.report import Report
 from training.run import TrainingReport
 from training.usual import USUAL
 

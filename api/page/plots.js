@@ -1,0 +1,67 @@
+// The model card's pictures, drawn from the report of the evaluation.
+
+import { el, percent, svg } from "./dom.js";
+
+const SIDE = 300;
+const EDGE = { left: 46, bottom: 40, top: 8, right: 20 };
+
+const across = (share) => EDGE.left + share * (SIDE - EDGE.left - EDGE.right);
+const up = (share) => SIDE - EDGE.bottom - share * (SIDE - EDGE.bottom - EDGE.top);
+const text = (x, y, words, attributes = {}) => svg("text", { x, y, ...attributes }, words);
+
+function figure(title, description, caption, picture) {
+  return el("figure", { class: "plot" }, el("h4", {}, title),
+    el("div", { role: "img", "aria-label": description }, picture), el("figcaption", { class: "muted small" }, caption));
+}
+
+/** Of patients at a risk, how many have disease; null where the report has no such figures. */
+function calibration(report) {
+  const bins = report.deep?.calibration;
+  if (!bins?.length) return null;
+  const marks = bins.map(({ risk, share }) => svg("g", { class: "one" },
+    svg("line", { x1: across(risk), x2: across(risk), y1: up(share.low), y2: up(share.high) }),
+    svg("circle", { cx: across(risk), cy: up(share.value), r: 4 })));
+  const steps = [0, 0.25, 0.5, 0.75, 1].flatMap((share) => [
+    text(across(share), SIDE - EDGE.bottom + 16, percent(share), { "text-anchor": "middle" }),
+    text(EDGE.left - 6, up(share) + 4, percent(share), { "text-anchor": "end" }),
+  ]);
+  const picture = svg("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, "aria-hidden": "true" },
+    svg("path", { class: "frame", d: `M${across(0)} ${up(1)}V${up(0)}H${across(1)}` }),
+    svg("line", { class: "ideal", x1: across(0), y1: up(0), x2: across(1), y2: up(1) }), ...marks, ...steps,
+    text(across(0.5), SIDE - 6, "predicted risk", { "text-anchor": "middle" }));
+  const told = bins.map(({ risk, share }) => `${percent(risk)}: ${percent(share.value)}`).join("; ");
+  return figure("Calibration", `Share with disease by predicted risk. ${told}`,
+    "Share of patients with disease by predicted risk, out of fold, with 95% intervals. On the dashed line a risk is what it says.", picture);
+}
+
+/** The share of the ill who are found, by what was not measured: this model, and the usual way. */
+function missing(report) {
+  const rows = Object.entries(report.lacking ?? {});
+  const best = report.choice?.best;
+  const usual = "median and mode";
+  if (!rows.length || !rows.every(([, models]) => models[best]?.figures?.recall && models[usual]?.figures?.recall)) return null;
+  const width = 352;
+  const height = 34 + rows.length * 27;
+  const place = (share) => 130 + share * (width - 152);
+  const series = (models, name, kind, y) => {
+    const { value, low, high } = models[name].figures.recall;
+    return svg("g", { class: kind }, svg("line", { x1: place(low), x2: place(high), y1: y, y2: y }), svg("circle", { cx: place(value), cy: y, r: 4 }));
+  };
+  const lines = rows.flatMap(([name, models], index) => {
+    const y = 16 + index * 27;
+    return [text(123, y + 5, name === "none" ? "nothing" : name, { "text-anchor": "end" }),
+      series(models, best, "one", y - 4), series(models, usual, "other", y + 5)];
+  });
+  const steps = [0, 0.25, 0.5, 0.75, 1].map((share) => text(place(share), height - 4, percent(share), { "text-anchor": "middle" }));
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    svg("path", { class: "frame", d: `M${place(0)} 4V${height - 20}H${place(1)}` }), ...lines, ...steps);
+  const told = rows.map(([name, models]) => `${name}: ${percent(models[best].figures.recall.value)}, usual ${percent(models[usual].figures.recall.value)}`).join("; ");
+  return figure("Where fields are missing", `Share of the ill who are found, by what was not measured. ${told}`,
+    el("span", {}, el("span", { class: "key one-key" }, "this model"), el("span", { class: "key other-key" }, "the usual pipeline (median and mode)"),
+      "Sensitivity at the threshold, with 95% intervals, by what was not measured."), picture);
+}
+
+/** Return the figures that a report allows. */
+export function plots(report) {
+  return [calibration(report), missing(report)].filter(Boolean);
+}
