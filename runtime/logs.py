@@ -30,6 +30,18 @@ _QUIET: Final = {
 }
 
 
+FIELDS: Final = frozenset(
+    {
+        *("event", "level", "timestamp", "logger", "exception"),
+        *("role", "version", "name", "digest", "engine", "reason", "purpose", "host", "port"),
+        *("door", "records", "codes", "seconds", "topic", "partition", "partitions", "owned", "drained", "complete"),
+        *("committed", "again", "call", "client", "code"),
+    }
+)
+"""All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""
+_INTERNAL: Final = frozenset({"_record", "_from_structlog", "positional_args"})
+"""What structlog passes on to itself."""
+
 _SAFE: Final = (HeartstreamError, OSError)
 """Errors whose text is made to be read: it holds no value of a record."""
 
@@ -41,6 +53,7 @@ def configure(telemetry: Telemetry) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _safe_exception,
+        _known_fields_only,
     ]
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if telemetry.log_format == "console":
@@ -84,6 +97,16 @@ def _safe_exception(_logger: Any, _method: str, event: structlog.typing.EventDic
         error = error[1]
     if isinstance(error, BaseException):
         event["exception"] = describe_exception(error)
+    return event
+
+
+def _known_fields_only(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out fields that are not on the list, and say how many."""
+    unknown = event.keys() - FIELDS - _INTERNAL
+    for name in unknown:
+        del event[name]
+    if unknown:
+        event["left_out"] = len(unknown)
     return event
 
 

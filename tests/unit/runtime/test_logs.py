@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+from runtime import events, logs
 
 MARKER = "Jane-Doe-63"
 
@@ -27,6 +31,8 @@ try:
     raise DependencyError("the broker is gone")
 except DependencyError as error:
     events.ProcessFailed("worker", error).emit()
+import structlog
+structlog.get_logger("elsewhere").warning("a field that nobody knows", patient="{MARKER}", records=3)
 """
 
 
@@ -45,7 +51,23 @@ def test_an_exception_is_logged_without_its_text_and_locals() -> None:
 
 def test_our_own_errors_keep_their_text() -> None:
     """The product's errors are made to be read."""
-    assert lines()[-1]["exception"]["message"] == "the broker is gone"
+    assert lines()[-2]["exception"]["message"] == "the broker is gone"
+
+
+def test_a_field_that_is_not_on_the_list_is_left_out() -> None:
+    """Whoever logs one by mistake is told so in the line."""
+    line = lines()[-1]
+    assert (line["event"], line["records"], line["left_out"]) == ("a field that nobody knows", 3, 1)
+
+
+def test_every_field_of_an_event_is_on_the_list() -> None:
+    """What the events log is never left out."""
+    tree = ast.parse(Path(events.__file__).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    logged = [call for call in calls if call.func.attr in {"info", "warning", "error", "bind"}]
+    fields = {keyword.arg for call in logged for keyword in call.keywords} - {"exc_info"}
+    assert len(fields) > 20
+    assert fields <= logs.FIELDS
 
 
 def test_an_exception_among_a_librarys_arguments_is_not_filled_in() -> None:
