@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -127,12 +128,14 @@ def _of_csv(body: bytes) -> list[dict[str, Any]]:
 
 
 def _number(cell: str) -> float | str | None:
+    """Read a cell; what is no finite number stays text, to be told as such. JSON would make null of infinity."""
     if not cell.strip():
         return None
     try:
-        return float(cell)
+        number = float(cell)
     except ValueError:
         return cell
+    return cell if math.isinf(number) or "_" in cell else number
 
 
 def _record(row: Mapping[str, Any], index: int) -> dict[str, Any]:
