@@ -20,6 +20,7 @@ from api.invocations import Invocations
 from api.leaving import Leaving
 from api.middleware import admitting, as_problems, asking
 from api.predictions import Predictions
+from api.rows import Rows
 from api.tensors import Tensors
 from runtime import events
 from runtime import settings as configured
@@ -46,6 +47,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
     predictions = Predictions(scorer, admission, audit, limits)
+    rows = Rows(scorer, admission, audit, limits)
     pages = state.ModelPages(scorer, artifact.cards, artifact.report)
     application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
@@ -59,8 +61,8 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *state.health_routes(health),
             *documents.routes(),
             *page.routes(live=limits.live),
-            *Tensors(scorer, health, admission, audit, limits).routes(),
-            *Invocations(scorer, health, admission, audit, limits).routes(),
+            *Tensors(rows, health).routes(),
+            *Invocations(rows, health).routes(),
         ]
     )
     application.on_cleanup.append(_closing(audit))

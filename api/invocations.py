@@ -16,16 +16,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api import bodies
-from api.admission import Admission
-from api.audit import Audit
-from api.auth import caller_of
-from api.rows import RowsError, scored, written
+from api.rows import Rows, RowsError, written
 from runtime.health import Health
-from runtime.settings import Gateway
 from schemas.features import FEATURE_NAMES
 from schemas.records import Score
-from scoring.scorer import Scorer
 
 _CSV: Final = "text/csv"
 _JSON: Final = "application/json"
@@ -50,12 +44,9 @@ class Invocation(msgspec.Struct):
 class Invocations:
     """Answers MLflow's clients."""
 
-    def __init__(self, scorer: Scorer, health: Health, admission: Admission, audit: Audit, settings: Gateway) -> None:
-        self._scorer = scorer
+    def __init__(self, rows: Rows, health: Health) -> None:
+        self._rows = rows
         self._health = health
-        self._admission = admission
-        self._audit = audit
-        self._settings = settings
 
     def routes(self) -> list[web.RouteDef]:
         """Return the protocol's routes."""
@@ -68,13 +59,10 @@ class Invocations:
 
     async def invoke(self, request: web.Request) -> web.Response:
         """Score the rows of a data frame."""
-        limits = self._settings
-        body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds)
+        body = await self._rows.body(request)
         try:
             rows = _rows(request.content_type, body)
-            self._admission.charge(request, len(rows))
-            records = [written(_record(row, index)) for index, row in enumerate(rows)]
-            found = scored(records, self._scorer, self._audit, caller_of(request))
+            found = self._rows.scored(request, [written(_record(row, index)) for index, row in enumerate(rows)])
         except RowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)

@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from aiohttp import web
 
+from api import bodies
+from api.admission import Admission
 from api.audit import Audit
+from api.auth import caller_of
 from api.microbatch import score_all
+from runtime.settings import Gateway
 from schemas.errors import RecordError
-from schemas.records import Score
+from schemas.records import ModelRef, Score
 from scoring.pipeline import Rejected
 from scoring.scorer import Scorer
 
@@ -23,17 +28,39 @@ class RowsError(Exception):
     """Rows that cannot be scored. The text names rows, codes and fields, and no value."""
 
 
-def scored(rows: Sequence[bytes], scorer: Scorer, audit: Audit, caller: str) -> list[tuple[bytes, Score]]:
-    """Return each row's score, as JSON and as an object; raises RowsError that tells which rows are bad, and why."""
-    outcomes = score_all(rows, scorer)
-    audit.note(caller, rows, outcomes)
-    bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
-    if bad:
-        told = [f"row {index}: {RecordError(outcome.faults)}" for index, outcome in bad[:_TOLD]]
-        more = f" ... and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
-        raise RowsError(f"{len(bad)} of {len(rows)} rows cannot be scored; {' | '.join(told)}{more}")
-    values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
-    return [(value, _SCORES.decode(value)) for value in values]
+class Rows:
+    """Reads and scores what comes in rows."""
+
+    def __init__(self, scorer: Scorer, admission: Admission, audit: Audit, settings: Gateway) -> None:
+        self._scorer = scorer
+        self._admission = admission
+        self._audit = audit
+        self._settings = settings
+
+    @property
+    def model(self) -> ModelRef:
+        """The model that scores."""
+        return self._scorer.model
+
+    async def body(self, request: web.Request) -> bytes:
+        """Return a request's body; raises RefusalError."""
+        return await bodies.whole(request, self._settings.batch_limit_bytes, self._settings.batch_timeout_seconds)
+
+    def scored(self, request: web.Request, rows: Sequence[bytes]) -> list[tuple[bytes, Score]]:
+        """Return each row's score, as JSON and as an object.
+
+        Raises RowsError that tells which rows are bad, and why; RefusalError where the caller sends too much.
+        """
+        self._admission.charge(request, len(rows))
+        outcomes = score_all(rows, self._scorer)
+        self._audit.note(caller_of(request), rows, outcomes)
+        bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
+        if bad:
+            told = [f"row {index}: {RecordError(outcome.faults)}" for index, outcome in bad[:_TOLD]]
+            more = f" ... and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
+            raise RowsError(f"{len(bad)} of {len(rows)} rows cannot be scored; {' | '.join(told)}{more}")
+        values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
+        return [(value, _SCORES.decode(value)) for value in values]
 
 
 def written(record: Mapping[str, Any]) -> bytes:

@@ -14,16 +14,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api import bodies
-from api.admission import Admission
-from api.audit import Audit
-from api.auth import caller_of
-from api.rows import RowsError, scored, written
+from api.rows import Rows, RowsError, written
 from runtime.health import Health
-from runtime.settings import Gateway
 from schemas.features import FEATURE_NAMES
 from schemas.records import Score
-from scoring.scorer import Scorer
 
 _BYTES: Final = "BYTES"
 _NUMBERS: Final = frozenset({"FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT8", "UINT16", "UINT32"})
@@ -62,12 +56,9 @@ class InferRequest(msgspec.Struct):
 class Tensors:
     """Answers the protocol's resources."""
 
-    def __init__(self, scorer: Scorer, health: Health, admission: Admission, audit: Audit, settings: Gateway) -> None:
-        self._scorer = scorer
+    def __init__(self, rows: Rows, health: Health) -> None:
+        self._rows = rows
         self._health = health
-        self._admission = admission
-        self._audit = audit
-        self._settings = settings
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield the protocol's routes."""
@@ -80,7 +71,7 @@ class Tensors:
             yield web.post(f"{model}/infer", self._infer)
 
     async def _server(self, _request: web.Request) -> web.Response:
-        return _answer({"name": "heartstream", "version": self._scorer.model.version, "extensions": []})
+        return _answer({"name": "heartstream", "version": self._rows.model.version, "extensions": []})
 
     def _asked(self, word: str, *kinds: str) -> Any:
         async def answer(_request: web.Request) -> web.Response:
@@ -90,16 +81,16 @@ class Tensors:
         return answer
 
     def _is_served(self, request: web.Request) -> bool:
-        version = request.match_info.get("version", self._scorer.model.version)
-        return (request.match_info["model"], version) == (self._scorer.model.name, self._scorer.model.version)
+        version = request.match_info.get("version", self._rows.model.version)
+        return (request.match_info["model"], version) == (self._rows.model.name, self._rows.model.version)
 
     async def _metadata(self, request: web.Request) -> web.Response:
         if not self._is_served(request):
             return _unknown()
         return _answer(
             {
-                "name": self._scorer.model.name,
-                "versions": [self._scorer.model.version],
+                "name": self._rows.model.name,
+                "versions": [self._rows.model.version],
                 "platform": "heartstream",
                 "inputs": [
                     *({"name": name, "datatype": "FP64", "shape": [-1]} for name in FEATURE_NAMES),
@@ -114,24 +105,21 @@ class Tensors:
         if not self._is_served(request):
             return _unknown()
         status, _ = self._health.report("live", "ready")
-        return _answer({"name": self._scorer.model.name, "ready": status == HTTPStatus.OK}, status)
+        return _answer({"name": self._rows.model.name, "ready": status == HTTPStatus.OK}, status)
 
     async def _infer(self, request: web.Request) -> web.Response:
         if not self._is_served(request):
             return _unknown()
-        limits = self._settings
-        body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds)
+        body = await self._rows.body(request)
         try:
             asked = _read(request, body)
-            rows = _rows(asked.inputs)
-            outputs = _wanted(asked)
-            self._admission.charge(request, len(rows))
-            found = scored(rows, self._scorer, self._audit, caller_of(request))
+            rows, outputs = _rows(asked.inputs), _wanted(asked)
+            found = self._rows.scored(request, rows)
         except RowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         answer: dict[str, Any] = {
-            "model_name": self._scorer.model.name,
-            "model_version": self._scorer.model.version,
+            "model_name": self._rows.model.name,
+            "model_version": self._rows.model.version,
             "outputs": [_output(name, found) for name in outputs],
         }
         return _answer(answer if asked.id is None else {**answer, "id": asked.id})
