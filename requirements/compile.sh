@@ -17,3 +17,7 @@ for name in demo train; do
   compile "$name" --extra "$name" --constraint requirements/dev.lock
 done
 compile serve --extra auth --extra signing --constraint requirements/dev.lock
+
+# What makes the wheel.
+uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+  --constraint requirements/dev.lock requirements/build.in --output-file requirements/build.lock
