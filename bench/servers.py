@@ -178,9 +178,15 @@ QUICK: Final = ("constant", "heartstream", "fastapi-sklearn")
 
 
 def chosen(names: str | None, *, quick: bool) -> list[Server]:
-    """Return the servers that are asked for, the constant handler always among them. Raises ValueError."""
+    """Return the servers that are asked for, the constant handler always among them. Raises ValueError.
+
+    The quick ones run in this project's own environment, which has all that they need: nothing is installed.
+    """
     wanted = names.split(",") if names else QUICK if quick else [server.name for server in SERVERS]
     unknown = set(wanted) - {server.name for server in SERVERS}
     if unknown:
         raise ValueError(f"no such server: {', '.join(sorted(unknown))}")
-    return [server for server in SERVERS if server.name in {*wanted, SERVERS[0].name}]
+    found = [server for server in SERVERS if server.name in {*wanted, SERVERS[0].name}]
+    if not names and quick:
+        return [msgspec.structs.replace(server, environment=None) for server in found]
+    return found
