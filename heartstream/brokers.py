@@ -134,9 +134,9 @@ def _has_image(client: DockerClient, name: str) -> bool:
     return True
 
 
-def await_broker(address: str) -> None:
+def await_broker(address: str, options: Mapping[str, str] | None = None) -> None:
     """Wait until a broker answers; raises DependencyError if it does not in a minute and a half."""
-    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **(options or {})})
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:

@@ -11,6 +11,7 @@ from heartstream.evaluate_command import evaluate
 from heartstream.explain_command import explain
 from heartstream.gateway_command import gateway
 from heartstream.top_command import top
+from heartstream.topics_command import topics
 from heartstream.train_command import train
 from heartstream.worker_command import worker
 
@@ -28,6 +29,7 @@ app.command(demo)
 app.command(worker)
 app.command(gateway)
 app.command(api_key)
+app.command(topics)
 app.command(top)
 app.command(dlq_command.app)
 

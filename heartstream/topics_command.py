@@ -1,0 +1,35 @@
+"""`heartstream topics`: the topics that worker and gateway use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from heartstream.configuration import settings_to_run_with
+from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.tables import say
+
+
+def topics(*, partitions: Annotated[int, Parameter(validator=Number(gte=1))] = 8) -> None:
+    """Wait for the broker, and create the patients, scores and dead letter topics that are not there yet.
+
+    A topic that is there is left as it is. A group can have as many workers at work as there are partitions.
+
+    Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 heartstream topics --partitions 16
+
+    Exit codes: 0 they are there; 69 no broker answers, or it refuses; 78 bad settings.
+
+    Args:
+        partitions: How many partitions a new topic gets.
+    """
+    with errors_to_exit_codes():
+        settings = settings_to_run_with(show_config=False)
+        from heartstream.brokers import await_broker, create_topics  # noqa: PLC0415  # --help should not wait
+
+        kafka, names = settings.kafka, settings.topics
+        await_broker(kafka.bootstrap_servers, kafka.options)
+        wanted = (names.patients, names.scores, names.dead_letters)
+        create_topics(kafka.bootstrap_servers, wanted, partitions, kafka.options)
+        say(f"topics: {', '.join(wanted)}")

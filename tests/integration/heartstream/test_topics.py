@@ -1,0 +1,43 @@
+"""Laws of `heartstream topics`: they are there afterwards, and what was there is left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from confluent_kafka.admin import AdminClient
+
+from heartstream.brokers import create_topics
+from runtime.settings import Topics
+
+
+def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {
+        "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,
+        "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
+        "HEARTSTREAM_TOPICS__SCORES": topics.scores,
+        "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "heartstream", "topics", *arguments],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_topics_are_created_once(broker: str, topics: Topics) -> None:
+    """The one that was there keeps its partitions; a second run changes nothing."""
+    create_topics(broker, [topics.patients], 2, {})
+    done = [run(broker, topics, "--partitions", "3"), run(broker, topics, "--partitions", "5")]
+    assert [(each.returncode, each.stderr) for each in done] == [(0, ""), (0, "")]
+    found = AdminClient({"bootstrap.servers": broker, "log_level": 2}).list_topics(timeout=10).topics
+    names = (topics.patients, topics.scores, topics.dead_letters)
+    assert [len(found[name].partitions) for name in names] == [2, 3, 3]
+
+
+def test_no_partition_is_no_topic(broker: str, topics: Topics) -> None:
+    """A wrong number is a wrong use."""
+    assert run(broker, topics, "--partitions", "0").returncode != 0
