@@ -7,7 +7,10 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import count
 
 from heartstream.demo.processes import Child
 from tests.integration.api.conftest import Starter
@@ -117,3 +120,52 @@ def _call_until(gateway: Child, gone: threading.Event, answered: list[int]) -> N
         response = connection.getresponse()
         assert "risk" in json.loads(response.read())
         answered.append(response.status)
+
+
+class Balancer:
+    """Knows which gateways are ready, as a load balancer that reads their probes does."""
+
+    def __init__(self) -> None:
+        self.ready: list[Child] = []
+
+    def look(self, gateways: Sequence[Child]) -> None:
+        """Ask every gateway."""
+        self.ready = [gateway for gateway in gateways if self._is_ready(gateway)]
+
+    def _is_ready(self, gateway: Child) -> bool:
+        try:
+            return ask(gateway, "GET", "/health/ready").status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def test_a_rolling_restart_fails_nobody(start: Starter) -> None:
+    """Two gateways are replaced one after the other under load: each request that a ready one was given is answered."""
+    settings = {"GATEWAY__LEAVE_SECONDS": "2"}
+    with ExitStack() as stack, ThreadPoolExecutor(5) as callers:
+        running = [stack.enter_context(start(**settings)) for _ in range(2)]
+        balancer, gone, answered = Balancer(), threading.Event(), []
+        balancer.look(running)
+        calls = [callers.submit(_call_ready, balancer, gone, answered) for _ in range(4)]
+        for old in list(running):
+            running.append(stack.enter_context(start(**settings)))
+            balancer.look(running)
+            old.process.send_signal(signal.SIGTERM)
+            while old.process.poll() is None:
+                balancer.look(running)
+            running.remove(old)
+        after = len(answered)
+        while len(answered) < after + 100:
+            assert not any(call.done() for call in calls)
+        gone.set()
+        assert [call.result() for call in calls] == [None] * 4
+        assert set(answered) == {200}
+
+
+def _call_ready(balancer: Balancer, gone: threading.Event, answered: list[int]) -> None:
+    """Send each request to some gateway that is ready; any error is one."""
+    for turn in count():
+        if gone.is_set():
+            return
+        ready = balancer.ready
+        answered.append(ask(ready[turn % len(ready)], "POST", "/predict", PATIENTS[0]).status)
