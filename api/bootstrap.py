@@ -21,6 +21,7 @@ from api.leaving import Leaving
 from api.middleware import admitting, as_problems, asking
 from api.predictions import Predictions
 from api.rows import Rows
+from api.server import tell_name
 from api.tensors import Tensors
 from runtime import events
 from runtime import settings as configured
@@ -65,6 +66,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *Invocations(rows, health).routes(),
         ]
     )
+    application.on_response_prepare.append(tell_name)
     application.on_cleanup.append(_closing(audit))
     if limits.live:
         from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 
 from api import problems
+
+NAME: Final = "heartstream"
+"""What `Server` says; by default it tells the versions of Python and aiohttp."""
+
+
+async def tell_name(_request: web.Request, response: web.StreamResponse) -> None:
+    """Tell only the product's name; called before an answer goes out."""
+    response.headers["Server"] = NAME
 
 
 class _QuietHandler(web.RequestHandler):
@@ -24,6 +33,7 @@ class _QuietHandler(web.RequestHandler):
         """Return a problem document and end the connection."""
         response = problems.plain(HTTPStatus(status), HTTPStatus(status).description or HTTPStatus(status).phrase)
         response.force_close()
+        response.headers["Server"] = NAME
         return response
 
 

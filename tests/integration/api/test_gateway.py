@@ -91,6 +91,21 @@ def test_a_body_that_is_not_what_it_says_is_the_callers_fault(gateway: Child) ->
     assert (found.status, found.kind) == (400, "application/problem+json")
 
 
+def test_no_answer_tells_a_version(gateway: Child) -> None:
+    """Scores, pages, errors, streams, and what is not even HTTP."""
+    answers = [
+        ask(gateway, "POST", "/predict", RECORD),
+        ask(gateway, "POST", "/predict", b"{}"),
+        ask(gateway, "POST", "/predict/batch", RECORD, LINES),
+        *(ask(gateway, "GET", path) for path in ("/", "/docs", "/health", "/metrics", "/no/such/path", "/predict")),
+    ]
+    assert {each.headers["Server"] for each in answers} == {"heartstream"}
+    with connected(gateway) as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        raw = everything(connection)
+    assert (b"Server: heartstream\r\n" in raw, b"aiohttp" in raw) == (True, False)
+
+
 def test_health_and_metrics_are_served(gateway: Child) -> None:
     """A ready gateway says so, and counts its requests."""
     ask(gateway, "POST", "/predict", RECORD)
