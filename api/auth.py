@@ -1,7 +1,6 @@
 """Who asks, and what may they do: API keys, tokens of an identity provider, client certificates.
 
-A caller is named once, by the first of these that is there. Nothing here says why a credential is no good: the caller
-learns that it is not accepted, the log which kind it was.
+A caller is named once, by the first of these that tells. Nobody is told why a credential is no good.
 """
 
 from __future__ import annotations
@@ -100,7 +99,15 @@ class Certificates:
 
 
 def sent_secret(request: web.BaseRequest) -> str | None:
-    """Return the key or token that a request bears: as bearer, as X-API-Key, or as the password of Basic."""
+    """Return the key or token that a request bears: as bearer, as X-API-Key, or as the password of Basic.
+
+    All of them are ASCII. What is not, and may not even be text, is none.
+    """
+    secret = _sent(request)
+    return secret if secret is not None and secret.isascii() else None
+
+
+def _sent(request: web.BaseRequest) -> str | None:
     kind, _, rest = request.headers.get("Authorization", "").partition(" ")
     match kind.lower():
         case "bearer":

@@ -27,8 +27,8 @@ from cryptography.x509.oid import NameOID
 from api.auth import new_key
 from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
-from tests.integration.api.conftest import Starter
 from tests.integration.calls import PATIENTS, ask
+from tests.integration.conftest import Starter
 
 (LAB, LAB_LINE), (SCRAPER, SCRAPER_LINE), (CHIEF, CHIEF_LINE) = (
     new_key(name, scopes) for name, scopes in (("lab", ["predict"]), ("prometheus", ["metrics"]), ("chief", ["admin"]))
@@ -84,6 +84,9 @@ def test_a_key_is_taken_in_each_form(guarded: Child, headers: dict[str, str]) ->
         {"Authorization": "Bearer"},
         {"Authorization": f"Digest {LAB}"},
         {"X-API-Key": ""},
+        {"X-API-Key": LAB + "\xff"},
+        bearer("a.b.\xff"),
+        {"Authorization": "Basic " + base64.b64encode("x:hs_\u20ac".encode()).decode()},
     ],
 )
 def test_what_is_no_key_is_refused(guarded: Child, headers: dict[str, str]) -> None:
