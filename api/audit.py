@@ -19,10 +19,9 @@ import msgspec
 from api.microbatch import DOOR
 from api.problems import RefusalError
 from runtime import events
-from schemas.records import Score
+from schemas.codec import decode_score
 from scoring.pipeline import Outcome, Rejected, Scored
 
-_SCORES: Final = msgspec.json.Decoder(Score)
 _ENCODER: Final = msgspec.json.Encoder()
 _PSEUDONYM_DIGITS: Final = 32
 
@@ -132,7 +131,7 @@ class Trail:
             given = body.decode(errors="replace") if self._with_input else None
             match outcome:
                 case Scored(value):
-                    score = _SCORES.decode(value)
+                    score = decode_score(value)
                     patient = self.pseudonym(score.patient_id)
                     yield Entry(
                         at, DOOR, caller, record, patient, score.risk, score.label, score.model.digest, input=given

@@ -14,12 +14,12 @@ from api.audit import Audit
 from api.auth import caller_of
 from api.microbatch import score_all
 from runtime.settings import Gateway
+from schemas.codec import decode_score
 from schemas.errors import RecordError
 from schemas.records import ModelRef, Score
 from scoring.pipeline import Rejected
 from scoring.scorer import Scorer
 
-_SCORES: Final = msgspec.json.Decoder(Score)
 _TOLD: Final = 10
 """So many bad rows are told in full."""
 
@@ -60,7 +60,7 @@ class Rows:
             more = f" ... and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
             raise RowsError(f"{len(bad)} of {len(rows)} rows cannot be scored; {' | '.join(told)}{more}")
         values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
-        return [(value, _SCORES.decode(value)) for value in values]
+        return [(value, decode_score(value)) for value in values]
 
 
 def written(record: Mapping[str, Any]) -> bytes:

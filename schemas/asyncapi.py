@@ -89,7 +89,4 @@ def _messages() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    record = patient_record()
-    record.pop("$schema")
-    record.pop("$id")
-    return {"PatientRecord": record, **of_structs([Score, DeadLetter], _SCHEMAS + "{name}")}
+    return {"PatientRecord": patient_record(), **of_structs([Score, DeadLetter], _SCHEMAS + "{name}")}

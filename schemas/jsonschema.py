@@ -39,8 +39,6 @@ def _number(feature: Feature) -> dict[str, Any]:
 def patient_record() -> dict[str, Any]:
     """Describe what the patients topic and `POST /predict` take."""
     return {
-        "$schema": DIALECT,
-        "$id": "urn:heartstream:patient-record:1",
         "title": "PatientRecord",
         "description": _first_paragraph(PatientRecord),
         "type": "object",
@@ -96,7 +94,11 @@ def _first_paragraph(kind: type) -> str:
 def documents() -> dict[str, dict[str, Any]]:
     """Return every schema document, by file name."""
     return {
-        "patient-record.schema.json": patient_record(),
+        "patient-record.schema.json": {
+            "$schema": DIALECT,
+            "$id": "urn:heartstream:patient-record:1",
+            **patient_record(),
+        },
         "score.schema.json": _of_struct(Score, "urn:heartstream:score:1"),
         "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
     }

@@ -205,9 +205,6 @@ def _problem(status: HTTPStatus) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     """Return the schemas of all that is sent and answered."""
-    record = patient_record()
-    record.pop("$schema")
-    record.pop("$id")
     health = {
         "type": "object",
         "required": ["status", "checks"],
@@ -217,4 +214,4 @@ def _schemas() -> dict[str, Any]:
         },
     }
     structs = of_structs([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
-    return {"Health": health, "PatientRecord": {**record, "examples": [EXAMPLE]}, **structs}
+    return {"Health": health, "PatientRecord": {**patient_record(), "examples": [EXAMPLE]}, **structs}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,3 +101,28 @@ def workers(model_dir: Path, topics: Topics, tmp_path: Path) -> Iterator[Workers
     workers = Workers(model_dir, topics, tmp_path)
     yield workers
     sys.stdout.write(workers.logs())
+
+
+Starter = Callable[..., AbstractContextManager[Child]]
+
+
+@pytest.fixture(scope="session")
+def start(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Starter:
+    """Start a gateway with some settings; it must end well."""
+
+    @contextmanager
+    def started(**settings: str) -> Iterator[Child]:
+        port = free_port()
+        named = {f"HEARTSTREAM_{name}": value for name, value in settings.items()}
+        fixed = {
+            "HEARTSTREAM_MODEL__PATH": str(model_dir),
+            "HEARTSTREAM_GATEWAY__PORT": str(port),
+            "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+        }
+        log = tmp_path_factory.mktemp("gateway") / "gateway.log"
+        with running("gateway", {**fixed, **named}, f"http://127.0.0.1:{port}", log) as child:
+            child.await_ready()
+            yield child
+        assert child.process.returncode == 0
+
+    return started

@@ -7,17 +7,15 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heartstream.demo.processes import Child, running
-from runtime.embedded import free_port
+from heartstream.demo.processes import Child
 from runtime.settings import Topics
 from tests.integration.calls import LINES, ask
-from tests.integration.conftest import Workers
+from tests.integration.conftest import Starter, Workers
 from tests.integration.stream import Stream
 from tests.unit.schemas.mutations import values
 
@@ -25,16 +23,8 @@ _SOURCE = re.compile(rb'"source":(null|\{[^{}]*\})\}$')
 
 
 @pytest.fixture
-def gateway(model_dir: Path, tmp_path: Path) -> Iterator[Child]:
-    port = free_port()
-    named = {
-        "HEARTSTREAM_MODEL__PATH": str(model_dir),
-        "HEARTSTREAM_GATEWAY__PORT": str(port),
-        "HEARTSTREAM_GATEWAY__BODY_LIMIT_BYTES": "1000000",
-        "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
-    }
-    with running("gateway", named, f"http://127.0.0.1:{port}", tmp_path / "gateway.log") as child:
-        child.await_ready()
+def gateway(start: Starter) -> Iterator[Child]:
+    with start(GATEWAY__BODY_LIMIT_BYTES="1000000") as child:
         yield child
 
 

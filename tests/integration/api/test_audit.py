@@ -15,8 +15,8 @@ from heartstream.brokers import create_topics
 from heartstream.demo.processes import running
 from runtime.embedded import free_port
 from schemas.errors import DependencyError
-from tests.integration.api.conftest import Starter
 from tests.integration.calls import JSON, LINES, PATIENTS, ask
+from tests.integration.conftest import Starter
 
 KEY = "a-test-key-of-some-length"
 

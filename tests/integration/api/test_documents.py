@@ -15,8 +15,8 @@ from runtime.embedded import free_port
 from schemas import openapi
 from schemas.documents import FOLDER
 from scoring.scorer import Scorer
-from tests.integration.api.conftest import Starter
 from tests.integration.calls import PATIENTS, ask
+from tests.integration.conftest import Starter
 
 
 def test_openapi_is_valid(gateway: Child) -> None:

@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from itertools import count
 
 from heartstream.demo.processes import Child
-from tests.integration.api.conftest import Starter
 from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
+from tests.integration.conftest import Starter
 
 HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
 
