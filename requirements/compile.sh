@@ -16,7 +16,7 @@ compile dev --extra dev
 for name in demo train; do
   compile "$name" --extra "$name" --constraint requirements/dev.lock
 done
-compile serve --extra auth --extra signing --constraint requirements/dev.lock
+compile serve --extra auth --extra signing --extra tracing --constraint requirements/dev.lock
 
 # What makes the wheel.
 uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
