@@ -33,7 +33,8 @@ class ProcessStarted(msgspec.Struct, frozen=True):
     version: str
 
     def emit(self) -> None:
-        """Log it."""
+        """Log it; show it as an info metric."""
+        metrics.PROCESS.labels(self.role, self.version).set(1)
         _log.info("process started", role=self.role, version=self.version)
 
 

@@ -58,51 +58,29 @@ again, or at once where a batch was passed over, the process ends, as a restart 
 
 A broker out of reach, slow output, an idle topic and a worker without partitions are live: a restart would not help.
 
-## Alerts
+## Alerts and dashboard
 
-```yaml
-groups:
-  - name: heartstream
-    rules:
-      - alert: HeartstreamRecordsWait
-        expr: max by (topic, partition) (heartstream_consumer_lag_seconds) > 60
-        for: 5m
-        annotations: {summary: "the oldest unscored record is older than a minute"}
-      - alert: HeartstreamStandsStill
-        expr: >
-          sum by (instance) (heartstream_consumer_lag_records) > 0
-          and on (instance) time() - heartstream_last_progress_timestamp_seconds > 120
-        for: 2m
-        annotations: {summary: "records wait and none is confirmed: see /health of the worker"}
-      - alert: HeartstreamBrokerSilent
-        expr: time() - heartstream_broker_last_answer_timestamp_seconds > 60
-        annotations: {summary: "no broker answers this worker"}
-      - alert: HeartstreamNobodyReads
-        expr: absent(heartstream_assigned_partitions) or sum(heartstream_assigned_partitions) == 0
-        for: 2m
-        annotations: {summary: "no worker has partitions; lag is not even measured"}
-      - alert: HeartstreamRejectsMuch
-        expr: >
-          sum(rate(heartstream_records_total{door="kafka",outcome="rejected"}[10m]))
-          / sum(rate(heartstream_records_total{door="kafka"}[10m])) > 0.05
-        for: 10m
-        annotations: {summary: "one record in twenty is a dead letter: heartstream_dead_letters_total says why"}
-      - alert: HeartstreamSlow
-        expr: histogram_quantile(0.99, sum by (le) (rate(heartstream_end_to_end_latency_seconds_bucket[5m]))) > 1
-        for: 10m
-        annotations: {summary: "one record in a hundred takes longer than a second to its confirmed outcome"}
-      - alert: HeartstreamPartitionsLost
-        expr: increase(heartstream_rebalances_total{kind="lost"}[15m]) > 0
-        annotations: {summary: "a worker lost its partitions without notice; some records were scored twice"}
-      - alert: HeartstreamModelsDiffer
-        expr: count(count by (digest) (heartstream_model_info)) > 1
-        for: 15m
-        annotations: {summary: "the workers serve different models"}
-```
+[compose/prometheus/alerts.yaml](../compose/prometheus/alerts.yaml) is the one source of the alert rules, tested beside
+it. They look for standstill, growing lag, silent brokers, late scores, failing commits, many dead letters, models that
+differ, and a gateway that fails, is slow or turns callers away. The [runbook](runbook.md) has a section for each: what
+it means, what to look at, what to do. No rule knows a job's name: `heartstream_process_info` tells what an instance is.
 
-Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: watch
-`sum(heartstream_assigned_partitions)` against the number of partitions. While no broker answers, nobody knows what has
-come since: lag in records stays as it was, and its age grows.
+Three objectives over 30 days, each with a page where the error budget burns fast and a ticket where it burns slowly:
+
+| | of | at least |
+|---|---|---|
+| a record has its confirmed outcome within 1 s of its Kafka timestamp | records | 99% |
+| `POST /predict` is answered within 0.1 s | requests | 99% |
+| a request to score gets no status of 500 or above | requests | 99.9% |
+
+[compose/grafana/heartstream.json](../compose/grafana/heartstream.json) is a dashboard for Grafana;
+[compose](../compose/README.md) starts it with Prometheus.
+
+![The dashboard while a worker is gone for a minute: lag rises, and falls when it is back](pictures/dashboard.png)
+
+Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: that
+is what `HeartstreamPartitionsUnread` is for. While no broker answers, nobody knows what has come since: lag in records
+stays as it was, and its age grows.
 """
 
 

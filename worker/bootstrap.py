@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> ScoringApp:
     if problems:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
+    events.ProcessStarted("worker", version("heartstream")).emit()
     scorer = Scorer.from_directory(
         Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
     )
