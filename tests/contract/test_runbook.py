@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
 import yaml
 
 from heartstream.cli import app
@@ -93,3 +94,13 @@ def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         path, _, anchor = target.partition("#")
         assert Path("docs", path).exists() if path else anchor in anchors, target
+
+
+def test_warnings_are_found_in_the_log() -> None:
+    """The patterns that are searched for match a warning as it is logged, and no other line."""
+    patterns = [found[1] for line in SHELL if (found := re.search(r"grep -E '([^']+)'", line))]
+    line = structlog.processors.JSONRenderer()
+    said = {level: str(line(None, "", {"event": "partition stalled", "level": level})) for level in ("info", "warning")}
+    assert patterns
+    for pattern in patterns:
+        assert (re.search(pattern, said["warning"]) is None, re.search(pattern, said["info"]) is None) == (False, True)
