@@ -76,7 +76,7 @@ Three objectives over 30 days, each with a page where the error budget burns fas
 [compose/grafana/heartstream.json](../compose/grafana/heartstream.json) is a dashboard for Grafana;
 [compose](../compose/README.md) starts it with Prometheus.
 
-![The dashboard while a worker is gone for a minute: lag rises, and falls when it is back](pictures/dashboard.png)
+![The dashboard: the broker is frozen from 0:45 to 1:15, a worker is gone from 2:00 to 2:45](pictures/dashboard.png)
 
 Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: that
 is what `HeartstreamPartitionsUnread` is for. While no broker answers, nobody knows what has come since: lag in records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,19 +18,14 @@ _COLUMNS, _CELL_WIDTH, _CELL_HEIGHT = 24, 0.54, 0.27
 _GAP: Final = 0.04
 _PAGE, _PAPER, _EDGE, _INK, _FAINT = "#f4f5f5", "#ffffff", "#dcdee0", "#24292e", "#70757b"
 _LINES: Final = (
-    "#56A64B",
-    "#F2A900",
-    "#3274D9",
-    "#E02F44",
-    "#8F3BB8",
-    "#00A3A3",
-    "#C15C17",
-    "#7C8B99",
-    "#FF7AC6",
-    "#5A6E00",
+    *("#3274D9", "#56A64B", "#F2A900", "#8F3BB8", "#00A3A3", "#E02F44", "#C15C17", "#7C8B99", "#FF7AC6", "#5A6E00"),
 )
 _COLOURS: Final = {"green": "#56A64B", "yellow": "#E0A100", "red": "#E02F44", "blue": "#3274D9"}
-_LEGEND_ENTRIES: Final = 10
+_LEGEND_ENTRIES: Final = 12
+_LETTERS_AN_INCH: Final = 17
+_GAP_SECONDS: Final = 2.5
+"""Between two points: more than that, and there is nothing to be drawn between them."""
+_TICKS: Final = 4
 
 Points = Sequence[tuple[float, float]]
 
@@ -84,47 +80,59 @@ def _inside(figure: Figure, box: Box, margins: tuple[float, float, float, float]
 
 
 def _draw_lines(figure: Figure, box: Box, panel: Mapping[str, Any], series: Sequence[Series], seconds: float) -> None:
-    rows = math.ceil(min(len(series), _LEGEND_ENTRIES) / _beside(series))
-    axes = _inside(figure, box, (0.5, 0.22 + 0.13 * rows, 0.1, 0.24))
-    unit = panel["fieldConfig"]["defaults"]["unit"]
-    for number, line in enumerate(series):
-        times, values = zip(*line.points, strict=True)
-        axes.plot(times, values, color=_LINES[number % len(_LINES)], linewidth=0.9, label=line.name)
-    top = max((value for line in series for _, value in line.points if math.isfinite(value)), default=0.0)
-    axes.set_ylim(0, 1.12 * top or 1)
-    for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:
+    ordered = sorted(series, key=lambda line: line.name)
+    shown = ordered[:_LEGEND_ENTRIES]
+    beside = _beside(shown, box[2] * figure.get_figwidth())
+    axes = _inside(figure, box, (0.5, 0.22 + 0.13 * math.ceil(len(shown) / beside), 0.1, 0.24))
+    for number, line in enumerate(ordered):
+        axes.plot(*_with_gaps(line.points), color=_LINES[number % len(_LINES)], linewidth=0.9, label=line.name)
+    defaults = panel["fieldConfig"]["defaults"]
+    top = max((value for line in series for _, value in line.points if math.isfinite(value)), default=0.0) or 1.0
+    axes.set_ylim(0, 1.12 * top)
+    for step in defaults["thresholds"]["steps"][1:]:
         axes.axhline(step["value"], color=_COLOURS[step["color"]], linewidth=0.7, linestyle=(0, (4, 3)))
-    _style(axes, unit, seconds)
+    _style(axes, defaults["unit"], top, seconds)
     axes.legend(
-        *_legend(axes),
+        axes.lines[: len(shown)],
+        [line.name for line in shown],
         loc="upper left",
-        bbox_to_anchor=(-0.02, -0.16 * 0.9 / axes.get_window_extent().height * 72),
-        ncols=_beside(series),
+        bbox_to_anchor=(-0.02, -13 / (axes.bbox.height * 72 / figure.dpi)),
+        ncols=beside,
         fontsize=5.5,
         frameon=False,
         handlelength=1.0,
         columnspacing=1.0,
-        borderpad=0.2,
+        borderpad=0.0,
         labelcolor=_FAINT,
     )
 
 
-def _beside(series: Sequence[Series]) -> int:
+def _with_gaps(points: Points) -> tuple[list[float], list[float]]:
+    """Return times and values, with nothing between points that are far apart."""
+    times, values = [points[0][0]], [points[0][1]]
+    for (before, _), (at, value) in itertools.pairwise(points):
+        if at - before > _GAP_SECONDS:
+            times.append(before)
+            values.append(math.nan)
+        times.append(at)
+        values.append(value)
+    return times, values
+
+
+def _beside(series: Sequence[Series], inches: float) -> int:
     """Return how many legend entries fit side by side."""
     longest = max((len(line.name) for line in series), default=1)
-    return max(1, min(len(series), 62 // (longest + 6)))
+    return max(1, min(len(series), int(inches * _LETTERS_AN_INCH) // (longest + 6)))
 
 
-def _legend(axes: Axes) -> tuple[list[Any], list[str]]:
-    handles, names = axes.get_legend_handles_labels()
-    return handles[:_LEGEND_ENTRIES], names[:_LEGEND_ENTRIES]
-
-
-def _style(axes: Axes, unit: str, seconds: float) -> None:
+def _style(axes: Axes, unit: str, top: float, seconds: float) -> None:
     axes.set_xlim(0, seconds)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 3, 6, 10]))
+    axes.set_xticks(range(0, int(seconds) + 1, 30))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value) // 60}:{int(value) % 60:02}"))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    scale, _ = _scale(top, unit)
+    axes.set_yticks(
+        [tick * scale for tick in MaxNLocator(_TICKS).tick_values(0, top / scale) if tick <= 1.12 * top / scale]
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, unit)))
     axes.tick_params(labelsize=6, colors=_FAINT, length=0)
     axes.grid(color="#ececee", linewidth=0.6)
@@ -154,7 +162,7 @@ def _draw_stat(figure: Figure, box: Box, panel: Mapping[str, Any], series: Seque
             figure.text(x, bottom + high * 0.26, line.name, size=5.5, color=_FAINT, ha="center", va="center")
         else:
             axes = _inside(figure, box, (0.05, 0.03, 0.05, 0.72))
-            times, values = zip(*line.points, strict=True)
+            times, values = _with_gaps(line.points)
             axes.fill_between(times, values, color=colour, alpha=0.25, linewidth=0)
             axes.plot(times, values, color=colour, linewidth=0.7)
             axes.set_xlim(0, seconds)
@@ -187,15 +195,21 @@ def written(value: float, unit: str) -> str:
     """Write a number as Grafana does in this unit."""
     if not math.isfinite(value):
         return "-"
-    scales = {
-        "s": ((3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")),
-        "bytes": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
-        "percentunit": ((0.01, "%"),),
-        "short": ((1e6, "M"), (1e3, "K"), (1, "")),
-    }[unit]
-    scale, name = next((pair for pair in scales if abs(value) >= pair[0]), scales[-1] if value else (1, ""))
+    scale, name = _scale(value, unit)
     gap = " " if unit in {"s", "bytes"} and name else ""
     return f"{value / scale:.3g}{gap}{name}"
 
 
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """Return the multiple of a unit in which a number is best told, and its name."""
+    scales = _SCALES[unit]
+    return next((pair for pair in scales if abs(value) >= pair[0]), scales[-1]) if value else (1, "")
+
+
+_SCALES: Final[Mapping[str, Sequence[tuple[float, str]]]] = {
+    "s": ((3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")),
+    "bytes": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
+    "percentunit": ((0.01, "%"),),
+    "short": ((1e6, "M"), (1e3, "K"), (1, "")),
+}
 _KINDS: Final[Mapping[str, Callable[..., None]]] = {"timeseries": _draw_lines, "stat": _draw_stat, "table": _draw_table}
