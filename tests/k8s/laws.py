@@ -47,7 +47,7 @@ def is_applied_again(cluster: Cluster) -> str:
 def scores_the_stream(cluster: Cluster) -> str:
     """Each record has one outcome: a score, or a dead letter where it is broken."""
     with clients.stream(cluster, "first-records", rate=1000) as account:
-        _let_pass(cluster, "first-records", 10_000)
+        wait_for("records", lambda: clients.progress(cluster, "first-records", "clients").get("produced", 0) > 10_000)
     _judge(account, repeats=False)
     must("both outcomes are seen", holds=account["scores"] > 0 < account["patients.dlq"], seen=account)
     return _told(account)
@@ -58,8 +58,8 @@ def answers_by_the_rules(cluster: Cluster) -> str:
     rule = cluster.get("ingress", "heartstream-gateway")["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
     service = cluster.get("service", rule["name"])
     port = next(port["port"] for port in service["spec"]["ports"] if port["name"] == rule["port"]["name"])
-    backend = f"http://{rule['name']}.{NAMESPACE}.svc.cluster.local:{port}/health"
-    metrics = f"http://heartstream-worker.{NAMESPACE}.svc.cluster.local:9100/metrics"
+    backend = f"http://{rule['name']}.{NAMESPACE}.svc:{port}/health"
+    metrics = f"http://heartstream-worker.{NAMESPACE}.svc:9100/metrics"
     seen = {
         "ingress to gateway": clients.get(cluster, "ingress-nginx", backend),
         "stranger to gateway": clients.get(cluster, "strangers", backend),
@@ -68,7 +68,7 @@ def answers_by_the_rules(cluster: Cluster) -> str:
     expected = {"ingress to gateway": "200", "stranger to gateway": "no way", "ingress to metrics": "no way"}
     must("the rules are obeyed", holds=seen == expected, seen=seen)
     with clients.callers(cluster, "first-calls") as ends:
-        _let_pass(cluster, "first-calls", 200, namespace="ingress-nginx")
+        wait_for("answers", lambda: clients.progress(cluster, "first-calls", "ingress-nginx").get("200", 0) > 1_000)
     must("each request is answered", holds=set(ends) == {"200"}, seen=ends)
     return f"{ends['200']} predictions; stranger and metrics port: no way"
 
@@ -147,16 +147,6 @@ def production_is_accepted(cluster: Cluster) -> str:
     told = cluster.run("apply", "-k", str(deployment.PRODUCTION), "--dry-run=server", "--validate=strict").splitlines()
     must("all are accepted", holds=all(line.endswith("(server dry run)") for line in told), seen=told)
     return f"{len(told)} objects by server-side dry run"
-
-
-def _let_pass(cluster: Cluster, pod: str, number: int, namespace: str = "clients") -> None:
-    """Wait until a client has told of this many."""
-
-    def many() -> bool:
-        last = cluster.said(pod, namespace)[-1]
-        return max((int(found) for found in re.findall(r"\d+", last.split(", open")[0])), default=0) >= number
-
-    wait_for(f"{number} of {pod}", many)
 
 
 def _delete_one(cluster: Cluster, component: str, *how: str) -> None:
