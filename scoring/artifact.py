@@ -19,6 +19,7 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
 from schemas.records import ModelRef
 from scoring import signature
+from scoring.drift import Reference
 from scoring.files import WrongSizeError, read_file
 from scoring.fitted import Fitted, Pickle, unpickled
 
@@ -29,6 +30,7 @@ BEST_MODEL_FILE: Final = "best_model.joblib"
 CARD_FILE: Final = "model-card.md"
 CARD_DATA_FILE: Final = "model-card.json"
 REPORT_FILE: Final = "report.json"
+REFERENCE_FILE: Final = "reference.json"
 _CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
 _REMEDY: Final = "train the model again (heartstream train)"
@@ -100,7 +102,8 @@ class Artifact(msgspec.Struct, frozen=True):
 
     `plain` and `onnx` are the contents of the chosen model's files of these kinds, None where there is none. `fitted`
     unpickles scikit-learn's objects; it blocks for about a second when it is called first, and raises ArtifactError.
-    `cards` are the model card, by content type; `report` are the results of its evaluation, as JSON.
+    `cards` are the model card, by content type; `report` are the results of its evaluation, as JSON;
+    `reference` is what the training rows looked like. Directories of older versions have none.
     """
 
     manifest: Manifest
@@ -110,6 +113,7 @@ class Artifact(msgspec.Struct, frozen=True):
     fitted: Callable[[], Fitted]
     cards: dict[str, bytes] = {}
     report: bytes | None = None
+    reference: Reference | None = None
 
 
 def read_manifest(folder: Path, public_key: bytes | None = None) -> tuple[Manifest, str]:
@@ -185,6 +189,7 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
         raise _refused(folder, problems)
     wanted = [PREPROCESSOR_FILE, entry.file, *(file for file in (entry.onnx, entry.plain) if file)]
     problems.extend(f"{file}: not listed in the manifest" for file in wanted if file not in manifest.files)
+    reference = _reference(contents.get(REFERENCE_FILE), problems)
     if problems:
         raise _refused(folder, problems)
     return Artifact(
@@ -193,9 +198,19 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
         plain=contents[entry.plain] if entry.plain else None,
         onnx=contents[entry.onnx] if entry.onnx else None,
         report=contents.get(REPORT_FILE),
+        reference=reference,
         cards={kind: contents[file] for kind, file in _CARDS.items() if file in contents},
         fitted=_opener(folder, manifest, *(Pickle(file, contents[file]) for file in (PREPROCESSOR_FILE, entry.file))),
     )
+
+
+def _reference(content: bytes | None, problems: list[str]) -> Reference | None:
+    """Read the reference, if there is one; add to `problems` what is wrong with it."""
+    try:
+        return None if content is None else Reference.of_json(content)
+    except ArtifactError as error:
+        problems.append(f"{REFERENCE_FILE}: {error}")
+        return None
 
 
 def _opener(folder: Path, manifest: Manifest, preprocessor: Pickle, classifier: Pickle) -> Callable[[], Fitted]:

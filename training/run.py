@@ -12,7 +12,7 @@ import msgspec
 import pandas as pd
 
 from schemas.errors import SettingsError
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE, DataEntry, Manifest
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, DataEntry, Manifest
 from scoring.estimators import new_preprocessor
 from training.assess import DEFAULT, QUICK, Depth, Question, assess
 from training.card import as_markdown, new_card
@@ -22,6 +22,7 @@ from training.estimators import CANDIDATES, new_pipeline
 from training.evaluate import FOLDS, Evaluation, evaluate
 from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
 from training.guards import check_rows, refuse_too_good
+from training.reference import as_json, new_reference
 from training.report import Report
 from training.tracking import TrackedRun, record
 from training.uci import SITES
@@ -200,5 +201,8 @@ def fit(
         seed=request.seed,
         threshold=request.threshold,
         model_version=model_version,
-        documents=_documents(findings, preprocessor, models, model_version),
+        documents={
+            **_documents(findings, preprocessor, models, model_version),
+            REFERENCE_FILE: as_json(new_reference(matrix, evaluations)),
+        },
     )

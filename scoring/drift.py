@@ -1,0 +1,209 @@
+"""Whether the records that are scored still look like those that the model was trained on.
+
+A `Window` keeps the last records that were looked at, and counts them as the `Reference` of the model directory counted
+its training patients. It tells of inputs and of risks. Whether the risks are right, only outcomes can tell.
+
+The measure is the population stability index (PSI), the sum of (p - q) ln(p / q) over the bins of a histogram: by the
+usual rule of thumb there is no change to speak of below 0.1, and a large one above 0.25 (N. Siddiqi, Credit Risk
+Scorecards, 2006). The rule forgets how many records there are. Without any drift, PSI is about (bins - 1)(1/n + 1/m)
+for n records and m patients (B. Yurdakul, Statistical Properties of Population Stability Index, 2018), 0.07 for 200 and
+303 in ten bins. That much is taken off here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Final, NamedTuple, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import ArtifactError
+from schemas.features import FEATURE_NAMES
+from scoring.matrix import Matrix
+
+REFERENCE_SCHEMA: Final = "heartstream-reference/1"
+RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))
+"""Risks are counted in tenths, whatever the model."""
+ENOUGH_RECORDS: Final = 200
+"""Nothing is told of fewer: at 200, chance alone moves a PSI of ten bins by 0.04, and 0.25 is far away."""
+_LOOKED_AT: Final = 16
+"""So many records of a batch are looked at. A batch is as large as the load: a window is never a moment's records."""
+_HALF_A_RECORD: Final = 0.5
+"""What each bin holds beside its records: an empty one would make PSI infinite."""
+
+Counts = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """How many values lie up to each edge (and above the one before), and above the last.
+
+    Histograms with equal edges are merged by adding their counts.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def is_sound(self) -> bool:
+        """Say whether it is a histogram: edges rise, each bin has a count, and there is something in it."""
+        rises = all(low < high for low, high in pairwise(self.edges))
+        fits = len(self.counts) == len(self.edges) + 1
+        return rises and fits and min(self.counts) >= 0 < sum(self.counts)
+
+
+class FieldReference(msgspec.Struct, frozen=True):
+    """One field's values in the training rows, and in how many rows it was not measured."""
+
+    measured: Histogram
+    missing: int
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What the training rows looked like. `risks` are out-of-fold, by model: of each row, from a model without it."""
+
+    schema: str
+    rows: int
+    fields: dict[str, FieldReference]
+    risks: dict[str, Histogram]
+
+    @classmethod
+    def of_json(cls, content: bytes) -> Self:
+        """Read what `training.reference` wrote. Raises ArtifactError."""
+        try:
+            reference = msgspec.json.decode(content, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ArtifactError(f"not a reference: {error}") from error
+        if reference.schema != REFERENCE_SCHEMA:
+            raise ArtifactError(f"the reference's schema is {reference.schema}, expected {REFERENCE_SCHEMA}")
+        histograms = [*(field.measured for field in reference.fields.values()), *reference.risks.values()]
+        if set(reference.fields) != set(FEATURE_NAMES) or not all(each.is_sound() for each in histograms):
+            raise ArtifactError("the reference does not have a sound histogram of each field")
+        if any(each.edges != RISK_EDGES for each in reference.risks.values()):
+            raise ArtifactError("the reference's risks are not counted in tenths")
+        return reference
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """How the window differs from the reference; a value that rests on too few records is None.
+
+    `psi` is that of measured values; `missing` the share of records without a field less that of the training rows;
+    `out_of_range` the share of measured values beyond what any training row has; all by field.
+    """
+
+    records: int
+    psi: dict[str, float | None]
+    missing: dict[str, float | None]
+    out_of_range: dict[str, float | None]
+    score_psi: float | None
+
+
+class Window:
+    """The last records that were scored, or a part of them under load. For one thread.
+
+    It holds numbers of patients, in memory alone, and no ids.
+    """
+
+    def __init__(
+        self, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]], records: int
+    ) -> None:
+        """`records` is how many it holds, `ENOUGH_RECORDS` at least; `model` is the one whose risks it will see."""
+        self.model = model
+        self._rows = np.full((max(records, ENOUGH_RECORDS), len(FEATURE_NAMES)), np.nan)
+        self._risks = np.full(len(self._rows), np.nan)
+        self._next = self._held = self._batches = 0
+        self._expected = _Expected.of(reference, model)
+        self._lowest, self._highest = np.array([training_range[name] for name in FEATURE_NAMES]).T
+
+    def note(self, matrix: Matrix, risks: Vector) -> None:
+        """Take in a batch: records (n, 13) and their risks (n,). Costs a microsecond or two, however large it is."""
+        if len(risks) > _LOOKED_AT:
+            step = -(-len(risks) // _LOOKED_AT)
+            # Not always the first: producers that take turns would be seen one-sidedly.
+            self._batches += 1
+            first = self._batches % step
+            matrix, risks = matrix[first::step], risks[first::step]
+        count, room = len(risks), len(self._risks) - self._next
+        if count > room:
+            self._put(matrix[:room], risks[:room])
+            matrix, risks = matrix[room:], risks[room:]
+        self._put(matrix, risks)
+        self._held = min(self._held + count, len(self._risks))
+
+    def _put(self, matrix: Matrix, risks: Vector) -> None:
+        end = self._next + len(risks)
+        self._rows[self._next : end] = matrix
+        self._risks[self._next : end] = risks
+        self._next = end % len(self._risks)
+
+    def measure(self) -> Drift:
+        """Compare what is held with the reference. Takes about a millisecond for 2,000 records."""
+        rows, risks = self._rows[: self._held], self._risks[: self._held]
+        told = self._held >= ENOUGH_RECORDS
+        here = ~np.isnan(rows)
+        measured = here.sum(axis=0)
+        enough = measured >= ENOUGH_RECORDS
+        found = _psi(self._expected.fields, _counted(rows, self._expected.edges), self._expected.bins)
+        missing = 1 - measured / max(self._held, 1) - self._expected.missing
+        outside = ((rows < self._lowest) | (rows > self._highest)).sum(axis=0) / np.maximum(measured, 1)
+        expected, score_psi = self._expected.risks, None
+        if told and expected is not None:
+            counts = _counted(risks[:, None], np.array([RISK_EDGES]))
+            score_psi = float(_psi(expected, counts, np.array([len(RISK_EDGES) + 1]))[0])
+        return Drift(
+            records=self._held,
+            psi=_by_field(found, enough),
+            missing=_by_field(missing, np.full(len(enough), told)),
+            out_of_range=_by_field(outside, enough),
+            score_psi=score_psi,
+        )
+
+
+class _Expected(NamedTuple):
+    """A reference as arrays: a row a field, as many columns as the longest histogram has; `bins` are each field's."""
+
+    edges: Matrix
+    fields: Counts
+    bins: npt.NDArray[np.int64]
+    missing: Vector
+    risks: Counts | None
+
+    @classmethod
+    def of(cls, reference: Reference, model: str) -> _Expected:
+        histograms = [reference.fields[name].measured for name in FEATURE_NAMES]
+        bins = np.array([len(histogram.counts) for histogram in histograms])
+        edges, counts = np.full((len(bins), bins.max() - 1), np.inf), np.zeros((len(bins), bins.max()))
+        for row, histogram in enumerate(histograms):
+            edges[row, : len(histogram.edges)] = histogram.edges
+            counts[row, : len(histogram.counts)] = histogram.counts
+        missing = np.array([reference.fields[name].missing for name in FEATURE_NAMES]) / reference.rows
+        risks = reference.risks.get(model)
+        return cls(edges, counts, bins, missing, None if risks is None else np.array([risks.counts], dtype=np.float64))
+
+
+def _counted(values: Matrix, edges: Matrix) -> Counts:
+    """Count each column's values (n, columns) into the bins of its edges (columns, k); NaN is in none."""
+    above = (values[:, :, None] > edges).sum(axis=0)
+    everything = (~np.isnan(values)).sum(axis=0)[:, None]
+    nothing = np.zeros((len(edges), 1))
+    return -np.diff(np.hstack([everything, above, nothing]), axis=1)
+
+
+def _psi(expected: Counts, found: Counts, bins: npt.NDArray[np.int64]) -> Vector:
+    """Return PSI of each row of counts, less what chance makes of it, 0 at least. Bins beyond `bins` do not count."""
+    used = np.arange(expected.shape[1]) < bins[:, None]
+    p, q = (
+        (counts + _HALF_A_RECORD) / (counts.sum(axis=1) + _HALF_A_RECORD * bins)[:, None]
+        for counts in (expected, found)
+    )
+    index = np.where(used, (q - p) * np.log(q / p), 0.0).sum(axis=1)
+    chance = (bins - 1) * (1 / expected.sum(axis=1) + 1 / np.maximum(found.sum(axis=1), 1))
+    excess: Vector = np.maximum(index - chance, 0.0)
+    return excess
+
+
+def _by_field(values: Vector, told: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+    pairs = zip(values.tolist(), told.tolist(), strict=True)
+    return {name: value if is_told else None for name, (value, is_told) in zip(FEATURE_NAMES, pairs, strict=True)}
