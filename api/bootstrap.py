@@ -6,10 +6,11 @@ import asyncio
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import msgspec
 from aiohttp import web
 
 from api import documents, page, state
@@ -25,10 +26,12 @@ from api.server import tell_name
 from api.tensors import Tensors
 from runtime import events
 from runtime import settings as configured
+from runtime.beat import DRIFT_SECONDS, Beat
 from runtime.health import Health
 from runtime.settings import Settings
 from schemas.errors import SettingsError
 from scoring.artifact import load
+from scoring.drift import Window
 from scoring.scorer import Scorer
 
 _SOUND_SECONDS: Final = 30.0
@@ -38,9 +41,10 @@ _SHORTEST_KEY: Final = 16
 def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
     artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
-    scorer = Scorer(artifact, settings.score)
+    scorer = Scorer(artifact, settings.score, settings.drift.window_records)
+    model, window = scorer.model, scorer.window
     events.ModelLoaded(
-        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
+        model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, window is not None
     ).emit()
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
     health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
@@ -68,6 +72,8 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     )
     application.on_response_prepare.append(tell_name)
     application.on_cleanup.append(_closing(audit))
+    if window is not None:
+        application.cleanup_ctx.append(_telling(window))
     if limits.live:
         from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
 
@@ -80,6 +86,21 @@ def _closing(audit: Audit) -> Callable[[web.Application], Awaitable[None]]:
         await asyncio.to_thread(audit.close)
 
     return close
+
+
+def _telling(window: Window) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Tell of drift while the gateway runs."""
+
+    def tell() -> None:
+        msgspec.convert(window.measure(), events.DriftMeasured, from_attributes=True).emit()
+
+    async def told(_application: web.Application) -> AsyncIterator[None]:
+        beat = Beat(tell, DRIFT_SECONDS)
+        beat.start()
+        yield
+        beat.stop()
+
+    return told
 
 
 def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -46,12 +46,19 @@ class ModelLoaded(msgspec.Struct, frozen=True):
     digest: str
     engine: str
     fallback_reason: str | None
+    watches_drift: bool
 
     def emit(self) -> None:
         """Log it, as a warning where no fast engine could be used; show it as an info metric."""
         metrics.MODEL.clear()
         metrics.MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
-        log = _log.bind(name=self.name, version=self.version, digest=self.digest, engine=self.engine)
+        log = _log.bind(
+            name=self.name,
+            version=self.version,
+            digest=self.digest,
+            engine=self.engine,
+            watches_drift=self.watches_drift,
+        )
         if self.fallback_reason is None:
             log.info("model loaded")
         else:
@@ -78,6 +85,28 @@ class BatchScored(msgspec.Struct, frozen=True):
                 metrics.RECORD_FAULTS.labels(self.door, code).inc(faults)
             _rejected.note(self.door, self.rejected, self.fault_codes)
             _tell(_rejected.due())
+
+
+class DriftMeasured(msgspec.Struct, frozen=True):
+    """How the records that were scored last differ from the training rows: by field, None where too few tell.
+
+    `score_psi` is that of the risks of `model`.
+    """
+
+    model: str
+    records: int
+    psi: Mapping[str, float | None]
+    missing: Mapping[str, float | None]
+    out_of_range: Mapping[str, float | None]
+    score_psi: float | None
+
+    def emit(self) -> None:
+        """Show it; a value that is not known is not shown."""
+        metrics.DRIFT_RECORDS.set(self.records)
+        metrics.show(metrics.DRIFT_PSI, self.psi)
+        metrics.show(metrics.DRIFT_MISSING, self.missing)
+        metrics.show(metrics.DRIFT_OUT_OF_RANGE, self.out_of_range)
+        metrics.show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
 
 
 class RecordsRejected(msgspec.Struct, frozen=True):

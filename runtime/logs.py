@@ -35,7 +35,7 @@ FIELDS: Final = frozenset(
         *("event", "level", "timestamp", "logger", "exception"),
         *("role", "version", "name", "digest", "engine", "reason", "purpose", "host", "port"),
         *("door", "records", "codes", "seconds", "topic", "partition", "partitions", "owned", "drained", "complete"),
-        *("committed", "again", "call", "client", "code"),
+        *("committed", "again", "call", "client", "code", "watches_drift"),
     }
 )
 """All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -206,6 +206,33 @@ BROKER_ANSWER: Final = _gauge(
 MODEL: Final = _gauge(
     "heartstream_model_info", "The model that is served; the value is 1.", "name", "version", "digest", "engine"
 )
+DRIFT_RECORDS: Final = _gauge(
+    "heartstream_drift_window_records",
+    "Records in the window that is compared with the training rows, updated every ten seconds as all of drift; 0: not "
+    "watched. What is told of drift needs 200.",
+)
+DRIFT_PSI: Final = _gauge(
+    "heartstream_drift_psi",
+    "How a field's measured values differ from those of the training rows: population stability index, less what "
+    "chance makes of it. Below 0.1 little, above 0.25 much.",
+    "field",
+)
+DRIFT_MISSING: Final = _gauge(
+    "heartstream_drift_missing_share_difference",
+    "Share of records in which the field is not measured, less that share of the training rows.",
+    "field",
+)
+DRIFT_OUT_OF_RANGE: Final = _gauge(
+    "heartstream_drift_out_of_range_share",
+    "Share of the field's measured values below or above all of the training rows.",
+    "field",
+)
+DRIFT_SCORE_PSI: Final = _gauge(
+    "heartstream_drift_score_psi",
+    "How risks differ from those that the model gave to training rows that it was not trained on: population stability "
+    "index, as above.",
+    "model",
+)
 REQUESTS: Final = _counter("heartstream_http_requests", "HTTP requests by route and status.", "route", "status")
 REQUEST_SECONDS: Final = _histogram(
     "heartstream_http_request_duration_seconds",
@@ -213,6 +240,15 @@ REQUEST_SECONDS: Final = _histogram(
     (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2),
     "route",
 )
+
+
+def show(gauge: Gauge, values: Mapping[str, float | None]) -> None:
+    """Show a gauge's value by its one label; where it is None, show none."""
+    for label, value in values.items():
+        if value is None:
+            gauge.remove(label)
+        else:
+            gauge.labels(label).set(value)
 
 
 def render() -> tuple[bytes, str]:

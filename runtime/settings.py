@@ -98,6 +98,15 @@ class Score(Details, frozen=True):
     """
 
 
+class Drift(msgspec.Struct, frozen=True):
+    """Whether records still look like the training patients, told as metrics.
+
+    `window_records` is how many of the last records are compared, 200 at least; 0 switches it off.
+    """
+
+    window_records: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 2_000
+
+
 class Gateway(msgspec.Struct, frozen=True):
     """Where the gateway listens, and the limits of a request.
 
@@ -181,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True):
     worker: Worker = Worker()
     model: Model = Model()
     score: Score = Score()
+    drift: Drift = Drift()
     gateway: Gateway = Gateway()
     auth: Auth = Auth()
     audit: Audit = Audit()

@@ -89,10 +89,12 @@ class Reference(msgspec.Struct, frozen=True):
 class Drift(msgspec.Struct, frozen=True):
     """How the window differs from the reference; a value that rests on too few records is None.
 
-    `psi` is that of measured values; `missing` the share of records without a field less that of the training rows;
-    `out_of_range` the share of measured values beyond what any training row has; all by field.
+    By field: `psi` is that of measured values, `missing` the share of records without the field less that of the
+    training rows, `out_of_range` the share of measured values beyond all of the training rows. `score_psi` is that of
+    the risks of `model`.
     """
 
+    model: str
     records: int
     psi: dict[str, float | None]
     missing: dict[str, float | None]
@@ -153,6 +155,7 @@ class Window:
             counts = _counted(risks[:, None], np.array([RISK_EDGES]))
             score_psi = float(_psi(expected, counts, np.array([len(RISK_EDGES) + 1]))[0])
         return Drift(
+            model=self.model,
             records=self._held,
             psi=_by_field(found, enough),
             missing=_by_field(missing, np.full(len(enough), told)),

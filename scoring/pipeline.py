@@ -57,6 +57,8 @@ def process(values: Sequence[bytes | None], sources: Sequence[Source | None], sc
     rows = _readable(values, outcomes)
     rows = _legal(rows, values, outcomes)
     rows, found = _scorable(rows, scorer, outcomes)
+    if scorer.window is not None:
+        scorer.window.note(rows.matrix, found.risks)
     encoded = scorer.encode(rows.records, rows.matrix, found, [sources[place] for place in rows.places])
     if not outcomes:
         return [Scored(value) for value in encoded]

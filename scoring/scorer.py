@@ -14,6 +14,7 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details, PatientRecord, Reason, ScoreWarning, Source, WarningCode
 from scoring.artifact import Artifact, Manifest, load
+from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
 from scoring.golden import golden_records
 from scoring.matrix import Matrix
@@ -34,11 +35,20 @@ class Scorer:
     """Scores batches with one verified model.
 
     `engine` names the way it computes ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast
-    one. `label_limits` are what the label sets go by (see `PlainModel`). Not safe to share between threads.
+    one. `label_limits` are what the label sets go by (see `PlainModel`); `window` is what is to be shown all that is
+    scored, if drift is watched. Not safe to share between threads.
     """
 
-    def __init__(self, artifact: Artifact, details: Details = Details()) -> None:  # noqa: B008  # it is frozen
-        """Choose and prove the engine, and remember what it makes of the golden records."""
+    def __init__(
+        self,
+        artifact: Artifact,
+        details: Details = Details(),  # noqa: B008  # it is frozen
+        window_records: int = 0,
+    ) -> None:
+        """Choose and prove the engine, and remember what it makes of the golden records.
+
+        With `window_records`, drift is watched by so many records, where the artifact has a reference.
+        """
         prepared = build_engine(artifact, interval=details.interval)
         self._engine, self.fallback_reason, self.label_limits = (
             prepared.engine,
@@ -53,6 +63,7 @@ class Scorer:
         self._lowest, self._highest = np.array(ranges).T
         self._field_names = np.array(self._engine.fields, dtype=np.object_)
         self._remarks: dict[int, Remarks] = {}
+        self.window = _new_window(artifact, window_records)
         try:
             self._golden_risks = self.risks(golden_records())
         except Exception as error:
@@ -168,6 +179,12 @@ class Scorer:
             names, log_odds = self._field_names[strongest].tolist(), rounded[rows, strongest].tolist()
             places.append(map(Reason, names, log_odds))
         return list(zip(*places, strict=True))
+
+
+def _new_window(artifact: Artifact, records: int) -> Window | None:
+    if artifact.reference is None or not records:
+        return None
+    return Window(artifact.reference, artifact.model.name, artifact.manifest.training_range, records)
 
 
 def are_probabilities(risks: Vector) -> bool:

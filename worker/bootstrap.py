@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+import msgspec
 from faust.tables.manager import TableManager
 from mode import CrashingSupervisor
 
 from runtime import events, logs
+from runtime.beat import DRIFT_SECONDS, Beat
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
 from schemas.errors import SettingsError
+from scoring.artifact import load
+from scoring.drift import Window
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
@@ -52,6 +56,7 @@ class ScoringApp(faust.App):
     telemetry: Telemetry
     health: Health
     pulse: Pulse
+    drift: Beat | None = None
     _telemetry_server: TelemetryServer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,11 +71,15 @@ class ScoringApp(faust.App):
         """Open the telemetry port before the broker is reached."""
         self._telemetry_server = TelemetryServer(self.telemetry.host, self.telemetry.port, self.health)
         self.pulse.start()
+        if self.drift is not None:
+            self.drift.start()
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
         """Close the telemetry port last."""
         await super().on_shutdown()
+        if self.drift is not None:
+            self.drift.stop()
         if self._telemetry_server is not None:
             self._telemetry_server.close()
 
@@ -85,19 +94,25 @@ def create_app(settings: Settings) -> ScoringApp:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
     events.ProcessStarted("worker", version("heartstream")).emit()
-    scorer = Scorer.from_directory(
-        Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
-    )
+    artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
+    scorer = Scorer(artifact, settings.score, settings.drift.window_records)
+    model, window = scorer.model, scorer.window
     events.ModelLoaded(
-        scorer.model.name, scorer.model.version, scorer.model.digest, scorer.engine, scorer.fallback_reason
+        model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, window is not None
     ).emit()
     app = _new_app(settings)
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
+    if window is not None:
+        app.drift = Beat(lambda: _tell(window), DRIFT_SECONDS)
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     _add_agent(app, settings, scorer, ledger)
     return app
+
+
+def _tell(window: Window) -> None:
+    msgspec.convert(window.measure(), events.DriftMeasured, from_attributes=True).emit()
 
 
 def _new_app(settings: Settings) -> ScoringApp:

@@ -1,0 +1,32 @@
+"""What is done again and again on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+DRIFT_SECONDS: Final = 10.0
+"""How often doors tell of drift."""
+
+
+class Beat:
+    """Calls something every so many seconds, from one interval after `start` on. It must not block."""
+
+    def __init__(self, call: Callable[[], None], seconds: float) -> None:
+        self._call = call
+        self._seconds = seconds
+        self._next: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin; called once, on the loop."""
+        self._next = asyncio.get_running_loop().call_later(self._seconds, self._beat)
+
+    def _beat(self) -> None:
+        self.start()
+        self._call()
+
+    def stop(self) -> None:
+        """End."""
+        if self._next is not None:
+            self._next.cancel()
