@@ -12,6 +12,7 @@ for n records and m patients (B. Yurdakul, Statistical Properties of Population 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
@@ -29,10 +30,12 @@ RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))
 """Risks are counted in tenths, whatever the model."""
 ENOUGH_RECORDS: Final = 200
 """Nothing is told of fewer: at 200, chance alone moves a PSI of ten bins by 0.04, and 0.25 is far away."""
-_LOOKED_AT: Final = 16
+_LOOKED_AT: Final = 64
 """So many records of a batch are looked at. A batch is as large as the load: a window is never a moment's records."""
 _HALF_A_RECORD: Final = 0.5
 """What each bin holds beside its records: an empty one would make PSI infinite."""
+
+_NO_ROWS: Final = np.empty((0, len(FEATURE_NAMES)))
 
 Counts = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
@@ -113,36 +116,36 @@ class Window:
     ) -> None:
         """`records` is how many it holds, `ENOUGH_RECORDS` at least; `model` is the one whose risks it will see."""
         self.model = model
-        self._rows = np.full((max(records, ENOUGH_RECORDS), len(FEATURE_NAMES)), np.nan)
-        self._risks = np.full(len(self._rows), np.nan)
-        self._next = self._held = self._batches = 0
+        self._records = max(records, ENOUGH_RECORDS)
+        self._batches: deque[tuple[Matrix, Vector]] = deque()
+        self._held = self._turn = 0
         self._expected = _Expected.of(reference, model)
         self._lowest, self._highest = np.array([training_range[name] for name in FEATURE_NAMES]).T
 
     def note(self, matrix: Matrix, risks: Vector) -> None:
-        """Take in a batch: records (n, 13) and their risks (n,). Costs a microsecond or two, however large it is."""
-        if len(risks) > _LOOKED_AT:
-            step = -(-len(risks) // _LOOKED_AT)
-            # Not always the first: producers that take turns would be seen one-sidedly.
-            self._batches += 1
-            first = self._batches % step
-            matrix, risks = matrix[first::step], risks[first::step]
-        count, room = len(risks), len(self._risks) - self._next
-        if count > room:
-            self._put(matrix[:room], risks[:room])
-            matrix, risks = matrix[room:], risks[room:]
-        self._put(matrix, risks)
-        self._held = min(self._held + count, len(self._risks))
+        """Take in a batch: records (n, 13) and their risks (n,), which nobody changes later.
 
-    def _put(self, matrix: Matrix, risks: Vector) -> None:
-        end = self._next + len(risks)
-        self._rows[self._next : end] = matrix
-        self._risks[self._next : end] = risks
-        self._next = end % len(self._risks)
+        It costs a microsecond or two, however large the batch is.
+        """
+        count = len(risks)
+        if count > _LOOKED_AT:
+            step = -(-count // _LOOKED_AT)
+            # Not always the first: producers that take turns would be seen one-sidedly.
+            self._turn = (self._turn + 1) % step
+            matrix, risks = matrix[self._turn :: step].copy(), risks[self._turn :: step].copy()
+            count = len(risks)
+        elif not count:
+            return
+        self._batches.append((matrix, risks))
+        self._held += count
+        while self._held - (oldest := len(self._batches[0][1])) >= self._records:
+            self._batches.popleft()
+            self._held -= oldest
 
     def measure(self) -> Drift:
         """Compare what is held with the reference. Takes about a millisecond for 2,000 records."""
-        rows, risks = self._rows[: self._held], self._risks[: self._held]
+        rows = np.concatenate([_NO_ROWS, *(matrix for matrix, _ in self._batches)])
+        risks = np.concatenate([_NO_ROWS[:, 0], *(risks for _, risks in self._batches)])
         told = self._held >= ENOUGH_RECORDS
         here = ~np.isnan(rows)
         measured = here.sum(axis=0)

@@ -220,6 +220,41 @@ STREAM: Final = (
     ),
 )
 
+DRIFT: Final = (
+    Panel(
+        "Values, PSI",
+        "How a field's measured values differ from those of the training rows. Above 0.25 an alert fires.",
+        "short",
+        [("max by (field) (heartstream_drift_psi)", "{{field}}")],
+        ((None, "green"), (0.1, "yellow"), (0.25, "red")),
+        width=6,
+    ),
+    Panel(
+        "Missing more often",
+        "Share of records without the field, less that of the training rows. Above 0.2 an alert fires, and below -0.2.",
+        "percentunit",
+        [("max by (field) (heartstream_drift_missing_share_difference)", "{{field}}")],
+        ((None, "green"), (0.2, "red")),
+        width=6,
+    ),
+    Panel(
+        "Out of the training range",
+        "Share of a field's measured values below or above all of the training rows. Above 0.05 an alert fires.",
+        "percentunit",
+        [("max by (field) (heartstream_drift_out_of_range_share)", "{{field}}")],
+        ((None, "green"), (0.05, "red")),
+        width=6,
+    ),
+    Panel(
+        "Risks, PSI",
+        "How risks differ from those that the model gave to training rows. Above 0.25 an alert fires.",
+        "short",
+        [("max by (model) (heartstream_drift_score_psi)", "{{model}}")],
+        ((None, "green"), (0.1, "yellow"), (0.25, "red")),
+        width=6,
+    ),
+)
+
 GATEWAY: Final = (
     Panel(
         "Requests a second by status",
@@ -276,6 +311,7 @@ PROCESSES: Final = (
 ROWS: Final = (
     Row("Is it well?", WELL),
     Row("Stream", STREAM),
+    Row("Drift", DRIFT),
     Row("Gateway", GATEWAY),
     Row("Processes", PROCESSES),
 )

@@ -1,0 +1,48 @@
+"""The conditions of the drift alerts, asked of the metrics of one process; and patients in endless shuffled rounds."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from heartstream.demo.patients import Record, real_patients
+from runtime.metrics import Sample
+from tests.telemetry import rules
+
+INPUTS, SCORES = "HeartstreamInputDrifts", "HeartstreamScoresDrift"
+_LIMIT: Final = re.compile(r"(heartstream_drift_\w+)\)* > ([\d.]+)")
+
+
+def limits() -> dict[str, dict[str, float]]:
+    """Return, for each of the two alerts, the metrics that it asks and above which value it holds."""
+    asked = {rule["alert"]: rule["expr"] for rule in rules() if rule.get("alert") in {INPUTS, SCORES}}
+    return {name: {metric: float(limit) for metric, limit in _LIMIT.findall(expr)} for name, expr in asked.items()}
+
+
+def drifting(samples: Iterable[Sample]) -> set[str]:
+    """Return the alerts whose condition holds."""
+    told = [(sample.name, abs(sample.value)) for sample in samples]
+    return {
+        name
+        for name, asked in limits().items()
+        if any(value > asked.get(metric, float("inf")) for metric, value in told)
+    }
+
+
+def told(samples: Iterable[Sample]) -> Mapping[str, float]:
+    """Return what is told of drift, as `metric` or `metric/label`."""
+    drift = [sample for sample in samples if sample.name.startswith("heartstream_drift_")]
+    names = ["/".join((sample.name.removeprefix("heartstream_drift_"), *sample.labels.values())) for sample in drift]
+    return dict(zip(names, (sample.value for sample in drift), strict=True))
+
+
+def patients_of(site: str, seed: int) -> Iterator[Record]:
+    """Yield one hospital's patients without end: each round all of them, in a new order."""
+    rng = random.Random(seed)
+    patients = [patient for patient in real_patients() if str(patient["patient_id"]).startswith(f"{site}-")]
+    assert patients
+    while True:
+        rng.shuffle(patients)
+        yield from patients

@@ -1,0 +1,223 @@
+"""Laws of drift: what a window of records tells against the training patients, and when it tells nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from heartstream.demo.patients import Record
+from runtime import events, metrics
+from schemas.errors import ArtifactError
+from schemas.features import FEATURE_NAMES
+from scoring.artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
+from scoring.drift import ENOUGH_RECORDS, Drift, FieldReference, Histogram, Reference, Window
+from scoring.matrix import Matrix
+from scoring.pipeline import Rejected, process
+from scoring.scorer import Scorer
+from tests.drifting import INPUTS, SCORES, drifting, patients_of
+
+MODELS = ("logistic_regression", "pattern_submodels", "random_forest")
+RANGE = dict.fromkeys(FEATURE_NAMES, (0.0, 10.0))
+TENTHS = Histogram(tuple(float(edge) for edge in range(1, 10)), (30,) * 10)
+EVEN = Reference(
+    "heartstream-reference/1",
+    300,
+    dict.fromkeys(FEATURE_NAMES, FieldReference(TENTHS, 0)),
+    {"m": Histogram(tuple(edge / 10 for edge in TENTHS.edges), TENTHS.counts)},
+)
+
+
+def even(seed: int, records: int) -> Matrix:
+    """Draw records as `EVEN` has them."""
+    return np.random.default_rng(seed).uniform(0, 10, (records, len(FEATURE_NAMES)))
+
+
+def window(records: int = 1_000) -> Window:
+    return Window(EVEN, "m", RANGE, records)
+
+
+def noted(rows: Matrix, batch: int = 10) -> Drift:
+    """Show a window these rows, whose first column is also their risk in tenths."""
+    seen = window()
+    for first in range(0, len(rows), batch):
+        part = rows[first : first + batch]
+        seen.note(part, np.nan_to_num(part[:, 0]) / 10)
+    return seen.measure()
+
+
+def score(scorer: Scorer, patients: Iterator[Record], records: int) -> set[str]:
+    """Score so many patients by the path of every door; return the alerts whose condition then holds."""
+    while records > 0:
+        values = [json.dumps(patient).encode() for patient in itertools.islice(patients, 50)]
+        outcomes = process(values, [None] * len(values), scorer)
+        assert not any(isinstance(outcome, Rejected) for outcome in outcomes)
+        records -= len(values)
+    return alerts(scorer.window)
+
+
+def alerts(seen: Window | None) -> set[str]:
+    assert seen is not None
+    msgspec.convert(seen.measure(), events.DriftMeasured, from_attributes=True).emit()
+    return drifting(metrics.read(metrics.render()[0].decode()))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_cleveland_alone_is_no_drift_and_long_beach_after_it_is(model_dir: Path, model: str) -> None:
+    """Real patients: the training hospital's, in rounds, raise no alert however often; another's raise both."""
+    scorer = Scorer(load(model_dir, model), window_records=1_000)
+    cleveland = patients_of("cleveland", 1)
+    assert [score(scorer, cleveland, 250) for _ in range(12)] == [set()] * 12
+    assert score(scorer, patients_of("va", 2), 1_100) == {INPUTS, SCORES}
+    assert score(scorer, cleveland, 1_100) == set()
+
+
+@pytest.mark.parametrize("site", ["hungarian", "switzerland"])
+def test_other_hospitals_drift_too(model_dir: Path, site: str) -> None:
+    """Each of the four hospitals measured other patients, or measured otherwise."""
+    scorer = Scorer(load(model_dir), window_records=1_000)
+    assert INPUTS in score(scorer, patients_of(site, 3), 1_000)
+
+
+def test_chance_is_not_drift() -> None:
+    """Of 50 windows of 200 to 2,000 records like the training rows, no field comes near the limit of 0.25."""
+    found = [noted(even(seed, 200 + 40 * seed)) for seed in range(50)]
+    values = np.array([[value for value in drift.psi.values() if value is not None] for drift in found])
+    assert values.shape == (50, len(FEATURE_NAMES))
+    assert values.max() < 0.15
+    assert values.mean() < 0.02
+
+
+def test_a_shift_is_told_for_the_field_that_has_it() -> None:
+    """One field's values move by a third of their range; the others stay."""
+    rows = even(1, 1_000)
+    rows[:, 4] = np.clip(rows[:, 4] + 3, 0, 10)
+    psi = noted(rows).psi
+    assert [name for name, value in psi.items() if value is None or value > 0.25] == [FEATURE_NAMES[4]]
+
+
+def test_what_is_missing_is_told_apart_from_what_is_measured() -> None:
+    """A field that half of the records lack has a difference of a half and no other values than before."""
+    rows = even(2, 1_000)
+    rows[::2, 7] = np.nan
+    drift = noted(rows)
+    assert drift.missing == {name: 0.5 if name == FEATURE_NAMES[7] else 0.0 for name in FEATURE_NAMES}
+    assert (drift.psi[FEATURE_NAMES[7]] or 0) < 0.1
+
+
+def test_values_out_of_the_training_range_are_told_as_a_share_of_what_is_measured() -> None:
+    """Of 500 measured values, 100 lie above and 100 below."""
+    rows = even(3, 1_000)
+    rows[:500, 5], rows[500:600, 5], rows[600:700, 5] = np.nan, 11, -1
+    assert noted(rows).out_of_range == {name: 0.4 if name == FEATURE_NAMES[5] else 0.0 for name in FEATURE_NAMES}
+
+
+def test_risks_that_move_are_told() -> None:
+    """All risks are below a half."""
+    rows = even(4, 1_000)
+    rows[:, 0] /= 2
+    assert (noted(rows).score_psi or 0) > 0.25
+    assert (noted(even(4, 1_000)).score_psi or 0) < 0.1
+
+
+def test_nothing_is_told_of_too_few() -> None:
+    """Of 199 records nothing; of 200 all; of a field that 199 of them have, its missing share alone."""
+    drift = noted(even(5, ENOUGH_RECORDS - 1), 1)
+    assert (drift.records, drift.score_psi) == (ENOUGH_RECORDS - 1, None)
+    assert {*drift.psi.values(), *drift.missing.values(), *drift.out_of_range.values()} == {None}
+    rows = even(5, ENOUGH_RECORDS)
+    rows[0, 3] = np.nan
+    drift = noted(rows)
+    assert drift.score_psi is not None
+    assert [name for name, value in drift.psi.items() if value is None] == [FEATURE_NAMES[3]]
+    assert drift.missing[FEATURE_NAMES[3]] == pytest.approx(1 / ENOUGH_RECORDS)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 65, 1_000, 4_000])
+def test_old_records_leave(batch: int) -> None:
+    """Whatever the batches are, the window holds what came last, as many as it should and less than a batch more."""
+    seen = window(300)
+    shifted, after = even(6, 40_000) + 20, even(7, 40_000)
+    for rows in (shifted, after):
+        for first in range(0, len(rows), batch):
+            seen.note(rows[first : first + batch], np.full(len(rows[first : first + batch]), 0.5))
+    drift = seen.measure()
+    assert 300 <= drift.records < 364
+    assert set(drift.out_of_range.values()) == {0.0}
+
+
+def test_an_empty_batch_leaves_nothing() -> None:
+    """A batch whose records are all rejected is not held."""
+    seen = window()
+    for _ in range(10):
+        seen.note(np.empty((0, len(FEATURE_NAMES))), np.empty(0))
+    assert (seen.measure().records, len(seen._batches)) == (0, 0)
+
+
+def test_producers_that_take_turns_are_seen_alike() -> None:
+    """Every other record comes from another producer: half of what is looked at is each one's."""
+    rows = even(8, 640)
+    rows[::2, 9] = np.nan
+    seen = window()
+    for _ in range(50):
+        seen.note(rows, np.full(len(rows), 0.5))
+    assert seen.measure().missing[FEATURE_NAMES[9]] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_directory_without_a_reference_is_served_unwatched(folder: Path) -> None:
+    """Older training runs left none; the scores are the same."""
+    with_reference = Scorer(load(folder), window_records=500)
+    rewrite(folder, None)
+    without = Scorer(load(folder), window_records=500)
+    assert (with_reference.window is None, without.window) == (False, None)
+    value = json.dumps(next(patients_of("cleveland", 1))).encode()
+    bare, watched = (process([value], [None], scorer)[0].value for scorer in (without, with_reference))
+    assert bare.replace(without.model.digest.encode(), with_reference.model.digest.encode()) == watched
+
+
+def test_a_window_of_no_records_watches_nothing(model_dir: Path) -> None:
+    """0 switches it off, and so does no setting."""
+    assert Scorer(load(model_dir), window_records=0).window is None
+    assert Scorer(load(model_dir)).window is None
+
+
+def broken() -> Iterable[tuple[str, object]]:
+    """Yield references that are none, by what is wrong."""
+    document = msgspec.to_builtins(EVEN)
+    field, fields = document["fields"]["age"], document["fields"]
+    yield "other schema", {**document, "schema": "heartstream-reference/9"}
+    yield "a field is absent", {**document, "fields": {name: each for name, each in fields.items() if name != "ca"}}
+    for wrong, histogram in {
+        "too few counts": {"edges": [1, 2], "counts": [1, 2]},
+        "edges that fall": {"edges": [2, 1], "counts": [1, 2, 3]},
+        "a count below zero": {"edges": [1], "counts": [-1, 3]},
+        "nothing counted": {"edges": [1], "counts": [0, 0]},
+    }.items():
+        yield wrong, {**document, "fields": {**fields, "age": {**field, "measured": histogram}}}
+    yield "risks in halves", {**document, "risks": {"m": {"edges": [0.5], "counts": [1, 2]}}}
+    yield "no object", []
+
+
+@pytest.mark.parametrize(("wrong", "document"), broken())
+def test_a_reference_that_is_none_is_refused(folder: Path, wrong: str, document: object) -> None:
+    """The manifest may vouch for it: a model whose reference cannot be read is not loaded."""
+    rewrite(folder, msgspec.json.encode(document))
+    with pytest.raises(ArtifactError, match=r"reference\.json"):
+        load(folder)
+    assert wrong
+
+
+def rewrite(folder: Path, reference: bytes | None) -> None:
+    """Put another reference, or none, into a model directory and its manifest."""
+    manifest, _ = read_manifest(folder)
+    files = {name: entry for name, entry in manifest.files.items() if name != REFERENCE_FILE}
+    (folder / REFERENCE_FILE).unlink()
+    if reference is not None:
+        (folder / REFERENCE_FILE).write_bytes(reference)
+        files[REFERENCE_FILE] = FileEntry.of(reference)
+    (folder / MANIFEST_FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, files=files)))
