@@ -57,6 +57,13 @@ def _stat(title: str, meaning: str, unit: str, thresholds: Thresholds, *queries:
     return Panel(title, meaning, unit, queries, thresholds, kind="stat", width=4, height=4)
 
 
+def _drift(title: str, meaning: str, asked: tuple[str, str, float]) -> Panel:
+    """Show the largest difference of any process: `asked` is the metric, its label, and where an alert fires."""
+    metric, label, limit = asked
+    query, thresholds = f"max by ({label}) (abs({metric}))", ((None, "green"), (limit, "red"))
+    return Panel(title, f"{meaning} Above {limit} an alert fires.", "short", [(query, f"{{{{{label}}}}}")], thresholds)
+
+
 WELL: Final = (
     _stat(
         "Processes",
@@ -221,37 +228,32 @@ STREAM: Final = (
 )
 
 DRIFT: Final = (
-    Panel(
+    _drift(
         "Values, PSI",
-        "How a field's measured values differ from those of the training rows. Above 0.25 an alert fires.",
-        "short",
-        [("max by (field) (heartstream_drift_psi)", "{{field}}")],
-        ((None, "green"), (0.1, "yellow"), (0.25, "red")),
-        width=6,
+        "How a field's measured values differ from those of the training rows.",
+        ("heartstream_drift_psi", "field", 0.25),
     ),
-    Panel(
-        "Missing more often",
-        "Share of records without the field, less that of the training rows. Above 0.2 an alert fires, and below -0.2.",
-        "percentunit",
-        [("max by (field) (heartstream_drift_missing_share_difference)", "{{field}}")],
-        ((None, "green"), (0.2, "red")),
-        width=6,
+    _drift(
+        "Missing, difference",
+        "How far the share of records without the field is from that of the training rows.",
+        ("heartstream_drift_missing_share_difference", "field", 0.2),
     ),
-    Panel(
+    _drift(
         "Out of the training range",
-        "Share of a field's measured values below or above all of the training rows. Above 0.05 an alert fires.",
-        "percentunit",
-        [("max by (field) (heartstream_drift_out_of_range_share)", "{{field}}")],
-        ((None, "green"), (0.05, "red")),
-        width=6,
+        "Share of a field's measured values below or above all of the training rows.",
+        ("heartstream_drift_out_of_range_share", "field", 0.05),
+    ),
+    _drift(
+        "Risks, PSI",
+        "How risks differ from those that the model gave to training rows.",
+        ("heartstream_drift_score_psi", "model", 0.25),
     ),
     Panel(
-        "Risks, PSI",
-        "How risks differ from those that the model gave to training rows. Above 0.25 an alert fires.",
+        "Records compared",
+        "Records in the window of each process. Nothing is told of fewer than 200; 0: not watched.",
         "short",
-        [("max by (model) (heartstream_drift_score_psi)", "{{model}}")],
-        ((None, "green"), (0.1, "yellow"), (0.25, "red")),
-        width=6,
+        [("heartstream_drift_window_records", "{{instance}}")],
+        width=12,
     ),
 )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import urllib.request
 from collections.abc import Iterator
 
 from heartstream.demo.patients import Record
-from heartstream.demo.processes import Child, fetch
+from heartstream.demo.processes import Child
 from runtime import metrics
 from tests.drifting import INPUTS, SCORES, drifting, patients_of, told
 from tests.integration.conftest import Workers
@@ -19,7 +20,8 @@ DEADLINE_SECONDS = 120.0
 
 
 def samples(worker: Child) -> list[metrics.Sample]:
-    return metrics.read(fetch(f"{worker.url}/metrics").decode())
+    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
+        return metrics.read(response.read().decode())
 
 
 def send(stream: Stream, patients: Iterator[Record]) -> None:

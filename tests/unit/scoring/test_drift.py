@@ -203,7 +203,7 @@ def broken() -> Iterable[tuple[str, object]]:
     yield "no object", []
 
 
-@pytest.mark.parametrize(("wrong", "document"), broken())
+@pytest.mark.parametrize(("wrong", "document"), list(broken()))
 def test_a_reference_that_is_none_is_refused(folder: Path, wrong: str, document: object) -> None:
     """The manifest may vouch for it: a model whose reference cannot be read is not loaded."""
     rewrite(folder, msgspec.json.encode(document))
