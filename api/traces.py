@@ -14,7 +14,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api.auth import METRICS, is_public, scope_of
 from api.middleware import route_of
-from runtime.tracing import NO_SPAN, TRACEPARENT, TRACESTATE, Span, Tracing, read_parent
+from runtime.tracing import NO_SPAN, Span, Tracing, read_parent
+from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SPAN: Final = web.RequestKey("span", Span)
@@ -43,7 +44,7 @@ def _begin(tracing: Tracing, request: web.Request) -> Span | None:
     route = route_of(request)
     if is_public(route) or scope_of(route) == METRICS:
         return None
-    parent = read_parent((name, request.headers.get(name)) for name in (TRACEPARENT, TRACESTATE))
+    parent = read_parent((name, request.headers.get(name)) for name in (TRACEPARENT_HEADER, TRACESTATE_HEADER))
     if parent is None and not tracing.picked(1):
         return None
     # Any word can stand where the method should.

@@ -126,8 +126,8 @@ class EventEntry(msgspec.Struct, frozen=True):
 _TRACES: Final = """## Traces
 
 Off, unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that takes
-[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. The library is an extra:
-`pip install 'heartstream[tracing]'`.
+[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. The library is an extra,
+`pip install 'heartstream[tracing]'`; the images have it.
 
 ```sh
 HEARTSTREAM_TRACING__ENDPOINT=http://collector:4318

@@ -16,9 +16,8 @@ import msgspec
 
 from runtime.settings import Tracing as TracingSettings
 from schemas.errors import SettingsError
+from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
 
-TRACEPARENT: Final = "traceparent"
-TRACESTATE: Final = "tracestate"
 _SAMPLED: Final = 0x01
 _FORM: Final = re.compile(
     r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})-(?P<span>(?!0{16})[0-9a-f]{16})"
@@ -46,11 +45,11 @@ class Parent(msgspec.Struct, frozen=True):
 
 def read_parent(headers: Iterable[tuple[str, str | bytes | None]]) -> Parent | None:
     """Find the span that headers bring along; None where there is none, or none that can be read. Never fails."""
-    carried = {name: _text(value) for name, value in headers if name in {TRACEPARENT, TRACESTATE}}
-    found = _FORM.fullmatch(carried.get(TRACEPARENT, ""))
+    carried = {name: _text(value) for name, value in headers if name in {TRACEPARENT_HEADER, TRACESTATE_HEADER}}
+    found = _FORM.fullmatch(carried.get(TRACEPARENT_HEADER, ""))
     if found is None or (found["more"] is not None and found["version"] == "00"):
         return None
-    return Parent(found["trace"], found["span"], int(found["flags"], 16), carried.get(TRACESTATE, ""))
+    return Parent(found["trace"], found["span"], int(found["flags"], 16), carried.get(TRACESTATE_HEADER, ""))
 
 
 def _text(value: str | bytes | None) -> str:
@@ -62,8 +61,8 @@ def _text(value: str | bytes | None) -> str:
 
 def write_parent(parent: Parent) -> tuple[tuple[str, bytes], ...]:
     """Write what lets others go on with a span, as headers."""
-    headers = ((TRACEPARENT, f"00-{parent.trace_id}-{parent.span_id}-{parent.flags:02x}".encode()),)
-    return (*headers, (TRACESTATE, parent.state.encode())) if parent.state else headers
+    headers = ((TRACEPARENT_HEADER, f"00-{parent.trace_id}-{parent.span_id}-{parent.flags:02x}".encode()),)
+    return (*headers, (TRACESTATE_HEADER, parent.state.encode())) if parent.state else headers
 
 
 class Span(Protocol):

@@ -13,7 +13,6 @@ from typing import Final
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
-from runtime.tracing import TRACEPARENT, TRACESTATE
 from schemas.codec import encode_dead_letter
 from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
@@ -22,6 +21,8 @@ from schemas.topics import (
     ERROR_HEADER_PREFIX,
     REASON_HEADERS,
     TIMESTAMP_HEADER,
+    TRACEPARENT_HEADER,
+    TRACESTATE_HEADER,
     VALUE_OMITTED_HEADER,
 )
 from worker.transport.producer import Headers, OutgoingRecord
@@ -49,7 +50,7 @@ def dead_letter(
     if known is not None:
         reasons.append((TIMESTAMP_HEADER, str(known).encode()))
     original: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # read as bytes
-    replaced = REASON_HEADERS | {TRACEPARENT, TRACESTATE} if trace else REASON_HEADERS
+    replaced = REASON_HEADERS | {TRACEPARENT_HEADER, TRACESTATE_HEADER} if trace else REASON_HEADERS
     kept = [(name, value) for name, value in original if name not in replaced]
     return OutgoingRecord(topic, message.key(), message.value(), [*kept, *trace, *reasons], known)
 
