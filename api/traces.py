@@ -45,7 +45,8 @@ def _begin(tracing: Tracing, request: web.Request) -> Span | None:
     if is_public(route) or scope_of(route) == METRICS:
         return None
     parent = read_parent((name, request.headers.get(name)) for name in (TRACEPARENT_HEADER, TRACESTATE_HEADER))
-    if parent is None and not tracing.picked(1):
+    wanted = bool(tracing.picked(1)) if parent is None else parent.is_sampled
+    if not wanted or not tracing.allows():
         return None
     # Any word can stand where the method should.
     method = request.method if request.method in _METHODS else "_OTHER"

@@ -53,7 +53,7 @@ class OtlpTracing:
     def __init__(self, settings: TracingSettings, role: str) -> None:
         """`role` is worker or gateway; OTEL_SERVICE_NAME overrides the name that is made of it."""
         ours = Resource.create({"service.name": f"heartstream-{role}", "service.version": version("heartstream")})
-        # How many are recorded is decided here, before a span costs anything.
+        # What is recorded is decided by the doors, before a span costs anything.
         self._provider = TracerProvider(
             ALWAYS_ON,
             ours.merge(OTELResourceDetector().detect()),
@@ -70,12 +70,14 @@ class OtlpTracing:
         """Return which of `count` begin a trace of their own, by their place."""
         return self._share.among(count)
 
+    def allows(self) -> bool:
+        """Say whether one more may be traced, and count it."""
+        return self._budget.take()
+
     def begin(
         self, name: str, kind: Kind, parent: Parent | None, attributes: Attributes, seconds_ago: float = 0.0
     ) -> OtlpSpan | None:
-        """Begin a span; None if its trace is not recorded, or there are too many spans."""
-        if (parent is not None and not parent.is_sampled) or not self._budget.take():
-            return None
+        """Begin a span; None if OpenTelemetry is switched off (`OTEL_SDK_DISABLED`)."""
         context = Context() if parent is None else _context(parent)
         start = time.time_ns() - int(seconds_ago * 1e9)
         span = self._tracer.start_span(name, context, _KINDS[kind], attributes, start_time=start)

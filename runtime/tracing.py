@@ -138,10 +138,14 @@ class Tracing(Protocol):
         """Return which of `count` records or requests begin a trace if they bring none along, by their place."""
         ...
 
+    def allows(self) -> bool:
+        """Say whether one more record or request may be traced now, and count it."""
+        ...
+
     def begin(
         self, name: str, kind: Kind, parent: Parent | None, attributes: Attributes, seconds_ago: float = 0.0
     ) -> Span | None:
-        """Begin a span, below `parent` if there is one; None if its trace is not recorded, or there are too many."""
+        """Begin a span, below `parent` if there is one; None if OpenTelemetry itself is switched off."""
         ...
 
     def close(self) -> None:
@@ -160,7 +164,10 @@ def open_tracing(settings: TracingSettings, role: str) -> Tracing | None:
         raise SettingsError(
             ("HEARTSTREAM_TRACING__ENDPOINT: traces need pip install 'heartstream[tracing]'",)
         ) from error
-    return OtlpTracing(settings, role)
+    try:
+        return OtlpTracing(settings, role)
+    except (ValueError, RuntimeError) as error:
+        raise SettingsError((f"OpenTelemetry cannot use its own variables (OTEL_...): {error}",)) from error
 
 
 def _check(endpoint: str) -> None:

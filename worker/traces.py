@@ -7,10 +7,10 @@ OpenTelemetry's conventions for Kafka, but never the record's key.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
-from runtime.tracing import Attributes, Span, Tracing, read_parent
+from runtime.tracing import Attributes, Parent, Span, Tracing, read_parent
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
 from worker.transport.batch import RecordBatch
@@ -49,20 +49,27 @@ class RecordTraces:
         self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], started: float
     ) -> Mapping[int, Span]:
         """Begin the spans of a batch whose scoring began at `started` (`time.perf_counter`)."""
-        brought = {place: headers for place, message in enumerate(batch.messages) if (headers := message.headers())}
-        parents = {place: read_parent(headers) for place, headers in brought.items()}  # type: ignore[arg-type]  # read as pairs
-        own = set(self._tracing.picked(len(batch)))
-        places = sorted(own.union(place for place, parent in parents.items() if parent is not None))
         seconds = time.perf_counter() - started
         spans: dict[int, Span] = {}
-        for place in places:
+        for place, parent in self._wanted(batch):
+            # Beyond what is allowed, the rest of the batch costs nothing more.
+            if not self._tracing.allows():
+                break
             attributes = _attributes(sources[place], outcomes[place], self._group_id)
-            name = f"process {sources[place].topic}"
-            span = self._tracing.begin(name, "consumer", parents.get(place), attributes, seconds)
+            span = self._tracing.begin(f"process {batch.tp.topic}", "consumer", parent, attributes, seconds)
             if span is not None:
                 spans[place] = span
                 _mark(span, outcomes[place])
         return spans
+
+    def _wanted(self, batch: RecordBatch) -> Iterator[tuple[int, Parent | None]]:
+        """Yield the places of records to be traced, in order, with what they bring along."""
+        picked = set(self._tracing.picked(len(batch)))
+        for place, message in enumerate(batch.messages):
+            headers = message.headers()
+            parent = read_parent(headers) if headers else None  # type: ignore[arg-type]  # read as pairs
+            if place in picked if parent is None else parent.is_sampled:
+                yield place, parent
 
 
 def _attributes(source: Source, outcome: Outcome, group_id: str) -> Attributes:

@@ -78,6 +78,22 @@ def test_an_endpoint_that_is_none_is_told_and_not_repeated(endpoint: str) -> Non
     assert "secret" not in str(told.value)
 
 
+def test_variables_that_opentelemetry_refuses_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue shorter than what is sent at once: the process does not start, and says why."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    with pytest.raises(SettingsError, match=r"OTEL_.*max_export_batch_size"):
+        open_tracing(Tracing("http://localhost:4318"), "worker")
+
+
+def test_opentelemetrys_own_switch_turns_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OTEL_SDK_DISABLED no span begins, and nothing is passed on."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracing = open_tracing(Tracing("http://localhost:4318"), "worker")
+    assert tracing is not None
+    assert tracing.begin("process", "consumer", Parent(TRACE, SPAN, 1), {}) is None
+    tracing.close()
+
+
 def test_without_an_endpoint_nothing_is_traced() -> None:
     """Whatever else is set."""
     assert open_tracing(Tracing(share=1.0), "worker") is None
