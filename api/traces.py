@@ -6,6 +6,7 @@ can stand there.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Final
 
@@ -14,10 +15,11 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api.auth import METRICS, is_public, scope_of
 from api.middleware import route_of
-from runtime.tracing import NO_SPAN, Span, Tracing, read_parent
+from runtime.tracing import Span, Tracing, read_parent
 from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNTRACED: Final = nullcontext()
 _SPAN: Final = web.RequestKey("span", Span)
 
 
@@ -54,7 +56,7 @@ def _begin(tracing: Tracing, request: web.Request) -> Span | None:
     return tracing.begin(f"{method} {route}", "server", parent, attributes)
 
 
-def scoring(request: web.Request, records: int) -> Span:
-    """Begin the span of scoring what a request brought; it does nothing where the request is not traced."""
-    span: Span = request.get(_SPAN, NO_SPAN)
-    return span.child("score", {"heartstream.records": records})
+def scoring(request: web.Request, records: int) -> AbstractContextManager[object]:
+    """Return the span of scoring what a request brought; nothing, where the request is not traced."""
+    span = request.get(_SPAN)
+    return _UNTRACED if span is None else span.child("score", {"heartstream.records": records})

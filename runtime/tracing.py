@@ -99,38 +99,6 @@ class Span(Protocol):
         """End it."""
 
 
-class NoSpan:
-    """Stands for a span where nothing is traced."""
-
-    __slots__ = ()
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-    def child(self, _name: str, _attributes: Attributes) -> Span:
-        """Return this."""
-        return self
-
-    def note(self, _attributes: Attributes) -> None:
-        """Do nothing."""
-
-    def fail(self, _kind: str) -> None:
-        """Do nothing."""
-
-    def end(self) -> None:
-        """Do nothing."""
-
-    def __enter__(self) -> Self:
-        """Return this."""
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None, /
-    ) -> None:
-        """Do nothing."""
-
-
-NO_SPAN: Final = NoSpan()
-
-
 class Tracing(Protocol):
     """Begins spans, and sends those that have ended, in a thread of its own. Nothing here blocks but `close`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
@@ -151,6 +152,29 @@ def test_traced_scores_keep_their_place(stream: Stream, workers: Workers, guaran
     for partition in range(4):
         scores = [result for result in stream.read if result.letter is None and result.partition == partition]
         assert [score.source.offset for score in scores] == sorted(score.source.offset for score in scores)
+
+
+def test_a_transaction_that_is_done_again_keeps_its_traces(group_stream: Stream, workers: Workers) -> None:
+    """A dead letter that its topic refuses aborts the round: what is seen in the end names the spans that were sent."""
+    stream = group_stream
+    stream.limit_dead_letters(20_000)
+    # Random, as the limit is on compressed bytes.
+    send(stream, os.urandom(30_000), {"traceparent": parent(1)})
+    for number in range(2, 500):
+        send(stream, json.dumps(PATIENT).encode(), {"traceparent": parent(number)})
+    stream.flush()
+    with collecting() as collector:
+        settings = {
+            "HEARTSTREAM_TRACING__ENDPOINT": collector.url,
+            "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": "exactly_once",
+        }
+        with workers.start(stream.address, **settings):
+            stream.read_all()
+        told = collector.spans()
+    carried = [headers_of(stream.only(sent))["traceparent"] for sent in stream.sent]
+    assert '"transaction aborted"' in workers.logs()
+    assert (len(carried), stream.repeated()) == (499, 0)
+    assert sorted(carried) == sorted(span.parent for span in told)
 
 
 def test_a_share_of_other_records_begins_traces(stream: Stream, workers: Workers) -> None:
