@@ -39,7 +39,7 @@ from opentelemetry.trace import Span as SdkSpan
 from runtime import events
 from runtime.sampling import Budget, Share
 from runtime.settings import Tracing as TracingSettings
-from runtime.tracing import Attributes, Kind, Parent, write_parent
+from runtime.tracing import Attributes, Kind, Parent, collector_headers, write_parent
 
 _PATH: Final = "/v1/traces"
 _KINDS: Final = {"consumer": SpanKind.CONSUMER, "server": SpanKind.SERVER}
@@ -60,7 +60,8 @@ class OtlpTracing:
             shutdown_on_exit=False,
             meter_provider=NoOpMeterProvider(),
         )
-        exporter = _TellingExporter(OTLPSpanExporter(settings.endpoint.rstrip("/") + _PATH))
+        headers = collector_headers(settings.headers)
+        exporter = _TellingExporter(OTLPSpanExporter(settings.endpoint.rstrip("/") + _PATH, headers=headers))
         self._provider.add_span_processor(_CountingProcessor(exporter))
         self._tracer = self._provider.get_tracer("heartstream")
         self._share = Share(settings.share, random.random)

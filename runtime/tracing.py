@@ -148,5 +148,13 @@ def _check(endpoint: str) -> None:
     if not good or parts.query or parts.fragment:
         raise SettingsError(("HEARTSTREAM_TRACING__ENDPOINT is no URL such as http://collector:4318",))
     if parts.username is not None:
-        problem = "HEARTSTREAM_TRACING__ENDPOINT names a user: OTEL_EXPORTER_OTLP_HEADERS is for credentials"
+        problem = "HEARTSTREAM_TRACING__ENDPOINT names a user: HEARTSTREAM_TRACING__HEADERS_FILE is for credentials"
         raise SettingsError((problem,))
+
+
+def collector_headers(text: str) -> dict[str, str]:
+    """Read `name=value,name=value`; raises SettingsError, which repeats none of it."""
+    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+    if not (text.isascii() and text.isprintable() and all(name.strip() and equals for name, equals, _ in pairs)):
+        raise SettingsError(("HEARTSTREAM_TRACING__HEADERS is not name=value,name=value",))
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -41,6 +41,7 @@ class Collector:
     def __init__(self, url: str) -> None:
         self.url = url
         self.bodies: list[bytes] = []
+        self.authorizations: set[str | None] = set()
 
     def spans(self) -> list[SpanTold]:
         """Return all spans, in the order in which they began."""
@@ -84,6 +85,7 @@ def collecting() -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             good = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
+            collector.authorizations.add(self.headers["Authorization"])
             if good:
                 collector.bodies.append(body)
             answer = ExportTraceServiceResponse().SerializeToString()

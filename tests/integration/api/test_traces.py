@@ -29,7 +29,7 @@ def by_trace(spans: list[SpanTold]) -> dict[str, list[SpanTold]]:
 def test_a_trace_goes_on_from_the_caller_to_the_scoring(start: Starter) -> None:
     """A span of the request below the caller's, and in it one of the scoring; all is sent when the gateway ends."""
     with collecting() as collector:
-        with start(TRACING__ENDPOINT=collector.url) as gateway:
+        with start(TRACING__ENDPOINT=collector.url, TRACING__HEADERS="authorization=Bearer x") as gateway:
             ask(gateway, "POST", "/predict", RECORD, {**parent(1), "tracestate": "vendor=x"})
         server, scoring = by_trace(collector.spans())[f"{1:032x}"]
     assert (server.service, server.name, server.kind) == ("heartstream-gateway", "POST /predict", SERVER)
@@ -43,6 +43,7 @@ def test_a_trace_goes_on_from_the_caller_to_the_scoring(start: Starter) -> None:
     assert (scoring.name, scoring.kind, scoring.parent_id) == ("score", INTERNAL, server.span_id)
     assert scoring.attributes == {"heartstream.records": 1}
     assert scoring.nanoseconds <= server.nanoseconds
+    assert collector.authorizations == {"Bearer x"}
 
 
 def test_many_records_are_scored_in_spans_of_their_own_request(start: Starter) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.settings import Tracing
-from runtime.tracing import Parent, open_tracing, read_parent, write_parent
+from runtime.tracing import Parent, collector_headers, open_tracing, read_parent, write_parent
 from schemas.errors import SettingsError
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -76,6 +76,21 @@ def test_an_endpoint_that_is_none_is_told_and_not_repeated(endpoint: str) -> Non
     with pytest.raises(SettingsError, match="HEARTSTREAM_TRACING__ENDPOINT") as told:
         open_tracing(Tracing(endpoint), "worker")
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["secret", "=secret", "a=1,secret", "a=sec\nret", "a=s\N{LATIN SMALL LETTER E WITH ACUTE}cret"]
+)
+def test_headers_for_the_collector_that_are_none_are_told_and_not_repeated(text: str) -> None:
+    """They hold credentials: the process does not start, and the error has nothing of them."""
+    with pytest.raises(SettingsError, match="HEARTSTREAM_TRACING__HEADERS") as told:
+        collector_headers(text)
+    assert "cret" not in str(told.value)
+
+
+def test_headers_for_the_collector_are_read() -> None:
+    """By name; a value may hold the sign that parts them."""
+    assert collector_headers("authorization=Basic YTpi==, x=y,") == {"authorization": "Basic YTpi==", "x": "y"}
 
 
 def test_variables_that_opentelemetry_refuses_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
