@@ -96,7 +96,8 @@ def images(asked: argparse.Namespace) -> None:
     )
     options = f"--read-only --tmpfs /tmp --cap-drop ALL -v {asked.model.resolve()}:/model:ro -p 127.0.0.1:{port}:8000"
     shown = "--read-only --tmpfs /tmp --cap-drop ALL -v ./model:/model:ro -p 127.0.0.1:8000:8000"
-    wait = f"for i in $(seq 100); do curl -sf localhost:{port}/health/ready >/dev/null && break; sleep 0.2; done"
+    health = "docker inspect --format '{{.State.Health.Status}}' heartstream-picture"
+    wait = f"for i in $(seq 100); do [ $({health}) = healthy ] && break; sleep 0.5; done"
     terminal.run(
         f"docker run -d --name gateway {shown} heartstream-gateway:local",
         f"docker run -d --name heartstream-picture {options} heartstream-gateway:local | cut -c1-12; {wait}",
@@ -145,11 +146,8 @@ def telemetry(asked: argparse.Namespace) -> None:
         for _ in range(200):
             predict(url, RECORD.read_bytes())
         terminal.run("curl -s localhost:8000/predict -d '{'", f"curl -s {url}/predict -d '{{' | fold -w 116")
-        chosen = "records_total|record_faults_total|model_info|http_requests_total|request_duration_seconds_(count|sum)"
-        terminal.run(
-            "curl -s localhost:8000/metrics | grep ^heartstream",
-            f"curl -s {url}/metrics | grep -E '^heartstream_({chosen})' | grep -v _created",
-        )
+        chosen = "grep -E '^heartstream_(records|record_faults|model_info|http_requests)' | grep -v _created"
+        terminal.run(f"curl -s localhost:8000/metrics | {chosen}", f"curl -s {url}/metrics | {chosen}")
         lines = log.read_text(encoding="utf-8").replace(url.rpartition(":")[2], "8000").splitlines()
         terminal.say("heartstream gateway    # its log", [line for line in lines if line.startswith("{")])
     terminal.save("telemetry")

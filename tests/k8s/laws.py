@@ -19,6 +19,19 @@ def must(law: str, *, holds: bool, seen: object) -> None:
         raise AssertionError(f"{law}: {seen}")
 
 
+def production_is_accepted(cluster: Cluster) -> str:
+    """The API server takes every object of the production overlay, with the operators' own definitions."""
+    definitions = sorted((deployment.ROOT / "tests/k8s/crds").glob("*.json"))
+    for definition in definitions:
+        cluster.run("apply", "--server-side", "-f", str(definition))
+    names = [json.loads(definition.read_text())["metadata"]["name"] for definition in definitions]
+    cluster.run("apply", "-k", str(deployment.ROOT / "k8s/namespace"))
+    cluster.run("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
+    told = cluster.run("apply", "-k", str(deployment.PRODUCTION), "--dry-run=server", "--validate=strict").splitlines()
+    must("all are accepted", holds=all(line.endswith("(server dry run)") for line in told), seen=told)
+    return f"{len(told)} objects by server-side dry run"
+
+
 def comes_up(cluster: Cluster) -> str:
     """All of it comes up from nothing, in a namespace that takes only restricted pods."""
     deployment.deploy(cluster)
@@ -119,6 +132,7 @@ def a_broken_model_stops(cluster: Cluster) -> str:
     must("the old pods serve", holds=after == before, seen=(before, after))
     must("no request fails", holds=set(ends) == {"200"}, seen=ends)
     _judge(account, repeats=False)
+    cluster.here("delete", "job", "broken")
     cluster.run("apply", "-k", str(deployment.LOCAL))
     cluster.rolled_out(*deployment.ALL)
     return f"new pods end with 65 and are not ready, 6 old ones serve: {_told(account)}, {ends['200']} calls"
@@ -135,18 +149,6 @@ def evictions_wait(cluster: Cluster) -> str:
     must("the second is refused", holds=all(answers == expected for answers in seen.values()), seen=seen)
     cluster.rolled_out(*deployment.ALL)
     return "one evicted, the next refused until it is back"
-
-
-def production_is_accepted(cluster: Cluster) -> str:
-    """The API server takes every object of the production overlay, with the operators' own definitions."""
-    definitions = sorted((deployment.ROOT / "tests/k8s/crds").glob("*.json"))
-    for definition in definitions:
-        cluster.run("apply", "--server-side", "-f", str(definition))
-    names = [json.loads(definition.read_text())["metadata"]["name"] for definition in definitions]
-    cluster.run("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
-    told = cluster.run("apply", "-k", str(deployment.PRODUCTION), "--dry-run=server", "--validate=strict").splitlines()
-    must("all are accepted", holds=all(line.endswith("(server dry run)") for line in told), seen=told)
-    return f"{len(told)} objects by server-side dry run"
 
 
 def _delete_one(cluster: Cluster, component: str, *how: str) -> None:
@@ -196,6 +198,7 @@ def _told(account: dict[str, int]) -> str:
 
 
 LAWS: Final[Sequence[Callable[[Cluster], Any]]] = (
+    production_is_accepted,
     comes_up,
     is_applied_again,
     scores_the_stream,
@@ -205,6 +208,5 @@ LAWS: Final[Sequence[Callable[[Cluster], Any]]] = (
     workers_share,
     a_broken_model_stops,
     evictions_wait,
-    production_is_accepted,
 )
 """In the order in which they are looked at: each leaves the cluster as it found it."""
