@@ -39,6 +39,7 @@ _SHORTEST_KEY: Final = 16
 
 def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
+    tracing = open_tracing(settings.tracing, "gateway")
     artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
     scorer = Scorer(artifact, settings.score)
     events.ModelLoaded(
@@ -70,19 +71,14 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     )
     application.on_response_prepare.append(tell_name)
     application.on_cleanup.append(_closing(audit.close))
-    _add_tracing(application, settings.tracing)
+    if tracing is not None:
+        application.middlewares.insert(0, tracing_requests(tracing))
+        application.on_cleanup.append(_closing(tracing.close))
     if limits.live:
         from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
 
         live.add_to(application, settings)
     return application, health
-
-
-def _add_tracing(application: web.Application, settings: configured.Tracing) -> None:
-    tracing = open_tracing(settings, "gateway")
-    if tracing is not None:
-        application.middlewares.insert(0, tracing_requests(tracing))
-        application.on_cleanup.append(_closing(tracing.close))
 
 
 def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
