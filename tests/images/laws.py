@@ -1,0 +1,136 @@
+"""What is promised of what is in the images, law by law."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from compose.sbom import bill_of_materials
+from heartstream.exit_codes import BAD_MODEL
+from scoring.scorer import Scorer
+from tests.images.broker import Broker
+from tests.images.build import TARGETS, Image, Target
+from tests.images.container import HARDENED, inside
+from tests.images.engine import ROOT, attempt, inspect
+
+SERVING: Final[tuple[Target, ...]] = ("worker", "gateway")
+LARGEST_BYTES: Final = 250_000_000
+_TRAINING_ONLY: Final = ("mlflow", "pandas", "matplotlib", "sklearn", "scipy", "training")
+_COMPILERS: Final = ("gcc", "cc", "g++", "clang", "make", "rustc")
+_UID: Final = "10001"
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What all laws share: the base's size, a model directory, its scorer, a broker, options for building."""
+
+    base_bytes: int
+    model: Path
+    scorer: Scorer
+    broker: Broker
+    build_options: tuple[str, ...]
+
+
+class Law(msgspec.Struct, frozen=True):
+    """A promise about some targets; `check` returns what was seen, and raises where the promise is broken."""
+
+    name: str
+    targets: tuple[Target, ...]
+    check: Callable[[Image, Setting], str]
+
+
+def size(image: Image, setting: Setting) -> str:
+    """Each serving image is less than 250 MB over its base."""
+    over = image.size - setting.base_bytes
+    assert image.target not in SERVING or over < LARGEST_BYTES, f"{over / 1e6:.0f} MB over the base"
+    return f"{over / 1e6:.0f} MB"
+
+
+def labels(image: Image, _: Setting) -> str:
+    """The OCI labels say what it is; the version is the package's."""
+    found = inspect("image", image.name)["Config"]["Labels"]
+    said = {name.removeprefix("org.opencontainers.image."): text for name, text in found.items()}
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert (said["title"], said["licenses"], said["version"]) == ("heartstream", "Apache-2.0", version)
+    assert "Research and education only" in said["description"]
+    assert said["revision"], "no revision"
+    assert "source" not in said or said["source"].startswith("https://")
+    return version
+
+
+def user(image: Image, _: Setting) -> str:
+    """It runs as a user that is not root, in and by its configuration."""
+    assert inspect("image", image.name)["Config"]["User"] == f"{_UID}:{_UID}"
+    assert inside(image.name, "id -u").strip() == _UID
+    return f"uid {_UID}"
+
+
+def tools(image: Image, _: Setting) -> str:
+    """No compiler, and no cache of pip's."""
+    assert inside(image.name, f"for each in {' '.join(_COMPILERS)}; do command -v $each; done; true") == ""
+    caches = "find / -xdev -type d \\( -path '*/.cache/pip' -o -path '*/pip/http*' \\) 2>/dev/null; true"
+    assert inside(image.name, caches) == ""
+    return "none"
+
+
+def imports(image: Image, _: Setting) -> str:
+    """What only training needs can be imported in the training image, and nowhere else."""
+    program = "import importlib.util, sys; print(*[each for each in sys.argv[1:] if importlib.util.find_spec(each)])"
+    found = inside(image.name, f"python -c '{program}' {' '.join(_TRAINING_ONLY)}").split()
+    assert found == ([] if image.target in SERVING else list(_TRAINING_ONLY))
+    return "in it" if found else "not in it"
+
+
+def no_model(image: Image, _: Setting) -> str:
+    """Without a model it says so in one line, and ends with the code of a model that is refused."""
+    done = attempt("docker", "run", "--rm", *HARDENED, image.name)
+    assert "heartstream: no model at /model" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == BAD_MODEL
+    return f"exit {done.returncode}"
+
+
+def bill(image: Image, _: Setting) -> str:
+    """The bill of materials is valid, and holds what the container's own Python and dpkg find; no more, no less."""
+    document = bill_of_materials(image.name)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
+    components: list[dict[str, Any]] = document["components"]
+    assert [each["name"] for each in components if not each.get("version") or not each.get("purl")] == []
+    found = [line.split("\t") for line in inside(image.name, f"python -c '{_ASK_PYTHON}'").splitlines()]
+    python = _of_kind(components, "pkg:pypi/", "pkg:generic/heartstream@")
+    assert _pairs(python) == sorted((name, version) for name, version, _ in found)
+    licensed = {each["name"] for each in python if each.get("licenses")}
+    assert [name for name, _, licence in found if licence and name not in licensed] == []
+    debian = inside(image.name, "dpkg-query --show --showformat '${Package}\\t${Version}\\n'").splitlines()
+    assert _pairs(_of_kind(components, "pkg:deb/")) == sorted(tuple(line.split("\t")) for line in debian)
+    return f"{len(found)} Python, {len(debian)} Debian"
+
+
+_ASK_PYTHON: Final = """from importlib.metadata import distributions
+for each in distributions():
+    print(each.metadata["Name"], each.version, each.metadata.get("License-Expression", ""), sep="\\t")"""
+
+
+def _of_kind(components: Sequence[dict[str, Any]], *prefixes: str) -> list[dict[str, Any]]:
+    return [each for each in components if each["purl"].startswith(prefixes)]
+
+
+def _pairs(components: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return sorted((each["name"], each["version"]) for each in components)
+
+
+LAWS: Final = (
+    Law("size over its base", TARGETS, size),
+    Law("labels", TARGETS, labels),
+    Law("runs as", TARGETS, user),
+    Law("compilers and caches", TARGETS, tools),
+    Law("training's libraries", TARGETS, imports),
+    Law("without a model", SERVING, no_model),
+    Law("bill of materials", TARGETS, bill),
+)
