@@ -46,16 +46,16 @@ class Project(msgspec.Struct, frozen=True):
     scorer: Scorer
 
 
-def both_work(project: Project) -> str:
-    """Both workers are members of the group."""
-    project.stream.await_members("heartstream", _WORKERS)
-    return f"{_WORKERS} members"
-
-
 def records_flow(project: Project) -> str:
     """Each record that is produced from outside has its score, and the bad one its dead letter."""
     send(project.stream, [*_PATIENTS, b"not JSON"])
     return check_outcomes(project.stream, project.scorer)
+
+
+def both_work(project: Project) -> str:
+    """Both workers are members of the group, which there is once records have flowed."""
+    project.stream.await_members("heartstream", _WORKERS)
+    return f"{_WORKERS} members"
 
 
 def answers(project: Project) -> str:
@@ -69,8 +69,8 @@ def answers(project: Project) -> str:
 
 
 LAWS: Final[dict[str, Callable[[Project], str]]] = {
-    "two workers": both_work,
     "records flow": records_flow,
+    "two workers": both_work,
     "/predict answers": answers,
 }
 
