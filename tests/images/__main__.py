@@ -19,7 +19,7 @@ from scoring.scorer import Scorer
 from tests.images import composed, laws, living
 from tests.images.broker import running_broker
 from tests.images.build import BASE, Image, build, named
-from tests.images.engine import docker_answers, inspect, tell
+from tests.images.engine import docker_answers, tell
 from tests.images.table import Finding, as_json, lines
 from training.run import TrainingRequest, train
 
@@ -56,13 +56,12 @@ def _findings(parts: Sequence[str], *, build_first: bool) -> Iterator[Finding]:
 
 
 def _of_images(images: Sequence[Image], options: tuple[str, ...]) -> Iterator[Finding]:
-    base_bytes = int(inspect("image", BASE)["Size"])
     with tempfile.TemporaryDirectory(prefix="heartstream-images-") as folder, running_broker() as broker:
         model = Path(folder) / "model"
         train(TrainingRequest(model, model_version="images", quick=True))
         # The images' user is another one.
         Path(folder).chmod(0o755)
-        setting = laws.Setting(base_bytes, model, Scorer.from_directory(model), broker, options)
+        setting = laws.Setting(laws.bytes_of(BASE), model, Scorer.from_directory(model), broker, options)
         for law in (*laws.LAWS, *living.LAWS):
             for image in images:
                 if image.target in law.targets:

@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from tests.images.engine import ROOT, docker, inspect
+from tests.images.engine import ROOT, docker
 
 Target = Literal["worker", "gateway", "train"]
 TARGETS: Final[tuple[Target, ...]] = get_args(Target)
@@ -25,11 +25,6 @@ class Image(msgspec.Struct, frozen=True):
 
     target: Target
     name: str
-
-    @property
-    def size(self) -> int:
-        """Bytes of all its layers."""
-        return int(inspect("image", self.name)["Size"])
 
 
 def named(tag: str) -> list[Image]:
