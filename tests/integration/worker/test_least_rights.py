@@ -1,0 +1,185 @@
+"""A worker with the rights that the manifests give it, on a broker that refuses all that is not allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, says its guide
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from heartstream.brokers import IMAGE, await_broker, container_environment
+from runtime.embedded import free_port
+from runtime.settings import Topics
+from tests.brokers import broker_kinds
+from tests.examples import accepted
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+from tests.k8s.manifests import builder, of_kind
+
+pytestmark = pytest.mark.skipif(
+    "docker" not in broker_kinds() or builder() is None, reason="needs Docker with Apache Kafka, and kubectl"
+)
+_PASSWORD = "a password of tests"  # noqa: S105  # opens nothing
+_WAIT_SECONDS = 20.0
+_LISTENER = "GUARDED"
+
+
+class Guarded:
+    """A broker whose door `open_address` is for tests alone, and whose other knows users and their rights."""
+
+    def __init__(self, open_address: str, guarded_address: str) -> None:
+        self.open_address, self.guarded_address = open_address, guarded_address
+        admin = AdminClient({"bootstrap.servers": open_address})
+        for user in of_kind("production", "KafkaUser"):
+            name = user["metadata"]["name"]
+            mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+            changes = admin.alter_user_scram_credentials(
+                [UserScramCredentialUpsertion(name, mechanism, _PASSWORD.encode())]
+            )
+            changes[name].result(_WAIT_SECONDS)
+            rules = [rule for acl in user["spec"]["authorization"]["acls"] for rule in _bindings(name, acl)]
+            for change in admin.create_acls(rules).values():
+                change.result(_WAIT_SECONDS)
+
+    def as_user(self, name: str) -> dict[str, str]:
+        """Return the client options of a user."""
+        return {
+            "bootstrap.servers": self.guarded_address,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": name,
+            "sasl.password": _PASSWORD,
+        }
+
+
+def _bindings(user: str, acl: dict[str, object]) -> Iterator[AclBinding]:
+    resource = acl["resource"]
+    kind = {"topic": "TOPIC", "group": "GROUP", "transactionalId": "TRANSACTIONAL_ID"}[resource["type"]]
+    pattern = {"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternType.PREFIXED}[resource["patternType"]]
+    for operation in acl["operations"]:
+        yield AclBinding(
+            ResourceType[kind],
+            resource["name"],
+            pattern,
+            f"User:{user}",
+            "*",
+            AclOperation[operation.upper()],
+            AclPermissionType.ALLOW,
+        )
+
+
+@contextmanager
+def running_guarded() -> Iterator[Guarded]:
+    """Run such a broker while the context lasts."""
+    import docker  # noqa: PLC0415  # only in the demo extra
+
+    port, guarded = free_port(), free_port()
+    own = container_environment(port)
+    protocols = own["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+    environment = {
+        **own,
+        "KAFKA_LISTENERS": f"{own['KAFKA_LISTENERS']},{_LISTENER}://0.0.0.0:{guarded}",
+        "KAFKA_ADVERTISED_LISTENERS": f"{own['KAFKA_ADVERTISED_LISTENERS']},{_LISTENER}://localhost:{guarded}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": f"{protocols},{_LISTENER}:SASL_PLAINTEXT",
+        "KAFKA_SASL_ENABLED_MECHANISMS": "SCRAM-SHA-512",
+        f"KAFKA_LISTENER_NAME_{_LISTENER}_SCRAM___SHA___512_SASL_JAAS_CONFIG": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+        "KAFKA_AUTHORIZER_CLASS_NAME": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "KAFKA_SUPER_USERS": "User:ANONYMOUS",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    }
+    client = docker.from_env()
+    ports = {str(number): ("127.0.0.1", number) for number in (port, guarded)}
+    try:
+        container = client.containers.run(IMAGE, detach=True, environment=environment, ports=ports)
+        try:
+            await_broker(f"localhost:{port}")
+            yield Guarded(f"localhost:{port}", f"localhost:{guarded}")
+        finally:
+            container.remove(force=True, v=True)
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Guarded]:
+    with running_guarded() as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_path: Path, guarantee: str) -> None:
+    """With the rights of its user in the production overlay a worker scores and rejects under either guarantee."""
+    workers = Workers(model_dir, Topics(), tmp_path)
+    options = {
+        f"HEARTSTREAM_KAFKA__OPTIONS__{name.upper().replace('.', '_')}": value
+        for name, value in guarded.as_user("heartstream-worker").items()
+        if name != "bootstrap.servers"
+    }
+    settings = {
+        "HEARTSTREAM_WORKER__GROUP_ID": "heartstream",
+        "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": guarantee,
+        "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE": "1",
+    }
+    with (
+        Stream.open(guarded.open_address, Topics()) as stream,
+        workers.start(guarded.guarded_address, **options, **settings) as worker,
+    ):
+        stream.read_to_end()
+        stream.results.clear()
+        for record in [*(value for _, value in accepted()), b"not JSON"]:
+            stream.send(record)
+        stream.read_all()
+        assert [result.letter is not None for sent in stream.sent for result in stream.results[sent.source]].count(
+            True
+        ) == 1
+        assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("user", "topic", "is_allowed"),
+    [
+        ("heartstream-worker", "scores", True),
+        ("heartstream-worker", "patients", False),
+        ("heartstream-worker", "audit", False),
+        ("heartstream-gateway", "audit", True),
+        ("heartstream-gateway", "scores", False),
+        ("heartstream-lag", "scores", False),
+    ],
+)
+def test_users_write_where_they_may(guarded: Guarded, user: str, topic: str, is_allowed: bool) -> None:  # noqa: FBT001
+    """Nobody writes where it has no business."""
+    with Stream.open(guarded.open_address, Topics(dead_letters="audit")):
+        ends: list[KafkaError | None] = []
+        producer = Producer({**guarded.as_user(user), "log_level": 0})
+        producer.produce(topic, b"{}", on_delivery=lambda error, _: ends.append(error))
+        assert producer.flush(_WAIT_SECONDS) == 0
+    assert [error is None for error in ends] == [is_allowed]
+
+
+def test_keda_can_tell_the_lag(guarded: Guarded) -> None:
+    """KEDA's user sees the ends of the patients topic and the group's offsets, and nobody else's."""
+    with Stream.open(guarded.open_address, Topics()):
+        admin = AdminClient({**guarded.as_user("heartstream-lag"), "log_level": 0})
+        (end,) = admin.list_offsets({TopicPartition("patients", 0): OffsetSpec.latest()}).values()
+        assert end.result(_WAIT_SECONDS).offset >= 0
+        for group, is_allowed in (("heartstream", True), ("another", False)):
+            (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+            error = asked.exception(_WAIT_SECONDS)
+            assert (error is None) is is_allowed
+            assert error is None or isinstance(error, KafkaException)

@@ -1,0 +1,94 @@
+"""The proof in a real cluster: `python -m tests.k8s --help`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from tests.k8s import clients, stage
+from tests.k8s.cluster import Cluster, ClusterError
+from tests.k8s.laws import LAWS
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of a law."""
+
+    law: str
+    holds: bool
+    seen: str
+    seconds: float
+
+
+def judge(law: Callable[[Cluster], Any], cluster: Cluster) -> Verdict:
+    """Look at one law."""
+    name = law.__name__.replace("_", " ")
+    stage.tell(name)
+    started = time.monotonic()
+    try:
+        seen, holds = str(law(cluster)), True
+    except (AssertionError, ClusterError) as broken:
+        seen, holds = str(broken), False
+        stage.tell(f"BROKEN  {name}: {seen}")
+    return Verdict(name, holds, seen, time.monotonic() - started)
+
+
+def table(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the verdicts as aligned text, a row a law."""
+    rows = [f"{'law':24}{'':8}{'s':>5}  what was seen"]
+    for verdict in verdicts:
+        word = "holds" if verdict.holds else "BROKEN"
+        rows.append(f"{verdict.law:24}{word:8}{verdict.seconds:5.0f}  {verdict.seen.splitlines()[0]}")
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Look at all laws as the command line asks; raises SystemExit."""
+    asked = _parser().parse_args(arguments)
+    logging.disable(logging.INFO)
+    with errors_to_exit_codes():
+        if not asked.no_build:
+            stage.build_images()
+        with _cluster(asked) as cluster:
+            clients.move_in(cluster)
+            verdicts = [judge(law, cluster) for law in LAWS]
+    sys.stdout.write("\n".join(table(verdicts)) + "\n")
+    if not all(verdict.holds for verdict in verdicts):
+        raise SystemExit(FAILED)
+
+
+def _cluster(asked: argparse.Namespace) -> AbstractContextManager[Cluster]:
+    if asked.kubeconfig:
+        return stage.given_cluster(asked.kubeconfig, asked.load)
+    return stage.own_cluster(keep=asked.keep)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./run cluster",
+        description="Deploy heartstream to a real Kubernetes cluster, use it, shake it, and account for every record "
+        "and request. The cluster should be an empty one: namespaces heartstream, clients, ingress-nginx and strangers "
+        "are made in it.",
+        epilog="Example: kind create cluster --name proof --kubeconfig proof.conf && "
+        "./run cluster --kubeconfig proof.conf --load 'kind load docker-image --name proof'. "
+        f"Exit codes: 0 every law holds; {FAILED} one is broken; {UNAVAILABLE} no cluster, or no Docker.",
+    )
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="the cluster; without it, one on this machine")
+    parser.add_argument(
+        "--load", default="", metavar="COMMAND", help="brings an image, its last argument, to the cluster"
+    )
+    parser.add_argument("--no-build", action="store_true", help="the images heartstream-*:local are there already")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster on this machine running")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Those who use heartstream in the cluster: pods outside its namespace, which produce, consume and call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from heartstream.demo.patients import FLAWS, real_patients
+from tests.k8s.cluster import Cluster, wait_for
+
+NAMESPACES: Final = {
+    "clients": {"heartstream/kafka-clients": "allowed"},
+    "ingress-nginx": {},
+    "strangers": {},
+}
+"""Of whom the network policies say: may use Kafka; may call the gateway; may do neither."""
+
+IMAGE: Final = "heartstream-worker:local"
+GATEWAY: Final = "http://heartstream-gateway.heartstream.svc.cluster.local"
+KAFKA: Final = "kafka-0.kafka.heartstream.svc.cluster.local:9092"
+_INSIDE: Final = Path(__file__).parent / "inside"
+
+
+def move_in(cluster: Cluster) -> None:
+    """Make the clients' namespaces, with programs and real records in each."""
+    files = {file.name: file.read_text() for file in sorted(_INSIDE.glob("*.py"))}
+    patients = [json.dumps(patient) for patient in real_patients()]
+    broken = [FLAWS[name](real_patients()[0]) for name in ("a field is missing", "out of range", "not JSON")]
+    files["records"] = "\n".join([*patients, *(value.decode() for value in broken if value)])
+    files["record"] = patients[0]
+    for namespace, labels in NAMESPACES.items():
+        metadata = {"name": namespace, "labels": labels}
+        cluster.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "client", "namespace": namespace},
+                "data": files,
+            },
+        )
+
+
+def _pod(name: str, namespace: str, command: list[str]) -> dict[str, Any]:
+    container = {
+        "name": "client",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": command,
+        "env": [{"name": "KAFKA", "value": KAFKA}],
+        "volumeMounts": [{"name": "client", "mountPath": "/client"}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+            "volumes": [{"name": "client", "configMap": {"name": "client"}}],
+        },
+    }
+
+
+@contextmanager
+def _running(cluster: Cluster, name: str, namespace: str, *command: str) -> Iterator[dict[str, int]]:
+    """Run a program in a pod for the time of the block; what it says last is in the dictionary afterwards."""
+    told: dict[str, int] = {}
+    cluster.apply(_pod(name, namespace, ["python", *command]))
+    try:
+        wait_for(f"the first word of {name}", lambda: cluster.said(name, namespace))
+        yield told
+        cluster.within(name, "touch", "/tmp/stop", namespace=namespace)  # noqa: S108  # the pod's own
+        cluster.run(
+            "-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=150s"
+        )
+        told.update(json.loads(cluster.said(name, namespace)[-1]))
+    finally:
+        cluster.run("-n", namespace, "delete", "pod", name, "--force", "--ignore-not-found")
+
+
+@contextmanager
+def stream(cluster: Cluster, name: str, rate: int = 500) -> Iterator[dict[str, int]]:
+    """Produce records and read all outcomes, for the time of the block; the account is there afterwards."""
+    with _running(cluster, name, "clients", "/client/stream.py", "/client/records", str(rate)) as told:
+        yield told
+
+
+@contextmanager
+def callers(cluster: Cluster, name: str) -> Iterator[dict[str, int]]:
+    """Ask the gateway through its Service, for the time of the block; how requests ended is there afterwards."""
+    with _running(cluster, name, "ingress-nginx", "/client/caller.py", "/client/record", f"{GATEWAY}/predict") as told:
+        yield told
+
+
+def get(cluster: Cluster, namespace: str, url: str) -> str:
+    """Say what a pod of a namespace gets from a URL: the status, or "no way" if nothing comes in five seconds."""
+    name = "once"
+    code = (
+        "import sys,urllib.error,urllib.request\n"
+        "try: print(urllib.request.urlopen(sys.argv[1], timeout=5).status)\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+        "except OSError: print('no way')"
+    )
+    cluster.apply(_pod(name, namespace, ["python", "-c", code, url]))
+    try:
+        return wait_for(f"an answer for {namespace}", lambda: cluster.said(name, namespace))[0]
+    finally:
+        cluster.run("-n", namespace, "delete", "pod", name, "--force")

@@ -1,0 +1,104 @@
+"""A cluster, as `kubectl` gives it, and what is needed of it here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+NAMESPACE: Final = "heartstream"
+_PATIENCE_SECONDS: Final = 240.0
+_TICK_SECONDS: Final = 0.5
+Found = TypeVar("Found")
+
+
+class ClusterError(Exception):
+    """A command for the cluster failed, or a condition did not come true in time."""
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """Runs kubectl. `kubeconfig` is the file that says where."""
+
+    kubeconfig: Path
+
+    def run(self, *arguments: str, stdin: str | None = None, patience: float = _PATIENCE_SECONDS) -> str:
+        """Run kubectl and return what it printed. Raises ClusterError with what it said."""
+        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
+        try:
+            done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patience, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"kubectl {' '.join(arguments)}: no end after {patience:.0f} s") from error
+        if done.returncode != 0:
+            raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
+    def here(self, *arguments: str, stdin: str | None = None, patience: float = _PATIENCE_SECONDS) -> str:
+        """Run kubectl in heartstream's namespace."""
+        return self.run("-n", NAMESPACE, *arguments, stdin=stdin, patience=patience)
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        """Make objects, or change them to what they should be."""
+        self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+
+    def get(self, kind: str, *selection: str, namespace: str = NAMESPACE) -> Any:
+        """Return objects as they are now."""
+        return json.loads(self.run("-n", namespace, "get", kind, *selection, "-o", "json"))
+
+    def pods(self, component: str) -> list[Any]:
+        """Return the pods of a component that are not being deleted, oldest first."""
+        found = self.get("pods", "-l", f"app.kubernetes.io/name=heartstream,app.kubernetes.io/component={component}")
+        living = [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
+        return sorted(living, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+
+    def ready_pods(self, component: str) -> list[str]:
+        """Return the names of a component's pods that are ready, oldest first."""
+        return [pod["metadata"]["name"] for pod in self.pods(component) if is_ready(pod)]
+
+    def rolled_out(self, *names: str) -> None:
+        """Wait until these (`deployment/x`) have what they should have, all of it ready."""
+        for name in names:
+            self.here("rollout", "status", name, f"--timeout={_PATIENCE_SECONDS:.0f}s", patience=_PATIENCE_SECONDS + 10)
+
+    def within(self, pod: str, *command: str, namespace: str = NAMESPACE, patience: float = 60.0) -> str:
+        """Run a command in a pod."""
+        return self.run("-n", namespace, "exec", pod, "--", *command, patience=patience)
+
+    def said(self, pod: str, namespace: str) -> list[str]:
+        """Return the lines that a pod has printed; none while it has not started. Raises ClusterError if it failed."""
+        phase = self.run("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.status.phase}")
+        if phase == "Pending":
+            return []
+        lines = self.run("-n", namespace, "logs", pod).splitlines()
+        if phase == "Failed":
+            raise ClusterError(f"{pod} failed: {lines[-1:]}")
+        return lines
+
+
+def is_ready(pod: Any) -> bool:
+    """Say if a pod is ready."""
+    conditions = pod["status"].get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def wait_for(what: str, look: Callable[[], Found], patience: float = _PATIENCE_SECONDS) -> Found:
+    """Look until something is found (anything true) and return it; raises ClusterError after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what}: not within {patience:.0f} s")
+        time.sleep(_TICK_SECONDS)
+
+
+def ends_of(pod: Any) -> list[str]:
+    """Return how containers of a pod ended, as "Error 65", the last end of each that did."""
+    statuses = pod["status"].get("containerStatuses", ())
+    states = [status.get(when, {}).get("terminated") for status in statuses for when in ("lastState", "state")]
+    return [f"{state['reason']} {state['exitCode']}" for state in states if state]

@@ -1,0 +1,57 @@
+"""Asks a gateway without pause, in a pod: `python caller.py RECORD_FILE URL`. No request is made a second time.
+
+Runs until /tmp/stop is there, and prints one line of JSON: how many were answered, and how the others ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+
+STOP = Path("/tmp/stop")  # noqa: S108  # the pod's own
+CALLERS = 8
+PAUSE_SECONDS = 0.02
+
+
+def stopped() -> bool:
+    """Say if it is enough."""
+    return STOP.exists()
+
+
+async def ask(session: aiohttp.ClientSession, url: str, body: bytes) -> str:
+    """Ask once; return the status, or the kind of error."""
+    try:
+        async with session.post(url, data=body) as response:
+            await response.read()
+            return str(response.status)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return type(error).__name__
+
+
+async def call(session: aiohttp.ClientSession, url: str, body: bytes, ends: Counter[str]) -> None:
+    """Ask again and again."""
+    while not stopped():
+        ends[await ask(session, url, body)] += 1
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def main(body: bytes, url: str) -> None:
+    """Let some callers ask at once, each with a connection of its own."""
+    ends: Counter[str] = Counter()
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        tasks = [asyncio.create_task(call(session, url, body, ends)) for _ in range(CALLERS)]
+        while not stopped():
+            print(json.dumps(ends), flush=True)
+            await asyncio.sleep(1)
+        await asyncio.gather(*tasks)
+    print(json.dumps(ends), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]).read_bytes(), sys.argv[2]))

@@ -1,0 +1,77 @@
+"""The overlays as kustomize builds them: what the tests without a cluster look at."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+OVERLAYS: Final = ("local", "production")
+_PODS_OF: Final = {
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+}
+
+Document = dict[str, Any]
+
+
+def builder() -> list[str] | None:
+    """Return the command that builds a kustomization, None where there is none on this machine."""
+    if path := shutil.which("kustomize"):
+        return [path, "build"]
+    path = shutil.which("kubectl")
+    return [path, "kustomize"] if path else None
+
+
+@functools.cache
+def built(overlay: str) -> tuple[Document, ...]:
+    """Return the objects of an overlay."""
+    command = builder()
+    assert command is not None
+    folder = ROOT / "k8s/overlays" / overlay
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=120, check=True)
+    return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
+
+
+def of_kind(overlay: str, *kinds: str) -> list[Document]:
+    """Return the objects of these kinds."""
+    return [document for document in built(overlay) if document["kind"] in kinds]
+
+
+def named(overlay: str, kind: str, name: str) -> Document:
+    """Return the one object of this kind and name."""
+    (found,) = (document for document in of_kind(overlay, kind) if document["metadata"]["name"] == name)
+    return found
+
+
+def pod_templates(overlay: str) -> Iterator[tuple[str, Document]]:
+    """Yield the template of each kind of pod, with the name of what makes the pods."""
+    for document in of_kind(overlay, *_PODS_OF):
+        template = functools.reduce(lambda node, key: node[key], _PODS_OF[document["kind"]], document)
+        yield f"{document['kind']}/{document['metadata']['name']}", template
+
+
+def containers(template: Document) -> list[Document]:
+    """Return all containers of a pod, those that come first included."""
+    spec = template["spec"]
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def selects(selector: Document, labels: Document) -> bool:
+    """Say if a label selector takes labels."""
+    equal = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return equal and all(_matches(rule, labels) for rule in selector.get("matchExpressions", ()))
+
+
+def _matches(rule: Document, labels: Document) -> bool:
+    if rule["operator"] != "In":
+        raise NotImplementedError(rule["operator"])
+    return labels.get(rule["key"]) in rule["values"]
