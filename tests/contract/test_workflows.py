@@ -19,7 +19,7 @@ NAMES = [path.name for path in WORKFLOWS]
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 COMMAND = re.compile(r"\./run ([a-z]+)")
 SCRIPT = re.compile(r"(?:^|[\s|])(\.ci/[a-z]+|(?:k8s|compose|tests|requirements)/[\w./-]+)", re.MULTILINE)
-SHELL_COMMANDS = re.compile(r"^  ([a-z]+)  ", re.MULTILINE)
+OWN_COMMAND = re.compile(r"^  ([a-z]+)\)", re.MULTILINE)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def files_of(place: Path) -> list[Path]:
 
 def commands() -> set[str]:
     """Return what `./run` knows: its own commands and those of heartstream."""
-    own = SHELL_COMMANDS.findall(Path("run").read_text("utf-8"))
+    own = OWN_COMMAND.findall(Path("run").read_text("utf-8"))
     told = subprocess.run([sys.executable, "-m", "heartstream", "--help"], capture_output=True, text=True, check=True)
     return {*own, *re.findall(r"^│ ([a-z]+) ", told.stdout, re.MULTILINE)}
 

@@ -23,7 +23,7 @@ from tests.images.engine import docker_answers, tell
 from tests.images.table import Finding, as_json, lines
 from training.run import TrainingRequest, train
 
-OPTIONS: Final = "DOCKER_BUILD_OPTIONS"
+OPTIONS: Final = "HEARTSTREAM_DOCKER_BUILD"
 TAG: Final = "checked"
 PARTS: Final = ("images", "compose")
 
