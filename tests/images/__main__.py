@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -86,7 +87,8 @@ def _finding(law: str, subject: str, check: Callable[[], str]) -> Finding:
     try:
         finding = Finding(law, subject, check())
     except Exception as error:  # noqa: BLE001  # whatever it is, the law was not seen to hold
-        finding = Finding(law, subject, "", f"{type(error).__name__}: {error}")
+        said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+        finding = Finding(law, subject, "", f"{type(error).__name__}: {said}")
     tell(f"{subject}: {law}: {finding.seen or 'BROKEN: ' + finding.broken}")
     return finding
 

@@ -83,3 +83,8 @@ def _mounted(model: Path | None) -> Sequence[str]:
 def inside(image: str, script: str) -> str:
     """Run a shell script in a fresh container of the image and return what it wrote."""
     return docker("run", "--rm", *HARDENED, "--entrypoint=sh", image, "-c", script)
+
+
+def as_root(image: str, script: str) -> str:
+    """Run a shell script that may read everything."""
+    return docker("run", "--rm", "--user=root", "--read-only", "--network=none", "--entrypoint=sh", image, "-c", script)

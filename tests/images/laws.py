@@ -13,11 +13,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from compose.sbom import bill_of_materials
-from heartstream.exit_codes import BAD_MODEL
+from heartstream.exit_codes import BAD_MODEL, BAD_USAGE
 from scoring.scorer import Scorer
 from tests.images.broker import Broker
 from tests.images.build import TARGETS, Image, Target
-from tests.images.container import HARDENED, inside
+from tests.images.container import HARDENED, as_root, inside
 from tests.images.engine import ROOT, attempt, inspect
 
 SERVING: Final[tuple[Target, ...]] = ("worker", "gateway")
@@ -54,7 +54,7 @@ def size(image: Image, setting: Setting) -> str:
 
 def bytes_of(name: str) -> int:
     """Sum the sizes of the files in an image: what Docker calls its size depends on how it stores images."""
-    return sum(map(int, inside(name, "find / -xdev -type f -printf '%s\\n' 2>/dev/null; true").split()))
+    return sum(map(int, as_root(name, "find / -xdev -type f -printf '%s\\n'").split()))
 
 
 def labels(image: Image, _: Setting) -> str:
@@ -62,7 +62,7 @@ def labels(image: Image, _: Setting) -> str:
     found = inspect("image", image.name)["Config"]["Labels"]
     said = {name.removeprefix("org.opencontainers.image."): text for name, text in found.items()}
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert (said["title"], said["licenses"], said["version"]) == ("heartstream", "Apache-2.0", version)
+    assert (said["title"], said["licenses"], said["version"]) == ("heartstream", "Apache-2.0", version), said
     assert "Research and education only" in said["description"]
     assert said["revision"], "no revision"
     assert "source" not in said or said["source"].startswith("https://")
@@ -71,16 +71,17 @@ def labels(image: Image, _: Setting) -> str:
 
 def user(image: Image, _: Setting) -> str:
     """It runs as a user that is not root, in and by its configuration."""
-    assert inspect("image", image.name)["Config"]["User"] == f"{_UID}:{_UID}"
-    assert inside(image.name, "id -u").strip() == _UID
+    told, is_really = inspect("image", image.name)["Config"]["User"], inside(image.name, "id -u").strip()
+    assert (told, is_really) == (f"{_UID}:{_UID}", _UID), f"user {told}, id {is_really}"
     return f"uid {_UID}"
 
 
 def tools(image: Image, _: Setting) -> str:
     """No compiler, and no cache of pip's."""
-    assert inside(image.name, f"for each in {' '.join(_COMPILERS)}; do command -v $each; done; true") == ""
-    caches = "find / -xdev -type d \\( -path '*/.cache/pip' -o -path '*/pip/http*' \\) 2>/dev/null; true"
-    assert inside(image.name, caches) == ""
+    compilers = f"for each in {' '.join(_COMPILERS)}; do command -v $each; done; true"
+    caches = "find / -xdev -type d \\( -path '*/.cache/pip' -o -path '*/pip/http*' \\)"
+    found = as_root(image.name, f"{compilers}; {caches}").split()
+    assert found == [], f"found {found}"
     return "none"
 
 
@@ -88,32 +89,46 @@ def imports(image: Image, _: Setting) -> str:
     """What only training needs can be imported in the training image, and nowhere else."""
     program = "import importlib.util, sys; print(*[each for each in sys.argv[1:] if importlib.util.find_spec(each)])"
     found = inside(image.name, f"python -c '{program}' {' '.join(_TRAINING_ONLY)}").split()
-    assert found == ([] if image.target in SERVING else list(_TRAINING_ONLY))
+    assert found == ([] if image.target in SERVING else list(_TRAINING_ONLY)), f"can be imported: {found}"
     return "in it" if found else "not in it"
 
 
 def no_model(image: Image, _: Setting) -> str:
     """Without a model it says so in one line, and ends with the code of a model that is refused."""
     done = attempt("docker", "run", "--rm", *HARDENED, image.name)
-    assert "heartstream: no model at /model" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.returncode == BAD_MODEL
+    assert "heartstream: no model at /model" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == BAD_MODEL, f"exit {done.returncode}"
+    return f"exit {done.returncode}"
+
+
+def no_such_command(image: Image, _: Setting) -> str:
+    """Asked for a command that there is not, it says so and nothing of its insides."""
+    done = attempt("docker", "run", "--rm", *HARDENED, image.name, "nonsense")
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said[-500:]
+    assert (done.returncode, '"nonsense"' in said) == (BAD_USAGE, True), f"exit {done.returncode}: {said}"
     return f"exit {done.returncode}"
 
 
 def bill(image: Image, _: Setting) -> str:
     """The bill of materials is valid, and holds what the container's own Python and dpkg find; no more, no less."""
     document = bill_of_materials(image.name)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
+    invalid = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document))
+    assert invalid is None, str(invalid)
     components: list[dict[str, Any]] = document["components"]
-    assert [each["name"] for each in components if not each.get("version") or not each.get("purl")] == []
+    vague = [each["name"] for each in components if not each.get("version") or not each.get("purl")]
+    assert vague == [], f"without version or purl: {vague}"
     found = [line.split("\t") for line in inside(image.name, f"python -c '{_ASK_PYTHON}'").splitlines()]
     python = _of_kind(components, "pkg:pypi/", "pkg:generic/heartstream@")
-    assert _pairs(python) == sorted((name, version) for name, version, _ in found)
+    _same(python, [(name, version) for name, version, _ in found])
     licensed = {each["name"] for each in python if each.get("licenses")}
-    assert [name for name, _, licence in found if licence and name not in licensed] == []
+    silent = [name for name, _, licence in found if licence and name not in licensed]
+    assert silent == [], f"their licences are known, and not told: {silent}"
     debian = inside(image.name, "dpkg-query --show --showformat '${Package}\\t${Version}\\n'").splitlines()
-    assert _pairs(_of_kind(components, "pkg:deb/")) == sorted(tuple(line.split("\t")) for line in debian)
+    _same(
+        _of_kind(components, "pkg:deb/"), [(name, version) for name, version in (line.split("\t") for line in debian)]
+    )
     return f"{len(found)} Python, {len(debian)} Debian"
 
 
@@ -126,8 +141,9 @@ def _of_kind(components: Sequence[dict[str, Any]], *prefixes: str) -> list[dict[
     return [each for each in components if each["purl"].startswith(prefixes)]
 
 
-def _pairs(components: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return sorted((each["name"], each["version"]) for each in components)
+def _same(components: Sequence[dict[str, Any]], found: Sequence[tuple[str, str]]) -> None:
+    listed = [(each["name"], each["version"]) for each in components]
+    assert sorted(listed) == sorted(found), f"in one and not in the other: {set(listed) ^ set(found)}"
 
 
 LAWS: Final = (
@@ -137,5 +153,6 @@ LAWS: Final = (
     Law("compilers and caches", TARGETS, tools),
     Law("training's libraries", TARGETS, imports),
     Law("without a model", SERVING, no_model),
+    Law("an unknown command", TARGETS, no_such_command),
     Law("bill of materials", TARGETS, bill),
 )
