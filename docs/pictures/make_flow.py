@@ -3,35 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 1010, 330
-FONT = "font-family='ui-sans-serif, system-ui, sans-serif'"
-BOX = {"topic": ("#fff4d6", "#b7791f"), "room": ("#e6f0ff", "#2b6cb0"), "outside": ("#f4f4f5", "#71717a")}
-
-
-def box(x: int, y: int, width: int, height: int, kind: str, title: str, *lines: str) -> str:
-    """Draw a box with a title and smaller lines below."""
-    fill, edge = BOX[kind]
-    middle = x + width // 2
-    top = y + height // 2 - 8 * len(lines) + 5
-    parts = [f"<rect x='{x}' y='{y}' width='{width}' height='{height}' rx='8' fill='{fill}' stroke='{edge}'/>"]
-    parts.append(
-        f"<text x='{middle}' y='{top}' text-anchor='middle' font-size='14' font-weight='600'>{escape(title)}</text>"
-    )
-    for number, line in enumerate(lines, 1):
-        parts.append(
-            f"<text x='{middle}' y='{top + 17 * number}' text-anchor='middle' font-size='11.5' fill='#3f3f46'>"
-            f"{escape(line)}</text>"
-        )
-    return "".join(parts)
-
-
-def arrow(points: str, label: str = "", x: int = 0, y: int = 0) -> str:
-    """Draw an arrow along `points`, with a label."""
-    line = f"<polyline points='{points}' fill='none' stroke='#52525b' stroke-width='1.6' marker-end='url(#tip)'/>"
-    text = f"<text x='{x}' y='{y}' font-size='11.5' fill='#52525b' text-anchor='middle'>{escape(label)}</text>"
-    return line + (text if label else "")
+from drawing import arrow, box, picture
 
 
 def boxes() -> list[str]:
@@ -78,20 +51,13 @@ def arrows() -> list[str]:
     ]
 
 
-def draw() -> str:
-    """Return the picture."""
-    tip = (
-        "<defs><marker id='tip' viewBox='0 0 10 10' refX='9' refY='5' markerWidth='7' markerHeight='7' orient='auto'>"
-        "<path d='M0,0 L10,5 L0,10 z' fill='#52525b'/></marker></defs>"
-    )
-    body = "\n".join(boxes() + arrows())
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' {FONT} role='img' "
-        "aria-label='Records flow from the patients topic through the worker to the scores and dead letter topics; "
-        "the gateway answers HTTP with the same scoring core.'>\n"
-        f"<rect width='{WIDTH}' height='{HEIGHT}' fill='white'/>{tip}\n{body}\n</svg>\n"
-    )
-
-
 if __name__ == "__main__":
-    Path(__file__).with_name("flow.svg").write_text(draw(), encoding="utf-8")
+    drawn = picture(
+        1010,
+        330,
+        "Records flow from the patients topic through the worker to the scores and dead letter topics; "
+        "the gateway answers HTTP with the same scoring core.",
+        *boxes(),
+        *arrows(),
+    )
+    Path(__file__).with_name("flow.svg").write_text(drawn, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Takes docs/pictures/mlflow.png: MLflow's page of a training run, in a real browser without a screen.
+"""Takes mlflow.png and mlflow-runs.png: MLflow's page of a training run, and its list of runs, in a real browser.
 
     heartstream train --mlflow-dir mlflow && python docs/pictures/make_mlflow.py mlflow
 
@@ -22,20 +22,20 @@ from typing import Final
 from mlflow import MlflowClient
 from PIL import Image
 
-PICTURE: Final = Path(__file__).parent / "mlflow.png"
+FOLDER: Final = Path(__file__).parent
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _START_SECONDS: Final = 120
 _RENDER_MS: Final = 20_000
 _SHOWN: Final = (190, 0, 1405, 860)
+_SHOWN_OF_LIST: Final = (190, 0, 1405, 330)
 _ASSISTANT: Final = 485
 """Pixels at the right that the assistant takes."""
 
 
 def main() -> None:
-    """Serve a store, open the newest run's models, and take the picture."""
+    """Serve a store, open its newest run and its list of runs, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, help="folder that `heartstream train --mlflow-dir` wrote")
-    parser.add_argument("--output", type=Path, default=PICTURE)
     asked = parser.parse_args()
     browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
@@ -60,12 +60,12 @@ def main() -> None:
     try:
         _wait(f"http://127.0.0.1:{port}/health")
         (run, *_) = client.search_runs([experiment.experiment_id], max_results=1)
-        page = f"/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
-        _take(browser, f"http://127.0.0.1:{port}{page}", asked.output)
+        runs = f"http://127.0.0.1:{port}/#/experiments/{experiment.experiment_id}/runs"
+        _take(browser, f"{runs}/{run.info.run_id}", FOLDER / "mlflow.png", _SHOWN)
+        _take(browser, runs, FOLDER / "mlflow-runs.png", _SHOWN_OF_LIST)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-    sys.stdout.write(f"wrote {asked.output.name}\n")
 
 
 def _wait(url: str) -> None:
@@ -79,7 +79,7 @@ def _wait(url: str) -> None:
     raise SystemExit("MLflow's server did not start")
 
 
-def _take(browser: str, url: str, output: Path) -> None:
+def _take(browser: str, url: str, output: Path, shown: tuple[int, int, int, int]) -> None:
     subprocess.run(  # noqa: S603  # the browser that was found
         [
             browser,
@@ -97,7 +97,7 @@ def _take(browser: str, url: str, output: Path) -> None:
         capture_output=True,
     )
     with Image.open(output) as whole:
-        whole.crop(_SHOWN).convert("P", palette=Image.Palette.ADAPTIVE).save(output, optimize=True)
+        whole.crop(shown).convert("P", palette=Image.Palette.ADAPTIVE).save(output, optimize=True)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ NAMESPACES: Final = {
 """Of whom the network policies say: may use Kafka; may call the gateway; may do neither."""
 
 IMAGE: Final = "heartstream-worker:local"
-GATEWAY: Final = "http://heartstream-gateway.heartstream.svc.cluster.local"
-KAFKA: Final = "kafka-0.kafka.heartstream.svc.cluster.local:9092"
+GATEWAY: Final = "http://heartstream-gateway.heartstream.svc"
+KAFKA: Final = "kafka-0.kafka.heartstream.svc:9092"
 _INSIDE: Final = Path(__file__).parent / "inside"
 
 
@@ -66,19 +66,25 @@ def _pod(name: str, namespace: str, command: list[str]) -> dict[str, Any]:
     }
 
 
+def progress(cluster: Cluster, name: str, namespace: str) -> dict[str, int]:
+    """Return what a client told last, in its last line of JSON; nothing as long as it has told nothing."""
+    lines = [line for line in cluster.said(name, namespace) if line.startswith("{")]
+    return json.loads(lines[-1]) if lines else {}
+
+
 @contextmanager
 def _running(cluster: Cluster, name: str, namespace: str, *command: str) -> Iterator[dict[str, int]]:
     """Run a program in a pod for the time of the block; what it says last is in the dictionary afterwards."""
     told: dict[str, int] = {}
     cluster.apply(_pod(name, namespace, ["python", *command]))
     try:
-        wait_for(f"the first word of {name}", lambda: cluster.said(name, namespace))
+        wait_for(f"the first word of {name}", lambda: progress(cluster, name, namespace))
         yield told
         cluster.within(name, "touch", "/tmp/stop", namespace=namespace)  # noqa: S108  # the pod's own
         cluster.run(
             "-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=150s"
         )
-        told.update(json.loads(cluster.said(name, namespace)[-1]))
+        told.update(progress(cluster, name, namespace))
     finally:
         cluster.run("-n", namespace, "delete", "pod", name, "--force", "--ignore-not-found")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.errors import DependencyError
+from tests.k8s import clients
 from tests.k8s.cluster import NAMESPACE, Cluster
 from tests.k8s.deployment import ROOT
 
@@ -66,8 +67,10 @@ def given_cluster(kubeconfig: Path, load: str) -> Iterator[Cluster]:
     for image in (*IMAGES, KAFKA) if load else ():
         tell(f"loading {image}")
         _do([*load.split(), image])
-    yield cluster
-    cluster.run("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    try:
+        yield cluster
+    finally:
+        cluster.run("delete", "namespace", "--ignore-not-found", NAMESPACE, *clients.NAMESPACES)
 
 
 def _make_volume(cluster: Cluster) -> None:

@@ -76,7 +76,7 @@ def main(records: list[str], rate: float) -> None:
         account.read(consumer)
         if time.monotonic() - told > 1:
             told = time.monotonic()
-            print(f"produced {len(account.produced)}, open {account.counts['open']}", flush=True)
+            print(json.dumps({"produced": len(account.produced), "open": account.counts["open"]}), flush=True)
     producer.flush()
     deadline = time.monotonic() + PATIENCE_SECONDS
     account.read(consumer)
