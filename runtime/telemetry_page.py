@@ -22,6 +22,8 @@ What a worker says of itself: health and metrics on its own port (`HEARTSTREAM_T
 standard error. The gateway serves `/health` and `/metrics` beside `/predict`. Nothing here holds a patient's value or
 id. `heartstream top` shows the metrics of one or more workers on a terminal.
 
+![A request that cannot be scored, the gateway's metrics, and its log](pictures/telemetry.svg)
+
 ## Health
 
 200 means yes, 503 means no; the body is JSON with every check and what is wrong. A thread of its own answers, so it
