@@ -24,13 +24,15 @@ from api.predictions import Predictions
 from api.rows import Rows
 from api.server import tell_name
 from api.tensors import Tensors
+from api.traces import tracing_requests
 from runtime import events
 from runtime import settings as configured
 from runtime.beat import DRIFT_SECONDS, Beat
 from runtime.health import Health
 from runtime.settings import Settings
+from runtime.tracing import open_tracing
 from schemas.errors import SettingsError
-from scoring.artifact import load
+from scoring.artifact import Artifact, load
 from scoring.drift import Window
 from scoring.scorer import Scorer
 
@@ -40,12 +42,9 @@ _SHORTEST_KEY: Final = 16
 
 def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
+    tracing = open_tracing(settings.tracing, "gateway")
     artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
-    scorer = Scorer(artifact, settings.score, settings.drift.window_records)
-    model, window = scorer.model, scorer.window
-    events.ModelLoaded(
-        model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, window is not None
-    ).emit()
+    scorer = _loaded(artifact, settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
     health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
     admission = Admission(
@@ -71,9 +70,12 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
         ]
     )
     application.on_response_prepare.append(tell_name)
-    application.on_cleanup.append(_closing(audit))
-    if window is not None:
-        application.cleanup_ctx.append(_telling(window))
+    application.on_cleanup.append(_closing(audit.close))
+    if tracing is not None:
+        application.middlewares.insert(0, tracing_requests(tracing))
+        application.on_cleanup.append(_closing(tracing.close))
+    if scorer.window is not None:
+        application.cleanup_ctx.append(_telling(scorer.window))
     if limits.live:
         from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
 
@@ -81,9 +83,18 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     return application, health
 
 
-def _closing(audit: Audit) -> Callable[[web.Application], Awaitable[None]]:
+def _loaded(artifact: Artifact, settings: Settings) -> Scorer:
+    scorer = Scorer(artifact, settings.score, settings.drift.window_records)
+    model, watches_drift = scorer.model, scorer.window is not None
+    events.ModelLoaded(
+        model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, watches_drift
+    ).emit()
+    return scorer
+
+
+def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
     async def close(_application: web.Application) -> None:
-        await asyncio.to_thread(audit.close)
+        await asyncio.to_thread(finish)
 
     return close
 

@@ -240,6 +240,14 @@ REQUEST_SECONDS: Final = _histogram(
     (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2),
     "route",
 )
+SPANS: Final = _counter_of(
+    "heartstream_trace_spans",
+    "Spans of traces: ended, sent to the collector, or failed to be sent. What ended and was not sent is lost.",
+    "outcome",
+    "ended",
+    "sent",
+    "failed",
+)
 
 
 def show(gauge: Gauge, values: Mapping[str, float | None]) -> None:

@@ -22,6 +22,8 @@ What a worker says of itself: health and metrics on its own port (`HEARTSTREAM_T
 standard error. The gateway serves `/health` and `/metrics` beside `/predict`. Nothing here holds a patient's value or
 id. `heartstream top` shows the metrics of one or more workers on a terminal.
 
+![A request that cannot be scored, the gateway's metrics, and its log](pictures/telemetry.svg)
+
 ## Health
 
 200 means yes, 503 means no; the body is JSON with every check and what is wrong. A thread of its own answers, so it
@@ -101,10 +103,48 @@ class EventEntry(msgspec.Struct, frozen=True):
     metrics: tuple[str, ...]
 
 
+_TRACES: Final = """## Traces
+
+Off, unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that takes
+[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. The library is an extra,
+`pip install 'heartstream[tracing]'`; the images have it.
+
+```sh
+HEARTSTREAM_TRACING__ENDPOINT=http://collector:4318
+HEARTSTREAM_TRACING__SHARE=0.01
+```
+
+- **A record** that has a W3C `traceparent` (and perhaps `tracestate`) among its Kafka headers goes on with that trace.
+  Its span `process patients` begins with the scoring of its batch and ends when its outcome is confirmed; the score, or
+  the dead letter, carries the span's context in the same headers. A dead letter that is sent back belongs to the same
+  trace.
+- **A request** with these headers has a span such as `POST /predict`, and in it `score` for each time that records were
+  scored. Probes and scrapes have none.
+- Whoever brings a trace along decides whether it is recorded. Of the others `HEARTSTREAM_TRACING__SHARE` begin one; by
+  default none.
+- At most `HEARTSTREAM_TRACING__SPANS_PER_SECOND` records or requests a second are traced: a producer that traces
+  everything cannot slow scoring down. Without a span a score carries no context.
+- Attributes are those of OpenTelemetry's conventions for Kafka and HTTP, and `heartstream.outcome`,
+  `heartstream.fault_codes` and `heartstream.records`. Never a key, a path, a query, an address or an exception's text;
+  `baggage` is not read.
+- A collector that is slow or away loses spans and nothing else: they are sent by a thread of its own from a bounded
+  queue, the trouble is told once, and `heartstream_trace_spans_total` shows how many ended and were not sent. At its
+  end a process takes three seconds at most for the last of them.
+- After a crash a score can come again with another span in its header; its value is the same.
+
+OpenTelemetry's own variables say the rest: `OTEL_SERVICE_NAME` (`heartstream-worker` and `heartstream-gateway`),
+`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, `OTEL_BSP_MAX_QUEUE_SIZE`. `OTEL_SDK_DISABLED=true`
+switches traces off; nothing but the endpoint above switches them on. Credentials for the collector stand in the file
+that `HEARTSTREAM_TRACING__HEADERS_FILE` names (`authorization=Bearer ...`). In Kubernetes a NetworkPolicy of yours must
+let the pods reach the collector.
+"""
+
+
 def render() -> str:
     """Return the page."""
     lines = [
         _HEAD,
+        _TRACES,
         "## Metrics\n",
         "| metric | type | unit | labels | meaning |",
         "|---|---|---|---|---|",

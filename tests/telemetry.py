@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -45,3 +47,11 @@ def unknown(expression: str) -> list[str]:
         *sorted(label for metric, labels in named.metrics.items() for label in labels - known.get(metric, set())),
         *sorted(named.grouping - reached),
     ]
+
+
+def script(path: Path) -> ModuleType:
+    """Load a script that stands beside what it makes."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from runtime import events, logs
 from runtime.beat import DRIFT_SECONDS, Beat
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
+from runtime.tracing import Tracing, open_tracing
 from schemas.errors import SettingsError
 from scoring.artifact import load
 from scoring.drift import Window
@@ -26,6 +28,7 @@ from worker.breaker import RejectionBreaker
 from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
 from worker.publisher import Guarantee, Publisher
+from worker.traces import NoTraces, RecordTraces
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import (
@@ -57,6 +60,7 @@ class ScoringApp(faust.App):
     health: Health
     pulse: Pulse
     drift: Beat | None = None
+    tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -76,10 +80,12 @@ class ScoringApp(faust.App):
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
-        """Close the telemetry port last."""
+        """Send the last spans, and close the telemetry port last."""
         await super().on_shutdown()
         if self.drift is not None:
             self.drift.stop()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
         if self._telemetry_server is not None:
             self._telemetry_server.close()
 
@@ -94,6 +100,7 @@ def create_app(settings: Settings) -> ScoringApp:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
     events.ProcessStarted("worker", version("heartstream")).emit()
+    tracing = open_tracing(settings.tracing, "worker")
     artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
     scorer = Scorer(artifact, settings.score, settings.drift.window_records)
     model, window = scorer.model, scorer.window
@@ -107,6 +114,7 @@ def create_app(settings: Settings) -> ScoringApp:
     if window is not None:
         app.drift = Beat(lambda: _tell(window), DRIFT_SECONDS)
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
+    app.tracing = tracing
     _add_agent(app, settings, scorer, ledger)
     return app
 
@@ -140,7 +148,8 @@ def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledg
         _guarantee(app, settings, ledger), ledger, worker.round_records, worker.outstanding_records, time.monotonic
     )
     breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
-    scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker)
+    traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
+    scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker, traces)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
     async def score(stream: faust.StreamT[Bundle]) -> None:

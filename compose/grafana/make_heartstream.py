@@ -295,18 +295,28 @@ PROCESSES: Final = (
         "Share of one core.",
         "percentunit",
         [(f"rate(process_cpu_seconds_total{_RATE}) {_WITH_ROLE}", "{{role}} {{instance}}")],
+        width=6,
     ),
     Panel(
         "Memory",
         "Resident memory.",
         "bytes",
         [(f"process_resident_memory_bytes {_WITH_ROLE}", "{{role}} {{instance}}")],
+        width=6,
     ),
     Panel(
         "Uptime",
         "A line that falls to zero is a restart.",
         "s",
         [(f"(time() - process_start_time_seconds) {_WITH_ROLE}", "{{role}} {{instance}}")],
+        width=6,
+    ),
+    Panel(
+        "Trace spans a second",
+        "What ended and was not sent is lost. All are 0 where nothing is traced.",
+        "short",
+        [(f"sum by (outcome) (rate(heartstream_trace_spans_total{_RATE}))", "{{outcome}}")],
+        width=6,
     ),
 )
 

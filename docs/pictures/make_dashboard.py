@@ -94,7 +94,6 @@ def _observe(model: Path, dashboard: Mapping[str, Any]) -> dict[int, list[Series
 def _settings(broker: str, model: Path) -> dict[str, str]:
     return {
         "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,
-        "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "20000",
         "HEARTSTREAM_MODEL__PATH": str(model),
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.telemetry import ALERTS, rules, unknown
+from tests.telemetry import ALERTS, rules, script, unknown
 
 FOLDER = ALERTS.parent
 CASES = FOLDER / "alerts.test.yaml"
@@ -79,3 +79,10 @@ def test_what_does_not_exist_is_found() -> None:
         "gate",
         "job",
     ]
+
+
+def test_kubernetes_has_the_same_rules() -> None:
+    """The PrometheusRule is made of them: if not, run `python k8s/components/monitoring/make_rules.py`."""
+    folder = Path("k8s/components/monitoring")
+    written = (folder / "prometheus-rule.yaml").read_text(encoding="utf-8")
+    assert script(folder / "make_rules.py").wrapped() == written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from runtime import metrics
 from tests.prometheus import as_asked, legend_labels, queries
 from tests.promql import Named
-from tests.telemetry import known_series, unknown
+from tests.telemetry import known_series, script, unknown
 
 FOLDER = Path("compose/grafana")
 TEXT = (FOLDER / "heartstream.json").read_text(encoding="utf-8")
@@ -22,10 +21,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 def test_the_dashboard_is_current() -> None:
     """heartstream.json is what its script makes: if not, run `python compose/grafana/make_heartstream.py`."""
-    spec = importlib.util.spec_from_file_location("make_heartstream", FOLDER / "make_heartstream.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.render() == TEXT
+    assert script(FOLDER / "make_heartstream.py").render() == TEXT
 
 
 def test_every_query_names_what_exists() -> None:
