@@ -64,8 +64,9 @@ A broker out of reach, slow output, an idle topic and a worker without partition
 
 [compose/prometheus/alerts.yaml](../compose/prometheus/alerts.yaml) is the one source of the alert rules, tested beside
 it. They look for standstill, growing lag, silent brokers, late scores, failing commits, many dead letters, models that
-differ, and a gateway that fails, is slow or turns callers away. The [runbook](runbook.md) has a section for each: what
-it means, what to look at, what to do. No rule knows a job's name: `heartstream_process_info` tells what an instance is.
+differ, records unlike the training patients ([drift](models.md#drift)), and a gateway that fails, is slow or turns
+callers away. The [runbook](runbook.md) has a section for each: what it means, what to look at, what to do. No rule
+knows a job's name: `heartstream_process_info` tells what an instance is.
 
 Three objectives over 30 days, each with a page where the error budget burns fast and a ticket where it burns slowly:
 

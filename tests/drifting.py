@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import random
 import re
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from heartstream.demo.patients import Record, real_patients
-from runtime.metrics import Sample
+from heartstream.demo.processes import Child
+from runtime.metrics import Sample, read
 from tests.telemetry import rules
 
 INPUTS, SCORES = "HeartstreamInputDrifts", "HeartstreamScoresDrift"
 _LIMIT: Final = re.compile(r"(heartstream_drift_\w+)\)* > ([\d.]+)")
+
+
+def shown(process: Child) -> list[Sample]:
+    """Return what a process shows at /metrics."""
+    with urllib.request.urlopen(f"{process.url}/metrics", timeout=10) as response:
+        return read(response.read().decode())
 
 
 def limits() -> dict[str, dict[str, float]]:

@@ -5,23 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import time
-import urllib.request
 from collections.abc import Iterator
 
 from heartstream.demo.patients import Record
-from heartstream.demo.processes import Child
-from runtime import metrics
-from tests.drifting import INPUTS, SCORES, drifting, patients_of, told
+from tests.drifting import INPUTS, SCORES, drifting, patients_of, shown, told
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 
 WINDOW = 600
 DEADLINE_SECONDS = 120.0
-
-
-def samples(worker: Child) -> list[metrics.Sample]:
-    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
-        return metrics.read(response.read().decode())
 
 
 def send(stream: Stream, patients: Iterator[Record]) -> None:
@@ -36,16 +28,16 @@ def test_cleveland_alone_is_no_drift_and_long_beach_after_it_is(stream: Stream, 
     settings = {"HEARTSTREAM_DRIFT__WINDOW_RECORDS": str(WINDOW), "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
     with workers.start(stream.address, **settings) as worker:
         worker.await_ready()
-        assert told(samples(worker)) == {"window_records": 0}
+        assert told(shown(worker)) == {"window_records": 0}
         cleveland, deadline = patients_of("cleveland", 1), time.monotonic() + DEADLINE_SECONDS
-        while told(seen := samples(worker))["window_records"] < WINDOW:
+        while told(seen := shown(worker))["window_records"] < WINDOW:
             assert time.monotonic() < deadline, told(seen)
             assert drifting(seen) == set(), told(seen)
             send(stream, cleveland)
         assert drifting(seen) == set(), told(seen)
         assert len(told(seen)) == 3 * 13 + 2
         va, deadline = patients_of("va", 2), time.monotonic() + DEADLINE_SECONDS
-        while drifting(seen := samples(worker)) != {INPUTS, SCORES}:
+        while drifting(seen := shown(worker)) != {INPUTS, SCORES}:
             assert time.monotonic() < deadline, told(seen)
             send(stream, va)
     assert '"watches_drift": true' in workers.logs()

@@ -53,3 +53,13 @@ def test_a_partition_that_is_gone_shows_no_lag() -> None:
     assert (shown("consumer_lag_records", topic="gone"), shown("consumer_lag_seconds", topic="gone")) == (5, 1.5)
     events.LagForgotten("gone", 3).emit()
     assert 'topic="gone"' not in metrics.render()[0].decode()
+
+
+def test_drift_that_is_not_known_is_not_shown() -> None:
+    """A field's value is shown while it is known; then it is gone, and not standing still."""
+    for known in (0.3, None):
+        events.DriftMeasured("m", 500, {"age": known}, {"age": known}, {"age": known}, known).emit()
+        names = ("drift_psi", "drift_missing_share_difference", "drift_out_of_range_share", "drift_score_psi")
+        assert [shown(name) for name in names] == [known or 0] * 4
+        assert shown("drift_window_records") == 500
+    assert 'heartstream_drift_psi{field="age"}' not in metrics.render()[0].decode()

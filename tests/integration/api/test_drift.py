@@ -1,0 +1,32 @@
+"""Drift, told by a real gateway of what is asked over HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+from tests.drifting import INPUTS, SCORES, drifting, patients_of, shown, told
+from tests.integration.calls import JSON, ask
+from tests.integration.conftest import Starter
+
+DEADLINE_SECONDS = 60.0
+
+
+def test_another_hospitals_patients_drift(start: Starter) -> None:
+    """Of no request nothing is told; of some hundred patients of Long Beach, both alerts' conditions."""
+    with start(DRIFT__WINDOW_RECORDS="300") as gateway:
+        assert told(shown(gateway)) == {"window_records": 0}
+        va, deadline = patients_of("va", 1), time.monotonic() + DEADLINE_SECONDS
+        while drifting(seen := shown(gateway)) != {INPUTS, SCORES}:
+            assert time.monotonic() < deadline, told(seen)
+            found = ask(gateway, "POST", "/predict/batch", json.dumps([*itertools.islice(va, 200)]).encode(), JSON)
+            assert found.status == 200
+
+
+def test_a_gateway_that_watches_nothing_tells_nothing(start: Starter) -> None:
+    """Switched off, the window stays empty, and no log or metric speaks of drift."""
+    with start(DRIFT__WINDOW_RECORDS="0") as gateway:
+        body = json.dumps([*itertools.islice(patients_of("va", 1), 200)]).encode()
+        assert ask(gateway, "POST", "/predict/batch", body, JSON).status == 200
+        assert told(shown(gateway)) == {"window_records": 0}
