@@ -32,6 +32,7 @@ FILES = {
     "random_forest.onnx",
     "model-card.json",
     "model-card.md",
+    "reference.json",
     "report.json",
     "pattern_submodels.joblib",
     "pattern_submodels.json",
