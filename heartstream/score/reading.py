@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Final, Protocol
 
 from heartstream.extras import files_extra
 from heartstream.score.formats import PIPE, Compression, Format, compression_of
@@ -40,24 +40,32 @@ class Records(Source, Protocol):
         ...
 
 
-class RawFile:
+class Readable(Protocol):
+    """Bytes to be read."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read at most `size` bytes; nothing at the end."""
+        ...
+
+
+class RawFile(io.RawIOBase):
     """The bytes of a file or pipe, decompressed, and how many of them were read."""
 
     def __init__(self, path: Path, closing: ExitStack) -> None:
         """Open the file; it is closed by `closing`. Raises DependencyError and SettingsError."""
-        self.piped = path == PIPE
-        self._raw: BinaryIO | io.FileIO
-        if self.piped:
+        super().__init__()
+        self._raw: io.FileIO
+        if path == PIPE:
             self._raw = io.FileIO(sys.stdin.fileno(), closefd=False)
-            self.total = None
+            self.total: int | None = None
         else:
             with readable(path):
                 self._raw = closing.enter_context(path.open("rb", buffering=0))
                 self.total = path.stat().st_size
         self._read = 0
-        self.content = _decompressed(self, compression_of(path), closing)
+        self.content: Readable = _decompressed(self, compression_of(path), closing)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """Read what is there, at most `size` bytes; nothing at the end."""
         part = self._raw.read(size) or b""
         self._read += len(part)
@@ -67,14 +75,8 @@ class RawFile:
         """Tell how many bytes were read."""
         return self._read
 
-    closed = False
 
-    def readable(self) -> bool:
-        """Say that it can be read: pyarrow asks."""
-        return True
-
-
-def _decompressed(raw: RawFile, compression: Compression, closing: ExitStack) -> BinaryIO | RawFile:
+def _decompressed(raw: RawFile, compression: Compression, closing: ExitStack) -> Readable:
     match compression:
         case Compression.NONE:
             return raw
@@ -83,7 +85,8 @@ def _decompressed(raw: RawFile, compression: Compression, closing: ExitStack) ->
         case Compression.ZSTD:
             with files_extra():
                 import pyarrow as pa  # noqa: PLC0415  # files extra only
-            return closing.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+            found: Readable = closing.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+            return found
 
 
 @contextmanager
