@@ -65,6 +65,10 @@ class RawFile(io.RawIOBase):
         self._read = 0
         self.content: Readable = _decompressed(self, compression_of(path), closing)
 
+    def readable(self) -> bool:
+        """Say that it can be read: pyarrow asks."""
+        return True
+
     def read(self, size: int = -1, /) -> bytes:
         """Read what is there, at most `size` bytes; nothing at the end."""
         part = self._raw.read(size) or b""
