@@ -50,6 +50,7 @@ def score(  # noqa: PLR0913  # a command's options
     with errors_to_exit_codes(), reader_may_leave():
         from heartstream.score.run import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
         from heartstream.score.telling import progress_bar, summary  # noqa: PLC0415  # the same
+        from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same
         from runtime.settings import Settings  # noqa: PLC0415  # the same
         from scoring.scorer import Scorer  # noqa: PLC0415  # the same
 
@@ -58,6 +59,7 @@ def score(  # noqa: PLR0913  # a command's options
             errors = output.with_name(f"{output.name}.errors.ndjson")
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
         scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
+        keep_collections_rare()
         started = time.monotonic()
         try:
             with progress_bar() as watch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -79,7 +80,10 @@ class Nowhere:
 
 
 class PartialFile:
-    """A file beside the final one: `NAME.partial`, of which the first `size` bytes are kept."""
+    """A file beside the final one: `NAME.partial`, of which the first `size` bytes are kept.
+
+    A thread compresses and writes one part while the next is made; what goes wrong there is raised by the next call.
+    """
 
     def __init__(self, path: Path, size: int, closing: ExitStack) -> None:
         """Open it and cut off what is beyond `size`. Raises DependencyError and SettingsError."""
@@ -92,11 +96,20 @@ class PartialFile:
                 raise SettingsError((f"{self.partial} is shorter than its journal says: --force begins anew",))
             self._file.truncate(size)
             self._file.seek(size)
+        self._thread = closing.enter_context(ThreadPoolExecutor(1))
+        self._writing: Future[None] | None = None
 
     def write(self, part: bytes) -> None:
-        """Write all of it; raises DependencyError."""
-        if not part:
-            return
+        """Have all of it written, once the part before is; raises DependencyError."""
+        self._wait()
+        if part:
+            self._writing = self._thread.submit(self._write, part)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, part: bytes) -> None:
         rest = memoryview(self._compress(part))
         self.size += len(rest)
         with _writable(self.partial):
@@ -104,7 +117,8 @@ class PartialFile:
                 rest = rest[self._file.write(rest) or 0 :]
 
     def sync(self) -> None:
-        """Have it on the disk."""
+        """Have it on the disk; `size` is right then."""
+        self._wait()
         with _writable(self.partial):
             os.fsync(self._file.fileno())
 
