@@ -189,3 +189,30 @@ def test_a_killed_run_is_gone_on_with(inner: str, outer: str, model_dir: Path, t
 
 def read(journal: Path) -> Journal:
     return msgspec.json.decode(journal.read_bytes(), type=Journal)
+
+
+WITHOUT_PYARROW = """
+import sys
+
+sys.modules["pyarrow"] = None
+from heartstream.cli import app
+
+app(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("in.csv", 78), ("in.parquet", 78), ("in.ndjson.zst", 78), ("in.jsonl.gz", 0)]
+)
+def test_without_pyarrow_lines_are_scored_and_the_rest_says_what_to_install(
+    name: str, code: int, model_dir: Path, tmp_path: Path
+) -> None:
+    """What the file needs is an extra, and NDJSON needs none."""
+    source = tmp_path / name
+    source.write_bytes(gzip.compress(dict(accepted())["complete"].replace(b"\n", b" ")))
+    arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYARROW, *arguments], capture_output=True, check=False, timeout=100
+    )
+    assert code == done.returncode
+    assert (b"pip install 'heartstream[files]'" in done.stderr) == (code == 78)
