@@ -23,10 +23,12 @@ from api.predictions import Predictions
 from api.rows import Rows
 from api.server import tell_name
 from api.tensors import Tensors
+from api.traces import tracing_requests
 from runtime import events
 from runtime import settings as configured
 from runtime.health import Health
 from runtime.settings import Settings
+from runtime.tracing import open_tracing
 from schemas.errors import SettingsError
 from scoring.artifact import load
 from scoring.scorer import Scorer
@@ -37,6 +39,7 @@ _SHORTEST_KEY: Final = 16
 
 def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
+    tracing = open_tracing(settings.tracing, "gateway")
     artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
     scorer = Scorer(artifact, settings.score)
     events.ModelLoaded(
@@ -67,7 +70,10 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
         ]
     )
     application.on_response_prepare.append(tell_name)
-    application.on_cleanup.append(_closing(audit))
+    application.on_cleanup.append(_closing(audit.close))
+    if tracing is not None:
+        application.middlewares.insert(0, tracing_requests(tracing))
+        application.on_cleanup.append(_closing(tracing.close))
     if limits.live:
         from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
 
@@ -75,9 +81,9 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     return application, health
 
 
-def _closing(audit: Audit) -> Callable[[web.Application], Awaitable[None]]:
+def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
     async def close(_application: web.Application) -> None:
-        await asyncio.to_thread(audit.close)
+        await asyncio.to_thread(finish)
 
     return close
 

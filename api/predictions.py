@@ -16,6 +16,7 @@ from api.audit import Audit
 from api.auth import caller_of
 from api.microbatch import MicroBatch, score_all
 from api.problems import RefusalError
+from api.traces import scoring
 from runtime.settings import Gateway
 from schemas.http import LINES_TYPE
 from scoring.pipeline import Outcome, Rejected, Scored
@@ -42,7 +43,8 @@ class Predictions:
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
         self._admission.charge(request, 1)
-        outcome = await self._together.score(body)
+        with scoring(request, 1):
+            outcome = await self._together.score(body)
         self._audit.note(caller_of(request), [body], [outcome])
         match outcome:
             case Scored(value):
@@ -76,7 +78,8 @@ class Predictions:
         return web.Response(body=b"[" + b",".join(results) + b"]", content_type=_JSON)
 
     def _scored(self, request: web.Request, records: Sequence[bytes]) -> Sequence[Outcome]:
-        outcomes = score_all(records, self._scorer)
+        with scoring(request, len(records)):
+            outcomes = score_all(records, self._scorer)
         self._audit.note(caller_of(request), records, outcomes)
         return outcomes
 

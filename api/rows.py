@@ -13,6 +13,7 @@ from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
 from api.microbatch import score_all
+from api.traces import scoring
 from runtime.settings import Gateway
 from schemas.codec import decode_score
 from schemas.errors import RecordError
@@ -52,7 +53,8 @@ class Rows:
         Raises RowsError that tells which rows are bad, and why; RefusalError where the caller sends too much.
         """
         self._admission.charge(request, len(rows))
-        outcomes = score_all(rows, self._scorer)
+        with scoring(request, len(rows)):
+            outcomes = score_all(rows, self._scorer)
         self._audit.note(caller_of(request), rows, outcomes)
         bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
         if bad:

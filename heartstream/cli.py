@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from heartstream import dlq_command, model_command
+from heartstream import data_commands, dlq_command, model_command
 from heartstream.api_key_command import api_key
 from heartstream.demo_command import demo
 from heartstream.evaluate_command import evaluate
@@ -20,8 +20,7 @@ app = App(
     name="heartstream",
     help="Scores patient records for heart disease, from Kafka, over HTTP and from files. Research and education only.",
 )
-# Imported when it is asked for: it reaches into `training`, which a serving process does without.
-app.command("heartstream.data_commands:app", name="data", help="Get the UCI Heart Disease data.")
+app.command(data_commands.app)
 app.command(train)
 app.command(evaluate)
 app.command(model_command.app)

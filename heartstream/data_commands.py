@@ -12,10 +12,10 @@ from cyclopts import App, Parameter
 
 from heartstream.exit_codes import FAILED, errors_to_exit_codes
 from heartstream.extras import train_extra
-from training.uci import BASE_URL, UCI_FILES, RemoteFile
 
 if TYPE_CHECKING:
     from training.fetch import Fetched, Progress
+    from training.uci import RemoteFile
 
 _FALLBACK: Final = "using the snapshot that ships with heartstream, which gives the same bytes"
 
@@ -26,7 +26,7 @@ app = App(name="data", help="Get the UCI Heart Disease data.")
 def fetch(
     *,
     dest: Path | None = None,
-    base_url: str = BASE_URL,
+    base_url: str | None = None,
     offline: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Download the four processed files of UCI Heart Disease, and verify size and SHA-256 of each.
@@ -41,7 +41,7 @@ def fetch(
 
     Args:
         dest: Folder for the files; the user's cache folder if it is left out.
-        base_url: Where the files are, without their names.
+        base_url: Where the files are, without their names; UCI's own place if it is left out.
         offline: Do not use the network.
     """
     with errors_to_exit_codes():
@@ -58,16 +58,17 @@ def fetch(
             sys.stdout.write(f"{fetched.file.name:<27}{size:>6} bytes  verified  {fetched.origin:<17}  {path}\n")
 
 
-def _download(folder: Path, base_url: str) -> tuple[Fetched, ...]:
+def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
     """Fetch every file, or unpack the snapshot if the server cannot be reached."""
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415  # train extra only
 
     from training.fetch import SourceUnreachableError, fetch  # noqa: PLC0415  # train extra only
+    from training.uci import BASE_URL  # noqa: PLC0415  # a serving image has no room for training
 
     set_on_retry_hooks([])  # one line about a failure is enough
     try:
         with _progress_bar() as progress:
-            return fetch(folder, base_url=base_url, progress=progress)
+            return fetch(folder, base_url=base_url or BASE_URL, progress=progress)
     except SourceUnreachableError as error:
         return _unpack(folder, str(error))
 
@@ -87,6 +88,8 @@ def _progress_bar() -> Iterator[Progress]:
     """Draw a bar a file on a terminal; draw nothing elsewhere."""
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.progress import Progress as Bar  # noqa: PLC0415  # train extra only
+
+    from training.uci import UCI_FILES  # noqa: PLC0415  # a serving image has no room for training
 
     console = Console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:

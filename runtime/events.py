@@ -33,7 +33,8 @@ class ProcessStarted(msgspec.Struct, frozen=True):
     version: str
 
     def emit(self) -> None:
-        """Log it."""
+        """Log it; show it as an info metric."""
+        metrics.PROCESS.labels(self.role, self.version).set(1)
         _log.info("process started", role=self.role, version=self.version)
 
 
@@ -361,6 +362,30 @@ class RequestFailed(msgspec.Struct, frozen=True):
     def emit(self) -> None:
         """Log it."""
         _log.error("request failed", exc_info=self.error)
+
+
+class SpanEnded(msgspec.Struct, frozen=True):
+    """A span of a trace is over and waits to be sent."""
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.SPANS.labels("ended").inc()
+
+
+class SpansExported(msgspec.Struct, frozen=True):
+    """Spans were sent to the collector or, after some attempts, given up; told where that is news."""
+
+    spans: int
+    sent: bool
+    is_news: bool
+
+    def emit(self) -> None:
+        """Count them, and log it if it was not so before."""
+        metrics.SPANS.labels("sent" if self.sent else "failed").inc(self.spans)
+        if self.is_news and self.sent:
+            _log.info("traces are sent")
+        elif self.is_news:
+            _log.warning("traces cannot be sent")
 
 
 class ListenerOpened(msgspec.Struct, frozen=True):

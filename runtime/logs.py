@@ -27,6 +27,7 @@ _QUIET: Final = {
     "mode": "WARNING",
     "aiokafka": "WARNING",
     "asyncio": "WARNING",
+    "opentelemetry.sdk": "ERROR",
 }
 
 

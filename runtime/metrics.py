@@ -98,6 +98,14 @@ def _counter(name: str, meaning: str, *labels: str) -> Counter:
     return _described(Counter(name, meaning, labels), f"{name}_total", "counter", meaning, labels)
 
 
+def _counter_of(name: str, meaning: str, label: str, *values: str) -> Counter:
+    """Count by a label, with a zero for each value from the start: Prometheus sees no increase in a new number."""
+    counter = _counter(name, meaning, label)
+    for value in values:
+        counter.labels(value)
+    return counter
+
+
 def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
     return _described(Gauge(name, meaning, labels), name, "gauge", meaning, labels)
 
@@ -115,6 +123,9 @@ def _spread_histogram(name: str, meaning: str, buckets: Sequence[float]) -> Spre
 # The time at which each counter was made: twice as many lines, and nobody reads them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
+PROCESS: Final = _gauge(
+    "heartstream_process_info", "What this process is, worker or gateway; the value is 1.", "role", "version"
+)
 RECORDS: Final = _counter(
     "heartstream_records", "Records that got their outcome: scored or rejected.", "door", "outcome"
 )
@@ -148,16 +159,26 @@ OUTSTANDING_BATCHES: Final = _gauge(
     "heartstream_outstanding_batches", "Batches that are being scored or wait for confirmation. Updated every second."
 )
 OUTSTANDING_RECORDS: Final = _gauge("heartstream_outstanding_records", "The records in the outstanding batches.")
-COMMITS: Final = _counter(
-    "heartstream_commits", "Offset commits: stored, failed, or aborted with their transaction.", "result"
+COMMITS: Final = _counter_of(
+    "heartstream_commits",
+    "Offset commits: stored, failed, or aborted with their transaction.",
+    "result",
+    "stored",
+    "failed",
+    "aborted",
 )
 PRODUCER_REPLACEMENTS: Final = _counter(
     "heartstream_producer_replacements",
     "Transactional clients that did not come back from a call and were replaced (exactly-once alone).",
 )
 PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
-REBALANCES: Final = _counter(
-    "heartstream_rebalances", "Changes of the assignment: partitions assigned, revoked or lost.", "kind"
+REBALANCES: Final = _counter_of(
+    "heartstream_rebalances",
+    "Changes of the assignment: partitions assigned, revoked or lost.",
+    "kind",
+    "assigned",
+    "revoked",
+    "lost",
 )
 LAG_RECORDS: Final = _gauge(
     "heartstream_consumer_lag_records",
@@ -191,6 +212,14 @@ REQUEST_SECONDS: Final = _histogram(
     "Time to answer an HTTP request.",
     (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2),
     "route",
+)
+SPANS: Final = _counter_of(
+    "heartstream_trace_spans",
+    "Spans of traces: ended, sent to the collector, or failed to be sent. What ended and was not sent is lost.",
+    "outcome",
+    "ended",
+    "sent",
+    "failed",
 )
 
 

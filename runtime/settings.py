@@ -173,6 +173,23 @@ class Telemetry(msgspec.Struct, frozen=True):
     log_format: Annotated[str, msgspec.Meta(pattern="^(json|console)$")] = "json"
 
 
+class Tracing(msgspec.Struct, frozen=True):
+    """Traces of records and requests (OpenTelemetry): docs/telemetry.md. They need the extra `tracing`.
+
+    `endpoint` is a collector that takes OTLP over HTTP, as `http://collector:4318`; empty, nothing is traced. Whoever
+    brings a trace along decides whether it is recorded; of the others, a `share` begins one. More than
+    `spans_per_second` records or requests a second are not traced. `headers` are what the collector wants to see, as
+    `name=value,name=value`: keep them in a file, and name that by `HEARTSTREAM_TRACING__HEADERS_FILE`. OpenTelemetry's
+    own variables say the rest (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE` and their like), but cannot
+    switch traces on.
+    """
+
+    endpoint: str = ""
+    headers: str = ""
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    spans_per_second: Count = 1_000
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All settings of all processes, in groups."""
 
@@ -185,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True):
     auth: Auth = Auth()
     audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()
+    tracing: Tracing = Tracing()
 
     @classmethod
     def from_mapping(cls, environ: Mapping[str, str]) -> Settings:
@@ -258,7 +276,7 @@ def describe(settings: Settings) -> list[str]:
     return lines
 
 
-_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY"})
+_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS"})
 _HARMLESS_OPTIONS: Final = frozenset(
     {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}
 )

@@ -22,6 +22,8 @@ What a worker says of itself: health and metrics on its own port (`HEARTSTREAM_T
 standard error. The gateway serves `/health` and `/metrics` beside `/predict`. Nothing here holds a patient's value or
 id. `heartstream top` shows the metrics of one or more workers on a terminal.
 
+![A request that cannot be scored, the gateway's metrics, and its log](pictures/telemetry.svg)
+
 ## Health
 
 200 means yes, 503 means no; the body is JSON with every check and what is wrong. A thread of its own answers, so it
@@ -58,51 +60,29 @@ again, or at once where a batch was passed over, the process ends, as a restart 
 
 A broker out of reach, slow output, an idle topic and a worker without partitions are live: a restart would not help.
 
-## Alerts
+## Alerts and dashboard
 
-```yaml
-groups:
-  - name: heartstream
-    rules:
-      - alert: HeartstreamRecordsWait
-        expr: max by (topic, partition) (heartstream_consumer_lag_seconds) > 60
-        for: 5m
-        annotations: {summary: "the oldest unscored record is older than a minute"}
-      - alert: HeartstreamStandsStill
-        expr: >
-          sum by (instance) (heartstream_consumer_lag_records) > 0
-          and on (instance) time() - heartstream_last_progress_timestamp_seconds > 120
-        for: 2m
-        annotations: {summary: "records wait and none is confirmed: see /health of the worker"}
-      - alert: HeartstreamBrokerSilent
-        expr: time() - heartstream_broker_last_answer_timestamp_seconds > 60
-        annotations: {summary: "no broker answers this worker"}
-      - alert: HeartstreamNobodyReads
-        expr: absent(heartstream_assigned_partitions) or sum(heartstream_assigned_partitions) == 0
-        for: 2m
-        annotations: {summary: "no worker has partitions; lag is not even measured"}
-      - alert: HeartstreamRejectsMuch
-        expr: >
-          sum(rate(heartstream_records_total{door="kafka",outcome="rejected"}[10m]))
-          / sum(rate(heartstream_records_total{door="kafka"}[10m])) > 0.05
-        for: 10m
-        annotations: {summary: "one record in twenty is a dead letter: heartstream_dead_letters_total says why"}
-      - alert: HeartstreamSlow
-        expr: histogram_quantile(0.99, sum by (le) (rate(heartstream_end_to_end_latency_seconds_bucket[5m]))) > 1
-        for: 10m
-        annotations: {summary: "one record in a hundred takes longer than a second to its confirmed outcome"}
-      - alert: HeartstreamPartitionsLost
-        expr: increase(heartstream_rebalances_total{kind="lost"}[15m]) > 0
-        annotations: {summary: "a worker lost its partitions without notice; some records were scored twice"}
-      - alert: HeartstreamModelsDiffer
-        expr: count(count by (digest) (heartstream_model_info)) > 1
-        for: 15m
-        annotations: {summary: "the workers serve different models"}
-```
+[compose/prometheus/alerts.yaml](../compose/prometheus/alerts.yaml) is the one source of the alert rules, tested beside
+it. They look for standstill, growing lag, silent brokers, late scores, failing commits, many dead letters, models that
+differ, and a gateway that fails, is slow or turns callers away. The [runbook](runbook.md) has a section for each: what
+it means, what to look at, what to do. No rule knows a job's name: `heartstream_process_info` tells what an instance is.
 
-Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: watch
-`sum(heartstream_assigned_partitions)` against the number of partitions. While no broker answers, nobody knows what has
-come since: lag in records stays as it was, and its age grows.
+Three objectives over 30 days, each with a page where the error budget burns fast and a ticket where it burns slowly:
+
+| | of | at least |
+|---|---|---|
+| a record has its confirmed outcome within 1 s of its Kafka timestamp | records | 99% |
+| `POST /predict` is answered within 0.1 s | requests | 99% |
+| a request to score gets no status of 500 or above | requests | 99.9% |
+
+[compose/grafana/heartstream.json](../compose/grafana/heartstream.json) is a dashboard for Grafana;
+[compose](../compose/README.md) starts it with Prometheus.
+
+![The dashboard: the broker is frozen from 0:45 to 1:15, a worker is gone from 2:00 to 2:45](pictures/dashboard.png)
+
+Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: that
+is what `HeartstreamPartitionsUnread` is for. While no broker answers, nobody knows what has come since: lag in records
+stays as it was, and its age grows.
 """
 
 
@@ -123,10 +103,48 @@ class EventEntry(msgspec.Struct, frozen=True):
     metrics: tuple[str, ...]
 
 
+_TRACES: Final = """## Traces
+
+Off, unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that takes
+[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. The library is an extra,
+`pip install 'heartstream[tracing]'`; the images have it.
+
+```sh
+HEARTSTREAM_TRACING__ENDPOINT=http://collector:4318
+HEARTSTREAM_TRACING__SHARE=0.01
+```
+
+- **A record** that has a W3C `traceparent` (and perhaps `tracestate`) among its Kafka headers goes on with that trace.
+  Its span `process patients` begins with the scoring of its batch and ends when its outcome is confirmed; the score, or
+  the dead letter, carries the span's context in the same headers. A dead letter that is sent back belongs to the same
+  trace.
+- **A request** with these headers has a span such as `POST /predict`, and in it `score` for each time that records were
+  scored. Probes and scrapes have none.
+- Whoever brings a trace along decides whether it is recorded. Of the others `HEARTSTREAM_TRACING__SHARE` begin one; by
+  default none.
+- At most `HEARTSTREAM_TRACING__SPANS_PER_SECOND` records or requests a second are traced: a producer that traces
+  everything cannot slow scoring down. Without a span a score carries no context.
+- Attributes are those of OpenTelemetry's conventions for Kafka and HTTP, and `heartstream.outcome`,
+  `heartstream.fault_codes` and `heartstream.records`. Never a key, a path, a query, an address or an exception's text;
+  `baggage` is not read.
+- A collector that is slow or away loses spans and nothing else: they are sent by a thread of its own from a bounded
+  queue, the trouble is told once, and `heartstream_trace_spans_total` shows how many ended and were not sent. At its
+  end a process takes three seconds at most for the last of them.
+- After a crash a score can come again with another span in its header; its value is the same.
+
+OpenTelemetry's own variables say the rest: `OTEL_SERVICE_NAME` (`heartstream-worker` and `heartstream-gateway`),
+`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, `OTEL_BSP_MAX_QUEUE_SIZE`. `OTEL_SDK_DISABLED=true`
+switches traces off; nothing but the endpoint above switches them on. Credentials for the collector stand in the file
+that `HEARTSTREAM_TRACING__HEADERS_FILE` names (`authorization=Bearer ...`). In Kubernetes a NetworkPolicy of yours must
+let the pods reach the collector.
+"""
+
+
 def render() -> str:
     """Return the page."""
     lines = [
         _HEAD,
+        _TRACES,
         "## Metrics\n",
         "| metric | type | unit | labels | meaning |",
         "|---|---|---|---|---|",

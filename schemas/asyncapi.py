@@ -62,6 +62,8 @@ def _operation(action: str, channel: str, message: str) -> dict[str, Any]:
 def _messages() -> dict[str, Any]:
     """Return what is on the topics. A dead letter's value is the record as it came, whatever that is."""
     key = {"kafka": {"key": _KEY}}
+    traced = {name: {"type": "string"} for name in (topics.TRACEPARENT_HEADER, topics.TRACESTATE_HEADER)}
+    may_be_traced = {"type": "object", "properties": traced}
     reason = {
         "type": "object",
         "required": [topics.DEAD_LETTER_HEADER],
@@ -73,11 +75,12 @@ def _messages() -> dict[str, Any]:
             },
             topics.TIMESTAMP_HEADER: {"type": "string", "pattern": "^[0-9]+$"},
             topics.VALUE_OMITTED_HEADER: {"type": "string", "pattern": "^[0-9]+$"},
+            **traced,
         },
     }
     return {
-        "PatientRecord": {"payload": {"$ref": _SCHEMAS + "PatientRecord"}, "bindings": key},
-        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "bindings": key},
+        "PatientRecord": {"payload": {"$ref": _SCHEMAS + "PatientRecord"}, "headers": may_be_traced, "bindings": key},
+        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "headers": may_be_traced, "bindings": key},
         "DeadLetter": {
             "contentType": "application/octet-stream",
             "summary": "The original bytes; the reason is in a header.",

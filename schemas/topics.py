@@ -28,6 +28,13 @@ REDRIVE_ATTEMPTS_HEADER = "heartstream.redrive-attempts"
 FIRST_FAILURE_HEADER = "heartstream.first-failure"
 """On the same: the `Source` at which the record failed for the first time, as JSON."""
 
+TRACEPARENT_HEADER = "traceparent"
+TRACESTATE_HEADER = "tracestate"
+"""On a patients record that its producer traces, then on its score or dead letter if the worker does.
+
+What they hold is W3C Trace Context.
+"""
+
 ERROR_HEADER_PREFIX = "__streams.errors."
 """The header names that Kafka Streams gives its own dead letters (KIP-1034), so that existing tools read ours."""
 

@@ -1,9 +1,11 @@
-"""Which kinds of broker the tests can have here."""
+"""Which kinds of broker the tests can have here, and how to cut one off."""
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from heartstream.brokers import Kind, docker_is_usable
 
@@ -17,3 +19,21 @@ def broker_kinds() -> tuple[Kind, ...]:
     if docker_is_usable():
         kinds.append("docker")
     return (*kinds, "embedded")
+
+
+@contextmanager
+def cut_off(address: str) -> Iterator[None]:
+    """Freeze the container of a broker, so that connections stay open and nothing answers."""
+    import docker  # noqa: PLC0415  # only in the demo extra, and only where it is used
+
+    port = address.rsplit(":", 1)[1]
+    client = docker.from_env()
+    try:
+        (container,) = [c for c in client.containers.list() if f"{port}/tcp" in c.ports]
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
+    finally:
+        client.close()

@@ -13,9 +13,10 @@ from worker.breaker import RejectionBreaker
 from worker.dead_letters import dead_letter
 from worker.publisher import Publisher
 from worker.shipment import Shipment
+from worker.traces import Traces
 from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
-from worker.transport.producer import OutgoingRecord
+from worker.transport.producer import Headers, OutgoingRecord
 
 DOOR = "kafka"
 _BYTES_A_RECORD = 1_024
@@ -26,13 +27,20 @@ class ScoringAgent:
     """Scores bundles of record batches in order, while the publisher has room for more outcomes."""
 
     def __init__(
-        self, scorer: Scorer, ledger: Ledger, publisher: Publisher, dead_letter_topic: str, breaker: RejectionBreaker
+        self,
+        scorer: Scorer,
+        ledger: Ledger,
+        publisher: Publisher,
+        dead_letter_topic: str,
+        breaker: RejectionBreaker,
+        traces: Traces,
     ) -> None:
         self._scorer = scorer
         self._ledger = ledger
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
         self._breaker = breaker
+        self._traces = traces
 
     async def run(self, stream: AsyncIterable[Bundle]) -> None:
         """Score what the stream brings. An exception here ends the process: nothing is committed past the truth."""
@@ -63,20 +71,27 @@ class ScoringAgent:
         self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], weight: int, started: float
     ) -> Shipment:
         """Part scores, each with its record's key, from dead letters. The quick way is for batches without any."""
+        traced = self._traces.begin(batch, sources, outcomes, started)
+        headers: dict[int, Headers] = {place: span.headers for place, span in traced.items()}
         scores = [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
+        spans = tuple(traced.values())
         if len(scores) == len(batch):
-            return Shipment(batch, batch.keys(), scores, [], (), weight, started)
+            return Shipment(batch, batch.keys(), scores, [], (), weight, started, headers, spans)
         keys: list[bytes | None] = []
         letters: list[OutgoingRecord] = []
         codes: list[str] = []
-        for outcome, key, message, source in zip(outcomes, batch.keys(), batch.messages, sources, strict=True):
+        of_scores: dict[int, Headers] = {}
+        for place, (outcome, key, message) in enumerate(zip(outcomes, batch.keys(), batch.messages, strict=True)):
+            own = headers.get(place, ())
             match outcome:
                 case Scored():
+                    if own:
+                        of_scores[len(keys)] = own
                     keys.append(key)
                 case Rejected(faults):
-                    letters.append(dead_letter(self._dead_letter_topic, message, source, faults))
+                    letters.append(dead_letter(self._dead_letter_topic, message, sources[place], faults, own))
                     codes.append(str(faults[0].code))
-        return Shipment(batch, keys, scores, letters, tuple(codes), weight, started)
+        return Shipment(batch, keys, scores, letters, tuple(codes), weight, started, of_scores, spans)
 
 
 def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchScored:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ from mode import CrashingSupervisor
 from runtime import events, logs
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
+from runtime.tracing import Tracing, open_tracing
 from schemas.errors import SettingsError
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
@@ -21,6 +24,7 @@ from worker.breaker import RejectionBreaker
 from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
 from worker.publisher import Guarantee, Publisher
+from worker.traces import NoTraces, RecordTraces
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import (
@@ -51,6 +55,7 @@ class ScoringApp(faust.App):
     telemetry: Telemetry
     health: Health
     pulse: Pulse
+    tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,8 +73,10 @@ class ScoringApp(faust.App):
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
-        """Close the telemetry port last."""
+        """Send the last spans, and close the telemetry port last."""
         await super().on_shutdown()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
         if self._telemetry_server is not None:
             self._telemetry_server.close()
 
@@ -83,6 +90,8 @@ def create_app(settings: Settings) -> ScoringApp:
     if problems:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
+    events.ProcessStarted("worker", version("heartstream")).emit()
+    tracing = open_tracing(settings.tracing, "worker")
     scorer = Scorer.from_directory(
         Path(settings.model.path), settings.model.name or None, settings.score, settings.model.key()
     )
@@ -94,6 +103,7 @@ def create_app(settings: Settings) -> ScoringApp:
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
+    app.tracing = tracing
     _add_agent(app, settings, scorer, ledger)
     return app
 
@@ -123,7 +133,8 @@ def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledg
         _guarantee(app, settings, ledger), ledger, worker.round_records, worker.outstanding_records, time.monotonic
     )
     breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
-    scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker)
+    traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
+    scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker, traces)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
     async def score(stream: faust.StreamT[Bundle]) -> None:

@@ -3,7 +3,8 @@
 Key, value, headers and timestamp are the original's, so that a record can be sent again by copying. The reason is in
 headers: ours (JSON, complete) and those of Kafka Streams' own dead letters (KIP-1034), without exception text or stack
 trace. A record that comes back from the dead letters and fails again gets new reasons in place of the old; how often
-that was and where it failed first (see `heartstream.dlq`) stay in their headers.
+that was and where it failed first (see `heartstream.dlq`) stay in their headers. The letter of a traced record carries
+the trace on from the span that rejected it, so a record that is sent again belongs to the same trace.
 """
 
 from __future__ import annotations
@@ -20,15 +21,22 @@ from schemas.topics import (
     ERROR_HEADER_PREFIX,
     REASON_HEADERS,
     TIMESTAMP_HEADER,
+    TRACEPARENT_HEADER,
+    TRACESTATE_HEADER,
     VALUE_OMITTED_HEADER,
 )
-from worker.transport.producer import OutgoingRecord
+from worker.transport.producer import Headers, OutgoingRecord
 
 _EXCEPTION: Final = RecordError.__name__.encode()
 
 
-def dead_letter(topic: str, message: Message, source: Source, faults: tuple[Fault, ...]) -> OutgoingRecord:
-    """Make the dead letter for one record: its key, value, headers and timestamp, and every fault."""
+def dead_letter(
+    topic: str, message: Message, source: Source, faults: tuple[Fault, ...], trace: Headers = ()
+) -> OutgoingRecord:
+    """Make the dead letter for one record: its key, value, headers and timestamp, and every fault.
+
+    `trace` takes the place of the trace context that the record brought along.
+    """
     reasons: list[tuple[str, bytes | None]] = [
         (DEAD_LETTER_HEADER, encode_dead_letter(DeadLetter(faults, source))),
         (f"{ERROR_HEADER_PREFIX}exception", _EXCEPTION),
@@ -42,8 +50,9 @@ def dead_letter(topic: str, message: Message, source: Source, faults: tuple[Faul
     if known is not None:
         reasons.append((TIMESTAMP_HEADER, str(known).encode()))
     original: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # read as bytes
-    kept = [(name, value) for name, value in original if name not in REASON_HEADERS]
-    return OutgoingRecord(topic, message.key(), message.value(), [*kept, *reasons], known)
+    replaced = REASON_HEADERS | {TRACEPARENT_HEADER, TRACESTATE_HEADER} if trace else REASON_HEADERS
+    kept = [(name, value) for name, value in original if name not in replaced]
+    return OutgoingRecord(topic, message.key(), message.value(), [*kept, *trace, *reasons], known)
 
 
 def without_value(letter: OutgoingRecord) -> OutgoingRecord:

@@ -43,7 +43,7 @@ class AtLeastOnce:
 
     async def add(self, shipment: Shipment) -> None:
         """Queue scores, then dead letters."""
-        await self._producer().queue(self._topic, shipment.keys, shipment.scores)
+        await self._producer().queue(self._topic, shipment.keys, shipment.scores, shipment.headers)
         for letter in shipment.letters:
             await self._producer().queue_record(letter)
 
@@ -118,7 +118,7 @@ class ExactlyOnce:
         if self._failure is not None:
             return
         try:
-            await self._producer().queue(self._topic, shipment.keys, shipment.scores)
+            await self._producer().queue(self._topic, shipment.keys, shipment.scores, shipment.headers)
             if self._careful:
                 await self._send_carefully(shipment.letters)
             else:

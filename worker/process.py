@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from importlib.metadata import version
 from typing import Final
 
 from faust.worker import Worker
@@ -39,7 +38,6 @@ def run(settings: Settings) -> None:
     Raises SettingsError or ArtifactError before it starts.
     """
     app = create_app(settings)
-    events.ProcessStarted("worker", version("heartstream")).emit()
     keep_collections_rare()
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner = None

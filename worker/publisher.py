@@ -125,5 +125,7 @@ class Publisher:
             batch = shipment.batch
             seconds = now - shipment.started
             events.BatchDelivered(seconds, at, len(batch), batch.oldest(), batch.newest(), shipment.codes).emit()
+            for span in shipment.spans:
+                span.end()
         for shipment in shipments:
             self.release(shipment.weight)

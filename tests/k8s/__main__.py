@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from tests.images.engine import tell
 from tests.k8s import clients, stage
 from tests.k8s.cluster import Cluster, ClusterError
 from tests.k8s.laws import LAWS
@@ -31,13 +32,13 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge(law: Callable[[Cluster], Any], cluster: Cluster) -> Verdict:
     """Look at one law."""
     name = law.__name__.replace("_", " ")
-    stage.tell(name)
+    tell(name)
     started = time.monotonic()
     try:
         seen, holds = str(law(cluster)), True
     except (AssertionError, ClusterError) as broken:
         seen, holds = str(broken), False
-        stage.tell(f"BROKEN  {name}: {seen}")
+        tell(f"BROKEN  {name}: {seen}")
     return Verdict(name, holds, seen, time.monotonic() - started)
 
 

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.images.engine import ROOT
 from tests.k8s.cluster import NAMESPACE, Cluster
 
-ROOT: Final = Path(__file__).parents[2]
 LOCAL: Final = ROOT / "k8s/overlays/local"
 PRODUCTION: Final = ROOT / "k8s/overlays/production"
 ALL: Final = ("statefulset/kafka", "deployment/heartstream-worker", "deployment/heartstream-gateway")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from tests.images.engine import ROOT
 from tests.k8s import clients, deployment
 from tests.k8s.cluster import NAMESPACE, Cluster, ClusterError, ends_of, is_ready, wait_for
 
@@ -21,11 +22,11 @@ def must(law: str, *, holds: bool, seen: object) -> None:
 
 def production_is_accepted(cluster: Cluster) -> str:
     """The API server takes every object of the production overlay, with the operators' own definitions."""
-    definitions = sorted((deployment.ROOT / "tests/k8s/crds").glob("*.json"))
+    definitions = sorted((ROOT / "tests/k8s/crds").glob("*.json"))
     for definition in definitions:
         cluster.run("apply", "--server-side", "-f", str(definition))
     names = [json.loads(definition.read_text())["metadata"]["name"] for definition in definitions]
-    cluster.run("apply", "-k", str(deployment.ROOT / "k8s/namespace"))
+    cluster.run("apply", "-k", str(ROOT / "k8s/namespace"))
     cluster.run("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
     told = cluster.run("apply", "-k", str(deployment.PRODUCTION), "--dry-run=server", "--validate=strict").splitlines()
     must("all are accepted", holds=all(line.endswith("(server dry run)") for line in told), seen=told)

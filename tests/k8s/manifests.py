@@ -6,12 +6,12 @@ import functools
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.images.engine import ROOT
+
 OVERLAYS: Final = ("local", "production")
 _PODS_OF: Final = {
     "Deployment": ("spec", "template"),

@@ -9,9 +9,9 @@ import pytest
 
 from runtime.settings import Settings
 from schemas import topics
+from tests.images.engine import ROOT
 from tests.k8s.manifests import (
     OVERLAYS,
-    ROOT,
     Document,
     builder,
     built,

@@ -9,7 +9,8 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from tests.k8s.manifests import OVERLAYS, ROOT, Document, builder, built
+from tests.images.engine import ROOT
+from tests.k8s.manifests import OVERLAYS, Document, builder, built
 
 pytestmark = [
     pytest.mark.skipif(builder() is None, reason="needs kubectl or kustomize"),

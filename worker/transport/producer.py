@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ _REFUSED: Final = frozenset(
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 
 Headers = Sequence[tuple[str, bytes | None]]
+_NO_HEADERS: Final[Mapping[int, Headers]] = {}
 
 
 class DeliveryError(DependencyError):
@@ -184,16 +185,23 @@ class LibrdkafkaProducer(FaustProducer):
         """Records that the broker has not confirmed."""
         return len(self._client) if self._client is not None else 0
 
-    async def queue(self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes]) -> None:
+    async def queue(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes],
+        headers: Mapping[int, Headers] = _NO_HEADERS,
+    ) -> None:
         """Queue keyed values in order; returns when all are queued. Waits while the client's queue is full.
 
-        Raises DeliveryError for what can never be sent.
+        `headers` has those of the few that carry any, by place. Raises DeliveryError for what can never be sent.
         """
         client = self._require_client()
-        produce = client.produce
-        for start in range(0, len(values), _POLL_EVERY_RECORDS):
-            stop = min(start + _POLL_EVERY_RECORDS, len(values))
-            while (start := _produce_run(produce, topic, keys, values, start, stop)) < stop:
+        for start, stop in _runs(len(values), headers):
+            carried = headers.get(start)
+            produce = client.produce if carried is None else partial(client.produce, headers=list(carried))
+            place = start
+            while (place := _produce_run(produce, topic, keys, values, place, stop)) < stop:
                 await self._wait_for_space()
             client.poll(0)
 
@@ -336,6 +344,17 @@ class LibrdkafkaProducer(FaustProducer):
 def _outlive(gone: threading.Event, _client: Client | None) -> None:
     """Hold the last reference to a client, so that it ends in this thread."""
     gone.wait()
+
+
+def _runs(count: int, alone: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Part `count` places into runs that are short enough; places that stand `alone` are runs by themselves."""
+    start = 0
+    for place in (*sorted(alone), count):
+        for first in range(start, place, _POLL_EVERY_RECORDS):
+            yield first, min(first + _POLL_EVERY_RECORDS, place)
+        if place < count:
+            yield place, place + 1
+        start = place + 1
 
 
 def _produce_run(

@@ -7,18 +7,16 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import docker
 import pytest
 
 from heartstream.demo.processes import Child
 from runtime import metrics
 from runtime.embedded import free_port
 from runtime.settings import Topics
-from tests.brokers import broker_kinds
+from tests.brokers import broker_kinds, cut_off
 from tests.integration.conftest import Workers
 from tests.integration.stream import DEADLINE_SECONDS, Stream
 from tests.integration.worker.freezing import write_freezing_model
@@ -121,22 +119,6 @@ def test_dead_letters_are_counted_by_code(stream: Stream, workers: Workers) -> N
         stream.read_all()
         counted = {code: shown(worker, "dead_letters_total", code=code) for code in ("not_json", "out_of_range")}
         assert (counted, shown(worker, "dead_letters_total")) == ({"not_json": 2, "out_of_range": 1}, 3)
-
-
-@contextmanager
-def cut_off(address: str) -> Iterator[None]:
-    """Freeze the container of a broker, so that connections stay open and nothing answers."""
-    port = address.rsplit(":", 1)[1]
-    client = docker.from_env()
-    try:
-        (container,) = [c for c in client.containers.list() if f"{port}/tcp" in c.ports]
-        container.pause()
-        try:
-            yield
-        finally:
-            container.unpause()
-    finally:
-        client.close()
 
 
 def test_a_broker_out_of_reach_makes_not_ready_but_live(stream: Stream, workers: Workers) -> None:

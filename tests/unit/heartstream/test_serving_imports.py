@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 WORKSHOP = ("sklearn", "scipy", "joblib", "pandas", "mlflow", "onnx", "training", "testcontainers", "docker", "httpx")
 """Top-level packages that no serving process imports, whatever is installed beside it."""
+EXTRAS = ("opentelemetry", "google", "requests", "jwt")
+"""And those that it imports only where the settings ask for what they do."""
 SCORE = """
 from schemas.records import Source
 from scoring.pipeline import Scored, process
@@ -77,9 +79,9 @@ def imported_by(program: str, model: Path, name: str, before: str = "") -> froze
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
 @pytest.mark.parametrize("program", PROCESSES.values(), ids=PROCESSES)
 def test_serving_imports_nothing_of_the_workshop(program: str, name: str, model_dir: Path) -> None:
-    """With either model, a process that scores has loaded no library that only training needs."""
+    """With either model, a process that scores has loaded no library that only training or an extra needs."""
     imported = {module.split(".")[0] for module in imported_by(program, model_dir, name)}
-    assert imported.intersection(WORKSHOP) == set()
+    assert imported.intersection(WORKSHOP + EXTRAS) == set()
 
 
 @pytest.mark.parametrize("program", PROCESSES.values(), ids=PROCESSES)
@@ -115,6 +117,25 @@ except ArtifactError as error:
 assert "missing required field" in told, told
 assert "joblib is not installed: pip install 'heartstream[sklearn]'" in told, told
 """
+
+
+UNTRACED = """
+from runtime.settings import Settings
+from runtime.tracing import open_tracing
+from schemas.errors import SettingsError
+
+tracing = Settings.from_mapping({"HEARTSTREAM_TRACING__ENDPOINT": "http://localhost:4318"}).tracing
+try:
+    open_tracing(tracing, "worker")
+except SettingsError as error:
+    told = str(error)
+assert "HEARTSTREAM_TRACING__ENDPOINT: traces need pip install 'heartstream[tracing]'" in told, told
+"""
+
+
+def test_lack_of_opentelemetry_is_told_where_traces_are_switched_on(model_dir: Path) -> None:
+    """A process that should trace and cannot does not start, and says what to install."""
+    assert imported_by(UNTRACED, model_dir, "logistic_regression", "sys.modules.update(opentelemetry=None)")
 
 
 def test_lack_of_scikit_learn_is_told_where_it_is_needed(model_dir: Path) -> None:

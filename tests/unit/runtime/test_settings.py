@@ -54,9 +54,10 @@ def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
 
 
 def test_describing_shows_no_secret() -> None:
-    """Client options are shown only where they are known to be harmless."""
-    options = {"SASL_PASSWORD": "s3cret", "SECURITY_PROTOCOL": "SASL_SSL"}
-    settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__OPTIONS__{name}": text for name, text in options.items()})
+    """Keys and credentials are not; client options only where they are known to be harmless."""
+    secrets = ("KAFKA__OPTIONS__SASL_PASSWORD", "AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS")
+    environment = {**dict.fromkeys(secrets, "s3cret"), "KAFKA__OPTIONS__SECURITY_PROTOCOL": "SASL_SSL"}
+    settings = Settings.from_mapping({f"HEARTSTREAM_{name}": text for name, text in environment.items()})
     shown = "\n".join(describe(settings))
     assert "s3cret" not in shown
     assert "HEARTSTREAM_KAFKA__OPTIONS__SECURITY_PROTOCOL=SASL_SSL" in shown

@@ -16,6 +16,7 @@ from tests.unit.worker.test_publisher import HeldGuarantee, publishing
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
 from worker.publisher import Publisher
+from worker.traces import NoTraces
 from worker.transport.batch import RecordBatch
 from worker.transport.ledger import Ledger
 
@@ -48,7 +49,7 @@ def entered(ledger: Ledger, tp: TP, *values: bytes) -> RecordBatch:
 
 
 def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher) -> ScoringAgent:
-    return ScoringAgent(scorer, ledger, publisher, "dead-letters", RejectionBreaker(100, 1.0))
+    return ScoringAgent(scorer, ledger, publisher, "dead-letters", RejectionBreaker(100, 1.0), NoTraces())
 
 
 async def test_each_batch_of_a_bundle_gets_its_own_outcomes(scorer: Scorer) -> None:

@@ -1,0 +1,382 @@
+"""Writes compose/grafana/heartstream.json, the dashboard: `python compose/grafana/make_heartstream.py`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+DASHBOARD: Final = Path(__file__).parent / "heartstream.json"
+_COLUMNS: Final = 24
+_SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+_RATE: Final = "[$__rate_interval]"
+_WITH_ROLE: Final = "* on (instance) group_left (role) heartstream_process_info"
+
+Thresholds = Sequence[tuple[float | None, str]]
+
+
+class Panel(msgspec.Struct, frozen=True):
+    """A panel: each query with its legend. `thresholds` are the values from which on a colour holds."""
+
+    title: str
+    meaning: str
+    unit: str
+    queries: Sequence[tuple[str, str]]
+    thresholds: Thresholds = ((None, "green"),)
+    kind: str = "timeseries"
+    width: int = 8
+    height: int = 7
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Panels under one heading, side by side as far as there is room."""
+
+    title: str
+    panels: Sequence[Panel]
+
+
+def _quantiles(buckets: str, selector: str = "", by: str = "") -> list[tuple[str, str]]:
+    """Ask for the median and the 99th percentile of a histogram, for each value of a label."""
+    labels, legend = (f"le, {by}", f" {{{{{by}}}}}") if by else ("le", "")
+    summed = f"sum by ({labels}) (rate({buckets}_bucket{selector}{_RATE}))"
+    return [
+        (f"histogram_quantile({share}, {summed})", f"{name}{legend}") for share, name in ((0.5, "p50"), (0.99, "p99"))
+    ]
+
+
+def _mean(histogram: str, by: str) -> str:
+    total, count = (f"sum by ({by}) (rate({histogram}_{part}{_RATE}))" for part in ("sum", "count"))
+    return f"{total} / {count}"
+
+
+def _stat(title: str, meaning: str, unit: str, thresholds: Thresholds, *queries: tuple[str, str]) -> Panel:
+    return Panel(title, meaning, unit, queries, thresholds, kind="stat", width=4, height=4)
+
+
+WELL: Final = (
+    _stat(
+        "Processes",
+        "Workers and gateways that can be scraped.",
+        "short",
+        ((None, "red"), (1, "green")),
+        ("count by (role) (heartstream_process_info)", "{{role}}"),
+    ),
+    _stat(
+        "Partitions read",
+        "Partitions that have an owner. The lag of one without is not measured.",
+        "short",
+        ((None, "red"), (1, "green")),
+        ("sum(heartstream_assigned_partitions)", "partitions"),
+    ),
+    _stat(
+        "Records a second",
+        "Records that got their outcome, through all doors.",
+        "short",
+        ((None, "blue"),),
+        (f"sum(rate(heartstream_records_total{_RATE}))", "records"),
+    ),
+    _stat(
+        "Oldest record that waits",
+        "Age of the oldest record without a confirmed outcome. Above a minute for long, an alert fires.",
+        "s",
+        ((None, "green"), (10, "yellow"), (60, "red")),
+        ("max(heartstream_consumer_lag_seconds)", "age"),
+    ),
+    _stat(
+        "End to end, p99",
+        "99 of 100 records have their confirmed outcome within this time of their Kafka timestamp. Objective: 1 s.",
+        "s",
+        ((None, "green"), (0.5, "yellow"), (1, "red")),
+        (_quantiles("heartstream_end_to_end_latency_seconds")[1][0], "p99"),
+    ),
+    _stat(
+        "Error budgets, last hour",
+        "How fast the budgets of the objectives burn: 1 spends one in 30 days. A page comes at 14.4.",
+        "short",
+        ((None, "green"), (1, "yellow"), (14.4, "red")),
+        ("heartstream:stream_slow:burn_rate1h", "stream slow"),
+        ("heartstream:gateway_slow:burn_rate1h", "gateway slow"),
+        ("heartstream:gateway_fails:burn_rate1h", "gateway fails"),
+    ),
+    Panel(
+        "Alerts that fire",
+        "docs/runbook.md has a section for each. Empty is well.",
+        "short",
+        [('count by (alertname, severity) (ALERTS{alertname=~"Heartstream.*",alertstate="firing"})', "")],
+        kind="table",
+        width=12,
+        height=5,
+    ),
+    Panel(
+        "Models that are served",
+        "Processes by model. More than one row for longer than a rollout is an alert.",
+        "short",
+        [("count by (name, version, digest, engine) (heartstream_model_info)", "")],
+        kind="table",
+        width=12,
+        height=5,
+    ),
+)
+
+STREAM: Final = (
+    Panel(
+        "Records a second",
+        "Records that got their outcome, by door and outcome.",
+        "short",
+        [(f"sum by (door, outcome) (rate(heartstream_records_total{_RATE}))", "{{door}} {{outcome}}")],
+    ),
+    Panel(
+        "Lag in records",
+        "Records of a partition without a confirmed outcome. A partition without an owner has no line.",
+        "short",
+        [("max by (topic, partition) (heartstream_consumer_lag_records)", "{{topic}} {{partition}}")],
+    ),
+    Panel(
+        "Lag in seconds",
+        "Age of a partition's oldest record without a confirmed outcome.",
+        "s",
+        [("max by (topic, partition) (heartstream_consumer_lag_seconds)", "{{topic}} {{partition}}")],
+        ((None, "green"), (60, "red")),
+    ),
+    Panel(
+        "End-to-end latency",
+        "From a record's Kafka timestamp to its confirmed outcome. Objective: 99 of 100 within 1 s.",
+        "s",
+        _quantiles("heartstream_end_to_end_latency_seconds"),
+        ((None, "green"), (1, "red")),
+    ),
+    Panel(
+        "Records a batch",
+        "Mean number of records scored at once.",
+        "short",
+        [(_mean("heartstream_batch_records", "door"), "{{door}}")],
+    ),
+    Panel(
+        "Time to score a batch",
+        "Decode, validate, score and encode.",
+        "s",
+        _quantiles("heartstream_batch_duration_seconds", by="door"),
+    ),
+    Panel(
+        "Time to confirm a batch",
+        "From taking it up until the broker has confirmed all its results.",
+        "s",
+        _quantiles("heartstream_delivery_duration_seconds"),
+        ((None, "green"), (5, "red")),
+    ),
+    Panel(
+        "Records under way",
+        "Being scored, or waiting for the broker's confirmation. Reading pauses at "
+        "HEARTSTREAM_WORKER__OUTSTANDING_RECORDS.",
+        "short",
+        [('heartstream_outstanding_records and on (instance) heartstream_process_info{role="worker"}', "{{instance}}")],
+    ),
+    Panel(
+        "Dead letters a second",
+        "Confirmed dead letters by the first thing that was wrong: docs/dead-letters.md explains the codes.",
+        "short",
+        [(f"sum by (code) (rate(heartstream_dead_letters_total{_RATE}))", "{{code}}")],
+    ),
+    Panel(
+        "Commits a second",
+        "Offset commits by what became of them.",
+        "short",
+        [(f"sum by (result) (rate(heartstream_commits_total{_RATE}))", "{{result}}")],
+    ),
+    Panel(
+        "Rebalances and repairs",
+        "Changes of assignments; partitions that stood still and were fetched anew; transactional clients replaced.",
+        "short",
+        [
+            (f"sum by (kind) (increase(heartstream_rebalances_total{_RATE}))", "{{kind}}"),
+            (f"sum(increase(heartstream_partition_stalls_total{_RATE}))", "stalled"),
+            (f"sum(increase(heartstream_producer_replacements_total{_RATE}))", "replaced"),
+        ],
+    ),
+    Panel(
+        "Partitions by worker",
+        "Partitions that each worker reads.",
+        "short",
+        [('heartstream_assigned_partitions and on (instance) heartstream_process_info{role="worker"}', "{{instance}}")],
+    ),
+    Panel(
+        "Time since progress",
+        "Since a worker's last confirmed batch. On an idle topic it grows and is no trouble.",
+        "s",
+        [("time() - (heartstream_last_progress_timestamp_seconds > 0)", "{{instance}}")],
+        width=12,
+    ),
+    Panel(
+        "Time since the broker answered",
+        "It is asked every second. Above 60 s an alert fires.",
+        "s",
+        [("time() - (heartstream_broker_last_answer_timestamp_seconds > 0)", "{{instance}}")],
+        ((None, "green"), (60, "red")),
+        width=12,
+    ),
+)
+
+GATEWAY: Final = (
+    Panel(
+        "Requests a second by status",
+        "499: the caller hung up. 503 of /health/ready: it is leaving, or its model is not sound.",
+        "short",
+        [(f"sum by (status) (rate(heartstream_http_requests_total{_RATE}))", "{{status}}")],
+        width=6,
+    ),
+    Panel(
+        "Requests a second by route",
+        "Every resource of the gateway.",
+        "short",
+        [(f"sum by (route) (rate(heartstream_http_requests_total{_RATE}))", "{{route}}")],
+        width=6,
+    ),
+    Panel(
+        "Time to answer POST /predict",
+        "Objective: 99 of 100 within 0.1 s.",
+        "s",
+        _quantiles("heartstream_http_request_duration_seconds", '{route="/predict"}'),
+        ((None, "green"), (0.1, "red")),
+        width=6,
+    ),
+    Panel(
+        "Faults a second over HTTP",
+        "What was wrong with records that came by HTTP, by code. Every fault counts.",
+        "short",
+        [(f'sum by (code) (rate(heartstream_record_faults_total{{door="http"}}{_RATE}))', "{{code}}")],
+        width=6,
+    ),
+)
+
+PROCESSES: Final = (
+    Panel(
+        "CPU",
+        "Share of one core.",
+        "percentunit",
+        [(f"rate(process_cpu_seconds_total{_RATE}) {_WITH_ROLE}", "{{role}} {{instance}}")],
+        width=6,
+    ),
+    Panel(
+        "Memory",
+        "Resident memory.",
+        "bytes",
+        [(f"process_resident_memory_bytes {_WITH_ROLE}", "{{role}} {{instance}}")],
+        width=6,
+    ),
+    Panel(
+        "Uptime",
+        "A line that falls to zero is a restart.",
+        "s",
+        [(f"(time() - process_start_time_seconds) {_WITH_ROLE}", "{{role}} {{instance}}")],
+        width=6,
+    ),
+    Panel(
+        "Trace spans a second",
+        "What ended and was not sent is lost. All are 0 where nothing is traced.",
+        "short",
+        [(f"sum by (outcome) (rate(heartstream_trace_spans_total{_RATE}))", "{{outcome}}")],
+        width=6,
+    ),
+)
+
+ROWS: Final = (
+    Row("Is it well?", WELL),
+    Row("Stream", STREAM),
+    Row("Gateway", GATEWAY),
+    Row("Processes", PROCESSES),
+)
+
+
+def render() -> str:
+    """Return the dashboard as Grafana's JSON."""
+    datasource = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
+    dashboard = {
+        "title": "heartstream",
+        "uid": "heartstream",
+        "description": "docs/telemetry.md explains the metrics, docs/runbook.md the alerts.",
+        "tags": ["heartstream"],
+        "schemaVersion": 41,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "15s",
+        "time": {"from": "now-30m", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": [datasource]},
+        "annotations": {"list": []},
+        "panels": [{"id": number, **placed} for number, placed in enumerate(_placed(), 1)],
+    }
+    return json.dumps(dashboard, indent=1) + "\n"
+
+
+def _placed() -> Iterator[dict[str, Any]]:
+    """Yield all panels, each where there is room for it, rows one below the other."""
+    y = 0
+    for row in ROWS:
+        yield {"type": "row", "title": row.title, "collapsed": False, "panels": [], "gridPos": _grid(0, y, _COLUMNS, 1)}
+        x, y, tallest = 0, y + 1, 0
+        for panel in row.panels:
+            if x + panel.width > _COLUMNS:
+                x, y, tallest = 0, y + tallest, 0
+            yield {**_panel(panel), "gridPos": _grid(x, y, panel.width, panel.height)}
+            x, tallest = x + panel.width, max(tallest, panel.height)
+        y += tallest
+
+
+def _grid(x: int, y: int, width: int, height: int) -> dict[str, int]:
+    return {"x": x, "y": y, "w": width, "h": height}
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    steps = [{"value": value, "color": colour} for value, colour in panel.thresholds]
+    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
+    if panel.kind == "timeseries":
+        style = "dashed" if len(steps) > 1 else "off"
+        defaults["custom"] = {
+            "lineWidth": 1,
+            "fillOpacity": 8,
+            "showPoints": "never",
+            "thresholdsStyle": {"mode": style},
+        }
+    return {
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.meaning,
+        "datasource": _SOURCE,
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": _OPTIONS[panel.kind],
+        "targets": [_target(place, panel.kind, *query) for place, query in enumerate(panel.queries)],
+        **({"transformations": [_WITHOUT_TIME]} if panel.kind == "table" else {}),
+    }
+
+
+def _target(place: int, kind: str, query: str, legend: str) -> dict[str, Any]:
+    now = {"instant": True, "range": False, "format": "table"} if kind == "table" else {"range": True}
+    return {"refId": chr(ord("A") + place), "datasource": _SOURCE, "expr": query, "legendFormat": legend, **now}
+
+
+_WITHOUT_TIME: Final = {
+    "id": "organize",
+    "options": {"excludeByName": {"Time": True}, "renameByName": {"Value": "number"}},
+}
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "timeseries": {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    },
+    "stat": {
+        "reduceOptions": {"calcs": ["lastNotNull"], "values": False},
+        "colorMode": "value",
+        "graphMode": "area",
+        "textMode": "auto",
+    },
+    "table": {"showHeader": True},
+}
+
+
+if __name__ == "__main__":
+    DASHBOARD.write_text(render(), encoding="utf-8")
+    sys.stdout.write("wrote compose/grafana/heartstream.json\n")

@@ -1,0 +1,112 @@
+"""Builds the images and proves what is promised of them: `python -m tests.images --help`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from heartstream.brokers import IMAGE, docker_is_usable
+from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from schemas.errors import DependencyError
+from scoring.scorer import Scorer
+from tests.images import composed, laws, living
+from tests.images.broker import running_broker
+from tests.images.build import BASE, Image, build, named
+from tests.images.engine import docker_answers, tell
+from tests.images.table import Finding, as_json, lines
+from training.run import TrainingRequest, train
+
+OPTIONS: Final = "HEARTSTREAM_DOCKER_BUILD"
+TAG: Final = "checked"
+PARTS: Final = ("images", "compose")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build, check and tell, as the command line asks; raises SystemExit."""
+    asked = _parser().parse_args(arguments)
+    logging.disable(logging.INFO)
+    with errors_to_exit_codes():
+        findings = list(_findings(asked.only or PARTS, build_first=not asked.no_build))
+    sys.stdout.write("\n".join(lines(findings)) + "\n")
+    if asked.json:
+        asked.json.write_bytes(as_json(findings))
+    if any(finding.broken for finding in findings):
+        raise SystemExit(FAILED)
+
+
+def _findings(parts: Sequence[str], *, build_first: bool) -> Iterator[Finding]:
+    if not docker_answers() or not docker_is_usable():
+        raise DependencyError(f"this needs Docker with {IMAGE}")
+    images, options = named(TAG), tuple(shlex.split(os.environ.get(OPTIONS, "")))
+    if build_first:
+        for image in images:
+            tell(f"building {image.name}")
+            build(image, options)
+    if "images" in parts:
+        yield from _of_images(images, options)
+    if "compose" in parts:
+        yield from _of_compose(images)
+
+
+def _of_images(images: Sequence[Image], options: tuple[str, ...]) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory(prefix="heartstream-images-") as folder, running_broker() as broker:
+        model = Path(folder) / "model"
+        train(TrainingRequest(model, model_version="images", quick=True))
+        # The images' user is another one.
+        Path(folder).chmod(0o755)
+        setting = laws.Setting(laws.bytes_of(BASE), model, Scorer.from_directory(model), broker, options)
+        for law in (*laws.LAWS, *living.LAWS):
+            for image in images:
+                if image.target in law.targets:
+                    yield _finding(law.name, image.target, lambda law=law, image=image: law.check(image, setting))
+
+
+def _of_compose(images: Sequence[Image]) -> Iterator[Finding]:
+    tell("starting compose")
+    try:
+        with composed.started(images) as project:
+            yield Finding("starts", "compose", "all services")
+            for name, check in composed.LAWS.items():
+                yield _finding(name, "compose", lambda check=check: check(project))
+    except DependencyError as error:
+        yield Finding("starts", "compose", "", str(error))
+    else:
+        yield _finding("leaves nothing", "compose", lambda: composed.nothing_left(project))
+
+
+def _finding(law: str, subject: str, check: Callable[[], str]) -> Finding:
+    """Try a law. What goes wrong in a check is its result, and the others go on."""
+    try:
+        finding = Finding(law, subject, check())
+    except Exception as error:  # noqa: BLE001  # whatever it is, the law was not seen to hold
+        said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+        finding = Finding(law, subject, "", f"{type(error).__name__}: {said}")
+    tell(f"{subject}: {law}: {finding.seen or 'BROKEN: ' + finding.broken}")
+    return finding
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.images",
+        description="Build the container images, run them, and prove what is promised of them: size, start, rights, "
+        "contents, bill of materials; then start compose/compose.yaml and send records through it.",
+        epilog=f"{OPTIONS} holds further options of `docker build`, such as `--network host`. The images are called "
+        f"heartstream-worker:{TAG} and so on, and stay. Example: ./run images --only images --json images.json. "
+        f"Exit codes: 0 every promise holds; {FAILED} one is broken; {UNAVAILABLE} no Docker, or a build fails.",
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help="images or compose alone")
+    parser.add_argument("--no-build", action="store_true", help=f"take the images tagged `{TAG}` that are there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file too")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Apache Kafka on a container network of its own, reachable from inside and from this machine."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from heartstream.brokers import IMAGE, await_broker, container_environment
+from runtime.embedded import free_port
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.images.engine import docker
+from tests.integration.stream import Sent, Stream
+
+INSIDE: Final = "kafka:9092"
+
+
+class Broker(msgspec.Struct, frozen=True):
+    """A running broker: containers on `network` reach it at `INSIDE`, this machine at `outside`."""
+
+    network: str
+    outside: str
+
+
+@contextmanager
+def running_broker() -> Iterator[Broker]:
+    """Run one broker, and its network, while the context lasts."""
+    name, port = f"heartstream-images-{uuid.uuid4().hex[:8]}", free_port()
+    docker("network", "create", name)
+    try:
+        environment = [f"--env={key}={value}" for key, value in _environment(port).items()]
+        placing = (f"--network={name}", "--network-alias=kafka", f"--publish=127.0.0.1:{port}:{port}")
+        container = docker("run", "--detach", f"--name={name}", *placing, *environment, IMAGE).strip()
+        try:
+            await_broker(f"localhost:{port}")
+            yield Broker(name, f"localhost:{port}")
+        finally:
+            docker("rm", "--force", "--volumes", container)
+    finally:
+        docker("network", "rm", name)
+
+
+def _environment(port: int) -> dict[str, str]:
+    own = container_environment(port)
+    protocols = own["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+    return {
+        **own,
+        "KAFKA_LISTENERS": f"{own['KAFKA_LISTENERS']},INSIDE://0.0.0.0:9092",
+        "KAFKA_ADVERTISED_LISTENERS": f"{own['KAFKA_ADVERTISED_LISTENERS']},INSIDE://{INSIDE}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": f"{protocols},INSIDE:PLAINTEXT",
+    }
+
+
+def check_outcomes(stream: Stream, scorer: Scorer) -> str:
+    """Hold that each record that was sent has one outcome, and the right one; say how many there are of each kind."""
+    stream.read_all()
+    assert (len(stream.sent), 0) == (stream.answered, stream.repeated())
+    scored = sum(_is_right(stream, sent, scorer) for sent in stream.sent)
+    letters = len(stream.sent) - scored
+    return f"{scored} scores, {letters} dead letter{'' if letters == 1 else 's'}"
+
+
+def _is_right(stream: Stream, sent: Sent, scorer: Scorer) -> bool:
+    """Say whether a record was scored; fails if that, or how, is not what it should be."""
+    (expected,) = process([sent.value], [sent.source], scorer)
+    result = stream.only(sent)
+    if isinstance(expected, Scored):
+        assert result.value == expected.value
+        return True
+    assert result.letter is not None, "a score where a dead letter was due"
+    assert (result.value, result.letter.errors) == (sent.value, expected.faults)
+    return False
+
+
+def send(stream: Stream, values: Sequence[bytes]) -> None:
+    """Produce these records, each with a key of its own."""
+    for number, value in enumerate(values):
+        stream.send(value, f"key-{number}".encode())
+    stream.flush()

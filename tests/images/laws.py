@@ -1,0 +1,158 @@
+"""What is promised of what is in the images, law by law."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from compose.sbom import bill_of_materials
+from heartstream.exit_codes import BAD_MODEL, BAD_USAGE
+from scoring.scorer import Scorer
+from tests.images.broker import Broker
+from tests.images.build import TARGETS, Image, Target
+from tests.images.container import HARDENED, as_root, inside
+from tests.images.engine import ROOT, attempt, inspect
+
+SERVING: Final[tuple[Target, ...]] = ("worker", "gateway")
+LARGEST_BYTES: Final = 250_000_000
+_TRAINING_ONLY: Final = ("mlflow", "pandas", "matplotlib", "sklearn", "scipy", "training")
+_COMPILERS: Final = ("gcc", "cc", "g++", "clang", "make", "rustc")
+_UID: Final = "10001"
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What all laws share: the base's size, a model directory, its scorer, a broker, options for building."""
+
+    base_bytes: int
+    model: Path
+    scorer: Scorer
+    broker: Broker
+    build_options: tuple[str, ...]
+
+
+class Law(msgspec.Struct, frozen=True):
+    """A promise about some targets; `check` returns what was seen, and raises where the promise is broken."""
+
+    name: str
+    targets: tuple[Target, ...]
+    check: Callable[[Image, Setting], str]
+
+
+def size(image: Image, setting: Setting) -> str:
+    """Each serving image is less than 250 MB over its base."""
+    over = bytes_of(image.name) - setting.base_bytes
+    assert image.target not in SERVING or over < LARGEST_BYTES, f"{over / 1e6:.0f} MB over the base"
+    return f"{over / 1e6:.0f} MB"
+
+
+def bytes_of(name: str) -> int:
+    """Sum the sizes of the files in an image: what Docker calls its size depends on how it stores images."""
+    return sum(map(int, as_root(name, "find / -xdev -type f -printf '%s\\n'").split()))
+
+
+def labels(image: Image, _: Setting) -> str:
+    """The OCI labels say what it is; the version is the package's."""
+    found = inspect("image", image.name)["Config"]["Labels"]
+    said = {name.removeprefix("org.opencontainers.image."): text for name, text in found.items()}
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert (said["title"], said["licenses"], said["version"]) == ("heartstream", "Apache-2.0", version), said
+    assert "Research and education only" in said["description"]
+    assert said["revision"], "no revision"
+    assert "source" not in said or said["source"].startswith("https://")
+    return version
+
+
+def user(image: Image, _: Setting) -> str:
+    """It runs as a user that is not root, in and by its configuration."""
+    told, is_really = inspect("image", image.name)["Config"]["User"], inside(image.name, "id -u").strip()
+    assert (told, is_really) == (f"{_UID}:{_UID}", _UID), f"user {told}, id {is_really}"
+    return f"uid {_UID}"
+
+
+def tools(image: Image, _: Setting) -> str:
+    """No compiler, and no cache of pip's."""
+    compilers = f"for each in {' '.join(_COMPILERS)}; do command -v $each; done; true"
+    caches = "find / -xdev -type d \\( -path '*/.cache/pip' -o -path '*/pip/http*' \\)"
+    found = as_root(image.name, f"{compilers}; {caches}").split()
+    assert found == [], f"found {found}"
+    return "none"
+
+
+def imports(image: Image, _: Setting) -> str:
+    """What only training needs can be imported in the training image, and nowhere else."""
+    program = "import importlib.util, sys; print(*[each for each in sys.argv[1:] if importlib.util.find_spec(each)])"
+    found = inside(image.name, f"python -c '{program}' {' '.join(_TRAINING_ONLY)}").split()
+    assert found == ([] if image.target in SERVING else list(_TRAINING_ONLY)), f"can be imported: {found}"
+    return "in it" if found else "not in it"
+
+
+def no_model(image: Image, _: Setting) -> str:
+    """Without a model it says so in one line, and ends with the code of a model that is refused."""
+    done = attempt("docker", "run", "--rm", *HARDENED, image.name)
+    assert "heartstream: no model at /model" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == BAD_MODEL, f"exit {done.returncode}"
+    return f"exit {done.returncode}"
+
+
+def no_such_command(image: Image, _: Setting) -> str:
+    """Asked for a command that there is not, it says so and nothing of its insides."""
+    done = attempt("docker", "run", "--rm", *HARDENED, image.name, "nonsense")
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said[-500:]
+    assert (done.returncode, '"nonsense"' in said) == (BAD_USAGE, True), f"exit {done.returncode}: {said}"
+    return f"exit {done.returncode}"
+
+
+def bill(image: Image, _: Setting) -> str:
+    """The bill of materials is valid, and holds what the container's own Python and dpkg find; no more, no less."""
+    document = bill_of_materials(image.name)
+    invalid = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document))
+    assert invalid is None, str(invalid)
+    components: list[dict[str, Any]] = document["components"]
+    vague = [each["name"] for each in components if not each.get("version") or not each.get("purl")]
+    assert vague == [], f"without version or purl: {vague}"
+    found = [line.split("\t") for line in inside(image.name, f"python -c '{_ASK_PYTHON}'").splitlines()]
+    python = _of_kind(components, "pkg:pypi/", "pkg:generic/heartstream@")
+    _same(python, [(name, version) for name, version, _ in found])
+    licensed = {each["name"] for each in python if each.get("licenses")}
+    silent = [name for name, _, licence in found if licence and name not in licensed]
+    assert silent == [], f"their licences are known, and not told: {silent}"
+    debian = inside(image.name, "dpkg-query --show --showformat '${Package}\\t${Version}\\n'").splitlines()
+    _same(
+        _of_kind(components, "pkg:deb/"), [(name, version) for name, version in (line.split("\t") for line in debian)]
+    )
+    return f"{len(found)} Python, {len(debian)} Debian"
+
+
+_ASK_PYTHON: Final = """from importlib.metadata import distributions
+for each in distributions():
+    print(each.metadata["Name"], each.version, each.metadata.get("License-Expression", ""), sep="\\t")"""
+
+
+def _of_kind(components: Sequence[dict[str, Any]], *prefixes: str) -> list[dict[str, Any]]:
+    return [each for each in components if each["purl"].startswith(prefixes)]
+
+
+def _same(components: Sequence[dict[str, Any]], found: Sequence[tuple[str, str]]) -> None:
+    listed = [(each["name"], each["version"]) for each in components]
+    assert sorted(listed) == sorted(found), f"in one and not in the other: {set(listed) ^ set(found)}"
+
+
+LAWS: Final = (
+    Law("size over its base", TARGETS, size),
+    Law("labels", TARGETS, labels),
+    Law("runs as", TARGETS, user),
+    Law("compilers and caches", TARGETS, tools),
+    Law("training's libraries", TARGETS, imports),
+    Law("without a model", SERVING, no_model),
+    Law("an unknown command", TARGETS, no_such_command),
+    Law("bill of materials", TARGETS, bill),
+)

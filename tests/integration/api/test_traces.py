@@ -1,0 +1,100 @@
+"""Laws of traces over HTTP, with a real gateway and a real receiver of OTLP."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.integration.calls import JSON, LINES, PATIENTS, ask
+from tests.integration.collector import SpanTold, collecting
+from tests.integration.conftest import Starter
+
+MARKER = "Zebra-4711"
+RECORD = PATIENTS[0]
+INTERNAL, SERVER = 1, 2
+
+
+def parent(number: int, flags: str = "01") -> dict[str, str]:
+    return {"Traceparent": f"00-{number:032x}-{number:016x}-{flags}"}
+
+
+def by_trace(spans: list[SpanTold]) -> dict[str, list[SpanTold]]:
+    """Return each trace's spans, the server's first."""
+    traces: dict[str, list[SpanTold]] = {}
+    for span in sorted(spans, key=lambda span: -span.kind):
+        traces.setdefault(span.trace_id, []).append(span)
+    return traces
+
+
+def test_a_trace_goes_on_from_the_caller_to_the_scoring(start: Starter) -> None:
+    """A span of the request below the caller's, and in it one of the scoring; all is sent when the gateway ends."""
+    with collecting() as collector:
+        with start(TRACING__ENDPOINT=collector.url, TRACING__HEADERS="authorization=Bearer x") as gateway:
+            ask(gateway, "POST", "/predict", RECORD, {**parent(1), "tracestate": "vendor=x"})
+        server, scoring = by_trace(collector.spans())[f"{1:032x}"]
+    assert (server.service, server.name, server.kind) == ("heartstream-gateway", "POST /predict", SERVER)
+    assert (server.parent_id, server.state, server.failed) == (f"{1:016x}", "vendor=x", False)
+    assert server.attributes == {
+        "http.request.method": "POST",
+        "http.route": "/predict",
+        "url.scheme": "http",
+        "http.response.status_code": 200,
+    }
+    assert (scoring.name, scoring.kind, scoring.parent_id) == ("score", INTERNAL, server.span_id)
+    assert scoring.attributes == {"heartstream.records": 1}
+    assert scoring.nanoseconds <= server.nanoseconds
+    assert collector.authorizations == {"Bearer x"}
+
+
+def test_many_records_are_scored_in_spans_of_their_own_request(start: Starter) -> None:
+    """Requests that are scored together keep their own traces; an array, lines and rows say how many records."""
+    rows = json.dumps({"dataframe_records": [json.loads(record) for record in PATIENTS[:3]]}).encode()
+    with collecting() as collector:
+        with start(TRACING__ENDPOINT=collector.url) as gateway, ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda number: ask(gateway, "POST", "/predict", RECORD, parent(number)), range(1, 200)))
+            array = b"[" + b",".join(PATIENTS[:600]) + b"]"
+            ask(gateway, "POST", "/predict/batch", array, {**JSON, **parent(1_000)})
+            ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:5]), {**LINES, **parent(1_001)})
+            ask(gateway, "POST", "/invocations", rows, {**JSON, **parent(1_002)})
+        traces = by_trace(collector.spans())
+    for server, *scorings in traces.values():
+        assert {scoring.parent_id for scoring in scorings} == {server.span_id}
+    counted = {
+        int(trace, 16): sum(scoring.attributes["heartstream.records"] for scoring in scorings)
+        for trace, (_, *scorings) in traces.items()
+    }
+    assert counted == {**dict.fromkeys(range(1, 200), 1), 1_000: 600, 1_001: 5, 1_002: 3}
+
+
+def test_no_patient_is_in_a_trace(start: Starter) -> None:
+    """A marker in every place of a request, good and bad, is in nothing that is sent; nor are probes."""
+    good = json.dumps({**json.loads(RECORD), "patient_id": MARKER}).encode()
+    with collecting() as collector:
+        with start(TRACING__ENDPOINT=collector.url, TRACING__SHARE="1") as gateway:
+            for path in ("/predict", f"/predict?id={MARKER}", f"/{MARKER}", f"/v2/models/{MARKER}/infer"):
+                for body in (good, good.replace(b'"age"', MARKER.encode()), b"{}"):
+                    ask(gateway, "POST", path, body, {"X-Id": MARKER, "User-Agent": MARKER, "traceparent": MARKER})
+            for method in (MARKER, "PROPFIND"):
+                ask(gateway, method, "/predict", good)
+            for path in ("/health", "/health/live", "/metrics", "/ping"):
+                ask(gateway, "GET", path)
+        told = collector.spans()
+    routes = [span.attributes["http.route"] for span in told if span.kind == SERVER]
+    predicted = [span.attributes["http.response.status_code"] for span in told if span.name == "POST /predict"]
+    assert {route: routes.count(route) for route in routes} == {
+        "/predict": 6,
+        "(unknown)": 4,
+        "/v2/models/{model}/infer": 3,
+    }
+    assert predicted == [200, 422, 422] * 2
+    assert MARKER.encode() not in b"".join(collector.bodies)
+
+
+def test_whose_trace_is_not_recorded_has_no_span(start: Starter) -> None:
+    """The caller decides; without a trace of his own, the share does."""
+    with collecting() as collector:
+        with start(TRACING__ENDPOINT=collector.url, TRACING__SHARE="1") as gateway:
+            ask(gateway, "POST", "/predict", RECORD, parent(1, "00"))
+        with start(TRACING__ENDPOINT=collector.url) as gateway:
+            ask(gateway, "POST", "/predict", RECORD)
+        assert collector.spans() == []

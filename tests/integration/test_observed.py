@@ -1,0 +1,168 @@
+"""Laws of the dashboard and the alert rules: a real Prometheus scrapes a real worker and gateway at work."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from heartstream.demo.patients import demo_records
+from heartstream.demo.processes import Child, predict
+from runtime.settings import Topics
+from schemas.errors import FaultCode
+from tests.integration.conftest import Starter, Workers
+from tests.integration.stream import PARTITIONS, Stream
+from tests.prometheus import Prometheus, as_asked, is_installed, legend_labels, queries, running_prometheus
+
+pytestmark = pytest.mark.skipif(not is_installed("prometheus"), reason="prometheus is not installed")
+
+DASHBOARD = json.loads(Path("compose/grafana/heartstream.json").read_text(encoding="utf-8"))
+DEADLINE_SECONDS = 120.0
+SCRAPE_SECONDS = 0.5
+RATE_INTERVAL = "10s"
+GOOD, BAD, ASKED, REFUSED = 400, 20, 12, 5
+EMPTY_WHEN_WELL = {"Alerts that fire"}
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What is running, and how to keep it busy."""
+
+    prometheus: Prometheus
+    stream: Stream
+    gateway: Child
+
+    def send(self, good: int, bad: int, asked: int, refused: int) -> None:
+        """Let records through both doors."""
+        patients = demo_records(3, 0.0)
+        for record in itertools.islice(patients, good):
+            self.stream.send(record.value, record.key)
+        for _ in range(bad):
+            self.stream.send(b"not json", b"k")
+        for record in itertools.islice(patients, asked):
+            predict(self.gateway.url, record.value or b"")
+        for _ in range(refused):
+            with pytest.raises(urllib.error.HTTPError) as refusal:
+                predict(self.gateway.url, b"not json")
+            refusal.value.close()
+        self.stream.read_all()
+
+    def total(self, expression: str) -> float | None:
+        """Return the one number that an expression gives now, None where it gives none."""
+        lines = self.prometheus.query(expression)
+        return lines[0].last if lines else None
+
+    def await_total(self, expression: str, wanted: float) -> None:
+        """Wait until an expression gives a number."""
+        await_that(lambda: self.total(expression) == wanted, lambda: (expression, self.total(expression), wanted))
+
+
+def await_that(condition: Callable[[], bool], told: Callable[[], object]) -> None:
+    """Wait until a condition holds; fails, with what is told, if it does not in time."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(SCRAPE_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def observed(
+    broker: str, model_dir: Path, start: Starter, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Observed]:
+    name, folder = f"patients-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("observed")
+    topics = Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
+    workers = Workers(model_dir, topics, folder)
+    with (
+        Stream.open(broker, topics) as stream,
+        workers.start(broker, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker,
+        start() as gateway,
+    ):
+        worker.await_ready()
+        targets = {
+            job: [child.url.removeprefix("http://")] for job, child in (("worker", worker), ("gateway", gateway))
+        }
+        with running_prometheus(folder, targets, SCRAPE_SECONDS) as prometheus:
+            watched = Observed(prometheus, stream, gateway)
+            watched.await_total("sum(up)", 2)
+            watched.send(GOOD, BAD, ASKED, REFUSED)
+            watched.await_total("sum(heartstream_end_to_end_latency_seconds_count)", GOOD + BAD)
+            yield watched
+
+
+def test_prometheus_tells_what_was_sent(observed: Observed) -> None:
+    """What was produced and asked, and what became of it, to the record."""
+    expected = {
+        'heartstream_records_total{door="kafka",outcome="scored"}': GOOD,
+        'heartstream_records_total{door="kafka",outcome="rejected"}': BAD,
+        f'heartstream_dead_letters_total{{code="{FaultCode.NOT_JSON}"}}': BAD,
+        'heartstream_records_total{door="http",outcome="scored"}': ASKED,
+        'heartstream_http_requests_total{route="/predict",status="200"}': ASKED,
+        'heartstream_http_requests_total{route="/predict",status="422"}': REFUSED,
+        "sum(heartstream_consumer_lag_records)": 0,
+        "sum(heartstream_assigned_partitions)": PARTITIONS,
+        'count(heartstream_process_info{role="worker"})': 1,
+        'count(heartstream_process_info{role="gateway"})': 1,
+        "count(count by (digest) (heartstream_model_info))": 1,
+        'sum(heartstream_commits_total{result!="stored"})': 0,
+    }
+    observed.await_total("sum(heartstream_consumer_lag_records)", 0)
+    assert {expression: observed.total(expression) for expression in expected} == expected
+
+
+def test_every_panel_has_data(observed: Observed) -> None:
+    """While records flow, each query of the dashboard gives numbers, with every label that its legend names."""
+
+    def empty() -> list[tuple[str, str]]:
+        observed.send(20, 1, 2, 1)
+        return [
+            (panel["title"], target["expr"])
+            for panel, target in queries(DASHBOARD)
+            if panel["title"] not in EMPTY_WHEN_WELL
+            and not has_numbers(observed.prometheus, target["expr"], target["legendFormat"])
+        ]
+
+    await_that(lambda: empty() == [], empty)
+
+
+def has_numbers(prometheus: Prometheus, expression: str, legend: str) -> bool:
+    lines = prometheus.query(as_asked(expression, RATE_INTERVAL))
+    whole = [line for line in lines if not math.isnan(line.last) and legend_labels(legend) <= line.labels.keys()]
+    return bool(whole)
+
+
+def test_a_table_of_alerts_is_empty_when_all_is_well(observed: Observed) -> None:
+    """Its query is answered, with nothing."""
+    asked = [target["expr"] for panel, target in queries(DASHBOARD) if panel["title"] in EMPTY_WHEN_WELL]
+    assert [observed.prometheus.query(expression) for expression in asked] == [[]]
+
+
+def test_every_rule_is_evaluated_and_none_fires(observed: Observed) -> None:
+    """Prometheus has evaluated each rule without an error, and asked by hand each expression is answered too."""
+    await_that(
+        lambda: all(rule["health"] != "unknown" for rule in observed.prometheus.rules()), observed.prometheus.rules
+    )
+    rules = observed.prometheus.rules()
+    assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
+    assert [rule["name"] for rule in rules if rule.get("state") == "firing"] == []
+    for rule in rules:
+        observed.prometheus.query(rule["query"])
+
+
+def test_every_objective_is_measured(observed: Observed) -> None:
+    """Each burn rate is a number, once there is something to measure."""
+
+    def unmeasured() -> list[str]:
+        observed.send(20, 0, 2, 0)
+        names = [rule["name"] for rule in observed.prometheus.rules() if rule["type"] == "recording"]
+        totals = {name: observed.total(name) for name in names}
+        return [name for name, total in totals.items() if total is None or math.isnan(total)]
+
+    await_that(lambda: unmeasured() == [], unmeasured)

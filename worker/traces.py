@@ -1,0 +1,93 @@
+"""Traces of records: each goes on with the trace that its record's headers bring along (W3C Trace Context).
+
+A span begins with the scoring of its record's batch and ends when the outcome is confirmed. Its attributes are those of
+OpenTelemetry's conventions for Kafka, but never the record's key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from runtime.tracing import Attributes, Parent, Span, Tracing, read_parent
+from schemas.records import Source
+from scoring.pipeline import Outcome, Rejected, Scored
+from worker.transport.batch import RecordBatch
+
+NO_SPANS: Final[Mapping[int, Span]] = {}
+
+
+class Traces(Protocol):
+    """Begins the spans of a batch."""
+
+    def begin(
+        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], started: float
+    ) -> Mapping[int, Span]:
+        """Return the spans of those records that are traced, by place in the batch, in order."""
+        ...
+
+
+class NoTraces:
+    """Traces nothing."""
+
+    def begin(
+        self, _batch: RecordBatch, _sources: Sequence[Source], _outcomes: Sequence[Outcome], _started: float
+    ) -> Mapping[int, Span]:
+        """Return none."""
+        return NO_SPANS
+
+
+class RecordTraces:
+    """Traces records that bring a sampled trace along, and a share of the others."""
+
+    def __init__(self, tracing: Tracing, group_id: str) -> None:
+        self._tracing = tracing
+        self._group_id = group_id
+
+    def begin(
+        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], started: float
+    ) -> Mapping[int, Span]:
+        """Begin the spans of a batch whose scoring began at `started` (`time.perf_counter`)."""
+        seconds = time.perf_counter() - started
+        spans: dict[int, Span] = {}
+        for place, parent in self._wanted(batch):
+            # Beyond what is allowed, the rest of the batch costs nothing more.
+            if not self._tracing.allows():
+                break
+            attributes = _attributes(sources[place], outcomes[place], self._group_id)
+            span = self._tracing.begin(f"process {batch.tp.topic}", "consumer", parent, attributes, seconds)
+            if span is not None:
+                spans[place] = span
+                _mark(span, outcomes[place])
+        return spans
+
+    def _wanted(self, batch: RecordBatch) -> Iterator[tuple[int, Parent | None]]:
+        """Yield the places of records to be traced, in order, with what they bring along."""
+        picked = set(self._tracing.picked(len(batch)))
+        for place, message in enumerate(batch.messages):
+            headers = message.headers()
+            parent = read_parent(headers) if headers else None  # type: ignore[arg-type]  # read as pairs
+            if place in picked if parent is None else parent.is_sampled:
+                yield place, parent
+
+
+def _attributes(source: Source, outcome: Outcome, group_id: str) -> Attributes:
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": source.topic,
+        "messaging.destination.partition.id": str(source.partition),
+        "messaging.kafka.offset": source.offset,
+        "messaging.consumer.group.name": group_id,
+        "heartstream.outcome": "scored" if isinstance(outcome, Scored) else "rejected",
+    }
+
+
+def _mark(span: Span, outcome: Outcome) -> None:
+    """Show what is wrong with a rejected record: codes, a small, closed set."""
+    if isinstance(outcome, Rejected):
+        codes = [str(fault.code) for fault in outcome.faults]
+        span.note({"heartstream.fault_codes": codes})
+        span.fail(codes[0])
