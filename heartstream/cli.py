@@ -10,6 +10,7 @@ from heartstream.demo_command import demo
 from heartstream.evaluate_command import evaluate
 from heartstream.explain_command import explain
 from heartstream.gateway_command import gateway
+from heartstream.score_command import score
 from heartstream.top_command import top
 from heartstream.topics_command import topics
 from heartstream.train_command import train
@@ -17,13 +18,14 @@ from heartstream.worker_command import worker
 
 app = App(
     name="heartstream",
-    help="Scores patient records for heart disease, from Kafka and over HTTP. Research and education only.",
+    help="Scores patient records for heart disease, from Kafka, over HTTP and from files. Research and education only.",
 )
 app.command(data_commands.app)
 app.command(train)
 app.command(evaluate)
 app.command(model_command.app)
 app.command(explain)
+app.command(score)
 app.command(demo)
 app.command(worker)
 app.command(gateway)

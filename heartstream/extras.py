@@ -15,3 +15,15 @@ def train_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise SettingsError((f"{error.name} is not installed: pip install 'heartstream[train]'",)) from error
+
+
+@contextmanager
+def files_extra() -> Iterator[None]:
+    """Say what to install where the library for CSV, Parquet and Zstandard is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        problem = (
+            f"{error.name} is not installed: pip install 'heartstream[files]' (NDJSON, also as .gz, needs nothing)"
+        )
+        raise SettingsError((problem,)) from error

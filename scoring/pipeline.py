@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -34,17 +34,38 @@ Outcome = Scored | Rejected
 _MODEL_FAILURE: Final = Rejected((Fault(FaultCode.MODEL_FAILURE, "", "the model could not score this record"),))
 
 
+class Columns(msgspec.Struct, frozen=True):
+    """A batch that came as columns: ids, and numbers (n, 13) as sent with NaN for null, which are changed.
+
+    `doubtful` (n,) marks the rows that are not plainly an id and numbers. `write` returns the record that a row stands
+    for as JSON: it is called for rows that are doubtful or not legal, so that they are judged as any record is.
+    """
+
+    patient_ids: list[str]
+    matrix: Matrix
+    doubtful: Mask
+    write: Callable[[int], bytes]
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """What came of a batch without sources: the scores as JSON lines, and the places of rejected records."""
+
+    scores: bytes
+    scored: int
+    rejected: list[tuple[int, Rejected]]
+
+
 class _Rows(msgspec.Struct, frozen=True):
-    """The records of a batch that are still to be scored: their places in the batch, contents and numbers (n, 13)."""
+    """The records of a batch that are still to be scored: their places in the batch, ids and numbers (n, 13)."""
 
     places: list[int]
-    records: list[PatientRecord]
+    patient_ids: list[str]
     matrix: Matrix
 
     def where(self, mask: Mask) -> _Rows:
         """Keep the rows that `mask` selects."""
         rows = np.flatnonzero(mask).tolist()
-        return _Rows([self.places[row] for row in rows], [self.records[row] for row in rows], self.matrix[mask])
+        return _Rows([self.places[row] for row in rows], [self.patient_ids[row] for row in rows], self.matrix[mask])
 
 
 def process(values: Sequence[bytes | None], sources: Sequence[Source | None], scorer: Scorer) -> list[Outcome]:
@@ -53,20 +74,52 @@ def process(values: Sequence[bytes | None], sources: Sequence[Source | None], sc
     `sources` has one entry a value (None where the record came from no topic). The same value and source give the same
     bytes in any batch. Raises ArtifactError when it is the model that is broken, not a record.
     """
-    outcomes: dict[int, Outcome] = {}
-    rows = _readable(values, outcomes)
-    rows = _legal(rows, values, outcomes)
-    rows, found = _scorable(rows, scorer, outcomes)
+    rejected: dict[int, Rejected] = {}
+    rows = _readable(values, rejected)
+    rows = _legal(rows, values, rejected)
+    rows, found = _scorable(rows, scorer, rejected)
     if scorer.window is not None:
         scorer.window.note(rows.matrix, found.risks)
-    encoded = scorer.encode(rows.records, rows.matrix, found, [sources[place] for place in rows.places])
-    if not outcomes:
+    encoded = scorer.encode(rows.patient_ids, rows.matrix, found, [sources[place] for place in rows.places])
+    if not rejected:
         return [Scored(value) for value in encoded]
-    outcomes.update((place, Scored(value)) for place, value in zip(rows.places, encoded, strict=True))
-    return [outcomes[place] for place in range(len(values))]
+    scored = {place: Scored(value) for place, value in zip(rows.places, encoded, strict=True)}
+    return [scored.get(place) or rejected[place] for place in range(len(values))]
 
 
-def _readable(values: Sequence[bytes | None], outcomes: dict[int, Outcome]) -> _Rows:
+def process_lines(values: Sequence[bytes], scorer: Scorer) -> Lines:
+    """Do what `process` does, for records that came from no topic; the scores come as lines. Raises ArtifactError."""
+    rejected: dict[int, Rejected] = {}
+    rows = _readable(values, rejected)
+    rows = _legal(rows, values, rejected)
+    return _as_lines(rows, rejected, scorer)
+
+
+def process_columns(columns: Columns, scorer: Scorer) -> Lines:
+    """Do what `process_lines` does with the records that these columns stand for, at less than half the cost.
+
+    Raises ArtifactError.
+    """
+    blank_missing(columns.matrix)
+    legal = legal_rows(columns.matrix) & ~columns.doubtful
+    rows = _Rows(list(range(len(legal))), columns.patient_ids, columns.matrix)
+    if legal.all():
+        return _as_lines(rows, {}, scorer)
+    suspects = np.flatnonzero(~legal).tolist()
+    judged = process([columns.write(row) for row in suspects], [None] * len(suspects), scorer)
+    rejected = {row: outcome for row, outcome in zip(suspects, judged, strict=True) if isinstance(outcome, Rejected)}
+    if len(rejected) < len(suspects):
+        return process_lines([columns.write(row) for row in rows.places], scorer)
+    return _as_lines(rows.where(legal), rejected, scorer)
+
+
+def _as_lines(rows: _Rows, rejected: dict[int, Rejected], scorer: Scorer) -> Lines:
+    rows, found = _scorable(rows, scorer, rejected)
+    scores = scorer.encode_lines(rows.patient_ids, rows.matrix, found)
+    return Lines(scores, len(rows.places), sorted(rejected.items()))
+
+
+def _readable(values: Sequence[bytes | None], rejected: dict[int, Rejected]) -> _Rows:
     """Decode each value; reject those that are no record."""
     places: list[int] = []
     records: list[PatientRecord] = []
@@ -76,13 +129,13 @@ def _readable(values: Sequence[bytes | None], outcomes: dict[int, Outcome]) -> _
             places.append(place)
             records.append(record)
         else:
-            outcomes[place] = Rejected(record)
+            rejected[place] = Rejected(record)
     matrix = as_matrix(records)
     blank_missing(matrix)
-    return _Rows(places, records, matrix)
+    return _Rows(places, [record.patient_id for record in records], matrix)
 
 
-def _legal(rows: _Rows, values: Sequence[bytes | None], outcomes: dict[int, Outcome]) -> _Rows:
+def _legal(rows: _Rows, values: Sequence[bytes | None], rejected: dict[int, Rejected]) -> _Rows:
     """Reject records with illegal numbers; the slow path finds out what is wrong with each."""
     legal = legal_rows(rows.matrix)
     if legal.all():
@@ -91,11 +144,11 @@ def _legal(rows: _Rows, values: Sequence[bytes | None], outcomes: dict[int, Outc
         faults = examine(values[place])
         if isinstance(faults, PatientRecord):
             raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
-        outcomes[place] = Rejected(faults)
+        rejected[place] = Rejected(faults)
     return rows.where(legal)
 
 
-def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tuple[_Rows, Explanation]:
+def _scorable(rows: _Rows, scorer: Scorer, rejected: dict[int, Rejected]) -> tuple[_Rows, Explanation]:
     """Score the records; reject those on which the model fails, unless it is the model that is broken."""
     found = _attempt(rows.matrix, scorer)
     if found is not None and are_probabilities(found.risks):
@@ -103,7 +156,7 @@ def _scorable(rows: _Rows, scorer: Scorer, outcomes: dict[int, Outcome]) -> tupl
     if not scorer.is_sound():
         raise ArtifactError("the model no longer reproduces its own results on golden records")
     scored = _isolated(rows.matrix, scorer)
-    outcomes.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
+    rejected.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
     rows = rows.where(scored)
     found = _attempt(rows.matrix, scorer)
     if found is None:

@@ -12,7 +12,7 @@ import numpy as np
 from schemas.codec import Findings, Interval, Optional, Remarks, ScoreEncoder, label_set_json
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from schemas.records import Details, PatientRecord, Reason, ScoreWarning, Source, WarningCode
+from schemas.records import Details, Reason, ScoreWarning, Source, WarningCode
 from scoring.artifact import Artifact, Manifest, load
 from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
@@ -138,17 +138,23 @@ class Scorer:
         return remarks
 
     def encode(
-        self, records: Sequence[PatientRecord], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
+        self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
     ) -> list[bytes]:
         """Write one score a record as JSON."""
-        findings = Findings(
+        return self._encoder.encode(patient_ids, self._findings(matrix, found), sources)
+
+    def encode_lines(self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation) -> bytes:
+        """Write one score a record that came from no topic: the same JSON, a line each."""
+        return self._encoder.encode_lines(patient_ids, self._findings(matrix, found))
+
+    def _findings(self, matrix: Matrix, found: Explanation) -> Findings:
+        return Findings(
             found.risks.tolist(),
             self.remarks(matrix),
             self._intervals(found),
             self._label_sets(matrix, found.risks),
             self._reasons(found),
         )
-        return self._encoder.encode(records, findings, sources)
 
     def _intervals(self, found: Explanation) -> Sequence[Interval | Optional]:
         if found.low is None or found.high is None:

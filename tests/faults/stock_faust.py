@@ -15,7 +15,7 @@ import faust
 from bench.peers.faust_take import taking_app
 from bench.task import Task
 from runtime.settings import Settings
-from schemas.records import PatientRecord, Source
+from schemas.records import Source
 from scoring.engines import Explanation
 from scoring.matrix import Matrix
 from scoring.scorer import Scorer
@@ -29,12 +29,12 @@ class RaisingScorer(Scorer):
     _batches = 0
 
     def encode(
-        self, records: Sequence[PatientRecord], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
+        self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
     ) -> list[bytes]:
         self._batches += 1
         if self.every and self._batches % self.every == 0:
             raise LookupError("a bug")
-        return super().encode(records, matrix, found, sources)
+        return super().encode(patient_ids, matrix, found, sources)
 
 
 def main() -> None:

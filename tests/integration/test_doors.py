@@ -5,8 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -69,8 +73,28 @@ def over_kafka(stream: Stream, bodies: Sequence[bytes]) -> list[object]:
     ]
 
 
+def over_files(model: Path, bodies: Sequence[bytes]) -> list[object]:
+    """Score the records as lines of a pipe, and put scores and rejected rows back into one order."""
+    with TemporaryDirectory() as folder:
+        told = Path(folder) / "errors.ndjson"
+        options = ("--format", "ndjson", "--errors", str(told), "--model", str(model))
+        done = subprocess.run(
+            [sys.executable, "-m", "heartstream", "score", "-", "-o", "-", *options],
+            input=b"\n".join(bodies),
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode in {0, 65}
+        lines = told.read_bytes().splitlines() if told.exists() else []
+    scores = iter(done.stdout.splitlines())
+    errors = {found["row"]: found["errors"] for found in map(json.loads, lines)}
+    found = [errors[row] if row in errors else without_source(next(scores)) for row in range(1, len(bodies) + 1)]
+    assert next(scores, None) is None
+    return found
+
+
 def test_any_record_has_the_same_outcome_by_each_door(
-    stream: Stream, workers: Workers, gateway: Child, broker: str, topics: Topics
+    stream: Stream, workers: Workers, gateway: Child, broker: str, topics: Topics, model_dir: Path
 ) -> None:
     """Legal records, nearly legal ones and noise: the same score to the byte, or the same faults in the same order."""
     assert topics.patients
@@ -86,6 +110,7 @@ def test_any_record_has_the_same_outcome_by_each_door(
         assert [
             json.loads(line)["errors"] if line.startswith(b'{"index"') else without_source(line) for line in answered
         ] == expected
+        assert over_files(model_dir, lines) == expected
 
     with workers.start(broker, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker:
         worker.await_ready()

@@ -139,7 +139,6 @@ def test_id_length_counts_characters(length: int, taken: bool) -> None:  # noqa:
 
 def written_score(score: Score) -> bytes:
     """Write a score through the encoder, from its parts."""
-    record = msgspec.structs.replace(msgspec.json.decode(COMPLETE, type=PatientRecord), patient_id=score.patient_id)
     absent = score.label_set is msgspec.UNSET
     findings = Findings(
         [score.risk],
@@ -148,7 +147,7 @@ def written_score(score: Score) -> bytes:
         [msgspec.UNSET if absent else label_set_json(score.label_set)],
         [score.reasons],
     )
-    (value,) = ScoreEncoder(score.model, score.threshold).encode([record], findings, [score.source])
+    (value,) = ScoreEncoder(score.model, score.threshold).encode([score.patient_id], findings, [score.source])
     return value
 
 
@@ -208,9 +207,8 @@ def plain_findings(risks: list[float], remarks: list[Remarks]) -> Findings:
 
 def test_encoder_keeps_the_order() -> None:
     """Each record gets its own risk, remarks and source."""
-    records = [msgspec.json.decode(COMPLETE.replace(b"cleveland-1", name), type=PatientRecord) for name in (b"a", b"b")]
     findings = plain_findings([0.4999, 0.5], [Remarks.of("complete", (), ()), Remarks.of("ca", ("ca",), ())])
-    encoded = ScoreEncoder(MODEL, 0.5).encode(records, findings, [None, Source("t", 0, 1)])
+    encoded = ScoreEncoder(MODEL, 0.5).encode(["a", "b"], findings, [None, Source("t", 0, 1)])
     found = [(s.patient_id, s.risk, s.label, s.missing, s.source) for s in map(decode_score, encoded)]
     assert [("a", 0.4999, 0, (), None), ("b", 0.5, 1, ("ca",), Source("t", 0, 1))] == found
 
@@ -218,9 +216,8 @@ def test_encoder_keeps_the_order() -> None:
 @given(st.lists(st.integers(0, 10**6), max_size=50))
 def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> None:
     """A risk that was rounded to six decimals needs no more digits on the wire."""
-    record = msgspec.json.decode(COMPLETE, type=PatientRecord)
     risks = np.round(np.array(millionths) / 10**6, 6).tolist()
     findings = plain_findings(risks, [Remarks.of(None, (), ())] * len(risks))
-    encoded = ScoreEncoder(MODEL, 0.5).encode([record] * len(risks), findings, [None] * len(risks))
+    encoded = ScoreEncoder(MODEL, 0.5).encode(["p-1"] * len(risks), findings, [None] * len(risks))
     assert millionths == [round(decode_score(value).risk * 10**6) for value in encoded]
     assert all(len(repr(risk)) <= len("0.123456") or "e-" in repr(risk) for risk in risks)

@@ -1,0 +1,1 @@
+"""The file door: `heartstream score`."""

@@ -1,0 +1,119 @@
+"""Arrow columns as the core takes them: ids and numbers, and, of doubtful rows, the JSON record that they stand for.
+
+A cell of CSV is text. It goes into the record as it stands where it is a JSON number, or NaN, Infinity or -Infinity;
+else as a JSON string, which the contract refuses where a number belongs. An empty cell is null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.features import FEATURE_NAMES
+from schemas.records import PATIENT_ID_MAX_CHARS
+from scoring.matrix import Mask, Matrix
+from scoring.pipeline import Columns
+
+COLUMN_NAMES: Final = ("patient_id", *FEATURE_NAMES)
+_NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
+
+
+def columns_of(batch: pa.RecordBatch) -> Columns:
+    """Return a batch whose columns are those of `COLUMN_NAMES`, in this order, as the core takes it.
+
+    The id is text; each other column is of numbers, of nothing but null, or a dictionary of CSV cells.
+    """
+    patient_ids, doubtful = _ids(batch.column(0))
+    matrix = np.empty((batch.num_rows, len(FEATURE_NAMES)))
+    for place, column in enumerate(batch.columns[1:]):
+        matrix[:, place], odd = _cells(column) if pa.types.is_dictionary(column.type) else _numbers(column)
+        if odd is not None:
+            doubtful |= odd
+    return Columns(patient_ids, matrix, doubtful, lambda row: _record(batch, row))
+
+
+def _ids(column: pa.Array) -> tuple[list[str], Mask]:
+    """Return the ids, and which of them no record may have; those that are no text are empty."""
+    lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy(zero_copy_only=False)
+    doubtful: Mask = (lengths < 1) | (lengths > PATIENT_ID_MAX_CHARS)
+    try:
+        return column.to_pylist(), doubtful
+    except UnicodeDecodeError:
+        raw: list[bytes | None] = column.cast(pa.binary()).to_pylist()
+    ids = [_text(each) for each in raw]
+    doubtful |= np.array([each is None for each in ids])
+    return [each or "" for each in ids], doubtful
+
+
+def _text(raw: bytes | None) -> str | None:
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _numbers(column: pa.Array) -> tuple[Matrix, Mask | None]:
+    """Return numbers as float64, null as NaN, and which are NaN in the file, which null is not."""
+    if pa.types.is_null(column.type):
+        return np.full(len(column), np.nan), None
+    numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    absent = np.isnan(numbers)
+    if int(absent.sum()) == column.null_count:
+        return numbers, None
+    odd: Mask = absent & column.is_valid().to_numpy(zero_copy_only=False)
+    return numbers, odd
+
+
+def _cells(column: pa.DictionaryArray) -> tuple[Matrix, Mask | None]:
+    """Return the numbers that cells hold, and which hold something else. Each distinct cell is read once."""
+    distinct: Sequence[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
+    numbers = np.array([*map(_number, distinct), np.nan])
+    places = column.indices.fill_null(len(distinct)).to_numpy(zero_copy_only=False)
+    odd = np.isnan(numbers)
+    odd[-1] = False
+    return numbers.take(places), odd.take(places) if odd.any() else None
+
+
+def _number(cell: bytes) -> float:
+    """Return the number, NaN where the cell is none of JSON."""
+    return float(cell) if _NUMBER.fullmatch(cell) else np.nan
+
+
+def _record(batch: pa.RecordBatch, row: int) -> bytes:
+    """Write the record of one row as JSON."""
+    members = (
+        b'"%s":%s' % (name.encode(), _patient_id(column[row]) if name == "patient_id" else _value(column[row]))
+        for name, column in zip(COLUMN_NAMES, batch.columns, strict=True)
+    )
+    return b"{%s}" % b",".join(members)
+
+
+def _patient_id(scalar: Any) -> bytes:
+    return _string(scalar.cast(pa.binary()).as_py()) if scalar.is_valid else b"null"
+
+
+def _value(scalar: Any) -> bytes:
+    if not scalar.is_valid:
+        return b"null"
+    if isinstance(scalar, pa.DictionaryScalar):
+        if not scalar.value.is_valid:
+            return b"null"
+        cell: bytes = scalar.value.cast(pa.binary()).as_py()
+        return cell if _NUMBER.fullmatch(cell) or cell in _NOT_FINITE else _string(cell)
+    number = scalar.as_py()
+    if isinstance(number, int):
+        return b"%d" % number
+    return repr(float(number)).replace("nan", "NaN").replace("inf", "Infinity").encode()
+
+
+def _string(raw: bytes) -> bytes:
+    """Write text as a JSON string; what is no UTF-8 stays so, for the contract to say that."""
+    text = _text(raw)
+    return b'"%s"' % raw if text is None else msgspec.json.encode(text)

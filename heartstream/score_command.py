@@ -1,0 +1,72 @@
+"""`heartstream score`: score a file of patient records."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from heartstream.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.score.formats import PIPE, Format
+
+
+def score(  # noqa: PLR0913  # a command's options
+    source: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o", allow_leading_hyphen=True)],
+    errors: Path | None = None,
+    format: Format | None = None,  # noqa: A002  # the option's name
+    model: Path | None = None,
+    name: str | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    force: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Score a file of patient records: CSV, NDJSON or Parquet in, a score object a line out.
+
+    A record's score has the same bytes as on the scores topic, but for its source, which is null. Rows that cannot be
+    scored are told in a file of errors, with the codes of dead letters. A name that ends in .gz or .zst is a compressed
+    file. Configured by HEARTSTREAM_MODEL__* and HEARTSTREAM_SCORE__*. More in docs/files.md.
+
+    Example: heartstream score patients.parquet -o scores.ndjson
+
+    Exit codes: 0 all rows are scored; 65 some were rejected, or the file or the model is refused; 69 a file cannot be
+    read or written; 78 bad settings, or a file is in the way; 130 interrupted: --resume goes on.
+
+    Args:
+        source: The file to read; "-" is standard input.
+        output: The file to write; "-" is standard output.
+        errors: Where rejected rows are told, a line each; OUTPUT.errors.ndjson if it is left out.
+        format: The format of the file, where its name does not tell.
+        model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
+        name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
+        resume: Go on where an interrupted run of the same file stopped.
+        force: Replace files that are there.
+    """
+    with errors_to_exit_codes(), reader_may_leave():
+        from heartstream.score.run import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
+        from heartstream.score.telling import progress_bar, summary  # noqa: PLC0415  # the same
+        from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same
+        from runtime.settings import Settings  # noqa: PLC0415  # the same
+        from scoring.scorer import Scorer  # noqa: PLC0415  # the same
+
+        settings = Settings.from_mapping(os.environ)
+        if errors is None and output != PIPE:
+            errors = output.with_name(f"{output.name}.errors.ndjson")
+        folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
+        scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
+        keep_collections_rare()
+        started = time.monotonic()
+        try:
+            with progress_bar() as watch:
+                found = score_file(Request(source, output, errors, format, resume, force), scorer, watch)
+        except KeyboardInterrupt:
+            sys.stderr.write("heartstream: interrupted; --resume goes on\n")
+            raise SystemExit(INTERRUPTED) from None
+        sys.stderr.write(f"heartstream: {summary(found, time.monotonic() - started)}\n")
+        if found.rejected:
+            raise SystemExit(BAD_DATA)

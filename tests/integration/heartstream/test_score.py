@@ -1,0 +1,218 @@
+"""The file door as a command: exit codes, pipes, and a run that is killed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from heartstream.score.writing import Journal, journal_of
+from schemas.features import FEATURE_NAMES
+from scoring.golden import golden_records
+from scoring.scorer import Scorer
+from tests.examples import accepted, rejected
+from tests.unit.heartstream.score.tables import through_stream
+
+ROWS = 600_000
+"""More than two journals' worth."""
+DEADLINE_SECONDS = 200.0
+
+
+def command(model: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "heartstream", "score", *arguments, "--model", str(model)]
+
+
+def run(model: Path, *arguments: str, piped: bytes = b"", **settings: str) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, **settings}
+    return subprocess.run(
+        command(model, *arguments), input=piped, env=environment, capture_output=True, check=False, timeout=250
+    )
+
+
+def table(rows: int) -> pa.Table:
+    """Return patients, legal and in each thousand some with Kaggle's codes."""
+    matrix = np.resize(golden_records(), (rows, len(FEATURE_NAMES)))
+    matrix[::250, FEATURE_NAMES.index("thal")] = 1
+    columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
+    return pa.table({"patient_id": pa.array(np.char.add("p-", np.arange(rows).astype(str)))} | columns)
+
+
+def examples() -> list[bytes]:
+    found = [value for _, value in accepted()] + [value for _, value, _ in rejected()]
+    return [value for value in found if b"\n" not in value and value.strip()]
+
+
+def test_examples_through_a_pipe(model_dir: Path, scorer: Scorer, tmp_path: Path) -> None:
+    """Standard input to standard output: the stream's bytes, a line of counts, and an exit code that says "some"."""
+    scores, errors = through_stream(examples(), scorer)
+    told = tmp_path / "errors.ndjson"
+    done = run(model_dir, "-", "-o", "-", "--format", "ndjson", "--errors", str(told), piped=b"\n".join(examples()))
+    assert (65, scores) == (done.returncode, done.stdout)
+    assert errors == [json.loads(line) for line in told.read_bytes().splitlines()]
+    (line,) = done.stderr.decode().splitlines()
+    counts = f"{len(examples())} rows, {scores.count(b'}' + chr(10).encode())} scored, {len(errors)} rejected"
+    assert line.startswith(f"heartstream: {counts}")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_through_a_pipe(kind: str, model_dir: Path, tmp_path: Path) -> None:
+    """CSV and Parquet can be piped too; with all rows scored the exit code is 0."""
+    found = table(1000).filter(pa.array(np.arange(1000) % 250 != 0))
+    source = tmp_path / f"in.{kind}"
+    (pyarrow.csv.write_csv if kind == "csv" else pq.write_table)(found, source)
+    from_file = run(model_dir, str(source), "-o", str(tmp_path / "out.ndjson.gz"))
+    piped = run(model_dir, "-", "-o", "-", "--format", kind, piped=source.read_bytes())
+    assert (from_file.returncode, piped.returncode) == (0, 0)
+    assert gzip.decompress((tmp_path / "out.ndjson.gz").read_bytes()) == piped.stdout
+    assert len(found) == piped.stdout.count(b"\n")
+
+
+def test_lines_are_scored_as_they_come(model_dir: Path) -> None:
+    """A pipe that stays open gets the scores of what it has sent."""
+    line = dict(accepted())["complete"].replace(b"\n", b" ")
+    with subprocess.Popen(
+        command(model_dir, "-", "-o", "-", "--format", "ndjson"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for _ in range(3):
+            child.stdin.write(line + b"\n")
+            child.stdin.flush()
+            assert child.stdout.readline().startswith(b'{"patient_id"')
+        child.stdin.close()
+        assert child.wait(60) == 0
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly(model_dir: Path, tmp_path: Path) -> None:
+    """As `head` does: no trace of the stack."""
+    source = tmp_path / "in.parquet"
+    pq.write_table(table(50_000), source)
+    with subprocess.Popen(
+        command(model_dir, str(source), "-o", "-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline()
+        child.stdout.close()
+        assert (child.stderr.read(), child.wait(60)) == (b"", 141)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["absent.csv", "-o", "out"], 69),
+        (["-", "-o", "-"], 78),
+        (["in.unknown", "-o", "out"], 78),
+        (["-", "-o", "-", "--format", "csv"], 65),
+        (["-", "-o", "-", "--format", "ndjson", "--resume"], 78),
+    ],
+)
+def test_exit_codes(arguments: Sequence[str], code: int, model_dir: Path) -> None:
+    """One line on standard error says why."""
+    done = run(model_dir, *arguments)
+    assert (code, b"") == (done.returncode, done.stdout)
+    assert done.stderr.startswith(b"heartstream: ")
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_bad_model_is_told_apart(tmp_path: Path) -> None:
+    """65, as for every command."""
+    assert run(tmp_path, "-", "-o", "-", "--format", "ndjson").returncode == 65
+
+
+def test_settings_of_scores_hold_here_too(model_dir: Path) -> None:
+    """What is switched off for the stream is switched off for files."""
+    line = dict(accepted())["complete"].replace(b"\n", b" ")
+    done = run(
+        model_dir,
+        "-",
+        "-o",
+        "-",
+        "--format",
+        "ndjson",
+        piped=line,
+        HEARTSTREAM_SCORE__REASONS="0",
+        HEARTSTREAM_SCORE__INTERVAL="false",
+    )
+    assert {"reasons", "interval"} & set(json.loads(done.stdout)) == set()
+    assert done.returncode == 0
+
+
+def await_condition(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("inner", "outer"), [("parquet", ""), ("csv", ".zst")])
+def test_a_killed_run_is_gone_on_with(inner: str, outer: str, model_dir: Path, tmp_path: Path) -> None:
+    """After SIGKILL in its midst, `--resume` gives the bytes of an undisturbed run, and the same counts and errors."""
+    source = tmp_path / f"in.{inner}"
+    (pyarrow.csv.write_csv if inner == "csv" else pq.write_table)(table(ROWS), source)
+    wanted, output = tmp_path / f"whole.ndjson{outer}", tmp_path / f"out.ndjson{outer}"
+    fast = {"HEARTSTREAM_SCORE__INTERVAL": "false", "HEARTSTREAM_SCORE__REASONS": "0"}
+    whole = run(model_dir, str(source), "-o", str(wanted), **fast)
+    assert whole.returncode == 65
+    journal = journal_of(output)
+    with subprocess.Popen(command(model_dir, str(source), "-o", str(output)), env={**os.environ, **fast}) as child:
+        await_condition(lambda: journal.exists() and read(journal).batches > 0)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait(60) == -signal.SIGKILL
+    assert not output.exists()
+    left = read(journal)
+    assert 0 < left.tally.rows < ROWS
+    again = run(model_dir, str(source), "-o", str(output), "--resume", **fast)
+    assert again.returncode == 65
+    assert wanted.read_bytes() == output.read_bytes()
+    errors = [path.with_name(f"{path.name}.errors.ndjson").read_bytes() for path in (wanted, output)]
+    assert errors[0] == errors[1]
+    assert whole.stderr.rpartition(b", ")[0] == again.stderr.rpartition(b", ")[0]
+    assert not journal.exists()
+
+
+def read(journal: Path) -> Journal:
+    return msgspec.json.decode(journal.read_bytes(), type=Journal)
+
+
+WITHOUT_PYARROW = """
+import sys
+
+sys.modules["pyarrow"] = None
+from heartstream.cli import app
+
+app(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("in.csv", 78), ("in.parquet", 78), ("in.ndjson.zst", 78), ("in.jsonl.gz", 0)]
+)
+def test_without_pyarrow_lines_are_scored_and_the_rest_says_what_to_install(
+    name: str, code: int, model_dir: Path, tmp_path: Path
+) -> None:
+    """What the file needs is an extra, and NDJSON needs none."""
+    source = tmp_path / name
+    source.write_bytes(gzip.compress(dict(accepted())["complete"].replace(b"\n", b" ")))
+    arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYARROW, *arguments], capture_output=True, check=False, timeout=100
+    )
+    assert code == done.returncode
+    assert (b"pip install 'heartstream[files]'" in done.stderr) == (code == 78)
