@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import msgspec
 from aiohttp import web
 
 from api import documents, page, state
@@ -27,7 +26,7 @@ from api.tensors import Tensors
 from api.traces import tracing_requests
 from runtime import events
 from runtime import settings as configured
-from runtime.beat import DRIFT_SECONDS, Beat
+from runtime.beat import drift_beat
 from runtime.health import Health
 from runtime.settings import Settings
 from runtime.tracing import open_tracing
@@ -102,11 +101,8 @@ def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitabl
 def _telling(window: Window) -> Callable[[web.Application], AsyncIterator[None]]:
     """Tell of drift while the gateway runs."""
 
-    def tell() -> None:
-        msgspec.convert(window.measure(), events.DriftMeasured, from_attributes=True).emit()
-
     async def told(_application: web.Application) -> AsyncIterator[None]:
-        beat = Beat(tell, DRIFT_SECONDS)
+        beat = drift_beat(window.measure)
         beat.start()
         yield
         beat.stop()

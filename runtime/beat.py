@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-DRIFT_SECONDS: Final = 10.0
+import msgspec
+
+from runtime import events
+
+_DRIFT_SECONDS: Final = 10.0
 """How often doors tell of drift."""
 
 
@@ -30,3 +34,8 @@ class Beat:
         """End."""
         if self._next is not None:
             self._next.cancel()
+
+
+def drift_beat(measure: Callable[[], object]) -> Beat:
+    """Tell of drift again and again; `measure` returns an object with the fields of `events.DriftMeasured`."""
+    return Beat(lambda: msgspec.convert(measure(), events.DriftMeasured, from_attributes=True).emit(), _DRIFT_SECONDS)

@@ -83,12 +83,13 @@ class Scorer:
         name: str | None = None,
         details: Details = Details(),  # noqa: B008  # it is frozen
         public_key: bytes | None = None,
+        window_records: int = 0,
     ) -> Scorer:
         """Load and prove a model directory; with a key (PEM) it must be signed. Blocks for some milliseconds.
 
         Raises ArtifactError.
         """
-        return cls(load(folder, name, public_key), details)
+        return cls(load(folder, name, public_key), details, window_records)
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score legal records (n, 13).

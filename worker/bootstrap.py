@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
-import msgspec
 from faust.tables.manager import TableManager
 from mode import CrashingSupervisor
 
 from runtime import events, logs
-from runtime.beat import DRIFT_SECONDS, Beat
+from runtime.beat import Beat, drift_beat
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
 from runtime.tracing import Tracing, open_tracing
 from schemas.errors import SettingsError
-from scoring.artifact import load
-from scoring.drift import Window
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
@@ -101,8 +98,8 @@ def create_app(settings: Settings) -> ScoringApp:
     logs.configure(settings.telemetry)
     events.ProcessStarted("worker", version("heartstream")).emit()
     tracing = open_tracing(settings.tracing, "worker")
-    artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
-    scorer = Scorer(artifact, settings.score, settings.drift.window_records)
+    folder, name, key = Path(settings.model.path), settings.model.name or None, settings.model.key()
+    scorer = Scorer.from_directory(folder, name, settings.score, key, settings.drift.window_records)
     model, window = scorer.model, scorer.window
     events.ModelLoaded(
         model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, window is not None
@@ -112,15 +109,11 @@ def create_app(settings: Settings) -> ScoringApp:
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
     if window is not None:
-        app.drift = Beat(lambda: _tell(window), DRIFT_SECONDS)
+        app.drift = drift_beat(window.measure)
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     app.tracing = tracing
     _add_agent(app, settings, scorer, ledger)
     return app
-
-
-def _tell(window: Window) -> None:
-    msgspec.convert(window.measure(), events.DriftMeasured, from_attributes=True).emit()
 
 
 def _new_app(settings: Settings) -> ScoringApp:

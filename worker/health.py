@@ -7,7 +7,6 @@ reach, slow output and a group that has more workers than partitions are no reas
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from faust import App
 from faust.types import TP
 
+from runtime.beat import Beat
 from runtime.health import Health
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.lag import SILENT_SECONDS, Behind, LagMeter
@@ -32,14 +32,15 @@ class Pulse:
 
     def __init__(self) -> None:
         self._last: float | None = None
+        self._beat = Beat(self._note, _BEAT_SECONDS)
 
     def start(self) -> None:
         """Begin to beat; called once, on the loop."""
-        self._beat(asyncio.get_running_loop())
+        self._note()
+        self._beat.start()
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _note(self) -> None:
         self._last = time.monotonic()
-        loop.call_later(_BEAT_SECONDS, self._beat, loop)
 
     def silence(self) -> float:
         """Return for how many seconds the loop has not come round; 0 before it started."""
