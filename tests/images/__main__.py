@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import shlex
 import sys
 import tempfile
 import traceback
@@ -19,12 +17,11 @@ from schemas.errors import DependencyError
 from scoring.scorer import Scorer
 from tests.images import composed, laws, living
 from tests.images.broker import running_broker
-from tests.images.build import BASE, Image, build, named
+from tests.images.build import BASE, OPTIONS, Image, build, build_options, named
 from tests.images.engine import docker_answers, tell
 from tests.images.table import Finding, as_json, lines
 from training.run import TrainingRequest, train
 
-OPTIONS: Final = "HEARTSTREAM_DOCKER_BUILD"
 TAG: Final = "checked"
 PARTS: Final = ("images", "compose")
 
@@ -45,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _findings(parts: Sequence[str], *, build_first: bool) -> Iterator[Finding]:
     if not docker_answers() or not docker_is_usable():
         raise DependencyError(f"this needs Docker with {IMAGE}")
-    images, options = named(TAG), tuple(shlex.split(os.environ.get(OPTIONS, "")))
+    images, options = named(TAG), build_options()
     if build_first:
         for image in images:
             tell(f"building {image.name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,7 @@ from tests.images.engine import ROOT, docker
 
 Target = Literal["worker", "gateway", "train"]
 TARGETS: Final[tuple[Target, ...]] = get_args(Target)
+OPTIONS: Final = "HEARTSTREAM_DOCKER_BUILD"
 BASE: Final = "python:3.11-slim"
 DOCKERFILE: Final = ROOT / "compose" / "Dockerfile"
 _BUILD_SECONDS: Final = 1800
@@ -30,6 +33,11 @@ class Image(msgspec.Struct, frozen=True):
 def named(tag: str) -> list[Image]:
     """Return the three images under this tag."""
     return [Image(target, f"heartstream-{target}:{tag}") for target in TARGETS]
+
+
+def build_options() -> tuple[str, ...]:
+    """Return the further options of `docker build` that the environment asks for."""
+    return tuple(shlex.split(os.environ.get(OPTIONS, "")))
 
 
 def build(image: Image, options: Sequence[str], context: Path = ROOT) -> None:

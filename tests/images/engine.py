@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.errors import DependencyError
 
 ROOT = Path(__file__).resolve().parents[2]
+Found = TypeVar("Found")
 
 
 def tell(text: str) -> None:
@@ -54,10 +55,11 @@ def inspect(kind: str, name: str) -> Any:
     return json.loads(docker(kind, "inspect", name))[0]
 
 
-def wait_for(what: str, condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> None:
-    """Wait until a condition holds; raises TimeoutError, which names it, if it does not in time."""
+def wait_for(what: str, look: Callable[[], Found], seconds: float, pause: float = 0.1) -> Found:
+    """Look until something is found (anything true) and return it; raises TimeoutError if it is not in time."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := look()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
         time.sleep(pause)
+    return found

@@ -27,8 +27,9 @@ _INSIDE: Final = Path(__file__).parent / "inside"
 def move_in(cluster: Cluster) -> None:
     """Make the clients' namespaces, with programs and real records in each."""
     files = {file.name: file.read_text() for file in sorted(_INSIDE.glob("*.py"))}
-    patients = [json.dumps(patient) for patient in real_patients()]
-    broken = [FLAWS[name](real_patients()[0]) for name in ("a field is missing", "out of range", "not JSON")]
+    real = real_patients()
+    patients = [json.dumps(patient) for patient in real]
+    broken = [FLAWS[name](real[0]) for name in ("a field is missing", "out of range", "not JSON")]
     files["records"] = "\n".join([*patients, *(value.decode() for value in broken if value)])
     files["record"] = patients[0]
     for namespace, labels in NAMESPACES.items():

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
+
+from tests.images import engine
+from tests.images.engine import Found
 
 NAMESPACE: Final = "heartstream"
 _PATIENCE_SECONDS: Final = 240.0
 _TICK_SECONDS: Final = 0.5
-Found = TypeVar("Found")
 
 
 class ClusterError(Exception):
@@ -85,16 +86,12 @@ def is_ready(pod: Any) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def wait_for(what: str, look: Callable[[], Found], patience: float = _PATIENCE_SECONDS) -> Found:
-    """Look until something is found (anything true) and return it; raises ClusterError after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise ClusterError(f"{what}: not within {patience:.0f} s")
-        time.sleep(_TICK_SECONDS)
+def wait_for(what: str, look: Callable[[], Found]) -> Found:
+    """Look until something is found (anything true) and return it; raises ClusterError if it takes too long."""
+    try:
+        return engine.wait_for(what, look, _PATIENCE_SECONDS, _TICK_SECONDS)
+    except TimeoutError as error:
+        raise ClusterError(str(error)) from error
 
 
 def ends_of(pod: Any) -> list[str]:

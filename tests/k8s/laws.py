@@ -36,8 +36,7 @@ def production_is_accepted(cluster: Cluster) -> str:
 def comes_up(cluster: Cluster) -> str:
     """All of it comes up from nothing, in a namespace that takes only restricted pods."""
     deployment.deploy(cluster)
-    level = cluster.run("get", "namespace", NAMESPACE, "-o", "json")
-    enforced = json.loads(level)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+    enforced = cluster.get("namespace", NAMESPACE)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
     try:
         cluster.here("run", "root", f"--image={clients.IMAGE}")
     except ClusterError as refused:

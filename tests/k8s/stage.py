@@ -11,7 +11,7 @@ from typing import Final
 
 from heartstream.brokers import IMAGE as KAFKA
 from schemas.errors import DependencyError
-from tests.images.build import build, named
+from tests.images.build import build, build_options, named
 from tests.images.engine import ROOT, run, tell
 from tests.k8s import clients
 from tests.k8s.cluster import NAMESPACE, Cluster
@@ -26,8 +26,8 @@ _BUILD_SECONDS: Final = 1800
 
 
 def build_images() -> None:
-    """Build the three images with Docker. HEARTSTREAM_DOCKER_BUILD holds further options of `docker build`."""
-    options = os.environ.get("HEARTSTREAM_DOCKER_BUILD", "").split()
+    """Build the three images with Docker."""
+    options = build_options()
     for image in IMAGES:
         tell(f"building {image.name}")
         build(image, options)

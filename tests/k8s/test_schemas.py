@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -19,6 +20,7 @@ pytestmark = [
 _KUBERNETES = "1.37"
 
 
+@functools.cache
 def definitions() -> dict[tuple[str, str], Document]:
     """Return the schema of each custom resource by API version and kind, closed to what it does not know."""
     found = {}
