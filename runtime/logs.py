@@ -47,8 +47,12 @@ _SAFE: Final = (HeartstreamError, OSError)
 """Errors whose text is made to be read: it holds no value of a record."""
 
 
+_processors: Final[list[structlog.typing.Processor]] = []
+"""Changed in place, so that loggers that have remembered it follow when logging is configured again."""
+
+
 def configure(telemetry: Telemetry) -> None:
-    """Send all logging of this process through one formatter; called once, at start."""
+    """Send all logging of this process through one formatter; called at start."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -60,8 +64,9 @@ def configure(telemetry: Telemetry) -> None:
     if telemetry.log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     logging.config.dictConfig(_stdlib_config(telemetry.log_level, shared, renderer))
+    _processors[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
