@@ -1,13 +1,17 @@
-"""Which kinds of broker the tests can have here, and how to cut one off."""
+"""Which kinds of broker the tests can have here, how to start one of one's own, and how to cut one off."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from heartstream.brokers import Kind, docker_is_usable
+from heartstream.brokers import IMAGE, Kind, docker_is_usable
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 GIVEN_BROKER = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 
@@ -19,6 +23,37 @@ def broker_kinds() -> tuple[Kind, ...]:
     if docker_is_usable():
         kinds.append("docker")
     return (*kinds, "embedded")
+
+
+def with_door(
+    own: Mapping[str, str], name: str, listens: int, advertised: str, protocol: str = "PLAINTEXT"
+) -> dict[str, str]:
+    """Return a broker's environment with one more listener, which tells clients to come to `advertised`."""
+    return {
+        **own,
+        "KAFKA_LISTENERS": f"{own['KAFKA_LISTENERS']},{name}://0.0.0.0:{listens}",
+        "KAFKA_ADVERTISED_LISTENERS": f"{own['KAFKA_ADVERTISED_LISTENERS']},{name}://{advertised}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": f"{own['KAFKA_LISTENER_SECURITY_PROTOCOL_MAP']},{name}:{protocol}",
+    }
+
+
+@contextmanager
+def kafka_container(
+    environment: Mapping[str, str], ports: Sequence[int], command: Sequence[str] | None = None
+) -> Iterator[Container]:
+    """Run Apache Kafka with this environment while the context lasts, its ports on those of this machine's loopback."""
+    import docker  # noqa: PLC0415  # only in the demo extra, and only where it is used
+
+    client = docker.from_env()
+    published = {str(port): ("127.0.0.1", port) for port in ports}
+    try:
+        container = client.containers.run(IMAGE, command, detach=True, environment=dict(environment), ports=published)
+        try:
+            yield container
+        finally:
+            container.remove(force=True, v=True)
+    finally:
+        client.close()
 
 
 @contextmanager

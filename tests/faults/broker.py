@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
-from heartstream.brokers import IMAGE, await_broker, container_environment
+from heartstream.brokers import await_broker, container_environment
 from runtime.embedded import free_port
+from tests.brokers import kafka_container, with_door
 from tests.faults.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -69,37 +70,18 @@ class Broker:
 @contextmanager
 def running_broker() -> Iterator[Broker]:
     """Run one broker while the context lasts."""
-    import docker  # noqa: PLC0415  # only in the demo extra
-
     direct, inner, outer = free_port(), free_port(), free_port()
-    client = docker.from_env()
-    try:
-        container = client.containers.run(
-            IMAGE,
-            ["/bin/bash", "-c", _COMMAND],
-            detach=True,
-            environment=_environment(direct, inner, outer),
-            ports={str(port): ("127.0.0.1", port) for port in (direct, inner)},
-        )
-        try:
-            await_broker(f"localhost:{direct}")
-            with Proxy(outer, inner) as proxy:
-                yield Broker(container, f"localhost:{direct}", proxy)
-        finally:
-            container.remove(force=True, v=True)
-    finally:
-        client.close()
+    command = ["/bin/bash", "-c", _COMMAND]
+    with kafka_container(_environment(direct, inner, outer), (direct, inner), command) as container:
+        await_broker(f"localhost:{direct}")
+        with Proxy(outer, inner) as proxy:
+            yield Broker(container, f"localhost:{direct}", proxy)
 
 
 def _environment(direct: int, inner: int, outer: int) -> dict[str, str]:
     """Give the broker a second listener whose advertised port is the proxy's, and short time limits."""
-    own = container_environment(direct)
-    protocols = own["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
     return {
-        **own,
-        "KAFKA_LISTENERS": f"{own['KAFKA_LISTENERS']},PROXIED://0.0.0.0:{inner}",
-        "KAFKA_ADVERTISED_LISTENERS": f"{own['KAFKA_ADVERTISED_LISTENERS']},PROXIED://localhost:{outer}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": f"{protocols},PROXIED:PLAINTEXT",
+        **with_door(container_environment(direct), "PROXIED", inner, f"localhost:{outer}"),
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         # A killed member is missed soon, so that thirty kills take minutes.
         "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",

@@ -13,6 +13,7 @@ from heartstream.brokers import IMAGE, await_broker, container_environment
 from runtime.embedded import free_port
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from tests.brokers import with_door
 from tests.images.engine import docker
 from tests.integration.stream import Sent, Stream
 
@@ -32,7 +33,8 @@ def running_broker() -> Iterator[Broker]:
     name, port = f"heartstream-images-{uuid.uuid4().hex[:8]}", free_port()
     docker("network", "create", name)
     try:
-        environment = [f"--env={key}={value}" for key, value in _environment(port).items()]
+        inside = with_door(container_environment(port), "INSIDE", 9092, INSIDE)
+        environment = [f"--env={key}={value}" for key, value in inside.items()]
         placing = (f"--network={name}", "--network-alias=kafka", f"--publish=127.0.0.1:{port}:{port}")
         container = docker("run", "--detach", f"--name={name}", *placing, *environment, IMAGE).strip()
         try:
@@ -42,17 +44,6 @@ def running_broker() -> Iterator[Broker]:
             docker("rm", "--force", "--volumes", container)
     finally:
         docker("network", "rm", name)
-
-
-def _environment(port: int) -> dict[str, str]:
-    own = container_environment(port)
-    protocols = own["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
-    return {
-        **own,
-        "KAFKA_LISTENERS": f"{own['KAFKA_LISTENERS']},INSIDE://0.0.0.0:9092",
-        "KAFKA_ADVERTISED_LISTENERS": f"{own['KAFKA_ADVERTISED_LISTENERS']},INSIDE://{INSIDE}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": f"{protocols},INSIDE:PLAINTEXT",
-    }
 
 
 def check_outcomes(stream: Stream, scorer: Scorer) -> str:
