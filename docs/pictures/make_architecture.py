@@ -7,6 +7,13 @@ from pathlib import Path
 from drawing import arrow, box, frame, picture
 
 
+def kafka() -> list[str]:
+    """Draw the topics."""
+    topics = ("patients", "scores", "patients.dlq", "audit")
+    rows = (box(230, 90 + 48 * row, 130, 36, "topic", name) for row, name in enumerate(topics))
+    return [frame(210, 56, 170, 236, "Kafka"), *rows]
+
+
 def boxes() -> list[str]:
     """Draw what there is."""
     return [
@@ -16,11 +23,7 @@ def boxes() -> list[str]:
         box(20, 70, 130, 56, "outside", "producers", "hospital systems"),
         box(20, 160, 130, 56, "outside", "consumers"),
         box(20, 300, 130, 56, "outside", "clients, page", "HTTPS"),
-        frame(210, 56, 170, 236, "Kafka"),
-        box(230, 90, 130, 36, "topic", "patients"),
-        box(230, 138, 130, 36, "topic", "scores"),
-        box(230, 186, 130, 36, "topic", "patients.dlq"),
-        box(230, 234, 130, 36, "topic", "audit"),
+        *kafka(),
         box(
             460,
             84,

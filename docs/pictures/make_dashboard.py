@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import json
 import random
 import re
@@ -26,9 +25,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-from confluent_kafka import Producer
 from panels import Series, draw
 from PIL import Image
+from traffic import BAD_SHARE, produce
 
 from heartstream.brokers import create_topics, docker_is_usable, running_broker
 from heartstream.demo.patients import demo_records
@@ -43,8 +42,6 @@ DASHBOARD: Final = Path(__file__).parents[2] / "compose" / "grafana" / "heartstr
 _FROZEN_AFTER, _THAWED_AFTER, _KILLED_AFTER, _BACK_AFTER, _SECONDS = 45, 75, 120, 165, 210
 _SCRAPE_SECONDS: Final = 1.0
 _RATE_INTERVAL: Final = "6s"
-_BAD_SHARE: Final = 0.03
-_TICK_SECONDS: Final = 0.1
 _COLOURS: Final = 128
 _NAMES: Final = ("worker-1", "worker-2", "gateway")
 
@@ -111,7 +108,10 @@ def _start(stack: ExitStack, name: str, place: str, settings: Mapping[str, str],
 def _load(broker: str, url: str) -> Iterator[None]:
     """Send some 1,000 patients a second through Kafka and 20 over HTTP, not quite evenly, a few of them broken."""
     ending = threading.Event()
-    threads = [threading.Thread(target=send, args=(to, ending)) for send, to in ((_produce, broker), (_ask, url))]
+    threads = [
+        threading.Thread(target=produce, args=(broker, 80, 120, ending)),
+        threading.Thread(target=_ask, args=(url, ending)),
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -122,18 +122,8 @@ def _load(broker: str, url: str) -> Iterator[None]:
             thread.join()
 
 
-def _produce(broker: str, ending: threading.Event) -> None:
-    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log_level": 2})
-    records, dice = demo_records(7, _BAD_SHARE), random.Random(7)  # noqa: S311  # a picture is no secret
-    while not ending.wait(_TICK_SECONDS):
-        for record in itertools.islice(records, dice.randint(80, 120)):
-            producer.produce(PATIENTS, record.value, record.key)
-        producer.poll(0)
-    producer.flush(10)
-
-
 def _ask(url: str, ending: threading.Event) -> None:
-    records, dice = demo_records(8, _BAD_SHARE), random.Random(8)  # noqa: S311
+    records, dice = demo_records(8, BAD_SHARE), random.Random(8)  # noqa: S311
     while not ending.wait(dice.uniform(0.02, 0.08)):
         try:
             predict(url, next(records).value or b"")

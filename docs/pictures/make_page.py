@@ -9,8 +9,6 @@ extra.
 from __future__ import annotations
 
 import argparse
-import itertools
-import random
 import shutil
 import sys
 import tempfile
@@ -20,12 +18,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Producer
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from traffic import produce
 
 from heartstream.brokers import create_topics, running_broker
-from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import running
 from runtime.embedded import free_port
 from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
@@ -34,8 +31,6 @@ FOLDER: Final = Path(__file__).parent
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _WIDTH, _HEIGHT = 1200, 1120
 _COLOURS: Final = 128
-_BAD_SHARE: Final = 0.03
-_TICK_SECONDS: Final = 0.1
 _A_MINUTE_MS: Final = 120_000
 _FULL: Final = "#live-rate polyline:not([points*=' 1,40.00 '])"
 """The rate's line, when it reaches back for a minute."""
@@ -80,24 +75,13 @@ def _served(model: Path) -> Iterator[str]:
         for command, address in (("worker", worker_url), ("gateway", url)):
             stack.enter_context(running(command, settings, address, logs / f"{command}.log")).await_ready()
         ending = threading.Event()
-        thread = threading.Thread(target=_produce, args=(broker, ending))
+        thread = threading.Thread(target=produce, args=(broker, 22, 38, ending))
         thread.start()
         try:
             yield url
         finally:
             ending.set()
             thread.join()
-
-
-def _produce(broker: str, ending: threading.Event) -> None:
-    """Send some 300 patients a second, not quite evenly, until told to end."""
-    producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log_level": 2})
-    records, dice = demo_records(7, _BAD_SHARE), random.Random(7)  # noqa: S311  # a picture is no secret
-    while not ending.wait(_TICK_SECONDS):
-        for record in itertools.islice(records, dice.randint(22, 38)):
-            producer.produce(PATIENTS, record.value, record.key)
-        producer.poll(0)
-    producer.flush(10)
 
 
 def _take_score(page: Page) -> None:

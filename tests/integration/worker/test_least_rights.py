@@ -130,6 +130,7 @@ def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_pa
         stream.flush()
         # What an earlier worker wrote is on the topics too.
         stream.read_until(lambda: all(sent.source in stream.results for sent in stream.sent))
+        stream.read_to_end()
         assert [result.letter is not None for sent in stream.sent for result in stream.results[sent.source]].count(
             True
         ) == 1
