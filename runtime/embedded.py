@@ -6,18 +6,21 @@ Not for production, and not in production images: it keeps everything in memory,
 from __future__ import annotations
 
 import importlib.util
+import random
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from schemas.errors import DependencyError
 
 _START_SECONDS: Final = 20.0
+_LISTENING: Final = range(10_000, 32_768)
+"""Below the ports that Linux and others give to connections that go out."""
 _STOP_SECONDS: Final = 5.0
 
 
@@ -52,10 +55,12 @@ def _binary() -> Path:
 
 
 def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free now, and that the system does not give to anybody's connection meanwhile."""
+    while True:
+        port = random.choice(_LISTENING)  # noqa: S311  # to be apart from others, not to be a secret
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:

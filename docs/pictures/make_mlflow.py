@@ -11,7 +11,6 @@ import argparse
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from typing import Final
 
 from mlflow import MlflowClient
 from PIL import Image
+
+from runtime.embedded import free_port
 
 FOLDER: Final = Path(__file__).parent
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -45,9 +46,7 @@ def main() -> None:
     experiment = client.get_experiment_by_name("heartstream")
     if experiment is None:
         raise SystemExit(f"no training run is recorded in {asked.store}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server_of = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command = [*server_of, "--backend-store-uri", store, "--port", str(port)]
     server = subprocess.Popen(  # noqa: S603  # this interpreter

@@ -101,7 +101,7 @@ def test_scores_arrive(live: Running, watching: Visit) -> None:
     )
     await_figure(live, watching, "document.getElementById('live-p50')?.textContent.endsWith('s')")
     await_figure(live, watching, "Number(document.getElementById('live-now').textContent) > 0")
-    page.wait_for_function("document.getElementById('live-lag').textContent === '0'")
+    page.wait_for_selector("#live-lag:text-is('0')")
     assert page.inner_text("#live-state") == "Live"
     assert page.locator("#live-risks rect").count() == 20
     assert "Out of range" in page.inner_text("#live-codes")

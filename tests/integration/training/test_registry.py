@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from runtime.embedded import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Matrix
 from scoring.scorer import Scorer
@@ -87,9 +88,7 @@ def listening(port: int, seconds: float = 200) -> bool:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Run MLflow's own tracking server; gives its address with a user and a password."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     places = ("--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", "artifacts")
     running = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port), *places],
