@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from schemas.errors import SettingsError
+from schemas.fhir import OPERATION
 
 PREDICT: Final = "predict"
 METRICS: Final = "metrics"
@@ -157,6 +158,7 @@ _SCOPES: Final[Mapping[str, str]] = {
     "/predict": PREDICT,
     "/predict/batch": PREDICT,
     "/invocations": PREDICT,
+    OPERATION: PREDICT,
     "/v2/models/{model}/infer": PREDICT,
     "/v2/models/{model}/versions/{version}/infer": PREDICT,
     "/stream/events": PREDICT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import ssl
 import sys
 import time
@@ -16,6 +17,7 @@ from api import documents, page, state
 from api.admission import Admission
 from api.audit import Audit, AuditFile, NoAudit, Trail, Writer
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
+from api.fhir.door import Fhir
 from api.invocations import Invocations
 from api.leaving import Leaving
 from api.middleware import admitting, as_problems, asking
@@ -24,16 +26,15 @@ from api.rows import Rows
 from api.server import tell_name
 from api.tensors import Tensors
 from api.traces import tracing_requests
-from runtime import events
 from runtime import settings as configured
-from runtime.beat import drift_beat
+from runtime.beat import Beat, drift_beat
+from runtime.following import Following, tell_loaded, tell_withdrawn
 from runtime.health import Health
 from runtime.settings import Settings
 from runtime.tracing import open_tracing
 from schemas.errors import SettingsError
-from scoring.artifact import Artifact, load
-from scoring.drift import Window
 from scoring.scorer import Scorer
+from scoring.serving import Follower, ModelSource, Serving
 
 _SOUND_SECONDS: Final = 30.0
 _SHORTEST_KEY: Final = 16
@@ -42,16 +43,15 @@ _SHORTEST_KEY: Final = 16
 def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
     tracing = open_tracing(settings.tracing, "gateway")
-    artifact = load(Path(settings.model.path), settings.model.name or None, settings.model.key())
-    scorer = _loaded(artifact, settings)
+    serving, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
-    health = Health(startup={}, live={}, ready={"model": _remembered(scorer.is_sound), "leaving": leaving.problem})
+    health = Health(startup={}, live={}, ready={"model": _remembered(serving.is_sound), "leaving": leaving.problem})
     admission = Admission(
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
-    predictions = Predictions(scorer, admission, audit, limits)
-    rows = Rows(scorer, admission, audit, limits)
-    pages = state.ModelPages(scorer, artifact.cards, artifact.report)
+    predictions = Predictions(serving, admission, audit, limits)
+    rows = Rows(serving, admission, audit, limits)
+    pages = state.ModelPages(serving)
     application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
     application.add_routes(
         [
@@ -66,6 +66,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *page.routes(live=limits.live),
             *Tensors(rows, health).routes(),
             *Invocations(rows, health).routes(),
+            *Fhir(predictions, limits, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
     application.on_response_prepare.append(tell_name)
@@ -73,8 +74,9 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     if tracing is not None:
         application.middlewares.insert(0, tracing_requests(tracing))
         application.on_cleanup.append(_closing(tracing.close))
-    if scorer.window is not None:
-        application.cleanup_ctx.append(_telling(scorer.window))
+    application.cleanup_ctx.append(_running(drift_beat(serving.drift)))
+    if following is not None:
+        application.cleanup_ctx.append(_running(following))
     if limits.live:
         from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
 
@@ -82,13 +84,14 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     return application, health
 
 
-def _loaded(artifact: Artifact, settings: Settings) -> Scorer:
-    scorer = Scorer(artifact, settings.score, settings.drift.window_records)
-    model, watches_drift = scorer.model, scorer.window is not None
-    events.ModelLoaded(
-        model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, watches_drift
-    ).emit()
-    return scorer
+def _served(settings: Settings) -> tuple[Serving, Following[Scorer] | None]:
+    """Load the model; and follow what its path holds, if that is wanted."""
+    model, window_records = settings.model, settings.drift.window_records
+    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
+    serving = Serving(source.load(), model.jump_limit, tell_withdrawn)
+    tell_loaded(serving.facts())
+    following = Following(Follower(source, serving), model.follow_seconds) if model.follow_seconds else None
+    return serving, following
 
 
 def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
@@ -98,16 +101,15 @@ def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitabl
     return close
 
 
-def _telling(window: Window) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Tell of drift while the gateway runs."""
+def _running(lasting: Beat | Following[Scorer]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Run something while the gateway runs."""
 
-    async def told(_application: web.Application) -> AsyncIterator[None]:
-        beat = drift_beat(window.measure)
-        beat.start()
+    async def run(_application: web.Application) -> AsyncIterator[None]:
+        lasting.start()
         yield
-        beat.stop()
+        lasting.stop()
 
-    return told
+    return run
 
 
 def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime import events
-from scoring.pipeline import Outcome, Rejected, process
-from scoring.scorer import Scorer
+from scoring.pipeline import Outcome, Rejected
+from scoring.serving import Serving
 
 DOOR: Final = "http"
 
@@ -26,8 +26,8 @@ class MicroBatch:
     while the one before was scored and answered. Not safe to share between threads.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
         self._waiting: list[tuple[bytes, asyncio.Future[Outcome]]] = []
         self._seen = self._quiet = 0
 
@@ -54,7 +54,7 @@ class MicroBatch:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            outcomes = score_all([body for body, _ in waiting], self._scorer)
+            outcomes = score_all([body for body, _ in waiting], self._serving)
         except Exception as error:  # noqa: BLE001  # each request tells its caller of it, and the log
             for _, future in waiting:
                 if not future.done():
@@ -65,10 +65,10 @@ class MicroBatch:
                 future.set_result(outcome)
 
 
-def score_all(bodies: Sequence[bytes], scorer: Scorer) -> list[Outcome]:
+def score_all(bodies: Sequence[bytes], serving: Serving) -> list[Outcome]:
     """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken."""
     started = time.perf_counter()
-    outcomes = process(bodies, [None] * len(bodies), scorer)
+    outcomes = serving.process(bodies, [None] * len(bodies))
     seconds = time.perf_counter() - started
     faults = [fault for outcome in outcomes if isinstance(outcome, Rejected) for fault in outcome.faults]
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)

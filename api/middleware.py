@@ -12,7 +12,8 @@ from aiohttp.typedefs import Handler, Middleware
 from api import problems
 from api.admission import Admission
 from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
-from api.problems import RefusalError
+from api.fhir import outcomes
+from api.problems import RefusalError, Teller
 from runtime import events
 from schemas.errors import ArtifactError
 
@@ -64,31 +65,37 @@ def route_of(request: web.Request) -> str:
 
 @web.middleware
 async def as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count every answer, and turn refusals, aiohttp's own errors and unexpected ones into problem documents."""
+    """Count every answer, and turn refusals, aiohttp's own errors and unexpected ones into documents of one form."""
     started = time.perf_counter()
     response: web.StreamResponse
+    tell = _teller(request)
     try:
         response = await handler(request)
     except RefusalError as error:
-        response = error.response()
+        response = error.response(tell)
     except web.HTTPException as error:
-        response = _of_aiohttp(error)
+        response = _of_aiohttp(error, tell)
     except ConnectionError:
         # The caller has gone: nobody reads the answer, and nothing is wrong here.
         response = web.Response(status=_CALLER_GONE)
     except ArtifactError as error:
         events.RequestFailed(error).emit()
-        response = problems.plain(HTTPStatus.SERVICE_UNAVAILABLE, "The model is not sound; nothing was scored.")
+        response = tell(HTTPStatus.SERVICE_UNAVAILABLE, "The model is not sound; nothing was scored.")
     except Exception as error:  # noqa: BLE001  # nothing of an unexpected error may reach the caller
         events.RequestFailed(error).emit()
-        response = problems.plain(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; nothing was scored.")
+        response = tell(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; nothing was scored.")
     events.RequestAnswered(route_of(request), response.status, time.perf_counter() - started).emit()
     return response
 
 
-def _of_aiohttp(error: web.HTTPException) -> web.Response:
+def _teller(request: web.Request) -> Teller:
+    """Choose the form of errors: FHIR's under `/fhir`, also for who may not ask, or too often."""
+    return outcomes.plain if request.path.startswith("/fhir/") else problems.plain
+
+
+def _of_aiohttp(error: web.HTTPException, tell: Teller) -> web.Response:
     status = HTTPStatus(error.status)
-    response = problems.plain(status, status.description or status.phrase)
+    response = tell(status, status.description or status.phrase)
     for name in ("Allow", "Location"):
         if name in error.headers:
             response.headers[name] = error.headers[name]

@@ -14,13 +14,15 @@ from api import bodies, problems
 from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
-from api.microbatch import MicroBatch, score_all
+from api.microbatch import DOOR, MicroBatch, score_all
 from api.problems import RefusalError
 from api.traces import scoring
+from runtime import events
 from runtime.settings import Gateway
+from schemas.errors import Fault
 from schemas.http import LINES_TYPE
 from scoring.pipeline import Outcome, Rejected, Scored
-from scoring.scorer import Scorer
+from scoring.serving import Serving
 
 _SLICE: Final = 500
 """So many records are scored at a time: some two milliseconds, in which nobody else is answered."""
@@ -31,9 +33,9 @@ _JSON: Final = "application/json"
 class Predictions:
     """Scores what is posted."""
 
-    def __init__(self, scorer: Scorer, admission: Admission, audit: Audit, settings: Gateway) -> None:
-        self._scorer = scorer
-        self._together = MicroBatch(scorer)
+    def __init__(self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway) -> None:
+        self._serving = serving
+        self._together = MicroBatch(serving)
         self._admission = admission
         self._audit = audit
         self._settings = settings
@@ -42,15 +44,25 @@ class Predictions:
         """Score one patient record: 200 with the score object, 422 with all that is wrong."""
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
-        self._admission.charge(request, 1)
-        with scoring(request, 1):
-            outcome = await self._together.score(body)
-        self._audit.note(caller_of(request), [body], [outcome])
-        match outcome:
+        match await self.outcome(request, body):
             case Scored(value):
                 return web.Response(body=value, content_type=_JSON)
             case Rejected(faults):
                 return problems.rejected_record(faults)
+
+    async def outcome(self, request: web.Request, record: bytes) -> Outcome:
+        """Return what becomes of one record, by the way of all of them: admitted, scored, noted."""
+        self._admission.charge(request, 1)
+        with scoring(request, 1):
+            outcome = await self._together.score(record)
+        self._audit.note(caller_of(request), [record], [outcome])
+        return outcome
+
+    def reject(self, request: web.Request, body: bytes, faults: tuple[Fault, ...], seconds: float) -> None:
+        """Count and note what was to be a record and is none, as if the core had rejected it in so many seconds."""
+        self._admission.charge(request, 1)
+        events.BatchScored(DOOR, 0, 1, tuple(str(fault.code) for fault in faults), seconds).emit()
+        self._audit.note(caller_of(request), [body], [Rejected(faults)])
 
     async def many(self, request: web.Request) -> web.StreamResponse:
         """Score many: a JSON array gives an array, lines give lines; a rejected record has its faults in its place."""
@@ -79,7 +91,7 @@ class Predictions:
 
     def _scored(self, request: web.Request, records: Sequence[bytes]) -> Sequence[Outcome]:
         with scoring(request, len(records)):
-            outcomes = score_all(records, self._scorer)
+            outcomes = score_all(records, self._serving)
         self._audit.note(caller_of(request), records, outcomes)
         return outcomes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -10,6 +10,9 @@ from aiohttp import web
 
 from schemas.errors import Fault
 from schemas.http import PROBLEM_TYPE, Problem, RejectedRecord
+
+Teller = Callable[[HTTPStatus, str], web.Response]
+"""Tells of an error, in the form of a protocol: status, and what is wrong."""
 
 
 class RefusalError(Exception):
@@ -28,9 +31,9 @@ class RefusalError(Exception):
         self.retry_seconds = retry_seconds
         self.ends_connection = ends_connection
 
-    def response(self) -> web.Response:
-        """Write the answer."""
-        response = plain(self.status, self.detail)
+    def response(self, tell: Teller) -> web.Response:
+        """Write the answer, in the form that `tell` gives it."""
+        response = tell(self.status, self.detail)
         if self.retry_seconds is not None:
             response.headers["Retry-After"] = str(max(1, round(self.retry_seconds + 0.5)))
         if self.status == HTTPStatus.UNAUTHORIZED:

@@ -19,7 +19,7 @@ from schemas.codec import decode_score
 from schemas.errors import RecordError
 from schemas.records import ModelRef, Score
 from scoring.pipeline import Rejected
-from scoring.scorer import Scorer
+from scoring.serving import Serving
 
 _TOLD: Final = 10
 """So many bad rows are told in full."""
@@ -32,8 +32,8 @@ class RowsError(Exception):
 class Rows:
     """Reads and scores what comes in rows."""
 
-    def __init__(self, scorer: Scorer, admission: Admission, audit: Audit, settings: Gateway) -> None:
-        self._scorer = scorer
+    def __init__(self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway) -> None:
+        self._serving = serving
         self._admission = admission
         self._audit = audit
         self._settings = settings
@@ -41,7 +41,7 @@ class Rows:
     @property
     def model(self) -> ModelRef:
         """The model that scores."""
-        return self._scorer.model
+        return self._serving.scorer.model
 
     async def body(self, request: web.Request) -> bytes:
         """Return a request's body; raises RefusalError."""
@@ -54,7 +54,7 @@ class Rows:
         """
         self._admission.charge(request, len(rows))
         with scoring(request, len(rows)):
-            outcomes = score_all(rows, self._scorer)
+            outcomes = score_all(rows, self._serving)
         self._audit.note(caller_of(request), rows, outcomes)
         bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
         if bad:

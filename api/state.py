@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -12,7 +11,7 @@ from aiohttp.typedefs import Handler
 from runtime import events
 from runtime.health import PATHS, Health
 from schemas.http import ServedModel
-from scoring.scorer import Scorer
+from scoring.serving import Serving
 
 _JSON: Final = "application/json"
 _MARKDOWN: Final = "text/markdown"
@@ -40,35 +39,34 @@ async def metrics(_request: web.Request) -> web.Response:
 class ModelPages:
     """Says which model is served, and shows its card."""
 
-    def __init__(self, scorer: Scorer, cards: Mapping[str, bytes], report: bytes | None) -> None:
-        """`cards` are the model card by content type, `report` its results; none where the directory has none."""
-        manifest, model = scorer.manifest, scorer.model
-        self._model = msgspec.json.encode(
-            ServedModel(
-                model,
-                scorer.engine,
-                manifest.threshold,
-                manifest.feature_table,
-                manifest.training_range,
-                tuple(sorted(manifest.models)),
-            )
-        )
-        self._cards = cards
-        self._report = report
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
 
     async def model(self, _request: web.Request) -> web.Response:
         """Return which model is served."""
-        return web.Response(body=self._model, content_type=_JSON)
+        scorer = self._serving.scorer
+        manifest = scorer.manifest
+        served = ServedModel(
+            scorer.model,
+            scorer.engine,
+            manifest.threshold,
+            manifest.feature_table,
+            manifest.training_range,
+            tuple(sorted(manifest.models)),
+        )
+        return web.Response(body=msgspec.json.encode(served), content_type=_JSON)
 
     async def card(self, request: web.Request) -> web.Response:
         """Return the model card as Markdown, or as JSON where the caller prefers that."""
         wanted = _JSON if _JSON in request.headers.get("Accept", "") else _MARKDOWN
-        if wanted not in self._cards:
+        cards = self._serving.scorer.cards
+        if wanted not in cards:
             raise web.HTTPNotFound
-        return web.Response(body=self._cards[wanted], content_type=wanted, charset="utf-8", headers={"Vary": "Accept"})
+        return web.Response(body=cards[wanted], content_type=wanted, charset="utf-8", headers={"Vary": "Accept"})
 
     async def report(self, _request: web.Request) -> web.Response:
         """Return the results of the model's evaluation."""
-        if self._report is None:
+        report = self._serving.scorer.report
+        if report is None:
             raise web.HTTPNotFound
-        return web.Response(body=self._report, content_type=_JSON)
+        return web.Response(body=report, content_type=_JSON)

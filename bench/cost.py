@@ -49,14 +49,20 @@ def resident_mib(pid: int) -> float:
     return _status_mib(pid, "VmRSS")
 
 
+def proportional_mb(pid: int) -> float:
+    """Return the resident memory now, of a process and its children, in MB; what several share is counted once."""
+    sizes = [size for each in tree(pid) if not math.isnan(size := _field_kib(each, "Pss", "smaps_rollup"))]
+    return sum(sizes) * 1024 / 1e6 if sizes else math.nan
+
+
 def _status_mib(pid: int, field: str) -> float:
     sizes = [size for each in tree(pid) if not math.isnan(size := _field_kib(each, field))]
     return sum(sizes) / 1024 if sizes else math.nan
 
 
-def _field_kib(pid: int, field: str) -> float:
+def _field_kib(pid: int, field: str, file: str = "status") -> float:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8").splitlines()
     except OSError:
         return math.nan
     return next((float(line.split()[1]) for line in lines if line.startswith(f"{field}:")), math.nan)

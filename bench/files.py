@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +21,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from bench.cost import proportional_mb
 from bench.load import legal_patients, tell
 from bench.report import Spread
+from heartstream.score.batching import BATCH_ROWS
 from heartstream.score.columns import columns_of
-from heartstream.score.formats import Format
+from heartstream.score.formats import Format, as_it_is
 from heartstream.score.reading import open_records
 from heartstream.score.run import Request, score_batch, score_file
-from heartstream.score.tables import BATCH_ROWS
 from heartstream.score.tally import Tally
 from heartstream.score.writing import PartialFile
+from runtime.collection import keep_collections_rare
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details
 from scoring.matrix import as_matrix
@@ -37,21 +42,30 @@ MODELS: Final = ("logistic_regression", "pattern_submodels")
 DETAILS: Final = {"all details": Details(), "risk alone": Details(interval=False, label_set=False, reasons=0)}
 GOAL_ROWS_PER_S: Final = 500_000
 GOAL_RATIO: Final = 0.8
+MEMORY_ROWS: Final = 10_000_000
+GOAL_MEMORY_MB: Final = 300
+_GROUP_ROWS: Final = 8 * BATCH_ROWS
+_SAMPLE_SECONDS: Final = 0.1
+_MET: Final = {True: "met", False: "MISSED"}
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One pass over a file: seconds by the clock and of the processor."""
+    """One pass over a file: seconds by the clock, and of all processors."""
 
     seconds: float
     processor: float
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """Medians of one format, model and choice of details; `ratio` is to the rate of reading and writing alone."""
+    """Medians of one format, model, choice of details and number of processes that score.
+
+    `ratio` is to the rate of reading and writing alone.
+    """
 
     format: str
     model: str
     details: str
+    processes: int
     rows_per_s: Spread
     bare_rows_per_s: Spread
     ratio: Spread
@@ -60,31 +74,49 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 def timed(action: Callable[[], object]) -> Run:
-    """Run once."""
-    started, used = time.perf_counter(), time.process_time()
+    """Run once. Processes that it starts are counted when they have ended."""
+    started, used = time.perf_counter(), _processor_seconds()
     action()
-    return Run(time.perf_counter() - started, time.process_time() - used)
+    return Run(time.perf_counter() - started, _processor_seconds() - used)
 
 
-def files(folder: Path, rows: int) -> dict[Format, Path]:
-    """Write the snapshot's legal patients in turn, each with an id of its own, in each format."""
+def _processor_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def patients(first: int, rows: int) -> pa.Table:
+    """Return the snapshot's legal patients in turn, each with an id of its own, numbered from `first`."""
     matrix = np.resize(as_matrix(legal_patients()), (rows, len(FEATURE_NAMES)))
-    ids = pa.array([f"p-{number:07}" for number in range(rows)])
+    ids = pa.array([f"p-{number:07}" for number in range(first, first + rows)])
     columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
-    table = pa.table({"patient_id": ids} | columns)
-    found = {kind: folder / f"in.{kind}" for kind in Format}
-    pyarrow.parquet.write_table(table, found[Format.PARQUET], row_group_size=8 * BATCH_ROWS)
-    pyarrow.csv.write_csv(table, found[Format.CSV])
-    encoder = msgspec.json.Encoder()
-    with found[Format.NDJSON].open("wb") as file:
-        for batch in table.to_batches(BATCH_ROWS):
-            file.write(encoder.encode_lines(batch.to_pylist()))
-    return found
+    return pa.table({"patient_id": ids} | columns)
 
 
-def score(source: Path, output: Path, scorer: Scorer) -> None:
+def write(path: Path, kind: Format, rows: int) -> Path:
+    """Write a file of patients, a group of rows at a time."""
+    starts = range(0, rows, _GROUP_ROWS)
+    tables = (patients(first, min(_GROUP_ROWS, rows - first)) for first in starts)
+    schema = patients(0, 1).schema
+    match kind:
+        case Format.PARQUET:
+            with pyarrow.parquet.ParquetWriter(path, schema) as parquet:
+                for table in tables:
+                    parquet.write_table(table)
+        case Format.CSV:
+            with pyarrow.csv.CSVWriter(path, schema) as csv:
+                for table in tables:
+                    csv.write_table(table)
+        case Format.NDJSON:
+            encoder = msgspec.json.Encoder()
+            with path.open("wb") as file:
+                for table in tables:
+                    file.write(encoder.encode_lines(table.to_pylist()))
+    return path
+
+
+def score(source: Path, output: Path, scorer: Scorer, processes: int) -> None:
     """Score the file as the command does."""
-    score_file(Request(source, output, force=True), scorer, _unseen)
+    score_file(Request(source, output, force=True, processes=processes), scorer, _unseen)
 
 
 def _unseen(_done: int, _total: int | None, _tally: Tally) -> None:
@@ -94,7 +126,7 @@ def _unseen(_done: int, _total: int | None, _tally: Tally) -> None:
 def read_and_write(source: Path, kind: Format, output: Path, parts: Sequence[bytes]) -> None:
     """Read the file into ids and numbers (lines, for NDJSON), and write the bytes of its scores, ready made."""
     with ExitStack() as closing:
-        sink = PartialFile(output, 0, closing)
+        sink = PartialFile(output, 0, as_it_is, closing)
         for batch, part in zip(_batches(source, kind), parts, strict=True):
             if not isinstance(batch, list):
                 columns_of(batch)
@@ -108,32 +140,39 @@ def _batches(source: Path, kind: Format) -> Iterator[object]:
         yield from open_records(source, kind, closing).batches()
 
 
-def measure(source: Path, kind: Format, scorer: Scorer, rounds: int) -> tuple[list[Run], list[Run]]:
-    """Alternate scoring with reading and writing, after an uncounted round; see that both write the same bytes."""
+def measure(
+    source: Path, kind: Format, scorer: Scorer, rounds: int, processes: Sequence[int]
+) -> tuple[list[list[Run]], list[Run]]:
+    """Alternate scoring by each number of processes with reading and writing; see that all write the same bytes.
+
+    A round before is not counted.
+    """
     parts = [score_batch(batch, scorer).scores for batch in _batches(source, kind)]
-    scored, bare = source.with_name("scored"), source.with_name("bare")
-    runs: tuple[list[Run], list[Run]] = ([], [])
-    actions = (lambda: score(source, scored, scorer), lambda: read_and_write(source, kind, bare, parts))
+    output, bare = source.with_name("scored"), source.with_name("bare")
+    actions = [lambda: read_and_write(source, kind, bare, parts)]
+    actions += [partial(score, source, output, scorer, number) for number in processes]
+    runs: list[list[Run]] = [[] for _ in actions]
     for number in range(rounds + 1):
-        order = (0, 1) if number % 2 else (1, 0)
-        for place in order:
+        places = range(len(actions))
+        for place in places if number % 2 else reversed(places):
             run = timed(actions[place])
             if number:
                 runs[place].append(run)
-        if scored.read_bytes() != bare.read_bytes():
-            raise SystemExit("the two wrote different bytes")
-        scored.unlink()
-        bare.unlink()
-    return runs
+            if place and bare.exists() and output.read_bytes() != bare.read_bytes():
+                raise SystemExit("the two wrote different bytes")
+    output.unlink()
+    bare.unlink()
+    return runs[1:], runs[0]
 
 
-def figure(kind: Format, scorer: Scorer, details: str, rows: int, runs: tuple[list[Run], list[Run]]) -> Figure:
+def figure(of: tuple[Format, Scorer, str, int], rows: int, scored: Sequence[Run], bare: Sequence[Run]) -> Figure:
     """Sum one measurement up."""
-    scored, bare = runs
+    kind, scorer, details, processes = of
     return Figure(
         kind,
         scorer.model.name,
         details,
+        processes,
         Spread.of([rows / run.seconds for run in scored]),
         Spread.of([rows / run.seconds for run in bare]),
         Spread.of([alone.seconds / run.seconds for run, alone in zip(scored, bare, strict=True)]),
@@ -144,25 +183,54 @@ def figure(kind: Format, scorer: Scorer, details: str, rows: int, runs: tuple[li
 
 def lines(figures: Sequence[Figure]) -> Iterator[str]:
     """Write the table as Markdown, and whether the goals are met."""
-    yield "| format | model | scores with | rows/s (min..max) | bare | ratio | CPU a row | bare |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| format | model | scores with | processes | rows/s (min..max) | bare | ratio | CPU a row | bare |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for each in figures:
         rate, ratio = each.rows_per_s, each.ratio
         yield (
-            f"| {each.format} | {each.model} | {each.details} | {rate.median:,.0f} ({rate.low:,.0f}..{rate.high:,.0f}) "
+            f"| {each.format} | {each.model} | {each.details} | {each.processes} "
+            f"| {rate.median:,.0f} ({rate.low:,.0f}..{rate.high:,.0f}) "
             f"| {each.bare_rows_per_s.median:,.0f} | {ratio.median:.2f} ({ratio.low:.2f}..{ratio.high:.2f}) "
             f"| {each.processor_us.median:.2f} µs | {each.bare_processor_us.median:.2f} µs |"
         )
     yield ""
     for each in figures:
         if each.format == Format.PARQUET and each.model == MODELS[0]:
-            yield f"{each.details}: goal {GOAL_ROWS_PER_S:,} rows/s {_met(each.rows_per_s.median, GOAL_ROWS_PER_S)}"
-            yield f"{each.details}: goal {GOAL_RATIO} of reading and writing {_met(each.ratio.median, GOAL_RATIO)}"
+            of = f"{each.details}, {each.processes} processes: goal"
+            yield f"{of} {GOAL_ROWS_PER_S:,} rows/s {_MET[each.rows_per_s.median >= GOAL_ROWS_PER_S]}"
+            yield f"{of} {GOAL_RATIO} of reading and writing {_MET[each.ratio.median >= GOAL_RATIO]}"
     yield f"load average of this machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
 
 
-def _met(value: float, goal: float) -> str:
-    return "met" if value >= goal else "MISSED"
+def peak_mb(source: Path, folder: Path, processes: int) -> float:
+    """Run the command; return the most memory that its processes had together, in MB. What they share counts once."""
+    output = source.with_name("scored")
+    command = [sys.executable, "-m", "heartstream", "score", str(source), "-o", str(output), "--force"]
+    options = ["--model", str(folder), "--name", MODELS[0], "--processes", str(processes)]
+    most = 0.0
+    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None:
+            most = max(most, proportional_mb(running.pid))
+            time.sleep(_SAMPLE_SECONDS)
+    if running.returncode:
+        raise SystemExit(f"heartstream score ended with exit code {running.returncode}")
+    output.unlink()
+    return most
+
+
+def memory(scratch: Path, folder: Path, rows: int, processes: Sequence[int]) -> Iterator[str]:
+    """Yield a table of the most memory that scoring a large file takes."""
+    yield "| format | rows | processes | most memory |"
+    yield "|---|---|---|---|"
+    for kind in Format:
+        tell(f"writing {rows:,} rows of {kind}")
+        source = write(scratch / f"large.{kind}", kind, rows)
+        for number in processes:
+            tell(f"{kind}, {number} processes")
+            most = peak_mb(source, folder, number)
+            goal = f"goal {GOAL_MEMORY_MB} {_MET[most <= GOAL_MEMORY_MB]}"
+            yield f"| {kind} | {rows:,} | {number} | {most:,.0f} MB ({goal}) |"
+        source.unlink()
 
 
 def main() -> None:
@@ -172,7 +240,11 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=500_000, help="rows of each file (default 500,000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (default 5)")
+    parser.add_argument(
+        "--processes", type=int, nargs="+", default=[1, 2], metavar="N", help="how many score (default 1 and 2)"
+    )
     parser.add_argument("--quick", action="store_true", help="Parquet and one model, 200,000 rows, 3 rounds")
+    parser.add_argument("--memory", action="store_true", help=f"measure memory instead, with {MEMORY_ROWS:,} rows")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here")
     asked = parser.parse_args(sys.argv[1:])
     rows, rounds = (200_000, 3) if asked.quick else (asked.rows, asked.rounds)
@@ -181,16 +253,21 @@ def main() -> None:
         folder = Path(scratch) / "model"
         tell("training the models")
         train(TrainingRequest(output=folder, model_version="bench", quick=True))
-        tell(f"writing {rows:,} rows")
-        sources = files(Path(scratch), rows)
+        if asked.memory:
+            print("\n".join(memory(Path(scratch), folder, MEMORY_ROWS, asked.processes)))
+            return
+        keep_collections_rare()
         figures = []
         for kind in kinds:
-            for model in models:
-                for name, details in DETAILS.items():
-                    tell(f"{kind}, {model}, {name}")
-                    scorer = Scorer.from_directory(folder, model, details)
-                    runs = measure(sources[kind], kind, scorer, rounds)
-                    figures.append(figure(kind, scorer, name, rows, runs))
+            tell(f"writing {rows:,} rows of {kind}")
+            source = write(Path(scratch) / f"in.{kind}", kind, rows)
+            for model, (name, details) in product(models, DETAILS.items()):
+                tell(f"{kind}, {model}, {name}")
+                scorer = Scorer.from_directory(folder, model, details)
+                scored, bare = measure(source, kind, scorer, rounds, asked.processes)
+                for number, runs in zip(asked.processes, scored, strict=True):
+                    figures.append(figure((kind, scorer, name, number), rows, runs, bare))
+            source.unlink()
     print("\n".join(lines(figures)))
     if asked.json:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode({"results": figures})) + b"\n")

@@ -100,7 +100,9 @@ def _stages(
         "decode": lambda: _decoded(values),
         "matrix, validity": matrix_and_validity,
         "risks": lambda: scorer.explain(matrix),
-        "remarks, encode": lambda: scorer.encode([patient.patient_id for patient in patients], matrix, found, sources),
+        "remarks, encode": lambda: scorer.encode(
+            [patient.patient_id for patient in patients], matrix, found, sources, values
+        ),
     }
 
 

@@ -85,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except subprocess.CalledProcessError as error:
         sys.stderr.write(error.stderr)
         raise SystemExit(1) from error
+    except FileNotFoundError as error:
+        sys.stderr.write(f"there is no command {error.filename}: this needs Docker\n")
+        raise SystemExit(1) from error
     if asked.output is None:
         sys.stdout.write(text)
     else:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from heartstream.exit_codes import BAD_USAGE
 from heartstream.tables import say
@@ -11,7 +14,9 @@ from heartstream.tables import say
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def api_key(name: str, /, *, scope: tuple[str, ...] = ("predict",)) -> None:
+def api_key(
+    name: str, /, *, scope: Annotated[tuple[str, ...], Parameter(negative="", show_default=", ".join)] = ("predict",)
+) -> None:
     """Make a key for a caller of the gateway, and the line by which the gateway knows it.
 
     The key is shown this once, on standard output; only its SHA-256 goes into the file of keys, which is on standard

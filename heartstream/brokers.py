@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 IMAGE: Final = "apache/kafka:4.1.0"
 LARGEST_RECORD_BYTES: Final = 20_000_000
 _READY_SECONDS: Final = 90.0
+_UNTOLD_SECONDS: Final = 10.0
+"""Longer than a broker of our own takes to start."""
 _CALL_SECONDS: Final = 10.0
 _PULL_SECONDS: Final = 300
 
@@ -29,8 +32,10 @@ Kind = Literal["given", "docker", "embedded"]
 
 
 @contextmanager
-def running_broker(kind: Kind, given: str | None = None) -> Iterator[str]:
+def running_broker(kind: Kind, given: str | None = None, port: int | None = None) -> Iterator[str]:
     """Yield the bootstrap address of a broker that answers; one that was started here is stopped afterwards.
+
+    One that is started here listens on this loopback port, or on a free one.
 
     Raises DependencyError if there is no such broker.
     """
@@ -41,23 +46,24 @@ def running_broker(kind: Kind, given: str | None = None) -> Iterator[str]:
             await_broker(given)
             yield given
         case "docker":
-            with _docker_broker() as address:
+            with _docker_broker(port or free_port()) as address:
                 yield address
         case "embedded":
-            with embedded_broker() as address:
+            with embedded_broker(port) as address:
                 await_broker(address)
                 yield address
 
 
 @contextmanager
-def _docker_broker() -> Iterator[str]:
-    """Run Apache Kafka in a container, reachable on a loopback port of its own."""
+def _docker_broker(port: int) -> Iterator[str]:
+    """Run Apache Kafka in a container, reachable on this loopback port."""
     try:
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415  # only in the demo extra
     except ImportError as error:
         raise DependencyError("testcontainers is not installed: pip install 'heartstream[demo]'") from error
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
-    port = free_port()
+    if not docker_is_usable():
+        raise DependencyError(f"no Docker engine answers, or it neither has nor can pull {IMAGE}")
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
     for name, text in container_environment(port).items():
         container = container.with_env(name, text)
@@ -127,6 +133,7 @@ def _has_image(client: DockerClient, name: str) -> bool:
     try:
         client.images.get(name)
     except ImageNotFound:
+        sys.stderr.write(f"heartstream: pulling the image {name}\n")
         try:
             client.images.pull(name)
         except DockerException:
@@ -135,22 +142,26 @@ def _has_image(client: DockerClient, name: str) -> bool:
 
 
 def await_broker(address: str, options: Mapping[str, str] | None = None) -> None:
-    """Wait until a broker answers; raises DependencyError if it does not in a minute and a half."""
+    """Wait until a broker answers, and say so if that takes long; raises DependencyError after a minute and a half."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **(options or {})})
-    deadline = time.monotonic() + _READY_SECONDS
+    started, told = time.monotonic(), False
     while True:
         try:
             admin.list_topics(timeout=2)
         except KafkaException as error:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if waited > _READY_SECONDS:
                 raise DependencyError(f"no broker answers at {address}") from error
+            if waited > _UNTOLD_SECONDS and not told:
+                sys.stderr.write(f"heartstream: waiting for a broker at {address}\n")
+                told = True
         else:
             return
 
 
 def create_topics(address: str, names: Iterable[str], partitions: int, options: Mapping[str, str]) -> None:
     """Create the topics that are not there yet, with the replication that the broker gives by default."""
-    admin = AdminClient({"bootstrap.servers": address, **options})
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **options})
     config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
     topics = [NewTopic(name, num_partitions=partitions, config=config) for name in names]
     for name, future in admin.create_topics(topics, operation_timeout=_CALL_SECONDS).items():

@@ -36,7 +36,8 @@ def demo(
     Args:
         broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one;
             docker runs Apache Kafka in a container.
-        records: How many records to produce; 0 goes on until Ctrl-C.
+        records: How many records to produce. 0 goes on until Ctrl-C, on the ports where the other commands look (9092,
+            8000, 9100) if they are free, and tells what was found of each patient to the topic outcomes.
         rate: Records per second.
         bad_share: Share of records that are broken on purpose.
         model: The model directory; trained first if it is not there.
@@ -53,7 +54,8 @@ def demo(
         _train_if_needed(model)
         # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.
         for signum in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, signal.default_int_handler)
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(signum, signal.default_int_handler)
         try:
             with new_view() as view:
                 summary = run_demo(DemoRequest(kind, model, rate, records, bad_share, seed), settings, view)

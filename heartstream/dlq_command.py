@@ -19,6 +19,11 @@ Flag = Annotated[bool, Parameter(negative="")]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
+def _as_written(name: str) -> str:
+    """Return a code as letters and metrics have it, so that what is read there can be pasted; dashes do as well."""
+    return name.lower().replace("-", "_")
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Filters:
@@ -32,7 +37,7 @@ class Filters:
         limit: Stop after this many letters.
     """
 
-    code: Annotated[tuple[FaultCode, ...], Parameter(negative="", show_default=False)] = ()
+    code: Annotated[tuple[FaultCode, ...], Parameter(negative="", show_default=False, name_transform=_as_written)] = ()
     since: str | None = None
     until: str | None = None
     key: str | None = None

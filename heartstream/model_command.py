@@ -1,17 +1,28 @@
-"""`heartstream model`: check and sign model directories."""
+"""`heartstream model`: check and sign model directories, and choose the one that is served."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import App
+import msgspec
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.extras import train_extra
 from heartstream.printable import printable
+from heartstream.stopping import until_stopped
 from schemas.errors import DependencyError
 
-app = App(name="model", help="Check and sign model directories.")
+if TYPE_CHECKING:
+    from scoring.candidate import Proof
+
+_STORE: Final = Path("models")
+_MLFLOW: Final = Path("mlflow")
+
+app = App(name="model", help="Check and sign model directories, and choose the one that is served.")
 
 
 @app.command
@@ -72,3 +83,126 @@ def sign(folder: Path, /, *, key: Path) -> None:
         except OSError as error:
             raise DependencyError(f"cannot sign {folder}: {error.filename}: {error.strerror}") from error
         sys.stdout.write(f"signed {folder / MANIFEST_FILE}\n")
+
+
+@app.command(name="list")
+def list_(*, store: Path = _STORE, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the models of a store, the one promoted last first; * is the one that is served.
+
+    Example: heartstream model list --store models
+
+    Exit codes: 0 listed; 65 a model of it is damaged; 69 there is no store.
+
+    Args:
+        store: The folder of models.
+        json: Print a JSON array instead.
+    """
+    with errors_to_exit_codes():
+        from heartstream.models.store import Store  # noqa: PLC0415  # --help should not wait for numpy
+
+        models = Store(store).kept()
+        if json:
+            sys.stdout.write(msgspec.json.encode(models).decode() + "\n")
+            return
+        rows = [("", "digest", "version", "best model", "rows", "signed", "promoted (UTC)")]
+        for model in models:
+            signed, promoted = "yes" if model.is_signed else "no", (model.promoted or "never").removesuffix("+00:00")
+            served = "*" if model.is_current else ""
+            rows.append((served, model.digest, model.version, model.best, str(model.rows), signed, promoted))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write(printable(line.rstrip()) + "\n")
+
+
+@app.command
+def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = None, mlflow_dir: Path = _MLFLOW) -> None:
+    """Let workers and gateways serve a model: they follow the link `current` of a store.
+
+    The model is copied into the store under its digest and proved there, in a process of its own; then the link moves,
+    in one step. A model that is refused changes nothing. Set HEARTSTREAM_MODEL__PATH=models/current and
+    HEARTSTREAM_MODEL__FOLLOW_SECONDS=10 to follow it without a restart.
+
+    Example: heartstream model promote model --store models
+
+    Exit codes: 0 promoted; 65 the model is refused; 69 MLflow or the store cannot be used; 78 bad settings.
+
+    Args:
+        model: A model directory, the beginning of a digest of the store, or models:/heartstream@champion in MLflow.
+        store: The folder of models; it is made if it is not there.
+        public_key: PEM file; the model must have been signed with its private key.
+        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI goes before it.
+    """
+    with errors_to_exit_codes():
+        from heartstream.models.store import Store  # noqa: PLC0415  # as above
+
+        chosen = Store(store)
+        if model.startswith("models:/"):
+            with train_extra():
+                from heartstream.models.following import promote_registered  # noqa: PLC0415  # an extra
+                from training.champion import Registry  # noqa: PLC0415  # an extra
+
+                registry = Registry(mlflow_dir)
+                proof = promote_registered(chosen, registry, registry.find(model), public_key)
+        else:
+            kept = None if Path(model).exists() else chosen.find(model)
+            proof = chosen.promote(kept or Path(model), model, public_key)
+        _tell_served(chosen.folder, proof)
+
+
+@app.command
+def rollback(*, store: Path = _STORE, public_key: Path | None = None) -> None:
+    """Let the model be served again that was promoted before the current one.
+
+    Example: heartstream model rollback --store models
+
+    Exit codes: 0 done; 65 there is none, or it is refused; 69 the store cannot be used.
+
+    Args:
+        store: The folder of models.
+        public_key: PEM file; the model must have been signed with its private key.
+    """
+    with errors_to_exit_codes():
+        from heartstream.models.store import Store  # noqa: PLC0415  # as above
+
+        chosen = Store(store)
+        _tell_served(chosen.folder, chosen.rollback(public_key))
+
+
+@app.command
+def follow(
+    alias: str = "models:/heartstream@champion",
+    /,
+    *,
+    store: Path = _STORE,
+    public_key: Path | None = None,
+    every: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
+    mlflow_dir: Path = _MLFLOW,
+) -> None:
+    """Promote each model that an alias in MLflow comes to name, until stopped. One such process serves all workers.
+
+    A version that is refused, or that was rolled back, is not tried again until the alias names another.
+
+    Example: heartstream model follow models:/heartstream@champion --store models --every 30
+
+    Exit codes: 0 stopped; 78 bad settings.
+
+    Args:
+        alias: What to follow, models:/NAME@ALIAS.
+        store: The folder of models; it is made if it is not there.
+        public_key: PEM file; models must have been signed with its private key.
+        every: How often MLflow is asked, in seconds.
+        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI goes before it.
+    """
+    with errors_to_exit_codes(), train_extra():
+        from heartstream.models.following import follow as follow_alias  # noqa: PLC0415  # an extra
+        from heartstream.models.store import Store  # noqa: PLC0415  # as above
+        from training.champion import Registry  # noqa: PLC0415  # an extra
+
+        with until_stopped():
+            follow_alias(Store(store), Registry(mlflow_dir), alias, public_key, every)
+
+
+def _tell_served(store: Path, proof: Proof) -> None:
+    model = proof.model
+    sys.stdout.write(printable(f"{store / 'current'} is {model.name} {model.version} ({model.digest})\n"))

@@ -15,7 +15,7 @@ _HERE: Final = ("http://127.0.0.1:9100",)
 
 def top(
     *,
-    url: Annotated[tuple[str, ...], Parameter(negative="")] = _HERE,
+    url: Annotated[tuple[str, ...], Parameter(negative="", show_default=", ".join)] = _HERE,
     interval: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 2.0,
     once: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -12,16 +12,17 @@ from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.tables import say
 
 
-def topics(*, partitions: Annotated[int, Parameter(validator=Number(gte=1))] = 8) -> None:
-    """Wait for the broker, and create the patients, scores and dead letter topics that are not there yet.
+def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(gte=1))] = 8) -> None:
+    """Wait for the broker, and create the topics that are not there yet.
 
     A topic that is there is left as it is. A group can have as many workers at work as there are partitions.
 
-    Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 heartstream topics --partitions 16
+    Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 heartstream topics --partitions 16 scores.replay
 
     Exit codes: 0 they are there; 69 no broker answers, or it refuses; 78 bad settings.
 
     Args:
+        others: Further topics, as one for heartstream replay.
         partitions: How many partitions a new topic gets.
     """
     with errors_to_exit_codes():
@@ -30,6 +31,7 @@ def topics(*, partitions: Annotated[int, Parameter(validator=Number(gte=1))] = 8
 
         kafka, names = settings.kafka, settings.topics
         await_broker(kafka.bootstrap_servers, kafka.options)
-        wanted = (names.patients, names.scores, names.dead_letters)
+        ours = (names.patients, names.scores, names.dead_letters, names.outcomes, names.shadow)
+        wanted = tuple(dict.fromkeys((*ours, *others)))
         create_topics(kafka.bootstrap_servers, wanted, partitions, kafka.options)
         say(f"topics: {', '.join(wanted)}")

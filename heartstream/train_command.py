@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,8 +48,8 @@ def train(  # noqa: PLR0913  # an option each
         tracking: Record the run in MLflow.
         mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI goes before it.
         model_version: Version that the model carries; heartstream's own if it is left out.
-        quick: Some seconds instead of two minutes: fewer repeats and samples, no other hospitals, tuning or stability
-            in the report. The risks are the same.
+        quick: Half a minute instead of two: fewer repeats and samples, so rougher intervals; no other hospitals, tuning
+            or stability in the report. The risks are the same.
     """
     with errors_to_exit_codes():
         with train_extra():
@@ -79,18 +80,34 @@ def _print_report(report: TrainingReport) -> None:
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress]:
-    """Draw the steps on a terminal; draw nothing elsewhere."""
+    """Draw the steps on a terminal; elsewhere, write a line when one begins."""
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.progress import Progress as Bar  # noqa: PLC0415  # train extra only
 
     console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    with Bar(console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def progress(step: str, done: int, steps: int) -> None:
             bar.update(task, description=step, completed=done, total=steps)
 
         yield progress
+
+
+class _Lines:
+    """Writes each step once, as it begins."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, step: str, done: int, steps: int) -> None:
+        if step != self._last:
+            self._last = step
+            sys.stderr.write(f"train: {step} ({done} of {steps})\n")
+            sys.stderr.flush()
 
 
 @contextmanager

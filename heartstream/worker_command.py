@@ -19,7 +19,7 @@ def worker(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> N
     Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=localhost:9092 heartstream worker
 
     Exit codes: 0 stopped; 1 failed while running (what was not committed is read again); 65 model refused;
-    78 bad settings.
+    69 the telemetry port is not to be had; 78 bad settings.
 
     Args:
         show_config: Print all settings, secrets redacted, and exit.

@@ -25,16 +25,19 @@ _STOP_SECONDS: Final = 5.0
 
 
 @contextmanager
-def embedded_broker() -> Iterator[str]:
-    """Run a broker on a free loopback port; yields its bootstrap address. Its data goes when it stops.
+def embedded_broker(port: int | None = None) -> Iterator[str]:
+    """Run a broker on this loopback port, or on a free one; yields its address. Its data goes when it stops.
 
     Raises DependencyError where the package is not installed or the broker does not start.
     """
     binary = _binary()
     with tempfile.TemporaryDirectory(prefix="heartstream-broker-") as folder:
-        port = free_port()
+        port = port or free_port()
         command = [str(binary), "start", "--only", "kafka", "--data-dir", folder, "--kafka-port", str(port)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        # In a session of its own: Ctrl-C is for who started it, and has to find it still there to end in order.
+        process = subprocess.Popen(  # noqa: S603  # our own binary
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             _wait_until_open(port, process)
             yield f"127.0.0.1:{port}"
@@ -61,6 +64,16 @@ def free_port() -> int:
         with suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def usual_port(port: int) -> int:
+    """Return this loopback port if nobody listens there, else one that is free."""
+    # The option is what servers set too: connections that were closed a moment ago are nobody.
+    with suppress(OSError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return port
+    return free_port()
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:

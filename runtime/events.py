@@ -15,8 +15,10 @@ import msgspec
 import structlog
 
 from runtime import metrics, rejections
+from runtime.repeats import Repeats
 
 _log: Final = structlog.get_logger("heartstream")
+_troubles: Final = Repeats()
 _rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
 """What is not in the log yet, for at most ten seconds."""
 
@@ -65,6 +67,73 @@ class ModelLoaded(msgspec.Struct, frozen=True):
             log.warning("model loaded without a fast engine", reason=self.fallback_reason)
 
 
+class ModelSwapped(msgspec.Struct, frozen=True):
+    """Another model takes over between two batches."""
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.MODEL_CHANGES.labels("swapped").inc()
+        metrics.MODEL_REFUSED.set(0)
+        _log.info("model swapped")
+
+
+class ModelWithdrawn(msgspec.Struct, frozen=True):
+    """A model had to go while it was on trial; the one before is in use again."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count it; log it as an error."""
+        metrics.MODEL_CHANGES.labels("withdrawn").inc()
+        metrics.MODEL_REFUSED.set(1)
+        _log.error("model withdrawn", reason=self.reason)
+
+
+class ModelRefused(msgspec.Struct, frozen=True):
+    """What is there to be served cannot be, and the model in use stays."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count it; log it as an error."""
+        metrics.MODEL_CHANGES.labels("refused").inc()
+        metrics.MODEL_REFUSED.set(1)
+        _log.error("model refused", reason=self.reason)
+
+
+class ModelAgreed(msgspec.Struct, frozen=True):
+    """What is there to be served is what is in use, again."""
+
+    def emit(self) -> None:
+        """Log it."""
+        metrics.MODEL_REFUSED.set(0)
+        _log.info("model in use is the one to be served again")
+
+
+class ModelsCompared(msgspec.Struct, frozen=True):
+    """Champion and challenger have scored the same records; `one_alone` are records that only one of them could score.
+
+    `higher` and `lower` add up by how much the challenger's risks lie above and below the champion's.
+    """
+
+    same_label: int
+    other_label: int
+    one_alone: int
+    higher: float
+    lower: float
+    champion_seconds: float
+    challenger_seconds: float
+
+    def emit(self) -> None:
+        """Count it."""
+        for outcome in ("same_label", "other_label", "one_alone"):
+            metrics.SHADOW_RECORDS.labels(outcome).inc(getattr(self, outcome))
+        for direction in ("higher", "lower"):
+            metrics.SHADOW_DIFFERENCE.labels(direction).inc(getattr(self, direction))
+        metrics.SHADOW_SECONDS.labels("champion").inc(self.champion_seconds)
+        metrics.SHADOW_SECONDS.labels("challenger").inc(self.challenger_seconds)
+
+
 class BatchScored(msgspec.Struct, frozen=True):
     """A door has the outcomes of a batch. `fault_codes` has one code a fault."""
 
@@ -107,6 +176,35 @@ class DriftMeasured(msgspec.Struct, frozen=True):
         metrics.show(metrics.DRIFT_MISSING, self.missing)
         metrics.show(metrics.DRIFT_OUT_OF_RANGE, self.out_of_range)
         metrics.show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
+
+
+class OutcomesJudged(msgspec.Struct, frozen=True):
+    """Known outcomes were joined with scores: figures by model, digest and window ("all" or "last").
+
+    A figure that too few outcomes tell is None; `left_out` counts by why.
+    """
+
+    figures: Mapping[tuple[str, str, str], Mapping[str, float | None]]
+    left_out: Mapping[str, int]
+
+    def emit(self) -> None:
+        """Show it; what is no longer known is no longer shown."""
+        gauges = {
+            "outcomes": metrics.OUTCOMES,
+            "ratio": metrics.OUTCOMES_RATIO,
+            "ratio_low": metrics.OUTCOMES_RATIO_LOW,
+            "ratio_high": metrics.OUTCOMES_RATIO_HIGH,
+            "brier": metrics.OUTCOMES_BRIER,
+            "constant_brier": metrics.OUTCOMES_CONSTANT_BRIER,
+            "intercept": metrics.OUTCOMES_INTERCEPT,
+            "roc_auc": metrics.OUTCOMES_ROC_AUC,
+        }
+        for name, gauge in gauges.items():
+            gauge.clear()
+            for labels, figures in self.figures.items():
+                if (value := figures[name]) is not None:
+                    gauge.labels(*labels).set(value)
+        metrics.show(metrics.OUTCOMES_LEFT_OUT, self.left_out)
 
 
 class RecordsRejected(msgspec.Struct, frozen=True):
@@ -174,6 +272,15 @@ class ProducerReplaced(msgspec.Struct, frozen=True):
         """Count and log it."""
         metrics.PRODUCER_REPLACEMENTS.inc()
         _log.warning("producer replaced", call=self.call)
+
+
+class ConsumerReplaced(msgspec.Struct, frozen=True):
+    """A consumer's client without partitions found neither group nor broker for long: a new one takes its place."""
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.CONSUMER_REPLACEMENTS.inc()
+        _log.warning("consumer replaced")
 
 
 class TransactionSettled(msgspec.Struct, frozen=True):
@@ -339,8 +446,10 @@ class BrokerTroubled(msgspec.Struct, frozen=True):
     code: str
 
     def emit(self) -> None:
-        """Log it."""
-        _log.warning("broker troubled", client=self.client, code=self.code)
+        """Log it, and how often it came since it was logged last."""
+        repeats = _troubles.left_out((self.client, self.code))
+        if repeats is not None:
+            _log.warning("broker troubled", client=self.client, code=self.code, repeats=repeats)
 
 
 class WorkerDrained(msgspec.Struct, frozen=True):

@@ -15,11 +15,14 @@ from typing import Any, Final
 
 import structlog
 
+from runtime.repeats import ClientRepeats
 from runtime.settings import Telemetry
 from schemas.errors import HeartstreamError
 
 CLIENT_LOG: Final = logging.getLogger("librdkafka")
 """Where the Kafka client writes its own lines, which name brokers and topics but no record."""
+
+_CLIENT_REPEATS: Final = ClientRepeats()
 
 _QUIET: Final = {
     "worker": "WARNING",
@@ -36,7 +39,7 @@ FIELDS: Final = frozenset(
         *("event", "level", "timestamp", "logger", "exception"),
         *("role", "version", "name", "digest", "engine", "reason", "purpose", "host", "port"),
         *("door", "records", "codes", "seconds", "topic", "partition", "partitions", "owned", "drained", "complete"),
-        *("committed", "again", "call", "client", "code", "watches_drift"),
+        *("committed", "again", "call", "client", "code", "repeats", "watches_drift"),
     }
 )
 """All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""
@@ -90,7 +93,9 @@ def _stdlib_config(
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "one"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {name: {"level": limit} for name, limit in _QUIET.items()},
+        "filters": {"repeats": {"()": lambda: _CLIENT_REPEATS}},
+        "loggers": {name: {"level": limit} for name, limit in _QUIET.items()}
+        | {CLIENT_LOG.name: {"filters": ["repeats"]}},
     }
 
 

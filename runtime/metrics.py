@@ -171,6 +171,10 @@ PRODUCER_REPLACEMENTS: Final = _counter(
     "heartstream_producer_replacements",
     "Transactional clients that did not come back from a call and were replaced (exactly-once alone).",
 )
+CONSUMER_REPLACEMENTS: Final = _counter(
+    "heartstream_consumer_replacements",
+    "Consumers' clients without partitions that found neither group nor broker for a minute and were replaced.",
+)
 PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
 REBALANCES: Final = _counter_of(
     "heartstream_rebalances",
@@ -206,6 +210,37 @@ BROKER_ANSWER: Final = _gauge(
 MODEL: Final = _gauge(
     "heartstream_model_info", "The model that is served; the value is 1.", "name", "version", "digest", "engine"
 )
+MODEL_CHANGES: Final = _counter_of(
+    "heartstream_model_changes",
+    "Candidates that were there to be served, by what became of them: swapped (in use), refused, or withdrawn while on "
+    "trial (the model before is in use again).",
+    "outcome",
+    "swapped",
+    "refused",
+    "withdrawn",
+)
+MODEL_REFUSED: Final = _gauge(
+    "heartstream_model_refused", "Whether what is there to be served is refused and another model is in use (1) or not."
+)
+SHADOW_RECORDS: Final = _counter_of(
+    "heartstream_shadow_records",
+    "Records that champion and challenger have both seen, by whether both gave the same label, or one alone a score.",
+    "outcome",
+    "same_label",
+    "other_label",
+    "one_alone",
+)
+SHADOW_DIFFERENCE: Final = _counter_of(
+    "heartstream_shadow_risk_difference",
+    "By how much the challenger's risks lie above (higher) and below (lower) the champion's, added up. Divided by "
+    "records: their sum is the mean absolute difference, higher less lower the gap in calibration.",
+    "direction",
+    "higher",
+    "lower",
+)
+SHADOW_SECONDS: Final = _counter_of(
+    "heartstream_shadow_seconds", "Seconds of scoring, by model.", "model", "champion", "challenger"
+)
 DRIFT_RECORDS: Final = _gauge(
     "heartstream_drift_window_records",
     "Records in the window that is compared with the training rows, updated every ten seconds as all of drift; 0: not "
@@ -233,6 +268,36 @@ DRIFT_SCORE_PSI: Final = _gauge(
     "index, as above.",
     "model",
 )
+_OF_OUTCOMES: Final = ("model", "digest", "window")
+OUTCOMES: Final = _gauge(
+    "heartstream_outcomes_judged",
+    "Known outcomes that belong to a score of the model: all that are held, and the last.",
+    *_OF_OUTCOMES,
+)
+OUTCOMES_RATIO: Final = _gauge(
+    "heartstream_outcomes_observed_expected_ratio",
+    "Share of patients with disease over their mean risk; 1 where risks are right on average.",
+    *_OF_OUTCOMES,
+)
+OUTCOMES_RATIO_LOW: Final = _gauge(
+    "heartstream_outcomes_observed_expected_ratio_low", "Lower limit of its 95% interval.", *_OF_OUTCOMES
+)
+OUTCOMES_RATIO_HIGH: Final = _gauge(
+    "heartstream_outcomes_observed_expected_ratio_high", "Upper limit of its 95% interval.", *_OF_OUTCOMES
+)
+OUTCOMES_BRIER: Final = _gauge("heartstream_outcomes_brier_score", "Brier score of the risks.", *_OF_OUTCOMES)
+OUTCOMES_CONSTANT_BRIER: Final = _gauge(
+    "heartstream_outcomes_constant_brier_score", "Brier score of saying the same share of everybody.", *_OF_OUTCOMES
+)
+OUTCOMES_INTERCEPT: Final = _gauge(
+    "heartstream_outcomes_calibration_intercept",
+    "What would have to be added to all log-odds so that risks are right on average.",
+    *_OF_OUTCOMES,
+)
+OUTCOMES_ROC_AUC: Final = _gauge(
+    "heartstream_outcomes_roc_auc", "ROC-AUC of the risks, where 20 of either outcome are known.", *_OF_OUTCOMES
+)
+OUTCOMES_LEFT_OUT: Final = _gauge("heartstream_outcomes_left_out", "Outcomes that do not count, by why.", "reason")
 REQUESTS: Final = _counter("heartstream_http_requests", "HTTP requests by route and status.", "route", "status")
 REQUEST_SECONDS: Final = _histogram(
     "heartstream_http_request_duration_seconds",

@@ -40,6 +40,8 @@ class Topics(msgspec.Struct, frozen=True):
     patients: Name = topics.PATIENTS
     scores: Name = topics.SCORES
     dead_letters: Name = topics.DEAD_LETTERS
+    outcomes: Name = topics.OUTCOMES
+    shadow: Name = topics.SHADOW
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -52,7 +54,8 @@ class Worker(msgspec.Struct, frozen=True):
     `group_protocol` `consumer` is the group protocol of Kafka 4 (KIP-848). The worker stops
     when more than `rejection_limit_share` of the last `rejection_window_records` or more were rejected: a bad deploy
     looks like bad data, and must not pour a topic into the dead letters. A partition that stands still for
-    `stall_seconds` behind its end is fetched anew; if that does not help, the worker stops.
+    `stall_seconds` behind its end is fetched anew; if that does not help, the worker stops. With `cloudevents` each
+    score carries the headers of a CloudEvent in binary mode; its bytes are the same.
     """
 
     group_id: Name = "heartstream"
@@ -67,17 +70,42 @@ class Worker(msgspec.Struct, frozen=True):
     commit_interval_seconds: Seconds = 0.25
     drain_seconds: Seconds = 20.0
     stall_seconds: Seconds = 60.0
+    cloudevents: bool = False
+
+
+class Registry(msgspec.Struct, frozen=True):
+    """A schema registry with Confluent's interface, for records and scores in its frame: docs/formats.md.
+
+    Records in Avro need its `url`, as `http://registry:8081`, and the extra `avro`; framed JSON needs neither. With
+    `frame_scores`, scores go out with the number of their JSON Schema, which is registered at start if it is not yet.
+    `username` and `password` are for basic authentication: keep the password in a file, and name that by
+    `HEARTSTREAM_REGISTRY__PASSWORD_FILE`.
+    """
+
+    url: str = ""
+    username: str = ""
+    password: str = ""
+    frame_scores: bool = False
 
 
 class Model(msgspec.Struct, frozen=True):
     """Which model to serve: a model directory, and in it `name`, or the one that training called best if empty.
 
     With `public_key`, a PEM file, only a model that was signed with its private key is served.
+    Every `follow_seconds` worker and gateway look whether `path`, which may be a symbolic link, holds another model: it
+    is verified and proved in a process of its own, and takes over between two batches; 0 is never. It is refused, and
+    the one in use stays, if the risks of the last records differ by more than `jump_limit` on average; 1 is no limit.
     """
 
     path: Name = "model"
     name: str = ""
     public_key: str = ""
+    follow_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    jump_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+
+    def key_path(self) -> Path | None:
+        """Return where the public key is, None where none is set. Raises SettingsError where it cannot be read."""
+        return None if self.key() is None else Path(self.public_key)
 
     def key(self) -> bytes | None:
         """Read the public key, None where none is set. Raises SettingsError."""
@@ -90,11 +118,23 @@ class Model(msgspec.Struct, frozen=True):
             raise SettingsError((problem,)) from error
 
 
+class Challenger(msgspec.Struct, frozen=True):
+    """Which model `heartstream shadow` tries beside the one that is served, and on which `share` of the records.
+
+    `path` and `name` are as for the model that is served; the same public key holds for both.
+    """
+
+    path: str = ""
+    name: str = ""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+
+
 class Score(Details, frozen=True):
     """What a score says beside its risk. Each part can be switched off; the topic is smaller then.
 
     `interval` and `label_set` say how far the risk can be trusted, `reasons` is how many fields a score names that move
-    the risk most.
+    the risk most. With `input_digest` it names the record's bytes, so that a record that is kept elsewhere can be
+    shown to be the one.
     """
 
 
@@ -205,7 +245,9 @@ class Settings(msgspec.Struct, frozen=True):
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     worker: Worker = Worker()
+    registry: Registry = Registry()
     model: Model = Model()
+    challenger: Challenger = Challenger()
     score: Score = Score()
     drift: Drift = Drift()
     gateway: Gateway = Gateway()
@@ -286,7 +328,7 @@ def describe(settings: Settings) -> list[str]:
     return lines
 
 
-_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS"})
+_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS", "REGISTRY__PASSWORD"})
 _HARMLESS_OPTIONS: Final = frozenset(
     {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}
 )

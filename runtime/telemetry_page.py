@@ -136,8 +136,8 @@ HEARTSTREAM_TRACING__SHARE=0.01
 OpenTelemetry's own variables say the rest: `OTEL_SERVICE_NAME` (`heartstream-worker` and `heartstream-gateway`),
 `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, `OTEL_BSP_MAX_QUEUE_SIZE`. `OTEL_SDK_DISABLED=true`
 switches traces off; nothing but the endpoint above switches them on. Credentials for the collector stand in the file
-that `HEARTSTREAM_TRACING__HEADERS_FILE` names (`authorization=Bearer ...`). In Kubernetes a NetworkPolicy of yours must
-let the pods reach the collector.
+that `HEARTSTREAM_TRACING__HEADERS_FILE` names (`authorization=Bearer ...`). In Kubernetes, `k8s/components/tracing`
+lets the pods reach the collector.
 """
 
 

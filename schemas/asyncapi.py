@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from schemas import topics
+from schemas.cloudevents import EVENT_ID_HEADER, EVENT_SOURCE_HEADER, SCORE_ATTRIBUTES
 from schemas.jsonschema import of_structs, patient_record
-from schemas.records import DeadLetter, Score
+from schemas.records import DeadLetter, KnownOutcome, Score
 
 _SCHEMAS: Final = "#/components/schemas/"
 _MESSAGES: Final = "#/components/messages/"
@@ -28,14 +29,24 @@ def document(version: str) -> dict[str, Any]:
         "channels": {
             "patients": _channel(topics.PATIENTS, "Patient records to be scored.", "PatientRecord"),
             "scores": _channel(topics.SCORES, "One score for each record that could be scored.", "Score"),
+            "shadowScores": _channel(
+                topics.SHADOW, "Scores of a model that is tried, of a sample of records.", "Score"
+            ),
             "deadLetters": _channel(
                 topics.DEAD_LETTERS, "Each record that could not be scored, with all that is wrong.", "DeadLetter"
+            ),
+            "outcomes": _channel(
+                topics.OUTCOMES,
+                "What was found of patients who were scored; read by `heartstream outcomes`.",
+                "KnownOutcome",
             ),
         },
         "operations": {
             "takeRecord": _operation("receive", "patients", "PatientRecord"),
             "writeScore": _operation("send", "scores", "Score"),
+            "writeShadowScore": _operation("send", "shadowScores", "Score"),
             "writeDeadLetter": _operation("send", "deadLetters", "DeadLetter"),
+            "takeOutcome": _operation("receive", "outcomes", "KnownOutcome"),
         },
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
@@ -64,6 +75,11 @@ def _messages() -> dict[str, Any]:
     key = {"kafka": {"key": _KEY}}
     traced = {name: {"type": "string"} for name in (topics.TRACEPARENT_HEADER, topics.TRACESTATE_HEADER)}
     may_be_traced = {"type": "object", "properties": traced}
+    attributes = {
+        **{name: {"type": "string", "const": text} for name, text in SCORE_ATTRIBUTES.items()},
+        **{name: {"type": "string"} for name in (EVENT_ID_HEADER, EVENT_SOURCE_HEADER)},
+    }
+    may_be_event = {"type": "object", "properties": {**attributes, **traced}}
     reason = {
         "type": "object",
         "required": [topics.DEAD_LETTER_HEADER],
@@ -80,7 +96,8 @@ def _messages() -> dict[str, Any]:
     }
     return {
         "PatientRecord": {"payload": {"$ref": _SCHEMAS + "PatientRecord"}, "headers": may_be_traced, "bindings": key},
-        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "headers": may_be_traced, "bindings": key},
+        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "headers": may_be_event, "bindings": key},
+        "KnownOutcome": {"payload": {"$ref": _SCHEMAS + "KnownOutcome"}, "bindings": key},
         "DeadLetter": {
             "contentType": "application/octet-stream",
             "summary": "The original bytes; the reason is in a header.",
@@ -92,4 +109,4 @@ def _messages() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    return {"PatientRecord": patient_record(), **of_structs([Score, DeadLetter], _SCHEMAS + "{name}")}
+    return {"PatientRecord": patient_record(), **of_structs([Score, DeadLetter, KnownOutcome], _SCHEMAS + "{name}")}

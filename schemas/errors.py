@@ -50,6 +50,8 @@ class FaultCode(StrEnum):
 
     EMPTY_VALUE = "empty_value"
     TOO_LARGE = "too_large"
+    MALFORMED_EVENT = "malformed_event"
+    MALFORMED_FRAME = "malformed_frame"
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
     NOT_FINITE = "not_finite"

@@ -60,7 +60,7 @@ def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
     except UnicodeDecodeError:
         return Fault(FaultCode.NOT_UTF8, "", "the record is not UTF-8 text")
     try:
-        _refuse_deep_nesting(text)
+        refuse_deep_nesting(text)
         parsed = json.loads(text, object_pairs_hook=_Members, parse_int=float, parse_constant=lambda _: _NotFinite())
     except ValueError:
         return Fault(FaultCode.NOT_JSON, "", "the record is not a JSON document")
@@ -76,16 +76,16 @@ class _Members(list[tuple[str, Any]]):
 _GUESSES: Final = 16
 _LONGEST_GUESS: Final = 32
 """A hostile record may hold thousands of names, which must not cost a look-up each."""
-_DEEPEST: Final = 256
+DEEPEST: Final = 256
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-def _refuse_deep_nesting(text: str) -> None:
+def refuse_deep_nesting(text: str) -> None:
     """Raise ValueError where the parser could run out of stack, by a limit that is the same for every caller."""
-    if text.count("[") + text.count("{") > _DEEPEST:
+    if text.count("[") + text.count("{") > DEEPEST:
         depths = accumulate(_STEPS.get(character, 0) for character in _STRING.sub("", text))
-        if max(depths, default=0) > _DEEPEST:
+        if max(depths, default=0) > DEEPEST:
             raise ValueError("nested too deep")
 
 

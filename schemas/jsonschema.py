@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
-from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, PatientRecord, Score
+from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, KnownOutcome, PatientRecord, Score
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+SCORE_SCHEMA: Final = "urn:heartstream:score:1"
 
 
 def _number(feature: Feature) -> dict[str, Any]:
@@ -99,6 +100,7 @@ def documents() -> dict[str, dict[str, Any]]:
             "$id": "urn:heartstream:patient-record:1",
             **patient_record(),
         },
-        "score.schema.json": _of_struct(Score, "urn:heartstream:score:1"),
+        "score.schema.json": _of_struct(Score, SCORE_SCHEMA),
         "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
+        "known-outcome.schema.json": _of_struct(KnownOutcome, "urn:heartstream:known-outcome:1"),
     }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas import fhir
 from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
 from schemas.jsonschema import of_structs, patient_record
 from schemas.records import Score
@@ -50,6 +51,8 @@ class Operation(msgspec.Struct, frozen=True):
     gives: Mapping[str, Any]
     takes: Mapping[str, Any] = {}
     problems: tuple[int, ...] = ()
+    problem: tuple[str, str] = (PROBLEM_TYPE, "Problem")
+    """Content type and schema of what tells of problems."""
     also: Mapping[int, str] = {}
     """Other statuses with a body like the usual one, and what they mean."""
 
@@ -91,6 +94,28 @@ OPERATIONS: Final = (
         {JSON: {"type": "array", "items": _either()}, LINES_TYPE: _either()},
         {JSON: {"type": "array", "items": _ref("PatientRecord")}, LINES_TYPE: _ref("PatientRecord")},
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, *_ABUSE),
+    ),
+    Operation(
+        "post",
+        fhir.OPERATION,
+        "heartDiseaseRisk",
+        "fhir",
+        "Score the patient of a FHIR Bundle",
+        "FHIR R4: one Patient and Observations of the 13 fields in, a RiskAssessment with the risk of `/predict` out. "
+        "Errors are OperationOutcomes, with everything that is wrong. docs/fhir.md has the codes and units.",
+        {fhir.FHIR_TYPE: _ref("RiskAssessment")},
+        {fhir.FHIR_TYPE: _ref("Bundle")},
+        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        (fhir.FHIR_TYPE, "OperationOutcome"),
+    ),
+    Operation(
+        "get",
+        "/fhir/metadata",
+        "fhirMetadata",
+        "fhir",
+        "Show the CapabilityStatement",
+        "What a FHIR client can do here.",
+        {fhir.FHIR_TYPE: {"type": "object"}},
     ),
     Operation(
         "get",
@@ -167,7 +192,7 @@ def document(version: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": "scores"}, {"name": "model"}, {"name": "operation"}],
+        "tags": [{"name": "scores"}, {"name": "fhir"}, {"name": "model"}, {"name": "operation"}],
         "paths": paths,
         "components": {"schemas": _schemas()},
     }
@@ -179,7 +204,7 @@ def _described(operation: Operation) -> dict[str, Any]:
     for status, meaning in operation.also.items():
         responses[str(int(status))] = {**usual, "description": meaning}
     for status in sorted(operation.problems):
-        responses[str(int(status))] = _problem(HTTPStatus(status))
+        responses[str(int(status))] = _problem(HTTPStatus(status), *operation.problem)
     described: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
@@ -193,11 +218,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     return described
 
 
-def _problem(status: HTTPStatus) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "description": status.phrase,
-        "content": {PROBLEM_TYPE: {"schema": _ref("Problem")}},
-    }
+def _problem(status: HTTPStatus, kind: str, schema: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": status.phrase, "content": {kind: {"schema": _ref(schema)}}}
     if status in _ABUSE:
         answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
     return answer
@@ -214,4 +236,5 @@ def _schemas() -> dict[str, Any]:
         },
     }
     structs = of_structs([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
-    return {"Health": health, "PatientRecord": {**patient_record(), "examples": [EXAMPLE]}, **structs}
+    resources = {"Bundle": fhir.bundle_schema(), **of_structs(fhir.WRITTEN, _REF + "{name}")}
+    return {"Health": health, "PatientRecord": {**patient_record(), "examples": [EXAMPLE]}, **structs, **resources}

@@ -1,4 +1,4 @@
-"""The four shapes on the wire: patient record, score, dead letter, and what they share."""
+"""The shapes on the wire: patient record, score, dead letter, known outcome, and what they share."""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ class WarningCode(StrEnum):
     """The model saw no such value in training: the score is an extrapolation."""
 
 
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+
+
 class ScoreWarning(msgspec.Struct, frozen=True):
     """A reservation about a score, and the field that it comes from."""
 
@@ -81,11 +84,12 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
 
 class Details(msgspec.Struct, frozen=True):
-    """What a score says beside its risk: interval, plausible labels, and how many reasons, 0 to 13."""
+    """What a score says beside its risk: interval, plausible labels, how many reasons (0 to 13), the input's digest."""
 
     interval: bool = True
     label_set: bool = True
     reasons: Annotated[int, msgspec.Meta(ge=0, le=13)] = 3
+    input_digest: bool = False
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
@@ -98,7 +102,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     kind would have given (four decimals). `label_set` has the labels that are plausible for this patient: among 100
     patients like those of training, of either outcome, it has the true one for 90; both labels mean "uncertain",
     and a single one does not mean certainty. `reasons` are the fields that move the risk most, strongest first. These
-    three are absent where they are switched off, and null where the model cannot tell them. `source` is null where the
+    three are absent where they are switched off, and null where the model cannot tell them. `input_digest` has the
+    first 16 hexadecimal digits of the SHA-256 of the record as it came; it is absent where it is not switched on, and
+    null for a row of a table, which came as no such bytes. `source` is null where the
     record did not come from a topic. There is no clock in it: the same record gives the same bytes.
     """
 
@@ -113,6 +119,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     interval: tuple[Probability, Probability] | msgspec.UnsetType | None = msgspec.UNSET
     label_set: tuple[Literal[0, 1], ...] | msgspec.UnsetType | None = msgspec.UNSET
     reasons: tuple[Reason, ...] | msgspec.UnsetType | None = msgspec.UNSET
+    input_digest: Digest | msgspec.UnsetType | None = msgspec.UNSET
     source: Source | None = None
 
 
@@ -121,3 +128,16 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     errors: tuple[Fault, ...]
     source: Source
+
+
+class KnownOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What was found of a patient who was scored, some time later: the outcomes topic.
+
+    `outcome` is 1 where a coronary vessel is narrowed by at least 50%, else 0. `source` names the patient record that
+    was scored: topic, partition and offset, as its score has them. Without it, the outcome belongs to the last score of
+    `patient_id` whose timestamp in Kafka is not later than this record's.
+    """
+
+    patient_id: Annotated[str, msgspec.Meta(min_length=1, max_length=PATIENT_ID_MAX_CHARS)]
+    outcome: Literal[0, 1]
+    source: Source | msgspec.UnsetType | None = msgspec.UNSET

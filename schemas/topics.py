@@ -5,6 +5,8 @@ from __future__ import annotations
 PATIENTS = "patients"
 SCORES = "scores"
 DEAD_LETTERS = "patients.dlq"
+OUTCOMES = "outcomes"
+SHADOW = "scores.shadow"
 
 DEAD_LETTER_HEADER = "heartstream.dead-letter"
 """Holds a `DeadLetter` as JSON."""

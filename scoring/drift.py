@@ -1,7 +1,8 @@
 """Whether the records that are scored still look like those that the model was trained on.
 
 A `Window` keeps the last records that were looked at, and counts them as the `Reference` of the model directory counted
-its training patients. It tells of inputs and of risks. Whether the risks are right, only outcomes can tell.
+its training patients; a `Census` counts all records. Both tell of inputs and of risks. Whether the risks are right,
+only outcomes can tell.
 
 The measure is the population stability index (PSI), the sum of (p - q) ln(p / q) over the bins of a histogram: by the
 usual rule of thumb there is no change to speak of below 0.1, and a large one above 0.25 (N. Siddiqi, Credit Risk
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Matrix
+from scoring.patterns import PATTERNS, patterns_of
 
 REFERENCE_SCHEMA: Final = "heartstream-reference/1"
 RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))
@@ -119,8 +121,7 @@ class Window:
         self._records = max(records, ENOUGH_RECORDS)
         self._batches: deque[tuple[Matrix, Vector]] = deque()
         self._held = self._turn = 0
-        self._expected = _Expected.of(reference, model)
-        self._lowest, self._highest = np.array([training_range[name] for name in FEATURE_NAMES]).T
+        self._expected = _Expected.of(reference, model, training_range)
 
     def note(self, matrix: Matrix, risks: Vector) -> None:
         """Take in a batch: records (n, 13) and their risks (n,), which nobody changes later.
@@ -142,28 +143,80 @@ class Window:
             self._batches.popleft()
             self._held -= oldest
 
+    def held(self) -> tuple[Matrix, Vector]:
+        """Return copies of what is held: records (n, 13) and their risks (n,)."""
+        rows = np.concatenate([_NO_ROWS, *(matrix for matrix, _ in self._batches)])
+        return rows, np.concatenate([_NO_ROWS[:, 0], *(risks for _, risks in self._batches)])
+
     def measure(self) -> Drift:
         """Compare what is held with the reference. Takes about a millisecond for 2,000 records."""
-        rows = np.concatenate([_NO_ROWS, *(matrix for matrix, _ in self._batches)])
-        risks = np.concatenate([_NO_ROWS[:, 0], *(risks for _, risks in self._batches)])
-        told = self._held >= ENOUGH_RECORDS
-        here = ~np.isnan(rows)
-        measured = here.sum(axis=0)
-        enough = measured >= ENOUGH_RECORDS
-        found = _psi(self._expected.fields, _counted(rows, self._expected.edges), self._expected.bins)
-        missing = 1 - measured / max(self._held, 1) - self._expected.missing
-        outside = ((rows < self._lowest) | (rows > self._highest)).sum(axis=0) / np.maximum(measured, 1)
-        expected, score_psi = self._expected.risks, None
-        if told and expected is not None:
-            counts = _counted(risks[:, None], np.array([RISK_EDGES]))
-            score_psi = float(_psi(expected, counts, np.array([len(RISK_EDGES) + 1]))[0])
-        return Drift(
-            model=self.model,
-            records=self._held,
-            psi=_by_field(found, enough),
-            missing=_by_field(missing, np.full(len(enough), told)),
-            out_of_range=_by_field(outside, enough),
-            score_psi=score_psi,
+        return self._expected.compare(self.model, self._expected.found(*self.held()))
+
+
+class Observer(Protocol):
+    """Is shown what is scored."""
+
+    def note(self, matrix: Matrix, risks: Vector) -> None:
+        """Take in a batch: records (n, 13) and their risks (n,)."""
+        ...
+
+
+class Census:
+    """Counts of all records that were scored, in memory that does not grow with them. For one thread.
+
+    It holds no records and no ids.
+    """
+
+    def __init__(self, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]]) -> None:
+        """`model` is the one whose risks it will see."""
+        self.model = model
+        self._reference = reference
+        self._expected = _Expected.of(reference, model, training_range)
+        self._found = self._expected.found(_NO_ROWS, _NO_ROWS[:, 0])
+        self.patterns = np.zeros(PATTERNS, dtype=np.int64)
+        """Records of each missing pattern."""
+
+    def note(self, matrix: Matrix, risks: Vector) -> None:
+        """Count a batch: records (n, 13) and their risks (n,)."""
+        self._found = self._found.plus(self._expected.found(matrix, risks))
+        self.patterns += np.bincount(patterns_of(matrix), minlength=PATTERNS)
+
+    def measure(self) -> Drift:
+        """Compare what was counted with the reference."""
+        return self._expected.compare(self.model, self._found)
+
+    def fields(self) -> dict[str, FieldReference]:
+        """Return what was counted of each field, in the bins of the reference."""
+        measured = self._found.fields.sum(axis=1).astype(int).tolist()
+        found = zip(FEATURE_NAMES, self._found.fields.astype(int).tolist(), measured, strict=True)
+        return {
+            name: FieldReference(_in_bins(self._reference.fields[name].measured, counts), self._found.records - here)
+            for name, counts, here in found
+        }
+
+    def risks(self) -> Histogram:
+        """Return what was counted of risks, in tenths."""
+        return Histogram(RISK_EDGES, tuple(self._found.risks[0].astype(int).tolist()))
+
+
+def _in_bins(like: Histogram, counts: list[int]) -> Histogram:
+    return Histogram(like.edges, tuple(counts[: len(like.counts)]))
+
+
+class _Found(NamedTuple):
+    """Records as counts, which can be added up: values by bin, a row a field; values out of range, by field; risks."""
+
+    records: int
+    fields: Counts
+    outside: Counts
+    risks: Counts
+
+    def plus(self, other: _Found) -> _Found:
+        return _Found(
+            self.records + other.records,
+            self.fields + other.fields,
+            self.outside + other.outside,
+            self.risks + other.risks,
         )
 
 
@@ -175,9 +228,11 @@ class _Expected(NamedTuple):
     bins: npt.NDArray[np.int64]
     missing: Vector
     risks: Counts | None
+    lowest: Vector
+    highest: Vector
 
     @classmethod
-    def of(cls, reference: Reference, model: str) -> _Expected:
+    def of(cls, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]]) -> _Expected:
         histograms = [reference.fields[name].measured for name in FEATURE_NAMES]
         bins = np.array([len(histogram.counts) for histogram in histograms])
         edges, counts = np.full((len(bins), bins.max() - 1), np.inf), np.zeros((len(bins), bins.max()))
@@ -186,7 +241,32 @@ class _Expected(NamedTuple):
             counts[row, : len(histogram.counts)] = histogram.counts
         missing = np.array([reference.fields[name].missing for name in FEATURE_NAMES]) / reference.rows
         risks = reference.risks.get(model)
-        return cls(edges, counts, bins, missing, None if risks is None else np.array([risks.counts], dtype=np.float64))
+        of_risks = None if risks is None else np.array([risks.counts], dtype=np.float64)
+        lowest, highest = np.array([training_range[name] for name in FEATURE_NAMES]).T
+        return cls(edges, counts, bins, missing, of_risks, lowest, highest)
+
+    def found(self, rows: Matrix, risks: Vector) -> _Found:
+        """Count records (n, 13) and their risks (n,)."""
+        outside = ((rows < self.lowest) | (rows > self.highest)).sum(axis=0).astype(np.float64)
+        return _Found(len(rows), _counted(rows, self.edges), outside, _counted(risks[:, None], np.array([RISK_EDGES])))
+
+    def compare(self, model: str, found: _Found) -> Drift:
+        """Say how what was counted differs; a value that rests on too few is None."""
+        told = found.records >= ENOUGH_RECORDS
+        measured = found.fields.sum(axis=1)
+        enough = measured >= ENOUGH_RECORDS
+        missing = 1 - measured / max(found.records, 1) - self.missing
+        score_psi = None
+        if told and self.risks is not None:
+            score_psi = float(_psi(self.risks, found.risks, np.array([len(RISK_EDGES) + 1]))[0])
+        return Drift(
+            model=model,
+            records=found.records,
+            psi=_by_field(_psi(self.fields, found.fields, self.bins), enough),
+            missing=_by_field(missing, np.full(len(enough), told)),
+            out_of_range=_by_field(found.outside / np.maximum(measured, 1), enough),
+            score_psi=score_psi,
+        )
 
 
 def _counted(values: Matrix, edges: Matrix) -> Counts:

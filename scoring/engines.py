@@ -26,6 +26,7 @@ Vector = Matrix
 _NINETY_PERCENT: Final = 1.6448536269514722
 """Standard deviations to either side that hold 90% of a normal distribution."""
 _BLOCK_ROWS: Final = 64
+_PILE_BLOCKS: Final = 32
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -101,40 +102,49 @@ class LinearEngine:
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch. A row's numbers lie side by side, so numpy adds them in one order in any batch."""
         models = np.zeros(len(matrix), dtype=np.intp) if self.imputes else patterns_of(matrix)
-        columns = self._centered(matrix)
-        weighed = columns * self._coefficients.take(models, axis=0)
+        design = self._design(matrix)
+        weighed = design[:, 1:] * self._coefficients.take(models, axis=0)
         contributions = np.add.reduceat(weighed, self._first_columns, axis=1)
         log_odds = self._intercepts.take(models) + contributions.sum(axis=1)
         if self._spread is None:
             return Explanation(logistic(log_odds), contributions)
-        reach = _NINETY_PERCENT * self._deviations(columns, models, self._spread)
+        reach = _NINETY_PERCENT * _deviations(design, models, self._spread)
         return Explanation(logistic(log_odds), contributions, logistic(log_odds - reach), logistic(log_odds + reach))
 
-    def _centered(self, matrix: Matrix) -> Matrix:
-        """Return the columns (n, 22) less the average training patient, 0 where missing."""
-        raw = matrix.take(self._plan.affine, axis=1) * self._slope + self._offset
-        affine = np.where(np.isnan(raw), 0.0, raw)
-        rows = self._plan.rows_of(matrix)
-        return np.concatenate(
-            [affine, *(table.take(codes, axis=0) for table, codes in zip(self._tables, rows.T, strict=True))], axis=1
-        )
+    def _design(self, matrix: Matrix) -> Matrix:
+        """Return 1 and the columns, (n, 23), less the average training patient; 0 where missing."""
+        plan = self._plan
+        design = np.empty((len(matrix), self._coefficients.shape[1] + 1))
+        design[:, 0] = 1.0
+        raw = matrix.take(plan.affine, axis=1) * self._slope + self._offset
+        raw[np.isnan(raw)] = 0.0
+        place = 1 + len(plan.affine)
+        design[:, 1:place] = raw
+        for table, codes in zip(self._tables, plan.rows_of(matrix).T, strict=True):
+            following = place + table.shape[1]
+            design[:, place:following] = table.take(codes, axis=0)
+            place = following
+        return design
 
-    def _deviations(self, columns: Matrix, models: Patterns, spread: Matrix) -> Vector:
-        """Return the standard deviation (n,) of the log-odds.
 
-        Matrix products are of one shape, whatever the batch: their last bits depend on it.
-        """
-        variances = np.empty(len(columns))
-        design = np.concatenate([np.ones((len(columns), 1)), columns], axis=1)
-        block = np.zeros((_BLOCK_ROWS, design.shape[1]))
-        for model in set(models.tolist()):
-            rows = np.flatnonzero(models == model)
-            for start in range(0, len(rows), _BLOCK_ROWS):
-                chosen = rows[start : start + _BLOCK_ROWS]
-                block[: len(chosen)] = design[chosen]
-                parts = block @ spread[model].T
-                variances[chosen] = np.square(parts).sum(axis=1)[: len(chosen)]
-        return np.sqrt(variances)
+def _deviations(design: Matrix, models: Patterns, spread: Matrix) -> Vector:
+    """Return the standard deviation (n,) of the log-odds.
+
+    Matrix products are of one shape, whatever the batch: their last bits depend on it. numpy takes a pile of them, one
+    by one, in one call; a pile is small enough to stay in the processor's cache.
+    """
+    variances = np.empty(len(design))
+    width = design.shape[1]
+    pile = np.zeros((min(_PILE_BLOCKS, -(-len(design) // _BLOCK_ROWS)), _BLOCK_ROWS, width))
+    laid = pile.reshape(-1, width)
+    for model in set(models.tolist()):
+        rows = np.flatnonzero(models == model)
+        for start in range(0, len(rows), len(laid)):
+            chosen = rows[start : start + len(laid)]
+            laid[: len(chosen)] = design[chosen]
+            parts = pile[: -(-len(chosen) // _BLOCK_ROWS)] @ spread[model]
+            variances[chosen] = np.square(parts, out=parts).sum(axis=2).ravel()[: len(chosen)]
+    return np.sqrt(variances)
 
 
 def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
@@ -145,10 +155,11 @@ def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
 
 
 def _squares(triangles: Matrix) -> Matrix:
-    """Return upper triangles (models, k (k + 1) / 2) as matrices (models, k, k)."""
+    """Return upper triangles (models, k (k + 1) / 2) as matrices (models, k, k), transposed."""
     size = int(np.sqrt(2 * triangles.shape[1]))
     squares = np.zeros((len(triangles), size, size))
-    squares[:, *np.triu_indices(size)] = triangles
+    rows, columns = np.triu_indices(size)
+    squares[:, columns, rows] = triangles
     return squares
 
 

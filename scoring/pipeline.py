@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from schemas.codec import decode
 from schemas.errors import ArtifactError, Fault, FaultCode
 from schemas.faults import examine
 from schemas.records import PatientRecord, Source
-from scoring.engines import Explanation
+from scoring.engines import Explanation, Vector
 from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, legal_rows
 from scoring.scorer import Scorer, are_probabilities
 
@@ -34,6 +35,13 @@ Outcome = Scored | Rejected
 _MODEL_FAILURE: Final = Rejected((Fault(FaultCode.MODEL_FAILURE, "", "the model could not score this record"),))
 
 
+Unwrap = Callable[[int], bytes | tuple[Fault, ...] | None]
+"""Returns what is to be decoded of the record at a place, or all that is wrong with what it came in.
+
+It is asked only of records that are no patient record by themselves, so that those which are cost nothing more.
+"""
+
+
 class Columns(msgspec.Struct, frozen=True):
     """A batch that came as columns: ids, and numbers (n, 13) as sent with NaN for null, which are changed.
 
@@ -48,11 +56,20 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """What came of a batch without sources: the scores as JSON lines, and the places of rejected records."""
+    """What came of a batch without sources: the scores as JSON lines, and the places of rejected records.
+
+    `risks` (scored,) are those of the lines, `labels` (scored,) true where theirs is 1.
+    """
 
     scores: bytes
-    scored: int
+    risks: Vector
+    labels: Mask
     rejected: list[tuple[int, Rejected]]
+
+    @property
+    def scored(self) -> int:
+        """How many scores there are."""
+        return len(self.risks)
 
 
 class _Rows(msgspec.Struct, frozen=True):
@@ -62,25 +79,34 @@ class _Rows(msgspec.Struct, frozen=True):
     patient_ids: list[str]
     matrix: Matrix
 
+    def of(self, values: Sequence[bytes | None]) -> Iterator[bytes | None]:
+        """Yield what each record came as, from what the batch came as."""
+        return map(values.__getitem__, self.places)
+
     def where(self, mask: Mask) -> _Rows:
         """Keep the rows that `mask` selects."""
         rows = np.flatnonzero(mask).tolist()
         return _Rows([self.places[row] for row in rows], [self.patient_ids[row] for row in rows], self.matrix[mask])
 
 
-def process(values: Sequence[bytes | None], sources: Sequence[Source | None], scorer: Scorer) -> list[Outcome]:
+def process(
+    values: Sequence[bytes | None], sources: Sequence[Source | None], scorer: Scorer, unwrap: Unwrap | None = None
+) -> list[Outcome]:
     """Decode, validate, score and encode a batch; returns one outcome a record, in order.
 
     `sources` has one entry a value (None where the record came from no topic). The same value and source give the same
-    bytes in any batch. Raises ArtifactError when it is the model that is broken, not a record.
+    bytes in any batch. `unwrap` is for doors whose records may come in something else; a digest is of what came.
+    Raises ArtifactError when it is the model that is broken, not a record.
     """
     rejected: dict[int, Rejected] = {}
-    rows = _readable(values, rejected)
-    rows = _legal(rows, values, rejected)
+    rows = _readable(values, rejected, unwrap)
+    rows = _legal(rows, values, rejected, unwrap)
     rows, found = _scorable(rows, scorer, rejected)
     if scorer.window is not None:
         scorer.window.note(rows.matrix, found.risks)
-    encoded = scorer.encode(rows.patient_ids, rows.matrix, found, [sources[place] for place in rows.places])
+    encoded = scorer.encode(
+        rows.patient_ids, rows.matrix, found, [sources[place] for place in rows.places], rows.of(values)
+    )
     if not rejected:
         return [Scored(value) for value in encoded]
     scored = {place: Scored(value) for place, value in zip(rows.places, encoded, strict=True)}
@@ -92,7 +118,7 @@ def process_lines(values: Sequence[bytes], scorer: Scorer) -> Lines:
     rejected: dict[int, Rejected] = {}
     rows = _readable(values, rejected)
     rows = _legal(rows, values, rejected)
-    return _as_lines(rows, rejected, scorer)
+    return _as_lines(rows, rejected, scorer, values)
 
 
 def process_columns(columns: Columns, scorer: Scorer) -> Lines:
@@ -105,26 +131,40 @@ def process_columns(columns: Columns, scorer: Scorer) -> Lines:
     rows = _Rows(list(range(len(legal))), columns.patient_ids, columns.matrix)
     if legal.all():
         return _as_lines(rows, {}, scorer)
-    suspects = np.flatnonzero(~legal).tolist()
-    judged = process([columns.write(row) for row in suspects], [None] * len(suspects), scorer)
-    rejected = {row: outcome for row, outcome in zip(suspects, judged, strict=True) if isinstance(outcome, Rejected)}
-    if len(rejected) < len(suspects):
-        return process_lines([columns.write(row) for row in rows.places], scorer)
+    rejected: dict[int, Rejected] = {}
+    for row in np.flatnonzero(~legal).tolist():
+        faults = examine(columns.write(row))
+        if isinstance(faults, PatientRecord):
+            return _written_out(columns, rows, scorer)
+        rejected[row] = Rejected(faults)
     return _as_lines(rows.where(legal), rejected, scorer)
 
 
-def _as_lines(rows: _Rows, rejected: dict[int, Rejected], scorer: Scorer) -> Lines:
+def _written_out(columns: Columns, rows: _Rows, scorer: Scorer) -> Lines:
+    """Score rows by what they stand for. They stay rows of a table: what is written here is not what came."""
+    rejected: dict[int, Rejected] = {}
+    written = [columns.write(row) for row in rows.places]
+    return _as_lines(_legal(_readable(written, rejected), written, rejected), rejected, scorer)
+
+
+def _as_lines(
+    rows: _Rows, rejected: dict[int, Rejected], scorer: Scorer, values: Sequence[bytes] | None = None
+) -> Lines:
     rows, found = _scorable(rows, scorer, rejected)
-    scores = scorer.encode_lines(rows.patient_ids, rows.matrix, found)
-    return Lines(scores, len(rows.places), sorted(rejected.items()))
+    if scorer.census is not None:
+        scorer.census.note(rows.matrix, found.risks)
+    scores = scorer.encode_lines(
+        rows.patient_ids, rows.matrix, found, repeat(None) if values is None else rows.of(values)
+    )
+    return Lines(scores, found.risks, found.risks >= scorer.manifest.threshold, sorted(rejected.items()))
 
 
-def _readable(values: Sequence[bytes | None], rejected: dict[int, Rejected]) -> _Rows:
+def _readable(values: Sequence[bytes | None], rejected: dict[int, Rejected], unwrap: Unwrap | None = None) -> _Rows:
     """Decode each value; reject those that are no record."""
     places: list[int] = []
     records: list[PatientRecord] = []
     for place, value in enumerate(values):
-        record = decode(value) or examine(value)
+        record = decode(value) or _look_closer(value, place, unwrap)
         if isinstance(record, PatientRecord):
             places.append(place)
             records.append(record)
@@ -135,13 +175,24 @@ def _readable(values: Sequence[bytes | None], rejected: dict[int, Rejected]) -> 
     return _Rows(places, [record.patient_id for record in records], matrix)
 
 
-def _legal(rows: _Rows, values: Sequence[bytes | None], rejected: dict[int, Rejected]) -> _Rows:
+def _look_closer(value: bytes | None, place: int, unwrap: Unwrap | None) -> PatientRecord | tuple[Fault, ...]:
+    """Find the record that a value is after all, or holds; else all that is wrong with it."""
+    content = value if unwrap is None else unwrap(place)
+    if isinstance(content, tuple):
+        return content
+    return (None if content is value else decode(content)) or examine(content)
+
+
+def _legal(
+    rows: _Rows, values: Sequence[bytes | None], rejected: dict[int, Rejected], unwrap: Unwrap | None = None
+) -> _Rows:
     """Reject records with illegal numbers; the slow path finds out what is wrong with each."""
     legal = legal_rows(rows.matrix)
     if legal.all():
         return rows
     for place in rows.where(~legal).places:
-        faults = examine(values[place])
+        content = values[place] if unwrap is None or decode(values[place]) else unwrap(place)
+        faults = content if isinstance(content, tuple) else examine(content)
         if isinstance(faults, PatientRecord):
             raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
         rejected[place] = Rejected(faults)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from schemas.codec import Findings, Interval, Optional, Remarks, ScoreEncoder, label_set_json
+from schemas.codec import Findings, Interval, Optional, Reasons, Remarks, ScoreEncoder, input_digest, label_set_json
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from schemas.records import Details, Reason, ScoreWarning, Source, WarningCode
+from schemas.records import Details, ScoreWarning, Source, WarningCode
 from scoring.artifact import Artifact, Manifest, load
-from scoring.drift import Window
+from scoring.drift import Observer, Window
 from scoring.engines import Explanation, Vector, build_engine
 from scoring.golden import golden_records
 from scoring.matrix import Matrix
 from scoring.patterns import COMPLETE, patterns_of
+from scoring.reasons import StrongestReasons
 
 RISK_DECIMALS: Final = 6
 _INTERVAL_STEPS: Final = 10_000
-_LOG_ODDS_DECIMALS: Final = 3
 _BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
 _SHIFT: Final = len(FEATURE_NAMES)
 _REMEMBERED_PATTERNS: Final = 4096
@@ -36,7 +37,8 @@ class Scorer:
 
     `engine` names the way it computes ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast
     one. `label_limits` are what the label sets go by (see `PlainModel`); `window` is what is to be shown all that is
-    scored, if drift is watched. Not safe to share between threads.
+    scored, if drift is watched; `census`, if somebody asks, is shown what files hold; `cards` and `report` are the
+    artifact's. Not safe to share between threads.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Scorer:
         self.details = details
         self.manifest: Manifest = artifact.manifest
         self.model = artifact.model
+        self.cards, self.report = artifact.cards, artifact.report
         self._encoder = ScoreEncoder(artifact.model, artifact.manifest.threshold)
         ranges = [artifact.manifest.training_range[name] for name in FEATURE_NAMES]
         self._lowest, self._highest = np.array(ranges).T
-        self._field_names = np.array(self._engine.fields, dtype=np.object_)
+        self._strongest = StrongestReasons(self._engine.fields)
         self._remarks: dict[int, Remarks] = {}
         self.window = _new_window(artifact, window_records)
+        self.census: Observer | None = None
         try:
             self._golden_risks = self.risks(golden_records())
         except Exception as error:
@@ -135,18 +139,30 @@ class Scorer:
         if len(self._remarks) >= _REMEMBERED_PATTERNS:
             self._remarks.clear()
         used = None if self._engine.imputes else "+".join(missing) or COMPLETE
-        remarks = self._remarks[pattern] = Remarks.of(used, missing, warnings)
+        remarks = self._remarks[pattern] = self._encoder.remarks(used, missing, warnings)
         return remarks
 
     def encode(
-        self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation, sources: Sequence[Source | None]
+        self,
+        patient_ids: Sequence[str],
+        matrix: Matrix,
+        found: Explanation,
+        sources: Sequence[Source | None],
+        values: Iterable[bytes | None],
     ) -> list[bytes]:
-        """Write one score a record as JSON."""
-        return self._encoder.encode(patient_ids, self._findings(matrix, found), sources)
+        """Write one score a record as JSON; `values` are the records as they came."""
+        return self._encoder.encode(patient_ids, self._findings(matrix, found), sources, self._digests(values))
 
-    def encode_lines(self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation) -> bytes:
-        """Write one score a record that came from no topic: the same JSON, a line each."""
-        return self._encoder.encode_lines(patient_ids, self._findings(matrix, found))
+    def encode_lines(
+        self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation, values: Iterable[bytes | None]
+    ) -> bytes:
+        """Write one score a record that came from no topic: the same JSON, a line each. A row of a table is None."""
+        return self._encoder.encode_lines(patient_ids, self._findings(matrix, found), self._digests(values))
+
+    def _digests(self, values: Iterable[bytes | None]) -> Iterable[str | Optional]:
+        if not self.details.input_digest:
+            return repeat(msgspec.UNSET)
+        return (None if value is None else input_digest(value) for value in values)
 
     def _findings(self, matrix: Matrix, found: Explanation) -> Findings:
         return Findings(
@@ -172,20 +188,11 @@ class Scorer:
         sets[np.isnan(limits[:, 0])] = 0
         return [_LABEL_SETS[place] for place in sets.tolist()]
 
-    def _reasons(self, found: Explanation) -> Sequence[tuple[Reason, ...] | Optional]:
-        """Pick the strongest contributions of each record; equally strong ones in the engine's order of fields."""
+    def _reasons(self, found: Explanation) -> Sequence[Reasons | Optional]:
         count, contributions = self.details.reasons, found.contributions
         if contributions is None or not count:
             return [None if count else msgspec.UNSET] * len(found.risks)
-        rounded = np.round(contributions, _LOG_ODDS_DECIMALS)
-        strength, rows = np.abs(rounded), np.arange(len(rounded))
-        places = []
-        for _ in range(count):
-            strongest = strength.argmax(axis=1)
-            strength[rows, strongest] = -1
-            names, log_odds = self._field_names[strongest].tolist(), rounded[rows, strongest].tolist()
-            places.append(map(Reason, names, log_odds))
-        return list(zip(*places, strict=True))
+        return self._strongest.of(contributions, count)
 
 
 def _new_window(artifact: Artifact, records: int) -> Window | None:

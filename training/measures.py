@@ -8,20 +8,25 @@ that all samples are measured at once. Sources: Van Calster et al., Performance 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from scoring.logistic import logistic
-from training.data import Labels, Matrix
+
+if TYPE_CHECKING:
+    # `heartstream outcomes` measures where there is no pandas.
+    from training.data import Labels, Matrix
 
 Risks = npt.NDArray[np.float64]
 
 CONFIDENCE: Final = 0.95
 FEWEST: Final = 20
 """With fewer patients of either outcome, a figure says more about chance than about the model."""
+NORMAL: Final = 1.959963984540054
+"""So many standard errors either way hold 95% of a normal distribution."""
 _CERTAIN: Final = 1e-6
 """A forest may say 0 or 1, whose log-odds are infinite."""
 _NEWTON_STEPS: Final = 30
@@ -161,11 +166,21 @@ def roc_auc(labels: Labels, risks: Risks, weights: Matrix) -> Matrix:
 
 def calibration(labels: Labels, risks: Risks, weights: Matrix) -> tuple[Matrix, Matrix]:
     """Return the calibration slope (Cox), and the intercept at slope 1, for each row of weights."""
+    line = _fit(np.column_stack([np.ones(len(risks)), log_odds(risks)]), np.zeros(len(risks)), labels, weights)
+    return line[:, 1], shift(labels, risks, weights)
+
+
+def log_odds(risks: Risks) -> Risks:
+    """Return the log-odds of risks; those of 0 and 1 stay finite."""
     kept = np.clip(risks, _CERTAIN, 1 - _CERTAIN)
-    log_odds = np.log(kept / (1 - kept))
-    line = _fit(np.column_stack([np.ones(len(risks)), log_odds]), np.zeros(len(risks)), labels, weights)
-    shift = _fit(np.ones((len(risks), 1)), log_odds, labels, weights)
-    return line[:, 1], shift[:, 0]
+    odds: Risks = np.log(kept / (1 - kept))
+    return odds
+
+
+def shift(labels: Labels, risks: Risks, weights: Matrix) -> Matrix:
+    """Return what must be added to all log-odds so that the mean risk is the share with disease, for each row."""
+    added: Matrix = _fit(np.ones((len(risks), 1)), log_odds(risks), labels, weights)[:, 0]
+    return added
 
 
 def _fit(design: Matrix, offset: Matrix, labels: Labels, weights: Matrix) -> Matrix:
@@ -193,7 +208,7 @@ def net_benefit(labels: Labels, risks: Risks, threshold: float) -> float:
 
 def wilson(events: int, patients: int) -> Estimate:
     """Return a share with its 95% interval (Wilson, 1927)."""
-    z, share = 1.959963984540054, events / patients
+    z, share = NORMAL, events / patients
     middle = (share + z * z / (2 * patients)) / (1 + z * z / patients)
     reach = z / (1 + z * z / patients) * np.sqrt(share * (1 - share) / patients + z * z / (4 * patients**2))
     return Estimate(share, float(middle - reach), float(middle + reach))

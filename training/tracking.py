@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT: Final = "heartstream"
 ARTIFACT_PATH: Final = "model"
-_QUIET: Final = {
+QUIET: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -47,7 +47,7 @@ def record(report: TrainingReport, tracking_folder: Path) -> TrackedRun:
     The store is the one that MLFLOW_TRACKING_URI names, else SQLite in `tracking_folder`. Blocks on disk or network,
     for some seconds. Raises DependencyError.
     """
-    for name, value in _QUIET.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         # MLflow warns of its own code, when it is imported and later.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, Sequence
+from itertools import chain
 
 from runtime import events
 from schemas.records import Source
-from scoring.pipeline import Outcome, Rejected, Scored, process
-from scoring.scorer import Scorer
+from scoring.pipeline import Outcome, Rejected, Scored
+from scoring.serving import Serving
 from worker.breaker import RejectionBreaker
 from worker.dead_letters import dead_letter
+from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
 from worker.shipment import Shipment
 from worker.traces import Traces
@@ -28,19 +30,21 @@ class ScoringAgent:
 
     def __init__(
         self,
-        scorer: Scorer,
+        serving: Serving,
         ledger: Ledger,
         publisher: Publisher,
         dead_letter_topic: str,
         breaker: RejectionBreaker,
         traces: Traces,
+        formats: Formats = PLAIN,
     ) -> None:
-        self._scorer = scorer
+        self._serving = serving
         self._ledger = ledger
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
         self._breaker = breaker
         self._traces = traces
+        self._formats = formats
 
     async def run(self, stream: AsyncIterable[Bundle]) -> None:
         """Score what the stream brings. An exception here ends the process: nothing is committed past the truth."""
@@ -49,7 +53,7 @@ class ScoringAgent:
 
     async def score(self, bundle: Bundle) -> None:
         """Take the batches of a bundle from raw records to outcomes that wait to be sent."""
-        weights = [max(len(batch), batch.size() // _BYTES_A_RECORD) for batch in bundle]
+        weights = [weight_of(batch) for batch in bundle]
         await self._publisher.reserve(sum(weights))
         batches = [(batch, weight) for batch, weight in zip(bundle, weights, strict=True) if self._ledger.start(batch)]
         self._publisher.release(sum(weights) - sum(weight for _, weight in batches))
@@ -58,7 +62,8 @@ class ScoringAgent:
         started = time.perf_counter()
         values = [value for batch, _ in batches for value in batch.values()]
         sources = [source for batch, _ in batches for source in batch.sources()]
-        outcomes = process(values, sources, self._scorer)
+        messages = list(chain.from_iterable(batch.messages for batch, _ in batches))
+        outcomes = self._serving.process(values, sources, lambda place: self._formats.content_of(messages[place]))
         told = _batch_scored(outcomes, time.perf_counter() - started)
         told.emit()
         self._breaker.note(len(outcomes), told.rejected)
@@ -73,13 +78,15 @@ class ScoringAgent:
         """Part scores, each with its record's key, from dead letters. The quick way is for batches without any."""
         traced = self._traces.begin(batch, sources, outcomes, started)
         headers: dict[int, Headers] = {place: span.headers for place, span in traced.items()}
-        scores = [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
+        scores = self._formats.framed([outcome.value for outcome in outcomes if isinstance(outcome, Scored)])
         spans = tuple(traced.values())
         if len(scores) == len(batch):
-            return Shipment(batch, batch.keys(), scores, [], (), weight, started, headers, spans)
+            carried = self._formats.headers(sources, headers)
+            return Shipment(batch, batch.keys(), scores, [], (), weight, started, carried, spans)
         keys: list[bytes | None] = []
         letters: list[OutgoingRecord] = []
         codes: list[str] = []
+        scored: list[Source] = []
         of_scores: dict[int, Headers] = {}
         for place, (outcome, key, message) in enumerate(zip(outcomes, batch.keys(), batch.messages, strict=True)):
             own = headers.get(place, ())
@@ -88,10 +95,17 @@ class ScoringAgent:
                     if own:
                         of_scores[len(keys)] = own
                     keys.append(key)
+                    scored.append(sources[place])
                 case Rejected(faults):
                     letters.append(dead_letter(self._dead_letter_topic, message, sources[place], faults, own))
                     codes.append(str(faults[0].code))
-        return Shipment(batch, keys, scores, letters, tuple(codes), weight, started, of_scores, spans)
+        carried = self._formats.headers(scored, of_scores)
+        return Shipment(batch, keys, scores, letters, tuple(codes), weight, started, carried, spans)
+
+
+def weight_of(batch: RecordBatch) -> int:
+    """Return the room that a batch takes up among what is outstanding, in records."""
+    return max(len(batch), batch.size() // _BYTES_A_RECORD)
 
 
 def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchScored:

@@ -5,27 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterable, Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import faust
+import msgspec
 from faust.tables.manager import TableManager
 from mode import CrashingSupervisor
 
 from runtime import events, logs
 from runtime.beat import Beat, drift_beat
+from runtime.following import Following, tell_loaded, tell_withdrawn
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
 from runtime.tracing import Tracing, open_tracing
-from schemas.errors import SettingsError
+from schemas.errors import DependencyError, SettingsError
 from scoring.scorer import Scorer
+from scoring.serving import Follower, ModelSource, Serving
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
+from worker.formats import Formats
 from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
 from worker.publisher import Guarantee, Publisher
-from worker.traces import NoTraces, RecordTraces
+from worker.shadow import GROUP_SUFFIX, Sample, ShadowAgent
+from worker.traces import NoTraces, RecordTraces, Traces
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import (
@@ -56,7 +62,7 @@ class ScoringApp(faust.App):
     telemetry: Telemetry
     health: Health
     pulse: Pulse
-    drift: Beat | None = None
+    beside: Sequence[Beat | Following[Scorer]] = ()
     tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None
 
@@ -65,22 +71,32 @@ class ScoringApp(faust.App):
         self.flow_control = KeepingFlowControl()
         self.pulse = Pulse()
 
+    @property
+    def listens(self) -> bool:
+        """Say whether the telemetry port is open: what goes wrong before keeps the worker from starting."""
+        return self._telemetry_server is not None
+
     def _create_directories(self) -> None:
         """Make none: a stateless worker runs on a read-only file system."""
 
     async def on_first_start(self) -> None:
-        """Open the telemetry port before the broker is reached."""
-        self._telemetry_server = TelemetryServer(self.telemetry.host, self.telemetry.port, self.health)
+        """Open the telemetry port before the broker is reached. Raises DependencyError where it is not to be had."""
+        host, port = self.telemetry.host, self.telemetry.port
+        try:
+            self._telemetry_server = TelemetryServer(host, port, self.health)
+        except OSError as error:
+            place = f"{host}:{port} (HEARTSTREAM_TELEMETRY__PORT)"
+            raise DependencyError(f"cannot listen at {place}: {error.strerror}") from error
         self.pulse.start()
-        if self.drift is not None:
-            self.drift.start()
+        for each in self.beside:
+            each.start()
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
         """Send the last spans, and close the telemetry port last."""
         await super().on_shutdown()
-        if self.drift is not None:
-            self.drift.stop()
+        for each in self.beside:
+            each.stop()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         if self._telemetry_server is not None:
@@ -90,29 +106,75 @@ class ScoringApp(faust.App):
 def create_app(settings: Settings) -> ScoringApp:
     """Load the model and assemble the worker.
 
-    Raises SettingsError or ArtifactError, before anything of the broker is touched.
+    Raises SettingsError, ArtifactError, or DependencyError of a schema registry, before anything of the broker is
+    touched.
     """
+    formats = Formats.of(settings, settings.topics.scores)
+
+    def new_agent(serving: Serving, ledger: Ledger, publisher: Publisher, traces: Traces) -> ScoringAgent:
+        worker = settings.worker
+        breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
+        return ScoringAgent(serving, ledger, publisher, settings.topics.dead_letters, breaker, traces, formats)
+
+    return _assembled(settings, "worker", new_agent)
+
+
+def create_shadow_app(settings: Settings) -> ScoringApp:
+    """Load champion and challenger and assemble what scores with both, in a group and to a topic of its own.
+
+    Raises as `create_app`.
+    """
+    asked, model = settings.challenger, settings.model
+    if not asked.path:
+        raise SettingsError(("HEARTSTREAM_CHALLENGER__PATH is not set: which model is to be tried?",))
+    formats = Formats.of(settings, settings.topics.shadow)
+    champion = Serving(ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score).load())
+
+    def new_agent(challenger: Serving, ledger: Ledger, publisher: Publisher, _traces: Traces) -> ShadowAgent:
+        return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.share), formats)
+
+    replace, group = msgspec.structs.replace, settings.worker.group_id + GROUP_SUFFIX
+    own = replace(
+        settings,
+        model=replace(model, path=asked.path, name=asked.name),
+        topics=replace(settings.topics, scores=settings.topics.shadow),
+        worker=replace(settings.worker, group_id=group),
+    )
+    return _assembled(own, "shadow", new_agent)
+
+
+class Agent(Protocol):
+    """What takes bundles from the stream."""
+
+    async def run(self, stream: AsyncIterable[Bundle]) -> None:
+        """Take what the stream brings."""
+        ...
+
+
+NewAgent = Callable[[Serving, Ledger, Publisher, Traces], Agent]
+
+
+def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
     problems = option_problems(settings)
     if problems:
         raise SettingsError(problems)
     logs.configure(settings.telemetry)
-    events.ProcessStarted("worker", version("heartstream")).emit()
-    tracing = open_tracing(settings.tracing, "worker")
-    folder, name, key = Path(settings.model.path), settings.model.name or None, settings.model.key()
-    scorer = Scorer.from_directory(folder, name, settings.score, key, settings.drift.window_records)
-    model, window = scorer.model, scorer.window
-    events.ModelLoaded(
-        model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, window is not None
-    ).emit()
+    events.ProcessStarted(role, version("heartstream")).emit()
+    tracing = open_tracing(settings.tracing, role)
+    model, window_records = settings.model, settings.drift.window_records
+    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
+    serving = Serving(source.load(), model.jump_limit, tell_withdrawn)
+    tell_loaded(serving.facts())
     app = _new_app(settings)
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
-    if window is not None:
-        app.drift = drift_beat(window.measure)
+    app.beside = [drift_beat(serving.drift)]
+    if model.follow_seconds:
+        app.beside.append(Following(Follower(source, serving), model.follow_seconds))
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     app.tracing = tracing
-    _add_agent(app, settings, scorer, ledger)
+    _add_agent(app, settings, serving, ledger, new_agent)
     return app
 
 
@@ -135,14 +197,13 @@ def _new_app(settings: Settings) -> ScoringApp:
     )
 
 
-def _add_agent(app: ScoringApp, settings: Settings, scorer: Scorer, ledger: Ledger) -> None:
+def _add_agent(app: ScoringApp, settings: Settings, serving: Serving, ledger: Ledger, new_agent: NewAgent) -> None:
     worker = settings.worker
     publisher = Publisher(
         _guarantee(app, settings, ledger), ledger, worker.round_records, worker.outstanding_records, time.monotonic
     )
-    breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
     traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
-    scoring = ScoringAgent(scorer, ledger, publisher, settings.topics.dead_letters, breaker, traces)
+    scoring = new_agent(serving, ledger, publisher, traces)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
     async def score(stream: faust.StreamT[Bundle]) -> None:

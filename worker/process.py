@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from faust.worker import Worker
@@ -11,7 +12,8 @@ from faust.worker import Worker
 from runtime import events
 from runtime.collection import keep_collections_rare
 from runtime.settings import Settings
-from worker.bootstrap import create_app
+from schemas.errors import DependencyError
+from worker.bootstrap import ScoringApp, create_app
 
 _SLACK_SECONDS: Final = 35.0
 """After the drain: 10 for what is on its way, 15 to leave the group, 5 for an open transaction, and 5 for the rest."""
@@ -30,21 +32,23 @@ class _BoundedWorker(Worker):
         await super().stop()
 
 
-def run(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT; raises SystemExit, with code 0 where nothing failed.
+def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_app) -> None:
+    """Run a worker, or what `create` makes, until SIGTERM or SIGINT; raises SystemExit, code 0 where nothing failed.
 
     To have no time to finish all that was started is no failure: what is not committed is read again.
 
-    Raises SettingsError or ArtifactError before it starts.
+    Raises SettingsError, ArtifactError or DependencyError before it starts.
     """
-    app = create_app(settings)
+    app = create(settings)
     keep_collections_rare()
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner = None
     process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS
     try:
         process.execute_from_commandline()
-    except SystemExit:
+    except SystemExit as end:
+        if isinstance(end.__context__, DependencyError) and not app.listens:
+            raise end.__context__ from None
         reason = process.crash_reason or app.crash_reason
         if reason is not None:
             events.ProcessFailed("worker", reason).emit()

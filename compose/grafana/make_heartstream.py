@@ -15,12 +15,17 @@ _COLUMNS: Final = 24
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _RATE: Final = "[$__rate_interval]"
 _WITH_ROLE: Final = "* on (instance) group_left (role) heartstream_process_info"
+_SEEN: Final = f"sum(rate(heartstream_shadow_records_total{_RATE}))"
+_COMPARED: Final = f'sum(rate(heartstream_shadow_records_total{{outcome!="one_alone"}}{_RATE}))'
 
 Thresholds = Sequence[tuple[float | None, str]]
 
 
 class Panel(msgspec.Struct, frozen=True):
-    """A panel: each query with its legend. `thresholds` are the values from which on a colour holds."""
+    """A panel: each query with its legend. `thresholds` are the values from which on a colour holds.
+
+    `lowest` is where the axis begins, None where values may be below zero.
+    """
 
     title: str
     meaning: str
@@ -30,6 +35,7 @@ class Panel(msgspec.Struct, frozen=True):
     kind: str = "timeseries"
     width: int = 8
     height: int = 7
+    lowest: float | None = 0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -55,6 +61,10 @@ def _mean(histogram: str, by: str) -> str:
 
 def _stat(title: str, meaning: str, unit: str, thresholds: Thresholds, *queries: tuple[str, str]) -> Panel:
     return Panel(title, meaning, unit, queries, thresholds, kind="stat", width=4, height=4)
+
+
+def _difference(direction: str) -> str:
+    return f'sum(rate(heartstream_shadow_risk_difference_total{{direction="{direction}"}}{_RATE}))'
 
 
 def _drift(title: str, meaning: str, asked: tuple[str, str, float]) -> Panel:
@@ -115,7 +125,7 @@ WELL: Final = (
         "short",
         [('count by (alertname, severity) (ALERTS{alertname=~"Heartstream.*",alertstate="firing"})', "")],
         kind="table",
-        width=12,
+        width=8,
         height=5,
     ),
     Panel(
@@ -124,7 +134,17 @@ WELL: Final = (
         "short",
         [("count by (name, version, digest, engine) (heartstream_model_info)", "")],
         kind="table",
-        width=12,
+        width=8,
+        height=5,
+    ),
+    Panel(
+        "Models that came",
+        "Swapped in, refused, or withdrawn while on trial; and how many processes refuse what is to be served now.",
+        "short",
+        [
+            ("sum by (outcome) (increase(heartstream_model_changes_total[$__rate_interval]))", "{{outcome}}"),
+            ("sum(heartstream_model_refused)", "refuse now"),
+        ],
         height=5,
     ),
 )
@@ -196,12 +216,13 @@ STREAM: Final = (
     ),
     Panel(
         "Rebalances and repairs",
-        "Changes of assignments; partitions that stood still and were fetched anew; transactional clients replaced.",
+        "Changes of assignments; partitions that stood still and were fetched anew; clients replaced.",
         "short",
         [
             (f"sum by (kind) (increase(heartstream_rebalances_total{_RATE}))", "{{kind}}"),
             (f"sum(increase(heartstream_partition_stalls_total{_RATE}))", "stalled"),
-            (f"sum(increase(heartstream_producer_replacements_total{_RATE}))", "replaced"),
+            (f"sum(increase(heartstream_producer_replacements_total{_RATE}))", "producer replaced"),
+            (f"sum(increase(heartstream_consumer_replacements_total{_RATE}))", "consumer replaced"),
         ],
     ),
     Panel(
@@ -254,6 +275,46 @@ DRIFT: Final = (
         "short",
         [("heartstream_drift_window_records", "{{instance}}")],
         width=12,
+    ),
+)
+
+_BY_MODEL: Final = "{{digest}} {{window}}"
+OUTCOMES: Final = (
+    Panel(
+        "Observed over expected",
+        "Share of patients with disease over their mean risk, with its 95% interval: 1 is right. heartstream outcomes "
+        "--follow tells it.",
+        "short",
+        [
+            ("heartstream_outcomes_observed_expected_ratio", _BY_MODEL),
+            ("heartstream_outcomes_observed_expected_ratio_low", f"{_BY_MODEL} low"),
+            ("heartstream_outcomes_observed_expected_ratio_high", f"{_BY_MODEL} high"),
+        ],
+    ),
+    Panel(
+        "Brier score",
+        "Of risks, and of saying the same share of everybody: the risks' must be lower.",
+        "short",
+        [
+            ("heartstream_outcomes_brier_score", _BY_MODEL),
+            ("heartstream_outcomes_constant_brier_score", f"{_BY_MODEL} constant"),
+        ],
+    ),
+    Panel(
+        "Calibration and ranks",
+        "What log-odds are too low by: 0 is right. ROC-AUC: 0.5 is chance.",
+        "short",
+        [
+            ("heartstream_outcomes_calibration_intercept", f"{_BY_MODEL} intercept"),
+            ("heartstream_outcomes_roc_auc", f"{_BY_MODEL} ROC-AUC"),
+        ],
+        lowest=None,
+    ),
+    Panel(
+        "Known outcomes",
+        "Those that belong to a score, and those that do not count, by why.",
+        "short",
+        [("heartstream_outcomes_judged", _BY_MODEL), ("heartstream_outcomes_left_out", "{{reason}}")],
     ),
 )
 
@@ -320,10 +381,41 @@ PROCESSES: Final = (
     ),
 )
 
+CHALLENGER: Final = (
+    Panel(
+        "Labels of champion and challenger",
+        "Records a second that both have seen: the same label, another one, or a score of one alone.",
+        "short",
+        [(f"sum by (outcome) (rate(heartstream_shadow_records_total{_RATE}))", "{{outcome}}")],
+    ),
+    Panel(
+        "Challenger's risk less champion's",
+        "Mean absolute difference, and mean difference: the gap between what both expect.",
+        "short",
+        [
+            (f"sum(rate(heartstream_shadow_risk_difference_total{_RATE})) / {_COMPARED}", "absolute"),
+            (f"({_difference('higher')} - {_difference('lower')}) / {_COMPARED}", "mean"),
+        ],
+    ),
+    Panel(
+        "Cost of a record",
+        "Seconds that scoring a record takes, by model.",
+        "s",
+        [
+            (
+                f"sum by (model) (rate(heartstream_shadow_seconds_total{_RATE})) / scalar({_SEEN})",
+                "{{model}}",
+            )
+        ],
+    ),
+)
+
 ROWS: Final = (
     Row("Is it well?", WELL),
     Row("Stream", STREAM),
     Row("Drift", DRIFT),
+    Row("Outcomes", OUTCOMES),
+    Row("Challenger", CHALLENGER),
     Row("Gateway", GATEWAY),
     Row("Processes", PROCESSES),
 )
@@ -370,7 +462,11 @@ def _grid(x: int, y: int, width: int, height: int) -> dict[str, int]:
 
 def _panel(panel: Panel) -> dict[str, Any]:
     steps = [{"value": value, "color": colour} for value, colour in panel.thresholds]
-    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
+    defaults: dict[str, Any] = {
+        "unit": panel.unit,
+        "min": panel.lowest,
+        "thresholds": {"mode": "absolute", "steps": steps},
+    }
     if panel.kind == "timeseries":
         style = "dashed" if len(steps) > 1 else "off"
         defaults["custom"] = {

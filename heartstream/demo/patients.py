@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Literal
 
 import msgspec
 
 from schemas.features import FEATURE_NAMES
 
 Record = dict[str, object]
+Outcome = Literal[0, 1]
 
 
 class DemoRecord(msgspec.Struct, frozen=True):
@@ -55,11 +56,20 @@ def real_patients() -> list[Record]:
     from training.data import features, read_snapshot  # noqa: PLC0415  # pandas: not while --help is shown
 
     frame = read_snapshot()
-    rows = zip(frame["site"], features(frame).tolist(), strict=True)
-    return [
-        {"patient_id": f"{site}-{number:03}", **dict(zip(FEATURE_NAMES, map(_plain, values), strict=True))}
-        for number, (site, values) in enumerate(rows)
-    ]
+    rows = zip(_ids(frame["site"]), features(frame).tolist(), strict=True)
+    return [{"patient_id": name, **dict(zip(FEATURE_NAMES, map(_plain, values), strict=True))} for name, values in rows]
+
+
+def known_outcomes() -> dict[str, Outcome]:
+    """Return what was found of each of them, by patient id."""
+    from training.data import read_snapshot, target  # noqa: PLC0415  # as above
+
+    frame = read_snapshot()
+    return {name: 1 if found else 0 for name, found in zip(_ids(frame["site"]), target(frame), strict=True)}
+
+
+def _ids(sites: Iterable[str]) -> list[str]:
+    return [f"{site}-{number:03}" for number, site in enumerate(sites)]
 
 
 def _plain(value: float) -> float | None:

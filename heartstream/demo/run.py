@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, cast
 
@@ -16,16 +17,19 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 
 from heartstream.brokers import Kind, create_topics, running_broker
 from heartstream.demo.account import Account, Summary
-from heartstream.demo.patients import DemoRecord, demo_records
+from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_outcomes
 from heartstream.demo.processes import Child, predict, running
 from heartstream.demo.view import View
-from runtime.embedded import free_port
+from runtime.embedded import free_port, usual_port
 from runtime.settings import Settings
 from schemas.codec import decode_dead_letter, decode_score
-from schemas.records import Source
+from schemas.records import KnownOutcome, Score, Source
 from schemas.topics import DEAD_LETTER_HEADER
 
+_KAFKA_PORT: Final = 9092
+"""Where all commands look for a broker if no setting says where it is."""
 _PARTITIONS: Final = 4
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS: Final = 0.02
 _SETTLE_SECONDS: Final = 60.0
 _CALL_SECONDS: Final = 10.0
@@ -33,7 +37,7 @@ _BATCH: Final = 1000
 
 
 class DemoRequest(msgspec.Struct, frozen=True):
-    """What to run. `records` 0 means until interrupted; `rate` is in records per second."""
+    """What to run. `records` 0 is until interrupted, and then on the usual ports; `rate` is in records per second."""
 
     broker: Kind
     model: Path
@@ -42,50 +46,63 @@ class DemoRequest(msgspec.Struct, frozen=True):
     bad_share: float
     seed: int
 
+    @property
+    def hosts_commands(self) -> bool:
+        """Say whether other commands are to be tried beside it; what somebody gave gets no outcomes that are ours."""
+        return not self.records and self.broker != "given"
+
+    def port(self, usual: int) -> int:
+        """Return where to listen: one that goes on is to be found by the other commands, where they look by default."""
+        return free_port() if self.records else usual_port(usual)
+
 
 def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
     """Run the demo to its end (or Ctrl-C) and return its account. Raises DependencyError if a part of it fails."""
     given = settings.kafka.bootstrap_servers
     with ExitStack() as stack:
         view.say(f"broker: starting ({request.broker})")
-        address = stack.enter_context(running_broker(request.broker, given))
-        topics = settings.topics
-        names = (topics.patients, topics.scores, topics.dead_letters)
+        address = stack.enter_context(running_broker(request.broker, given, request.port(_KAFKA_PORT)))
+        names = _topics(request, settings)
         create_topics(address, names, _PARTITIONS, settings.kafka.options)
         view.say(f"broker: {address}, topics {', '.join(names)}")
-        worker, gateway = _start(stack, request, address)
+        worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
-        stream = _Stream(client, settings, Account())
+        stream = _Stream(client, settings, Account(), known_outcomes() if request.hosts_commands else {})
         stack.callback(stream.close)
         stream.await_assignment()
         worker.await_ready()
         gateway.await_ready()
         view.say(f"worker: ready, metrics at {worker.url}/metrics")
         _ask_gateway(gateway, request, view)
+        if not request.records:
+            _tell_places(request, address, gateway, view)
         _flow(stream, request, (worker, gateway), view)
         stream.settle((worker,), view)
         view.say("stopping the worker and the gateway")
     return stream.account.summary()
 
 
-def _start(stack: ExitStack, request: DemoRequest, address: str) -> tuple[Child, Child]:
-    """Start worker and gateway on free ports."""
+def _topics(request: DemoRequest, settings: Settings) -> tuple[str, ...]:
+    """Return the topics that are wanted: where commands are tried, those of outcomes and a challenger as well."""
+    topics = settings.topics
+    names = (topics.patients, topics.scores, topics.dead_letters)
+    return (*names, topics.outcomes, topics.shadow) if request.hosts_commands else names
+
+
+def _start(stack: ExitStack, request: DemoRequest, settings: Settings, address: str) -> tuple[Child, Child]:
+    """Start worker and gateway."""
     logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-demo-")))
-    worker_port, gateway_port, worker_telemetry = free_port(), free_port(), "HEARTSTREAM_TELEMETRY__PORT"
-    common = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address, "HEARTSTREAM_MODEL__PATH": str(request.model)}
-    group = {"HEARTSTREAM_WORKER__GROUP_ID": f"heartstream-demo-{uuid.uuid4().hex[:8]}"}
-    worker = running(
-        "worker",
-        {**common, **group, worker_telemetry: str(worker_port)},
-        f"http://127.0.0.1:{worker_port}",
-        logs / "worker.log",
-    )
-    gateway = running(
-        "gateway",
-        {**common, "HEARTSTREAM_GATEWAY__PORT": str(gateway_port)},
-        f"http://127.0.0.1:{gateway_port}",
-        logs / "gateway.log",
-    )
+    worker_port, gateway_port = request.port(settings.telemetry.port), request.port(settings.gateway.port)
+    common = {
+        "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address,
+        "HEARTSTREAM_MODEL__PATH": str(request.model),
+        "HEARTSTREAM_WORKER__GROUP_ID": f"heartstream-demo-{uuid.uuid4().hex[:8]}",
+        "HEARTSTREAM_TELEMETRY__PORT": str(worker_port),
+        "HEARTSTREAM_GATEWAY__PORT": str(gateway_port),
+    }
+    live = {} if request.records else {"HEARTSTREAM_GATEWAY__LIVE": "true"}
+    worker = running("worker", common, f"http://127.0.0.1:{worker_port}", logs / "worker.log")
+    gateway = running("gateway", common | live, f"http://127.0.0.1:{gateway_port}", logs / "gateway.log")
     return stack.enter_context(worker), stack.enter_context(gateway)
 
 
@@ -96,13 +113,20 @@ def _ask_gateway(gateway: Child, request: DemoRequest, view: View) -> None:
     view.say(f"gateway: POST {gateway.url}/predict -> risk {answer['risk']}, label {answer['label']}")
 
 
+def _tell_places(request: DemoRequest, address: str, gateway: Child, view: View) -> None:
+    """Say where to look while it goes on, and what other commands must be told."""
+    if request.broker != "given" and not address.endswith(f":{_KAFKA_PORT}"):
+        view.say(f"port {_KAFKA_PORT} is taken: other commands need HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS={address}")
+    view.say(f"page, with the stream live: {gateway.url}; Ctrl-C ends it")
+
+
 def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], view: View) -> None:
     """Produce at the chosen rate while results are read, until the last record or Ctrl-C."""
     source = demo_records(request.seed, request.bad_share)
     records: Iterator[DemoRecord] = itertools.islice(source, request.records) if request.records else source
     started, sent = time.monotonic(), 0
-    try:
-        while True:
+    with _interruptions() as interruptions:
+        while not interruptions:
             due = int((time.monotonic() - started) * request.rate) - sent
             batch = list(itertools.islice(records, due))
             for record in batch:
@@ -114,15 +138,31 @@ def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], vi
             view.update(stream.account)
             for child in children:
                 child.check()
-    except KeyboardInterrupt:
-        view.say("interrupted: no more records are produced; waiting for the results of those that were")
+    view.say("interrupted: no more records are produced; waiting for the results of those that were")
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Yield the signals that came to end this: as an exception, one would lose the results that are just being read."""
+    came: list[int] = []
+    signums = [signum for signum in _ENDING if signal.getsignal(signum) is not signal.SIG_IGN]
+    before = [signal.signal(signum, lambda signum, _: came.append(signum)) for signum in signums]
+    try:
+        yield came
+    finally:
+        for signum, handler in zip(signums, before, strict=True):
+            signal.signal(signum, handler)
 
 
 class _Stream:
     """The demo's own Kafka client: produces patients, reads results, keeps the account."""
 
-    def __init__(self, client: dict[str, str], settings: Settings, account: Account) -> None:
+    def __init__(
+        self, client: dict[str, str], settings: Settings, account: Account, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        """`outcomes` are of patients: each score of one of them is followed by what was found."""
         self.account = account
+        self._outcomes = outcomes
         self._topics = settings.topics
         self._producer = Producer({**client, "partitioner": "murmur2_random", "linger.ms": 5, "log_level": 2})
         self._consumer = Consumer(
@@ -168,10 +208,18 @@ class _Stream:
 
     def _note(self, message: Message, now: float) -> None:
         if message.topic() == self._topics.scores:
-            self.account.scored(decode_score(message.value() or b""), now)
+            score = decode_score(message.value() or b"")
+            self.account.scored(score, now)
+            self._tell_outcome(score)
             return
         headers = cast("dict[str, bytes]", dict(message.headers() or []))
         self.account.dead(decode_dead_letter(headers[DEAD_LETTER_HEADER]), now)
+
+    def _tell_outcome(self, score: Score) -> None:
+        found = self._outcomes.get(score.patient_id)
+        if found is not None:
+            outcome = KnownOutcome(score.patient_id, found, score.source)
+            self._producer.produce(self._topics.outcomes, msgspec.json.encode(outcome), score.patient_id)
 
     def settle(self, children: tuple[Child, ...], view: View) -> None:
         """Read until every record has its outcome, at most a minute."""
@@ -184,5 +232,6 @@ class _Stream:
                 child.check()
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Leave the broker, once it has all outcomes."""
+        self._producer.flush(_CALL_SECONDS)
         self._consumer.close()

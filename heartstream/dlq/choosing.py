@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from heartstream.dlq.letters import Selection
 from schemas.errors import FaultCode
 
@@ -30,6 +32,21 @@ def parse_time(text: str, now: datetime) -> int:
             f"{text} is neither a time such as 2026-01-31T12:00 nor an age such as 30m, 12h or 2d"
         ) from error
     return int(when.timestamp() * 1000)
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Which records: from and until a time (milliseconds since 1970), at most `limit`."""
+
+    since: int | None
+    until: int | None
+    limit: int | None
+
+    @classmethod
+    def of(cls, since: str | None, until: str | None, limit: int | None) -> Range:
+        """Read times as people write them; raises ValueError."""
+        now = datetime.now(UTC)
+        first, last = (None if text is None else parse_time(text, now) for text in (since, until))
+        return cls(first, last, limit)
 
 
 def parse_position(text: str, topic: str) -> tuple[str, int, int]:

@@ -1,4 +1,4 @@
-"""Shows on a terminal how many letters were read, while that takes its time."""
+"""Shows on a terminal how much was read, while that takes its time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _EVERY_SECONDS: Final = 0.5
 
 
 class Meter:
-    """A count on standard error, of letters read out of at most `size`. Says nothing where that is no terminal."""
+    """A count on standard error, of `what` was read out of at most `size`. Says nothing where that is no terminal."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, what: str = "letters") -> None:
+        self._size, self._what = size, what
         self._count = 0
         self._told = time.monotonic()
         self._visible = False
@@ -28,11 +28,11 @@ class Meter:
         self.clear()
 
     def seen(self) -> None:
-        """Count a letter."""
+        """Count one."""
         self._count += 1
         if self._on_terminal and time.monotonic() - self._told >= _EVERY_SECONDS:
             self._told, self._visible = time.monotonic(), True
-            sys.stderr.write(f"\r{self._count:,} of at most {self._size:,} letters read")
+            sys.stderr.write(f"\r{self._count:,} of at most {self._size:,} {self._what} read")
             sys.stderr.flush()
 
     def clear(self) -> None:

@@ -97,6 +97,24 @@ class Reader:
         place = TopicPartition(topic, number)
         return Span(*self._ask(topic, lambda: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)))
 
+    def between(self, topic: str, since: int | None, until: int | None) -> dict[int, Span]:
+        """Return what each partition holds from one time to before another, in milliseconds since 1970.
+
+        A record's own timestamp decides; the first that is at or after a time begins what is of that time.
+        """
+        spans = self.spans(topic)
+        first = {number: span.first for number, span in spans.items()} | self._offsets_at(topic, spans, since)
+        end = {number: span.end for number, span in spans.items()} | self._offsets_at(topic, spans, until)
+        return {number: Span(first[number], max(first[number], end[number])) for number in spans}
+
+    def _offsets_at(self, topic: str, spans: Mapping[int, Span], time_ms: int | None) -> dict[int, int]:
+        """Return the first offset at or after a time, or a partition's end; none for no time."""
+        if time_ms is None or not spans:
+            return {}
+        asked = [TopicPartition(topic, number, time_ms) for number in spans]
+        found = self._ask(topic, lambda: self._without_errors(self._client.offsets_for_times(asked, _CALL_SECONDS)))
+        return {place.partition: place.offset if place.offset >= 0 else spans[place.partition].end for place in found}
+
     def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
         """Yield the committed records of these spans, one partition after the other: the order is always the same.
 
@@ -178,7 +196,8 @@ class Reader:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # so named
                     yield None
-                else:
+                elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    # The client looks for a group's coordinator by itself; who reads without a group needs no right to.
                     self._refuse(error, topic)
             deadline = time.monotonic() + _SILENCE_SECONDS
 

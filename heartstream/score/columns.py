@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 
 from schemas.features import FEATURE_NAMES
 from schemas.records import PATIENT_ID_MAX_CHARS
@@ -21,6 +22,7 @@ from scoring.matrix import Mask, Matrix
 from scoring.pipeline import Columns
 
 COLUMN_NAMES: Final = ("patient_id", *FEATURE_NAMES)
+_NAN: Final = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
 _NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
@@ -39,10 +41,31 @@ def columns_of(batch: pa.RecordBatch) -> Columns:
     return Columns(patient_ids, matrix, doubtful, lambda row: _record(batch, row))
 
 
+def laid(batch: pa.RecordBatch, memory: memoryview) -> int | None:
+    """Write a batch into memory; returns how many bytes, None where it is too large."""
+    size = pa.MockOutputStream()
+    _write(batch, size)
+    if size.size() > len(memory):
+        return None
+    with pa.FixedSizeBufferWriter(pa.py_buffer(memory)) as sink:
+        _write(batch, sink)
+    return int(size.size())
+
+
+def _write(batch: pa.RecordBatch, sink: pa.NativeFile) -> None:
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+
+
+def taken(memory: memoryview) -> pa.RecordBatch:
+    """Return the batch that `laid` wrote. It lies there still."""
+    return pa.ipc.open_stream(pa.py_buffer(memory)).read_next_batch()
+
+
 def _ids(column: pa.Array) -> tuple[list[str], Mask]:
     """Return the ids, and which of them no record may have; those that are no text are empty."""
-    lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy(zero_copy_only=False)
-    doubtful: Mask = (lengths < 1) | (lengths > PATIENT_ID_MAX_CHARS)
+    lengths = _floats(pc.utf8_length(column))
+    doubtful: Mask = ~((lengths >= 1) & (lengths <= PATIENT_ID_MAX_CHARS))
     try:
         return column.to_pylist(), doubtful
     except UnicodeDecodeError:
@@ -63,19 +86,27 @@ def _numbers(column: pa.Array) -> tuple[Matrix, Mask | None]:
     """Return numbers as float64, null as NaN, and which are NaN in the file, which null is not."""
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan), None
-    numbers = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    numbers = _floats(column)
     absent = np.isnan(numbers)
     if int(absent.sum()) == column.null_count:
         return numbers, None
-    odd: Mask = absent & column.is_valid().to_numpy(zero_copy_only=False)
+    odd: Mask = absent & (_floats(column.is_valid().cast(pa.uint8())) > 0)
     return numbers, odd
+
+
+def _floats(column: pa.Array) -> Matrix:
+    """Return numbers as float64, null as NaN.
+
+    `to_numpy`, and whatever makes a scalar or an array of a Python value, would load pandas where that is installed.
+    """
+    return np.asarray(np.from_dlpack(pc.fill_null(column.cast(pa.float64(), safe=False), _NAN)), np.float64)
 
 
 def _cells(column: pa.DictionaryArray) -> tuple[Matrix, Mask | None]:
     """Return the numbers that cells hold, and which hold something else. Each distinct cell is read once."""
     distinct: Sequence[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
     numbers = np.array([*map(_number, distinct), np.nan])
-    places = column.indices.fill_null(len(distinct)).to_numpy(zero_copy_only=False)
+    places = np.nan_to_num(_floats(column.indices), nan=len(distinct)).astype(np.intp)
     odd = np.isnan(numbers)
     odd[-1] = False
     return numbers.take(places), odd.take(places) if odd.any() else None

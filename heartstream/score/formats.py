@@ -15,6 +15,8 @@ PIPE: Final = Path("-")
 """Standard input or output."""
 _GZIP_LEVEL: Final = 4
 
+Content = bytes | memoryview
+
 
 class Format(StrEnum):
     """How records are written in a file."""
@@ -57,14 +59,22 @@ def format_of(path: Path, named: Format | None) -> Format:
     return found
 
 
-def compressor(compression: Compression) -> Callable[[bytes], bytes]:
+Pack = Callable[[Content], Content]
+
+
+def as_it_is(part: Content) -> Content:
+    """Compress nothing."""
+    return part
+
+
+def compressor(compression: Compression) -> Pack:
     """Return what compresses a part of a file so that the parts, one after the other, are a compressed file.
 
     The same bytes give the same bytes: no time is in them. Raises SettingsError where a library is missing.
     """
     match compression:
         case Compression.NONE:
-            return bytes
+            return as_it_is
         case Compression.GZIP:
             return lambda part: gzip.compress(part, _GZIP_LEVEL, mtime=0)
         case Compression.ZSTD:

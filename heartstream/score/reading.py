@@ -9,14 +9,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from heartstream.extras import files_extra
+from heartstream.score.batching import LINES_BATCH_BYTES
 from heartstream.score.formats import PIPE, Compression, Format, compression_of
 from schemas.errors import DataError, DependencyError
 from schemas.records import RECORD_MAX_BYTES
-
-_BLOCK_BYTES: Final = 1 << 22
 
 
 class Source(Protocol):
@@ -121,7 +120,7 @@ class NdjsonRecords:
         rest = b""
         while True:
             with readable(self._path):
-                part = self._file.content.read(_BLOCK_BYTES)
+                part = self._file.content.read(LINES_BATCH_BYTES)
             if not part:
                 break
             *ready, rest = (rest + part).split(b"\n")

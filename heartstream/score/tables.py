@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from heartstream.score.batching import BATCH_ROWS, CSV_BATCH_BYTES
 from heartstream.score.columns import COLUMN_NAMES
 from heartstream.score.formats import PIPE
 from heartstream.score.reading import RawFile, readable
 from schemas.errors import DataError
 
-BATCH_ROWS: Final = 16_384
-_BLOCK_BYTES: Final = 1 << 20
 _CELLS: Final = pa.dictionary(pa.int32(), pa.string())
 _CELL_TYPES: Final = {name: pa.string() if name == "patient_id" else _CELLS for name in COLUMN_NAMES}
 
@@ -38,7 +37,7 @@ class CsvRecords:
             self._reader = closing.enter_context(
                 pyarrow.csv.open_csv(
                     pa.PythonFile(self._file.content, mode="r"),
-                    pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
+                    pyarrow.csv.ReadOptions(block_size=CSV_BATCH_BYTES, use_threads=False),
                     pyarrow.csv.ParseOptions(newlines_in_values=True),
                     pyarrow.csv.ConvertOptions(
                         check_utf8=False,
@@ -50,11 +49,11 @@ class CsvRecords:
                 )
             )
             names = self._reader.schema.names
-        _check_names(path, names)
+        refuse(path, name_problems(names))
         self._order = [names.index(name) for name in COLUMN_NAMES]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches of about a megabyte of the file."""
+        """Yield batches of about half a megabyte of the file."""
         rows = 0
         while True:
             with _as_told(self._path, f"CSV after row {rows}"):
@@ -76,8 +75,7 @@ class ParquetRecords:
             source = _spooled(closing) if path == PIPE else closing.enter_context(path.open("rb"))
             self._file = closing.enter_context(pyarrow.parquet.ParquetFile(source, pre_buffer=False))
             schema = self._file.schema_arrow
-        _check_names(path, schema.names)
-        _check_types(path, schema)
+        refuse(path, [*name_problems(schema.names), *type_problems(schema)])
         self.total = self._file.metadata.num_rows
         self._rows = 0
 
@@ -94,10 +92,10 @@ class ParquetRecords:
             if batch is None:
                 return
             self._rows += batch.num_rows
-            yield _plain(batch.select(COLUMN_NAMES))
+            yield plain(batch.select(COLUMN_NAMES))
 
 
-def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return the batch with its ids as plain strings, however the file keeps them."""
     if batch.schema.field(0).type == pa.string():
         return batch
@@ -121,8 +119,8 @@ def _as_told(path: Path, what: str) -> Iterator[None]:
             raise DataError(f"{path} is not what it should be: {what} cannot be read") from error
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raise DataError that tells all that is wrong with the columns; unknown names may be anything and are counted."""
+def name_problems(names: Sequence[str]) -> list[str]:
+    """Tell all that is wrong with columns' names; unknown ones may be anything and are counted."""
     problems = []
     if absent := [name for name in COLUMN_NAMES if name not in names]:
         problems.append(f"no column {', '.join(absent)}")
@@ -130,19 +128,17 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         problems.append(f"{unknown} column(s) that are no field of a patient record")
     if repeated := [name for name in COLUMN_NAMES if names.count(name) > 1]:
         problems.append(f"more than one column {', '.join(repeated)}")
-    _refuse(path, problems)
+    return problems
 
 
-def _check_types(path: Path, schema: pa.Schema) -> None:
-    problems = []
-    if not _is_text(schema.field("patient_id").type):
-        problems.append("patient_id is not a column of text")
-    problems += [
-        f"{field.name} is not a column of integers or floats"
-        for field in schema
-        if field.name != "patient_id" and not _is_one_of(field.type, _NUMBERS)
-    ]
-    _refuse(path, problems)
+def type_problems(schema: pa.Schema) -> list[str]:
+    """Tell which columns have types that a record's fields cannot be; nothing of unknown ones."""
+    return [wrong_type(field.name) for field in schema if field.name in COLUMN_NAMES and not _may_be(field)]
+
+
+def wrong_type(name: str) -> str:
+    """Tell what a column should have been."""
+    return f"{name} is not a column of {'text' if name == 'patient_id' else 'integers or floats'}"
 
 
 _NUMBERS: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
@@ -153,10 +149,14 @@ def _is_one_of(kind: pa.DataType, tests: Sequence[Callable[[pa.DataType], bool]]
     return any(test(kind) for test in tests)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _may_be(field: pa.Field) -> bool:
+    kind = field.type
+    if field.name != "patient_id":
+        return _is_one_of(kind, _NUMBERS)
     return _is_one_of(kind.value_type if pa.types.is_dictionary(kind) else kind, _TEXTS)
 
 
-def _refuse(path: Path, problems: Sequence[str]) -> None:
+def refuse(path: Path, problems: Sequence[str]) -> None:
+    """Raise DataError if there are any."""
     if problems:
         raise DataError(f"{path} is refused: {'; '.join(problems)}")

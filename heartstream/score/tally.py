@@ -6,8 +6,9 @@ from collections import Counter
 
 import msgspec
 
+from heartstream.score.formats import Content
 from schemas.errors import Fault
-from scoring.pipeline import Lines
+from scoring.pipeline import Lines, Rejected
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
@@ -15,6 +16,14 @@ class RejectedRow(msgspec.Struct, frozen=True):
 
     row: int
     errors: tuple[Fault, ...]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What came of a batch: its scores as they are to be written, and the places of rejected rows."""
+
+    content: Content
+    scored: int
+    rejected: list[tuple[int, Rejected]]
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -29,15 +38,15 @@ class Tally(msgspec.Struct, frozen=True):
         """All rows."""
         return self.scored + self.rejected
 
-    def plus(self, lines: Lines) -> Tally:
+    def plus(self, part: Lines | Part) -> Tally:
         """Return the counts with those of another batch."""
         codes = Counter(self.codes)
-        for _, rejected in lines.rejected:
+        for _, rejected in part.rejected:
             codes.update({str(fault.code) for fault in rejected.faults})
-        return Tally(self.scored + lines.scored, self.rejected + len(lines.rejected), dict(codes))
+        return Tally(self.scored + part.scored, self.rejected + len(part.rejected), dict(codes))
 
-    def error_lines(self, lines: Lines) -> bytes:
+    def error_lines(self, part: Lines | Part) -> bytes:
         """Write the rejected rows of the batch that comes after these rows, a line each."""
         return msgspec.json.Encoder().encode_lines(
-            [RejectedRow(self.rows + place + 1, rejected.faults) for place, rejected in lines.rejected]
+            [RejectedRow(self.rows + place + 1, rejected.faults) for place, rejected in part.rejected]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,37 +11,55 @@ from heartstream.score.run import Watch
 from heartstream.score.tally import Tally
 
 
+class Pace:
+    """How fast rows go by since it was first asked: what an interrupted run had done before does not count."""
+
+    def __init__(self) -> None:
+        """Begin to count with the first question."""
+        self._began: tuple[float, int] | None = None
+
+    def rows_per_s(self, tally: Tally) -> float:
+        """Return the mean rate so far."""
+        now = time.monotonic()
+        since, rows = self._began = self._began or (now, tally.rows)
+        return (tally.rows - rows) / max(now - since, 1e-9)
+
+
 @contextmanager
-def progress_bar() -> Iterator[Watch]:
+def progress_bar(pace: Pace | None = None) -> Iterator[Watch]:
     """Draw how far the run is, its rate and the time that remains, on a terminal; draw nothing elsewhere."""
+    pace = pace or Pace()
+
+    def unseen(_done: int, _total: int | None, tally: Tally) -> None:
+        pace.rows_per_s(tally)
+
     if not sys.stderr.isatty():
-        yield _unseen
+        yield unseen
         return
     try:
         from rich.console import Console  # noqa: PLC0415  # files extra only
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415  # the same
     except ModuleNotFoundError:
-        yield _unseen
+        yield unseen
         return
     columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=None)
 
-        def watch(done: int, total: int | None, tally: Tally) -> None:
-            bar.update(
-                task, completed=done, total=total, description=f"{tally.rows:,} rows, {tally.rejected:,} rejected"
-            )
+    def watch(done: int, total: int | None, tally: Tally) -> None:
+        # Its thread must not run while processes that score are forked: when this is called, they are.
+        bar.start()
+        counts = f"{tally.rows:,} rows, {tally.rejected:,} rejected, {pace.rows_per_s(tally):,.0f} rows/s"
+        bar.update(task, completed=done, total=total, description=counts)
 
+    try:
         yield watch
+    finally:
+        bar.stop()
 
 
-def _unseen(_done: int, _total: int | None, _tally: Tally) -> None:
-    pass
-
-
-def summary(tally: Tally, seconds: float) -> str:
+def summary(tally: Tally, rows_per_s: float) -> str:
     """Say in a line what became of the rows."""
     codes = ", ".join(f"{code} {count:,}" for code, count in sorted(tally.codes.items()))
     told = f" ({codes})" if codes else ""
-    rate = tally.rows / max(seconds, 1e-9)
-    return f"{tally.rows:,} rows, {tally.scored:,} scored, {tally.rejected:,} rejected{told}, {rate:,.0f} rows/s"
+    return f"{tally.rows:,} rows, {tally.scored:,} scored, {tally.rejected:,} rejected{told}, {rows_per_s:,.0f} rows/s"

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
-from heartstream.score.formats import PIPE, Format, compression_of, compressor
+from heartstream.score.formats import PIPE, Content, Format, Pack, compression_of, compressor
 from heartstream.score.tally import Tally
 from schemas.errors import DependencyError, SettingsError
 from schemas.records import Details, ModelRef
@@ -27,6 +27,7 @@ class Job(msgspec.Struct, frozen=True):
     model: ModelRef
     engine: str
     details: Details
+    batching: int = 1
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -44,8 +45,8 @@ class Sink(Protocol):
 
     size: int
 
-    def write(self, part: bytes) -> None:
-        """Write all of it; raises DependencyError."""
+    def write(self, part: Content) -> None:
+        """Write all of it, until the next call returns; raises DependencyError."""
         ...
 
     def sync(self) -> None:
@@ -58,7 +59,7 @@ class Pipe:
 
     size = 0
 
-    def write(self, part: bytes) -> None:
+    def write(self, part: Content) -> None:
         """Write, and pass it on at once. Raises BrokenPipeError where nobody reads any more."""
         sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
@@ -72,7 +73,7 @@ class Nowhere:
 
     size = 0
 
-    def write(self, part: bytes) -> None:
+    def write(self, part: Content) -> None:
         """Do nothing."""
 
     def sync(self) -> None:
@@ -82,14 +83,14 @@ class Nowhere:
 class PartialFile:
     """A file beside the final one: `NAME.partial`, of which the first `size` bytes are kept.
 
-    A thread compresses and writes one part while the next is made; what goes wrong there is raised by the next call.
+    A thread packs and writes one part while the next is made; what goes wrong there is raised by the next call.
     """
 
-    def __init__(self, path: Path, size: int, closing: ExitStack) -> None:
+    def __init__(self, path: Path, size: int, pack: Pack, closing: ExitStack) -> None:
         """Open it and cut off what is beyond `size`. Raises DependencyError and SettingsError."""
         self.path, self.size = path, size
         self.partial = partial_of(path)
-        self._compress = compressor(compression_of(path))
+        self._pack = pack
         with _writable(self.partial):
             self._file: BinaryIO = closing.enter_context(self.partial.open("r+b" if size else "wb", buffering=0))
             if os.fstat(self._file.fileno()).st_size < size:
@@ -99,7 +100,7 @@ class PartialFile:
         self._thread = closing.enter_context(ThreadPoolExecutor(1))
         self._writing: Future[None] | None = None
 
-    def write(self, part: bytes) -> None:
+    def write(self, part: Content) -> None:
         """Have all of it written, once the part before is; raises DependencyError."""
         self._wait()
         if part:
@@ -109,8 +110,8 @@ class PartialFile:
         if self._writing is not None:
             self._writing.result()
 
-    def _write(self, part: bytes) -> None:
-        rest = memoryview(self._compress(part))
+    def _write(self, part: Content) -> None:
+        rest = memoryview(self._pack(part))
         self.size += len(rest)
         with _writable(self.partial):
             while rest:
@@ -136,12 +137,16 @@ def journal_of(path: Path) -> Path:
 class Output:
     """The files of one run: scores, errors and journal. Without a journal to start from, none is kept."""
 
-    def __init__(self, scores: Path, errors: Path | None, start: Journal | None, closing: ExitStack) -> None:
-        """Begin, or go on where `start` says. Raises DependencyError and SettingsError."""
+    def __init__(
+        self, scores: Path, errors: Path | None, start: Journal | None, pack: Pack, closing: ExitStack
+    ) -> None:
+        """Begin, or go on where `start` says; `pack` is for the scores. Raises DependencyError and SettingsError."""
         self._final, self._start = scores, start
         kept = (start.scores_bytes, start.errors_bytes) if start else (0, 0)
-        self.scores: Sink = Pipe() if scores == PIPE else PartialFile(scores, kept[0], closing)
-        self.errors: Sink = Nowhere() if errors is None else PartialFile(errors, kept[1], closing)
+        self.scores: Sink = Pipe() if scores == PIPE else PartialFile(scores, kept[0], pack, closing)
+        self.errors: Sink = Nowhere()
+        if errors is not None:
+            self.errors = PartialFile(errors, kept[1], compressor(compression_of(errors)), closing)
 
     def note(self, batches: int, tally: Tally) -> None:
         """Write down how far the run has come, once what was written is on the disk. Raises DependencyError."""
@@ -181,7 +186,7 @@ def read_journal(scores: Path, job: Job) -> Journal:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SettingsError((f"{path} is no journal of this program: --force begins anew",)) from error
     if journal.job != job:
-        raise SettingsError((f"{path} is of another input, model or settings: --force begins anew",))
+        raise SettingsError((f"{path} is of another input, model, settings or version: --force begins anew",))
     return journal
 
 

@@ -50,9 +50,9 @@ def test_a_broken_document_would_be_found(specification: Mapping[str, Any]) -> N
 
 
 def test_every_topic_is_a_channel() -> None:
-    """Patients, scores and dead letters, under their default names."""
+    """Patients, scores, those of a challenger, dead letters and outcomes, under their default names."""
     addresses = [channel["address"] for channel in DOCUMENT["channels"].values()]
-    assert addresses == [topics.PATIENTS, topics.SCORES, topics.DEAD_LETTERS]
+    assert addresses == [topics.PATIENTS, topics.SCORES, topics.SHADOW, topics.DEAD_LETTERS, topics.OUTCOMES]
 
 
 def test_every_reference_leads_somewhere() -> None:

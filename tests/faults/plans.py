@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import DependencyError, FaultCode
-from tests.faults import network, poison
+from tests.faults import network, poison, swapping
 from tests.faults.crew import Member
 from tests.faults.load import Recipe
 from tests.faults.stage import SESSION_SECONDS, FaultDidNotOccurError, Stage
@@ -34,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     outputs: bool = True
     dead_letter_bytes: int = 20_000_000
     poisoned: bool = False
+    swapped: bool = False
     settings: Mapping[str, str] = {}
 
     @property
@@ -207,6 +208,7 @@ PLANS: Final = (
         recipe=Recipe(rate=300, large_share=0.01, large_bytes=50_000),
         dead_letter_bytes=10_000,
     ),
+    Plan("swap", swapping.swap, graceful=True, swapped=True, settings={**_SLOW_MEMBERS, **swapping.SETTINGS}),
     Plan("poison", poisoned, poisoned=True, settings={**poison.SETTINGS, "HEARTSTREAM_WORKER__BATCH_RECORDS": "2000"}),
 )
 """In the order in which they run."""

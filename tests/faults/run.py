@@ -14,9 +14,10 @@ from typing import Final, Literal
 import msgspec
 
 from runtime.settings import Topics
+from scoring.artifact import load
 from scoring.pipeline import Outcome, process
 from scoring.scorer import Scorer
-from tests.faults.account import Account, Sent, settle
+from tests.faults.account import Account, Result, Sent, settle
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew
 from tests.faults.flight import lost_in_flight
@@ -26,6 +27,7 @@ from tests.faults.outcomes import Outcomes
 from tests.faults.plans import Plan
 from tests.faults.poison import culprit, poison
 from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
+from tests.faults.swapping import Alternatives, scorers_named, serve
 from training.run import TrainingRequest, train
 
 Guarantee = Literal["at_least_once", "exactly_once"]
@@ -62,10 +64,11 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Models(msgspec.Struct, frozen=True):
-    """The model directories of a run: a good one, and one that raises on some records."""
+    """The model directories of a run: a good one, one that raises on some records, and what a swap needs."""
 
     good: Path
     poisoned: Path
+    alternatives: Alternatives
 
     @classmethod
     def make(cls, folder: Path) -> Models:
@@ -73,7 +76,7 @@ class Models(msgspec.Struct, frozen=True):
         good, poisoned = folder / "model", folder / "poisoned"
         train(TrainingRequest(good, model_version="faults", quick=True))
         poison(good, poisoned)
-        return cls(good, poisoned)
+        return cls(good, poisoned, Alternatives.of(good, folder))
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -125,7 +128,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
     return msgspec.structs.replace(
         report,
         done=done,
-        account=settle(sent, stage.outcomes.results, _expected(sent, _model(plan, setting), plan)),
+        account=settle(sent, stage.outcomes.results, _expected(sent, stage.outcomes.results, plan, setting)),
         in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, stage.crew.losses(), stage.outcomes.results),
         slowest_stop=round(stage.crew.slowest_stop, 1),
         behind=stage.outcomes.behind(sent),
@@ -144,18 +147,23 @@ def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Togethe
     with ExitStack() as stack:
         outcomes = Outcomes(broker.direct, topics, plan.partitions, f"group-{name}")
         stack.callback(outcomes.close)
-        crew = Crew(setting.worker, _worker_settings(plan, guarantee, setting, topics), folder)
+        link = folder / "current"
+        serve(link, _model(plan, setting))
+        crew = Crew(setting.worker, _worker_settings(plan, guarantee, link, setting, topics), folder)
         stack.callback(crew.end)
         recipe = msgspec.structs.replace(plan.recipe, bad_share=0.0) if setting.worker == "faust" else plan.recipe
         load = Load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
         stage = Stage(broker, topics, crew, load, outcomes, together, setting.seed)
+        stage.link, stage.alternatives = link, setting.models.alternatives
         stack.callback(stage.flight.end)
         yield stage
 
 
-def _worker_settings(plan: Plan, guarantee: Guarantee, setting: Setting, topics: Topics) -> Mapping[str, str]:
+def _worker_settings(
+    plan: Plan, guarantee: Guarantee, link: Path, setting: Setting, topics: Topics
+) -> Mapping[str, str]:
     settings = {
-        "HEARTSTREAM_MODEL__PATH": str(_model(plan, setting)),
+        "HEARTSTREAM_MODEL__PATH": str(link),
         "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
         "HEARTSTREAM_TOPICS__SCORES": topics.scores,
         "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
@@ -179,9 +187,22 @@ def _model(plan: Plan, setting: Setting) -> Path:
     return setting.models.poisoned if plan.poisoned else setting.models.good
 
 
-def _expected(sent: list[Sent], model: Path, plan: Plan) -> list[Outcome]:
-    """Say what must come out, by scoring it here; a model that raises does so in a process that says nothing of it."""
-    name = plan.settings.get("HEARTSTREAM_MODEL__NAME")
+def _expected(sent: list[Sent], results: list[Result], plan: Plan, setting: Setting) -> list[Outcome]:
+    """Say what must come out, by scoring it here; a model that raises does so in a process that says nothing of it.
+
+    Where models were swapped, a record's score must be that of the model that it names.
+    """
+    model, name = _model(plan, setting), plan.settings.get("HEARTSTREAM_MODEL__NAME")
+    if plan.swapped:
+        models = setting.models.alternatives
+        named, first, second = (
+            scorers_named(results),
+            _scored(sent, models.first, name),
+            _scored(sent, models.second, name),
+        )
+        other = load(models.second, name).model.digest
+        pairs = zip(sent, first, second, strict=True)
+        return [two if named.get(record.source) == other else one for record, one, two in pairs]
     if not plan.poisoned:
         return _scored(sent, model, name)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_fall_silent) as pool:

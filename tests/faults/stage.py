@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from runtime.settings import Topics
 from tests.faults.broker import Broker
@@ -15,6 +16,9 @@ from tests.faults.crew import Crew, Member
 from tests.faults.flight import FlightRecorder
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from tests.faults.swapping import Alternatives
 
 SESSION_SECONDS: Final = 3.0
 _TURN_SECONDS: Final = 0.1
@@ -62,8 +66,12 @@ class Together:
 class Stage:
     """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated.
 
-    To that comes what `flight` saw when workers lost partitions later.
+    To that comes what `flight` saw when workers lost partitions later. `link` names the model that is to be served,
+    `alternatives` are what it may name.
     """
+
+    link: Path
+    alternatives: Alternatives
 
     def __init__(
         self, broker: Broker, topics: Topics, crew: Crew, load: Load, outcomes: Outcomes, together: Together, seed: int

@@ -13,6 +13,7 @@ from tests.faults.broker import Broker, running_broker
 from tests.faults.plans import PLANS
 from tests.faults.poison import poison
 from tests.faults.run import Models, Setting
+from tests.faults.swapping import Alternatives
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +24,15 @@ def faulty_broker() -> Iterator[Broker]:
         yield broker
 
 
-def test_crashes_and_rebalances_break_no_law(faulty_broker: Broker, model_dir: Path, tmp_path: Path) -> None:
-    """Workers are killed, and join and leave, under either guarantee: nothing is lost, invented, or repeated too often.
+def test_crashes_rebalances_and_swaps_break_no_law(faulty_broker: Broker, model_dir: Path, tmp_path: Path) -> None:
+    """Workers are killed, join, leave and swap models: nothing is lost, invented, or repeated too often.
 
     All at the same time, as most of it is waiting.
     """
     poison(model_dir, tmp_path / "poisoned")
-    models = Models(model_dir, tmp_path / "poisoned")
+    models = Models(model_dir, tmp_path / "poisoned", Alternatives.of(model_dir, tmp_path))
     setting = Setting(faulty_broker, models, tmp_path, worker="heartstream", quick=True, seed=7)
-    plans = [plan for plan in PLANS if plan.name in {"kill", "rebalance"}]
+    plans = [plan for plan in PLANS if plan.name in {"kill", "rebalance", "swap"}]
     reports = run_plans(plans, GUARANTEES["both"], setting)
-    assert len(reports) == 4
+    assert len(reports) == 6
     assert [report for report in reports if report.broken] == []

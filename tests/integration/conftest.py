@@ -54,7 +54,8 @@ def every_broker(request: pytest.FixtureRequest, brokers: dict[Kind, str]) -> st
 def topics() -> Topics:
     """Topics of this test alone."""
     name = f"patients-{uuid.uuid4().hex[:8]}"
-    return Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
+    others = {each: f"{name}-{each}" for each in ("scores", "outcomes", "shadow")}
+    return Topics(patients=name, dead_letters=f"{name}-dlq", **others)
 
 
 @pytest.fixture
@@ -80,8 +81,11 @@ class Workers:
             "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
             "HEARTSTREAM_TOPICS__SCORES": topics.scores,
             "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
+            "HEARTSTREAM_TOPICS__OUTCOMES": topics.outcomes,
+            "HEARTSTREAM_TOPICS__SHADOW": topics.shadow,
             "HEARTSTREAM_WORKER__GROUP_ID": f"group-{topics.patients}",
         }
+        self.model_dir = model_dir
         self.log_folder = log_folder
 
     def start(self, address: str, **settings: str) -> AbstractContextManager[Child]:

@@ -104,6 +104,13 @@ def callers(cluster: Cluster, name: str) -> Iterator[dict[str, int]]:
         yield told
 
 
+def challenger_looked_at(cluster: Cluster, share: float) -> dict[str, int]:
+    """Compare the challenger's scores with the champion's, and tell an outcome of each of them."""
+    with _running(cluster, "beside", "clients", "/client/beside.py", str(share)) as told:
+        pass
+    return told
+
+
 def get(cluster: Cluster, namespace: str, url: str) -> str:
     """Say what a pod of a namespace gets from a URL: the status, or "no way" if nothing comes in five seconds."""
     name = "once"

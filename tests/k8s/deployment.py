@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tests.images.engine import ROOT
 from tests.k8s.cluster import NAMESPACE, Cluster
+from tests.k8s.manifests import BESIDE, own_overlay
 
 LOCAL: Final = ROOT / "k8s/overlays/local"
-PRODUCTION: Final = ROOT / "k8s/overlays/production"
 ALL: Final = ("statefulset/kafka", "deployment/heartstream-worker", "deployment/heartstream-gateway")
 
 
@@ -24,14 +24,37 @@ def deploy(cluster: Cluster) -> None:
 
 def serve(cluster: Cluster, model: str) -> None:
     """Apply the local overlay with another model, as an overlay of one's own would."""
-    with tempfile.TemporaryDirectory() as folder:
-        local = os.path.relpath(LOCAL, Path(folder).resolve())
-        (Path(folder) / "kustomization.yaml").write_text(
-            f"namespace: {NAMESPACE}\nresources: [{local}]\n"
-            "configMapGenerator:\n- name: heartstream-settings\n  behavior: merge\n"
-            f"  literals: [HEARTSTREAM_MODEL__PATH={model}]\n"
-        )
-        cluster.run("apply", "-k", folder)
+    literals = [f"HEARTSTREAM_MODEL__PATH={model}"]
+    settings = {"name": "heartstream-settings", "behavior": "merge", "literals": literals}
+    with own_overlay("local", configMapGenerator=[settings]) as folder:
+        cluster.run("apply", "-k", str(folder))
+
+
+@contextmanager
+def beside(cluster: Cluster, share: float) -> Iterator[None]:
+    """Let shadow and outcomes run for the time of the block; the challenger is the model that is served."""
+    challenger = {
+        "target": {"kind": "ConfigMap", "name": "heartstream-challenger"},
+        "patch": _replaced(HEARTSTREAM_CHALLENGER__PATH="/model/first", HEARTSTREAM_CHALLENGER__SHARE=str(share)),
+    }
+    often = {
+        "target": {"kind": "Deployment", "name": "heartstream-outcomes"},
+        "patch": json.dumps(
+            [{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--interval=1"}]
+        ),
+    }
+    before = set(cluster.run("apply", "-k", str(LOCAL), "-o", "name").splitlines())
+    with own_overlay("local", *BESIDE["local"], patches=[challenger, often]) as folder:
+        made = set(cluster.run("apply", "-k", str(folder), "-o", "name").splitlines()) - before
+    try:
+        cluster.rolled_out("deployment/heartstream-shadow", "deployment/heartstream-outcomes")
+        yield
+    finally:
+        cluster.here("delete", "--ignore-not-found", *sorted(made))
+
+
+def _replaced(**settings: str) -> str:
+    return json.dumps([{"op": "replace", "path": f"/data/{name}", "value": text} for name, text in settings.items()])
 
 
 def spoil_a_model(cluster: Cluster) -> None:

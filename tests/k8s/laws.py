@@ -10,6 +10,7 @@ from typing import Any, Final
 from tests.images.engine import ROOT
 from tests.k8s import clients, deployment
 from tests.k8s.cluster import NAMESPACE, Cluster, ClusterError, ends_of, is_ready, wait_for
+from tests.k8s.manifests import BESIDE, own_overlay
 
 BAD_MODEL: Final = "Error 65"
 
@@ -21,14 +22,15 @@ def must(law: str, *, holds: bool, seen: object) -> None:
 
 
 def production_is_accepted(cluster: Cluster) -> str:
-    """The API server takes every object of the production overlay, with the operators' own definitions."""
+    """The API server takes every object of production and its components, with the operators' own definitions."""
     definitions = sorted((ROOT / "tests/k8s/crds").glob("*.json"))
     for definition in definitions:
         cluster.run("apply", "--server-side", "-f", str(definition))
     names = [json.loads(definition.read_text())["metadata"]["name"] for definition in definitions]
     cluster.run("apply", "-k", str(ROOT / "k8s/namespace"))
     cluster.run("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
-    told = cluster.run("apply", "-k", str(deployment.PRODUCTION), "--dry-run=server", "--validate=strict").splitlines()
+    with own_overlay("production", *BESIDE["production"], "tracing", "registry") as folder:
+        told = cluster.run("apply", "-k", str(folder), "--dry-run=server", "--validate=strict").splitlines()
     must("all are accepted", holds=all(line.endswith("(server dry run)") for line in told), seen=told)
     return f"{len(told)} objects by server-side dry run"
 
@@ -64,6 +66,27 @@ def scores_the_stream(cluster: Cluster) -> str:
     _judge(account, repeats=False)
     must("both outcomes are seen", holds=account["scores"] > 0 < account["patients.dlq"], seen=account)
     return _told(account)
+
+
+def others_run_beside(cluster: Cluster) -> str:
+    """A challenger scores its sample of all records, and outcomes of those scores are judged, each in its metrics."""
+    share = 0.25
+    with deployment.beside(cluster, share):
+        told = clients.challenger_looked_at(cluster, share)
+        must("the sample is scored as by the champion", holds=told["missing"] == told["other"] == 0, seen=told)
+        wanted = {
+            r'heartstream_shadow_records_total{outcome="same_label"}': {float(told["shadow"])},
+            r'heartstream_outcomes_judged{.*window="all".*}': {float(told["shadow"])},
+            r"heartstream_outcomes_left_out{.*}": {0.0},
+        }
+        by = {name: name.split("_")[1] for name in wanted}
+        wait_for(
+            "metrics of shadow and outcomes",
+            lambda: {name: set(_metric(cluster, by[name], name)) for name in wanted} == wanted,
+        )
+    pods = [*cluster.ready_pods("worker"), *cluster.ready_pods("gateway")]
+    must("workers and gateways stay ready", holds=len(pods) == 6, seen=pods)
+    return f"{told['shadow']:,} of {told['scores']:,} records scored in shadow, as many outcomes judged"
 
 
 def answers_by_the_rules(cluster: Cluster) -> str:
@@ -159,16 +182,17 @@ def _delete_one(cluster: Cluster, component: str, *how: str) -> None:
 
 def _assigned(cluster: Cluster) -> list[int]:
     """Return how many partitions each ready worker has, by its own metrics."""
+    return sorted(int(value) for value in _metric(cluster, "worker", r"\w+_assigned_partitions"))
+
+
+def _metric(cluster: Cluster, component: str, name: str) -> list[float]:
+    """Return the values of a metric (a regular expression), of all ready pods of a component, by their own word."""
     ask = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9100/metrics').read().decode())"
     try:
-        told = [cluster.within(pod, "python", "-c", ask) for pod in cluster.ready_pods("worker")]
+        told = [cluster.within(pod, "python", "-c", ask) for pod in cluster.ready_pods(component)]
     except ClusterError:
         return []  # one has just gone
-    return sorted(
-        int(float(value))
-        for text in told
-        for value in re.findall(r"^\w+_assigned_partitions (\S+)", text, re.MULTILINE)
-    )
+    return [float(value) for text in told for value in re.findall(rf"^{name} (\S+)", text, re.MULTILINE)]
 
 
 def _refused(cluster: Cluster, component: str) -> bool:
@@ -202,6 +226,7 @@ LAWS: Final[Sequence[Callable[[Cluster], Any]]] = (
     comes_up,
     is_applied_again,
     scores_the_stream,
+    others_run_beside,
     answers_by_the_rules,
     workers_come_and_go,
     gateways_come_and_go,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from tests.images.engine import ROOT
 
-OVERLAYS: Final = ("local", "production")
+BESIDE: Final = {"local": ("shadow", "outcomes"), "production": ("shadow", "outcomes", "strimzi-beside")}
+"""What runs beside the worker, as an overlay of one's own adds it."""
+OVERLAYS: Final = ("local", "production", "local with others", "production with others")
+"""The two, and each with what may run beside the worker."""
 _PODS_OF: Final = {
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -34,9 +41,29 @@ def builder() -> list[str] | None:
 @functools.cache
 def built(overlay: str) -> tuple[Document, ...]:
     """Return the objects of an overlay."""
+    name, _, others = overlay.partition(" with ")
+    if not others:
+        return built_at(ROOT / "k8s/overlays" / name)
+    with own_overlay(name, *BESIDE[name]) as folder:
+        return built_at(folder)
+
+
+@contextmanager
+def own_overlay(overlay: str, *components: str, **more: object) -> Iterator[Path]:
+    """Make an overlay of one's own on one of ours, as docs/deployment.md says; `more` is what stands in it besides."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        ours = Path(os.path.relpath(ROOT / "k8s", folder))
+        listed = [str(ours / "components" / component) for component in components]
+        mine = {"namespace": "heartstream", "resources": [str(ours / "overlays" / overlay)], "components": listed}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump({**mine, **more}))
+        yield folder
+
+
+def built_at(folder: Path) -> tuple[Document, ...]:
+    """Return the objects of a kustomization."""
     command = builder()
     assert command is not None
-    folder = ROOT / "k8s/overlays" / overlay
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=120, check=True)
     return tuple(document for document in yaml.safe_load_all(done.stdout) if document)
 

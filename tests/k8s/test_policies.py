@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,22 +13,43 @@ from runtime.settings import Settings
 from schemas import topics
 from tests.images.engine import ROOT
 from tests.k8s.manifests import (
+    BESIDE,
     OVERLAYS,
     Document,
     builder,
     built,
+    built_at,
     containers,
     named,
     of_kind,
+    own_overlay,
     pod_templates,
     selects,
 )
+from worker.shadow import GROUP_SUFFIX
 
 pytestmark = [
     pytest.mark.skipif(builder() is None, reason="needs kubectl or kustomize"),
     pytest.mark.parametrize("overlay", OVERLAYS),
 ]
-_OURS = ("worker", "gateway", "training")
+_SERVING = ("worker", "gateway")
+_BESIDE = BESIDE["local"]
+_WHOSE_IMAGE = {"shadow": "worker", "outcomes": "training"}
+_ADDED_UP = (
+    "assigned_partitions",
+    "consumer_lag_records",
+    "consumer_lag_seconds",
+    "end_to_end_latency_seconds_bucket",
+    "end_to_end_latency_seconds_count",
+    "partition_stalls_total",
+    "rebalances_total",
+    "commits_total",
+)
+
+
+def running(overlay: str) -> tuple[str, ...]:
+    """Return the components of heartstream that run for ever."""
+    return (*_SERVING, *_BESIDE) if overlay.endswith("with others") else _SERVING
 
 
 def ours(overlay: str) -> dict[str, Document]:
@@ -35,7 +58,13 @@ def ours(overlay: str) -> dict[str, Document]:
         template["metadata"]["labels"].get("app.kubernetes.io/component"): template
         for _, template in pod_templates(overlay)
     }
-    return {component: labelled[component] for component in _OURS}
+    return {component: labelled[component] for component in (*running(overlay), "training")}
+
+
+def taken(policy: Document, overlay: str) -> set[str]:
+    """Return the components of heartstream whose pods a network policy is for."""
+    labels = {component: template["metadata"]["labels"] for component, template in ours(overlay).items()}
+    return {component for component in labels if selects(policy["podSelector"], labels[component])}
 
 
 def environment(overlay: str, template: Document, folder: Path) -> dict[str, str]:
@@ -89,8 +118,8 @@ def test_resources_are_asked_for_and_bounded(overlay: str) -> None:
 
 
 def test_what_serves_is_probed_where_it_answers(overlay: str) -> None:
-    """Worker and gateway have three probes, each at its own path and at a port that the settings open."""
-    for component in ("worker", "gateway"):
+    """What runs for ever has three probes, each at its own path and at a port that the settings open."""
+    for component in running(overlay):
         template = ours(overlay)[component]
         container = template["spec"]["containers"][0]
         paths = {
@@ -102,25 +131,28 @@ def test_what_serves_is_probed_where_it_answers(overlay: str) -> None:
 
 
 def test_settings_are_settings(overlay: str, tmp_path: Path) -> None:
-    """The environment of worker and gateway is valid, and opens the ports that the containers name."""
-    for component in ("worker", "gateway"):
+    """The environment of what runs for ever is valid, and opens the ports that the containers name."""
+    for component in running(overlay):
         template = ours(overlay)[component]
         settings = Settings.from_mapping(environment(overlay, template, tmp_path))
         ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
-        if component == "worker":
-            assert ports == {"metrics": settings.telemetry.port}
-        else:
+        if component == "gateway":
             assert ports == {"http": settings.gateway.port, "metrics": settings.gateway.metrics_port}
+        else:
+            assert ports == {"metrics": settings.telemetry.port}
+        assert bool(settings.challenger.path) is (component == "shadow")
         assert settings.telemetry.host == "0.0.0.0"  # noqa: S104  # the pod's address; a policy says who comes in
 
 
 def test_there_is_time_to_leave(overlay: str, tmp_path: Path) -> None:
     """What drains has ended five seconds before the kubelet kills it; a gateway is left before it goes."""
-    for component in ("worker", "gateway"):
+    for component in running(overlay):
         template = ours(overlay)[component]
         settings = Settings.from_mapping(environment(overlay, template, tmp_path))
         needed = {
             "worker": settings.worker.drain_seconds,
+            "shadow": settings.worker.drain_seconds,
+            "outcomes": 0,
             "gateway": settings.gateway.leave_seconds + settings.gateway.drain_seconds,
         }[component]
         assert template["spec"]["terminationGracePeriodSeconds"] >= needed + 5
@@ -146,7 +178,7 @@ def test_selectors_find_pods(overlay: str) -> None:
     }
     for name, selector in selectors.items():
         assert any(selects(selector, found) for found in labels), name
-    for component in ("worker", "gateway"):
+    for component in _SERVING:
         template = ours(overlay)[component]
         for constraint in template["spec"]["topologySpreadConstraints"]:
             assert selects(constraint["labelSelector"], template["metadata"]["labels"])
@@ -154,7 +186,7 @@ def test_selectors_find_pods(overlay: str) -> None:
 
 def test_what_serves_stays_up(overlay: str) -> None:
     """Three of each; a rollout takes none away before another is ready, and a drain takes one at a time."""
-    for component in ("worker", "gateway"):
+    for component in _SERVING:
         deployment = named(overlay, "Deployment", f"heartstream-{component}")["spec"]
         assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
         scaled = of_kind(overlay, "HorizontalPodAutoscaler" if component == "gateway" else "ScaledObject")
@@ -180,6 +212,115 @@ def test_nobody_talks_unless_it_is_said(overlay: str) -> None:
                 assert rule["ports"], name
 
 
+def test_what_runs_beside_is_there_once(overlay: str) -> None:
+    """There is one of each, with the image that holds what it needs; before another comes, it has gone."""
+    templates = ours(overlay)
+    for component in set(running(overlay)).intersection(_BESIDE):
+        deployment = named(overlay, "Deployment", f"heartstream-{component}")["spec"]
+        assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+        template = templates[component]
+        image = templates[_WHOSE_IMAGE[component]]["spec"]["containers"][0]["image"]
+        assert {container["image"] for container in containers(template)} == {image}
+        assert template["spec"]["containers"][0]["args"][0] == component
+
+
+def test_prometheus_reads_what_runs(overlay: str) -> None:
+    """What runs for ever has a Service with its metrics port, which a ServiceMonitor takes, and a policy lets in."""
+    services, policies = of_kind(overlay, "Service"), of_kind(overlay, "NetworkPolicy")
+    for component in running(overlay):
+        labels = ours(overlay)[component]["metadata"]["labels"]
+        (service,) = (x for x in services if selects({"matchLabels": x["spec"]["selector"]}, labels))
+        (port,) = (x for x in service["spec"]["ports"] if x["name"] == "metrics")
+        assert port["targetPort"] == "metrics"
+        for monitor in of_kind(overlay, "ServiceMonitor"):
+            assert selects(monitor["spec"]["selector"], service["metadata"]["labels"]), component
+            assert monitor["spec"]["endpoints"][0]["port"] == port["name"]
+        (policy,) = (x["spec"] for x in policies if x["metadata"]["name"] == f"heartstream-{component}")
+        assert selects(policy["podSelector"], labels)
+        rule = policy["ingress"][-1]
+        assert rule["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+        assert rule["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+
+
+def test_a_challenger_is_no_worker_to_the_alerts(overlay: str) -> None:
+    """What alerts add up over all who read is not taken from a challenger; all of a worker's metrics are."""
+    for monitor in of_kind(overlay, "ServiceMonitor"):
+        (rule,) = monitor["spec"]["endpoints"][0]["metricRelabelings"]
+        assert (rule["sourceLabels"], rule["action"]) == (["service", "__name__"], "drop")
+        of_all = [f"heartstream_{name}" for name in _ADDED_UP]
+        own = ["heartstream_shadow_records_total", "heartstream_process_info"]
+        dropped = [name for name in of_all + own if re.fullmatch(rule["regex"], f"heartstream-shadow;{name}")]
+        assert dropped == of_all
+        assert not any(re.fullmatch(rule["regex"], f"heartstream-worker;{name}") for name in of_all)
+
+
+def test_all_but_training_reach_kafka(overlay: str) -> None:
+    """The policy that leads to Kafka takes all of heartstream's pods but those that train."""
+    policy = named(overlay, "NetworkPolicy", "heartstream-to-kafka")["spec"]
+    assert taken(policy, overlay) == set(running(overlay))
+
+
+def test_each_is_a_user_of_its_own(overlay: str, tmp_path: Path) -> None:
+    """Where Kafka asks who it is, each process is the user that has its name, with that user's password."""
+    if overlay.startswith("local"):
+        assert of_kind(overlay, "KafkaUser") == []
+        return
+    users = {x["metadata"]["name"] for x in of_kind(overlay, "KafkaUser")}
+    for component in running(overlay):
+        template = ours(overlay)[component]
+        options = Settings.from_mapping(environment(overlay, template, tmp_path)).kafka.options
+        secrets = {x["name"]: x["secret"]["secretName"] for x in template["spec"]["volumes"] if "secret" in x}
+        assert options["sasl.username"] == secrets["kafka-password"] == f"heartstream-{component}"
+        assert options["sasl.username"] in users
+        assert options["sasl.password"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in template["spec"]["containers"][0]["volumeMounts"]}
+        assert options["ssl.ca.location"] == f"{mounts['kafka-ca']}/ca.crt"
+        assert secrets["kafka-ca"] == "heartstream-cluster-ca-cert"
+
+
+def test_users_may_do_what_they_do_and_no_more(overlay: str) -> None:
+    """A challenger reads patients in a group of its own, and writes to its topic; who judges outcomes only reads."""
+    if overlay.startswith("local"):
+        return
+    rights = {
+        user["metadata"]["name"]: {
+            (rule["resource"]["type"], rule["resource"]["name"], *rule["operations"])
+            for rule in user["spec"]["authorization"]["acls"]
+        }
+        for user in of_kind(overlay, "KafkaUser")
+    }
+    shadow = f"heartstream{GROUP_SUFFIX}"
+    assert rights["heartstream-shadow"] == {
+        ("topic", topics.PATIENTS, "Read", "Describe"),
+        ("topic", topics.SHADOW, "Write", "Describe"),
+        ("group", shadow, "Read", "Describe"),
+        ("transactionalId", shadow, "Write", "Describe"),
+    }
+    assert rights["heartstream-outcomes"] == {
+        ("topic", topics.SCORES, "Read", "Describe"),
+        ("topic", topics.OUTCOMES, "Read", "Describe"),
+    }
+
+
+@pytest.mark.parametrize(("component", "who"), [("tracing", {"worker", "gateway"}), ("registry", {"worker", "shadow"})])
+def test_there_is_a_way_out_where_it_is_wanted(overlay: str, component: str, who: set[str]) -> None:
+    """With the component, those who speak with a collector or a registry may reach the one that the settings name."""
+    name, _, others = overlay.partition(" with ")
+    with own_overlay(name, *(_BESIDE if others else ()), component) as folder:
+        objects = built_at(folder)
+    (settings,) = (x for x in objects if x["metadata"]["name"].startswith("heartstream-settings"))
+    found = Settings.from_mapping({x: text for x, text in settings["data"].items() if not x.endswith("_FILE")})
+    address = urlsplit({"tracing": found.tracing.endpoint, "registry": found.registry.url}[component])
+    names = {"tracing": "heartstream-to-collector", "registry": "heartstream-to-registry"}
+    (policy,) = (x["spec"] for x in objects if x["metadata"]["name"] == names[component])
+    assert taken(policy, overlay) == who.intersection(running(overlay))
+    (rule,) = policy["egress"]
+    (to,) = rule["to"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": address.port}]
+    assert str(address.hostname).endswith(f".{to['namespaceSelector']['matchLabels']['kubernetes.io/metadata.name']}")
+    assert to["podSelector"]["matchLabels"]
+
+
 def test_the_ingress_leads_to_the_gateway(overlay: str) -> None:
     """The Ingress rule's backend is a port of a Service that selects gateways, at the port where they listen."""
     (ingress,) = of_kind(overlay, "Ingress")
@@ -195,7 +336,7 @@ def test_the_ingress_leads_to_the_gateway(overlay: str) -> None:
 def test_labels_are_the_usual_ones(overlay: str) -> None:
     """Pods carry name, component, part and version; the version is that of the package."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for component in ("worker", "gateway"):
+    for component in _SERVING:
         labels = ours(overlay)[component]["metadata"]["labels"]
         kept = {key.rpartition("/")[2]: value for key, value in labels.items() if key.startswith("app.kubernetes.io/")}
         assert kept == {
@@ -228,9 +369,10 @@ def test_no_secret_is_in_the_files(overlay: str) -> None:
 def test_the_default_topics_are_the_topics(overlay: str) -> None:
     """Where topics are made by an operator they are those that the settings name, and enough for all workers."""
     made = {x["metadata"]["name"]: x["spec"]["partitions"] for x in of_kind(overlay, "KafkaTopic")}
-    if overlay == "local":
+    if overlay.startswith("local"):
         assert made == {}
         return
-    assert set(made) == {topics.PATIENTS, topics.SCORES, topics.DEAD_LETTERS, "audit"}
+    streams = {topics.PATIENTS, topics.SCORES, topics.SHADOW, topics.DEAD_LETTERS, topics.OUTCOMES}
+    assert set(made) == {*streams, "audit"}
     (scaled,) = of_kind(overlay, "ScaledObject")
     assert scaled["spec"]["maxReplicaCount"] <= made[topics.PATIENTS]

@@ -7,7 +7,6 @@ for this one, which waits for it.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,9 +22,10 @@ from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
 from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tps_of
 from worker.transport.handoff import Handoff
-from worker.transport.lag import LagMeter
+from worker.transport.lag import SILENT_SECONDS, LagMeter
 from worker.transport.ledger import Ledger
 from worker.transport.pauses import Pauses
+from worker.transport.solitude import Solitude, give_up, leave
 
 _POLL_SECONDS: Final = 0.1
 _FULL_WAIT_SECONDS: Final = 0.2
@@ -46,12 +46,16 @@ _HOPELESS: Final = frozenset(
 )
 
 
+_Rebalanced = Callable[[Consumer, list[TopicPartition]], None]
+
+
 class ConsumerOptions(msgspec.Struct, frozen=True):
     """How to consume: the client's configuration, the most records in a batch, and bounds in seconds.
 
     `commit_interval` None leaves offsets to the producer's transactions. `revoke_timeout` bounds the wait for started
     batches when partitions are taken back; `drain_timeout` that at the end of the process; `stall_limit` how long a
-    partition may stand still.
+    partition may stand still; `solitude_limit` how long a client may be without group or broker before another takes
+    its place.
     """
 
     client_config: dict[str, object]
@@ -60,6 +64,7 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     drain_timeout: float
     revoke_timeout: float
     stall_limit: float
+    solitude_limit: float = 60.0
 
 
 class Poller(threading.Thread):
@@ -79,8 +84,7 @@ class Poller(threading.Thread):
         on_failure: Callable[[BaseException], None],
     ) -> None:
         super().__init__(name="kafka-consumer", daemon=True)
-        callbacks = {"on_commit": self._on_commit, "error_cb": _on_client_error}
-        self._consumer = Consumer({**options.client_config, **callbacks}, logger=CLIENT_LOG)
+        self._options = options
         self._ledger = ledger
         self._handoff = handoff
         self._batch_records = options.batch_records
@@ -89,15 +93,30 @@ class Poller(threading.Thread):
         self._on_failure = on_failure
         self._topic = ""
         self._stopping = threading.Event()
-        self._pauses = Pauses(self._consumer)
         self._next_lag = 0.0
-        self.commits: Commits = (
-            TransactionCommits(self._consumer)
-            if options.commit_interval is None
-            else ConsumerCommits(self._consumer, ledger, options.commit_interval)
-        )
-        self.lag = LagMeter(self._consumer, ledger, options.stall_limit)
         self.last_turn = time.monotonic()
+        self._solitude = Solitude(options.solitude_limit, self.last_turn)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make a client, and all that holds on to it."""
+        consumer: Consumer
+
+        def on_commit(error: KafkaError | None, positions: list[TopicPartition]) -> None:
+            # One that was given up may still hear of commits: its partitions are others' by now.
+            if consumer is self._consumer and isinstance(self.commits, ConsumerCommits):
+                self.commits.heard(error, positions)
+
+        options = self._options
+        callbacks = {"on_commit": on_commit, "error_cb": _on_client_error}
+        self._consumer = consumer = Consumer({**options.client_config, **callbacks}, logger=CLIENT_LOG)
+        self._pauses = Pauses(consumer)
+        self.commits: Commits = (
+            TransactionCommits(consumer)
+            if options.commit_interval is None
+            else ConsumerCommits(consumer, self._ledger, options.commit_interval)
+        )
+        self.lag = LagMeter(consumer, self._ledger, options.stall_limit)
         self.member = False
 
     def subscribe(self, topic: str) -> None:
@@ -116,9 +135,7 @@ class Poller(threading.Thread):
     def run(self) -> None:
         """Poll until stopped. An error ends the thread: it is told to `on_failure`, and nothing more is committed."""
         try:
-            self._consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
+            self._join()
             while not self._stopping.is_set():
                 self._turn()
             self._store_the_rest()
@@ -127,6 +144,26 @@ class Poller(threading.Thread):
             self._on_failure(error)
         finally:
             self._leave()
+
+    def _join(self) -> None:
+        assign, revoke, lost = map(self._unless_given_up, (self._on_assign, self._on_revoke, self._on_lost))
+        self._consumer.subscribe([self._topic], on_assign=assign, on_revoke=revoke, on_lost=lost)
+
+    def _unless_given_up(self, hear: _Rebalanced) -> _Rebalanced:
+        """Return what hears of the present client alone: one that was given up may still call back as it closes."""
+
+        def hear_of(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            if consumer is self._consumer:
+                hear(consumer, partitions)
+
+        return hear_of
+
+    def _replace(self) -> None:
+        """Give up a client that has no partitions, and go on with another. The old one ends by itself, or never."""
+        events.ConsumerReplaced().emit()
+        threading.Thread(target=give_up, args=(self._consumer,), name="kafka-consumer-given-up", daemon=True).start()
+        self._begin()
+        self._join()
 
     def _store_the_rest(self) -> None:
         """Commit what is done as long as this is a member: while the group rebalances, the broker refuses.
@@ -138,15 +175,11 @@ class Poller(threading.Thread):
             self._consumer.poll(_POLL_SECONDS)
 
     def _leave(self) -> None:
-        """Leave the group and close the client, which calls back for what is still owned.
-
-        A client that closes while it owns nothing does not tell the group, which then waits for it until its session
-        expires. To give up the subscription first makes it tell.
-        """
-        if not self._ledger.owned():
-            with contextlib.suppress(KafkaException):
-                self._consumer.unsubscribe()
-        self._consumer.close()
+        """Leave the group and close the client, which calls back for what is still owned."""
+        if self._ledger.owned():
+            self._consumer.close()
+        else:
+            leave(self._consumer)
 
     def _turn(self) -> None:
         """Commit and measure when it is time, then read what is there."""
@@ -156,10 +189,19 @@ class Poller(threading.Thread):
             self._pauses.resume()
         self._measure_in_time(now)
         self.lag.cure_stalls()
+        if self._solitude.is_too_long(now, self._is_alone(now)):
+            self._replace()
         if self._handoff.is_full():
             self._hold_back()
         else:
             self._read()
+
+    def _is_alone(self, now: float) -> bool:
+        """Say whether this client has no partitions, and no group or no broker either."""
+        if self._ledger.owned():
+            return False
+        answered = self.lag.answered_at
+        return not self.member or answered is None or now - answered > SILENT_SECONDS
 
     def _read(self) -> None:
         """Take the first record as soon as it comes, and all that is already there with it.
@@ -236,11 +278,6 @@ class Poller(threading.Thread):
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topic)
-
-    def _on_commit(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
-        """Hear how an asynchronous commit ended."""
-        if isinstance(self.commits, ConsumerCommits):
-            self.commits.heard(error, positions)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""

@@ -194,14 +194,14 @@ class LibrdkafkaProducer(FaustProducer):
     ) -> None:
         """Queue keyed values in order; returns when all are queued. Waits while the client's queue is full.
 
-        `headers` has those of the few that carry any, by place. Raises DeliveryError for what can never be sent.
+        `headers` has those of the few that carry any, or of all, by place. Raises DeliveryError for what can never be
+        sent.
         """
         client = self._require_client()
-        for start, stop in _runs(len(values), headers):
-            carried = headers.get(start)
-            produce = client.produce if carried is None else partial(client.produce, headers=list(carried))
+        for start, stop in _runs(len(values), () if len(headers) == len(values) else headers):
+            carried = headers if start in headers else None
             place = start
-            while (place := _produce_run(produce, topic, keys, values, place, stop)) < stop:
+            while (place := _produce_run(client.produce, topic, keys, values, carried, place, stop)) < stop:
                 await self._wait_for_space()
             client.poll(0)
 
@@ -362,14 +362,19 @@ def _produce_run(
     topic: str,
     keys: Sequence[bytes | None],
     values: Sequence[bytes],
+    headers: Mapping[int, Headers] | None,
     start: int,
     stop: int,
 ) -> int:
     """Queue records `start` to `stop`; return the first that did not fit. The hot loop: under 1 µs a record."""
     place = start
     try:
-        for place in range(start, stop):
-            produce(topic, values[place], keys[place])
+        if headers is None:
+            for place in range(start, stop):
+                produce(topic, values[place], keys[place])
+        else:
+            for place in range(start, stop):
+                produce(topic, values[place], keys[place], headers=list(headers[place]))
     except BufferError:
         return place
     except KafkaException as failure:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from heartstream.dlq.letters import Letter
 from runtime.settings import Topics
@@ -29,6 +30,13 @@ class Written(msgspec.Struct, frozen=True):
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     timestamp: int
+
+
+def consumer_groups(address: str) -> set[str]:
+    """Return the names of all consumer groups that the broker knows."""
+    # The client must outlive its answer: one that is dropped before never gives it.
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
+    return {group.group_id for group in admin.list_consumer_groups().result(20).valid}
 
 
 class Desk:

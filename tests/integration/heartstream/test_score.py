@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,11 +22,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from heartstream.score.writing import Journal, journal_of
+from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
 from scoring.golden import golden_records
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected
 from tests.unit.heartstream.score.tables import through_stream
+from tests.waiting import await_condition
 
 ROWS = 600_000
 """More than two journals' worth."""
@@ -154,31 +158,53 @@ def test_settings_of_scores_hold_here_too(model_dir: Path) -> None:
     assert done.returncode == 0
 
 
-def await_condition(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def children(pid: int) -> list[Path]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [Path("/proc") / child for child in found]
 
 
-@pytest.mark.parametrize(("inner", "outer"), [("parquet", ""), ("csv", ".zst")])
-def test_a_killed_run_is_gone_on_with(inner: str, outer: str, model_dir: Path, tmp_path: Path) -> None:
-    """After SIGKILL in its midst, `--resume` gives the bytes of an undisturbed run, and the same counts and errors."""
+@pytest.mark.parametrize(
+    ("inner", "outer", "blow", "code"),
+    [
+        ("parquet", "", signal.SIGKILL, -signal.SIGKILL),
+        ("csv", ".zst", signal.SIGINT, 130),
+        ("csv", "", signal.SIGTERM, -signal.SIGTERM),
+    ],
+)
+def test_an_ended_run_is_gone_on_with(
+    inner: str, outer: str, blow: signal.Signals, code: int, model_dir: Path, tmp_path: Path
+) -> None:
+    """However it ended in its midst, no process is left, and `--resume` gives what one process gives undisturbed.
+
+    Two score by default, where there are two processors. Ctrl-C goes to all processes of a terminal: one line says
+    what to do next.
+    """
     source = tmp_path / f"in.{inner}"
     (pyarrow.csv.write_csv if inner == "csv" else pq.write_table)(table(ROWS), source)
     wanted, output = tmp_path / f"whole.ndjson{outer}", tmp_path / f"out.ndjson{outer}"
     fast = {"HEARTSTREAM_SCORE__INTERVAL": "false", "HEARTSTREAM_SCORE__REASONS": "0"}
-    whole = run(model_dir, str(source), "-o", str(wanted), **fast)
+    whole = run(model_dir, str(source), "-o", str(wanted), "--processes", "1", **fast)
     assert whole.returncode == 65
     journal = journal_of(output)
-    with subprocess.Popen(command(model_dir, str(source), "-o", str(output)), env={**os.environ, **fast}) as child:
-        await_condition(lambda: journal.exists() and read(journal).batches > 0)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait(60) == -signal.SIGKILL
+    asked = [] if blow is signal.SIGTERM else ["--processes", "3"]
+    expected = 3 if asked else (2 if usable_processors() > 1 else 0)
+    with subprocess.Popen(
+        command(model_dir, str(source), "-o", str(output), *asked),
+        env={**os.environ, **fast},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        await_condition(lambda: journal.exists() and read(journal).batches > 0, DEADLINE_SECONDS)
+        helpers = children(child.pid)
+        assert len(helpers) == expected
+        os.killpg(child.pid, blow) if blow is signal.SIGINT else child.send_signal(blow)
+        _, said = child.communicate(timeout=60)
+    assert (child.returncode, said) == (code, b"heartstream: interrupted; --resume goes on\n" if code > 0 else b"")
+    await_condition(lambda: not any(helper.exists() for helper in helpers), DEADLINE_SECONDS)
     assert not output.exists()
     left = read(journal)
     assert 0 < left.tally.rows < ROWS
-    again = run(model_dir, str(source), "-o", str(output), "--resume", **fast)
+    again = run(model_dir, str(source), "-o", str(output), "--resume", "--processes", "2", **fast)
     assert again.returncode == 65
     assert wanted.read_bytes() == output.read_bytes()
     errors = [path.with_name(f"{path.name}.errors.ndjson").read_bytes() for path in (wanted, output)]
@@ -187,8 +213,50 @@ def test_a_killed_run_is_gone_on_with(inner: str, outer: str, model_dir: Path, t
     assert not journal.exists()
 
 
+def test_a_terminal_sees_how_far_it_is(model_dir: Path, tmp_path: Path) -> None:
+    """Rows, rate and the time that remains, while several processes score; a line of counts at the end."""
+    source = tmp_path / "in.parquet"
+    pq.write_table(table(200_000), source)
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    arguments = command(model_dir, str(source), "-o", str(tmp_path / "out.ndjson"), "--processes", "2")
+    with subprocess.Popen(arguments, env=environment, stdout=theirs, stderr=theirs) as child:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # as a terminal ends whose other side is closed
+            while part := os.read(ours, 4096):
+                seen += part
+        assert child.wait(60) == 65
+    os.close(ours)
+    drawn, _, last = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", seen.decode()).rpartition("heartstream: ")
+    assert re.search(r" \d+%  \d{2,3},\d{3} rows, \d+ rejected, [\d,]+ rows/s 0:00:\d\d", drawn)
+    assert last.startswith("200,000 rows, ")
+
+
 def read(journal: Path) -> Journal:
     return msgspec.json.decode(journal.read_bytes(), type=Journal)
+
+
+WITHOUT_PANDAS = """
+import sys
+
+from heartstream.cli import app
+
+try:
+    app(sys.argv[1:])
+finally:
+    print("pandas" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_tables_need_no_pandas(kind: str, model_dir: Path, tmp_path: Path) -> None:
+    """Arrow would load it where it is installed: half a second, and 50 MB a process."""
+    source = tmp_path / f"in.{kind}"
+    (pyarrow.csv.write_csv if kind == "csv" else pq.write_table)(table(1000), source)
+    arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PANDAS, *arguments], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (65, b"False\n")
 
 
 WITHOUT_PYARROW = """

@@ -9,6 +9,7 @@ import sys
 from confluent_kafka.admin import AdminClient
 
 from heartstream.brokers import create_topics
+from runtime.embedded import free_port
 from runtime.settings import Topics
 
 
@@ -18,6 +19,8 @@ def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedPro
         "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
         "HEARTSTREAM_TOPICS__SCORES": topics.scores,
         "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
+        "HEARTSTREAM_TOPICS__OUTCOMES": topics.outcomes,
+        "HEARTSTREAM_TOPICS__SHADOW": topics.shadow,
     }
     return subprocess.run(
         [sys.executable, "-m", "heartstream", "topics", *arguments],
@@ -29,15 +32,36 @@ def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedPro
 
 
 def test_topics_are_created_once(broker: str, topics: Topics) -> None:
-    """The one that was there keeps its partitions; a second run changes nothing."""
+    """The one that was there keeps its partitions; a second run makes only what it names beside."""
     create_topics(broker, [topics.patients], 2, {})
-    done = [run(broker, topics, "--partitions", "3"), run(broker, topics, "--partitions", "5")]
+    done = [
+        run(broker, topics, "--partitions", "3"),
+        run(broker, topics, "--partitions", "5", f"{topics.scores}.replay"),
+    ]
     assert [(each.returncode, each.stderr) for each in done] == [(0, ""), (0, "")]
     found = AdminClient({"bootstrap.servers": broker, "log_level": 2}).list_topics(timeout=10).topics
-    names = (topics.patients, topics.scores, topics.dead_letters)
-    assert [len(found[name].partitions) for name in names] == [2, 3, 3]
+    names = (
+        topics.patients,
+        topics.scores,
+        topics.dead_letters,
+        topics.outcomes,
+        topics.shadow,
+        f"{topics.scores}.replay",
+    )
+    assert [len(found[name].partitions) for name in names] == [2, 3, 3, 3, 3, 5]
 
 
 def test_no_partition_is_no_topic(broker: str, topics: Topics) -> None:
     """A wrong number is a wrong use."""
     assert run(broker, topics, "--partitions", "0").returncode != 0
+
+
+def test_waiting_for_a_broker_is_said() -> None:
+    """Nobody has to guess why nothing happens, nor what is waited for."""
+    address = f"127.0.0.1:{free_port()}"
+    environment = {**os.environ, "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address}
+    arguments = [sys.executable, "-m", "heartstream", "topics"]
+    with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline() == f"heartstream: waiting for a broker at {address}\n"
+        waiting.kill()

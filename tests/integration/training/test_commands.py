@@ -79,7 +79,10 @@ def test_fetched_files_are_what_training_reads(tmp_path: Path) -> None:
 
 
 def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Into a pipe goes plain text: each metric with its spread for each model, the best, why, and the directory."""
+    """Into a pipe goes plain text: each metric with its spread for each model, the best, why, and the directory.
+
+    Standard error tells each step once, as it begins.
+    """
     train(output=tmp_path / "model", tracking=False, model_version="1.2.3", quick=True)
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -92,7 +95,9 @@ def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFix
     assert len({len(line) for line in table}) == 1
     assert "Best model: pattern_submodels: log loss 0." in out
     assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out
-    assert (err, "\x1b" in out) == ("", False)
+    steps = err.splitlines()
+    assert (steps[0], steps[-1]) == ("train: reading the data (0 of 8)", "train: done (8 of 8)")
+    assert (len(set(steps)), "\x1b" in out + err) == (len(steps), False)
 
 
 @pytest.mark.parametrize(

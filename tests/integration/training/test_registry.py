@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from heartstream.models.store import Store
 from runtime.embedded import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Matrix
 from scoring.scorer import Scorer
-from tests.unit.scoring.models import every_missing_pattern, training_data
+from tests.unit.scoring.models import another_version, every_missing_pattern, training_data
 from training.registry import CHAMPION, REGISTERED, input_example
 from training.run import TrainingReport, track
 from training.tracking import TrackedRun
@@ -201,3 +202,47 @@ def test_models_of_other_rows_are_not_compared(
     elsewhere = replace(worse(report, 0.1), manifest=msgspec.structs.replace(report.manifest, data=data))
     registered = track(elsewhere, tmp_path).registered
     assert (registered.is_champion, "evaluated on other rows" in registered.reason) == (False, True)
+
+
+def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+    """What the alias comes to name is fetched, proved and served; what was rolled back is not taken again."""
+    from mlflow import MlflowClient  # noqa: PLC0415  # slow import
+
+    client, store = MlflowClient(tracked.store, registry_uri=tracked.store), Store(tmp_path / "models")
+    digest = Scorer.from_directory(report.folder).model.digest
+    other = another_version(report.folder, tmp_path / "other", "2")
+    store.promote(other, str(other))
+    command = ("model", "follow", f"models:/{REGISTERED}@{CHAMPION}", "--store", str(store.folder), "--every", "0.1")
+
+    @contextmanager
+    def following(log: Path) -> Iterator[None]:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "heartstream", *command],
+                env={**os.environ, "MLFLOW_TRACKING_URI": tracked.store},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text(encoding="utf-8")
+
+    def awaited(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 200
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    version = client.get_model_version_by_alias(REGISTERED, CHAMPION).version
+    with following(tmp_path / "first.log"):
+        awaited(lambda: store.current() == digest)
+    assert store.history()[-1].source == f"models:/{REGISTERED}/{version}"
+    store.rollback()
+    broken = client.create_model_version(REGISTERED, (tmp_path / "nowhere").as_uri()).version
+    with following(log := tmp_path / "second.log"):
+        client.set_registered_model_alias(REGISTERED, CHAMPION, broken)
+        awaited(lambda: log.read_text(encoding="utf-8") != "")
+    client.set_registered_model_alias(REGISTERED, CHAMPION, version)
+    assert store.current() == Scorer.from_directory(other).model.digest

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -186,3 +190,19 @@ def startup(worker: Child) -> int:
         return checks(worker, "/health/startup")[0]
     except OSError:
         return 0
+
+
+def test_a_port_that_is_taken_is_named(model_dir: Path) -> None:
+    """A second worker on one machine says which setting it needs, in one line, and ends as a gateway would."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_TELEMETRY__PORT": str(port)}
+        done = subprocess.run(
+            [sys.executable, "-m", "heartstream", "worker"],
+            env={**os.environ, **settings, "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    told = f"heartstream: cannot listen at 127.0.0.1:{port} (HEARTSTREAM_TELEMETRY__PORT): Address already in use"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (69, told)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, s
     UserScramCredentialUpsertion,
 )
 
-from heartstream.brokers import await_broker, container_environment
+from heartstream.brokers import await_broker, container_environment, create_topics
 from runtime.embedded import free_port
 from runtime.settings import Topics
 from tests.brokers import broker_kinds, kafka_container, with_door
@@ -137,6 +141,32 @@ def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_pa
         assert worker.process.poll() is None
 
 
+def test_outcomes_are_judged_with_the_right_to_read_two_topics(guarded: Guarded) -> None:
+    """Its user is in no group, and `heartstream outcomes` asks for none."""
+    options = {
+        f"HEARTSTREAM_KAFKA__OPTIONS__{name.upper().replace('.', '_')}": value
+        for name, value in guarded.as_user("heartstream-outcomes").items()
+        if name != "bootstrap.servers"
+    }
+    create_topics(guarded.open_address, [Topics().scores, Topics().outcomes], 1, {})
+    producer = Producer({"bootstrap.servers": guarded.open_address})
+    model = {"name": "m", "version": "1", "digest": "a"}
+    producer.produce(Topics().scores, json.dumps({"patient_id": "p", "risk": 0.5, "model": model}))
+    producer.flush(_WAIT_SECONDS)
+    producer.produce(Topics().outcomes, json.dumps({"patient_id": "p", "outcome": 1}))
+    producer.flush(_WAIT_SECONDS)
+    done = subprocess.run(
+        [sys.executable, "-m", "heartstream", "outcomes", "--json"],
+        env={**os.environ, **options, "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": guarded.guarded_address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (of_model,) = [each for each in json.loads(done.stdout)["models"] if each["model"] == model]
+    assert of_model["all"]["events"] == 1
+
+
 @pytest.mark.parametrize(
     ("user", "topic", "is_allowed"),
     [
@@ -146,10 +176,14 @@ def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_pa
         ("heartstream-gateway", "audit", True),
         ("heartstream-gateway", "scores", False),
         ("heartstream-lag", "scores", False),
+        ("heartstream-outcomes", "outcomes", False),
+        ("heartstream-shadow", "scores.shadow", True),
+        ("heartstream-shadow", "scores", False),
     ],
 )
 def test_users_write_where_they_may(guarded: Guarded, user: str, topic: str, is_allowed: bool) -> None:  # noqa: FBT001
     """Nobody writes where it has no business."""
+    create_topics(guarded.open_address, [Topics().shadow], 1, {})
     with Stream.open(guarded.open_address, Topics(dead_letters="audit")):
         ends: list[KafkaError | None] = []
         producer = Producer({**guarded.as_user(user), "log_level": 0})

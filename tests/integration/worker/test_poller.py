@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import pytest
 from confluent_kafka import Producer
 from faust.types import TP
 
 from runtime import events
 from runtime.settings import Settings
+from tests.brokers import broker_kinds, cut_off
 from tests.integration.stream import PARTITIONS, Stream
 from worker.transport.batch import RecordBatch
 from worker.transport.driver import consumer_config
@@ -41,13 +43,17 @@ class MeddledPoller(Poller):
 
 
 @contextmanager
-def polling(stream: Stream, kind: type[P]) -> Iterator[tuple[P, Ledger, Handoff, list[BaseException]]]:
+def polling(
+    stream: Stream, kind: type[P], **client: object
+) -> Iterator[tuple[P, Ledger, Handoff, list[BaseException]]]:
     """Run a poller of a group of its own."""
     names = {"BOOTSTRAP_SERVERS": stream.address}
     settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__{name}": text for name, text in names.items()})
-    config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}"}
+    config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}", **client}
     ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 200)
-    options = ConsumerOptions(config, 100, commit_interval=0.2, drain_timeout=5, revoke_timeout=5, stall_limit=2)
+    options = ConsumerOptions(
+        config, 100, commit_interval=0.2, drain_timeout=5, revoke_timeout=5, stall_limit=2, solitude_limit=2
+    )
     failures: list[BaseException] = []
     poller = kind(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)
     poller.subscribe(stream.topics.patients)
@@ -145,3 +151,38 @@ async def test_a_thread_that_is_held_back_still_comes_round(stream: Stream) -> N
                 values += batch.values()
                 ledger.finish(batch)
         assert (values, failures) == ([b"%d" % number for number in range(1_000)], [])
+
+
+class WatchedPoller(Poller):
+    """A poller that tells when it has given up a client."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.replaced = threading.Event()
+
+    def _replace(self) -> None:
+        super()._replace()
+        self.replaced.set()
+
+
+@pytest.mark.parametrize("instance", [{}, {"group.instance.id": "one"}])
+async def test_a_client_that_lost_its_group_and_its_broker_is_replaced(
+    group_stream: Stream, instance: dict[str, object]
+) -> None:
+    """Another one joins when the broker is back, and goes on at the committed offset; nothing comes twice."""
+    if broker_kinds()[0] != "docker":
+        pytest.skip("only a broker in a container can be cut off here")
+    stream, soon = group_stream, {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, **instance}
+    with polling(stream, WatchedPoller, **soon) as (poller, ledger, handoff, failures):
+        stream.send(b"first", b"key")
+        stream.flush()
+        (first,) = await asyncio.wait_for(handoff.take(), 60)
+        assert ledger.start(first)
+        ledger.finish(first)
+        await asyncio.to_thread(stream.await_commits, f"stall-{stream.topics.patients}")
+        with cut_off(stream.address):
+            assert await asyncio.to_thread(poller.replaced.wait, 120)
+        stream.send(b"second", b"key")
+        stream.flush()
+        (second,) = await asyncio.wait_for(handoff.take(), 120)
+        assert (second.values(), poller.member, failures) == ([b"second"], True, [])

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from api.admission import Admission
-from api.problems import RefusalError
+from api.problems import RefusalError, plain
 
 ALICE, BOB = (cast("web.BaseRequest", name) for name in ("alice", "bob"))
 
@@ -36,7 +36,7 @@ def test_more_than_the_most_are_refused_until_one_leaves() -> None:
     doors.enter()
     with pytest.raises(RefusalError) as caught:
         doors.enter()
-    assert (caught.value.status, caught.value.response().headers["Retry-After"]) == (
+    assert (caught.value.status, caught.value.response(plain).headers["Retry-After"]) == (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "2",
     )

@@ -138,6 +138,26 @@ def test_lack_of_opentelemetry_is_told_where_traces_are_switched_on(model_dir: P
     assert imported_by(UNTRACED, model_dir, "logistic_regression", "sys.modules.update(opentelemetry=None)")
 
 
+UNJUDGED = """
+import contextlib, io
+from heartstream.compare_command import compare
+from heartstream.outcomes_command import outcomes
+
+for command in (outcomes, compare):
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            command()
+    except SystemExit as end:
+        assert end.code == 78, end.code
+    assert "is not installed: pip install 'heartstream[train]'" in told.getvalue(), told.getvalue()
+"""
+
+
+def test_lack_of_the_workshop_is_told_where_outcomes_are_judged() -> None:
+    """In an image that serves, which has no training, what judges outcomes says what to install."""
+    assert imported_by(UNJUDGED, ROOT, "", "sys.modules.update(training=None)")
+
+
 def test_lack_of_scikit_learn_is_told_where_it_is_needed(model_dir: Path) -> None:
     """A model that only scikit-learn could serve is refused where that is not installed, with what to install."""
     assert imported_by(REFUSED, model_dir, "logistic_regression", "sys.modules.update(joblib=None)")

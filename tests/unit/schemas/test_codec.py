@@ -21,6 +21,7 @@ from schemas.codec import (
     decode_score,
     encode_dead_letter,
     label_set_json,
+    reason_json,
 )
 from schemas.errors import Fault, FaultCode
 from schemas.faults import examine
@@ -140,14 +141,15 @@ def test_id_length_counts_characters(length: int, taken: bool) -> None:  # noqa:
 def written_score(score: Score) -> bytes:
     """Write a score through the encoder, from its parts."""
     absent = score.label_set is msgspec.UNSET
+    encoder = ScoreEncoder(score.model, score.threshold)
     findings = Findings(
         [score.risk],
-        [Remarks.of(score.pattern, score.missing, score.warnings)],
+        [encoder.remarks(score.pattern, score.missing, score.warnings)],
         [score.interval],
         [msgspec.UNSET if absent else label_set_json(score.label_set)],
-        [score.reasons],
+        [list(map(reason_json, score.reasons)) if isinstance(score.reasons, tuple) else score.reasons],
     )
-    (value,) = ScoreEncoder(score.model, score.threshold).encode([score.patient_id], findings, [score.source])
+    (value,) = encoder.encode([score.patient_id], findings, [score.source])
     return value
 
 
@@ -207,8 +209,9 @@ def plain_findings(risks: list[float], remarks: list[Remarks]) -> Findings:
 
 def test_encoder_keeps_the_order() -> None:
     """Each record gets its own risk, remarks and source."""
-    findings = plain_findings([0.4999, 0.5], [Remarks.of("complete", (), ()), Remarks.of("ca", ("ca",), ())])
-    encoded = ScoreEncoder(MODEL, 0.5).encode(["a", "b"], findings, [None, Source("t", 0, 1)])
+    encoder = ScoreEncoder(MODEL, 0.5)
+    findings = plain_findings([0.4999, 0.5], [encoder.remarks("complete", (), ()), encoder.remarks("ca", ("ca",), ())])
+    encoded = encoder.encode(["a", "b"], findings, [None, Source("t", 0, 1)])
     found = [(s.patient_id, s.risk, s.label, s.missing, s.source) for s in map(decode_score, encoded)]
     assert [("a", 0.4999, 0, (), None), ("b", 0.5, 1, ("ca",), Source("t", 0, 1))] == found
 
@@ -217,7 +220,8 @@ def test_encoder_keeps_the_order() -> None:
 def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> None:
     """A risk that was rounded to six decimals needs no more digits on the wire."""
     risks = np.round(np.array(millionths) / 10**6, 6).tolist()
-    findings = plain_findings(risks, [Remarks.of(None, (), ())] * len(risks))
-    encoded = ScoreEncoder(MODEL, 0.5).encode(["p-1"] * len(risks), findings, [None] * len(risks))
+    encoder = ScoreEncoder(MODEL, 0.5)
+    findings = plain_findings(risks, [encoder.remarks(None, (), ())] * len(risks))
+    encoded = encoder.encode(["p-1"] * len(risks), findings, [None] * len(risks))
     assert millionths == [round(decode_score(value).risk * 10**6) for value in encoded]
     assert all(len(repr(risk)) <= len("0.123456") or "e-" in repr(risk) for risk in risks)

@@ -9,7 +9,6 @@ import pytest
 
 from scoring.artifact import Artifact, load
 from scoring.scorer import Scorer
-from tests.unit.scoring.keys import Keys
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +35,3 @@ def forest_artifact(model_dir: Path) -> Artifact:
 def folder(model_dir: Path, tmp_path: Path) -> Path:
     """A copy of the model directory, to be damaged."""
     return Path(shutil.copytree(model_dir, tmp_path / "model"))
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    """The key pair of the model's makers."""
-    return Keys(tmp_path, "ours")

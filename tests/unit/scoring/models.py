@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +13,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import Artifact
+from scoring.artifact import MANIFEST_FILE, Artifact, FileEntry
 from scoring.fitted import Fitted
 from scoring.matrix import Matrix
 from scoring.plain import PlainModel
@@ -96,6 +98,38 @@ def plain_of(artifact: Artifact) -> PlainModel:
     """Return the artifact's plain numbers."""
     assert artifact.plain is not None
     return PlainModel.from_json(artifact.plain)
+
+
+def another_version(folder: Path, target: Path, version: str) -> Path:
+    """Write a model directory with the same risks and another version; returns it."""
+    shutil.copytree(folder, target)
+    _rewrite(target, lambda manifest: manifest.update(model_version=version))
+    return target
+
+
+def with_exchanged_labels(folder: Path, target: Path) -> Path:
+    """Write a model directory whose best model, a linear one, gives 1 - risk, soundly; returns it."""
+    shutil.copytree(folder, target)
+    manifest = json.loads((target / MANIFEST_FILE).read_bytes())
+    file = manifest["models"][manifest["best"]]["plain"]
+    plain = PlainModel.from_json((target / file).read_bytes())
+    assert plain.linear is not None
+    linear = plain.linear
+    content = msgspec.structs.replace(
+        plain,
+        linear=msgspec.structs.replace(linear, intercepts=-linear.intercepts, coefficients=-linear.coefficients),
+        golden_risks=1 - plain.golden_risks,
+    ).as_json()
+    (target / file).write_bytes(content)
+    measured = msgspec.to_builtins(FileEntry.of(content))
+    _rewrite(target, lambda changed: changed["files"].update({file: measured}))
+    return target
+
+
+def _rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
+    change(manifest)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
 def reference(artifact: Artifact, matrix: Matrix) -> Matrix:

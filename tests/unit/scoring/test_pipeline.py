@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heartstream.score.run import score_batch
 from schemas.codec import decode_score
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
@@ -14,6 +17,8 @@ from schemas.records import PatientRecord, Source
 from scoring.pipeline import Outcome, Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected, rejected_unwritten
+from tests.unit.heartstream.spark_table import BAD
+from tests.unit.heartstream.spark_table import table as patients_and_bad_rows
 from tests.unit.schemas.mutations import legal_records, near_records, values
 from tests.unit.scoring.models import as_values, every_missing_pattern
 
@@ -130,3 +135,23 @@ def test_batch_of_bad_records_alone_is_rejected(scorer: Scorer) -> None:
     """A batch in which nothing is left to score is no special case."""
     outcomes = process([None, b"{}", b"no"], [None] * 3, scorer)
     assert [isinstance(outcome, Rejected) for outcome in outcomes] == [True] * 3
+
+
+@pytest.mark.parametrize("size", [7, 1000])
+@pytest.mark.parametrize("model", ["scorer", "pattern_scorer", "forest_scorer"])
+@pytest.mark.parametrize("kind", ["lines", "columns"])
+def test_lines_bring_their_risks_and_labels(kind: str, model: str, size: int, request: pytest.FixtureRequest) -> None:
+    """To the last bit what their JSON says, for each patient of four hospitals, whatever is rejected between them."""
+    batches = patients_and_bad_rows().to_batches(size)
+    assert sum(batch.num_rows for batch in batches) == 920 + len(BAD)
+    rejected = 0
+    for batch in batches:
+        values = [json.dumps(row).encode() for row in batch.to_pylist()]
+        given = values if kind == "lines" else batch
+        lines = score_batch(given, request.getfixturevalue(model))
+        told = [decode_score(line) for line in lines.scores.splitlines()]
+        assert [score.risk.hex() for score in told] == [risk.hex() for risk in lines.risks.tolist()]
+        assert [score.label for score in told] == [int(label) for label in lines.labels.tolist()]
+        assert len(told) + len(lines.rejected) == batch.num_rows
+        rejected += len(lines.rejected)
+    assert rejected == len(BAD)

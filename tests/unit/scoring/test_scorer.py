@@ -100,18 +100,19 @@ def test_doubts_stay_right_when_memory_is_full(linear_artifact: Artifact) -> Non
     rows = np.vstack([every_missing_pattern(seed) for seed in range(6)])
     expected = [(fields_missing(row), fields_outside(row)) for row in rows]
     assert len(set(expected)) > 4096
-    actual = [
-        (
-            msgspec.json.decode(remark.missing_json, type=tuple[str, ...]),
-            tuple(
-                warning.field
-                for warning in msgspec.json.decode(remark.warnings_json, type=list[ScoreWarning])
-                if warning.code is WarningCode.OUT_OF_TRAINING_RANGE
-            ),
-        )
-        for remark in Scorer(linear_artifact).remarks(rows)
-    ]
-    assert expected == actual
+    for label in (0, 1):
+        assert expected == [doubts(remarks[label]) for remarks in Scorer(linear_artifact).remarks(rows)]
+
+
+def doubts(remarks: msgspec.Raw) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    told = msgspec.json.decode(b'{"label":%s}' % bytes(remarks), type=Doubts)
+    outside = [each.field for each in told.warnings if each.code is WarningCode.OUT_OF_TRAINING_RANGE]
+    return told.missing, tuple(outside)
+
+
+class Doubts(msgspec.Struct):
+    missing: tuple[str, ...]
+    warnings: tuple[ScoreWarning, ...]
 
 
 @pytest.mark.parametrize("model", ["scorer", "forest_scorer"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,6 @@ from scoring.signature import SIGNATURE_FILE
 from tests.unit.scoring.keys import Keys
 from tests.unit.scoring.test_artifact import change_byte, change_manifest, measured
 from worker.bootstrap import create_app
-
-
-@pytest.fixture
-def signed(model_dir: Path, tmp_path: Path, keys: Keys) -> Path:
-    folder = tmp_path / "model"
-    shutil.copytree(model_dir, folder)
-    sign(folder, key=keys.private)
-    return folder
 
 
 def refusal(folder: Path, public: Path) -> str:

@@ -7,21 +7,28 @@ from dataclasses import dataclass
 
 from faust.types import TP
 
+from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from scoring.serving import Serving
 from tests.examples import accepted, rejected
 from tests.unit.worker.test_ledger import OTHER, TOPIC, FakeMessage, granted
 from tests.unit.worker.test_publisher import HeldGuarantee, publishing
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
+from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
+from worker.shadow import Sample, ShadowAgent
 from worker.traces import NoTraces
 from worker.transport.batch import RecordBatch
 from worker.transport.ledger import Ledger
 
 _GOOD = accepted()[0][1]
 _BAD = rejected()[0][1]
+_STRUCTURED = [("content-type", b"application/cloudevents+json")]
+_ENVELOPE = b'{"specversion":"1.0","id":"1","source":"/clinic","type":"patient","data":%b}' % _GOOD
+_EVENTS = ScoreEvents("scores")
 
 
 @dataclass
@@ -29,6 +36,7 @@ class ReadMessage(FakeMessage):
     """A message whose key is its offset."""
 
     content: bytes
+    carried: list[tuple[str, bytes]] | None = None
 
     def value(self) -> bytes:
         return self.content
@@ -36,20 +44,26 @@ class ReadMessage(FakeMessage):
     def key(self) -> bytes:
         return b"%d" % self.at
 
-    def headers(self) -> None:
-        return None
+    def headers(self) -> list[tuple[str, bytes]] | None:
+        return self.carried
 
 
 def entered(ledger: Ledger, tp: TP, *values: bytes) -> RecordBatch:
+    return entered_with(ledger, tp, *[(value, None) for value in values])
+
+
+def entered_with(ledger: Ledger, tp: TP, *records: tuple[bytes, list[tuple[str, bytes]] | None]) -> RecordBatch:
+    """Enter a batch of values, each with its record's headers."""
     lease = ledger.lease(tp)
     assert lease is not None
-    batch = RecordBatch(tp, [ReadMessage(at, value) for at, value in enumerate(values)], lease)
+    batch = RecordBatch(tp, [ReadMessage(at, *record) for at, record in enumerate(records)], lease)
     ledger.enter(batch)
     return batch
 
 
-def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher) -> ScoringAgent:
-    return ScoringAgent(scorer, ledger, publisher, "dead-letters", RejectionBreaker(100, 1.0), NoTraces())
+def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher, formats: Formats = PLAIN) -> ScoringAgent:
+    breaker = RejectionBreaker(100, 1.0)
+    return ScoringAgent(Serving(scorer), ledger, publisher, "dead-letters", breaker, NoTraces(), formats)
 
 
 async def test_each_batch_of_a_bundle_gets_its_own_outcomes(scorer: Scorer) -> None:
@@ -76,6 +90,44 @@ async def test_a_batch_whose_partition_left_is_left_alone(scorer: Scorer) -> Non
         await asyncio.wait_for(guarantee.closing.wait(), 5)
         await asyncio.wait_for(publisher.reserve(19), 5)
     assert [shipment.batch for shipment in guarantee.rounds[0]] == [bundle[0]]
+
+
+async def test_envelopes_are_opened_wherever_they_stand(scorer: Scorer) -> None:
+    """In any batch of a bundle, among plain records; a dead letter has its record's own headers and no event's."""
+    ledger, guarantee = granted(TOPIC, OTHER), HeldGuarantee()
+    guarantee.more = True
+    bad = _ENVELOPE.replace(b'"age": 63', b'"age": 630')
+    assert bad != _ENVELOPE
+    first = entered_with(ledger, TOPIC, (_GOOD, None), (_ENVELOPE, _STRUCTURED))
+    second = entered_with(ledger, OTHER, (_ENVELOPE, _STRUCTURED), (bad, _STRUCTURED), (_GOOD, None))
+    async with publishing(ledger, guarantee) as publisher:
+        await agent(scorer, ledger, publisher, Formats(score_events=_EVENTS)).score((first, second))
+        guarantee.more = False
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+    one, two = guarantee.rounds[0]
+    assert one.scores == [_alone(scorer, TOPIC, 0), _alone(scorer, TOPIC, 1)]
+    assert (two.scores, two.keys) == ([_alone(scorer, OTHER, 0), _alone(scorer, OTHER, 2)], [b"0", b"2"])
+    assert two.headers == {at: _EVENTS.headers(Source(OTHER.topic, OTHER.partition, of)) for at, of in ((0, 0), (1, 2))}
+    (letter,) = two.letters
+    assert (letter.value, two.codes) == (bad, ("out_of_range",))
+    assert [name for name, _ in letter.headers if name.startswith(("ce_", "content"))] == ["content-type"]
+
+
+async def test_a_challenger_opens_envelopes_and_names_its_own_scores(scorer: Scorer) -> None:
+    """What it samples of a batch is read as the champion reads it."""
+    ledger, guarantee, sample = granted(TOPIC), HeldGuarantee(), Sample(0.5)
+    batch = entered_with(ledger, TOPIC, *[(_ENVELOPE, _STRUCTURED), (_GOOD, None), (_BAD, None)] * 4)
+    places = [place for place, source in enumerate(batch.sources()) if sample.takes(source)]
+    async with publishing(ledger, guarantee) as publisher:
+        await ShadowAgent(
+            Serving(scorer), Serving(scorer), ledger, publisher, sample, Formats(score_events=_EVENTS)
+        ).score(batch)
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+    (shipment,) = guarantee.rounds[0]
+    kept = [place for place in places if place % 3 != 2]
+    assert {place % 3 for place in places} == {0, 1, 2}
+    assert shipment.scores == [_alone(scorer, TOPIC, place) for place in kept]
+    assert [shipment.headers[at] for at in range(len(kept))] == [_EVENTS.headers(batch.sources()[at]) for at in kept]
 
 
 def _alone(scorer: Scorer, tp: TP, offset: int) -> bytes:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from heartstream.score.batching import BATCH_ROWS, BATCHING, CSV_BATCH_BYTES, LINES_BATCH_BYTES
 from heartstream.score.formats import Format
 from heartstream.score.run import Request, score_file
 from heartstream.score.tally import Tally
-from heartstream.score.telling import summary
+from heartstream.score.telling import Pace, summary
 from heartstream.score.writing import journal_of, partial_of
 from schemas.errors import DataError, DependencyError, SettingsError
 from scoring.scorer import Scorer
@@ -98,8 +100,9 @@ class Stopped(Exception):  # noqa: N818  # no error
     """Stands for whatever ends a run in its midst."""
 
 
-def stop(_done: int, _total: int | None, _tally: Tally) -> None:
-    raise Stopped
+def stop(_done: int, _total: int | None, tally: Tally) -> None:
+    if tally.rows:
+        raise Stopped
 
 
 def test_a_run_that_ends_early_leaves_nothing_under_a_final_name(
@@ -112,16 +115,24 @@ def test_a_run_that_ends_early_leaves_nothing_under_a_final_name(
     assert not (tmp_path / "errors.ndjson").exists()
 
 
-@pytest.mark.parametrize("change", ["input", "model"])
+@pytest.mark.parametrize("change", ["input", "model", "version"])
 def test_only_the_same_job_is_gone_on_with(change: str, wanted: Request, scorer: Scorer, forest_scorer: Scorer) -> None:
-    """Another input or another model would make a file of two halves that do not belong together."""
+    """Another input or model would make a file of two halves; a version that cuts batches otherwise, lost rows."""
     with pytest.raises(Stopped):
         score_file(wanted, scorer, stop)
     if change == "input":
         wanted.source.write_bytes(b"".join(as_records([WHOLE])))
+    if change == "version":
+        journal = journal_of(wanted.output)
+        journal.write_bytes(re.sub(rb',"batching":\d+', b"", journal.read_bytes()))
     again = Request(wanted.source, wanted.output, wanted.errors, resume=True)
-    with pytest.raises(SettingsError, match="another input, model or settings"):
+    with pytest.raises(SettingsError, match="another input, model, settings or version"):
         score_file(again, forest_scorer if change == "model" else scorer, unseen)
+
+
+def test_whoever_cuts_files_otherwise_gives_that_a_number() -> None:
+    """A journal counts batches: with other ones it would skip rows, or score them twice."""
+    assert (BATCHING, BATCH_ROWS, CSV_BATCH_BYTES, LINES_BATCH_BYTES) == (2, 8_192, 1 << 19, 1 << 21)
 
 
 def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) -> None:
@@ -267,8 +278,15 @@ def test_a_table_without_rows_gives_no_scores(write: object, scorer: Scorer, tmp
     assert (tmp_path / "out").read_bytes() == b""
 
 
+def test_the_pace_is_that_of_this_run() -> None:
+    """What an interrupted run had scored is not counted, and nothing is divided by nothing."""
+    pace = Pace()
+    assert pace.rows_per_s(Tally(10**15)) == 0.0
+    assert 0 < pace.rows_per_s(Tally(10**15 + 1)) <= 1e9
+
+
 def test_the_summary_counts_rows_by_code() -> None:
     """A line for people, with the rate."""
-    said = summary(Tally(9_990, 10, {"out_of_range": 4, "kaggle_code": 7}), 2.0)
+    said = summary(Tally(9_990, 10, {"out_of_range": 4, "kaggle_code": 7}), 5_000.0)
     expected = "10,000 rows, 9,990 scored, 10 rejected (kaggle_code 7, out_of_range 4), 5,000 rows/s"
     assert expected == said

@@ -1,0 +1,66 @@
+"""`POST /fhir/$heart-disease-risk` and `GET /fhir/metadata`: one Bundle in, one RiskAssessment out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from api import bodies
+from api.fhir import outcomes
+from api.fhir.reading import read
+from api.fhir.writing import assessment
+from api.predictions import Predictions
+from api.problems import RefusalError
+from runtime.settings import Gateway
+from schemas.codec import decode_score
+from schemas.fhir import FHIR_TYPE, OPERATION, capability
+from scoring.pipeline import Rejected, Scored
+
+_TYPES: Final = (FHIR_TYPE, "application/json")
+_LIMIT_BYTES: Final = 262_144
+"""A Bundle is larger than a record, as resources bring narrative; to read as much keeps all others waiting."""
+
+
+class Fhir:
+    """Answers those who speak FHIR."""
+
+    def __init__(self, predictions: Predictions, settings: Gateway, now: Callable[[], dt.datetime]) -> None:
+        """`now` tells the time, with its zone."""
+        self._predictions = predictions
+        self._settings = settings
+        self._now = now
+        self._capability = msgspec.json.encode(capability(version("heartstream"), now().date().isoformat()))
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the protocol's routes."""
+        return [web.post(OPERATION, self.assess), web.get("/fhir/metadata", self.metadata)]
+
+    async def metadata(self, _request: web.Request) -> web.Response:
+        """Say what can be done here."""
+        return web.Response(body=self._capability, content_type=FHIR_TYPE)
+
+    async def assess(self, request: web.Request) -> web.Response:
+        """Score the patient of a Bundle: 200 with a RiskAssessment, 400 or 422 with all that is wrong."""
+        if request.content_type not in _TYPES:
+            detail = f"Send a Bundle as {FHIR_TYPE}."
+            raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
+        limit = min(_LIMIT_BYTES, self._settings.batch_limit_bytes)
+        body = await bodies.whole(request, limit, self._settings.body_timeout_seconds)
+        now, began = self._now(), time.perf_counter()
+        reading = read(body, now.date())
+        if isinstance(reading, tuple):
+            self._predictions.reject(request, body, reading, time.perf_counter() - began)
+            return outcomes.rejected(reading)
+        match await self._predictions.outcome(request, reading.record):
+            case Scored(value):
+                answer = msgspec.json.encode(assessment(reading, decode_score(value), now))
+                return web.Response(body=answer, content_type=FHIR_TYPE)
+            case Rejected(faults):
+                return outcomes.rejected(reading.faults_of(faults))

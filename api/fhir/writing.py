@@ -1,0 +1,114 @@
+"""A score as a RiskAssessment, which says all that the score says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import UNSET, UnsetType
+
+from api.fhir.reading import Reading
+from schemas.fhir import (
+    EXTENSION,
+    UCUM,
+    Annotation,
+    CodeableConcept,
+    Coding,
+    Extension,
+    Prediction,
+    Quantity,
+    Range,
+    Reference,
+    RiskAssessment,
+)
+from schemas.records import Score, WarningCode
+
+DISCLAIMER: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
+_OUTCOME: Final = "At least 50% diameter narrowing of a coronary vessel at angiography"
+_WARNINGS: Final = {
+    WarningCode.IMPUTED: "was missing, and the average of the training patients stands in for it.",
+    WarningCode.OUT_OF_TRAINING_RANGE: "is outside what the model saw in training: the risk is an extrapolation.",
+}
+
+
+def assessment(reading: Reading, score: Score, now: dt.datetime) -> RiskAssessment:
+    """Return what is answered."""
+    model = score.model
+    basis = tuple(Reference(one.reference or UNSET, one.field) for one in reading.observed)
+    method = Coding(f"{EXTENSION}model", model.digest, f"{model.name} {model.version}")
+    return RiskAssessment(
+        status="final",
+        method=CodeableConcept(f"heartstream: {model.name} {model.version}, model digest {model.digest}", (method,)),
+        code=CodeableConcept("Risk of coronary heart disease by 13 clinical fields"),
+        subject=Reference(reading.subject),
+        occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        prediction=(_prediction(score),),
+        note=tuple(Annotation(text) for text in _notes(reading, score)),
+        extension=tuple(_of_record(score)),
+        basis=basis or UNSET,
+    )
+
+
+def _prediction(score: Score) -> Prediction:
+    side = "At or above" if score.label else "Below"
+    return Prediction(
+        CodeableConcept(_OUTCOME),
+        score.risk,
+        CodeableConcept(f"{side} the threshold {score.threshold:g}", (Coding(f"{EXTENSION}label", str(score.label)),)),
+        _rationale(score),
+        tuple(_of_prediction(score)),
+    )
+
+
+def _rationale(score: Score) -> str | UnsetType:
+    """Tell what moves the risk most, in words."""
+    if not score.reasons:
+        return UNSET
+    told = ", ".join(f"{reason.field} {reason.log_odds:+g}" for reason in score.reasons)
+    return f"What moves the log-odds most, compared with the average training patient: {told}."
+
+
+def _of_prediction(score: Score) -> Iterator[Extension]:
+    """Tell how far the risk can be trusted."""
+    if score.interval:
+        low, high = (Quantity(limit, UCUM, "1") for limit in score.interval)
+        yield Extension(f"{EXTENSION}interval", value_range=Range(low, high))
+    yield Extension(f"{EXTENSION}threshold", value_decimal=score.threshold)
+    for label in score.label_set or ():
+        yield Extension(f"{EXTENSION}plausible-label", value_code=str(label))
+    for reason in score.reasons or ():
+        parts = (Extension("field", value_code=reason.field), Extension("log-odds", value_decimal=reason.log_odds))
+        yield Extension(f"{EXTENSION}reason", extension=parts)
+
+
+def _of_record(score: Score) -> Iterator[Extension]:
+    """Tell by what it was scored, and what was missing or doubtful."""
+    model = score.model
+    parts = (
+        *(Extension("name", value_string=model.name), Extension("version", value_string=model.version)),
+        Extension("digest", value_string=model.digest),
+    )
+    yield Extension(f"{EXTENSION}model", extension=parts)
+    if score.pattern is not None:
+        yield Extension(f"{EXTENSION}pattern", value_string=score.pattern)
+    for field in score.missing:
+        yield Extension(f"{EXTENSION}missing", value_code=field)
+    for warning in score.warnings:
+        parts_of_warning = (
+            Extension("code", value_code=str(warning.code)),
+            Extension("field", value_code=warning.field),
+        )
+        yield Extension(f"{EXTENSION}warning", extension=parts_of_warning)
+    if isinstance(score.input_digest, str):
+        yield Extension(f"{EXTENSION}input-digest", value_string=score.input_digest)
+
+
+def _notes(reading: Reading, score: Score) -> Iterator[str]:
+    """Tell people what they must know."""
+    yield DISCLAIMER
+    yield f"The probability {score.risk} is a share of 1, not a percentage."
+    if score.missing:
+        yield f"Not sent or not measured: {', '.join(score.missing)}."
+    yield from (f"{warning.field} {_WARNINGS[warning.code]}" for warning in score.warnings)
+    yield from reading.notes

@@ -1,0 +1,1 @@
+"""Records against the training patients of a model: `heartstream drift`."""

@@ -1,0 +1,1 @@
+"""The store of models that workers and gateways follow."""

@@ -1,0 +1,177 @@
+"""A model store: a folder of model directories, each named by its digest, and a link to the one that is to be served.
+
+Nothing in it is written over. A model is proved where it lies, so that what was proved is what the link then names; the
+link moves in one step. Links are relative: the folder may be mounted anywhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal
+
+import msgspec
+
+from schemas.errors import ArtifactError, DependencyError
+from scoring import signature
+from scoring.artifact import MANIFEST_FILE, Manifest, read_manifest
+from scoring.candidate import Proof, prove
+
+CURRENT: Final = "current"
+_HISTORY: Final = "history.ndjson"
+_LOCK: Final = ".lock"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A line of the store's history: when (UTC), what was done, the model's digest, and where it came from."""
+
+    at: str
+    action: Literal["promote", "rollback"]
+    digest: str
+    source: str
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A model of the store; `promoted` is when it last became the one to be served, None if never."""
+
+    digest: str
+    best: str
+    version: str
+    rows: int
+    is_current: bool
+    is_signed: bool
+    promoted: str | None
+
+
+class Store:
+    """One store. Commands that change it wait for each other. Everything raises DependencyError where files fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def current(self) -> str | None:
+        """Return the digest that the link names, None where there is no link."""
+        link = self.folder / CURRENT
+        return link.readlink().name if link.is_symlink() else None
+
+    def history(self) -> list[Change]:
+        """Return what was done, oldest first."""
+        try:
+            lines = (self.folder / _HISTORY).read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        return [msgspec.json.decode(line, type=Change) for line in lines]
+
+    def kept(self) -> list[Kept]:
+        """Return the models that are there, the one that became current last first."""
+        if not self.folder.is_dir():
+            raise DependencyError(f"no model store at {self.folder}: heartstream model promote makes one")
+        promoted = {change.digest: change.at for change in self.history()}
+        found = [self._described(path, promoted) for path in self.folder.iterdir() if (path / MANIFEST_FILE).exists()]
+        models = [each for each in found if each is not None]
+        return sorted(models, key=lambda model: (model.promoted or "", model.digest), reverse=True)
+
+    def _described(self, path: Path, promoted: dict[str, str]) -> Kept | None:
+        if path.is_symlink():
+            return None
+        manifest, digest = read_manifest(path)
+        return Kept(
+            digest,
+            manifest.best,
+            manifest.model_version,
+            manifest.data.rows,
+            digest == self.current(),
+            (path / signature.SIGNATURE_FILE).exists(),
+            promoted.get(digest),
+        )
+
+    def promote(self, model: Path, source: str, public_key: Path | None = None) -> Proof:
+        """Take a model directory into the store, prove it, and let the link name it. Blocks for seconds.
+
+        Raises ArtifactError where it is refused; then nothing is changed.
+        """
+        with self._changing():
+            manifest, digest = read_manifest(model)
+            place = self.folder / digest
+            if place.exists():
+                proof = prove(place, None, public_key)
+            else:
+                proof = self._taken(model, manifest, place, public_key)
+            self._serve(Change(_now(), "promote", digest, source))
+            return proof
+
+    def _taken(self, model: Path, manifest: Manifest, place: Path, public_key: Path | None) -> Proof:
+        """Copy what the manifest lists, prove the copy, and give it its name."""
+        with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as folder:
+            copy = Path(folder) / "model"
+            copy.mkdir()
+            for name in (MANIFEST_FILE, signature.SIGNATURE_FILE, *manifest.files):
+                if Path(name).name == name and (model / name).is_file():
+                    shutil.copyfile(model / name, copy / name)
+            proof = prove(copy, None, public_key)
+            if proof.model.digest != place.name:
+                raise ArtifactError(f"{model} changed while it was copied")
+            copy.rename(place)
+        return proof
+
+    def rollback(self, public_key: Path | None = None) -> Proof:
+        """Let the link name the model that was promoted before the current one. Raises ArtifactError as `promote`."""
+        with self._changing():
+            before = _before(self.history())
+            if before is None:
+                raise ArtifactError(f"{self.folder}: no model was promoted before the current one")
+            proof = prove(self.folder / before.digest, None, public_key)
+            self._serve(Change(_now(), "rollback", before.digest, before.source))
+            return proof
+
+    def find(self, digest: str) -> Path | None:
+        """Return the one model whose digest begins so, None where there is none. Raises ArtifactError for many."""
+        found = [path for path in self.folder.glob(f"{digest}*") if (path / MANIFEST_FILE).exists()]
+        found = [path for path in found if not path.is_symlink()]
+        if len(found) > 1:
+            raise ArtifactError(f"{digest} is the beginning of {len(found)} models' digests")
+        return found[0] if found else None
+
+    def _serve(self, change: Change) -> None:
+        """Write the history, then move the link: a link that nobody wrote of would have no way back."""
+        with (self.folder / _HISTORY).open("ab") as history:
+            history.write(msgspec.json.encode(change) + b"\n")
+        moved = self.folder / f".{CURRENT}"
+        moved.unlink(missing_ok=True)
+        moved.symlink_to(change.digest)
+        moved.replace(self.folder / CURRENT)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the store's lock, which ends with the process, whatever becomes of it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise DependencyError(f"cannot write the model store: {error.filename}: {error.strerror}") from error
+
+
+def _before(history: list[Change]) -> Change | None:
+    """Return the promotion before the current one: a rollback takes back the last that was not taken back."""
+    stack: list[Change] = []
+    for change in history:
+        if change.action == "rollback":
+            stack.pop()
+        elif not stack or stack[-1].digest != change.digest:
+            stack.append(change)
+    return stack[-2] if len(stack) > 1 else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,64 @@
+"""`heartstream outcomes`: how good risks were, by what was found later."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from heartstream.exit_codes import errors_to_exit_codes, reader_may_leave
+from heartstream.extras import train_extra
+from heartstream.stopping import until_stopped
+
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def outcomes(
+    *,
+    window: Count = 200,
+    outcomes: Count = 100_000,
+    follow: Flag = False,
+    interval: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 60.0,
+    json: Flag = False,
+) -> None:
+    """Judge the risks on the scores topic by the outcomes topic, each model by itself; propose a recalibration.
+
+    An outcome is {"patient_id": ..., "outcome": 0 or 1}, and perhaps the `source` of its score. Tells observed over
+    expected, the Brier score, calibration and ROC-AUC, and from 50 outcomes on whether a shift of all log-odds would
+    help. Changes nothing, and is in no consumer group. More in docs/drift.md.
+
+    Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 heartstream outcomes --window 100
+
+    Exit codes: 0 told, or stopped while following; 69 no broker, or no such topic; 78 bad settings; 130 interrupted.
+
+    Args:
+        window: How many outcomes the last ones are.
+        outcomes: How many of the newest outcomes are held in memory.
+        follow: Go on, tell what changes, and show it as metrics at HEARTSTREAM_TELEMETRY__PORT.
+        interval: Seconds between two looks at the topics.
+        json: Print JSON, a line each time.
+    """
+    with errors_to_exit_codes(), reader_may_leave():
+        from heartstream.configuration import settings_to_run_with  # noqa: PLC0415  # --help should not wait for numpy
+        from heartstream.exit_codes import INTERRUPTED  # noqa: PLC0415  # the same
+
+        with train_extra():
+            from heartstream.outcomes import following, telling  # noqa: PLC0415  # the same
+            from heartstream.outcomes.judging import Findings  # noqa: PLC0415  # the same
+
+        def tell(findings: Findings) -> None:
+            sys.stdout.write(telling.as_json(findings).decode() if json else telling.told(findings))
+            sys.stdout.flush()
+
+        settings = settings_to_run_with(show_config=False)
+        question = following.Question(outcomes, window)
+        if follow:
+            with until_stopped():
+                following.follow(settings, question, interval, tell)
+            return
+        try:
+            tell(following.find(settings, question))
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,1 @@
+"""Scoring records of the past again, into a topic of their own."""

@@ -1,0 +1,44 @@
+"""The models that old scores name, found by their digests."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from schemas.errors import ArtifactError
+from schemas.records import Details, ModelRef, Score
+from scoring.artifact import MANIFEST_FILE, read_manifest
+from scoring.scorer import Scorer
+
+
+class Shelf:
+    """Model directories: one, or a folder of them such as a model store. Raises ArtifactError where there is none."""
+
+    def __init__(self, folder: Path, public_key: bytes | None) -> None:
+        self._public_key = public_key
+        folders = [folder, *sorted(folder.glob("*/"))] if folder.is_dir() else []
+        found = [each for each in folders if (each / MANIFEST_FILE).is_file()]
+        if not found:
+            raise ArtifactError(f"no model at {folder}, nor in a folder of it")
+        self._folders = {read_manifest(each, public_key)[1]: each for each in found}
+        self._scorer = cache(self._load)
+
+    def scorer(self, score: Score) -> Scorer | None:
+        """Return what scores as that score was made, None where its model is not here. Raises ArtifactError."""
+        return self._scorer(score.model, details_of(score)) if score.model.digest in self._folders else None
+
+    def _load(self, model: ModelRef, details: Details) -> Scorer:
+        return Scorer.from_directory(self._folders[model.digest], model.name, details, self._public_key)
+
+
+def details_of(score: Score) -> Details:
+    """Return what was switched on when a score was made; reasons that a model cannot give are null, however many."""
+    reasons = score.reasons
+    return Details(
+        interval=score.interval is not msgspec.UNSET,
+        label_set=score.label_set is not msgspec.UNSET,
+        reasons=0 if reasons is msgspec.UNSET else 1 if reasons is None else max(1, len(reasons)),
+        input_digest=score.input_digest is not msgspec.UNSET,
+    )

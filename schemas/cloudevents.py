@@ -1,0 +1,146 @@
+"""CloudEvents 1.0 on Kafka: what is in an event in structured mode, and the headers of one in binary mode.
+
+In binary mode an event is a plain record with more headers. In structured mode the record's value is an envelope, JSON
+with the event's attributes, and the patient record is its `data`. Envelopes are read as patient records are: the fast
+way takes what is well-formed beyond doubt, and what it does not take is left to the slow one, which knows why.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from schemas.errors import Fault, FaultCode
+from schemas.faults import DEEPEST, refuse_deep_nesting
+from schemas.jsonschema import SCORE_SCHEMA
+from schemas.records import RECORD_MAX_BYTES, Source
+
+Content = bytes | tuple[Fault, ...] | None
+"""What there is to be decoded of a record (None is a tombstone), or all that is wrong with what it came in."""
+
+CONTENT_TYPE_HEADER: Final = "content-type"
+EVENT_ID_HEADER: Final = "ce_id"
+EVENT_SOURCE_HEADER: Final = "ce_source"
+SCORE_ATTRIBUTES: Final = {
+    "ce_specversion": "1.0",
+    "ce_type": "heartstream.score.v1",
+    "ce_dataschema": SCORE_SCHEMA,
+    CONTENT_TYPE_HEADER: "application/json",
+}
+"""Headers that each score has the same, where scores are events."""
+_ANY_FORMAT: Final = b"application/cloudevents"
+_JSON_FORMAT: Final = b"application/cloudevents+json"
+_VERSION: Final = "1.0"
+_REQUIRED: Final = ("id", "source", "type")
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """An event in structured mode, as far as it is read."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    source: Annotated[str, msgspec.Meta(min_length=1)]
+    type: Annotated[str, msgspec.Meta(min_length=1)]
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    data_base64: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode: Final = msgspec.json.Decoder(_Envelope).decode
+
+
+def unwrapped(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Content:
+    """Return what is to be decoded of a record with these headers: its value, or the `data` of the event in it.
+
+    The bytes of `data` are those that came. The envelope's own limit in size is that of a record.
+    """
+    format_ = _format(headers) if headers and value else None
+    if format_ is None or value is None or len(value) > RECORD_MAX_BYTES:
+        return value
+    if format_ != _JSON_FORMAT:
+        return (_fault("", "is a CloudEvent in another format than JSON"),)
+    return _data_of(value)
+
+
+def _data_of(value: bytes) -> bytes | tuple[Fault, ...]:
+    if _is_doubtful(value) and (faults := _faults(value)):
+        return faults
+    try:
+        envelope = _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _faults(value) or _UNREADABLE
+    if isinstance(envelope.data, msgspec.Raw):
+        return bytes(envelope.data)
+    try:
+        return b64decode(envelope.data_base64 or "", validate=True)
+    except ValueError:
+        return (_NOT_BASE64,)
+
+
+def _is_doubtful(value: bytes) -> bool:
+    """Say whether an envelope may be nested too deep, or hold its data twice: the decoder keeps the last silently."""
+    holders = value.count(b'"data"') + value.count(b'"data_base64"')
+    return b"\\" in value or holders != 1 or value.count(b"[") + value.count(b"{") > DEEPEST
+
+
+def _format(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
+    """Return the media type of a record that says that it is an event in structured mode."""
+    for name, value in headers:
+        if value and name.lower() == CONTENT_TYPE_HEADER and value[: len(_ANY_FORMAT)].lower() == _ANY_FORMAT:
+            return value.partition(b";")[0].strip().lower()
+    return None
+
+
+def _fault(pointer: str, message: str) -> Fault:
+    return Fault(FaultCode.MALFORMED_EVENT, pointer, message)
+
+
+_UNREADABLE: Final = (_fault("", "is no CloudEvent in JSON, though its content-type says so"),)
+_NOT_BASE64: Final = _fault("/data_base64", "must be text in Base64 (RFC 4648)")
+
+
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object, which a dict would silently merge."""
+
+
+def _faults(value: bytes) -> tuple[Fault, ...]:
+    """Return all that is wrong with an envelope; nothing, where all that is looked at is right."""
+    try:
+        text = value.decode("utf-8")
+        refuse_deep_nesting(text)
+        parsed = json.loads(text, object_pairs_hook=_Members, parse_int=float)
+    except ValueError:
+        return _UNREADABLE
+    if not isinstance(parsed, _Members):
+        return _UNREADABLE
+    names, members = [name for name, _ in parsed], dict(parsed)
+    version_is_known = members.get("specversion") == _VERSION
+    faults = [] if version_is_known else [_fault("/specversion", f'must be "{_VERSION}"')]
+    lacking = [name for name in _REQUIRED if not isinstance(members.get(name), str) or not members[name]]
+    faults += [_fault(f"/{name}", "must be text that is not empty") for name in lacking]
+    holders = names.count("data") + names.count("data_base64")
+    if holders != 1:
+        faults.append(_fault("/data", "must be there once; it holds the patient record, or data_base64 does"))
+    elif not isinstance(members.get("data_base64", ""), str):
+        faults.append(_NOT_BASE64)
+    return tuple(faults)
+
+
+class ScoreEvents:
+    """Makes the headers that turn scores into CloudEvents in binary mode. What a score's bytes are, they stay.
+
+    An event is named by the record that was scored: who reads a score again sees the same id. None has a subject, for
+    that would be the patient, nor a time, for there is no clock in a score.
+    """
+
+    def __init__(self, topic: str) -> None:
+        """`topic` takes the scores: those of another topic, as of a challenger or a replay, are other events."""
+        fixed = {**SCORE_ATTRIBUTES, EVENT_SOURCE_HEADER: f"/heartstream/{topic}"}
+        self._common: list[tuple[str, bytes | None]] = [(name, text.encode()) for name, text in fixed.items()]
+
+    def headers(self, source: Source) -> list[tuple[str, bytes | None]]:
+        """Return the headers of the score of one record."""
+        return [*self._common, (EVENT_ID_HEADER, f"{source.topic}:{source.partition}:{source.offset}".encode())]

@@ -1,0 +1,266 @@
+"""The model that a door scores with, and how another takes its place between two batches.
+
+A candidate is proved in a process of its own before it is loaded (`scoring.candidate`), and held against the model in
+use on the last records: one whose risks jump is refused. What takes over is on trial for a while. A model that fails on
+records which the one before it can score, or whose risks jump, has to go, and the batch at hand is scored by the one
+before: no record pays for a bad model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from schemas.errors import ArtifactError, FaultCode
+from schemas.records import Details, Source
+from scoring.artifact import DIGEST_DIGITS, MANIFEST_FILE
+from scoring.candidate import prove
+from scoring.drift import ENOUGH_RECORDS, Drift
+from scoring.engines import Vector
+from scoring.files import read_file
+from scoring.matrix import Matrix
+from scoring.pipeline import Outcome, Rejected, Unwrap, process
+from scoring.scorer import Scorer
+
+TRIAL_RECORDS: Final = 2_000
+"""A new model is on trial for so many records."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is to be told of a model that comes into use: see `runtime.events.ModelLoaded`."""
+
+    name: str
+    version: str
+    digest: str
+    engine: str
+    fallback_reason: str | None
+    watches_drift: bool
+
+
+Withdrawn = Callable[[Facts, str], object]
+
+
+class Recent(NamedTuple):
+    """The last records (n, 13) that were scored, and the risks (n,) that the model in use gave them."""
+
+    matrix: Matrix
+    risks: Vector
+
+
+class ModelSource(msgspec.Struct, frozen=True):
+    """Where a model comes from, and how it is to be served; the fields are those of the settings.
+
+    `folder` is a model directory or a symbolic link to one. With `public_key`, a PEM file, it must be signed.
+    """
+
+    folder: Path
+    name: str | None = None
+    public_key: Path | None = None
+    details: Details = Details()
+    window_records: int = 0
+
+    def digest(self) -> str:
+        """Return the digest of what is there now, unverified. Raises ArtifactError."""
+        try:
+            raw = read_file(self.folder / MANIFEST_FILE)
+        except OSError as error:
+            raise ArtifactError(f"no model at {self.folder} ({error.strerror})") from error
+        return hashlib.sha256(raw).hexdigest()[:DIGEST_DIGITS]
+
+    def marks(self) -> list[tuple[str, int, int]]:
+        """Return name, size and time (ns) of each file: what was refused is looked at again when these change."""
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+            return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
+        return []
+
+    def load(self) -> Scorer:
+        """Load what is there now. Raises ArtifactError. A link may move meanwhile: all is read from one directory."""
+        try:
+            key = None if self.public_key is None else self.public_key.read_bytes()
+            folder = self.folder.resolve(strict=True)
+        except OSError as error:
+            raise ArtifactError(f"cannot read {error.filename} ({error.strerror})") from error
+        return Scorer.from_directory(folder, self.name, self.details, key, self.window_records)
+
+    def prove(self) -> str:
+        """Load what is there now in a process of its own; returns its digest. Blocks for seconds; ArtifactError."""
+        return prove(self.folder.resolve(), self.name, self.public_key).model.digest
+
+
+class Serving:
+    """The scorer in use. For one thread; `process` is the door's way to the core."""
+
+    def __init__(self, scorer: Scorer, jump_limit: float = 1.0, withdrawn: Withdrawn = lambda *_: None) -> None:
+        """`jump_limit` is how far risks of the same records may lie apart on average, from one model to the next.
+
+        1 is no limit. `withdrawn` is called when a model had to go, with the facts of the one before, and the reason.
+        """
+        self.scorer = scorer
+        self.withdrawn: dict[str, str] = {}
+        """Digests of models that had to go, and why."""
+        self.jump_limit = jump_limit
+        self._told = withdrawn
+        self._before: Scorer | None = None
+        self._trial = 0
+
+    def facts(self) -> Facts:
+        """Tell of the model in use."""
+        scorer, model = self.scorer, self.scorer.model
+        return Facts(
+            model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, scorer.window is not None
+        )
+
+    def recent(self) -> Recent | None:
+        """Return the last records, None where drift is not watched or too few have come.
+
+        A model that has just come has seen few: then they are those of the one before.
+        """
+        recent = _held(self.scorer)
+        if recent is None and self._before is not None and (held := _held(self._before)) is not None:
+            recent = Recent(held.matrix, self.scorer.risks(held.matrix))
+        return recent
+
+    def drift(self) -> Drift:
+        """Compare the last records with the training rows; of no records where drift is not watched."""
+        if self.scorer.window is not None:
+            return self.scorer.window.measure()
+        return Drift(self.scorer.model.name, 0, {}, {}, {}, None)
+
+    def is_sound(self) -> bool:
+        """Say whether the model in use still reproduces its own results."""
+        return self.scorer.is_sound()
+
+    def swap(self, scorer: Scorer) -> None:
+        """Score with another model from the next batch on, on trial."""
+        self._before, self.scorer, self._trial = self.scorer, scorer, TRIAL_RECORDS
+
+    def process(
+        self, values: Sequence[bytes | None], sources: Sequence[Source | None], unwrap: Unwrap | None = None
+    ) -> list[Outcome]:
+        """Score a batch as `pipeline.process` does. Raises ArtifactError when the model is broken."""
+
+        def score(scorer: Scorer) -> list[Outcome]:
+            return process(values, sources, scorer, unwrap)
+
+        return score(self.scorer) if self._before is None else self._try(score, self._before)
+
+    def _try(self, score: Callable[[Scorer], list[Outcome]], before: Scorer) -> list[Outcome]:
+        """Score a batch with the model on trial; where that has to go, with the one before."""
+        try:
+            outcomes = score(self.scorer)
+        except ArtifactError as error:
+            self._go_back(before, str(error))
+            return score(before)
+        if failures := _failures(outcomes):
+            again = score(before)
+            if _failures(again) < failures:
+                self._go_back(before, "it fails on records that the model before it can score")
+                return again
+        self._trial -= len(outcomes)
+        recent = _held(self.scorer) if self._trial <= 0 else None
+        if recent is not None and (reason := jump(recent, before, self.jump_limit)):
+            self._go_back(before, reason)
+            return score(before)
+        # Large batches show the window few of their records: the trial lasts until there are enough.
+        if self._trial <= 0 and (recent is not None or self.scorer.window is None):
+            self._before = None
+        return outcomes
+
+    def _go_back(self, before: Scorer, reason: str) -> None:
+        self.withdrawn[self.scorer.model.digest] = reason
+        self.scorer, self._before = before, None
+        self._told(self.facts(), reason)
+
+
+class Follower:
+    """Looks whether another model is to be served, and prepares it beside the one in use."""
+
+    def __init__(self, source: ModelSource, serving: Serving) -> None:
+        self._source = source
+        self._serving = serving
+        self._refused: tuple[object, str] = (None, "")
+
+    def swap(self, scorer: Scorer) -> Facts:
+        """Let a candidate take over."""
+        self._serving.swap(scorer)
+        return self._serving.facts()
+
+    def look(self) -> Callable[[], Scorer | None]:
+        """Return what looks, to be called in another thread: it blocks for seconds where there is a candidate.
+
+        It returns the candidate, ready to be swapped in, or None where there is none. It raises ArtifactError where
+        what is there cannot be served, each time, but proves the same one once.
+        """
+        serving = self._serving
+        current, recent, withdrawn = serving.scorer.model.digest, serving.recent(), dict(serving.withdrawn)
+
+        def found() -> Scorer | None:
+            digest = self._source.digest()
+            if digest == current:
+                return None
+            if digest in withdrawn:
+                raise ArtifactError(f"model {digest} was withdrawn: {withdrawn[digest]}")
+            refused, reason = self._refused
+            # A model that is still being copied is refused until it is whole.
+            if refused == (seen := (digest, self._source.marks())):
+                raise ArtifactError(reason)
+            try:
+                return self._prepared(recent)
+            except ArtifactError as error:
+                self._refused = (seen, str(error))
+                raise
+
+        return found
+
+    def _prepared(self, recent: Recent | None) -> Scorer:
+        """Prove, load and try what is there now. Raises ArtifactError."""
+        proved = self._source.prove()
+        scorer = self._source.load()
+        if scorer.model.digest != proved:
+            raise ArtifactError(f"{self._source.folder} changed while it was proved")
+        reason = None if recent is None else jump(recent, scorer, self._serving.jump_limit)
+        if reason is not None:
+            raise ArtifactError(f"model {proved}: {reason}")
+        return scorer
+
+
+def jump(recent: Recent, other: Scorer, limit: float) -> str | None:
+    """Say by how much another model's risks of the same records differ on average, where that is above the limit.
+
+    Two good models of different kinds differ by 0.13 at most on the four hospitals of the training data, one whose
+    labels are exchanged by 0.37 or more.
+    """
+    try:
+        difference = float(np.abs(other.risks(recent.matrix) - recent.risks).mean())
+    except Exception as error:  # noqa: BLE001  # whatever a model raises
+        return f"it fails on records of the last minutes ({type(error).__name__})"
+    # NaN is not within any limit.
+    if difference <= limit:
+        return None
+    return (
+        f"the risks of {len(recent.risks)} records differ by {difference:.3f} on average from those of the other "
+        f"model, more than {limit:g}"
+    )
+
+
+def _held(scorer: Scorer) -> Recent | None:
+    """Return what a model has scored last, None where that is too little or drift is not watched."""
+    if scorer.window is None:
+        return None
+    held = Recent(*scorer.window.held())
+    return held if len(held.risks) >= ENOUGH_RECORDS else None
+
+
+def _failures(outcomes: Sequence[Outcome]) -> int:
+    """Count the records on which the model failed."""
+    return sum(
+        isinstance(outcome, Rejected) and outcome.faults[0].code == FaultCode.MODEL_FAILURE for outcome in outcomes
+    )

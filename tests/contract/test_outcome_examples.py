@@ -1,0 +1,34 @@
+"""What the outcomes topic takes: reader and JSON Schema agree on every example."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from schemas.codec import decode_known_outcome
+from schemas.documents import FOLDER
+from schemas.records import KnownOutcome
+
+EXAMPLES = Path("schemas/examples/outcomes/v1")
+SCHEMA = jsonschema.Draft202012Validator(json.loads((FOLDER / "known-outcome.schema.json").read_bytes()))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("accepted/*.json")), ids=lambda path: path.stem)
+def test_accepted_examples_are_read(path: Path) -> None:
+    """And a producer that checks against the schema may send them."""
+    known = decode_known_outcome(path.read_bytes())
+    assert isinstance(known, KnownOutcome)
+    assert [error.message for error in SCHEMA.iter_errors(json.loads(path.read_bytes()))] == []
+    assert msgspec.json.decode(msgspec.json.encode(known)) == json.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("rejected/*.json")), ids=lambda path: path.stem)
+def test_rejected_examples_are_refused(path: Path) -> None:
+    """By both."""
+    with pytest.raises(msgspec.MsgspecError):
+        decode_known_outcome(path.read_bytes())
+    assert [error.message for error in SCHEMA.iter_errors(json.loads(path.read_bytes()))] != []

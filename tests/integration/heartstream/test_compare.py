@@ -1,0 +1,111 @@
+"""`heartstream compare` on a real broker: two models' scores of a stream, and what was found of the patients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heartstream.brokers import create_topics
+from heartstream.compare.counting import Found, compare_topics
+from heartstream.compare.measuring import judge
+from heartstream.demo.patients import real_patients
+from runtime.settings import Kafka, Settings
+from schemas.records import Source
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.integration.heartstream.desk import Desk, now
+from tests.integration.stream import PARTITIONS
+from tests.unit.scoring.models import another_version
+from training.data import features, read_snapshot, target
+from worker.transport.producer import OutgoingRecord
+
+NAMES = "logistic_regression", "random_forest"
+
+
+class Life:
+    """All real patients, scored by a champion, and in part by a challenger."""
+
+    def __init__(self, desk: Desk, model_dir: Path) -> None:
+        self.desk = desk
+        self.champion, self.challenger = (Scorer.from_directory(model_dir, name) for name in NAMES)
+        self.values = [json.dumps(record).encode() for record in real_patients()]
+        self.sources = [Source(desk.topics.patients, place % 2, place) for place in range(len(self.values))]
+        create_topics(desk.address, [desk.topics.shadow, desk.topics.outcomes], PARTITIONS, {})
+
+    def say(self, topic: str, scorer: Scorer, places: range) -> None:
+        """Write a model's scores of some records."""
+        values, sources = [self.values[at] for at in places], [self.sources[at] for at in places]
+        for outcome in process(values, sources, scorer):
+            if isinstance(outcome, Scored):
+                self.send(topic, outcome.value)
+
+    def send(self, topic: str, value: bytes) -> None:
+        self.desk.producer.produce(topic, value, timestamp=now())
+
+    def find(self, last: int = 10_000, outcomes: int = 0) -> Found:
+        self.desk.producer.flush()
+        kafka = Kafka(bootstrap_servers=self.desk.address)
+        return compare_topics(Settings(kafka=kafka, topics=self.desk.topics), last, outcomes)
+
+
+@pytest.fixture
+def life(desk: Desk, model_dir: Path) -> Life:
+    return Life(desk, model_dir)
+
+
+def test_records_that_both_scored_are_compared_once(life: Life, model_dir: Path, tmp_path: Path) -> None:
+    """However often scores came again, and by pair of models where one was swapped; what does not count is told."""
+    topics, everybody = life.desk.topics, range(len(life.values))
+    swapped = Scorer.from_directory(another_version(model_dir, tmp_path / "other", "2"), NAMES[0])
+    life.say(topics.scores, life.champion, everybody[:500])
+    life.say(topics.scores, swapped, everybody[500:900])
+    life.say(topics.scores, life.champion, everybody[:50])
+    life.say(topics.shadow, life.challenger, everybody[::2])
+    life.say(topics.shadow, life.challenger, everybody[:100:2])
+    life.send(topics.shadow, b"no score")
+    found = life.find()
+    assert [(each.champion.digest, each.records) for each in found.compared] == [
+        (life.champion.model.digest, 250),
+        (swapped.model.digest, 200),
+    ]
+    left_out, alone = found.left_out, len(everybody[::2]) - 450
+    assert (left_out.unreadable, left_out.repeated, left_out.without_champion) == (1, 50, alone)
+    frame = features(read_snapshot())[:500:2]
+    expected = life.challenger.risks(frame) - life.champion.risks(frame)
+    assert found.compared[0].mean_difference == pytest.approx(expected.mean())
+    assert found.compared[0].largest_difference == pytest.approx(np.abs(expected).max())
+
+
+def test_memory_is_bounded_by_the_newest(life: Life) -> None:
+    """Older scores of the challenger are left out, and told."""
+    topics, everybody = life.desk.topics, range(400)
+    life.say(topics.scores, life.champion, everybody)
+    life.say(topics.shadow, life.challenger, everybody)
+    found = life.find(last=150)
+    assert (sum(each.records for each in found.compared), found.left_out.older) == (150, 250)
+
+
+def test_both_are_judged_by_the_same_outcomes(life: Life) -> None:
+    """An outcome counts for both or for neither; the figures are those of the same rows directly."""
+    topics, everybody = life.desk.topics, range(len(life.values))
+    life.say(topics.scores, life.champion, everybody)
+    life.say(topics.shadow, life.challenger, everybody[::3])
+    life.desk.producer.flush()
+    labels = target(read_snapshot())
+    for value, outcome in zip(life.values, labels.tolist(), strict=True):
+        known = {"patient_id": json.loads(value)["patient_id"], "outcome": outcome}
+        life.desk.send(OutgoingRecord(topics.outcomes, None, json.dumps(known).encode(), (), now()))
+    [compared] = life.find(outcomes=10_000).compared
+    frame = features(read_snapshot())[::3]
+    direct = judge(labels[::3], life.champion.risks(frame), life.challenger.risks(frame))
+    judged = compared.judged
+    assert judged is not None
+    assert (judged.outcomes, judged.champion.events) == (len(frame), direct.champion.events)
+    assert judged.champion.brier == pytest.approx(direct.champion.brier)
+    assert judged.challenger.brier == pytest.approx(direct.challenger.brier)
+    assert judged.brier_difference is not None
+    assert direct.brier_difference is not None
+    assert judged.brier_difference.low == pytest.approx(direct.brier_difference.low)

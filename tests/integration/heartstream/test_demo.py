@@ -1,0 +1,45 @@
+"""Laws of the demo that goes on: other commands find it where they look, and Ctrl-C loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from runtime.embedded import free_port
+from tests.integration.stream import DEADLINE_SECONDS
+
+
+def test_it_is_where_others_look_and_ends_in_order(model_dir: Path, tmp_path: Path) -> None:
+    """Worker and gateway are on the ports of the settings; interrupted as a terminal does it, the books balance."""
+    worker_port, gateway_port = free_port(), free_port()
+    ports = {"HEARTSTREAM_TELEMETRY__PORT": str(worker_port), "HEARTSTREAM_GATEWAY__PORT": str(gateway_port)}
+    command = [sys.executable, "-m", "heartstream", "demo", "--broker", "embedded", "--records", "0"]
+    with (tmp_path / "told").open("w+") as told:
+        demo = subprocess.Popen(
+            [*command, "--model", str(model_dir)], env=os.environ | ports, stdout=told, start_new_session=True
+        )
+        try:
+            await_flow(tmp_path / "told", demo)
+            with urllib.request.urlopen(f"http://127.0.0.1:{worker_port}/health/ready", timeout=10) as answer:
+                assert json.load(answer)["status"] == "ok"
+            with urllib.request.urlopen(f"http://127.0.0.1:{gateway_port}/", timeout=10) as page:
+                assert page.status == 200
+        finally:
+            # A terminal interrupts every process of the session that it began.
+            os.killpg(demo.pid, signal.SIGINT)
+            code = demo.wait(DEADLINE_SECONDS)
+    assert (code, (tmp_path / "told").read_text().splitlines()[-1]) == (0, "lost 0, repeated 0, wrong outcome 0")
+
+
+def await_flow(told: Path, demo: subprocess.Popen[bytes]) -> None:
+    """Wait until it has told its numbers twice: records flow then."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while told.read_text().count("\nin ") < 2:
+        assert (demo.poll(), time.monotonic() < deadline) == (None, True), told.read_text()
+        time.sleep(0.1)

@@ -1,0 +1,194 @@
+"""`heartstream outcomes` on a real broker: real patients scored by a real worker, and what was found of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from heartstream.brokers import create_topics
+from heartstream.demo.patients import real_patients
+from heartstream.outcomes.judging import Advice, figures, proposal
+from runtime import metrics
+from runtime.embedded import free_port
+from schemas.codec import decode_score
+from scoring.scorer import Scorer
+from tests.integration.conftest import Workers
+from tests.integration.heartstream.desk import Desk, consumer_groups, now
+from tests.integration.stream import PARTITIONS, Stream
+from training.data import features, read_snapshot, target
+from worker.transport.producer import OutgoingRecord
+
+DEADLINE_SECONDS = 90.0
+MODEL = {"HEARTSTREAM_MODEL__NAME": "logistic_regression"}
+
+
+def patients(site: str) -> list[tuple[dict[str, Any], int]]:
+    """Return a hospital's patients as records, with what was found of each."""
+    found = target(read_snapshot()).tolist()
+    return [
+        (record, outcome)
+        for record, outcome in zip(real_patients(), found, strict=True)
+        if str(record["patient_id"]).startswith(f"{site}-")
+    ]
+
+
+def scored(stream: Stream, workers: Workers, site: str) -> list[tuple[dict[str, Any], int]]:
+    """Let a worker score all of a hospital's patients; create the outcomes topic."""
+    create_topics(stream.address, [stream.topics.outcomes], PARTITIONS, {})
+    everybody = patients(site)
+    with workers.start(stream.address, **MODEL) as worker:
+        worker.await_ready()
+        for record, _ in everybody:
+            stream.send(json.dumps(record).encode(), str(record["patient_id"]).encode())
+        stream.read_all()
+    return everybody
+
+
+def say(desk: Desk, known: Sequence[dict[str, Any]]) -> None:
+    """Put outcomes on their topic."""
+    for each in known:
+        value = json.dumps(each).encode()
+        desk.send(OutgoingRecord(desk.topics.outcomes, each["patient_id"].encode(), value, (), now()))
+
+
+def run(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "heartstream", "outcomes", *arguments],
+        env=desk.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def asked(desk: Desk, *arguments: str) -> dict[str, Any]:
+    done = run(desk, "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("site", "advice"), [("va", Advice.RECALIBRATE), ("cleveland", Advice.LEAVE)])
+def test_what_is_told_is_what_the_same_rows_say_directly(
+    stream: Stream, workers: Workers, desk: Desk, site: str, advice: Advice
+) -> None:
+    """Long Beach is to be recalibrated, Cleveland is not; figures are those of the model on the same rows."""
+    everybody = scored(stream, workers, site)
+    before = consumer_groups(stream.address)
+    say(desk, [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody])
+    told = asked(desk, "--window", "100")
+    frame = read_snapshot([site])
+    scorer = Scorer.from_directory(workers.model_dir, MODEL["HEARTSTREAM_MODEL__NAME"])
+    labels, risks = target(frame), scorer.risks(features(frame))
+    (of_model,) = told["models"]
+    assert of_model["model"]["digest"] == scorer.model.digest
+    direct, proposed = figures(labels, risks), proposal(labels, risks)
+    assert of_model["all"]["outcomes"] == len(everybody)
+    assert of_model["last"]["outcomes"] == 100
+    for name in ("events", "mean_risk", "brier", "constant_brier", "roc_auc", "slope"):
+        assert of_model["all"][name] == pytest.approx(getattr(direct, name)), name
+    assert direct.observed_expected is not None
+    assert of_model["all"]["observed_expected"]["value"] == pytest.approx(direct.observed_expected.value)
+    assert proposed.shift is not None
+    assert of_model["proposal"]["shift"]["value"] == pytest.approx(proposed.shift.value)
+    assert of_model["proposal"]["advice"] == proposed.advice == advice
+    assert set(told["left_out"].values()) == {0}
+    assert consumer_groups(stream.address) == before
+
+
+def test_what_does_not_count_is_told(stream: Stream, workers: Workers, desk: Desk) -> None:
+    """By why, in words that name no patient; `source` picks the score, and the text says what biases all of it."""
+    everybody = scored(stream, workers, "switzerland")
+    name = [str(record["patient_id"]) for record, _ in everybody]
+    source = {score.patient_id: score.source for score in (decode_score(each.value or b"") for each in stream.read)}
+    place = {
+        patient: {"topic": at.topic, "partition": at.partition, "offset": at.offset} for patient, at in source.items()
+    }
+    say(desk, [{"patient_id": each, "outcome": 1} for each in name[:60]])
+    say(desk, [{"patient_id": name[0], "outcome": 1, "source": place[name[0]]}])
+    say(desk, [{"patient_id": name[1], "outcome": 0}, {"patient_id": "nobody", "outcome": 1}])
+    say(desk, [{"patient_id": name[70], "outcome": 1, "source": place[name[71]]}])
+    say(desk, [{"patient_id": name[2], "outcome": 2}])
+    told = asked(desk)
+    counted = {"unreadable": 1, "without_score": 1, "other_patient": 1, "repeated": 1, "contradictory": 2}
+    assert {reason: count for reason, count in told["left_out"].items() if count} == counted
+    assert told["models"][0]["all"]["outcomes"] == 59
+    assert asked(desk, "--outcomes", "10")["left_out"]["older"] == 54
+    text = run(desk).stdout
+    assert "(verification bias)" in " ".join(text.split())
+    assert not any(each in text for each in name)
+
+
+def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Workers, desk: Desk) -> None:
+    """A patient comes again after the outcome became known: that score has none."""
+    create_topics(stream.address, [stream.topics.outcomes], PARTITIONS, {})
+    (record, _), *_ = patients("va")
+    key = str(record["patient_id"]).encode()
+    with workers.start(stream.address, **MODEL) as worker:
+        worker.await_ready()
+        stream.send(json.dumps(record).encode(), key)
+        stream.read_all()
+        say(desk, [{"patient_id": key.decode(), "outcome": 1}])
+        stream.send(json.dumps({**record, "age": 30, "cp": 1, "sex": 0}).encode(), key)
+        stream.read_all()
+    first, second = (decode_score(each.value or b"").risk for each in stream.read)
+    assert first > second
+    assert asked(desk)["models"][0]["all"]["mean_risk"] == first
+
+
+def test_following_tells_what_changes(stream: Stream, workers: Workers, desk: Desk) -> None:
+    """In words and as metrics; at its end it says what a single run says."""
+    everybody = scored(stream, workers, "va")
+    known = [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody]
+    say(desk, known[:30])
+    port = free_port()
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "heartstream", "outcomes", "--follow", "--interval", "0.2", "--json"],
+        env={**desk.environment, "HEARTSTREAM_TELEMETRY__PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert follower.stdout is not None
+        assert json.loads(follower.stdout.readline())["models"][0]["all"]["outcomes"] == 30
+        assert shown(port)["heartstream_outcomes_judged", "all"] == 30
+        say(desk, known[30:])
+        found: dict[str, Any] = {}
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not found or found["models"][0]["all"]["outcomes"] < len(known):
+            assert time.monotonic() < deadline
+            found = json.loads(follower.stdout.readline())
+        assert found == asked(desk)
+        ratio = found["models"][0]["all"]["observed_expected"]
+        told = shown(port)
+        assert told["heartstream_outcomes_observed_expected_ratio", "all"] == ratio["value"]
+        assert told["heartstream_outcomes_observed_expected_ratio_low", "all"] == ratio["low"]
+        assert told["heartstream_outcomes_brier_score", "last"] == found["models"][0]["last"]["brier"]
+        named = {metric.name for metric in metrics.DESCRIBED if metric.name.startswith("heartstream_outcomes_")}
+        assert named - {name for name, _ in told} == set()
+        follower.terminate()
+        assert follower.wait(DEADLINE_SECONDS) == 0
+    finally:
+        follower.kill()
+        follower.communicate()
+
+
+def shown(port: int) -> dict[tuple[str, str], float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        samples = metrics.read(response.read().decode())
+    return {(sample.name, sample.labels.get("window", "")): sample.value for sample in samples}
+
+
+def test_without_the_topic_it_says_so(desk: Desk) -> None:
+    """Nothing is created by asking."""
+    done = run(desk)
+    assert (done.returncode, done.stdout) == (69, "")
+    assert desk.topics.outcomes in done.stderr

@@ -1,0 +1,143 @@
+"""Laws of the challenger in shadow, on real brokers: it scores the sample, and the champion's stream is untouched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from heartstream.brokers import create_topics
+from heartstream.demo.patients import FLAWS, real_patients
+from heartstream.demo.processes import Child, running
+from heartstream.dlq.reading import Reader
+from runtime.embedded import free_port
+from runtime.settings import Kafka, Settings
+from schemas.codec import decode_score
+from schemas.records import Source
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.drifting import shown
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+from tests.unit.scoring.models import with_exchanged_labels
+from worker.shadow import GROUP_SUFFIX, Sample
+
+SHARE = 0.25
+
+
+class Trial:
+    """A stream with a champion and a challenger whose labels are exchanged."""
+
+    def __init__(self, stream: Stream, workers: Workers, challenger: Path) -> None:
+        self.stream, self.workers, self.challenger = stream, workers, challenger
+        create_topics(stream.address, [stream.topics.shadow], 4, {})
+
+    @contextmanager
+    def shadow(self, **settings: str) -> Iterator[Child]:
+        """Run the challenger."""
+        port = str(free_port())
+        own = {
+            "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.stream.address,
+            "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000",
+            "HEARTSTREAM_TELEMETRY__PORT": port,
+            "HEARTSTREAM_CHALLENGER__PATH": str(self.challenger),
+            "HEARTSTREAM_CHALLENGER__SHARE": str(SHARE),
+        }
+        log = self.workers.log_folder / f"worker-{port}.log"
+        with running("shadow", {**self.workers.settings, **own, **settings}, f"http://127.0.0.1:{port}", log) as child:
+            yield child
+
+    def send(self, records: int) -> None:
+        patients = real_patients()
+        for number in range(records):
+            self.stream.send(json.dumps(patients[number % len(patients)]).encode(), b"%d" % number)
+        for flaw in FLAWS.values():
+            self.stream.send(flaw(dict(patients[0])), b"bad")
+        self.stream.flush()
+
+    def await_commits(self) -> None:
+        self.stream.await_commits(self.workers.settings["HEARTSTREAM_WORKER__GROUP_ID"] + GROUP_SUFFIX)
+
+    def scores(self) -> dict[Source, list[tuple[bytes | None, bytes]]]:
+        """Return what is on the challenger's topic, by source."""
+        found: dict[Source, list[tuple[bytes | None, bytes]]] = {}
+        with Reader.open(Settings(kafka=Kafka(bootstrap_servers=self.stream.address))) as reader:
+            topic = self.stream.topics.shadow
+            for message in reader.read(topic, reader.spans(topic)):
+                source = decode_score(message.value() or b"").source
+                assert source is not None
+                found.setdefault(source, []).append((message.key(), message.value() or b""))
+        return found
+
+    def expected(self) -> dict[Source, tuple[bytes | None, bytes]]:
+        """Return what the challenger alone would make of the sample."""
+        scorer, sample = Scorer.from_directory(self.challenger), Sample(SHARE)
+        made = {
+            sent.source: (sent.key, process([sent.value], [sent.source], scorer)[0])
+            for sent in self.stream.sent
+            if sample.takes(sent.source)
+        }
+        return {source: (key, each.value) for source, (key, each) in made.items() if isinstance(each, Scored)}
+
+
+@pytest.fixture
+def trial(group_stream: Stream, workers: Workers, model_dir: Path, tmp_path: Path) -> Trial:
+    return Trial(group_stream, workers, with_exchanged_labels(model_dir, tmp_path / "exchanged"))
+
+
+def test_the_sample_is_scored_beside_a_stream_that_stays_as_it_is(trial: Trial) -> None:
+    """Byte for byte what the challenger alone would write, once; the champion scores all, and has the dead letters."""
+    stream = trial.stream
+    with trial.workers.start(stream.address) as worker, trial.shadow() as shadow:
+        worker.await_ready()
+        shadow.await_ready()
+        trial.send(2_000)
+        stream.read_all()
+        trial.await_commits()
+        metrics = {(each.name, *each.labels.values()): each.value for each in shown(shadow)}
+    expected = trial.expected()
+    assert trial.scores() == {source: [score] for source, score in expected.items()}
+    assert (stream.answered, stream.repeated()) == (2_000 + len(FLAWS), 0)
+    assert sum(result.letter is not None for result in stream.read) == len(FLAWS)
+    both = [metrics["heartstream_shadow_records_total", each] for each in ("same_label", "other_label")]
+    assert sum(both) == len(expected)
+    assert both[1] > both[0]
+    risks = {source: decode_score(score).risk for source, (_, score) in expected.items()}
+    results = (stream.results[source][0].value or b"" for source in expected)
+    differences = [risk - decode_score(first).risk for risk, first in zip(risks.values(), results, strict=True)]
+    gap = [metrics["heartstream_shadow_risk_difference_total", each] for each in ("higher", "lower")]
+    assert gap[0] == pytest.approx(sum(max(each, 0) for each in differences))
+    assert gap[1] == pytest.approx(sum(max(-each, 0) for each in differences))
+
+
+def test_a_killed_challenger_loses_nothing(trial: Trial) -> None:
+    """What it had not committed it scores when it is back, with the same bytes; the champion has not noticed."""
+    stream = trial.stream
+    with trial.workers.start(stream.address) as worker:
+        worker.await_ready()
+        with trial.shadow() as shadow:
+            shadow.await_ready()
+            trial.send(1_000)
+            shadow.process.kill()
+        trial.send(1_000)
+        with trial.shadow() as shadow:
+            shadow.await_ready()
+            trial.await_commits()
+        stream.read_all()
+    found = trial.scores()
+    assert {source: set(scores) for source, scores in found.items()} == {
+        source: {score} for source, score in trial.expected().items()
+    }
+    assert (stream.answered, stream.repeated()) == (2_000 + 2 * len(FLAWS), 0)
+
+
+def test_a_broken_challenger_does_not_start(trial: Trial) -> None:
+    """Exit code 65 for a model that is not what its manifest says, 78 where none is named."""
+    (trial.challenger / "report.json").write_text("{}")
+    with trial.shadow() as shadow:
+        assert shadow.process.wait(60) == 65
+    with trial.shadow(HEARTSTREAM_CHALLENGER__PATH="") as shadow:
+        assert shadow.process.wait(60) == 78

@@ -1,0 +1,131 @@
+"""Laws of a schema registry's frames, on a real registry, broker and worker, with Confluent's own serializers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from heartstream.demo.patients import real_patients
+from runtime.settings import Registry
+from schemas.documents import FOLDER
+from schemas.errors import DependencyError
+from schemas.frames import frame, schema_number
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.integration.conftest import Workers
+from tests.integration.heartstream.test_verify import Desk
+from tests.integration.stream import Stream
+from tests.registry import running_registry
+from tests.unit.worker.test_formats import SCHEMA
+from worker.registry import SchemaRegistry
+
+PATIENTS: list[dict[str, Any]] = real_patients()[:200]
+PROTOBUF = 'syntax = "proto3"; message Patient { string patient_id = 1; }'
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[str]:
+    with running_registry() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(registry: str) -> Iterator[SchemaRegistryClient]:
+    with SchemaRegistryClient({"url": registry}) as client:
+        yield client
+
+
+def send_all(stream: Stream, client: SchemaRegistryClient) -> None:
+    """Send patients in turn as plain JSON, in Confluent's frame of JSON, and in that of Avro."""
+    place = SerializationContext(stream.topics.patients, MessageField.VALUE)
+    schema = (FOLDER / "patient-record.schema.json").read_text("utf-8")
+    as_json = JSONSerializer(schema, client)
+    # Two schemas of one topic are no versions of each other: a subject a record type.
+    named = {"subject.name.strategy": lambda _, name: f"{name}-{stream.topics.patients}"}
+    as_avro = AvroSerializer(client, json.dumps(SCHEMA), conf=named)
+    for number, patient in enumerate(PATIENTS):
+        values = [json.dumps(patient).encode(), as_json(patient, place), as_avro(patient, place)]
+        stream.send(values[number % 3], b"%d" % number)
+
+
+def send_broken(stream: Stream, client: SchemaRegistryClient) -> list[tuple[bytes, str]]:
+    """Send what cannot be scored; return it with the messages of its faults."""
+    avro = client.register_schema("broken-avro", Schema(json.dumps(SCHEMA), "AVRO"))
+    protobuf = client.register_schema("broken-protobuf", Schema(PROTOBUF, "PROTOBUF"))
+    broken = [
+        (frame(avro) + b"Zebra", "is not what the Avro schema of its frame says"),
+        (frame(protobuf) + b"\0", "is framed with a schema that is neither JSON Schema nor Avro"),
+        (frame(2**31 - 1) + b"{}", "is framed with a number that the schema registry does not know"),
+    ]
+    for value, _ in broken:
+        stream.send(value, b"broken")
+    return broken
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
+    stream: Stream, workers: Workers, scorer: Scorer, registry: str, client: SchemaRegistryClient, guarantee: str
+) -> None:
+    """In JSON and Avro, by what is in the frame; scores stand in a frame with the number of their schema.
+
+    What cannot be read becomes a dead letter with its frame. Each score can be proved, and its digest is of what came.
+    """
+    send_all(stream, client)
+    broken = send_broken(stream, client)
+    workers.settings.update(
+        HEARTSTREAM_REGISTRY__URL=registry,
+        HEARTSTREAM_REGISTRY__FRAME_SCORES="true",
+        HEARTSTREAM_SCORE__INPUT_DIGEST="true",
+    )
+    with workers.start(stream.address, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee) as worker:
+        worker.await_ready()
+        stream.read_all()
+    assert stream.repeated() == 0
+    results = [(sent, stream.only(sent)) for sent in stream.sent]
+    letters = [(result.value, result.letter.errors) for _, result in results if result.letter]
+    assert sorted((value, *[fault.message for fault in faults]) for value, faults in letters) == sorted(broken)
+    assert {str(fault.code) for _, faults in letters for fault in faults} == {"malformed_frame"}
+    read = JSONDeserializer(None, schema_registry_client=client)
+    place = SerializationContext(stream.topics.scores, MessageField.VALUE)
+    scores = [(sent, result) for sent, result in results if not result.letter]
+    assert len(scores) == len(PATIENTS)
+    number = client.get_latest_version(f"{stream.topics.scores}-value").schema_id
+    for sent, result in scores:
+        (expected,) = process([json.dumps(PATIENTS[int(sent.key or b"")]).encode()], [sent.source], scorer)
+        assert isinstance(expected, Scored)
+        digest = hashlib.sha256(sent.value or b"").hexdigest()[:16]
+        assert schema_number(result.value or b"") == number
+        assert read(result.value or b"", place) == {**json.loads(expected.value), "input_digest": digest}
+    assert Desk(stream, workers).verify() == (0, [], {"proved": len(PATIENTS)})
+
+
+def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegistryClient) -> None:
+    """A schema that is there is not registered again; what is not there is not made up."""
+    asked = SchemaRegistry(Registry(url=f"{registry}/"))
+    schema = (FOLDER / "score.schema.json").read_text("utf-8")
+    first = asked.number("some scores/value", schema)
+    assert [asked.number("some scores/value", schema), client.get_latest_version("some scores/value").schema_id] == [
+        first,
+        first,
+    ]
+    found = asked.schema(first)
+    assert found is not None
+    assert (found.schema_type, json.loads(found.schema)) == ("JSON", json.loads(schema))
+    assert asked.schema(2**31 - 1) is None
+
+
+def test_a_registry_that_is_away_is_a_dependency_that_fails(registry: str) -> None:
+    """Also what answers and is none; credentials are in no message."""
+    for url in ("http://127.0.0.1:1", registry.removesuffix("/apis/ccompat/v7")):
+        away = SchemaRegistry(Registry(url=url, username="Zebra", password="Zebra-4711"))
+        with pytest.raises(DependencyError) as told:
+            away.number("scores-value", "{}")
+        assert "Zebra" not in str(told.value)

@@ -1,0 +1,26 @@
+"""What several rooms' laws are about."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from heartstream.model_command import sign
+from tests.unit.scoring.keys import Keys
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    """The key pair of the model's makers."""
+    return Keys(tmp_path, "ours")
+
+
+@pytest.fixture
+def signed(model_dir: Path, tmp_path: Path, keys: Keys) -> Path:
+    """A copy of the model directory that they have signed."""
+    folder = tmp_path / "model"
+    shutil.copytree(model_dir, folder)
+    sign(folder, key=keys.private)
+    return folder

@@ -1,0 +1,171 @@
+"""Laws of the file door on Spark that need no Spark session; those that do: tests/integration/heartstream."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pytest
+from pyspark.sql import types as spark
+
+from heartstream.score.batching import BATCH_ROWS
+from heartstream.score.columns import COLUMN_NAMES
+from heartstream.spark import Shipment, problems_of, scored
+from schemas.errors import ArtifactError
+from schemas.records import Details
+from scoring.artifact import MANIFEST_FILE, load
+from scoring.signature import SIGNATURE_FILE
+from tests.unit.heartstream.spark_table import BAD, table
+from tests.unit.scoring.keys import Keys
+from tests.unit.scoring.models import another_version
+
+Rows = list[dict[str, object]]
+each_model = pytest.mark.parametrize("model", ["logistic_regression", "pattern_submodels"])
+NUMBERS = [kind() for kind in (spark.ByteType, spark.ShortType, spark.IntegerType, spark.LongType)]
+NUMBERS += [spark.FloatType(), spark.DoubleType(), spark.NullType()]
+NO_NUMBERS = [
+    spark.StringType(),
+    spark.BooleanType(),
+    spark.DecimalType(10, 2),
+    spark.TimestampType(),
+    spark.TimestampNTZType(),
+    spark.DateType(),
+    spark.BinaryType(),
+    spark.DayTimeIntervalType(),
+    spark.YearMonthIntervalType(),
+    spark.CalendarIntervalType(),
+    spark.ArrayType(spark.DoubleType()),
+    spark.MapType(spark.StringType(), spark.DoubleType()),
+    spark.StructType([spark.StructField("SECRET", spark.DoubleType())]),
+]
+
+
+def through_spark(shipment: Shipment, batches: list[pa.RecordBatch]) -> Rows:
+    """Score as a Python worker does: the shipment came pickled."""
+    found = pa.Table.from_batches(scored(pickle.loads(pickle.dumps(shipment)), iter(batches)))  # noqa: S301  # as Spark does
+    return found.to_pylist()
+
+
+def schema(**changes: spark.DataType) -> spark.StructType:
+    """Return the schema of a legal table but for `changes`."""
+    kinds: dict[str, spark.DataType] = dict.fromkeys(COLUMN_NAMES, spark.DoubleType())
+    kinds |= {"patient_id": spark.StringType()} | changes
+    return spark.StructType([spark.StructField(name, kind) for name, kind in kinds.items()])
+
+
+@each_model
+@pytest.mark.parametrize("rows", [50, 1000])
+def test_risk_and_label_are_those_of_the_score(model: str, rows: int, model_dir: Path) -> None:
+    """To the last bit, for each patient of four hospitals, whatever rows are rejected between them."""
+    shipment = Shipment.of(model_dir, model, None, Details())
+    given = table()
+    found = through_spark(shipment, given.to_batches(rows))
+    assert [row["patient_id"] for row in found] == given["patient_id"].to_pylist()
+    told = [json.loads(str(row["score"])) if row["errors"] is None else None for row in found]
+    assert [score and (score["patient_id"], score["risk"].hex(), score["label"]) for score in told] == [
+        None if row["errors"] else (row["patient_id"], float(str(row["risk"])).hex(), row["label"]) for row in found
+    ]
+    assert {row["label"] for row in found} == {0, 1, None}
+    assert sum(row["risk"] is row["label"] is row["score"] is None for row in found) == len(BAD)
+
+
+def test_a_batch_of_a_whole_partition_is_scored_in_parts(model_dir: Path) -> None:
+    """Spark may be told to send any number of rows at once: the text of their scores would be too large for Arrow."""
+    given = pa.concat_tables([table()] * 10).combine_chunks().to_batches()
+    found = list(scored(Shipment.of(model_dir, None, None, Details()), given))
+    assert [part.num_rows for part in found] == [BATCH_ROWS, 10 * table().num_rows - BATCH_ROWS]
+    assert pa.Table.from_batches(found)["patient_id"].to_pylist() == given[0]["patient_id"].to_pylist()
+
+
+def test_a_column_of_nothing_but_null_is_one_of_numbers_not_measured(model_dir: Path) -> None:
+    """Spark's void, in any place: the same scores, and for an id the fault of a record without one."""
+    shipment = Shipment.of(model_dir, None, None, Details())
+    given = table()
+    place = COLUMN_NAMES.index("ca")
+    void, number = (
+        given.set_column(place, "ca", pa.nulls(given.num_rows, kind)).to_batches() for kind in (None, pa.float64())
+    )
+    assert through_spark(shipment, void) == through_spark(shipment, number)
+    nobody = through_spark(shipment, given.set_column(0, "patient_id", pa.nulls(given.num_rows)).to_batches())
+    assert {row["patient_id"] for row in nobody} == {row["score"] for row in nobody} == {None}
+    assert all('"/patient_id"' in str(row["errors"]) for row in nobody)
+
+
+def test_an_id_that_is_no_text_is_handed_back_as_it_came(model_dir: Path) -> None:
+    """Spark's strings may be any bytes; such a row is rejected and can be found by its id."""
+    given = table().slice(1, 2)
+    ids = pa.array([b"\xff", b"p-1"], pa.binary()).view(pa.string())
+    (batch,) = given.set_column(0, "patient_id", ids).combine_chunks().to_batches()
+    (found,) = scored(Shipment.of(model_dir, None, None, Details()), [batch])
+    assert found["patient_id"].cast(pa.binary()).to_pylist() == [b"\xff", b"p-1"]
+    assert found["errors"].is_valid().to_pylist() == [True, False]
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=str)
+def test_numbers_of_any_width_are_accepted(kind: spark.DataType) -> None:
+    """What is in them is for the record's own rules."""
+    assert problems_of(schema(chol=kind)) == []
+    assert problems_of(schema(patient_id=spark.NullType())) == []
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS, ids=str)
+def test_a_column_that_is_no_number_is_refused(kind: spark.DataType) -> None:
+    """Text, nested, decimal, time: also those that Arrow has no type for."""
+    assert problems_of(schema(chol=kind)) == ["chol is not a column of integers or floats"]
+
+
+@pytest.mark.parametrize("kind", [spark.LongType(), spark.BinaryType(), spark.TimestampType()], ids=str)
+def test_an_id_that_is_no_text_is_refused(kind: spark.DataType) -> None:
+    """An integer has more than one text."""
+    assert problems_of(schema(patient_id=kind)) == ["patient_id is not a column of text"]
+
+
+def test_all_that_is_wrong_with_a_table_is_told_at_once() -> None:
+    """Missing, unknown, repeated, and of another type; unknown ones are counted, for a name may be a patient's."""
+    fields = [field for field in schema(age=spark.StringType()) if field.name not in {"ca", "thal"}]
+    fields += [spark.StructField(name, spark.DateType()) for name in ("SECRET", "CA")]
+    fields.append(spark.StructField("chol", spark.DoubleType()))
+    assert problems_of(spark.StructType(fields)) == [
+        "no column ca, thal",
+        "2 column(s) that are no field of a patient record",
+        "more than one column chol",
+        "age is not a column of integers or floats",
+    ]
+
+
+def test_a_signed_model_is_verified_where_it_arrives(signed: Path, keys: Keys) -> None:
+    """The signature and the key travel with it, and what is signed scores."""
+    shipment = Shipment.of(signed, None, keys.public.read_bytes(), Details())
+    assert len(through_spark(shipment, table().to_batches())) == table().num_rows
+
+
+@pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, "pattern_submodels.json"])
+def test_a_model_that_was_changed_on_its_way_is_refused(name: str, signed: Path, keys: Keys) -> None:
+    """A byte is enough, in the manifest, in the signature, or in a file of the model."""
+    shipment = Shipment.of(signed, None, keys.public.read_bytes(), Details())
+    files = dict(shipment.files)
+    files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
+    other = msgspec.structs.replace(shipment, files=tuple(files.items()))
+    with pytest.raises(ArtifactError, match=r"is no signature|pattern_submodels\.json: has"):
+        through_spark(other, table().to_batches())
+
+
+def test_the_driver_refuses_what_is_not_signed_by_the_key(model_dir: Path, signed: Path, tmp_path: Path) -> None:
+    """No signature, or somebody else's: before anything travels."""
+    other = Keys(tmp_path, "other").public.read_bytes()
+    with pytest.raises(ArtifactError, match="is no signature of the manifest by the configured key"):
+        Shipment.of(signed, None, other, Details())
+    with pytest.raises(ArtifactError, match="is not signed"):
+        Shipment.of(model_dir, None, other, Details())
+
+
+def test_an_executor_takes_no_other_model_than_was_proved(model_dir: Path, tmp_path: Path) -> None:
+    """A model directory that changes while it is packed is whole, and another one: its digest tells."""
+    other = another_version(model_dir, tmp_path / "other", "2")
+    files = tuple((path.name, path.read_bytes()) for path in other.iterdir() if path.is_file())
+    shipment = Shipment(load(model_dir).model.digest, files, None, None, Details())
+    with pytest.raises(ArtifactError, match="it changed meanwhile"):
+        shipment.scorer()

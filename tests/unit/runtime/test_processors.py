@@ -1,0 +1,42 @@
+"""Processors that may be used: no more than the system allows, and than a container may take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.processors import usable_processors
+
+ALLOWED = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("quota", "processors"),
+    [
+        ("max 100000\n", ALLOWED),
+        ("150000 100000\n", 1),
+        ("20000 100000\n", 1),
+        (f"{(ALLOWED + 3) * 100_000} 100000\n", ALLOWED),
+        ("a quarter of one", ALLOWED),
+        ("100000 0\n", ALLOWED),
+    ],
+)
+def test_a_quota_limits_whole_processors(quota: str, processors: int, tmp_path: Path) -> None:
+    """A part of one is not counted, but one is always there; what cannot be read limits nothing."""
+    file = tmp_path / "cpu.max"
+    file.write_text(quota)
+    assert usable_processors(file) == processors
+
+
+def test_without_a_quota_the_system_decides(tmp_path: Path) -> None:
+    """As it does where there are no containers, and by affinity."""
+    assert usable_processors(tmp_path / "absent") == ALLOWED
+    one = next(iter(os.sched_getaffinity(0)))
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {one})
+    try:
+        assert usable_processors(tmp_path / "absent") == 1
+    finally:
+        os.sched_setaffinity(0, before)

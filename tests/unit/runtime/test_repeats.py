@@ -1,0 +1,74 @@
+"""Lines that say the same are written seldom, and the next one tells how many were left out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections import Counter
+
+from runtime.repeats import ClientRepeats, Repeats
+
+
+def test_the_first_is_written_and_then_one_an_interval() -> None:
+    """Each kind for itself; what was left out is counted until the next, and then forgotten."""
+    now = 0.0
+    repeats = Repeats(10.0, lambda: now)
+    assert [repeats.left_out("a"), repeats.left_out("a"), repeats.left_out("b")] == [0, None, 0]
+    now = 9.9
+    assert repeats.left_out("a") is None
+    now = 10.0
+    assert [repeats.left_out("a"), repeats.left_out("a")] == [2, None]
+    now = 25.0
+    assert [repeats.left_out("a"), repeats.left_out("b")] == [1, 0]
+
+
+def test_another_trouble_of_the_same_client_is_written() -> None:
+    """What differs in numbers alone, as ports and milliseconds do, is the same; a cause that differs is not."""
+    repeats = ClientRepeats()
+    texts = ["b:1 Connect failed (after 0ms)", "b:1 Connect failed (after 10ms)", "b:1 SASL authentication error"]
+    lines = [logging.LogRecord("librdkafka", 40, "", 0, "%s [%s] %s", ("FAIL", "c", text), None) for text in texts]
+    assert [repeats.filter(line) for line in lines] == [True, False, True]
+
+
+def test_old_kinds_are_forgotten() -> None:
+    """However many kinds there are in the life of a process."""
+    now = 0.0
+    repeats = Repeats(10.0, lambda: now)
+    for kind in range(300):
+        repeats.left_out(kind)
+    now = 10.0
+    repeats.left_out("another")
+    assert repeats.kinds == 1
+
+
+WITHOUT_BROKER = """
+import time
+from confluent_kafka import Consumer
+from runtime import events, logs
+from runtime.embedded import free_port
+from runtime.settings import Telemetry
+
+logs.configure(Telemetry())
+seen = 0
+def troubled(error):
+    global seen
+    seen += 1
+    events.BrokerTroubled("consumer", error.name()).emit()
+options = {"bootstrap.servers": f"127.0.0.1:{free_port()}", "group.id": "g", "error_cb": troubled}
+client = Consumer({**options, "reconnect.backoff.max.ms": 100}, logger=logs.CLIENT_LOG)
+while seen < 20:
+    client.poll(0.1)
+client.close()
+"""
+
+
+def test_a_broker_that_is_away_does_not_flood_the_log() -> None:
+    """A client tells of each of its attempts; of what it says within ten seconds each kind is written once."""
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_BROKER], capture_output=True, text=True, check=True, timeout=60)
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    ours = Counter(line["code"] for line in lines if line["event"] == "broker troubled")
+    theirs = Counter(re.sub(r"\d+", "", str(line["event"])) for line in lines if line.get("logger") == "librdkafka")
+    assert set(ours.values()) == set(theirs.values()) == {1}

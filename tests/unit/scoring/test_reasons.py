@@ -1,0 +1,28 @@
+"""Reasons that are remembered are the bytes of those that are made."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.features import FEATURE_NAMES
+from schemas.records import Reason
+from scoring.reasons import StrongestReasons
+
+LOG_ODDS = st.floats(-40, 40) | st.sampled_from([0.0, -0.0, -0.0001, 0.25, -0.25, 15.999, 16.001, -1e9])
+ROWS = st.lists(st.lists(LOG_ODDS, min_size=13, max_size=13), min_size=1, max_size=5)
+STRONGEST = StrongestReasons(FEATURE_NAMES)
+
+
+@given(batches=st.lists(ROWS, min_size=1, max_size=3), count=st.integers(1, 13))
+def test_reasons_are_the_strongest_in_the_order_of_fields(batches: list[list[list[float]]], count: int) -> None:
+    """Whatever came before: by strength, equal ones as the fields stand, with three decimals and the sign of zero."""
+    for rows in batches:
+        expected = []
+        for row in np.round(np.array(rows), 3).tolist():
+            reasons = [Reason(name, log_odds) for name, log_odds in zip(FEATURE_NAMES, row, strict=True)]
+            expected.append(sorted(reasons, key=lambda reason: -abs(reason.log_odds))[:count])
+        found = STRONGEST.of(np.array(rows), count)
+        assert list(map(msgspec.json.encode, expected)) == list(map(msgspec.json.encode, found))

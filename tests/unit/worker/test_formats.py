@@ -1,0 +1,121 @@
+"""Laws of what records come in, without a registry, and of Avro's decoder."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import fastavro
+import pytest
+from confluent_kafka import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.settings import Registry, Settings, Worker
+from schemas.errors import Fault, SettingsError
+from schemas.frames import frame
+from schemas.records import RECORD_MAX_BYTES
+from tests.examples import accepted
+from worker.avro import UnusableSchemaError, reader
+from worker.formats import PLAIN, Formats
+
+RECORD = dict(accepted())["complete"]
+FIELDS = [{"name": name, "type": ["null", "double", "long"]} for name in json.loads(RECORD) if name != "patient_id"]
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "Patient",
+    "namespace": "clinic",
+    "fields": [{"name": "patient_id", "type": "string"}, *FIELDS],
+}
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
+
+
+def message(value: bytes | None, headers: list[tuple[str, bytes]] | None = None) -> Message:
+    return Message(topic="patients", partition=0, offset=0, value=value, headers=headers)
+
+
+def written(record: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), record)
+    return out.getvalue()
+
+
+def test_framed_json_needs_no_registry() -> None:
+    """The record is what stands in the frame, whatever its number, also in an event's."""
+    assert PLAIN.content_of(message(frame(7) + RECORD)) == RECORD
+    assert PLAIN.content_of(message(frame(7) + b" " + RECORD, [("ce_id", b"1")])) == b" " + RECORD
+
+
+def test_a_value_without_a_frame_is_left_alone() -> None:
+    """A tombstone, a giant, and what is too short for a frame as well."""
+    for value in (None, b"", RECORD, b"\0\0\0\0", frame(7) + b" " * RECORD_MAX_BYTES):
+        assert PLAIN.content_of(message(value)) == value
+
+
+def test_what_is_framed_and_no_json_is_said_to_need_a_registry() -> None:
+    """By its code, so that a fleet without one sees what comes."""
+    content = PLAIN.content_of(message(frame(7) + written(json.loads(RECORD))))
+    assert isinstance(content, tuple)
+    assert [(str(fault.code), fault.pointer) for fault in content] == [("malformed_frame", "")]
+    assert "HEARTSTREAM_REGISTRY__URL" in content[0].message
+
+
+@given(st.fixed_dictionaries({"patient_id": st.text(), **{field["name"]: NUMBERS for field in FIELDS}}))
+def test_avro_is_read_as_the_json_that_it_stands_for(record: dict[str, Any]) -> None:
+    """Each number, null and id, to the last digit."""
+    made = reader(json.dumps(SCHEMA))(written(record))
+    assert made is not None
+    assert json.loads(made) == record
+
+
+def test_avros_nan_is_not_null() -> None:
+    """It would pass for a test that was not done; the decoder of records says what it is."""
+    made = reader(json.dumps(SCHEMA))(written({**json.loads(RECORD), "oldpeak": float("nan")}))
+    assert made is not None
+    assert b"NaN" in made
+
+
+@given(st.binary(max_size=80))
+def test_bytes_of_no_such_record_are_none(value: bytes) -> None:
+    """They never raise, and what follows a whole record makes it none."""
+    read = reader(json.dumps(SCHEMA))
+    made = read(value)
+    assert made is None or written(json.loads(made)) is not None
+    assert read(written(json.loads(RECORD)) + b"\0") is None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "no schema",
+        '"Elsewhere"',
+        json.dumps({**SCHEMA, "fields": [{"name": "x", "type": {"type": "array", "items": "null"}}]}),
+        json.dumps({**SCHEMA, "fields": [{"name": "x", "type": ["null", {"type": "map", "values": "null"}]}]}),
+    ],
+)
+def test_a_schema_that_cannot_be_a_records_is_refused(schema: str) -> None:
+    """One that is none, one that refers to another, and one whose values could have no end."""
+    with pytest.raises(UnusableSchemaError):
+        reader(schema)
+
+
+@pytest.mark.parametrize(
+    ("registry", "events", "named"),
+    [
+        (Registry(frame_scores=True), False, "HEARTSTREAM_REGISTRY__FRAME_SCORES needs"),
+        (Registry(url="http://localhost:1", frame_scores=True), True, "CloudEvents"),
+        (Registry(url="file:///etc"), False, "HEARTSTREAM_REGISTRY__URL"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(registry: Registry, events: bool, named: str) -> None:  # noqa: FBT001  # a parameter of the test
+    """Before anything is asked of a registry."""
+    with pytest.raises(SettingsError, match=named):
+        Formats.of(Settings(worker=Worker(cloudevents=events), registry=registry), "scores")
+
+
+def test_faults_are_the_contracts() -> None:
+    """They are values, so that a batch goes on beside them."""
+    content = PLAIN.content_of(message(frame(0) + b"Zebra"))
+    assert isinstance(content, tuple)
+    assert all(isinstance(fault, Fault) and "Zebra" not in fault.message for fault in content)

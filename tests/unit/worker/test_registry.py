@@ -1,0 +1,84 @@
+"""Laws of asking a schema registry, on a server that fails as one does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from confluent_kafka import Message
+
+from runtime.settings import Registry
+from schemas.errors import DependencyError
+from schemas.frames import frame
+from worker.formats import Formats
+from worker.registry import SchemaRegistry
+
+JSON = b'{"schema":"{}","schemaType":"JSON","later":{}}'
+
+
+class Failing(HTTPServer):
+    """Gives these answers, one a request, and keeps what was asked."""
+
+    def __init__(self, answers: list[tuple[int, bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Answering)
+        self.answers = answers
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def registry(self) -> SchemaRegistry:
+        return SchemaRegistry(Registry(url=f"http://127.0.0.1:{self.server_port}", username="u", password="p"))
+
+
+class _Answering(BaseHTTPRequestHandler):
+    server: Failing
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        status, body = self.server.answers.pop(0)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def failing() -> Iterator[Failing]:
+    server = Failing([])
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_registry_that_stumbles_is_asked_again(failing: Failing) -> None:
+    """Twice; what it says then counts, and each time it is told who asks."""
+    failing.answers += [(503, b""), (500, b""), (200, JSON)]
+    found = failing.registry.schema(7)
+    assert found is not None
+    assert found.schema_type == "JSON"
+    assert failing.asked == [("/schemas/ids/7", "Basic dTpw")] * 3
+
+
+@pytest.mark.parametrize("answers", [[(503, b"")] * 3, [(401, b"")], [(200, b"<html>")], [(200, b"\xff")]], ids=repr)
+def test_a_registry_that_does_not_answer_stops_the_process(failing: Failing, answers: list[tuple[int, bytes]]) -> None:
+    """What no asking again can mend is not asked again."""
+    failing.answers += answers
+    asked = len(answers)
+    with pytest.raises(DependencyError, match="schema registry"):
+        Formats(failing.registry).content_of(Message(topic="patients", value=frame(7) + b"{}"))
+    assert len(failing.asked) == asked
+
+
+def test_a_schema_is_asked_for_once_and_an_unknown_number_each_time(failing: Failing) -> None:
+    """It may be registered a moment later."""
+    failing.answers += [(404, b""), (200, JSON)]
+    formats, message = Formats(failing.registry), Message(topic="patients", value=frame(7) + b"{}")
+    first, *others = [formats.content_of(message) for _ in range(3)]
+    assert isinstance(first, tuple)
+    assert (others, len(failing.asked)) == ([b"{}"] * 2, 2)

@@ -1,0 +1,14 @@
+"""Waiting for what another process does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def await_condition(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until a condition holds; fails if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

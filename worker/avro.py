@@ -1,0 +1,52 @@
+"""Records that their producer wrote in Avro, as the JSON that they stand for. Alone imports fastavro, an extra."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Final
+
+from schemas.errors import HeartstreamError
+
+_COLLECTIONS: Final = ("array", "map")
+
+
+class UnusableSchemaError(HeartstreamError):
+    """A schema that cannot be that of a patient record. The text says why, and is ours alone."""
+
+
+def reader(schema: str) -> Callable[[bytes], bytes | None]:
+    """Return what makes JSON of a value of this schema, and None of what is no such value.
+
+    Raises UnusableSchemaError.
+    """
+    try:
+        import fastavro  # noqa: PLC0415  # an extra, where the first record in Avro comes
+    except ImportError:
+        raise UnusableSchemaError("is in Avro, and the extra avro is not installed here") from None
+    try:
+        document = json.loads(schema)
+        parsed = fastavro.parse_schema(document)
+    except Exception as error:  # whatever it makes of a schema that is none, or that refers to others
+        raise UnusableSchemaError("is framed with an Avro schema that cannot be read") from error
+    # Of what takes no room, an array may have more items than can be counted.
+    if _holds_collections(document):
+        raise UnusableSchemaError("is framed with an Avro schema that has arrays or maps: a patient record has none")
+
+    def read(value: bytes) -> bytes | None:
+        rest = BytesIO(value)
+        try:
+            found = fastavro.schemaless_reader(rest, parsed, None)
+            # NaN stays NaN, which is told as what it is; what JSON has no name for is no number either.
+            return None if rest.read(1) else json.dumps(found, default=lambda _: []).encode()
+        except Exception:  # noqa: BLE001  # whatever it makes of bytes that are of no such record
+            return None
+
+    return read
+
+
+def _holds_collections(node: Any) -> bool:
+    if isinstance(node, dict):
+        return node.get("type") in _COLLECTIONS or any(map(_holds_collections, node.values()))
+    return isinstance(node, list) and any(map(_holds_collections, node))

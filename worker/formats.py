@@ -1,0 +1,126 @@
+"""What records come in, and what scores go out in: CloudEvents, and the frames of a schema registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Self
+
+from confluent_kafka import Message
+
+from runtime.settings import Settings
+from schemas.cloudevents import Content, ScoreEvents, unwrapped
+from schemas.errors import Fault, FaultCode, SettingsError
+from schemas.frames import FRAME_BYTES, frame, schema_number
+from schemas.jsonschema import documents
+from schemas.records import RECORD_MAX_BYTES, Source
+from worker.avro import UnusableSchemaError, reader
+from worker.registry import SchemaRegistry
+from worker.shipment import EventHeaders
+from worker.transport.producer import Headers
+
+_Read = Callable[[bytes], Content]
+
+
+class Formats:
+    """Opens what records come in, and puts on scores what they go out in. For one thread."""
+
+    def __init__(
+        self, registry: SchemaRegistry | None = None, score_events: ScoreEvents | None = None, score_frame: bytes = b""
+    ) -> None:
+        """Without a registry, what is in a frame is taken for JSON."""
+        self._registry = registry
+        self._score_events = score_events
+        self._score_frame = score_frame
+        self._reads: dict[int, _Read] = {}
+
+    @classmethod
+    def of(cls, settings: Settings, scores: str) -> Self:
+        """Return those of a process that sends scores to the topic `scores`; the registry is asked for their number.
+
+        Raises SettingsError and DependencyError.
+        """
+        registry, events = _registry_of(settings), settings.worker.cloudevents
+        if not settings.registry.frame_scores:
+            return cls(registry, ScoreEvents(scores) if events else None)
+        if registry is None or events:
+            problem = "needs HEARTSTREAM_REGISTRY__URL" if registry is None else "leaves no plain JSON for CloudEvents"
+            raise SettingsError((f"HEARTSTREAM_REGISTRY__FRAME_SCORES {problem}",))
+        schema = json.dumps(documents()["score.schema.json"])
+        return cls(registry, None, frame(registry.number(f"{scores}-value", schema)))
+
+    @classmethod
+    def reading(cls, settings: Settings) -> Self:
+        """Return those of a process that sends no scores. Raises SettingsError."""
+        return cls(_registry_of(settings))
+
+    def content_of(self, message: Message) -> Content:
+        """Return what is to be decoded of a record of the patients topic. All who score it read it so.
+
+        Blocks where a schema is met for the first time: see `worker.registry`. Raises DependencyError.
+        """
+        content = unwrapped(message.value(), message.headers())  # type: ignore[arg-type]  # read as pairs
+        if not isinstance(content, bytes) or len(content) > RECORD_MAX_BYTES:
+            return content
+        number = schema_number(content)
+        return content if number is None else self._read(number)(content[FRAME_BYTES:])
+
+    def framed(self, scores: list[bytes]) -> list[bytes]:
+        """Return scores as they go out."""
+        return [self._score_frame + score for score in scores] if self._score_frame else scores
+
+    def headers(self, sources: Sequence[Source], traces: Mapping[int, Headers]) -> Mapping[int, Headers]:
+        """Return the headers of scores of these sources, by place; `traces` has those of the few that are traced."""
+        return traces if self._score_events is None else EventHeaders(self._score_events, sources, traces)
+
+    def _read(self, number: int) -> _Read:
+        read = self._reads.get(number)
+        if read is None:
+            if self._registry is None:
+                return _json
+            registered = self._registry.schema(number)
+            if registered is None:
+                # It may be registered later: this one is not remembered.
+                return _refusing("is framed with a number that the schema registry does not know")
+            read = self._reads[number] = _reader_of(registered.schema_type, registered.schema)
+        return read
+
+
+PLAIN: Final = Formats()
+
+
+def _registry_of(settings: Settings) -> SchemaRegistry | None:
+    return SchemaRegistry(settings.registry) if settings.registry.url else None
+
+
+def _reader_of(schema_type: str, schema: str) -> _Read:
+    if schema_type == "JSON":
+        return lambda value: value
+    if schema_type != "AVRO":
+        return _refusing("is framed with a schema that is neither JSON Schema nor Avro")
+    try:
+        read = reader(schema)
+    except UnusableSchemaError as error:
+        return _refusing(str(error))
+    malformed = _fault("is not what the Avro schema of its frame says")
+
+    def avro(value: bytes) -> Content:
+        found = read(value)
+        return malformed if found is None else found
+
+    return avro
+
+
+def _json(value: bytes) -> Content:
+    if value.lstrip()[:1] == b"{":
+        return value
+    return _fault("is framed for a schema registry and no JSON; for Avro set HEARTSTREAM_REGISTRY__URL")
+
+
+def _refusing(message: str) -> _Read:
+    fault = _fault(message)
+    return lambda _: fault
+
+
+def _fault(message: str) -> tuple[Fault, ...]:
+    return (Fault(FaultCode.MALFORMED_FRAME, "", message),)
