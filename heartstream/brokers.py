@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -25,7 +26,9 @@ LARGEST_RECORD_BYTES: Final = 20_000_000
 _READY_SECONDS: Final = 90.0
 _UNTOLD_SECONDS: Final = 10.0
 """Longer than a broker of our own takes to start."""
-_CALL_SECONDS: Final = 10.0
+_TIMES_ASKED: Final = 3
+_ANSWER_SECONDS: Final = 1.0
+"""What the client's own timeout gets to arrive in."""
 _PULL_SECONDS: Final = 300
 
 Kind = Literal["given", "docker", "embedded"]
@@ -159,15 +162,38 @@ def await_broker(address: str, options: Mapping[str, str] | None = None) -> None
             return
 
 
-def create_topics(address: str, names: Iterable[str], partitions: int, options: Mapping[str, str]) -> None:
-    """Create the topics that are not there yet, with the replication that the broker gives by default."""
+def create_topics(
+    address: str, names: Iterable[str], partitions: int, options: Mapping[str, str], patience: float = 60.0
+) -> None:
+    """Create the topics that are not there yet, with the replication that the broker gives by default.
+
+    A broker that does not answer, or cannot yet, is asked again, three times within `patience` seconds.
+
+    Raises DependencyError if it refuses, or has not answered by then.
+    """
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **options})
     config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
-    topics = [NewTopic(name, num_partitions=partitions, config=config) for name in names]
-    for name, future in admin.create_topics(topics, operation_timeout=_CALL_SECONDS).items():
-        try:
-            future.result(_CALL_SECONDS)
-        except KafkaException as error:
-            reason: KafkaError = error.args[0]
-            if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise DependencyError(f"cannot create topic {name}: {reason.name()}") from error
+    wanted, each = list(names), patience / _TIMES_ASKED
+    for _ in range(_TIMES_ASKED):
+        topics = [NewTopic(name, num_partitions=partitions, config=config) for name in wanted]
+        asked = admin.create_topics(topics, operation_timeout=each, request_timeout=each)
+        wanted = [name for name, answer in asked.items() if not _is_created(name, answer, each)]
+        if not wanted:
+            return
+    raise DependencyError(f"cannot create topic {wanted[0]}: the broker at {address} did not answer in {patience:g} s")
+
+
+def _is_created(name: str, answer: Future[None], seconds: float) -> bool:
+    """Say whether the topic is there now, or has to be asked for again."""
+    try:
+        answer.result(seconds + _ANSWER_SECONDS)
+    except TimeoutError:
+        return False
+    except KafkaException as failure:
+        error: KafkaError = failure.args[0]
+        if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return True
+        if error.code() == KafkaError._TIMED_OUT or error.retriable():  # noqa: SLF001  # this is its public name
+            return False
+        raise DependencyError(f"cannot create topic {name}: {error.name()}") from failure
+    return True

@@ -29,7 +29,9 @@ def oldest_kept(settings: Settings, topic: str, now: int) -> int | None:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     (answer,) = client.describe_configs([resource], request_timeout=_CALL_SECONDS).values()
     try:
-        entries = {name: entry.value for name, entry in answer.result(_CALL_SECONDS).items()}
+        entries = {name: entry.value for name, entry in answer.result(2 * _CALL_SECONDS).items()}
+    except TimeoutError as failure:
+        raise DependencyError(f"the retention of {topic} cannot be asked for (no answer)") from failure
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
         raise DependencyError(f"the retention of {topic} cannot be asked for ({error.name()})") from failure

@@ -27,7 +27,7 @@ touch /tmp/started
 exec /etc/kafka/docker/run
 """
 """The image's own command, but it formats the storage once only: not every version of it starts a second time."""
-_CALL_SECONDS: Final = 20.0
+_CALL_SECONDS: Final = 60.0
 
 
 class Broker:

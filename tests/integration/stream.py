@@ -135,7 +135,7 @@ class Stream:
         probe = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 2})
         try:
             deadline = time.monotonic() + DEADLINE_SECONDS
-            while (committed := {p.partition: p.offset for p in probe.committed(wanted, timeout=10)}) != ends:
+            while (committed := {p.partition: p.offset for p in probe.committed(wanted, timeout=60)}) != ends:
                 assert time.monotonic() < deadline, f"committed {committed}, ends {ends}"
                 time.sleep(0.1)
         finally:
@@ -145,20 +145,20 @@ class Stream:
         """Wait until the group has this many members."""
         admin = AdminClient({"bootstrap.servers": self.address})
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while (members := len(admin.describe_consumer_groups([group])[group].result(10).members)) != count:
+        while (members := len(admin.describe_consumer_groups([group])[group].result(60).members)) != count:
             assert time.monotonic() < deadline, f"{members} members, not {count}"
             time.sleep(0.1)
 
     def end_of(self, partition: int) -> int:
         """Return the end offset of a partition of the patients topic."""
-        return int(self._consumer.get_watermark_offsets(TopicPartition(self.topics.patients, partition), timeout=10)[1])
+        return int(self._consumer.get_watermark_offsets(TopicPartition(self.topics.patients, partition), timeout=60)[1])
 
     def delete_before(self, offsets: dict[int, int]) -> None:
         """Delete patients records before these offsets, by partition, as retention would."""
         positions = [TopicPartition(self.topics.patients, partition, offset) for partition, offset in offsets.items()]
         admin = AdminClient({"bootstrap.servers": self.address})
         for future in admin.delete_records(positions).values():
-            future.result(10)
+            future.result(60)
 
     def limit_dead_letters(self, size: int) -> None:
         """Let the dead letter topic take record batches of at most `size` bytes."""
@@ -166,7 +166,7 @@ class Stream:
         resource = ConfigResource(ConfigResource.Type.TOPIC, self.topics.dead_letters, incremental_configs=[entry])
         admin = AdminClient({"bootstrap.servers": self.address})
         for future in admin.incremental_alter_configs([resource]).values():
-            future.result(10)
+            future.result(60)
 
     def _at_end(self) -> bool:
         for position in self._consumer.position(self._consumer.assignment()):

@@ -36,7 +36,7 @@ def consumer_groups(address: str) -> set[str]:
     """Return the names of all consumer groups that the broker knows."""
     # The client must outlive its answer: one that is dropped before never gives it.
     admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
-    return {group.group_id for group in admin.list_consumer_groups().result(20).valid}
+    return {group.group_id for group in admin.list_consumer_groups().result(60).valid}
 
 
 class Desk:
@@ -136,7 +136,7 @@ class Desk:
             }
         )
         try:
-            left = set(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+            left = set(consumer.list_topics(topic, timeout=60).topics[topic].partitions)
             consumer.assign([TopicPartition(topic, number, 0) for number in left])
             found = []
             deadline = time.monotonic() + DEADLINE_SECONDS

@@ -265,7 +265,7 @@ def committed(desk: Desk, places: list[TopicPartition]) -> list[TopicPartition]:
     admin = AdminClient({"bootstrap.servers": desk.address})
     request = [ConsumerGroupTopicPartitions(GROUP, places)]
     (answer,) = admin.list_consumer_group_offsets(request).values()
-    found: list[TopicPartition] = answer.result(30).topic_partitions
+    found: list[TopicPartition] = answer.result(60).topic_partitions
     return found
 
 
@@ -277,7 +277,7 @@ def test_what_the_broker_does_not_take_is_left(group_stream: Stream, desk: Desk)
     resource = ConfigResource(ConfigResource.Type.TOPIC, desk.topics.patients, incremental_configs=[limit])
     admin = AdminClient({"bootstrap.servers": group_stream.address})
     (done,) = admin.incremental_alter_configs([resource]).values()
-    done.result(30)
+    done.result(60)
     run = desk.run("redrive", "--yes")
     assert run.stdout.splitlines() == [
         "redriven: 200 dead letters",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from confluent_kafka.admin import AdminClient
 
 from heartstream.brokers import create_topics
 from runtime.embedded import free_port
 from runtime.settings import Topics
+from schemas.errors import DependencyError
+from tests.brokers import broker_kinds, cut_off
 
 
 def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,3 +70,25 @@ def test_waiting_for_a_broker_is_said() -> None:
         assert waiting.stderr is not None
         assert waiting.stderr.readline() == f"heartstream: waiting for a broker at {address}\n"
         waiting.kill()
+
+
+def test_a_broker_that_stands_still_is_asked_again(broker: str, topics: Topics) -> None:
+    """The first question is given up; the topic is there in the end."""
+    if broker_kinds()[0] != "docker":
+        pytest.skip("only a broker in a container can be cut off here")
+    with ThreadPoolExecutor(1) as pool:
+        with cut_off(broker):
+            creating = pool.submit(create_topics, broker, [topics.patients], 2, {}, patience=9)
+            with pytest.raises(TimeoutError):
+                creating.result(4)
+        creating.result(60)
+    assert topics.patients in AdminClient({"bootstrap.servers": broker, "log_level": 2}).list_topics(timeout=10).topics
+
+
+def test_a_broker_that_never_answers_is_named() -> None:
+    """It takes connections and says nothing: whoever waits hears which broker, which topic and how long."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        told = f"cannot create topic patients: the broker at {address} did not answer in 1.5 s"
+        with pytest.raises(DependencyError, match=told):
+            create_topics(address, ["patients"], 2, {}, patience=1.5)

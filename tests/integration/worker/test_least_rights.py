@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(
     "docker" not in broker_kinds() or builder() is None, reason="needs Docker with Apache Kafka, and kubectl"
 )
 _PASSWORD = "a password of tests"  # noqa: S105  # opens nothing
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 60.0
 _LISTENER = "GUARDED"
 
 
