@@ -29,7 +29,7 @@ def render_metrics() -> tuple[bytes, str]:
 
 
 class ProcessStarted(msgspec.Struct, frozen=True):
-    """A worker or gateway has begun to start."""
+    """A process that serves metrics has begun to start."""
 
     role: str
     version: str
@@ -229,7 +229,8 @@ def _tell(told: Iterable[rejections.Rejections]) -> None:
 class BatchDelivered(msgspec.Struct, frozen=True):
     """The broker has confirmed every result of a batch of `records`, `seconds` after it was taken up.
 
-    `at`, and the timestamps of its oldest and newest record, are in Unix time; None where a record has no timestamp.
+    `at`, and the timestamps of its oldest and newest record, are in Unix time; None where a record has no timestamp,
+    or nobody waits for its outcome.
     `dead_letter_codes` has one code a dead letter.
     """
 

@@ -124,7 +124,10 @@ def _spread_histogram(name: str, meaning: str, buckets: Sequence[float]) -> Spre
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
 PROCESS: Final = _gauge(
-    "heartstream_process_info", "What this process is, worker or gateway; the value is 1.", "role", "version"
+    "heartstream_process_info",
+    "What this process is: worker, gateway, shadow or outcomes; the value is 1.",
+    "role",
+    "version",
 )
 RECORDS: Final = _counter(
     "heartstream_records", "Records that got their outcome: scored or rejected.", "door", "outcome"

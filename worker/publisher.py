@@ -123,8 +123,8 @@ class Publisher:
         for shipment in confirmed:
             self._ledger.finish(shipment.batch)
             batch = shipment.batch
-            seconds = now - shipment.started
-            events.BatchDelivered(seconds, at, len(batch), batch.oldest(), batch.newest(), shipment.codes).emit()
+            oldest, newest = (batch.oldest(), batch.newest()) if shipment.is_awaited else (None, None)
+            events.BatchDelivered(now - shipment.started, at, len(batch), oldest, newest, shipment.codes).emit()
             for span in shipment.spans:
                 span.end()
         for shipment in shipments:

@@ -106,7 +106,7 @@ class ShadowAgent:
         ]
         headers = self._formats.headers([sources[place] for place, _ in scored], {})
         its_keys, scores = [keys[place] for place, _ in scored], self._formats.framed([score for _, score in scored])
-        self._publisher.put(Shipment(batch, its_keys, scores, [], (), weight, started, headers))
+        self._publisher.put(Shipment(batch, its_keys, scores, [], (), weight, started, headers, is_awaited=False))
 
 
 def _compared(

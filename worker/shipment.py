@@ -48,6 +48,7 @@ class Shipment(msgspec.Struct, frozen=True):
     `codes` has the code of each dead letter's first fault. `weight` is the room that it takes up among what is
     outstanding, in records; `started` is when its scoring began (`time.perf_counter`). `headers` has those of the few
     scores that carry any, or of all, by their place among the scores; `spans` end when the batch is confirmed.
+    `is_awaited` says whether somebody waits for these scores, so that it counts how long they take.
     """
 
     batch: RecordBatch
@@ -59,6 +60,7 @@ class Shipment(msgspec.Struct, frozen=True):
     started: float
     headers: Mapping[int, Headers] = {}
     spans: Sequence[Span] = ()
+    is_awaited: bool = True
 
     @property
     def records(self) -> int:

@@ -14,6 +14,7 @@ DASHBOARD: Final = Path(__file__).parent / "heartstream.json"
 _COLUMNS: Final = 24
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _RATE: Final = "[$__rate_interval]"
+_WORKERS: Final = 'and on (instance) heartstream_process_info{role="worker"}'
 _WITH_ROLE: Final = "* on (instance) group_left (role) heartstream_process_info"
 _SEEN: Final = f"sum(rate(heartstream_shadow_records_total{_RATE}))"
 _COMPARED: Final = f'sum(rate(heartstream_shadow_records_total{{outcome!="one_alone"}}{_RATE}))'
@@ -87,7 +88,7 @@ WELL: Final = (
         "Partitions that have an owner. The lag of one without is not measured.",
         "short",
         ((None, "red"), (1, "green")),
-        ("sum(heartstream_assigned_partitions)", "partitions"),
+        (f"sum(heartstream_assigned_partitions {_WORKERS})", "partitions"),
     ),
     _stat(
         "Records a second",
@@ -101,7 +102,7 @@ WELL: Final = (
         "Age of the oldest record without a confirmed outcome. Above a minute for long, an alert fires.",
         "s",
         ((None, "green"), (10, "yellow"), (60, "red")),
-        ("max(heartstream_consumer_lag_seconds)", "age"),
+        (f"max(heartstream_consumer_lag_seconds {_WORKERS})", "age"),
     ),
     _stat(
         "End to end, p99",
@@ -160,13 +161,13 @@ STREAM: Final = (
         "Lag in records",
         "Records of a partition without a confirmed outcome. A partition without an owner has no line.",
         "short",
-        [("max by (topic, partition) (heartstream_consumer_lag_records)", "{{topic}} {{partition}}")],
+        [(f"max by (topic, partition) (heartstream_consumer_lag_records {_WORKERS})", "{{topic}} {{partition}}")],
     ),
     Panel(
         "Lag in seconds",
         "Age of a partition's oldest record without a confirmed outcome.",
         "s",
-        [("max by (topic, partition) (heartstream_consumer_lag_seconds)", "{{topic}} {{partition}}")],
+        [(f"max by (topic, partition) (heartstream_consumer_lag_seconds {_WORKERS})", "{{topic}} {{partition}}")],
         ((None, "green"), (60, "red")),
     ),
     Panel(
@@ -200,7 +201,7 @@ STREAM: Final = (
         "Being scored, or waiting for the broker's confirmation. Reading pauses at "
         "HEARTSTREAM_WORKER__OUTSTANDING_RECORDS.",
         "short",
-        [('heartstream_outstanding_records and on (instance) heartstream_process_info{role="worker"}', "{{instance}}")],
+        [(f"heartstream_outstanding_records {_WORKERS}", "{{instance}}")],
     ),
     Panel(
         "Dead letters a second",
@@ -229,7 +230,7 @@ STREAM: Final = (
         "Partitions by worker",
         "Partitions that each worker reads.",
         "short",
-        [('heartstream_assigned_partitions and on (instance) heartstream_process_info{role="worker"}', "{{instance}}")],
+        [(f"heartstream_assigned_partitions {_WORKERS}", "{{instance}}")],
     ),
     Panel(
         "Time since progress",

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 
 import msgspec
 
@@ -98,6 +99,7 @@ def _telemetry(telemetry: Telemetry) -> Iterator[None]:
     except OSError as error:
         problem = f"HEARTSTREAM_TELEMETRY__PORT: cannot listen at {telemetry.host}:{telemetry.port} ({error.strerror})"
         raise SettingsError((problem,)) from error
+    events.ProcessStarted("outcomes", version("heartstream")).emit()
     try:
         yield
     finally:

@@ -111,6 +111,8 @@ def test_the_sample_is_scored_beside_a_stream_that_stays_as_it_is(trial: Trial) 
     gap = [metrics["heartstream_shadow_risk_difference_total", each] for each in ("higher", "lower")]
     assert gap[0] == pytest.approx(sum(max(each, 0) for each in differences))
     assert gap[1] == pytest.approx(sum(max(-each, 0) for each in differences))
+    # Nobody waits for a challenger: its pace is not the stream's.
+    assert metrics["heartstream_end_to_end_latency_seconds_count",] == 0
 
 
 def test_a_killed_challenger_loses_nothing(trial: Trial) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,16 +34,6 @@ pytestmark = [
 _SERVING = ("worker", "gateway")
 _BESIDE = BESIDE["local"]
 _WHOSE_IMAGE = {"shadow": "worker", "outcomes": "training"}
-_ADDED_UP = (
-    "assigned_partitions",
-    "consumer_lag_records",
-    "consumer_lag_seconds",
-    "end_to_end_latency_seconds_bucket",
-    "end_to_end_latency_seconds_count",
-    "partition_stalls_total",
-    "rebalances_total",
-    "commits_total",
-)
 
 
 def running(overlay: str) -> tuple[str, ...]:
@@ -240,18 +229,6 @@ def test_prometheus_reads_what_runs(overlay: str) -> None:
         rule = policy["ingress"][-1]
         assert rule["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
         assert rule["ports"] == [{"protocol": "TCP", "port": "metrics"}]
-
-
-def test_a_challenger_is_no_worker_to_the_alerts(overlay: str) -> None:
-    """What alerts add up over all who read is not taken from a challenger; all of a worker's metrics are."""
-    for monitor in of_kind(overlay, "ServiceMonitor"):
-        (rule,) = monitor["spec"]["endpoints"][0]["metricRelabelings"]
-        assert (rule["sourceLabels"], rule["action"]) == (["service", "__name__"], "drop")
-        of_all = [f"heartstream_{name}" for name in _ADDED_UP]
-        own = ["heartstream_shadow_records_total", "heartstream_process_info"]
-        dropped = [name for name in of_all + own if re.fullmatch(rule["regex"], f"heartstream-shadow;{name}")]
-        assert dropped == of_all
-        assert not any(re.fullmatch(rule["regex"], f"heartstream-worker;{name}") for name in of_all)
 
 
 def test_all_but_training_reach_kafka(overlay: str) -> None:

@@ -172,6 +172,7 @@ def test_following_tells_what_changes(stream: Stream, workers: Workers, desk: De
         assert told["heartstream_outcomes_observed_expected_ratio", "all"] == ratio["value"]
         assert told["heartstream_outcomes_observed_expected_ratio_low", "all"] == ratio["low"]
         assert told["heartstream_outcomes_brier_score", "last"] == found["models"][0]["last"]["brier"]
+        assert told["heartstream_process_info", ""] == 1
         named = {metric.name for metric in metrics.DESCRIBED if metric.name.startswith("heartstream_outcomes_")}
         assert named - {name for name, _ in told} == set()
         follower.terminate()
