@@ -110,6 +110,45 @@ class ModelAgreed(msgspec.Struct, frozen=True):
         _log.info("model in use is the one to be served again")
 
 
+class CanaryLoaded(msgspec.Struct, frozen=True):
+    """A challenger answers for a share of the keys."""
+
+    name: str
+    version: str
+    digest: str
+    share: float
+
+    def emit(self) -> None:
+        """Log it; show it as an info metric."""
+        metrics.CANARY.labels(self.name, self.version, self.digest).set(1)
+        _log.info("canary loaded", name=self.name, version=self.version, digest=self.digest, share=self.share)
+
+
+class CanaryScored(msgspec.Struct, frozen=True):
+    """The canary had its part in a batch."""
+
+    scored: int
+    rejected: int
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.CANARY_RECORDS.labels("scored").inc(self.scored)
+        metrics.CANARY_RECORDS.labels("rejected").inc(self.rejected)
+
+
+class CanaryWithdrawn(msgspec.Struct, frozen=True):
+    """The canary had to go; the model in use answers for all keys."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count it; log it as an error."""
+        metrics.CANARY.clear()
+        metrics.MODEL_CHANGES.labels("withdrawn").inc()
+        metrics.MODEL_REFUSED.set(1)
+        _log.error("canary withdrawn", reason=self.reason)
+
+
 class ModelsCompared(msgspec.Struct, frozen=True):
     """Champion and challenger have scored the same records; `one_alone` are records that only one of them could score.
 

@@ -39,7 +39,7 @@ FIELDS: Final = frozenset(
         *("event", "level", "timestamp", "logger", "exception"),
         *("role", "version", "name", "digest", "engine", "reason", "purpose", "host", "port"),
         *("door", "records", "codes", "seconds", "topic", "partition", "partitions", "owned", "drained", "complete"),
-        *("committed", "again", "call", "client", "code", "repeats", "watches_drift"),
+        *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share"),
     }
 )
 """All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""

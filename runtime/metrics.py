@@ -225,6 +225,20 @@ MODEL_CHANGES: Final = _counter_of(
 MODEL_REFUSED: Final = _gauge(
     "heartstream_model_refused", "Whether what is there to be served is refused and another model is in use (1) or not."
 )
+CANARY: Final = _gauge(
+    "heartstream_canary_info",
+    "The challenger that answers for some of the keys; the value is 1. Not there when it was refused or withdrawn.",
+    "name",
+    "version",
+    "digest",
+)
+CANARY_RECORDS: Final = _counter_of(
+    "heartstream_canary_records",
+    "Records of keys that the canary answers for; heartstream_records_total has them, too.",
+    "outcome",
+    "scored",
+    "rejected",
+)
 SHADOW_RECORDS: Final = _counter_of(
     "heartstream_shadow_records",
     "Records that champion and challenger have both seen, by whether both gave the same label, or one alone a score.",

@@ -142,6 +142,11 @@ class Serving:
         """Score with another model from the next batch on, on trial."""
         self._before, self.scorer, self._trial = self.scorer, scorer, TRIAL_RECORDS
 
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the model before still stands by."""
+        return self._before is not None
+
     def process(
         self, values: Sequence[bytes | None], sources: Sequence[Source | None], unwrap: Unwrap | None = None
     ) -> list[Outcome]:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterable, Sequence
 from itertools import chain
 
 from runtime import events
+from schemas.cloudevents import Content
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
 from scoring.serving import Serving
 from worker.breaker import RejectionBreaker
+from worker.canary import Canary
 from worker.dead_letters import dead_letter
 from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
@@ -30,7 +32,7 @@ class ScoringAgent:
 
     def __init__(
         self,
-        serving: Serving,
+        serving: Serving | Canary,
         ledger: Ledger,
         publisher: Publisher,
         dead_letter_topic: str,
@@ -63,7 +65,15 @@ class ScoringAgent:
         values = [value for batch, _ in batches for value in batch.values()]
         sources = [source for batch, _ in batches for source in batch.sources()]
         messages = list(chain.from_iterable(batch.messages for batch, _ in batches))
-        outcomes = self._serving.process(values, sources, lambda place: self._formats.content_of(messages[place]))
+
+        def content(place: int) -> Content:
+            return self._formats.content_of(messages[place])
+
+        if isinstance(self._serving, Canary):
+            keys = list(chain.from_iterable(batch.keys() for batch, _ in batches))
+            outcomes = self._serving.process(values, sources, keys, content)
+        else:
+            outcomes = self._serving.process(values, sources, content)
         told = _batch_scored(outcomes, time.perf_counter() - started)
         told.emit()
         self._breaker.note(len(outcomes), told.rejected)

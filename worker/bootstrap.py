@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterable, Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import faust
 import msgspec
@@ -26,6 +26,7 @@ from scoring.scorer import Scorer
 from scoring.serving import Follower, ModelSource, Serving
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
+from worker.canary import Canary
 from worker.formats import Formats
 from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
@@ -46,6 +47,8 @@ from worker.transport.driver import (
 from worker.transport.ledger import Ledger
 from worker.transport.offsets import CommittedOffsets
 from worker.transport.producer import LibrdkafkaProducer
+
+_NO_CHALLENGER: Final = "HEARTSTREAM_CHALLENGER__PATH is not set"
 
 
 class _NoTables(TableManager):
@@ -110,11 +113,14 @@ def create_app(settings: Settings) -> ScoringApp:
     touched.
     """
     formats = Formats.of(settings, settings.topics.scores)
+    if settings.challenger.canary_share and not settings.challenger.path:
+        raise SettingsError((f"{_NO_CHALLENGER}: which model is to answer for a share of the keys?",))
 
     def new_agent(serving: Serving, ledger: Ledger, publisher: Publisher, traces: Traces) -> ScoringAgent:
         worker = settings.worker
         breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
-        return ScoringAgent(serving, ledger, publisher, settings.topics.dead_letters, breaker, traces, formats)
+        served = _with_canary(settings, serving)
+        return ScoringAgent(served, ledger, publisher, settings.topics.dead_letters, breaker, traces, formats)
 
     return _assembled(settings, "worker", new_agent)
 
@@ -126,7 +132,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     """
     asked, model = settings.challenger, settings.model
     if not asked.path:
-        raise SettingsError(("HEARTSTREAM_CHALLENGER__PATH is not set: which model is to be tried?",))
+        raise SettingsError((f"{_NO_CHALLENGER}: which model is to be tried?",))
     formats = Formats.of(settings, settings.topics.shadow)
     champion = Serving(ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score).load())
 
@@ -141,6 +147,15 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
         worker=replace(settings.worker, group_id=group),
     )
     return _assembled(own, "shadow", new_agent)
+
+
+def _with_canary(settings: Settings, champion: Serving) -> Serving | Canary:
+    asked, model = settings.challenger, settings.model
+    if not asked.canary_share:
+        return champion
+    window_records = settings.drift.window_records
+    source = ModelSource(Path(asked.path), asked.name or None, model.key_path(), settings.score, window_records)
+    return Canary.load(champion, source, asked.canary_share) or champion
 
 
 class Agent(Protocol):

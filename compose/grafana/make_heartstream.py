@@ -16,6 +16,7 @@ _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _RATE: Final = "[$__rate_interval]"
 _WORKERS: Final = 'and on (instance) heartstream_process_info{role="worker"}'
 _WITH_ROLE: Final = "* on (instance) group_left (role) heartstream_process_info"
+_OF_STREAM: Final = f'sum(rate(heartstream_records_total{{door="kafka"}}{_RATE}))'
 _SEEN: Final = f"sum(rate(heartstream_shadow_records_total{_RATE}))"
 _COMPARED: Final = f'sum(rate(heartstream_shadow_records_total{{outcome!="one_alone"}}{_RATE}))'
 
@@ -408,6 +409,25 @@ CHALLENGER: Final = (
                 "{{model}}",
             )
         ],
+    ),
+    Panel(
+        "Share of the canary",
+        "Of the records, those of keys that the canary answers for. There is no line where there is no canary.",
+        "percentunit",
+        [
+            (
+                f"sum(rate(heartstream_canary_records_total{_RATE})) / {_OF_STREAM}",
+                "share",
+            )
+        ],
+        width=12,
+    ),
+    Panel(
+        "Workers with the canary",
+        "By model. Fewer than workers: some have refused or withdrawn it.",
+        "short",
+        [("count by (name, version, digest) (heartstream_canary_info)", "{{name}} {{version}} {{digest}}")],
+        width=12,
     ),
 )
 

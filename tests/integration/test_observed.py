@@ -82,9 +82,15 @@ def observed(
     name, folder = f"patients-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("observed")
     topics = Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
     workers = Workers(model_dir, topics, folder)
+    settings = {
+        "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE": "1",
+        # The same model once more: metrics of a canary are there, and differ in nothing.
+        "HEARTSTREAM_CHALLENGER__PATH": str(model_dir),
+        "HEARTSTREAM_CHALLENGER__CANARY_SHARE": "0.5",
+    }
     with (
         Stream.open(broker, topics) as stream,
-        workers.start(broker, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker,
+        workers.start(broker, **settings) as worker,
         start() as gateway,
     ):
         worker.await_ready()

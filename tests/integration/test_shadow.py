@@ -17,12 +17,13 @@ from runtime.embedded import free_port
 from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source
-from scoring.pipeline import Scored, process
+from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.drifting import shown
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.unit.scoring.models import with_exchanged_labels
+from worker.canary import KeyShare
 from worker.shadow import GROUP_SUFFIX, Sample
 
 SHARE = 0.25
@@ -136,6 +137,41 @@ def test_a_killed_challenger_loses_nothing(trial: Trial) -> None:
     assert (stream.answered, stream.repeated()) == (2_000 + 2 * len(FLAWS), 0)
 
 
+def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Path) -> None:
+    """From two workers, each record has the bytes that its key's model alone would give it, once."""
+    stream, share = trial.stream, "0.25"
+    settings = {
+        "HEARTSTREAM_CHALLENGER__PATH": str(trial.challenger),
+        "HEARTSTREAM_CHALLENGER__CANARY_SHARE": share,
+        "HEARTSTREAM_MODEL__JUMP_LIMIT": "1",
+    }
+    with (
+        trial.workers.start(stream.address, **settings) as one,
+        trial.workers.start(stream.address, **settings) as other,
+    ):
+        one.await_ready()
+        other.await_ready()
+        stream.await_members(trial.workers.settings["HEARTSTREAM_WORKER__GROUP_ID"], 2)
+        trial.send(2_000)
+        stream.read_all()
+        told = [each for process in (one, other) for each in shown(process) if "heartstream_canary" in each.name]
+    takes = KeyShare(float(share)).takes
+    champion, challenger = Scorer.from_directory(model_dir), Scorer.from_directory(trial.challenger)
+    digest = challenger.model.digest
+    for sent in stream.sent:
+        (found,) = stream.results[sent.source]
+        (expected,) = process([sent.value], [sent.source], challenger if takes(sent.key) else champion)
+        if isinstance(expected, Rejected):
+            assert found.letter is not None
+        else:
+            assert found.value == expected.value
+    assert (stream.answered, stream.repeated()) == (2_000 + len(FLAWS), 0)
+    assert [each.labels["digest"] for each in told if each.name == "heartstream_canary_info"] == [digest] * 2
+    assert sum(each.value for each in told if each.name == "heartstream_canary_records_total") == sum(
+        takes(sent.key) for sent in stream.sent
+    )
+
+
 def test_a_broken_challenger_does_not_start(trial: Trial) -> None:
     """Exit code 65 for a model that is not what its manifest says, 78 where none is named."""
     (trial.challenger / "report.json").write_text("{}")
@@ -143,3 +179,5 @@ def test_a_broken_challenger_does_not_start(trial: Trial) -> None:
         assert shadow.process.wait(60) == 65
     with trial.shadow(HEARTSTREAM_CHALLENGER__PATH="") as shadow:
         assert shadow.process.wait(60) == 78
+    with trial.workers.start(trial.stream.address, HEARTSTREAM_CHALLENGER__CANARY_SHARE="0.1") as worker:
+        assert worker.process.wait(60) == 78
