@@ -2,9 +2,10 @@
 
     heartstream train --output model && python docs/pictures/make_dashboard.py model
 
-Two workers, a gateway and a broker run for some minutes. The broker freezes for a while; later a worker is killed, and
-comes back. A Prometheus with compose's configuration scrapes them, and is asked for what the dashboard asks for. Needs
-Prometheus (Debian: apt install prometheus), Docker for the broker, and the `dev` extra.
+Two workers with a canary, a challenger in shadow, what judges by outcomes, a gateway and a broker run for some minutes.
+The broker freezes for a while; later a worker is killed, and comes back. A Prometheus with compose's configuration
+scrapes them, and is asked for what the dashboard asks for. Needs Prometheus (Debian: apt install prometheus), Docker
+for the broker, and the `dev` extra.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from typing import Any, Final
 import matplotlib as mpl
 from panels import Series, draw
 from PIL import Image
-from traffic import BAD_SHARE, produce
+from traffic import BAD_SHARE, produce, tell_outcomes
 
 from heartstream.brokers import create_topics, docker_is_usable, running_broker
 from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict, running
 from runtime.embedded import free_port
-from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
+from schemas.topics import DEAD_LETTERS, OUTCOMES, PATIENTS, SCORES, SHADOW
 from tests.brokers import cut_off
 from tests.prometheus import Line, Prometheus, as_asked, queries, running_prometheus
 
@@ -43,7 +44,8 @@ _FROZEN_AFTER, _THAWED_AFTER, _KILLED_AFTER, _BACK_AFTER, _SECONDS = 45, 75, 120
 _SCRAPE_SECONDS: Final = 1.0
 _RATE_INTERVAL: Final = "6s"
 _COLOURS: Final = 128
-_NAMES: Final = ("worker-1", "worker-2", "gateway")
+_KNOWN_SHARE: Final = 0.02
+_NAMES: Final = ("worker-1", "worker-2", "shadow", "outcomes", "gateway")
 
 
 def main() -> None:
@@ -68,10 +70,10 @@ def _observe(model: Path, dashboard: Mapping[str, Any]) -> dict[int, list[Series
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(running_broker("docker"))
-        create_topics(broker, (PATIENTS, SCORES, DEAD_LETTERS), 4, {})
+        create_topics(broker, (PATIENTS, SCORES, DEAD_LETTERS, OUTCOMES, SHADOW), 4, {})
         places = {name: f"127.0.0.1:{free_port()}" for name in _NAMES}
         settings = _settings(broker, model)
-        first, _, gateway = (_start(stack, name, places[name], settings, folder) for name in _NAMES)
+        first, _, _, _, gateway = (_start(stack, name, places[name], settings, folder) for name in _NAMES)
         workers = [places[name] for name in _NAMES if name != "gateway"]
         targets = {"worker": workers, "gateway": [places["gateway"]]}
         prometheus = stack.enter_context(running_prometheus(folder, targets, _SCRAPE_SECONDS))
@@ -92,14 +94,19 @@ def _settings(broker: str, model: Path) -> dict[str, str]:
     return {
         "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,
         "HEARTSTREAM_MODEL__PATH": str(model),
+        "HEARTSTREAM_CHALLENGER__PATH": str(model),
+        "HEARTSTREAM_CHALLENGER__NAME": "random_forest",
+        "HEARTSTREAM_CHALLENGER__SHARE": "0.25",
+        "HEARTSTREAM_CHALLENGER__CANARY_SHARE": "0.1",
     }
 
 
 def _start(stack: ExitStack, name: str, place: str, settings: Mapping[str, str], folder: Path) -> Child:
     command = name.rstrip("-12")
+    arguments = ("--follow", "--interval", "10") if command == "outcomes" else ()
     group = "GATEWAY" if command == "gateway" else "TELEMETRY"
     own = {**settings, f"HEARTSTREAM_{group}__PORT": place.rsplit(":", 1)[1]}
-    child = stack.enter_context(running(command, own, f"http://{place}", folder / f"{name}.log"))
+    child = stack.enter_context(running(command, own, f"http://{place}", folder / f"{name}.log", arguments))
     child.await_ready()
     return child
 
@@ -111,6 +118,7 @@ def _load(broker: str, url: str) -> Iterator[None]:
     threads = [
         threading.Thread(target=produce, args=(broker, 80, 120, ending)),
         threading.Thread(target=_ask, args=(url, ending)),
+        threading.Thread(target=tell_outcomes, args=(broker, _KNOWN_SHARE, ending)),
     ]
     for thread in threads:
         thread.start()

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -56,11 +56,13 @@ class Child:
 
 
 @contextmanager
-def running(command: str, settings: Mapping[str, str], url: str, log: Path) -> Iterator[Child]:
+def running(
+    command: str, settings: Mapping[str, str], url: str, log: Path, arguments: Sequence[str] = ()
+) -> Iterator[Child]:
     """Run a subcommand with these settings beside those of the environment; stops it as Kubernetes would (SIGTERM)."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  # our own command
-            [sys.executable, "-m", "heartstream", command],
+            [sys.executable, "-m", "heartstream", command, *arguments],
             env={**os.environ, **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
