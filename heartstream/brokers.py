@@ -27,6 +27,18 @@ _READY_SECONDS: Final = 90.0
 _UNTOLD_SECONDS: Final = 10.0
 """Longer than a broker of our own takes to start."""
 _TIMES_ASKED: Final = 3
+_NOT_YET: Final = frozenset(
+    {
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # these are their public names
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+    }
+)
+"""What a broker that starts or is busy may answer, or the client for it. None of them says that it can be retried."""
 _ANSWER_SECONDS: Final = 1.0
 """What the client's own timeout gets to arrive in."""
 _PULL_SECONDS: Final = 300
@@ -169,18 +181,20 @@ def create_topics(
 
     A broker that does not answer, or cannot yet, is asked again, three times within `patience` seconds.
 
-    Raises DependencyError if it refuses, or has not answered by then.
+    Raises DependencyError if it refuses, or has not done it by then.
     """
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **options})
-    config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
+    config, started = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}, time.monotonic()
     wanted, each = list(names), patience / _TIMES_ASKED
-    for _ in range(_TIMES_ASKED):
+    for turn in range(_TIMES_ASKED):
+        # A broker may have answered at once that it cannot yet.
+        time.sleep(max(0.0, started + turn * each - time.monotonic()))
         topics = [NewTopic(name, num_partitions=partitions, config=config) for name in wanted]
         asked = admin.create_topics(topics, operation_timeout=each, request_timeout=each)
         wanted = [name for name, answer in asked.items() if not _is_created(name, answer, each)]
         if not wanted:
             return
-    raise DependencyError(f"cannot create topic {wanted[0]}: the broker at {address} did not answer in {patience:g} s")
+    raise DependencyError(f"cannot create topic {wanted[0]}: the broker at {address} could not in {patience:g} s")
 
 
 def _is_created(name: str, answer: Future[None], seconds: float) -> bool:
@@ -193,7 +207,7 @@ def _is_created(name: str, answer: Future[None], seconds: float) -> bool:
         error: KafkaError = failure.args[0]
         if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return True
-        if error.code() == KafkaError._TIMED_OUT or error.retriable():  # noqa: SLF001  # this is its public name
+        if error.code() in _NOT_YET:
             return False
         raise DependencyError(f"cannot create topic {name}: {error.name()}") from failure
     return True

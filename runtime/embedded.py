@@ -23,8 +23,8 @@ _START_SECONDS: Final = 20.0
 _LISTENING: Final = range(10_000, 32_768)
 """Below the ports that Linux and others give to connections that go out."""
 _turns: Final = itertools.count(997 * os.getpid())
-"""Processes that look for ports at the same time begin 997 apart, and each goes on where it was: a port that was
-told to be free, and at which nobody listens yet, is not told again."""
+"""Each process begins at a place of its own and goes on where it was: a port that was told to be free, and at which
+nobody listens yet, is not told again, and seldom by another process that looks at the same time."""
 _STOP_SECONDS: Final = 5.0
 
 

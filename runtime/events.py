@@ -111,7 +111,7 @@ class ModelAgreed(msgspec.Struct, frozen=True):
 
 
 class CanaryLoaded(msgspec.Struct, frozen=True):
-    """A challenger answers for a share of the keys."""
+    """A challenger is to answer for a share of the keys."""
 
     name: str
     version: str
@@ -122,6 +122,17 @@ class CanaryLoaded(msgspec.Struct, frozen=True):
         """Log it; show it as an info metric."""
         metrics.CANARY.labels(self.name, self.version, self.digest).set(1)
         _log.info("canary loaded", name=self.name, version=self.version, digest=self.digest, share=self.share)
+
+
+class CanaryRefused(msgspec.Struct, frozen=True):
+    """The challenger that is to answer for a share of the keys cannot; the model in use answers for all."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Show it; log it as an error."""
+        metrics.CANARY_REFUSED.set(1)
+        _log.error("canary refused", reason=self.reason)
 
 
 class CanaryScored(msgspec.Struct, frozen=True):
@@ -142,10 +153,9 @@ class CanaryWithdrawn(msgspec.Struct, frozen=True):
     reason: str
 
     def emit(self) -> None:
-        """Count it; log it as an error."""
+        """Show it; log it as an error."""
         metrics.CANARY.clear()
-        metrics.MODEL_CHANGES.labels("withdrawn").inc()
-        metrics.MODEL_REFUSED.set(1)
+        metrics.CANARY_REFUSED.set(1)
         _log.error("canary withdrawn", reason=self.reason)
 
 

@@ -232,9 +232,12 @@ CANARY: Final = _gauge(
     "version",
     "digest",
 )
+CANARY_REFUSED: Final = _gauge(
+    "heartstream_canary_refused", "Whether the canary was refused or withdrawn since the process started (1) or not."
+)
 CANARY_RECORDS: Final = _counter_of(
     "heartstream_canary_records",
-    "Records of keys that the canary answers for; heartstream_records_total has them, too.",
+    "Records that the canary answered for; heartstream_records_total has them, too.",
     "outcome",
     "scored",
     "rejected",

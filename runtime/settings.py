@@ -122,13 +122,14 @@ class Challenger(msgspec.Struct, frozen=True):
     """Which model `heartstream shadow` tries beside the one that is served, and on which `share` of the records.
 
     `path` and `name` are as for the model that is served; the same public key holds for both. With `canary_share` above
-    0, workers give so large a share of the keys the challenger's scores, in place of those of the one that is served.
+    0, workers give so large a share of the keys, half at most, the challenger's scores in place of those of the model
+    that is served.
     """
 
     path: str = ""
     name: str = ""
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
-    canary_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    canary_share: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
 
 
 class Score(Details, frozen=True):

@@ -123,9 +123,9 @@ class Serving:
 
         A model that has just come has seen few: then they are those of the one before.
         """
-        recent = _held(self.scorer)
-        if recent is None and self._before is not None and (held := _held(self._before)) is not None:
-            recent = Recent(held.matrix, self.scorer.risks(held.matrix))
+        recent = held(self.scorer)
+        if recent is None and self._before is not None and (before := held(self._before)) is not None:
+            recent = Recent(before.matrix, self.scorer.risks(before.matrix))
         return recent
 
     def drift(self) -> Drift:
@@ -141,11 +141,6 @@ class Serving:
     def swap(self, scorer: Scorer) -> None:
         """Score with another model from the next batch on, on trial."""
         self._before, self.scorer, self._trial = self.scorer, scorer, TRIAL_RECORDS
-
-    @property
-    def is_on_trial(self) -> bool:
-        """Whether the model before still stands by."""
-        return self._before is not None
 
     def process(
         self, values: Sequence[bytes | None], sources: Sequence[Source | None], unwrap: Unwrap | None = None
@@ -164,13 +159,13 @@ class Serving:
         except ArtifactError as error:
             self._go_back(before, str(error))
             return score(before)
-        if failures := _failures(outcomes):
+        if failed := failures(outcomes):
             again = score(before)
-            if _failures(again) < failures:
+            if failed - failures(again):
                 self._go_back(before, "it fails on records that the model before it can score")
                 return again
         self._trial -= len(outcomes)
-        recent = _held(self.scorer) if self._trial <= 0 else None
+        recent = held(self.scorer) if self._trial <= 0 else None
         if recent is not None and (reason := jump(recent, before, self.jump_limit)):
             self._go_back(before, reason)
             return score(before)
@@ -256,7 +251,7 @@ def jump(recent: Recent, other: Scorer, limit: float) -> str | None:
     )
 
 
-def _held(scorer: Scorer) -> Recent | None:
+def held(scorer: Scorer) -> Recent | None:
     """Return what a model has scored last, None where that is too little or drift is not watched."""
     if scorer.window is None:
         return None
@@ -264,8 +259,10 @@ def _held(scorer: Scorer) -> Recent | None:
     return held if len(held.risks) >= ENOUGH_RECORDS else None
 
 
-def _failures(outcomes: Sequence[Outcome]) -> int:
-    """Count the records on which the model failed."""
-    return sum(
-        isinstance(outcome, Rejected) and outcome.faults[0].code == FaultCode.MODEL_FAILURE for outcome in outcomes
-    )
+def failures(outcomes: Sequence[Outcome]) -> set[int]:
+    """Return the places of the records on which the model failed."""
+    return {
+        place
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, Rejected) and outcome.faults[0].code == FaultCode.MODEL_FAILURE
+    }

@@ -1,21 +1,22 @@
 """The canary: a challenger that answers for some of the keys, while everybody else gets the champion's scores.
 
-One key gets one model, in any batch and from any worker of the same share. The challenger is on trial for as long as it
-is here (`scoring.serving`): no record pays for one that fails where the champion would not, or whose risks jump.
+It is held against the champion before its first record and again and again after it; the champion scores what it
+cannot, and answers for all as soon as it has to go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
 from runtime import events
 from schemas.errors import ArtifactError
 from schemas.records import Source
-from scoring.pipeline import Outcome, Rejected, Unwrap
+from scoring.pipeline import Outcome, Rejected, Unwrap, process
 from scoring.scorer import Scorer
-from scoring.serving import Facts, ModelSource, Serving
+from scoring.serving import TRIAL_RECORDS, ModelSource, Serving, failures, held, jump
 
 _BYTES: Final = 8
 
@@ -40,17 +41,22 @@ class Canary:
     def __init__(self, champion: Serving, challenger: Scorer, share: float) -> None:
         """`share` is that of the keys, 0 to 1."""
         self._champion = champion
-        self._scorer = challenger
+        self._challenger: Scorer | None = challenger
         self._share = KeyShare(share)
-        self._challenger: Serving | None = self._on_trial()
+        self._is_admitted = False
+        self._unjudged = 0
 
     @classmethod
     def load(cls, champion: Serving, source: ModelSource, share: float) -> Canary | None:
-        """Load the challenger; one that is broken is told of and not there: the champion can do without."""
+        """Prove the challenger in a process of its own, and load it; blocks for seconds.
+
+        One that is broken is told of and not there: the champion can do without.
+        """
         try:
+            source.prove()
             challenger = source.load()
         except ArtifactError as error:
-            events.ModelRefused(f"the canary: {error}").emit()
+            events.CanaryRefused(str(error)).emit()
             return None
         model = challenger.model
         events.CanaryLoaded(model.name, model.version, model.digest, share).emit()
@@ -64,29 +70,64 @@ class Canary:
         unwrap: Unwrap,
     ) -> list[Outcome]:
         """Score a batch as `Serving.process` does, some of it with the challenger. Raises what the champion raises."""
-        if self._challenger is None:
+        challenger = self._admitted()
+        if challenger is None:
             return self._champion.process(values, sources, unwrap)
-        if not self._challenger.is_on_trial:
-            # Once more, beside what is served by now.
-            self._challenger = self._on_trial()
         taken: list[int] = []
         others: list[int] = []
         for place, key in enumerate(keys):
             (taken if self._share.takes(key) else others).append(place)
         outcomes: dict[int, Outcome] = {}
-        for serving, places in ((self._champion, others), (self._challenger, taken)):
+        # The champion first: what it is by then is what the challenger is held against.
+        for score, places in ((self._champion.process, others), (partial(self._try, challenger), taken)):
             own, at = [values[place] for place in places], [sources[place] for place in places]
-            outcomes.update(zip(places, serving.process(own, at, _moved(unwrap, places)), strict=True))
-        rejected = sum(isinstance(outcomes[place], Rejected) for place in taken)
-        events.CanaryScored(len(taken) - rejected, rejected).emit()
+            outcomes.update(zip(places, score(own, at, _moved(unwrap, places)), strict=True))
         return [outcomes[place] for place in range(len(values))]
 
-    def _on_trial(self) -> Serving:
-        challenger = Serving(self._champion.scorer, self._champion.jump_limit, self._end)
-        challenger.swap(self._scorer)
-        return challenger
+    def _admitted(self) -> Scorer | None:
+        """Return the challenger if it may answer: where drift is watched, the champion's last records come first."""
+        if self._challenger is None or self._is_admitted:
+            return self._challenger
+        recent = self._champion.recent()
+        if recent is None and self._champion.scorer.window is not None:
+            return None
+        reason = None if recent is None else jump(recent, self._challenger, self._champion.jump_limit)
+        if reason is not None:
+            self._withdraw(reason)
+        self._is_admitted = True
+        return self._challenger
 
-    def _end(self, _champion: Facts, reason: str) -> None:
+    def _try(
+        self, challenger: Scorer, values: Sequence[bytes | None], sources: Sequence[Source | None], unwrap: Unwrap
+    ) -> list[Outcome]:
+        """Score records with the challenger; where that has to go, with the champion."""
+        try:
+            outcomes = process(values, sources, challenger, unwrap)
+        except ArtifactError as error:
+            self._withdraw(str(error))
+            return self._champion.process(values, sources, unwrap)
+        if failed := failures(outcomes):
+            again = self._champion.process(values, sources, unwrap)
+            if failed - failures(again):
+                self._withdraw("it fails on records that the champion can score")
+                return again
+        if reason := self._jumped(challenger, len(values)):
+            self._withdraw(reason)
+            return self._champion.process(values, sources, unwrap)
+        rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
+        events.CanaryScored(len(outcomes) - rejected, rejected).emit()
+        return outcomes
+
+    def _jumped(self, challenger: Scorer, records: int) -> str | None:
+        """Say, every so many of its records, how its risks of the last ones jump from the champion's."""
+        self._unjudged += records
+        recent = held(challenger) if self._unjudged >= TRIAL_RECORDS else None
+        if recent is None:
+            return None
+        self._unjudged = 0
+        return jump(recent, self._champion.scorer, self._champion.jump_limit)
+
+    def _withdraw(self, reason: str) -> None:
         self._challenger = None
         events.CanaryWithdrawn(reason).emit()
 

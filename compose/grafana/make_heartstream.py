@@ -15,7 +15,7 @@ _COLUMNS: Final = 24
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _RATE: Final = "[$__rate_interval]"
 _WORKERS: Final = 'and on (instance) heartstream_process_info{role="worker"}'
-_WITH_ROLE: Final = "* on (instance) group_left (role) heartstream_process_info"
+_WITH_ROLE: Final = "* on (instance) group_left (role) max by (instance, role) (heartstream_process_info)"
 _OF_STREAM: Final = f'sum(rate(heartstream_records_total{{door="kafka"}}{_RATE}))'
 _SEEN: Final = f"sum(rate(heartstream_shadow_records_total{_RATE}))"
 _COMPARED: Final = f'sum(rate(heartstream_shadow_records_total{{outcome!="one_alone"}}{_RATE}))'
@@ -47,10 +47,10 @@ class Row(msgspec.Struct, frozen=True):
     panels: Sequence[Panel]
 
 
-def _quantiles(buckets: str, selector: str = "", by: str = "") -> list[tuple[str, str]]:
+def _quantiles(buckets: str, selector: str = "", by: str = "", whose: str = "") -> list[tuple[str, str]]:
     """Ask for the median and the 99th percentile of a histogram, for each value of a label."""
     labels, legend = (f"le, {by}", f" {{{{{by}}}}}") if by else ("le", "")
-    summed = f"sum by ({labels}) (rate({buckets}_bucket{selector}{_RATE}))"
+    summed = f"sum by ({labels}) (rate({buckets}_bucket{selector}{_RATE}){whose})"
     return [
         (f"histogram_quantile({share}, {summed})", f"{name}{legend}") for share, name in ((0.5, "p50"), (0.99, "p99"))
     ]
@@ -194,7 +194,7 @@ STREAM: Final = (
         "Time to confirm a batch",
         "From taking it up until the broker has confirmed all its results.",
         "s",
-        _quantiles("heartstream_delivery_duration_seconds"),
+        _quantiles("heartstream_delivery_duration_seconds", whose=f" {_WORKERS}"),
         ((None, "green"), (5, "red")),
     ),
     Panel(
@@ -214,17 +214,17 @@ STREAM: Final = (
         "Commits a second",
         "Offset commits by what became of them.",
         "short",
-        [(f"sum by (result) (rate(heartstream_commits_total{_RATE}))", "{{result}}")],
+        [(f"sum by (result) (rate(heartstream_commits_total{_RATE}) {_WORKERS})", "{{result}}")],
     ),
     Panel(
         "Rebalances and repairs",
         "Changes of assignments; partitions that stood still and were fetched anew; clients replaced.",
         "short",
         [
-            (f"sum by (kind) (increase(heartstream_rebalances_total{_RATE}))", "{{kind}}"),
-            (f"sum(increase(heartstream_partition_stalls_total{_RATE}))", "stalled"),
-            (f"sum(increase(heartstream_producer_replacements_total{_RATE}))", "producer replaced"),
-            (f"sum(increase(heartstream_consumer_replacements_total{_RATE}))", "consumer replaced"),
+            (f"sum by (kind) (increase(heartstream_rebalances_total{_RATE}) {_WORKERS})", "{{kind}}"),
+            (f"sum(increase(heartstream_partition_stalls_total{_RATE}) {_WORKERS})", "stalled"),
+            (f"sum(increase(heartstream_producer_replacements_total{_RATE}) {_WORKERS})", "producer replaced"),
+            (f"sum(increase(heartstream_consumer_replacements_total{_RATE}) {_WORKERS})", "consumer replaced"),
         ],
     ),
     Panel(
@@ -412,7 +412,7 @@ CHALLENGER: Final = (
     ),
     Panel(
         "Share of the canary",
-        "Of the records, those of keys that the canary answers for. There is no line where there is no canary.",
+        "Of the records of the stream, those that the canary answered for.",
         "percentunit",
         [
             (
@@ -424,9 +424,12 @@ CHALLENGER: Final = (
     ),
     Panel(
         "Workers with the canary",
-        "By model. Fewer than workers: some have refused or withdrawn it.",
+        "By model; and those that have refused or withdrawn it, whose log says why.",
         "short",
-        [("count by (name, version, digest) (heartstream_canary_info)", "{{name}} {{version}} {{digest}}")],
+        [
+            ("count by (name, version, digest) (heartstream_canary_info)", "{{name}} {{version}} {{digest}}"),
+            ("sum(heartstream_canary_refused)", "without it"),
+        ],
         width=12,
     ),
 )

@@ -88,7 +88,7 @@ class Join:
         self._by_source: dict[Source, list[Noted]] = defaultdict(list)
         self._by_patient: dict[str, list[Noted]] = defaultdict(list)
         self._last: dict[Noted, _Best] = {}
-        self._named: dict[Source, dict[str, _Best]] = defaultdict(dict)
+        self._named: dict[Source, dict[ModelRef, _Best]] = defaultdict(dict)
         self._patients: dict[Source, str] = {}
         for noted in outcomes:
             source = noted.known.source
@@ -100,12 +100,12 @@ class Join:
     def note(self, score: SeenScore, moment: Moment) -> None:
         """Take in a score."""
         place = moment[1:] if score.source is None else (score.source.topic, *msgspec.structs.astuple(score.source)[1:])
-        best = _Best(moment, score.risk, score.model, (score.model.digest, *place))
+        best = _Best(moment, score.risk, score.model, (score.model, *place))
         if score.source in self._by_source:
             self._patients[score.source] = score.patient_id
             of_model = self._named[score.source]
-            if moment >= of_model.get(score.model.digest, best).moment:
-                of_model[score.model.digest] = best
+            if moment >= of_model.get(score.model, best).moment:
+                of_model[score.model] = best
         for noted in self._by_patient.get(score.patient_id, ()):
             if _in_time(moment, noted.moment) and moment >= self._last.get(noted, best).moment:
                 self._last[noted] = best
