@@ -15,6 +15,7 @@ _COLUMNS: Final = 24
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _RATE: Final = "[$__rate_interval]"
 _WORKERS: Final = 'and on (instance) heartstream_process_info{role="worker"}'
+_WITHOUT_CHALLENGERS: Final = 'unless on (instance) heartstream_process_info{role="shadow"}'
 _WITH_ROLE: Final = "* on (instance) group_left (role) max by (instance, role) (heartstream_process_info)"
 _OF_STREAM: Final = f'sum(rate(heartstream_records_total{{door="kafka"}}{_RATE}))'
 _SEEN: Final = f"sum(rate(heartstream_shadow_records_total{_RATE}))"
@@ -132,9 +133,14 @@ WELL: Final = (
     ),
     Panel(
         "Models that are served",
-        "Processes by model. More than one row for longer than a rollout is an alert.",
+        "Processes by model, without challengers. Two digests for longer than a rollout are an alert.",
         "short",
-        [("count by (name, version, digest, engine) (heartstream_model_info)", "")],
+        [
+            (
+                f"count by (name, version, digest, engine) (heartstream_model_info {_WITHOUT_CHALLENGERS})",
+                "",
+            )
+        ],
         kind="table",
         width=8,
         height=5,
@@ -280,7 +286,7 @@ DRIFT: Final = (
     ),
 )
 
-_BY_MODEL: Final = "{{digest}} {{window}}"
+_BY_MODEL: Final = "{{model}} {{digest}} {{window}}"
 OUTCOMES: Final = (
     Panel(
         "Observed over expected",
@@ -292,6 +298,8 @@ OUTCOMES: Final = (
             ("heartstream_outcomes_observed_expected_ratio_low", f"{_BY_MODEL} low"),
             ("heartstream_outcomes_observed_expected_ratio_high", f"{_BY_MODEL} high"),
         ],
+        width=12,
+        height=8,
     ),
     Panel(
         "Brier score",
@@ -301,6 +309,8 @@ OUTCOMES: Final = (
             ("heartstream_outcomes_brier_score", _BY_MODEL),
             ("heartstream_outcomes_constant_brier_score", f"{_BY_MODEL} constant"),
         ],
+        width=12,
+        height=8,
     ),
     Panel(
         "Calibration and ranks",
@@ -310,6 +320,8 @@ OUTCOMES: Final = (
             ("heartstream_outcomes_calibration_intercept", f"{_BY_MODEL} intercept"),
             ("heartstream_outcomes_roc_auc", f"{_BY_MODEL} ROC-AUC"),
         ],
+        width=12,
+        height=8,
         lowest=None,
     ),
     Panel(
@@ -317,6 +329,8 @@ OUTCOMES: Final = (
         "Those that belong to a score, and those that do not count, by why.",
         "short",
         [("heartstream_outcomes_judged", _BY_MODEL), ("heartstream_outcomes_left_out", "{{reason}}")],
+        width=12,
+        height=8,
     ),
 )
 

@@ -182,10 +182,12 @@ def _draw_table(figure: Figure, box: Box, _panel: Mapping[str, Any], series: Seq
         return
     names = [*series[0].labels, "number"]
     rows = [names, *([*line.labels.values(), f"{line.points[-1][1]:g}"] for line in series)]
+    letters = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    starts = [sum(letters[:place]) / sum(letters) for place in range(len(letters))]
     for number, row in enumerate(rows):
         y = bottom + high - (0.42 + 0.2 * number) / figure.get_figheight()
-        for place, text in enumerate(row):
-            x = left + wide * (0.02 + 0.98 * place / len(names))
+        for start, text in zip(starts, row, strict=True):
+            x = left + wide * (0.02 + 0.98 * start)
             figure.text(
                 x, y, text, size=6.5, color=_FAINT if number == 0 else _INK, weight="bold" if number == 0 else None
             )
