@@ -106,7 +106,7 @@ def answers_by_the_rules(cluster: Cluster) -> str:
     with clients.callers(cluster, "first-calls") as ends:
         wait_for("answers", lambda: clients.progress(cluster, "first-calls", "ingress-nginx").get("200", 0) > 1_000)
     must("each request is answered", holds=set(ends) == {"200"}, seen=ends)
-    return f"{ends['200']} predictions; stranger and metrics port: no way"
+    return f"{ends['200']:,} predictions; stranger and metrics port: no way"
 
 
 def workers_come_and_go(cluster: Cluster) -> str:
@@ -129,7 +129,7 @@ def gateways_come_and_go(cluster: Cluster) -> str:
         cluster.rolled_out("deployment/heartstream-gateway")
         _delete_one(cluster, "gateway")
     must("no request fails", holds=set(ends) == {"200"}, seen=ends)
-    return f"{ends['200']} predictions, 0 failed"
+    return f"{ends['200']:,} predictions, 0 failed"
 
 
 def workers_share(cluster: Cluster) -> str:
