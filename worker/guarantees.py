@@ -101,6 +101,8 @@ class ExactlyOnce:
         """Whether some dead letter of this round was refused as too large."""
         self._too_large: int | None = None
         """The smallest size, in bytes, that was refused though it was sent carefully."""
+        self._known: tuple[bool, int | None] = self._careful, self._too_large
+        """What was known of refused letters when the transaction began."""
         self._failure: DeliveryError | None = None
         """Why the open transaction cannot be committed."""
 
@@ -111,6 +113,7 @@ class ExactlyOnce:
 
     async def _begin(self) -> None:
         self._failure = None
+        self._known = self._careful, self._too_large
         await self._producer().begin()
 
     async def add(self, shipment: Shipment) -> None:
@@ -137,11 +140,22 @@ class ExactlyOnce:
             for letter in group:
                 await self._producer().queue_record(letter)
             if await self._producer().settle():
-                largest = max(group, key=_size)
-                if not _size(largest):
-                    raise _hopeless(largest)
-                self._too_large = _size(largest)
+                self._take_care(group)
                 raise DeliveryError("dead letters are refused by their topic")
+
+    def _take_care(self, refused: Sequence[OutgoingRecord]) -> None:
+        """Learn from letters that were refused: send the next ones carefully, and then without values so large."""
+        if not self._careful:
+            self._careful = True
+            return
+        largest = max(refused, key=_size)
+        if not _size(largest):
+            raise _hopeless(largest)
+        self._too_large = _size(largest)
+
+    def _has_learnt(self) -> bool:
+        """Say whether the transaction has told something of refused letters."""
+        return self._known != (self._careful, self._too_large)
 
     def lasts(self) -> bool:
         """Wait for batches that are being scored: a transaction costs several requests, however little is in it."""
@@ -152,7 +166,6 @@ class ExactlyOnce:
         confirmed: list[Shipment] = []
         vain = _Vain(self._producer().patience)
         while shipments:
-            known = self._careful, self._too_large
             try:
                 await self._commit(shipments)
             except (AbortRequiredError, DeliveryError) as error:
@@ -166,7 +179,7 @@ class ExactlyOnce:
             held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
             confirmed += [shipment for shipment in held if _is_done(shipment, offsets)]
             left = [shipment for shipment in held if not _is_done(shipment, offsets)]
-            vain.note(news=left != shipments or known != (self._careful, self._too_large))
+            vain.note(news=left != shipments or self._has_learnt())
             if vain.is_hopeless:
                 raise DependencyError(f"{vain.aborts} transactions in a row had to be aborted: {reason}")
             shipments = left
@@ -181,8 +194,8 @@ class ExactlyOnce:
         The group's metadata is read before the partitions are looked at: if one is lost later, the broker sees that
         the metadata is old.
         """
-        if self._failure is None and await self._producer().settle():
-            self._careful = True
+        if self._failure is None and (refused := await self._producer().settle()):
+            self._take_care(refused)
             self._failure = DeliveryError("dead letters are refused by their topic")
         if self._failure is not None:
             raise self._failure
@@ -200,7 +213,10 @@ class ExactlyOnce:
         except SilentClientError as error:
             call = str(error)
         else:
-            await self._producer().forget_failures()
+            refused = await self._producer().forget_failures()
+            # Nothing can be queued in a failed transaction: `add` may have met that before it heard of the reason.
+            if refused and not self._has_learnt():
+                self._take_care(refused)
             return {}
         return await self._learn(call, shipments)
 

@@ -241,15 +241,19 @@ class LibrdkafkaProducer(FaustProducer):
             raise reports.failure
         return refused
 
-    async def forget_failures(self) -> None:
-        """After an aborted transaction: hear the rest of what became of its records, and let it be the past."""
+    async def forget_failures(self) -> list[OutgoingRecord]:
+        """After an aborted transaction: hear the rest of what became of its records, and let it be the past.
+
+        Returns those with headers that their topics refused and `settle` has not told of.
+        """
         client, reports = self._require_client(), self._reports
         while len(client):
             client.poll(0)
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-        reports.refused = []
+        refused, reports.refused = reports.refused, []
         if isinstance(reports.failure, DeliveryError):
             reports.failure = None
+        return refused
 
     async def _wait_for_space(self) -> None:
         """Let the broker catch up: the client's queue is full."""

@@ -110,6 +110,49 @@ class FakeClient:
             threading.Event().wait()
 
 
+class RefusingClient(FakeClient):
+    """A client whose broker does not take values beyond `largest`, in bytes: then the transaction can only be aborted.
+
+    The broker is quick: whatever comes next meets a failed transaction, and why it failed is told by the next `poll`.
+    """
+
+    def __init__(self, broker: FakeBroker, largest: int) -> None:
+        super().__init__(broker)
+        self.largest = largest
+        self.reports: list[Callable[[], object]] = []
+        self.has_failed = False
+
+    def produce(
+        self,
+        _topic: str,
+        value: bytes | None,
+        _key: bytes | None,
+        on_delivery: Callable[..., object] | None = None,
+        **_options: object,
+    ) -> None:
+        if self.has_failed:
+            raise KafkaException(KafkaError(KafkaError._STATE))
+        if value is not None and len(value) > self.largest:
+            assert on_delivery is not None
+            self.has_failed = True
+            self.reports.append(lambda: on_delivery(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), None))
+        else:
+            self._do("produce", lambda: self.broker.open_results.append(value or b""))
+
+    def abort_transaction(self, seconds: float) -> None:
+        super().abort_transaction(seconds)
+        self.has_failed = False
+
+    def poll(self, _seconds: float) -> int:
+        due, self.reports = self.reports, []
+        for report in due:
+            report()
+        return len(due)
+
+    def __len__(self) -> int:
+        return len(self.reports)
+
+
 def new_producer(broker: FakeBroker, *clients: FakeClient, patience: Patience = QUICK) -> LibrdkafkaProducer:
     """Return a producer that gets these clients, one after the other, and then good ones; not started."""
     settings = Settings.from_mapping(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 from confluent_kafka import KafkaError
@@ -10,12 +11,12 @@ from faust.types import TP
 from msgspec import structs
 
 from schemas.errors import DependencyError
-from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, new_producer
+from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, RefusingClient, new_producer
 from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
 from worker.guarantees import ExactlyOnce
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
-from worker.transport.producer import LibrdkafkaProducer
+from worker.transport.producer import LibrdkafkaProducer, OutgoingRecord
 
 
 def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
@@ -105,6 +106,23 @@ async def test_a_partition_that_another_has_done_is_done() -> None:
     confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
     assert (broker.results, broker.offsets) == ([b"one"], {TOPIC: 10, OTHER: 15})
     assert sorted(each.scores[0] for each in confirmed) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("size", [2_000, 20_000])
+async def test_a_refusal_that_is_told_after_more_was_to_be_sent_is_not_forgotten(size: int) -> None:
+    """Two aborts tell which letter is too large, be it sent beside others or alone; it goes without its value."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    client = RefusingClient(broker, 1_000)
+    producer = new_producer(broker, client)
+    letters = [OutgoingRecord("dead-letters", None, value, []) for value in (b"small", os.urandom(size), b"other")]
+    shipments = [
+        structs.replace(shipment(ledger, TOPIC, b"one"), letters=letters),
+        shipment(ledger, OTHER, b"two"),
+    ]
+    confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
+    assert (confirmed, broker.offsets) == (shipments, {TOPIC: 10, OTHER: 10})
+    assert broker.results == [b"one", b"small", b"", b"other", b"two"]
+    assert client.calls.count("abort_transaction") == 2
 
 
 async def test_patience_ends() -> None:
