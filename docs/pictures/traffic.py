@@ -8,7 +8,7 @@ import threading
 from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from heartstream.demo.patients import demo_records, known_outcomes
 from schemas.codec import decode_score
@@ -17,6 +17,7 @@ from schemas.topics import OUTCOMES, PATIENTS, SCORES
 
 BAD_SHARE: Final = 0.03
 _TICK_SECONDS: Final = 0.1
+_PARTITIONS: Final = 4
 
 
 def produce(broker: str, fewest: int, most: int, ending: threading.Event) -> None:
@@ -36,7 +37,8 @@ def tell_outcomes(broker: str, share: float, ending: threading.Event) -> None:
         {"bootstrap.servers": broker, "group.id": "clinic", "auto.offset.reset": "earliest", "log_level": 2}
     )
     producer = Producer({"bootstrap.servers": broker, "linger.ms": 5, "log_level": 2})
-    consumer.subscribe([SCORES])
+    # Without the group, which a frozen broker may take from it for good.
+    consumer.assign([TopicPartition(SCORES, number, 0) for number in range(_PARTITIONS)])
     found, dice = known_outcomes(), random.Random(9)  # noqa: S311  # a picture is no secret
     while not ending.is_set():
         for message in consumer.consume(500, 0.5):
