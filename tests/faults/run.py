@@ -36,8 +36,8 @@ WorkerKind = Literal["heartstream", "faust"]
 ABORTED_RECORDS: Final = 50
 _CHUNK: Final = 10_000
 _SHORT_TRANSACTIONS: Final = {
-    "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "6000",
-    "HEARTSTREAM_KAFKA__OPTIONS__MESSAGE_TIMEOUT_MS": "6000",
+    "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "15000",
+    "HEARTSTREAM_KAFKA__OPTIONS__MESSAGE_TIMEOUT_MS": "15000",
 }
 """What a killed worker leaves open holds readers up for so long; by default 20 s."""
 
