@@ -150,12 +150,16 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
 
 
 def _with_canary(settings: Settings, champion: Serving) -> Serving | Canary:
-    asked, model = settings.challenger, settings.model
+    asked = settings.challenger
     if not asked.canary_share:
         return champion
+    return Canary.load(champion, _source_of(settings, asked.path, asked.name), asked.canary_share) or champion
+
+
+def _source_of(settings: Settings, path: str, name: str) -> ModelSource:
+    """Return where a model of the worker comes from: details, key and drift are the same for each."""
     window_records = settings.drift.window_records
-    source = ModelSource(Path(asked.path), asked.name or None, model.key_path(), settings.score, window_records)
-    return Canary.load(champion, source, asked.canary_share) or champion
+    return ModelSource(Path(path), name or None, settings.model.key_path(), settings.score, window_records)
 
 
 class Agent(Protocol):
@@ -176,8 +180,8 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     logs.configure(settings.telemetry)
     events.ProcessStarted(role, version("heartstream")).emit()
     tracing = open_tracing(settings.tracing, role)
-    model, window_records = settings.model, settings.drift.window_records
-    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
+    model = settings.model
+    source = _source_of(settings, model.path, model.name)
     serving = Serving(source.load(), model.jump_limit, tell_withdrawn)
     tell_loaded(serving.facts())
     app = _new_app(settings)
