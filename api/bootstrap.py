@@ -66,7 +66,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *page.routes(live=limits.live),
             *Tensors(rows, health).routes(),
             *Invocations(rows, health).routes(),
-            *Fhir(predictions, limits, lambda: dt.datetime.now(dt.UTC)).routes(),
+            *Fhir(predictions, serving, limits, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
     application.on_response_prepare.append(tell_name)

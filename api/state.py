@@ -12,6 +12,7 @@ from runtime import events
 from runtime.health import PATHS, Health
 from schemas.http import ServedModel
 from scoring.serving import Serving
+from scoring.wording import single_labels
 
 _JSON: Final = "application/json"
 _MARKDOWN: Final = "text/markdown"
@@ -53,6 +54,8 @@ class ModelPages:
             manifest.feature_table,
             manifest.training_range,
             tuple(sorted(manifest.models)),
+            manifest.data.population,
+            single_labels(scorer.uncertainty),
         )
         return web.Response(body=msgspec.json.encode(served), content_type=_JSON)
 

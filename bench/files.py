@@ -39,7 +39,10 @@ from scoring.scorer import Scorer
 from training.run import TrainingRequest, train
 
 MODELS: Final = ("logistic_regression", "pattern_submodels")
-DETAILS: Final = {"all details": Details(), "risk alone": Details(interval=False, label_set=False, reasons=0)}
+DETAILS: Final = {
+    "all details": Details(),
+    "risk alone": Details(interval=False, label_set=False, reasons=0, measure_next=False),
+}
 GOAL_ROWS_PER_S: Final = 500_000
 GOAL_RATIO: Final = 0.8
 MEMORY_ROWS: Final = 10_000_000

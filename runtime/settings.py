@@ -136,8 +136,8 @@ class Score(Details, frozen=True):
     """What a score says beside its risk. Each part can be switched off; the topic is smaller then.
 
     `interval` and `label_set` say how far the risk can be trusted, `reasons` is how many fields a score names that move
-    the risk most. With `input_digest` it names the record's bytes, so that a record that is kept elsewhere can be
-    shown to be the one.
+    the risk most, `measure_next` names the missing fields whose measurement would tell most. With `input_digest` it
+    names the record's bytes, so that a record that is kept elsewhere can be shown to be the one.
     """
 
 

@@ -71,13 +71,14 @@ Optional = msgspec.UnsetType | None
 class _WireScore(msgspec.Struct, gc=False):
     """A `Score` whose repeating parts are already JSON; field for field in the order of `Score`.
 
-    Raw JSON is written as it is: `label` brings the members after it along, as far as `warnings`.
+    Raw JSON is written as it is: `label` brings the members after it along, as far as `measure_next`.
     """
 
     patient_id: str
     risk: float
     label: msgspec.Raw
     interval: Interval | Optional
+    sampling_interval: Interval | msgspec.UnsetType
     label_set: msgspec.Raw | msgspec.UnsetType
     reasons: Reasons | Optional
     input_digest: str | Optional
@@ -85,7 +86,7 @@ class _WireScore(msgspec.Struct, gc=False):
 
 
 Remarks = tuple[msgspec.Raw, msgspec.Raw]
-"""What is the same for all records of one kind, as the JSON from `label` to `warnings`: for label 0 and for label 1."""
+"""What all records of one kind share, as the JSON from `label` to `measure_next`: for label 0 and for label 1."""
 
 
 class _Common(msgspec.Struct):
@@ -97,6 +98,7 @@ class _Common(msgspec.Struct):
     pattern: str | None
     missing: tuple[str, ...]
     warnings: tuple[ScoreWarning, ...]
+    measure_next: tuple[str, ...] | Optional
 
 
 _LABEL: Final = len(b'{"label":')
@@ -123,14 +125,13 @@ class Findings(msgspec.Struct, frozen=True):
     risks: list[float]
     remarks: list[Remarks]
     intervals: Sequence[Interval | Optional]
+    sampling_intervals: Sequence[Interval | msgspec.UnsetType]
     label_sets: Sequence[msgspec.Raw | msgspec.UnsetType]
     reasons: Sequence[Reasons | Optional]
 
     def refuse_other_length(self, records: int) -> None:
         """Raise ValueError unless each list has one entry a record: `map` would end with the shortest, silently."""
-        if {len(self.risks), len(self.remarks), len(self.intervals), len(self.label_sets), len(self.reasons)} != {
-            records
-        }:
+        if {len(getattr(self, name)) for name in self.__struct_fields__} != {records}:
             raise ValueError("findings are not those of these records")
 
 
@@ -141,10 +142,18 @@ class ScoreEncoder:
         self.model = model
         self.threshold = threshold
 
-    def remarks(self, pattern: str | None, missing: tuple[str, ...], warnings: tuple[ScoreWarning, ...]) -> Remarks:
+    def remarks(
+        self,
+        pattern: str | None,
+        missing: tuple[str, ...],
+        warnings: tuple[ScoreWarning, ...],
+        measure_next: tuple[str, ...] | Optional,
+    ) -> Remarks:
         """Encode what is missing and doubtful, and what all scores share, for all the records of one kind."""
         well, ill = (
-            msgspec.Raw(_encode(_Common(label, self.threshold, self.model, pattern, missing, warnings))[_LABEL:-1])
+            msgspec.Raw(
+                _encode(_Common(label, self.threshold, self.model, pattern, missing, warnings, measure_next))[_LABEL:-1]
+            )
             for label in (0, 1)
         )
         return well, ill
@@ -183,6 +192,7 @@ class ScoreEncoder:
             findings.risks,
             [remarks[risk >= threshold] for remarks, risk in zip(findings.remarks, findings.risks, strict=True)],
             findings.intervals,
+            findings.sampling_intervals,
             findings.label_sets,
             findings.reasons,
             digests,

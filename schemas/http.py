@@ -34,7 +34,9 @@ class ServedModel(msgspec.Struct, frozen=True):
     """Which model a gateway serves.
 
     `engine` is the way it computes, `training_range` has the smallest and largest value of each field in training,
-    `models` are the names of all models of its directory.
+    `models` are the names of all models of its directory. `population` says whom it was trained on; `single_labels`
+    has, for each patient group (women with chest pain 1 to 3, women with 4, men with 1 to 3, men with 4), what a label
+    set of label 0 alone and of label 1 alone means.
     """
 
     model: ModelRef
@@ -43,3 +45,5 @@ class ServedModel(msgspec.Struct, frozen=True):
     feature_table: str
     training_range: dict[str, tuple[float, float]]
     models: tuple[str, ...]
+    population: str
+    single_labels: tuple[tuple[str, str], ...]

@@ -84,12 +84,16 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
 
 class Details(msgspec.Struct, frozen=True):
-    """What a score says beside its risk: interval, plausible labels, how many reasons (0 to 13), the input's digest."""
+    """What a score says beside its risk.
+
+    Intervals, fitting labels, how many reasons (0 to 13), the input's digest, and which missing fields to measure next.
+    """
 
     interval: bool = True
     label_set: bool = True
     reasons: Annotated[int, msgspec.Meta(ge=0, le=13)] = 3
     input_digest: bool = False
+    measure_next: bool = True
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
@@ -98,13 +102,17 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     `risk` is the probability (0 to 1, six decimals) of at least 50% narrowing of a coronary vessel; `label` is 1 where
     `risk` is at or above `threshold`. `pattern` names the sub-model that was used: `complete`, or the fields that it
     does without, joined by `+`; it is null for a model that puts averages in place of what is missing. `missing` names
-    the fields that were not measured. `interval` holds the risk in 90% of the models that other patients of the same
-    kind would have given (four decimals). `label_set` has the labels that are plausible for this patient: among 100
-    patients like those of training, of either outcome, it has the true one for 90; both labels mean "uncertain",
-    and a single one does not mean certainty. `reasons` are the fields that move the risk most, strongest first. These
-    three are absent where they are switched off, and null where the model cannot tell them. `input_digest` has the
-    first 16 hexadecimal digits of the SHA-256 of the record as it came; it is absent where it is not switched on, and
-    null for a row of a table, which came as no such bytes. `source` is null where the
+    the fields that were not measured. `measure_next` names up to three of them, first the one whose measurement is
+    expected to bring the risk nearest to that of a complete record; costs and risks of the tests are not considered.
+    `interval` (four decimals): were every field measured, and had the model been trained on other patients of the same
+    kind, the risk would lie inside in 90 of 100 cases; in log-odds it never narrows when a field goes missing.
+    `sampling_interval` is the part of it that other training patients account for, the rest being what the missing
+    fields could still show; it is absent where none is missing. `label_set` has the labels that fit the risk: of 100
+    training patients of the same sex and kind of chest pain (asymptomatic or not), of either outcome, the true one is
+    in the set of 90; both labels mean "uncertain", and a single one is no certainty. `reasons` are the fields that move
+    the risk most, strongest first. All of these are absent where they are switched off, and null where the model cannot
+    tell them. `input_digest` has the first 16 hexadecimal digits of the SHA-256 of the record as it came; it is absent
+    where it is not switched on, and null for a row of a table, which came as no such bytes. `source` is null where the
     record did not come from a topic. There is no clock in it: the same record gives the same bytes.
     """
 
@@ -116,7 +124,9 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     pattern: str | None
     missing: tuple[str, ...]
     warnings: tuple[ScoreWarning, ...]
+    measure_next: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
     interval: tuple[Probability, Probability] | msgspec.UnsetType | None = msgspec.UNSET
+    sampling_interval: tuple[Probability, Probability] | msgspec.UnsetType = msgspec.UNSET
     label_set: tuple[Literal[0, 1], ...] | msgspec.UnsetType | None = msgspec.UNSET
     reasons: tuple[Reason, ...] | msgspec.UnsetType | None = msgspec.UNSET
     input_digest: Digest | msgspec.UnsetType | None = msgspec.UNSET

@@ -24,7 +24,7 @@ from scoring.files import WrongSizeError, read_file
 from scoring.fitted import Fitted, Pickle, unpickled
 
 MANIFEST_FILE: Final = "manifest.json"
-MANIFEST_SCHEMA: Final = "heartstream-model/2"
+MANIFEST_SCHEMA: Final = "heartstream-model/3"
 PREPROCESSOR_FILE: Final = "preprocessor.joblib"
 BEST_MODEL_FILE: Final = "best_model.joblib"
 CARD_FILE: Final = "model-card.md"
@@ -33,6 +33,8 @@ REPORT_FILE: Final = "report.json"
 REFERENCE_FILE: Final = "reference.json"
 _CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
+NO_DEVICE: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
+"""What the disclaimer says of every model."""
 _REMEDY: Final = "train the model again (heartstream train)"
 
 
@@ -49,12 +51,23 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class DataEntry(msgspec.Struct, frozen=True):
-    """What a model was trained on. `sha256` is that of the training rows as CSV."""
+    """What a model was trained on. `sha256` is that of the training rows as CSV.
+
+    `population` is a phrase for the patients whom the model knows, such as "303 patients referred for coronary
+    angiography at the Cleveland Clinic, 1981 to 1984". Training states who they are only where the rows prove it.
+    """
 
     name: str
     rows: int
     positives: int
     sha256: str
+    population: str = ""
+    """Never empty in a manifest that is served; older ones lack it."""
+
+    @property
+    def disclaimer(self) -> str:
+        """What has to stand beside every risk of the model."""
+        return f"{NO_DEVICE} Trained on {self.population}; not validated for other patients."
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -138,6 +151,8 @@ def _manifest_problems(manifest: Manifest) -> list[str]:
     problems = []
     if manifest.schema != MANIFEST_SCHEMA:
         problems.append(f"manifest schema is {manifest.schema}, expected {MANIFEST_SCHEMA}: {_REMEDY}")
+    elif not manifest.data.population:
+        problems.append(f"the population that the model was trained on is not given: {_REMEDY}")
     if manifest.feature_table != FEATURE_TABLE_VERSION:
         problems.append(f"feature table is {manifest.feature_table}, expected {FEATURE_TABLE_VERSION}")
     if not 0 < manifest.threshold < 1:

@@ -6,7 +6,7 @@ records when the model was trained. Written for speed: a batch costs a handful o
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -17,29 +17,24 @@ from scoring.artifact import Artifact
 from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
 from scoring.logistic import logistic
 from scoring.matrix import Matrix
-from scoring.patterns import PATTERNS, Patterns, patterns_of
+from scoring.patterns import PATTERNS, patterns_of
 from scoring.plain import Linear, PlainModel
 from scoring.plan import TABLE_ROWS, Plan
+from scoring.uncertainty import UNKNOWN, Uncertainty
 
 Vector = Matrix
 
-_NINETY_PERCENT: Final = 1.6448536269514722
-"""Standard deviations to either side that hold 90% of a normal distribution."""
-_BLOCK_ROWS: Final = 64
-_PILE_BLOCKS: Final = 32
-
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What an engine says of a batch: risks (n,), and what else it can tell.
+    """What an engine says of a batch: risks (n,), 0 to 1, and what else it can tell.
 
     `contributions` (n, fields) are exact additions to the log-odds, compared with the average training patient, in the
-    order of the engine's `fields`; `low` and `high` (n,) are the limits of the interval.
+    order of the engine's `fields`; `log_odds` (n,) are those of the risks.
     """
 
     risks: Vector
     contributions: Matrix | None = None
-    low: Vector | None = None
-    high: Vector | None = None
+    log_odds: Vector | None = None
 
 
 class Engine(Protocol):
@@ -86,7 +81,7 @@ class LinearEngine:
     name = "linear"
     tolerance = 1e-12
 
-    def __init__(self, plan: Plan, center: Vector, linear: Linear, *, interval: bool = True) -> None:
+    def __init__(self, plan: Plan, center: Vector, linear: Linear) -> None:
         """Fold the center into the plan: the average patient, and a missing value, is 0 in every column."""
         affine = len(plan.affine)
         self._plan = plan
@@ -95,7 +90,6 @@ class LinearEngine:
         self._first_row = TABLE_ROWS * np.arange(len(plan.lookup))
         self._first_columns = plan.first_columns
         self._intercepts, self._coefficients = linear.intercepts, linear.coefficients
-        self._spread = _squares(linear.spread) if interval else None
         self.imputes = len(linear.intercepts) < PATTERNS
         self.fields = tuple(FEATURE_NAMES[j] for j in plan.fields)
 
@@ -103,23 +97,19 @@ class LinearEngine:
         """Score a batch. A row's numbers lie side by side, so numpy adds them in one order in any batch."""
         models = np.zeros(len(matrix), dtype=np.intp) if self.imputes else patterns_of(matrix)
         design = self._design(matrix)
-        weighed = design[:, 1:] * self._coefficients.take(models, axis=0)
+        weighed = design * self._coefficients.take(models, axis=0)
         contributions = np.add.reduceat(weighed, self._first_columns, axis=1)
         log_odds = self._intercepts.take(models) + contributions.sum(axis=1)
-        if self._spread is None:
-            return Explanation(logistic(log_odds), contributions)
-        reach = _NINETY_PERCENT * _deviations(design, models, self._spread)
-        return Explanation(logistic(log_odds), contributions, logistic(log_odds - reach), logistic(log_odds + reach))
+        return Explanation(logistic(log_odds), contributions, log_odds)
 
     def _design(self, matrix: Matrix) -> Matrix:
-        """Return 1 and the columns, (n, 23), less the average training patient; 0 where missing."""
+        """Return the columns (n, 22) less the average training patient; 0 where missing."""
         plan = self._plan
-        design = np.empty((len(matrix), self._coefficients.shape[1] + 1))
-        design[:, 0] = 1.0
+        design = np.empty((len(matrix), self._coefficients.shape[1]))
         raw = matrix.take(plan.affine, axis=1) * self._slope + self._offset
         raw[np.isnan(raw)] = 0.0
-        place = 1 + len(plan.affine)
-        design[:, 1:place] = raw
+        place = len(plan.affine)
+        design[:, :place] = raw
         for table, codes in zip(self._tables, plan.rows_of(matrix).T, strict=True):
             following = place + table.shape[1]
             design[:, place:following] = table.take(codes, axis=0)
@@ -127,40 +117,11 @@ class LinearEngine:
         return design
 
 
-def _deviations(design: Matrix, models: Patterns, spread: Matrix) -> Vector:
-    """Return the standard deviation (n,) of the log-odds.
-
-    Matrix products are of one shape, whatever the batch: their last bits depend on it. numpy takes a pile of them, one
-    by one, in one call; a pile is small enough to stay in the processor's cache.
-    """
-    variances = np.empty(len(design))
-    width = design.shape[1]
-    pile = np.zeros((min(_PILE_BLOCKS, -(-len(design) // _BLOCK_ROWS)), _BLOCK_ROWS, width))
-    laid = pile.reshape(-1, width)
-    for model in set(models.tolist()):
-        rows = np.flatnonzero(models == model)
-        for start in range(0, len(rows), len(laid)):
-            chosen = rows[start : start + len(laid)]
-            laid[: len(chosen)] = design[chosen]
-            parts = pile[: -(-len(chosen) // _BLOCK_ROWS)] @ spread[model]
-            variances[chosen] = np.square(parts, out=parts).sum(axis=2).ravel()[: len(chosen)]
-    return np.sqrt(variances)
-
-
 def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
     widths = np.cumsum([table.shape[1] for table in plan.tables])[:-1]
     return [
         np.nan_to_num(table - average) for table, average in zip(plan.tables, np.split(center, widths), strict=True)
     ]
-
-
-def _squares(triangles: Matrix) -> Matrix:
-    """Return upper triangles (models, k (k + 1) / 2) as matrices (models, k, k), transposed."""
-    size = int(np.sqrt(2 * triangles.shape[1]))
-    squares = np.zeros((len(triangles), size, size))
-    rows, columns = np.triu_indices(size)
-    squares[:, columns, rows] = triangles
-    return squares
 
 
 class ForestEngine:
@@ -192,47 +153,46 @@ class ForestEngine:
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The engine to use, why it is not a fast one (None if it is), and the label limits (see `PlainModel`)."""
+    """The engine to use, why it is not a fast one (None if it is), and how far its risks can be trusted."""
 
     engine: Engine
     fallback_reason: str | None
-    label_limits: Matrix
+    uncertainty: Uncertainty
 
 
-def build_engine(artifact: Artifact, *, interval: bool = True) -> Prepared:
-    """Return the engine to use; one without `interval` does not compute it.
+def build_engine(artifact: Artifact) -> Prepared:
+    """Return the engine to use.
 
     Raises ArtifactError if there is no fast one and scikit-learn cannot serve the model either.
     """
     try:
-        return _proved_engine(artifact, interval=interval)
+        return _proved_engine(artifact)
     except Exception as error:  # noqa: BLE001  # whatever a fast engine fails with, scikit-learn may still score
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
     try:
-        return Prepared(SklearnEngine(artifact), reason, np.full((PATTERNS, 2), np.nan))
+        return Prepared(SklearnEngine(artifact), reason, UNKNOWN)
     except ArtifactError as error:
         raise ArtifactError(f"no fast engine ({reason}), and no scikit-learn to score instead: {error}") from error
 
 
-def _proved_engine(artifact: Artifact, *, interval: bool) -> Prepared:
+def _proved_engine(artifact: Artifact) -> Prepared:
     """Return the fast engine that fits the classifier; raises ArtifactError where none reproduces scikit-learn."""
     if artifact.plain is None:
         raise ArtifactError("training wrote no plain numbers for this kind of model")
     plain = PlainModel.from_json(artifact.plain)
     if plain.golden_digest != golden_digest() or plain.golden_risks.shape != (GOLDEN_ROWS,):
         raise ArtifactError("the recorded risks are not those of this version's golden records")
-    if plain.label_limits.shape != (PATTERNS, 2):
-        raise ArtifactError("the label limits are not those of the missing patterns")
-    engine = _fast_engine(plain, artifact.onnx, interval=interval)
+    plain.uncertainty.check()
+    engine = _fast_engine(plain, artifact.onnx)
     difference = float(np.abs(engine.explain(golden_records()).risks - plain.golden_risks).max())
     if not difference <= engine.tolerance:
         raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on golden records")
-    return Prepared(engine, None, plain.label_limits)
+    return Prepared(engine, None, plain.uncertainty)
 
 
-def _fast_engine(plain: PlainModel, onnx: bytes | None, *, interval: bool) -> Engine:
+def _fast_engine(plain: PlainModel, onnx: bytes | None) -> Engine:
     if plain.linear is not None:
-        return LinearEngine(plain.plan, plain.center, plain.linear, interval=interval)
+        return LinearEngine(plain.plan, plain.center, plain.linear)
     if onnx is not None:
         return ForestEngine(plain.plan, plain.center, onnx)
     raise ArtifactError("the forest is not compiled")

@@ -12,35 +12,32 @@ import numpy as np
 
 from scoring.matrix import Matrix
 from scoring.plan import Plan
+from scoring.uncertainty import Uncertainty
 
 
 class Linear(msgspec.Struct, frozen=True):
     """Logistic regressions over the centered columns: one for all records, or one for each missing pattern.
 
     `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, 22), zero where
-    a sub-model does not use a column. `spread` (models, 276) has the upper triangle, row by row, of a matrix (23, 23)
-    which, times (1, columns), gives numbers whose squares add up to the variance of the log-odds over bootstrap samples
-    of the training patients.
+    a sub-model does not use a column.
     """
 
     intercepts: Matrix
     coefficients: Matrix
-    spread: Matrix
 
 
 class PlainModel(msgspec.Struct, frozen=True):
     """One model without scikit-learn.
 
     `center` (22,) is the average training patient after the plan. `linear` is None for a forest, whose trees are in its
-    ONNX file. `label_limits` (1024, 2) has, for each missing pattern, the highest risk at which label 0 is plausible
-    and the lowest at which label 1 is (NaN where that is not known). `golden_risks` (1024,) are scikit-learn's own
-    risks of the golden records, `golden_digest` the SHA-256 of those records.
+    ONNX file. `golden_risks` (1024,) are scikit-learn's own risks of the golden records, `golden_digest` the SHA-256 of
+    those records.
     """
 
     plan: Plan
     center: Matrix
     linear: Linear | None
-    label_limits: Matrix
+    uncertainty: Uncertainty
     golden_digest: str
     golden_risks: Matrix
 

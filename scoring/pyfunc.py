@@ -36,7 +36,7 @@ class RiskModel:
             )
         found = self._scorer.explain(matrix)
         unknown = np.full(len(matrix), np.nan)
-        low, high = (unknown if limit is None else limit for limit in (found.low, found.high))
+        low, high = self._scorer.intervals(matrix, found) or (unknown, unknown)
         return model_input[[]].assign(risk=found.risks, low=low, high=high)
 
 

@@ -18,15 +18,16 @@ from scoring.artifact import Artifact, Manifest, load
 from scoring.drift import Observer, Window
 from scoring.engines import Explanation, Vector, build_engine
 from scoring.golden import golden_records
+from scoring.groups import GROUPS
 from scoring.matrix import Matrix
-from scoring.patterns import COMPLETE, patterns_of
+from scoring.patterns import COMPLETE, PATTERNS, Patterns, missing_fields
 from scoring.reasons import StrongestReasons
+from scoring.uncertainty import Intervals, Lookup, Uncertainty, cells_of
 
 RISK_DECIMALS: Final = 6
 _INTERVAL_STEPS: Final = 10_000
 _BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
-_SHIFT: Final = len(FEATURE_NAMES)
-_REMEMBERED_PATTERNS: Final = 4096
+_REMEMBERED_KINDS: Final = 4096
 """Real data has some 50; the bound keeps memory flat under made-up data."""
 _LABEL_SETS: Final = tuple(label_set_json(labels) for labels in (None, (0,), (1,), (0, 1)))
 _UNCERTAIN: Final = 3
@@ -36,7 +37,7 @@ class Scorer:
     """Scores batches with one verified model.
 
     `engine` names the way it computes ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast
-    one. `label_limits` are what the label sets go by (see `PlainModel`); `window` is what is to be shown all that is
+    one. `uncertainty` has the tables that intervals and label sets go by; `window` is what is to be shown all that is
     scored, if drift is watched; `census`, if somebody asks, is shown what files hold; `cards` and `report` are the
     artifact's. Not safe to share between threads.
     """
@@ -51,12 +52,10 @@ class Scorer:
 
         With `window_records`, drift is watched by so many records, where the artifact has a reference.
         """
-        prepared = build_engine(artifact, interval=details.interval)
-        self._engine, self.fallback_reason, self.label_limits = (
-            prepared.engine,
-            prepared.fallback_reason,
-            prepared.label_limits,
-        )
+        prepared = build_engine(artifact)
+        self._engine, self.fallback_reason = prepared.engine, prepared.fallback_reason
+        self.uncertainty: Uncertainty = prepared.uncertainty
+        self._lookup = Lookup(prepared.uncertainty)
         self.details = details
         self.manifest: Manifest = artifact.manifest
         self.model = artifact.model
@@ -96,18 +95,18 @@ class Scorer:
         return cls(load(folder, name, public_key), details, window_records)
 
     def explain(self, matrix: Matrix) -> Explanation:
-        """Score legal records (n, 13).
-
-        The risks (n,), 0 to 1, have six decimals; their intervals four, rounded outwards so that the risk lies inside.
-        """
+        """Score legal records (n, 13). The risks (n,), 0 to 1, have six decimals."""
         found = self._engine.explain(matrix)
-        low, high = found.low, found.high
-        return msgspec.structs.replace(
-            found,
-            risks=np.round(found.risks, RISK_DECIMALS),
-            low=None if low is None else np.floor(low * _INTERVAL_STEPS) / _INTERVAL_STEPS,
-            high=None if high is None else np.ceil(high * _INTERVAL_STEPS) / _INTERVAL_STEPS,
-        )
+        return msgspec.structs.replace(found, risks=np.round(found.risks, RISK_DECIMALS))
+
+    def intervals(self, matrix: Matrix, found: Explanation) -> Intervals | None:
+        """Return the 90% intervals of records (n, 13) that were scored; None where the model has none.
+
+        Limits have four decimals, rounded outwards so that the risk lies inside.
+        """
+        if found.log_odds is None:
+            return None
+        return _outwards(self._lookup.intervals(found.log_odds, cells_of(matrix)))
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score legal records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
@@ -120,26 +119,33 @@ class Scorer:
         except Exception:  # noqa: BLE001  # a model that raises is not sound, whatever it raises
             return False
 
-    def remarks(self, matrix: Matrix) -> list[Remarks]:
-        """Return what is missing and out of the training range in each record (n, 13). Patterns are made once each."""
-        missing = np.isnan(matrix)
-        outside = (matrix < self._lowest) | (matrix > self._highest)
-        patterns = (missing @ _BITS) | ((outside @ _BITS) << _SHIFT)
-        known = self._remarks
-        return [known.get(pattern) or self._new_remarks(pattern) for pattern in patterns.tolist()]
+    def remarks(self, matrix: Matrix, patterns: Patterns) -> list[Remarks]:
+        """Return what is missing and out of the training range in each record (n, 13), encoded once for each kind.
 
-    def _new_remarks(self, pattern: int) -> Remarks:
-        missing = tuple(name for j, name in enumerate(FEATURE_NAMES) if pattern >> j & 1)
-        outside = tuple(name for j, name in enumerate(FEATURE_NAMES) if pattern >> (j + _SHIFT) & 1)
+        `patterns` (n,) are the records' missing patterns.
+        """
+        outside = (matrix < self._lowest) | (matrix > self._highest)
+        kinds = patterns + PATTERNS * (outside @ _BITS)
+        known = self._remarks
+        return [known.get(kind) or self._new_remarks(kind) for kind in kinds.tolist()]
+
+    def _new_remarks(self, kind: int) -> Remarks:
+        outside, pattern = divmod(kind, PATTERNS)
+        missing = missing_fields(pattern)
         imputed = missing if self._engine.imputes else ()
         warnings = (
             *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
-            *(ScoreWarning(WarningCode.OUT_OF_TRAINING_RANGE, name) for name in outside),
+            *(
+                ScoreWarning(WarningCode.OUT_OF_TRAINING_RANGE, name)
+                for j, name in enumerate(FEATURE_NAMES)
+                if outside >> j & 1
+            ),
         )
-        if len(self._remarks) >= _REMEMBERED_PATTERNS:
+        if len(self._remarks) >= _REMEMBERED_KINDS:
             self._remarks.clear()
         used = None if self._engine.imputes else "+".join(missing) or COMPLETE
-        remarks = self._remarks[pattern] = self._encoder.remarks(used, missing, warnings)
+        measure_next = self._lookup.measure_next(pattern) if self.details.measure_next else msgspec.UNSET
+        remarks = self._remarks[kind] = self._encoder.remarks(used, missing, warnings, measure_next)
         return remarks
 
     def encode(
@@ -165,23 +171,36 @@ class Scorer:
         return (None if value is None else input_digest(value) for value in values)
 
     def _findings(self, matrix: Matrix, found: Explanation) -> Findings:
+        cells = cells_of(matrix)
         return Findings(
             found.risks.tolist(),
-            self.remarks(matrix),
-            self._intervals(found),
-            self._label_sets(matrix, found.risks),
+            self.remarks(matrix, cells // len(GROUPS)),
+            self._intervals(found, cells),
+            self._sampling_intervals(found, cells),
+            self._label_sets(found.risks, cells),
             self._reasons(found),
         )
 
-    def _intervals(self, found: Explanation) -> Sequence[Interval | Optional]:
-        if found.low is None or found.high is None:
-            return [None if self.details.interval else msgspec.UNSET] * len(found.risks)
-        return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+    def _intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | Optional]:
+        if not self.details.interval:
+            return [msgspec.UNSET] * len(cells)
+        told = None if found.log_odds is None else _outwards(self._lookup.intervals(found.log_odds, cells))
+        return [None] * len(cells) if told is None else _pairs(told)
 
-    def _label_sets(self, matrix: Matrix, risks: Vector) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
+    def _sampling_intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | msgspec.UnsetType]:
+        """Return the part of the intervals that the training sample accounts for, where it is not all of them."""
+        told: list[Interval | msgspec.UnsetType] = [msgspec.UNSET] * len(cells)
+        rows = np.flatnonzero(cells >= len(GROUPS))
+        if self.details.interval and found.log_odds is not None and len(rows):
+            part = _outwards(self._lookup.sampling_intervals(found.log_odds[rows], cells[rows]))
+            for row, pair in zip(rows.tolist(), () if part is None else _pairs(part), strict=part is not None):
+                told[row] = pair
+        return told
+
+    def _label_sets(self, risks: Vector, cells: Patterns) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
         if not self.details.label_set:
             return [msgspec.UNSET] * len(risks)
-        limits = self.label_limits.take(patterns_of(matrix), axis=0)
+        limits = self._lookup.label_limits(cells)
         sets = (risks <= limits[:, 0]) + 2 * (risks >= limits[:, 1])
         # A risk between two limits that do not overlap is typical of neither label: that is not certainty.
         sets[sets == 0] = _UNCERTAIN
@@ -193,6 +212,17 @@ class Scorer:
         if contributions is None or not count:
             return [None if count else msgspec.UNSET] * len(found.risks)
         return self._strongest.of(contributions, count)
+
+
+def _outwards(found: Intervals | None) -> Intervals | None:
+    if found is None:
+        return None
+    low = np.floor(found.low * _INTERVAL_STEPS) / _INTERVAL_STEPS
+    return Intervals(low, np.ceil(found.high * _INTERVAL_STEPS) / _INTERVAL_STEPS)
+
+
+def _pairs(found: Intervals) -> list[Interval]:
+    return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
 
 
 def _new_window(artifact: Artifact, records: int) -> Window | None:

@@ -15,11 +15,14 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import DataEntry
 from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED
+from scoring.groups import groups_of
 from scoring.matrix import Mask
 from training.choose import Choice, choose, standings
 from training.data import TRAINING_SITE, Labels, Matrix, features, site_rows, target
 from training.estimators import CANDIDATES, LOGISTIC_REGRESSION, RANDOM_FOREST, new_pipeline
 from training.evaluate import Evaluation, split
+from training.interval_simulation import simulated_intervals
+from training.measure_next import measured_next
 from training.measures import (
     Estimate,
     Performance,
@@ -41,15 +44,16 @@ from training.stability import (
     instability,
     learning_curve,
     nested_coverage,
+    nested_folds,
     permutation_importance,
     refits,
     sample_size,
 )
 from training.tuning import GRIDS, nested
 from training.uci import SITES
-from training.uncertainty import label_limits, risks_by_pattern
+from training.uncertainty import is_linear, label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
-from training.validation import COMPLETE, LACKING, OutOfFold, Step, cross_validated
+from training.validation import COMPLETE, GAP, LACKING, OutOfFold, Step, cross_validated
 
 _THRESHOLDS: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _BINS: Final = 10
@@ -132,6 +136,8 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
     left_out = _left_out(question)
     step("learning curve, stability, coverage")
     refitted = refits(matrix, labels, weights[: 1 + _REFITS])
+    classifier = best["classify"]
+    folds = nested_folds(classifier, matrix, labels, range(seed, seed + 2))
     return Deep(
         tuned={name: choices for name, (choices, _) in tuned.items()},
         tuned_performance={name: performance(labels, risks, threshold, weights) for name, (_, risks) in tuned.items()},
@@ -148,7 +154,10 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
             for name in (LOGISTIC_REGRESSION, RANDOM_FOREST)
         },
         instability=instability(refitted, threshold),
-        coverage=nested_coverage(best, matrix, labels, range(seed, seed + 2)),
+        coverage=nested_coverage(folds, matrix, labels),
+        coverage_with_gap=nested_coverage(folds, matrix, labels, GAP) if is_linear(classifier) else None,
+        intervals=simulated_intervals(classifier, matrix, labels, seed) if is_linear(classifier) else (),
+        measure_next=measured_next(folds, matrix) if is_linear(classifier) else (),
         sample_size=sample_size(
             labels, _parameters(), float(np.mean([losses(labels, run) for run in whole[LOGISTIC_REGRESSION]]))
         ),
@@ -233,7 +242,7 @@ def _elsewhere(question: Question, best: str) -> dict[str, Site]:
     models = {**question.pipelines, USUAL: new_usual_pipeline(question.seed)}
     fitted = {name: clone(model).fit(question.matrix, question.labels) for name, model in models.items()}
     inner = risks_by_pattern(models[best]["classify"], question.matrix, question.labels, question.seed)
-    limits = label_limits(question.labels, inner)
+    limits = label_limits(question.labels, groups_of(question.matrix), inner)
     sites = {}
     for site in SITES:
         if site == TRAINING_SITE:

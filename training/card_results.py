@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from training.card_text import CHOSEN_HERE, DELETED
+from training.card_uncertainty import uncertainty_results
 from training.explore import SITE_NAMES
-from training.markdown import interval, pictures_of, ranged, table
+from training.markdown import pictures_of, ranged, table
 from training.measures import Performance
 from training.report import Deep, Report
 from training.usual import USUAL
@@ -64,7 +65,7 @@ def deep_results(report: Report, deep: Deep, pictures: str | None) -> Iterator[s
     yield from pictures_of(pictures, ("decision-curve", "Net benefit against the threshold"))
     yield from _stability(deep)
     yield from pictures_of(pictures, ("instability", "Width of each patient's risks over bootstrap models"))
-    yield from _label_sets(deep)
+    yield from uncertainty_results(deep)
     yield "### More patients, other parameters\n"
     yield from pictures_of(pictures, ("learning-curve", "ROC-AUC against patients trained on"))
     yield from _tuning(deep)
@@ -164,26 +165,6 @@ def _stability(deep: Deep) -> Iterator[str]:
         f"Over {moves.models} models from bootstrap samples, 95% of a patient's risks span {moves.median_width:.2f} "
         f"(median; {moves.median_width_unsure:.2f} for risks of 0.3 to 0.7), and {moves.changing:.0%} of patients "
         "change their label in more than 5% of the models: a score carries an interval.\n"
-    )
-
-
-def _label_sets(deep: Deep) -> Iterator[str]:
-    yield (
-        f"Label sets of 90%, limits set inside each fold; {deep.coverage.single:.0%} of the sets have a single label, "
-        "which is no certainty. In other hospitals nothing promises the 90%:\n"
-    )
-    elsewhere = {SITE_NAMES[name]: site.coverage for name, site in deep.elsewhere.items() if site.coverage}
-    yield table(
-        ["", "patients", "true label in the set: without disease", "with disease", "single label"],
-        (
-            [
-                name,
-                str(c.patients),
-                *(interval(s) if s else "not estimable" for s in (c.without_disease, c.with_disease)),
-                f"{c.single:.0%}",
-            ]
-            for name, c in {"Cleveland": deep.coverage, **elsewhere}.items()
-        ),
     )
 
 

@@ -104,7 +104,7 @@ def evaluate_elsewhere(folder: Path, name: str | None, data: Labelled, seed: int
         overall=hospital(np.ones(len(labels), dtype=bool)),
         calibration=tuple(bins(labels, risks)) if enough else (),
         thresholds=tuple(at_thresholds(labels, risks, threshold)) if enough else (),
-        coverage=coverage(matrix, labels, risks, scorer.label_limits),
+        coverage=coverage(matrix, labels, risks, scorer.uncertainty.label_limits),
         groups={group: part(who) for group, who in groups(matrix).items() if who.any()},
         sites={site: hospital(who) for site, who in _sites(data.frame).items()},
         patterns={pattern: part(who) for pattern, who in _patterns(matrix).items()},

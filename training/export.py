@@ -37,10 +37,10 @@ from scoring.artifact import (
     Metric,
     ModelEntry,
 )
+from scoring.uncertainty import Uncertainty
 from training.data import Matrix
 from training.files import replace_folder
 from training.plain import forest_of, plain_model
-from training.uncertainty import Uncertainty
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Version 3 of the tree operators is the first that takes float64 thresholds."""

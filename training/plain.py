@@ -15,8 +15,9 @@ from scoring.golden import golden_digest, golden_records
 from scoring.plain import Linear, PlainModel
 from scoring.plan import MISSING_ROW, TABLE_ROWS, Plan
 from scoring.submodels import PatternSubmodels
+from scoring.uncertainty import Uncertainty
 from training.data import Matrix
-from training.uncertainty import Uncertainty, linear_of
+from training.uncertainty import is_linear, linear_of
 
 
 def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PlainModel | None:
@@ -27,14 +28,12 @@ def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) ->
     center = center_of(classifier)
     if center is None:
         return None
-    linear = None
-    if uncertainty.spread is not None:
-        linear = Linear(*linear_of(classifier), spread=uncertainty.spread)
+    linear = Linear(*linear_of(classifier)) if is_linear(classifier) else None
     return PlainModel(
         plan=plan_of(preprocessor),
         center=center,
         linear=linear,
-        label_limits=uncertainty.label_limits,
+        uncertainty=uncertainty,
         golden_digest=golden_digest(),
         golden_risks=classifier.predict_proba(preprocessor.transform(golden_records()))[:, 1],
     )

@@ -6,6 +6,8 @@ import msgspec
 
 from scoring.artifact import DataEntry, Metric
 from training.choose import Choice, Standing
+from training.interval_simulation import IntervalCoverage
+from training.measure_next import MeasureNext
 from training.measures import Estimate, Performance
 from training.stability import Coverage, Instability, Learned, SampleSize
 from training.tuning import Tuned
@@ -60,6 +62,8 @@ class Deep(msgspec.Struct, frozen=True):
     `calibration`, `histogram` and `thresholds` are the best model's, `roc` and `precision_recall` each model's: of a
     patient's mean risk over the repeats, out of fold. `subgroups` is by group and model, `elsewhere` by hospital; in
     `left_out` the hospital named was left out of training and the models tested on it.
+    `coverage` is that of label sets, `coverage_with_gap` without slope, ca and thal (None for a forest, which has none
+    there); `intervals` and `measure_next` are empty for it.
     `odds_ratios` are of the logistic regression, which shrinks them towards 1: for a standard deviation more, for a yes
     against a no, or for one of several codes against the average patient. `importance` is by how much shuffling a field
     raises the forest's log loss, out of fold.
@@ -78,6 +82,9 @@ class Deep(msgspec.Struct, frozen=True):
     learning: dict[str, tuple[Learned, ...]]
     instability: Instability
     coverage: Coverage
+    coverage_with_gap: Coverage | None
+    intervals: tuple[IntervalCoverage, ...]
+    measure_next: tuple[MeasureNext, ...]
     sample_size: SampleSize
     odds_ratios: dict[str, Estimate]
     importance: dict[str, float]

@@ -95,7 +95,13 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     check_rows(rows)
     evaluations = cross_validate(rows, request, step)
     matrix, labels = features(rows), target(rows)
-    data = DataEntry(name=DATA_NAME, rows=len(rows), positives=int(labels.sum()), sha256=digest(rows))
+    data = DataEntry(
+        name=DATA_NAME,
+        rows=len(rows),
+        positives=int(labels.sum()),
+        sha256=digest(rows),
+        population=f"{len(rows)} patients",
+    )
     question = Question(everyone, matrix, labels, data, request.seed, request.threshold, request.depth)
     findings = assess(question, evaluations, step)
     step("fitting on all rows")

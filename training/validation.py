@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import clone
 
 from schemas.features import FEATURE_NAMES
+from scoring.patterns import OPTIONAL
 from training.data import Labels, Matrix
 from training.evaluate import split
 
@@ -33,6 +34,16 @@ LACKING: Final[dict[str, tuple[str, ...]]] = {
     "all that may be": ("trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"),
 }
 """What is deleted: the fields that matter alone, then the gaps that the other hospitals have."""
+
+
+def pattern_without(fields: Sequence[str]) -> int:
+    """Return the pattern of a record that lacks these fields."""
+    names = [FEATURE_NAMES[field] for field in OPTIONAL]
+    return sum(1 << names.index(field) for field in fields)
+
+
+GAP: Final = pattern_without(LACKING["slope+ca+thal"])
+"""The pattern of the other hospitals."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from runtime.settings import Gateway
 from schemas.codec import decode_score
 from schemas.fhir import FHIR_TYPE, OPERATION, capability
 from scoring.pipeline import Rejected, Scored
+from scoring.serving import Serving
 
 _TYPES: Final = (FHIR_TYPE, "application/json")
 _LIMIT_BYTES: Final = 262_144
@@ -31,9 +32,12 @@ _LIMIT_BYTES: Final = 262_144
 class Fhir:
     """Answers those who speak FHIR."""
 
-    def __init__(self, predictions: Predictions, settings: Gateway, now: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self, predictions: Predictions, serving: Serving, settings: Gateway, now: Callable[[], dt.datetime]
+    ) -> None:
         """`now` tells the time, with its zone."""
         self._predictions = predictions
+        self._serving = serving
         self._settings = settings
         self._now = now
         self._capability = msgspec.json.encode(capability(version("heartstream"), now().date().isoformat()))
@@ -60,7 +64,7 @@ class Fhir:
             return outcomes.rejected(reading)
         match await self._predictions.outcome(request, reading.record):
             case Scored(value):
-                answer = msgspec.json.encode(assessment(reading, decode_score(value), now))
-                return web.Response(body=answer, content_type=FHIR_TYPE)
+                answer = assessment(reading, decode_score(value), self._serving.scorer, now)
+                return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)
             case Rejected(faults):
                 return outcomes.rejected(reading.faults_of(faults))

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.fhir.reading import Reading
@@ -22,9 +23,12 @@ from schemas.fhir import (
     Reference,
     RiskAssessment,
 )
-from schemas.records import Score, WarningCode
+from schemas.records import PatientRecord, Score, WarningCode
+from scoring.groups import groups_of
+from scoring.matrix import as_matrix
+from scoring.scorer import Scorer
+from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
-DISCLAIMER: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
 _OUTCOME: Final = "At least 50% diameter narrowing of a coronary vessel at angiography"
 _WARNINGS: Final = {
     WarningCode.IMPUTED: "was missing, and the average of the training patients stands in for it.",
@@ -32,8 +36,8 @@ _WARNINGS: Final = {
 }
 
 
-def assessment(reading: Reading, score: Score, now: dt.datetime) -> RiskAssessment:
-    """Return what is answered."""
+def assessment(reading: Reading, score: Score, scorer: Scorer, now: dt.datetime) -> RiskAssessment:
+    """Return what is answered: a score, which `scorer` gave."""
     model = score.model
     basis = tuple(Reference(one.reference or UNSET, one.field) for one in reading.observed)
     method = Coding(f"{EXTENSION}model", model.digest, f"{model.name} {model.version}")
@@ -44,7 +48,7 @@ def assessment(reading: Reading, score: Score, now: dt.datetime) -> RiskAssessme
         subject=Reference(reading.subject),
         occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         prediction=(_prediction(score),),
-        note=tuple(Annotation(text) for text in _notes(reading, score)),
+        note=tuple(Annotation(text) for text in _notes(reading, score, scorer)),
         extension=tuple(_of_record(score)),
         basis=basis or UNSET,
     )
@@ -72,14 +76,20 @@ def _rationale(score: Score) -> str | UnsetType:
 def _of_prediction(score: Score) -> Iterator[Extension]:
     """Tell how far the risk can be trusted."""
     if score.interval:
-        low, high = (Quantity(limit, UCUM, "1") for limit in score.interval)
-        yield Extension(f"{EXTENSION}interval", value_range=Range(low, high))
+        yield Extension(f"{EXTENSION}interval", value_range=_range(score.interval))
+    if score.sampling_interval:
+        yield Extension(f"{EXTENSION}sampling-interval", value_range=_range(score.sampling_interval))
     yield Extension(f"{EXTENSION}threshold", value_decimal=score.threshold)
     for label in score.label_set or ():
         yield Extension(f"{EXTENSION}plausible-label", value_code=str(label))
     for reason in score.reasons or ():
         parts = (Extension("field", value_code=reason.field), Extension("log-odds", value_decimal=reason.log_odds))
         yield Extension(f"{EXTENSION}reason", extension=parts)
+
+
+def _range(interval: tuple[float, float]) -> Range:
+    low, high = (Quantity(limit, UCUM, "1") for limit in interval)
+    return Range(low, high)
 
 
 def _of_record(score: Score) -> Iterator[Extension]:
@@ -94,6 +104,8 @@ def _of_record(score: Score) -> Iterator[Extension]:
         yield Extension(f"{EXTENSION}pattern", value_string=score.pattern)
     for field in score.missing:
         yield Extension(f"{EXTENSION}missing", value_code=field)
+    for field in score.measure_next or ():
+        yield Extension(f"{EXTENSION}measure-next", value_code=field)
     for warning in score.warnings:
         parts_of_warning = (
             Extension("code", value_code=str(warning.code)),
@@ -104,11 +116,29 @@ def _of_record(score: Score) -> Iterator[Extension]:
         yield Extension(f"{EXTENSION}input-digest", value_string=score.input_digest)
 
 
-def _notes(reading: Reading, score: Score) -> Iterator[str]:
+def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
     """Tell people what they must know."""
-    yield DISCLAIMER
+    yield scorer.manifest.data.disclaimer
     yield f"The probability {score.risk} is a share of 1, not a percentage."
+    if score.interval:
+        low, high = score.interval
+        yield f"90% interval {low} to {high}. {INTERVAL}"
+    if score.sampling_interval:
+        low, high = score.sampling_interval
+        yield (
+            f"With the same fields, other training patients account for {low} to {high} of it; the rest is what the "
+            "missing fields could still show."
+        )
+    if isinstance(score.label_set, tuple):
+        (group,) = groups_of(as_matrix([msgspec.json.decode(reading.record, type=PatientRecord)])).tolist()
+        single = len(score.label_set) == 1
+        yield single_label(scorer.uncertainty, group, score.label_set[0]) if single else UNCERTAIN
     if score.missing:
         yield f"Not sent or not measured: {', '.join(score.missing)}."
+    if score.measure_next:
+        yield (
+            f"To measure next, by what would tell most: {', '.join(score.measure_next)}. Costs and risks of the tests "
+            "are not considered."
+        )
     yield from (f"{warning.field} {_WARNINGS[warning.code]}" for warning in score.warnings)
     yield from reading.notes

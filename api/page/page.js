@@ -63,10 +63,10 @@ async function predict(record) {
   }
 }
 
-function shown(score, form, fields, ranges) {
+function shown(score, record, form, fields, model) {
   byId("problems").hidden = true;
-  byId("result").replaceChildren(...drawn(score, fields, ranges));
-  byId("announcement").textContent = spoken(score);
+  byId("result").replaceChildren(...drawn(score, record, fields, model));
+  byId("announcement").textContent = spoken(score, record, model);
   byId("stale").hidden = true;
   form.clearErrors();
 }
@@ -83,7 +83,7 @@ function refused(response, problem, form) {
   return tell(`${count} correcting; nothing was scored`, form.showErrors(faults));
 }
 
-function scoring(form, fields, ranges) {
+function scoring(form, fields, model) {
   const node = byId("patient");
   const changed = () => { byId("stale").hidden = !byId("risk"); };
   node.addEventListener("input", changed);
@@ -92,10 +92,11 @@ function scoring(form, fields, ranges) {
     const button = node.querySelector("[type=submit]");
     if (button.getAttribute("aria-disabled")) return;
     button.setAttribute("aria-disabled", "true");
-    const [response, answer] = await predict(form.record());
+    const record = form.record();
+    const [response, answer] = await predict(record);
     button.removeAttribute("aria-disabled");
     if (response?.ok) {
-      shown(answer, form, fields, ranges);
+      shown(answer, record, form, fields, model);
       // Beside the form the result is in sight; below it, it has to be brought there.
       if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
     } else refused(response, answer, form);
@@ -121,9 +122,8 @@ async function begin() {
   tabs();
   try {
     const [table, model] = await Promise.all([json("/fields"), json("/model")]);
-    const ranges = model.training_range;
-    const form = new PatientForm(byId("fields"), table.fields, ranges);
-    scoring(form, new Map(table.fields.map((field) => [field.name, field])), ranges);
+    const form = new PatientForm(byId("fields"), table.fields, model.training_range);
+    scoring(form, new Map(table.fields.map((field) => [field.name, field])), model);
     byId("served").textContent = `${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
     live = new LiveView(model.threshold);
     if (!byId("live").hidden) live.start();

@@ -3,37 +3,61 @@
 import { capital, el, listed, percent, vary } from "./dom.js";
 import { shortName } from "./form.js";
 
-const OUTCOMES = ["no disease", "disease"];
-
-/** Say which outcomes are plausible. */
-export function verdict(labels) {
-  if (labels === null || labels === undefined) return "Which outcomes are plausible is not told by this model.";
-  if (labels.length === 2) return "Uncertain: both outcomes are plausible.";
-  if (labels.length === 0) return "Neither outcome is typical of the patients of training.";
-  return `Only one outcome is plausible: ${OUTCOMES[labels[0]]}.`;
+/** Say what the label set means for a patient of a group (see `single_labels` of /model). */
+export function verdict(labels, group, model) {
+  if (labels === null || labels === undefined) return "This model does not say which outcomes fit this risk.";
+  if (labels.length !== 1) return "Uncertain: the risk fits patients with disease and patients without.";
+  return model.single_labels[group][labels[0]];
 }
+
+/** Return a record's place among the patient groups. */
+const groupOf = (record) => 2 * record.sex + (record.cp === 4 ? 1 : 0);
+
+const between = ([low, high]) => `${percent(low)} to ${percent(high)}`;
 
 /** Say a score in one breath, for those who hear it. */
-export function spoken(score) {
-  const interval = score.interval ? `, 90% interval ${percent(score.interval[0])} to ${percent(score.interval[1])}` : "";
-  return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set)}`;
+export function spoken(score, record, model) {
+  const interval = score.interval ? `, 90% interval ${between(score.interval)}` : "";
+  return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set, groupOf(record), model)}`;
 }
 
-/** Build what is shown of a score. `fields` and `ranges` are by name. */
-export function drawn(score, fields, ranges) {
+/** Build what is shown of a record's score. `fields` are by name, `model` is what /model says. */
+export function drawn(score, record, fields, model) {
   const name = (field) => (fields.has(field) ? shortName(fields.get(field)) : field);
   return [
     el("div", { class: "headline" },
       el("p", { class: "risk", id: "risk" }, percent(score.risk, 1)),
-      el("p", { class: "muted" }, "risk of at least 50% narrowing of a coronary vessel")),
+      el("p", { class: "muted" }, "risk of at least 50% narrowing of a coronary vessel"),
+      el("p", { class: "population" }, `Trained on ${model.population}.`)),
     scale(score),
-    el("p", { class: `verdict ${score.label_set?.length === 1 ? "single" : "open"}` }, verdict(score.label_set)),
+    ...interval(score),
+    el("p", { class: "verdict" }, verdict(score.label_set, groupOf(record), model)),
     el("p", { class: "muted small" },
-      `${score.label ? "At or above" : "Below"} the threshold of ${percent(score.threshold)}: label ${score.label}. `,
-      score.label_set?.length === 1 ? "A single plausible outcome is no certainty." : ""),
-    ...warnings(score.warnings, fields, ranges, name),
+      `${score.label ? "At or above" : "Below"} the threshold of ${percent(score.threshold)}: label ${score.label}.`),
+    ...next(score.measure_next, name),
+    ...warnings(score.warnings, fields, model.training_range, name),
     ...reasons(score.reasons, name),
     facts(score, name),
+  ];
+}
+
+function interval(score) {
+  if (!score.interval) return [];
+  const parts = score.sampling_interval
+    ? ` With the same fields, other training patients account for ${between(score.sampling_interval)}; the rest is what the missing fields could still show.`
+    : "";
+  return [el("p", { class: "muted small" },
+    "Were every field measured, and had the model been trained on other patients of the same kind, "
+    + `the risk would lie inside in 90 of 100 cases.${parts}`)];
+}
+
+function next(fields, name) {
+  if (!fields?.length) return [];
+  return [
+    el("h3", {}, "What to measure next"),
+    el("ol", { class: "next" }, ...fields.map((field) => el("li", {}, name(field)))),
+    el("p", { class: "muted small" },
+      "The measurement that is expected to bring the risk nearest to that of a complete record comes first. Costs and risks of the tests are not considered."),
   ];
 }
 
@@ -41,7 +65,7 @@ function scale(score) {
   const [low, high] = score.interval ?? [];
   const told = [
     `Risk ${percent(score.risk)}`,
-    ...(score.interval ? [`90% interval ${percent(low)} to ${percent(high)}`] : []),
+    ...(score.interval ? [`90% interval ${between(score.interval)}`] : []),
     `threshold ${percent(score.threshold)}`,
   ];
   const at = (share) => ({ "--at": `${share * 100}%` });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,13 +15,16 @@ from schemas.codec import decode_score
 from schemas.errors import DependencyError, Fault
 from schemas.features import FEATURES, Feature
 from schemas.records import Details, PatientRecord, Reason, Score, WarningCode
+from scoring.groups import groups_of
+from scoring.matrix import as_matrix
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
+from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
-DISCLAIMER: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
 _BAR_LOG_ODDS: Final = 0.1
 """A block of a bar stands for so much, or for more where a bar would be longer than `_BAR_BLOCKS`."""
 _BAR_BLOCKS: Final = 20
+_WIDTH: Final = 79
 _CERTAIN: Final = 0.9995
 """From here on a risk rounds to 100.0%, which no model can know."""
 
@@ -30,6 +34,7 @@ class Explained(msgspec.Struct, frozen=True):
 
     record: PatientRecord
     score: Score
+    model: Scorer
 
     def as_json(self) -> str:
         """Write the score object, on one line."""
@@ -37,7 +42,12 @@ class Explained(msgspec.Struct, frozen=True):
 
     def as_text(self, *, bars: bool) -> str:
         """Tell the score in words; `bars` draws each field's part."""
-        return "\n".join([*_verdict(self.score), "", *_parts(self, bars=bars), "", DISCLAIMER]) + "\n"
+        return (
+            "\n".join(
+                [*_verdict(self), "", *_parts(self, bars=bars), "", *_wrapped(self.model.manifest.data.disclaimer, "")]
+            )
+            + "\n"
+        )
 
 
 def read(path: Path) -> bytes:
@@ -56,7 +66,7 @@ def explained(value: bytes, model: Path, name: str | None) -> Explained | tuple[
     (outcome,) = process([value], [None], scorer)
     if isinstance(outcome, Rejected):
         return outcome.faults
-    return Explained(msgspec.json.decode(value, type=PatientRecord), decode_score(outcome.value))
+    return Explained(msgspec.json.decode(value, type=PatientRecord), decode_score(outcome.value), scorer)
 
 
 def refused(faults: Sequence[Fault]) -> str:
@@ -65,18 +75,23 @@ def refused(faults: Sequence[Fault]) -> str:
     return "heartstream: the record cannot be scored:\n" + "".join(f"{line}\n" for line in lines)
 
 
-def _verdict(score: Score) -> Iterator[str]:
+def _verdict(told: Explained) -> Iterator[str]:
     """Say the risk, and how far it can be trusted."""
+    score, data = told.score, told.model.manifest.data
     side = "at or above" if score.label else "below"
     yield f"Risk of at least 50% narrowing of a coronary vessel: {_percent(score.risk)}"
-    yield "  of a patient referred for angiography, as in Cleveland in 1981-84"
+    yield from _wrapped(f"Trained on {data.population}.")
     yield f"  {side} the threshold of {_percent(score.threshold)}, so the label is {score.label}"
     if isinstance(score.interval, tuple):
-        low, high = map(_percent, score.interval)
-        yield f"  90% interval: {low} to {high} (how much it moves when other patients are trained on)"
-    if isinstance(score.label_set, tuple):
-        yield f"  outcomes that fit this risk: {_outcomes(score.label_set)}"
-        yield "    (each fits 90 of 100 patients who have it; one alone is no certainty)"
+        yield f"  90% interval: {_between(score.interval)}"
+        yield from _wrapped(INTERVAL, "    ")
+        if isinstance(score.sampling_interval, tuple):
+            part = f"With the same fields, other training patients account for {_between(score.sampling_interval)}; "
+            yield from _wrapped(f"{part}the rest is what the missing fields could still show.", "    ")
+    yield from _labels(told)
+    if score.measure_next:
+        yield f"  to measure next, by what would tell most: {', '.join(score.measure_next)}"
+        yield "    (costs and risks of the tests are not considered)"
     yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_used(score)}"
     outside = [w.field for w in score.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE]
     if outside:
@@ -84,10 +99,24 @@ def _verdict(score: Score) -> Iterator[str]:
         yield "    (the risk is extrapolated, which the interval does not cover)"
 
 
-def _outcomes(label_set: tuple[int, ...]) -> str:
-    if len(label_set) > 1:
-        return "narrowing and no narrowing, that is: uncertain"
-    return "narrowing" if label_set[0] else "no narrowing"
+def _labels(told: Explained) -> Iterator[str]:
+    labels = told.score.label_set
+    if not isinstance(labels, tuple):
+        return
+    if len(labels) > 1:
+        yield from _wrapped(UNCERTAIN)
+        return
+    (group,) = groups_of(as_matrix([told.record])).tolist()
+    yield from _wrapped(single_label(told.model.uncertainty, group, labels[0]))
+
+
+def _wrapped(text: str, indent: str = "  ") -> Iterator[str]:
+    yield from textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _between(interval: tuple[float, float]) -> str:
+    low, high = map(_percent, interval)
+    return f"{low} to {high}"
 
 
 def _used(score: Score) -> str:

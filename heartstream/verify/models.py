@@ -40,5 +40,6 @@ def details_of(score: Score) -> Details:
         interval=score.interval is not msgspec.UNSET,
         label_set=score.label_set is not msgspec.UNSET,
         reasons=0 if reasons is msgspec.UNSET else 1 if reasons is None else max(1, len(reasons)),
+        measure_next=score.measure_next is not msgspec.UNSET,
         input_digest=score.input_digest is not msgspec.UNSET,
     )

@@ -10,11 +10,11 @@ import pytest
 
 from heartstream.cli import app
 from heartstream.demo.patients import real_patients
-from heartstream.explain.telling import DISCLAIMER
 from schemas.codec import decode_score
 from schemas.features import FEATURE_NAMES
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from scoring.wording import UNCERTAIN
 
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "patients" / "v1" / "accepted"
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
@@ -65,7 +65,7 @@ def test_parts_add_up(name: str, model_dir: Path, tmp_path: Path, capsys: pytest
 
 def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Interval, plausible outcomes, missing fields and extrapolation stand in the text, and the disclaimer ends it."""
-    path = written(tmp_path, slope=None, thal=None, chol=900)
+    path = written(tmp_path, slope=None, ca=None, thal=None, chol=900, exang=None)
     arguments = (path, "--model", model_dir, "--name", "pattern_submodels")
     _, text, _ = run(capsys, *arguments)
     _, out, _ = run(capsys, *arguments, "--json")
@@ -73,11 +73,33 @@ def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.
     assert isinstance(score.interval, tuple)
     low, high = score.interval
     assert f"90% interval: {low:.1%} to {high:.1%}" in text
-    outcomes = {(0,): "no narrowing\n", (1,): "narrowing\n", (0, 1): "narrowing and no narrowing, that is: uncertain\n"}
-    assert f"fit this risk: {outcomes[score.label_set]}" in text  # type: ignore[index]
-    assert "the sub-model that was trained without slope, thal" in text
+    assert isinstance(score.sampling_interval, tuple)
+    flat = " ".join(text.split())
+    low, high = score.sampling_interval
+    assert f"other training patients account for {low:.1%} to {high:.1%};" in flat
+    uncertain = len(score.label_set) == 2  # type: ignore[arg-type]
+    assert (UNCERTAIN in flat, "which is no certainty" in flat) == (uncertain, not uncertain)
+    assert f"by what would tell most: {', '.join(score.measure_next)}\n" in text  # type: ignore[arg-type]
+    data = Scorer.from_directory(model_dir).manifest.data
+    assert f"Trained on {data.population}." in flat
+    assert "the sub-model that was trained without exang, slope, ca, thal" in text
     assert "outside of what the model saw in training: chol\n" in text
-    assert text.rstrip().endswith(DISCLAIMER)
+    assert flat.endswith(data.disclaimer)
+
+
+@pytest.mark.parametrize(
+    ("sex", "wrong"), [(1, r"\d+ of 31 training patients with disease \(men, .* look the same"), (0, "only 3 ")]
+)
+def test_a_single_label_says_how_often_it_is_wrong(
+    sex: int, wrong: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the outcome that fits stand the training patients with the other outcome who look the same."""
+    low = {"age": 40, "sex": sex, "cp": 2, "trestbps": 110, "chol": 200, "fbs": 0, "restecg": 0, "thalach": 180}
+    path = written(tmp_path, **low, exang=0, oldpeak=0, slope=1, ca=0, thal=3)
+    _, text, _ = run(capsys, path, "--model", model_dir, "--name", "pattern_submodels")
+    flat = " ".join(text.split())
+    assert "The risk fits patients without disease, which is no certainty" in flat
+    assert re.search(wrong, flat)
 
 
 def test_no_risk_is_told_as_certain(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

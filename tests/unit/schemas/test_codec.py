@@ -144,8 +144,9 @@ def written_score(score: Score) -> bytes:
     encoder = ScoreEncoder(score.model, score.threshold)
     findings = Findings(
         [score.risk],
-        [encoder.remarks(score.pattern, score.missing, score.warnings)],
+        [encoder.remarks(score.pattern, score.missing, score.warnings, score.measure_next)],
         [score.interval],
+        [score.sampling_interval],
         [msgspec.UNSET if absent else label_set_json(score.label_set)],
         [list(map(reason_json, score.reasons)) if isinstance(score.reasons, tuple) else score.reasons],
     )
@@ -168,7 +169,9 @@ SCORES = st.builds(
     pattern=st.none() | TEXT,
     missing=st.lists(st.sampled_from(FEATURE_NAMES)).map(tuple),
     warnings=st.lists(WARNINGS).map(tuple),
+    measure_next=switchable(st.lists(st.sampled_from(FEATURE_NAMES), max_size=3).map(tuple)),
     interval=switchable(st.tuples(PROBABILITIES, PROBABILITIES)),
+    sampling_interval=st.just(msgspec.UNSET) | st.tuples(PROBABILITIES, PROBABILITIES),
     label_set=switchable(st.sampled_from([(0,), (1,), (0, 1)])),
     reasons=switchable(
         st.lists(st.builds(Reason, st.sampled_from(FEATURE_NAMES), st.floats(-20, 20))).map(tuple),
@@ -204,13 +207,14 @@ def test_dead_letter_survives_the_wire(faults: tuple[Fault, ...], source: Source
 
 def plain_findings(risks: list[float], remarks: list[Remarks]) -> Findings:
     absent = [msgspec.UNSET] * len(risks)
-    return Findings(risks, remarks, absent, absent, absent)
+    return Findings(risks, remarks, absent, absent, absent, absent)
 
 
 def test_encoder_keeps_the_order() -> None:
     """Each record gets its own risk, remarks and source."""
     encoder = ScoreEncoder(MODEL, 0.5)
-    findings = plain_findings([0.4999, 0.5], [encoder.remarks("complete", (), ()), encoder.remarks("ca", ("ca",), ())])
+    remarks = [encoder.remarks("complete", (), (), ()), encoder.remarks("ca", ("ca",), (), ("ca",))]
+    findings = plain_findings([0.4999, 0.5], remarks)
     encoded = encoder.encode(["a", "b"], findings, [None, Source("t", 0, 1)])
     found = [(s.patient_id, s.risk, s.label, s.missing, s.source) for s in map(decode_score, encoded)]
     assert [("a", 0.4999, 0, (), None), ("b", 0.5, 1, ("ca",), Source("t", 0, 1))] == found
@@ -221,7 +225,7 @@ def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> N
     """A risk that was rounded to six decimals needs no more digits on the wire."""
     risks = np.round(np.array(millionths) / 10**6, 6).tolist()
     encoder = ScoreEncoder(MODEL, 0.5)
-    findings = plain_findings(risks, [encoder.remarks(None, (), ())] * len(risks))
+    findings = plain_findings(risks, [encoder.remarks(None, (), (), None)] * len(risks))
     encoded = encoder.encode(["p-1"] * len(risks), findings, [None] * len(risks))
     assert millionths == [round(decode_score(value).risk * 10**6) for value in encoded]
     assert all(len(repr(risk)) <= len("0.123456") or "e-" in repr(risk) for risk in risks)

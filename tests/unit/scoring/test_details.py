@@ -13,13 +13,19 @@ from schemas.features import FEATURE_NAMES
 from schemas.records import Details, Reason, Score
 from scoring.artifact import Artifact
 from scoring.engines import build_engine
+from scoring.groups import groups_of
 from scoring.matrix import Matrix
-from scoring.patterns import pattern_name, patterns_of
+from scoring.patterns import OPTIONAL, pattern_name, patterns_of
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import as_values, every_missing_pattern, plain_of, random_rows, training_data
 
-SWITCHES = [Details(*parts) for parts in product([True, False], [True, False], [0, 1, 3, 13])]
+SWITCHES = [
+    Details(interval, label_set, reasons, measure_next=measure_next)
+    for interval, label_set, reasons, measure_next in product(
+        [True, False], [True, False], [0, 1, 3, 13], [True, False]
+    )
+]
 EVERYTHING = np.vstack([training_data()[0], random_rows(100), every_missing_pattern()])
 
 
@@ -35,6 +41,63 @@ def test_risk_lies_in_its_interval(name: str, request: pytest.FixtureRequest) ->
         assert isinstance(score.interval, tuple)
         low, high = score.interval
         assert 0 <= low <= score.risk <= high <= 1
+        assert (score.sampling_interval is msgspec.UNSET) == (not score.missing)
+        if isinstance(score.sampling_interval, tuple):
+            assert low <= score.sampling_interval[0] <= score.risk <= score.sampling_interval[1] <= high
+
+
+@pytest.mark.parametrize("name", ["scorer", "pattern_scorer"])
+def test_interval_never_narrows_when_a_field_goes_missing(name: str, request: pytest.FixtureRequest) -> None:
+    """For real patients, whatever they lack already, deleting a field leaves the interval as wide or wider.
+
+    Widths are those of log-odds: in shares of 1 the same width is less towards 0 and 1, and the risk itself moves.
+    """
+    scorer: Scorer = request.getfixturevalue(name)
+    rows = np.vstack([training_data()[0], random_rows(50)])
+    for field in OPTIONAL:
+        deleted = rows.copy()
+        deleted[:, field] = np.nan
+        before, after = widths(rows, scorer), widths(deleted, scorer)
+        # Limits have four decimals, which is coarse in log-odds near 0 and 1.
+        fine = ~np.isnan(before + after)
+        assert fine.sum() > 150
+        assert (after[fine] >= before[fine] - 0.05).all()
+
+
+def test_little_known_is_told_as_little_known(pattern_scorer: Scorer) -> None:
+    """A man of 49 with non-anginal pain, all else unknown: a real one was ill; he is not told "no disease"."""
+    row = np.full((1, len(FEATURE_NAMES)), np.nan)
+    row[0, :3] = 49, 1, 3
+    (score,) = scores_of(row, pattern_scorer)
+    assert isinstance(score.interval, tuple)
+    assert score.interval[1] - score.interval[0] > 0.7
+    assert score.label_set == (0, 1)
+    assert score.measure_next is not None
+    assert len(score.measure_next) == 3  # type: ignore[arg-type]
+
+
+def widths(rows: Matrix, scorer: Scorer) -> Matrix:
+    """Return the widths of intervals in log-odds, NaN where a limit is within 0.005 of 0 or 1."""
+    intervals = np.array([score.interval for score in scores_of(rows, scorer)])
+    intervals[(intervals < 0.005) | (intervals > 0.995)] = np.nan
+    log_odds = np.log(intervals / (1 - intervals))
+    width: Matrix = log_odds[:, 1] - log_odds[:, 0]
+    return width
+
+
+@pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact"])
+def test_next_measurement_is_the_missing_field_that_leaves_least_unknown(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    """Of each pattern, the up to three missing fields without which the table's distance is least, in that order."""
+    artifact: Artifact = request.getfixturevalue(fixture)
+    distance = plain_of(artifact).uncertainty.distance
+    assert distance is not None
+    rows = every_missing_pattern()
+    for score, pattern in zip(scores_of(rows, Scorer(artifact)), patterns_of(rows).tolist(), strict=True):
+        bits = [bit for bit in range(len(OPTIONAL)) if pattern >> bit & 1]
+        best = sorted(bits, key=lambda bit: (distance[pattern & ~(1 << bit)], bit))[:3]
+        assert score.measure_next == tuple(FEATURE_NAMES[OPTIONAL[bit]] for bit in best)
 
 
 @pytest.mark.parametrize("name", ["scorer", "pattern_scorer", "forest_scorer"])
@@ -42,9 +105,9 @@ def test_label_set_follows_the_limits_of_the_pattern(name: str, request: pytest.
     """A label is plausible where the risk keeps to the limit of its class; a set is never empty."""
     scorer: Scorer = request.getfixturevalue(name)
     fixture = {"scorer": "linear_artifact", "pattern_scorer": "pattern_artifact", "forest_scorer": "forest_artifact"}
-    limits = plain_of(request.getfixturevalue(fixture[name])).label_limits
-    scores = scores_of(EVERYTHING, scorer)
-    for score, (highest, lowest) in zip(scores, limits[patterns_of(EVERYTHING)].tolist(), strict=True):
+    limits = plain_of(request.getfixturevalue(fixture[name])).uncertainty.label_limits
+    own = limits[patterns_of(EVERYTHING), groups_of(EVERYTHING)].tolist()
+    for score, (highest, lowest) in zip(scores_of(EVERYTHING, scorer), own, strict=True):
         plausible = tuple(label for label, is_so in ((0, score.risk <= highest), (1, score.risk >= lowest)) if is_so)
         assert score.label_set == (None if highest != highest else plausible or (0, 1))  # noqa: PLR0124  # NaN
 
@@ -52,7 +115,8 @@ def test_label_set_follows_the_limits_of_the_pattern(name: str, request: pytest.
 def test_forest_says_what_it_does_not_know(forest_scorer: Scorer) -> None:
     """A forest has no interval and no exact reasons, and no label set where fields are missing: null, not a guess."""
     complete, gaps = scores_of(every_missing_pattern()[[0, 1]], forest_scorer)
-    assert (complete.interval, complete.reasons) == (None, None)
+    assert (complete.interval, complete.reasons, complete.measure_next) == (None, None, None)
+    assert gaps.sampling_interval is msgspec.UNSET
     assert (isinstance(complete.label_set, tuple), gaps.label_set) == (True, None)
 
 
@@ -106,7 +170,9 @@ def test_switch_takes_a_part_away_and_changes_no_other(
         reasons = full.reasons[: details.reasons] if isinstance(full.reasons, tuple) else full.reasons
         expected = msgspec.structs.replace(
             full,
+            measure_next=full.measure_next if details.measure_next else msgspec.UNSET,
             interval=full.interval if details.interval else msgspec.UNSET,
+            sampling_interval=full.sampling_interval if details.interval else msgspec.UNSET,
             label_set=full.label_set if details.label_set else msgspec.UNSET,
             reasons=reasons if details.reasons else msgspec.UNSET,
         )

@@ -163,7 +163,7 @@ def test_row_does_not_depend_on_the_others(fixture: str, request: pytest.Fixture
 def everything(engine: Engine, matrix: Matrix) -> Matrix:
     """Return all numbers that the engine gives, a row for each record."""
     found = engine.explain(matrix)
-    parts = [found.risks, found.low, found.high, found.contributions]
+    parts = [found.risks, found.log_odds, found.contributions]
     return np.column_stack([part for part in parts if part is not None])
 
 
@@ -270,7 +270,7 @@ def test_plain_numbers_come_back_to_the_last_bit(
     linear_artifact: Artifact, coefficients: list[float], intercept: float
 ) -> None:
     """Whatever float64 a training finds, the engine computes with that float64."""
-    linear = Linear(np.array([intercept]), np.array([coefficients]), np.zeros((1, 276)))
+    linear = Linear(np.array([intercept]), np.array([coefficients]))
     read = plain_of(with_plain(linear_artifact, linear=linear)).linear
     assert read is not None
     assert [number.hex() for number in (*coefficients, intercept)] == [

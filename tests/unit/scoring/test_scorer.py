@@ -15,6 +15,7 @@ from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord, Score, ScoreWarning, WarningCode
 from scoring.artifact import Artifact
 from scoring.matrix import Matrix, as_matrix, blank_missing
+from scoring.patterns import patterns_of
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.unit.schemas.mutations import legal_records
@@ -101,7 +102,9 @@ def test_doubts_stay_right_when_memory_is_full(linear_artifact: Artifact) -> Non
     expected = [(fields_missing(row), fields_outside(row)) for row in rows]
     assert len(set(expected)) > 4096
     for label in (0, 1):
-        assert expected == [doubts(remarks[label]) for remarks in Scorer(linear_artifact).remarks(rows)]
+        assert expected == [
+            doubts(remarks[label]) for remarks in Scorer(linear_artifact).remarks(rows, patterns_of(rows))
+        ]
 
 
 def doubts(remarks: msgspec.Raw) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,15 +10,18 @@ import pytest
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.estimators import ONE_HOT
+from scoring.groups import GROUPS, groups_of
 from scoring.patterns import PATTERNS
 from training.assess import QUICK, Question, assess, at_thresholds, odds_ratios, shuffled_roc_auc
+from training.card_uncertainty import by_group
 from training.data import features, site_rows, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.evaluate import split
+from training.measure_next import measured_next
 from training.measures import performance, samples, wilson
 from training.report import Report
 from training.run import TrainingReport
-from training.stability import coverage, instability, learning_curve, nested_coverage, refits, sample_size
+from training.stability import coverage, instability, learning_curve, nested_coverage, nested_folds, refits, sample_size
 from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
 from training.validation import COMPLETE, LACKING, cross_validated, without
@@ -136,27 +139,48 @@ def test_leak_sets_off_the_shuffle_alarm(cleveland: pd.DataFrame) -> None:
 
 
 def test_label_sets_keep_their_promise_at_home_alone(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
-    """Nested coverage is 87 to 93% for each outcome in Cleveland; in Long Beach those without disease get less."""
+    """Nested coverage is at least 87% for each outcome in Cleveland; in Long Beach those without disease get less.
+
+    It holds in each kind of chest pain, too, where one limit for all kinds held 74% of the ill and 79% of the healthy.
+    """
     matrix, labels = features(cleveland), target(cleveland)
-    pipeline = new_pipeline(new_pattern_submodels(42))
-    home = nested_coverage(pipeline, matrix, labels, [42])
+    classifier = new_pattern_submodels(42)
+    home = nested_coverage(nested_folds(classifier, matrix, labels, [42, 43]), matrix, labels)
     assert home.without_disease is not None
     assert home.with_disease is not None
-    assert 0.87 <= home.without_disease.value <= 0.93
-    assert 0.87 <= home.with_disease.value <= 0.93
+    assert 0.87 <= home.without_disease.value <= 0.96
+    assert 0.87 <= home.with_disease.value <= 0.96
+    for title in ("chest pain 1 to 3", "chest pain 4"):
+        for held in by_group(home)[title]:
+            assert held.held / held.patients >= 0.86, title
     va = site_rows(everyone, "va")
-    limits = label_limits(labels, risks_by_pattern(pipeline["classify"], matrix, labels, 42))
-    risks = pipeline.fit(matrix, labels).predict_proba(features(va))[:, 1]
+    limits = label_limits(labels, groups_of(matrix), risks_by_pattern(classifier, matrix, labels, 42))
+    risks = new_pipeline(classifier).fit(matrix, labels).predict_proba(features(va))[:, 1]
     away = coverage(features(va), target(va), risks, limits)
     assert away is not None
     assert away.without_disease is not None
     assert away.without_disease.value < 0.87
 
 
+def test_groups_are_counted_once_in_each_view(cleveland: pd.DataFrame) -> None:
+    """The four groups, the two sexes and the two kinds of chest pain each add up to all patients of an outcome."""
+    matrix, labels = features(cleveland), target(cleveland)
+    limits = np.full((PATTERNS, len(GROUPS), 2), 0.5)
+    found = coverage(matrix, labels, labels * 1.0, limits)
+    assert found is not None
+    rows = by_group(found)
+    views = (GROUPS, ("women", "men"), ("chest pain 1 to 3", "chest pain 4"))
+    for outcome in (0, 1):
+        assert {int((labels == outcome).sum())} == {
+            sum(rows[name][outcome].patients for name in view) for view in views
+        }
+    assert rows["women"][1].patients == int((labels[matrix[:, 1] == 0]).sum())
+
+
 def test_coverage_counts_those_who_get_a_set(cleveland: pd.DataFrame) -> None:
     """Where a model has no limits for a pattern, its patients have no set: neither held nor missed."""
     matrix, labels = features(cleveland), target(cleveland)
-    limits = np.full((PATTERNS, 2), np.nan)
+    limits = np.full((PATTERNS, len(GROUPS), 2), np.nan)
     assert coverage(matrix, labels, labels * 1.0, limits) is None
     limits[0] = (0.5, 0.5)
     found = coverage(matrix, labels, labels * 1.0, limits)
@@ -164,6 +188,23 @@ def test_coverage_counts_those_who_get_a_set(cleveland: pd.DataFrame) -> None:
     complete = int((~np.isnan(matrix).any(axis=1)).sum())
     assert (found.patients, found.single) == (complete, 1.0)
     assert found.with_disease == wilson(*[int(labels[~np.isnan(matrix).any(axis=1)].sum())] * 2)
+
+
+def test_recommended_measurement_is_as_good_as_the_best_in_hindsight(cleveland: pd.DataFrame) -> None:
+    """The recommended field brings risks nearer to those of complete records than any other, within chance.
+
+    The best field is known in hindsight only: the recommendation may fall behind it within the interval of chance, and
+    is better than each of the other fields.
+    """
+    matrix, labels = features(cleveland), target(cleveland)
+    found = measured_next(nested_folds(new_pattern_submodels(42), matrix, labels, [42, 43]), matrix)
+    assert [each.lacking for each in found] == [name for name, fields in LACKING.items() if len(fields) > 1]
+    for each in found:
+        assert each.recommended < each.before
+        assert each.excess.low <= 0
+        in_order = sorted(each.others.values())
+        assert each.recommended <= 1.05 * in_order[0]
+        assert all(each.recommended < away for away in in_order[3:])
 
 
 def test_sample_size_is_that_of_the_published_example() -> None:

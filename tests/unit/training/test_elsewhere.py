@@ -45,7 +45,7 @@ def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_folder: P
 def test_label_sets_are_counted(found: Elsewhere, model_folder: Path, everyone: pd.DataFrame) -> None:
     """Coverage is that of the limits that the model serves with."""
     scorer, matrix = Scorer.from_directory(model_folder), features(everyone)
-    assert found.coverage == coverage(matrix, target(everyone), scorer.risks(matrix), scorer.label_limits)
+    assert found.coverage == coverage(matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits)
     assert found.coverage is not None
 
 

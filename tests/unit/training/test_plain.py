@@ -13,9 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from scoring.artifact import load
 from scoring.golden import golden_digest, golden_records
 from scoring.plain import PlainModel
+from scoring.uncertainty import UNKNOWN
 from training.data import features, target
 from training.plain import plain_model, plan_of
-from training.uncertainty import Uncertainty
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
@@ -45,7 +45,7 @@ def test_unknown_classifier_has_no_plain_form(model_folder: Path, cleveland: pd.
     preprocessor = load(model_folder).fitted().preprocessor
     inputs = preprocessor.transform(features(cleveland))
     classifier = HistGradientBoostingClassifier(max_iter=3).fit(inputs, target(cleveland))
-    assert plain_model(preprocessor, classifier, Uncertainty(None, np.empty((0, 2)))) is None
+    assert plain_model(preprocessor, classifier, UNKNOWN) is None
 
 
 def test_unknown_preprocessor_has_no_plan() -> None:

@@ -1,4 +1,4 @@
-"""Interval and label sets hold what they promise, counted on patients that took no part."""
+"""Interval and label sets hold what they claim, counted on patients and trainings that took no part."""
 
 from __future__ import annotations
 
@@ -6,28 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scoring.engines import LinearEngine
 from scoring.estimators import new_preprocessor
-from scoring.logistic import logistic
-from scoring.patterns import PATTERNS, pattern_masks
-from scoring.plain import Linear
-from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
-from training.data import features, target
+from scoring.groups import GROUPS, groups_of
+from scoring.patterns import OPTIONAL, PATTERNS, pattern_masks
+from scoring.submodels import PatternSubmodels
+from scoring.uncertainty import Uncertainty
+from training.data import Labels, Matrix, features, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_random_forest
-from training.plain import plan_of
-from training.uncertainty import Uncertainty, label_limits, linear_of, measure, risks_by_pattern, triangles
+from training.interval_simulation import simulated_intervals
+from training.uncertainty import base_pattern, label_coverage, label_limits, measure, never_narrowing, risks_by_pattern
 
 GAP = [10, 11, 12]
 """slope, ca and thal, which hardly any other hospital has."""
 
 
 @pytest.fixture(scope="module")
-def submodels(cleveland: pd.DataFrame) -> tuple[PatternSubmodels, Uncertainty]:
-    """The sub-models, and their uncertainty from 200 bootstrap samples."""
+def submodels(cleveland: pd.DataFrame) -> Uncertainty:
+    """The uncertainty of the sub-models, from 100 bootstrap samples."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = new_preprocessor().fit_transform(matrix)
-    fitted = new_pattern_submodels(1).fit(inputs, labels)
-    return fitted, measure(fitted, inputs, matrix, labels, 1, 200)
+    return measure(new_pattern_submodels(1).fit(inputs, labels), inputs, matrix, labels, 1, 100)
 
 
 @pytest.fixture(scope="module")
@@ -36,40 +34,51 @@ def unseen(cleveland: pd.DataFrame) -> list[np.ndarray]:
     return [risks_by_pattern(PatternSubmodels(0.3), features(cleveland), target(cleveland), seed) for seed in range(4)]
 
 
-@pytest.mark.parametrize("missing", [[], GAP], ids=["complete", "slope+ca+thal"])
-def test_interval_holds_nine_in_ten_bootstrap_risks(
-    missing: list[int], cleveland: pd.DataFrame, submodels: tuple[PatternSubmodels, Uncertainty]
-) -> None:
-    """Risks from bootstrap samples of another seed lie in the engine's interval in 90% of cases, by 2%."""
-    matrix, labels = features(cleveland), target(cleveland)
-    preprocessor = new_preprocessor().fit(matrix)
-    inputs = preprocessor.transform(matrix)
-    fitted, spread = submodels[0], submodels[1].spread
-    assert spread is not None
-    engine = LinearEngine(plan_of(preprocessor), fitted.center_, Linear(*linear_of(fitted), spread))
-    deleted = matrix.copy()
-    deleted[:, missing] = np.nan
-    found = engine.explain(deleted)
-    pattern = int(sum(1 << (field - 3) for field in missing))
-    z, used = centered(preprocessor.transform(deleted), fitted.center_), used_columns()[[pattern]]
-    chance, inside = np.random.default_rng(2), []
-    for _ in range(200):
-        counts = np.bincount(chance.integers(0, 303, 303), minlength=303).astype(float)
-        moved = fit_logistic(centered(inputs, fitted.center_), labels, used, 1 / fitted.C, counts)
-        risks = logistic(moved[0, 0] + z @ moved[0, 1:])
-        inside.append((risks >= found.low) & (risks <= found.high))
-    assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
+@pytest.mark.parametrize("new", [new_pattern_submodels, new_logistic_regression])
+def test_interval_holds_another_training_with_every_field_measured(new, cleveland: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
+    """An independent second training's fully informed risk lies inside in 90% of cases, whatever is missing.
+
+    The tolerance of 3% is the 2% that the training report must keep and the noise of 24 simulated pairs.
+    """
+    for found in simulated_intervals(new(1), features(cleveland), target(cleveland), 7, repeats=24):
+        for truth, held in found.other_model.items():
+            assert held == pytest.approx(0.9, abs=0.03), (found.lacking, truth)
+        assert min(found.by_group.values()) >= 0.85, found.lacking
 
 
-def test_triangle_is_a_root_of_the_covariance() -> None:
-    """Six digits of a factor give five digits of the covariance back, also where it has no full rank."""
-    rng = np.random.default_rng(1)
-    parts = rng.normal(size=(4, 3, 23))
-    covariances = parts.transpose(0, 2, 1) @ parts
-    roots = np.zeros((4, 23, 23))
-    rows, columns = np.triu_indices(23)
-    roots[:, rows, columns] = triangles(covariances)
-    np.testing.assert_allclose(roots.transpose(0, 2, 1) @ roots, covariances, rtol=0, atol=1e-4)
+def test_interval_never_narrows_when_a_field_goes_missing(submodels: Uncertainty) -> None:
+    """In each group, of all 1,024 patterns, one that lacks a field more reaches at least as far to both sides."""
+    assert submodels.reach is not None
+    assert submodels.sampling_reach is not None
+    for bit in range(len(OPTIONAL)):
+        for pattern in range(PATTERNS):
+            if not pattern >> bit & 1:
+                assert (submodels.reach[pattern | 1 << bit] >= submodels.reach[pattern]).all(), (pattern, bit)
+    assert (submodels.sampling_reach <= submodels.reach).all()
+    assert (submodels.reach[PATTERNS - 1].sum(axis=1) > 1.5 * submodels.reach[0].sum(axis=1)).all()
+
+
+def test_widening_raises_no_more_than_it_must() -> None:
+    """Where reaches rise with what is missing already, they stay; a gap is filled with the largest below it."""
+    fields_missing = np.array([pattern.bit_count() for pattern in range(PATTERNS)], dtype=float)
+    rising = np.broadcast_to(fields_missing[:, None, None], (PATTERNS, len(GROUPS), 2))
+    np.testing.assert_array_equal(never_narrowing(rising), rising)
+    dented = rising.copy()
+    dented[7] = 0.0
+    np.testing.assert_array_equal(never_narrowing(dented)[7], np.full((len(GROUPS), 2), 2.0))
+
+
+def test_fields_that_training_rows_hardly_have_are_not_what_a_complete_record_needs(everyone: pd.DataFrame) -> None:
+    """Budapest measured slope, ca and thal of few: records are compared with those that have the other ten fields."""
+    rows = everyone[everyone["site"] == "hungarian"]
+    matrix, labels = features(rows), target(rows)
+    base = base_pattern(matrix)
+    assert base == sum(1 << OPTIONAL.index(field) for field in GAP)
+    inputs = new_preprocessor().fit_transform(matrix)
+    found = measure(new_logistic_regression(1).fit(inputs, labels), inputs, matrix, labels, 1, 20)
+    assert found.distance is not None
+    assert (found.distance[base], found.distance[0]) == (0.0, 0.0)
+    assert found.distance[base | 1 << OPTIONAL.index(9)] > 0
 
 
 @pytest.mark.parametrize("missing", [[], GAP], ids=["complete", "slope+ca+thal"])
@@ -77,20 +86,49 @@ def test_label_sets_hold_the_truth_in_nine_of_ten(
     missing: list[int], cleveland: pd.DataFrame, unseen: list[np.ndarray]
 ) -> None:
     """Of patients in outer folds, each class has its own label in the set in 87% to 93%."""
-    labels = target(cleveland)
+    labels, groups = target(cleveland), groups_of(features(cleveland))
     column = int(sum(1 << (field - 3) for field in missing))
-    held: list[tuple[int, bool]] = []
+    held: list[tuple[int, int, bool]] = []
     for seed in range(4):
         risks = unseen[seed][:, column]
         half = np.random.default_rng(seed).permutation(len(labels))
         for calibrate, test in ((half[:150], half[150:]), (half[150:], half[:150])):
-            ((highest, lowest),) = label_limits(labels[calibrate], risks[calibrate, None])
+            limits = label_limits(labels[calibrate], groups[calibrate], risks[calibrate, None])[0]
             held += [
-                (int(label), bool(risk >= lowest if label else risk <= highest))
-                for label, risk in zip(labels[test], risks[test], strict=True)
+                (int(label), int(group % 2), bool(risk >= lowest if label else risk <= highest))
+                for label, group, risk, (highest, lowest) in zip(
+                    labels[test], groups[test], risks[test], limits[groups[test]], strict=True
+                )
             ]
     for label in (0, 1):
-        assert np.mean([inside for truth, inside in held if truth == label]) == pytest.approx(0.9, abs=0.03)
+        assert np.mean([inside for truth, _, inside in held if truth == label]) == pytest.approx(0.91, abs=0.04)
+        # A limit for all kinds of chest pain holds 0.63 to 0.79 of some. Of 34 patients the standard error is 0.05.
+        for pain in (0, 1):
+            assert np.mean([inside for truth, group, inside in held if (truth, group) == (label, pain)]) >= 0.84
+
+
+def test_label_coverage_counts_each_patient_once(cleveland: pd.DataFrame, unseen: list[np.ndarray]) -> None:
+    """The counts are those of the groups, and nine in ten and more are held where the group sets its own limit."""
+    matrix, labels = features(cleveland), target(cleveland)
+    counts = label_coverage(labels, groups_of(matrix), unseen[0][:, 0])
+    for group in range(len(GROUPS)):
+        for outcome in (0, 1):
+            patients, held = counts[group, outcome]
+            assert patients == ((groups_of(matrix) == group) & (labels == outcome)).sum()
+            assert held <= patients
+            assert patients < 20 or held / patients >= 0.85
+
+
+def test_limits_of_a_small_group_are_those_of_both_sexes() -> None:
+    """Under 10 patients with the outcome, the same kind of chest pain counts, and then all who have the outcome."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat([0, 1, 2, 3], [30, 5, 30, 40])
+    labels: Labels = np.zeros(len(groups), dtype=np.int64)
+    labels[groups == 2] = 1
+    risks: Matrix = rng.random((len(groups), 1))
+    limits = label_limits(labels, groups, risks)[0]
+    assert limits[1, 0] == label_limits(labels, np.where(groups == 1, 3, groups), risks)[0, 3, 0]
+    assert limits[1, 1] == limits[3, 1] == -np.sort(-risks[labels == 1, 0])[27]
 
 
 def test_risk_by_pattern_is_that_of_the_record_with_the_fields_deleted(cleveland: pd.DataFrame) -> None:
@@ -123,6 +161,7 @@ def test_forest_knows_its_limits_for_complete_records_alone(cleveland: pd.DataFr
     matrix, labels = features(cleveland), target(cleveland)
     inputs = new_preprocessor().fit_transform(matrix)
     found = measure(new_random_forest(1).fit(inputs, labels), inputs, matrix, labels, 42, 1)
-    assert (found.spread, found.label_limits.shape) == (None, (PATTERNS, 2))
+    assert (found.reach, found.sampling_reach, found.distance) == (None, None, None)
+    assert found.label_limits.shape == (PATTERNS, len(GROUPS), 2)
     assert np.isnan(found.label_limits[1:]).all()
     assert ((found.label_limits[0] > 0) & (found.label_limits[0] < 1)).all()

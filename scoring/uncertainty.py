@@ -1,0 +1,115 @@
+"""How far a risk can be trusted, as tables that training fills and scoring looks up.
+
+Each table has a row for each missing pattern and patient group. The 90% interval answers one question: were every field
+measured, and had the model been trained on other patients of the same kind, where would the risk be? So it holds both
+what the sample of training patients leaves open and what the missing measurements could still show.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from schemas.errors import ArtifactError
+from scoring.groups import GROUPS, groups_of
+from scoring.logistic import logistic
+from scoring.matrix import Matrix
+from scoring.patterns import OPTIONAL, PATTERNS, Patterns, missing_fields, patterns_of
+
+COVERAGE: Final = 0.9
+"""The share of cases that intervals and label sets are made to hold."""
+MOST_NEXT: Final = 3
+"""A score names so many missing measurements at most."""
+Vector = Matrix
+
+
+class Uncertainty(msgspec.Struct, frozen=True):
+    """The tables, over patterns (1024) and groups (4). Those that a model cannot fill are None, or NaN in places.
+
+    `reach` (1024, 4, 2): how far the 90% interval reaches below and above the risk's log-odds. `sampling_reach`
+    (1024, 4, 2) is the part of it that other training patients account for, the fields being as they are.
+    `distance` (1024,) is the mean absolute difference between the risk and the one with every field measured.
+    `label_limits` (1024, 4, 2): the highest risk at which label 0 is plausible, and the lowest at which label 1 is.
+    `label_coverage` (4, 2, 2): of each group and outcome, how many training patients there are, and how many of them
+    had the true label in their set, out of fold and with all fields measured.
+    """
+
+    reach: Matrix | None
+    sampling_reach: Matrix | None
+    distance: Matrix | None
+    label_limits: Matrix
+    label_coverage: Matrix
+
+    def check(self) -> None:
+        """Raise ArtifactError unless all tables have their shapes."""
+        cells = (PATTERNS, len(GROUPS))
+        tables = {
+            "reach": (self.reach, (*cells, 2)),
+            "sampling_reach": (self.sampling_reach, (*cells, 2)),
+            "distance": (self.distance, (PATTERNS,)),
+            "label_limits": (self.label_limits, (*cells, 2)),
+            "label_coverage": (self.label_coverage, (len(GROUPS), 2, 2)),
+        }
+        wrong = [name for name, (table, shape) in tables.items() if table is not None and table.shape != shape]
+        if wrong:
+            raise ArtifactError(f"the uncertainty tables {', '.join(wrong)} have the wrong shape")
+
+
+UNKNOWN: Final = Uncertainty(
+    None, None, None, np.full((PATTERNS, len(GROUPS), 2), np.nan), np.zeros((len(GROUPS), 2, 2))
+)
+"""Of a model that no fast engine knows."""
+
+
+class Intervals(NamedTuple):
+    """Lower and upper limits (n,) of intervals, 0 to 1."""
+
+    low: Vector
+    high: Vector
+
+
+def cells_of(matrix: Matrix) -> Patterns:
+    """Return each record's row (n,) in tables whose patterns and groups are laid flat, for legal records (n, 13)."""
+    cells: Patterns = patterns_of(matrix) * len(GROUPS) + groups_of(matrix)
+    return cells
+
+
+class Lookup:
+    """The tables laid flat, ready to be asked about batches."""
+
+    def __init__(self, tables: Uncertainty) -> None:
+        self.tables = tables
+        self._limits = tables.label_limits.reshape(-1, 2)
+        self._reach = None if tables.reach is None else tables.reach.reshape(-1, 2)
+        self._sampling = None if tables.sampling_reach is None else tables.sampling_reach.reshape(-1, 2)
+
+    def intervals(self, log_odds: Vector, cells: Patterns) -> Intervals | None:
+        """Return the 90% intervals of risks; None where this model has none."""
+        return None if self._reach is None else _around(log_odds, self._reach.take(cells, axis=0))
+
+    def sampling_intervals(self, log_odds: Vector, cells: Patterns) -> Intervals | None:
+        """Return the part of the intervals that other training patients account for."""
+        return None if self._sampling is None else _around(log_odds, self._sampling.take(cells, axis=0))
+
+    def label_limits(self, cells: Patterns) -> Matrix:
+        """Return the limits (n, 2) that label sets go by."""
+        limits: Matrix = self._limits.take(cells, axis=0)
+        return limits
+
+    def measure_next(self, pattern: int) -> tuple[str, ...] | None:
+        """Name the missing fields whose measurement is expected to bring the risk nearest to the fully informed one.
+
+        The best comes first; None where this model cannot tell.
+        """
+        distance = self.tables.distance
+        if distance is None:
+            return None
+        missing = [bit for bit in range(len(OPTIONAL)) if pattern >> bit & 1]
+        missing.sort(key=lambda bit: float(distance[pattern & ~(1 << bit)]))
+        return tuple(name for bit in missing for name in missing_fields(1 << bit))[:MOST_NEXT]
+
+
+def _around(log_odds: Vector, reach: Matrix) -> Intervals:
+    return Intervals(logistic(log_odds - reach[:, 0]), logistic(log_odds + reach[:, 1]))

@@ -1,0 +1,38 @@
+"""What a person is told of a score's uncertainty: the same sentences in `explain`, on the page and in FHIR.
+
+No sentence is stronger than what training measured.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoring.groups import GROUPS
+from scoring.uncertainty import Uncertainty
+
+INTERVAL: Final = (
+    "Were every field measured, and had the model been trained on other patients of the same kind, the risk would lie "
+    "inside in 90 of 100 cases."
+)
+UNCERTAIN: Final = "Uncertain: the risk fits patients with disease and patients without."
+_FEWEST: Final = 20
+"""Of fewer patients a share says more about chance."""
+_OUTCOMES: Final = ("without disease", "with disease")
+
+
+def single_label(uncertainty: Uncertainty, group: int, label: int) -> str:
+    """Say what a label set of one label means for a patient of this group, and how often it is wrong."""
+    other = 1 - label
+    patients, held = (int(count) for count in uncertainty.label_coverage[group, other])
+    who = f"training patients {_OUTCOMES[other]} ({GROUPS[group]})"
+    fits = f"The risk fits patients {_OUTCOMES[label]}, which is no certainty: "
+    if patients < _FEWEST:
+        return f"{fits}there were only {patients} {who}, too few to tell how many of them look the same."
+    return f"{fits}{patients - held} of {patients} {who} look the same."
+
+
+def single_labels(uncertainty: Uncertainty) -> tuple[tuple[str, str], ...]:
+    """Return that sentence for each group and label."""
+    return tuple(
+        (single_label(uncertainty, group, 0), single_label(uncertainty, group, 1)) for group in range(len(GROUPS))
+    )
