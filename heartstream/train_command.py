@@ -1,4 +1,4 @@
-"""`heartstream train`: make a model directory from the public data."""
+"""`heartstream train`: make a model directory from the public data, or from a user's own in its form."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def train(  # noqa: PLR0913  # an option each
     model_version: str | None = None,
     quick: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Train logistic regression, its sub-models and a random forest on the Cleveland patients, and evaluate them.
+    """Train logistic regression, its sub-models and a random forest on patients of one hospital, and evaluate them.
 
     Writes the model directory with its report, and prints how the models did. The same data, options and library
     versions give the same bytes. The old model directory is replaced when the new one is complete.
@@ -42,7 +42,8 @@ def train(  # noqa: PLR0913  # an option each
 
     Args:
         output: The model directory.
-        data_dir: Folder with UCI's files, as `heartstream data fetch` writes them; the snapshot if it is left out.
+        data_dir: Folder with UCI's files, as `heartstream data fetch` writes them; the snapshot if it is left out. The
+            patients of processed.cleveland.data train the models, those of the other files test them.
         seed: Seed of the folds and of the forest.
         threshold: Risk at and above which a score's label is 1.
         tracking: Record the run in MLflow.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from training.measures import Estimate
     from training.run import TrainingReport
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
@@ -14,10 +15,20 @@ _METRICS: Final = {
     "accuracy": "Accuracy",
     "precision": "Precision",
     "recall": "Recall",
+    "specificity": "Specificity",
     "f1": "F1",
     "roc_auc": "ROC-AUC",
     "brier": "Brier score",
     "log_loss": "Log loss",
+}
+_OURS: Final = {"roc_auc": "AUC", "recall": "Sens.", "specificity": "Spec.", "bias": "Bias"}
+_ELSEWHERE: Final = {
+    "roc_auc": "ROC-AUC",
+    "accuracy": "Accuracy",
+    "recall": "Sensitivity",
+    "specificity": "Specificity",
+    "bias": "Bias",
+    "brier": "Brier score",
 }
 
 
@@ -28,18 +39,23 @@ def tables(report: TrainingReport) -> Iterator[Table]:
     findings, best = report.findings, report.choice.best
     yield (
         (
-            f"{best} with fields missing ({findings.repeats} cross-validations, 95% intervals), and the usual pipeline "
-            "(median and mode); bias is mean risk less prevalence:"
+            f"{best} with fields missing, and the usual pipeline (median and mode),\n"
+            f"over {findings.repeats} cross-validations. Bias is mean risk less prevalence. Last column:\n"
+            "the usual pipeline's sensitivity at the same specificity, by a threshold chosen\non these risks:"
         ),
-        ["missing", "ROC-AUC", "Sensitivity", "Bias", "usual: Sensitivity", "usual: Bias"],
+        [
+            "missing",
+            *(f"\n{title}" for title in _OURS.values()),
+            "usual:\nSens.",
+            "\nSpec.",
+            "\nBias",
+            "Sens. at\n= Spec.",
+        ],
         _lacking(report),
     )
-    if findings.deep is not None:
-        yield (
-            f"{best}, trained in Cleveland, in other hospitals (95% intervals):",
-            ["", "patients", "events", "ROC-AUC", "Accuracy", "Sensitivity", "Brier", "of prevalence"],
-            _elsewhere(report),
-        )
+    if findings.deep is not None and findings.deep.elsewhere:
+        sites = [findings.deep.hospitals[name] for name in findings.deep.elsewhere]
+        yield f"{best} in other hospitals (95% intervals):", ["", *sites], _elsewhere(report)
 
 
 def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
@@ -50,19 +66,24 @@ def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
 
 
 def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
-    from training.markdown import ranged  # noqa: PLC0415  # only where something was trained
-    from training.usual import USUAL  # noqa: PLC0415  # the same
+    from training.usual import USUAL  # noqa: PLC0415  # only where something was trained
 
-    for lacking, models in report.findings.lacking.items():
-        best, usual = models[report.choice.best], models[USUAL].figures
+    findings = report.findings
+    for lacking, models in findings.lacking.items():
+        matched = findings.usual_at_our_specificity.get(lacking)
+        equal = matched.performance.figures if matched else {}
         yield [
             lacking,
-            ranged(best, "roc_auc"),
-            ranged(best, "recall"),
-            _signed(best.figures["bias"].value),
-            f"{usual['recall'].value:.2f}",
-            _signed(usual["bias"].value),
+            *(_figure(models[report.choice.best].figures, name) for name in _OURS),
+            *(_figure(models[USUAL].figures, name) for name in ("recall", "specificity", "bias")),
+            _figure(equal, "recall"),
         ]
+
+
+def _figure(figures: Mapping[str, Estimate], name: str) -> str:
+    if name not in figures:
+        return "-"
+    return _signed(figures[name].value) if name == "bias" else f"{figures[name].value:.2f}"
 
 
 def _signed(number: float) -> str:
@@ -71,11 +92,13 @@ def _signed(number: float) -> str:
 
 
 def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
-    from training.explore import SITE_NAMES  # noqa: PLC0415  # only where something was trained
-    from training.markdown import ranged  # noqa: PLC0415  # the same
+    """Yield a row for each figure: hospitals side by side fit a terminal's width."""
+    from training.markdown import ranged  # noqa: PLC0415  # only where something was trained
 
-    deep = report.findings.deep
-    for name, site in deep.elsewhere.items() if deep else ():
-        found = site.models[report.choice.best]
-        figures = (ranged(found, figure) for figure in ("roc_auc", "accuracy", "recall", "brier"))
-        yield [SITE_NAMES[name], str(site.patients), str(site.events), *figures, f"{site.prevalence_brier:.2f}"]
+    sites = report.findings.deep.elsewhere.values() if report.findings.deep else ()
+    found = [site.models[report.choice.best] for site in sites]
+    yield ["patients", *(str(site.patients) for site in sites)]
+    yield ["events", *(str(site.events) for site in sites)]
+    for figure, title in _ELSEWHERE.items():
+        yield [title, *(ranged(of, figure) for of in found)]
+    yield ["Brier of prevalence", *(f"{site.prevalence_brier:.2f}" for site in sites)]

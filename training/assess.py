@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,32 +15,29 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.artifact import DataEntry
 from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED
-from scoring.groups import groups_of
-from scoring.matrix import Mask
 from training.choose import Choice, choose, standings
-from training.data import TRAINING_SITE, Labels, Matrix, features, site_rows, target
+from training.data import TRAINING_SITE, Labels, Matrix, site_rows
 from training.estimators import CANDIDATES, LOGISTIC_REGRESSION, RANDOM_FOREST, new_pipeline
 from training.evaluate import Evaluation, split
+from training.groups import subgroups
+from training.hospitals import elsewhere, hospitals, left_out, shared_rows
 from training.interval_simulation import simulated_intervals
 from training.measure_next import measured_next
 from training.measures import (
     Estimate,
-    Performance,
     estimate,
     losses,
     net_benefit,
     performance,
-    performance_elsewhere,
-    prevalence_brier,
     roc_auc,
     samples,
     wilson,
-    with_both,
 )
-from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Site, Threshold
+from training.operating_point import at_specificity
+from training.population import describe
+from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Threshold
 from training.stability import (
     Refits,
-    coverage,
     instability,
     learning_curve,
     nested_coverage,
@@ -50,8 +47,7 @@ from training.stability import (
     sample_size,
 )
 from training.tuning import GRIDS, nested
-from training.uci import SITES
-from training.uncertainty import is_linear, label_limits, risks_by_pattern
+from training.uncertainty import is_linear
 from training.usual import USUAL, new_usual_pipeline
 from training.validation import COMPLETE, GAP, LACKING, OutOfFold, Step, cross_validated
 
@@ -61,8 +57,6 @@ _HISTOGRAM: Final = 20
 _SHUFFLES: Final = 12
 _REFITS: Final = 200
 _SHUFFLED_LIMIT: Final = 0.05
-_AGE_SPLIT: Final = 55
-_ASYMPTOMATIC: Final = 4
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -78,7 +72,7 @@ QUICK: Final = Depth(repeats=2, bootstraps=100, deep=False)
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What an evaluation is about: Cleveland's rows (n, 13), all hospitals' rows, and the run's choices."""
+    """What an evaluation is about: the training rows (n, 13), all hospitals' rows, and the run's choices."""
 
     everyone: pd.DataFrame
     matrix: Matrix
@@ -110,15 +104,22 @@ def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> R
     }
     standing = standings(list(pipelines), lacking, found, question.labels)
     choice = choose(standing)
+    ours = {name: models[choice.best].figures.get("specificity") for name, models in lacking.items()}
     return Report(
         schema=REPORT_SCHEMA,
         data=question.data,
+        population=describe(site_rows(question.everyone, TRAINING_SITE)),
         seed=question.seed,
         threshold=question.threshold,
         repeats=question.depth.repeats,
         bootstraps=question.depth.bootstraps,
         five_fold={evaluation.name: evaluation.metrics for evaluation in five_fold},
         lacking=lacking,
+        usual_at_our_specificity={
+            name: at_specificity(question.labels, found.risks[USUAL][name], wanted.value, weights)
+            for name, wanted in ours.items()
+            if wanted
+        },
         standings=tuple(standing),
         choice=choice,
         deep=_deep(question, choice, found, weights, step) if question.depth.deep else None,
@@ -132,8 +133,8 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
     mean = whole[choice.best].mean(axis=0)
     tuned = {name: nested(name, pipelines[name], matrix, labels, seed, step) for name in GRIDS}
     step("other hospitals")
-    elsewhere = _elsewhere(question, choice.best)
-    left_out = _left_out(question)
+    sites = elsewhere(question, choice.best)
+    without = left_out(question)
     step("learning curve, stability, coverage")
     refitted = refits(matrix, labels, weights[: 1 + _REFITS])
     classifier = best["classify"]
@@ -146,9 +147,11 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
         roc={name: _roc(labels, risks.mean(axis=0)) for name, risks in whole.items()},
         precision_recall={name: _precision_recall(labels, risks.mean(axis=0)) for name, risks in whole.items()},
         thresholds=tuple(at_thresholds(labels, mean, threshold)),
-        subgroups=_subgroups(question, whole, weights),
-        elsewhere=elsewhere,
-        left_out=left_out,
+        subgroups=subgroups(question, whole, weights),
+        hospitals=hospitals(question),
+        shared_rows=shared_rows(question),
+        elsewhere=sites,
+        left_out=without,
         learning={
             name: learning_curve(pipelines[name], matrix, labels, range(seed, seed + 3))
             for name in (LOGISTIC_REGRESSION, RANDOM_FOREST)
@@ -209,77 +212,6 @@ def _at_threshold(labels: Labels, risks: Matrix, at: float) -> Threshold:
         net_benefit=net_benefit(labels, risks, at),
         net_benefit_of_treating_all=share - (1 - share) * at / (1 - at),
     )
-
-
-def _subgroups(question: Question, risks: Mapping[str, Matrix], weights: Matrix) -> dict[str, dict[str, Performance]]:
-    """Measure each model on patients of one sex, age or kind of chest pain, out of fold."""
-    return {
-        name: {
-            model: performance(
-                question.labels[who], runs[:, who], question.threshold, with_both(weights[:, who], question.labels[who])
-            )
-            for model, runs in risks.items()
-        }
-        for name, who in groups(question.matrix).items()
-    }
-
-
-def groups(matrix: Matrix) -> dict[str, Mask]:
-    """Say of each group of patients who of the rows (n, 13) is in it."""
-    age, sex, pain = (matrix[:, FEATURE_NAMES.index(name)] for name in ("age", "sex", "cp"))
-    return {
-        "women": sex == 0,
-        "men": sex == 1,
-        f"under {_AGE_SPLIT} years": age < _AGE_SPLIT,
-        f"{_AGE_SPLIT} years and over": age >= _AGE_SPLIT,
-        "chest pain asymptomatic (cp 4)": pain == _ASYMPTOMATIC,
-        "other chest pain (cp 1 to 3)": pain != _ASYMPTOMATIC,
-    }
-
-
-def _elsewhere(question: Question, best: str) -> dict[str, Site]:
-    """Train in Cleveland, test in each other hospital."""
-    models = {**question.pipelines, USUAL: new_usual_pipeline(question.seed)}
-    fitted = {name: clone(model).fit(question.matrix, question.labels) for name, model in models.items()}
-    inner = risks_by_pattern(models[best]["classify"], question.matrix, question.labels, question.seed)
-    limits = label_limits(question.labels, groups_of(question.matrix), inner)
-    sites = {}
-    for site in SITES:
-        if site == TRAINING_SITE:
-            continue
-        rows = site_rows(question.everyone, site)
-        matrix, labels = features(rows), target(rows)
-        risks = {name: model.predict_proba(matrix)[:, 1] for name, model in fitted.items()}
-        sites[site] = Site(
-            patients=len(labels),
-            events=int(labels.sum()),
-            prevalence_brier=prevalence_brier(labels),
-            models={name: _hospital(labels, found, question) for name, found in risks.items()},
-            coverage=coverage(matrix, labels, risks[best], limits),
-        )
-    return sites
-
-
-def _left_out(question: Question) -> dict[str, dict[str, Performance]]:
-    """Train in three hospitals, test in the fourth."""
-    found = {}
-    for site in SITES:
-        rest = question.everyone[question.everyone["site"] != site]
-        rows = site_rows(question.everyone, site)
-        labels = target(rows)
-        found[site] = {
-            name: _hospital(
-                labels, clone(model).fit(features(rest), target(rest)).predict_proba(features(rows))[:, 1], question
-            )
-            for name, model in question.pipelines.items()
-        }
-    return found
-
-
-def _hospital(labels: Labels, risks: Matrix, question: Question) -> Performance:
-    """Measure patients of one hospital."""
-    weights = samples(len(labels), question.seed, question.depth.bootstraps)
-    return performance_elsewhere(labels, risks, question.threshold, weights)
 
 
 def odds_ratios(refitted: Refits) -> dict[str, Estimate]:

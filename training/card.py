@@ -7,7 +7,7 @@ Sections follow Mitchell et al. (Model Cards for Model Reporting, 2019); the sel
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -15,28 +15,23 @@ from schemas.features import FEATURES, TARGET_DEFINITION, Feature
 from schemas.records import Score
 from scoring.artifact import DataEntry
 from scoring.patterns import missing_fields
+from training.card_assessment import assessment
+from training.card_defects import known_defects
+from training.card_population import cautions, out_of_scope, training_text
 from training.card_results import deep_results, results
-from training.card_text import (
-    ASSESSMENT,
-    CAUTIONS,
-    DISCLAIMER,
-    INTENDED,
-    KNOWN_DEFECTS,
-    OUT_OF_SCOPE,
-    RECALIBRATION,
-    TRAINING,
-)
+from training.card_text import INTENDED, RECALIBRATION
 from training.equation import Equation, equation
 from training.markdown import pictures_of, table
 from training.report import Report
 from training.uncertainty import is_linear
-
-_GAP: Final = 896
-"""The pattern of other hospitals: slope, ca and thal missing."""
+from training.validation import GAP
 
 
 class Card(msgspec.Struct, frozen=True):
-    """The card for programs. `report` names the file beside it that has all results."""
+    """The card for programs.
+
+    `training` describes the training patients; `report` names the file beside it that has all results.
+    """
 
     schema: str
     model: str
@@ -46,6 +41,7 @@ class Card(msgspec.Struct, frozen=True):
     out_of_scope: tuple[str, ...]
     outcome: str
     data: DataEntry
+    training: str
     predictors: dict[str, str]
     versions: dict[str, str]
     seed: int
@@ -54,6 +50,7 @@ class Card(msgspec.Struct, frozen=True):
     equations: tuple[Equation, ...]
     known_defects: tuple[str, ...]
     assessment: dict[str, str]
+    cautions: str
     report: str = "report.json"
 
     def as_json(self) -> bytes:
@@ -63,24 +60,28 @@ class Card(msgspec.Struct, frozen=True):
 
 def new_card(report: Report, preprocessor: Any, best: Any, model_version: str, versions: Mapping[str, str]) -> Card:
     """Make the card of a run's best model, a fitted classifier."""
-    models = ((0, ()), (_GAP, missing_fields(_GAP))) if not getattr(best, "imputes", True) else ((0, ()),)
+    imputes = getattr(best, "imputes", True)
+    models = ((0, ()),) if imputes else ((0, ()), (GAP, missing_fields(GAP)))
+    equations = tuple(equation(preprocessor, best, *each) for each in models) if is_linear(best) else ()
     return Card(
         schema="heartstream-model-card/1",
         model=report.choice.best,
         model_version=model_version,
-        disclaimer=DISCLAIMER,
+        disclaimer=report.data.disclaimer,
         intended_use=INTENDED,
-        out_of_scope=OUT_OF_SCOPE,
+        out_of_scope=out_of_scope(report),
         outcome=TARGET_DEFINITION,
         data=report.data,
+        training=training_text(report, imputes=imputes),
         predictors={feature.name: _predictor(feature) for feature in FEATURES},
         versions=dict(versions),
         seed=report.seed,
         threshold=report.threshold,
         choice=report.choice.reason,
-        equations=tuple(equation(preprocessor, best, *each) for each in models) if is_linear(best) else (),
-        known_defects=KNOWN_DEFECTS,
-        assessment=ASSESSMENT,
+        equations=equations,
+        known_defects=known_defects(report, equations),
+        assessment=assessment(report, imputes=imputes),
+        cautions=cautions(report),
     )
 
 
@@ -95,8 +96,8 @@ def as_markdown(card: Card, report: Report, pictures: str | None = None) -> str:
         f"# Model card: {card.model}, version {card.model_version}\n",
         f"> {card.disclaimer}\n",
         (
-            "Written by the training run. Intervals are of 95%, over bootstrap samples of the patients that a figure "
-            "was measured on; how far another training would move a risk is told under “How certain a risk is”.\n"
+            "Written by the training run. Intervals are of 95%; where nothing else is said, over bootstrap samples of "
+            "the patients that a figure was measured on. They do not cover what another training would change.\n"
         ),
         *_use(card),
         *_data(card, report),
@@ -120,7 +121,7 @@ def _data(card: Card, report: Report) -> Iterator[str]:
     data = card.data
     yield (
         f"## Data\n\n{data.name}: {data.rows} patients, {data.positives} with disease "
-        f"({data.positives / data.rows:.0%}). Rows as CSV have SHA-256 `{data.sha256}`. {TRAINING}\n"
+        f"({data.positives / data.rows:.0%}). Rows as CSV have SHA-256 `{data.sha256}`. {card.training}\n"
     )
     yield f"Outcome: {card.outcome}.\n"
     yield "Predictors:\n"
@@ -140,9 +141,10 @@ def _data(card: Card, report: Report) -> Iterator[str]:
 def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]:
     if not card.equations:
         return
+    several = " There is one for each of 1,024 sets of missing fields; two of them:" if card.equations[1:] else ""
     yield (
         "## The equation\n\nlog-odds = intercept + coefficient * value for each number + the code's own number; "
-        "risk = 1 / (1 + exp(-log-odds)). There is one for each of 1,024 sets of missing fields; two of them:\n"
+        f"risk = 1 / (1 + exp(-log-odds)).{several}\n"
     )
     headings = [
         "",
@@ -179,9 +181,9 @@ def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]
 def _judgement(card: Card) -> Iterator[str]:
     yield "## Known defects\n\n" + "".join(f"- {line}\n" for line in card.known_defects)
     yield f"## Before local use\n\n{RECALIBRATION}\n"
-    yield "## Self-assessment\n\nTRIPOD+AI and PROBAST+AI, by the authors:\n"
+    yield "## Self-assessment\n\nBy TRIPOD+AI and PROBAST+AI, from what the training run knows:\n"
     yield table(["item", "judgement"], ([name, text] for name, text in card.assessment.items()))
-    yield f"## Cautions\n\n{CAUTIONS}\n"
+    yield f"## Cautions\n\n{card.cautions}\n"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     yield f"## Versions\n\nModel {card.model_version}, seed {card.seed}, threshold {card.threshold:g}; {versions}.\n"
 

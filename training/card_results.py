@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from training.card_text import CHOSEN_HERE, DELETED
+from training.card_population import chosen_text
+from training.card_text import COUNTED, DELETED, FEW
 from training.card_uncertainty import uncertainty_results
-from training.explore import SITE_NAMES
-from training.markdown import pictures_of, ranged, table
-from training.measures import Performance
+from training.markdown import interval, pictures_of, ranged, table
+from training.measures import FEWEST, Performance
 from training.report import Deep, Report
 from training.usual import USUAL
 from training.validation import COMPLETE
@@ -18,6 +18,7 @@ _FIVE_FOLD: Final = {
     "accuracy": "Accuracy",
     "precision": "Precision",
     "recall": "Recall (sensitivity)",
+    "specificity": "Specificity",
     "f1": "F1",
     "roc_auc": "ROC-AUC",
     "brier": "Brier",
@@ -25,7 +26,6 @@ _FIVE_FOLD: Final = {
 }
 _REPEATED: Final = {
     **_FIVE_FOLD,
-    "specificity": "Specificity",
     "slope": "Calibration slope",
     "intercept": "Calibration intercept",
 }
@@ -38,7 +38,7 @@ _ELSEWHERE: Final = {
     "intercept": "intercept",
     "slope": "slope",
 }
-_LEFT_OUT: Final = {name: _ELSEWHERE[name] for name in ("roc_auc", "accuracy", "recall", "brier")}
+_LEFT_OUT: Final = {name: _ELSEWHERE[name] for name in ("roc_auc", "accuracy", "recall", "specificity", "brier")}
 _GROUPS: Final = {**{name: _ELSEWHERE[name] for name in ("roc_auc", "recall", "specificity")}, "bias": "bias of risk"}
 
 
@@ -50,17 +50,18 @@ def results(report: Report, pictures: str | None) -> Iterator[str]:
         pictures, ("calibration", "Share with disease against risk"), ("roc", "ROC and precision-recall curves")
     )
     yield from _where_missing(report)
-    yield from pictures_of(pictures, ("missing", "Sensitivity and bias where fields are missing"))
+    yield from pictures_of(pictures, ("missing", "Sensitivity, specificity and bias where fields are missing"))
 
 
 def deep_results(report: Report, deep: Deep, pictures: str | None) -> Iterator[str]:
     """Write what a run finds that is not quick."""
     best = report.choice.best
-    yield from _hospitals(best, deep)
-    yield from pictures_of(pictures, ("hospitals", "ROC-AUC, sensitivity and bias by hospital"))
+    yield from _hospitals(report, deep)
+    yield from pictures_of(pictures, ("hospitals", "ROC-AUC, sensitivity, specificity and bias by hospital"))
     yield from _left_out(best, deep)
+    yield from _groups_elsewhere(best, deep)
     yield from _groups(best, deep)
-    yield from pictures_of(pictures, ("subgroups", "ROC-AUC, sensitivity and bias by group"))
+    yield from pictures_of(pictures, ("subgroups", "ROC-AUC, sensitivity, specificity and bias by group"))
     yield from _thresholds(deep)
     yield from pictures_of(pictures, ("decision-curve", "Net benefit against the threshold"))
     yield from _stability(deep)
@@ -79,7 +80,7 @@ def _cross_validations(report: Report) -> Iterator[str]:
         ["", *names],
         ([title, *(f"{of[m].mean:.3f} ± {of[m].std:.3f}" for of in folds)] for m, title in _FIVE_FOLD.items()),
     )
-    yield f"{report.repeats} repeats of 5-fold cross-validation, with intervals. {CHOSEN_HERE}\n"
+    yield f"{report.repeats} repeats of 5-fold cross-validation, with intervals. {chosen_text(report)}\n"
     whole = [report.lacking[COMPLETE][name] for name in names]
     yield table(
         ["", *names], ([title, *(ranged(each, metric) for each in whole)] for metric, title in _REPEATED.items())
@@ -92,44 +93,96 @@ def _where_missing(report: Report) -> Iterator[str]:
         f"### Where fields are missing\n\n{best} beside the usual pipeline, which puts median or mode in place of what "
         f"is missing; out of fold. {DELETED}\n"
     )
-    shown = [(best, "roc_auc"), (best, "recall"), (best, "bias"), (USUAL, "recall"), (USUAL, "bias")]
+    figures = ("recall", "specificity", "bias")
     yield table(
-        ["missing", "ROC-AUC", "sensitivity", "bias of risk", "usual: sensitivity", "usual: bias of risk"],
-        ([name, *(ranged(of[model], figure) for model, figure in shown)] for name, of in report.lacking.items()),
+        ["missing", "ROC-AUC", "sensitivity", "specificity", "bias of risk"],
+        (
+            [name, *(ranged(of[best], figure) for figure in ("roc_auc", *figures))]
+            for name, of in report.lacking.items()
+        ),
     )
-
-
-def _hospitals(best: str, deep: Deep) -> Iterator[str]:
     yield (
-        "## Other hospitals\n\nTrained in Cleveland. Where fewer than 20 patients have an outcome, what rests on them "
-        "is not estimated. A Brier score above that of the prevalence means that telling everybody the hospital's "
-        "prevalence would be better.\n"
+        "The usual pipeline, at the same threshold. Where its risks are too low (bias below 0), it finds fewer of the "
+        "ill and raises fewer false alarms. The last column is its sensitivity where its specificity is that of "
+        f"{best}, by a threshold chosen on the pooled out-of-fold risks: a difference that is left there is one of "
+        "ranking, one that goes away is one of calibration.\n"
     )
-    for model in (best, USUAL):
+    matched = report.usual_at_our_specificity
+    yield table(
+        ["missing", "ROC-AUC", "sensitivity", "specificity", "bias of risk", "sensitivity at equal specificity"],
+        (
+            [
+                name,
+                *(ranged(of[USUAL], figure) for figure in ("roc_auc", *figures)),
+                ranged(matched[name].performance, "recall") if name in matched else "not estimable",
+            ]
+            for name, of in report.lacking.items()
+        ),
+    )
+
+
+def _hospitals(report: Report, deep: Deep) -> Iterator[str]:
+    yield (
+        f"## Other hospitals\n\nTrained on {report.data.population}. {FEW} A Brier score above that of the prevalence "
+        "means that giving everybody the hospital's prevalence would be better.\n"
+    )
+    for model in (report.choice.best, USUAL):
         yield f"{model}:\n"
         yield table(
             ["", "patients", "events", *_ELSEWHERE.values(), "Brier of prevalence"],
             (
-                [*_measured(SITE_NAMES[name], site.models[model], _ELSEWHERE), f"{site.prevalence_brier:.2f}"]
+                [*_measured(deep.hospitals[name], site.models[model], _ELSEWHERE), f"{site.prevalence_brier:.2f}"]
                 for name, site in deep.elsewhere.items()
             ),
         )
 
 
 def _left_out(best: str, deep: Deep) -> Iterator[str]:
-    yield f"{best}, trained on three hospitals and asked about the fourth:\n"
+    yield f"{best}, trained on all hospitals but one and tested on that one:\n"
     yield table(
         ["left out", "patients", "events", *_LEFT_OUT.values()],
-        (_measured(SITE_NAMES[name], of[best], _LEFT_OUT) for name, of in deep.left_out.items()),
+        (_measured(deep.hospitals[name], of[best], _LEFT_OUT) for name, of in deep.left_out.items()),
     )
+
+
+def _groups_elsewhere(best: str, deep: Deep) -> Iterator[str]:
+    yield f"### Groups in other hospitals\n\n{best}, by hospital. {COUNTED}\n"
+    for name, site in deep.elsewhere.items():
+        yield f"{deep.hospitals[name]}:\n"
+        yield table(
+            ["", "patients", "events", "sensitivity", "specificity", "bias of risk"],
+            (
+                [group, str(of.patients), str(of.events), *_counts(of), ranged(of, "bias")]
+                for group, of in site.groups.items()
+            ),
+        )
+
+
+def _counts(found: Performance) -> Iterator[str]:
+    """Write sensitivity and specificity as counts: x of y, and the share's interval."""
+    for figure, patients in (("recall", found.events), ("specificity", found.patients - found.events)):
+        share = found.figures.get(figure)
+        yield f"{share.value * patients:.0f} of {patients}: {interval(share)}" if share else "nobody"
 
 
 def _groups(best: str, deep: Deep) -> Iterator[str]:
-    yield "## Groups of patients\n\nOut of fold. The data say nothing of race or ethnicity.\n"
+    yield (
+        "## Groups of patients\n\nOut of fold. The data say nothing of race or ethnicity. Where fewer than 20 patients "
+        "of a group have an outcome, sensitivity and specificity are counts, of labels of each patient's mean risk "
+        "over the repeats.\n"
+    )
     yield table(
         ["", "patients", "events", *_GROUPS.values()],
-        (_measured(name, of[best], _GROUPS) for name, of in deep.subgroups.items()),
+        (_group(name, of[best]) for name, of in deep.subgroups.items()),
     )
+
+
+def _group(name: str, found: Performance) -> list[str]:
+    row = _measured(name, found, _GROUPS)
+    if min(found.events, found.patients - found.events) < FEWEST:
+        first = len(row) - len(_GROUPS) + list(_GROUPS).index("recall")
+        row[first : first + 2] = _counts(found)
+    return row
 
 
 def _measured(name: str, found: Performance, figures: dict[str, str]) -> list[str]:

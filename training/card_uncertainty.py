@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from training.explore import SITE_NAMES
 from training.interval_simulation import IntervalCoverage
 from training.markdown import interval, table
 from training.measure_next import MeasureNext
@@ -66,7 +65,7 @@ def _label_sets(deep: Deep) -> Iterator[str]:
         "the same in other hospitals:\n"
     )
     gap = {f"{_TRAINING}, without {_ALL_MISSING}": deep.coverage_with_gap} if deep.coverage_with_gap else {}
-    elsewhere = {SITE_NAMES[name]: site.coverage for name, site in deep.elsewhere.items() if site.coverage}
+    elsewhere = {deep.hospitals[name]: site.coverage for name, site in deep.elsewhere.items() if site.coverage}
     yield table(
         ["", "patients", "true label in the set: without disease", "with disease", "single label"],
         (

@@ -97,6 +97,21 @@ def site_rows(frame: pd.DataFrame, site: str) -> pd.DataFrame:
     return frame[frame["site"] == site].reset_index(drop=True)
 
 
+def row_keys(frame: pd.DataFrame) -> list[bytes]:
+    """Return each patient's fields and outcome as a key: equal rows have equal keys, whatever their hospital."""
+    return [row.tobytes() for row in np.column_stack([np.nan_to_num(features(frame), nan=-9.0), target(frame)])]
+
+
+def apart(everyone: pd.DataFrame) -> pd.DataFrame:
+    """Drop rows that stand in an earlier hospital's file, too.
+
+    The training rows come first: a patient who is trained on must not test the model under another hospital's name.
+    """
+    sites = everyone["site"]
+    first = sites.groupby(pd.Series(row_keys(everyone), index=everyone.index)).transform("first")
+    return everyone[sites == first]
+
+
 def features(frame: pd.DataFrame) -> Matrix:
     """Return the 13 fields, (n, 13) in the order of the feature table, NaN where not measured."""
     return np.ascontiguousarray(frame[list(FEATURE_NAMES)].to_numpy(dtype=np.float64))

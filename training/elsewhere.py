@@ -14,8 +14,9 @@ from scoring.artifact import Manifest
 from scoring.matrix import Mask
 from scoring.patterns import pattern_name, patterns_of
 from scoring.scorer import Scorer
-from training.assess import at_thresholds, bins, groups
-from training.data import TRAINING_SITE, digest, features, read_snapshot, site_rows, target
+from training.assess import at_thresholds, bins
+from training.data import TRAINING_SITE, digest, features, read_snapshot, row_keys, target
+from training.groups import groups
 from training.labelled import Labelled
 from training.measures import (
     FEWEST,
@@ -30,6 +31,7 @@ from training.measures import (
 )
 from training.report import Bin, Threshold, as_document
 from training.stability import Coverage, coverage
+from training.uci import SITES
 
 _BOOTSTRAPS: Final = 500
 _FEWEST_BOOTSTRAPS: Final = 100
@@ -43,11 +45,12 @@ _MOST_SITES: Final = 12
 class Elsewhere(msgspec.Struct, frozen=True):
     """How a model did on some patients.
 
-    `data_sha256` is the file's. `trained_on` counts the patients that the model knows from training, on whom any model
-    looks too good; None where the training rows are not those that ship with heartstream. `groups` are by sex, age and
-    chest pain, `sites` by hospital if there are several, `patterns` by what was missing, the commonest. With fewer than
-    20 patients of either outcome there are no bins or thresholds, no figures of groups and patterns, and none of all or
-    of a hospital that rest on that outcome; share, mean risk and counts are there always.
+    `data_sha256` is the file's. `trained_on` counts the patients that the model knows from training, on whom any
+    model looks too good; None where the training rows are neither these nor a hospital's that ship with
+    heartstream. `groups` are by sex, age and chest pain, `sites` by hospital if there are several, `patterns` by
+    what was missing, the commonest. With fewer than 20 patients of either outcome there are no bins or thresholds,
+    no figures of groups and patterns, and none of all or of a hospital that rest on that outcome; share, mean risk
+    and counts are there always.
     """
 
     model: str
@@ -116,16 +119,13 @@ def _drawn(patients: int, seed: int) -> npt.NDArray[np.float64]:
 
 
 def _trained_on(manifest: Manifest, frame: pd.DataFrame) -> int | None:
-    known = site_rows(read_snapshot((TRAINING_SITE,)), TRAINING_SITE)
-    if digest(known) != manifest.data.sha256:
+    candidates = (frame, *(read_snapshot((site,)) for site in SITES))
+    renamed = (rows.assign(site=TRAINING_SITE) for rows in candidates)
+    known = next((rows for rows in renamed if digest(rows) == manifest.data.sha256), None)
+    if known is None:
         return None
-    taught = {*_rows(known)}
-    return sum(row in taught for row in _rows(frame))
-
-
-def _rows(frame: pd.DataFrame) -> list[bytes]:
-    """Return each patient's fields and outcome, so that equal ones are equal."""
-    return [row.tobytes() for row in np.column_stack([np.nan_to_num(features(frame), nan=-9.0), target(frame)])]
+    taught = {*row_keys(known)}
+    return sum(row in taught for row in row_keys(frame))
 
 
 def _sites(frame: pd.DataFrame) -> dict[str, Mask]:

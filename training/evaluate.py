@@ -34,6 +34,7 @@ _OF_LABELS: Final[dict[str, Callable[..., float]]] = {
     "accuracy": accuracy_score,
     "precision": partial(precision_score, zero_division=0.0),
     "recall": recall_score,
+    "specificity": partial(recall_score, pos_label=0),
     "f1": f1_score,
 }
 _OF_RISKS: Final[dict[str, Callable[..., float]]] = {

@@ -16,14 +16,11 @@ from scipy.stats import chi2_contingency, spearmanr
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from training.data import TRAINING_SITE, target
 from training.measures import FEWEST, Estimate, wilson
+from training.population import HOSPITALS
 from training.uci import SITES, snapshot_rows
 
-SITE_NAMES: Final = {
-    "cleveland": "Cleveland Clinic",
-    "hungarian": "Budapest",
-    "switzerland": "Zurich and Basel",
-    "va": "Long Beach VA",
-}
+SITE_NAMES: Final = {site: hospital.name for site, hospital in HOSPITALS.items()}
+"""Names of the snapshot's hospitals. Files of a user's own are named by `training.population.name_of`."""
 SCALES: Final = ("age", "trestbps", "chol", "thalach", "oldpeak")
 CODES: Final = ("sex", "cp", "fbs", "restecg", "exang", "slope", "ca", "thal")
 NAMED: Final = ("cp", "thalach", "oldpeak")

@@ -16,7 +16,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return not cell or cell.startswith(("-", "+", "not estimable")) or cell[0].isdigit()
+    return not cell or cell.startswith(("-", "+", "not estimable", "nobody")) or cell[0].isdigit()
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -102,6 +102,22 @@ def performance_elsewhere(labels: Labels, risks: Matrix, threshold: float, weigh
     return msgspec.structs.replace(found, figures=told)
 
 
+def counted(labels: Labels, risks: Risks, threshold: float, weights: Matrix) -> Performance:
+    """Measure risks (patients,) of a small group: sensitivity and specificity are counts, with Wilson's interval.
+
+    However few the patients, a count of them is true and its interval says how little it proves. The bias, whose
+    interval comes from bootstrap samples, is given from `FEWEST` patients on.
+    """
+    said, figures = risks >= threshold, {}
+    for name, right in (("recall", said[labels == 1]), ("specificity", ~said[labels == 0])):
+        if len(right):
+            figures[name] = wilson(int(right.sum()), len(right))
+    if len(labels) >= FEWEST:
+        drawn = weights[weights.sum(axis=1) > 0]
+        figures["bias"] = estimate(drawn @ (risks - labels) / drawn.sum(axis=1))
+    return Performance(len(labels), int(labels.sum()), figures)
+
+
 def _performance(labels: Labels, risks: Matrix, threshold: float, weights: Matrix) -> Performance:
     runs, events = np.atleast_2d(risks), int(labels.sum())
     measured = [_measured(labels, run, threshold, weights) for run in runs]

@@ -71,8 +71,8 @@ def _gaps(frame: pd.DataFrame) -> Iterator[str]:
     worst = ", ".join(f"{name} {shares.drop(TRAINING_SITE)[name].min():.0%}" for name in ("ca", "thal", "slope"))
     yield (
         "## What is missing\n\nCodes for “not measured” count as missing. Of the other hospitals, the one "
-        f"that measured most still lacks: {worst}. A model that puts “normal” in their place finds far fewer of the "
-        "ill ([model card](model-card.md), where fields are missing).\n"
+        f"that measured most still lacks: {worst}. A model that puts “normal” in their place gives risks that are "
+        "too low ([model card](model-card.md), where fields are missing).\n"
     )
     yield _figure("missingness", "Share of patients without a value, by hospital and field")
 

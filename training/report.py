@@ -9,6 +9,8 @@ from training.choose import Choice, Standing
 from training.interval_simulation import IntervalCoverage
 from training.measure_next import MeasureNext
 from training.measures import Estimate, Performance
+from training.operating_point import OperatingPoint
+from training.population import Population
 from training.stability import Coverage, Instability, Learned, SampleSize
 from training.tuning import Tuned
 
@@ -43,10 +45,11 @@ class Threshold(msgspec.Struct, frozen=True):
 
 
 class Site(msgspec.Struct, frozen=True):
-    """Models that were trained in Cleveland on another hospital's patients.
+    """Models that were fitted on the training rows, on another hospital's patients.
 
     `prevalence_brier` is the Brier score of saying the hospital's prevalence to everybody. `coverage` is that of the
-    best model's label sets.
+    best model's label sets. `groups` is how the best model did by sex, age and chest pain: sensitivity and specificity
+    are counts there, however small the group.
     """
 
     patients: int
@@ -54,6 +57,7 @@ class Site(msgspec.Struct, frozen=True):
     prevalence_brier: float
     models: dict[str, Performance]
     coverage: Coverage | None
+    groups: dict[str, Performance]
 
 
 class Deep(msgspec.Struct, frozen=True):
@@ -61,7 +65,10 @@ class Deep(msgspec.Struct, frozen=True):
 
     `calibration`, `histogram` and `thresholds` are the best model's, `roc` and `precision_recall` each model's: of a
     patient's mean risk over the repeats, out of fold. `subgroups` is by group and model, `elsewhere` by hospital; in
-    `left_out` the hospital named was left out of training and the models tested on it.
+    `left_out` the hospital named was left out of training and the models tested on it. `hospitals` names the hospitals,
+    or the files of those that the rows do not prove; `shared_rows` counts each one's rows that are left out of all this
+    because they stand in the training rows or in another hospital's file, too. Of a group with fewer than 20 patients
+    of either outcome, sensitivity and specificity are counts, of labels of the mean risk over the repeats.
     `coverage` is that of label sets, `coverage_with_gap` without slope, ca and thal (None for a forest, which has none
     there); `intervals` and `measure_next` are empty for it.
     `odds_ratios` are of the logistic regression, which shrinks them towards 1: for a standard deviation more, for a yes
@@ -77,6 +84,8 @@ class Deep(msgspec.Struct, frozen=True):
     precision_recall: dict[str, Curve]
     thresholds: tuple[Threshold, ...]
     subgroups: dict[str, dict[str, Performance]]
+    hospitals: dict[str, str]
+    shared_rows: dict[str, int]
     elsewhere: dict[str, Site]
     left_out: dict[str, dict[str, Performance]]
     learning: dict[str, tuple[Learned, ...]]
@@ -96,17 +105,21 @@ class Report(msgspec.Struct, frozen=True):
 
     `five_fold` is one cross-validation with the run's seed: mean and deviation over the folds. `lacking` has, for each
     set of deleted fields ("none" first) and each model, the usual pipeline among them, how it does over all `repeats`;
-    intervals are over bootstrap samples of the patients. `standings` are what the rule of choice looked at.
+    intervals are over bootstrap samples of the patients. `usual_at_our_specificity` is the usual pipeline, by deleted
+    fields, at the threshold where its specificity is that of the best model. `standings` are what the rule of choice
+    looked at.
     """
 
     schema: str
     data: DataEntry
+    population: Population
     seed: int
     threshold: float
     repeats: int
     bootstraps: int
     five_fold: dict[str, dict[str, Metric]]
     lacking: dict[str, dict[str, Performance]]
+    usual_at_our_specificity: dict[str, OperatingPoint]
     standings: tuple[Standing, ...]
     choice: Choice
     deep: Deep | None

@@ -12,16 +12,17 @@ import msgspec
 import pandas as pd
 
 from schemas.errors import SettingsError
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, DataEntry, Manifest
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from scoring.estimators import new_preprocessor
 from training.assess import DEFAULT, QUICK, Depth, Question, assess
 from training.card import as_markdown, new_card
 from training.choose import Choice
-from training.data import TRAINING_SITE, digest, features, read_snapshot, read_uci, site_rows, target
+from training.data import TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
 from training.estimators import CANDIDATES, new_pipeline
 from training.evaluate import FOLDS, Evaluation, evaluate
 from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
 from training.guards import check_rows, refuse_too_good
+from training.population import data_entry
 from training.reference import as_json, new_reference
 from training.report import Report
 from training.tracking import TrackedRun, record
@@ -32,7 +33,6 @@ from training.validation import Step
 Progress = Callable[[str, int, int], None]
 """Called when a step begins: what it does, how many are done, how many there are."""
 
-DATA_NAME: Final = "UCI Heart Disease, Cleveland"
 HIGHEST_SEED: Final = 2**32 - 1
 _STEPS: Final = len(CANDIDATES) + 3
 _TUNING_STEPS: Final = len(CANDIDATES) * FOLDS + 2
@@ -81,7 +81,7 @@ class TrainingReport:
 
 
 def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _steps: None) -> TrainingReport:
-    """Train every candidate on the Cleveland rows, evaluate them and write the model directory.
+    """Train every candidate on the training hospital's rows, evaluate them and write the model directory.
 
     Blocks for a minute or two, or some seconds if it is quick. Raises SettingsError for a request that cannot be met,
     DependencyError for data that must not be trained on, ArtifactError for a result too good to be true: the old model
@@ -95,14 +95,7 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     check_rows(rows)
     evaluations = cross_validate(rows, request, step)
     matrix, labels = features(rows), target(rows)
-    data = DataEntry(
-        name=DATA_NAME,
-        rows=len(rows),
-        positives=int(labels.sum()),
-        sha256=digest(rows),
-        population=f"{len(rows)} patients",
-    )
-    question = Question(everyone, matrix, labels, data, request.seed, request.threshold, request.depth)
+    question = Question(everyone, matrix, labels, data_entry(rows), request.seed, request.threshold, request.depth)
     findings = assess(question, evaluations, step)
     step("fitting on all rows")
     training = fit(question, evaluations, findings, request, model_version)
@@ -150,7 +143,7 @@ def check(request: TrainingRequest) -> str:
 
 
 def all_rows(request: TrainingRequest) -> pd.DataFrame:
-    """Return the rows of all hospitals, of Cleveland alone if the run is quick. Raises DependencyError."""
+    """Return the rows of all hospitals, of the training hospital alone if the run is quick. Raises DependencyError."""
     sites = SITES if request.depth.deep else (TRAINING_SITE,)
     return read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
 

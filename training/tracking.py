@@ -92,7 +92,7 @@ def _write(client: MlflowClient, artifacts: str | None, report: TrainingReport) 
     try:
         for name, value in _params(manifest):
             client.log_param(run_id, name, value)
-        client.log_inputs(run_id, [_data_set(manifest)])
+        client.log_inputs(run_id, [_data_set(report)])
         client.log_artifacts(run_id, str(report.folder), ARTIFACT_PATH)
         _log_figures(client, run_id, report)
         ids = log_models(client, run_id, experiment_id, report)
@@ -139,9 +139,10 @@ def _params(manifest: Manifest) -> Iterator[tuple[str, Any]]:
         yield from ((f"{model}.{name}", value) for name, value in sorted(entry.params.items()))
 
 
-def _data_set(manifest: Manifest) -> Any:
+def _data_set(report: TrainingReport) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415  # slow import
 
-    data = manifest.data
-    described = Dataset(data.name, data.sha256[:_DIGEST_CHARS], "code", "training/snapshot/heart_disease.csv")
+    data = report.manifest.data
+    source = "training/snapshot/heart_disease.csv" if report.findings.population.known else data.name
+    described = Dataset(data.name, data.sha256[:_DIGEST_CHARS], "code", source)
     return DatasetInput(described, [InputTag("mlflow.data.context", "training")])

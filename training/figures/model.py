@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.explore import SITE_NAMES
 from training.figures.style import GREY, HEALTHY, ILL, PALETTE, short, with_reach
 from training.markdown import interval
 from training.measures import Performance
@@ -17,6 +16,8 @@ from training.usual import USUAL
 from training.validation import COMPLETE
 
 _SMALL: Final = (6.4, 3.6)
+_MISSING: Final = {"recall": "sensitivity", "specificity": "specificity", "bias": "mean risk less prevalence"}
+_EQUAL: Final = "median and mode, at the other's specificity"
 
 
 def calibration(report: Report, deep: Deep) -> Figure:
@@ -62,7 +63,7 @@ def roc(_report: Report, deep: Deep) -> Figure:
         right.plot(precise.x, precise.y, color=colour, ls=dashes, lw=1.6)
     left.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
     left.set(xlabel="false alarms among those without disease", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01))
-    left.set_title("The models rank alike (ROC)")
+    left.set_title("Ranking (ROC)")
     left.legend(loc="lower right")
     right.set(xlabel="sensitivity", ylabel="precision", xlim=(0, 1), ylim=(0, 1.01))
     right.set_title("Precision and sensitivity")
@@ -74,6 +75,7 @@ def decision_curve(report: Report, deep: Deep) -> Figure:
     figure = Figure(figsize=_SMALL)
     axes = figure.subplots()
     at = [each.threshold for each in deep.thresholds]
+    top = 0.05 + max(each.net_benefit for each in deep.thresholds)
     axes.plot(
         at, [each.net_benefit for each in deep.thresholds], "o-", color=HEALTHY, ms=4, label=_plain(report.choice.best)
     )
@@ -81,48 +83,57 @@ def decision_curve(report: Report, deep: Deep) -> Figure:
         at, [each.net_benefit_of_treating_all for each in deep.thresholds], color=ILL, ls="--", label="act on all"
     )
     axes.axhline(0, color=GREY, lw=1, label="act on nobody")
-    axes.set(xlabel="threshold", ylabel="net benefit", ylim=(-0.1, 0.5), xlim=(0, 0.95))
-    axes.set_title("Where acting on the risk is better than on all or on nobody")
+    axes.set(xlabel="threshold", ylabel="net benefit", ylim=(-0.1, top), xlim=(0, 0.95))
+    axes.set_title("Net benefit of acting on the risk, on all and on nobody")
     axes.legend()
     return figure
 
 
 def missing(report: Report, _deep: Deep | None = None) -> Figure:
-    """Draw sensitivity and bias as fields go missing, beside the usual pipeline."""
-    figure = Figure(figsize=(8, 4.2))
-    left, right = figure.subplots(1, 2, sharey=True)
+    """Draw sensitivity, specificity and bias as fields go missing, beside the usual pipeline."""
+    figure = Figure(figsize=(8.6, 4.4))
+    panels = figure.subplots(1, len(_MISSING), sharey=True)
     names = list(report.lacking)
     places = np.arange(len(names))[::-1]
-    for model, colour, shift in ((report.choice.best, HEALTHY, 0.15), (USUAL, ILL, -0.15)):
-        found = [report.lacking[name][model].figures for name in names]
-        for axes, figure_name in ((left, "recall"), (right, "bias")):
-            values, reach = with_reach(figures[figure_name] for figures in found)
-            axes.errorbar(
-                values, places + shift, xerr=reach, fmt="o", color=colour, capsize=2, ms=4, label=_plain(model)
-            )
-    left.set_yticks(places, ["nothing" if name == COMPLETE else name for name in names])
-    left.set(xlabel="sensitivity at the threshold", xlim=(-0.02, 1))
-    right.axvline(0, color="black", lw=0.8)
-    right.set(xlabel="mean risk less prevalence")
-    left.set_title("Missing, and who is still found")
-    right.set_title("... and how far risks are off")
-    left.legend(loc="upper left", fontsize=8)
+    for model, colour, shift in ((report.choice.best, HEALTHY, 0.2), (USUAL, ILL, 0)):
+        for axes, name in zip(panels, _MISSING, strict=True):
+            _dots(axes, (report.lacking[each][model] for each in names), name, places + shift, colour, _plain(model))
+    equal = [report.usual_at_our_specificity.get(each) for each in names]
+    _dots(panels[0], (each.performance if each else None for each in equal), "recall", places - 0.2, PALETTE[4], _EQUAL)
+    panels[0].set_yticks(places, ["nothing" if name == COMPLETE else name for name in names])
+    for axes, (name, label) in zip(panels, _MISSING.items(), strict=True):
+        axes.set(xlabel=label)
+        if name != "bias":
+            axes.set_xlim(-0.02, 1.02)
+    panels[-1].axvline(0, color="black", lw=0.8)
+    panels[0].set_title("Fields missing, labels at the threshold")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncol=3, fontsize=8)
     return figure
+
+
+def _dots(axes: Any, found: Iterable[Performance | None], name: str, places: Any, colour: str, label: str) -> None:
+    """Draw a figure of each performance that has it, with its interval."""
+    drawn = [(of.figures[name], place) for of, place in zip(found, places, strict=True) if of and name in of.figures]
+    if drawn:
+        values, reach = with_reach(estimate for estimate, _ in drawn)
+        axes.errorbar(
+            values, [place for _, place in drawn], xerr=reach, fmt="o", color=colour, capsize=2, ms=4, label=label
+        )
 
 
 def hospitals(report: Report, deep: Deep) -> Figure:
     """Draw how the best model does in hospitals that it was not trained in."""
     rows = {
-        "Cleveland (out of fold)": report.lacking[COMPLETE][report.choice.best],
-        **{SITE_NAMES[name]: site.models[report.choice.best] for name, site in deep.elsewhere.items()},
+        "training patients (out of fold)": report.lacking[COMPLETE][report.choice.best],
+        **{deep.hospitals[name]: site.models[report.choice.best] for name, site in deep.elsewhere.items()},
     }
-    return _forest(rows, "Trained in Cleveland, asked elsewhere", height=2.6)
+    return _forest(rows, f"{_plain(report.choice.best)} in other hospitals", height=2.6)
 
 
 def subgroups(report: Report, deep: Deep) -> Figure:
     """Draw how the best model does on parts of the training patients."""
     rows = {name: models[report.choice.best] for name, models in deep.subgroups.items()}
-    return _forest(rows, "Parts of Cleveland's patients, out of fold", height=3.2)
+    return _forest(rows, "Groups of the training patients, out of fold", height=3.2)
 
 
 def odds_ratios(_report: Report, deep: Deep) -> Figure:
@@ -156,8 +167,8 @@ def learning(_report: Report, deep: Deep) -> Figure:
         spread = np.array([p.deviation for p in points])
         axes.plot(sizes, means, "o-", color=colour, ms=4, label=_plain(name))
         axes.fill_between(sizes, means - spread, means + spread, color=colour, alpha=0.12, lw=0)
-    axes.set(xlabel="patients trained on", ylabel="ROC-AUC (± deviation of a fold)", ylim=(0.8, 0.97))
-    axes.set_title("More patients of this kind would hardly raise the ROC-AUC")
+    axes.set(xlabel="patients trained on", ylabel="ROC-AUC (± deviation of a fold)")
+    axes.set_title("ROC-AUC by how many patients are trained on")
     axes.legend(loc="lower right")
     return figure
 
@@ -169,7 +180,7 @@ def instability(_report: Report, deep: Deep) -> Figure:
     axes.scatter(deep.instability.risks, deep.instability.widths, s=12, color=HEALTHY, alpha=0.6, lw=0)
     axes.set(xlabel="risk", ylabel="width that holds 95% of models", xlim=(0, 1), ylim=(0, None))
     axes.set_title(
-        "Risks in the middle depend most on who was trained on\n"
+        "How far each risk moves when other patients are trained on\n"
         f"{deep.instability.models} bootstrap models; each point is a patient"
     )
     return figure
@@ -190,11 +201,12 @@ MODEL_FIGURES: Final[Mapping[str, Callable[[Report, Deep], Figure]]] = {
 
 
 def _forest(rows: Mapping[str, Performance], title: str, height: float) -> Figure:
-    """Draw three figures with intervals, a line for each group; groups that are too small say so."""
-    figure = Figure(figsize=(8.6, height))
+    """Draw four figures with intervals, a line for each group; groups that are too small say so."""
+    figure = Figure(figsize=(9.6, height))
     shown: Sequence[tuple[str, str, Any]] = (
         ("roc_auc", "ROC-AUC", None),
         ("recall", "sensitivity", None),
+        ("specificity", "specificity", None),
         ("bias", "mean risk less prevalence", 0),
     )
     panels = figure.subplots(1, len(shown), sharey=True)

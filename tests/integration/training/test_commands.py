@@ -87,11 +87,12 @@ def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     lines = out.splitlines()
     start = next(i for i, line in enumerate(lines) if "logistic_regression  pattern_submodels  random_forest" in line)
-    table = [line.rstrip() for line in lines[start + 1 : start + 9]]
+    table = [line.rstrip() for line in lines[start + 1 : start + 10]]
     assert [line.split("  ")[0] for line in table] == [
-        "Accuracy", "Precision", "Recall", "F1", "ROC-AUC", "Brier score", "Log loss", "Calibration slope",
+        "Accuracy", "Precision", "Recall", "Specificity", "F1", "ROC-AUC", "Brier score", "Log loss",
+        "Calibration slope",
     ]  # fmt: skip
-    assert [line.count("±") for line in table] == [3] * 7 + [0]
+    assert [line.count("±") for line in table] == [3] * 8 + [0]
     assert len({len(line) for line in table}) == 1
     assert "Best model: pattern_submodels: log loss 0." in out
     assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out

@@ -41,5 +41,5 @@ def write_freezing_model(folder: Path, frost: Path) -> None:
     models = (
         TrainedModel("freezing", Freezing(classifier, frost), Uncertainty(None, np.full((PATTERNS, 2), np.nan)), {}),
     )
-    data = DataEntry("test", len(labels), int(labels.sum()), "")
+    data = DataEntry("test", len(labels), int(labels.sum()), "", "patients of a test")
     write_model(folder, Training(preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))

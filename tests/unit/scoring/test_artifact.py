@@ -100,7 +100,19 @@ def refusal(folder: Path, name: str | None = None) -> str:
 
 
 def other_schema(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest.update(schema="heartstream-model/1"))
+    change_manifest(folder, lambda manifest: manifest.update(schema="heartstream-model/2"))
+
+
+def old_manifest(folder: Path) -> None:
+    def age(manifest: dict[str, Any]) -> None:
+        manifest.update(schema="heartstream-model/2")
+        del manifest["data"]["population"]
+
+    change_manifest(folder, age)
+
+
+def no_population(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["data"].update(population=""))
 
 
 def other_features(folder: Path) -> None:
@@ -160,7 +172,9 @@ def no_manifest(folder: Path) -> None:
 PROBLEMS: dict[Callable[[Path], None], str] = {
     no_training_range: "no training range is given for thal",
     certain_threshold: "the threshold does not lie between 0 and 1",
-    other_schema: "manifest schema is heartstream-model/1, expected heartstream-model/2: train the model again",
+    other_schema: "manifest schema is heartstream-model/2, expected heartstream-model/3: train the model again",
+    old_manifest: "manifest schema is heartstream-model/2, expected heartstream-model/3: train the model again",
+    no_population: "the population that the model was trained on is not given: train the model again",
     other_features: "feature table is kaggle/1, expected uci-heart-1988/1",
     tampered_onnx: "random_forest.onnx: has ",
     tampered_numbers: "random_forest.json: has ",

@@ -20,6 +20,7 @@ from sklearn.metrics import (
 from training.measures import (
     FEWEST,
     calibration,
+    counted,
     net_benefit,
     performance,
     performance_elsewhere,
@@ -29,6 +30,7 @@ from training.measures import (
     wilson,
     with_both,
 )
+from training.operating_point import at_specificity
 
 
 def drawn(seed: int, patients: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,6 +143,33 @@ def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> No
     figures = performance_elsewhere(labels, np.linspace(0.1, 0.9, 123), 0.5, samples(123, 1, 50)).figures
     assert figures.keys().isdisjoint({"specificity", "roc_auc", "slope"})
     assert {"recall", "brier", "bias", "intercept", "accuracy"} <= figures.keys()
+
+
+def test_small_groups_are_counted() -> None:
+    """Of eight patients, sensitivity and specificity are counts with Wilson's interval; the bias needs 20 patients."""
+    labels, risks = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.array([0.9, 0.4, 0.8, 0.1, 0.2, 0.7, 0.3, 0.5])
+    found = counted(labels, risks, 0.5, samples(8, 42, 50))
+    assert (found.patients, found.events) == (8, 3)
+    assert found.figures == {"recall": wilson(2, 3), "specificity": wilson(3, 5)}
+    thrice = counted(np.tile(labels, 3), np.tile(risks, 3), 0.5, samples(24, 42, 50))
+    assert thrice.figures["bias"].value == pytest.approx((risks - labels).mean())
+    assert set(counted(labels[:3], risks[:3], 0.5, samples(3, 42, 50)).figures) == {"recall"}
+
+
+@pytest.mark.parametrize("specificity", [0.0, 0.5, 0.84, 1.0])
+def test_threshold_at_a_specificity_is_the_lowest(specificity: float) -> None:
+    """Over all runs pooled, that many of the healthy are below it, and at the next lower risk fewer would be."""
+    labels, risks, _ = drawn(3)
+    weights = samples(len(labels), 42, 10)
+    runs = np.array([risks, np.roll(risks, 1)])
+    found = at_specificity(labels, runs, specificity, weights)
+    healthy = np.sort(runs[:, labels == 0], axis=None)
+    below = (healthy < found.threshold).mean()
+    assert below >= specificity
+    lower = healthy[healthy < found.threshold]
+    assert not len(lower) or (healthy < lower[-1]).mean() < specificity
+    assert found.performance.figures["specificity"].value == pytest.approx(below)
+    assert found.performance.figures["recall"].value == pytest.approx((runs[:, labels == 1] >= found.threshold).mean())
 
 
 def test_undefined_figure_is_left_out() -> None:

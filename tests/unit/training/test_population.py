@@ -1,0 +1,144 @@
+"""What is said of the training patients is what their rows show; what no row shows needs the proof of their digest."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
+from training.assess import QUICK, Question
+from training.data import TRAINING_SITE, apart, digest, features, read_snapshot, read_uci, site_rows, target
+from training.elsewhere import evaluate_elsewhere
+from training.hospitals import elsewhere, hospitals, left_out, shared_rows
+from training.labelled import Labelled
+from training.population import HOSPITALS, data_entry, describe, hospital_of, name_of
+from training.run import TrainingReport, TrainingRequest, train
+from training.uci import SITES, file_name, published
+
+KNOWN_OF_OTHERS = (r"Cleveland", r"(?<![\w.])198[1-7](?!\w)", r"(?<![\w.])303(?!\w)", r"\b25 of 97\b", r"tested on")
+
+
+@pytest.fixture(scope="session")
+def renamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """UCI's files, with 199 of Long Beach's rows, of which one stands twice there, under the name of Cleveland's."""
+    folder = tmp_path_factory.mktemp("renamed")
+    for site in SITES:
+        (folder / file_name(site)).write_bytes(published(site))
+    (folder / file_name(TRAINING_SITE)).write_bytes(b"".join(dict.fromkeys(published("va").splitlines(keepends=True))))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def foreign(renamed: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
+    """A model of those rows."""
+    output = tmp_path_factory.mktemp("foreign") / "model"
+    return train(TrainingRequest(output, data=renamed, model_version="1.2.3", quick=True))
+
+
+@pytest.fixture(scope="module")
+def question(renamed: Path) -> Question:
+    """What an evaluation of those rows and the other files is about."""
+    everyone = read_uci(renamed)
+    rows = site_rows(everyone, TRAINING_SITE)
+    return Question(everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
+
+
+@pytest.mark.parametrize("file", [CARD_FILE, CARD_DATA_FILE, MANIFEST_FILE, REPORT_FILE])
+@pytest.mark.parametrize("words", KNOWN_OF_OTHERS)
+def test_other_rows_have_nothing_of_clevelands(words: str, file: str, foreign: TrainingReport) -> None:
+    """Under Cleveland's file name, other rows get no sentence about Cleveland, its years or its counts."""
+    assert re.findall(words, (foreign.folder / file).read_text("utf-8")) == []
+
+
+def test_other_rows_are_described_by_what_they_show(foreign: TrainingReport, renamed: Path) -> None:
+    """Rows, digest, ages, women, disease and what is mostly missing; who they are is left to their owner."""
+    rows = read_uci(renamed, (TRAINING_SITE,))
+    youngest, oldest = rows["age"].min(), rows["age"].max()
+    page, women = (foreign.folder / CARD_FILE).read_text("utf-8"), int((rows["sex"] == 0).sum())
+    missing = rows.isna().sum()
+    for told in (
+        f"Trained on {len(rows)} patients of processed.cleveland.data (who they are is not recorded)",
+        f"{len(rows)} patients, {(rows['num'] > 0).sum()} with disease ({(rows['num'] > 0).mean():.0%})",
+        digest(rows),
+        "it is for the owner of the data to write",
+        (
+            f"The training patients are {youngest:g} to {oldest:g} years old; {women} of {len(rows)} "
+            f"({women / len(rows):.0%}) are women"
+        ),
+        (
+            f"slope ({missing['slope']} of {len(rows)}), ca ({missing['ca']} of {len(rows)}) and thal "
+            f"({missing['thal']} of {len(rows)})"
+        ),
+        f"All {len(rows)} rows also stand in the file of Long Beach VA",
+    ):
+        assert told in page
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_digest_proves_a_hospital_under_any_name(site: str) -> None:
+    """A hospital's rows are known whatever file they stand in; one row fewer, and they prove nothing."""
+    rows = read_snapshot((site,)).assign(site=TRAINING_SITE)
+    assert (hospital_of(rows), name_of(rows, TRAINING_SITE)) == (site, HOSPITALS[site].name)
+    assert data_entry(rows).population == f"{len(rows)} {HOSPITALS[site].patients}"
+    assert (hospital_of(rows[1:]), name_of(rows[1:], TRAINING_SITE)) == (None, file_name(TRAINING_SITE))
+    assert data_entry(rows[1:]).population == (
+        f"{len(rows) - 1} patients of processed.cleveland.data (who they are is not recorded)"
+    )
+
+
+def test_rows_are_counted_as_they_are(cleveland: pd.DataFrame) -> None:
+    """By code, by what is missing, and by the files they stand in."""
+    found = describe(cleveland)
+    ill = cleveland["num"] > 0
+    for code in (1, 2, 3, 4):
+        who = cleveland["cp"] == code
+        assert (found.codes["cp"][str(code)].patients, found.codes["cp"][str(code)].events) == (
+            who.sum(),
+            (who & ill).sum(),
+        )
+    assert found.incomplete == cleveland[list(found.missing)].isna().any(axis=1).sum()
+    assert found.also_in == {"cleveland": len(cleveland)}
+
+
+def test_patient_is_never_trained_on_and_tested(question: Question, everyone: pd.DataFrame) -> None:
+    """A hospital whose rows are the training rows under another name is no external hospital, and is counted."""
+    assert shared_rows(question) == {"va": int((everyone["site"] == "va").sum())}
+    assert set(elsewhere(question, "pattern_submodels")) == {"hungarian", "switzerland"}
+    assert set(left_out(question)) == {"cleveland", "hungarian", "switzerland"}
+    assert hospitals(question)[TRAINING_SITE] == "processed.cleveland.data"
+
+
+def test_only_shared_rows_are_left_out(everyone: pd.DataFrame) -> None:
+    """Of a hospital that shares some rows with the training rows, the others stay; the shipped files share none."""
+    assert apart(everyone).equals(everyone)
+    some = site_rows(everyone, "hungarian")[:50].assign(site=TRAINING_SITE)
+    kept = apart(pd.concat([some, everyone[everyone["site"] != TRAINING_SITE]], ignore_index=True))
+    counts = kept["site"].value_counts()
+    assert (counts[TRAINING_SITE], counts["hungarian"], counts["va"]) == (50, 294 - 50, 200)
+
+
+def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+    """Sensitivity and specificity of a group are whole counts of its patients, however few have an outcome."""
+    matrix, labels = features(cleveland), target(cleveland)
+    question = Question(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    pipeline = question.pipelines["pattern_submodels"].fit(matrix, labels)
+    for site, found in elsewhere(question, "pattern_submodels").items():
+        rows = site_rows(everyone, site)
+        pain, ill = (rows["cp"] != 4).to_numpy(), target(rows) == 1  # asymptomatic
+        said = pipeline.predict_proba(features(rows))[:, 1] >= 0.5
+        group = found.groups["other chest pain (cp 1 to 3)"]
+        assert (group.patients, group.events) == (pain.sum(), (pain & ill).sum())
+        assert group.figures["recall"].value * group.events == pytest.approx((said & pain & ill).sum())
+        assert group.figures["specificity"].value * (group.patients - group.events) == pytest.approx(
+            (~said & pain & ~ill).sum()
+        )
+
+
+def test_training_rows_are_known_when_they_come_again(foreign: TrainingReport, renamed: Path) -> None:
+    """A model that is evaluated on the file that trained it says so, whoever the patients are."""
+    rows = read_uci(renamed, (TRAINING_SITE,)).assign(site="elsewhere")
+    assert evaluate_elsewhere(foreign.folder, None, Labelled(rows, "")).trained_on == len(rows)
+    assert evaluate_elsewhere(foreign.folder, None, Labelled(rows[:150], "")).trained_on is None
