@@ -22,14 +22,7 @@ _METRICS: Final = {
     "log_loss": "Log loss",
 }
 _OURS: Final = {"roc_auc": "AUC", "recall": "Sens.", "specificity": "Spec.", "bias": "Bias"}
-_ELSEWHERE: Final = {
-    "roc_auc": "ROC-AUC",
-    "accuracy": "Accuracy",
-    "recall": "Sensitivity",
-    "specificity": "Specificity",
-    "bias": "Bias",
-    "brier": "Brier score",
-}
+_ELSEWHERE: Final = {**_OURS, "accuracy": "Accuracy", "brier": "Brier"}
 
 
 def tables(report: TrainingReport) -> Iterator[Table]:
@@ -55,7 +48,8 @@ def tables(report: TrainingReport) -> Iterator[Table]:
     )
     if findings.deep is not None and findings.deep.elsewhere:
         sites = [findings.deep.hospitals[name] for name in findings.deep.elsewhere]
-        yield f"{best} in other hospitals (95% intervals):", ["", *sites], _elsewhere(report)
+        title = f"{best} in other hospitals (95% intervals; of prev.: Brier score\nof giving everybody the prevalence):"
+        yield title, ["", *sites], _elsewhere(report)
 
 
 def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
@@ -101,4 +95,4 @@ def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
     yield ["events", *(str(site.events) for site in sites)]
     for figure, title in _ELSEWHERE.items():
         yield [title, *(ranged(of, figure) for of in found)]
-    yield ["Brier of prevalence", *(f"{site.prevalence_brier:.2f}" for site in sites)]
+    yield ["of prev.", *(f"{site.prevalence_brier:.2f}" for site in sites)]

@@ -13,6 +13,8 @@ from tests.integration.training.server import Server, content
 from training.data import read_snapshot, read_uci
 from training.uci import SITES, UCI_FILES, file_name, published
 
+TERMINAL = 80
+
 
 def run_fetch(*arguments: str) -> int:
     """Run `heartstream data fetch` and return its exit code."""
@@ -94,6 +96,8 @@ def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFix
     ]  # fmt: skip
     assert [line.count("±") for line in table] == [3] * 8 + [0]
     assert len({len(line) for line in table}) == 1
+    tables = lines[start : next(i for i, line in enumerate(lines) if line.startswith("Best model"))]
+    assert [line for line in tables if len(line.rstrip()) > TERMINAL] == []
     assert "Best model: pattern_submodels: log loss 0." in out
     assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out
     steps = err.splitlines()
