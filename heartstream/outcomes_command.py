@@ -26,7 +26,7 @@ def outcomes(
     """Judge the risks on the scores topic by the outcomes topic, each model by itself; propose a recalibration.
 
     An outcome is {"patient_id": ..., "outcome": 0 or 1}, and perhaps the `source` of its score. Tells observed over
-    expected, the Brier score, calibration and ROC-AUC, and from 50 outcomes on whether a shift of all log-odds would
+    expected, the Brier score, calibration and ROC-AUC, and from 100 outcomes on whether a shift of all log-odds would
     help. Changes nothing, and is in no consumer group. More in docs/drift.md.
 
     Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 heartstream outcomes --window 100

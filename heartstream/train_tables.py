@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from heartstream.train_uncertainty_tables import uncertainty_tables
+
 if TYPE_CHECKING:
     from training.measures import Estimate
+    from training.report import Deep
     from training.run import TrainingReport
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
@@ -50,6 +53,13 @@ def tables(report: TrainingReport) -> Iterator[Table]:
         sites = [findings.deep.hospitals[name] for name in findings.deep.elsewhere]
         title = f"{best} in other hospitals (95% intervals; of prev.: Brier score\nof giving everybody the prevalence):"
         yield title, ["", *sites], _elsewhere(report)
+    if findings.deep is not None:
+        yield (
+            f"What a recalibration of {best} by so many outcomes would do\nto a hospital's risks (simulated):",
+            ["", "outcomes", "proposed", "of these,\nworse", "Brier:\ngain", "\npossible"],
+            _recalibration(findings.deep, best),
+        )
+        yield from uncertainty_tables(findings.deep)
 
 
 def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
@@ -96,3 +106,10 @@ def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
     for figure, title in _ELSEWHERE.items():
         yield [title, *(ranged(of, figure) for of in found)]
     yield ["of prev.", *(f"{site.prevalence_brier:.2f}" for site in sites)]
+
+
+def _recalibration(deep: Deep, best: str) -> Iterator[Sequence[str]]:
+    from training.recalibration_harm import harm_rows  # noqa: PLC0415  # only where something was trained
+
+    for row in harm_rows({best: deep.recalibration}, deep.hospitals):
+        yield [row[0], *row[2:-1]]

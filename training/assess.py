@@ -35,6 +35,7 @@ from training.measures import (
 )
 from training.operating_point import at_specificity
 from training.population import describe
+from training.recalibration_harm import harm_elsewhere
 from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Threshold
 from training.stability import (
     Refits,
@@ -167,6 +168,7 @@ def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix,
         odds_ratios=odds_ratios(refitted),
         importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
         shuffled_roc_auc=shuffled_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
+        recalibration=harm_elsewhere(best, question.everyone, whole[choice.best][0], seed),
     )
 
 

@@ -10,6 +10,7 @@ from training.card_text import COUNTED, DELETED, FEW
 from training.card_uncertainty import uncertainty_results
 from training.markdown import interval, pictures_of, ranged, table
 from training.measures import FEWEST, Performance
+from training.recalibration_harm import harm_table
 from training.report import Deep, Report
 from training.usual import USUAL
 from training.validation import COMPLETE
@@ -60,6 +61,7 @@ def deep_results(report: Report, deep: Deep, pictures: str | None) -> Iterator[s
     yield from pictures_of(pictures, ("hospitals", "ROC-AUC, sensitivity, specificity and bias by hospital"))
     yield from _left_out(best, deep)
     yield from _groups_elsewhere(best, deep)
+    yield from _recalibration(best, deep)
     yield from _groups(best, deep)
     yield from pictures_of(pictures, ("subgroups", "ROC-AUC, sensitivity, specificity and bias by group"))
     yield from _thresholds(deep)
@@ -163,6 +165,15 @@ def _counts(found: Performance) -> Iterator[str]:
     for figure, patients in (("recall", found.events), ("specificity", found.patients - found.events)):
         share = found.figures.get(figure)
         yield f"{share.value * patients:.0f} of {patients}: {interval(share)}" if share else "nobody"
+
+
+def _recalibration(best: str, deep: Deep) -> Iterator[str]:
+    yield (
+        "### Recalibration by few outcomes\n\nOutcomes are drawn at a hospital, and the shift that they make certain "
+        "is applied to all its patients. Where the model was trained nothing is wrong, so any proposal makes risks worse: "
+        "it should be rare and cost little.\n"
+    )
+    yield harm_table({best: deep.recalibration}, deep.hospitals)
 
 
 def _groups(best: str, deep: Deep) -> Iterator[str]:

@@ -31,9 +31,8 @@ COUNTED: Final = (
     "its interval shows how little. The bias is given from 20 patients on."
 )
 RECALIBRATION: Final = (
-    "Compare risks with outcomes of at least 50 local patients, and shift the intercept by their difference in "
-    "log-odds; to refit the slope takes at least 100. Without that, do not read the risk as a share of local "
-    "patients."
+    "Compare risks with outcomes of at least 100 local patients, and shift the intercept as far as is certain "
+    "(heartstream model recalibrate). Without that, do not read the risk as a share of local patients."
 )
 REGULATION: Final = (
     "Whether software like this is a medical device is decided by what it is used for (EU MDR rule 11; FDA, Clinical "

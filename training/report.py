@@ -11,6 +11,7 @@ from training.measure_next import MeasureNext
 from training.measures import Estimate, Performance
 from training.operating_point import OperatingPoint
 from training.population import Population
+from training.recalibration import Harm
 from training.stability import Coverage, Instability, Learned, SampleSize
 from training.tuning import Tuned
 
@@ -73,7 +74,7 @@ class Deep(msgspec.Struct, frozen=True):
     there); `intervals` and `measure_next` are empty for it.
     `odds_ratios` are of the logistic regression, which shrinks them towards 1: for a standard deviation more, for a yes
     against a no, or for one of several codes against the average patient. `importance` is by how much shuffling a field
-    raises the forest's log loss, out of fold.
+    raises the forest's log loss, out of fold. `recalibration` is what shifts of the best model would do, by hospital.
     """
 
     tuned: dict[str, Tuned]
@@ -98,6 +99,7 @@ class Deep(msgspec.Struct, frozen=True):
     odds_ratios: dict[str, Estimate]
     importance: dict[str, float]
     shuffled_roc_auc: float
+    recalibration: tuple[Harm, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):

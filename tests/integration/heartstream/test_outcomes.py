@@ -14,7 +14,7 @@ import pytest
 
 from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
-from heartstream.outcomes.judging import Advice, figures, proposal
+from heartstream.outcomes.judging import figures
 from runtime import metrics
 from runtime.embedded import free_port
 from schemas.codec import decode_score
@@ -23,6 +23,7 @@ from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, consumer_groups, now
 from tests.integration.stream import PARTITIONS, Stream
 from training.data import features, read_snapshot, target
+from training.recalibration import Advice, propose
 from worker.transport.producer import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0
@@ -89,7 +90,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     labels, risks = target(frame), scorer.risks(features(frame))
     (of_model,) = told["models"]
     assert of_model["model"]["digest"] == scorer.model.digest
-    direct, proposed = figures(labels, risks), proposal(labels, risks)
+    direct, proposed = figures(labels, risks), propose(labels, risks)
     assert of_model["all"]["outcomes"] == len(everybody)
     assert of_model["last"]["outcomes"] == 100
     for name in ("events", "mean_risk", "brier", "constant_brier", "roc_auc", "slope"):

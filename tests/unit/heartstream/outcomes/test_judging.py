@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from heartstream.outcomes.join import Joined, LeftOut, Pair
-from heartstream.outcomes.judging import Advice, Labels, figures, judge, proposal, shifted
+from heartstream.outcomes.judging import Labels, figures, judge
 from schemas.records import ModelRef
 from scoring.scorer import Scorer
 from training.data import features, read_snapshot, target
 from training.measures import Risks, performance_elsewhere, samples, wilson
+from training.recalibration import Advice, propose
 
 
 def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
@@ -49,65 +49,7 @@ def test_cleveland_needs_no_correction(pattern_scorer: Scorer) -> None:
     ratio = figures(labels, risks).observed_expected
     assert ratio is not None
     assert ratio.value == pytest.approx(1, abs=0.02)
-    assert proposal(labels, risks).advice is Advice.LEAVE
-
-
-@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
-def test_a_model_that_imputes_is_to_be_recalibrated_at_long_beach(name: str, model_dir: Path) -> None:
-    """Its risks are too low there, where three fields were hardly measured; a shift makes them better."""
-    labels, risks = of_site("va", Scorer.from_directory(model_dir, name))
-    found = proposal(labels, risks)
-    ratio = figures(labels, risks).observed_expected
-    assert ratio is not None
-    assert ratio.low > 1
-    assert found.advice is Advice.RECALIBRATE
-    assert found.shift is not None
-    assert found.shift.low > 0
-    assert found.brier_after is not None
-    assert found.brier_before is not None
-    assert found.brier_after < found.brier_before
-
-
-def test_the_shift_makes_the_mean_risk_the_share(pattern_scorer: Scorer) -> None:
-    """That is what maximum likelihood asks of an intercept."""
-    labels, risks = of_site("switzerland", pattern_scorer)
-    found = proposal(labels, risks).shift
-    assert found is not None
-    assert shifted(risks, found.value).mean() == pytest.approx(labels.mean(), abs=1e-6)
-
-
-def test_the_interval_holds_the_truth_in_95_of_100() -> None:
-    """Risks that are 0.7 too low on the log-odds, 400 times 100 patients."""
-    chance = np.random.default_rng(5)
-    held = 0
-    for _ in range(400):
-        risks = chance.uniform(0.05, 0.95, 100)
-        labels = (chance.uniform(size=100) < shifted(risks, 0.7)).astype(np.int64)
-        found = proposal(labels, risks).shift
-        assert found is not None
-        held += found.low <= 0.7 <= found.high
-    assert held / 400 == pytest.approx(0.95, abs=0.03)
-
-
-def test_a_proposal_waits_for_50_outcomes_of_both_kinds(pattern_scorer: Scorer) -> None:
-    """Of 49 nothing is proposed, of 50 something; of 60 of one kind nothing, for the shift would be infinite."""
-    labels, risks = of_site("va", pattern_scorer)
-    assert proposal(labels[:49], risks[:49]).advice is Advice.WAIT
-    assert proposal(labels[:50], risks[:50]).advice is not Advice.WAIT
-    assert proposal(np.ones(60, dtype=np.int64), risks[:60]).advice is Advice.WAIT
-
-
-def test_a_shift_that_does_not_help_is_not_advised() -> None:
-    """One patient in six was called all but healthy and is ill: risks are too low, and right where they are not."""
-    labels = np.concatenate([np.tile([0, 1], 50), np.ones(20, dtype=np.int64)])
-    risks = np.repeat([0.5, 0.0001], [100, 20])
-    assert proposal(labels, risks).advice is Advice.LOOK_CLOSER
-
-
-def test_sub_models_by_pattern_need_no_correction_at_long_beach(pattern_scorer: Scorer) -> None:
-    """Inputs drift there, and risks are right on average all the same: drift is not error."""
-    labels, risks = of_site("va", pattern_scorer)
-    assert proposal(labels, risks).advice is Advice.LEAVE
+    assert propose(labels, risks).advice is Advice.LEAVE
 
 
 def test_one_outcome_is_told_of() -> None:

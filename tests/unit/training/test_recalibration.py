@@ -1,0 +1,112 @@
+"""Laws of recalibration: real patients with real risks, and the simulation of what proposals do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scoring.scorer import Scorer
+from training.data import Labels, features, read_snapshot, target
+from training.measures import Risks
+from training.recalibration import CERTAINTY, ENOUGH, HIGHEST_HARM, Advice, harm, propose, shift_interval, shifted
+from training.recalibration_harm import harm_table, simulate
+
+
+def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
+    frame = read_snapshot([site])
+    return target(frame), scorer.risks(features(frame))
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
+def test_a_model_that_imputes_is_to_be_recalibrated_at_long_beach(name: str, model_dir: Path) -> None:
+    """Its risks are too low there, where three fields were hardly measured; the proposal makes them better."""
+    found = propose(*of_site("va", Scorer.from_directory(model_dir, name)))
+    assert found.advice is Advice.RECALIBRATE
+    assert found.shift is not None
+    assert found.proposed is not None
+    assert 0 < found.proposed < found.shift.value
+    assert found.brier_after is not None
+    assert found.brier_before is not None
+    assert found.brier_after < found.brier_before
+
+
+def test_sub_models_by_pattern_need_no_correction_at_long_beach(pattern_scorer: Scorer) -> None:
+    """Inputs drift there, and risks are right on average all the same: drift is not error."""
+    assert propose(*of_site("va", pattern_scorer)).advice is Advice.LEAVE
+
+
+def test_the_shift_makes_the_mean_risk_the_share_and_a_part_of_it_is_proposed(pattern_scorer: Scorer) -> None:
+    """That is what maximum likelihood asks of an intercept; the proposal stops at the 98% limit nearest 0."""
+    labels, risks = of_site("switzerland", pattern_scorer)
+    found = propose(labels, risks)
+    assert found.shift is not None
+    assert found.standard_error is not None
+    assert shifted(risks, found.shift.value).mean() == pytest.approx(labels.mean(), abs=1e-6)
+    assert found.proposed == pytest.approx(found.shift.value - CERTAINTY * found.standard_error)
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_the_interval_holds_the_truth_in_95_of_100(spread: float) -> None:
+    """Risks that are off by what makes 70% of 50%, 1,000 times 100 patients; also where they are too extreme."""
+    chance = np.random.default_rng(5)
+    held = 0
+    for _ in range(1000):
+        odds = chance.normal(0, 1, 100)
+        risks = 1 / (1 + np.exp(-odds * spread))
+        labels = (chance.uniform(size=100) < 1 / (1 + np.exp(-odds))).astype(np.int64)
+        found = shift_interval(labels, risks)
+        assert found is not None
+        held += found.low <= 0 <= found.high
+    assert held / 1000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_proposal_waits_for_enough_outcomes_of_both_kinds(pattern_scorer: Scorer) -> None:
+    """Of one less nothing is proposed; nor where all are the same, for the shift would be infinite."""
+    labels, risks = of_site("va", pattern_scorer)
+    assert propose(labels[: ENOUGH - 1], risks[: ENOUGH - 1]).advice is Advice.WAIT
+    assert propose(labels[:ENOUGH], risks[:ENOUGH]).advice is not Advice.WAIT
+    assert propose(np.ones(ENOUGH, dtype=np.int64), risks[:ENOUGH]).advice is Advice.WAIT
+
+
+def test_a_shift_that_does_not_help_is_not_advised() -> None:
+    """One patient in six was called all but healthy and is ill: risks are too low, and right where they are not."""
+    labels = np.concatenate([np.tile([0, 1], 50), np.ones(20, dtype=np.int64)])
+    risks = np.repeat([0.5, 0.0001], [100, 20])
+    assert propose(labels, risks).advice is Advice.LOOK_CLOSER
+
+
+def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
+    """At most 5% of proposals make a hospital worse, for each model and number of outcomes; most are worth it."""
+    for model, found in simulate().items():
+        for each in found:
+            if each.hospital == "cleveland":
+                # Nothing is wrong there, so whatever is proposed is worse: it must be rare, and hardly cost anything.
+                assert each.proposed < 0.03, (model, each)
+                assert each.largest_loss < 0.005, (model, each)
+            else:
+                assert each.worse is not None
+                assert each.worse <= HIGHEST_HARM, (model, each)
+                assert each.gain > 0, (model, each)
+        assert harm_table({model: found}).count("\n") == len(found) + 2
+
+
+def test_what_the_simulation_says_is_what_applying_proposals_does(pattern_scorer: Scorer) -> None:
+    """Draw by draw, with the rule that users get, on the same draws: the same counts and gains."""
+    labels, risks = of_site("hungarian", pattern_scorer)
+    (found,) = harm({"hungarian": (labels, risks)}, seed=3, sizes=[150])
+    drawn = np.random.default_rng(3).multinomial(150, np.full(len(labels), 1 / len(labels)), 2000)
+    gains = []
+    for counts in drawn:
+        who = np.repeat(np.arange(len(labels)), counts)
+        made = propose(labels[who], risks[who])
+        if made.advice is Advice.RECALIBRATE:
+            assert made.proposed is not None
+            gains.append(_brier(labels, risks) - _brier(labels, shifted(risks, made.proposed)))
+    assert found.proposed == len(gains) / 2000
+    assert found.gain == pytest.approx(np.mean(gains))
+
+
+def _brier(labels: Labels, risks: Risks) -> float:
+    return float(np.square(risks - labels).mean())
