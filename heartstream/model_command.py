@@ -85,6 +85,42 @@ def sign(folder: Path, /, *, key: Path) -> None:
         sys.stdout.write(f"signed {folder / MANIFEST_FILE}\n")
 
 
+@app.command
+def recalibrate(
+    folder: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    data: Path | None = None,
+    outcomes: Annotated[bool, Parameter(negative="")] = False,
+    name: str | None = None,
+    public_key: Path | None = None,
+) -> None:
+    """Shift the log-odds of a linear model by known outcomes, as far as is certain; write a new model directory.
+
+    Needs 100 outcomes of both kinds, and refuses where a shift might make risks worse (docs/drift.md). The new
+    directory holds the shifted model alone, says in its card and in recalibration.json what was done to what, and is
+    then signed and promoted like any other. Opens the model's pickle: give the public key, or trust who made it.
+
+    Example: heartstream model recalibrate model --data my-hospital.csv -o recalibrated
+
+    Exit codes: 0 written; 65 the model or the data is refused, or nothing is to be shifted; 69 the data or the topics
+    cannot be read; 78 bad settings, or the libraries for training are not installed.
+
+    Args:
+        folder: The model directory.
+        output: The new one.
+        data: Labelled patients, as for heartstream evaluate.
+        outcomes: Take scores of this model and outcomes from the topics, as heartstream outcomes does.
+        name: One of its models; the one that training called best if it is left out.
+        public_key: PEM file; the model must have been signed with its private key.
+    """
+    with errors_to_exit_codes(), train_extra():
+        from heartstream.models.recalibrating import recalibrated  # noqa: PLC0415  # an extra
+
+        sys.stdout.write(printable(recalibrated(folder, output, data, name, public_key, from_topics=outcomes)))
+
+
 @app.command(name="list")
 def list_(*, store: Path = _STORE, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """List the models of a store, the one promoted last first; * is the one that is served.

@@ -170,8 +170,8 @@ def _counts(found: Performance) -> Iterator[str]:
 def _recalibration(best: str, deep: Deep) -> Iterator[str]:
     yield (
         "### Recalibration by few outcomes\n\nOutcomes are drawn at a hospital, and the shift that they make certain "
-        "is applied to all its patients. Where the model was trained nothing is wrong, so any proposal makes risks worse: "
-        "it should be rare and cost little.\n"
+        "is applied to all its patients. Where the model was trained nothing is wrong, so any proposal makes risks "
+        "worse: it should be rare and cost little.\n"
     )
     yield harm_table({best: deep.recalibration}, deep.hospitals)
 

@@ -124,7 +124,7 @@ def _found(labels: Labels, risks: Risks, weights: Matrix) -> _Found:
     value = shift(labels, risks, weights)
     moved = logistic(odds + value[:, None])
     error = np.sqrt((weights * np.square(labels - moved)).sum(axis=1)) / (weights * moved * (1 - moved)).sum(axis=1)
-    certain = np.sign(value) * np.maximum(np.abs(value) - CERTAINTY * error, 0)
+    certain = np.sign(value) * np.maximum(np.abs(value) - CERTAINTY * error, 0) + 0.0
     after = (weights * np.square(logistic(odds + certain[:, None]) - labels)).sum(axis=1) / total
     return _Found(value, error, certain, weights @ np.square(risks - labels) / total, after)
 

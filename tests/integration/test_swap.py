@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from heartstream.demo.processes import Child
+from heartstream.model_command import promote, recalibrate
 from schemas.codec import decode_score
 from scoring.drift import ENOUGH_RECORDS
 from scoring.pipeline import Scored, process
@@ -18,6 +20,7 @@ from tests.integration.calls import PATIENTS, ask
 from tests.integration.conftest import Starter, Workers
 from tests.integration.stream import Stream
 from tests.unit.scoring.models import another_version, with_exchanged_labels
+from tests.unit.training.test_recalibrate import labelled
 
 _FOLLOW = {"HEARTSTREAM_MODEL__FOLLOW_SECONDS": "0.1"}
 
@@ -118,3 +121,23 @@ def test_a_gateway_answers_everybody_while_models_are_swapped(start: Starter, st
     assert {answer.status for answer in answers} == {200}
     digests = {json.loads(answer.body)["model"]["digest"] for answer in answers}
     assert digests == set(store.scorers)
+
+
+def test_a_gateway_serves_a_recalibrated_model_that_is_promoted(
+    start: Starter, model_dir: Path, tmp_path: Path
+) -> None:
+    """It follows the store from the base model to the shifted one, and answers with its risks and its version."""
+    store, new = tmp_path / "models", tmp_path / "new"
+    recalibrate(model_dir, output=new, data=labelled("hungarian", tmp_path))
+    scorer = Scorer.from_directory(new)
+    promote(str(model_dir), store=store)
+    with start(MODEL__PATH=str(store / "current"), MODEL__FOLLOW_SECONDS="0.1") as gateway:
+        assert ask(gateway, "GET", "/model").json["model"]["version"] == "test"
+        promote(str(new), store=store)
+        served: dict[str, object] = {}
+        for _ in range(100_000):
+            served = ask(gateway, "POST", "/predict", PATIENTS[0]).json
+            if served["model"] == msgspec.to_builtins(scorer.model):
+                break
+        answer = process([PATIENTS[0]], [None], scorer)
+    assert [json.loads(each.value) for each in answer if isinstance(each, Scored)] == [served]

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, consumer_groups, now
 from tests.integration.stream import PARTITIONS, Stream
 from training.data import features, read_snapshot, target
-from training.recalibration import Advice, propose
+from training.recalibration import Advice, propose, shifted
 from worker.transport.producer import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0
@@ -69,6 +70,17 @@ def run(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def recalibrated(desk: Desk, model: Path, output: Path) -> subprocess.CompletedProcess[str]:
+    told = ("recalibrate", str(model), "--outcomes", "--name", MODEL["HEARTSTREAM_MODEL__NAME"], "-o", str(output))
+    return subprocess.run(
+        [sys.executable, "-m", "heartstream", "model", *told],
+        env=desk.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def asked(desk: Desk, *arguments: str) -> dict[str, Any]:
     done = run(desk, "--json", *arguments)
     assert done.returncode == 0, done.stderr
@@ -78,9 +90,9 @@ def asked(desk: Desk, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("site", "advice"), [("va", Advice.RECALIBRATE), ("cleveland", Advice.LEAVE)])
 def test_what_is_told_is_what_the_same_rows_say_directly(
-    stream: Stream, workers: Workers, desk: Desk, site: str, advice: Advice
+    stream: Stream, workers: Workers, desk: Desk, site: str, advice: Advice, tmp_path: Path
 ) -> None:
-    """Long Beach is to be recalibrated, Cleveland is not; figures are those of the model on the same rows."""
+    """Long Beach is to be recalibrated, and is, Cleveland is not; figures are those of the model on the same rows."""
     everybody = scored(stream, workers, site)
     before = consumer_groups(stream.address)
     say(desk, [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody])
@@ -101,6 +113,11 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     assert of_model["proposal"]["shift"]["value"] == pytest.approx(proposed.shift.value)
     assert of_model["proposal"]["advice"] == proposed.advice == advice
     assert set(told["left_out"].values()) == {0}
+    written = recalibrated(desk, workers.model_dir, tmp_path / "new")
+    assert written.returncode == (0 if advice is Advice.RECALIBRATE else 65), written.stderr
+    if advice is Advice.RECALIBRATE:
+        new = Scorer.from_directory(tmp_path / "new")
+        assert new.risks(features(frame)) == pytest.approx(shifted(risks, proposed.proposed), abs=2e-6)
     assert consumer_groups(stream.address) == before
 
 
