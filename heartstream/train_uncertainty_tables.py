@@ -31,7 +31,10 @@ def uncertainty_tables(deep: Deep) -> Iterator[Table]:
             _intervals(deep),
         )
     yield (
-        "Label sets: training patients whose set has the true label, out of fold,\nwith all fields and without slope, ca, thal:",
+        (
+            "Label sets: training patients whose set has the true label, out of fold,\n"
+            "with all fields, and without slope, ca, thal:"
+        ),
         ["", "all fields:\nwithout", "\nwith disease", "gaps:\nwithout", "\nwith disease"],
         _label_sets(deep.coverage, deep.coverage_with_gap),
     )

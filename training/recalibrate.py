@@ -41,9 +41,11 @@ from training.recalibration_card import (
     recalibrated_cards,
 )
 from training.reference import as_json as reference_json
-from training.uncertainty import is_linear, triangles
+from training.uncertainty import is_linear
 
 _DECIMALS: Final = 6
+NINETY_PERCENT: Final = 1.6448536269514722
+"""Standard deviations to either side that hold 90% of a normal distribution."""
 _REFUSED: Final = {
     Advice.WAIT: f"a shift takes {ENOUGH} outcomes at least, of both kinds",
     Advice.LEAVE: "chance may explain that its mean risk is off (98% interval): a shift might make it worse",
@@ -180,23 +182,23 @@ def shifted_plain(plain: PlainModel, by: float, error: float) -> PlainModel:
 
     The golden risks are still those of the old model.
     """
-    linear = plain.linear
+    linear, tables = plain.linear, plain.uncertainty
     if linear is None:
         raise ArtifactError("a forest has no intercept that could be shifted")
     with np.errstate(divide="ignore"):
-        odds = np.log(plain.label_limits) - np.log1p(-plain.label_limits)
+        odds = np.log(tables.label_limits) - np.log1p(-tables.label_limits)
     return msgspec.structs.replace(
         plain,
-        linear=msgspec.structs.replace(linear, intercepts=linear.intercepts + by, spread=_grown(linear.spread, error)),
-        label_limits=logistic(odds + by),
+        linear=msgspec.structs.replace(linear, intercepts=linear.intercepts + by),
+        uncertainty=msgspec.structs.replace(
+            tables,
+            reach=_grown(tables.reach, error),
+            sampling_reach=_grown(tables.sampling_reach, error),
+            label_limits=logistic(odds + by),
+        ),
     )
 
 
-def _grown(spread: Matrix, error: float) -> Matrix:
-    """Add the variance of the shift, which is one of the intercept, to the matrices that a spread stands for."""
-    size = int(np.sqrt(2 * spread.shape[1]))
-    roots = np.zeros((len(spread), size, size))
-    roots[:, *np.triu_indices(size)] = spread
-    covariances = roots.transpose(0, 2, 1) @ roots
-    covariances[:, 0, 0] += error**2
-    return triangles(covariances)
+def _grown(reach: Matrix | None, error: float) -> Matrix | None:
+    """Add the variance of the shift to what a 90% interval reaches: variances add up, and so do squares of reaches."""
+    return None if reach is None else np.hypot(reach, NINETY_PERCENT * error)

@@ -18,12 +18,12 @@ from scoring.artifact import MANIFEST_FILE, load
 from scoring.golden import golden_records
 from scoring.plain import PlainModel
 from scoring.scorer import Scorer
+from scoring.uncertainty import cells_of
 from tests.unit.heartstream.test_model_store import refused
 from tests.unit.scoring.keys import Keys
 from training.data import features, read_snapshot, target
 from training.elsewhere import evaluate_elsewhere
 from training.labelled import read_labelled
-from training.measures import log_odds
 from training.recalibrate import recalibrate as recalibrate_by
 from training.recalibrate import shifted_plain
 from training.recalibration import propose, shifted
@@ -54,15 +54,11 @@ def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, mod
     old, moved = before.explain(matrix), after.explain(matrix)
     assert after.engine == "linear"
     assert moved.risks == pytest.approx(shifted(old.risks, found.proposed), abs=2e-6)
-    sets = [scorer._label_sets(matrix, of.risks) for scorer, of in ((before, old), (after, moved))]
+    sets = [scorer._label_sets(of.risks, cells_of(matrix)) for scorer, of in ((before, old), (after, moved))]
     assert sets[0] == sets[1]
-    assert old.low is not None
-    assert old.high is not None
-    assert moved.low is not None
-    assert moved.high is not None
-    inner = (old.risks > 0.1) & (old.risks < 0.9)
-    widths = [log_odds(of.high)[inner] - log_odds(of.low)[inner] for of in (old, moved)]
-    assert (widths[1] > widths[0]).all()
+    assert before.uncertainty.reach is not None
+    assert after.uncertainty.reach is not None
+    assert (after.uncertainty.reach > before.uncertainty.reach).all()
     artifact = load(new)
     fitted = artifact.fitted()
     golden = fitted.classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
@@ -71,31 +67,30 @@ def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, mod
 
 
 def test_the_variance_of_a_risk_grows_by_that_of_the_shift(model_dir: Path) -> None:
-    """Exactly: half the 90% interval is 1.645 standard deviations, and variances add up."""
+    """Exactly: a 90% interval reaches 1.645 standard deviations, and variances add up."""
     plain = PlainModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
-    assert plain.linear is not None
-    grown = shifted_plain(plain, 0.0, 0.3)
-    assert grown.linear is not None
-    size = 23
-    variances = []
-    for spread in (plain.linear.spread[896], grown.linear.spread[896]):
-        root = np.zeros((size, size))
-        root[np.triu_indices(size)] = spread
-        variances.append(root.T @ root)
-    added = np.zeros((size, size))
-    added[0, 0] = 0.09
-    assert variances[1] - variances[0] == pytest.approx(added, abs=1e-5)
+    grown = shifted_plain(plain, 0.0, 0.3).uncertainty
+    for before, after in (
+        (plain.uncertainty.reach, grown.reach),
+        (plain.uncertainty.sampling_reach, grown.sampling_reach),
+    ):
+        assert before is not None
+        assert after is not None
+        assert (after / 1.6448536) ** 2 - (before / 1.6448536) ** 2 == pytest.approx(0.09)
 
 
-def test_members_and_shapes_that_the_shift_does_not_know_are_carried_over(model_dir: Path) -> None:
-    """Limits may be of any shape, and what is not known stays unknown; by 0 nothing moves."""
+def test_what_the_shift_does_not_change_is_carried_over(model_dir: Path) -> None:
+    """What is not known of a limit stays unknown, the other tables stay as they are, and by 0 nothing moves."""
     plain = PlainModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
-    limits = np.stack([plain.label_limits, np.full_like(plain.label_limits, np.nan)], axis=2)
-    wide = shifted_plain(msgspec.structs.replace(plain, label_limits=limits), 0.4, 0.1)
-    assert wide.label_limits[:, :, 0] == pytest.approx(shifted(plain.label_limits, 0.4), nan_ok=True)
-    assert np.isnan(wide.label_limits[:, :, 1]).all()
-    assert shifted_plain(plain, 0.0, 0.0).label_limits == pytest.approx(plain.label_limits)
-    assert np.array_equal(wide.center, plain.center)
+    limits = plain.uncertainty.label_limits.copy()
+    limits[5] = np.nan
+    gaps = msgspec.structs.replace(plain, uncertainty=msgspec.structs.replace(plain.uncertainty, label_limits=limits))
+    moved = shifted_plain(gaps, 0.4, 0.1)
+    assert moved.uncertainty.label_limits == pytest.approx(shifted(limits, 0.4), nan_ok=True)
+    assert np.isnan(moved.uncertainty.label_limits[5]).all()
+    assert shifted_plain(plain, 0.0, 0.0).uncertainty.label_limits == pytest.approx(plain.uncertainty.label_limits)
+    assert np.array_equal(moved.uncertainty.distance, plain.uncertainty.distance)  # type: ignore[arg-type]
+    assert np.array_equal(moved.center, plain.center)
 
 
 def test_the_directory_says_what_was_done_to_what(model_dir: Path, tmp_path: Path) -> None:
