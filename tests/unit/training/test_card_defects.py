@@ -18,7 +18,7 @@ from training.measures import FEWEST, Estimate, samples
 from training.population import data_entry
 from training.report import Deep, Report, Site
 from training.run import TrainingReport
-from training.stability import Instability, SampleSize, nested_coverage, refits
+from training.stability import Instability, SampleSize, nested_coverage, nested_folds, refits
 from training.validation import cross_validated
 
 BEST = "pattern_submodels"
@@ -47,7 +47,10 @@ def found(report: TrainingReport, everyone: pd.DataFrame, cleveland: pd.DataFram
         left_out={},
         learning={},
         instability=Instability(0, 0, 0, 0, 0, (), ()),
-        coverage=nested_coverage(pipeline, matrix, labels, [42]),
+        coverage=nested_coverage(nested_folds(pipeline["classify"], matrix, labels, [42]), matrix, labels),
+        coverage_with_gap=None,
+        intervals=(),
+        measure_next=(),
         sample_size=SampleSize(0, 0, 0, 0, 0, 0, 0),
         odds_ratios=odds_ratios(refits(matrix, labels, weights)),
         importance={},
