@@ -43,7 +43,8 @@ def train(  # noqa: PLR0913  # an option each
     Args:
         output: The model directory.
         data_dir: Folder with UCI's files, as `heartstream data fetch` writes them; the snapshot if it is left out. The
-            patients of processed.cleveland.data train the models, those of the other files test them.
+            patients of processed.cleveland.data train the models, those of the other files test them. It takes 25
+            patients of either outcome at least; a field that nobody measured carries no weight.
         seed: Seed of the folds and of the forest.
         threshold: Risk at and above which a score's label is 1.
         tracking: Record the run in MLflow.
@@ -71,7 +72,8 @@ def train(  # noqa: PLR0913  # an option each
 def _print_report(report: TrainingReport) -> None:
     """Print what was found: framed tables on a terminal, plain aligned text elsewhere."""
     data = report.manifest.data
-    say(f"{data.name}: {data.rows} patients, {data.positives} with disease.\n")
+    left_out = f" {report.repeated} repeated row(s) left out." if report.repeated else ""
+    say(f"{data.name}: {data.rows} patients, {data.positives} with disease.{left_out}\n")
     for title, headings, rows in tables(report):
         say(title)
         show(headings, rows)

@@ -94,7 +94,8 @@ class ModelEntry(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """All that is to be known about a model directory. Holds no clock: the same training gives the same bytes.
 
-    `training_range` has, for each of the 13 fields, the smallest and largest value in the training rows.
+    `training_range` has, for each of the 13 fields, the smallest and largest value in the training rows. No value lies
+    in that of a field which no row has: its first limit is above its second.
     """
 
     schema: str

@@ -53,10 +53,10 @@ class Histogram(msgspec.Struct, frozen=True):
     counts: tuple[int, ...]
 
     def is_sound(self) -> bool:
-        """Say whether it is a histogram: edges rise, each bin has a count, and there is something in it."""
+        """Say whether it is a histogram: edges rise, and each bin has a count."""
         rises = all(low < high for low, high in pairwise(self.edges))
         fits = len(self.counts) == len(self.edges) + 1
-        return rises and fits and min(self.counts) >= 0 < sum(self.counts)
+        return rises and fits and min(self.counts) >= 0
 
 
 class FieldReference(msgspec.Struct, frozen=True):
@@ -84,7 +84,11 @@ class Reference(msgspec.Struct, frozen=True):
         if reference.schema != REFERENCE_SCHEMA:
             raise ArtifactError(f"the reference's schema is {reference.schema}, expected {REFERENCE_SCHEMA}")
         histograms = [*(field.measured for field in reference.fields.values()), *reference.risks.values()]
-        if set(reference.fields) != set(FEATURE_NAMES) or not all(each.is_sound() for each in histograms):
+        # Of a field that no training row has, nothing is counted; of all else something is.
+        measured = [field.measured for field in reference.fields.values() if field.missing < reference.rows]
+        counted = [*measured, *reference.risks.values()]
+        sound = all(each.is_sound() for each in histograms) and all(sum(each.counts) for each in counted)
+        if set(reference.fields) != set(FEATURE_NAMES) or not sound:
             raise ArtifactError("the reference does not have a sound histogram of each field")
         if any(each.edges != RISK_EDGES for each in reference.risks.values()):
             raise ArtifactError("the reference's risks are not counted in tenths")
@@ -262,7 +266,7 @@ class _Expected(NamedTuple):
         return Drift(
             model=model,
             records=found.records,
-            psi=_by_field(_psi(self.fields, found.fields, self.bins), enough),
+            psi=_by_field(_psi(self.fields, found.fields, self.bins), enough & (self.fields.sum(axis=1) > 0)),
             missing=_by_field(missing, np.full(len(enough), told)),
             out_of_range=_by_field(found.outside / np.maximum(measured, 1), enough),
             score_psi=score_psi,
@@ -285,7 +289,7 @@ def _psi(expected: Counts, found: Counts, bins: npt.NDArray[np.int64]) -> Vector
         for counts in (expected, found)
     )
     index = np.where(used, (q - p) * np.log(q / p), 0.0).sum(axis=1)
-    chance = (bins - 1) * (1 / expected.sum(axis=1) + 1 / np.maximum(found.sum(axis=1), 1))
+    chance = (bins - 1) * (1 / np.maximum(expected.sum(axis=1), 1) + 1 / np.maximum(found.sum(axis=1), 1))
     excess: Vector = np.maximum(index - chance, 0.0)
     return excess
 

@@ -56,6 +56,25 @@ class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return np.array(pairs, dtype=object)
 
 
+class FieldScaler(StandardScaler):  # type: ignore[misc]  # scikit-learn ships no types
+    """StandardScaler that leaves a field alone which no training row has: its mean would be NaN, and warned of."""
+
+    def fit(self, x: Matrix, y: object = None, sample_weight: Matrix | None = None) -> Self:
+        """Learn mean and deviation of what was measured."""
+        with np.errstate(invalid="ignore"):
+            super().fit(x, y, sample_weight)
+        never = np.isnan(self.mean_)
+        self.mean_[never], self.var_[never], self.scale_[never] = 0.0, 1.0, 1.0
+        return self
+
+
+def averages(x: Matrix) -> Matrix:
+    """Return the mean of what was measured in each column, (n, columns) to (columns,); 0 where nothing was."""
+    measured = ~np.isnan(x)
+    mean: Matrix = np.where(measured, x, 0.0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
+    return mean
+
+
 def columns(names: Sequence[str]) -> list[int]:
     """Return the positions of fields in the 13-column matrix."""
     return [FEATURE_NAMES.index(name) for name in names]
@@ -75,7 +94,7 @@ def new_preprocessor() -> ColumnTransformer:
     """Return the unfitted preprocessor: (n, 13) float64 in feature-table order to (n, 22); NaN, missing, stays NaN."""
     return ColumnTransformer(
         [
-            ("scaled", StandardScaler(), columns(SCALED)),
+            ("scaled", FieldScaler(), columns(SCALED)),
             ("binary", "passthrough", columns(BINARY)),
             ("one_hot", CodeEncoder([_codes(name) for name in ONE_HOT]), columns(ONE_HOT)),
         ]

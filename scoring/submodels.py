@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from scoring.estimators import COLUMN_FIELDS, Matrix
+from scoring.estimators import COLUMN_FIELDS, Matrix, averages
 from scoring.logistic import logistic
 from scoring.matrix import Mask
 from scoring.patterns import OPTIONAL, Patterns, pattern_masks
@@ -42,7 +42,7 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         """Fit all sub-models at once; some 0.3 s."""
         self.classes_ = np.unique(y)
         self.n_features_in_ = x.shape[1]
-        self.center_ = np.nanmean(x, axis=0)
+        self.center_ = averages(x)
         fitted = fit_logistic(centered(x, self.center_), y, used_columns(), 1 / self.C)
         self.intercept_, self.coef_ = fitted[:, 0].copy(), fitted[:, 1:].copy()
         return self

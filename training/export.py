@@ -25,7 +25,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
-from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
+from schemas.features import FEATURE_TABLE_VERSION, FEATURES
 from scoring.artifact import (
     BEST_MODEL_FILE,
     MANIFEST_FILE,
@@ -195,8 +195,13 @@ def library_versions() -> dict[str, str]:
 
 
 def _ranges(matrix: Matrix) -> dict[str, tuple[float, float]]:
-    lows, highs = np.nanmin(matrix, axis=0), np.nanmax(matrix, axis=0)
-    return {name: (float(low), float(high)) for name, low, high in zip(FEATURE_NAMES, lows, highs, strict=True)}
+    """Return the smallest and largest value of each field; of one that no row has, legal limits the wrong way round."""
+    ranges = {}
+    for feature, column in zip(FEATURES, matrix.T, strict=True):
+        measured = column[~np.isnan(column)]
+        low, high = (measured.min(), measured.max()) if len(measured) else feature.interval[::-1]
+        ranges[feature.name] = (float(low), float(high))
+    return ranges
 
 
 def _entry(model: TrainedModel, contents: Mapping[str, bytes]) -> ModelEntry:

@@ -23,17 +23,12 @@ from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import blank_missing, legal_rows
 from training.data import Labels, Matrix, features, target
-from training.guards import by_chest_pain, foreign_codes, inversion, kaggle_rows, repeated_rows, repeats
-from training.measures import wilson
+from training.guards import foreign_codes, inverted_target, kaggle_rows, too_many_repeats
 from training.uci import HEADER, MISSING
 
 _HIGHEST: Final = {"num": 4, "target": 1}
 """The columns that may hold the outcome, the first that is there is taken; and what they go up to."""
 _UNMEASURED: Final = frozenset({"", MISSING, "na", "nan", "null"})
-_MOST_REPEATED: Final = 0.05
-"""UCI's own files repeat a row here and there; a spoilt copy repeats many."""
-_FINE: Final = ("trestbps", "chol", "thalach")
-"""Two patients hardly agree in all of these and in the other fields; without them they may."""
 _TOLD: Final = 5
 
 Row = tuple[int, list[str]]
@@ -150,18 +145,8 @@ def _illegal(matrix: Matrix, lines: Sequence[int]) -> Iterator[str]:
 
 
 def _spoilt(matrix: Matrix, labels: Labels) -> Iterator[str]:
-    """Say what gives a spoilt copy away.
-
-    Not every hospital has patients with every kind of chest pain, nor enough of them: only what chance does not explain
-    counts as an inverted target.
-    """
+    """Say what gives a spoilt copy away."""
     foreign = list(foreign_codes(matrix))
     yield from foreign
-    asymptomatic, atypical = by_chest_pain(matrix, labels)
-    if not foreign and len(asymptomatic) and len(atypical):
-        ours, theirs = (wilson(int(some.sum()), len(some)) for some in (asymptomatic, atypical))
-        if ours.high < theirs.low:
-            yield inversion(asymptomatic, atypical)
-    fine = ~np.isnan(matrix[:, [FEATURE_NAMES.index(name) for name in _FINE]]).any(axis=1)
-    if (repeats(matrix, labels) & fine).sum() > _MOST_REPEATED * fine.sum():
-        yield from repeated_rows(matrix, labels)
+    yield from () if foreign else inverted_target(matrix, labels)
+    yield from too_many_repeats(matrix, labels)

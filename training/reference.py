@@ -39,6 +39,8 @@ def _edges(feature: Feature, measured: Vector) -> tuple[float, ...]:
     """Put each code into a bin of its own, and of a quantity's values a tenth, or more where many are equal."""
     if feature.codes:
         return tuple(float(code) for code, _ in feature.codes[:-1])
+    if not len(measured):
+        return ()
     tenths = np.quantile(measured, np.arange(1, _BINS) / _BINS, method="inverted_cdf")
     return tuple(np.unique(tenths[tenths < measured.max()]).tolist())
 

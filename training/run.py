@@ -21,7 +21,7 @@ from training.data import TRAINING_SITE, features, read_snapshot, read_uci, site
 from training.estimators import CANDIDATES, new_pipeline
 from training.evaluate import FOLDS, Evaluation, evaluate
 from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
-from training.guards import check_rows, refuse_too_good
+from training.guards import check_rows, refuse_too_good, sure_repeats
 from training.population import data_entry
 from training.reference import as_json, new_reference
 from training.report import Report
@@ -67,12 +67,16 @@ class TrainingRequest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What a training run found, and the model directory that it left. `evaluations` is simplest first."""
+    """What a training run found, and the model directory that it left. `evaluations` is simplest first.
+
+    `repeated` counts the rows that were left out because an equal one stands before them.
+    """
 
     folder: Path
     manifest: Manifest
     evaluations: tuple[Evaluation, ...]
     findings: Report
+    repeated: int = 0
 
     @property
     def choice(self) -> Choice:
@@ -91,8 +95,9 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     step = _Steps(progress, request.steps)
     step("reading the data")
     everyone = all_rows(request)
+    check_rows(site_rows(everyone, TRAINING_SITE))
+    everyone, repeated = _without_repeats(everyone)
     rows = site_rows(everyone, TRAINING_SITE)
-    check_rows(rows)
     evaluations = cross_validate(rows, request, step)
     matrix, labels = features(rows), target(rows)
     question = Question(everyone, matrix, labels, data_entry(rows), request.seed, request.threshold, request.depth)
@@ -102,7 +107,7 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     step("writing the model")
     manifest = write_model(request.output, training)
     step("done")
-    return TrainingReport(request.output, manifest, evaluations, findings)
+    return TrainingReport(request.output, manifest, evaluations, findings, repeated)
 
 
 class _Steps:
@@ -148,6 +153,13 @@ def all_rows(request: TrainingRequest) -> pd.DataFrame:
     return read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
 
 
+def _without_repeats(everyone: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Keep one of each training row that stands there several times; return how many others there were."""
+    rows = everyone[everyone["site"] == TRAINING_SITE]
+    repeated = rows.index[sure_repeats(features(rows), target(rows))]
+    return everyone.drop(index=repeated).reset_index(drop=True), len(repeated)
+
+
 def cross_validate(rows: pd.DataFrame, request: TrainingRequest, step: Step) -> tuple[Evaluation, ...]:
     """Evaluate every candidate, simplest first. Raises ArtifactError if one is too good to be true."""
     matrix, labels = features(rows), target(rows)
@@ -156,7 +168,7 @@ def cross_validate(rows: pd.DataFrame, request: TrainingRequest, step: Step) -> 
         step(f"cross-validating {candidate.name}")
         pipeline = new_pipeline(candidate.new(request.seed))
         found = evaluate(candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold)
-        refuse_too_good(candidate.name, found.metrics["roc_auc"].mean, found.metrics["accuracy"].mean)
+        refuse_too_good(candidate.name, found.metrics["roc_auc"].mean, found.metrics["accuracy"].mean, labels)
         evaluations.append(found)
     return tuple(evaluations)
 

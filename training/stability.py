@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 
 from schemas.features import FEATURE_NAMES
-from scoring.estimators import new_preprocessor
+from scoring.estimators import averages, new_preprocessor
 from scoring.groups import GROUPS, Groups, groups_of
 from scoring.logistic import logistic
 from scoring.matrix import Mask
@@ -89,15 +89,16 @@ class SampleSize(msgspec.Struct, frozen=True):
 
 def learning_curve(pipeline: Any, matrix: Matrix, labels: Labels, seeds: Sequence[int]) -> tuple[Learned, ...]:
     """Train on ever more patients of each fold's training part; test on its test part."""
-    found: dict[int, list[float]] = {size: [] for size in SIZES}
+    smallest = min(len(train) for seed in seeds for train, _ in split(labels, seed))
+    found: dict[int, list[float]] = {size: [] for size in SIZES if size <= smallest}
     for seed in seeds:
         for train, test in split(labels, seed):
-            for size in SIZES:
+            for size, aucs in found.items():
                 some = train
-                if size < len(train):
+                if size <= len(train) - 2:
                     some, _ = train_test_split(train, train_size=size, stratify=labels[train], random_state=seed)
                 risks = clone(pipeline).fit(matrix[some], labels[some]).predict_proba(matrix[test])[:, 1]
-                found[size].append(float(roc_auc(labels[test], risks, np.ones((1, len(test))))[0]))
+                aucs.append(float(roc_auc(labels[test], risks, np.ones((1, len(test))))[0]))
     return tuple(Learned(size, float(np.mean(aucs)), float(np.std(aucs, ddof=1))) for size, aucs in found.items())
 
 
@@ -119,7 +120,7 @@ def refits(matrix: Matrix, labels: Labels, weights: Matrix) -> Refits:
     The fields are scaled as for all patients; the fit alone is done again.
     """
     inputs = new_preprocessor().fit_transform(matrix)
-    average = np.nanmean(inputs, axis=0)
+    average = averages(inputs)
     z = centered(inputs, average)
     used = np.ones((1, z.shape[1]), dtype=bool)
     whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
@@ -223,7 +224,8 @@ def sample_size(labels: Labels, parameters: int, log_loss: float) -> SampleSize:
     patients, events = len(labels), int(labels.sum())
     share = events / patients
     nothing = -share * log(share) - (1 - share) * log(1 - share)
-    explained, largest = 1 - exp(2 * (log_loss - nothing)), 1 - exp(-2 * nothing)
+    # A model that explains nothing, or all, has no answer; it is asked for very many patients, or hardly any.
+    explained, largest = min(max(1 - exp(2 * (log_loss - nothing)), 0.001), 0.89), 1 - exp(-2 * nothing)
     shrunk = explained / (explained + _OPTIMISM * largest)
     counts = (
         parameters / ((_SHRINKAGE - 1) * log(1 - explained / _SHRINKAGE)),

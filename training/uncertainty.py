@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from scoring.estimators import new_preprocessor
+from scoring.estimators import averages, new_preprocessor
 from scoring.groups import GROUPS, Groups, groups_of
 from scoring.logistic import logistic
 from scoring.matrix import Mask
@@ -66,7 +66,7 @@ def measure(classifier: Any, inputs: Matrix, matrix: Matrix, labels: Labels, see
     if not is_linear(classifier) or informed.sum() < FEWEST:
         return Uncertainty(None, None, None, limits, coverage)
     weights = samples(len(labels), seed, bootstraps)[1:]
-    z = centered(inputs, np.nanmean(inputs, axis=0))
+    z = centered(inputs, averages(inputs))
     fits = resampled(classifier, z, labels, weights, used_columns())
     reach, sampling = reaches(fits, z, weights, groups, informed, base)
     told = np.arange(PATTERNS) | base
@@ -185,7 +185,7 @@ def risks_of(classifier: Any, matrix: Matrix, labels: Labels, asked: Matrix) -> 
     trained, inputs = preprocessor.transform(matrix), preprocessor.transform(asked)
     fitted = clone(classifier).fit(trained, labels)
     if is_linear(classifier):
-        return _of_linear(fitted, inputs, np.nanmean(trained, axis=0))
+        return _of_linear(fitted, inputs, averages(trained))
     risks = np.full((len(asked), PATTERNS), np.nan)
     risks[:, 0] = fitted.predict_proba(inputs)[:, 1]
     return risks

@@ -22,5 +22,8 @@ def new_usual_pipeline(seed: int) -> Pipeline:
     """Return an unfitted logistic regression behind median (scales) and mode (codes) imputation."""
     strategies = {name: "median" if name in SCALED else "most_frequent" for name in FEATURE_NAMES}
     # One imputer a field keeps the fields in their order.
-    imputers = [(name, SimpleImputer(strategy=strategies[name]), [j]) for j, name in enumerate(FEATURE_NAMES)]
+    imputers = [
+        (name, SimpleImputer(strategy=strategies[name], keep_empty_features=True), [j])
+        for j, name in enumerate(FEATURE_NAMES)
+    ]
     return Pipeline([("impute", ColumnTransformer(imputers)), ("model", new_pipeline(new_logistic_regression(seed)))])

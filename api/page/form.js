@@ -55,7 +55,8 @@ export class PatientForm {
       "aria-describedby": `${id}-hint ${id}-error`, "aria-required": field.required ? "true" : null,
       placeholder: field.required ? null : "unknown",
     });
-    const seen = range ? `; trained on ${range[0]} to ${range[1]}` : "";
+    const trained = range?.[0] > range?.[1] ? "not measured in training" : `trained on ${range?.[0]} to ${range?.[1]}`;
+    const seen = range ? `; ${trained}` : "";
     const row = el("div", { class: "entry" }, input, el("span", { class: "unit" }, field.unit));
     let unknown = null;
     if (!field.required) {

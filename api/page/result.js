@@ -105,8 +105,9 @@ function warnings(found, fields, ranges, name) {
   const items = found.map(({ code, field }) => {
     if (code === "imputed") return `${name(field)} was not known: the average of the training patients stands in for it.`;
     if (code !== "out_of_training_range") return `${name(field)}: ${code.replaceAll("_", " ")}.`;
-    const unit = fields.get(field)?.unit;
-    const seen = ranges[field] ? ` (${ranges[field][0]} to ${ranges[field][1]}${unit ? ` ${unit}` : ""})` : "";
+    const range = ranges[field], unit = fields.get(field)?.unit;
+    if (range && range[0] > range[1]) return `${name(field)} was measured in no patient in training: the model does not use it.`;
+    const seen = range ? ` (${range[0]} to ${range[1]}${unit ? ` ${unit}` : ""})` : "";
     return `${name(field)} is outside what the model saw in training${seen}: the risk is an extrapolation.`;
   });
   return [el("div", { class: "warnings" }, el("h3", {}, "Take care"), el("ul", {}, ...items.map((text) => el("li", {}, text))))];

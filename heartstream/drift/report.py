@@ -152,8 +152,8 @@ def _field(counted: Counted, feature: Feature) -> str:
     unit = f" [{escape(feature.unit)}]" if feature.unit else ""
     told = (
         f"{_psi(counted.drift.psi[feature.name])} Not measured: {trained.missing / counted.reference.rows:.0%} "
-        f"of training patients, {share_of(found.missing, counted.tally.scored)} of these records. Training patients: "
-        f"{low:g} to {high:g}."
+        f"of training patients, {share_of(found.missing, counted.tally.scored)} of these records."
+        + (f" Training patients: {low:g} to {high:g}." if low <= high else "")
     )
     if not sum(found.measured.counts):
         return f'<section><h3 id="{feature.name}">{feature.name}</h3><p>Not measured in any record.</p></section>'

@@ -1,0 +1,133 @@
+"""Laws of training on other people's rows: what nobody measured carries no weight, and nothing breaks of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import DataError
+from schemas.features import FEATURE_NAMES
+from schemas.records import WarningCode
+from scoring.artifact import load
+from scoring.estimators import new_preprocessor
+from scoring.golden import golden_records
+from scoring.scorer import Scorer
+from training.data import features, read_snapshot, site_rows, target
+from training.estimators import new_logistic_regression, new_pattern_submodels
+from training.evaluate import Evaluation
+from training.export import _ranges
+from training.guards import check_rows
+from training.plain import plain_model
+from training.reference import new_reference
+from training.run import DATA_NAME, OTHER_DATA_NAME, TrainingRequest, train
+from training.uci import SITES, file_name
+from training.uncertainty import measure
+
+UNMEASURED = ("chol", "fbs", "slope")
+"""One on a scale, one of yes and no, one of codes."""
+OUTSIDE = WarningCode.OUT_OF_TRAINING_RANGE
+
+
+def folder_of(rows: pd.DataFrame, folder: Path) -> Path:
+    """Write rows as UCI would have published them as Cleveland's."""
+    cells = rows[[*FEATURE_NAMES, "num"]].to_numpy()
+    lines = (",".join("?" if np.isnan(cell) else f"{cell:g}" for cell in row) for row in cells)
+    (folder / file_name("cleveland")).write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gappy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was trained where three fields are never measured."""
+    folder = tmp_path_factory.mktemp("gappy")
+    rows = read_snapshot(["cleveland"]).assign(**dict.fromkeys(UNMEASURED, np.nan))
+    train(TrainingRequest(folder / "model", folder_of(rows, folder), model_version="1", quick=True))
+    return folder / "model"
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
+def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) -> None:
+    """A record that brings it has the risk of one that does not, and a warning; a fast engine scores both."""
+    scorer = Scorer.from_directory(gappy, name, window_records=500)
+    assert scorer.fallback_reason is None
+    matrix = golden_records()
+    without = matrix.copy()
+    without[:, [FEATURE_NAMES.index(field) for field in UNMEASURED]] = np.nan
+    found = scorer.explain(matrix)
+    assert found.risks == pytest.approx(scorer.risks(without), abs=2e-6)
+    if found.contributions is not None:
+        fields = scorer._engine.fields
+        assert not found.contributions[:, [fields.index(field) for field in UNMEASURED]].any()
+    lines = scorer.encode_lines(["p"] * len(matrix), matrix, found, [None] * len(matrix)).splitlines()
+    for row, line in zip(matrix, lines, strict=True):
+        told = {each["field"] for each in json.loads(line)["warnings"] if each["code"] == OUTSIDE}
+        brought = {field for field in UNMEASURED if not np.isnan(row[FEATURE_NAMES.index(field)])}
+        assert told >= brought
+
+
+def test_rows_of_somebody_else_are_not_called_clevelands(gappy: Path, model_dir: Path) -> None:
+    """The manifest names what was trained on."""
+    assert [load(folder).manifest.data.name for folder in (gappy, model_dir)] == [OTHER_DATA_NAME, DATA_NAME]
+
+
+def test_drift_is_told_of_a_field_that_nobody_measured(gappy: Path) -> None:
+    """Not by its values, for there are none to compare with, but by how often it is missing."""
+    scorer = Scorer.from_directory(gappy, window_records=500)
+    matrix = features(read_snapshot(["cleveland"]))
+    assert scorer.window is not None
+    for batch in np.array_split(matrix, 10):
+        scorer.window.note(batch, scorer.risks(batch))
+    drift = scorer.window.measure()
+    for field in UNMEASURED:
+        assert drift.psi[field] is None
+        assert drift.missing[field] == -1.0
+        assert drift.out_of_range[field] == 1.0
+    assert drift.psi["age"] is not None
+
+
+def test_the_card_has_an_equation_without_it(gappy: Path) -> None:
+    """Its coefficients are 0 and the others numbers: nothing is NaN, which JSON would write as null."""
+    text = load(gappy).cards["application/json"].decode()
+    for each in json.loads(text)["equations"]:
+        assert isinstance(each["intercept"], float)
+        weights = {**each["slopes"], **{f"{field}": max(codes.values()) for field, codes in each["codes"].items()}}
+        assert {weights[field] for field in UNMEASURED if field in weights} == {0.0}
+        assert all(isinstance(weight, float) for weight in weights.values())
+
+
+@settings(max_examples=12)
+@given(
+    site=st.sampled_from(SITES),
+    seed=st.integers(0, 2**16),
+    rows=st.integers(1, 303),
+    empty=st.sets(st.sampled_from(FEATURE_NAMES), max_size=6),
+)
+def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, rows: int, empty: set[str]) -> None:
+    """Real patients in any order and number, without some fields: no other error, no warning, and finite numbers."""
+    frame = site_rows(read_snapshot(), site)
+    frame = frame.sample(min(rows, len(frame)), random_state=seed).reset_index(drop=True)
+    frame = frame.assign(**dict.fromkeys(sorted(empty), np.nan))
+    try:
+        check_rows(frame)
+    except DataError:
+        return
+    matrix, labels = features(frame), target(frame)
+    preprocessor = new_preprocessor().fit(matrix)
+    inputs = preprocessor.transform(matrix)
+    for new in (new_logistic_regression, new_pattern_submodels):
+        classifier = new(seed).fit(inputs, labels)
+        plain = plain_model(preprocessor, classifier, measure(classifier, inputs, matrix, labels, seed, bootstraps=2))
+        assert plain is not None
+        assert plain.linear is not None
+        for numbers in (plain.golden_risks, plain.center, plain.linear.coefficients, plain.linear.spread):
+            assert np.isfinite(numbers).all()
+    evaluated = Evaluation("m", {}, plain.golden_risks[: len(labels)], 1.0)
+    reference = new_reference(matrix, [evaluated])
+    assert all(histogram.measured.is_sound() for histogram in reference.fields.values())
+    assert all(np.isfinite(limits).all() for limits in _ranges(matrix).values())
