@@ -1,6 +1,7 @@
 """MLflow's scoring protocol (`/ping`, `/invocations`), which SageMaker's clients speak as well: rows of a data frame.
 
-Each row has the 13 fields, by name; null means "not measured"; `patient_id` and other columns are not read. The answer
+Each row has the 13 fields, by name; null means "not measured". A column `coding`, or `coding` in `params`, names the
+coding that rows are in; `patient_id` and other columns are not read. The answer
 is that of the model under `mlflow.pyfunc`: `risk`, and `low` and `high` of its 90% interval (null where it has none).
 """
 
@@ -32,8 +33,17 @@ class Split(msgspec.Struct):
     data: list[list[Any]]
 
 
-class Invocation(msgspec.Struct):
-    """What MLflow's clients send: one of these."""
+class Params(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be said of all rows."""
+
+    coding: str | None = None
+
+
+class Invocation(msgspec.Struct, forbid_unknown_fields=True):
+    """What MLflow's clients send: one of the four kinds of rows."""
+
+    params: Params | None = None
+    signature_name: str | None = None
 
     dataframe_split: Split | None = None
     dataframe_records: list[dict[str, Any]] | None = None
@@ -61,8 +71,9 @@ class Invocations:
         """Score the rows of a data frame."""
         body = await self._rows.body(request)
         try:
-            rows = _rows(request.content_type, body)
-            found = self._rows.scored(request, [written(_record(row, index)) for index, row in enumerate(rows)])
+            rows, coding = _rows(request.content_type, body)
+            records = [written(_record(row, index, coding)) for index, row in enumerate(rows)]
+            found = self._rows.scored(request, records)
         except RowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
@@ -70,17 +81,23 @@ class Invocations:
         return web.Response(body=msgspec.json.encode(answer), content_type=_JSON)
 
 
-def _rows(content_type: str, body: bytes) -> Sequence[Mapping[str, Any]]:
+def _rows(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """Return the rows, and the coding that is named for all of them."""
     if content_type == _CSV:
-        return _of_csv(body)
+        return _of_csv(body), None
     if content_type != _JSON:
         raise RowsError(f"send {_JSON} or {_CSV}")
     try:
         sent = msgspec.json.decode(body, type=Invocation)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RowsError(
-            "the body is not dataframe_split, dataframe_records, instances or inputs, with named columns"
+            "the body is not dataframe_split, dataframe_records, instances or inputs, with named columns, and perhaps "
+            "params with a coding"
         ) from None
+    return _of(sent), None if sent.params is None else sent.params.coding
+
+
+def _of(sent: Invocation) -> Sequence[Mapping[str, Any]]:
     given = [each for each in (sent.dataframe_split, sent.dataframe_records, sent.instances, sent.inputs) if each]
     if len(given) != 1:
         raise RowsError("send one of dataframe_split, dataframe_records, instances, inputs, with some rows")
@@ -126,9 +143,11 @@ def _number(cell: str) -> float | str | None:
     return cell if math.isinf(number) or "_" in cell else number
 
 
-def _record(row: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """Return a row as a patient record; a column that it lacks is told as missing."""
-    return {"patient_id": str(index), **{name: row[name] for name in FEATURE_NAMES if name in row}}
+def _record(row: Mapping[str, Any], index: int, coding: str | None) -> dict[str, Any]:
+    """Return a row as a patient record; a column that it lacks is told as missing. Its own coding comes first."""
+    record = {"patient_id": str(index), **{name: row[name] for name in FEATURE_NAMES if name in row}}
+    named = coding if row.get("coding") is None else row["coding"]
+    return record if named is None else {**record, "coding": named}
 
 
 def _prediction(score: Score) -> dict[str, float | None]:

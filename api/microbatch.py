@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime import events
+from scoring.evidence import SourceWindow
 from scoring.pipeline import Outcome, Rejected
 from scoring.serving import Serving
+from scoring.sources import judged
 
 DOOR: Final = "http"
 
@@ -65,13 +67,22 @@ class MicroBatch:
                 future.set_result(outcome)
 
 
-def score_all(bodies: Sequence[bytes], serving: Serving) -> list[Outcome]:
-    """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken."""
+def score_all(bodies: Sequence[bytes], serving: Serving, source: SourceWindow | None = None) -> Sequence[Outcome]:
+    """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken.
+
+    Where they are of one `source`, none that names no coding is scored if the source shows another one.
+    """
     started = time.perf_counter()
-    outcomes = serving.process(bodies, [None] * len(bodies))
-    seconds = time.perf_counter() - started
+    outcomes: Sequence[Outcome] = serving.process(bodies, [None] * len(bodies))
+    if source is not None:
+        outcomes = judged(outcomes, source)
+    count(outcomes, time.perf_counter() - started)
+    return outcomes
+
+
+def count(outcomes: Sequence[Outcome], seconds: float) -> None:
+    """Count what became of records that came over HTTP, in so many seconds."""
     faults = [fault for outcome in outcomes if isinstance(outcome, Rejected) for fault in outcome.faults]
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
     codes = tuple(str(fault.code) for fault in faults)
     events.BatchScored(DOOR, len(outcomes) - rejected, rejected, codes, seconds).emit()
-    return outcomes

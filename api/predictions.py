@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -14,15 +15,17 @@ from api import bodies, problems
 from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
-from api.microbatch import DOOR, MicroBatch, score_all
+from api.microbatch import DOOR, MicroBatch, count, score_all
 from api.problems import RefusalError
 from api.traces import scoring
 from runtime import events
 from runtime.settings import Gateway
 from schemas.errors import Fault
 from schemas.http import LINES_TYPE
+from scoring.evidence import SourceWindow
 from scoring.pipeline import Outcome, Rejected, Scored
 from scoring.serving import Serving
+from scoring.sources import judged
 
 _SLICE: Final = 500
 """So many records are scored at a time: some two milliseconds, in which nobody else is answered."""
@@ -84,16 +87,27 @@ class Predictions:
             raise RefusalError(HTTPStatus.BAD_REQUEST, "The body is not a JSON array.") from None
         self._admission.charge(request, len(records))
         results: list[bytes] = []
-        for start in range(0, len(records), _SLICE):
-            results.extend(_written(self._scored(request, records[start : start + _SLICE]), start))
-            await asyncio.sleep(0)
+        async for start, outcomes in self._of_one_source(request, records):
+            self._audit.note(caller_of(request), records[start : start + len(outcomes)], outcomes)
+            results.extend(_written(outcomes, start))
         return web.Response(body=b"[" + b",".join(results) + b"]", content_type=_JSON)
 
-    def _scored(self, request: web.Request, records: Sequence[bytes]) -> Sequence[Outcome]:
-        with scoring(request, len(records)):
-            outcomes = score_all(records, self._serving)
-        self._audit.note(caller_of(request), records, outcomes)
-        return outcomes
+    async def _of_one_source(
+        self, request: web.Request, records: Sequence[bytes]
+    ) -> AsyncIterator[tuple[int, Sequence[Outcome]]]:
+        """Score all records before the first outcome is known: any of them may show the coding of them all."""
+        found: list[Outcome] = []
+        started = time.perf_counter()
+        for start in range(0, len(records), _SLICE):
+            part = records[start : start + _SLICE]
+            with scoring(request, len(part)):
+                found.extend(self._serving.process(part, [None] * len(part)))
+            await asyncio.sleep(0)
+        outcomes = judged(found, SourceWindow())
+        count(outcomes, time.perf_counter() - started)
+        for start in range(0, len(records), _SLICE):
+            yield start, outcomes[start : start + _SLICE]
+            await asyncio.sleep(0)
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
         """Answer while the caller still sends; whoever does not read is not read from either."""
@@ -109,13 +123,16 @@ class Predictions:
         return response
 
     async def _answer_lines(self, request: web.Request, response: web.StreamResponse) -> None:
-        pause, count = self._settings.body_timeout_seconds, 0
+        pause, done, source = self._settings.body_timeout_seconds, 0, SourceWindow()
         async for found in bodies.lines(request, pause):
             for start in range(0, len(found), _SLICE):
                 records = found[start : start + _SLICE]
                 await self._admission.wait(request, len(records))
-                results = _written(self._scored(request, records), count)
-                count += len(records)
+                with scoring(request, len(records)):
+                    outcomes = score_all(records, self._serving, source)
+                self._audit.note(caller_of(request), records, outcomes)
+                results = _written(outcomes, done)
+                done += len(records)
                 if not response.prepared:
                     await response.prepare(request)
                 async with asyncio.timeout(pause):

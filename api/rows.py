@@ -18,6 +18,7 @@ from runtime.settings import Gateway
 from schemas.codec import decode_score
 from schemas.errors import RecordError
 from schemas.records import ModelRef, Score
+from scoring.evidence import SourceWindow
 from scoring.pipeline import Rejected
 from scoring.serving import Serving
 
@@ -54,7 +55,7 @@ class Rows:
         """
         self._admission.charge(request, len(rows))
         with scoring(request, len(rows)):
-            outcomes = score_all(rows, self._serving)
+            outcomes = score_all(rows, self._serving, SourceWindow())
         self._audit.note(caller_of(request), rows, outcomes)
         bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
         if bad:

@@ -1,7 +1,8 @@
 """The Open Inference Protocol v2 over HTTP, for clients of KServe, MLServer and Triton: records as tensors.
 
 A request has either one tensor `record` (BYTES: patient records as JSON), or one tensor for each of the 13 fields
-(numbers; null or -9 means "not measured") and perhaps `patient_id` (BYTES). Each has one element a record. The answer
+(numbers; null or -9 means "not measured") and perhaps `patient_id` and `coding` (BYTES). Each has one element a record.
+The request's parameter `coding` names the coding of records that have no such element. The answer
 has `risk` (FP64), `label` (INT64) and `score` (BYTES: the score object as JSON). A bad record refuses the request.
 """
 
@@ -23,6 +24,8 @@ _BYTES: Final = "BYTES"
 _NUMBERS: Final = frozenset({"FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT8", "UINT16", "UINT32"})
 _ID: Final = "patient_id"
 _RECORD: Final = "record"
+_CODING: Final = "coding"
+_TEXTS: Final = frozenset({_ID, _RECORD, _CODING})
 _OUTPUTS: Final = {"risk": "FP64", "label": "INT64", "score": _BYTES}
 _BINARY: Final = "Inference-Header-Content-Length"
 
@@ -94,8 +97,7 @@ class Tensors:
                 "platform": "heartstream",
                 "inputs": [
                     *({"name": name, "datatype": "FP64", "shape": [-1]} for name in FEATURE_NAMES),
-                    {"name": _ID, "datatype": _BYTES, "shape": [-1]},
-                    {"name": _RECORD, "datatype": _BYTES, "shape": [-1]},
+                    *({"name": name, "datatype": _BYTES, "shape": [-1]} for name in (_ID, _RECORD, _CODING)),
                 ],
                 "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _OUTPUTS.items()],
             }
@@ -113,7 +115,7 @@ class Tensors:
         body = await self._rows.body(request)
         try:
             asked = _read(request, body)
-            rows, outputs = _rows(asked.inputs), _wanted(asked)
+            rows, outputs = _rows(asked), _wanted(asked)
             found = self._rows.scored(request, rows)
         except RowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
@@ -142,28 +144,35 @@ def _read(request: web.Request, body: bytes) -> InferRequest:
         raise RowsError("the body is not an inference request of the protocol's version 2") from None
 
 
-def _rows(tensors: Iterable[Tensor]) -> list[bytes]:
+def _rows(asked: InferRequest) -> list[bytes]:
     """Return one record a row, as JSON."""
-    columns = {tensor.name: _column(tensor) for tensor in tensors}
-    unknown = columns.keys() - {*FEATURE_NAMES, _ID, _RECORD}
+    columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
+    coding = asked.parameters.get(_CODING)
+    unknown = columns.keys() - {*FEATURE_NAMES, *_TEXTS}
     if unknown:
-        raise RowsError(f"{len(unknown)} input(s) are not known; there are {_RECORD}, {_ID} and the 13 fields")
+        raise RowsError(
+            f"{len(unknown)} input(s) are not known; there are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
+        )
     if len({len(column) for column in columns.values()}) > 1:
         raise RowsError("the inputs have different numbers of elements")
     if _RECORD in columns:
         if len(columns) > 1:
             raise RowsError(f"{_RECORD} holds whole records; send no other input with it")
+        if coding is not None:
+            raise RowsError(f"{_RECORD} holds whole records, which name their {_CODING} themselves")
         return [text.encode() for text in columns[_RECORD]]
     if not columns:
         raise RowsError("there are no inputs")
     count = len(next(iter(columns.values())))
     columns.setdefault(_ID, [str(index) for index in range(count)])
+    if coding is not None:
+        columns.setdefault(_CODING, [coding] * count)
     return [written({name: column[index] for name, column in columns.items()}) for index in range(count)]
 
 
 def _column(tensor: Tensor) -> list[Any]:
     """Return a tensor's elements, one a record."""
-    of_text = tensor.name in {_ID, _RECORD}
+    of_text = tensor.name in _TEXTS
     if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in _NUMBERS):
         raise RowsError("an input has the wrong datatype: BYTES for text, a number type for the 13 fields")
     flat = list(_flat(tensor.data))

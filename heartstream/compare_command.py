@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
+from heartstream.coding_option import CodingName
 from heartstream.exit_codes import INTERRUPTED, errors_to_exit_codes, reader_may_leave
 from heartstream.extras import train_extra
 from heartstream.score.formats import Format
@@ -32,6 +33,7 @@ def compare(  # noqa: PLR0913  # a command's options
     last: Count = 100_000,
     outcomes: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
     format: Format | None = None,  # noqa: A002  # the option's name
+    coding: CodingName | None = None,
     json: Flag = False,
 ) -> None:
     """Compare a challenger's risks with the champion's: of the live stream, or of a file that both score.
@@ -53,6 +55,7 @@ def compare(  # noqa: PLR0913  # a command's options
         last: For topics: how many of the challenger's newest scores are held in memory.
         outcomes: For topics: judge both by so many of the newest known outcomes.
         format: The format of the file, where its name does not tell.
+        coding: For a file: the coding of all records that name none themselves: docs/formats.md lists them.
         json: Print JSON.
     """
     with errors_to_exit_codes(), reader_may_leave():
@@ -63,9 +66,9 @@ def compare(  # noqa: PLR0913  # a command's options
         settings = Settings.from_mapping(os.environ)
         try:
             if source is not None:
-                found = _of_file(settings, source, format, champion, challenger)
-            elif champion is not None or challenger is not None:
-                raise SettingsError(("models are for a file: the topics' scores name theirs",))
+                found = _of_file(settings, source, format, coding, (champion, challenger))
+            elif champion is not None or challenger is not None or coding is not None:
+                raise SettingsError(("models are for a file, and so is a coding: the topics' scores name theirs",))
             else:
                 from heartstream.compare.counting import compare_topics  # noqa: PLC0415  # --help should not wait
 
@@ -78,17 +81,22 @@ def compare(  # noqa: PLR0913  # a command's options
 
 
 def _of_file(
-    settings: Settings, source: Path, named: Format | None, champion: Path | None, challenger: Path | None
+    settings: Settings,
+    source: Path,
+    named: Format | None,
+    coding: str | None,
+    models: tuple[Path | None, Path | None],
 ) -> Found:
-    """Load both models as they would be served, and let them score the file."""
+    """Load champion and challenger as they would be served, and let them score the file."""
     from heartstream.compare.counting import compare_file  # noqa: PLC0415  # --help should not wait
     from heartstream.score.telling import progress_bar  # noqa: PLC0415  # the same
     from scoring.artifact import load  # noqa: PLC0415  # the same
 
+    champion, challenger = models
     if challenger is None and not settings.challenger.path:
         raise SettingsError(("give --challenger, or set HEARTSTREAM_CHALLENGER__PATH",))
     key = settings.model.key()
     first = load(champion or Path(settings.model.path), settings.model.name or None, key)
     second = load(challenger or Path(settings.challenger.path), settings.challenger.name or None, key)
     with progress_bar() as watch:
-        return compare_file(first, second, source, named, watch)
+        return compare_file(first, second, source, named, watch, coding)

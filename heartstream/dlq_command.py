@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter, validators
 
+from heartstream.coding_option import CodingName
 from heartstream.exit_codes import errors_to_exit_codes
 from schemas.errors import FaultCode
 
@@ -55,7 +56,7 @@ def list_letters(*, filters: Filters = _ALL, waiting: Flag = False, with_key: Fl
     letters by code. Prints no value, and no key unless asked to: a key may name a patient. Reads the topic that
     HEARTSTREAM_TOPICS__DEAD_LETTERS names, and changes nothing.
 
-    Example: heartstream dlq list --code kaggle_code --since 2h
+    Example: heartstream dlq list --code foreign_code --since 2h
 
     Exit codes: 0 listed; 2 bad arguments; 69 no broker, or no such topic; 78 bad settings; 130 interrupted.
 
@@ -99,6 +100,7 @@ def show(position: str, /, *, with_value: Flag = False, json: Flag = False) -> N
 def redrive(
     *,
     filters: Filters = _ALL,
+    coding: CodingName | None = None,
     max_attempts: Count = 3,
     present_time: Flag = False,
     dry_run: Flag = False,
@@ -106,10 +108,11 @@ def redrive(
 ) -> None:
     """Send dead letters back to the patients topic, to be scored again: key, value, headers and timestamp as they were.
 
-    For when the records were right and the worker was not, as after a mended deploy. A letter is redriven once; if the
-    record fails again, that makes a new letter, which counts the attempts and knows where it failed first. The group
-    heartstream-redrive keeps in mind what was redriven. Run one redrive at a time, and begin with a small --limit: a
-    worker stops when most of what it reads is rejected. On a terminal it asks before it sends.
+    For when the records were right and the worker was not, as after a mended deploy; or, with --coding, for records of
+    a source whose coding was not named: it is added to each, and nothing else of it changes. A letter is redriven once;
+    if the record fails again, that makes a new letter, which counts the attempts and knows where it failed first. The
+    group heartstream-redrive keeps in mind what was redriven. Run one redrive at a time, and begin with a small
+    --limit: a worker stops when most of what it reads is rejected. On a terminal it asks before it sends.
 
     Example: heartstream dlq redrive --code model_failure --limit 10
 
@@ -119,6 +122,7 @@ def redrive(
 
     Args:
         filters: Which letters.
+        coding: The coding that these records are in, to be named in each: docs/formats.md lists them.
         max_attempts: Leave letters whose record was redriven this many times and failed again.
         present_time: Give the records the present time in place of their own. Records older than the patients topic
             keeps them are left without it, for the broker could delete them before a worker reads them.
@@ -128,7 +132,9 @@ def redrive(
     with errors_to_exit_codes():
         from heartstream.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
 
-        form = commands.RedriveForm(max_attempts, filters.limit, present_time=present_time, dry_run=dry_run, yes=yes)
+        form = commands.RedriveForm(
+            max_attempts, filters.limit, present_time=present_time, dry_run=dry_run, yes=yes, coding=coding
+        )
         commands.redrive(_selection(filters), form)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
+from heartstream.coding_option import CodingName
 from heartstream.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes, reader_may_leave
 from heartstream.score.formats import Format
 from schemas.errors import SettingsError
@@ -27,6 +28,7 @@ def drift(  # noqa: PLR0913  # a command's options
     topic: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
     report: Annotated[Path | None, Parameter(alias="-o")] = None,
     format: Format | None = None,  # noqa: A002  # the option's name
+    coding: CodingName | None = None,
     model: Path | None = None,
     name: str | None = None,
     json: Flag = False,
@@ -48,6 +50,7 @@ def drift(  # noqa: PLR0913  # a command's options
         topic: Instead of a file: so many of the last records of the patients topic.
         report: Where to write the report.
         format: The format of the file, where its name does not tell.
+        coding: The coding of all records that name none themselves: docs/formats.md lists them.
         model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
         name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
         json: Print JSON.
@@ -63,7 +66,7 @@ def drift(  # noqa: PLR0913  # a command's options
         settings = Settings.from_mapping(os.environ)
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
         try:
-            counted = _count(load(folder, chosen, settings.model.key()), source, topic, format)
+            counted = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding)
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
         verdict = Verdict.of(counted.model, counted.drift)
@@ -74,7 +77,9 @@ def drift(  # noqa: PLR0913  # a command's options
             raise SystemExit(FAILED)
 
 
-def _count(artifact: Artifact, source: Path | None, topic: int | None, named: Format | None) -> Counted:
+def _count(
+    artifact: Artifact, source: Path | None, topic: int | None, named: Format | None, coding: str | None
+) -> Counted:
     """Count what was asked for. Raises SettingsError where that is neither a file nor a topic, or both."""
     from heartstream.drift.counting import count_file, count_topic  # noqa: PLC0415  # --help should not wait
     from heartstream.score.telling import progress_bar  # noqa: PLC0415  # the same
@@ -83,8 +88,8 @@ def _count(artifact: Artifact, source: Path | None, topic: int | None, named: Fo
     if (source is None) == (topic is None):
         raise SettingsError(("give a file, or --topic and a number of records",))
     if topic is not None:
-        return count_topic(artifact, Settings.from_mapping(os.environ), topic)
+        return count_topic(artifact, Settings.from_mapping(os.environ), topic, coding)
     if source is None:
         raise AssertionError("one of the two is given")
     with progress_bar() as watch:
-        return count_file(artifact, source, named, watch)
+        return count_file(artifact, source, named, watch, coding)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from heartstream.coding_option import CodingName
 from heartstream.exit_codes import errors_to_exit_codes, reader_may_leave
 from heartstream.extras import train_extra
 
 
-def evaluate(model: Path, data: Path, /, *, name: str | None = None, json: Path | None = None) -> None:
+def evaluate(
+    model: Path, data: Path, /, *, name: str | None = None, json: Path | None = None, coding: CodingName | None = None
+) -> None:
     """Evaluate a model directory on labelled patients, with 95% intervals, by group and by what was missing.
 
     DATA is a CSV with a header (the 13 UCI names and `num`, or `target` with 0 and 1; `site` if there are several;
     other columns are not read; empty, ? and -9 mean "not measured") or a file as UCI publishes it. It is refused, with
-    every reason, if it has illegal values, Kaggle's codes, an inverted target or many repeated rows.
+    every reason, if it has illegal values, shows another coding than the one that is named, or has an inverted target
+    or many repeated rows.
 
     Example: heartstream evaluate model processed.va.data --json va.json
 
@@ -25,13 +29,14 @@ def evaluate(model: Path, data: Path, /, *, name: str | None = None, json: Path 
         data: The labelled patients.
         name: One of its models; the one that training called best if it is left out.
         json: Write all results here.
+        coding: The coding of the patients, codes and outcome, if it is not UCI's: docs/formats.md lists them.
     """
     with errors_to_exit_codes(), reader_may_leave():
         with train_extra():
             from heartstream.evaluate.telling import tell, write  # noqa: PLC0415  # --help should not wait for pandas
             from training.elsewhere import evaluate_elsewhere  # noqa: PLC0415  # the same
             from training.labelled import read_labelled  # noqa: PLC0415  # the same
-        found = evaluate_elsewhere(model, name, read_labelled(data))
+        found = evaluate_elsewhere(model, name, read_labelled(data, coding))
         if json is not None:
             write(found, json)
         tell(found)

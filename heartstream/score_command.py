@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from heartstream.coding_option import CodingName
 from heartstream.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes, reader_may_leave
 from heartstream.score.formats import PIPE, Format
 
@@ -25,6 +26,7 @@ def score(  # noqa: PLR0913  # a command's options
     output: Annotated[Path, Parameter(alias="-o", allow_leading_hyphen=True)],
     errors: Path | None = None,
     format: Format | None = None,  # noqa: A002  # the option's name
+    coding: CodingName | None = None,
     model: Path | None = None,
     name: str | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -34,8 +36,9 @@ def score(  # noqa: PLR0913  # a command's options
     """Score a file of patient records: CSV, NDJSON or Parquet in, a score object a line out.
 
     A record's score has the same bytes as on the scores topic, but for its source, which is null. Rows that cannot be
-    scored are told in a file of errors, with the codes of dead letters. A name that ends in .gz or .zst is a compressed
-    file. Configured by HEARTSTREAM_MODEL__* and HEARTSTREAM_SCORE__*. More in docs/files.md.
+    scored are told in a file of errors, with the codes of dead letters. A file that shows another coding of the data
+    than UCI's is refused as a whole, and nothing is written. A name that ends in .gz or .zst is a compressed file.
+    Configured by HEARTSTREAM_MODEL__* and HEARTSTREAM_SCORE__*. More in docs/files.md.
 
     Example: heartstream score patients.parquet -o scores.ndjson
 
@@ -47,6 +50,7 @@ def score(  # noqa: PLR0913  # a command's options
         output: The file to write; "-" is standard output.
         errors: Where rejected rows are told, a line each; OUTPUT.errors.ndjson if it is left out.
         format: The format of the file, where its name does not tell.
+        coding: The coding of all records that name none themselves: docs/formats.md lists them.
         model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
         name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
         resume: Go on where an interrupted run of the same file stopped.
@@ -70,7 +74,7 @@ def score(  # noqa: PLR0913  # a command's options
         scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
         keep_collections_rare()
         crew = processes or min(usable_processors(), _UNASKED_PROCESSES)
-        request = Request(source, output, errors, format, resume, force, crew)
+        request = Request(source, output, errors, format, resume, force, crew, coding)
         try:
             pace = Pace()
             with progress_bar(pace) as watch:

@@ -27,12 +27,15 @@ import pyarrow as pa
 from heartstream.score.batching import BATCH_ROWS
 from heartstream.score.columns import COLUMN_NAMES, columns_of
 from heartstream.score.tables import name_problems, plain, wrong_type
+from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import ArtifactError, DataError
 from schemas.records import Details
 from scoring.artifact import MANIFEST_FILE, load
+from scoring.evidence import SourceWindow
 from scoring.pipeline import Lines, process_columns
 from scoring.scorer import Scorer
 from scoring.signature import SIGNATURE_FILE
+from scoring.sources import all_refused
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -96,6 +99,7 @@ def score(
     name: str | None = None,
     public_key: bytes | None = None,
     details: Details = Details(),  # noqa: B008  # it is frozen
+    coding: str | None = None,
 ) -> DataFrame:
     """Score a table of patients: `patient_id`, a string, and the 13 UCI names, numbers, where null is not measured.
 
@@ -103,13 +107,18 @@ def score(
     `heartstream score` writes for the row, `risk` and `label` are those in it; `errors`, null where there is a score,
     is a JSON array of what is wrong with the row, as in a dead letter, without any value of it.
 
+    `coding` names the coding of the table, if it is not UCI's. Where rows of an Arrow batch, or those before it in the
+    partition, show another coding than the one that is named, none of the batch has a score.
+
     `model` is a model directory on the driver, `name` one of its models; with `public_key` (PEM) it must be signed.
     Raises ArtifactError and DataError before anything is computed.
     """
     if problems := problems_of(frame.schema):
         raise DataError(f"the table is refused: {'; '.join(problems)}")
+    if coding is not None and coding not in CODINGS:
+        raise DataError(f"the coding {unknown_coding_text()}")
     shipment = Shipment.of(Path(model).resolve(), name, public_key, details)
-    return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, shipment), SCHEMA)
+    return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, shipment, coding=coding), SCHEMA)
 
 
 def problems_of(schema: StructType) -> list[str]:
@@ -122,14 +131,19 @@ def problems_of(schema: StructType) -> list[str]:
     ]
 
 
-def scored(shipment: Shipment, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def scored(
+    shipment: Shipment, batches: Iterable[pa.RecordBatch], coding: str | None = None
+) -> Iterator[pa.RecordBatch]:
     """Score Arrow batches whose columns are those of `COLUMN_NAMES`; yields batches of `SCHEMA`, row for row."""
-    scorer = _loaded(shipment)
+    scorer, seen = _loaded(shipment), SourceWindow()
     for batch in batches:
         # Spark's batches are smaller, unless it was told to make them of whole partitions.
         for start in range(0, batch.num_rows, BATCH_ROWS):
             part = plain(batch.slice(start, BATCH_ROWS))
-            yield _table(part.column(0), process_columns(columns_of(part), scorer))
+            lines = process_columns(columns_of(part, coding), scorer)
+            if seen.note(lines.evidence):
+                lines = all_refused(lines)
+            yield _table(part.column(0), lines)
 
 
 @lru_cache(maxsize=1)

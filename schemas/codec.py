@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.codings import CODINGS
 from schemas.features import FEATURE_NAMES
 from schemas.frames import unframed
 from schemas.records import (
@@ -39,7 +40,7 @@ _QUOTES_CODING: Final = _QUOTES_PLAIN + 4
 
 
 def decode(value: bytes | None) -> PatientRecord | None:
-    """Decode one record if it is well-formed beyond doubt, else None: then `examine` must decide.
+    """Decode one record that names no coding if it is well-formed beyond doubt, else None: then `examine` must decide.
 
     The JSON decoder keeps the last of repeated fields without a word. A flat record that holds all its fields cannot
     repeat one without more quote characters than the fields need, so counting them finds every repeat (and sends the
@@ -51,16 +52,22 @@ def decode(value: bytes | None) -> PatientRecord | None:
         record = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    coding = record.coding
-    if coding is msgspec.UNSET:
-        quotes = _QUOTES_PLAIN
-    elif coding == "uci":
-        quotes = _QUOTES_CODING
-    else:
+    if record.coding is not msgspec.UNSET or value.count(b'"') != _QUOTES_PLAIN:
         return None
-    if value.count(b'"') != quotes or not 0 < len(record.patient_id) <= PATIENT_ID_MAX_CHARS:
+    return record if 0 < len(record.patient_id) <= PATIENT_ID_MAX_CHARS else None
+
+
+def decode_coded(value: bytes | None) -> PatientRecord | None:
+    """Do the same for a record that names a known coding; its numbers are in that coding, as sent."""
+    if not value or len(value) > RECORD_MAX_BYTES:
         return None
-    return record
+    try:
+        record = _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if record.coding not in CODINGS or value.count(b'"') != _QUOTES_CODING:
+        return None
+    return record if 0 < len(record.patient_id) <= PATIENT_ID_MAX_CHARS else None
 
 
 Interval = tuple[float, float]

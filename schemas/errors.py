@@ -65,7 +65,8 @@ class FaultCode(StrEnum):
     NOT_AN_INTEGER = "not_an_integer"
     OUT_OF_RANGE = "out_of_range"
     IMPOSSIBLE_CODE = "impossible_code"
-    KAGGLE_CODE = "kaggle_code"
+    FOREIGN_CODE = "foreign_code"
+    FOREIGN_SOURCE = "foreign_source"
     UNSUPPORTED_CODING = "unsupported_coding"
     MODEL_FAILURE = "model_failure"
 

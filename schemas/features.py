@@ -7,6 +7,7 @@ smallest and largest value that the four hospitals ever recorded.
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -25,16 +26,23 @@ class Kind(StrEnum):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """A value that is wrong in a way that people are known to get wrong, and what it probably is."""
+    """A value that is wrong in a way that people are known to get wrong, and what it probably is.
+
+    `foreign` says that the value is known from other codings of this data (`schemas.codings`).
+    """
 
     lowest: float
     highest: float
-    text: str
-    kaggle: bool = False
+    text: str = ""
+    foreign: bool = False
 
     def matches(self, value: float) -> bool:
         """Say whether `value` lies in this hint's closed interval."""
         return self.lowest <= value <= self.highest
+
+    def is_foreign(self, value: float, kind: Kind) -> bool:
+        """Say whether `value` gives another coding away; between two codes there is no code of anyone."""
+        return self.foreign and self.matches(value) and (kind is Kind.QUANTITY or value == math.floor(value))
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -74,6 +82,7 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 _YES_NO = ((0, "no"), (1, "yes"))
+_KEEL = "KEEL's copy drops the decimal point of oldpeak, which cannot be undone: take another copy"
 
 FEATURES: tuple[Feature, ...] = (
     Feature("age", "age at test", Kind.QUANTITY, "years", limits=(18, 110), support=(28, 77), required=True),
@@ -84,7 +93,7 @@ FEATURES: tuple[Feature, ...] = (
         Kind.CODE,
         codes=((1, "typical angina"), (2, "atypical angina"), (3, "non-anginal pain"), (4, "asymptomatic")),
         required=True,
-        hints=(Hint(0, 0, "0 is the Kaggle code for asymptomatic, which is 4 here", kaggle=True),),
+        hints=(Hint(0, 0, foreign=True),),
     ),
     Feature(
         "trestbps",
@@ -143,7 +152,7 @@ FEATURES: tuple[Feature, ...] = (
         limits=(-5, 10),
         support=(-2.6, 6.2),
         missing=(-9,),
-        hints=(Hint(10.0000001, 100, "this looks like the copy of the data that multiplies oldpeak by 10"),),
+        hints=(Hint(10.0000001, 100, _KEEL, foreign=True),),
     ),
     Feature(
         "slope",
@@ -151,7 +160,7 @@ FEATURES: tuple[Feature, ...] = (
         Kind.CODE,
         codes=((1, "upsloping"), (2, "flat"), (3, "downsloping")),
         missing=(-9,),
-        hints=(Hint(0, 0, "0 is the Kaggle code for downsloping, which is 3 here", kaggle=True),),
+        hints=(Hint(0, 0, foreign=True),),
     ),
     Feature(
         "ca",
@@ -161,7 +170,7 @@ FEATURES: tuple[Feature, ...] = (
         codes=((0, "none"), (1, "one"), (2, "two"), (3, "three")),
         missing=(-9,),
         hints=(
-            Hint(4, 4, "4 is the Kaggle code for missing: send null", kaggle=True),
+            Hint(4, 4, foreign=True),
             Hint(9, 9, "9 is the raw files' code for missing: send null"),
         ),
     ),
@@ -171,7 +180,7 @@ FEATURES: tuple[Feature, ...] = (
         Kind.CODE,
         codes=((3, "normal"), (6, "fixed defect"), (7, "reversible defect")),
         missing=(-9,),
-        hints=(Hint(0, 2, "0, 1 and 2 are Kaggle codes: 1 is 6 here, 2 is 3, 0 is null", kaggle=True),),
+        hints=(Hint(0, 2, foreign=True),),
     ),
 )
 

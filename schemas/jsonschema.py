@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.codings import CODINGS, UCI, Coding
 from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
 from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, KnownOutcome, PatientRecord, Score
 
@@ -52,10 +53,42 @@ def patient_record() -> dict[str, Any]:
                 "maxLength": PATIENT_ID_MAX_CHARS,
                 "description": "the producer's name for the patient; returned with the score",
             },
-            **{feature.name: _number(feature) for feature in FEATURES},
-            "coding": {"const": "uci", "description": f"code book of the 13 fields ({FEATURE_TABLE_VERSION})"},
+            **{feature.name: _number(feature) for feature in FEATURES if feature.name not in _RECODED},
+            **{feature.name: {"description": feature.meaning} for feature in FEATURES if feature.name in _RECODED},
+            "coding": {
+                "enum": list(CODINGS),
+                "default": UCI,
+                "description": f"the coding of the record; {UCI} is that of the feature table {FEATURE_TABLE_VERSION}",
+            },
         },
+        "allOf": [_in_coding(coding) for coding in CODINGS.values()],
     }
+
+
+_RECODED: Final = frozenset(name for coding in CODINGS.values() for name in coding.codes)
+
+
+def _in_coding(coding: Coding) -> dict[str, Any]:
+    """Describe the fields whose legal values depend on the coding."""
+    named: dict[str, Any] = {"properties": {"coding": {"const": coding.name}}}
+    if coding.name != UCI:
+        named["required"] = ["coding"]
+    fields = [feature for feature in FEATURES if feature.name in _RECODED]
+    return {"if": named, "then": {"properties": {feature.name: _coded(feature, coding) for feature in fields}}}
+
+
+def _coded(feature: Feature, coding: Coding) -> dict[str, Any]:
+    """Describe the legal values of one field in a coding."""
+    codes = coding.codes.get(feature.name)
+    if codes is None:
+        return _number(feature)
+    meanings: dict[int | None, str] = {**dict(feature.codes), None: "not measured"}
+    text = f"{feature.meaning}: {'; '.join(f'{code} = {meanings[ours]}' for code, ours in codes.items())}"
+    numbers = {"type": "number", "enum": list(codes)}
+    if feature.required:
+        return {**numbers, "description": text}
+    absent = {"enum": list(feature.missing), "description": "stands for null"}
+    return {"anyOf": [numbers, {"type": "null"}, absent], "description": text}
 
 
 def of_structs(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.codings import Coding
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord
 
@@ -46,6 +47,16 @@ def blank_missing(matrix: Matrix) -> None:
     """Put NaN, in place, where a number stands for "not measured"."""
     for code, takes in _TAKES_CODE.items():
         matrix[(matrix == code) & takes] = np.nan
+
+
+def convert(matrix: Matrix, coding: Coding) -> None:
+    """Put UCI's codes, in place, into rows of another coding, blanked; what is no code there becomes infinite."""
+    for name, codes in coding.codes.items():
+        column = matrix[:, FEATURE_NAMES.index(name)]
+        ours = np.where(np.isnan(column), np.nan, np.inf)
+        for code, meaning in codes.items():
+            ours[column == code] = np.nan if meaning is None else meaning
+        column[:] = ours
 
 
 def legal_rows(matrix: Matrix) -> Mask:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import repeat
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from schemas.codec import decode
+from schemas.codec import decode, decode_coded
+from schemas.codings import CODINGS
 from schemas.errors import ArtifactError, Fault, FaultCode
 from schemas.faults import examine
 from schemas.records import PatientRecord, Source
 from scoring.engines import Explanation, Vector
-from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, legal_rows
+from scoring.evidence import Evidence, evidence_of
+from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, convert, legal_rows
 from scoring.scorer import Scorer, are_probabilities
 
 
@@ -24,10 +27,19 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     value: bytes
 
 
+class ScoredAsDeclared(Scored, frozen=True, gc=False):
+    """The same of a record that names its coding: what its neighbours are in says nothing of it."""
+
+
 class Rejected(msgspec.Struct, frozen=True):
     """A record that cannot be scored, with all that is wrong with it."""
 
     faults: tuple[Fault, ...]
+
+    @property
+    def is_foreign(self) -> bool:
+        """Say whether the record shows that its source may be in another coding."""
+        return any(fault.code is FaultCode.FOREIGN_CODE for fault in self.faults)
 
 
 Outcome = Scored | Rejected
@@ -47,24 +59,28 @@ class Columns(msgspec.Struct, frozen=True):
 
     `doubtful` (n,) marks the rows that are not plainly an id and numbers. `write` returns the record that a row stands
     for as JSON: it is called for rows that are doubtful or not legal, so that they are judged as any record is.
+    `coding` is the one that was named for all of them.
     """
 
     patient_ids: list[str]
     matrix: Matrix
     doubtful: Mask
     write: Callable[[int], bytes]
+    coding: str | None = None
 
 
 class Lines(msgspec.Struct, frozen=True):
     """What came of a batch without sources: the scores as JSON lines, and the places of rejected records.
 
-    `risks` (scored,) are those of the lines, `labels` (scored,) true where theirs is 1.
+    `risks` (scored,) are those of the lines, `labels` (scored,) true where theirs is 1. `evidence` tells what the
+    records say of the coding of their source.
     """
 
     scores: bytes
     risks: Vector
     labels: Mask
     rejected: list[tuple[int, Rejected]]
+    evidence: Evidence
 
     @property
     def scored(self) -> int:
@@ -73,11 +89,15 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 class _Rows(msgspec.Struct, frozen=True):
-    """The records of a batch that are still to be scored: their places in the batch, ids and numbers (n, 13)."""
+    """The records of a batch that are still to be scored: their places in the batch, ids and numbers (n, 13).
+
+    `declared` has the places of those that name their coding, or whose source does.
+    """
 
     places: list[int]
     patient_ids: list[str]
     matrix: Matrix
+    declared: AbstractSet[int] = frozenset()
 
     def of(self, values: Sequence[bytes | None]) -> Iterator[bytes | None]:
         """Yield what each record came as, from what the batch came as."""
@@ -86,7 +106,8 @@ class _Rows(msgspec.Struct, frozen=True):
     def where(self, mask: Mask) -> _Rows:
         """Keep the rows that `mask` selects."""
         rows = np.flatnonzero(mask).tolist()
-        return _Rows([self.places[row] for row in rows], [self.patient_ids[row] for row in rows], self.matrix[mask])
+        places, ids = [self.places[row] for row in rows], [self.patient_ids[row] for row in rows]
+        return _Rows(places, ids, self.matrix[mask], self.declared)
 
 
 def process(
@@ -107,17 +128,21 @@ def process(
     encoded = scorer.encode(
         rows.patient_ids, rows.matrix, found, [sources[place] for place in rows.places], rows.of(values)
     )
-    if not rejected:
+    if not (rejected or rows.declared):
         return [Scored(value) for value in encoded]
-    scored = {place: Scored(value) for place, value in zip(rows.places, encoded, strict=True)}
+    kinds = (ScoredAsDeclared if place in rows.declared else Scored for place in rows.places)
+    scored = {place: kind(value) for place, kind, value in zip(rows.places, kinds, encoded, strict=True)}
     return [scored.get(place) or rejected[place] for place in range(len(values))]
 
 
-def process_lines(values: Sequence[bytes], scorer: Scorer) -> Lines:
-    """Do what `process` does, for records that came from no topic; the scores come as lines. Raises ArtifactError."""
+def process_lines(values: Sequence[bytes], scorer: Scorer, coding: str | None = None) -> Lines:
+    """Do what `process` does, for records that came from no topic; the scores come as lines. Raises ArtifactError.
+
+    Records that name no coding are in `coding`, where that is named for their source.
+    """
     rejected: dict[int, Rejected] = {}
-    rows = _readable(values, rejected)
-    rows = _legal(rows, values, rejected)
+    rows = _readable(values, rejected, coding=coding)
+    rows = _legal(rows, values, rejected, coding=coding)
     return _as_lines(rows, rejected, scorer, values)
 
 
@@ -127,13 +152,17 @@ def process_columns(columns: Columns, scorer: Scorer) -> Lines:
     Raises ArtifactError.
     """
     blank_missing(columns.matrix)
+    places, declared = list(range(len(columns.matrix))), frozenset[int]()
+    if columns.coding is not None:
+        convert(columns.matrix, CODINGS[columns.coding])
+        declared = frozenset(places)
     legal = legal_rows(columns.matrix) & ~columns.doubtful
-    rows = _Rows(list(range(len(legal))), columns.patient_ids, columns.matrix)
+    rows = _Rows(places, columns.patient_ids, columns.matrix, declared)
     if legal.all():
         return _as_lines(rows, {}, scorer)
     rejected: dict[int, Rejected] = {}
     for row in np.flatnonzero(~legal).tolist():
-        faults = examine(columns.write(row))
+        faults = examine(columns.write(row), columns.coding)
         if isinstance(faults, PatientRecord):
             return _written_out(columns, rows, scorer)
         rejected[row] = Rejected(faults)
@@ -143,8 +172,9 @@ def process_columns(columns: Columns, scorer: Scorer) -> Lines:
 def _written_out(columns: Columns, rows: _Rows, scorer: Scorer) -> Lines:
     """Score rows by what they stand for. They stay rows of a table: what is written here is not what came."""
     rejected: dict[int, Rejected] = {}
-    written = [columns.write(row) for row in rows.places]
-    return _as_lines(_legal(_readable(written, rejected), written, rejected), rejected, scorer)
+    written, coding = [columns.write(row) for row in rows.places], columns.coding
+    found = _readable(written, rejected, coding=coding)
+    return _as_lines(_legal(found, written, rejected, coding=coding), rejected, scorer)
 
 
 def _as_lines(
@@ -156,15 +186,28 @@ def _as_lines(
     scores = scorer.encode_lines(
         rows.patient_ids, rows.matrix, found, repeat(None) if values is None else rows.of(values)
     )
-    return Lines(scores, found.risks, found.risks >= scorer.manifest.threshold, sorted(rejected.items()))
+    labels, told = found.risks >= scorer.manifest.threshold, sorted(rejected.items())
+    undeclared = [place for place in rows.places if place not in rows.declared] if rows.declared else rows.places
+    evidence = evidence_of(undeclared, [place for place, each in told if each.is_foreign])
+    return Lines(scores, found.risks, labels, told, evidence)
 
 
-def _readable(values: Sequence[bytes | None], rejected: dict[int, Rejected], unwrap: Unwrap | None = None) -> _Rows:
-    """Decode each value; reject those that are no record."""
+def _readable(
+    values: Sequence[bytes | None],
+    rejected: dict[int, Rejected],
+    unwrap: Unwrap | None = None,
+    coding: str | None = None,
+) -> _Rows:
+    """Decode each value; reject those that are no record, and put the others into UCI's codes."""
     places: list[int] = []
     records: list[PatientRecord] = []
+    codings: dict[int, str] = {}
     for place, value in enumerate(values):
-        record = decode(value) or _look_closer(value, place, unwrap)
+        record: PatientRecord | tuple[Fault, ...] | None = decode(value)
+        if record is None:
+            record = _look_closer(value, place, unwrap, coding)
+            if isinstance(record, PatientRecord) and isinstance(record.coding, str):
+                codings[len(records)] = record.coding
         if isinstance(record, PatientRecord):
             places.append(place)
             records.append(record)
@@ -172,19 +215,38 @@ def _readable(values: Sequence[bytes | None], rejected: dict[int, Rejected], unw
             rejected[place] = Rejected(record)
     matrix = as_matrix(records)
     blank_missing(matrix)
-    return _Rows(places, [record.patient_id for record in records], matrix)
+    ids = [record.patient_id for record in records]
+    if coding is not None:
+        codings = dict.fromkeys(range(len(records)), coding) | codings
+    return _Rows(places, ids, matrix, _converted(matrix, codings, places) if codings else frozenset())
 
 
-def _look_closer(value: bytes | None, place: int, unwrap: Unwrap | None) -> PatientRecord | tuple[Fault, ...]:
+def _converted(matrix: Matrix, codings: Mapping[int, str], places: Sequence[int]) -> frozenset[int]:
+    """Put rows into UCI's codes, in place; returns the places of those that name a coding, or whose source does."""
+    for name in set(codings.values()):
+        rows = [row for row, its in codings.items() if its == name]
+        ours = matrix[rows]
+        convert(ours, CODINGS[name])
+        matrix[rows] = ours
+    return frozenset(places[row] for row in codings)
+
+
+def _look_closer(
+    value: bytes | None, place: int, unwrap: Unwrap | None, coding: str | None
+) -> PatientRecord | tuple[Fault, ...]:
     """Find the record that a value is after all, or holds; else all that is wrong with it."""
     content = value if unwrap is None else unwrap(place)
     if isinstance(content, tuple):
         return content
-    return (None if content is value else decode(content)) or examine(content)
+    return (None if content is value else decode(content)) or decode_coded(content) or examine(content, coding)
 
 
 def _legal(
-    rows: _Rows, values: Sequence[bytes | None], rejected: dict[int, Rejected], unwrap: Unwrap | None = None
+    rows: _Rows,
+    values: Sequence[bytes | None],
+    rejected: dict[int, Rejected],
+    unwrap: Unwrap | None = None,
+    coding: str | None = None,
 ) -> _Rows:
     """Reject records with illegal numbers; the slow path finds out what is wrong with each."""
     legal = legal_rows(rows.matrix)
@@ -192,7 +254,7 @@ def _legal(
         return rows
     for place in rows.where(~legal).places:
         content = values[place] if unwrap is None or decode(values[place]) else unwrap(place)
-        faults = content if isinstance(content, tuple) else examine(content)
+        faults = content if isinstance(content, tuple) else examine(content, coding)
         if isinstance(faults, PatientRecord):
             raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
         rejected[place] = Rejected(faults)

@@ -1,6 +1,7 @@
 """The model directory as MLflow's `pyfunc` loads it: the same risks as every door, for data frames.
 
 MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the 13 fields, as numbers; NaN is missing.
+A column `coding` names the coding of each row; where it is missing, the row is in UCI's.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from schemas.codings import CODINGS, UCI, unknown_coding_text
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import blank_missing, legal_rows
+from scoring.matrix import Matrix, blank_missing, convert, legal_rows
 from scoring.scorer import Scorer
 
 
@@ -25,10 +27,12 @@ class RiskModel:
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002  # MLflow's signature
         """Return a frame with `risk`, and `low` and `high` of its 90% interval (NaN where the model has none).
 
-        Raises ValueError that counts the rows which are no legal records; it tells no value.
+        Raises ValueError that counts the rows which are no legal records, or name no known coding; it tells no value.
         """
         matrix = model_input[list(FEATURE_NAMES)].to_numpy(dtype=np.float64, copy=True)
         blank_missing(matrix)
+        if "coding" in model_input:
+            _convert(matrix, model_input["coding"].fillna(UCI).to_numpy())
         illegal = np.flatnonzero(~legal_rows(matrix))
         if len(illegal):
             raise ValueError(
@@ -38,6 +42,16 @@ class RiskModel:
         unknown = np.full(len(matrix), np.nan)
         low, high = self._scorer.intervals(matrix, found) or (unknown, unknown)
         return model_input[[]].assign(risk=found.risks, low=low, high=high)
+
+
+def _convert(matrix: Matrix, codings: Any) -> None:
+    """Put rows into UCI's codes, in place; `codings` (n,) has the name of each row's."""
+    if unknown := sum(name not in CODINGS for name in codings):
+        raise ValueError(f"{unknown} of {len(codings)} rows name no known coding: coding {unknown_coding_text()}")
+    for name in set(codings):
+        its = matrix[codings == name]
+        convert(its, CODINGS[name])
+        matrix[codings == name] = its
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, str] | None = None) -> RiskModel:

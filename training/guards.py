@@ -12,8 +12,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from schemas.codings import FOREIGN_NAMES
 from schemas.errors import ArtifactError, DataError
 from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.evidence import SourceWindow, evidence_of
 from scoring.matrix import Mask, legal_rows
 from training.data import Labels, Matrix, features, target
 from training.measures import wilson
@@ -48,33 +50,34 @@ def check_rows(frame: pd.DataFrame) -> None:
         raise DataError("; ".join(problems))
 
 
-def kaggle_rows(matrix: Matrix) -> Mask:
-    """Say of each row (n, 13) whether it has a code that only the Kaggle copy has."""
-    kaggle = np.zeros(len(matrix), dtype=bool)
+def foreign_rows(matrix: Matrix) -> Mask:
+    """Say of each row (n, 13) whether it has a value that only other codings of this data have."""
+    foreign = np.zeros(len(matrix), dtype=bool)
     for column, feature in zip(matrix.T, FEATURES, strict=True):
         for hint in feature.hints:
-            if hint.kaggle:
-                kaggle |= (column >= hint.lowest) & (column <= hint.highest)
-    return kaggle
+            if hint.foreign:
+                foreign |= (column >= hint.lowest) & (column <= hint.highest)
+    return foreign
 
 
 def foreign_codes(matrix: Matrix) -> Iterator[str]:
-    """Say if rows are in the coding of the Kaggle copy."""
-    kaggle = int(kaggle_rows(matrix).sum())
-    if kaggle:
+    """Say if rows are in another coding of this data: if so many of them show it as no slip of the pen explains."""
+    foreign = np.flatnonzero(foreign_rows(matrix)).tolist()
+    if SourceWindow().note(evidence_of(np.flatnonzero(legal_rows(matrix)).tolist(), foreign)):
         yield (
-            f"{kaggle} of {len(matrix)} rows hold codes of the Kaggle copy (cp 0, slope 0, ca 4, "
-            "thal 0 to 2), which permutes five fields and inverts the target; use UCI's own files"
+            f"{len(foreign)} of {len(matrix)} rows hold values of another coding of this data (cp 0, slope 0, ca 4, "
+            "thal 0 to 2, oldpeak above 10), in which other values mean something else, too, and perhaps the outcome; "
+            f"there are several: {', '.join(FOREIGN_NAMES)}"
         )
 
 
 def illegal_values(matrix: Matrix) -> Iterator[str]:
-    """Say how many of the other rows hold a value outside the feature table."""
+    """Say how many rows lack a required field, and how many others hold a value outside the feature table."""
     lacking = np.isnan(matrix[:, [j for j, feature in enumerate(FEATURES) if feature.required]]).any(axis=1)
     if lacking.any():
         required = ", ".join(feature.name for feature in FEATURES if feature.required)
         yield f"{int(lacking.sum())} of {len(matrix)} rows lack one of {required}, which every patient must have"
-    illegal = int((~legal_rows(matrix) & ~lacking & ~kaggle_rows(matrix)).sum())
+    illegal = int((~legal_rows(matrix) & ~lacking).sum())
     if illegal:
         yield f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow"
 

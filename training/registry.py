@@ -62,10 +62,14 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
     """Write a model in MLflow's format."""
     from mlflow.models import Model, infer_signature  # noqa: PLC0415  # slow import
     from mlflow.pyfunc import save_model  # noqa: PLC0415  # slow import
+    from mlflow.types import ColSpec, Schema  # noqa: PLC0415  # slow import
 
     from scoring.pyfunc import _load_pyfunc  # noqa: PLC0415  # as MLflow calls it
 
     example = input_example()
+    signature = infer_signature(example, _load_pyfunc(str(folder), {"name": name}).predict(example))
+    # Without it MLflow would drop the column, and what rows are in, before the model sees them.
+    signature.inputs = Schema([*signature.inputs, ColSpec("string", "coding", required=False)])
     save_model(
         str(path),
         loader_module="scoring.pyfunc",
@@ -73,7 +77,7 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
         code_paths=[str(Path(str(package.__file__)).parent) for package in _CODE],
         mlflow_model=Model(model_id=model_id),
         model_config={"name": name},
-        signature=infer_signature(example, _load_pyfunc(str(folder), {"name": name}).predict(example)),
+        signature=signature,
         input_example=example,
         pip_requirements=[f"{library}=={version(library)}" for library in _LIBRARIES],
     )

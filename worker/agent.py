@@ -11,6 +11,7 @@ from schemas.cloudevents import Content
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
 from scoring.serving import Serving
+from scoring.sources import exceptions_of, judged
 from worker.breaker import RejectionBreaker
 from worker.canary import Canary
 from worker.dead_letters import dead_letter
@@ -74,7 +75,8 @@ class ScoringAgent:
             outcomes = self._serving.process(values, sources, keys, content)
         else:
             outcomes = self._serving.process(values, sources, content)
-        told = _batch_scored(outcomes, time.perf_counter() - started)
+        outcomes, exceptions = _judged([batch for batch, _ in batches], outcomes)
+        told = _batch_scored(len(outcomes), exceptions, time.perf_counter() - started)
         told.emit()
         self._breaker.note(len(outcomes), told.rejected)
         first = 0
@@ -118,7 +120,23 @@ def weight_of(batch: RecordBatch) -> int:
     return max(len(batch), batch.size() // _BYTES_A_RECORD)
 
 
-def _batch_scored(outcomes: Sequence[Outcome], seconds: float) -> events.BatchScored:
-    rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+def _judged(batches: Sequence[RecordBatch], outcomes: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Refuse the scores of partitions that show another coding; returns the outcomes, and those that are exceptions.
+
+    Where there are none, a batch costs a microsecond, however large it is.
+    """
+    exceptions = exceptions_of(outcomes)
+    if not exceptions and all(batch.lease.seen.is_clean for batch in batches):
+        for batch in batches:
+            batch.lease.seen.note([(len(batch), 0)])
+        return outcomes, exceptions
+    found: list[Outcome] = []
+    for batch in batches:
+        found.extend(judged(outcomes[len(found) : len(found) + len(batch)], batch.lease.seen))
+    return found, exceptions_of(found)
+
+
+def _batch_scored(records: int, exceptions: Sequence[Outcome], seconds: float) -> events.BatchScored:
+    rejected = [outcome for outcome in exceptions if isinstance(outcome, Rejected)]
     codes = tuple(str(fault.code) for outcome in rejected for fault in outcome.faults)
-    return events.BatchScored(DOOR, len(outcomes) - len(rejected), len(rejected), codes, seconds)
+    return events.BatchScored(DOOR, records - len(rejected), len(rejected), codes, seconds)

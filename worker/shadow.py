@@ -17,6 +17,7 @@ from schemas.cloudevents import Content
 from schemas.records import Source
 from scoring.pipeline import Outcome, Scored
 from scoring.serving import Serving
+from scoring.sources import judged
 from worker.agent import weight_of
 from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
@@ -97,8 +98,9 @@ class ShadowAgent:
         before = time.perf_counter()
         champions = self._champion.process(taken, at, content)
         between = time.perf_counter()
-        challengers = self._challenger.process(taken, at, content)
+        challengers: Sequence[Outcome] = self._challenger.process(taken, at, content)
         _compared(champions, challengers, between - before, time.perf_counter() - between).emit()
+        challengers = judged(challengers, batch.lease.seen)
         scored = [
             (place, outcome.value)
             for place, outcome in zip(places, challengers, strict=True)

@@ -27,7 +27,8 @@ _OF_FAULTS: Final[Mapping[FaultCode, str]] = {
     FaultCode.WRONG_TYPE: "structure",
     FaultCode.WRONG_LENGTH: "too-long",
     FaultCode.IMPOSSIBLE_CODE: "code-invalid",
-    FaultCode.KAGGLE_CODE: "code-invalid",
+    FaultCode.FOREIGN_CODE: "code-invalid",
+    FaultCode.FOREIGN_SOURCE: "code-invalid",
     FaultCode.UNSUPPORTED_CODING: "not-supported",
     FaultCode.MODEL_FAILURE: "exception",
 }

@@ -24,8 +24,10 @@ from runtime.settings import Settings
 from schemas.records import ModelRef, Source
 from scoring.artifact import Artifact
 from scoring.engines import Vector
+from scoring.evidence import SourceWindow
 from scoring.matrix import Matrix
 from scoring.scorer import Scorer
+from scoring.sources import refuse_foreign
 
 Models = tuple[ModelRef, ModelRef]
 """Champion and challenger."""
@@ -138,15 +140,28 @@ def _by_moment(pairs: Mapping[ModelRef, list[Pair]]) -> dict[Moment, tuple[Model
     return {pair.moment: (model, pair) for model, found in pairs.items() for pair in found}
 
 
-def compare_file(champion: Artifact, challenger: Artifact, path: Path, named: Format | None, watch: Watch) -> Found:
-    """Let two models score a file. Raises SettingsError, DataError, DependencyError and ArtifactError."""
-    kind, tally = format_of(path, named), Tally()
+def compare_file(  # two models, and a file as `score` has it
+    champion: Artifact,
+    challenger: Artifact,
+    path: Path,
+    named: Format | None,
+    watch: Watch,
+    coding: str | None = None,
+) -> Found:
+    """Let two models score a file; `coding` is that of records that name none.
+
+    Raises SettingsError, DataError, DependencyError and ArtifactError.
+    """
+    kind, tally, seen = format_of(path, named), Tally(), SourceWindow()
     scorer, both = Scorer(champion), _Both(Scorer(champion), Scorer(challenger))
     scorer.census = both
     with ExitStack() as closing:
         records = open_records(path, kind, closing)
         for batch in records.batches():
-            tally = tally.plus(score_batch(batch, scorer))
+            lines = score_batch(batch, scorer, coding)
+            tally = tally.plus(lines)
+            if seen.note(lines.evidence):
+                raise refuse_foreign(str(path), tally.rows)
             watch(records.done(), records.total, tally)
     compared = both.comparing.result()
     return Found((compared,) if compared.records else (), LeftOut(rejected=tally.rejected))

@@ -44,7 +44,7 @@ FLAWS: Final[Mapping[str, Callable[[Record], bytes | None]]] = {
     "NaN": lambda record: _json({**record, "chol": math.nan}),
     "out of range": lambda record: _json({**record, "age": 630}),
     "an impossible code": lambda record: _json({**record, "restecg": 5}),
-    "a Kaggle code": lambda record: _json({**record, "thal": 2}),
+    "a code of another coding": lambda record: _json({**record, "thal": 2}),
     "a tombstone": lambda _: None,
     "a field twice": lambda record: _json(record)[:-1] + b', "age": 61}',
 }

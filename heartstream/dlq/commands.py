@@ -125,6 +125,7 @@ class RedriveForm(msgspec.Struct, frozen=True):
     present_time: bool
     dry_run: bool
     yes: bool
+    coding: str | None = None
 
 
 def redrive(wanted: Selection, form: RedriveForm) -> None:
@@ -151,7 +152,7 @@ def _order(settings: Settings, wanted: Selection, form: RedriveForm) -> Order:
     except DependencyError as error:
         sys.stderr.write(f"heartstream: {error}: records older than that could be deleted before they are scored\n")
         oldest = None
-    return Order(topic, wanted, form.max_attempts, form.limit, form.present_time, oldest)
+    return Order(topic, wanted, form.max_attempts, form.limit, form.present_time, oldest, form.coding)
 
 
 def _planned(backlog: Backlog, order: Order) -> Tally:

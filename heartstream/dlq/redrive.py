@@ -20,6 +20,7 @@ from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.reading import Reader
 from runtime.settings import Settings
 from schemas.codec import encode_source
+from schemas.codings import with_coding
 from schemas.errors import DependencyError, FaultCode, HeartstreamError
 from schemas.topics import FIRST_FAILURE_HEADER, REDRIVE_ATTEMPTS_HEADER
 from worker.transport.driver import producer_config
@@ -48,6 +49,8 @@ class Left(Enum):
     ELSEWHERE = "of another topic than the one that is redriven to"
     GONE = "without its value, which its source topic no longer holds"
     TOO_OLD = "older than their topic keeps records, so they could go unread: --present-time gives them another time"
+    UNDECLARED = "legal, but of a source in another coding: --coding names it"
+    UNMARKABLE = "no plain JSON record, or one that names its coding already: --coding cannot be added"
     REFUSED = "not taken by the broker: too large, or its timestamp is not allowed"
 
 
@@ -68,8 +71,9 @@ class Tally:
 class Order(msgspec.Struct, frozen=True):
     """What to redrive, and where to: the letters of a selection, at most `limit`, none more than `max_attempts` times.
 
-    With `present_time`, records are sent with the present time and not with their own. `oldest_kept` is the timestamp
-    below which the topic's retention would take them away unread.
+    `coding` is added to each record as the coding that it is in. With `present_time`, records are sent with the present
+    time and not with their own. `oldest_kept` is the timestamp below which the topic's retention would take them away
+    unread.
     """
 
     topic: str
@@ -78,6 +82,7 @@ class Order(msgspec.Struct, frozen=True):
     limit: int | None = None
     present_time: bool = False
     oldest_kept: int | None = None
+    coding: str | None = None
 
 
 def reason_to_leave(letter: Letter, order: Order) -> Left | None:
@@ -88,6 +93,20 @@ def reason_to_leave(letter: Letter, order: Order) -> Left | None:
         return Left.ELSEWHERE
     if letter.attempts >= order.max_attempts:
         return Left.TRIED_OUT
+    return _coding_missing(letter, order.coding) or _too_old(letter, order)
+
+
+def _coding_missing(letter: Letter, coding: str | None) -> Left | None:
+    """Say if the letter needs a coding that is not given, or cannot take the one that is."""
+    if coding is None:
+        return Left.UNDECLARED if FaultCode.FOREIGN_SOURCE in letter.codes else None
+    # Of a value that was left out it is found out later.
+    if letter.omitted_bytes is None and with_coding(letter.value, coding) is None:
+        return Left.UNMARKABLE
+    return None
+
+
+def _too_old(letter: Letter, order: Order) -> Left | None:
     if order.present_time or order.oldest_kept is None or letter.timestamp is None:
         return None
     return Left.TOO_OLD if letter.timestamp < order.oldest_kept else None
@@ -187,6 +206,10 @@ class Redrive:
         if original is None:
             self.tally.left[Left.GONE] += 1
             return
+        value = original.value
+        if self._order.coding is not None and (value := with_coding(value, self._order.coding)) is None:
+            self.tally.left[Left.UNMARKABLE] += 1
+            return
         options: dict[str, Any] = {}
         if original.timestamp is not None and not self._order.present_time:
             options["timestamp"] = original.timestamp
@@ -194,7 +217,7 @@ class Redrive:
             try:
                 self._client.produce(
                     self._order.topic,
-                    original.value,
+                    value,
                     original.key,
                     headers=[*original.headers, *_redrive_headers(letter)],
                     on_delivery=lambda error, _: self._hear(letter, error),

@@ -25,8 +25,10 @@ from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef
 from scoring.artifact import Artifact
 from scoring.drift import Census, Drift, FieldReference, Histogram, Reference
+from scoring.evidence import SourceWindow
 from scoring.patterns import pattern_name
 from scoring.scorer import Scorer
+from scoring.sources import refuse_foreign
 from worker.formats import Formats
 
 _AT_ONCE: Final = 4_000
@@ -48,10 +50,15 @@ class Counted(msgspec.Struct, frozen=True):
     patterns: tuple[tuple[str, int], ...]
 
 
-def count_file(artifact: Artifact, path: Path, named: Format | None, watch: Watch) -> Counted:
-    """Count a file of records. Raises SettingsError, DataError, DependencyError and ArtifactError."""
+def count_file(
+    artifact: Artifact, path: Path, named: Format | None, watch: Watch, coding: str | None = None
+) -> Counted:
+    """Count a file of records; `coding` is that of those that name none.
+
+    Raises SettingsError, DataError, DependencyError and ArtifactError.
+    """
     kind = format_of(path, named)
-    counting = _Counting(artifact)
+    counting = _Counting(artifact, str(path), coding)
     with ExitStack() as closing:
         records = open_records(path, kind, closing)
         for batch in records.batches():
@@ -60,12 +67,13 @@ def count_file(artifact: Artifact, path: Path, named: Format | None, watch: Watc
     return counting.result()
 
 
-def count_topic(artifact: Artifact, settings: Settings, last: int) -> Counted:
+def count_topic(artifact: Artifact, settings: Settings, last: int, coding: str | None = None) -> Counted:
     """Count the `last` records of the patients topic, in no consumer group. Raises DependencyError and ArtifactError.
 
     Which are the last, their timestamps say; of each partition at most so many are read, and so many are held.
     """
-    counting, topic, formats = _Counting(artifact), settings.topics.patients, Formats.reading(settings)
+    topic, formats = settings.topics.patients, Formats.reading(settings)
+    counting = _Counting(artifact, f"the topic {topic}", coding)
     with Reader.open(settings) as reader:
         spans = {
             number: Span(max(span.first, span.end - last), span.end) for number, span in reader.spans(topic).items()
@@ -92,7 +100,7 @@ def _batches(values: Iterable[bytes]) -> Iterator[list[bytes]]:
 class _Counting:
     """A scorer that shows a census what it scores."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, source: str, coding: str | None) -> None:
         """Raises ArtifactError where the model directory has no reference."""
         if artifact.reference is None:
             raise ArtifactError("the model directory has no reference.json, as older ones: train the model again")
@@ -100,10 +108,16 @@ class _Counting:
         self._scorer = Scorer(artifact)
         self._census = Census(artifact.reference, artifact.model.name, artifact.manifest.training_range)
         self._scorer.census = self._census
+        self._source, self._coding = source, coding
+        self._seen = SourceWindow()
         self.tally = Tally()
 
     def take(self, batch: object) -> None:
-        self.tally = self.tally.plus(score_batch(batch, self._scorer))
+        """Raises DataError where the source shows another coding."""
+        lines = score_batch(batch, self._scorer, self._coding)
+        self.tally = self.tally.plus(lines)
+        if self._seen.note(lines.evidence):
+            raise refuse_foreign(self._source, self.tally.rows)
 
     def result(self) -> Counted:
         census = self._census

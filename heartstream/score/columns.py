@@ -27,10 +27,11 @@ _NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
-def columns_of(batch: pa.RecordBatch) -> Columns:
+def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> Columns:
     """Return a batch whose columns are those of `COLUMN_NAMES`, in this order, as the core takes it.
 
-    The id is text; each other column is of numbers, of nothing but null, or a dictionary of CSV cells.
+    The id is text; each other column is of numbers, of nothing but null, or a dictionary of CSV cells. `coding` is that
+    of all rows.
     """
     patient_ids, doubtful = _ids(batch.column(0))
     matrix = np.empty((batch.num_rows, len(FEATURE_NAMES)))
@@ -38,7 +39,7 @@ def columns_of(batch: pa.RecordBatch) -> Columns:
         matrix[:, place], odd = _cells(column) if pa.types.is_dictionary(column.type) else _numbers(column)
         if odd is not None:
             doubtful |= odd
-    return Columns(patient_ids, matrix, doubtful, lambda row: _record(batch, row))
+    return Columns(patient_ids, matrix, doubtful, lambda row: _record(batch, row), coding)
 
 
 def laid(batch: pa.RecordBatch, memory: memoryview) -> int | None:

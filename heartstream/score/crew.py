@@ -19,6 +19,7 @@ import msgspec
 
 from heartstream.score.tally import Part
 from schemas.errors import DependencyError, HeartstreamError
+from scoring.evidence import Evidence
 from scoring.pipeline import Rejected
 
 ScoreBatch = Callable[[object], Part]
@@ -42,6 +43,7 @@ class _Done(msgspec.Struct, frozen=True):
     content: bytes | None
     scored: int
     rejected: list[tuple[int, Rejected]]
+    evidence: Evidence
 
 
 class Crew:
@@ -102,7 +104,7 @@ class Crew:
         member, self._shown = handed
         done = member.result()
         content = memoryview(self._slots[self._shown])[: done.size] if done.content is None else done.content
-        return Part(content, done.scored, done.rejected)
+        return Part(content, done.scored, done.rejected, done.evidence)
 
 
 class _Member:
@@ -185,9 +187,9 @@ def _work(score: ScoreBatch, slots: list[mmap.mmap], connection: Connection, oth
 def _done(part: Part, slot: mmap.mmap) -> _Done:
     size = len(part.content)
     if size > len(slot):
-        return _Done(size, bytes(part.content), part.scored, part.rejected)
+        return _Done(size, bytes(part.content), part.scored, part.rejected, part.evidence)
     slot[:size] = part.content
-    return _Done(size, None, part.scored, part.rejected)
+    return _Done(size, None, part.scored, part.rejected, part.evidence)
 
 
 def _laid(batch: Any, slot: mmap.mmap) -> int | None:

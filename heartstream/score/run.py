@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -19,13 +20,17 @@ from heartstream.score.writing import Job, Journal, Output, partial_of, read_jou
 from schemas.errors import SettingsError
 from schemas.records import Details
 from scoring.engines import SklearnEngine
+from scoring.evidence import SourceWindow
 from scoring.pipeline import Lines, process_columns, process_lines
 from scoring.scorer import Scorer
+from scoring.sources import refuse_foreign
 
 Watch = Callable[[int, int | None, Tally], None]
 """Told, at the start and after each batch, how much of the input is done, of how much (None: not known), and what
 became of it. All processes are running by then."""
 
+HELD_RECORDS: Final = 100
+"""In every hundred consecutive records of a copy in another coding at least 25 show it; six are enough."""
 _JOURNAL_BATCHES: Final = 32
 """A quarter of a million rows: about a second's work."""
 
@@ -33,7 +38,8 @@ _JOURNAL_BATCHES: Final = 32
 class Request(msgspec.Struct, frozen=True):
     """What is to be scored, and where results go. Without `errors`, rejected rows are only counted.
 
-    With more than one of `processes`, so many score, and this one reads and writes.
+    With more than one of `processes`, so many score, and this one reads and writes. `coding` is that of all records
+    that name none.
     """
 
     source: Path
@@ -43,12 +49,13 @@ class Request(msgspec.Struct, frozen=True):
     resume: bool = False
     force: bool = False
     processes: int = 1
+    coding: str | None = None
 
 
 def score_file(request: Request, scorer: Scorer, watch: Watch) -> Tally:
     """Score a file. Raises SettingsError, DataError, DependencyError and ArtifactError.
 
-    Whatever happens, a file under a final name is complete.
+    Whatever happens, a file under a final name is complete, and of a source that showed no other coding.
     """
     kind = format_of(request.source, request.format)
     _refuse_overwriting(request)
@@ -60,7 +67,7 @@ def score_file(request: Request, scorer: Scorer, watch: Watch) -> Tally:
         output = Output(request.output, request.errors, start, pack, closing)
         output.note(batches, tally)
         watch(records.done(), records.total, tally)
-        for part in parts:
+        for part in _of_one_coding(parts, request, output):
             output.scores.write(part.content)
             output.errors.write(tally.error_lines(part))
             tally, batches = tally.plus(part), batches + 1
@@ -69,6 +76,26 @@ def score_file(request: Request, scorer: Scorer, watch: Watch) -> Tally:
             watch(records.done(), records.total, tally)
         output.publish()
     return tally
+
+
+def _of_one_coding(parts: Iterator[Part], request: Request, output: Output) -> Iterator[Part]:
+    """Pass on what comes of each batch, until the file shows another coding: then discard all, and raise DataError.
+
+    What goes to standard output cannot be taken back: the first records are held until enough of them were seen.
+    """
+    window, seen, held = SourceWindow(), 0, deque[Part]()
+    for part in parts:
+        seen += part.scored + len(part.rejected)
+        if window.note(part.evidence):
+            output.discard()
+            raise refuse_foreign("standard input" if request.source == PIPE else str(request.source), seen)
+        if request.output == PIPE and request.coding is None and seen < HELD_RECORDS:
+            held.append(msgspec.structs.replace(part, content=bytes(part.content)))
+            continue
+        while held:
+            yield held.popleft()
+        yield part
+    yield from held
 
 
 def _scored(
@@ -81,22 +108,23 @@ def _scored(
         first = [*islice(batches, 2)]
         batches = chain(first, batches)
         if len(first) > 1:
-            return Crew(lambda batch: _part(batch, scorer, pack), request.processes, closing).score(batches), as_it_is
-    return (_part(batch, scorer, as_it_is) for batch in batches), pack
+            crew = Crew(lambda batch: _part(batch, scorer, request.coding, pack), request.processes, closing)
+            return crew.score(batches), as_it_is
+    return (_part(batch, scorer, request.coding, as_it_is) for batch in batches), pack
 
 
-def _part(batch: object, scorer: Scorer, pack: Pack) -> Part:
-    lines = score_batch(batch, scorer)
-    return Part(pack(lines.scores), lines.scored, lines.rejected)
+def _part(batch: object, scorer: Scorer, coding: str | None, pack: Pack) -> Part:
+    lines = score_batch(batch, scorer, coding)
+    return Part(pack(lines.scores), lines.scored, lines.rejected, lines.evidence)
 
 
-def score_batch(batch: object, scorer: Scorer) -> Lines:
-    """Score a batch of either kind. Raises ArtifactError."""
+def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Lines:
+    """Score a batch of either kind; `coding` is that of its file, where one was named. Raises ArtifactError."""
     if isinstance(batch, list):
-        return process_lines(batch, scorer)
+        return process_lines(batch, scorer, coding)
     from heartstream.score.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
 
-    return process_columns(columns_of(batch), scorer)
+    return process_columns(columns_of(batch, coding), scorer)
 
 
 def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:
@@ -106,7 +134,7 @@ def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:
     with readable(request.source):
         source = request.source.stat()
     details = msgspec.convert(scorer.details, Details, from_attributes=True)
-    job = Job(source.st_size, source.st_mtime_ns, kind, scorer.model, scorer.engine, details, BATCHING)
+    job = Job(source.st_size, source.st_mtime_ns, kind, scorer.model, scorer.engine, details, BATCHING, request.coding)
     return read_journal(request.output, job) if request.resume else Journal(job)
 
 

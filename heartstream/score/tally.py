@@ -8,6 +8,7 @@ import msgspec
 
 from heartstream.score.formats import Content
 from schemas.errors import Fault
+from scoring.evidence import Evidence
 from scoring.pipeline import Lines, Rejected
 
 
@@ -19,11 +20,12 @@ class RejectedRow(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What came of a batch: its scores as they are to be written, and the places of rejected rows."""
+    """What came of a batch: its scores as they are to be written, the places of rejected rows, and its evidence."""
 
     content: Content
     scored: int
     rejected: list[tuple[int, Rejected]]
+    evidence: Evidence
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ class Job(msgspec.Struct, frozen=True):
     engine: str
     details: Details
     batching: int = 1
+    coding: str | None = None
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -160,6 +161,16 @@ class Output:
         with _writable(path):
             new.write_bytes(msgspec.json.encode(journal))
             new.replace(path)
+
+    def discard(self) -> None:
+        """Take away what was written: nothing of it may be used. Raises DependencyError."""
+        for sink in (self.errors, self.scores):
+            sink.sync()
+            if isinstance(sink, PartialFile):
+                with _writable(sink.partial):
+                    sink.partial.unlink()
+        if self._start is not None:
+            journal_of(self._final).unlink(missing_ok=True)
 
     def publish(self) -> None:
         """Give the files their final names; a file of errors without any is taken away. Raises DependencyError."""

@@ -14,7 +14,8 @@ from hypothesis import given
 
 from schemas import documents as generated
 from schemas import jsonschema as schemas
-from schemas.codec import decode, decode_dead_letter, encode_dead_letter
+from schemas.codec import decode, decode_coded, decode_dead_letter, encode_dead_letter
+from schemas.codings import CODINGS
 from schemas.errors import Fault, FaultCode
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
@@ -30,7 +31,8 @@ REJECTED = [*rejected(), *rejected_unwritten()]
 SOURCE = Source("patients", 3, 4711)
 ONLY_SLOW = {"escaped-quote-in-patient-id"}
 """Examples that the fast decoder leaves to the slow path."""
-CONTRACT_WORDS = {"patient_id", *FEATURE_NAMES, "coding", "uci", "null", "true", "false"}
+NOT_OF_THE_RECORD = {"model_failure", "malformed_event", "malformed_frame", "foreign_source"}
+CONTRACT_WORDS = {"patient_id", *FEATURE_NAMES, "coding", "uci", "kaggle", "null", "true", "false"}
 
 each_accepted = pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in ACCEPTED])
 each_rejected = pytest.mark.parametrize(
@@ -55,9 +57,11 @@ def blanked(record: PatientRecord) -> Matrix:
 
 
 def numbers_as_sent(value: bytes) -> list[float]:
-    """Read the 13 numbers without heartstream's code: NaN for null and for the codes of a missing value."""
+    """Read the 13 numbers without heartstream's code, in UCI's coding: NaN for null and codes of a missing value."""
     sent = json.loads(value)
     zero_is_missing = {"trestbps", "chol", "thalach"}
+    for name, codes in CODINGS[sent.get("coding", "uci")].codes.items():
+        sent[name] = codes[sent[name]]
     return [
         float("nan")
         if sent[name] is None or sent[name] == -9 or (sent[name] == 0 and name in zero_is_missing)
@@ -72,12 +76,13 @@ def validator(name: str) -> Any:
 
 
 def test_there_are_examples_of_every_fault_of_a_record() -> None:
-    """Each code that a record can be rejected with has an example; three are not of the record's own bytes.
+    """Each code that a record can be rejected with has an example; four are not of the record's own bytes.
 
-    Only a broken model gives model_failure; malformed_event and malformed_frame are about what a record comes in.
+    Only a broken model gives model_failure; malformed_event and malformed_frame are about what a record comes in,
+    foreign_source about its neighbours.
     """
     shown = {code for _, _, faults in REJECTED for code, _ in faults}
-    assert {code.value for code in FaultCode} - {"model_failure", "malformed_event", "malformed_frame"} == shown
+    assert {code.value for code in FaultCode} - NOT_OF_THE_RECORD == shown
 
 
 def test_every_rejected_file_belongs_to_a_pair() -> None:
@@ -123,7 +128,7 @@ def test_both_paths_read_the_same_patient_id(value: bytes) -> None:
 
 def test_accepted_examples_take_the_fast_path() -> None:
     """Only a quote inside the id needs the slow path."""
-    assert {name for name, value in ACCEPTED if decode(value) is None} == ONLY_SLOW
+    assert {name for name, value in ACCEPTED if (decode(value) or decode_coded(value)) is None} == ONLY_SLOW
 
 
 @each_accepted

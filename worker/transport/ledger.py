@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping
 
 from faust.types import TP
 
+from scoring.evidence import SourceWindow
 from worker.transport.batch import BatchState, RecordBatch
 
 
 class Lease:
     """One period in which this worker owns one partition. A partition that leaves and returns gets a new lease."""
 
-    __slots__ = ("batches", "finished_to", "open", "requested", "stored", "tp")
+    __slots__ = ("batches", "finished_to", "open", "requested", "seen", "stored", "tp")
 
     def __init__(self, tp: TP) -> None:
         """Begin with nothing in flight."""
@@ -33,6 +34,8 @@ class Lease:
         """The offset that the broker was last asked to store."""
         self.stored: int | None = None
         """The offset that the broker last confirmed to have stored."""
+        self.seen = SourceWindow()
+        """What the partition's last records show of their coding. The scoring agent's alone: it takes no lock."""
 
 
 class Ledger:

@@ -17,6 +17,7 @@ from heartstream.demo.processes import Child
 from schemas.features import FEATURE_NAMES
 from scoring.pyfunc import RiskModel
 from scoring.scorer import Scorer
+from tests.copies import copy_records, uci_records
 from tests.integration.calls import JSON, PATIENTS, ask
 
 RECORDS = real_patients()[:30]
@@ -46,7 +47,7 @@ def test_triton_client_finds_server_and_model(triton: InferenceServerClient, sco
     assert (triton.is_server_live(), triton.is_server_ready(), triton.is_model_ready(name)) == (True, True, True)
     assert triton.get_server_metadata()["name"] == "heartstream"
     told = triton.get_model_metadata(name)
-    assert {each["name"] for each in told["inputs"]} == {*FEATURE_NAMES, "patient_id", "record"}
+    assert {each["name"] for each in told["inputs"]} == {*FEATURE_NAMES, "patient_id", "record", "coding"}
     assert [each["name"] for each in told["outputs"]] == ["risk", "label", "score"]
 
 
@@ -186,3 +187,63 @@ def test_a_cell_that_is_no_number_is_told_and_not_repeated(gateway: Child, cell:
     found = ask(gateway, "POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
     told = found.json["message"]
     assert (found.status, "row 0: wrong_type at /age" in told, cell in told) == (400, True, False)
+
+
+CODED = [json.loads(record) for record in copy_records("kaggle-303")[:30]]
+NAMED = {
+    "a column": {"dataframe_records": [{**record, "coding": "kaggle-303"} for record in CODED]},
+    "params": {"dataframe_records": CODED, "params": {"coding": "kaggle-303"}},
+    "a column of columns": {
+        "inputs": {name: [each.get(name, "kaggle-303") for each in CODED] for name in (*FEATURE_NAMES, "coding")}
+    },
+}
+
+
+@pytest.mark.parametrize("document", NAMED.values(), ids=NAMED)
+def test_mlflows_rows_are_scored_in_the_coding_that_is_named(gateway: Child, document: object) -> None:
+    """The predictions are those of the same patients in UCI's codes."""
+    own = {"dataframe_records": [json.loads(record) for record in uci_records("kaggle-303")[:30]]}
+    expected = ask(gateway, "POST", "/invocations", json.dumps(own).encode(), JSON)
+    found = ask(gateway, "POST", "/invocations", json.dumps(document).encode(), JSON)
+    assert (found.status, found.json) == (200, expected.json)
+
+
+@pytest.mark.parametrize(
+    "more", [{"coding": "kaggle-303"}, {"params": {"coding": "kaggle"}}, {"params": {"codings": "uci"}}, {"options": 1}]
+)
+def test_what_invocations_do_not_know_is_refused(gateway: Child, more: dict[str, object]) -> None:
+    """Nothing that may say what rows are in is dropped, nor a coding that is not known."""
+    body = json.dumps({"dataframe_records": RECORDS[:2], **more}).encode()
+    assert ask(gateway, "POST", "/invocations", body, JSON).status == 400
+
+
+@pytest.mark.parametrize("way", ["tensor", "parameter"])
+def test_infer_in_the_coding_that_is_named(gateway: Child, scorer: Scorer, way: str) -> None:
+    """A tensor `coding`, or the request's parameter."""
+    tensors = [
+        {
+            "name": name,
+            "shape": [30],
+            "datatype": "FP64",
+            "data": [-9 if each[name] is None else each[name] for each in CODED],
+        }
+        for name in FEATURE_NAMES
+    ]
+    if way == "tensor":
+        tensors.append({"name": "coding", "shape": [30], "datatype": "BYTES", "data": ["kaggle-303"] * 30})
+    document = {"inputs": tensors} | ({"parameters": {"coding": "kaggle-303"}} if way == "parameter" else {})
+    path = f"/v2/models/{scorer.model.name}/infer"
+    found = ask(gateway, "POST", path, json.dumps(document).encode(), JSON).json
+    expected = [ask(gateway, "POST", "/predict", record).json["risk"] for record in uci_records("kaggle-303")[:30]]
+    assert found["outputs"][0]["data"] == expected
+
+
+def test_pyfunc_reads_the_coding_of_each_row(scorer: Scorer) -> None:
+    """A frame may hold several; one that is not known refuses it."""
+    frame = pd.concat([pd.DataFrame(CODED).assign(coding="kaggle-303"), pd.DataFrame(RECORDS)], ignore_index=True)
+    own = pd.concat([pd.DataFrame(map(json.loads, uci_records("kaggle-303")[:30])), pd.DataFrame(RECORDS)])
+    model = RiskModel(scorer)
+    expected = model.predict(own[list(FEATURE_NAMES)].astype(float))["risk"].tolist()
+    assert model.predict(frame)["risk"].tolist() == expected
+    with pytest.raises(ValueError, match="30 of 60 rows name no known coding"):
+        model.predict(frame.replace({"coding": {"kaggle-303": "kaggle"}}))

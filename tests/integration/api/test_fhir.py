@@ -118,7 +118,7 @@ def test_all_that_is_wrong_is_one_outcome(gateway: Child) -> None:
         ("code-invalid", "impossible_code"),
         ("required", "missing_value"),
         ("value", "out_of_range"),
-        ("code-invalid", "kaggle_code"),
+        ("code-invalid", "foreign_code"),
     ]
     assert [issue["expression"] for issue in answer.json["issue"]] == [
         ["Bundle.entry[1].resource.value.code"],

@@ -12,8 +12,11 @@ import pytest
 from bench.cost import resident_mib
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
+from schemas.faults import examine
+from schemas.records import PatientRecord
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
+from tests.copies import copy_records, uci_records
 from tests.examples import rejected
 from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
 
@@ -160,3 +163,20 @@ def _read(connection: http.client.HTTPConnection) -> int:
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while line := response.readline():
         yield line
+
+
+def test_an_array_in_another_coding_is_not_scored(gateway: Child) -> None:
+    """Nor are the rows of it that happen to be legal, wherever they stand: an array is one source."""
+    legal = [value for value in copy_records("kaggle-303") if isinstance(examine(value), PatientRecord)]
+    body = b"[" + b",".join([*legal, *PATIENTS[:500], *copy_records("kaggle-303")]) + b"]"
+    found = ask(gateway, "POST", PATH, body, JSON).json
+    assert {each["code"] for one in found for each in one["errors"]} == {"foreign_code", "foreign_source"}
+
+
+def test_lines_are_judged_by_what_has_come(gateway: Child) -> None:
+    """Lines of another coding are not scored; those that name their coding are, as UCI's records."""
+    mixed = [*copy_records("kaggle-303"), *copy_records("kaggle-303", coding="kaggle-303")]
+    found = [json.loads(line) for line in ask(gateway, "POST", PATH, b"\n".join(mixed), LINES).body.splitlines()]
+    alone = [ask(gateway, "POST", "/predict", record).json for record in uci_records("kaggle-303")]
+    assert {each["code"] for one in found[:303] for each in one["errors"]} == {"foreign_code", "foreign_source"}
+    assert found[303:] == alone

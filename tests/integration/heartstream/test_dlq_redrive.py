@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.dlq.reading import GROUP
-from schemas.codec import decode_dead_letter, encode_dead_letter
+from schemas.codec import decode_dead_letter, decode_score, encode_dead_letter
 from schemas.errors import FaultCode
 from schemas.records import DeadLetter, Source
 from schemas.topics import (
@@ -27,6 +27,9 @@ from schemas.topics import (
     REDRIVE_ATTEMPTS_HEADER,
     TIMESTAMP_HEADER,
 )
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.copies import copy_records, uci_records
 from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, Written, now
 from tests.integration.stream import DEADLINE_SECONDS, Stream
@@ -36,6 +39,7 @@ from worker.transport.producer import OutgoingRecord
 DAY = 86_400_000
 HEADERS = (("trace", b"1"), ("trace", b"2"), ("empty", b""), ("null", None))
 MODEL_FAILURE, NOT_JSON = FaultCode.MODEL_FAILURE, FaultCode.NOT_JSON
+_OF_ANOTHER_CODING = (FaultCode.FOREIGN_CODE, FaultCode.FOREIGN_SOURCE)
 
 
 def await_letters(desk: Desk, count: int) -> None:
@@ -52,7 +56,7 @@ def headers_added(record: Written) -> tuple[bytes | None, bytes | None]:
 
 def test_a_record_that_fails_again_and_again_is_redriven_three_times(desk: Desk, workers: Workers) -> None:
     """Each time with the same key, value, headers and timestamp; then it stays, and the summary says so."""
-    value = FLAWS["a Kaggle code"](dict(real_patients()[0]))
+    value = FLAWS["a code of another coding"](dict(real_patients()[0]))
     source = desk.record(b"key-1", value, HEADERS, sent := now() - DAY)
     with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
         told = []
@@ -285,3 +289,41 @@ def test_what_the_broker_does_not_take_is_left(group_stream: Stream, desk: Desk)
         "left 1 dead letter: not taken by the broker: too large, or its timestamp is not allowed",
     ]
     assert desk.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
+
+
+def test_a_source_in_another_coding_is_scored_once_that_is_named(
+    desk: Desk, stream: Stream, workers: Workers, scorer: Scorer
+) -> None:
+    """No record of it has a score; each is a letter, and redriven with its coding it has the risk of UCI's record."""
+    values = copy_records("kaggle-303")[:80]
+    expected = {
+        score.patient_id: score.risk
+        for outcome in process(uci_records("kaggle-303")[:80], [None] * 80, scorer)
+        if isinstance(outcome, Scored)
+        for score in [decode_score(outcome.value)]
+    }
+    for value in values:
+        desk.producer.produce(desk.topics.patients, value, b"clinic", on_delivery=lambda *_: None)
+    assert desk.producer.flush(DEADLINE_SECONDS) == 0
+    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+        await_letters(desk, 80)
+        assert {code for letter in desk.dead() for code in letter.codes} == {*_OF_ANOTHER_CODING}
+        unnamed = desk.run("redrive", "--code", "foreign_source", "--yes").stdout
+        assert "redriven: 0 dead letters\nleft" in unnamed
+        assert "of a source in another coding: --coding names it" in unnamed
+        named = desk.run("redrive", "--coding", "kaggle-303", "--yes")
+        assert (named.returncode, named.stdout.splitlines()[0]) == (0, "redriven: 80 dead letters")
+        stream.read_until(lambda: len([one for one in stream.read if one.letter is None]) == 80)
+    scores = [decode_score(one.value or b"") for one in stream.read if one.letter is None]
+    assert {score.patient_id: score.risk for score in scores} == expected
+    sent_again = [one.value or b"" for one in desk.patients()[80:]]
+    assert sorted(sent_again) == sorted(value[:-1] + b',"coding":"kaggle-303"}' for value in values)
+
+
+def test_what_cannot_take_a_coding_is_left(desk: Desk) -> None:
+    """A value that is no plain record stays, with the reason."""
+    desk.letters([FaultCode.FOREIGN_CODE] * 3)
+    told = desk.run("redrive", "--coding", "statlog", "--yes")
+    assert (told.returncode, told.stdout.splitlines()[0]) == (0, "redriven: 0 dead letters")
+    assert "left 3 dead letters: no plain JSON record, or one that names its coding already" in told.stdout
+    assert desk.patients() == []

@@ -228,7 +228,7 @@ def test_dead_letters_tell_all_that_is_wrong(stream: Stream, workers: Workers) -
     assert result.letter is not None
     assert result.letter.errors == examine(value)
     assert headers["__streams.errors.topic"] == stream.topics.patients.encode()
-    assert headers["__streams.errors.message"] == b"out_of_range at /age; wrong_type at /sex; kaggle_code at /thal"
+    assert headers["__streams.errors.message"] == b"out_of_range at /age; wrong_type at /sex; foreign_code at /thal"
 
 
 def test_a_changed_model_is_refused(stream: Stream, workers: Workers, model_dir: Path, tmp_path: Path) -> None:

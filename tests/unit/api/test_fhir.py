@@ -225,7 +225,7 @@ NUMBER = {"system": "http://unitsofmeasure.org", "code": "mg/dL"}
         ),
         (
             changed("o-thal", valueCodeableConcept={"coding": [{"system": f"{OWN}:thal", "code": "2"}]}),
-            [("kaggle_code", AT["o-thal"])],
+            [("foreign_code", AT["o-thal"])],
         ),
         (changed("o-thal", valueCodeableConcept=None, valueInteger=2**40), [("wrong_type", AT["o-thal"] + ".value")]),
         (changed("o-thal", valueCodeableConcept=None, valueBoolean=True), [("wrong_type", AT["o-thal"] + ".value")]),
@@ -242,7 +242,7 @@ NUMBER = {"system": "http://unitsofmeasure.org", "code": "mg/dL"}
                 ("out_of_range", "Bundle.entry[0].resource.birthDate"),
                 ("missing_value", "Bundle.entry[0].resource.gender"),
                 ("missing_value", "Bundle"),
-                ("out_of_range", "Bundle.entry[2].resource"),
+                ("foreign_code", "Bundle.entry[2].resource"),
             ],
         ),
     ],

@@ -111,11 +111,11 @@ def test_a_busy_second_is_sampled() -> None:
 def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
     """Two faults of one code are one dead letter; the commonest code comes first."""
     window = Window(Clock())
-    window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE, FaultCode.OUT_OF_RANGE, FaultCode.KAGGLE_CODE))
+    window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE, FaultCode.OUT_OF_RANGE, FaultCode.FOREIGN_CODE))
     window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE))
     snapshot = window.snapshot()
     assert snapshot.dead_letters == 2
-    assert list(snapshot.dead_letter_codes.items()) == [("out_of_range", 2), ("kaggle_code", 1)]
+    assert list(snapshot.dead_letter_codes.items()) == [("out_of_range", 2), ("foreign_code", 1)]
 
 
 def test_no_patient_is_in_a_snapshot() -> None:

@@ -43,10 +43,10 @@ def test_codes_are_taken_as_they_are_told() -> None:
     """A code can be pasted from a dead letter; help names it so, and dashes do as well."""
     words = [sys.executable, "-m", "heartstream", "dlq", "list"]
     told = subprocess.run([*words, "--help"], capture_output=True, text=True, check=True).stdout
-    assert ("kaggle_code" in told, "kaggle-code" in told) == (True, False)
+    assert ("foreign_code" in told, "foreign-code" in told) == (True, False)
     settings = {**os.environ, "HEARTSTREAM_TOPICS__PATIENTS": ""}
     codes = [
         subprocess.run([*words, "--code", code], env=settings, capture_output=True, check=False).returncode
-        for code in ("kaggle_code", "kaggle-code", "kagglecode")
+        for code in ("foreign_code", "foreign-code", "foreigncode")
     ]
     assert codes == [78, 78, 2]

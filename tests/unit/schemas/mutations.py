@@ -8,6 +8,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from schemas.codings import FOREIGN_NAMES
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 
 Member = tuple[str, str]
@@ -34,7 +35,21 @@ ODD_KEYS: Final = (
     *("age", "'age'", "1", "null", '"\\ud800"', '"age\\u0000"', '"\U0001f600"', '"patient_id"', '"p\\u0061tient_id"'),
     *('"coding"', '"c\\u006fding"'),
 )
-ODD_CODINGS: Final = ('"kaggle"', '"UCI"', '"u\\u0063i"', '"uci "', "null", "1", "[]", '""', "true", '"\\"uci\\""')
+ODD_CODINGS: Final = (
+    '"kaggle"',
+    '"kaggle-303"',
+    '"kaggle-297"',
+    '"statlog"',
+    '"UCI"',
+    '"u\\u0063i"',
+    '"uci "',
+    "null",
+    "1",
+    "[]",
+    '""',
+    "true",
+    '"\\"uci\\""',
+)
 SPACES: Final = ("", "", " ", "\n", "\r\n\t")
 ODD_SPACES: Final = ("\x0b", "\x0c", "\xa0", "\u2028", "\ufeff", "\0", "//\n", "/**/", ",", ":")
 
@@ -198,7 +213,7 @@ def json_objects(draw: DrawFn) -> Any:
     document: dict[str, Any] = {"patient_id": draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=128))}
     document |= {feature.name: draw(legal_values(feature)) for feature in FEATURES}
     if draw(st.booleans()):
-        document["coding"] = "uci"
+        document["coding"] = draw(st.sampled_from(["uci", *FOREIGN_NAMES]))
     odd = st.sampled_from(
         [None, True, False, "63", "?", "", [], {}, 0, -0.0, -9, -9.0, 63.0, 1.5, 4, 10**30, "x" * 129]
     )

@@ -17,12 +17,14 @@ from schemas.codec import (
     Remarks,
     ScoreEncoder,
     decode,
+    decode_coded,
     decode_dead_letter,
     decode_score,
     encode_dead_letter,
     label_set_json,
     reason_json,
 )
+from schemas.codings import CODINGS
 from schemas.errors import Fault, FaultCode
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
@@ -39,7 +41,7 @@ from schemas.records import (
     Source,
     WarningCode,
 )
-from scoring.matrix import as_matrix, blank_missing, legal_rows
+from scoring.matrix import as_matrix, blank_missing, convert, legal_rows
 from tests.examples import accepted
 from tests.unit.schemas.mutations import FIELDS, legal_members, legal_records, values, written
 
@@ -54,11 +56,14 @@ MANY = settings(max_examples=1000)
 
 def fast_verdict(value: bytes) -> tuple[PatientRecord, list[float | None]] | None:
     """Return what decoder and vectorised check make of a value: the record and its numbers, or None."""
-    record = decode(value)
+    record = decode(value) or decode_coded(value)
     if record is None:
         return None
     matrix = as_matrix([record])
     blank_missing(matrix)
+    if isinstance(record.coding, str):
+        convert(matrix, CODINGS[record.coding])
+        record = msgspec.structs.replace(record, coding="uci")
     return (record, as_json_numbers(matrix[0].tolist())) if legal_rows(matrix)[0] else None
 
 
@@ -83,7 +88,7 @@ def test_fast_path_takes_only_what_the_slow_path_takes(value: bytes) -> None:
 @given(values())
 def test_vectorised_check_refuses_nothing_legal(value: bytes) -> None:
     """A record that the fast decoder takes and `examine` takes is no illegal row."""
-    if decode(value) is not None and isinstance(examine(value), PatientRecord):
+    if (decode(value) or decode_coded(value)) is not None and isinstance(examine(value), PatientRecord):
         assert fast_verdict(value) is not None
 
 
@@ -98,14 +103,16 @@ def test_legal_records_take_the_fast_path(members: list[tuple[str, str]]) -> Non
     """Only an escaped quote, which only the id can hold, sends a legal record the slow way."""
     value = written(members)
     quotes_around_the_id = 2
-    assert (dict(members)['"patient_id"'].count('"') == quotes_around_the_id) == (decode(value) is not None)
+    assert (dict(members)['"patient_id"'].count('"') == quotes_around_the_id) == (
+        (decode(value) or decode_coded(value)) is not None
+    )
 
 
 @given(st.binary() | st.none())
 def test_decoders_never_raise(value: bytes | None) -> None:
     """Any bytes give a record, None or faults: no exception."""
     verdict = examine(value)
-    assert decode(value) is None or isinstance(verdict, PatientRecord | tuple)
+    assert (decode(value) or decode_coded(value)) is None or isinstance(verdict, PatientRecord | tuple)
     assert verdict
 
 
@@ -117,7 +124,7 @@ def test_fast_path_refuses_every_repeated_field(field: str, where: str) -> None:
     repeat = f'"{field}":{json.dumps(document[field])}'
     body = json.dumps(document)[1:-1]
     value = f"{{{repeat},{body}}}" if where == "first" else f"{{{body},{repeat}}}"
-    assert decode(value.encode()) is None
+    assert (decode(value.encode()), decode_coded(value.encode())) == (None, None)
 
 
 def test_repeat_is_not_hidden_by_a_missing_field() -> None:

@@ -80,8 +80,8 @@ def test_required_value_may_not_be_null(field: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, 1.5])
-def test_fraction_is_no_kaggle_code(value: float) -> None:
-    """0, 1 and 2 are Kaggle codes of thal; what lies between them is no code of anyone."""
+def test_fraction_is_no_foreign_code(value: float) -> None:
+    """0, 1 and 2 are codes of thal in other copies; what lies between them is no code of anyone."""
     assert found(record(thal=value)) == [(FaultCode.IMPOSSIBLE_CODE, "/thal")]
 
 
@@ -118,12 +118,12 @@ def test_likely_misspelling_is_pointed_out(sent: str, meant: str) -> None:
     [
         ("chol", 6.03, "mmol/L: multiply by 38.67"),
         ("fbs", 126, "raw glucose"),
-        ("oldpeak", 23, "multiplies oldpeak by 10"),
-        ("cp", 0, "Kaggle code for asymptomatic, which is 4"),
-        ("slope", 0, "Kaggle code for downsloping, which is 3"),
-        ("ca", 4, "Kaggle code for missing: send null"),
+        ("oldpeak", 23, "drops the decimal point of oldpeak, which cannot be undone: take another copy"),
+        ("cp", 0, "several (kaggle-303, kaggle-297, statlog): if your source is in one, name it for all records"),
+        ("slope", 0, "name it for all records, in coding or with --coding"),
+        ("ca", 4, "name it for all records, in coding or with --coding"),
         ("ca", 9, "raw files' code for missing: send null"),
-        ("thal", 2, "1 is 6 here, 2 is 3, 0 is null"),
+        ("thal", 2, "name it for all records, in coding or with --coding"),
     ],
 )
 def test_known_mistake_comes_with_advice(field: str, value: float, words: str) -> None:

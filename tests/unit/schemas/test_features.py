@@ -76,13 +76,13 @@ def test_field_is_read_as_the_reference_says(feature: Feature) -> None:
 @with_spec
 @each_feature
 def test_known_mistakes_have_hints(feature: Feature) -> None:
-    """Each value that the reference warns of has a hint, which says if it is of the Kaggle coding."""
+    """Each value that the reference warns of has a hint, which says if it is of another coding."""
     expected = [
-        (number, "Kaggle" in text)
+        (number, "Kaggle" in text or "KEEL" in text)
         for written, text in spec_of(feature).get("hint", {}).items()
         for number in numbers_of(written)
     ]
-    actual = [(n, hint.kaggle) for n, _ in expected for hint in feature.hints if hint.matches(n)]
+    actual = [(n, hint.foreign) for n, _ in expected for hint in feature.hints if hint.matches(n)]
     assert expected == actual
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from heartstream.score.run import score_batch
 from schemas.codec import decode_score
+from schemas.codings import FOREIGN_NAMES
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
@@ -105,9 +106,11 @@ def test_notation_does_not_change_the_score(scorer: Scorer) -> None:
     """The same numbers, however written and in whatever order, give the same bytes."""
     examples = dict(accepted())
     names = ("integral-floats", "exponents", "coding-uci", "escaped-field-names", "field-order-shuffled", "white-space")
-    assert [scored_alone(LEGAL, None, scorer)] * len(names) == [
-        scored_alone(examples[name], None, scorer) for name in names
-    ]
+    names += tuple(f"coding-{name}" for name in FOREIGN_NAMES)
+    outcomes = [scored_alone(examples[name], None, scorer) for name in ("complete", *names)]
+    assert {outcome.value if isinstance(outcome, Scored) else None for outcome in outcomes} == {
+        outcomes[0].value if isinstance(outcomes[0], Scored) else b""
+    }
 
 
 def test_slow_path_scores_like_the_fast_one(scorer: Scorer) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from schemas.codings import CODINGS
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
+from tests.copies import copy_rows, uci_records
 from tests.unit.training.test_guards import inverted, kaggle_coded
 from training.data import site_rows
 from training.labelled import read_labelled
@@ -76,13 +79,53 @@ def test_unmeasured_is_missing(unmeasured: str, tmp_path: Path, cleveland: pd.Da
     pd.testing.assert_frame_equal(found[list(FEATURE_NAMES)], cleveland[list(FEATURE_NAMES)])
 
 
-def test_kaggles_copy_is_refused_for_all_that_is_wrong(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """The 1,025 rows that most tutorials use: other codes, an inverted target, 302 different rows; each is named."""
+def test_kaggles_copy_is_refused_for_its_coding_and_then_for_its_repeats(
+    tmp_path: Path, cleveland: pd.DataFrame
+) -> None:
+    """The 1,025 rows that most tutorials use: another coding, and where that is named, 302 different rows."""
     copy = pd.concat([kaggle_coded(cleveland).iloc[:302]] * 4).iloc[:1025]
-    told = refusal(written(tmp_path, copy, "target"))
-    assert "hold codes of the Kaggle copy (cp 0, slope 0, ca 4, thal 0 to 2)" in told
-    assert "inverts the target" in told
-    assert "only 302 of 1025 rows are different; this is the Kaggle copy with 1025 rows" in told
+    path = written(tmp_path, copy, "target")
+    told = refusal(path)
+    assert "rows hold values of another coding of this data" in told
+    assert told.endswith("there are several: kaggle-303, kaggle-297, statlog: name yours with --coding")
+    with pytest.raises(DataError, match="only 302 of 1025 rows are different; this is the Kaggle copy") as caught:
+        read_labelled(path, "kaggle-303")
+    assert "inverted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["kaggle-303", "kaggle-297", "statlog"])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_copy_whose_coding_is_named_is_read_as_ucis(tmp_path: Path, name: str, header: bool) -> None:  # noqa: FBT001
+    """Codes and outcome are UCI's, with a header or without; without its name no such copy is read."""
+    path = tmp_path / "heart.csv"
+    head = [",".join([*FEATURE_NAMES, CODINGS[name].outcome])] if header else []
+    path.write_text("\n".join([*head, *(",".join(f"{cell:g}" for cell in row) for row in copy_rows(name))]))
+    found = read_labelled(path, name).frame
+    ids = [json.loads(record) for record in uci_records(name)]
+    expected = np.array(
+        [[np.nan if record[each] is None else record[each] for each in FEATURE_NAMES] for record in ids]
+    )
+    np.testing.assert_array_equal(expected, found[list(FEATURE_NAMES)].to_numpy())
+    assert found["num"].sum() == {"kaggle-303": 138, "kaggle-297": 137, "statlog": 120}[name]
+    with pytest.raises(DataError, match="no column num or target" if header and name != "kaggle-303" else "--coding"):
+        read_labelled(path)
+
+
+def test_statlogs_file_is_read_as_it_is_published(tmp_path: Path) -> None:
+    """Spaces between columns, and classes 1 and 2: refused with the advice to name the coding, and read with it."""
+    path = tmp_path / "heart.dat"
+    path.write_text("".join(" ".join(map(str, row[:-1])) + f" {row[-1]:g}\n" for row in copy_rows("statlog")))
+    assert "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding" in refusal(path)
+    assert read_labelled(path, "statlog").frame["num"].sum() == 120
+
+
+def test_one_slip_is_a_line_and_no_coding(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """One slope 0 in 303 rows is told as what is wrong with its line."""
+    slip = cleveland.copy()
+    slip.loc[2, "slope"] = 0
+    told = refusal(written(tmp_path, slip))
+    assert told.startswith("heart.csv must not be used: line 4: slope must be one of 1 (upsloping), ")
+    assert "rows hold values of another coding" not in told
 
 
 def test_inverted_target_is_refused(tmp_path: Path, cleveland: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from schemas.records import Source
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from scoring.serving import Serving
+from tests.copies import copy_records, uci_records
 from tests.examples import accepted, rejected
 from tests.unit.worker.test_ledger import OTHER, TOPIC, FakeMessage, granted
 from tests.unit.worker.test_publisher import HeldGuarantee, publishing
@@ -20,6 +21,7 @@ from worker.breaker import RejectionBreaker
 from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
 from worker.shadow import Sample, ShadowAgent
+from worker.shipment import Shipment
 from worker.traces import NoTraces
 from worker.transport.batch import RecordBatch
 from worker.transport.ledger import Ledger
@@ -134,3 +136,30 @@ def _alone(scorer: Scorer, tp: TP, offset: int) -> bytes:
     (outcome,) = process([_GOOD], [Source(tp.topic, tp.partition, offset)], scorer)
     assert isinstance(outcome, Scored)
     return outcome.value
+
+
+async def test_a_foreign_partition_is_dead_lettered_and_the_others_are_scored(scorer: Scorer) -> None:
+    """What a partition's last records show holds for it alone, from batch to batch, until the partition leaves."""
+    ledger, guarantee = granted(TOPIC, OTHER), HeldGuarantee()
+    guarantee.confirm.set()
+    foreign, own = copy_records("kaggle-303"), uci_records("statlog")
+
+    async def of_next(worker: ScoringAgent, *batches: RecordBatch) -> dict[TP, Shipment]:
+        guarantee.closing.clear()
+        await worker.score(batches)
+        await asyncio.wait_for(guarantee.closing.wait(), 5)
+        return {each.batch.tp: each for each in guarantee.rounds[-1]}
+
+    async with publishing(ledger, guarantee) as publisher:
+        worker, sent = agent(scorer, ledger, publisher), []
+        for start in range(0, 60, 6):
+            part = slice(start, start + 6)
+            bundle = entered(ledger, TOPIC, *foreign[part]), entered(ledger, OTHER, *own[part])
+            sent.append(await of_next(worker, *bundle))
+        assert [(len(each[TOPIC].scores), len(each[OTHER].scores)) for each in sent] == [(0, 6)] * 10
+        assert {code for each in sent for code in each[TOPIC].codes} == {"foreign_code", "foreign_source"}
+        again = await of_next(worker, entered(ledger, TOPIC, *own[:6]))
+        ledger.end([TOPIC])
+        ledger.grant([TOPIC])
+        anew = await of_next(worker, entered(ledger, TOPIC, *own[:6]))
+    assert (again[TOPIC].scores, len(anew[TOPIC].scores)) == ([], 6)

@@ -13,9 +13,12 @@ import pyarrow.parquet as pq
 
 from heartstream.score.run import Request, score_file
 from heartstream.score.tally import Tally
+from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
+from scoring.evidence import SourceWindow
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
+from scoring.sources import judged
 
 NAMES = ("patient_id", *FEATURE_NAMES)
 Row = Mapping[str, str | float | None]
@@ -68,10 +71,17 @@ def write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str] = NAMES)
     return path
 
 
+REFUSED: tuple[bytes, list[object]] = (b"refused", [])
+"""Stands for what comes of a file whose records show another coding."""
+
+
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
-    """Return score lines, and rejected rows, as the core gives them for records of the topic."""
-    scores, errors = b"", []
-    for row, outcome in enumerate(process(list(values), [None] * len(values), scorer), 1):
+    """Return score lines, and rejected rows, as the core gives them for records of the topic; or `REFUSED`."""
+    scores, errors, window = b"", [], SourceWindow()
+    outcomes = judged(process(list(values), [None] * len(values), scorer), window)
+    if window.is_foreign:
+        return REFUSED
+    for row, outcome in enumerate(outcomes, 1):
         if isinstance(outcome, Rejected):
             faults = [{"code": str(f.code), "pointer": f.pointer, "message": f.message} for f in outcome.faults]
             errors.append({"row": row, "errors": faults})
@@ -87,6 +97,11 @@ def unseen(_done: int, _total: int | None, _tally: Tally) -> None:
 def through_file(source: Path, scorer: Scorer) -> tuple[bytes, list[object]]:
     """Return what the file door writes, in the form of `through_stream`."""
     output, errors = source.with_name("out.ndjson"), source.with_name("errors.ndjson")
-    score_file(Request(source, output, errors, force=True), scorer, unseen)
+    try:
+        score_file(Request(source, output, errors, force=True), scorer, unseen)
+    except DataError as error:
+        if "in another coding" not in str(error):
+            raise
+        return REFUSED
     told = errors.read_bytes().splitlines() if errors.exists() else []
     return output.read_bytes(), [json.loads(line) for line in told]

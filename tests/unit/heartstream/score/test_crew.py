@@ -72,7 +72,7 @@ def joined(batch: object) -> Part:
     if batch == [b"leave"]:
         os._exit(3)
     content = b"x" * _LARGE if batch == [b"grow"] else b"+".join(batch)
-    return Part(content, len(batch), [(0, Rejected((Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)))])
+    return Part(content, len(batch), [(0, Rejected((Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)))], [])
 
 
 def crews(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:

@@ -22,7 +22,7 @@ from scoring.scorer import Scorer
 from tests.unit.heartstream.score.tables import NAMES, as_records, unseen, write_csv, write_parquet
 from tests.unit.heartstream.score.test_bytes import WHOLE
 
-BAD = {**WHOLE, "thal": 1}
+BAD = {**WHOLE, "thal": 4}
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def refused(path: Path, scorer: Scorer, kind: Format | None = None) -> str:
 
 def test_a_finished_run_leaves_scores_and_errors_alone(wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
     """No partial file and no journal is left, and the counts are those of the files."""
-    assert Tally(2, 1, {"kaggle_code": 1}) == score_file(wanted, scorer, unseen)
+    assert Tally(2, 1, {"impossible_code": 1}) == score_file(wanted, scorer, unseen)
     assert {"in.ndjson", "out.ndjson", "errors.ndjson"} == names_in(tmp_path)
     assert wanted.output.read_bytes().count(b"\n") == 2
     (line,) = (tmp_path / "errors.ndjson").read_bytes().splitlines()
@@ -287,6 +287,6 @@ def test_the_pace_is_that_of_this_run() -> None:
 
 def test_the_summary_counts_rows_by_code() -> None:
     """A line for people, with the rate."""
-    said = summary(Tally(9_990, 10, {"out_of_range": 4, "kaggle_code": 7}), 5_000.0)
-    expected = "10,000 rows, 9,990 scored, 10 rejected (kaggle_code 7, out_of_range 4), 5,000 rows/s"
+    said = summary(Tally(9_990, 10, {"out_of_range": 4, "foreign_code": 7}), 5_000.0)
+    expected = "10,000 rows, 9,990 scored, 10 rejected (foreign_code 7, out_of_range 4), 5,000 rows/s"
     assert expected == said

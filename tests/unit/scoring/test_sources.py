@@ -1,0 +1,125 @@
+"""A source that shows another coding is not scored, by any way into the core; a slip of the pen condemns none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.codec import decode_score
+from schemas.errors import FaultCode
+from scoring.evidence import FOREIGN_SHARE, RECENT_RECORDS, SourceWindow
+from scoring.pipeline import Outcome, Rejected, Scored, process, process_lines
+from scoring.scorer import Scorer
+from scoring.sources import FOREIGN_SOURCE, judged
+from tests.copies import COPIES, copy_records, uci_records
+
+FOREIGN = ("kaggle-303", "kaggle-297", "keel")
+PATIENT = (
+    b'{"patient_id":"k","age":62,"sex":1,"cp":1,"trestbps":120,"chol":281,"fbs":0,"restecg":0,"thalach":103,'
+    b'"exang":0,"oldpeak":1.4,"slope":1,"ca":1,"thal":3}'
+)
+
+
+def scored(values: Sequence[bytes], scorer: Scorer) -> list[Outcome]:
+    return process(values, [None] * len(values), scorer)
+
+
+def codes(outcomes: Sequence[Outcome]) -> set[str]:
+    return {str(fault.code) for each in outcomes if isinstance(each, Rejected) for fault in each.faults}
+
+
+def named(value: bytes, coding: str) -> bytes:
+    return json.dumps(json.loads(value) | {"coding": coding}).encode()
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("size", [1000, 200, 50, 20])
+def test_no_row_of_a_foreign_copy_is_scored(scorer: Scorer, name: str, size: int) -> None:
+    """Rows that happen to be legal are refused with their neighbours, however the copy is cut into batches."""
+    values, window = copy_records(name), SourceWindow()
+    for start in range(0, len(values), size):
+        outcomes = judged(scored(values[start : start + size], scorer), window)
+        assert not any(isinstance(outcome, Scored) for outcome in outcomes)
+        assert codes(outcomes) <= {"foreign_code", "foreign_source"}
+
+
+@pytest.mark.parametrize("name", [name for name in COPIES if name != "keel"])
+def test_copy_with_its_coding_named_is_scored_as_ucis_rows(scorer: Scorer, name: str) -> None:
+    """Each score has the bytes of the same patient's in UCI's codes, whether the record or its source names it."""
+    expected = [outcome.value for outcome in scored(uci_records(name), scorer) if isinstance(outcome, Scored)]
+    outcomes = judged(scored(copy_records(name, coding=name), scorer), SourceWindow())
+    assert expected == [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
+    assert b"".join(each + b"\n" for each in expected) == process_lines(copy_records(name), scorer, name).scores
+
+
+def test_wrong_coding_is_what_was_wrong(scorer: Scorer) -> None:
+    """The patient of 0.33 has 0.88 in the coding that the others of the file prove."""
+    both = scored([PATIENT, named(PATIENT, "kaggle-303")], scorer)
+    wrong, right = (outcome.value for outcome in both if isinstance(outcome, Scored))
+    assert (decode_score(wrong).risk < 0.5, decode_score(right).risk > 0.8) == (True, True)
+
+
+def test_one_slip_condemns_no_file(scorer: Scorer) -> None:
+    """One slope 0 in 1,190 rows is one rejected row."""
+    values = uci_records("statlog") * 4
+    values[700] = json.dumps(json.loads(values[700]) | {"slope": 0}).encode()
+    outcomes = judged(scored(values, scorer), SourceWindow())
+    assert [place for place, each in enumerate(outcomes) if not isinstance(each, Scored)] == [700]
+    assert codes(outcomes) == {"foreign_code"}
+
+
+@pytest.mark.parametrize("coding", ["uci", "statlog"])
+def test_a_named_coding_overrules_the_suspicion(scorer: Scorer, coding: str) -> None:
+    """Records that name their coding are scored among foreign ones, and are no evidence either way."""
+    foreign, own = copy_records("kaggle-303")[:40], [named(value, coding) for value in uci_records("statlog")[:40]]
+    outcomes = judged(scored([*foreign, *own], scorer), SourceWindow())
+    assert [isinstance(outcome, Scored) for outcome in outcomes] == [False] * 40 + [True] * 40
+    declared = [named(value, "uci") for value in copy_records("kaggle-303")]
+    window = SourceWindow()
+    assert codes(judged(scored(declared, scorer), window)) == {"impossible_code"}
+    assert window.is_clean
+
+
+def test_declared_records_do_not_hide_foreign_ones(scorer: Scorer) -> None:
+    """However many records name their coding, those that name none are judged by themselves."""
+    declared = [named(value, "uci") for value in uci_records("statlog")] * 4
+    outcomes = judged(scored([*declared, *copy_records("kaggle-303")[:20]], scorer), SourceWindow())
+    assert not any(isinstance(outcome, Scored) for outcome in outcomes[-20:])
+
+
+def test_mended_source_is_scored_again(scorer: Scorer) -> None:
+    """A source is foreign by its last records alone: when these are clean, it is scored."""
+    window = SourceWindow()
+    judged(scored(copy_records("kaggle-303"), scorer), window)
+    clean = scored(uci_records("statlog")[: RECENT_RECORDS // 2], scorer)
+    assert {*judged(clean, window)} == {FOREIGN_SOURCE}
+    assert judged(clean, window) == clean
+
+
+runs = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 300)).filter(lambda run: run[1] <= run[0]), max_size=30)
+
+
+@given(runs)
+def test_window_is_the_shortest_that_is_long_enough(evidence: list[tuple[int, int]]) -> None:
+    """The rule is of the fewest last runs that hold enough records, and needs one foreign record of ten."""
+    window = SourceWindow()
+    for end in range(1, len(evidence) + 1):
+        start = end
+        while start and sum(records for records, _ in evidence[start:end]) < RECENT_RECORDS:
+            start -= 1
+        records, foreign = (sum(column) for column in zip(*evidence[start:end], strict=True))
+        expected = foreign > 0 and foreign >= FOREIGN_SHARE * records + 0.5
+        assert window.note([evidence[end - 1]]) == expected
+        assert (window.is_foreign, window.is_clean) == (expected, not foreign)
+
+
+def test_model_failures_and_other_faults_are_no_evidence(scorer: Scorer) -> None:
+    """Only a value that is known from another coding says anything of the coding."""
+    window = SourceWindow()
+    judged(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
+    assert window.is_clean
+    assert FOREIGN_SOURCE.faults[0].code == FaultCode.FOREIGN_SOURCE
