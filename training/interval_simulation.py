@@ -27,8 +27,8 @@ from training.validation import LACKING, pattern_without
 
 TRUTHS: Final[Mapping[str, float]] = {"as the model": 1.0, "more extreme": 0.1}
 """The regressions that stand for the truth, by the share of the model's penalty that they have."""
-_REPEATS: Final = 40
-_BOOTSTRAPS: Final = 60
+_REPEATS: Final = 120
+_BOOTSTRAPS: Final = 40
 
 
 class IntervalCoverage(msgspec.Struct, frozen=True):
@@ -36,7 +36,8 @@ class IntervalCoverage(msgspec.Struct, frozen=True):
 
     `other_model` is by truth: the risk of another training with every field measured (the claim, 0.9). `true_risk` is
     by truth, too: the simulated true risk, which is not claimed. `by_group` is the claim under the first truth in each
-    patient group, `width` the median width of the interval, as a share of 1.
+    patient group, `width` the median width of the interval, as a share of 1, `error` the standard error of the claim
+    under the first truth: what the number of simulated pairs leaves open.
     """
 
     lacking: str
@@ -44,6 +45,7 @@ class IntervalCoverage(msgspec.Struct, frozen=True):
     true_risk: dict[str, float]
     by_group: dict[str, float]
     width: float
+    error: float
 
 
 class _Drawn(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ def _counted(place: int, name: str, drawn: Mapping[str, Sequence[_Drawn]]) -> In
 
     first = next(iter(drawn.values()))
     groups = np.concatenate([each.groups for each in first])
+    shares = [float(each.other_model[:, place].mean()) for each in first]
     held = np.concatenate([each.other_model[:, place] for each in first])
     return IntervalCoverage(
         lacking=name,
@@ -81,6 +84,7 @@ def _counted(place: int, name: str, drawn: Mapping[str, Sequence[_Drawn]]) -> In
         true_risk={truth: share("true_risk", of) for truth, of in drawn.items()},
         by_group={group: float(held[groups == g].mean()) for g, group in enumerate(GROUPS) if (groups == g).any()},
         width=float(np.median(np.concatenate([each.width[:, place] for each in first]))),
+        error=float(np.std(shares, ddof=1) / np.sqrt(len(shares))),
     )
 
 
