@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Final
 
+from schemas.errors import FaultCode
+from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import RECORD_MAX_BYTES
 
@@ -39,6 +41,12 @@ def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
         ("one-byte-too-large", legal.ljust(RECORD_MAX_BYTES + 1), [("too_large", "")]),
         ("ten-megabytes", legal.ljust(10_000_000), [("too_large", "")]),
     ]
+
+
+def shows_another_coding(value: bytes) -> bool:
+    """Say whether a record is evidence that its source is in another coding, so that its neighbours are refused."""
+    found = examine(value)
+    return isinstance(found, tuple) and any(fault.code == FaultCode.FOREIGN_CODE for fault in found)
 
 
 def _faults(record: Path) -> list[Pair]:
