@@ -33,7 +33,7 @@ class Uncertainty(msgspec.Struct, frozen=True):
     `distance` (1024,) is the mean absolute difference between the risk and the one with every field measured.
     `label_limits` (1024, 4, 2): the highest risk at which label 0 is plausible, and the lowest at which label 1 is.
     `label_coverage` (4, 2, 2): of each group and outcome, how many training patients there are, and how many of them
-    had the true label in their set, out of fold and with all fields measured.
+    have the true label in their set, out of fold, whatever is missing: under the pattern with the fewest.
     """
 
     reach: Matrix | None

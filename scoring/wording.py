@@ -28,7 +28,7 @@ def single_label(uncertainty: Uncertainty, group: int, label: int) -> str:
     fits = f"The risk fits patients {_OUTCOMES[label]}, which is no certainty: "
     if patients < _FEWEST:
         return f"{fits}there were only {patients} {who}, too few to tell how many of them look the same."
-    return f"{fits}{patients - held} of {patients} {who} look the same."
+    return f"{fits}up to {patients - held} of {patients} {who} look the same."
 
 
 def single_labels(uncertainty: Uncertainty) -> tuple[tuple[str, str], ...]:

@@ -60,7 +60,7 @@ def measure(classifier: Any, inputs: Matrix, matrix: Matrix, labels: Labels, see
     A forest has no interval and no distance: it would have to be trained again for each bootstrap sample and pattern.
     """
     groups, risks = groups_of(matrix), risks_by_pattern(classifier, matrix, labels, seed)
-    limits, coverage = label_limits(labels, groups, risks), label_coverage(labels, groups, risks[:, 0])
+    limits, coverage = label_limits(labels, groups, risks), label_coverage(labels, groups, risks)
     base = base_pattern(matrix)
     informed = informed_rows(matrix, base)
     if not is_linear(classifier) or informed.sum() < FEWEST:
@@ -236,16 +236,19 @@ def _rank(patients: int) -> int:
 
 
 def label_coverage(labels: Labels, groups: Groups, risks: Matrix) -> Matrix:
-    """Count each group's patients by outcome, and those whose label set has it, (4, 2, 2), by out-of-fold risks (n,).
+    """Count each group's patients by outcome, and those whose label set has it, (4, 2, 2), by risks (n, patterns).
 
-    The limits for a patient are set by the others.
+    Of the patterns with known risks, the one with the fewest counts. A patient's limits are set by the others.
     """
+    known = risks[:, ~np.isnan(risks).any(axis=0)]
     counts = np.zeros((len(GROUPS), len(_OUTCOMES), 2))
     for group in range(len(GROUPS)):
         for outcome in _OUTCOMES:
-            peers = np.flatnonzero(comparable(labels, groups, group, outcome))
-            own = np.flatnonzero((labels == outcome) & (groups == group))
-            beyond = (1 - 2 * outcome) * risks
-            held = [beyond[one] <= _highest(beyond[peers[peers != one], None])[0] for one in own]
-            counts[group, outcome] = len(own), sum(held)
+            beyond = (1 - 2 * outcome) * known
+            peers = np.sort(beyond[comparable(labels, groups, group, outcome)], axis=0)
+            own = beyond[(labels == outcome) & (groups == group)]
+            rank = _rank(len(peers) - 1)
+            # Without a patient who keeps to the limit, the next one takes its place.
+            limit = np.where(own <= peers[rank], peers[rank + 1], peers[rank])
+            counts[group, outcome] = len(own), (own <= limit).sum(axis=0).min()
     return counts

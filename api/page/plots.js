@@ -34,31 +34,32 @@ function calibration(report) {
     "Share of patients with disease by predicted risk, out of fold, with 95% intervals. On the dashed line a risk is what it says.", picture);
 }
 
-/** The share of the ill who are found, by what was not measured: this model, and the usual way. */
+/** The share of the ill who are found, by what was not measured: this model, and the usual way at the same specificity. */
 function missing(report) {
   const rows = Object.entries(report.lacking ?? {});
   const best = report.choice?.best;
-  const usual = "median and mode";
-  if (!rows.length || !rows.every(([, models]) => models[best]?.figures?.recall && models[usual]?.figures?.recall)) return null;
+  const ours = (name) => report.lacking[name][best]?.figures ?? {};
+  const theirs = (name) => report.usual_at_our_specificity?.[name]?.performance.figures ?? {};
+  if (!rows.length || !rows.every(([name]) => ours(name).recall && ours(name).specificity && theirs(name).recall)) return null;
   const width = 352;
   const height = 34 + rows.length * 27;
   const place = (share) => 130 + share * (width - 152);
-  const series = (models, name, kind, y) => {
-    const { value, low, high } = models[name].figures.recall;
+  const series = ({ value, low, high }, kind, y) => {
     return svg("g", { class: kind }, svg("line", { x1: place(low), x2: place(high), y1: y, y2: y }), svg("circle", { cx: place(value), cy: y, r: 4 }));
   };
-  const lines = rows.flatMap(([name, models], index) => {
+  const lines = rows.flatMap(([name], index) => {
     const y = 16 + index * 27;
     return [text(123, y + 5, name === "none" ? "nothing" : name, { "text-anchor": "end" }),
-      series(models, best, "one", y - 4), series(models, usual, "other", y + 5)];
+      series(ours(name).recall, "one", y - 4), series(theirs(name).recall, "other", y + 5)];
   });
   const steps = [0, 0.25, 0.5, 0.75, 1].map((share) => text(place(share), height - 4, percent(share), { "text-anchor": "middle" }));
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
     svg("path", { class: "frame", d: `M${place(0)} 4V${height - 20}H${place(1)}` }), ...lines, ...steps);
-  const told = rows.map(([name, models]) => `${name}: ${percent(models[best].figures.recall.value)}, usual ${percent(models[usual].figures.recall.value)}`).join("; ");
+  const told = rows.map(([name]) => `${name}: ${percent(ours(name).recall.value)}, usual ${percent(theirs(name).recall.value)}, `
+    + `both at a specificity of ${percent(ours(name).specificity.value)}`).join("; ");
   return figure("Where fields are missing", `Share of the ill who are found, by what was not measured. ${told}`,
     el("span", {}, el("span", { class: "key one-key" }, "this model"), el("span", { class: "key other-key" }, "the usual pipeline (median and mode)"),
-      "Sensitivity at the threshold, with 95% intervals, by what was not measured."), picture);
+      "Sensitivity with 95% intervals, by what was not measured. The usual pipeline is shown at the threshold where its specificity is this model's."), picture);
 }
 
 /** Return the figures that a report allows. */

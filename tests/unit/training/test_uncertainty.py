@@ -110,13 +110,33 @@ def test_label_sets_hold_the_truth_in_nine_of_ten(
 def test_label_coverage_counts_each_patient_once(cleveland: pd.DataFrame, unseen: list[np.ndarray]) -> None:
     """The counts are those of the groups, and nine in ten and more are held where the group sets its own limit."""
     matrix, labels = features(cleveland), target(cleveland)
-    counts = label_coverage(labels, groups_of(matrix), unseen[0][:, 0])
+    counts = label_coverage(labels, groups_of(matrix), unseen[0])
     for group in range(len(GROUPS)):
         for outcome in (0, 1):
             patients, held = counts[group, outcome]
             assert patients == ((groups_of(matrix) == group) & (labels == outcome)).sum()
             assert held <= patients
             assert patients < 20 or held / patients >= 0.85
+
+
+def test_label_coverage_leaves_each_patient_out_of_its_limit(cleveland: pd.DataFrame, unseen: list[np.ndarray]) -> None:
+    """The count is that of setting the limit anew without each patient, under the pattern with the fewest."""
+    labels, groups = target(cleveland), groups_of(features(cleveland))
+    patterns = [0, 896, PATTERNS - 1]
+    held = {
+        pattern: sum(
+            bool(
+                risk
+                >= label_limits(np.delete(labels, one), np.delete(groups, one), np.delete(risks, one)[:, None])[0, 3, 1]
+            )
+            for one, risk in enumerate(risks)
+            if labels[one] == 1 and groups[one] == 3
+        )
+        for pattern in patterns
+        for risks in [unseen[0][:, pattern]]
+    }
+    counts = label_coverage(labels, groups, unseen[0][:, patterns])
+    assert counts[3, 1].tolist() == [((labels == 1) & (groups == 3)).sum(), min(held.values())]
 
 
 def test_limits_of_a_small_group_are_those_of_both_sexes() -> None:
