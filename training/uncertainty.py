@@ -134,7 +134,8 @@ def _tails(differences: Matrix, groups: Groups, enough: Mask) -> Matrix:
     """
     limits = np.empty((differences.shape[1], len(GROUPS), 2))
     for group in range(len(GROUPS)):
-        cases = differences[groups == group] if enough[group] else differences
+        own = differences[groups == group]
+        cases = own if enough[group] and len(own) else differences
         below, above = np.quantile(cases, _TAILS, axis=0)
         limits[:, group] = np.column_stack([np.maximum(-below, 0), np.maximum(above, 0)])
     return limits

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -85,10 +86,10 @@ def test_tables_through_a_pipe(kind: str, model_dir: Path, tmp_path: Path) -> No
 
 
 def test_lines_are_scored_as_they_come(model_dir: Path) -> None:
-    """A pipe that stays open gets the scores of what it has sent."""
+    """A pipe that stays open and names its coding gets the scores of what it has sent."""
     line = dict(accepted())["complete"].replace(b"\n", b" ")
     with subprocess.Popen(
-        command(model_dir, "-", "-o", "-", "--format", "ndjson"),
+        command(model_dir, "-", "-o", "-", "--format", "ndjson", "--coding", "uci"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -99,6 +100,25 @@ def test_lines_are_scored_as_they_come(model_dir: Path) -> None:
             child.stdin.write(line + b"\n")
             child.stdin.flush()
             assert child.stdout.readline().startswith(b'{"patient_id"')
+        child.stdin.close()
+        assert child.wait(60) == 0
+
+
+def test_a_pipe_that_names_no_coding_is_scored_once_its_first_records_are_seen(model_dir: Path) -> None:
+    """99 lines bring no score, for they could belong to another coding; the hundredth brings those of all."""
+    line = dict(accepted())["complete"].replace(b"\n", b" ") + b"\n"
+    with subprocess.Popen(
+        command(model_dir, "-", "-o", "-", "--format", "ndjson"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(line * 99)
+        child.stdin.flush()
+        readable, _, _ = select.select([child.stdout], [], [], 5)
+        assert readable == []
+        child.stdin.write(line)
+        child.stdin.flush()
+        assert all(child.stdout.readline().startswith(b'{"patient_id"') for _ in range(100))
         child.stdin.close()
         assert child.wait(60) == 0
 

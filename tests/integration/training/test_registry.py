@@ -70,9 +70,11 @@ def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: Trainin
     """Loaded by its alias, it gives all 303 patients and every missing pattern the same risk to the last bit."""
     matrix = np.vstack([training_data()[0], every_missing_pattern()])
     answers = loaded_and_asked(tracked.store, f"models:/{REGISTERED}@{CHAMPION}", matrix, tmp_path)
-    found = Scorer.from_directory(report.folder).explain(matrix)
-    assert found.low is not None
-    expected = zip(found.risks.tolist(), found.low.tolist(), strict=True)
+    scorer = Scorer.from_directory(report.folder)
+    found = scorer.explain(matrix)
+    intervals = scorer.intervals(matrix, found)
+    assert intervals is not None
+    expected = zip(found.risks.tolist(), intervals.low.tolist(), strict=True)
     assert [(risk.hex(), low.hex()) for risk, low in expected] == [(row[0], row[1]) for row in answers]
 
 

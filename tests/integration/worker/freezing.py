@@ -6,16 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scoring.artifact import DataEntry
 from scoring.estimators import new_preprocessor
 from scoring.matrix import Matrix
-from scoring.patterns import PATTERNS
+from scoring.uncertainty import UNKNOWN
 from tests.unit.scoring.models import training_data
 from training.estimators import new_logistic_regression
 from training.export import TrainedModel, Training, write_model
-from training.uncertainty import Uncertainty
 
 
 class Freezing:
@@ -38,8 +35,6 @@ def write_freezing_model(folder: Path, frost: Path) -> None:
     matrix, labels = training_data()
     preprocessor = new_preprocessor().fit(matrix)
     classifier = new_logistic_regression(1).fit(preprocessor.transform(matrix), labels)
-    models = (
-        TrainedModel("freezing", Freezing(classifier, frost), Uncertainty(None, np.full((PATTERNS, 2), np.nan)), {}),
-    )
+    models = (TrainedModel("freezing", Freezing(classifier, frost), UNKNOWN, {}),)
     data = DataEntry("test", len(labels), int(labels.sum()), "", "patients of a test")
     write_model(folder, Training(preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))

@@ -25,7 +25,7 @@ from training.export import _ranges
 from training.guards import check_rows
 from training.plain import plain_model
 from training.reference import new_reference
-from training.run import DATA_NAME, OTHER_DATA_NAME, TrainingRequest, train
+from training.run import TrainingRequest, train
 from training.uci import SITES, file_name
 from training.uncertainty import measure
 
@@ -73,7 +73,8 @@ def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) 
 
 def test_rows_of_somebody_else_are_not_called_clevelands(gappy: Path, model_dir: Path) -> None:
     """The manifest names what was trained on."""
-    assert [load(folder).manifest.data.name for folder in (gappy, model_dir)] == [OTHER_DATA_NAME, DATA_NAME]
+    names = [load(folder).manifest.data.name for folder in (gappy, model_dir)]
+    assert names == ["processed.cleveland.data", "UCI Heart Disease, Cleveland Clinic"]
 
 
 def test_drift_is_told_of_a_field_that_nobody_measured(gappy: Path) -> None:
@@ -125,7 +126,9 @@ def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, row
         plain = plain_model(preprocessor, classifier, measure(classifier, inputs, matrix, labels, seed, bootstraps=2))
         assert plain is not None
         assert plain.linear is not None
-        for numbers in (plain.golden_risks, plain.center, plain.linear.coefficients, plain.linear.spread):
+        tables = plain.uncertainty
+        measured = [table for table in (tables.reach, tables.sampling_reach, tables.distance) if table is not None]
+        for numbers in (plain.golden_risks, plain.center, plain.linear.coefficients, *measured):
             assert np.isfinite(numbers).all()
     evaluated = Evaluation("m", {}, plain.golden_risks[: len(labels)], 1.0)
     reference = new_reference(matrix, [evaluated])

@@ -9,6 +9,7 @@ import pytest
 
 from scoring.scorer import Scorer
 from training.data import Labels, features, read_snapshot, target
+from training.explore import SITE_NAMES
 from training.measures import Risks
 from training.recalibration import CERTAINTY, ENOUGH, HIGHEST_HARM, Advice, harm, propose, shift_interval, shifted
 from training.recalibration_harm import harm_table, simulate
@@ -89,7 +90,7 @@ def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
                 assert each.worse is not None
                 assert each.worse <= HIGHEST_HARM, (model, each)
                 assert each.gain > 0, (model, each)
-        assert harm_table({model: found}).count("\n") == len(found) + 2
+        assert harm_table({model: found}, SITE_NAMES).count("\n") == len(found) + 2
 
 
 def test_what_the_simulation_says_is_what_applying_proposals_does(pattern_scorer: Scorer) -> None:
