@@ -125,6 +125,7 @@ async function begin() {
     const form = new PatientForm(byId("fields"), table.fields, model.training_range);
     scoring(form, new Map(table.fields.map((field) => [field.name, field])), model);
     byId("served").textContent = `${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
+    byId("live-population").textContent = `Risks by a model that was trained on ${model.population}.`;
     live = new LiveView(model.threshold);
     if (!byId("live").hidden) live.start();
     document.documentElement.dataset.ready = "yes";

@@ -44,6 +44,36 @@ def test_the_shown_risk_is_that_of_the_gateway(visit: Visit, gateway: Child) -> 
     assert visit.page.get_by_role("status").first.inner_text().startswith(f"Risk {expected['risk'] * 100:.1f}%")
 
 
+def test_whom_the_model_was_trained_on_stands_beside_the_risk(visit: Visit, gateway: Child) -> None:
+    """Next to a score and above the live stream, in the words of the model directory; not in a footer alone."""
+    with urllib.request.urlopen(f"{gateway.url}/model") as answer:
+        population = json.loads(answer.read())["population"]
+    assert population == "303 patients referred for coronary angiography at the Cleveland Clinic, 1981 to 1984"
+    fill(visit.page, LOW)
+    score(visit.page)
+    visit.page.wait_for_selector("#risk")
+    assert visit.page.inner_text("#result .population") == f"Trained on {population}."
+    assert visit.page.text_content("#live-population") == f"Risks by a model that was trained on {population}."
+
+
+def test_a_single_label_is_worded_by_what_training_counted(visit: Visit, gateway: Child) -> None:
+    """The page shows what `/model` says of a single label in the patient's group, and what to measure next."""
+    with urllib.request.urlopen(f"{gateway.url}/model") as answer:
+        texts = json.loads(answer.read())["single_labels"]
+    page = visit.page
+    fill(page, LOW)
+    score(page)
+    page.wait_for_selector("#risk")
+    assert page.inner_text(".verdict") == texts[0][0]
+    assert "only 3 training patients with disease" in texts[0][0]
+    assert page.locator(".next").count() == 0
+    page.click("[data-example=sparse]")
+    score(page)
+    page.wait_for_selector(".next")
+    assert page.locator(".next li").count() == 3
+    assert "the rest is what the missing fields could still show" in page.inner_text("#result")
+
+
 def test_unknown_fields_are_sent_as_null(visit: Visit) -> None:
     """What is not filled in is null, not left out and not zero; no id is sent."""
     fill(visit.page, {"age": 61, "sex": 1, "cp": 4})
