@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def uncertainty_tables(deep: Deep) -> Iterator[Table]:
             ),
             [
                 "missing",
-                *(f"claim:\n{name}" for name in truths),
-                *(f"true risk:\n{name}" for name in truths),
+                *(f"claim:\n{fill(name, 8)}" for name in truths),
+                *(f"true risk:\n{fill(name, 8)}" for name in truths),
                 "median\nwidth",
             ],
             _intervals(deep),
