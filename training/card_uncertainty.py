@@ -30,7 +30,8 @@ def _intervals(found: tuple[IntervalCoverage, ...]) -> Iterator[str]:
     truths = list(found[0].other_model)
     yield (
         "### Intervals\n\nThe 90% interval claims: were every field measured, and had the model been trained on other "
-        "patients of the same kind, the risk would lie inside in 90 of 100 cases. Checked by simulation: outcomes are "
+        "patients of the same kind, the risk would lie inside in 90 of 100 cases. (Fields that fewer than half of the "
+        "training patients have do not count among them.) Checked by simulation: outcomes are "
         "drawn from a regression that stands for the truth (with the model's penalty, and with a tenth of it, which "
         "makes true risks more extreme), one model and its intervals are made from one sample, a second model from an "
         "independent one of the same size. The true risk itself is not what the interval claims to hold; how often it "

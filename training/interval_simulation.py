@@ -15,15 +15,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from scoring.estimators import COLUMN_FIELDS, new_preprocessor
+from scoring.estimators import COLUMN_FIELDS, averages, new_preprocessor
 from scoring.groups import GROUPS, groups_of
 from scoring.logistic import logistic
+from scoring.matrix import Mask
 from scoring.patterns import pattern_masks
 from scoring.submodels import PatternSubmodels, centered, fit_logistic
 from training.data import Labels, Matrix
-from training.measures import samples
-from training.uncertainty import penalty_of, reaches, resampled
-from training.validation import LACKING, pattern_without
+from training.measures import FEWEST, samples
+from training.uncertainty import base_pattern, informed_rows, penalty_of, reaches, resampled
+from training.validation import lacking_beyond
 
 TRUTHS: Final[Mapping[str, float]] = {"as the model": 1.0, "more extreme": 0.1}
 """The regressions that stand for the truth, by the share of the model's penalty that they have."""
@@ -60,14 +61,23 @@ class _Drawn(msgspec.Struct, frozen=True):
 def simulated_intervals(
     classifier: Any, matrix: Matrix, labels: Labels, seed: int, repeats: int = _REPEATS
 ) -> tuple[IntervalCoverage, ...]:
-    """Simulate trainings of a linear classifier on samples as large as the rows (n, 13); some seconds."""
-    complete = ~np.isnan(matrix).any(axis=1)
-    rows, outcomes = matrix[complete], labels[complete]
+    """Simulate trainings of a linear classifier on samples as large as the rows (n, 13); some seconds.
+
+    A record is complete without the fields that few rows have (`base_pattern`). Nothing can be simulated by fewer than
+    20 complete rows of either outcome.
+    """
+    base = base_pattern(matrix)
+    informed = informed_rows(matrix, base)
+    rows, outcomes = matrix[informed], labels[informed]
+    if np.bincount(outcomes, minlength=2).min() < FEWEST:
+        return ()
+    asked = lacking_beyond(base)
+    used = ~pattern_masks()[list(asked.values())][:, list(COLUMN_FIELDS)]
     drawn = {
-        truth: list(_simulated(classifier, rows, outcomes, share, seed, repeats, len(labels)))
+        truth: list(_simulated(classifier, rows, outcomes, used, share, range(seed, seed + repeats), len(labels)))
         for truth, share in TRUTHS.items()
     }
-    return tuple(_counted(place, name, drawn) for place, name in enumerate(LACKING))
+    return tuple(_counted(place, name, drawn) for place, name in enumerate(asked))
 
 
 def _counted(place: int, name: str, drawn: Mapping[str, Sequence[_Drawn]]) -> IntervalCoverage:
@@ -89,20 +99,18 @@ def _counted(place: int, name: str, drawn: Mapping[str, Sequence[_Drawn]]) -> In
 
 
 def _simulated(
-    classifier: Any, rows: Matrix, outcomes: Labels, share: float, seed: int, repeats: int, size: int
+    classifier: Any, rows: Matrix, outcomes: Labels, used: Mask, share: float, seeds: range, size: int
 ) -> Iterator[_Drawn]:
-    masks = pattern_masks()[[pattern_without(fields) for fields in LACKING.values()]]
-    used = ~masks[:, list(COLUMN_FIELDS)]
     everything = used[:1]
     truth = _Fit(rows, outcomes, everything, penalty_of(classifier) * share)
-    chance = np.random.default_rng(seed)
+    chance = np.random.default_rng(seeds.start)
     fitted = used if isinstance(classifier, PatternSubmodels) else everything
-    for repeat in range(repeats):
+    for seed in seeds:
         ours, theirs, asked = (rows[chance.integers(0, len(rows), size)] for _ in range(3))
         drawn = [chance.random(size) < logistic(truth.log_odds(sample)[:, 0]) for sample in (ours, theirs)]
         one = _Fit(ours, drawn[0].astype(np.int64), fitted, penalty_of(classifier))
         two = _Fit(theirs, drawn[1].astype(np.int64), everything, penalty_of(classifier))
-        weights = samples(size, seed + repeat, _BOOTSTRAPS)[1:]
+        weights = samples(size, seed, _BOOTSTRAPS)[1:]
         fits = resampled(classifier, one.z, one.labels, weights, used)
         reach, _ = reaches(fits, one.z, weights, groups_of(ours), np.ones(size, dtype=bool), 0)
         found, groups = one.log_odds(asked, used), groups_of(asked)
@@ -118,16 +126,16 @@ def _simulated(
 
 
 class _Fit:
-    """Regressions on complete rows (n, 13), one for each row of `used` (models, 22)."""
+    """Regressions on informed rows (n, 13), one for each row of `used` (models, 22)."""
 
-    def __init__(self, rows: Matrix, labels: Labels, used: npt.NDArray[np.bool_], penalty: float) -> None:
+    def __init__(self, rows: Matrix, labels: Labels, used: Mask, penalty: float) -> None:
         self._preprocessor = new_preprocessor().fit(rows)
         inputs = self._preprocessor.transform(rows)
-        self._center = inputs.mean(axis=0)
+        self._center = averages(inputs)
         self.z, self.labels = centered(inputs, self._center), labels
         self._coefficients = fit_logistic(self.z, labels, used, penalty)
 
-    def log_odds(self, rows: Matrix, used: npt.NDArray[np.bool_] | None = None) -> Matrix:
+    def log_odds(self, rows: Matrix, used: Mask | None = None) -> Matrix:
         """Return the log-odds (n, models) of rows; with `used`, (n, patterns): one model may serve all of them."""
         z = centered(self._preprocessor.transform(rows), self._center)
         coefficients = self._coefficients[:, 1:] if used is None else self._coefficients[:, 1:] * used

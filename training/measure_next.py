@@ -13,11 +13,12 @@ import msgspec
 import numpy as np
 
 from scoring.matrix import Mask
+from scoring.patterns import missing_fields
 from training.data import Matrix
-from training.measures import NORMAL, Estimate
+from training.measures import FEWEST, NORMAL, Estimate
 from training.stability import Fold
-from training.uncertainty import distances, informed_rows
-from training.validation import LACKING, pattern_without
+from training.uncertainty import base_pattern, distances, informed_rows
+from training.validation import lacking_beyond, pattern_without
 
 _FEWEST_MISSING: Final = 2
 """With one missing field there is nothing to choose."""
@@ -40,21 +41,30 @@ class MeasureNext(msgspec.Struct, frozen=True):
 
 
 def measured_next(folds: Sequence[Fold], matrix: Matrix) -> tuple[MeasureNext, ...]:
-    """Recommend by the training part of each fold, and give fields back to the complete patients of its test part."""
-    informed = informed_rows(matrix, 0)
+    """Recommend by the training part of each fold, and give fields back to the complete patients of its test part.
+
+    A record is complete without the fields that few rows have; fewer than 20 complete patients tell nothing.
+    """
+    base = base_pattern(matrix)
+    informed = informed_rows(matrix, base)
+    if informed.sum() < FEWEST:
+        return ()
+    asked = {name: missing_fields(pattern & ~base) for name, pattern in lacking_beyond(base).items()}
     return tuple(
-        _measured(name, fields, folds, informed) for name, fields in LACKING.items() if len(fields) >= _FEWEST_MISSING
+        _measured(name, fields, folds, informed, base)
+        for name, fields in asked.items()
+        if len(fields) >= _FEWEST_MISSING
     )
 
 
-def _measured(name: str, fields: Sequence[str], folds: Sequence[Fold], informed: Mask) -> MeasureNext:
-    pattern = pattern_without(fields)
+def _measured(name: str, fields: Sequence[str], folds: Sequence[Fold], informed: Mask, base: int) -> MeasureNext:
+    pattern = pattern_without(fields) | base
     after = [pattern & ~pattern_without([field]) for field in fields]
     away = np.zeros((len(informed), 1 + len(fields)))
     chosen, times = np.zeros(len(informed)), np.zeros(len(informed))
     for fold in folds:
-        best = int(distances(fold.inner, informed[fold.train], 0)[after].argmin())
-        moved = np.abs(fold.outer[:, [pattern, *after]] - fold.outer[:, [0]])
+        best = int(distances(fold.inner, informed[fold.train], base)[after].argmin())
+        moved = np.abs(fold.outer[:, [pattern, *after]] - fold.outer[:, [base]])
         away[fold.test] += moved
         chosen[fold.test] += moved[:, 1 + best]
         times[fold.test] += 1

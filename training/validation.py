@@ -42,6 +42,15 @@ def pattern_without(fields: Sequence[str]) -> int:
     return sum(1 << names.index(field) for field in fields)
 
 
+def lacking_beyond(base: int) -> dict[str, int]:
+    """Return the patterns of `LACKING` on top of a pattern that all records have, complete records first, by name.
+
+    Those that lack nothing more are left out.
+    """
+    patterns = {name: pattern_without(fields) | base for name, fields in LACKING.items()}
+    return {name: pattern for name, pattern in patterns.items() if name == COMPLETE or pattern != base}
+
+
 GAP: Final = pattern_without(LACKING["slope+ca+thal"])
 """The pattern of the other hospitals."""
 

@@ -23,14 +23,18 @@ from training.estimators import new_logistic_regression, new_pattern_submodels
 from training.evaluate import Evaluation
 from training.export import _ranges
 from training.guards import check_rows
+from training.interval_simulation import simulated_intervals
+from training.measure_next import measured_next
 from training.plain import plain_model
 from training.reference import new_reference
 from training.run import TrainingRequest, train
+from training.stability import nested_folds
 from training.uci import SITES, file_name
 from training.uncertainty import measure
 
 UNMEASURED = ("chol", "fbs", "slope")
 """One on a scale, one of yes and no, one of codes."""
+ALL = "all that may be"
 OUTSIDE = WarningCode.OUT_OF_TRAINING_RANGE
 
 
@@ -100,6 +104,22 @@ def test_the_card_has_an_equation_without_it(gappy: Path) -> None:
         weights = {**each["slopes"], **{f"{field}": max(codes.values()) for field, codes in each["codes"].items()}}
         assert {weights[field] for field in UNMEASURED if field in weights} == {0.0}
         assert all(isinstance(weight, float) for weight in weights.values())
+
+
+@pytest.mark.parametrize("site", ["va", "hungarian"])
+def test_intervals_and_next_measurements_are_checked_without_the_fields_that_few_have(site: str) -> None:
+    """A record is complete without them; what lacks nothing else is not asked about; few complete rows tell nothing."""
+    rows = site_rows(read_snapshot(), site)
+    matrix, labels = features(rows), target(rows)
+    found = simulated_intervals(new_pattern_submodels(1), matrix, labels, 1, repeats=2)
+    assert [each.lacking for each in found] == ["none", "chol", "exang", "chol+slope+ca+thal", "exercise+ca+thal", ALL]
+    advised = measured_next(nested_folds(new_pattern_submodels(1), matrix, labels, [1]), matrix)
+    assert [sorted(each.others) for each in advised] == [
+        ["exang", "oldpeak", "thalach"],
+        ["chol", "exang", "fbs", "oldpeak", "restecg", "thalach", "trestbps"],
+    ]
+    few = np.isnan(matrix).sum(axis=1) > 3
+    assert simulated_intervals(new_pattern_submodels(1), matrix[few], labels[few], 1, repeats=2) == ()
 
 
 @settings(max_examples=12)
