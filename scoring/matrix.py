@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.codings import Coding
+from schemas.codings import CODINGS, Coding
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord
 
@@ -57,6 +57,15 @@ def convert(matrix: Matrix, coding: Coding) -> None:
         for code, meaning in codes.items():
             ours[column == code] = np.nan if meaning is None else meaning
         column[:] = ours
+
+
+def as_row(record: PatientRecord) -> Matrix:
+    """Return a legal record's numbers in UCI's codes, (1, 13), NaN where not measured."""
+    matrix = as_matrix([record])
+    blank_missing(matrix)
+    if isinstance(record.coding, str):
+        convert(matrix, CODINGS[record.coding])
+    return matrix
 
 
 def legal_rows(matrix: Matrix) -> Mask:

@@ -25,7 +25,7 @@ from schemas.fhir import (
 )
 from schemas.records import PatientRecord, Score, WarningCode
 from scoring.groups import groups_of
-from scoring.matrix import as_matrix
+from scoring.matrix import as_row
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
@@ -130,7 +130,7 @@ def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
             "missing fields could still show."
         )
     if isinstance(score.label_set, tuple):
-        (group,) = groups_of(as_matrix([msgspec.json.decode(reading.record, type=PatientRecord)])).tolist()
+        (group,) = groups_of(as_row(msgspec.json.decode(reading.record, type=PatientRecord))).tolist()
         single = len(score.label_set) == 1
         yield single_label(scorer.uncertainty, group, score.label_set[0]) if single else UNCERTAIN
     if score.missing:

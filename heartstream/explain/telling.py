@@ -13,10 +13,10 @@ import msgspec
 
 from schemas.codec import decode_score
 from schemas.errors import DependencyError, Fault
-from schemas.features import FEATURES, Feature
+from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from schemas.records import Details, PatientRecord, Reason, Score, WarningCode
 from scoring.groups import groups_of
-from scoring.matrix import as_matrix
+from scoring.matrix import Matrix, as_row
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
@@ -30,9 +30,12 @@ _CERTAIN: Final = 0.9995
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """A record and its score, with every field's part in it where the model can tell."""
+    """A record and its score, with every field's part in it where the model can tell.
 
-    record: PatientRecord
+    `row` (1, 13) has the record's numbers in UCI's codes, whatever its own coding.
+    """
+
+    row: Matrix
     score: Score
     model: Scorer
 
@@ -66,7 +69,7 @@ def explained(value: bytes, model: Path, name: str | None) -> Explained | tuple[
     (outcome,) = process([value], [None], scorer)
     if isinstance(outcome, Rejected):
         return outcome.faults
-    return Explained(msgspec.json.decode(value, type=PatientRecord), decode_score(outcome.value), scorer)
+    return Explained(as_row(msgspec.json.decode(value, type=PatientRecord)), decode_score(outcome.value), scorer)
 
 
 def refused(faults: Sequence[Fault]) -> str:
@@ -106,7 +109,7 @@ def _labels(told: Explained) -> Iterator[str]:
     if len(labels) > 1:
         yield from _wrapped(UNCERTAIN)
         return
-    (group,) = groups_of(as_matrix([told.record])).tolist()
+    (group,) = groups_of(told.row).tolist()
     yield from _wrapped(single_label(told.model.uncertainty, group, labels[0]))
 
 
@@ -158,9 +161,9 @@ _NOT_MEASURED: Final = "not measured"
 
 def _value(told: Explained, feature: Feature) -> str:
     """Write a field's value with its unit, or what its code means."""
-    value = getattr(told.record, feature.name)
-    if value is None or feature.name in told.score.missing:
+    if feature.name in told.score.missing:
         return _NOT_MEASURED
+    value = float(told.row[0, FEATURE_NAMES.index(feature.name)])
     meaning = next((text for code, text in feature.codes if code == value), None)
     unit = f" {feature.unit}" if feature.unit and meaning is None else ""
     return f"{value:g}{unit}" if meaning is None else f"{meaning} ({value:g})"

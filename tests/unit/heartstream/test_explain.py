@@ -102,6 +102,18 @@ def test_a_single_label_says_how_often_it_is_wrong(
     assert re.search(wrong, flat)
 
 
+def test_a_record_of_another_coding_is_told_in_uci_codes(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Values, group and parts are those of the record that it stands for: cp 0 of that coding is "asymptomatic"."""
+    theirs = {"cp": 0, "restecg": 1, "slope": 2, "ca": 4, "thal": 2, "coding": "kaggle-303"}
+    ours = {"cp": 4, "restecg": 0, "slope": 1, "ca": None, "thal": 3}
+    arguments = ("--model", model_dir, "--name", "pattern_submodels")
+    _, text, _ = run(capsys, written(tmp_path, **theirs), *arguments)
+    assert "asymptomatic (4)" in text
+    assert run(capsys, written(tmp_path, **ours), *arguments)[1] == text
+
+
 def test_no_risk_is_told_as_certain(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A risk that would round to 100.0% is told as over 99.9%, in the interval too."""
     path = written(tmp_path, **json.loads((EXAMPLES / "highest-limits.json").read_text("utf-8")))
