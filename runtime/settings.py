@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from runtime.settings_checks import PROTECTIVE, incomplete, is_protective
 from schemas import topics
 from schemas.errors import SettingsError
 from schemas.records import Details
@@ -278,10 +279,17 @@ class Settings(msgspec.Struct, frozen=True):
                 groups.setdefault(group, {})[field.name] = msgspec.convert(text, field.type, strict=False)
             except msgspec.ValidationError as error:
                 problems.append(f"{PREFIX}{variable}: {error}")
+        groups.setdefault("kafka", {})["options"] = options
+        named = {f"{_OPTIONS}{option}".upper().replace(".", "_") for option in options}
+        problems.extend(incomplete(_in_force(groups) | named, PREFIX))
         if problems:
             raise SettingsError(tuple(problems))
-        groups.setdefault("kafka", {})["options"] = options
         return msgspec.convert(groups, cls)
+
+
+def _in_force(groups: Mapping[str, Mapping[str, object]]) -> set[str]:
+    """Return the variables, without prefix, whose values are not empty, 0 or false."""
+    return {f"{group}__{name}".upper() for group, values in groups.items() for name, value in values.items() if value}
 
 
 def _known_fields() -> Iterator[tuple[str, tuple[str, msgspec.structs.FieldInfo]]]:
@@ -302,15 +310,21 @@ def _resolved(
         variable = name.removeprefix(PREFIX)
         target = variable.removesuffix("_FILE")
         if target == variable or not (target in known or target.startswith(_OPTIONS)):
+            if is_protective(variable) and not text.strip():
+                problems.append(f"{name} is set, but empty; give it a value, or do not set it")
             yield variable, text
             continue
         if PREFIX + target in environ:
             problems.append(f"{PREFIX}{target} and {name} are both set")
             continue
         try:
-            yield target, Path(text).read_text(encoding="utf-8").strip()
+            content = Path(text).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}: cannot read the file ({type(error).__name__})")
+            continue
+        if not content:
+            problems.append(f"{name}: the file is empty; a setting that is meant to be off must not be named at all")
+        yield target, content
 
 
 def _suggestion(variable: str, known: Mapping[str, object]) -> str:
@@ -319,12 +333,16 @@ def _suggestion(variable: str, known: Mapping[str, object]) -> str:
 
 
 def describe(settings: Settings) -> list[str]:
-    """Return one line a setting, as variables, with client options redacted unless they are known to be no secret."""
+    """Return one line a setting, as variables, with client options redacted unless they are known to be no secret.
+
+    A protection that is off is a comment: its variable must not be set to nothing.
+    """
     lines = []
     for variable, (group, field) in _known_fields():
         value = getattr(getattr(settings, group), field.name)
         shown = "(redacted)" if value and variable in _SECRET else value
-        lines.append(f"{PREFIX}{variable}={shown}")
+        off = "# " if variable in PROTECTIVE and not value else ""
+        lines.append(f"{off}{PREFIX}{variable}={shown}")
     for option, text in sorted(settings.kafka.options.items()):
         shown = text if option in _HARMLESS_OPTIONS else "(redacted)"
         lines.append(f"{PREFIX}{_OPTIONS}{option.upper().replace('.', '_')}={shown}")

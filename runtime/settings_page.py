@@ -18,6 +18,8 @@ All settings are environment variables. What is wrong with them is told all at o
 `heartstream worker --show-config` prints what is in force, without secrets.
 
 - `<NAME>_FILE` reads a value from the file that it names: for secrets.
+- A named file that is empty, a protection that is set to nothing (keys, tokens, TLS, audit, signatures), and a part of
+  a group without the rest (`AUDIT__KEY` without a path or topic) end the start: none of them means "off".
 - `HEARTSTREAM_KAFKA__OPTIONS__<OPTION>` reaches every option of librdkafka: `SASL_USERNAME` is `sasl.username`. What
   only consumers or only producers know goes to them alone. What delivery depends on (`enable.idempotence`, `acks`,
   `enable.auto.commit`, `group.id` and their like) cannot be changed.

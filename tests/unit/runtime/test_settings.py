@@ -42,8 +42,8 @@ def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
     """`_FILE` reads the value, without the line's end, from the file that is named."""
     secret = tmp_path / "password"
     secret.write_text("s3cret\n", encoding="utf-8")
-    settings = Settings.from_mapping({"HEARTSTREAM_KAFKA__OPTIONS__SASL_PASSWORD_FILE": str(secret)})
-    assert settings.kafka.options == {"sasl.password": "s3cret"}
+    settings = Settings.from_mapping({"HEARTSTREAM_KAFKA__OPTIONS__CLIENT_ID_FILE": str(secret)})
+    assert settings.kafka.options == {"client.id": "s3cret"}
 
 
 def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
@@ -56,7 +56,8 @@ def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
 def test_describing_shows_no_secret() -> None:
     """Keys and credentials are not; client options only where they are known to be harmless."""
     secrets = ("KAFKA__OPTIONS__SASL_PASSWORD", "AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS")
-    environment = {**dict.fromkeys(secrets, "s3cret"), "KAFKA__OPTIONS__SECURITY_PROTOCOL": "SASL_SSL"}
+    others = {"KAFKA__OPTIONS__SECURITY_PROTOCOL": "SASL_SSL", "AUDIT__PATH": "trail", "TRACING__ENDPOINT": "http://x"}
+    environment = {**dict.fromkeys(secrets, "s3cret"), **others}
     settings = Settings.from_mapping({f"HEARTSTREAM_{name}": text for name, text in environment.items()})
     shown = "\n".join(describe(settings))
     assert "s3cret" not in shown
@@ -72,3 +73,51 @@ def test_description_can_be_read_back() -> None:
 def test_the_settings_page_is_current() -> None:
     """docs/settings.md says what the settings are now."""
     assert PAGE.read_text(encoding="utf-8") == render()
+
+
+def _every_variable() -> list[str]:
+    return [line.removeprefix("# ").partition("=")[0] for line in describe(Settings())]
+
+
+@pytest.mark.parametrize("variable", [*_every_variable(), "HEARTSTREAM_KAFKA__OPTIONS__SASL_PASSWORD"])
+def test_an_empty_file_is_refused(variable: str, tmp_path: Path) -> None:
+    """Whatever setting it is for: a secret that was lost must not read as one that was never wanted."""
+    for number, content in enumerate(("", "\n", " \n\t\n")):
+        (tmp_path / str(number)).write_text(content, encoding="utf-8")
+        with pytest.raises(SettingsError, match=f"{variable}_FILE: the file is empty"):
+            Settings.from_mapping({f"{variable}_FILE": str(tmp_path / str(number))})
+
+
+@pytest.mark.parametrize("variable", [name for name in _every_variable() if "_AUTH__" in name or "AUDIT__KEY" in name])
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_a_protection_set_to_nothing_is_refused(variable: str, text: str) -> None:
+    """None of the settings of who may ask can be emptied by a template without its value."""
+    with pytest.raises(SettingsError, match=f"{variable} is set, but empty"):
+        Settings.from_mapping({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"AUDIT__KEY": "0123456789abcdef"}, "AUDIT__PATH"),
+        ({"AUDIT__WITH_INPUT": "true"}, "AUDIT__TOPIC"),
+        ({"AUTH__TOKEN_ISSUER": "https://id"}, "AUTH__TOKEN_AUDIENCE"),
+        ({"AUTH__TOKEN_ISSUER": "https://id", "AUTH__TOKEN_AUDIENCE": "us"}, "AUTH__TOKEN_KEYS_URL"),
+        ({"AUTH__TOKEN_KEYS_URL": "https://id/keys"}, "AUTH__TOKEN_ISSUER"),
+        ({"AUTH__TLS_KEY": "key.pem"}, "AUTH__TLS_CERTIFICATE"),
+        ({"AUTH__TLS_CLIENT_CA": "ca.pem"}, "AUTH__TLS_CERTIFICATE"),
+        ({"REGISTRY__USERNAME": "us"}, "REGISTRY__URL"),
+        ({"REGISTRY__PASSWORD": "s3cret"}, "REGISTRY__USERNAME"),
+        ({"REGISTRY__FRAME_SCORES": "true"}, "REGISTRY__URL"),
+        ({"CHALLENGER__CANARY_SHARE": "0.1"}, "CHALLENGER__PATH"),
+        ({"TRACING__HEADERS": "authorization=x"}, "TRACING__ENDPOINT"),
+        ({"TRACING__SHARE": "0.1"}, "TRACING__ENDPOINT"),
+        ({"KAFKA__OPTIONS__SASL_PASSWORD": "s3cret"}, "KAFKA__OPTIONS__SECURITY_PROTOCOL"),
+        ({"KAFKA__OPTIONS__SSL_CA_LOCATION": "ca.pem"}, "KAFKA__OPTIONS__SECURITY_PROTOCOL"),
+    ],
+)
+def test_a_part_without_the_rest_is_refused(given: dict[str, str], needed: str) -> None:
+    """Who sets a part of a group wants what the group does; the message names what is missing, and no secret."""
+    with pytest.raises(SettingsError, match=f"needs .*HEARTSTREAM_{needed}.*, which is not set") as caught:
+        Settings.from_mapping({f"HEARTSTREAM_{name}": text for name, text in given.items()})
+    assert not [text for text in given.values() if len(text) > 4 and text in str(caught.value)]

@@ -1,0 +1,64 @@
+"""Settings that would silently protect nothing: set to nothing, or without the others that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+PROTECTIVE: Final = frozenset(
+    {
+        "AUTH__API_KEYS",
+        "AUTH__TOKEN_ISSUER",
+        "AUTH__TOKEN_AUDIENCE",
+        "AUTH__TOKEN_KEYS_URL",
+        "AUTH__TLS_CERTIFICATE",
+        "AUTH__TLS_KEY",
+        "AUTH__TLS_CLIENT_CA",
+        "AUDIT__PATH",
+        "AUDIT__TOPIC",
+        "AUDIT__KEY",
+        "MODEL__PUBLIC_KEY",
+        "REGISTRY__USERNAME",
+        "REGISTRY__PASSWORD",
+        "TRACING__HEADERS",
+    }
+)
+"""Left out they switch a protection off, so an empty value is a mistake: a template without its value, say."""
+
+_SECRET_OPTIONS: Final = ("KAFKA__OPTIONS__SASL_", "KAFKA__OPTIONS__SSL_")
+_PROTOCOL: Final = "KAFKA__OPTIONS__SECURITY_PROTOCOL"
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "AUTH__TOKEN_ISSUER": ("AUTH__TOKEN_AUDIENCE",),
+    "AUTH__TOKEN_AUDIENCE": ("AUTH__TOKEN_KEYS_URL",),
+    "AUTH__TOKEN_KEYS_URL": ("AUTH__TOKEN_ISSUER",),
+    "AUTH__TLS_KEY": ("AUTH__TLS_CERTIFICATE",),
+    "AUTH__TLS_CLIENT_CA": ("AUTH__TLS_CERTIFICATE",),
+    "AUDIT__KEY": ("AUDIT__PATH", "AUDIT__TOPIC"),
+    "AUDIT__WITH_INPUT": ("AUDIT__PATH", "AUDIT__TOPIC"),
+    "REGISTRY__USERNAME": ("REGISTRY__URL",),
+    "REGISTRY__PASSWORD": ("REGISTRY__USERNAME",),
+    "REGISTRY__FRAME_SCORES": ("REGISTRY__URL",),
+    "CHALLENGER__CANARY_SHARE": ("CHALLENGER__PATH",),
+    "TRACING__HEADERS": ("TRACING__ENDPOINT",),
+    "TRACING__SHARE": ("TRACING__ENDPOINT",),
+    "KAFKA__OPTIONS__SASL_PASSWORD": (_PROTOCOL,),
+    "KAFKA__OPTIONS__SSL_CA_LOCATION": (_PROTOCOL,),
+    "KAFKA__OPTIONS__SSL_KEY_LOCATION": (_PROTOCOL,),
+    "KAFKA__OPTIONS__SSL_CERTIFICATE_LOCATION": (_PROTOCOL,),
+}
+"""A setting that is in force, and those of which one must be in force as well; librdkafka ignores its part silently.
+
+That an audit trail needs its key is checked by the gateway alone: other processes share the setting, not the secret.
+"""
+
+
+def is_protective(variable: str) -> bool:
+    """Say whether an empty value of this variable (without prefix) would switch a protection off."""
+    return variable in PROTECTIVE or variable.startswith(_SECRET_OPTIONS)
+
+
+def incomplete(in_force: Collection[str], prefix: str) -> Iterator[str]:
+    """Yield what is wrong, given the variables (without prefix) whose settings are not at "off"."""
+    for variable, others in _NEEDS.items():
+        if variable in in_force and not any(other in in_force for other in others):
+            yield f"{prefix}{variable} needs {' or '.join(f'{prefix}{other}' for other in others)}, which is not set"
