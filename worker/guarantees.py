@@ -41,6 +41,9 @@ class AtLeastOnce:
     async def open(self) -> None:
         """Need nothing."""
 
+    async def rest(self) -> None:
+        """Need nothing: the consumer commits."""
+
     async def add(self, shipment: Shipment) -> None:
         """Queue scores, then dead letters."""
         await self._producer().queue(self._topic, shipment.keys, shipment.scores, shipment.headers)
@@ -202,9 +205,26 @@ class ExactlyOnce:
         group = self._group()
         if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
             raise DeliveryError("partitions were lost")
-        offsets = {shipment.batch.tp: shipment.batch.next_offset for shipment in shipments}
+        await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in shipments}, group)
+
+    async def _store(self, offsets: Mapping[TP, int], group: Any) -> None:
         await self._producer().require_transactions().commit(offsets, group)
+        self._ledger.note_stored(offsets)
         events.OffsetsCommitted(len(offsets)).emit()
+
+    async def rest(self) -> None:
+        """Commit how far partitions were read beyond their last record: an offset a transaction, without results."""
+        if not self._ledger.passed(self._ledger.owned()):
+            return
+        await self._begin()
+        group = self._group()
+        offsets = self._ledger.passed(self._ledger.owned())
+        try:
+            await self._store(offsets, group)
+        except AbortRequiredError as error:
+            await self._abort(str(error), ())
+        except SilentClientError as error:
+            await self._learn(str(error), ())
 
     async def _abort(self, reason: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
         """Abort the open transaction; returns offsets only if the client was stuck."""

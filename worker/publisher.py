@@ -17,6 +17,7 @@ from runtime import events
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
 
+_REST_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.001
 """How often an open round is asked whether it lasts. What is at hand is sent at once."""
 
@@ -29,6 +30,10 @@ class Guarantee(Protocol):
 
     async def open(self) -> None:
         """Begin a round."""
+        ...
+
+    async def rest(self) -> None:
+        """Do what is due between rounds; called once in a while when nothing waits."""
         ...
 
     async def add(self, shipment: Shipment) -> None:
@@ -102,7 +107,11 @@ class Publisher:
     async def _first(self) -> Shipment:
         while not self._waiting:
             self._arrived.clear()
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(_REST_SECONDS):
+                    await self._arrived.wait()
+            except TimeoutError:
+                await self._guarantee.rest()
         return self._waiting.popleft()
 
     async def _next(self, deadline: float) -> Shipment | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -79,14 +79,21 @@ class Stream:
 
     def send(self, value: bytes | None, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Produce one record; it is in `sent` once the broker has it."""
+        confirmed = self._confirmed(value, key)
+        self._producer.produce(self.topics.patients, value, key, headers=list(headers), on_delivery=confirmed)
+        self._producer.poll(0)
 
+    def send_by(self, producer: Producer, value: bytes | None, key: bytes | None, partition: int) -> None:
+        """Produce one record with a producer of the test's own, which polls."""
+        producer.produce(self.topics.patients, value, key, partition=partition, on_delivery=self._confirmed(value, key))
+
+    def _confirmed(self, value: bytes | None, key: bytes | None) -> Callable[[KafkaError | None, Message], None]:
         def confirmed(error: KafkaError | None, message: Message) -> None:
             assert error is None
             source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
             self.sent.append(Sent(source, key, value))
 
-        self._producer.produce(self.topics.patients, value, key, headers=list(headers), on_delivery=confirmed)
-        self._producer.poll(0)
+        return confirmed
 
     def flush(self) -> None:
         """Wait until the broker has every record."""
@@ -127,10 +134,16 @@ class Stream:
 
     def await_commits(self, group: str) -> None:
         """Wait until the group's committed offsets are the ends of all partitions that hold records."""
-        ends = {
-            partition: max(sent.source.offset for sent in self.sent if sent.source.partition == partition) + 1
-            for partition in {sent.source.partition for sent in self.sent}
-        }
+        self.await_offsets(
+            group,
+            {
+                partition: max(sent.source.offset for sent in self.sent if sent.source.partition == partition) + 1
+                for partition in {sent.source.partition for sent in self.sent}
+            },
+        )
+
+    def await_offsets(self, group: str, ends: Mapping[int, int]) -> None:
+        """Wait until these are the group's committed offsets."""
         wanted = [TopicPartition(self.topics.patients, partition) for partition in ends]
         probe = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 2})
         try:

@@ -75,18 +75,7 @@ class ConsumerCommits:
 
     def leave(self, tps: set[TP]) -> bool:
         """Store what is committable of these partitions and wait for the broker."""
-        offsets = self._ledger.unstored(tps)
-        if not offsets:
-            return True
-        try:
-            self._consumer.commit(offsets=_positions(offsets), asynchronous=False)
-        except KafkaException as failure:
-            error: KafkaError = failure.args[0]
-            events.OffsetCommitFailed(error.name(), len(offsets)).emit()
-            return False
-        self._ledger.note_stored(offsets)
-        events.OffsetsCommitted(len(offsets)).emit()
-        return True
+        return _commit(self._consumer, self._ledger, self._ledger.unstored(tps))
 
 
 class TransactionCommits:
@@ -97,9 +86,10 @@ class TransactionCommits:
 
     group_metadata: object = None
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, ledger: Ledger) -> None:
         """Know nothing yet."""
         self._consumer = consumer
+        self._ledger = ledger
         self._next = 0.0
 
     def turn(self) -> None:
@@ -112,9 +102,12 @@ class TransactionCommits:
         self._next = time.monotonic() + _LOOK_SECONDS
         self.group_metadata = self._consumer.consumer_group_metadata()
 
-    def leave(self, tps: set[TP]) -> bool:  # noqa: ARG002  # what was confirmed is stored already
-        """Have nothing to store."""
-        return True
+    def leave(self, tps: set[TP]) -> bool:
+        """Store how far partitions were read beyond their last record, which no transaction has carried yet.
+
+        Only where nothing is in flight, so it cannot overtake a transaction; and no later one can come of this member.
+        """
+        return _commit(self._consumer, self._ledger, self._ledger.passed(tps))
 
 
 def tp_of(position: TopicPartition) -> TP:
@@ -129,3 +122,18 @@ def tps_of(positions: Iterable[TopicPartition]) -> set[TP]:
 
 def _positions(offsets: Mapping[TP, int]) -> list[TopicPartition]:
     return [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
+
+
+def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bool:
+    """Commit through the consumer and wait for the broker; False if it refused."""
+    if not offsets:
+        return True
+    try:
+        consumer.commit(offsets=_positions(offsets), asynchronous=False)
+    except KafkaException as failure:
+        error: KafkaError = failure.args[0]
+        events.OffsetCommitFailed(error.name(), len(offsets)).emit()
+        return False
+    ledger.note_stored(offsets)
+    events.OffsetsCommitted(len(offsets)).emit()
+    return True

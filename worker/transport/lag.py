@@ -51,9 +51,9 @@ class LagMeter:
         self._ledger = ledger
         self._stalls = StallWatch(stall_limit)
         self._ends: dict[TP, int] = {}
+        self._shown: set[TP] = set()
         self._done: Mapping[TP, int] = {}
         self._begun: dict[TP, int] = {}
-        self._reached: dict[TP, int] = {}
         self._turns = 0
         self._ask_at = 0.0
         self._measured_at = self._watched_at = time.monotonic()
@@ -68,13 +68,6 @@ class LagMeter:
         """Take up partitions, each where reading begins: an offset, or OFFSET_BEGINNING."""
         self._begun.update({TP(position.topic, position.partition): position.offset for position in positions})
 
-    def reached_end(self, tp: TP, offset: int) -> None:
-        """Note that the client has read a partition up to `offset`, its end then.
-
-        The last offsets may belong to no record (transaction markers, compaction): only this tells that they are done.
-        """
-        self._reached[tp] = offset
-
     def ran_dry(self) -> None:
         """Note that all that the client had fetched has been read."""
         self._is_dry = True
@@ -86,8 +79,9 @@ class LagMeter:
         for tp in gone:
             self._stalls.forget(tp)
             self._begun.pop(tp, None)
-            self._reached.pop(tp, None)
-            if self._ends.pop(tp, None) is not None:
+            self._ends.pop(tp, None)
+            if tp in self._shown:
+                self._shown.remove(tp)
                 events.LagForgotten(*tp).emit()
 
     def measure(self, topic: str) -> None:
@@ -101,13 +95,13 @@ class LagMeter:
             self._ask_for_topic(topic)
         all_behind: dict[TP, Behind] = {}
         all_done: dict[TP, int] = {}
+        ends = self._ledger.ends()
         for tp, finished_to in progress.items():
-            low, high = self._watermarks(tp, ask_broker=tp == asked)
+            low, end = self._bounds(tp, ends.get(tp), ask_broker=tp == asked)
             done = self._done_to(tp, finished_to, low)
-            end = max(high, self._ends.get(tp, -1))
             if done < 0 or end < 0:
                 continue
-            self._ends[tp], all_done[tp] = end, done
+            all_done[tp] = done
             if end > done:
                 all_behind[tp] = self._still_behind(tp, done, end)
             self._tell(tp, all_behind.get(tp))
@@ -152,6 +146,7 @@ class LagMeter:
 
         That guess, since when the record is known to be there, is never too high.
         """
+        self._shown.add(tp)
         if behind is None:
             events.LagMeasured(*tp, 0, 0.0).emit()
             return
@@ -190,7 +185,7 @@ class LagMeter:
         if batch is not None:
             return batch.first_offset()
         begun = self._begun.get(tp, -1)
-        return max(finished_to or -1, self._reached.get(tp, -1), begun if begun >= 0 else low)
+        return max(finished_to or -1, begun if begun >= 0 else low)
 
     def _whose_turn(self, progress: Mapping[TP, int | None]) -> TP | None:
         """Choose, in rotation, the partition whose end the broker itself is asked for this time.
@@ -205,16 +200,22 @@ class LagMeter:
         self._turns += 1
         return quiet[self._turns % len(quiet)] if quiet else None
 
-    def _watermarks(self, tp: TP, *, ask_broker: bool) -> tuple[int, int]:
-        """Return the begin and end of a partition, as the broker says or the client knows; -1 if neither does."""
+    def _bounds(self, tp: TP, reached: int | None, *, ask_broker: bool) -> tuple[int, int]:
+        """Return where a partition begins, and where what can be read of it ends; -1 where that is not known.
+
+        `reached` is the end that the client has read up to. What the client remembers as the end counts only before
+        that, as it includes records whose transaction is still open: no consumer of committed records gets those.
+        """
         if ask_broker and time.monotonic() >= self._ask_at:
-            watermarks = self._ask_for_watermarks(tp)
-            if watermarks is not None:
-                return watermarks
-        return _known(self._consumer.get_watermark_offsets(TopicPartition(*tp), cached=True))
+            answer = self._ask_for_watermarks(tp)
+            if answer is not None:
+                self._ends[tp] = answer[1]
+                return answer
+        low, high = _known(self._consumer.get_watermark_offsets(TopicPartition(*tp), cached=True))
+        return low, max(high if reached is None else reached, self._ends.get(tp, -1))
 
     def _ask_for_watermarks(self, tp: TP) -> tuple[int, int] | None:
-        """Ask the broker where a partition begins and ends; None if it does not answer."""
+        """Ask the broker where a partition begins and what can be read of it ends; None if it does not answer."""
         try:
             watermarks = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS)
         except KafkaException:

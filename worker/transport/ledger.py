@@ -1,9 +1,10 @@
 """What may be committed: the one place that knows which records have a confirmed outcome.
 
 For each partition it keeps the batches in flight, in order. The committable offset is the end of the longest prefix
-whose every record has a confirmed score or a confirmed dead letter; nothing else is ever committed. Shared by the
-consumer's thread (which reads, and commits) and the event loop (which scores): each method takes one lock for a moment,
-except `wait_idle`, which blocks.
+whose every record has a confirmed score or a confirmed dead letter; nothing else is ever committed. Offsets that belong
+to no record (transaction markers, aborted or compacted records) are part of that prefix once the client has read past
+them. Shared by the consumer's thread (which reads, and commits) and the event loop (which scores): each method takes
+one lock for a moment, except `wait_idle`, which blocks.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ from worker.transport.batch import BatchState, RecordBatch
 class Lease:
     """One period in which this worker owns one partition. A partition that leaves and returns gets a new lease."""
 
-    __slots__ = ("batches", "finished_to", "open", "requested", "seen", "stored", "tp")
+    __slots__ = ("batches", "end", "finished_to", "open", "requested", "seen", "stored", "tp")
 
-    def __init__(self, tp: TP) -> None:
-        """Begin with nothing in flight."""
+    def __init__(self, tp: TP, stored: int | None = None) -> None:
+        """Begin with nothing in flight, and the offset that the group has committed already."""
         self.tp = tp
         self.open = True
         self.batches: deque[RecordBatch] = deque()
+        self.end: int | None = None
+        """The end of the partition, if the client has read up to it and has read nothing since."""
         self.finished_to: int | None = None
         """End of the finished prefix."""
-        self.requested: int | None = None
+        self.requested: int | None = stored
         """The offset that the broker was last asked to store."""
-        self.stored: int | None = None
+        self.stored: int | None = stored
         """The offset that the broker last confirmed to have stored."""
         self.seen = SourceWindow()
         """What the partition's last records show of their coding. The scoring agent's alone: it takes no lock."""
@@ -52,10 +55,11 @@ class Ledger:
         with self._changed:
             return set(self._leases)
 
-    def grant(self, tps: Iterable[TP]) -> None:
-        """Begin a new lease on each partition."""
+    def grant(self, tps: Iterable[TP], stored: Mapping[TP, int] | None = None) -> None:
+        """Begin a new lease on each partition; `stored` has committed offsets that need not be committed again."""
+        known = stored or {}
         with self._changed:
-            self._leases.update((tp, Lease(tp)) for tp in tps)
+            self._leases.update((tp, Lease(tp, known.get(tp))) for tp in tps)
 
     def lease(self, tp: TP) -> Lease | None:
         """Return the current lease on a partition, if there is one that still takes batches."""
@@ -69,6 +73,18 @@ class Ledger:
             self._entered += 1
             batch.number = self._entered
             batch.lease.batches.append(batch)
+            batch.lease.end = None
+
+    def reached_end(self, tp: TP, offset: int) -> None:
+        """Note that the client has read a partition up to its end, `offset`. All records before it were entered."""
+        with self._changed:
+            lease = self._leases.get(tp)
+            if lease is None or not lease.open:
+                return
+            read_to = lease.batches[-1].next_offset if lease.batches else lease.finished_to or 0
+            if offset >= read_to:
+                lease.end = offset
+                _advance(lease)
 
     def start(self, batch: RecordBatch) -> bool:
         """Claim a batch for scoring. False: its partition is no longer this worker's, leave it alone."""
@@ -85,9 +101,7 @@ class Ledger:
         with self._changed:
             batch.state = BatchState.FINISHED
             self._latest_finished = max(self._latest_finished, batch.number)
-            lease = batch.lease
-            while lease.batches and lease.batches[0].state is BatchState.FINISHED:
-                lease.finished_to = lease.batches.popleft().next_offset
+            _advance(batch.lease)
             self._changed.notify_all()
 
     def take_committable(self) -> dict[TP, int]:
@@ -112,6 +126,25 @@ class Ledger:
                 if lease.finished_to is not None and lease.finished_to != lease.stored
             }
 
+    def passed(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """Return offsets like `unstored`, of partitions alone that have nothing in flight."""
+        with self._changed:
+            leases = [self._leases[tp] for tp in self._leases.keys() & set(tps)]
+            return {
+                lease.tp: lease.finished_to
+                for lease in leases
+                if not lease.batches
+                and lease.finished_to is not None
+                and (lease.stored is None or lease.finished_to > lease.stored)
+            }
+
+    def committable_with(self, batch: RecordBatch) -> int:
+        """Return the offset up to which a partition is done once this batch and all before it are."""
+        with self._changed:
+            lease = batch.lease
+            is_last = bool(lease.batches) and lease.batches[-1] is batch
+            return lease.end if is_last and lease.end is not None else batch.next_offset
+
     def note_stored(self, offsets: Mapping[TP, int]) -> None:
         """Note that the broker has stored these offsets."""
         with self._changed:
@@ -124,6 +157,11 @@ class Ledger:
             for tp in self._leases.keys() & offsets.keys():
                 if self._leases[tp].requested == offsets[tp]:
                     self._leases[tp].requested = None
+
+    def ends(self) -> dict[TP, int]:
+        """Return the ends of those owned partitions that the client has read completely."""
+        with self._changed:
+            return {tp: lease.end for tp, lease in self._leases.items() if lease.end is not None}
 
     def progress(self) -> dict[TP, int | None]:
         """Return, for each owned partition, the end of its finished prefix (None: nothing finished yet)."""
@@ -177,6 +215,7 @@ class Ledger:
                 lease.open = False
                 while lease.batches and lease.batches[-1].state is BatchState.WAITING:
                     lease.batches.pop().state = BatchState.DROPPED
+                    lease.end = None
             self._changed.notify_all()
 
     def wait_idle(self, tps: Iterable[TP], timeout: float) -> bool:
@@ -190,3 +229,11 @@ class Ledger:
         with self._changed:
             for tp in self._leases.keys() & set(tps):
                 self._leases.pop(tp).open = False
+
+
+def _advance(lease: Lease) -> None:
+    """Move the end of the finished prefix on."""
+    while lease.batches and lease.batches[0].state is BatchState.FINISHED:
+        lease.finished_to = lease.batches.popleft().next_offset
+    if not lease.batches and lease.end is not None:
+        lease.finished_to = lease.end

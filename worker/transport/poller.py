@@ -20,7 +20,7 @@ from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
-from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tps_of
+from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tp_of, tps_of
 from worker.transport.handoff import Handoff
 from worker.transport.lag import SILENT_SECONDS, LagMeter
 from worker.transport.ledger import Ledger
@@ -112,7 +112,7 @@ class Poller(threading.Thread):
         self._consumer = consumer = Consumer({**options.client_config, **callbacks}, logger=CLIENT_LOG)
         self._pauses = Pauses(consumer)
         self.commits: Commits = (
-            TransactionCommits(consumer)
+            TransactionCommits(consumer, self._ledger)
             if options.commit_interval is None
             else ConsumerCommits(consumer, self._ledger, options.commit_interval)
         )
@@ -218,8 +218,12 @@ class Poller(threading.Thread):
         self._hand_off(messages)
 
     def _hand_off(self, messages: Sequence[Message]) -> None:
-        """Sort messages by partition and hand each partition's run on as one batch."""
+        """Sort messages by partition and hand each partition's run on as one batch.
+
+        An end of partition counts only after the records that came before it.
+        """
         runs: dict[int, list[Message]] = {}
+        ends: dict[TP, int] = {}
         for message in messages:
             partition = message.partition()
             if message.error() is None:
@@ -229,7 +233,7 @@ class Poller(threading.Thread):
                 else:
                     run.append(message)
             else:
-                self._hear(message)
+                self._hear(message, ends)
         for partition, run in runs.items():
             tp = TP(self._topic, partition)
             lease = self._ledger.lease(tp)
@@ -237,14 +241,16 @@ class Poller(threading.Thread):
                 batch = RecordBatch(tp, run, lease)
                 self._ledger.enter(batch)
                 self._handoff.put(batch)
+        for tp, offset in ends.items():
+            self._ledger.reached_end(tp, offset)
 
-    def _hear(self, message: Message) -> None:
-        """Take an event that comes in place of a record."""
+    def _hear(self, message: Message, ends: dict[TP, int]) -> None:
+        """Take an event that comes in place of a record; an end of partition is added to `ends`."""
         error = message.error()
         if error is None:
             return
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
-            self.lag.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
+            ends[TP(self._topic, int(message.partition() or 0))] = int(message.offset() or 0)
         else:
             _check(error)
 
@@ -287,7 +293,7 @@ class Poller(threading.Thread):
         consumer.incremental_assign(positions)
         self.lag.begin(positions)
         self.member = True
-        self._ledger.grant(tps_of(partitions))
+        self._ledger.grant(tps_of(partitions), {tp_of(each): each.offset for each in positions if each.offset >= 0})
         owned = self._ledger.owned()
         events.PartitionsAssigned(len(partitions), len(owned)).emit()
         self._on_assignment(owned)

@@ -42,6 +42,8 @@ class FakeConsumer:
 
     low: int = 0
     end: int = 0
+    unreadable: int = 0
+    """Records at the end whose transaction is open: the client knows of them, and the broker does not count them."""
     silent: bool = False
     asked: list[str] = field(default_factory=list)
     sought: list[TopicPartition] = field(default_factory=list)
@@ -54,7 +56,7 @@ class FakeConsumer:
             if self.silent:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         del timeout
-        return self.low, self.end
+        return self.low, self.end + (self.unreadable if cached else 0)
 
     def resume(self, partitions: list[TopicPartition]) -> None:
         """Do nothing: nothing is paused here."""
@@ -143,6 +145,20 @@ def test_a_record_that_is_not_read_yet_ages_from_when_it_was_seen(bench: Bench) 
     assert [value and value[0] for value in shown] == [1, 1]
     assert shown[1] is not None
     assert 0 < shown[1][1] <= time.monotonic() - before
+
+
+def test_records_of_an_open_transaction_are_no_lag(bench: Bench) -> None:
+    """Nobody may read them: the worker is at the end of what can be read, however often either side is asked."""
+    others = [TP(HERE.topic, number) for number in (1, 2)]
+    bench.ledger.grant(others)
+    bench.consumer.end, bench.consumer.unreadable = 120, 50
+    bench.ledger.finish(bench.read(100, 20, written=time.time()))
+    for tp in (HERE, *others):
+        bench.ledger.reached_end(tp, 120)
+    for _ in range(5):
+        bench.measure()
+        assert dict(bench.meter.behind) == {}
+    bench.meter.forget(others)
 
 
 def test_a_partition_that_was_never_read_has_its_lag(bench: Bench) -> None:

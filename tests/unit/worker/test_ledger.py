@@ -160,6 +160,71 @@ def test_waiting_for_idle_ends_when_the_last_started_batch_is_confirmed() -> Non
     finisher.join()
 
 
+def test_the_end_of_a_partition_is_committable_when_all_before_it_is_done() -> None:
+    """Offsets after the last record belong to none (a marker): they are done with that record, not before it."""
+    ledger = granted()
+    batch = enter(ledger, 100)
+    ledger.start(batch)
+    ledger.reached_end(TOPIC, 111)
+    assert (ledger.take_committable(), ledger.committable_with(batch)) == ({}, 111)
+    ledger.finish(batch)
+    assert ledger.take_committable() == {TOPIC: 111}
+
+
+def test_the_end_of_a_partition_without_records_is_committable() -> None:
+    """Records that were aborted or deleted leave nothing to score."""
+    ledger = granted()
+    ledger.reached_end(TOPIC, 7)
+    assert ledger.take_committable() == {TOPIC: 7}
+
+
+def test_an_end_that_lies_behind_dropped_records_commits_nothing() -> None:
+    """Their next owner scores them."""
+    ledger = granted()
+    first, _waiting = enter(ledger, 100), enter(ledger, 110)
+    ledger.start(first)
+    ledger.reached_end(TOPIC, 121)
+    ledger.close([TOPIC])
+    ledger.finish(first)
+    ledger.reached_end(TOPIC, 121)
+    assert ledger.unstored([TOPIC]) == {TOPIC: 110}
+
+
+def test_an_end_does_not_outlive_the_records_that_come_after_it() -> None:
+    """A record that is read later counts by itself."""
+    ledger = granted()
+    ledger.reached_end(TOPIC, 100)
+    batch = enter(ledger, 100)
+    ledger.start(batch)
+    assert (ledger.committable_with(batch), ledger.ends()) == (110, {})
+    ledger.finish(batch)
+    assert ledger.take_committable() == {TOPIC: 110}
+
+
+def test_a_transaction_of_its_own_is_for_what_no_other_carries() -> None:
+    """Only with nothing in flight, and only beyond what is stored."""
+    ledger = Ledger()
+    ledger.grant([TOPIC], {TOPIC: 100})
+    ledger.reached_end(TOPIC, 100)
+    before = ledger.passed([TOPIC])
+    batch = enter(ledger, 100)
+    ledger.start(batch)
+    ledger.reached_end(TOPIC, 111)
+    during = ledger.passed([TOPIC])
+    ledger.finish(batch)
+    after = ledger.passed([TOPIC])
+    ledger.note_stored(after)
+    assert (before, during, after, ledger.passed([TOPIC])) == ({}, {}, {TOPIC: 111}, {})
+
+
+def test_what_the_group_has_committed_is_not_committed_again() -> None:
+    """A rebalance alone gives the broker nothing to do."""
+    ledger = Ledger()
+    ledger.grant([TOPIC], {TOPIC: 100})
+    ledger.reached_end(TOPIC, 100)
+    assert (ledger.take_committable(), ledger.unstored([TOPIC])) == ({}, {})
+
+
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=30), st.randoms(use_true_random=False))
 def test_committable_is_always_the_end_of_the_longest_finished_prefix(
     plan: list[tuple[int, bool]], order: random.Random

@@ -35,6 +35,9 @@ class HeldGuarantee:
         self.rounds[-1].append(shipment)
         self.added.set()
 
+    async def rest(self) -> None:
+        """Do nothing: there is nothing beside the rounds."""
+
     def lasts(self) -> bool:
         return self.more
 
