@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 import time
 import warnings
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
-from runtime.embedded import embedded_broker, free_port
+from runtime.embedded import free_port
+from runtime.settings import Settings
 from schemas.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -64,9 +66,13 @@ def running_broker(kind: Kind, given: str | None = None, port: int | None = None
             with _docker_broker(port or free_port()) as address:
                 yield address
         case "embedded":
-            with embedded_broker(port) as address:
-                await_broker(address)
-                yield address
+            from heartstream.embedded_kafka.preparation import install  # noqa: PLC0415  # only in the demo extra
+            from heartstream.embedded_kafka.server import running_kafka  # noqa: PLC0415  # as above
+
+            settings = Settings.from_mapping(os.environ)
+            with running_kafka(install(settings.embedded_kafka.maven_repository), port) as server:
+                await_broker(server.address)
+                yield server.address
 
 
 @contextmanager

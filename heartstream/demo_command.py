@@ -23,6 +23,7 @@ def demo(
     bad_share: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.03,
     model: Path = Path("model"),
     seed: int = 42,
+    download_only: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Stream real patients through Kafka, score them, and account for every record.
 
@@ -42,6 +43,7 @@ def demo(
         bad_share: Share of records that are broken on purpose.
         model: The model directory; trained first if it is not there.
         seed: Decides the order of the patients and which are broken.
+        download_only: Download and prepare the embedded broker, which needs no network afterwards, and stop.
     """
     with errors_to_exit_codes():
         from heartstream.demo.account import tell  # noqa: PLC0415  # --help should not wait for these
@@ -50,6 +52,13 @@ def demo(
         from runtime.settings import Settings  # noqa: PLC0415
 
         settings = Settings.from_mapping(os.environ)
+        if download_only:
+            from heartstream.embedded_kafka.jars import jars_folder  # noqa: PLC0415  # in the demo extra only
+            from heartstream.embedded_kafka.preparation import install  # noqa: PLC0415  # as above
+
+            install(settings.embedded_kafka.maven_repository)
+            sys.stdout.write(f"Apache Kafka is ready; its jars are in {jars_folder()}\n")
+            return
         kind = broker if broker != "auto" else ("given" if _SERVERS in os.environ else "embedded")
         _train_if_needed(model)
         # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.

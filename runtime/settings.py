@@ -243,6 +243,16 @@ class Tracing(msgspec.Struct, frozen=True):
     spans_per_second: Count = 1_000
 
 
+class EmbeddedKafka(msgspec.Struct, frozen=True):
+    """The Apache Kafka that `heartstream demo` and the tests run where no broker is named: docs/embedded-kafka.md.
+
+    Its jars are downloaded from `maven_repository`, as `https://maven.example.com/central`; empty, from the mirror of
+    Maven Central in the user's Maven settings (`~/.m2/settings.xml`), or from Maven Central.
+    """
+
+    maven_repository: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """All settings of all processes, in groups."""
 
@@ -259,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True):
     audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()
     tracing: Tracing = Tracing()
+    embedded_kafka: EmbeddedKafka = EmbeddedKafka()
 
     @classmethod
     def from_mapping(cls, environ: Mapping[str, str]) -> Settings:

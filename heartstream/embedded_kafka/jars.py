@@ -1,0 +1,90 @@
+"""Kafka's jars: the versions and hashes that are locked, downloaded once into the user's cache."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_cache_path
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from stamina.instrumentation import set_on_retry_hooks
+
+from heartstream.embedded_kafka.maven import user_repository_url, without_credentials
+from schemas.errors import DependencyError
+from training.fetch import FetchPolicy, FileRefusedError, SourceUnreachableError, fetch, is_cached
+from training.fetch import Progress as OnProgress
+from training.uci import RemoteFile
+
+_POLICY: Final = FetchPolicy(connect_timeout=10.0, read_timeout=30.0, deadline=600.0, parallel=8)
+
+
+def locked_jars() -> tuple[RemoteFile, ...]:
+    """Read the lock file; `requirements/jars.sh` writes it."""
+    lines = files("heartstream.embedded_kafka").joinpath("jars.lock").read_text("utf-8").splitlines()
+    return tuple(_jar(*line.split()) for line in lines)
+
+
+def _jar(coordinates: str, size: str, sha256: str) -> RemoteFile:
+    """Return a jar with its path in every Maven repository as its name."""
+    group, artifact, version = coordinates.split(":")
+    return RemoteFile(f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.jar", int(size), sha256)
+
+
+def jars_folder() -> Path:
+    """Return where the jars are kept, laid out as a Maven repository."""
+    return user_cache_path("heartstream") / "kafka" / "jars"
+
+
+def fetch_jars(folder: Path, configured_repository: str = "", jars: Sequence[RemoteFile] = ()) -> list[Path]:
+    """Make `folder` hold every locked jar, verified, and return their paths; downloads only what is missing.
+
+    Raises DependencyError that says what to do where one cannot be downloaded.
+    """
+    jars = jars or locked_jars()
+    missing = [jar for jar in jars if not is_cached(folder, jar)]
+    if missing:
+        url = user_repository_url(configured_repository)
+        set_on_retry_hooks([])  # one line about a failure is enough
+        try:
+            with _progress(missing, folder) as progress:
+                fetch(folder, base_url=url, files=missing, policy=_POLICY, progress=progress)
+        except (SourceUnreachableError, FileRefusedError) as error:
+            raise DependencyError(_advice(without_credentials(url), folder, error)) from error
+    return [folder / jar.name for jar in jars]
+
+
+def _advice(url: str, folder: Path, error: DependencyError) -> str:
+    return "\n  ".join(
+        (
+            f"cannot download Apache Kafka for the embedded broker from {url}: {error}",
+            "Do one of these:",
+            "- name a Maven repository that this machine reaches, for example your company's mirror:",
+            "  HEARTSTREAM_EMBEDDED_KAFKA__MAVEN_REPOSITORY=https://HOST/PATH, or a mirror in ~/.m2/settings.xml",
+            "- run `heartstream demo --download-only` on a machine that reaches one, and copy the jars to",
+            f"  {folder}",
+            "- name a broker: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=HOST:PORT",
+            "- run Kafka in Docker: `heartstream demo --broker docker`",
+        )
+    )
+
+
+@contextmanager
+def _progress(jars: Sequence[RemoteFile], folder: Path) -> Iterator[OnProgress]:
+    """Draw one bar for all jars on a terminal; elsewhere write a line."""
+    console, total = Console(stderr=True), sum(jar.size for jar in jars)
+    if not console.is_terminal:
+        sys.stderr.write(f"heartstream: downloading Apache Kafka ({len(jars)} jars, {total >> 20} MiB) to {folder}\n")
+    columns = (TextColumn("downloading Apache Kafka"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task, received = bar.add_task("jars", total=total), dict.fromkeys((jar.name for jar in jars), 0)
+
+        def on_progress(jar: RemoteFile, count: int) -> None:
+            received[jar.name] = count
+            bar.update(task, completed=sum(received.values()))
+
+        yield on_progress
