@@ -23,8 +23,9 @@ from api.problems import RefusalError
 from api.window import Window
 from runtime import events
 from runtime.logs import CLIENT_LOG
+from runtime.record_headers import headers_of
 from runtime.settings import Settings, Topics
-from schemas.codec import decode_dead_letter, decode_score
+from schemas.codec import UNDECODABLE, decode_dead_letter, decode_score
 from schemas.records import Source
 from schemas.topics import DEAD_LETTER_HEADER
 
@@ -215,7 +216,7 @@ class Follower(threading.Thread):
             return
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
         topic = str(message.topic())
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with contextlib.suppress(*UNDECODABLE):
             if topic == self._topics.scores:
                 if self._window.wants_more():
                     score = decode_score(message.value() or b"")
@@ -233,8 +234,7 @@ def _written_at(message: Message) -> int | None:
 
 def _reason(message: Message) -> bytes:
     """Return the header that says why; empty where there is none."""
-    headers: dict[str, Any] = dict(message.headers() or [])
-    return bytes(headers.get(DEAD_LETTER_HEADER) or b"")
+    return dict(headers_of(message)).get(DEAD_LETTER_HEADER) or b""
 
 
 def _partitions(consumer: Consumer, topics: Topics) -> list[TopicPartition]:

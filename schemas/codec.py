@@ -34,6 +34,8 @@ _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
 _encode_lines: Final = _encoder.encode_lines
 _DIGEST_DIGITS: Final = 16
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises on bytes that others wrote: not as expected, not UTF-8, nested too deep."""
 _QUOTES_PLAIN: Final = 2 * (len(FEATURE_NAMES) + 1) + 2
 """Quote characters of a record that names each field once and gives no coding."""
 _QUOTES_CODING: Final = _QUOTES_PLAIN + 4
@@ -215,13 +217,13 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 def decode_score(value: bytes) -> Score:
     """Decode a score, as a consumer of the scores topic would, also one in a schema registry's frame.
 
-    Raises `msgspec.MsgspecError` on anything else.
+    Raises one of `UNDECODABLE` on anything else.
     """
     return msgspec.json.decode(unframed(value), type=Score)
 
 
 def decode_dead_letter(value: bytes) -> DeadLetter:
-    """Decode the dead letter header; raises `msgspec.MsgspecError` on anything else."""
+    """Decode the dead letter header; raises one of `UNDECODABLE` on anything else."""
     return msgspec.json.decode(value, type=DeadLetter)
 
 
@@ -231,10 +233,10 @@ def encode_source(source: Source) -> bytes:
 
 
 def decode_source(value: bytes) -> Source:
-    """Decode that header; raises `msgspec.MsgspecError` on anything else."""
+    """Decode that header; raises one of `UNDECODABLE` on anything else."""
     return msgspec.json.decode(value, type=Source)
 
 
 def decode_known_outcome(value: bytes) -> KnownOutcome:
-    """Decode what the outcomes topic holds; raises `msgspec.MsgspecError` or UnicodeDecodeError on anything else."""
+    """Decode what the outcomes topic holds; raises one of `UNDECODABLE` on anything else."""
     return msgspec.json.decode(value, type=KnownOutcome)

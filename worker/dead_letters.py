@@ -13,6 +13,7 @@ from typing import Final
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
+from runtime.record_headers import headers_of
 from schemas.codec import encode_dead_letter
 from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
@@ -49,9 +50,8 @@ def dead_letter(
     known = None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp
     if known is not None:
         reasons.append((TIMESTAMP_HEADER, str(known).encode()))
-    original: list[tuple[str, bytes | None]] = message.headers() or []  # type: ignore[assignment]  # read as bytes
     replaced = REASON_HEADERS | {TRACEPARENT_HEADER, TRACESTATE_HEADER} if trace else REASON_HEADERS
-    kept = [(name, value) for name, value in original if name not in replaced]
+    kept = [(name, value) for name, value in headers_of(message) if name not in replaced]
     return OutgoingRecord(topic, message.key(), message.value(), [*kept, *trace, *reasons], known)
 
 

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from confluent_kafka import Message
 
+from runtime.record_headers import headers_of
 from runtime.settings import Settings
 from schemas.cloudevents import Content, ScoreEvents, unwrapped
 from schemas.errors import Fault, FaultCode, SettingsError
@@ -59,7 +60,7 @@ class Formats:
 
         Blocks where a schema is met for the first time: see `worker.registry`. Raises DependencyError.
         """
-        content = unwrapped(message.value(), message.headers())  # type: ignore[arg-type]  # read as pairs
+        content = unwrapped(message.value(), headers_of(message))
         if not isinstance(content, bytes) or len(content) > RECORD_MAX_BYTES:
             return content
         number = schema_number(content)

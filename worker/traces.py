@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from runtime.record_headers import headers_of
 from runtime.tracing import Attributes, Parent, Span, Tracing, read_parent
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
@@ -66,8 +67,8 @@ class RecordTraces:
         """Yield the places of records to be traced, in order, with what they bring along."""
         picked = set(self._tracing.picked(len(batch)))
         for place, message in enumerate(batch.messages):
-            headers = message.headers()
-            parent = read_parent(headers) if headers else None  # type: ignore[arg-type]  # read as pairs
+            headers = headers_of(message)
+            parent = read_parent(headers) if headers else None
             if place in picked if parent is None else parent.is_sampled:
                 yield place, parent
 

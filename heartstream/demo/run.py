@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -21,6 +21,7 @@ from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_o
 from heartstream.demo.processes import Child, predict, running
 from heartstream.demo.view import View
 from runtime.embedded import free_port, usual_port
+from runtime.record_headers import headers_of
 from runtime.settings import Settings
 from schemas.codec import decode_dead_letter, decode_score
 from schemas.records import KnownOutcome, Score, Source
@@ -212,8 +213,7 @@ class _Stream:
             self.account.scored(score, now)
             self._tell_outcome(score)
             return
-        headers = cast("dict[str, bytes]", dict(message.headers() or []))
-        self.account.dead(decode_dead_letter(headers[DEAD_LETTER_HEADER]), now)
+        self.account.dead(decode_dead_letter(dict(headers_of(message))[DEAD_LETTER_HEADER] or b""), now)
 
     def _tell_outcome(self, score: Score) -> None:
         found = self._outcomes.get(score.patient_id)

@@ -7,7 +7,8 @@ from typing import Final, Self
 import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
-from schemas.codec import decode_dead_letter, decode_source
+from runtime.record_headers import headers_of
+from schemas.codec import UNDECODABLE, decode_dead_letter, decode_source
 from schemas.errors import FaultCode
 from schemas.records import DeadLetter, Source
 from schemas.topics import (
@@ -20,6 +21,8 @@ from schemas.topics import (
 )
 
 Headers = tuple[tuple[str, bytes | None], ...]
+_MOST_DIGITS: Final = 18
+_LARGEST_OFFSET: Final = (1 << 63) - 1
 _OURS: Final = REASON_HEADERS | {REDRIVE_ATTEMPTS_HEADER, FIRST_FAILURE_HEADER}
 
 
@@ -44,7 +47,7 @@ class Letter(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, message: Message) -> Self:
         """Read what a consumed message holds."""
-        headers: Headers = tuple(message.headers() or ())  # type: ignore[arg-type]  # read as bytes
+        headers: Headers = tuple(headers_of(message))
         ours = {name: value or b"" for name, value in headers if name in _OURS}
         kept_time = _count(ours.get(TIMESTAMP_HEADER))
         return cls(
@@ -94,20 +97,27 @@ def timestamp_of(message: Message) -> int | None:
 
 def _read_reason(header: bytes | None) -> DeadLetter | None:
     try:
-        return decode_dead_letter(header) if header else None
-    except msgspec.MsgspecError:
+        reason = decode_dead_letter(header) if header else None
+    except UNDECODABLE:
         return None
+    return reason if reason is not None and _is_possible(reason.source) else None
 
 
 def _read_source(header: bytes | None) -> Source | None:
     try:
-        return decode_source(header) if header else None
-    except msgspec.MsgspecError:
+        source = decode_source(header) if header else None
+    except UNDECODABLE:
         return None
+    return source if source is not None and _is_possible(source) else None
+
+
+def _is_possible(source: Source) -> bool:
+    return 0 <= source.partition <= _LARGEST_OFFSET and 0 <= source.offset <= _LARGEST_OFFSET
 
 
 def _count(header: bytes | None) -> int | None:
-    return int(header) if header and header.isdigit() else None
+    """Return the number in a header; whoever wrote it may have written anything."""
+    return int(header) if header and len(header) <= _MOST_DIGITS and header.isdigit() else None
 
 
 def _number(of_a_consumed_message: int | None) -> int:

@@ -102,9 +102,9 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
     reason = letter.reason
     yield f"letter         {topic}:{letter.partition}:{letter.offset}"
     yield f"time           {time_text(letter.timestamp)}, of the original record"
-    yield f"source         {place_text(reason.source) if reason else _UNKNOWN}"
+    yield f"source         {plain(place_text(reason.source)) if reason else _UNKNOWN}"
     if letter.first_failure is not None:
-        yield f"first failure  {place_text(letter.first_failure)}"
+        yield f"first failure  {plain(place_text(letter.first_failure))}"
     yield f"attempts       {letter.attempts} redrives before this failure"
     yield f"state          {_state(redriven=redriven)}"
     yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
@@ -113,9 +113,9 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
     else:
         yield f"value          {_size_text(letter.value)}"
     for name, value in letter.headers:
-        yield f"header         {name}: {bytes_text(value) if with_value else _size_text(value)}"
+        yield f"header         {plain(name)}: {bytes_text(value) if with_value else _size_text(value)}"
     for fault in reason.errors if reason else ():
-        yield f"fault          {fault.code} at {fault.pointer or '(record)'}: {fault.message}"
+        yield plain(f"fault          {fault.code} at {fault.pointer or '(record)'}: {fault.message}")
     if reason is None:
         yield "fault          unknown: this is not a dead letter of heartstream"
     if with_value and letter.omitted_bytes is None:

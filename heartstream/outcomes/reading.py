@@ -13,7 +13,7 @@ from heartstream.dlq.letters import timestamp_of
 from heartstream.dlq.reading import Reader, Span
 from heartstream.outcomes.join import Join, Joined, Moment, Noted, SeenScore
 from runtime.settings import Topics
-from schemas.codec import decode_known_outcome
+from schemas.codec import UNDECODABLE, decode_known_outcome
 from schemas.frames import unframed
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Readable(Generic[T]):
     """Reads records one after the other, and counts those that could be read and those that could not."""
 
     def __init__(self, decode: Callable[[bytes], T]) -> None:
-        """`decode` raises MsgspecError or UnicodeDecodeError for what it cannot read."""
+        """`decode` raises one of `UNDECODABLE` for what it cannot read."""
         self._decode = decode
         self.read = self.unreadable = 0
 
@@ -46,7 +46,7 @@ class Readable(Generic[T]):
         for message in messages:
             try:
                 found = self._decode(message.value() or b"")
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except UNDECODABLE:
                 self.unreadable += 1
             else:
                 self.read += 1

@@ -14,7 +14,7 @@ from confluent_kafka import Message
 
 from heartstream.dlq.reading import AbsentTopicError, Reader, Span
 from heartstream.verify.models import Shelf
-from schemas.codec import decode_score, input_digest
+from schemas.codec import UNDECODABLE, decode_score, input_digest
 from schemas.frames import unframed
 from schemas.records import Score, Source
 from scoring.pipeline import Outcome, Rejected, process
@@ -91,7 +91,7 @@ def _claimed(message: Message) -> _Claim | Finding:
     value = unframed(message.value() or b"")
     try:
         score = decode_score(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         return Finding(*place, Verdict.UNREADABLE)
     if score.source is None:
         return Finding(*place, Verdict.NO_SOURCE)

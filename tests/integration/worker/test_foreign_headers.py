@@ -1,0 +1,91 @@
+"""Laws of headers that a producer may send and the client cannot decode: names that are not UTF-8."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from heartstream.demo.patients import real_patients
+from runtime.record_headers import UNREADABLE_NAME
+from schemas.records import Source
+from schemas.topics import (
+    DEAD_LETTER_HEADER,
+    FIRST_FAILURE_HEADER,
+    REDRIVE_ATTEMPTS_HEADER,
+    TIMESTAMP_HEADER,
+    VALUE_OMITTED_HEADER,
+)
+from tests.integration.collector import collecting
+from tests.integration.conftest import Workers
+from tests.integration.heartstream.desk import Desk, columns
+from tests.integration.raw_records import RawRecord, send_raw
+from tests.integration.stream import Sent, Stream
+from worker.transport.producer import OutgoingRecord
+
+NAMES = [(b"before", b"1"), (b"na\xefve", b"2"), (b"\xff", None), (b"after", b"3")]
+READ = [("before", b"1"), (UNREADABLE_NAME, b"2"), (UNREADABLE_NAME, None), ("after", b"3")]
+PATIENT = {**real_patients()[0], "patient_id": 'O"Brien'}
+
+
+def send(stream: Stream) -> list[Source]:
+    """Send a bad record, one that only the slow way reads, and a plain one, each with these headers."""
+    values = [b"{}", json.dumps(PATIENT).encode(), json.dumps(real_patients()[1]).encode()]
+    records = [RawRecord(b"k", value, NAMES) for value in values]
+    places = send_raw(stream.address, stream.topics.patients, records)
+    stream.sent += [Sent(place, record.key, record.value) for place, record in zip(places, records, strict=True)]
+    return places
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["plain", "traced"])
+def test_a_header_name_that_is_not_utf_8_stops_nothing(stream: Stream, workers: Workers, *, traced: bool) -> None:
+    """Scored or dead-lettered like any other; the letter keeps what can be read, and the values of what cannot."""
+    bad, quoted, plain = send(stream)
+    with collecting() as collector:
+        tracing = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SHARE": "1"}
+        with workers.start(stream.address, **(tracing if traced else {})) as worker:
+            stream.read_all()
+            stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        assert worker.process.returncode == 0
+    (letter,) = stream.results[bad]
+    kept = [header for header in letter.headers if header[0] in {name for name, _ in READ}]
+    assert kept == READ
+    assert [len(stream.results[place]) for place in (quoted, plain)] == [1, 1]
+    assert all(result.letter is None for place in (quoted, plain) for result in stream.results[place])
+
+
+def test_commands_read_what_the_worker_reads(stream: Stream, workers: Workers) -> None:
+    """`drift --topic` and `dlq` meet the same records, on the patients topic and among the letters."""
+    from tests.integration.heartstream.test_drift_topic import asked  # noqa: PLC0415
+
+    desk = Desk(stream.address, stream.topics, workers.settings)
+    send(stream)
+    assert asked(desk, "--topic", "10")["drift"]["records"] == 2
+    send_raw(stream.address, stream.topics.dead_letters, [RawRecord(b"k", b"{}", NAMES)])
+    run = desk.run("list")
+    assert (run.returncode, run.stderr.splitlines()[0]) == (0, "1 dead letter")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (REDRIVE_ATTEMPTS_HEADER, b"9" * 5_000),
+        (TIMESTAMP_HEADER, b"9" * 5_000),
+        (TIMESTAMP_HEADER, b"9" * 18),
+        (VALUE_OMITTED_HEADER, b"9" * 5_000),
+        (FIRST_FAILURE_HEADER, b'{"topic":"t","partition":0,"offset":%s}' % (b"9" * 4_000)),
+        (FIRST_FAILURE_HEADER, b'{"topic":"t","partition":0,"x":' + b"[" * 5_000),
+        (DEAD_LETTER_HEADER, b'{"errors":' + b"[" * 5_000),
+        (DEAD_LETTER_HEADER, b'{"errors":[],"source":{"topic":"\xff","partition":0,"offset":0}}'),
+    ],
+)
+def test_no_header_holds_up_the_letters(stream: Stream, workers: Workers, name: str, value: bytes) -> None:
+    """What another producer wrote under our names is data: the letters beside it are listed and sent back."""
+    desk = Desk(stream.address, stream.topics, workers.settings)
+    good = desk.letter_of(desk.record(b"k", b"v"))
+    forged = OutgoingRecord(good.topic, good.key, good.value, [*good.headers, (name, value)], good.timestamp)
+    desk.send(forged)
+    desk.send(good)
+    listed, sent = desk.run("list"), desk.run("redrive", "--yes")
+    assert (listed.returncode, len(columns(listed.stdout)), sent.returncode) == (0, 2, 0), listed.stderr + sent.stderr
+    assert desk.run("list", "--waiting").returncode == 0
