@@ -10,6 +10,8 @@ from cyclopts.validators import Number
 from heartstream.configuration import settings_to_run_with
 from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.tables import say
+from schemas.errors import SettingsError
+from schemas.topics import name_problem
 
 
 def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(gte=1))] = 8) -> None:
@@ -29,6 +31,8 @@ def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(g
         settings = settings_to_run_with(show_config=False)
         from heartstream.brokers import await_broker, create_topics  # noqa: PLC0415  # --help should not wait
 
+        if problems := tuple(f"{other!r} {problem}" for other in others if (problem := name_problem(other))):
+            raise SettingsError(problems)
         kafka, names = settings.kafka, settings.topics
         await_broker(kafka.bootstrap_servers, kafka.options)
         ours = (names.patients, names.scores, names.dead_letters, names.outcomes, names.shadow)

@@ -295,7 +295,27 @@ class Settings(msgspec.Struct, frozen=True):
         problems.extend(incomplete(_in_force(groups) | named, PREFIX))
         if problems:
             raise SettingsError(tuple(problems))
-        return msgspec.convert(groups, cls)
+        settings = msgspec.convert(groups, cls)
+        if found := _topic_problems(settings):
+            raise SettingsError(found)
+        return settings
+
+
+def _topic_problems(settings: Settings) -> tuple[str, ...]:
+    """Return what is wrong with the topics: illegal names, and two purposes that would share a topic."""
+    named = {
+        f"{PREFIX}TOPICS__{name.upper()}": topic for name, topic in msgspec.structs.asdict(settings.topics).items()
+    }
+    if settings.audit.topic:
+        named[f"{PREFIX}AUDIT__TOPIC"] = settings.audit.topic
+    problems = []
+    first: dict[str, str] = {}
+    for variable, topic in named.items():
+        if (problem := topics.name_problem(topic)) is not None:
+            problems.append(f"{variable} {problem}")
+        elif (other := first.setdefault(topic, variable)) != variable:
+            problems.append(f"{other} and {variable} name the same topic: each needs one of its own")
+    return tuple(problems)
 
 
 def _in_force(groups: Mapping[str, Mapping[str, object]]) -> set[str]:

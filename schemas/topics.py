@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 PATIENTS = "patients"
 SCORES = "scores"
 DEAD_LETTERS = "patients.dlq"
 OUTCOMES = "outcomes"
 SHADOW = "scores.shadow"
+
+_LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def name_problem(topic: str) -> str | None:
+    """Say why Kafka can have no topic of this name, None where it can."""
+    if _LEGAL_NAME.fullmatch(topic) and topic not in {".", ".."}:
+        return None
+    return (
+        "must be the name of one Kafka topic: 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-', and neither "
+        "'.' nor '..' (lists and regular expressions are not supported)"
+    )
+
 
 DEAD_LETTER_HEADER = "heartstream.dead-letter"
 """Holds a `DeadLetter` as JSON."""

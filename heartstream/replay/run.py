@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
 from heartstream.dlq.choosing import Range
@@ -19,6 +20,7 @@ from heartstream.dlq.reading import Reader, Span
 from runtime.settings import Settings
 from schemas.errors import DependencyError, FaultCode, SettingsError
 from schemas.records import Source
+from schemas.topics import name_problem
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from worker.formats import Formats
@@ -49,7 +51,9 @@ def replay(topic: str, chosen: Range, model: Path | None, name: str | None, *, d
     """
     settings = Settings.from_mapping(os.environ)
     topics = settings.topics
-    if topic in {topics.patients, topics.scores, topics.dead_letters, topics.outcomes}:
+    if problem := name_problem(topic):
+        raise SettingsError((f"--to-topic {problem}",))
+    if topic in {*msgspec.structs.astuple(topics), settings.audit.topic}:
         raise SettingsError((f"{topic} is a topic of the stream: a replay goes to one of its own",))
     folder, named = model or Path(settings.model.path), name or settings.model.name or None
     scorer = Scorer.from_directory(folder, named, settings.score, settings.model.key())

@@ -38,6 +38,31 @@ def test_every_problem_is_told_at_once() -> None:
     assert "did you mean HEARTSTREAM_WORKER__BATCH_RECORDS?" in told
 
 
+@pytest.mark.parametrize("name", ["^t31", "a,b", "a b", ".", "..", "a/b", "é", "x" * 250, "t\n"])
+def test_a_topic_is_named_as_kafka_allows(name: str) -> None:
+    """A regular expression would be subscribed to, and every record dropped silently; a list is no topic either."""
+    for variable in ("TOPICS__PATIENTS", "TOPICS__SCORES", "TOPICS__SHADOW", "AUDIT__TOPIC"):
+        with pytest.raises(SettingsError, match=f"HEARTSTREAM_{variable} must be the name of one Kafka topic"):
+            Settings.from_mapping({f"HEARTSTREAM_{variable}": name})
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("TOPICS__DEAD_LETTERS", "patients"),
+        ("TOPICS__SCORES", "patients"),
+        ("TOPICS__SCORES", "patients.dlq"),
+        ("TOPICS__SHADOW", "scores"),
+        ("AUDIT__TOPIC", "outcomes"),
+    ],
+)
+def test_no_two_purposes_share_a_topic(variable: str, name: str) -> None:
+    """Dead letters on the patients topic would be read as records, rejected, and written again for ever."""
+    with pytest.raises(SettingsError, match="name the same topic") as caught:
+        Settings.from_mapping({f"HEARTSTREAM_{variable}": name})
+    assert f"HEARTSTREAM_{variable}" in str(caught.value)
+
+
 def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
     """`_FILE` reads the value, without the line's end, from the file that is named."""
     secret = tmp_path / "password"
