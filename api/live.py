@@ -256,6 +256,7 @@ def _client_config(settings: Settings) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "latest",
         "queued.max.messages.kbytes": 8_192,
+        "check.crcs": True,
         "error_cb": _on_client_error,
     }
 

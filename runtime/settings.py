@@ -36,7 +36,7 @@ class Kafka(msgspec.Struct, frozen=True):
 
 
 class Topics(msgspec.Struct, frozen=True):
-    """Which topics to read and write."""
+    """Which topics to read and write: each is the name of one Kafka topic, and no two are the same."""
 
     patients: Name = topics.PATIENTS
     scores: Name = topics.SCORES

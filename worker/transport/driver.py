@@ -30,6 +30,8 @@ _CONSUMER_DEFAULTS: Final[Mapping[str, object]] = {
     # For all partitions together, so memory stays flat behind a long backlog.
     "queued.max.messages.kbytes": 32_768,
     "topic.metadata.refresh.interval.ms": 30_000,
+    # A flipped bit would be scored as another age; Java's consumer checks by default, too.
+    "check.crcs": True,
 }
 _PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
     # The hash of Java clients and of Faust: a key stays on the partition where they would put it.
