@@ -45,12 +45,15 @@ _RISK_ALONE: Final = (
 """Scores that say no more than the risk: what interval, label set and reasons cost."""
 _SCORE_EVENTS: Final = (("HEARTSTREAM_WORKER__CLOUDEVENTS", "true"),)
 """The same scores with the headers of CloudEvents: what those cost."""
+_UNCHECKED: Final = (("HEARTSTREAM_KAFKA__OPTIONS__CHECK_CRCS", "false"),)
+"""The same without a look at the checksums of what is read: what that costs."""
 
 CONTENDERS: Final = (
     Contender("bare", ("-m", "bench.bare"), drains=True),
     Contender("heartstream", ("-m", "heartstream", "worker"), drains=True),
     Contender("heartstream-risk", ("-m", "heartstream", "worker"), settings=_RISK_ALONE, drains=True, says="risk"),
     Contender("heartstream-events", ("-m", "heartstream", "worker"), settings=_SCORE_EVENTS, drains=True),
+    Contender("heartstream-unchecked", ("-m", "heartstream", "worker"), settings=_UNCHECKED, drains=True),
     Contender("bare-eos", ("-m", "bench.bare_exactly_once"), guarantee="exactly once", drains=True),
     Contender(
         "heartstream-eos",

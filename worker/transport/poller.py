@@ -42,6 +42,8 @@ _HOPELESS: Final = frozenset(
         KafkaError._AUTHENTICATION,  # noqa: SLF001
         # A fatal error that comes as a message does not say `fatal()`.
         KafkaError._FATAL,  # noqa: SLF001
+        # A batch whose checksum is wrong: the client would go on behind it. It tells the offset.
+        KafkaError._BAD_MSG,  # noqa: SLF001
     }
 )
 
