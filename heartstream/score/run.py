@@ -16,7 +16,8 @@ from heartstream.score.crew import Crew
 from heartstream.score.formats import PIPE, Format, Pack, as_it_is, compression_of, compressor, format_of
 from heartstream.score.reading import open_records, readable
 from heartstream.score.tally import Part, Tally
-from heartstream.score.writing import Job, Journal, Output, partial_of, read_journal
+from heartstream.score.targets import existing, finals, partial_of, target_problems
+from heartstream.score.writing import Job, Journal, Output, read_journal
 from schemas.errors import SettingsError
 from schemas.records import Details
 from scoring.engines import SklearnEngine
@@ -74,6 +75,9 @@ def score_file(request: Request, scorer: Scorer, watch: Watch) -> Tally:
             if batches % _JOURNAL_BATCHES == 0:
                 output.note(batches, tally)
             watch(records.done(), records.total, tally)
+        # The lock on the partial files holds: what exists by now is not of another run that is still at work.
+        if not request.force and (late := existing(request.output, request.errors)):
+            raise SettingsError(tuple(f"{each}, with --resume" for each in late))
         output.publish()
     return tally
 
@@ -139,16 +143,18 @@ def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:
 
 
 def _refuse_overwriting(request: Request) -> None:
-    """Raise SettingsError where results of an earlier run would be lost, or cannot be gone on with."""
+    """Raise SettingsError where the input or results of an earlier run would be lost, or cannot be gone on with."""
     if request.resume and PIPE in {request.source, request.output}:
         raise SettingsError(("--resume needs files: a pipe cannot be read again",))
-    if request.errors == PIPE or request.errors == request.output != PIPE:
+    if request.errors == PIPE:
         raise SettingsError(("--errors needs a file of its own",))
-    if request.force:
-        return
-    files = [path for path in (request.output, request.errors) if path is not None and path != PIPE]
-    problems = [f"{path} exists: --force replaces it" for path in files if path.exists()]
-    if not request.resume and any(partial_of(path).exists() for path in files):
-        problems.append(f"{request.output} was begun by a run that did not end: --resume goes on, --force begins anew")
+    problems = target_problems(request.source, request.output, request.errors)
+    if not request.force:
+        files = finals(request.output, request.errors)
+        problems += existing(request.output, request.errors)
+        if not request.resume and any(partial_of(path).exists() for path in files):
+            problems.append(
+                f"{request.output} was begun by a run that did not end: --resume goes on, --force begins anew"
+            )
     if problems:
         raise SettingsError(tuple(problems))

@@ -14,7 +14,8 @@ import msgspec
 
 from heartstream.score.formats import PIPE, Content, Format, Pack, compression_of, compressor
 from heartstream.score.tally import Tally
-from schemas.errors import DependencyError, SettingsError
+from heartstream.score.targets import FILE_MODE, journal_of, new_journal_of, open_locked, partial_of
+from schemas.errors import DependencyError, HeartstreamError, SettingsError
 from schemas.records import Details, ModelRef
 
 
@@ -93,7 +94,7 @@ class PartialFile:
         self.partial = partial_of(path)
         self._pack = pack
         with _writable(self.partial):
-            self._file: BinaryIO = closing.enter_context(self.partial.open("r+b" if size else "wb", buffering=0))
+            self._file: BinaryIO = closing.enter_context(open_locked(path, create=not size))
             if os.fstat(self._file.fileno()).st_size < size:
                 raise SettingsError((f"{self.partial} is shorter than its journal says: --force begins anew",))
             self._file.truncate(size)
@@ -125,16 +126,6 @@ class PartialFile:
             os.fsync(self._file.fileno())
 
 
-def partial_of(path: Path) -> Path:
-    """Name the file that `path` is while it is written."""
-    return path.with_name(f"{path.name}.partial")
-
-
-def journal_of(path: Path) -> Path:
-    """Name the journal of a run that writes `path`."""
-    return path.with_name(f"{path.name}.journal")
-
-
 class Output:
     """The files of one run: scores, errors and journal. Without a journal to start from, none is kept."""
 
@@ -147,7 +138,12 @@ class Output:
         self.scores: Sink = Pipe() if scores == PIPE else PartialFile(scores, kept[0], pack, closing)
         self.errors: Sink = Nowhere()
         if errors is not None:
-            self.errors = PartialFile(errors, kept[1], compressor(compression_of(errors)), closing)
+            try:
+                self.errors = PartialFile(errors, kept[1], compressor(compression_of(errors)), closing)
+            except HeartstreamError:
+                if not kept[0]:
+                    self.discard()
+                raise
 
     def note(self, batches: int, tally: Tally) -> None:
         """Write down how far the run has come, once what was written is on the disk. Raises DependencyError."""
@@ -156,10 +152,10 @@ class Output:
         self.scores.sync()
         self.errors.sync()
         journal = Journal(self._start.job, batches, tally, self.scores.size, self.errors.size)
-        path = journal_of(self._final)
-        new = path.with_name(f"{path.name}.new")
+        path, new = journal_of(self._final), new_journal_of(self._final)
         with _writable(path):
-            new.write_bytes(msgspec.json.encode(journal))
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
+                file.write(msgspec.json.encode(journal))
             new.replace(path)
 
     def discard(self) -> None:

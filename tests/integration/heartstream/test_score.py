@@ -22,7 +22,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from heartstream.score.writing import Journal, journal_of
+from heartstream.score.targets import journal_of
+from heartstream.score.writing import Journal
 from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
 from scoring.golden import golden_records

@@ -15,8 +15,8 @@ from heartstream.score.batching import BATCH_ROWS, BATCHING, CSV_BATCH_BYTES, LI
 from heartstream.score.formats import Format
 from heartstream.score.run import Request, score_file
 from heartstream.score.tally import Tally
+from heartstream.score.targets import journal_of, partial_of
 from heartstream.score.telling import Pace, summary
-from heartstream.score.writing import journal_of, partial_of
 from schemas.errors import DataError, DependencyError, SettingsError
 from scoring.scorer import Scorer
 from tests.unit.heartstream.score.tables import NAMES, as_records, unseen, write_csv, write_parquet
