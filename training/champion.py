@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from schemas.errors import ArtifactError, DependencyError, SettingsError
+from schemas.errors import ArtifactError, SettingsError
 from scoring.artifact import MANIFEST_FILE
-from training.tracking import QUIET, without_password
+from training.mlflow_store import MlflowStore
 
 SCHEME: Final = "models:/"
 _ALIAS: Final = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)|models:/(?P<numbered>[^/@]+)/(?P<version>\d+)")
-_STORE: Final = "MLFLOW_TRACKING_URI"
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -36,10 +31,8 @@ class Version(msgspec.Struct, frozen=True):
 class Registry:
     """MLflow's registry: the one that MLFLOW_TRACKING_URI names, else the local store of `heartstream train`."""
 
-    def __init__(self, tracking_folder: Path) -> None:
-        self._uri = os.environ.get(_STORE) or f"sqlite:///{tracking_folder.resolve() / 'mlflow.db'}"
-        if _STORE not in os.environ and not (tracking_folder / "mlflow.db").exists():
-            raise DependencyError(f"no MLflow store at {tracking_folder}, and {_STORE} names none")
+    def __init__(self, folder: Path) -> None:
+        self._store = MlflowStore.at(folder)
 
     def find(self, uri: str) -> Version:
         """Return which version `models:/NAME@ALIAS` or `models:/NAME/VERSION` is. Raises DependencyError."""
@@ -48,11 +41,10 @@ class Registry:
             raise SettingsError((f"{uri} is neither models:/NAME@ALIAS nor models:/NAME/VERSION",))
         if match["version"]:
             return Version(match["numbered"], match["version"])
-        with self._asked():
+        with self._store.in_use():
             from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
-            client = MlflowClient(self._uri, registry_uri=self._uri)
-            found = client.get_model_version_by_alias(match["name"], match["alias"])
+            found = MlflowClient().get_model_version_by_alias(match["name"], match["alias"])
         return Version(match["name"], str(found.version))
 
     def fetch(self, version: Version, folder: Path) -> Path:
@@ -60,28 +52,11 @@ class Registry:
 
         Raises DependencyError, and ArtifactError where no model directory is in it.
         """
-        with self._asked():
+        with self._store.in_use():
             from mlflow.artifacts import download_artifacts  # noqa: PLC0415  # slow import
 
-            download_artifacts(
-                artifact_uri=version.uri, dst_path=str(folder), tracking_uri=self._uri, registry_uri=self._uri
-            )
+            download_artifacts(artifact_uri=version.uri, dst_path=str(folder))
         found = sorted(path.parent for path in folder.rglob(MANIFEST_FILE))
         if len(found) != 1:
             raise ArtifactError(f"{version.uri} has {len(found)} model directories in it, expected one")
         return found[0]
-
-    @contextmanager
-    def _asked(self) -> Iterator[None]:
-        """Let MLflow be quiet, and say plainly where it fails."""
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-        with warnings.catch_warnings():
-            # MLflow warns of its own code, when it is imported and later.
-            warnings.simplefilter("ignore")
-            from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
-
-            try:
-                yield
-            except (MlflowException, OSError) as error:
-                raise DependencyError(f"MLflow at {without_password(self._uri)}: {error}") from error

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from schemas.errors import DependencyError
 from scoring.artifact import Manifest
+from training.mlflow_store import MlflowStore
 from training.registry import Registered, log_models, register
 
 if TYPE_CHECKING:
@@ -23,12 +21,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT: Final = "heartstream"
 ARTIFACT_PATH: Final = "model"
-QUIET: Final = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_CONFIGURE_LOGGING": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-"""MLflow neither reports home, nor installs log handlers, nor prints the store's address with its password."""
 _DIGEST_CHARS: Final = 36
 """MLflow's longest data set digest; the whole one is a tag."""
 
@@ -41,45 +33,22 @@ class TrackedRun(msgspec.Struct, frozen=True):
     registered: Registered
 
 
-def record(report: TrainingReport, tracking_folder: Path) -> TrackedRun:
+def record(report: TrainingReport, folder: Path) -> TrackedRun:
     """Record one run: parameters, metrics by fold, data set, model directory, pictures and models.
 
-    The store is the one that MLFLOW_TRACKING_URI names, else SQLite in `tracking_folder`. Blocks on disk or network,
-    for some seconds. Raises DependencyError.
+    `folder` is where the store is unless MLFLOW_TRACKING_URI names one. Blocks on disk or network, for some seconds.
+    Raises DependencyError.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    with warnings.catch_warnings():
-        # MLflow warns of its own code, when it is imported and later.
-        warnings.simplefilter("ignore")
-        from mlflow import MlflowClient  # noqa: PLC0415  # slow import
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
+    store = MlflowStore.at(folder)
+    try:
+        with store.in_use(create=True):
+            from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
-        try:
-            uri, artifacts = _store(tracking_folder)
-            run_id, registered = _write(MlflowClient(uri, registry_uri=uri), artifacts, report)
-        except (MlflowException, OSError) as error:
-            told = f"the model is at {report.folder}, but MLflow did not record the run: {error}"
-            raise DependencyError(told) from error
-    return TrackedRun(run_id, without_password(uri), registered)
-
-
-def _store(tracking_folder: Path) -> tuple[str, str | None]:
-    """Return the store's URI, and where a new experiment keeps its artifacts (None lets the store decide)."""
-    from mlflow.environment_variables import MLFLOW_TRACKING_URI  # noqa: PLC0415  # slow import
-
-    named: str | None = MLFLOW_TRACKING_URI.get()  # type: ignore[no-untyped-call]  # MLflow left its types out here
-    if named:
-        return named, None
-    tracking_folder = tracking_folder.resolve()
-    tracking_folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{tracking_folder / 'mlflow.db'}", (tracking_folder / "artifacts").as_uri()
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without its user and password, fit to be printed."""
-    parts = urlsplit(uri)
-    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
+            run_id, registered = _write(MlflowClient(), store.artifacts, report)
+    except DependencyError as error:
+        told = f"the model is at {report.folder}, but MLflow did not record the run: {error}"
+        raise DependencyError(told) from error
+    return TrackedRun(run_id, store.shown, registered)
 
 
 def _write(client: MlflowClient, artifacts: str | None, report: TrainingReport) -> tuple[str, Registered]:

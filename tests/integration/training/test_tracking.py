@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DependencyError
+from training.mlflow_store import without_password
 from training.run import TrainingReport, track
-from training.tracking import ARTIFACT_PATH, EXPERIMENT, without_password
+from training.tracking import ARTIFACT_PATH, EXPERIMENT
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
