@@ -38,9 +38,11 @@ def run(*command: str, seconds: float = 120) -> str:
 
 
 def attempt(*command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command in the repository, whatever comes of it."""
+    """Run a command in the repository, whatever comes of it; raises DependencyError where there is no such command."""
     try:
         return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=seconds)
+    except FileNotFoundError as error:
+        raise DependencyError(f"{command[0]} is not installed, or not on the PATH") from error
     except subprocess.TimeoutExpired as error:
         raise DependencyError(f"{' '.join(command[:4])} took longer than {seconds:.0f} s") from error
 

@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     logging.disable(logging.INFO)
     with errors_to_exit_codes():
+        stage.check_tools(asked.kubeconfig, builds=not asked.no_build)
         if not asked.no_build:
             stage.build_images()
         with _cluster(asked) as cluster:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.errors import DependencyError
 from tests.images import engine
 from tests.images.engine import Found
 
@@ -18,7 +19,7 @@ _PATIENCE_SECONDS: Final = 240.0
 _TICK_SECONDS: Final = 0.5
 
 
-class ClusterError(Exception):
+class ClusterError(DependencyError):
     """A command for the cluster failed, or a condition did not come true in time."""
 
 
@@ -32,6 +33,8 @@ class Cluster(msgspec.Struct, frozen=True):
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         try:
             done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patience, check=False)
+        except FileNotFoundError as error:
+            raise ClusterError("kubectl is not installed, or not on the PATH") from error
         except subprocess.TimeoutExpired as error:
             raise ClusterError(f"kubectl {' '.join(arguments)}: no end after {patience:.0f} s") from error
         if done.returncode != 0:

@@ -12,12 +12,13 @@ from typing import Final
 from heartstream.brokers import IMAGE as KAFKA
 from schemas.errors import DependencyError
 from tests.images.build import build, build_options, named
-from tests.images.engine import ROOT, run, tell
+from tests.images.engine import ROOT, docker_answers, run, tell
 from tests.k8s import clients
 from tests.k8s.cluster import NAMESPACE, Cluster
 
 IMAGES: Final = named("local")
 _OWN: Final = ROOT.parent / "shared/tools/k8s/cluster.sh"
+_DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 _VOLUME: Final = Path("/var/lib/heartstream-model")
 _USER: Final = 10001
 _LOAD_SECONDS: Final = 900
@@ -33,11 +34,32 @@ def build_images() -> None:
         build(image, options)
 
 
+def check_tools(kubeconfig: Path | None, *, builds: bool) -> None:
+    """Raise DependencyError where the run could not end well, before anything slow begins."""
+    if builds and not docker_answers():
+        raise DependencyError("no Docker engine answers, and images have to be built: --no-build uses those there are")
+    if kubeconfig is None:
+        if not _OWN.exists():
+            raise DependencyError("no cluster: give --kubeconfig, and --load to bring images there (see --help)")
+        return
+    if not kubeconfig.is_file():
+        raise DependencyError(f"there is no file {kubeconfig}: --kubeconfig names the file that kubectl goes by")
+    cluster = Cluster(kubeconfig)
+    classes = cluster.get("storageclasses")["items"]
+    volumes = cluster.get("persistentvolumes")["items"]
+    if not any(each["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for each in classes) and not any(
+        volume.get("status", {}).get("phase") == "Available" for volume in volumes
+    ):
+        raise DependencyError(
+            "the cluster has no default StorageClass and no volume that is available, so nobody would provide the "
+            f"volume for models: kubectl annotate storageclass NAME {_DEFAULT_CLASS}=true, with one of: "
+            f"{', '.join(each['metadata']['name'] for each in classes) or '(there is none: install a provisioner)'}"
+        )
+
+
 @contextmanager
 def own_cluster(*, keep: bool) -> Iterator[Cluster]:
     """Start a cluster of one node on this machine, with the images and a volume; stop it afterwards."""
-    if not _OWN.exists():
-        raise DependencyError("no cluster: give --kubeconfig, and --load to bring images there (see --help)")
     script, state = ["bash", str(_OWN)], Path("/var/lib/kind-of-k8s")
     run(*script, "down", seconds=_LOAD_SECONDS)
     tell("starting a cluster")
