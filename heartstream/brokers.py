@@ -181,21 +181,28 @@ def await_broker(address: str, options: Mapping[str, str] | None = None) -> None
 
 
 def create_topics(
-    address: str, names: Iterable[str], partitions: int, options: Mapping[str, str], patience: float = 60.0
+    address: str,
+    names: Iterable[str],
+    partitions: int,
+    options: Mapping[str, str],
+    patience: float = 60.0,
+    config: Mapping[str, str] | None = None,
 ) -> None:
     """Create the topics that are not there yet, with the replication that the broker gives by default.
+
+    `config` is of the topics, beside the largest record that they take.
 
     A broker that does not answer, or cannot yet, is asked again, three times within `patience` seconds.
 
     Raises DependencyError if it refuses, or has not done it by then.
     """
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **options})
-    config, started = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}, time.monotonic()
+    started, config = time.monotonic(), {"max.message.bytes": str(LARGEST_RECORD_BYTES), **(config or {})}
     wanted, each = list(names), patience / _TIMES_ASKED
     for turn in range(_TIMES_ASKED):
         # A broker may have answered at once that it cannot yet.
         time.sleep(max(0.0, started + turn * each - time.monotonic()))
-        topics = [NewTopic(name, num_partitions=partitions, config=config) for name in wanted]
+        topics = [NewTopic(name, num_partitions=partitions, config=dict(config)) for name in wanted]
         asked = admin.create_topics(topics, operation_timeout=each, request_timeout=each)
         wanted = [name for name, answer in asked.items() if not _is_created(name, answer, each)]
         if not wanted:

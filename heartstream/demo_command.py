@@ -27,7 +27,8 @@ def demo(
 ) -> None:
     """Stream real patients through Kafka, score them, and account for every record.
 
-    Trains a model if there is none, starts a broker if none is given, and runs a worker and a gateway.
+    Trains a model if there is none, starts a broker if none is given, and runs a worker and a gateway. Its topics are
+    demo.patients, demo.risk-scores, demo.dead-letters, demo.outcomes and demo.shadow-scores, whatever the settings say.
 
     Example: heartstream demo --rate 1000 --records 20000
 
@@ -35,10 +36,10 @@ def demo(
     was known; 65, 69, 78 as for the worker.
 
     Args:
-        broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one;
-            docker runs Apache Kafka in a container.
+        broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one, which is
+            Apache Kafka on a Java runtime of its own; docker runs it in a container.
         records: How many records to produce. 0 goes on until Ctrl-C, on the ports where the other commands look (9092,
-            8000, 9100) if they are free, and tells what was found of each patient to the topic outcomes.
+            8000, 9100) if they are free, and writes what was found of each patient to the topic demo.outcomes.
         rate: Records per second.
         bad_share: Share of records that are broken on purpose.
         model: The model directory; trained first if it is not there.
@@ -59,7 +60,8 @@ def demo(
             install(settings.embedded_kafka.maven_repository)
             sys.stdout.write(f"Apache Kafka is ready; its jars are in {jars_folder()}\n")
             return
-        kind = broker if broker != "auto" else ("given" if _SERVERS in os.environ else "embedded")
+        is_given = not os.environ.keys().isdisjoint({_SERVERS, f"{_SERVERS}_FILE"})
+        kind = broker if broker != "auto" else ("given" if is_given else "embedded")
         _train_if_needed(model)
         # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.
         for signum in (signal.SIGTERM, signal.SIGHUP):

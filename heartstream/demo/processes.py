@@ -63,7 +63,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  # our own command
             [sys.executable, "-m", "heartstream", command, *arguments],
-            env={**os.environ, **settings},
+            env=_environment(settings),
             stdout=output,
             stderr=subprocess.STDOUT,
             # Ctrl-C is for the demo, which then stops its children in order.
@@ -78,6 +78,12 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with these settings instead of its own, also of those that are read from a file."""
+    kept = {name: text for name, text in os.environ.items() if name.removesuffix("_FILE") not in settings}
+    return {**kept, **settings}
 
 
 def predict(url: str, record: bytes) -> dict[str, object]:

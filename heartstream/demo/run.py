@@ -22,13 +22,23 @@ from heartstream.demo.processes import Child, predict, running
 from heartstream.demo.view import View
 from runtime.embedded import free_port, usual_port
 from runtime.record_headers import headers_of
-from runtime.settings import Settings
+from runtime.settings import PREFIX, Settings, Topics
 from schemas.codec import decode_dead_letter, decode_score
 from schemas.records import KnownOutcome, Score, Source
 from schemas.topics import DEAD_LETTER_HEADER
 
 _KAFKA_PORT: Final = 9092
 """Where all commands look for a broker if no setting says where it is."""
+TOPICS: Final = Topics(
+    patients="demo.patients",
+    scores="demo.risk-scores",
+    dead_letters="demo.dead-letters",
+    outcomes="demo.outcomes",
+    shadow="demo.shadow-scores",
+)
+"""Whatever the settings say: on somebody's broker, a demo must not write among real records."""
+_RETENTION: Final = {"retention.ms": "600000", "retention.bytes": str(256 << 20), "segment.ms": "60000"}
+"""Ten minutes, in segments of one: a demo that goes on for days takes no more room than one of an hour."""
 _PARTITIONS: Final = 4
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS: Final = 0.02
@@ -47,11 +57,6 @@ class DemoRequest(msgspec.Struct, frozen=True):
     bad_share: float
     seed: int
 
-    @property
-    def hosts_commands(self) -> bool:
-        """Say whether other commands are to be tried beside it; what somebody gave gets no outcomes that are ours."""
-        return not self.records and self.broker != "given"
-
     def port(self, usual: int) -> int:
         """Return where to listen: one that goes on is to be found by the other commands, where they look by default."""
         return free_port() if self.records else usual_port(usual)
@@ -63,12 +68,12 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
     with ExitStack() as stack:
         view.say(f"broker: starting ({request.broker})")
         address = stack.enter_context(running_broker(request.broker, given, request.port(_KAFKA_PORT)))
-        names = _topics(request, settings)
-        create_topics(address, names, _PARTITIONS, settings.kafka.options)
+        names = msgspec.structs.astuple(TOPICS)
+        create_topics(address, names, _PARTITIONS, settings.kafka.options, config=_RETENTION)
         view.say(f"broker: {address}, topics {', '.join(names)}")
         worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
-        stream = _Stream(client, settings, Account(), known_outcomes() if request.hosts_commands else {})
+        stream = _Stream(client, Account(), {} if request.records else known_outcomes())
         stack.callback(stream.close)
         stream.await_assignment()
         worker.await_ready()
@@ -83,11 +88,9 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
     return stream.account.summary()
 
 
-def _topics(request: DemoRequest, settings: Settings) -> tuple[str, ...]:
-    """Return the topics that are wanted: where commands are tried, those of outcomes and a challenger as well."""
-    topics = settings.topics
-    names = (topics.patients, topics.scores, topics.dead_letters)
-    return (*names, topics.outcomes, topics.shadow) if request.hosts_commands else names
+def _topic_settings() -> dict[str, str]:
+    """Return the settings that name the demo's topics, for the worker, the gateway and other commands."""
+    return {f"{PREFIX}TOPICS__{field.upper()}": name for field, name in msgspec.structs.asdict(TOPICS).items()}
 
 
 def _start(stack: ExitStack, request: DemoRequest, settings: Settings, address: str) -> tuple[Child, Child]:
@@ -100,6 +103,10 @@ def _start(stack: ExitStack, request: DemoRequest, settings: Settings, address: 
         "HEARTSTREAM_WORKER__GROUP_ID": f"heartstream-demo-{uuid.uuid4().hex[:8]}",
         "HEARTSTREAM_TELEMETRY__PORT": str(worker_port),
         "HEARTSTREAM_GATEWAY__PORT": str(gateway_port),
+        # The demo's patients are no callers of whom a trail is kept.
+        "HEARTSTREAM_AUDIT__PATH": "",
+        "HEARTSTREAM_AUDIT__TOPIC": "",
+        **_topic_settings(),
     }
     live = {} if request.records else {"HEARTSTREAM_GATEWAY__LIVE": "true"}
     worker = running("worker", common, f"http://127.0.0.1:{worker_port}", logs / "worker.log")
@@ -115,9 +122,12 @@ def _ask_gateway(gateway: Child, request: DemoRequest, view: View) -> None:
 
 
 def _tell_places(request: DemoRequest, address: str, gateway: Child, view: View) -> None:
-    """Say where to look while it goes on, and what other commands must be told."""
+    """Say where to look while it goes on, and which settings other commands need."""
+    needed = _topic_settings()
     if request.broker != "given" and not address.endswith(f":{_KAFKA_PORT}"):
-        view.say(f"port {_KAFKA_PORT} is taken: other commands need HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS={address}")
+        needed["HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"] = address
+    view.say("for other commands on this stream, in another terminal:")
+    view.say(f"export {' '.join(f'{name}={text}' for name, text in needed.items())}")
     view.say(f"page, with the stream live: {gateway.url}; Ctrl-C ends it")
 
 
@@ -158,19 +168,16 @@ def _interruptions() -> Iterator[list[int]]:
 class _Stream:
     """The demo's own Kafka client: produces patients, reads results, keeps the account."""
 
-    def __init__(
-        self, client: dict[str, str], settings: Settings, account: Account, outcomes: Mapping[str, Outcome]
-    ) -> None:
+    def __init__(self, client: dict[str, str], account: Account, outcomes: Mapping[str, Outcome]) -> None:
         """`outcomes` are of patients: each score of one of them is followed by what was found."""
         self.account = account
         self._outcomes = outcomes
-        self._topics = settings.topics
         self._producer = Producer({**client, "partitioner": "murmur2_random", "linger.ms": 5, "log_level": 2})
         self._consumer = Consumer(
             {**client, "group.id": f"heartstream-demo-view-{uuid.uuid4().hex[:8]}", "log_level": 2}
         )
         self._assigned = False
-        self._consumer.subscribe([self._topics.scores, self._topics.dead_letters], on_assign=self._on_assign)
+        self._consumer.subscribe([TOPICS.scores, TOPICS.dead_letters], on_assign=self._on_assign)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Begin at the end as it is now: "latest" alone is looked up later, when results may have come already."""
@@ -194,7 +201,7 @@ class _Stream:
                 source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
                 self.account.produced(source, good=good, at=at)
 
-        self._producer.produce(self._topics.patients, record.value, record.key, on_delivery=confirmed)
+        self._producer.produce(TOPICS.patients, record.value, record.key, on_delivery=confirmed)
 
     def read(self, seconds: float) -> None:
         """Take delivery reports and results for about so long."""
@@ -208,7 +215,7 @@ class _Stream:
                 self._note(message, now)
 
     def _note(self, message: Message, now: float) -> None:
-        if message.topic() == self._topics.scores:
+        if message.topic() == TOPICS.scores:
             score = decode_score(message.value() or b"")
             self.account.scored(score, now)
             self._tell_outcome(score)
@@ -219,7 +226,7 @@ class _Stream:
         found = self._outcomes.get(score.patient_id)
         if found is not None:
             outcome = KnownOutcome(score.patient_id, found, score.source)
-            self._producer.produce(self._topics.outcomes, msgspec.json.encode(outcome), score.patient_id)
+            self._producer.produce(TOPICS.outcomes, msgspec.json.encode(outcome), score.patient_id)
 
     def settle(self, children: tuple[Child, ...], view: View) -> None:
         """Read until every record has its outcome, at most a minute."""

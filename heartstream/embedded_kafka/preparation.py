@@ -34,7 +34,7 @@ def install(configured_repository: str = "") -> Installation:
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder.parent / "lock"):
         jars = fetch_jars(folder, configured_repository)
-        installation = Installation(java, jars, folder.parent / "prepared" / preparation_key(java, jars))
+        installation = Installation(java, jars, folder.parent / "prepared" / preparation_key(jars))
         if not installation.prepared.is_dir():
             sys.stderr.write("heartstream: preparing Apache Kafka for fast starts (once, about 20 seconds)\n")
             _prepare(installation)

@@ -11,7 +11,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
+from msgspec.structs import asdict
+
 from runtime.embedded import free_port
+from runtime.settings import Topics
 from tests.integration.stream import DEADLINE_SECONDS
 
 
@@ -43,3 +47,23 @@ def await_flow(told: Path, demo: subprocess.Popen[bytes]) -> None:
     while told.read_text().count("\nin ") < 2:
         assert (demo.poll(), time.monotonic() < deadline) == (None, True), told.read_text()
         time.sleep(0.1)
+
+
+def test_on_somebodys_broker_it_keeps_to_itself(broker: str, topics: Topics, model_dir: Path, tmp_path: Path) -> None:
+    """Whatever topics and audit trail the settings name, it reads and writes topics of its own alone."""
+    named = {f"HEARTSTREAM_TOPICS__{field.upper()}": name for field, name in asdict(topics).items()}
+    (tmp_path / "patients").write_text(named.pop("HEARTSTREAM_TOPICS__PATIENTS"))
+    (tmp_path / "servers").write_text(broker)
+    own = {
+        "HEARTSTREAM_TOPICS__PATIENTS_FILE": str(tmp_path / "patients"),
+        "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS_FILE": str(tmp_path / "servers"),
+        "HEARTSTREAM_AUDIT__TOPIC": f"{topics.patients}-audit",
+        "HEARTSTREAM_AUDIT__KEY": "a key of sixteen characters",
+    }
+    environment = {name: text for name, text in os.environ.items() if name != "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"}
+    command = [sys.executable, "-m", "heartstream", "demo", "--records", "200", "--model", str(model_dir)]
+    done = subprocess.run(command, env=environment | named | own, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "lost 0, repeated 0, wrong outcome 0"), done.stderr
+    found = set(AdminClient({"bootstrap.servers": broker, "log_level": 2}).list_topics(timeout=60).topics)
+    assert {"demo.patients", "demo.risk-scores", "demo.dead-letters"} <= found
+    assert [name for name in found if name.startswith(topics.patients)] == []

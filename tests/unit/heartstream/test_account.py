@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 from heartstream.demo.account import Account
 from heartstream.demo.patients import FLAWS, demo_records, real_patients
 from schemas.errors import Fault, FaultCode
@@ -72,3 +74,17 @@ def test_every_flaw_is_a_rejection() -> None:
     outcomes = {name: examine(flaw(dict(real_patients()[0]))) for name, flaw in FLAWS.items()}
     assert len(outcomes) == 14
     assert not [name for name, outcome in outcomes.items() if isinstance(outcome, PatientRecord)]
+
+
+def test_the_books_of_a_long_run_stay_small() -> None:
+    """What a hundred times as many closed records take is no more, whatever the order in which they close."""
+    sizes = []
+    for count in (1_000, 100_000):
+        account = Account()
+        for offset in range(count):
+            source = Source("patients", offset % 4, (offset // 4) ^ 1)
+            account.produced(source, good=True, at=0.0)
+            account.scored(score(source), 1.0)
+        assert (account.summary().scored, account.summary().balanced) == (count, True)
+        sizes.append(len(pickle.dumps(dict(account._closed))))
+    assert sizes[1] < sizes[0] + 100
