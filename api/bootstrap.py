@@ -17,13 +17,14 @@ from api import documents, page, state
 from api.admission import Admission
 from api.audit import Audit, AuditFile, NoAudit, Trail, Writer
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
+from api.browsers import ANY_HOST, BrowserPolicy, hosts, origins
 from api.fhir.door import Fhir
 from api.invocations import Invocations
 from api.leaving import Leaving
 from api.middleware import admitting, as_problems, asking
 from api.predictions import Predictions
 from api.rows import Rows
-from api.server import tell_name
+from api.server import finish_headers
 from api.tensors import Tensors
 from api.traces import tracing_requests
 from runtime import settings as configured
@@ -52,7 +53,14 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     predictions = Predictions(serving, admission, audit, limits)
     rows = Rows(serving, admission, audit, limits)
     pages = state.ModelPages(serving)
-    application = web.Application(middlewares=[leaving.tell, as_problems, asking(gatekeeper), admitting(admission)])
+    application = web.Application(
+        middlewares=[
+            leaving.tell,
+            as_problems,
+            asking(gatekeeper, new_browser_policy(limits, is_open=gatekeeper.is_open)),
+            admitting(admission),
+        ]
+    )
     application.add_routes(
         [
             web.post("/predict", predictions.one),
@@ -69,7 +77,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *Fhir(predictions, serving, limits, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
-    application.on_response_prepare.append(tell_name)
+    application.on_response_prepare.append(finish_headers)
     application.on_cleanup.append(_closing(audit.close))
     if tracing is not None:
         application.middlewares.insert(0, tracing_requests(tracing))
@@ -82,6 +90,15 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
 
         live.add_to(application, settings)
     return application, health
+
+
+def new_browser_policy(settings: configured.Gateway, *, is_open: bool) -> BrowserPolicy:
+    """Return which requests of browsers are refused. Raises SettingsError.
+
+    A stranger's page has no credentials, so where callers authenticate any host name will do.
+    """
+    allowed = hosts(settings.allowed_hosts)
+    return BrowserPolicy(origins(settings.allowed_origins), allowed if allowed or is_open else ANY_HOST)
 
 
 def _served(settings: Settings) -> tuple[Serving, Following[Scorer] | None]:

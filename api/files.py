@@ -9,8 +9,8 @@ from aiohttp.typedefs import Handler
 
 
 def fixed(body: bytes, content_type: str, headers: Mapping[str, str]) -> Handler:
-    """Return a handler that gives the same answer to everybody; no browser may take it for another type."""
-    every = {"X-Content-Type-Options": "nosniff", **headers}
+    """Return a handler that gives the same answer to everybody; a browser asks whether its copy is still good."""
+    every = {"Cache-Control": "no-cache", **headers}
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=every)

@@ -43,11 +43,7 @@ _LOOK_AGAIN_SECONDS: Final = 15.0
 _AGAIN_SECONDS: Final = 1.0
 _LAG_SECONDS: Final = 2.0
 _PRODUCER_ONLY: Final = ("linger.", "queue.buffering.", "batch.", "compression.", "delivery.", "partitioner", "retries")
-_HEADERS: Final = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",
-}
+_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
 def add_to(application: web.Application, settings: Settings) -> None:

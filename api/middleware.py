@@ -12,8 +12,9 @@ from aiohttp.typedefs import Handler, Middleware
 from api import problems
 from api.admission import Admission
 from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
+from api.browsers import BrowserPolicy
 from api.fhir import outcomes
-from api.problems import RefusalError, Teller
+from api.problems import ACCEPTED_CODINGS, RefusalError, Teller, unsupported_coding
 from runtime import events
 from schemas.errors import ArtifactError
 
@@ -28,6 +29,8 @@ def admitting(admission: Admission) -> Middleware:
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method != "POST":
             return await handler(request)
+        if request.headers.get("Content-Encoding", "identity").lower() not in ACCEPTED_CODINGS:
+            raise unsupported_coding()
         admission.enter()
         try:
             return await handler(request)
@@ -37,13 +40,15 @@ def admitting(admission: Admission) -> Middleware:
     return admit
 
 
-def asking(gatekeeper: Gatekeeper) -> Middleware:
-    """Return a middleware that lets only those in who may use a resource."""
+def asking(gatekeeper: Gatekeeper, policy: BrowserPolicy) -> Middleware:
+    """Return a middleware that lets only those in who may use a resource, and whom no other page sends."""
 
     @web.middleware
     async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = route_of(request)
-        if gatekeeper.is_open or is_public(route):
+        if not (health := is_public(route)):
+            policy.check(request)
+        if gatekeeper.is_open or health:
             request[CALLER] = ANYBODY
             return await handler(request)
         caller = await gatekeeper.caller(request)
@@ -74,7 +79,7 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
     except RefusalError as error:
         response = error.response(tell)
     except web.HTTPException as error:
-        response = _of_aiohttp(error, tell)
+        response = problems.of_aiohttp(error, tell)
     except ConnectionError:
         # The caller has gone: nobody reads the answer, and nothing is wrong here.
         response = web.Response(status=_CALLER_GONE)
@@ -91,12 +96,3 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
 def _teller(request: web.Request) -> Teller:
     """Choose the form of errors: FHIR's under `/fhir`, also for who may not ask, or too often."""
     return outcomes.plain if request.path.startswith("/fhir/") else problems.plain
-
-
-def _of_aiohttp(error: web.HTTPException, tell: Teller) -> web.Response:
-    status = HTTPStatus(error.status)
-    response = tell(status, status.description or status.phrase)
-    for name in ("Allow", "Location"):
-        if name in error.headers:
-            response.headers[name] = error.headers[name]
-    return response

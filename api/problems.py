@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -11,6 +13,8 @@ from aiohttp import web
 from schemas.errors import Fault
 from schemas.http import PROBLEM_TYPE, Problem, RejectedRecord
 
+ACCEPTED_CODINGS: Final = frozenset({"identity", "gzip", "deflate"})
+"""Content codings of bodies that are read; anything else would be taken for the content itself."""
 Teller = Callable[[HTTPStatus, str], web.Response]
 """Tells of an error, in the form of a protocol: status, and what is wrong."""
 
@@ -22,7 +26,13 @@ class RefusalError(Exception):
     """
 
     def __init__(
-        self, status: HTTPStatus, detail: str, *, retry_seconds: float | None = None, ends_connection: bool = False
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        retry_seconds: float | None = None,
+        ends_connection: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`detail` repeats nothing of the request."""
         super().__init__(detail)
@@ -30,10 +40,12 @@ class RefusalError(Exception):
         self.detail = detail
         self.retry_seconds = retry_seconds
         self.ends_connection = ends_connection
+        self.headers = headers
 
     def response(self, tell: Teller) -> web.Response:
         """Write the answer, in the form that `tell` gives it."""
         response = tell(self.status, self.detail)
+        response.headers.update(self.headers)
         if self.retry_seconds is not None:
             response.headers["Retry-After"] = str(max(1, round(self.retry_seconds + 0.5)))
         if self.status == HTTPStatus.UNAUTHORIZED:
@@ -41,6 +53,16 @@ class RefusalError(Exception):
         if self.ends_connection:
             response.force_close()
         return response
+
+
+def unsupported_coding() -> RefusalError:
+    """Refuse a body that is compressed by another method than those that are read here."""
+    return RefusalError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "Send the body with Content-Encoding gzip or deflate, or without any.",
+        headers={"Accept-Encoding": "gzip, deflate"},
+        ends_connection=True,
+    )
 
 
 def rejected_record(faults: Sequence[Fault]) -> web.Response:
@@ -64,6 +86,20 @@ def plain(status: HTTPStatus, detail: str) -> web.Response:
     """Tell of an error that is not about the record's content."""
     slug = status.phrase.lower().replace(" ", "-")
     return respond(Problem(f"urn:heartstream:problem:{slug}", status.phrase, status, detail))
+
+
+def of_status(status: HTTPStatus, tell: Teller) -> web.Response:
+    """Tell of an error of which nothing is known but its status."""
+    return tell(status, status.description or status.phrase)
+
+
+def of_aiohttp(error: web.HTTPException, tell: Teller) -> web.Response:
+    """Tell of an error of aiohttp's own, without its text, which may quote the request."""
+    response = of_status(HTTPStatus(error.status), tell)
+    for name in ("Allow", "Location"):
+        if name in error.headers:
+            response.headers[name] = error.headers[name]
+    return response
 
 
 def respond(problem: Problem) -> web.Response:

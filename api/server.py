@@ -6,16 +6,23 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from api import problems
+from api.browsers import protect
 
 NAME: Final = "heartstream"
 """What `Server` says; by default it tells the versions of Python and aiohttp."""
 
 
-async def tell_name(_request: web.Request, response: web.StreamResponse) -> None:
-    """Tell only the product's name; called before an answer goes out."""
+async def finish_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Set the headers that every answer has; called before an answer goes out."""
+    _finish(response)
+
+
+def _finish(response: web.StreamResponse) -> None:
     response.headers["Server"] = NAME
+    protect(response)
 
 
 class _QuietHandler(web.RequestHandler):
@@ -27,13 +34,16 @@ class _QuietHandler(web.RequestHandler):
         self,
         request: web.BaseRequest,  # noqa: ARG002  # aiohttp's signature
         status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002
+        exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Return a problem document and end the connection."""
-        response = problems.plain(HTTPStatus(status), HTTPStatus(status).description or HTTPStatus(status).phrase)
+        if isinstance(exc, ContentEncodingError):
+            response = problems.unsupported_coding().response(problems.plain)
+        else:
+            response = problems.of_status(HTTPStatus(status), problems.plain)
         response.force_close()
-        response.headers["Server"] = NAME
+        _finish(response)
         return response
 
 
@@ -52,8 +62,19 @@ class QuietRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         usual = await super()._make_server()
+
+        async def handled(request: web.BaseRequest) -> web.StreamResponse:
+            # What aiohttp refuses before any middleware is called, such as an unknown `Expect`, it quotes.
+            try:
+                return await usual.request_handler(request)
+            except web.HTTPException as error:
+                response = problems.of_aiohttp(error, problems.plain)
+                response.force_close()
+                _finish(response)
+                return response
+
         return _QuietServer(
-            usual.request_handler,
+            handled,
             request_factory=usual.request_factory,
             loop=usual._loop,  # noqa: SLF001
             **usual._kwargs,  # noqa: SLF001

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from runtime import events
+from schemas.http import PROBLEM_TYPE, Problem
 
 _REQUEST_TIMEOUT_SECONDS: Final = 5.0
 
@@ -55,12 +56,23 @@ class TelemetryServer:
             server_version, sys_version = "heartstream", ""
 
             def do_GET(self) -> None:  # the base class looks for this name
-                status, body, content_type = _answer(self.path.split("?", 1)[0], health)
+                self._respond(*_answer(self.path.split("?", 1)[0], health))
+
+            def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+                """Answer what is no GET, or not even HTTP, as a problem document; the base class quotes the request."""
+                status = HTTPStatus(code)
+                slug = status.phrase.lower().replace(" ", "-")
+                problem = Problem(f"urn:heartstream:problem:{slug}", status.phrase, status, status.description)
+                self.close_connection = True
+                self._respond(status, msgspec.json.encode(problem), PROBLEM_TYPE)
+
+            def _respond(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
                 """Keep probes out of the log."""

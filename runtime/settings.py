@@ -165,6 +165,11 @@ class Gateway(msgspec.Struct, frozen=True):
     they are, and `/metrics` is there alone.
     With `live`, the gateway reads the three topics from their ends, in no consumer group, and shows the stream on its
     page and at `/stream/events`.
+    A request whose Host header has a public name that is not in `allowed_hosts` (separated by commas; * is any) is
+    refused. If that is empty, no public name is accepted while the gateway is open to everybody, and every name where
+    callers authenticate. IP addresses, names without a dot and names that nobody can register (`.local`, `.internal`,
+    `.svc`) are always accepted. A browser's POST for a page of another origin is refused, but for `allowed_origins`
+    (as `https://ehr.example.org`, separated by commas).
     """
 
     host: Name = "127.0.0.1"
@@ -181,6 +186,8 @@ class Gateway(msgspec.Struct, frozen=True):
     drain_seconds: Seconds = 10.0
     metrics_port: Port = 0
     live: bool = False
+    allowed_hosts: str = ""
+    allowed_origins: str = ""
 
 
 class Auth(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from api.bootstrap import new_browser_policy
 from runtime.settings import Settings
 from schemas import topics
 from tests.images.engine import ROOT
@@ -323,6 +324,18 @@ def test_labels_are_the_usual_ones(overlay: str) -> None:
             "managed-by": "kustomize",
             "version": version,
         }
+
+
+def test_the_gateway_accepts_the_names_that_it_is_called_by(overlay: str, tmp_path: Path) -> None:
+    """The Ingress' host, the Service's names and a pod's address; a foreign name only where callers authenticate."""
+    settings = Settings.from_mapping(environment(overlay, ours(overlay)["gateway"], tmp_path))
+    policy = new_browser_policy(settings.gateway, is_open=not settings.auth.api_keys)
+    service = "heartstream-gateway"
+    domains = ("", ".heartstream", ".heartstream.svc", ".heartstream.svc.cluster.local")
+    (ingress,) = of_kind(overlay, "Ingress")
+    names = [*(rule["host"] for rule in ingress["spec"]["rules"]), *(service + each for each in domains)]
+    assert [name for name in [*names, "10.244.0.7:8000", "[fd00::7]:8000"] if not policy.is_known(name)] == []
+    assert policy.is_known("evil.example") is bool(settings.auth.api_keys)
 
 
 def test_all_is_in_one_restricted_namespace(overlay: str) -> None:

@@ -1,0 +1,166 @@
+"""Laws of what other people's web pages can do with a gateway, and of what is kept of its answers: nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from api.auth import new_key
+from heartstream.demo.processes import Child
+from runtime.embedded import free_port
+from schemas.fhir import OPERATION
+from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.integration.conftest import Starter
+
+ALLOWED = "https://ehr.example.org"
+
+
+@pytest.fixture(scope="module")
+def known(start: Starter) -> Iterator[Child]:
+    """A gateway with a public name, whose answers may be asked for by the pages of one other origin."""
+    with start(GATEWAY__ALLOWED_HOSTS="hs.example.org, other.example.org", GATEWAY__ALLOWED_ORIGINS=ALLOWED) as gateway:
+        yield gateway
+
+
+def test_every_answer_with_a_patient_is_kept_by_nobody(gateway: Child) -> None:
+    """Scores, streams, bundles, frames, tensors, refusals, and what is not even HTTP: no-store and nosniff."""
+    name = ask(gateway, "GET", "/model").json["model"]["name"]
+    tensors = {"inputs": [{"name": "record", "shape": [1], "datatype": "BYTES", "data": [PATIENTS[0].decode()]}]}
+    asked = [
+        ("/predict", PATIENTS[0], JSON),
+        ("/predict", b"{}", JSON),
+        ("/predict", b"x" * 200_000, JSON),
+        ("/predict/batch", b"[" + PATIENTS[0] + b"]", JSON),
+        ("/predict/batch", PATIENTS[0], LINES),
+        ("/invocations", json.dumps({"instances": [json.loads(PATIENTS[0])]}).encode(), JSON),
+        ("/invocations", b"{}", JSON),
+        (f"/v2/models/{name}/infer", json.dumps(tensors).encode(), JSON),
+        (OPERATION, b"{}", JSON),
+        ("/no/such/path", PATIENTS[0], JSON),
+    ]
+    found = [ask(gateway, "POST", path, body, headers) for path, body, headers in asked]
+    assert [each.status for each in found] == [200, 422, 413, 200, 200, 200, 400, 200, 400, 404]
+    assert {(each.headers["Cache-Control"], each.headers["X-Content-Type-Options"]) for each in found} == {
+        ("no-store", "nosniff")
+    }
+    with connected(gateway) as connection:
+        connection.sendall(b"no HTTP\r\n\r\n")
+        raw = everything(connection)
+    assert (b"Cache-Control: no-store\r\n" in raw, b"X-Content-Type-Options: nosniff\r\n" in raw) == (True, True)
+
+
+def test_what_never_changes_may_be_kept(gateway: Child) -> None:
+    """The page's own files say nothing of a patient; a browser asks whether its copy is good."""
+    for path in ("/", "/page/page.js", "/fields", "/docs", "/openapi.json"):
+        found = ask(gateway, "GET", path).headers
+        assert (found["Cache-Control"], found["X-Content-Type-Options"]) == ("no-cache", "nosniff")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://[broken"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://hs.example.org"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "http://hs.example.org"}, 200),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": ALLOWED}, 200),
+        ({"Origin": ALLOWED.upper()}, 200),
+        ({}, 200),
+    ],
+)
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+def test_other_peoples_pages_post_nothing(known: Child, headers: Mapping[str, str], status: int, kind: str) -> None:
+    """A browser says who made it send; only pages of ours and of origins that are allowed may. Programs are no page."""
+    sent = {"Host": "hs.example.org", "Content-Type": kind, **headers}
+    assert ask(known, "POST", "/predict", PATIENTS[0], sent).status == status
+
+
+def test_links_from_elsewhere_still_lead_here(known: Child) -> None:
+    """What is only read is answered: that a page cannot read it is the browser's business."""
+    found = ask(known, "GET", "/", None, {"Sec-Fetch-Site": "cross-site", "Host": "hs.example.org"})
+    assert (found.status, "Access-Control-Allow-Origin" in found.headers) == (200, False)
+
+
+INSIDE = ["127.0.0.1:1", "[::1]:8000", "10.1.2.3:8000", "localhost:8000", "heartstream-gateway:80", "gateway"]
+INSIDE += ["heartstream-gateway.heartstream.svc", "heartstream-gateway.heartstream.svc.cluster.local:80", "LOCALHOST."]
+FOREIGN = [
+    "evil.example",
+    "evil.example:8000",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "1.2.3.4.5",
+    "a.b@c",
+]
+
+
+def test_a_foreign_name_is_no_way_in(gateway: Child, known: Child) -> None:
+    """A stranger's name that resolves to us is refused (421), for reading too; addresses and names inside never are."""
+    for host in INSIDE:
+        assert ask(gateway, "POST", "/predict", PATIENTS[0], {"Host": host}).status == 200
+    for host in FOREIGN:
+        refused = ask(gateway, "POST", "/predict", PATIENTS[0], {"Host": host})
+        assert (refused.status, refused.kind, "evil" in refused.json["detail"]) == (
+            421,
+            "application/problem+json",
+            False,
+        )
+        assert ask(gateway, "GET", "/model", None, {"Host": host}).status == 421
+    assert [ask(known, "GET", "/model", None, {"Host": host}).status for host in ("hs.example.org", FOREIGN[0])] == [
+        200,
+        421,
+    ]
+
+
+def test_probes_are_answered_by_any_name(gateway: Child) -> None:
+    """A load balancer may call us as it likes: health says nothing of patients."""
+    for path in ("/health/startup", "/health/live", "/health/ready", "/ping", "/v2/health/ready"):
+        assert ask(gateway, "GET", path, None, {"Host": "lb.example.com"}).status == 200
+
+
+def test_a_gateway_that_asks_for_keys_takes_any_name_until_some_are_set(start: Starter) -> None:
+    """A page that rebinds a name has no credentials, and an Ingress in front chooses the name."""
+    key, line = new_key("lab", ["predict"])
+    sent = {"Authorization": f"Bearer {key}", "Host": "heartstream.example.com"}
+    with start(AUTH__API_KEYS=line) as gateway:
+        assert ask(gateway, "POST", "/predict", PATIENTS[0], sent).status == 200
+    with start(AUTH__API_KEYS=line, GATEWAY__ALLOWED_HOSTS="hs.example.org") as gateway:
+        assert ask(gateway, "POST", "/predict", PATIENTS[0], sent).status == 421
+    with start(GATEWAY__ALLOWED_HOSTS="*") as gateway:
+        assert ask(gateway, "POST", "/predict", PATIENTS[0], {"Host": "heartstream.example.com"}).status == 200
+
+
+@pytest.mark.parametrize("coding", ["zstd", "x-gzip", "br", "compress", "gzip, gzip", "Zebra-4711"])
+def test_a_coding_that_is_not_read_is_told_with_those_that_are(gateway: Child, coding: str) -> None:
+    """415 with Accept-Encoding (RFC 9110), not a fault of the record that it would hold."""
+    found = ask(gateway, "POST", "/predict", PATIENTS[0], {"Content-Encoding": coding})
+    assert (found.status, found.kind, found.headers["Accept-Encoding"]) == (
+        415,
+        "application/problem+json",
+        "gzip, deflate",
+    )
+    assert "gzip or deflate" in found.json["detail"]
+
+
+def test_what_the_library_refuses_is_a_problem_too(gateway: Child, start: Starter) -> None:
+    """417, and 501, 400 and 414 of the telemetry port: in the one form, quoting nothing."""
+    expected = ask(gateway, "POST", "/predict", b"{}", {"Expect": "Zebra-4711"})
+    port = free_port()
+    with start(GATEWAY__METRICS_PORT=str(port)) as child:
+        inside = Child("gateway", child.process, f"http://127.0.0.1:{port}", child.log)
+        others = [
+            ask(inside, "ZEBRA", "/health"),
+            ask(inside, "POST", "/Zebra-4711", b"{}"),
+            ask(inside, "GET", "/" + "Zebra" * 20_000),
+        ]
+        assert ask(inside, "HEAD", "/health").status == 501
+    for found, status in zip([expected, *others], [417, 501, 501, 414], strict=True):
+        assert (found.status, found.kind, found.json["status"]) == (status, "application/problem+json", status)
+        assert b"zebra" not in found.body.lower()
