@@ -16,7 +16,7 @@ _VENDOR: Final = Path(__file__).parent / "vendor"
 _TYPES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 _DAY: Final = "public, max-age=86400"
 _START: Final = b"""
-window.ui = SwaggerUIBundle({ url: "/openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true });
+window.ui = SwaggerUIBundle({ url: "openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true });
 """
 _PAGE: Final = b"""<!doctype html>
 <html lang="en">
@@ -25,14 +25,14 @@ _PAGE: Final = b"""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>heartstream: HTTP interface</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
 <main id="docs">
-<noscript>This page needs JavaScript; the same is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+<noscript>This page needs JavaScript; the same is at <a href="openapi.json">openapi.json</a>.</noscript>
 </main>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 """

@@ -191,7 +191,7 @@ def document(version: str) -> dict[str, Any]:
             "decisions. The model card says what the scores are worth.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": ".", "description": "Relative to this document, under whatever path it is served."}],
         "tags": [{"name": "scores"}, {"name": "fhir"}, {"name": "model"}, {"name": "operation"}],
         "paths": paths,
         "components": {"schemas": _schemas()},

@@ -93,7 +93,7 @@ export function rendered(markdown) {
 export async function showCard(article, contents) {
   let response;
   try {
-    response = await fetch("/model/card", { headers: { Accept: "text/markdown" } });
+    response = await fetch("model/card", { headers: { Accept: "text/markdown" } });
   } catch {
     response = null;
   }
@@ -129,7 +129,7 @@ export async function showCard(article, contents) {
 async function picture(article) {
   let drawn;
   try {
-    drawn = plots(await json("/model/report"));
+    drawn = plots(await json("model/report"));
   } catch {
     return;
   }

@@ -2,7 +2,7 @@
 
 import { byId, capital, el, percent, svg, vary } from "./dom.js";
 
-const PATH = "/stream/events";
+const PATH = "stream/events";
 
 const whole = new Intl.NumberFormat("en-GB");
 const rounded = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
@@ -27,7 +27,7 @@ export class LiveView {
     if (this.source) return;
     let told;
     try {
-      const response = await fetch("/stream");
+      const response = await fetch("stream");
       told = response.ok ? await response.json() : null;
     } catch {
       told = null;

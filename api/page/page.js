@@ -54,7 +54,7 @@ function tell(title, items) {
 
 async function predict(record) {
   try {
-    const response = await fetch("/predict", {
+    const response = await fetch("predict", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(record),
     });
     return [response, await response.json()];
@@ -121,7 +121,7 @@ function scoring(form, fields, model) {
 async function begin() {
   tabs();
   try {
-    const [table, model] = await Promise.all([json("/fields"), json("/model")]);
+    const [table, model] = await Promise.all([json("fields"), json("model")]);
     const form = new PatientForm(byId("fields"), table.fields, model.training_range);
     scoring(form, new Map(table.fields.map((field) => [field.name, field])), model);
     byId("served").textContent = `${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
