@@ -15,6 +15,7 @@ from api.problems import RefusalError
 _REMEMBERED: Final = 10_000
 """Callers whose use is remembered; the one that was seen longest ago is forgotten, and begins with a full bucket."""
 _RETRY_SECONDS: Final = 1.0
+_BYTES_OF_A_TOKEN: Final = 4096
 
 
 class Admission:
@@ -52,14 +53,23 @@ class Admission:
         """Note that a request is answered."""
         self._under_way -= 1
 
-    def charge(self, request: web.BaseRequest, records: int) -> None:
-        """Take tokens from the caller's bucket; raises RefusalError (429) if there are not so many."""
+    def charge_body(self, request: web.BaseRequest, size: int) -> int:
+        """Take a token for each 4 KB of a body, before it is worked on: also what is no record at all has its price.
+
+        Returns how many were taken. Of well-formed records there are always more. Raises RefusalError (429).
+        """
+        records = min(1 + size // _BYTES_OF_A_TOKEN, self._burst)
+        self.charge(request, records)
+        return records
+
+    def charge(self, request: web.BaseRequest, records: int, paid: int = 0) -> None:
+        """Take tokens from the caller's bucket, less those that it has `paid`; raises RefusalError (429)."""
         if not self._rate:
             return
         if records > self._burst:
             detail = f"More than {self._burst} records came at once; send less, or as lines."
             raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        seconds = self._take(request, records)
+        seconds = self._take(request, max(0, records - paid))
         if seconds:
             raise RefusalError(
                 HTTPStatus.TOO_MANY_REQUESTS, "This caller sends too much; nothing was scored.", retry_seconds=seconds

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 
 from api.problems import RefusalError
 from schemas.records import RECORD_MAX_BYTES
 
+_STEP_BYTES: Final = 65_536
+"""So much is read, or decompressed, at once: a small body may stand for a very large one."""
+_WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
-async def whole(request: web.Request, limit: int, seconds: float) -> bytes:
-    """Return a body of at most `limit` bytes that arrives within `seconds`; raises RefusalError."""
-    if request.content.is_eof() and request.content.exception() is None:
+
+def _accept(_part: bytes) -> None:
+    """Look at nothing."""
+
+
+async def whole(request: web.Request, limit: int, seconds: float, look: Callable[[bytes], object] = _accept) -> bytes:
+    """Return a body of at most `limit` bytes that arrives within `seconds`; raises RefusalError.
+
+    `look` sees each part as it comes, and may raise RefusalError before the rest is read.
+    """
+    content = request.content
+    if content.is_eof() and content.exception() is None and "Content-Encoding" not in request.headers:
         # A small body comes with the headers; to wait for what is there costs as much as to score it.
-        body = request.content.read_nowait()
+        body = content.read_nowait()
         if len(body) > limit:
             raise too_large(limit)
+        look(body)
         return body
-    parts: list[bytes] = []
-    size = 0
+    read = bytearray()
     try:
         async with asyncio.timeout(seconds):
-            async for part in request.content.iter_any():
-                size += len(part)
-                if size > limit:
+            async for part in _parts(request):
+                if len(read) + len(part) > limit:
                     raise too_large(limit)
-                parts.append(part)
+                look(part)
+                read += part
     except TimeoutError:
         raise _late() from None
-    except web.RequestPayloadError:
-        raise _broken() from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return bytes(read)
 
 
 def too_large(limit: int) -> RefusalError:
@@ -51,29 +63,83 @@ def _broken() -> RefusalError:
     return RefusalError(HTTPStatus.BAD_REQUEST, "The body is not what its headers say it is.", ends_connection=True)
 
 
-async def lines(request: web.Request, pause_seconds: float) -> AsyncIterator[list[bytes]]:
-    """Yield the lines of a body, all at once that have come; empty ones are left out. Raises RefusalError.
+async def lines(request: web.Request, pause_seconds: float) -> AsyncIterator[tuple[list[bytes], int]]:
+    """Yield the lines of a body, all at once that have come, and how many empty ones there were beside them.
 
-    A line that is longer than any record may be is cut, to be rejected as too large: memory stays bounded.
+    Raises RefusalError. A line that is longer than any record may be is cut, to be rejected as too large: memory stays
+    bounded.
     """
     rest = b""
-    while True:
-        part = await _next_part(request, pause_seconds)
-        if not part:
-            break
+    parts = _parts(request)
+    while part := await _within(pause_seconds, parts):
         *ready, rest = (rest + part).split(b"\n")
         rest = rest[: RECORD_MAX_BYTES + 1]
-        if found := [line for line in ready if line.strip()]:
-            yield found
+        found = [line for line in ready if line and not line.isspace()]
+        yield found, len(ready) - len(found)
     if rest.strip():
-        yield [rest]
+        yield [rest], 0
 
 
-async def _next_part(request: web.Request, seconds: float) -> bytes:
+async def _within(seconds: float, parts: AsyncIterator[bytes]) -> bytes:
+    """Return the next part, empty at the end; raises RefusalError where none comes in time."""
     try:
         async with asyncio.timeout(seconds):
-            return await request.content.readany()
+            return await anext(parts, b"")
     except TimeoutError:
         raise _late() from None
-    except web.RequestPayloadError:
+
+
+async def _parts(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield a body as it comes and as it is meant, decompressed; others have their turn after each part."""
+    inflate = _inflater(request)
+    try:
+        while part := await request.content.readany():
+            for step in inflate.steps(part):
+                yield step
+                await asyncio.sleep(0)
+        inflate.finish()
+    except (web.RequestPayloadError, zlib.error):
         raise _broken() from None
+
+
+class _Plain:
+    """A body that is sent as it is."""
+
+    def steps(self, part: bytes) -> Iterator[bytes]:
+        """Yield it."""
+        yield part
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+
+class _Inflater:
+    """Decompresses a body, some of it at a time."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._stream = zlib.decompressobj(window)
+
+    def steps(self, part: bytes) -> Iterator[bytes]:
+        """Yield what a part stands for; raises zlib.error."""
+        while part:
+            if self._stream.eof:
+                self._stream = zlib.decompressobj(self._window)
+            if found := self._stream.decompress(part, _STEP_BYTES):
+                yield found
+            part = self._stream.unconsumed_tail or self._stream.unused_data
+
+    def finish(self) -> None:
+        """Raise zlib.error where the end is missing."""
+        if not self._stream.eof:
+            raise zlib.error
+
+
+def _inflater(request: web.Request) -> _Plain | _Inflater:
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return _Plain()
+    if encoding not in _WINDOWS:
+        detail = f"The body may be sent as it is, or with Content-Encoding {' or '.join(_WINDOWS)}."
+        raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
+    return _Inflater(_WINDOWS[encoding])

@@ -17,6 +17,7 @@ from api import documents, page, state
 from api.admission import Admission
 from api.audit import Audit, AuditFile, NoAudit, Trail, Writer
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
+from api.batches import Batches
 from api.browsers import ANY_HOST, BrowserPolicy, hosts, origins
 from api.fhir.door import Fhir
 from api.invocations import Invocations
@@ -27,6 +28,7 @@ from api.rows import Rows
 from api.server import finish_headers
 from api.tensors import Tensors
 from api.traces import tracing_requests
+from api.turns import Turns
 from runtime import settings as configured
 from runtime.beat import Beat, drift_beat
 from runtime.following import Following, tell_loaded, tell_withdrawn
@@ -50,8 +52,10 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     admission = Admission(
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
-    predictions = Predictions(serving, admission, audit, limits)
-    rows = Rows(serving, admission, audit, limits)
+    turns = Turns()
+    batches = Batches(serving, admission, audit, limits, turns)
+    predictions = Predictions(serving, admission, audit, limits, batches, turns)
+    rows = Rows(serving, batches, turns)
     pages = state.ModelPages(serving)
     application = web.Application(
         middlewares=[
@@ -74,7 +78,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *page.routes(live=limits.live),
             *Tensors(rows, health).routes(),
             *Invocations(rows, health).routes(),
-            *Fhir(predictions, serving, limits, lambda: dt.datetime.now(dt.UTC)).routes(),
+            *Fhir(predictions, serving, admission, limits, turns, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
     application.on_response_prepare.append(finish_headers)

@@ -10,20 +10,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from api.rows import Rows, RowsError, written
+from api.batches import CSV_MARKS, JSON_MARKS
+from api.rows import Rows, RowsError, coding_of_all
 from runtime.health import Health
 from schemas.features import FEATURE_NAMES
 from schemas.records import Score
 
 _CSV: Final = "text/csv"
 _JSON: Final = "application/json"
+_RAGGED: Final = "a row has not as many values as there are columns"
 
 
 class Split(msgspec.Struct):
@@ -67,24 +69,29 @@ class Invocations:
         status, _ = self._health.report("live", "ready")
         return web.Response(status=status, text="\n")
 
-    async def invoke(self, request: web.Request) -> web.Response:
+    async def invoke(self, request: web.Request) -> web.StreamResponse:
         """Score the rows of a data frame."""
-        body = await self._rows.body(request)
+        kind = request.content_type
         try:
-            rows, coding = _rows(request.content_type, body)
-            records = [written(_record(row, index, coding)) for index, row in enumerate(rows)]
-            found = self._rows.scored(request, records)
+            marks = CSV_MARKS if kind == _CSV else JSON_MARKS
+            records, paid = await self._rows.parsed(request, lambda body: _records(kind, body), marks)
+            found = await self._rows.scored(request, records, paid, _prediction)
         except RowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
-        answer = {"predictions": [_prediction(score) for _, score in found]}
-        return web.Response(body=msgspec.json.encode(answer), content_type=_JSON)
+        return await self._rows.answer(request, [msgspec.json.encode({"predictions": found})], _JSON)
 
 
-def _rows(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], str | None]:
-    """Return the rows, and the coding that is named for all of them."""
+def _records(content_type: str, body: bytes) -> Iterator[dict[str, Any]]:
+    """Return the rows as patient records, which are made as they are read."""
     if content_type == _CSV:
-        return _of_csv(body), None
+        return (_record(row, index, None, _number) for index, row in enumerate(_of_csv(body)))
+    rows, coding = _of_json(content_type, body)
+    return (_record(row, index, coding, _as_sent) for index, row in enumerate(rows))
+
+
+def _of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], object]:
+    """Return the rows, and the coding that is named for all of them."""
     if content_type != _JSON:
         raise RowsError(f"send {_JSON} or {_CSV}")
     try:
@@ -94,7 +101,7 @@ def _rows(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], 
             "the body is not dataframe_split, dataframe_records, instances or inputs, with named columns, and perhaps "
             "params with a coding"
         ) from None
-    return _of(sent), None if sent.params is None else sent.params.coding
+    return _of(sent), coding_of_all(None if sent.params is None else sent.params.coding)
 
 
 def _of(sent: Invocation) -> Sequence[Mapping[str, Any]]:
@@ -117,19 +124,24 @@ def _zipped(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[
     try:
         return [dict(zip(columns, row, strict=True)) for row in rows]
     except ValueError:
-        raise RowsError("a row has not as many values as there are columns") from None
+        raise RowsError(_RAGGED) from None
 
 
-def _of_csv(body: bytes) -> list[dict[str, Any]]:
-    """Read rows with a header; an empty cell is missing, and what is no number is told as such."""
+def _of_csv(body: bytes) -> Iterator[dict[str, str]]:
+    """Yield rows by the names of the header."""
+    table = csv.reader(io.TextIOWrapper(io.BytesIO(body), "utf-8", newline=""), strict=True)
+    rows = 0
     try:
-        reader = csv.reader(io.StringIO(body.decode("utf-8")), strict=True)
-        table = [line for line in reader if line]
+        columns = next(filter(None, table), [])
+        for line in filter(None, table):
+            rows += 1
+            yield dict(zip(columns, line, strict=True))
     except (UnicodeDecodeError, csv.Error):
         raise RowsError("the body is not CSV in UTF-8") from None
-    if len(table) <= 1:
+    except ValueError:
+        raise RowsError(_RAGGED) from None
+    if not rows:
         raise RowsError("send a line of column names, and some rows")
-    return _zipped(table[0], ([_number(cell) for cell in line] for line in table[1:]))
 
 
 def _number(cell: str) -> float | str | None:
@@ -143,13 +155,17 @@ def _number(cell: str) -> float | str | None:
     return cell if math.isinf(number) or "_" in cell else number
 
 
-def _record(row: Mapping[str, Any], index: int, coding: str | None) -> dict[str, Any]:
+def _as_sent(value: Any) -> Any:
+    return value
+
+
+def _record(row: Mapping[str, Any], index: int, coding: object, read: Callable[[Any], Any]) -> dict[str, Any]:
     """Return a row as a patient record; a column that it lacks is told as missing. Its own coding comes first."""
-    record = {"patient_id": str(index), **{name: row[name] for name in FEATURE_NAMES if name in row}}
-    named = coding if row.get("coding") is None else row["coding"]
+    record = {"patient_id": str(index), **{name: read(row[name]) for name in FEATURE_NAMES if name in row}}
+    named = coding if (own := row.get("coding")) is None or read(own) is None else own
     return record if named is None else {**record, "coding": named}
 
 
-def _prediction(score: Score) -> dict[str, float | None]:
+def _prediction(_value: bytes, score: Score) -> dict[str, float | None]:
     low, high = score.interval or (None, None)
     return {"risk": score.risk, "low": low, "high": high}

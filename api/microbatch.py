@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime import events
-from scoring.evidence import SourceWindow
 from scoring.pipeline import Outcome, Rejected
 from scoring.serving import Serving
-from scoring.sources import judged
 
 DOOR: Final = "http"
 
@@ -19,6 +17,8 @@ DOOR: Final = "http"
 _QUIET_TURNS: Final = 2
 """A request is read in one turn of the event loop and handled in the next."""
 _LARGEST: Final = 64
+_LARGEST_BYTES: Final = 65_536
+"""Records that are made to be slow take 0.1 ms a kilobyte: what is beyond this is scored in the next turn."""
 
 
 class MicroBatch:
@@ -51,10 +51,13 @@ class MicroBatch:
         if self._quiet < _QUIET_TURNS and count < _LARGEST:
             loop.call_soon(self._turn, loop)
         else:
-            self._flush()
+            self._flush(loop)
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._first()
+        self._waiting = self._waiting[len(waiting) :]
+        if self._waiting:
+            loop.call_soon(self._flush, loop)
         try:
             outcomes = score_all([body for body, _ in waiting], self._serving)
         except Exception as error:  # noqa: BLE001  # each request tells its caller of it, and the log
@@ -66,16 +69,20 @@ class MicroBatch:
             if not future.done():
                 future.set_result(outcome)
 
+    def _first(self) -> list[tuple[bytes, asyncio.Future[Outcome]]]:
+        """Return those that are scored in this turn."""
+        size = 0
+        for place, (body, _) in enumerate(self._waiting):
+            size += len(body)
+            if place and (size > _LARGEST_BYTES or place == _LARGEST):
+                return self._waiting[:place]
+        return self._waiting
 
-def score_all(bodies: Sequence[bytes], serving: Serving, source: SourceWindow | None = None) -> Sequence[Outcome]:
-    """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken.
 
-    Where they are of one `source`, none that names no coding is scored if the source shows another one.
-    """
+def score_all(bodies: Sequence[bytes], serving: Serving) -> Sequence[Outcome]:
+    """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken."""
     started = time.perf_counter()
     outcomes: Sequence[Outcome] = serving.process(bodies, [None] * len(bodies))
-    if source is not None:
-        outcomes = judged(outcomes, source)
     count(outcomes, time.perf_counter() - started)
     return outcomes
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -15,9 +14,11 @@ from api import bodies, problems
 from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
-from api.microbatch import DOOR, MicroBatch, count, score_all
+from api.batches import Batches
+from api.microbatch import DOOR, MicroBatch
 from api.problems import RefusalError
 from api.traces import scoring
+from api.turns import SLICE_RECORDS, Turns
 from runtime import events
 from runtime.settings import Gateway
 from schemas.errors import Fault
@@ -25,10 +26,7 @@ from schemas.http import LINES_TYPE
 from scoring.evidence import SourceWindow
 from scoring.pipeline import Outcome, Rejected, Scored
 from scoring.serving import Serving
-from scoring.sources import judged
 
-_SLICE: Final = 500
-"""So many records are scored at a time: some two milliseconds, in which nobody else is answered."""
 _ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _JSON: Final = "application/json"
 
@@ -36,8 +34,11 @@ _JSON: Final = "application/json"
 class Predictions:
     """Scores what is posted."""
 
-    def __init__(self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway) -> None:
-        self._serving = serving
+    def __init__(
+        self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway, batches: Batches, turns: Turns
+    ) -> None:
+        self._batches = batches
+        self._turns = turns
         self._together = MicroBatch(serving)
         self._admission = admission
         self._audit = audit
@@ -47,6 +48,7 @@ class Predictions:
         """Score one patient record: 200 with the score object, 422 with all that is wrong."""
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
+        self._admission.charge_body(request, len(body))
         match await self.outcome(request, body):
             case Scored(value):
                 return web.Response(body=value, content_type=_JSON)
@@ -54,8 +56,7 @@ class Predictions:
                 return problems.rejected_record(faults)
 
     async def outcome(self, request: web.Request, record: bytes) -> Outcome:
-        """Return what becomes of one record, by the way of all of them: admitted, scored, noted."""
-        self._admission.charge(request, 1)
+        """Return what becomes of one record that was charged for: it is scored and noted."""
         with scoring(request, 1):
             outcome = await self._together.score(record)
         self._audit.note(caller_of(request), [record], [outcome])
@@ -63,7 +64,6 @@ class Predictions:
 
     def reject(self, request: web.Request, body: bytes, faults: tuple[Fault, ...], seconds: float) -> None:
         """Count and note what was to be a record and is none, as if the core had rejected it in so many seconds."""
-        self._admission.charge(request, 1)
         events.BatchScored(DOOR, 0, 1, tuple(str(fault.code) for fault in faults), seconds).emit()
         self._audit.note(caller_of(request), [body], [Rejected(faults)])
 
@@ -79,35 +79,17 @@ class Predictions:
                 raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
 
     async def _array(self, request: web.Request) -> web.StreamResponse:
-        limits = self._settings
-        body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds)
-        try:
-            records = [bytes(raw) for raw in _ARRAYS.decode(body)]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise RefusalError(HTTPStatus.BAD_REQUEST, "The body is not a JSON array.") from None
-        self._admission.charge(request, len(records))
-        results: list[bytes] = []
-        async for start, outcomes in self._of_one_source(request, records):
-            self._audit.note(caller_of(request), records[start : start + len(outcomes)], outcomes)
-            results.extend(_written(outcomes, start))
-        return web.Response(body=b"[" + b",".join(results) + b"]", content_type=_JSON)
-
-    async def _of_one_source(
-        self, request: web.Request, records: Sequence[bytes]
-    ) -> AsyncIterator[tuple[int, Sequence[Outcome]]]:
-        """Score all records before the first outcome is known: any of them may show the coding of them all."""
-        found: list[Outcome] = []
-        started = time.perf_counter()
-        for start in range(0, len(records), _SLICE):
-            part = records[start : start + _SLICE]
-            with scoring(request, len(part)):
-                found.extend(self._serving.process(part, [None] * len(part)))
-            await asyncio.sleep(0)
-        outcomes = judged(found, SourceWindow())
-        count(outcomes, time.perf_counter() - started)
-        for start in range(0, len(records), _SLICE):
-            yield start, outcomes[start : start + _SLICE]
-            await asyncio.sleep(0)
+        raws, paid = await self._batches.parsed(request, _raws)
+        self._batches.admit(request, len(raws), paid)
+        records = await self._turns.run(lambda: [bytes(raw) for raw in raws])
+        outcomes = await self._batches.scored(request, records)
+        await self._batches.note_all(request, records, outcomes)
+        parts: list[bytes] = []
+        for start in range(0, len(outcomes), SLICE_RECORDS):
+            few = outcomes[start : start + SLICE_RECORDS]
+            part = await self._turns.run(lambda few=few, start=start: b",".join(_written(few, start)))
+            parts += (b"," if parts else b"[", part)
+        return await self._batches.answer(request, [*(parts or [b"["]), b"]"], _JSON)
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
         """Answer while the caller still sends; whoever does not read is not read from either."""
@@ -124,14 +106,11 @@ class Predictions:
 
     async def _answer_lines(self, request: web.Request, response: web.StreamResponse) -> None:
         pause, done, source = self._settings.body_timeout_seconds, 0, SourceWindow()
-        async for found in bodies.lines(request, pause):
-            for start in range(0, len(found), _SLICE):
-                records = found[start : start + _SLICE]
-                await self._admission.wait(request, len(records))
-                with scoring(request, len(records)):
-                    outcomes = score_all(records, self._serving, source)
-                self._audit.note(caller_of(request), records, outcomes)
-                results = _written(outcomes, done)
+        async for found, empty in bodies.lines(request, pause):
+            await self._admission.wait(request, len(found) + empty)
+            async for records, outcomes in self._batches.scored_lines(request, found, source):
+                await self._batches.note_all(request, records, outcomes)
+                results = await self._turns.run(lambda few=outcomes, done=done: list(_written(few, done)))
                 done += len(records)
                 if not response.prepared:
                     await response.prepare(request)
@@ -140,6 +119,13 @@ class Predictions:
         if not response.prepared:
             await response.prepare(request)
         await response.write_eof()
+
+
+def _raws(body: bytes) -> list[msgspec.Raw]:
+    try:
+        return _ARRAYS.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "The body is not a JSON array.") from None
 
 
 def _written(outcomes: Sequence[Outcome], first: int) -> Iterator[bytes]:

@@ -43,16 +43,22 @@ def run(settings: Settings) -> None:
             telemetry.close()
 
 
-async def _serve(
-    application: web.Application, settings: Gateway, tls: ssl.SSLContext | None, leaving: Leaving, *, guarded: bool
-) -> None:
-    runner = QuietRunner(
+def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
+    """Return what serves an application."""
+    return QuietRunner(
         application,
         access_log=None,
+        auto_decompress=False,
         keepalive_timeout=settings.idle_seconds,
         lingering_time=_LINGERING_SECONDS,
         shutdown_timeout=settings.drain_seconds,
     )
+
+
+async def _serve(
+    application: web.Application, settings: Gateway, tls: ssl.SSLContext | None, leaving: Leaving, *, guarded: bool
+) -> None:
+    runner = new_runner(application, settings)
     await runner.setup()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

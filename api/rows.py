@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from api import bodies
-from api.admission import Admission
-from api.audit import Audit
-from api.auth import caller_of
-from api.microbatch import score_all
-from api.traces import scoring
-from runtime.settings import Gateway
+from api.batches import Batches
+from api.turns import SLICE_RECORDS, Turns
 from schemas.codec import decode_score
 from schemas.errors import RecordError
 from schemas.records import ModelRef, Score
-from scoring.evidence import SourceWindow
-from scoring.pipeline import Rejected
+from scoring.pipeline import Outcome, Rejected
 from scoring.serving import Serving
 
 _TOLD: Final = 10
 """So many bad rows are told in full."""
+_LONGEST_CODING: Final = 64
+_Taken = TypeVar("_Taken")
 
 
 class RowsError(Exception):
@@ -33,39 +30,65 @@ class RowsError(Exception):
 class Rows:
     """Reads and scores what comes in rows."""
 
-    def __init__(self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway) -> None:
+    def __init__(self, serving: Serving, batches: Batches, turns: Turns) -> None:
         self._serving = serving
-        self._admission = admission
-        self._audit = audit
-        self._settings = settings
+        self._batches = batches
+        self._turns = turns
+        self.parsed, self.answer = batches.parsed, batches.answer
 
     @property
     def model(self) -> ModelRef:
         """The model that scores."""
         return self._serving.scorer.model
 
-    async def body(self, request: web.Request) -> bytes:
-        """Return a request's body; raises RefusalError."""
-        return await bodies.whole(request, self._settings.batch_limit_bytes, self._settings.batch_timeout_seconds)
+    async def scored(
+        self,
+        request: web.Request,
+        rows: Iterable[Mapping[str, Any] | str],
+        paid: int,
+        take: Callable[[bytes, Score], _Taken],
+    ) -> list[_Taken]:
+        """Return what `take` makes of each row's score, as JSON and as an object; `rows` are read in turns.
 
-    def scored(self, request: web.Request, rows: Sequence[bytes]) -> list[tuple[bytes, Score]]:
-        """Return each row's score, as JSON and as an object.
-
-        Raises RowsError that tells which rows are bad, and why; RefusalError where the caller sends too much.
+        A row is a record, or its JSON. Raises RowsError that tells which rows are bad, and why; RefusalError where
+        the caller sends too much.
         """
-        self._admission.charge(request, len(rows))
-        with scoring(request, len(rows)):
-            outcomes = score_all(rows, self._serving, SourceWindow())
-        self._audit.note(caller_of(request), rows, outcomes)
+        records = await self._written(request, iter(rows), paid)
+        outcomes = await self._batches.scored(request, records)
+        await self._batches.note_all(request, records, outcomes)
         bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
         if bad:
             told = [f"row {index}: {RecordError(outcome.faults)}" for index, outcome in bad[:_TOLD]]
             more = f" ... and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
-            raise RowsError(f"{len(bad)} of {len(rows)} rows cannot be scored; {' | '.join(told)}{more}")
-        values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
-        return [(value, decode_score(value)) for value in values]
+            raise RowsError(f"{len(bad)} of {len(outcomes)} rows cannot be scored; {' | '.join(told)}{more}")
+        taken: list[_Taken] = []
+        for start in range(0, len(outcomes), SLICE_RECORDS):
+            taken += await self._turns.run(_all_taken, outcomes[start : start + SLICE_RECORDS], take)
+        return taken
+
+    async def _written(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> list[bytes]:
+        records: list[bytes] = []
+        while more := await self._turns.run(lambda: [written(row) for row in islice(rows, SLICE_RECORDS)]):
+            records += more
+        self._batches.admit(request, len(records), paid)
+        return records
 
 
-def written(record: Mapping[str, Any]) -> bytes:
+def _all_taken(outcomes: Sequence[Outcome], take: Callable[[bytes, Score], _Taken]) -> list[_Taken]:
+    values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
+    return [take(value, decode_score(value)) for value in values]
+
+
+def written(record: Mapping[str, Any] | str) -> bytes:
     """Write one row as a patient record; what it lacks is left out, to be told as missing."""
-    return msgspec.json.encode(record)
+    try:
+        return record.encode() if isinstance(record, str) else msgspec.json.encode(record)
+    except RecursionError:
+        raise RowsError("a row is nested too deep") from None
+
+
+def coding_of_all(coding: object) -> object:
+    """Return the coding that is named for all rows; raises RowsError for what is too long to stand in each of them."""
+    if isinstance(coding, str | None) and len(coding or "") <= _LONGEST_CODING:
+        return coding
+    raise RowsError(f"coding is no text of at most {_LONGEST_CODING} characters")

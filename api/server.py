@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Final
 
@@ -11,6 +12,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from api import problems
 from api.browsers import protect
 
+_READ_BYTES: Final = 32_768
 NAME: Final = "heartstream"
 """What `Server` says; by default it tells the versions of Python and aiohttp."""
 
@@ -29,6 +31,12 @@ class _QuietHandler(web.RequestHandler):
     """Answers what is not even HTTP without quoting it: a patient's record can stand where a header should."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Read less at once than asyncio does: a body in chunks of one byte takes 0.2 ms a kilobyte to take apart."""
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
+        super().connection_made(transport)
 
     def handle_error(
         self,

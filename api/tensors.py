@@ -8,17 +8,17 @@ has `risk` (FP64), `label` (INT64) and `score` (BYTES: the score object as JSON)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from api.rows import Rows, RowsError, written
+from api.problems import RefusalError
+from api.rows import Rows, RowsError, coding_of_all
 from runtime.health import Health
 from schemas.features import FEATURE_NAMES
-from schemas.records import Score
 
 _BYTES: Final = "BYTES"
 _NUMBERS: Final = frozenset({"FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT8", "UINT16", "UINT32"})
@@ -27,6 +27,9 @@ _RECORD: Final = "record"
 _CODING: Final = "coding"
 _TEXTS: Final = frozenset({_ID, _RECORD, _CODING})
 _OUTPUTS: Final = {"risk": "FP64", "label": "INT64", "score": _BYTES}
+_DEEPEST: Final = 3
+_TYPES: Final = ("application/json", "application/octet-stream")
+"""The second one goes with binary tensors, which are refused in the protocol's own words."""
 _BINARY: Final = "Inference-Header-Content-Length"
 
 
@@ -109,14 +112,13 @@ class Tensors:
         status, _ = self._health.report("live", "ready")
         return _answer({"name": self._rows.model.name, "ready": status == HTTPStatus.OK}, status)
 
-    async def _infer(self, request: web.Request) -> web.Response:
+    async def _infer(self, request: web.Request) -> web.StreamResponse:
         if not self._is_served(request):
             return _unknown()
-        body = await self._rows.body(request)
+        _refuse_other_types(request)
         try:
-            asked = _read(request, body)
-            rows, outputs = _rows(asked), _wanted(asked)
-            found = self._rows.scored(request, rows)
+            (asked, rows, outputs), paid = await self._rows.parsed(request, lambda body: _asked(request, body))
+            found = await self._rows.scored(request, rows, paid, lambda value, score: (value, score.risk, score.label))
         except RowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         answer: dict[str, Any] = {
@@ -124,7 +126,8 @@ class Tensors:
             "model_version": self._rows.model.version,
             "outputs": [_output(name, found) for name in outputs],
         }
-        return _answer(answer if asked.id is None else {**answer, "id": asked.id})
+        answer |= {} if asked.id is None else {"id": asked.id}
+        return await self._rows.answer(request, [msgspec.json.encode(answer)], "application/json")
 
 
 def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
@@ -133,6 +136,17 @@ def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> 
 
 def _unknown() -> web.Response:
     return _answer({"error": "no such model, or no such version, is served here"}, HTTPStatus.NOT_FOUND)
+
+
+def _refuse_other_types(request: web.Request) -> None:
+    """Refuse what a page of another site can post; the protocol's own clients name JSON, or nothing."""
+    if "Content-Type" in request.headers and request.content_type not in _TYPES:
+        raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {_TYPES[0]}.", ends_connection=True)
+
+
+def _asked(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
+    asked = _read(request, body)
+    return asked, _rows(asked), _wanted(asked)
 
 
 def _read(request: web.Request, body: bytes) -> InferRequest:
@@ -144,10 +158,10 @@ def _read(request: web.Request, body: bytes) -> InferRequest:
         raise RowsError("the body is not an inference request of the protocol's version 2") from None
 
 
-def _rows(asked: InferRequest) -> list[bytes]:
-    """Return one record a row, as JSON."""
+def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
+    """Return one record a row, made as it is read: its members, or its JSON."""
     columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
-    coding = asked.parameters.get(_CODING)
+    coding = coding_of_all(asked.parameters.get(_CODING))
     unknown = columns.keys() - {*FEATURE_NAMES, *_TEXTS}
     if unknown:
         raise RowsError(
@@ -160,14 +174,14 @@ def _rows(asked: InferRequest) -> list[bytes]:
             raise RowsError(f"{_RECORD} holds whole records; send no other input with it")
         if coding is not None:
             raise RowsError(f"{_RECORD} holds whole records, which name their {_CODING} themselves")
-        return [text.encode() for text in columns[_RECORD]]
+        return iter(columns[_RECORD])
     if not columns:
         raise RowsError("there are no inputs")
     count = len(next(iter(columns.values())))
     columns.setdefault(_ID, [str(index) for index in range(count)])
     if coding is not None:
         columns.setdefault(_CODING, [coding] * count)
-    return [written({name: column[index] for name, column in columns.items()}) for index in range(count)]
+    return ({name: column[index] for name, column in columns.items()} for index in range(count))
 
 
 def _column(tensor: Tensor) -> list[Any]:
@@ -175,30 +189,35 @@ def _column(tensor: Tensor) -> list[Any]:
     of_text = tensor.name in _TEXTS
     if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in _NUMBERS):
         raise RowsError("an input has the wrong datatype: BYTES for text, a number type for the 13 fields")
-    flat = list(_flat(tensor.data))
+    flat = _flat(tensor.data)
     rows = tensor.shape[0] if tensor.shape else 0
-    if len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
+    is_nested = any(isinstance(each, list) for each in flat)
+    if is_nested or len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
         raise RowsError("an input's shape is not [records] or [records, 1], or does not fit its data")
     if of_text and not all(isinstance(each, str) for each in flat):
         raise RowsError("an input of datatype BYTES has an element that is no text")
     return flat
 
 
-def _flat(data: Iterable[Any]) -> Iterator[Any]:
-    for each in data:
-        if isinstance(each, list):
-            yield from _flat(each)
-        else:
-            yield each
+def _flat(data: list[Any]) -> list[Any]:
+    """Return the elements of data that is nested by [records, 1, ...] at most; what is nested deeper stays a list."""
+    for _ in range(_DEEPEST):
+        if not any(isinstance(each, list) for each in data):
+            break
+        data = [inner for each in data for inner in (each if isinstance(each, list) else (each,))]
+    return data
 
 
 def _wanted(asked: InferRequest) -> list[str]:
-    names = [wanted.name for wanted in asked.outputs] or list(_OUTPUTS)
+    names = list(dict.fromkeys(wanted.name for wanted in asked.outputs)) or list(_OUTPUTS)
     if set(names) - _OUTPUTS.keys():
         raise RowsError(f"an output is not known; there are {', '.join(_OUTPUTS)}")
     return names
 
 
-def _output(name: str, found: list[tuple[bytes, Score]]) -> dict[str, Any]:
-    data = [value.decode() if name == "score" else getattr(score, name) for value, score in found]
+def _output(name: str, found: Sequence[tuple[bytes, float, int]]) -> dict[str, Any]:
+    place = ("score", "risk", "label").index(name)
+    data: list[Any] = [each[place] for each in found]
+    if name == "score":
+        data = [value.decode() for value in data]
     return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}

@@ -154,9 +154,10 @@ class Drift(msgspec.Struct, frozen=True):
 class Gateway(msgspec.Struct, frozen=True):
     """Where the gateway listens, and the limits of a request.
 
-    `body_limit_bytes` holds for one record, `batch_limit_bytes` for a JSON array of records; a stream of lines has no
-    limit. A body of one record must be there in `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever
-    streams may pause for `body_timeout_seconds` at most, sending or reading. `concurrent_requests` is how many are
+    `body_limit_bytes` holds for one record, `batch_limit_bytes` and `batch_limit_records` for a JSON array, a tensor or
+    a data frame of records; a stream of lines has no limit. A body of one record must be there in
+    `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever streams may pause for `body_timeout_seconds` at
+    most, sending or reading. `concurrent_requests` is how many are
     under way at once; more are answered with 503. A caller may send `records_per_second`, in bursts of
     `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
     `idle_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
@@ -177,6 +178,7 @@ class Gateway(msgspec.Struct, frozen=True):
     body_limit_bytes: Count = 65_536
     body_timeout_seconds: Seconds = 5.0
     batch_limit_bytes: Count = 8_388_608
+    batch_limit_records: Count = 4_000
     batch_timeout_seconds: Seconds = 60.0
     concurrent_requests: Count = 256
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0

@@ -71,7 +71,7 @@ class FaultCode(StrEnum):
     MODEL_FAILURE = "model_failure"
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Fault(msgspec.Struct, frozen=True, gc=False):
     """One thing that is wrong with one record.
 
     `pointer` is a JSON Pointer (RFC 6901) into the record, "" for the record as a whole; it only ever names fields of

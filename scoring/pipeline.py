@@ -31,7 +31,7 @@ class ScoredAsDeclared(Scored, frozen=True, gc=False):
     """The same of a record that names its coding: what its neighbours are in says nothing of it."""
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A record that cannot be scored, with all that is wrong with it."""
 
     faults: tuple[Fault, ...]

@@ -14,6 +14,8 @@ from schemas.errors import Fault, FaultCode
 from schemas.fhir import SentBundle, SentEntry, SentKind, SentObservation, SentParameters, SentPatient
 
 _MOST_ENTRIES: Final = 1000
+_MOST_OBJECTS: Final = 10 * _MOST_ENTRIES
+"""JSON objects in all: to read as many takes some 10 ms, in which nobody else is answered."""
 _KINDS: Final[dict[str, type[SentPatient | SentObservation]]] = {
     "Patient": SentPatient,
     "Observation": SentObservation,
@@ -64,6 +66,8 @@ def parts_of(body: bytes) -> list[Part | Complaint] | Complaint:
 
 
 def _bundle(body: bytes) -> SentBundle | Complaint:
+    if body.count(b"{") > _MOST_OBJECTS:
+        return complaint(FaultCode.TOO_LARGE, "", f"there are more than {_MOST_OBJECTS} JSON objects")
     try:
         json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_refused)
     except _RepeatedError:

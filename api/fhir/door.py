@@ -13,11 +13,14 @@ import msgspec
 from aiohttp import web
 
 from api import bodies
+from api.admission import Admission
 from api.fhir import outcomes
-from api.fhir.reading import read
+from api.fhir.bundle import parts_of
+from api.fhir.reading import read_parts
 from api.fhir.writing import assessment
 from api.predictions import Predictions
 from api.problems import RefusalError
+from api.turns import Turns
 from runtime.settings import Gateway
 from schemas.codec import decode_score
 from schemas.fhir import FHIR_TYPE, OPERATION, capability
@@ -33,9 +36,17 @@ class Fhir:
     """Answers those who speak FHIR."""
 
     def __init__(
-        self, predictions: Predictions, serving: Serving, settings: Gateway, now: Callable[[], dt.datetime]
+        self,
+        predictions: Predictions,
+        serving: Serving,
+        admission: Admission,
+        settings: Gateway,
+        turns: Turns,
+        now: Callable[[], dt.datetime],
     ) -> None:
         """`now` tells the time, with its zone."""
+        self._admission = admission
+        self._turns = turns
         self._predictions = predictions
         self._serving = serving
         self._settings = settings
@@ -57,8 +68,10 @@ class Fhir:
             raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
         limit = min(_LIMIT_BYTES, self._settings.batch_limit_bytes)
         body = await bodies.whole(request, limit, self._settings.body_timeout_seconds)
+        self._admission.charge_body(request, len(body))
         now, began = self._now(), time.perf_counter()
-        reading = read(body, now.date())
+        parts = await self._turns.run(parts_of, body)
+        reading = await self._turns.run(read_parts, parts, now.date())
         if isinstance(reading, tuple):
             self._predictions.reject(request, body, reading, time.perf_counter() - began)
             return outcomes.rejected(reading)

@@ -49,12 +49,12 @@ def _until_refused(gateway: Child) -> Answer:
 def test_a_caller_who_sends_too_much_is_told_when_to_come_back(start: Starter) -> None:
     """429 with Retry-After; what is too large for any bucket is 413; a stream is slowed down instead."""
     with start(GATEWAY__RECORDS_PER_SECOND="50", GATEWAY__BURST_RECORDS="10") as gateway:
+        array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:11]) + b"]", JSON)
+        assert (array.status, "10 records" in array.json["detail"]) == (413, True)
         found = [ask(gateway, "POST", "/predict", PATIENTS[0]) for _ in range(40)]
         refused = [each for each in found if each.status == 429]
         assert {each.status for each in found} == {200, 429}
         assert all(int(each.headers["Retry-After"]) >= 1 for each in refused)
-        array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:11]) + b"]", JSON)
-        assert (array.status, "10 records" in array.json["detail"]) == (413, True)
         began = time.monotonic()
         lines = ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:60]), LINES)
         assert (lines.body.count(b"\n"), time.monotonic() - began > 0.9) == (60, True)
