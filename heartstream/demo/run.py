@@ -103,9 +103,6 @@ def _start(stack: ExitStack, request: DemoRequest, settings: Settings, address: 
         "HEARTSTREAM_WORKER__GROUP_ID": f"heartstream-demo-{uuid.uuid4().hex[:8]}",
         "HEARTSTREAM_TELEMETRY__PORT": str(worker_port),
         "HEARTSTREAM_GATEWAY__PORT": str(gateway_port),
-        # The demo's patients are no callers of whom a trail is kept.
-        "HEARTSTREAM_AUDIT__PATH": "",
-        "HEARTSTREAM_AUDIT__TOPIC": "",
         **_topic_settings(),
     }
     live = {} if request.records else {"HEARTSTREAM_GATEWAY__LIVE": "true"}

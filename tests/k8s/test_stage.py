@@ -41,7 +41,7 @@ def with_kubectl(folder: Path, classes: object, volumes: object) -> Path:
     )
     (folder / "kubectl").chmod(0o755)
     (folder / "proof.conf").touch()
-    os.symlink("/usr/bin/dirname", folder / "dirname")
+    (folder / "dirname").symlink_to("/usr/bin/dirname")
     return folder / "proof.conf"
 
 
@@ -52,7 +52,7 @@ def test_without_docker_it_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("present", "wanted"), [(False, "there is no file"), (True, "kubectl is not installed")])
-def test_without_a_cluster_it_says_so(tmp_path: Path, present: bool, wanted: str) -> None:
+def test_without_a_cluster_it_says_so(tmp_path: Path, *, present: bool, wanted: str) -> None:
     """A kubeconfig that is not there, and a kubectl that is not."""
     (tmp_path / "is.conf").touch()
     code, told = run(tmp_path, "--no-build", "--kubeconfig", tmp_path / ("is.conf" if present else "is-not.conf"))
@@ -67,7 +67,7 @@ def test_a_cluster_that_gives_no_volumes_is_refused_at_once(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_a_cluster_that_gives_volumes_is_used(tmp_path: Path, default: bool) -> None:
+def test_a_cluster_that_gives_volumes_is_used(tmp_path: Path, *, default: bool) -> None:
     """By a default StorageClass or by a volume that is there; then the first law is looked at."""
     named = {"metadata": {"name": "x", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
     volumes = [] if default else [{"status": {"phase": "Available"}}]
