@@ -6,9 +6,7 @@ registry is away, a worker that meets a new schema stops, and has lost nothing.
 
 from __future__ import annotations
 
-import http.client
 import time
-import urllib.request
 from base64 import b64encode
 from typing import Final, TypeVar
 from urllib.error import HTTPError
@@ -16,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from runtime.http import fetch
 from runtime.settings import Registry
 from schemas.errors import DependencyError, SettingsError
 
@@ -23,6 +22,7 @@ _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _ATTEMPTS: Final = 3
 _CALL_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.5
+_NO_REDIRECT: Final = 400
 _NOT_FOUND: Final = 404
 _TRY_AGAIN: Final = 500
 _LARGEST_ANSWER: Final = 10_000_000
@@ -74,18 +74,25 @@ class SchemaRegistry:
         reason = ""
         for attempt in range(_ATTEMPTS):
             time.sleep(_PAUSE_SECONDS if attempt else 0)
-            request = urllib.request.Request(self._url + path, body, self._headers)  # noqa: S310  # http(s), as checked
             try:
-                with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310
-                    return msgspec.json.decode(answer.read(_LARGEST_ANSWER), type=kind)
+                answer = fetch(
+                    self._url + path,
+                    body=body,
+                    headers=self._headers,
+                    seconds=_CALL_SECONDS,
+                    largest=_LARGEST_ANSWER,
+                )
+                return msgspec.json.decode(answer, type=kind)
             except HTTPError as refusal:
                 refusal.close()
                 if refusal.code == _NOT_FOUND:
                     return None
                 reason = f"HTTP {refusal.code}"
+                if refusal.code < _NO_REDIRECT:
+                    reason += ", and redirects are not followed: HEARTSTREAM_REGISTRY__URL has to name where it leads"
                 if refusal.code < _TRY_AGAIN:
                     break
-            except (OSError, http.client.HTTPException) as failure:
+            except OSError as failure:
                 reason = type(failure).__name__
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 reason = "its answer cannot be read"

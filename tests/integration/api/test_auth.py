@@ -270,6 +270,37 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Provider
     server.server_close()
 
 
+@pytest.mark.parametrize("status", [302, 308])
+def test_keys_come_from_the_url_that_was_given_alone(provider: Provider, status: int) -> None:
+    """A redirect, which could lead to plain HTTP or to anybody, is not followed; what is larger than keys is none."""
+    from api.tokens import key_set  # noqa: PLC0415  # an extra
+
+    asked = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = json.dumps(provider.key_set()).encode()
+            self.send_response(status if self.path == "/keys" else 200)
+            self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.end_headers()
+            self.wfile.write(body if self.path != "/endless" else b" " * 2_000_000)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place = f"http://127.0.0.1:{server.server_port}"
+    assert key_set(f"{place}/good") == provider.key_set()
+    for path, reason in (("keys", f"HTTP Error {status}"), ("endless", "more than")):
+        with pytest.raises(OSError, match=reason):
+            key_set(f"{place}/{path}")
+    server.shutdown()
+    server.server_close()
+    assert asked == ["/good", "/keys", "/endless"]
+
+
 class Authority:
     """Issues certificates for a test."""
 

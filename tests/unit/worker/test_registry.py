@@ -25,6 +25,7 @@ class Failing(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Answering)
         self.answers = answers
         self.asked: list[tuple[str, str | None]] = []
+        self.location = ""
 
     @property
     def registry(self) -> SchemaRegistry:
@@ -38,8 +39,13 @@ class _Answering(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, self.headers["Authorization"]))
         status, body = self.server.answers.pop(0)
         self.send_response(status)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -73,6 +79,23 @@ def test_a_registry_that_does_not_answer_stops_the_process(failing: Failing, ans
     with pytest.raises(DependencyError, match="schema registry"):
         Formats(failing.registry).content_of(Message(topic="patients", value=frame(7) + b"{}"))
     assert len(failing.asked) == asked
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_credentials_do_not_follow_a_redirect(failing: Failing, status: int) -> None:
+    """Nothing is asked of the other host; the error names the setting."""
+    elsewhere = Failing([(200, JSON)] * 2)
+    failing.answers += [(status, b"")] * 2
+    failing.location = f"http://127.0.0.1:{elsewhere.server_port}/schemas/ids/7"
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    told = f"HTTP {status}, and redirects are not followed: HEARTSTREAM_REGISTRY__URL"
+    with pytest.raises(DependencyError, match=told):
+        failing.registry.schema(7)
+    with pytest.raises(DependencyError, match=told):
+        failing.registry.number("scores-value", "{}")
+    elsewhere.shutdown()
+    elsewhere.server_close()
+    assert elsewhere.asked == []
 
 
 def test_a_schema_is_asked_for_once_and_an_unknown_number_each_time(failing: Failing) -> None:
