@@ -19,8 +19,8 @@ import msgspec
 import stamina
 from platformdirs import user_cache_path
 
+from runtime.files import write_atomically
 from schemas.errors import DependencyError, SettingsError
-from training.files import write_atomically
 from training.uci import BASE_URL, SITES, UCI_FILES, RemoteFile, published
 
 Progress = Callable[[RemoteFile, int], None]

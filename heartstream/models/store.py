@@ -18,6 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from runtime.files import write_atomically
 from schemas.errors import ArtifactError, DependencyError
 from scoring import signature
 from scoring.artifact import MANIFEST_FILE, Manifest, read_manifest
@@ -25,6 +26,7 @@ from scoring.candidate import Proof, prove
 
 CURRENT: Final = "current"
 _HISTORY: Final = "history.ndjson"
+_BEGINNING: Final = b'{"at":'
 _LOCK: Final = ".lock"
 
 
@@ -62,20 +64,34 @@ class Store:
 
     def history(self) -> list[Change]:
         """Return what was done, oldest first."""
+        path = self.folder / _HISTORY
         try:
-            lines = (self.folder / _HISTORY).read_bytes().splitlines()
-        except FileNotFoundError:
+            lines = path.read_bytes().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return [msgspec.json.decode(line, type=Change) for line in lines]
+        except OSError as error:
+            raise DependencyError(f"cannot read {path}: {error.strerror}") from error
+        changes = []
+        for number, line in enumerate(lines, 1):
+            try:
+                # Versions that appended left half a line on a full disk, and then wrote the next one behind it.
+                changes.append(msgspec.json.decode(line[max(0, line.rfind(_BEGINNING)) :], type=Change))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                if number < len(lines):
+                    raise DependencyError(f"{path}: line {number} is damaged: repair or remove it") from error
+        return changes
 
     def kept(self) -> list[Kept]:
         """Return the models that are there, the one that became current last first."""
         if not self.folder.is_dir():
-            raise DependencyError(f"no model store at {self.folder}: heartstream model promote makes one")
+            raise self._absent()
         promoted = {change.digest: change.at for change in self.history()}
         found = [self._described(path, promoted) for path in self.folder.iterdir() if (path / MANIFEST_FILE).exists()]
         models = [each for each in found if each is not None]
         return sorted(models, key=lambda model: (model.promoted or "", model.digest), reverse=True)
+
+    def _absent(self) -> DependencyError:
+        return DependencyError(f"no model store at {self.folder}: heartstream model promote makes one")
 
     def _described(self, path: Path, promoted: dict[str, str]) -> Kept | None:
         if path.is_symlink():
@@ -122,10 +138,15 @@ class Store:
 
     def rollback(self, public_key: Path | None = None) -> Proof:
         """Let the link name the model that was promoted before the current one. Raises ArtifactError as `promote`."""
+        if not self.folder.is_dir():
+            raise self._absent()
         with self._changing():
             before = _before(self.history())
             if before is None:
-                raise ArtifactError(f"{self.folder}: no model was promoted before the current one")
+                raise ArtifactError(
+                    f"{self.folder}: no model was promoted before the current one ({self.current()}); once heartstream "
+                    "model promote has let another take its place, rollback brings this one back"
+                )
             proof = prove(self.folder / before.digest, None, public_key)
             self._serve(Change(_now(), "rollback", before.digest, before.source))
             return proof
@@ -139,12 +160,15 @@ class Store:
         return found[0] if found else None
 
     def _serve(self, change: Change) -> None:
-        """Write the history, then move the link: a link that nobody wrote of would have no way back."""
-        with (self.folder / _HISTORY).open("ab") as history:
-            history.write(msgspec.json.encode(change) + b"\n")
+        """Write the history, then move the link: a link that nobody wrote of would have no way back.
+
+        Both are prepared before either is seen, so that a full disk changes nothing.
+        """
         moved = self.folder / f".{CURRENT}"
         moved.unlink(missing_ok=True)
         moved.symlink_to(change.digest)
+        lines = [msgspec.json.encode(each) + b"\n" for each in (*self.history(), change)]
+        write_atomically(self.folder / _HISTORY, b"".join(lines))
         moved.replace(self.folder / CURRENT)
 
     @contextmanager
@@ -159,7 +183,8 @@ class Store:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise DependencyError(f"cannot write the model store: {error.filename}: {error.strerror}") from error
+            place = error.filename or self.folder
+            raise DependencyError(f"cannot write the model store: {place}: {error.strerror}") from error
 
 
 def _before(history: list[Change]) -> Change | None:
@@ -167,7 +192,7 @@ def _before(history: list[Change]) -> Change | None:
     stack: list[Change] = []
     for change in history:
         if change.action == "rollback":
-            stack.pop()
+            stack = stack[:-1]
         elif not stack or stack[-1].digest != change.digest:
             stack.append(change)
     return stack[-2] if len(stack) > 1 else None

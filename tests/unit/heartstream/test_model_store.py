@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,11 +43,13 @@ def shelf(tmp_path: Path, model_dir: Path) -> Shelf:
     return Shelf(tmp_path, model_dir)
 
 
-def refused(capsys: pytest.CaptureFixture[str], command: object, *arguments: object, **options: object) -> str:
-    """Return what a command says that ends with code 65."""
+def refused(
+    capsys: pytest.CaptureFixture[str], command: Any, *arguments: object, code: int = 65, **options: object
+) -> str:
+    """Return what a command says that ends with this code."""
     with pytest.raises(SystemExit) as caught:
         command(*arguments, **options)
-    assert caught.value.code == 65
+    assert caught.value.code == code
     return capsys.readouterr().err
 
 
@@ -69,6 +76,78 @@ def test_a_model_that_is_refused_changes_nothing(shelf: Shelf, capsys: pytest.Ca
     assert "pattern_submodels.json: has" in refused(capsys, promote, str(shelf.models[1]), store=shelf.store.folder)
     assert (shelf.served(), len(shelf.store.history())) == (0, 1)
     assert sorted(path.name for path in shelf.store.folder.iterdir()) == before
+
+
+def test_there_is_no_store_to_go_back_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rollback makes no folder; it names the command that makes a store."""
+    assert "heartstream model promote makes one" in refused(capsys, rollback, code=69, store=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("glued", [False, True])
+def test_a_torn_history_is_read(shelf: Shelf, *, glued: bool) -> None:
+    """Half a line at the end, as a full disk left it, is none; nor is it where a whole line was written behind it."""
+    for place in range(2):
+        shelf.promote(place)
+    file = shelf.store.folder / "history.ndjson"
+    first, second = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(first + second[:40] + (second if glued else b""))
+    assert [change.digest for change in shelf.store.history()] == shelf.digests[: 1 + glued]
+    assert len(shelf.store.kept()) == 2
+    shelf.promote(2)
+    rollback(store=shelf.store.folder)
+    assert shelf.served() == (1 if glued else 0)
+
+
+def test_a_damaged_history_is_told_with_its_line(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not at the end was not torn: then no way back is guessed."""
+    shelf.promote(0)
+    file = shelf.store.folder / "history.ndjson"
+    file.write_bytes(b"nonsense\n" + file.read_bytes())
+    for command in (list_, rollback):
+        assert "history.ndjson: line 1 is damaged" in refused(capsys, command, code=69, store=shelf.store.folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or unmount is None:
+        pytest.skip("nothing can be mounted here")
+    command = [mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield folder
+    subprocess.run([unmount, str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave not a byte; returns the file that has them."""
+    filling = disk / "filling"
+    with suppress(OSError), filling.open("wb", buffering=0) as file:
+        while file.write(bytes(1024)):
+            pass
+    return filling
+
+
+def test_a_full_disk_changes_nothing(small_disk: Path, shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
+    """A promotion that finds no room leaves history and link as they were; the way back is there, and forward, too."""
+    store = Store(small_disk / "models")
+    for place in (0, 1):
+        store.promote(shelf.models[place], "long" * 485)
+    before, filling = (store.folder / "history.ndjson").read_bytes(), fill(small_disk)
+    assert len(before) < 4096 < len(before) + 100
+    for model in (shelf.digests[0], str(shelf.models[2])):
+        assert "No space left on device" in refused(capsys, promote, model, code=69, store=store.folder)
+        assert ((store.folder / "history.ndjson").read_bytes(), store.current()) == (before, shelf.digests[1])
+    assert [model.is_current for model in store.kept()] == [True, False]
+    filling.unlink()
+    store.rollback()
+    assert store.current() == shelf.digests[0]
+    store.promote(shelf.models[2], "forward")
+    assert [change.digest for change in store.history()] == [shelf.digests[place] for place in (0, 1, 0, 2)]
 
 
 def test_a_model_damaged_in_the_store_is_not_gone_back_to(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:

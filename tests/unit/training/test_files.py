@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.files import replace_folder, write_atomically
+from runtime.files import write_atomically
+from training.files import replace_folder
 
 
 def test_file_is_replaced(tmp_path: Path) -> None:
