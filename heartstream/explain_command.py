@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from heartstream.configuration import settings_to_run_with
 from heartstream.exit_codes import BAD_DATA, errors_to_exit_codes
 
 
@@ -15,7 +16,7 @@ def explain(
     record: Annotated[Path, Parameter(allow_leading_hyphen=True)] = Path("-"),
     /,
     *,
-    model: Path = Path("model"),
+    model: Path | None = None,
     name: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -25,19 +26,22 @@ def explain(
 
     Example: heartstream explain schemas/examples/patients/v1/accepted/complete.json
 
-    Exit codes: 0 scored; 65 the record cannot be scored, or the model is refused; 69 the record cannot be read.
+    Exit codes: 0 scored; 65 the record cannot be scored, or the model is refused; 69 the record cannot be read;
+    78 bad settings.
 
     Args:
         record: File with one patient record; "-" is standard input.
-        model: The model directory.
-        name: One of its models; the one that training called best if it is left out.
+        model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
+        name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
         json: Print the score object with all 13 reasons instead.
     """
     with errors_to_exit_codes():
         from heartstream.explain.telling import explained, read, refused  # noqa: PLC0415  # --help should not wait
         from schemas.errors import Fault  # noqa: PLC0415  # the same
 
-        outcome = explained(read(record), model, name)
+        settings = settings_to_run_with(show_config=False).model
+        folder, chosen = model or Path(settings.path), name or settings.name or None
+        outcome = explained(read(record), folder, chosen, settings.key())
         if isinstance(outcome, tuple):
             faults: tuple[Fault, ...] = outcome
             sys.stderr.write(refused(faults))

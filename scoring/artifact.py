@@ -35,6 +35,8 @@ _CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
 NO_DEVICE: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
 """What the disclaimer says of every model."""
+MAKE_MODEL: Final = 'heartstream train makes one, in the folder "model" unless --output names another'
+"""What to do where there is no model."""
 _REMEDY: Final = "train the model again (heartstream train)"
 
 
@@ -117,7 +119,8 @@ class Artifact(msgspec.Struct, frozen=True):
     `plain` and `onnx` are the contents of the chosen model's files of these kinds, None where there is none. `fitted`
     unpickles scikit-learn's objects; it blocks for about a second when it is called first, and raises ArtifactError.
     `cards` are the model card, by content type; `report` are the results of its evaluation, as JSON;
-    `reference` is what the training rows looked like. Directories of older versions have none.
+    `reference` is what the training rows looked like. Directories of older versions have none. `sha256` (hexadecimal)
+    is the manifest's, which lists that of every file: two artifacts with the same one have the same content.
     """
 
     manifest: Manifest
@@ -125,6 +128,7 @@ class Artifact(msgspec.Struct, frozen=True):
     plain: bytes | None
     onnx: bytes | None
     fitted: Callable[[], Fitted]
+    sha256: str
     cards: dict[str, bytes] = {}
     report: bytes | None = None
     reference: Reference | None = None
@@ -135,17 +139,28 @@ def read_manifest(folder: Path, public_key: bytes | None = None) -> tuple[Manife
 
     With a key it must be signed, and is not read before that is certain.
     """
+    manifest, sha256 = _verified_manifest(folder, public_key)
+    return manifest, sha256[:DIGEST_DIGITS]
+
+
+def _verified_manifest(folder: Path, public_key: bytes | None) -> tuple[Manifest, str]:
     try:
         raw = read_file(folder / MANIFEST_FILE)
     except OSError as error:
-        raise ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror})") from error
+        raise no_model(folder, error) from error
     if public_key is not None:
         signature.verify(folder, raw, public_key)
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{folder / MANIFEST_FILE} is not a manifest: {error}") from error
-    return manifest, hashlib.sha256(raw).hexdigest()[:DIGEST_DIGITS]
+    return manifest, hashlib.sha256(raw).hexdigest()
+
+
+def no_model(folder: Path, error: OSError) -> ArtifactError:
+    """Return the error for a place that holds no model, or none that can be read; names the command that makes one."""
+    remedy = f"; {MAKE_MODEL}" if isinstance(error, FileNotFoundError | NotADirectoryError) else ""
+    return ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror}){remedy}")
 
 
 def _manifest_problems(manifest: Manifest) -> list[str]:
@@ -195,7 +210,7 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
 
     Raises ArtifactError, which lists all that is wrong. Nothing is unpickled here.
     """
-    manifest, digest = read_manifest(folder, public_key)
+    manifest, sha256 = _verified_manifest(folder, public_key)
     chosen = name or manifest.best
     problems = _manifest_problems(manifest)
     contents = _read_files(folder, manifest, problems)
@@ -210,13 +225,14 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
         raise _refused(folder, problems)
     return Artifact(
         manifest=manifest,
-        model=ModelRef(name=chosen, version=manifest.model_version, digest=digest),
+        model=ModelRef(name=chosen, version=manifest.model_version, digest=sha256[:DIGEST_DIGITS]),
         plain=contents[entry.plain] if entry.plain else None,
         onnx=contents[entry.onnx] if entry.onnx else None,
         report=contents.get(REPORT_FILE),
         reference=reference,
         cards={kind: contents[file] for kind, file in _CARDS.items() if file in contents},
         fitted=_opener(folder, manifest, *(Pickle(file, contents[file]) for file in (PREPROCESSOR_FILE, entry.file))),
+        sha256=sha256,
     )
 
 

@@ -21,7 +21,7 @@ import msgspec
 
 from schemas.errors import ArtifactError
 from schemas.records import ModelRef
-from scoring.artifact import load
+from scoring.artifact import Artifact, load
 from scoring.fitted import Fitted
 from scoring.scorer import Scorer
 
@@ -41,9 +41,13 @@ _NICENESS: Final = 10
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What loading found: the model, its engine, and why it is not a fast one (None if it is)."""
+    """What loading found: the model, its engine, and why it is not a fast one (None if it is).
+
+    `sha256` is the artifact's: what is loaded afterwards is what was proved if it has the same.
+    """
 
     model: ModelRef
+    sha256: str
     engine: str
     fallback_reason: str | None
 
@@ -59,7 +63,7 @@ class _Proved(msgspec.Struct, frozen=True, tag="proof"):
 def prove(folder: Path, name: str | None = None, public_key: Path | None = None, seconds: float = _SECONDS) -> Proof:
     """Load and prove a model directory in a child process. Blocks for a second or two. Raises ArtifactError.
 
-    The directory may change afterwards: who loads it then must find the same digest.
+    The directory may change meanwhile: only an artifact of the same SHA-256 is what was proved.
     """
     # Files, not pipes: their size is limited, and a process that the child leaves behind cannot hold them open.
     with TemporaryFile() as answered, TemporaryFile() as complained:
@@ -111,17 +115,23 @@ def main(folder: str, name: str, public_key: str) -> None:
     try:
         key = Path(public_key).read_bytes() if public_key else None
         artifact = load(Path(folder), name or None, key)
-        if key is None:
-            artifact = msgspec.structs.replace(artifact, fitted=_unsigned)
-        scorer = Scorer(artifact)
-        answer = _Proved(Proof(scorer.model, scorer.engine, scorer.fallback_reason))
+        scorer = Scorer(artifact if key is not None else without_pickles(artifact))
+        answer = _Proved(Proof(scorer.model, artifact.sha256, scorer.engine, scorer.fallback_reason))
     except (ArtifactError, OSError) as error:
         answer = _Refusal(str(error))
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
 
+def without_pickles(artifact: Artifact) -> Artifact:
+    """Return the artifact with its pickles kept shut: whoever wrote them could run code here."""
+    return msgspec.structs.replace(artifact, fitted=_unsigned)
+
+
 def _unsigned() -> Fitted:
-    raise ArtifactError("its pickles are not opened, for it was not checked who signed them")
+    raise ArtifactError(
+        "its pickles are not opened, because no public key says who signed them: sign the model (heartstream model "
+        "sign) and give the key (--public-key, HEARTSTREAM_MODEL__PUBLIC_KEY)"
+    )
 
 
 if __name__ == "__main__":

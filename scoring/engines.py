@@ -172,7 +172,7 @@ def build_engine(artifact: Artifact) -> Prepared:
     try:
         return Prepared(SklearnEngine(artifact), reason, UNKNOWN)
     except ArtifactError as error:
-        raise ArtifactError(f"no fast engine ({reason}), and no scikit-learn to score instead: {error}") from error
+        raise ArtifactError(f"no fast engine ({reason}), and scikit-learn cannot score instead: {error}") from error
 
 
 def _proved_engine(artifact: Artifact) -> Prepared:

@@ -20,8 +20,8 @@ import numpy as np
 
 from schemas.errors import ArtifactError, FaultCode
 from schemas.records import Details, Source
-from scoring.artifact import DIGEST_DIGITS, MANIFEST_FILE
-from scoring.candidate import prove
+from scoring.artifact import DIGEST_DIGITS, MANIFEST_FILE, Artifact, load, no_model
+from scoring.candidate import prove, without_pickles
 from scoring.drift import ENOUGH_RECORDS, Drift
 from scoring.engines import Vector
 from scoring.files import read_file
@@ -71,7 +71,7 @@ class ModelSource(msgspec.Struct, frozen=True):
         try:
             raw = read_file(self.folder / MANIFEST_FILE)
         except OSError as error:
-            raise ArtifactError(f"no model at {self.folder} ({error.strerror})") from error
+            raise no_model(self.folder, error) from error
         return hashlib.sha256(raw).hexdigest()[:DIGEST_DIGITS]
 
     def marks(self) -> list[tuple[str, int, int]]:
@@ -83,16 +83,31 @@ class ModelSource(msgspec.Struct, frozen=True):
 
     def load(self) -> Scorer:
         """Load what is there now. Raises ArtifactError. A link may move meanwhile: all is read from one directory."""
+        return self._scorer(self._artifact(self._directory()))
+
+    def load_proved(self) -> Scorer:
+        """Load what is there now if it stands its proof in a process of its own. Blocks for seconds; ArtifactError.
+
+        What is loaded is in memory before it is proved, and is that content: nothing that changes meanwhile is opened.
+        """
+        folder = self._directory()
+        artifact = self._artifact(folder)
+        if prove(folder, self.name, self.public_key).sha256 != artifact.sha256:
+            raise ArtifactError(f"{self.folder} changed while it was proved")
+        return self._scorer(artifact if self.public_key is not None else without_pickles(artifact))
+
+    def _directory(self) -> Path:
+        return Path(os.path.realpath(self.folder))
+
+    def _artifact(self, folder: Path) -> Artifact:
         try:
             key = None if self.public_key is None else self.public_key.read_bytes()
-            folder = self.folder.resolve(strict=True)
         except OSError as error:
             raise ArtifactError(f"cannot read {error.filename} ({error.strerror})") from error
-        return Scorer.from_directory(folder, self.name, self.details, key, self.window_records)
+        return load(folder, self.name, key)
 
-    def prove(self) -> str:
-        """Load what is there now in a process of its own; returns its digest. Blocks for seconds; ArtifactError."""
-        return prove(self.folder.resolve(), self.name, self.public_key).model.digest
+    def _scorer(self, artifact: Artifact) -> Scorer:
+        return Scorer(artifact, self.details, self.window_records)
 
 
 class Serving:
@@ -222,13 +237,10 @@ class Follower:
 
     def _prepared(self, recent: Recent | None) -> Scorer:
         """Prove, load and try what is there now. Raises ArtifactError."""
-        proved = self._source.prove()
-        scorer = self._source.load()
-        if scorer.model.digest != proved:
-            raise ArtifactError(f"{self._source.folder} changed while it was proved")
+        scorer = self._source.load_proved()
         reason = None if recent is None else jump(recent, scorer, self._serving.jump_limit)
         if reason is not None:
-            raise ArtifactError(f"model {proved}: {reason}")
+            raise ArtifactError(f"model {scorer.model.digest}: {reason}")
         return scorer
 
 

@@ -53,8 +53,7 @@ class Canary:
         One that is broken is told of and not there: the champion can do without.
         """
         try:
-            source.prove()
-            challenger = source.load()
+            challenger = source.load_proved()
         except ArtifactError as error:
             events.CanaryRefused(str(error)).emit()
             return None

@@ -63,9 +63,9 @@ def read(path: Path) -> bytes:
         raise DependencyError(f"cannot read {path}: {error.strerror}") from error
 
 
-def explained(value: bytes, model: Path, name: str | None) -> Explained | tuple[Fault, ...]:
+def explained(value: bytes, model: Path, name: str | None, public_key: bytes | None) -> Explained | tuple[Fault, ...]:
     """Score one record; returns its faults if it cannot be scored. Raises ArtifactError."""
-    scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)))
+    scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)), public_key)
     (outcome,) = process([value], [None], scorer)
     if isinstance(outcome, Rejected):
         return outcome.faults

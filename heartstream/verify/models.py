@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.errors import ArtifactError
 from schemas.records import Details, ModelRef, Score
-from scoring.artifact import MANIFEST_FILE, read_manifest
+from scoring.artifact import MAKE_MODEL, MANIFEST_FILE, read_manifest
 from scoring.scorer import Scorer
 
 
@@ -21,7 +21,7 @@ class Shelf:
         folders = [folder, *sorted(folder.glob("*/"))] if folder.is_dir() else []
         found = [each for each in folders if (each / MANIFEST_FILE).is_file()]
         if not found:
-            raise ArtifactError(f"no model at {folder}, nor in a folder of it")
+            raise ArtifactError(f"no model at {folder}, nor in a folder of it: {MAKE_MODEL}")
         self._folders = {read_manifest(each, public_key)[1]: each for each in found}
         self._scorer = cache(self._load)
 

@@ -15,6 +15,7 @@ from schemas.features import FEATURE_NAMES
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from scoring.wording import UNCERTAIN
+from tests.unit.scoring.keys import Keys
 
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "patients" / "v1" / "accepted"
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
@@ -119,6 +120,22 @@ def test_no_risk_is_told_as_certain(model_dir: Path, tmp_path: Path, capsys: pyt
     path = written(tmp_path, **json.loads((EXAMPLES / "highest-limits.json").read_text("utf-8")))
     _, text, _ = run(capsys, path, "--model", model_dir, "--name", "logistic_regression")
     assert ("vessel: over 99.9%" in text, "to over 99.9%" in text, "100.0%" in text) == (True, True, False)
+
+
+def test_the_settings_name_the_model_unless_an_option_does(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, keys: Keys
+) -> None:
+    """HEARTSTREAM_MODEL__PATH, NAME and PUBLIC_KEY hold as for a worker."""
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path)
+    expected = run(capsys, path, "--model", model_dir, "--name", "random_forest", "--json")
+    monkeypatch.setenv("HEARTSTREAM_MODEL__PATH", str(model_dir))
+    monkeypatch.setenv("HEARTSTREAM_MODEL__NAME", "random_forest")
+    assert run(capsys, path, "--json") == expected
+    assert run(capsys, path, "--name", "logistic_regression", "--json") != expected
+    monkeypatch.setenv("HEARTSTREAM_MODEL__PUBLIC_KEY", str(keys.public))
+    code, _, told = run(capsys, path)
+    assert (code, "not signed" in told) == (65, True)
 
 
 def test_bad_record_is_refused_with_all_reasons(

@@ -295,8 +295,9 @@ def test_manifest_must_be_complete(folder: Path, field: str) -> None:
 
 
 def test_no_directory_is_no_model(tmp_path: Path) -> None:
-    """A path where nothing is is an ArtifactError that names the path."""
-    assert f"no model at {tmp_path / 'nowhere'}" in refusal(tmp_path / "nowhere")
+    """A path where nothing is is an ArtifactError that names the path, and the command that makes a model."""
+    told = refusal(tmp_path / "nowhere")
+    assert (f"no model at {tmp_path / 'nowhere'}" in told, "heartstream train makes one" in told) == (True, True)
 
 
 def test_file_is_no_model(tmp_path: Path) -> None:
@@ -341,7 +342,7 @@ def test_model_that_nothing_can_serve_is_refused_with_both_reasons(folder: Path)
     change_manifest(folder, lambda manifest: manifest["versions"].update({"scikit-learn": "0.24.2"}))
     with pytest.raises(ArtifactError) as caught:
         Scorer.from_directory(folder, "logistic_regression")
-    told = ("missing required field", "no scikit-learn to score instead", "trained with scikit-learn 0.24.2")
+    told = ("missing required field", "scikit-learn cannot score instead", "trained with scikit-learn 0.24.2")
     assert [text for text in told if text not in str(caught.value)] == []
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from heartstream.model_command import sign
 from schemas.errors import ArtifactError
+from scoring import serving
 from scoring.artifact import Artifact, load
+from scoring.candidate import Proof, prove
 from scoring.pipeline import Outcome, Scored, process
 from scoring.scorer import Scorer
 from scoring.serving import TRIAL_RECORDS, Facts, Follower, ModelSource, Serving
+from tests.unit.scoring.keys import Keys
 from tests.unit.scoring.models import (
     Spoiled,
     Switch,
@@ -24,6 +31,7 @@ from tests.unit.scoring.models import (
     with_classifier,
     with_exchanged_labels,
 )
+from tests.unit.scoring.test_candidate import Runs, with_only_pickles
 
 ROWS = random_rows(500, seed=5)
 BATCH = as_values(ROWS)
@@ -126,10 +134,47 @@ def test_a_broken_candidate_is_refused_until_it_is_whole(place: Place, tmp_path:
     assert place.follower.look()() is not None
 
 
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_is_loaded_is_what_was_proved(
+    place: Place, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch, *, signed: bool
+) -> None:
+    """A link that moves between proof and loading is noticed before anything of its new target is opened."""
+    other, hostile = (another_version(place.model_dir, tmp_path / name, name) for name in ("2", "3"))
+    with_only_pickles(hostile, Runs(os.system, f"touch {tmp_path / 'sprung'}"))
+    if signed:
+        for folder in (other, hostile):
+            sign(folder, key=keys.private)
+    place.holds(other)
+
+    def prove_and_move(*arguments: Any) -> Proof:
+        proof = prove(*arguments)
+        place.holds(hostile)
+        return proof
+
+    monkeypatch.setattr(serving, "prove", prove_and_move)
+    source = msgspec.structs.replace(place.source, public_key=keys.public if signed else None)
+    assert source.load_proved().model.version == "2"
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_model_that_changes_while_it_is_proved_is_refused(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole SHA-256 counts, not the digits that are shown."""
+    place.holds(another_version(place.model_dir, tmp_path / "2", "2"))
+
+    def prove_another(*arguments: Any) -> Proof:
+        proof = prove(*arguments)
+        return msgspec.structs.replace(proof, sha256=proof.sha256[:-1] + "g")
+
+    monkeypatch.setattr(serving, "prove", prove_another)
+    assert "changed while it was proved" in place.refusal()
+
+
 def test_a_place_without_a_model_is_refused(place: Place, tmp_path: Path) -> None:
     """A link to nowhere has no model; what is served stays."""
     place.holds(tmp_path / "nowhere")
-    assert place.refusal() == f"no model at {place.link} (No such file or directory)"
+    assert place.refusal().startswith(f"no model at {place.link}: cannot read manifest.json (No such file")
     assert isinstance(served(place.serving)[0], Scored)
 
 
