@@ -15,6 +15,7 @@ from api.audit import Audit
 from api.auth import caller_of
 from api.microbatch import count
 from api.problems import RefusalError
+from api.strict_json import without_bom
 from api.traces import scoring
 from api.turns import Turns, slices
 from runtime.settings import Gateway
@@ -60,7 +61,7 @@ class Batches:
 
         body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds, look)
         paid = self._admission.charge_body(request, len(body))
-        return await self._turns.run(parse, body), paid
+        return await self._turns.run(parse, without_bom(body)), paid
 
     def admit(self, request: web.Request, records: int, paid: int) -> None:
         """Charge for records of which some are paid for; raises RefusalError (413, 429)."""

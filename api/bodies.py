@@ -141,5 +141,10 @@ def _inflater(request: web.Request) -> _Plain | _Inflater:
         return _Plain()
     if encoding not in _WINDOWS:
         detail = f"The body may be sent as it is, or with Content-Encoding {' or '.join(_WINDOWS)}."
-        raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
+        raise RefusalError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            detail,
+            ends_connection=True,
+            headers={"Accept-Encoding": ", ".join(_WINDOWS)},
+        )
     return _Inflater(_WINDOWS[encoding])

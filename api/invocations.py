@@ -18,14 +18,13 @@ import msgspec
 from aiohttp import web
 
 from api.batches import CSV_MARKS, JSON_MARKS
-from api.rows import Rows, RowsError, coding_of_all
+from api.rows import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
 from runtime.health import Health
 from schemas.features import FEATURE_NAMES
 from schemas.records import Score
 
 _CSV: Final = "text/csv"
 _JSON: Final = "application/json"
-_RAGGED: Final = "a row has not as many values as there are columns"
 
 
 class Split(msgspec.Struct):
@@ -94,6 +93,7 @@ def _of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]
     """Return the rows, and the coding that is named for all of them."""
     if content_type != _JSON:
         raise RowsError(f"send {_JSON} or {_CSV}")
+    refuse_repeats(body)
     try:
         sent = msgspec.json.decode(body, type=Invocation)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -121,10 +121,14 @@ def _of(sent: Invocation) -> Sequence[Mapping[str, Any]]:
 
 
 def _zipped(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    try:
-        return [dict(zip(columns, row, strict=True)) for row in rows]
-    except ValueError:
-        raise RowsError(_RAGGED) from None
+    refuse_repeated_names(columns, "columns stand")
+    return [_row(columns, row, index) for index, row in enumerate(rows)]
+
+
+def _row(columns: Sequence[str], values: Sequence[Any], index: int) -> dict[str, Any]:
+    if len(values) != len(columns):
+        raise RowsError(f"row {index} does not have as many values as there are columns")
+    return dict(zip(columns, values, strict=True))
 
 
 def _of_csv(body: bytes) -> Iterator[dict[str, str]]:
@@ -133,13 +137,12 @@ def _of_csv(body: bytes) -> Iterator[dict[str, str]]:
     rows = 0
     try:
         columns = next(filter(None, table), [])
+        refuse_repeated_names(columns, "columns stand")
         for line in filter(None, table):
+            yield _row(columns, line, rows)
             rows += 1
-            yield dict(zip(columns, line, strict=True))
     except (UnicodeDecodeError, csv.Error):
         raise RowsError("the body is not CSV in UTF-8") from None
-    except ValueError:
-        raise RowsError(_RAGGED) from None
     if not rows:
         raise RowsError("send a line of column names, and some rows")
 

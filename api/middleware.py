@@ -14,7 +14,7 @@ from api.admission import Admission
 from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
 from api.browsers import BrowserPolicy
 from api.fhir import outcomes
-from api.problems import ACCEPTED_CODINGS, RefusalError, Teller, unsupported_coding
+from api.problems import RefusalError, Teller
 from runtime import events
 from schemas.errors import ArtifactError
 
@@ -29,8 +29,6 @@ def admitting(admission: Admission) -> Middleware:
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method != "POST":
             return await handler(request)
-        if request.headers.get("Content-Encoding", "identity").lower() not in ACCEPTED_CODINGS:
-            raise unsupported_coding()
         admission.enter()
         try:
             return await handler(request)

@@ -17,6 +17,7 @@ from api.auth import caller_of
 from api.batches import Batches
 from api.microbatch import DOOR, MicroBatch
 from api.problems import RefusalError
+from api.strict_json import without_bom
 from api.traces import scoring
 from api.turns import SLICE_RECORDS, Turns
 from runtime import events
@@ -49,7 +50,7 @@ class Predictions:
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
         self._admission.charge_body(request, len(body))
-        match await self.outcome(request, body):
+        match await self.outcome(request, without_bom(body)):
             case Scored(value):
                 return web.Response(body=value, content_type=_JSON)
             case Rejected(faults):
@@ -108,6 +109,8 @@ class Predictions:
         pause, done, source = self._settings.body_timeout_seconds, 0, SourceWindow()
         async for found, empty in bodies.lines(request, pause):
             await self._admission.wait(request, len(found) + empty)
+            if found and not done:
+                found[:1] = filter(bytes.strip, (without_bom(found[0]),))
             async for records, outcomes in self._batches.scored_lines(request, found, source):
                 await self._batches.note_all(request, records, outcomes)
                 results = await self._turns.run(lambda few=outcomes, done=done: list(_written(few, done)))
@@ -125,7 +128,8 @@ def _raws(body: bytes) -> list[msgspec.Raw]:
     try:
         return _ARRAYS.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RefusalError(HTTPStatus.BAD_REQUEST, "The body is not a JSON array.") from None
+        detail = f"The body is not a JSON array. One record a line is {LINES_TYPE}; one record alone goes to /predict."
+        raise RefusalError(HTTPStatus.BAD_REQUEST, detail) from None
 
 
 def _written(outcomes: Sequence[Outcome], first: int) -> Iterator[bytes]:

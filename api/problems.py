@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -13,8 +12,6 @@ from aiohttp import web
 from schemas.errors import Fault
 from schemas.http import PROBLEM_TYPE, Problem, RejectedRecord
 
-ACCEPTED_CODINGS: Final = frozenset({"identity", "gzip", "deflate"})
-"""Content codings of bodies that are read; anything else would be taken for the content itself."""
 Teller = Callable[[HTTPStatus, str], web.Response]
 """Tells of an error, in the form of a protocol: status, and what is wrong."""
 
@@ -53,16 +50,6 @@ class RefusalError(Exception):
         if self.ends_connection:
             response.force_close()
         return response
-
-
-def unsupported_coding() -> RefusalError:
-    """Refuse a body that is compressed by another method than those that are read here."""
-    return RefusalError(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "Send the body with Content-Encoding gzip or deflate, or without any.",
-        headers={"Accept-Encoding": "gzip, deflate"},
-        ends_connection=True,
-    )
 
 
 def rejected_record(faults: Sequence[Fault]) -> web.Response:

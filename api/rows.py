@@ -10,13 +10,16 @@ import msgspec
 from aiohttp import web
 
 from api.batches import Batches
+from api.strict_json import RepeatedMemberError, refuse_repeated_members
 from api.turns import SLICE_RECORDS, Turns
 from schemas.codec import decode_score
-from schemas.errors import RecordError
+from schemas.errors import FaultCode, RecordError
+from schemas.faults import FIELD_NAMES
 from schemas.records import ModelRef, Score
 from scoring.pipeline import Outcome, Rejected
 from scoring.serving import Serving
 
+_REPEATED: Final = str(FaultCode.DUPLICATE_FIELD)
 _TOLD: Final = 10
 """So many bad rows are told in full."""
 _LONGEST_CODING: Final = 64
@@ -77,6 +80,23 @@ class Rows:
 def _all_taken(outcomes: Sequence[Outcome], take: Callable[[bytes, Score], _Taken]) -> list[_Taken]:
     values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
     return [take(value, decode_score(value)) for value in values]
+
+
+def refuse_repeats(body: bytes) -> None:
+    """Raise RowsError where the body is no JSON document, or an object in it has two members of one name."""
+    try:
+        refuse_repeated_members(body)
+    except RepeatedMemberError:
+        raise RowsError(f"{_REPEATED}: a member of a JSON object stands more than once") from None
+    except ValueError:
+        raise RowsError("the body is not a JSON document in UTF-8") from None
+
+
+def refuse_repeated_names(names: Sequence[str], kind: str) -> None:
+    """Raise RowsError where a column or tensor stands more than once."""
+    if repeated := len(names) - len(set(names)):
+        known = sorted({name for name in FIELD_NAMES if names.count(name) > 1})
+        raise RowsError(f"{_REPEATED}: {repeated} {kind} more than once{': ' if known else ''}{', '.join(known)}")
 
 
 def written(record: Mapping[str, Any] | str) -> bytes:

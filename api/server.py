@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError
 
 from api import problems
 from api.browsers import protect
@@ -42,14 +41,11 @@ class _QuietHandler(web.RequestHandler):
         self,
         request: web.BaseRequest,  # noqa: ARG002  # aiohttp's signature
         status: int = 500,
-        exc: BaseException | None = None,
+        exc: BaseException | None = None,  # noqa: ARG002
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Return a problem document and end the connection."""
-        if isinstance(exc, ContentEncodingError):
-            response = problems.unsupported_coding().response(problems.plain)
-        else:
-            response = problems.of_status(HTTPStatus(status), problems.plain)
+        response = problems.of_status(HTTPStatus(status), problems.plain)
         response.force_close()
         _finish(response)
         return response

@@ -16,12 +16,23 @@ import msgspec
 from aiohttp import web
 
 from api.problems import RefusalError
-from api.rows import Rows, RowsError, coding_of_all
+from api.rows import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
 from runtime.health import Health
 from schemas.features import FEATURE_NAMES
 
 _BYTES: Final = "BYTES"
-_NUMBERS: Final = frozenset({"FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT8", "UINT16", "UINT32"})
+_INTEGERS: Final = {
+    **{f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
+}
+_FLOATS: Final = {"FP16": 65_504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348623157e308}
+"""The largest number of each type."""
+_PLAIN: Final = {
+    _BYTES: frozenset({str}),
+    "FP64": frozenset({float, int, type(None)}),
+    "INT64": frozenset({int, type(None)}),
+}
+"""Types whose elements need no look at each of them; what is too large for INT64 is too large for every field."""
 _ID: Final = "patient_id"
 _RECORD: Final = "record"
 _CODING: Final = "coding"
@@ -152,6 +163,7 @@ def _asked(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[di
 def _read(request: web.Request, body: bytes) -> InferRequest:
     if _BINARY in request.headers:
         raise RowsError("the binary tensor extension is not known here; send data as JSON (binary_data=False)")
+    refuse_repeats(body)
     try:
         return msgspec.json.decode(body, type=InferRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -160,13 +172,14 @@ def _read(request: web.Request, body: bytes) -> InferRequest:
 
 def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
     """Return one record a row, made as it is read: its members, or its JSON."""
-    columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
-    coding = coding_of_all(asked.parameters.get(_CODING))
-    unknown = columns.keys() - {*FEATURE_NAMES, *_TEXTS}
-    if unknown:
+    names = [tensor.name for tensor in asked.inputs]
+    refuse_repeated_names(names, "inputs stand")
+    if unknown := set(names) - {*FEATURE_NAMES, *_TEXTS}:
         raise RowsError(
             f"{len(unknown)} input(s) are not known; there are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
         )
+    columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
+    coding = coding_of_all(asked.parameters.get(_CODING))
     if len({len(column) for column in columns.values()}) > 1:
         raise RowsError("the inputs have different numbers of elements")
     if _RECORD in columns:
@@ -187,16 +200,34 @@ def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
 def _column(tensor: Tensor) -> list[Any]:
     """Return a tensor's elements, one a record."""
     of_text = tensor.name in _TEXTS
-    if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in _NUMBERS):
-        raise RowsError("an input has the wrong datatype: BYTES for text, a number type for the 13 fields")
+    if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in {*_INTEGERS, *_FLOATS}):
+        raise RowsError(f"input {tensor.name} has the wrong datatype: BYTES for text, a number type for the 13 fields")
     flat = _flat(tensor.data)
     rows = tensor.shape[0] if tensor.shape else 0
     is_nested = any(isinstance(each, list) for each in flat)
     if is_nested or len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
-        raise RowsError("an input's shape is not [records] or [records, 1], or does not fit its data")
-    if of_text and not all(isinstance(each, str) for each in flat):
-        raise RowsError("an input of datatype BYTES has an element that is no text")
+        raise RowsError(f"input {tensor.name}: the shape is not [records] or [records, 1], or does not fit the data")
+    plain = _PLAIN.get(tensor.datatype)
+    if plain is not None and plain.issuperset(map(type, flat)):
+        return flat
+    wrong = next((index for index, each in enumerate(flat) if not _is_of(tensor.datatype, each)), None)
+    if wrong is not None:
+        raise RowsError(f"row {wrong}: wrong_type at /{tensor.name}: the element is no {tensor.datatype}")
     return flat
+
+
+def _is_of(datatype: str, element: Any) -> bool:
+    """Say whether an element is a value of a datatype; null, "not measured", is one of every type of numbers."""
+    if datatype == _BYTES:
+        return isinstance(element, str)
+    if element is None:
+        return True
+    if isinstance(element, bool) or not isinstance(element, int | float):
+        return False
+    if datatype in _FLOATS:
+        return abs(element) <= _FLOATS[datatype]
+    low, high = _INTEGERS[datatype]
+    return low <= element <= high and element == int(element)
 
 
 def _flat(data: list[Any]) -> list[Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
+from api.strict_json import RepeatedMemberError, refuse_repeated_members
 from schemas.errors import Fault, FaultCode
 from schemas.fhir import SentBundle, SentEntry, SentKind, SentObservation, SentParameters, SentPatient
 
@@ -69,10 +69,10 @@ def _bundle(body: bytes) -> SentBundle | Complaint:
     if body.count(b"{") > _MOST_OBJECTS:
         return complaint(FaultCode.TOO_LARGE, "", f"there are more than {_MOST_OBJECTS} JSON objects")
     try:
-        json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_refused)
-    except _RepeatedError:
+        refuse_repeated_members(body)
+    except RepeatedMemberError:
         return complaint(FaultCode.DUPLICATE_FIELD, "", "a member of a JSON object stands more than once")
-    except (ValueError, RecursionError):
+    except ValueError:
         return complaint(FaultCode.NOT_JSON, "", "the body is not a JSON document in UTF-8")
     kind = _decoded(body, SentKind, "")
     if isinstance(kind, SentKind) and kind.resource_type == "Parameters":
@@ -100,19 +100,6 @@ def _inner(body: bytes) -> SentBundle | Complaint:
         case (only,) if only.name == "resource" and only.resource is not UNSET:
             return _as_bundle(only.resource)
     return complaint(FaultCode.NOT_AN_OBJECT, "Parameters", "must have one parameter, `resource`, which is a Bundle")
-
-
-class _RepeatedError(ValueError):
-    """An object has two members of one name: which of them counts, nobody can know."""
-
-
-def _once(members: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in members}) < len(members):
-        raise _RepeatedError
-
-
-def _refused(_constant: str) -> None:
-    raise ValueError("JSON knows no such number")
 
 
 def _parts(bundle: SentBundle) -> Iterator[Part | Complaint]:

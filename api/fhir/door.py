@@ -20,6 +20,7 @@ from api.fhir.reading import read_parts
 from api.fhir.writing import assessment
 from api.predictions import Predictions
 from api.problems import RefusalError
+from api.strict_json import without_bom
 from api.turns import Turns
 from runtime.settings import Gateway
 from schemas.codec import decode_score
@@ -70,7 +71,7 @@ class Fhir:
         body = await bodies.whole(request, limit, self._settings.body_timeout_seconds)
         self._admission.charge_body(request, len(body))
         now, began = self._now(), time.perf_counter()
-        parts = await self._turns.run(parts_of, body)
+        parts = await self._turns.run(parts_of, without_bom(body))
         reading = await self._turns.run(read_parts, parts, now.date())
         if isinstance(reading, tuple):
             self._predictions.reject(request, body, reading, time.perf_counter() - began)

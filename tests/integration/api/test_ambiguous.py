@@ -1,0 +1,123 @@
+"""Laws of bodies that can be read in two ways: never by guessing; and of marks and types that programs send."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from typing import Any
+
+import pytest
+
+from heartstream.demo.patients import real_patients
+from heartstream.demo.processes import Child
+from schemas.features import FEATURE_NAMES
+from schemas.fhir import OPERATION
+from scoring.scorer import Scorer
+from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask
+
+CSV = {"Content-Type": "text/csv"}
+RECORD = real_patients()[0]
+ROW = {name: RECORD[name] for name in FEATURE_NAMES}
+TEXT = json.dumps(ROW)
+TWICE = TEXT[:-1] + ', "age": 40}'
+HEADER, CELLS = ",".join(ROW), ",".join("" if value is None else str(value) for value in ROW.values())
+
+
+def tensors(**changes: Any) -> list[dict[str, Any]]:
+    """Return a row as tensors; a change replaces members of the tensor of that name."""
+    return [
+        {"name": name, "shape": [1], "datatype": "FP64", "data": [value], **changes.get(name, {})}
+        for name, value in ROW.items()
+    ]
+
+
+def infer(gateway: Child, scorer: Scorer, body: str) -> Answer:
+    return ask(gateway, "POST", f"/v2/models/{scorer.model.name}/infer", body.encode(), JSON)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (JSON, f'{{"instances": [{TWICE}]}}'),
+        (JSON, f'{{"dataframe_records": [{TWICE}]}}'),
+        (JSON, f'{{"inputs": [{TWICE}]}}'),
+        (JSON, f'{{"instances": [{TEXT}], "instances": [{TEXT.replace("63", "40", 1)}]}}'),
+        (JSON, f'{{"instances": [{TEXT}], "params": {{"coding": "uci", "coding": "kaggle-303"}}}}'),
+        (JSON, f'{{"inputs": {{"age": [63], "a\\u0067e": [40], {", ".join(f"{json.dumps(n)}: [1]" for n in ROW)}}}}}'),
+        (JSON, json.dumps({"dataframe_split": {"columns": [*ROW, "age"], "data": [[*ROW.values(), 40]]}})),
+        (CSV, f"{HEADER},age\n{CELLS},40\n"),
+        (CSV, f"{HEADER},note,note\n{CELLS},,\n"),
+    ],
+)
+def test_a_frame_that_names_something_twice_is_refused(gateway: Child, kind: dict[str, str], body: str) -> None:
+    """Keys, columns and headers, at any depth and however they are written: 400 with the code of the core."""
+    found = ask(gateway, "POST", "/invocations", body.encode(), kind)
+    assert (found.status, "duplicate_field" in found.json["message"]) == (400, True)
+
+
+def test_tensors_that_name_something_twice_are_refused(gateway: Child, scorer: Scorer) -> None:
+    """Tensors of one name, and members of one name within them."""
+    good = json.dumps({"inputs": tensors()})
+    assert infer(gateway, scorer, good).status == 200
+    for body in (
+        json.dumps({"inputs": [*tensors(), *tensors()[:1]]}),
+        good.replace('"data": [63', '"data": [40], "data": [63', 1),
+        good[:-1] + ', "inputs": []}',
+        good[:-1] + ', "parameters": {"coding": "uci", "coding": "kaggle-303"}}',
+    ):
+        found = infer(gateway, scorer, body)
+        assert (found.status, "duplicate_field" in found.json["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/predict", JSON, PATIENTS[0]),
+        ("/predict/batch", JSON, b"[" + b",".join(PATIENTS[:3]) + b"]"),
+        ("/predict/batch", LINES, b"\n".join(PATIENTS[:3])),
+        ("/predict/batch", LINES, b"\n\n" + PATIENTS[0]),
+        ("/invocations", JSON, f'{{"instances": [{TEXT}]}}'.encode()),
+        ("/invocations", CSV, f"{HEADER}\n{CELLS}\n".encode()),
+        (OPERATION, JSON, b'{"resourceType": "Bundle", "type": "collection", "entry": []}'),
+    ],
+)
+def test_a_byte_order_mark_changes_nothing(gateway: Child, path: str, kind: dict[str, str], body: bytes) -> None:
+    """The answer is that to the same body without it, for every record of it."""
+    plain, marked = (ask(gateway, "POST", path, each, kind) for each in (body, codecs.BOM_UTF8 + body))
+    assert (marked.status, marked.body) == (plain.status, plain.body)
+
+
+@pytest.mark.parametrize("kind", ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"])
+def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scorer: Scorer, kind: str) -> None:
+    """A type is a promise: 63 keeps that of each; 2.3, a text, true and what does not fit break it."""
+    sent = lambda element: json.dumps({"inputs": tensors(age={"datatype": kind, "data": [element]})})  # noqa: E731
+    assert infer(gateway, scorer, sent(63)).body == infer(gateway, scorer, json.dumps({"inputs": tensors()})).body
+    largest = 2 ** (int(kind.strip("UINT")) - (not kind.startswith("U")))
+    for element in (2.3, "63", True, [63, 64], {}, largest, -largest - 1):
+        assert infer(gateway, scorer, sent(element)).status == 400
+    told = infer(gateway, scorer, sent(2.3)).json["error"]
+    assert told == f"row 0: wrong_type at /age: the element is no {kind}"
+
+
+@pytest.mark.parametrize("kind", ["FP16", "FP32", "FP64"])
+def test_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scorer: Scorer, kind: str) -> None:
+    """Numbers and null are; texts, truth values and what the type cannot hold are not."""
+    sent = lambda element: json.dumps({"inputs": tensors(oldpeak={"datatype": kind, "data": [element]})})  # noqa: E731
+    assert [infer(gateway, scorer, sent(element)).status for element in (2.3, 2, None)] == [200] * 3
+    for element in ("2.3", True, {"a": 1}, 1e6 if kind == "FP16" else 1e39):
+        assert infer(gateway, scorer, sent(element)).status == 400
+
+
+def test_an_uneven_row_is_named(gateway: Child) -> None:
+    """By its number, in frames and in CSV."""
+    split = json.dumps({"dataframe_split": {"columns": ["age", "sex"], "data": [[1, 2], [1]]}}).encode()
+    for kind, body in ((JSON, split), (CSV, b"age,sex\n1,2\n1\n")):
+        found = ask(gateway, "POST", "/invocations", body, kind)
+        assert (found.status, "row 1 does not have as many" in found.json["message"]) == (400, True)
+
+
+def test_lines_that_call_themselves_an_array_are_told_their_type(gateway: Child) -> None:
+    """So is one record alone."""
+    for body in (b"\n".join(PATIENTS[:2]), PATIENTS[0]):
+        found = ask(gateway, "POST", "/predict/batch", body, JSON)
+        assert (found.status, "application/x-ndjson" in found.json["detail"]) == (400, True)
