@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from api import answers, bodies
 from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
+from api.memory import Memory
 from api.microbatch import count
 from api.problems import RefusalError
 from api.strict_json import without_bom
 from api.traces import scoring
-from api.turns import Turns, slices
+from api.turns import SLICE_BYTES, SLICE_RECORDS, Turns, slices
 from runtime.settings import Gateway
 from scoring.evidence import SourceWindow
 from scoring.pipeline import Outcome
@@ -29,45 +32,67 @@ _VALUES_OF_A_RECORD: Final = 32
 JSON_MARKS: Final = (b",", b":", b"[", b"{")
 CSV_MARKS: Final = (b",", b"\n", b"\r")
 _JUDGED_TOGETHER: Final = 500
-_Parsed = TypeVar("_Parsed")
+_ANSWER_BYTES: Final = 2_048
+"""The largest that there is for one record: 13 faults."""
+_STREAM_BYTES: Final = 524_288
+"""What a stream of lines has in buffers, at most: what came, what is at work, and its answers."""
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What a request brought: how much of its price is paid, and whether it may be worked on beside a large one."""
+
+    content: bytes
+    paid: int
+    is_small: bool
 
 
 class Batches:
     """Reads, charges, scores and notes what comes as many records; one for all routes, which share the event loop."""
 
-    def __init__(self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway, turns: Turns) -> None:
+    def __init__(
+        self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway, turns: Turns, memory: Memory
+    ) -> None:
+        self._memory = memory
         self._serving = serving
         self._admission = admission
         self._audit = audit
         self._settings = settings
         self._turns = turns
 
-    async def parsed(
-        self, request: web.Request, parse: Callable[[bytes], _Parsed], marks: Sequence[bytes] = JSON_MARKS
-    ) -> tuple[_Parsed, int]:
-        """Read a body, charge for its size and parse it; returns what `parse` makes of it, and how much was charged.
+    async def body(self, request: web.Request, marks: Sequence[bytes] = JSON_MARKS) -> Body:
+        """Read a body and charge for its size; raises RefusalError.
 
-        Raises RefusalError, and what `parse` raises: it holds the event loop, so what it can find is bounded, by how
-        many `marks` of structure there are.
+        To parse it holds the event loop, and takes memory, by how many `marks` of structure there are: they are
+        bounded.
         """
-        limits = self._settings
-        left = limits.batch_limit_records * _VALUES_OF_A_RECORD
+        limits, found = self._settings, 0
+        most = limits.batch_limit_records * _VALUES_OF_A_RECORD
 
         def look(part: bytes) -> None:
-            nonlocal left
-            left -= sum(map(part.count, marks))
-            if left < 0:
+            nonlocal found
+            self._memory.hold(request, len(part))
+            found += sum(map(part.count, marks))
+            if found > most:
                 raise _too_many(limits.batch_limit_records)
 
-        body = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds, look)
-        paid = self._admission.charge_body(request, len(body))
-        return await self._turns.run(parse, without_bom(body)), paid
+        content = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds, look)
+        paid = self._admission.charge_body(request, len(content))
+        return Body(without_bom(content), paid, len(content) <= SLICE_BYTES and found <= SLICE_RECORDS * _VALUES_OF_A_RECORD)
+
+    def working(self, body: Body) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn of a large body to be worked on; raises RefusalError (503)."""
+        return nullcontext() if body.is_small else self._memory.working(self._settings.batch_timeout_seconds)
 
     def admit(self, request: web.Request, records: int, paid: int) -> None:
-        """Charge for records of which some are paid for; raises RefusalError (413, 429)."""
+        """Charge for records of which some are paid for, and make room for the answer; raises RefusalError."""
         if records > self._settings.batch_limit_records:
             raise _too_many(self._settings.batch_limit_records)
         self._admission.charge(request, records, paid)
+        self._memory.hold(request, records * _ANSWER_BYTES)
+
+    def begin_lines(self, request: web.Request) -> None:
+        """Make room for a stream of lines; raises RefusalError (503)."""
+        self._memory.hold(request, _STREAM_BYTES)
 
     async def scored(self, request: web.Request, records: Sequence[bytes]) -> Sequence[Outcome]:
         """Score records of one source, before one is judged: any of them may show the coding of them all."""

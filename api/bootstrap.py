@@ -22,6 +22,7 @@ from api.browsers import ANY_HOST, BrowserPolicy, hosts, origins
 from api.fhir.door import Fhir
 from api.invocations import Invocations
 from api.leaving import Leaving
+from api.memory import Memory
 from api.middleware import admitting, as_problems, asking
 from api.predictions import Predictions
 from api.rows import Rows
@@ -52,8 +53,8 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     admission = Admission(
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
-    turns = Turns()
-    batches = Batches(serving, admission, audit, limits, turns)
+    turns, memory = Turns(), Memory(limits.in_flight_limit_bytes)
+    batches = Batches(serving, admission, audit, limits, turns, memory)
     predictions = Predictions(serving, admission, audit, limits, batches, turns)
     rows = Rows(serving, batches, turns)
     pages = state.ModelPages(serving)
@@ -62,7 +63,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             leaving.tell,
             as_problems,
             asking(gatekeeper, new_browser_policy(limits, is_open=gatekeeper.is_open)),
-            admitting(admission),
+            admitting(admission, memory),
         ]
     )
     application.add_routes(
@@ -78,7 +79,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *page.routes(live=limits.live),
             *Tensors(rows, health).routes(),
             *Invocations(rows, health).routes(),
-            *Fhir(predictions, serving, admission, limits, turns, lambda: dt.datetime.now(dt.UTC)).routes(),
+            *Fhir(predictions, serving, admission, limits, turns, memory, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
     application.on_response_prepare.append(finish_headers)

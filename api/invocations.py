@@ -73,8 +73,10 @@ class Invocations:
         kind = request.content_type
         try:
             marks = CSV_MARKS if kind == _CSV else JSON_MARKS
-            records, paid = await self._rows.parsed(request, lambda body: _records(kind, body), marks)
-            found = await self._rows.scored(request, records, paid, _prediction)
+            body = await self._rows.body(request, marks)
+            async with self._rows.working(body):
+                records = await self._rows.parsed(_records, kind, body.content)
+                found = await self._rows.scored(request, records, body.paid, _prediction)
         except RowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)

@@ -14,6 +14,7 @@ from api.admission import Admission
 from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
 from api.browsers import BrowserPolicy
 from api.fhir import outcomes
+from api.memory import Memory
 from api.problems import RefusalError, Teller
 from runtime import events
 from schemas.errors import ArtifactError
@@ -22,8 +23,8 @@ _CALLER_GONE: Final = 499
 """The status under which a request whose caller hung up is counted; it is never sent."""
 
 
-def admitting(admission: Admission) -> Middleware:
-    """Return a middleware that bounds how many requests are under way."""
+def admitting(admission: Admission, memory: Memory) -> Middleware:
+    """Return a middleware that bounds how many requests are under way, and forgets the memory of each at its end."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -34,6 +35,7 @@ def admitting(admission: Admission) -> Middleware:
             return await handler(request)
         finally:
             admission.leave()
+            memory.release(request)
 
     return admit
 

@@ -14,7 +14,7 @@ from api import bodies, problems
 from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
-from api.batches import Batches
+from api.batches import Batches, Body
 from api.microbatch import DOOR, MicroBatch
 from api.problems import RefusalError
 from api.strict_json import without_bom
@@ -80,8 +80,15 @@ class Predictions:
                 raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
 
     async def _array(self, request: web.Request) -> web.StreamResponse:
-        raws, paid = await self._batches.parsed(request, _raws)
-        self._batches.admit(request, len(raws), paid)
+        body = await self._batches.body(request)
+        async with self._batches.working(body):
+            parts = await self._scored(request, body)
+        return await self._batches.answer(request, parts, _JSON)
+
+    async def _scored(self, request: web.Request, body: Body) -> Sequence[bytes]:
+        """Return the parts of the answer to an array."""
+        raws = await self._turns.run(_raws, body.content)
+        self._batches.admit(request, len(raws), body.paid)
         records = await self._turns.run(lambda: [bytes(raw) for raw in raws])
         outcomes = await self._batches.scored(request, records)
         await self._batches.note_all(request, records, outcomes)
@@ -90,7 +97,7 @@ class Predictions:
             few = outcomes[start : start + SLICE_RECORDS]
             part = await self._turns.run(lambda few=few, start=start: b",".join(_written(few, start)))
             parts += (b"," if parts else b"[", part)
-        return await self._batches.answer(request, [*(parts or [b"["]), b"]"], _JSON)
+        return [*(parts or [b"["]), b"]"]
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
         """Answer while the caller still sends; whoever does not read is not read from either."""
@@ -106,6 +113,7 @@ class Predictions:
         return response
 
     async def _answer_lines(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._batches.begin_lines(request)
         pause, done, source = self._settings.body_timeout_seconds, 0, SourceWindow()
         async for found, empty in bodies.lines(request, pause):
             await self._admission.wait(request, len(found) + empty)

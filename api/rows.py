@@ -37,7 +37,8 @@ class Rows:
         self._serving = serving
         self._batches = batches
         self._turns = turns
-        self.parsed, self.answer = batches.parsed, batches.answer
+        self.body, self.working, self.answer = batches.body, batches.working, batches.answer
+        self.parsed = turns.run
 
     @property
     def model(self) -> ModelRef:

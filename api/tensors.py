@@ -19,6 +19,7 @@ from api.problems import RefusalError
 from api.rows import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
 from runtime.health import Health
 from schemas.features import FEATURE_NAMES
+from schemas.records import Score
 
 _BYTES: Final = "BYTES"
 _INTEGERS: Final = {
@@ -128,8 +129,10 @@ class Tensors:
             return _unknown()
         _refuse_other_types(request)
         try:
-            (asked, rows, outputs), paid = await self._rows.parsed(request, lambda body: _asked(request, body))
-            found = await self._rows.scored(request, rows, paid, lambda value, score: (value, score.risk, score.label))
+            body = await self._rows.body(request)
+            async with self._rows.working(body):
+                asked, rows, outputs = await self._rows.parsed(_asked, request, body.content)
+                found = await self._rows.scored(request, rows, body.paid, _results)
         except RowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         answer: dict[str, Any] = {
@@ -244,6 +247,10 @@ def _wanted(asked: InferRequest) -> list[str]:
     if set(names) - _OUTPUTS.keys():
         raise RowsError(f"an output is not known; there are {', '.join(_OUTPUTS)}")
     return names
+
+
+def _results(value: bytes, score: Score) -> tuple[bytes, float, int]:
+    return value, score.risk, score.label
 
 
 def _output(name: str, found: Sequence[tuple[bytes, float, int]]) -> dict[str, Any]:

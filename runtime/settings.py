@@ -158,7 +158,8 @@ class Gateway(msgspec.Struct, frozen=True):
     a data frame of records; a stream of lines has no limit. A body of one record must be there in
     `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever streams may pause for `body_timeout_seconds` at
     most, sending or reading. `concurrent_requests` is how many are
-    under way at once; more are answered with 503. A caller may send `records_per_second`, in bursts of
+    under way at once; more are answered with 503. So is what does not fit into `in_flight_limit_bytes` of bodies and
+    answers under way, of which one caller may hold half. A caller may send `records_per_second`, in bursts of
     `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
     `idle_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
     `leave_seconds`, so that callers can go elsewhere; then it finishes what is under way, for `drain_seconds` at most.
@@ -181,6 +182,7 @@ class Gateway(msgspec.Struct, frozen=True):
     batch_limit_records: Count = 4_000
     batch_timeout_seconds: Seconds = 60.0
     concurrent_requests: Count = 256
+    in_flight_limit_bytes: Count = 100_663_296
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     burst_records: Count = 10_000
     idle_seconds: Seconds = 75.0

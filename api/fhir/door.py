@@ -18,6 +18,7 @@ from api.fhir import outcomes
 from api.fhir.bundle import parts_of
 from api.fhir.reading import read_parts
 from api.fhir.writing import assessment
+from api.memory import Memory
 from api.predictions import Predictions
 from api.problems import RefusalError
 from api.strict_json import without_bom
@@ -43,11 +44,13 @@ class Fhir:
         admission: Admission,
         settings: Gateway,
         turns: Turns,
+        memory: Memory,
         now: Callable[[], dt.datetime],
     ) -> None:
         """`now` tells the time, with its zone."""
         self._admission = admission
         self._turns = turns
+        self._memory = memory
         self._predictions = predictions
         self._serving = serving
         self._settings = settings
@@ -68,7 +71,9 @@ class Fhir:
             detail = f"Send a Bundle as {FHIR_TYPE}."
             raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
         limit = min(_LIMIT_BYTES, self._settings.batch_limit_bytes)
-        body = await bodies.whole(request, limit, self._settings.body_timeout_seconds)
+        body = await bodies.whole(
+            request, limit, self._settings.body_timeout_seconds, lambda part: self._memory.hold(request, len(part))
+        )
         self._admission.charge_body(request, len(body))
         now, began = self._now(), time.perf_counter()
         parts = await self._turns.run(parts_of, without_bom(body))
