@@ -77,7 +77,9 @@ class Batches:
 
         content = await bodies.whole(request, limits.batch_limit_bytes, limits.batch_timeout_seconds, look)
         paid = self._admission.charge_body(request, len(content))
-        return Body(without_bom(content), paid, len(content) <= SLICE_BYTES and found <= SLICE_RECORDS * _VALUES_OF_A_RECORD)
+        return Body(
+            without_bom(content), paid, len(content) <= SLICE_BYTES and found <= SLICE_RECORDS * _VALUES_OF_A_RECORD
+        )
 
     def working(self, body: Body) -> AbstractAsyncContextManager[None]:
         """Wait for the turn of a large body to be worked on; raises RefusalError (503)."""
