@@ -41,7 +41,10 @@ _RETENTION: Final = {"retention.ms": "600000", "retention.bytes": str(256 << 20)
 """Ten minutes, in segments of one: a demo that goes on for days takes no more room than one of an hour."""
 _PARTITIONS: Final = 4
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_TICK_SECONDS: Final = 0.02
+_TICK_SECONDS: Final = 0.05
+"""How often records are produced. Each time is a request a partition, and one more wherever its results go."""
+_OUTCOME_LINGER_MS: Final = 1000
+"""Nobody waits for an outcome."""
 _SETTLE_SECONDS: Final = 60.0
 _CALL_SECONDS: Final = 10.0
 _BATCH: Final = 1000
@@ -135,6 +138,7 @@ def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], vi
     started, sent = time.monotonic(), 0
     with _interruptions() as interruptions:
         while not interruptions:
+            tick_ends = time.monotonic() + _TICK_SECONDS
             due = int((time.monotonic() - started) * request.rate) - sent
             batch = list(itertools.islice(records, due))
             for record in batch:
@@ -142,7 +146,8 @@ def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], vi
             sent += len(batch)
             if due > len(batch):
                 return
-            stream.read(_TICK_SECONDS)
+            while (left := tick_ends - time.monotonic()) > 0:
+                stream.read(left)
             view.update(stream.account)
             for child in children:
                 child.check()
@@ -169,10 +174,10 @@ class _Stream:
         """`outcomes` are of patients: each score of one of them is followed by what was found."""
         self.account = account
         self._outcomes = outcomes
-        self._producer = Producer({**client, "partitioner": "murmur2_random", "linger.ms": 5, "log_level": 2})
-        self._consumer = Consumer(
-            {**client, "group.id": f"heartstream-demo-view-{uuid.uuid4().hex[:8]}", "log_level": 2}
-        )
+        client |= {"log_level": "2"}
+        self._producer = Producer({**client, "partitioner": "murmur2_random", "linger.ms": 5})
+        self._outcome_producer = Producer({**client, "linger.ms": _OUTCOME_LINGER_MS})
+        self._consumer = Consumer({**client, "group.id": f"heartstream-demo-view-{uuid.uuid4().hex[:8]}"})
         self._assigned = False
         self._consumer.subscribe([TOPICS.scores, TOPICS.dead_letters], on_assign=self._on_assign)
 
@@ -201,9 +206,9 @@ class _Stream:
         self._producer.produce(TOPICS.patients, record.value, record.key, on_delivery=confirmed)
 
     def read(self, seconds: float) -> None:
-        """Take delivery reports and results for about so long."""
+        """Take delivery reports and results, waiting at most so long for the first."""
         self._producer.poll(0)
-        messages = self._consumer.consume(_BATCH, seconds)
+        messages = [*self._consumer.consume(1, seconds), *self._consumer.consume(_BATCH, 0)]
         now = time.monotonic()
         self._producer.poll(0)
         self.account.settle_early(now)
@@ -223,7 +228,8 @@ class _Stream:
         found = self._outcomes.get(score.patient_id)
         if found is not None:
             outcome = KnownOutcome(score.patient_id, found, score.source)
-            self._producer.produce(TOPICS.outcomes, msgspec.json.encode(outcome), score.patient_id)
+            self._outcome_producer.produce(TOPICS.outcomes, msgspec.json.encode(outcome), score.patient_id)
+            self._outcome_producer.poll(0)
 
     def settle(self, children: tuple[Child, ...], view: View) -> None:
         """Read until every record has its outcome, at most a minute."""
@@ -237,5 +243,6 @@ class _Stream:
 
     def close(self) -> None:
         """Leave the broker, once it has all outcomes."""
-        self._producer.flush(_CALL_SECONDS)
+        for producer in (self._producer, self._outcome_producer):
+            producer.flush(_CALL_SECONDS)
         self._consumer.close()

@@ -15,8 +15,9 @@ import msgspec
 from schemas.errors import SettingsError
 
 _JVM_OPTIONS: Final = (
+    # What is garbage is kept until the heap is full: a larger one would only grow for hours.
     "-Xms64m",
-    "-Xmx256m",
+    "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",

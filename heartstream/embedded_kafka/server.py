@@ -45,8 +45,8 @@ _SMALL: Final = {
     # Little memory and few threads.
     "log.index.size.max.bytes": "1048576",
     "log.cleaner.dedupe.buffer.size": "4194304",
-    "num.network.threads": "2",
-    "num.io.threads": "4",
+    "num.network.threads": "1",
+    "num.io.threads": "2",
     "background.threads": "2",
     # The metadata log does not grow while nothing changes.
     "metadata.max.idle.interval.ms": "0",
