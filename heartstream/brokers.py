@@ -86,7 +86,7 @@ def _docker_broker(port: int) -> Iterator[str]:
     if not docker_is_usable():
         raise DependencyError(f"no Docker engine answers, or it neither has nor can pull {IMAGE}")
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
-    for name, text in container_environment(port).items():
+    for name, text in container_environment(container_properties(port)).items():
         container = container.with_env(name, text)
     try:
         container.start()
@@ -100,22 +100,28 @@ def _docker_broker(port: int) -> Iterator[str]:
         container.stop()
 
 
-def container_environment(port: int) -> dict[str, str]:
+def container_properties(port: int) -> dict[str, str]:
     """Return what makes the image a single broker that is reachable on this port of loopback."""
     return {
-        "KAFKA_NODE_ID": "1",
-        "KAFKA_PROCESS_ROLES": "broker,controller",
-        "KAFKA_LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://localhost:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://localhost:{port}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_INTER_BROKER_LISTENER_NAME": "PLAINTEXT",
-        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
-        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "node.id": "1",
+        "process.roles": "broker,controller",
+        "listeners": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://localhost:9093",
+        "advertised.listeners": f"PLAINTEXT://localhost:{port}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": "1@localhost:9093",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
     }
+
+
+def container_environment(properties: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which the image is told Kafka's properties."""
+    escaped = str.maketrans({"_": "__", "-": "___", ".": "_"})
+    return {f"KAFKA_{name.translate(escaped).upper()}": text for name, text in properties.items()}
 
 
 def docker_is_usable() -> bool:

@@ -1,74 +1,218 @@
-"""Which kinds of broker the tests can have here, how to start one of one's own, and how to cut one off."""
+"""Which kinds of broker the tests run on, and Kafka servers of a test's own, which it may stop, kill and freeze."""
 
 from __future__ import annotations
 
 import functools
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
-from heartstream.brokers import IMAGE, Kind, docker_is_usable
+import msgspec
+
+from heartstream.brokers import (
+    IMAGE,
+    Kind,
+    await_broker,
+    container_environment,
+    container_properties,
+    docker_is_usable,
+    running_broker,
+)
+from heartstream.embedded_kafka.preparation import install
+from heartstream.embedded_kafka.server import KafkaServer, broker_properties
+from runtime.embedded import free_port
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
 GIVEN_BROKER = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+CHOSEN_KIND = "TEST_BROKER"
+"""Names one kind of broker, as embedded, where the tests should not run on the best that there is."""
+_STOP_SECONDS: Final = 60
+_COMMAND: Final = """
+if [ -f /tmp/started ]; then
+  exec java -Xms256m -Xmx512m -Dlog4j2.configurationFile=/opt/kafka/config/log4j2.yaml \\
+    -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties
+fi
+touch /tmp/started
+exec /etc/kafka/docker/run
+"""
+"""The image's own command, but it formats the storage once only: not every version of it starts a second time."""
+_ROOM_FOR_LARGE_RECORDS: Final = ("-Xmx384m",)
+_own: Final[dict[str, OwnKafka]] = {}
+"""Servers that run now, by their address."""
+
+
+class OwnKafka(Protocol):
+    """A Kafka server of a test's own. Its files are somewhere below the folder `data`."""
+
+    address: str
+    data: str
+
+    def start(self) -> None:
+        """Start it again, with its data, after it was stopped or killed."""
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+
+    def kill(self) -> None:
+        """Kill it (SIGKILL)."""
+
+    def freeze(self) -> None:
+        """Suspend it: connections stay open and nothing answers."""
+
+    def thaw(self) -> None:
+        """Let it go on."""
+
+    def shell(self, script: str) -> tuple[int, bytes]:
+        """Run a shell script where its data is; returns exit code and output."""
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One more listener of a server on `port`, which tells clients to come to `advertised`."""
+
+    name: str
+    port: int
+    advertised: str
+    protocol: str = "PLAINTEXT"
+
+
+def with_listener(own: Mapping[str, str], listener: Listener) -> dict[str, str]:
+    """Return a server's properties with one more listener, on the interface of its first."""
+    host = own["listeners"].partition("://")[2].partition(":")[0]
+    name = listener.name
+    return {
+        **own,
+        "listeners": f"{own['listeners']},{name}://{host}:{listener.port}",
+        "advertised.listeners": f"{own['advertised.listeners']},{name}://{listener.advertised}",
+        "listener.security.protocol.map": f"{own['listener.security.protocol.map']},{name}:{listener.protocol}",
+    }
 
 
 @functools.cache
 def broker_kinds() -> tuple[Kind, ...]:
-    """Return the kinds of broker that can be had here, best first. Pulls Kafka's image if Docker has to."""
+    """Return the kinds of broker to test on, best first. Pulls Kafka's image if Docker has to."""
+    chosen = os.environ.get(CHOSEN_KIND)
+    if chosen:
+        return (msgspec.convert(chosen, Kind),)
     kinds: list[Kind] = ["given"] if GIVEN_BROKER in os.environ else []
     if docker_is_usable():
         kinds.append("docker")
     return (*kinds, "embedded")
 
 
-def with_door(
-    own: Mapping[str, str], name: str, listens: int, advertised: str, protocol: str = "PLAINTEXT"
-) -> dict[str, str]:
-    """Return a broker's environment with one more listener, which tells clients to come to `advertised`."""
-    return {
-        **own,
-        "KAFKA_LISTENERS": f"{own['KAFKA_LISTENERS']},{name}://0.0.0.0:{listens}",
-        "KAFKA_ADVERTISED_LISTENERS": f"{own['KAFKA_ADVERTISED_LISTENERS']},{name}://{advertised}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": f"{own['KAFKA_LISTENER_SECURITY_PROTOCOL_MAP']},{name}:{protocol}",
-    }
+def own_kind() -> Kind:
+    """Return the best kind of broker that a test can start itself."""
+    return next((kind for kind in broker_kinds() if kind != "given"), "embedded")
 
 
 @contextmanager
-def kafka_container(
-    environment: Mapping[str, str], ports: Sequence[int], command: Sequence[str] | None = None
-) -> Iterator[Container]:
-    """Run Apache Kafka with this environment while the context lasts, its ports on those of this machine's loopback."""
-    import docker  # noqa: PLC0415  # only in the demo extra, and only where it is used
+def running_kind(kind: Kind) -> Iterator[str]:
+    """Yield the address of a broker of this kind; one that is not given can be `cut_off`."""
+    if kind == "given":
+        with running_broker(kind, os.environ.get(GIVEN_BROKER)) as address:
+            yield address
+    else:
+        with own_kafka(kind=kind) as server:
+            yield server.address
 
-    client = docker.from_env()
-    published = {str(port): ("127.0.0.1", port) for port in ports}
-    try:
-        container = client.containers.run(IMAGE, command, detach=True, environment=dict(environment), ports=published)
+
+@contextmanager
+def own_kafka(
+    port: int | None = None,
+    listeners: Sequence[Listener] = (),
+    properties: Mapping[str, str] | None = None,
+    kind: Kind | None = None,
+) -> Iterator[OwnKafka]:
+    """Run a server of this kind, by default the best, with these listeners and properties beside its own."""
+    port = port or free_port()
+    run = _run_container if (kind or own_kind()) == "docker" else _run_embedded
+    with run(port, listeners, properties or {}) as server:
+        await_broker(server.address)
+        _own[server.address] = server
         try:
-            yield container
+            yield server
         finally:
-            container.remove(force=True, v=True)
-    finally:
-        client.close()
+            del _own[server.address]
 
 
 @contextmanager
 def cut_off(address: str) -> Iterator[None]:
-    """Freeze the container of a broker, so that connections stay open and nothing answers."""
-    import docker  # noqa: PLC0415  # only in the demo extra, and only where it is used
+    """Freeze the server of a test's own that has this address."""
+    server = _own[address]
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
 
-    port = address.rsplit(":", 1)[1]
+
+class _Embedded(KafkaServer):
+    @property
+    def data(self) -> str:
+        return str(self.folder)
+
+    def shell(self, script: str) -> tuple[int, bytes]:
+        done = subprocess.run(["/bin/sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return done.returncode, done.stdout
+
+
+@contextmanager
+def _run_embedded(port: int, listeners: Sequence[Listener], properties: Mapping[str, str]) -> Iterator[OwnKafka]:
+    own = functools.reduce(with_listener, listeners, broker_properties(port, free_port()))
+    installation = install(Settings.from_mapping(os.environ).embedded_kafka.maven_repository)
+    with tempfile.TemporaryDirectory(prefix="heartstream-kafka-", ignore_cleanup_errors=True) as folder:
+        server = _Embedded(installation, Path(folder), port, {**own, **properties}, _ROOM_FOR_LARGE_RECORDS)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class _Contained:
+    data = "/"
+
+    def __init__(self, container: Container, port: int) -> None:
+        self.address = f"localhost:{port}"
+        self._container = container
+        self.start, self.freeze, self.thaw = container.start, container.pause, container.unpause
+
+    def stop(self) -> None:
+        self._container.stop(timeout=_STOP_SECONDS)
+
+    def kill(self) -> None:
+        self._container.kill()
+        self._container.wait(timeout=_STOP_SECONDS)
+
+    def shell(self, script: str) -> tuple[int, bytes]:
+        code, output = self._container.exec_run(["sh", "-c", script])
+        return code, output
+
+
+@contextmanager
+def _run_container(port: int, listeners: Sequence[Listener], properties: Mapping[str, str]) -> Iterator[OwnKafka]:
+    import docker  # noqa: PLC0415  # only where it is used
+
+    own = functools.reduce(with_listener, listeners, container_properties(port))
+    published = {str(each): ("127.0.0.1", each) for each in (port, *(listener.port for listener in listeners))}
     client = docker.from_env()
     try:
-        (container,) = [c for c in client.containers.list() if f"{port}/tcp" in c.ports]
-        container.pause()
+        container = client.containers.run(
+            IMAGE,
+            ["/bin/bash", "-c", _COMMAND],
+            detach=True,
+            environment=container_environment({**own, **properties}),
+            ports=published,
+        )
         try:
-            yield
+            yield _Contained(container, port)
         finally:
-            container.unpause()
+            container.remove(force=True, v=True)
     finally:
         client.close()

@@ -30,12 +30,12 @@ from panels import Series, draw
 from PIL import Image
 from traffic import BAD_SHARE, produce, tell_outcomes
 
-from heartstream.brokers import create_topics, docker_is_usable, running_broker
+from heartstream.brokers import create_topics, docker_is_usable
 from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict, running
 from runtime.embedded import free_port
 from schemas.topics import DEAD_LETTERS, OUTCOMES, PATIENTS, SCORES, SHADOW
-from tests.brokers import cut_off
+from tests.brokers import cut_off, running_kind
 from tests.prometheus import Line, Prometheus, as_asked, queries, running_prometheus
 
 PICTURE: Final = Path(__file__).parent / "dashboard.png"
@@ -69,7 +69,7 @@ def _observe(model: Path, dashboard: Mapping[str, Any]) -> dict[int, list[Series
     """Let records flow, freeze the broker, kill a worker and start it again; return each panel's series by its id."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(running_broker("docker"))
+        broker = stack.enter_context(running_kind("docker"))
         create_topics(broker, (PATIENTS, SCORES, DEAD_LETTERS, OUTCOMES, SHADOW), 4, {})
         places = {name: f"127.0.0.1:{free_port()}" for name in _NAMES}
         settings = _settings(broker, model)

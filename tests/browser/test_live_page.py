@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import urllib.error
@@ -17,11 +16,11 @@ from typing import NamedTuple
 import pytest
 from confluent_kafka import Producer
 
-from heartstream.brokers import create_topics, running_broker
+from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
-from tests.brokers import GIVEN_BROKER, broker_kinds
+from tests.brokers import broker_kinds, running_kind
 from tests.browser.accessible import violations
 from tests.browser.conftest import Visit
 
@@ -49,7 +48,7 @@ class Running(NamedTuple):
 def live(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder, name = tmp_path_factory.mktemp("live"), f"patients-{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:
-        broker = stack.enter_context(running_broker(broker_kinds()[0], os.environ.get(GIVEN_BROKER)))
+        broker = stack.enter_context(running_kind(broker_kinds()[0]))
         create_topics(broker, (name, f"{name}-scores", f"{name}-dlq"), 2, {})
         ports = [free_port(), free_port()]
         settings = {

@@ -1,57 +1,58 @@
-"""Apache Kafka in a container that can be stopped, killed and started again, with a second door through a proxy."""
+"""Apache Kafka that can be stopped, killed and started again, with a second door through a proxy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
-from heartstream.brokers import await_broker, container_environment
+from heartstream.brokers import Kind, await_broker
 from runtime.embedded import free_port
-from tests.brokers import kafka_container, with_door
+from tests.brokers import Listener, OwnKafka, own_kafka
 from tests.faults.proxy import Proxy
 
-if TYPE_CHECKING:
-    from docker.models.containers import Container
-
 LARGEST_RECORD_BYTES: Final = 20_000_000
-_STOP_SECONDS: Final = 60
-_COMMAND: Final = """
-if [ -f /tmp/started ]; then
-  exec java -Xms256m -Xmx512m -Dlog4j2.configurationFile=/opt/kafka/config/log4j2.yaml \\
-    -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties
-fi
-touch /tmp/started
-exec /etc/kafka/docker/run
-"""
-"""The image's own command, but it formats the storage once only: not every version of it starts a second time."""
 _CALL_SECONDS: Final = 60.0
+_PROPERTIES: Final = {
+    "auto.create.topics.enable": "false",
+    # A killed member is missed soon, so that thirty kills take minutes.
+    "group.min.session.timeout.ms": "1000",
+    # Likewise a killed transaction.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # A killed broker may register again soon.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    # Fewer files to open when it starts again.
+    "offsets.topic.num.partitions": "5",
+    "transaction.state.log.num.partitions": "5",
+    "share.coordinator.state.topic.replication.factor": "1",
+}
+"""Short time limits."""
 
 
 class Broker:
     """A running broker. `direct` is its own address, `proxied` the one that leads through `proxy`."""
 
-    def __init__(self, container: Container, direct: str, proxy: Proxy) -> None:
-        self.direct = direct
+    def __init__(self, server: OwnKafka, proxy: Proxy) -> None:
+        self.direct = server.address
         self.proxied = f"localhost:{proxy.port}"
         self.proxy = proxy
-        self._container = container
+        self._server = server
 
     def restart(self) -> None:
         """Stop it in good order, start it again on the same ports with its data, and wait until it answers."""
-        self._container.stop(timeout=_STOP_SECONDS)
+        self._server.stop()
         self._start()
 
     def crash(self) -> None:
         """Kill it (SIGKILL), start it again likewise, and wait until it answers."""
-        self._container.kill()
-        self._container.wait(timeout=_STOP_SECONDS)
+        self._server.kill()
         self._start()
 
     def _start(self) -> None:
-        self._container.start()
+        self._server.start()
         await_broker(self.direct)
 
     def create_topic(self, name: str, partitions: int, largest_bytes: int = LARGEST_RECORD_BYTES) -> None:
@@ -68,30 +69,9 @@ class Broker:
 
 
 @contextmanager
-def running_broker() -> Iterator[Broker]:
-    """Run one broker while the context lasts."""
-    direct, inner, outer = free_port(), free_port(), free_port()
-    command = ["/bin/bash", "-c", _COMMAND]
-    with kafka_container(_environment(direct, inner, outer), (direct, inner), command) as container:
-        await_broker(f"localhost:{direct}")
-        with Proxy(outer, inner) as proxy:
-            yield Broker(container, f"localhost:{direct}", proxy)
-
-
-def _environment(direct: int, inner: int, outer: int) -> dict[str, str]:
-    """Give the broker a second listener whose advertised port is the proxy's, and short time limits."""
-    return {
-        **with_door(container_environment(direct), "PROXIED", inner, f"localhost:{outer}"),
-        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
-        # A killed member is missed soon, so that thirty kills take minutes.
-        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
-        # Likewise a killed transaction.
-        "KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS": "1000",
-        # A killed broker may register again soon.
-        "KAFKA_BROKER_SESSION_TIMEOUT_MS": "3000",
-        "KAFKA_BROKER_HEARTBEAT_INTERVAL_MS": "500",
-        # Fewer files to open when it starts again.
-        "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "5",
-        "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "5",
-        "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
-    }
+def running_broker(kind: Kind | None = None) -> Iterator[Broker]:
+    """Run one broker while the context lasts, with a second listener whose advertised port is the proxy's."""
+    inner, outer = free_port(), free_port()
+    listener = Listener("PROXIED", inner, f"localhost:{outer}")
+    with own_kafka(listeners=[listener], properties=_PROPERTIES, kind=kind) as server, Proxy(outer, inner) as proxy:
+        yield Broker(server, proxy)

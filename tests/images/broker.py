@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from heartstream.brokers import IMAGE, await_broker, container_environment
+from heartstream.brokers import IMAGE, await_broker, container_environment, container_properties
 from runtime.embedded import free_port
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
-from tests.brokers import with_door
+from tests.brokers import Listener, with_listener
 from tests.images.engine import docker
 from tests.integration.stream import Sent, Stream
 
@@ -33,8 +33,8 @@ def running_broker() -> Iterator[Broker]:
     name, port = f"heartstream-images-{uuid.uuid4().hex[:8]}", free_port()
     docker("network", "create", name)
     try:
-        inside = with_door(container_environment(port), "INSIDE", 9092, INSIDE)
-        environment = [f"--env={key}={value}" for key, value in inside.items()]
+        properties = with_listener(container_properties(port), Listener("INSIDE", 9092, INSIDE))
+        environment = [f"--env={key}={value}" for key, value in container_environment(properties).items()]
         placing = (f"--network={name}", "--network-alias=kafka", f"--publish=127.0.0.1:{port}:{port}")
         container = docker("run", "--detach", f"--name={name}", *placing, *environment, IMAGE).strip()
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.brokers import Kind, running_broker
+from heartstream.brokers import Kind
 from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
 from runtime.settings import Topics
-from tests.brokers import GIVEN_BROKER, broker_kinds
+from tests.brokers import broker_kinds, own_kind, running_kind
 from tests.integration.stream import Stream
 
 
@@ -34,7 +33,7 @@ def brokers() -> Iterator[dict[Kind, str]]:
 
         class Started(dict[Kind, str]):
             def __missing__(self, kind: Kind) -> str:
-                self[kind] = stack.enter_context(running_broker(kind, os.environ.get(GIVEN_BROKER)))
+                self[kind] = stack.enter_context(running_kind(kind))
                 return self[kind]
 
         yield Started()
@@ -65,10 +64,20 @@ def stream(broker: str, topics: Topics) -> Iterator[Stream]:
 
 
 @pytest.fixture
+def own_broker(brokers: dict[Kind, str]) -> str:
+    """A broker that the tests have started, which they can freeze."""
+    return brokers[own_kind()]
+
+
+@pytest.fixture
+def own_stream(own_broker: str, topics: Topics) -> Iterator[Stream]:
+    with Stream.open(own_broker, topics) as stream:
+        yield stream
+
+
+@pytest.fixture
 def group_stream(stream: Stream) -> Stream:
-    """A stream on a broker that takes members of a group that die, join and leave as Kafka does."""
-    if broker_kinds()[0] == "embedded":
-        pytest.skip("the embedded broker does not rebalance groups as Kafka does: give a broker, or Docker")
+    """The stream of a test whose workers die, join and leave."""
     return stream
 
 

@@ -15,7 +15,7 @@ from heartstream.brokers import create_topics
 from runtime.embedded import free_port
 from runtime.settings import Topics
 from schemas.errors import DependencyError
-from tests.brokers import broker_kinds, cut_off
+from tests.brokers import cut_off
 
 
 def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,10 +72,9 @@ def test_waiting_for_a_broker_is_said() -> None:
         waiting.kill()
 
 
-def test_a_broker_that_stands_still_is_asked_again(broker: str, topics: Topics) -> None:
+def test_a_broker_that_stands_still_is_asked_again(own_broker: str, topics: Topics) -> None:
     """The first question is given up; the topic is there in the end."""
-    if broker_kinds()[0] != "docker":
-        pytest.skip("only a broker in a container can be cut off here")
+    broker = own_broker
     with ThreadPoolExecutor(1) as pool:
         with cut_off(broker):
             creating = pool.submit(create_topics, broker, [topics.patients], 2, {}, patience=9)

@@ -5,37 +5,28 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
-
-from heartstream.brokers import await_broker, container_environment
 from heartstream.demo.patients import real_patients
-from runtime.embedded import free_port
 from runtime.settings import Topics
-from tests.brokers import broker_kinds, kafka_container
+from tests.brokers import own_kafka
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
-
-pytestmark = pytest.mark.skipif("docker" not in broker_kinds(), reason="needs Docker with Apache Kafka")
 
 
 def test_a_flipped_byte_is_never_scored(topics: Topics, workers: Workers) -> None:
     """Age 63 becomes 33 in the segment: the worker stops and says where, and skips nothing."""
-    port = free_port()
-    with kafka_container(container_environment(port), (port,)) as container:
-        await_broker(f"localhost:{port}")
-        with Stream.open(f"localhost:{port}", topics, partitions=1) as stream:
-            for number in range(3):
-                stream.send(json.dumps({**real_patients()[0], "age": 63, "patient_id": f"p-{number}"}).encode(), b"k")
-                stream.flush()
-            flip = (
-                f"f=$(find / -path '*{topics.patients}-0/*.log' 2>/dev/null); "
-                "at=$(grep -abo '\"age\": 63' $f | sed -n 2p | cut -d: -f1) && "
-                "printf 3 | dd status=none of=$f bs=1 seek=$((at + 7)) conv=notrunc && grep -ac '\"age\": 33' $f"
-            )
-            code, told = container.exec_run(["sh", "-c", flip])
-            assert (code, told[:2]) == (0, b"1\n"), told
-            with workers.start(stream.address) as worker:
-                assert worker.process.wait(90) == 1
-            stream.read_to_end()
-            assert set(stream.results) <= {stream.sent[0].source}
+    with own_kafka() as kafka, Stream.open(kafka.address, topics, partitions=1) as stream:
+        for number in range(3):
+            stream.send(json.dumps({**real_patients()[0], "age": 63, "patient_id": f"p-{number}"}).encode(), b"k")
+            stream.flush()
+        flip = (
+            f"f=$(find {kafka.data} -path '*{topics.patients}-0/*.log' 2>/dev/null); "
+            "at=$(grep -abo '\"age\": 63' $f | sed -n 2p | cut -d: -f1) && "
+            "printf 3 | dd status=none of=$f bs=1 seek=$((at + 7)) conv=notrunc && grep -ac '\"age\": 33' $f"
+        )
+        code, told = kafka.shell(flip)
+        assert (code, told[:2]) == (0, b"1\n"), told
+        with workers.start(stream.address) as worker:
+            assert worker.process.wait(90) == 1
+        stream.read_to_end()
+        assert set(stream.results) <= {stream.sent[0].source}
     assert re.search(r"offset 1\b.*CRC", workers.logs())

@@ -25,18 +25,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, s
     UserScramCredentialUpsertion,
 )
 
-from heartstream.brokers import await_broker, container_environment, create_topics
+from heartstream.brokers import create_topics
 from runtime.embedded import free_port
 from runtime.settings import Topics
-from tests.brokers import broker_kinds, kafka_container, with_door
+from tests.brokers import Listener, own_kafka
 from tests.examples import accepted
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.k8s.manifests import builder, of_kind
 
-pytestmark = pytest.mark.skipif(
-    "docker" not in broker_kinds() or builder() is None, reason="needs Docker with Apache Kafka, and kubectl"
-)
+pytestmark = pytest.mark.skipif(builder() is None, reason="needs kubectl or kustomize")
 _PASSWORD = "a password of tests"  # noqa: S105  # opens nothing
 _WAIT_SECONDS = 60.0
 _LISTENER = "GUARDED"
@@ -89,20 +87,18 @@ def _bindings(user: str, acl: dict[str, object]) -> Iterator[AclBinding]:
 @contextmanager
 def running_guarded() -> Iterator[Guarded]:
     """Run such a broker while the context lasts."""
-    port, guarded = free_port(), free_port()
-    environment = {
-        **with_door(container_environment(port), _LISTENER, guarded, f"localhost:{guarded}", "SASL_PLAINTEXT"),
-        "KAFKA_SASL_ENABLED_MECHANISMS": "SCRAM-SHA-512",
-        f"KAFKA_LISTENER_NAME_{_LISTENER}_SCRAM___SHA___512_SASL_JAAS_CONFIG": (
+    guarded = f"localhost:{(port := free_port())}"
+    properties = {
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        f"listener.name.{_LISTENER.lower()}.scram-sha-512.sasl.jaas.config": (
             "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         ),
-        "KAFKA_AUTHORIZER_CLASS_NAME": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "KAFKA_SUPER_USERS": "User:ANONYMOUS",
-        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "auto.create.topics.enable": "false",
     }
-    with kafka_container(environment, (port, guarded)):
-        await_broker(f"localhost:{port}")
-        yield Guarded(f"localhost:{port}", f"localhost:{guarded}")
+    with own_kafka(listeners=[Listener(_LISTENER, port, guarded, "SASL_PLAINTEXT")], properties=properties) as server:
+        yield Guarded(server.address, guarded)
 
 
 @pytest.fixture(scope="module")
