@@ -1,6 +1,7 @@
 """Who asks, and what may they do: API keys, tokens of an identity provider, client certificates.
 
-A caller is named once, by the first of these that tells. Nobody is told why a credential is no good.
+A caller is named once, by what its request bears: a key or a token comes before the certificate of the connection.
+Nobody is told why a credential is no good.
 """
 
 from __future__ import annotations
@@ -26,10 +27,15 @@ SCOPES: Final = (PREDICT, METRICS, ADMIN)
 """`predict` may score, `metrics` may read metrics, `admin` may do all."""
 KEY_PREFIX: Final = "hs_"
 _KEY_BYTES: Final = 32
+_SECRETS: Final = ("Authorization", "X-API-Key")
+"""Headers that bear a key or token."""
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks. `name` stands in the audit trail and in front of a bucket; it is no secret."""
+    """Who asks. `name` stands in the audit trail and in front of a bucket; it is no secret.
+
+    It begins with the kind of credential, as `key:lab-system`: what a token calls its subject is nobody's key.
+    """
 
     name: str
     scopes: frozenset[str]
@@ -63,7 +69,7 @@ class ApiKeys:
                     f"with scopes of {', '.join(SCOPES)} (see heartstream api-key)"
                 )
                 continue
-            self._callers[digest.lower().encode()] = Caller(name, wanted)
+            self._callers[digest.lower().encode()] = Caller(f"key:{name}", wanted)
         if problems:
             raise SettingsError(tuple(problems))
 
@@ -89,14 +95,25 @@ def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
 class Certificates:
     """The name in a client certificate, which the TLS layer has verified already; it may predict."""
 
+    def __init__(self, *, is_alone: bool) -> None:
+        """Where it is not alone, a request with a key or token is judged by that, good or not."""
+        self._is_alone = is_alone
+
     async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Return the certificate's common name."""
-        certificate = request.get_extra_info("peercert")
-        if not certificate:
+        """Return the certificate's common name; None where it has none, or several."""
+        if not self._is_alone and any(name in request.headers for name in _SECRETS):
             return None
-        subject = {key: value for part in certificate.get("subject", ()) for key, value in part}
-        name = subject.get("commonName")
-        return Caller(name, frozenset({PREDICT})) if name else None
+        certificate = request.get_extra_info("peercert") or {}
+        subject = certificate.get("subject", ())
+        names = [value for part in subject for key, value in part if key == "commonName"]
+        return (
+            Caller(f"certificate:{names[0]}", frozenset({PREDICT})) if len(names) == 1 and is_name(names[0]) else None
+        )
+
+
+def is_name(text: object) -> bool:
+    """Say whether a credential's name for its caller can stand in the audit trail."""
+    return isinstance(text, str) and bool(text.strip()) and text.isprintable()
 
 
 def sent_secret(request: web.BaseRequest) -> str | None:
@@ -129,7 +146,7 @@ CALLER: Final = web.RequestKey("caller", Caller)
 def caller_of(request: web.BaseRequest) -> str:
     """Name who asks: the caller that is known, or the address."""
     known: Caller = request.get(CALLER, ANYBODY)
-    return known.name or request.remote or ""
+    return known.name or f"address:{request.remote or ''}"
 
 
 class Gatekeeper:

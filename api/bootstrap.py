@@ -151,13 +151,13 @@ def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:
 def new_gatekeeper(settings: configured.Auth) -> Gatekeeper:
     """Make what names callers, as the settings say. Raises SettingsError."""
     credentials: list[Credentials] = []
-    if settings.tls_client_ca:
-        credentials.append(Certificates())
     if settings.api_keys:
         credentials.append(ApiKeys(settings.api_keys))
     token = (settings.token_issuer, settings.token_audience, settings.token_keys_url)
     if any(token):
         credentials.append(_tokens(*token))
+    if settings.tls_client_ca:
+        credentials.append(Certificates(is_alone=not credentials))
     return Gatekeeper(credentials)
 
 
@@ -206,7 +206,8 @@ def new_tls(settings: configured.Auth) -> ssl.SSLContext | None:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key or None)
         if settings.tls_client_ca:
             context.load_verify_locations(settings.tls_client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
+            # Not required: a probe has none, and health is open. Whoever has one must have a good one.
+            context.verify_mode = ssl.CERT_OPTIONAL
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingsError((f"HEARTSTREAM_AUTH__TLS_*: cannot be used ({reason})",)) from error

@@ -50,7 +50,7 @@ class Predictions:
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
         self._admission.charge_body(request, len(body))
-        match await self.outcome(request, without_bom(body)):
+        match await self.outcome(request, body):
             case Scored(value):
                 return web.Response(body=value, content_type=_JSON)
             case Rejected(faults):

@@ -552,6 +552,16 @@ class RequestFailed(msgspec.Struct, frozen=True):
         _log.error("request failed", exc_info=self.error)
 
 
+class TokenKeysUnavailable(msgspec.Struct, frozen=True):
+    """The identity provider's keys cannot be read or used; those that are known stay good, tokens of others get 503."""
+
+    error: BaseException
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("token keys unavailable", exc_info=self.error)
+
+
 class SpanEnded(msgspec.Struct, frozen=True):
     """A span of a trace is over and waits to be sent."""
 

@@ -65,6 +65,8 @@ def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         return Fault(FaultCode.NOT_UTF8, "", "the record is not UTF-8 text")
+    if text.startswith("\ufeff"):
+        return Fault(FaultCode.NOT_JSON, "", "the record begins with a byte order mark; send UTF-8 without one")
     try:
         refuse_deep_nesting(text)
         parsed = json.loads(text, object_pairs_hook=_Members, parse_int=float, parse_constant=lambda _: _NotFinite())

@@ -72,7 +72,6 @@ def test_tensors_that_name_something_twice_are_refused(gateway: Child, scorer: S
 @pytest.mark.parametrize(
     ("path", "kind", "body"),
     [
-        ("/predict", JSON, PATIENTS[0]),
         ("/predict/batch", JSON, b"[" + b",".join(PATIENTS[:3]) + b"]"),
         ("/predict/batch", LINES, b"\n".join(PATIENTS[:3])),
         ("/predict/batch", LINES, b"\n\n" + PATIENTS[0]),
@@ -85,6 +84,12 @@ def test_a_byte_order_mark_changes_nothing(gateway: Child, path: str, kind: dict
     """The answer is that to the same body without it, for every record of it."""
     plain, marked = (ask(gateway, "POST", path, each, kind) for each in (body, codecs.BOM_UTF8 + body))
     assert (marked.status, marked.body) == (plain.status, plain.body)
+
+
+def test_a_record_that_begins_with_a_mark_is_told_so(gateway: Child) -> None:
+    """One record is judged as on Kafka, where it is no JSON; what is wrong is said in words that help."""
+    (told,) = ask(gateway, "POST", "/predict", codecs.BOM_UTF8 + PATIENTS[0], JSON).json["errors"]
+    assert (told["code"], "byte order mark" in told["message"]) == ("not_json", True)
 
 
 @pytest.mark.parametrize("kind", ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"])

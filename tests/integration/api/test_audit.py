@@ -44,7 +44,7 @@ def test_every_record_of_every_door_has_an_entry(start: Starter, tmp_path: Path)
     assert [each["record"] for each in found[:8]] == [hashlib.sha256(body).hexdigest() for body in sent]
     assert (len(found), {each["caller"] for each in found}, {each["door"] for each in found}) == (
         10,
-        {"127.0.0.1"},
+        {"address:127.0.0.1"},
         {"http"},
     )
     assert set(found[1]) == {"at", "door", "caller", "record", "rejected"}

@@ -12,19 +12,23 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from api.auth import new_key
+from api.problems import RefusalError
 from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
 from tests.integration.calls import PATIENTS, ask
@@ -167,7 +171,7 @@ def tokens(provider: Provider, clock: Any = None) -> Any:
 async def test_a_good_token_names_its_subject_and_scopes(provider: Provider) -> None:
     """Only the scopes that exist here."""
     caller = await tokens(provider).caller(Request(provider.token()))
-    assert (caller.name, caller.scopes) == ("ward-7", frozenset({"predict"}))
+    assert (caller.name, caller.scopes) == ("token:ward-7", frozenset({"predict"}))
 
 
 @pytest.mark.parametrize(
@@ -179,6 +183,11 @@ async def test_a_good_token_names_its_subject_and_scopes(provider: Provider) -> 
         {"exp": None},
         {"aud": None},
         {"sub": None},
+        {"sub": ""},
+        {"sub": "  "},
+        {"sub": "a\nb"},
+        {"sub": "\ud800"},
+        {"sub": 7},
         {"nbf": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
     ],
 )
@@ -327,11 +336,11 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Write a certificate for 127.0.0.1 with this common name, and its key."""
+    def issue(self, name: str, *more: str) -> tuple[Path, Path]:
+        """Write a certificate for 127.0.0.1 with this common name, and perhaps more of them, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in (name, *more)])
         made = self._built(subject, key.public_key()).add_extension(address, critical=False)
         paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         paths[0].write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -343,35 +352,122 @@ class Authority:
         return paths
 
 
-def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> None:
-    """TLS alone is spoken; a certificate of the named authority may predict, and nobody gets in without."""
-    ca, port = Authority(tmp_path), free_port()
-    (server, server_key), (client, client_key) = ca.issue("gateway"), ca.issue("ward-7")
-    settings = {
-        "HEARTSTREAM_MODEL__PATH": str(model_dir),
-        "HEARTSTREAM_GATEWAY__PORT": str(port),
-        "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
-        "HEARTSTREAM_AUTH__TLS_CERTIFICATE": str(server),
-        "HEARTSTREAM_AUTH__TLS_KEY": str(server_key),
-        "HEARTSTREAM_AUTH__TLS_CLIENT_CA": str(ca.certificate),
+@contextmanager
+def tls_gateway(model_dir: Path, folder: Path, ca: Authority, **settings: str) -> Iterator[Callable[..., int]]:
+    """Run a gateway that speaks TLS and asks for certificates; yield what sends a request and returns its status."""
+    (server, server_key), port = ca.issue("gateway"), free_port()
+    fixed = {
+        "MODEL__PATH": str(model_dir),
+        "GATEWAY__PORT": str(port),
+        "GATEWAY__LEAVE_SECONDS": "0",
+        "AUTH__TLS_CERTIFICATE": str(server),
+        "AUTH__TLS_KEY": str(server_key),
+        "AUTH__TLS_CLIENT_CA": str(ca.certificate),
     }
-    context = ssl.create_default_context(cafile=str(ca.certificate))
-    known = ssl.create_default_context(cafile=str(ca.certificate))
-    known.load_cert_chain(client, client_key)
     url = f"https://127.0.0.1:{port}"
 
-    def answered(path: str, body: bytes | None = None) -> int:
+    def answered(
+        path: str,
+        certificate: tuple[Path, Path] | None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> int:
+        context = ssl.create_default_context(cafile=str(ca.certificate))
+        if certificate is not None:
+            context.load_cert_chain(*certificate)
+        request = urllib.request.Request(url + path, data=body, headers=dict(headers))
         try:
-            with urllib.request.urlopen(url + path, data=body, context=known, timeout=10) as response:
+            with urllib.request.urlopen(request, context=context, timeout=10) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code
 
-    with running("gateway", settings, url, tmp_path / "log") as child:
+    named = {f"HEARTSTREAM_{name}": value for name, value in {**fixed, **settings}.items()}
+    with running("gateway", named, url, folder / "log") as child:
         while "listening" not in child.log.read_text(encoding="utf-8"):
             child.check()
-        assert (answered("/predict", PATIENTS[0]), answered("/metrics"), answered("/health")) == (200, 403, 200)
+        yield answered
+    with pytest.raises(OSError):  # noqa: PT011  # nothing listens there, in plain words or in others
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).read()
+
+
+def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> None:
+    """A certificate of the named authority may predict; without one health alone is answered; one of others is none."""
+    (tmp_path / "other").mkdir()
+    ca, other = Authority(tmp_path), Authority(tmp_path / "other")
+    client, twofold, stranger = ca.issue("ward-7"), ca.issue("ward-8", "chief"), other.issue("ward-7")
+    with tls_gateway(model_dir, tmp_path, ca) as answered:
+        found = (answered("/predict", client, PATIENTS[0]), answered("/metrics", client), answered("/health", client))
+        assert found == (200, 403, 200)
+        assert (answered("/predict", None, PATIENTS[0]), answered("/model", None)) == (401, 401)
+        assert [answered(path, None) for path in OPEN] == [200] * len(OPEN)
+        assert answered("/predict", twofold, PATIENTS[0]) == 401
         with pytest.raises(OSError):  # noqa: PT011  # TLS ends it, one way or another
-            urllib.request.urlopen(f"{url}/health", context=context, timeout=10).read()
-        with pytest.raises(OSError):  # noqa: PT011  # the same
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).read()
+            answered("/health", stranger)
+
+
+def test_a_key_is_judged_by_itself_whatever_certificate_comes_with_it(model_dir: Path, tmp_path: Path) -> None:
+    """Neither do its scopes grow by a certificate's nor shrink to them, and a bad key is not healed by one."""
+    ca = Authority(tmp_path)
+    client, trail = ca.issue("lab"), tmp_path / "trail.jsonl"
+    keys = f"{LAB_LINE} {SCRAPER_LINE} {CHIEF_LINE}"
+    audit = {"AUDIT__PATH": str(trail), "AUDIT__KEY": "a secret of good length"}
+    with tls_gateway(model_dir, tmp_path, ca, AUTH__API_KEYS=keys, **audit) as answered:
+        sent = (bearer(LAB), {"x-api-key": SCRAPER}, bearer(CHIEF), {"authorization": f"Bearer {LAB}A"}, {})
+        assert [answered("/predict", client, PATIENTS[0], each) for each in sent] == [200, 403, 200, 401, 200]
+        assert answered("/metrics", client, None, bearer(SCRAPER)) == 200
+    callers = [json.loads(line)["caller"] for line in trail.read_text(encoding="utf-8").splitlines()]
+    assert callers == ["key:lab", "key:chief", "certificate:lab"]
+
+
+def rsa_key(bits: int, **more: Any) -> tuple[rsa.RSAPrivateKey, dict[str, Any]]:
+    """Make a key and its entry in a key set."""
+    key = rsa.generate_private_key(65537, bits)
+    return key, {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "k1", **more}
+
+
+@pytest.mark.parametrize(
+    ("bits", "more", "is_good"),
+    [
+        (2048, {}, True),
+        (2048, {"use": "sig", "key_ops": ["verify"]}, True),
+        (1024, {}, False),
+        (2048, {"use": "enc"}, False),
+        (2048, {"key_ops": ["encrypt"]}, False),
+    ],
+)
+async def test_keys_that_should_not_sign_do_not(
+    provider: Provider, bits: int, more: dict[str, Any], *, is_good: bool
+) -> None:
+    """Too short a key, or one that is for encryption, proves nothing, however good its signature."""
+    key, entry = rsa_key(bits, **more)
+    good = provider.key_set()["keys"][0] | {"kid": "another"}
+    provider.key_set = lambda: {"keys": [entry, good]}
+    claims = jwt.decode(provider.token(), options={"verify_signature": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        token = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "k1"})
+    assert (await tokens(provider).caller(Request(token)) is not None) is is_good
+
+
+ODD_SETS = [None, [], {}, "keys", 7, {"keys": None}, {"keys": {}}, {"keys": []}, {"keys": [None]}, {"keys": ["k1"]}]
+ODD_SETS += [{"keys": [each]} for each in ({}, {"kid": "k1"}, {"kid": "k1", "kty": "RSA", "n": 7, "e": []})]
+ODD_SETS += [{"keys": [{"kid": "k1", "kty": "EC", "crv": "P-256", "x": "AA", "y": None}]}, {"keys": [[["k1"]]]}]
+
+
+@pytest.mark.parametrize("odd", ODD_SETS, ids=str)
+async def test_an_odd_key_set_is_the_providers_trouble(provider: Provider, odd: object) -> None:
+    """503 while no token can be checked, never an error of ours; keys that are known stay good."""
+    now = [1000.0]
+    door, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.key_set
+    provider.key_set = lambda: odd
+    door._fetch = provider.key_set
+    with pytest.raises(RefusalError) as refused:
+        await door.caller(Request(good))
+    assert (refused.value.status, refused.value.retry_seconds) == (503, 30.0)
+    now[0] += 31
+    door._fetch = usual
+    assert await door.caller(Request(good)) is not None
+    now[0] += 3600
+    door._fetch = lambda: odd
+    assert await door.caller(Request(good)) is not None

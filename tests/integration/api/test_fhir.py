@@ -204,7 +204,7 @@ def test_the_door_is_kept_as_all_others(start: Starter, trail: Path) -> None:
     scored, rejected = (json.loads(line) for line in trail.read_bytes().splitlines())
     reading = read(good, dt.datetime.now(dt.UTC).date())
     assert isinstance(reading, Reading)
-    assert (scored["caller"], scored["record"]) == ("lab", hashlib.sha256(reading.record).hexdigest())
+    assert (scored["caller"], scored["record"]) == ("key:lab", hashlib.sha256(reading.record).hexdigest())
     assert scored["risk"] == found[0].json["prediction"][0]["probabilityDecimal"]
     assert (rejected["record"], rejected["rejected"]) == (
         hashlib.sha256(bad).hexdigest(),
