@@ -1,20 +1,21 @@
-"""The audit trail on a Kafka topic, a message a line.
-
-Messages are sent in the background, so a request does not wait for the broker. While the broker does not take them,
-requests are refused; what was on its way when the process is killed is lost here, and stands in the file alone.
-"""
+"""The audit trail on a Kafka topic, a message a line, each confirmed by the broker before anybody is answered."""
 
 from __future__ import annotations
 
 import errno
+import time
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from runtime.settings import Kafka
 
-_FLUSH_SECONDS: Final = 10.0
 _DELIVERY_MS: Final = 10_000
+_FLUSH_SECONDS: Final = 12.0
+_POLL_SECONDS: Final = 0.1
+_PROBE_SECONDS: Final = 1.0
+_TRUSTED_SECONDS: Final = 10.0
+"""So long after the broker has answered it is not asked whether it is there."""
 
 
 class AuditTopic:
@@ -23,13 +24,14 @@ class AuditTopic:
     def __init__(self, settings: Kafka, topic: str) -> None:
         """Make the client; it reaches the broker in the background. Raises KafkaException for options that are none."""
         self._topic = topic
-        self._failed = False
+        self._refused: KafkaError | None = None
+        self._answered_at = float("-inf")
         self._producer = Producer(
             {
                 "bootstrap.servers": settings.bootstrap_servers,
                 "enable.idempotence": True,
                 "compression.type": "lz4",
-                "linger.ms": 50,
+                "linger.ms": 0,
                 "delivery.timeout.ms": _DELIVERY_MS,
                 "log_level": 2,
                 **settings.options,
@@ -37,20 +39,46 @@ class AuditTopic:
         )
 
     def write(self, lines: bytes) -> None:
-        """Queue some lines; raises OSError while the topic does not take any."""
+        """Send some lines and wait until all are confirmed; raises OSError."""
+        if problem := self.problem():
+            raise OSError(errno.EHOSTUNREACH, f"the audit topic {problem}")
+        self._refused = None
+        for line in lines.splitlines():
+            self._produce(line)
+        if self._producer.flush(_FLUSH_SECONDS) or self._refused is not None:
+            self._answered_at = float("-inf")
+            raise OSError(errno.EIO, "the audit topic did not confirm all lines")
+        self._answered_at = time.monotonic()
+
+    def problem(self) -> str | None:
+        """Say whether the broker does not answer; blocks for a second where it has not answered lately."""
+        if time.monotonic() - self._answered_at < _TRUSTED_SECONDS:
+            return None
         try:
-            for line in lines.splitlines():
+            self._producer.list_topics(self._topic, _PROBE_SECONDS)
+        except KafkaException:
+            return "cannot be reached"
+        self._answered_at = time.monotonic()
+        return None
+
+    def _produce(self, line: bytes) -> None:
+        until = time.monotonic() + _FLUSH_SECONDS
+        while True:
+            try:
                 self._producer.produce(self._topic, line, on_delivery=self._delivered)
-        except (BufferError, KafkaException) as error:
-            self._producer.poll(0)
-            raise OSError(errno.ENOBUFS, "the audit topic takes nothing") from error
-        self._producer.poll(0)
-        if self._failed:
-            raise OSError(errno.EIO, "the audit topic took nothing lately")
+            except BufferError as error:
+                if time.monotonic() > until:
+                    raise OSError(errno.ENOBUFS, "the audit topic takes nothing") from error
+                self._producer.poll(_POLL_SECONDS)
+            except KafkaException as error:
+                raise OSError(errno.EIO, "the audit topic takes no such line") from error
+            else:
+                return
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        self._failed = error is not None
+        if error is not None:
+            self._refused = error
 
     def close(self) -> None:
-        """Wait until all is sent, for ten seconds at most."""
+        """Wait until all is sent, for some seconds at most."""
         self._producer.flush(_FLUSH_SECONDS)

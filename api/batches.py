@@ -123,17 +123,15 @@ class Batches:
             request, parts, content_type, limits.body_timeout_seconds, limits.batch_timeout_seconds
         )
 
-    def note(self, request: web.Request, records: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
-        """Write the audit trail's lines; raises RefusalError."""
-        self._audit.note(caller_of(request), records, outcomes)
-
     async def note_all(self, request: web.Request, records: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
-        """Do the same for many, in turns."""
+        """Wait until the audit trail has a line for each record; raises RefusalError."""
+        lines: list[bytes] = []
         start = 0
         for part in slices(records):
             few = outcomes[start : start + len(part)]
-            await self._turns.run(self.note, request, part, few)
+            lines.append(await self._turns.run(self._audit.lines, caller_of(request), part, few))
             start += len(part)
+        await self._audit.commit(b"".join(lines))
 
     async def _in_turns(self, request: web.Request, records: Sequence[bytes]) -> tuple[list[Outcome], float]:
         found: list[Outcome] = []

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ssl
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from aiohttp import web
 
 from api import documents, page, state
 from api.admission import Admission
-from api.audit import Audit, AuditFile, NoAudit, Trail, Writer
+from api.audit import Audit, NoAudit, Trail
+from api.audit_commit import Committer, Writer
+from api.audit_file import AuditFile, AuditOutput
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
 from api.batches import Batches
 from api.browsers import ANY_HOST, BrowserPolicy, hosts, origins
@@ -49,7 +50,9 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     tracing = open_tracing(settings.tracing, "gateway")
     serving, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
-    health = Health(startup={}, live={}, ready={"model": _remembered(serving.is_sound), "leaving": leaving.problem})
+    ready = {"model": _remembered(serving.is_sound), "leaving": leaving.problem}
+    ready |= {"audit": audit.problem} if isinstance(audit, Trail) else {}
+    health = Health(startup={}, live={}, ready=ready)
     admission = Admission(
         limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
     )
@@ -177,20 +180,21 @@ def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> Audit:
     if (settings.path or settings.topic) and len(settings.key) < _SHORTEST_KEY:
         raise SettingsError((f"HEARTSTREAM_AUDIT__KEY has less than {_SHORTEST_KEY} characters",))
     if settings.path:
-        writers.append(AuditFile(_opened(settings.path)))
+        writers.append(_opened(settings.path))
     if settings.topic:
         from api.audit_topic import AuditTopic  # noqa: PLC0415  # the Kafka client, where it is asked for alone
 
         writers.append(AuditTopic(kafka, settings.topic))
-    return Trail(settings.key.encode(), writers, with_input=settings.with_input) if writers else NoAudit()
+    committers = [Committer(writer) for writer in writers]
+    return Trail(settings.key.encode(), committers, with_input=settings.with_input) if writers else NoAudit()
 
 
-def _opened(path: str) -> BinaryIO:
-    """Open a file to append to. Unbuffered: what is noted is in the file before it is answered."""
+def _opened(path: str) -> Writer:
+    """Open a file to append to."""
     if path == "-":
-        return sys.stdout.buffer
+        return AuditOutput()
     try:
-        return Path(path).open("ab", buffering=0)
+        return AuditFile(Path(path))
     except OSError as error:
         raise SettingsError((f"HEARTSTREAM_AUDIT__PATH cannot be written ({error.strerror})",)) from error
 

@@ -60,13 +60,13 @@ class Predictions:
         """Return what becomes of one record that was charged for: it is scored and noted."""
         with scoring(request, 1):
             outcome = await self._together.score(record)
-        self._audit.note(caller_of(request), [record], [outcome])
+        await self._audit.commit(self._audit.lines(caller_of(request), [record], [outcome]))
         return outcome
 
-    def reject(self, request: web.Request, body: bytes, faults: tuple[Fault, ...], seconds: float) -> None:
+    async def reject(self, request: web.Request, body: bytes, faults: tuple[Fault, ...], seconds: float) -> None:
         """Count and note what was to be a record and is none, as if the core had rejected it in so many seconds."""
         events.BatchScored(DOOR, 0, 1, tuple(str(fault.code) for fault in faults), seconds).emit()
-        self._audit.note(caller_of(request), [body], [Rejected(faults)])
+        await self._audit.commit(self._audit.lines(caller_of(request), [body], [Rejected(faults)]))
 
     async def many(self, request: web.Request) -> web.StreamResponse:
         """Score many: a JSON array gives an array, lines give lines; a rejected record has its faults in its place."""

@@ -43,6 +43,10 @@ def run(settings: Settings) -> None:
             telemetry.close()
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
 def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
     """Return what serves an application."""
     return QuietRunner(
@@ -62,9 +66,10 @@ async def _serve(
     await runner.setup()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    # SIGHUP is what tools send after they have rotated a file; that of the audit trail is found by its name.
+    for signum, act in ((signal.SIGTERM, stopping.set), (signal.SIGINT, stopping.set), (signal.SIGHUP, _ignore)):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signum, stopping.set)
+            loop.add_signal_handler(signum, act)
     await web.TCPSite(runner, settings.host, settings.port, ssl_context=tls).start()
     host, port = runner.addresses[0][:2]
     events.ListenerOpened("gateway", host, port, guarded=guarded).emit()

@@ -562,6 +562,16 @@ class TokenKeysUnavailable(msgspec.Struct, frozen=True):
         _log.warning("token keys unavailable", exc_info=self.error)
 
 
+class AuditRepaired(msgspec.Struct, frozen=True):
+    """The audit trail's file ended in a part of a line, as after a crash; it was never answered, and was cut off."""
+
+    removed_bytes: int
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("audit trail repaired", removed_bytes=self.removed_bytes)
+
+
 class SpanEnded(msgspec.Struct, frozen=True):
     """A span of a trace is over and waits to be sent."""
 

@@ -38,7 +38,19 @@ FIELDS: Final = frozenset(
     {
         *("event", "level", "timestamp", "logger", "exception"),
         *("role", "version", "name", "digest", "engine", "reason", "purpose", "host", "port"),
-        *("door", "records", "codes", "seconds", "topic", "partition", "partitions", "owned", "drained", "complete"),
+        *(
+            "door",
+            "records",
+            "removed_bytes",
+            "codes",
+            "seconds",
+            "topic",
+            "partition",
+            "partitions",
+            "owned",
+            "drained",
+            "complete",
+        ),
         *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share"),
     }
 )

@@ -216,8 +216,9 @@ class Auth(msgspec.Struct, frozen=True):
 class Audit(msgspec.Struct, frozen=True):
     """The gateway's audit trail: a JSON line for each record that was to be scored, in `path` (- is standard output).
 
-    With `topic` each line goes to that Kafka topic as well, in the background, or there alone. None is kept while both
-    are empty. `key` is the secret that makes pseudonyms of patient ids, 16 characters or more:
+    With `topic` each line goes to that Kafka topic as well, or there alone; none is kept while both are empty. Nothing
+    is answered before its line is on the disk and confirmed by the topic; where that cannot be, callers get 503 and
+    `/health/ready` says so. `key` is the secret that makes pseudonyms of patient ids, 16 characters or more:
     keep it in a file, and name that by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` writes the whole record as well:
     the trail is patient data then.
     """

@@ -79,7 +79,7 @@ class Fhir:
         parts = await self._turns.run(parts_of, without_bom(body))
         reading = await self._turns.run(read_parts, parts, now.date())
         if isinstance(reading, tuple):
-            self._predictions.reject(request, body, reading, time.perf_counter() - began)
+            await self._predictions.reject(request, body, reading, time.perf_counter() - began)
             return outcomes.rejected(reading)
         match await self._predictions.outcome(request, reading.record):
             case Scored(value):

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
+import signal
+import stat
 import time
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from heartstream.brokers import create_topics
-from heartstream.demo.processes import running
+from heartstream.demo.processes import Child, running
 from runtime.embedded import free_port
 from schemas.errors import DependencyError
+from tests.images.engine import attempt, wait_for
 from tests.integration.calls import JSON, LINES, PATIENTS, ask
 from tests.integration.conftest import Starter
 
@@ -100,18 +107,121 @@ def test_a_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> 
     assert found == trail.read_bytes().splitlines()
 
 
-def test_a_topic_that_takes_nothing_is_noticed(start: Starter) -> None:
-    """Without its broker the gateway refuses to answer, once it knows."""
-    with start(
-        AUDIT__TOPIC="audit",
-        AUDIT__KEY=KEY,
-        KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}",
-        KAFKA__OPTIONS__DELIVERY_TIMEOUT_MS="1000",
-    ) as gateway:
-        deadline = time.monotonic() + 30
-        while ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200:
-            assert time.monotonic() < deadline
-        assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 503
+def test_no_answer_goes_out_while_the_topic_is_away(model_dir: Path, tmp_path: Path) -> None:
+    """With the topic alone and no broker: 503 from the first request on, never a risk, and the gateway is not ready."""
+    port, away = free_port(), free_port()
+    settings = {
+        "HEARTSTREAM_MODEL__PATH": str(model_dir),
+        "HEARTSTREAM_GATEWAY__PORT": str(port),
+        "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+        "HEARTSTREAM_AUDIT__TOPIC": "audit",
+        "HEARTSTREAM_AUDIT__KEY": KEY,
+        "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{away}",
+        "HEARTSTREAM_KAFKA__OPTIONS__DELIVERY_TIMEOUT_MS": "2000",
+    }
+    with running("gateway", settings, f"http://127.0.0.1:{port}", tmp_path / "log") as gateway:
+        wait_for("the gateway", lambda: _is_live(gateway), 60)
+        found = [ask(gateway, "POST", "/predict", PATIENTS[0]) for _ in range(5)]
+        many = ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:5]), LINES)
+        assert {each.status for each in [*found, many]} == {503}
+        assert not [each for each in [*found, many] if b"risk" in each.body]
+        wait_for("not ready", lambda: ask(gateway, "GET", "/health/ready").status == 503, 30)
+        assert set(ask(gateway, "GET", "/health/ready").json["checks"]) >= {"audit"}
+
+
+def _is_live(gateway: Child) -> bool:
+    gateway.check()
+    try:
+        return ask(gateway, "GET", "/health/live").status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if attempt("mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)).returncode:
+        pytest.skip("may not mount")
+    yield folder
+    attempt("umount", str(folder))
+
+
+def test_on_a_full_disk_nothing_is_answered_without_its_line(start: Starter, small_disk: Path) -> None:
+    """Callers go on until the disk is full and beyond: as many whole lines as answers, and no part of one."""
+    trail = small_disk / "trail"
+    with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway, ThreadPoolExecutor(8) as callers:
+        found = list(callers.map(lambda place: _asked_alone(gateway, place), range(800)))
+        answered = [digest for digest, status in found if status == 200]
+        assert 0 < len(answered) < 800
+        assert {status for _, status in found} == {200, 503}
+        noted = [str(each["record"]) for each in lines(trail)]
+        assert trail.read_bytes().endswith(b"\n")
+        assert set(answered) <= set(noted)
+        assert ask(gateway, "GET", "/health/ready").json["checks"]["audit"] != "ok"
+        trail.write_bytes(b"")
+        wait_for("200", lambda: ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200, 30)
+        wait_for("ready", lambda: ask(gateway, "GET", "/health/ready").status == 200, 30)
+
+
+def _asked_alone(gateway: Child, place: int) -> tuple[str, int]:
+    """Ask for a patient who is like no other; returns the record's digest, and the status."""
+    body = json.dumps(json.loads(PATIENTS[0]) | {"patient_id": f"p-{place}"}).encode()
+    return hashlib.sha256(body).hexdigest(), ask(gateway, "POST", "/predict", body).status
+
+
+def test_what_a_crash_left_of_a_line_is_cut_off(start: Starter, tmp_path: Path) -> None:
+    """The next line stands alone; whole lines stay."""
+    trail = tmp_path / "trail"
+    trail.write_bytes(b'{"door":"http"}\n{"door":"ht')
+    with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
+        ask(gateway, "POST", "/predict", PATIENTS[0])
+    assert [each.get("record") for each in lines(trail)] == [None, hashlib.sha256(PATIENTS[0]).hexdigest()]
+
+
+def test_a_file_that_was_rotated_is_begun_anew(start: Starter, tmp_path: Path) -> None:
+    """Moved away or cut to nothing, with SIGHUP or without: each line is in one of them, and the gateway lives on."""
+    trail, old = tmp_path / "trail", tmp_path / "trail.1"
+    with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
+        ask(gateway, "POST", "/predict", PATIENTS[0])
+        trail.rename(old)
+        gateway.process.send_signal(signal.SIGHUP)
+        assert ask(gateway, "POST", "/predict", PATIENTS[1]).status == 200
+        assert (len(lines(old)), len(lines(trail))) == (1, 1)
+        trail.write_bytes(b"")
+        assert ask(gateway, "POST", "/predict", PATIENTS[2]).status == 200
+        assert len(lines(trail)) == 1
+
+
+def test_the_trail_is_its_owners_alone(start: Starter, tmp_path: Path) -> None:
+    """Whatever the umask is."""
+    trail = tmp_path / "trail"
+    with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY):
+        assert stat.S_IMODE(trail.stat().st_mode) == 0o600
+
+
+def test_no_answer_is_ahead_of_its_line(start: Starter, tmp_path: Path) -> None:
+    """A gateway that is killed while it is busy has a whole line for every answer that anybody got."""
+    trail = tmp_path / "trail"
+    answered: list[str] = []
+    with suppress(AssertionError), start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
+
+        def call(turn: int) -> None:
+            with suppress(OSError, http.client.HTTPException):
+                for place in range(10_000):
+                    digest, status = _asked_alone(gateway, turn * 10_000 + place)
+                    assert status == 200
+                    answered.append(digest)
+
+        with ThreadPoolExecutor(4) as callers:
+            for turn in range(4):
+                callers.submit(call, turn)
+            wait_for("answers", lambda: len(answered) > 100, 60)
+            gateway.process.kill()
+    noted = {json.loads(line)["record"] for line in trail.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"}
+    assert set(answered) <= noted
+    assert len(answered) > 100
 
 
 @pytest.mark.parametrize("settings", [{"PATH": "/no/such/folder/trail", "KEY": KEY}, {"PATH": "x", "KEY": "short"}])
