@@ -469,6 +469,17 @@ class PartitionStalled(msgspec.Struct, frozen=True):
         _log.warning("partition stalled", topic=self.topic, partition=self.partition)
 
 
+class TopicRecreated(msgspec.Struct, frozen=True):
+    """The topic was deleted and made again since it was read; these partitions begin with their first record."""
+
+    topic: str
+    partitions: int
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("topic recreated", topic=self.topic, partitions=self.partitions)
+
+
 class ConsumptionPaused(msgspec.Struct, frozen=True):
     """Fetching stands still because results leave more slowly than records come."""
 

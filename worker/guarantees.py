@@ -18,8 +18,9 @@ from runtime import events
 from schemas.errors import DependencyError
 from worker.dead_letters import without_value
 from worker.shipment import Shipment
+from worker.transport.commits import positions_of
 from worker.transport.ledger import Ledger
-from worker.transport.producer import DeliveryError, LibrdkafkaProducer, OutgoingRecord
+from worker.transport.producer import DeliveryError, FinalDeliveryError, LibrdkafkaProducer, OutgoingRecord
 from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
 _GROUP_BYTES: Final = 8_192
@@ -171,6 +172,8 @@ class ExactlyOnce:
         while shipments:
             try:
                 await self._commit(shipments)
+            except FinalDeliveryError:
+                raise
             except (AbortRequiredError, DeliveryError) as error:
                 reason, stuck = str(error), False
             except SilentClientError as error:
@@ -208,7 +211,8 @@ class ExactlyOnce:
         await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in shipments}, group)
 
     async def _store(self, offsets: Mapping[TP, int], group: Any) -> None:
-        await self._producer().require_transactions().commit(offsets, group)
+        positions = positions_of(offsets, self._ledger.note)
+        await self._producer().require_transactions().commit(positions, group)
         self._ledger.note_stored(offsets)
         events.OffsetsCommitted(len(offsets)).emit()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -23,6 +24,10 @@ class _BoundedWorker(Worker):
     """Faust's worker, whose shutdown cannot hang."""
 
     stop_within_seconds: float
+
+    def _crash(self, reason: BaseException) -> None:
+        """Keep the first cause: what fails on the way out, as others are stopped, follows from it."""
+        super()._crash(self.crash_reason or reason)
 
     async def stop(self) -> None:
         """Stop; if that hangs, the process ends all the same, with nothing committed past the truth."""
@@ -46,7 +51,7 @@ def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_ap
     process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS
     try:
         process.execute_from_commandline()
-    except SystemExit as end:
+    except (SystemExit, asyncio.CancelledError) as end:
         if isinstance(end.__context__, DependencyError) and not app.listens:
             raise end.__context__ from None
         reason = process.crash_reason or app.crash_reason

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Self
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
@@ -153,6 +153,19 @@ class Stream:
                 time.sleep(0.1)
         finally:
             probe.close()
+
+    def committed(self, group: str) -> list[TopicPartition]:
+        """Return the group's offsets of the patients topic, as the broker keeps them."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+        return list(asked.result(60).topic_partitions)
+
+    def commit(self, group: str, positions: list[TopicPartition]) -> None:
+        """Store offsets for a group without members."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        changed = [ConsumerGroupTopicPartitions(group, positions)]
+        (future,) = admin.alter_consumer_group_offsets(changed).values()
+        assert [each.error for each in future.result(60).topic_partitions if each.error] == []
 
     def await_members(self, group: str, count: int) -> None:
         """Wait until the group has this many members."""

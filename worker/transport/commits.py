@@ -57,7 +57,7 @@ class ConsumerCommits:
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
         if offsets:
-            self._consumer.commit(offsets=_positions(offsets), asynchronous=True)
+            self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
 
     def rebalanced(self) -> None:
         """Go on: the client knows by itself which member it is."""
@@ -120,8 +120,9 @@ def tps_of(positions: Iterable[TopicPartition]) -> set[TP]:
     return {tp_of(position) for position in positions}
 
 
-def _positions(offsets: Mapping[TP, int]) -> list[TopicPartition]:
-    return [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
+def positions_of(offsets: Mapping[TP, int], note: str) -> list[TopicPartition]:
+    """Return offsets as the client takes them, each with a note that the broker stores beside it."""
+    return [TopicPartition(tp.topic, tp.partition, offset, metadata=note) for tp, offset in offsets.items()]
 
 
 def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bool:
@@ -129,7 +130,7 @@ def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bo
     if not offsets:
         return True
     try:
-        consumer.commit(offsets=_positions(offsets), asynchronous=False)
+        consumer.commit(offsets=positions_of(offsets, ledger.note), asynchronous=False)
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
         events.OffsetCommitFailed(error.name(), len(offsets)).emit()

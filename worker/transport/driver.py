@@ -136,6 +136,7 @@ class LibrdkafkaTransport(Transport):
         consumer.ledger = self._ledger
         consumer.options = ConsumerOptions(
             client_config=consumer_config(self._settings),
+            admin_config=admin_config(self._settings),
             batch_records=worker.batch_records,
             # In exactly-once the transactions carry the offsets.
             commit_interval=None if worker.processing_guarantee == EXACTLY_ONCE else worker.commit_interval_seconds,

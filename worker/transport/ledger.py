@@ -46,6 +46,8 @@ class Ledger:
 
     def __init__(self) -> None:
         """Begin without partitions."""
+        self.note = ""
+        """What is stored beside each offset: which topic it belongs to. Set by the consumer's thread."""
         self._changed = threading.Condition()
         self._leases: dict[TP, Lease] = {}
         self._entered = self._latest_finished = 0

@@ -21,11 +21,13 @@ from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
 from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tp_of, tps_of
+from worker.transport.consumer_errors import CorruptBatchError, check, is_corrupt, on_client_error
 from worker.transport.handoff import Handoff
 from worker.transport.lag import SILENT_SECONDS, LagMeter
 from worker.transport.ledger import Ledger
 from worker.transport.pauses import Pauses
 from worker.transport.solitude import Solitude, give_up, leave
+from worker.transport.topic_identity import TopicIdentity
 
 _POLL_SECONDS: Final = 0.1
 _FULL_WAIT_SECONDS: Final = 0.2
@@ -35,24 +37,13 @@ _LAG_INTERVAL_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = 10.0
 _COMMITTED_SECONDS: Final = 60.0
 _LAST_COMMIT_SECONDS: Final = 10.0
-_HOPELESS: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001
-        # A fatal error that comes as a message does not say `fatal()`.
-        KafkaError._FATAL,  # noqa: SLF001
-        # A batch whose checksum is wrong: the client would go on behind it. It tells the offset.
-        KafkaError._BAD_MSG,  # noqa: SLF001
-    }
-)
 
 
 _Rebalanced = Callable[[Consumer, list[TopicPartition]], None]
 
 
 class ConsumerOptions(msgspec.Struct, frozen=True):
-    """How to consume: the client's configuration, the most records in a batch, and bounds in seconds.
+    """How to consume: the clients' configurations, the most records in a batch, and bounds in seconds.
 
     `commit_interval` None leaves offsets to the producer's transactions. `revoke_timeout` bounds the wait for started
     batches when partitions are taken back; `drain_timeout` that at the end of the process; `stall_limit` how long a
@@ -61,6 +52,7 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     """
 
     client_config: dict[str, object]
+    admin_config: dict[str, object]
     batch_records: int
     commit_interval: float | None
     drain_timeout: float
@@ -110,7 +102,7 @@ class Poller(threading.Thread):
                 self.commits.heard(error, positions)
 
         options = self._options
-        callbacks = {"on_commit": on_commit, "error_cb": _on_client_error}
+        callbacks = {"on_commit": on_commit, "error_cb": on_client_error}
         self._consumer = consumer = Consumer({**options.client_config, **callbacks}, logger=CLIENT_LOG)
         self._pauses = Pauses(consumer)
         self.commits: Commits = (
@@ -124,6 +116,7 @@ class Poller(threading.Thread):
     def subscribe(self, topic: str) -> None:
         """Join the group for this topic and start the thread; called once."""
         self._topic = topic
+        self._identity = TopicIdentity(self._options.admin_config, topic)
         self.start()
 
     def stop(self) -> None:
@@ -137,15 +130,29 @@ class Poller(threading.Thread):
     def run(self) -> None:
         """Poll until stopped. An error ends the thread: it is told to `on_failure`, and nothing more is committed."""
         try:
-            self._join()
-            while not self._stopping.is_set():
-                self._turn()
-            self._store_the_rest()
+            self._work()
         except BaseException as error:  # noqa: BLE001  # whatever it is, the process must hear of it
             self.wait_no_more()
             self._on_failure(error)
         finally:
             self._leave()
+
+    def _work(self) -> None:
+        """Poll until stopped, or until a batch is corrupt: what was read before it is still scored and committed.
+
+        Whoever goes on behind that batch would pass it over.
+        """
+        self._join()
+        corrupt: CorruptBatchError | None = None
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+        except CorruptBatchError as error:
+            corrupt = error
+            self._ledger.wait_idle(self._ledger.owned(), self._options.drain_timeout)
+        self._store_the_rest()
+        if corrupt is not None:
+            raise corrupt
 
     def _join(self) -> None:
         assign, revoke, lost = map(self._unless_given_up, (self._on_assign, self._on_revoke, self._on_lost))
@@ -222,20 +229,23 @@ class Poller(threading.Thread):
     def _hand_off(self, messages: Sequence[Message]) -> None:
         """Sort messages by partition and hand each partition's run on as one batch.
 
-        An end of partition counts only after the records that came before it.
+        An event in place of a record is heard after the records before it; what follows a corrupt batch is left alone.
         """
         runs: dict[int, list[Message]] = {}
-        ends: dict[TP, int] = {}
+        heard: list[tuple[Message, KafkaError]] = []
         for message in messages:
             partition = message.partition()
-            if message.error() is None:
+            error = message.error()
+            if error is None:
                 run = runs.get(partition)  # type: ignore[arg-type]  # a consumed message has a partition
                 if run is None:
                     runs[partition] = [message]  # type: ignore[index]
                 else:
                     run.append(message)
             else:
-                self._hear(message, ends)
+                heard.append((message, error))
+                if is_corrupt(error):
+                    break
         for partition, run in runs.items():
             tp = TP(self._topic, partition)
             lease = self._ledger.lease(tp)
@@ -243,18 +253,15 @@ class Poller(threading.Thread):
                 batch = RecordBatch(tp, run, lease)
                 self._ledger.enter(batch)
                 self._handoff.put(batch)
-        for tp, offset in ends.items():
-            self._ledger.reached_end(tp, offset)
+        for message, error in heard:
+            self._hear(message, error)
 
-    def _hear(self, message: Message, ends: dict[TP, int]) -> None:
-        """Take an event that comes in place of a record; an end of partition is added to `ends`."""
-        error = message.error()
-        if error is None:
-            return
+    def _hear(self, message: Message, error: KafkaError) -> None:
+        """Take an event that comes in place of a record."""
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
-            ends[TP(self._topic, int(message.partition() or 0))] = int(message.offset() or 0)
+            self._ledger.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
         else:
-            _check(error)
+            check(self._consumer, message, error)
 
     def _hold_back(self) -> None:
         """Wait for room; when there is none for long, pause fetching and keep polling so as to stay in the group."""
@@ -282,10 +289,13 @@ class Poller(threading.Thread):
         self._measure_in_time(self.last_turn)
 
     def _measure_in_time(self, now: float) -> None:
-        """Measure the lag where a second has passed."""
+        """Measure the lag, and see that the topic is still the same, where a second has passed."""
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topic)
+            if self.member:
+                self._identity.look(reading=bool(self._ledger.owned()))
+                self._ledger.note = self._identity.note
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""
@@ -303,7 +313,8 @@ class Poller(threading.Thread):
     def _starting_positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Return committed offsets; a partition that the group has never committed begins at its first record.
 
-        The client itself resets nothing: a committed offset whose record is gone means loss, and must be told.
+        So does one whose offset was committed for an earlier topic of this name. The client itself resets nothing: a
+        committed offset whose record is gone means loss, and must be told.
         """
         if not partitions:
             return []
@@ -313,20 +324,28 @@ class Poller(threading.Thread):
             if error is None:
                 break
             if time.monotonic() > deadline:
-                raise DependencyError(f"cannot learn the committed offsets: {error.name()}")
+                raise DependencyError(f"cannot learn the committed offsets: {error}")
             self._stopping.wait(_POLL_SECONDS)
+        self._ledger.note = self._identity.note
+        foreign = [position for position in positions if self._identity.is_foreign(position.metadata)]
+        if foreign:
+            events.TopicRecreated(self._topic, len(foreign)).emit()
         for position in positions:
-            if position.offset < 0:
+            if position.offset < 0 or position in foreign:
                 position.offset = OFFSET_BEGINNING
         return positions
 
-    def _committed(self, partitions: list[TopicPartition]) -> tuple[list[TopicPartition], KafkaError | None]:
+    def _committed(self, partitions: list[TopicPartition]) -> tuple[list[TopicPartition], str | None]:
         """Ask the broker; an offset that could not be told, as its error says, looks like one never committed."""
         try:
             positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
+            self._identity.cluster = self._consumer.list_topics(self._topic, timeout=_CALL_SECONDS).cluster_id or ""
+            self._identity.learn(reading=bool(self._ledger.owned()))
         except KafkaException as failure:
-            return [], failure.args[0]
-        return positions, next((position.error for position in positions if position.error), None)
+            return [], failure.args[0].name()
+        except TimeoutError:
+            return [], "_TIMED_OUT"
+        return positions, next((position.error.name() for position in positions if position.error), None)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
@@ -350,20 +369,3 @@ class Poller(threading.Thread):
         self._ledger.end(tps)
         self.lag.forget(tps)
         self._on_assignment(self._ledger.owned())
-
-
-def _check(error: KafkaError) -> None:
-    """Raise DependencyError for a consumer error that will not pass by itself; tell of any other."""
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-        raise DependencyError(
-            "a committed offset is no longer retained: records have gone before they were scored. Find out which, then "
-            "choose where to go on (kafka-consumer-groups.sh --reset-offsets) and start again"
-        )
-    if error.fatal() or error.code() in _HOPELESS:
-        raise DependencyError(f"the Kafka consumer cannot go on: {error.name()}: {error.str()}")
-    events.BrokerTroubled("consumer", error.name()).emit()
-
-
-def _on_client_error(error: KafkaError) -> None:
-    """Hear of client-wide troubles, which librdkafka overcomes by itself."""
-    events.BrokerTroubled("consumer", error.name()).emit()

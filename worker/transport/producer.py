@@ -41,6 +41,14 @@ _REFUSED: Final = frozenset(
         KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001  # the client's public name for it
     }
 )
+_FINAL: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # the client's public name for it
+        KafkaError.TOPIC_EXCEPTION,
+    }
+)
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -49,6 +57,10 @@ _NO_HEADERS: Final[Mapping[int, Headers]] = {}
 
 class DeliveryError(DependencyError):
     """A record can never be delivered, or was not in the time that the client allows."""
+
+
+class FinalDeliveryError(DeliveryError):
+    """A record that its topic will not take however often it is sent: the topic or a right to it is missing."""
 
 
 class OutgoingRecord:
@@ -78,10 +90,11 @@ class _Reports:
         self.failure: DependencyError | None = None
         self.refused: list[OutgoingRecord] = []
 
-    def on_failed_delivery(self, error: KafkaError | None, _message: Message | None) -> None:
-        """Hear of a record that was not delivered. What was purged was given up on purpose."""
-        if error is not None and error.code() not in _PURGED:
-            self.failure = DeliveryError(f"a result could not be delivered: {error.name()}: {error.str()}")
+    def on_failed_delivery(self, error: KafkaError | None, message: Message | None) -> None:
+        """Hear of a record that was not delivered: the first one counts. What was purged was given up on purpose."""
+        if error is not None and error.code() not in _PURGED and not isinstance(self.failure, DeliveryError):
+            topic = "" if message is None else f" to {message.topic()}"
+            self.failure = _failure(f"a result could not be delivered{topic}", error)
 
     def on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
         """Hear of a record with headers that was not delivered."""
@@ -218,7 +231,7 @@ class LibrdkafkaProducer(FaustProducer):
                 await self._wait_for_space()
             except KafkaException as failure:
                 if failure.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise _undeliverable(failure) from failure
+                    raise _undeliverable(record.topic, failure) from failure
                 self._reports.refused.append(record)
                 return
             else:
@@ -382,10 +395,14 @@ def _produce_run(
     except BufferError:
         return place
     except KafkaException as failure:
-        raise _undeliverable(failure) from failure
+        raise _undeliverable(topic, failure) from failure
     return stop
 
 
-def _undeliverable(failure: KafkaException) -> DeliveryError:
-    error: KafkaError = failure.args[0]
-    return DeliveryError(f"a result cannot be sent: {error.name()}: {error.str()}")
+def _undeliverable(topic: str, failure: KafkaException) -> DeliveryError:
+    return _failure(f"a result cannot be sent to {topic}", failure.args[0])
+
+
+def _failure(told: str, error: KafkaError) -> DeliveryError:
+    kind = FinalDeliveryError if error.code() in _FINAL else DeliveryError
+    return kind(f"{told}: {error.name()}: {error.str()}")

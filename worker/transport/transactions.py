@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
-from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
@@ -86,13 +85,12 @@ class Transactions:
         self._client.begin_transaction()
         self._open = True
 
-    async def commit(self, offsets: Mapping[TP, int], group: Any) -> None:
+    async def commit(self, positions: Sequence[TopicPartition], group: Any) -> None:
         """Commit what was sent, with these offsets, for the member that `group` (metadata of the consumer) names.
 
         Raises AbortRequiredError: then nothing of it will be visible, and `abort` comes next.
         """
-        positions = [TopicPartition(tp.topic, tp.partition, offset) for tp, offset in offsets.items()]
-        add_offsets = partial(self._client.send_offsets_to_transaction, positions, group)
+        add_offsets = partial(self._client.send_offsets_to_transaction, list(positions), group)
         await self._call("send_offsets_to_transaction", add_offsets)
         await self._call("commit_transaction", self._client.commit_transaction)
         self._open = False

@@ -32,6 +32,9 @@ from tests.brokers import Listener, own_kafka
 from tests.examples import accepted
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
+from tests.integration.worker.test_endings import reason_of_end
+from tests.integration.worker.test_exactly_once import GUARANTEE
+from tests.integration.worker.test_stream import send_patients
 from tests.k8s.manifests import builder, of_kind
 
 pytestmark = pytest.mark.skipif(builder() is None, reason="needs kubectl or kustomize")
@@ -135,6 +138,40 @@ def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_pa
             True
         ) == 1
         assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_topic_of_scores_that_is_not_there_ends_the_worker(
+    guarded: Guarded, model_dir: Path, tmp_path: Path, topics: Topics, guarantee: str
+) -> None:
+    """Whatever else fails on the way out, the topic that is missing is what is told."""
+    workers = Workers(model_dir, topics, tmp_path)
+    missing = {"HEARTSTREAM_TOPICS__SCORES": "no-such-topic", GUARANTEE: guarantee}
+    with Stream.open(guarded.open_address, topics) as stream:
+        send_patients(stream, 0, 100)
+        quick = {"HEARTSTREAM_KAFKA__OPTIONS__TOPIC_METADATA_PROPAGATION_MAX_MS": "1000"}
+        told = reason_of_end(workers, guarded.open_address, **missing, **quick)
+    assert "no-such-topic" in told
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_topic_of_scores_that_may_not_be_written_ends_the_worker(
+    guarded: Guarded, model_dir: Path, tmp_path: Path, guarantee: str
+) -> None:
+    """The right that is missing is told, with the topic that it is missing for."""
+    workers = Workers(model_dir, Topics(), tmp_path)
+    options = {
+        f"HEARTSTREAM_KAFKA__OPTIONS__{name.upper().replace('.', '_')}": value
+        for name, value in guarded.as_user("heartstream-worker").items()
+        if name != "bootstrap.servers"
+    }
+    own = {"HEARTSTREAM_WORKER__GROUP_ID": "heartstream", "HEARTSTREAM_TOPICS__SCORES": "audit", GUARANTEE: guarantee}
+    with Stream.open(guarded.open_address, Topics()) as stream:
+        create_topics(guarded.open_address, ["audit"], 1, {})
+        send_patients(stream, 0, 100)
+        told = reason_of_end(workers, guarded.guarded_address, **own, **options)
+    assert "TOPIC_AUTHORIZATION_FAILED" in told
+    assert "audit" in told
 
 
 def test_outcomes_are_judged_with_the_right_to_read_two_topics(guarded: Guarded) -> None:

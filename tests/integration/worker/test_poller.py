@@ -17,7 +17,7 @@ from runtime.settings import Settings
 from tests.brokers import cut_off
 from tests.integration.stream import PARTITIONS, Stream
 from worker.transport.batch import RecordBatch
-from worker.transport.driver import consumer_config
+from worker.transport.driver import admin_config, consumer_config
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
@@ -52,7 +52,14 @@ def polling(
     config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}", **client}
     ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 200)
     options = ConsumerOptions(
-        config, 100, commit_interval=0.2, drain_timeout=5, revoke_timeout=5, stall_limit=2, solitude_limit=2
+        config,
+        admin_config(settings),
+        100,
+        commit_interval=0.2,
+        drain_timeout=5,
+        revoke_timeout=5,
+        stall_limit=2,
+        solitude_limit=2,
     )
     failures: list[BaseException] = []
     poller = kind(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)

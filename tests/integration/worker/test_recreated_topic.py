@@ -1,0 +1,86 @@
+"""Laws of a topic that is deleted and made again under the same name, on a real broker."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from heartstream.brokers import create_topics
+from tests.integration.conftest import Workers
+from tests.integration.stream import PARTITIONS, Stream
+from tests.integration.worker.test_exactly_once import GUARANTEE
+from tests.integration.worker.test_stream import patient
+from tests.waiting import await_condition
+
+PROTOCOL = "HEARTSTREAM_WORKER__GROUP_PROTOCOL"
+
+
+def recreate(stream: Stream) -> None:
+    """Delete the patients topic and make it again at once."""
+    topic = stream.topics.patients
+    admin = AdminClient({"bootstrap.servers": stream.address})
+    admin.delete_topics([topic])[topic].result(60)
+
+    def is_made() -> bool:
+        try:
+            create_topics(stream.address, [topic], PARTITIONS, {})
+        except KafkaException:
+            return False
+        return True
+
+    await_condition(is_made, 60)
+
+
+def send_keyed(stream: Stream, first: int, stop: int) -> set[bytes]:
+    """Send patients, each with a key of its own; returns the keys."""
+    keys = set()
+    for number in range(first, stop):
+        key, value = patient(number)
+        stream.send(value, key)
+        keys.add(key)
+    stream.flush()
+    return keys
+
+
+def keys_of_scores(stream: Stream) -> set[bytes | None]:
+    return {result.key for result in stream.read}
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "protocol"),
+    [("at_least_once", "classic"), ("at_least_once", "consumer"), ("exactly_once", "classic")],
+)
+def test_a_worker_that_reads_it_stops_and_its_successor_begins_anew(
+    group_stream: Stream, workers: Workers, guarantee: str, protocol: str
+) -> None:
+    """The client goes on at the old offset in the new topic: the worker notices and says so; no record is missed."""
+    stream, settings = group_stream, {GUARANTEE: guarantee, PROTOCOL: protocol}
+    old = send_keyed(stream, 0, 100)
+    with workers.start(stream.address, **settings) as worker:
+        stream.read_until(lambda: keys_of_scores(stream) == old)
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        recreate(stream)
+        new = send_keyed(stream, 100, 600)
+        code = worker.process.wait(60)
+    with workers.start(stream.address, **settings) as second:
+        stream.read_until(lambda: keys_of_scores(stream) == old | new)
+        second.check()
+    assert (code, "was deleted and made again while it was read" in workers.logs()) == (1, True)
+
+
+def test_offsets_that_were_committed_for_its_predecessor_do_not_count(group_stream: Stream, workers: Workers) -> None:
+    """A member that leaves a deleted topic commits for it, and the broker keeps that for the new one of its name."""
+    stream, group = group_stream, workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
+    old = send_keyed(stream, 0, 100)
+    with workers.start(stream.address):
+        stream.read_until(lambda: keys_of_scores(stream) == old)
+        stream.await_commits(group)
+    left = stream.committed(group)
+    recreate(stream)
+    new = send_keyed(stream, 100, 600)
+    stream.commit(group, left)
+    with workers.start(stream.address) as second:
+        stream.read_until(lambda: keys_of_scores(stream) == old | new)
+        second.check()
+    assert '"event": "topic recreated"' in workers.logs()
