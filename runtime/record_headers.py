@@ -1,17 +1,20 @@
 """The headers of a Kafka record, whatever its producer made of them.
 
-Kafka's headers have names in UTF-8 by convention alone. confluent-kafka raises SystemError where one is not, and leaves
-a tuple without its name behind: to read that name again would end the process.
+Kafka's headers have names in UTF-8 by convention alone. Where one is not, confluent-kafka returns a tuple without its
+name and an error at once. Only a call that comes from C notices that, as a SystemError: Python's own calls, once they
+have run some times, look at the result alone. To read a name that is missing would end the process.
 """
 
 from __future__ import annotations
 
 import gc
+from operator import methodcaller
 from typing import Any, Final, Protocol
 
 UNREADABLE_NAME: Final = "heartstream.unreadable-name"
 """The name under which a header's value is kept where the header's own name is not UTF-8."""
 _PAIR: Final = 2
+_checked_call: Final = methodcaller("headers")
 
 RecordHeaders = list[tuple[str, bytes | None]]
 
@@ -31,7 +34,7 @@ class Record(Protocol):
 def headers_of(record: Record) -> RecordHeaders:
     """Return a record's headers in order; a value whose name is not UTF-8 stands under `UNREADABLE_NAME`."""
     try:
-        found: RecordHeaders | None = record.headers()
+        found: RecordHeaders | None = _checked_call(record)
     except SystemError:
         # Not even an iterator may touch a missing name; the garbage collector's view leaves it out.
         pairs = [

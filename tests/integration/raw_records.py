@@ -43,15 +43,16 @@ def send_raw(address: str, topic: str, records: Sequence[RawRecord]) -> list[Sou
         input=msgspec.json.encode(records),
         env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
         capture_output=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr.decode()
     return msgspec.json.decode(done.stdout, type=list[Source])
 
 
 async def _send(address: str, topic: str, records: Sequence[RawRecord]) -> list[Source]:
     from aiokafka import AIOKafkaProducer  # noqa: PLC0415  # not where the tests run
 
-    producer = AIOKafkaProducer(bootstrap_servers=address, max_request_size=50_000_000)
+    producer = AIOKafkaProducer(bootstrap_servers=address, max_request_size=50_000_000, request_timeout_ms=120_000)
     await producer.start()
     try:
         places = []

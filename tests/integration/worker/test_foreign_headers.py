@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from heartstream.demo.patients import real_patients
-from runtime.record_headers import UNREADABLE_NAME
+from runtime.record_headers import UNREADABLE_NAME, headers_of
 from schemas.records import Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
@@ -21,7 +22,7 @@ from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, columns
 from tests.integration.raw_records import RawRecord, send_raw
 from tests.integration.stream import Sent, Stream
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 NAMES = [(b"before", b"1"), (b"na\xefve", b"2"), (b"\xff", None), (b"after", b"3")]
 READ = [("before", b"1"), (UNREADABLE_NAME, b"2"), (UNREADABLE_NAME, None), ("after", b"3")]
@@ -52,6 +53,18 @@ def test_a_header_name_that_is_not_utf_8_stops_nothing(stream: Stream, workers: 
     assert kept == READ
     assert [len(stream.results[place]) for place in (quoted, plain)] == [1, 1]
     assert all(result.letter is None for place in (quoted, plain) for result in stream.results[place])
+
+
+def test_a_reader_that_has_run_for_long_still_notices(stream: Stream) -> None:
+    """Python's quick calls do not check what C returns: the 300th such record is read as the first was."""
+    send_raw(stream.address, stream.topics.patients, [RawRecord(b"k", b"v", NAMES)] * 300)
+    consumer = Consumer({"bootstrap.servers": stream.address, "group.id": "reader", "log_level": 2})
+    consumer.assign([TopicPartition(stream.topics.patients, 0, 0)])
+    try:
+        read = [headers_of(message) for message in consumer.consume(300, 60)]
+    finally:
+        consumer.close()
+    assert read == [READ] * 300
 
 
 def test_commands_read_what_the_worker_reads(stream: Stream, workers: Workers) -> None:
