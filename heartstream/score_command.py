@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from heartstream.coding_option import CodingName
 from heartstream.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.file_options import AS_IT_IS, FileOptions
 from heartstream.score.formats import PIPE, Format
 
 MOST_PROCESSES: Final = 32
@@ -32,15 +33,22 @@ def score(  # noqa: PLR0913  # a command's options
     resume: Annotated[bool, Parameter(negative="")] = False,
     force: Annotated[bool, Parameter(negative="")] = False,
     processes: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MOST_PROCESSES))] = None,
+    options: FileOptions = AS_IT_IS,
 ) -> None:
     """Score a file of patient records: CSV, NDJSON or Parquet in, a score object a line out.
 
     A record's score has the same bytes as on the scores topic, but for its source, which is null. Rows that cannot be
     scored are told in a file of errors, with the codes of dead letters. A file that shows another coding of the data
     than UCI's is refused as a whole, and nothing is written. A name that ends in .gz or .zst is a compressed file.
+    How a CSV is written is recognised, and said before the first row; what is not recognised is refused with the
+    option that reads it.
     Configured by HEARTSTREAM_MODEL__* and HEARTSTREAM_SCORE__*. More in docs/files.md.
 
     Example: heartstream score patients.parquet -o scores.ndjson
+
+    Example: heartstream score excel.csv -o scores.ndjson --id-column id --ignore-columns "target,notes"
+
+    Example: heartstream score old.csv -o scores.ndjson --encoding cp1252 --na-values "-99,unknown" --row-ids
 
     Exit codes: 0 all rows are scored; 65 some were rejected, or the file or the model is refused; 69 a file cannot be
     read or written; 78 bad settings, or a file is in the way; 130 interrupted: --resume goes on.
@@ -58,10 +66,11 @@ def score(  # noqa: PLR0913  # a command's options
         processes: How many score beside the one that reads and writes, 1 to 32; with 1 that one scores, too. If it is
             left out, as many as there are processors to use, 2 at most. Standard input, and a model that scikit-learn
             itself runs, are scored by 1.
+        options: How the file is written.
     """
     with errors_to_exit_codes(), reader_may_leave():
         from heartstream.score.run import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
-        from heartstream.score.telling import Pace, progress_bar, summary  # noqa: PLC0415  # the same
+        from heartstream.score.telling import Pace, announce, progress_bar, summary  # noqa: PLC0415  # the same
         from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same
         from runtime.processors import usable_processors  # noqa: PLC0415  # the same
         from runtime.settings import Settings  # noqa: PLC0415  # the same
@@ -74,11 +83,11 @@ def score(  # noqa: PLR0913  # a command's options
         scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
         keep_collections_rare()
         crew = processes or min(usable_processors(), _UNASKED_PROCESSES)
-        request = Request(source, output, errors, format, resume, force, crew, coding)
+        request = Request(source, output, errors, format, resume, force, crew, coding, options)
         try:
             pace = Pace()
             with progress_bar(pace) as watch:
-                found = score_file(request, scorer, watch)
+                found = score_file(request, scorer, watch, announce)
         except KeyboardInterrupt:
             again = "--resume --force" if force else "--resume"
             hint = "" if PIPE in {source, output} else f"; {again} goes on"

@@ -180,7 +180,7 @@ def _read_number(feature: Feature, raw: Any, coding: Coding | None) -> Fault | f
     if isinstance(raw, _NotFinite):
         return Fault(FaultCode.NOT_FINITE, pointer, "must be a finite number; send null if it was not measured")
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        return Fault(FaultCode.WRONG_TYPE, pointer, f"must be a JSON number{_or_null(feature)}")
+        return Fault(FaultCode.WRONG_TYPE, pointer, f"must be a number{_or_null(feature)}")
     if raw in feature.missing:
         return _missing(feature)
     codes = None if coding is None else coding.codes.get(feature.name)

@@ -50,7 +50,8 @@ class Feature(msgspec.Struct, frozen=True):
 
     `limits` is the closed interval outside of which a quantity is rejected, in `unit`. `support` is what the four
     hospitals recorded. `codes` maps each legal code to its meaning. `missing` are numbers that mean "not measured", as
-    JSON null does. A `required` field may not be missing.
+    JSON null does. A `required` field may not be missing. `aliases` are other names of the field, and `texts` the words
+    for its codes, in files of columns: neither case nor anything but letters and digits matters in them.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Feature(msgspec.Struct, frozen=True):
     missing: tuple[int, ...] = ()
     required: bool = False
     hints: tuple[Hint, ...] = ()
+    aliases: tuple[str, ...] = ()
+    texts: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -82,11 +85,28 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 _YES_NO = ((0, "no"), (1, "yes"))
+_TRUE_FALSE = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
 _KEEL = "KEEL's copy drops the decimal point of oldpeak, which cannot be undone: take another copy"
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("age", "age at test", Kind.QUANTITY, "years", limits=(18, 110), support=(28, 77), required=True),
-    Feature("sex", "sex as recorded", Kind.CODE, codes=((0, "female"), (1, "male")), required=True),
+    Feature(
+        "age",
+        "age at test",
+        Kind.QUANTITY,
+        "years",
+        limits=(18, 110),
+        support=(28, 77),
+        required=True,
+        aliases=("age years", "age in years"),
+    ),
+    Feature(
+        "sex",
+        "sex as recorded",
+        Kind.CODE,
+        codes=((0, "female"), (1, "male")),
+        required=True,
+        texts=((0, ("female", "f")), (1, ("male", "m"))),
+    ),
     Feature(
         "cp",
         "chest pain type",
@@ -94,6 +114,13 @@ FEATURES: tuple[Feature, ...] = (
         codes=((1, "typical angina"), (2, "atypical angina"), (3, "non-anginal pain"), (4, "asymptomatic")),
         required=True,
         hints=(Hint(0, 0, foreign=True),),
+        aliases=("chest pain", "chest pain type"),
+        texts=(
+            (1, ("typical angina", "typical", "ta")),
+            (2, ("atypical angina", "atypical", "ata")),
+            (3, ("non-anginal pain", "non-anginal", "nap")),
+            (4, ("asymptomatic", "asy")),
+        ),
     ),
     Feature(
         "trestbps",
@@ -103,6 +130,7 @@ FEATURES: tuple[Feature, ...] = (
         limits=(50, 300),
         support=(80, 200),
         missing=(0, -9),
+        aliases=("trtbps", "resting bp", "resting bp s", "resting blood pressure"),
     ),
     Feature(
         "chol",
@@ -113,6 +141,7 @@ FEATURES: tuple[Feature, ...] = (
         support=(85, 603),
         missing=(0, -9),
         hints=(Hint(1, 25, "this looks like mmol/L: multiply by 38.67"),),
+        aliases=("cholesterol", "serum cholesterol"),
     ),
     Feature(
         "fbs",
@@ -121,6 +150,8 @@ FEATURES: tuple[Feature, ...] = (
         codes=_YES_NO,
         missing=(-9,),
         hints=(Hint(2, 2000, "this looks like a raw glucose value: send 1 if it is over 120 mg/dL, else 0"),),
+        aliases=("fasting bs", "fasting blood sugar"),
+        texts=_TRUE_FALSE,
     ),
     Feature(
         "restecg",
@@ -132,6 +163,12 @@ FEATURES: tuple[Feature, ...] = (
             (2, "probable or definite left ventricular hypertrophy (Estes)"),
         ),
         missing=(-9,),
+        aliases=("resting ecg", "rest ecg"),
+        texts=(
+            (0, ("normal",)),
+            (1, ("st-t abnormality", "st-t wave abnormality", "st")),
+            (2, ("lv hypertrophy", "left ventricular hypertrophy", "lvh")),
+        ),
     ),
     Feature(
         "thalach",
@@ -141,8 +178,17 @@ FEATURES: tuple[Feature, ...] = (
         limits=(40, 250),
         support=(60, 202),
         missing=(0, -9),
+        aliases=("thalch", "thalachh", "max hr", "max heart rate", "maximum heart rate"),
     ),
-    Feature("exang", "exercise-induced angina", Kind.CODE, codes=_YES_NO, missing=(-9,)),
+    Feature(
+        "exang",
+        "exercise-induced angina",
+        Kind.CODE,
+        codes=_YES_NO,
+        missing=(-9,),
+        aliases=("exng", "exercise angina", "exercise induced angina"),
+        texts=_TRUE_FALSE,
+    ),
     Feature(
         "oldpeak",
         "ST depression induced by exercise relative to rest (negative: elevation)",
@@ -153,6 +199,7 @@ FEATURES: tuple[Feature, ...] = (
         support=(-2.6, 6.2),
         missing=(-9,),
         hints=(Hint(10.0000001, 100, _KEEL, foreign=True),),
+        aliases=("st depression",),
     ),
     Feature(
         "slope",
@@ -161,6 +208,8 @@ FEATURES: tuple[Feature, ...] = (
         codes=((1, "upsloping"), (2, "flat"), (3, "downsloping")),
         missing=(-9,),
         hints=(Hint(0, 0, foreign=True),),
+        aliases=("slp", "st slope"),
+        texts=((1, ("upsloping", "up")), (2, ("flat",)), (3, ("downsloping", "down"))),
     ),
     Feature(
         "ca",
@@ -173,6 +222,7 @@ FEATURES: tuple[Feature, ...] = (
             Hint(4, 4, foreign=True),
             Hint(9, 9, "9 is the raw files' code for missing: send null"),
         ),
+        aliases=("caa", "number of major vessels", "num major vessels"),
     ),
     Feature(
         "thal",
@@ -181,6 +231,8 @@ FEATURES: tuple[Feature, ...] = (
         codes=((3, "normal"), (6, "fixed defect"), (7, "reversible defect")),
         missing=(-9,),
         hints=(Hint(0, 2, foreign=True),),
+        aliases=("thall", "thallium"),
+        texts=((3, ("normal",)), (6, ("fixed defect",)), (7, ("reversible defect", "reversable defect"))),
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-BATCHING: Final = 2
+BATCHING: Final = 3
 """Another number whenever a size below changes: a journal counts batches, so it holds only for the same ones."""
 
 BATCH_ROWS: Final = 8_192

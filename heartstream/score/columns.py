@@ -1,29 +1,31 @@
 """Arrow columns as the core takes them: ids and numbers, and, of doubtful rows, the JSON record that they stand for.
 
-A cell of CSV is text. It goes into the record as it stands where it is a JSON number, or NaN, Infinity or -Infinity;
-else as a JSON string, which the contract refuses where a number belongs. An empty cell is null.
+A cell of CSV is text, as `schemas.cells` reads it. It goes into the record as it stands where it is a JSON number, or
+NaN, Infinity or -Infinity; else as a JSON string, which the contract refuses where a number belongs.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
+from schemas.cells import NUMBER
 from schemas.features import FEATURE_NAMES
+from schemas.headers import COLUMN_NAMES
 from schemas.records import PATIENT_ID_MAX_CHARS
 from scoring.matrix import Mask, Matrix
 from scoring.pipeline import Columns
 
-COLUMN_NAMES: Final = ("patient_id", *FEATURE_NAMES)
+Places = npt.NDArray[np.intp]
+
 _NAN: Final = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
-_NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
@@ -107,15 +109,45 @@ def _cells(column: pa.DictionaryArray) -> tuple[Matrix, Mask | None]:
     """Return the numbers that cells hold, and which hold something else. Each distinct cell is read once."""
     distinct: Sequence[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
     numbers = np.array([*map(_number, distinct), np.nan])
-    places = np.nan_to_num(_floats(column.indices), nan=len(distinct)).astype(np.intp)
+    places = indices_of(column)
     odd = np.isnan(numbers)
     odd[-1] = False
     return numbers.take(places), odd.take(places) if odd.any() else None
 
 
+def indices_of(column: pa.DictionaryArray) -> Places:
+    """Return where each value stands in the dictionary; null is behind its end."""
+    found: Places = np.nan_to_num(_floats(column.indices), nan=len(column.dictionary)).astype(np.intp)
+    return found
+
+
+def strings(values: Sequence[bytes]) -> pa.StringArray:
+    """Return texts as a column, without pandas: see `_floats`."""
+    ends = np.cumsum([0, *map(len, values)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def dictionary(values: Sequence[bytes], places: Places) -> pa.DictionaryArray:
+    """Return a column whose values stand at these places of a dictionary; those at -1 are null."""
+    present = places >= 0
+    buffers = [
+        pa.py_buffer(np.packbits(present, bitorder="little")),
+        pa.py_buffer(np.where(present, places, 0).astype(np.int32)),
+    ]
+    indices = pa.Array.from_buffers(pa.int32(), len(places), buffers)
+    return pa.DictionaryArray.from_arrays(indices, strings(values))
+
+
+def numbers_as_text(first: int, count: int) -> pa.StringArray:
+    """Return `count` whole numbers from `first` on, as texts."""
+    numbers = np.arange(first, first + count, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)]).cast(pa.string())
+
+
 def _number(cell: bytes) -> float:
     """Return the number, NaN where the cell is none of JSON."""
-    return float(cell) if _NUMBER.fullmatch(cell) else np.nan
+    return float(cell) if NUMBER.fullmatch(cell) else np.nan
 
 
 def _record(batch: pa.RecordBatch, row: int) -> bytes:
@@ -138,7 +170,7 @@ def _value(scalar: Any) -> bytes:
         if not scalar.value.is_valid:
             return b"null"
         cell: bytes = scalar.value.cast(pa.binary()).as_py()
-        return cell if _NUMBER.fullmatch(cell) or cell in _NOT_FINITE else _string(cell)
+        return cell if NUMBER.fullmatch(cell) or cell in _NOT_FINITE else _string(cell)
     number = scalar.as_py()
     if isinstance(number, int):
         return b"%d" % number

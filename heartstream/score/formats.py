@@ -36,6 +36,9 @@ class Compression(StrEnum):
 
 _FORMATS: Final = {
     ".csv": Format.CSV,
+    ".tsv": Format.CSV,
+    ".data": Format.CSV,
+    ".dat": Format.CSV,
     ".ndjson": Format.NDJSON,
     ".jsonl": Format.NDJSON,
     ".parquet": Format.PARQUET,

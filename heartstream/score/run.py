@@ -14,11 +14,12 @@ import msgspec
 from heartstream.score.batching import BATCHING
 from heartstream.score.crew import Crew
 from heartstream.score.formats import PIPE, Format, Pack, as_it_is, compression_of, compressor, format_of
-from heartstream.score.reading import open_records, readable
+from heartstream.score.reading import Announce, Reading, open_records, readable
 from heartstream.score.tally import Part, Tally
 from heartstream.score.targets import existing, finals, partial_of, target_problems
 from heartstream.score.writing import Job, Journal, Output, read_journal
 from schemas.errors import SettingsError
+from schemas.reading import ReadOptions
 from schemas.records import Details
 from scoring.engines import SklearnEngine
 from scoring.evidence import SourceWindow
@@ -51,17 +52,20 @@ class Request(msgspec.Struct, frozen=True):
     force: bool = False
     processes: int = 1
     coding: str | None = None
+    options: ReadOptions = ReadOptions()
 
 
-def score_file(request: Request, scorer: Scorer, watch: Watch) -> Tally:
-    """Score a file. Raises SettingsError, DataError, DependencyError and ArtifactError.
+def score_file(request: Request, scorer: Scorer, watch: Watch, announce: Announce | None = None) -> Tally:
+    """Score a file; `announce` is given once what was understood of it, before the first row.
+
+    Raises SettingsError, DataError, DependencyError and ArtifactError.
 
     Whatever happens, a file under a final name is complete, and of a source that showed no other coding.
     """
     kind = format_of(request.source, request.format)
     _refuse_overwriting(request)
     with ExitStack() as closing:
-        records = open_records(request.source, kind, closing)
+        records = open_records(request.source, kind, closing, Reading(request.options, request.coding, announce))
         start = _start(request, kind, scorer)
         batches, tally = (start.batches, start.tally) if start else (0, Tally())
         parts, pack = _scored(request, islice(records.batches(), batches, None), scorer, closing)
@@ -79,7 +83,7 @@ def score_file(request: Request, scorer: Scorer, watch: Watch) -> Tally:
         if not request.force and (late := existing(request.output, request.errors)):
             raise SettingsError(tuple(f"{each}, with --resume" for each in late))
         output.publish()
-    return tally
+    return msgspec.structs.replace(tally, missing=dict(records.missing), blank_rows=records.blank_rows)
 
 
 def _of_one_coding(parts: Iterator[Part], request: Request, output: Output) -> Iterator[Part]:
@@ -138,7 +142,17 @@ def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:
     with readable(request.source):
         source = request.source.stat()
     details = msgspec.convert(scorer.details, Details, from_attributes=True)
-    job = Job(source.st_size, source.st_mtime_ns, kind, scorer.model, scorer.engine, details, BATCHING, request.coding)
+    job = Job(
+        source.st_size,
+        source.st_mtime_ns,
+        kind,
+        scorer.model,
+        scorer.engine,
+        details,
+        BATCHING,
+        request.coding,
+        request.options,
+    )
     return read_journal(request.output, job) if request.resume else Journal(job)
 
 

@@ -1,98 +1,99 @@
-"""Files of columns, CSV and Parquet, as Arrow batches; needs pyarrow."""
+"""Parquet as Arrow batches, and what columns may be; needs pyarrow."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
-from heartstream.score.batching import BATCH_ROWS, CSV_BATCH_BYTES
-from heartstream.score.columns import COLUMN_NAMES
+from heartstream.score.batching import BATCH_ROWS
+from heartstream.score.columns import numbers_as_text
 from heartstream.score.formats import PIPE
-from heartstream.score.reading import RawFile, readable
+from heartstream.score.reading import Reading, changed, readable
 from schemas.errors import DataError
-
-_CELLS: Final = pa.dictionary(pa.int32(), pa.string())
-_CELL_TYPES: Final = {name: pa.string() if name == "patient_id" else _CELLS for name in COLUMN_NAMES}
-
-
-class CsvRecords:
-    """Comma-separated values with a header."""
-
-    def __init__(self, path: Path, closing: ExitStack) -> None:
-        """Open the file and check its header."""
-        self._path = path
-        self._file = RawFile(path, closing)
-        self.total = self._file.total
-        self.done = self._file.done
-        with _as_told(path, "CSV"):
-            self._reader = closing.enter_context(
-                pyarrow.csv.open_csv(
-                    pa.PythonFile(self._file.content, mode="r"),
-                    pyarrow.csv.ReadOptions(block_size=CSV_BATCH_BYTES, use_threads=False),
-                    pyarrow.csv.ParseOptions(newlines_in_values=True),
-                    pyarrow.csv.ConvertOptions(
-                        check_utf8=False,
-                        column_types=_CELL_TYPES,
-                        null_values=[""],
-                        strings_can_be_null=True,
-                        quoted_strings_can_be_null=True,
-                    ),
-                )
-            )
-            names = self._reader.schema.names
-        refuse(path, name_problems(names))
-        self._order = [names.index(name) for name in COLUMN_NAMES]
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches of about half a megabyte of the file."""
-        rows = 0
-        while True:
-            with _as_told(self._path, f"CSV after row {rows}"):
-                try:
-                    batch = self._reader.read_next_batch()
-                except StopIteration:
-                    return
-            rows += batch.num_rows
-            yield batch.select(self._order)
+from schemas.headers import COLUMN_NAMES, PATIENT_ID, ColumnPlan, field_of, plan_columns
+from schemas.reading import ReadOptions
 
 
 class ParquetRecords:
     """A Parquet file. From a pipe it is copied to a temporary file first, for its index stands at its end."""
 
-    def __init__(self, path: Path, closing: ExitStack) -> None:
-        """Open the file and check its columns."""
+    missing: Mapping[str, int] = {}
+    blank_rows = 0
+
+    def __init__(self, path: Path, closing: ExitStack, reading: Reading) -> None:
+        """Open the file, check its columns, and say what was understood."""
         self._path = path
         with readable(path), _as_told(path, "Parquet"):
-            source = _spooled(closing) if path == PIPE else closing.enter_context(path.open("rb"))
-            self._file = closing.enter_context(pyarrow.parquet.ParquetFile(source, pre_buffer=False))
+            self._source = _spooled(closing) if path == PIPE else closing.enter_context(path.open("rb"))
+            self._began = self._status()
+            self._file = closing.enter_context(pyarrow.parquet.ParquetFile(self._source, pre_buffer=False))
             schema = self._file.schema_arrow
-        refuse(path, [*name_problems(schema.names), *type_problems(schema)])
+        plan = _plan(path, schema, reading.options)
+        self._names = {
+            name: schema.names[place]
+            for name, place in zip(COLUMN_NAMES, plan.places, strict=True)
+            if place is not None
+        }
         self.total = self._file.metadata.num_rows
         self._rows = 0
+        reading.understood(path, plan.notes)
+
+    def _status(self) -> tuple[int, int]:
+        found = os.fstat(self._source.fileno())
+        return found.st_size, found.st_mtime_ns
 
     def done(self) -> int:
         """Tell how many rows were read."""
         return self._rows
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches of rows, in the file's order."""
-        found = self._file.iter_batches(BATCH_ROWS, columns=list(COLUMN_NAMES), use_threads=False)
+        """Yield batches of rows, in the file's order. Raises DependencyError if the file was written meanwhile."""
+        try:
+            yield from self._groups()
+        except DataError:
+            self._refuse_changed()
+            raise
+        self._refuse_changed()
+
+    def _refuse_changed(self) -> None:
+        if self._path != PIPE and self._status() != self._began:
+            raise changed(self._path)
+
+    def _groups(self) -> Iterator[pa.RecordBatch]:
+        names = [*self._names.values()]
+        found = self._file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
         while True:
             with _as_told(self._path, f"Parquet after row {self._rows}"):
                 batch = next(found, None)
             if batch is None:
                 return
+            columns = [batch.column(name) for name in names]
+            if PATIENT_ID not in self._names:
+                columns.insert(0, numbers_as_text(self._rows + 1, batch.num_rows))
             self._rows += batch.num_rows
-            yield plain(batch.select(COLUMN_NAMES))
+            yield plain(pa.RecordBatch.from_arrays(columns, COLUMN_NAMES))
+
+
+def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnPlan:
+    """Find the fields. Raises DataError with all that is wrong with names and types."""
+    plan = plan_columns(schema.names, options)
+    if isinstance(plan, list):
+        fields = [field.with_name(field_of(field.name) or field.name) for field in schema]
+        raise _refused(path, [*plan, *_type_problems(fields)])
+    places = zip(COLUMN_NAMES, plan.places, strict=True)
+    fields = [schema.field(place).with_name(name) for name, place in places if place is not None]
+    if problems := _type_problems(fields, numbered=options.id_column is not None):
+        raise _refused(path, problems)
+    return plan
 
 
 def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -119,21 +120,18 @@ def _as_told(path: Path, what: str) -> Iterator[None]:
             raise DataError(f"{path} is not what it should be: {what} cannot be read") from error
 
 
-def name_problems(names: Sequence[str]) -> list[str]:
-    """Tell all that is wrong with columns' names; unknown ones may be anything and are counted."""
-    problems = []
-    if absent := [name for name in COLUMN_NAMES if name not in names]:
-        problems.append(f"no column {', '.join(absent)}")
-    if unknown := sum(name not in COLUMN_NAMES for name in names):
-        problems.append(f"{unknown} column(s) that are no field of a patient record")
-    if repeated := [name for name in COLUMN_NAMES if names.count(name) > 1]:
-        problems.append(f"more than one column {', '.join(repeated)}")
-    return problems
+def _type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list[str]:
+    """Tell which columns have types that a record's fields cannot be; nothing of unknown ones.
 
-
-def type_problems(schema: pa.Schema) -> list[str]:
-    """Tell which columns have types that a record's fields cannot be; nothing of unknown ones."""
-    return [wrong_type(field.name) for field in schema if field.name in COLUMN_NAMES and not _may_be(field)]
+    `numbered` says that ids may be integers, for their column was named.
+    """
+    return [
+        wrong_type(field.name)
+        for field in fields
+        if field.name in COLUMN_NAMES
+        and not _may_be(field)
+        and not (numbered and field.name == PATIENT_ID and pa.types.is_integer(field.type))
+    ]
 
 
 def wrong_type(name: str) -> str:
@@ -156,7 +154,5 @@ def _may_be(field: pa.Field) -> bool:
     return _is_one_of(kind.value_type if pa.types.is_dictionary(kind) else kind, _TEXTS)
 
 
-def refuse(path: Path, problems: Sequence[str]) -> None:
-    """Raise DataError if there are any."""
-    if problems:
-        raise DataError(f"{path} is refused: {'; '.join(problems)}")
+def _refused(path: Path, problems: Sequence[str]) -> DataError:
+    return DataError(f"{path} is refused: {'; '.join(problems)}")

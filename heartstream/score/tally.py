@@ -29,11 +29,16 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Counts of rows. `codes` counts each rejected row once for each code among its faults."""
+    """Counts of rows. `codes` counts each rejected row once for each code among its faults.
+
+    Of a whole file, `missing` counts cells that were read as not measured, and `blank_rows` are no rows.
+    """
 
     scored: int = 0
     rejected: int = 0
     codes: dict[str, int] = {}
+    missing: dict[str, int] = {}
+    blank_rows: int = 0
 
     @property
     def rows(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from heartstream.printable import printable
 from heartstream.score.run import Watch
 from heartstream.score.tally import Tally
 
@@ -58,8 +59,22 @@ def progress_bar(pace: Pace | None = None) -> Iterator[Watch]:
         bar.stop()
 
 
+def announce(text: str) -> None:
+    """Say on standard error how a file was understood."""
+    sys.stderr.write(f"heartstream: {printable(text)}\n")
+
+
 def summary(tally: Tally, rows_per_s: float) -> str:
     """Say in a line what became of the rows."""
-    codes = ", ".join(f"{code} {count:,}" for code, count in sorted(tally.codes.items()))
-    told = f" ({codes})" if codes else ""
-    return f"{tally.rows:,} rows, {tally.scored:,} scored, {tally.rejected:,} rejected{told}, {rows_per_s:,.0f} rows/s"
+    codes = f" ({_counts(tally.codes)})" if tally.codes else ""
+    missing = f", cells read as not measured: {_counts(tally.missing)}" if tally.missing else ""
+    blank = f", {tally.blank_rows:,} empty rows left out" if tally.blank_rows else ""
+    encoding = "; --encoding names the encoding of a file that is not UTF-8" if "not_utf8" in tally.codes else ""
+    return (
+        f"{tally.rows:,} rows, {tally.scored:,} scored, {tally.rejected:,} rejected{codes}{missing}{blank}, "
+        f"{rows_per_s:,.0f} rows/s{encoding}"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))

@@ -16,6 +16,7 @@ from heartstream.score.formats import PIPE, Content, Format, Pack, compression_o
 from heartstream.score.tally import Tally
 from heartstream.score.targets import FILE_MODE, journal_of, new_journal_of, open_locked, partial_of
 from schemas.errors import DependencyError, HeartstreamError, SettingsError
+from schemas.reading import ReadOptions
 from schemas.records import Details, ModelRef
 
 
@@ -30,6 +31,7 @@ class Job(msgspec.Struct, frozen=True):
     details: Details
     batching: int = 1
     coding: str | None = None
+    options: ReadOptions = ReadOptions()
 
 
 class Journal(msgspec.Struct, frozen=True):

@@ -12,10 +12,10 @@ import msgspec
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
-from heartstream.score.columns import COLUMN_NAMES
 from heartstream.spark import SCHEMA, Shipment, score, scored
 from schemas.errors import HeartstreamError
 from schemas.features import FEATURE_NAMES
+from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
 
 _LOCAL = {

@@ -12,9 +12,9 @@ import pytest
 from pyspark.sql import types as spark
 
 from heartstream.score.batching import BATCH_ROWS
-from heartstream.score.columns import COLUMN_NAMES
 from heartstream.spark import Shipment, problems_of, scored
 from schemas.errors import ArtifactError
+from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
 from scoring.artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE

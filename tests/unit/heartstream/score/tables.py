@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from scoring.sources import judged
 
 NAMES = ("patient_id", *FEATURE_NAMES)
 Row = Mapping[str, str | float | None]
+UNMEASURED = {"na", "n/a", "#n/a", "nan", "?", "none", "null", "."}
+_TRUE_FALSE = {"true": "1", "false": "0", "t": "1", "f": "0"}
+WORDS = {"sex": {"f": "0", "m": "1"}, "fbs": _TRUE_FALSE, "exang": _TRUE_FALSE}
+"""Those among the words for codes that the laws of any cell meet."""
 
 
 def as_records(rows: Sequence[Row]) -> list[bytes]:
@@ -39,15 +44,19 @@ def _cell(name: str, cell: str) -> str:
         return "null"
     if name == "patient_id":
         return json.dumps(cell)
+    bare = cell.strip()
+    if not bare or bare.casefold() in UNMEASURED:
+        return "null"
+    if (code := WORDS.get(name, {}).get(bare.casefold())) is not None:
+        return code
+    if re.fullmatch(r"-?([1-9]\d*|0)?\.\d*", bare, re.ASCII):
+        whole, _, part = bare.partition(".")
+        bare = f"{whole + '0' if whole in {'', '-'} else whole}.{part or '0'}"
     try:
-        number = json.loads(cell)
+        number = json.loads(bare)
     except ValueError:
         return json.dumps(cell)
-    return (
-        cell
-        if isinstance(number, int | float) and number is not True and number is not False and (cell == cell.strip())
-        else json.dumps(cell)
-    )
+    return bare if isinstance(number, int | float) and not isinstance(number, bool) else json.dumps(cell)
 
 
 def write_csv(path: Path, rows: Sequence[Row], names: Sequence[str] = NAMES) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.features import FEATURES
@@ -105,7 +105,10 @@ def test_the_contracts_examples_come_out_of_columns_as_of_the_stream(
     scorer: Scorer = request.getfixturevalue(model)
     found = [row for row in representable(EXAMPLES) if row["patient_id"] != ""]
     assert len(found) > 40
-    expected = through_stream(as_records([{name: row[name] for name in NAMES} for row in found]), scorer)
+    # NaN is a number that is not finite in Parquet, and "not measured" in CSV.
+    unmeasured = dict.fromkeys(NAMES) if suffix == "csv" else {}
+    records = [{n: unmeasured.get(n, row[n]) if row[n] != row[n] else row[n] for n in NAMES} for row in found]
+    expected = through_stream(as_records(records), scorer)
     assert expected == through_file(write(tmp_path / f"in.{suffix}", found), scorer) != REFUSED
 
 
@@ -114,6 +117,8 @@ def test_the_contracts_examples_come_out_of_columns_as_of_the_stream(
 def test_any_lines_come_out_as_of_the_stream(lines: list[bytes], scorer: Scorer, tmp_path: Path) -> None:
     """Legal records, nearly legal ones and noise, a line each."""
     kept = [line for line in lines if b"\n" not in line and line.strip()]
+    # What begins as one JSON document over several lines is refused as a whole.
+    assume(kept and not kept[0].strip().startswith(b"[") and kept[0].strip() != b"{")
     source = tmp_path / "in.ndjson"
     source.write_bytes(b"\n".join(kept))
     assert through_stream(kept, scorer) == through_file(source, scorer)

@@ -132,7 +132,7 @@ def test_only_the_same_job_is_gone_on_with(change: str, wanted: Request, scorer:
 
 def test_whoever_cuts_files_otherwise_gives_that_a_number() -> None:
     """A journal counts batches: with other ones it would skip rows, or score them twice."""
-    assert (BATCHING, BATCH_ROWS, CSV_BATCH_BYTES, LINES_BATCH_BYTES) == (2, 8_192, 1 << 19, 1 << 21)
+    assert (BATCHING, BATCH_ROWS, CSV_BATCH_BYTES, LINES_BATCH_BYTES) == (3, 8_192, 1 << 19, 1 << 21)
 
 
 def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) -> None:
@@ -144,18 +144,22 @@ def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) ->
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_all_that_is_wrong_with_columns_is_said_at_once(suffix: str, scorer: Scorer, tmp_path: Path) -> None:
-    """Missing columns are named; unknown ones are counted, for a file without a header has patients there."""
-    row = {**WHOLE, "SECRET": 1, "Age": 2}
+    """Missing columns and unknown ones are named, with the fields that may be meant and the options that help."""
+    row = {**WHOLE, "note": 1, "cholest": 2}
     names = [name for name in row if name not in {"age", "chol"}]
     write = write_csv if suffix == "csv" else write_parquet
-    expected = "FILE is refused: no column age, chol; 2 column(s) that are no field of a patient record"
+    expected = (
+        'FILE is refused: no column age, chol; 2 column(s) that are no field of a patient record: "note", "cholest" '
+        '(nearest: chol); --ignore-columns "note,cholest" or --ignore-extra leaves them out'
+    )
     assert expected == refused(write(tmp_path / f"in.{suffix}", [row], names), scorer)
 
 
 def test_a_repeated_column_is_refused(scorer: Scorer, tmp_path: Path) -> None:
     """It cannot be known which of them is meant."""
     path = write_csv(tmp_path / "in.csv", [WHOLE], [*NAMES, "age"])
-    assert refused(path, scorer) == "FILE is refused: more than one column age"
+    said = "FILE is refused: more than one column age: --ignore-columns NAME leaves one out, as it is written"
+    assert refused(path, scorer) == said
 
 
 def test_columns_of_other_types_are_refused(scorer: Scorer, tmp_path: Path) -> None:
@@ -173,8 +177,9 @@ def test_a_row_with_other_cells_than_the_header_is_refused(scorer: Scorer, tmp_p
     """It is said where, and not what is in it."""
     path = write_csv(tmp_path / "in.csv", [WHOLE])
     path.write_bytes(path.read_bytes() + b"SECRET,1,2\r\n")
+    place = len(path.read_bytes()) - len(b"SECRET,1,2\r\n")
     said = refused(path, scorer)
-    assert "CSV" in said
+    assert said.startswith(f"FILE is refused: row 2 (byte {place}) has 3 cells where 14 are expected")
     assert "SECRET" not in said
 
 
@@ -246,7 +251,7 @@ def test_a_folder_that_is_not_there_cannot_be_written(source: Path, scorer: Scor
 
 def test_the_format_is_told_by_the_name_or_given(source: Path, scorer: Scorer, tmp_path: Path) -> None:
     """A name that says nothing needs a word."""
-    other = source.rename(tmp_path / "in.data")
+    other = source.rename(tmp_path / "in.unknown")
     with pytest.raises(SettingsError, match="--format"):
         score_file(Request(other, tmp_path / "out"), scorer, unseen)
     assert score_file(Request(other, tmp_path / "out", format=Format.NDJSON), scorer, unseen).rows == 3

@@ -1,0 +1,12 @@
+"""The options of each command that reads a file of columns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from schemas.reading import ReadOptions
+
+FileOptions = Annotated[ReadOptions, Parameter(name="*", negative="")]
+AS_IT_IS: Final = ReadOptions()

@@ -1,0 +1,79 @@
+"""What a cell of text stands for: a number as JSON writes it, nothing where it was not measured, or itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.codings import UCI
+from schemas.features import FEATURES
+from schemas.headers import normalized
+from schemas.reading import ReadOptions
+
+NA_VALUES: Final = ("NA", "N/A", "#N/A", "NaN", "?", "None", "NULL", ".")
+NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_SHORT: Final = {mark: re.compile(rb"(-?)([0-9]*)%b([0-9]*)" % re.escape(mark)) for mark in (b".", b",")}
+"""A number whose 0 before or behind the decimal mark may be left out, as in UCI's own files."""
+_TEXTS: Final[Mapping[str, Mapping[str, bytes]]] = {
+    feature.name: {normalized(text): b"%d" % code for code, texts in feature.texts for text in texts}
+    for feature in FEATURES
+}
+
+
+class CellReader:
+    """Reads the cells of one file. Words for codes are read only where the file is in UCI's coding.
+
+    `missing` and `words` count, by marker and by field, what was read otherwise than as it stands; `notes` says it.
+    """
+
+    def __init__(self, decimal: str, options: ReadOptions, coding: str | None) -> None:
+        """Take the decimal mark that the file has; `coding` is the one that was named."""
+        markers = NA_VALUES if options.na_values is None else tuple(options.na_values.split(","))
+        self._markers = {marker.strip().casefold(): marker.strip() for marker in markers}
+        self._mark = decimal.encode()
+        self._texts = _TEXTS if coding in {None, UCI} else {}
+        self.missing = Counter[str]()
+        self.words = Counter[str]()
+
+    def is_plain(self, cell: bytes) -> bool:
+        """Say whether a cell is a number that stands for itself in every field."""
+        return NUMBER.fullmatch(cell) is not None and (self._mark == b"." or b"." not in cell)
+
+    def read(self, field: str, cell: bytes, count: int = 1) -> bytes | None:
+        """Return what a cell stands for, which `count` rows have; what is no number stays text."""
+        bare = cell.strip()
+        if self.is_plain(bare):
+            return bare
+        if not bare:
+            return None
+        return self._short(bare) or self._word(field, bare, count)
+
+    def _word(self, field: str, cell: bytes, count: int) -> bytes | None:
+        text = cell.decode(errors="replace")
+        if (marker := self._markers.get(text.casefold())) is not None:
+            self.missing[marker] += count
+            return None
+        if (code := self._texts.get(field, {}).get(normalized(text))) is not None:
+            self.words[field] += count
+            return code
+        # With decimal commas 1.234 may be a thousand: it must not pass for a number.
+        return b" %b" % cell if NUMBER.fullmatch(cell) else cell
+
+    def _short(self, cell: bytes) -> bytes | None:
+        """Return a number that is written otherwise than JSON does, as JSON does; None where it is none."""
+        found = _SHORT[self._mark].fullmatch(cell)
+        if found is None or not (found[2] or found[3]):
+            return None
+        number = b"%b%b.%b" % (found[1], found[2] or b"0", found[3] or b"0")
+        return number if NUMBER.fullmatch(number) else None
+
+    def notes(self) -> list[str]:
+        """Say what was met."""
+        found = []
+        if self.missing:
+            found.append(f"not measured: {', '.join(sorted(self.missing))}")
+        if self.words:
+            found.append(f"words for codes in {', '.join(name for name in _TEXTS if self.words[name])}")
+        return found

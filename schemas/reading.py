@@ -1,0 +1,69 @@
+"""How a file of columns that somebody else wrote is to be read: what is not given is recognised from its beginning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.errors import SettingsError
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """Options of each command that reads a file of columns.
+
+    Attributes:
+        delimiter: What separates the columns of a CSV, such as ";" or tab; recognised by the header if left out.
+        decimal: The decimal mark of a CSV, "." or ","; recognised from the first rows if left out.
+        encoding: The encoding of a CSV or NDJSON, such as utf-16 or cp1252. A byte order mark is recognised; without
+            one it is UTF-8.
+        na_values: The cells of a CSV that mean "not measured", beside empty ones, separated by commas; case does not
+            matter. If left out: NA, N/A, #N/A, NaN, ?, None, NULL and a full stop.
+        id_column: The column that holds the patients' ids, if it is not patient_id.
+        row_ids: The number of the row is the patient's id.
+        ignore_columns: Columns that are not read, separated by commas.
+        ignore_extra: No column is read that is no field of a patient record.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    na_values: str | None = None
+    id_column: str | None = None
+    row_ids: bool = False
+    ignore_columns: str | None = None
+    ignore_extra: bool = False
+
+    def check(self) -> None:
+        """Raise SettingsError, with all that is wrong."""
+        problems = []
+        if len(self.separator or ",") != 1 or (self.separator or ",") in '"\r\n':
+            problems.append('--delimiter must be one character, or "tab"')
+        if self.decimal not in {None, ".", ","}:
+            problems.append('--decimal must be "." or ","')
+        elif self.decimal == "," == self.separator:
+            problems.append("--delimiter and --decimal must differ")
+        if self.encoding is not None and not _is_encoding(self.encoding):
+            problems.append("--encoding must be the name of an encoding, such as utf-8, utf-16 or cp1252")
+        if self.row_ids and self.id_column is not None:
+            problems.append("--row-ids and --id-column exclude each other")
+        if problems:
+            raise SettingsError(tuple(problems))
+
+    @property
+    def separator(self) -> str | None:
+        """The character that separates columns."""
+        return None if self.delimiter is None else _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The columns that are not read."""
+        return () if self.ignore_columns is None else tuple(self.ignore_columns.split(","))
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return "a".encode(name).decode(name) == "a"
+    except (LookupError, ValueError):
+        return False

@@ -1,0 +1,103 @@
+"""The same patients in the forms in which other people write files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hypothesis import strategies as st
+
+from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.reading import ReadOptions
+from training.uci import snapshot_rows
+
+NAMES: Final = ("patient_id", *FEATURE_NAMES)
+PATIENTS: Final = [dict(zip(NAMES, ("", *row[1:-1]), strict=True)) for row in snapshot_rows()]
+"""The snapshot's patients as cells; an empty one was not measured."""
+Cells = dict[str, str]
+
+_WORDS: Final = {feature.name: {str(code): texts for code, texts in feature.texts} for feature in FEATURES}
+_ALIASES: Final = {feature.name: (feature.name, *feature.aliases) for feature in FEATURES}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to write a file, and the options that it needs."""
+
+    delimiter: str = ","
+    decimal: str = "."
+    encoding: str = "utf-8"
+    line_end: str = "\n"
+    quoting: int = csv.QUOTE_MINIMAL
+    case: str = "lower"
+    alias: int = 0
+    missing: str = ""
+    padding: str = ""
+    words: bool = False
+    extra: tuple[str, ...] = ()
+    id_column: str = "patient_id"
+    empty_rows: int = 0
+    directive: bool = False
+
+    @property
+    def options(self) -> ReadOptions:
+        """What cannot be recognised has to be named."""
+        named = self.encoding in {"cp1252", "utf-16-le", "utf-16-be"}
+        return ReadOptions(
+            encoding=self.encoding if named else None,
+            na_values="unknown" if self.missing == "unknown" else None,
+            id_column=None if self.id_column == "patient_id" else self.id_column,
+            ignore_columns=",".join(self.extra) or None,
+        )
+
+    def write(self, patients: Sequence[Cells]) -> bytes:
+        """Return the file."""
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=self.delimiter, lineterminator=self.line_end, quoting=self.quoting)
+        if self.directive:
+            text.write(f"sep={self.delimiter}\n")
+        writer.writerow([*(self._header(name) for name in NAMES), *self.extra])
+        for patient in patients:
+            cells = [patient["patient_id"], *(self._cell(name, patient[name]) for name in FEATURE_NAMES)]
+            writer.writerow([*cells, *("5\" or 6', NA; 1,5" for _ in self.extra)])
+        text.write((self.delimiter * (len(NAMES) + len(self.extra) - 1) + self.line_end) * self.empty_rows)
+        return text.getvalue().encode(self.encoding)
+
+    def _header(self, name: str) -> str:
+        if name == "patient_id":
+            return self.id_column
+        aliases = _ALIASES[name]
+        header: str = getattr(aliases[self.alias % len(aliases)], self.case)()
+        return f"{self.padding}{header}{self.padding}"
+
+    def _cell(self, name: str, cell: str) -> str:
+        if not cell:
+            return self.missing
+        if self.words and cell in _WORDS[name]:
+            texts = _WORDS[name][cell]
+            return getattr(texts[self.alias % len(texts)], self.case)()  # type: ignore[no-any-return]
+        return f"{self.padding}{cell.replace('.', self.decimal)}{self.padding}"
+
+
+@st.composite
+def forms(draw: st.DrawFn) -> Form:
+    """Draw a form; a decimal comma goes with any delimiter, for such cells are quoted."""
+    return Form(
+        delimiter=draw(st.sampled_from(",;\t|")),
+        decimal=draw(st.sampled_from(".,")),
+        encoding=draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])),
+        line_end=draw(st.sampled_from(["\n", "\r\n"])),
+        quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])),
+        case=draw(st.sampled_from(["lower", "upper", "title"])),
+        alias=draw(st.integers(0, 6)),
+        missing=draw(st.sampled_from(["", "NA", "n/a", "NaN", "?", "None", "NULL", ".", " ", "unknown", "-9"])),
+        padding=draw(st.sampled_from(["", " "])),
+        words=draw(st.booleans()),
+        extra=draw(st.sampled_from([(), ("target",), ("notes", "Klinik (Ort)")])),
+        id_column=draw(st.sampled_from(["patient_id", "Fall-Nr.", "id"])),
+        empty_rows=draw(st.integers(0, 3)),
+        directive=draw(st.booleans()),
+    )
