@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -24,13 +25,16 @@ class Admission:
     def __init__(
         self,
         most: int,
+        most_streams: int,
         records_per_second: float,
         burst: int,
         caller: Callable[[web.BaseRequest], str],
         clock: Callable[[], float],
     ) -> None:
-        """`records_per_second` 0 switches the buckets off; `caller` names who asks."""
+        """`most_streams` is each caller's; `records_per_second` 0 switches the buckets off; `caller` names who asks."""
         self._most = most
+        self._most_streams = most_streams
+        self._streams: Counter[str] = Counter()
         self._rate = records_per_second
         self._burst = burst
         self._caller = caller
@@ -52,6 +56,25 @@ class Admission:
     def leave(self) -> None:
         """Note that a request is answered."""
         self._under_way -= 1
+
+    @contextmanager
+    def streaming(self, request: web.BaseRequest) -> Iterator[None]:
+        """Let a stream of lines in while the context lasts; raises RefusalError (429) when its caller has enough."""
+        caller = self._caller(request)
+        if self._streams[caller] >= self._most_streams:
+            raise RefusalError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"This caller has {self._most_streams} streams of lines already; nothing was scored.",
+                retry_seconds=_RETRY_SECONDS,
+                ends_connection=True,
+            )
+        self._streams[caller] += 1
+        try:
+            yield
+        finally:
+            self._streams[caller] -= 1
+            if not self._streams[caller]:
+                del self._streams[caller]
 
     def charge_body(self, request: web.BaseRequest, size: int) -> int:
         """Take a token for each 4 KB of a body, before it is worked on: also what is no record at all has its price.

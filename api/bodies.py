@@ -15,6 +15,8 @@ from schemas.records import RECORD_MAX_BYTES
 
 _STEP_BYTES: Final = 65_536
 """So much is read, or decompressed, at once: a small body may stand for a very large one."""
+_PAUSES: Final = 6
+"""The rate of a stream is looked at over the time of so many pauses."""
 _WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -44,7 +46,7 @@ async def whole(request: web.Request, limit: int, seconds: float, look: Callable
                 look(part)
                 read += part
     except TimeoutError:
-        raise _late() from None
+        raise late() from None
     return bytes(read)
 
 
@@ -55,7 +57,8 @@ def too_large(limit: int) -> RefusalError:
     )
 
 
-def _late() -> RefusalError:
+def late() -> RefusalError:
+    """Refuse a body that takes too long."""
     return RefusalError(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", ends_connection=True)
 
 
@@ -63,18 +66,30 @@ def _broken() -> RefusalError:
     return RefusalError(HTTPStatus.BAD_REQUEST, "The body is not what its headers say it is.", ends_connection=True)
 
 
-async def lines(request: web.Request, pause_seconds: float) -> AsyncIterator[tuple[list[bytes], int]]:
+async def lines(
+    request: web.Request, pause_seconds: float, records_per_second: float
+) -> AsyncIterator[tuple[list[bytes], int]]:
     """Yield the lines of a body, all at once that have come, and how many empty ones there were beside them.
 
-    Raises RefusalError. A line that is longer than any record may be is cut, to be rejected as too large: memory stays
-    bounded.
+    Raises RefusalError for a pause that is too long, and for less than `records_per_second` over some of them: only
+    the time counts in which the caller was waited for. A line that is longer than any record may be is cut, to be
+    rejected as too large: memory stays bounded.
     """
-    rest = b""
-    parts = _parts(request)
-    while part := await _within(pause_seconds, parts):
+    rest, clock = b"", asyncio.get_running_loop().time
+    parts, waited, records = _parts(request), 0.0, 0
+    while True:
+        began = clock()
+        if not (part := await _within(pause_seconds, parts)):
+            break
+        waited += clock() - began
+        if waited > pause_seconds * _PAUSES:
+            if records < records_per_second * waited:
+                raise late()
+            waited, records = 0.0, 0
         *ready, rest = (rest + part).split(b"\n")
         rest = rest[: RECORD_MAX_BYTES + 1]
         found = [line for line in ready if line and not line.isspace()]
+        records += len(found)
         yield found, len(ready) - len(found)
     if rest.strip():
         yield [rest], 0
@@ -86,7 +101,7 @@ async def _within(seconds: float, parts: AsyncIterator[bytes]) -> bytes:
         async with asyncio.timeout(seconds):
             return await anext(parts, b"")
     except TimeoutError:
-        raise _late() from None
+        raise late() from None
 
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:

@@ -54,7 +54,12 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     ready |= {"audit": audit.problem} if isinstance(audit, Trail) else {}
     health = Health(startup={}, live={}, ready=ready)
     admission = Admission(
-        limits.concurrent_requests, limits.records_per_second, limits.burst_records, caller_of, time.monotonic
+        limits.concurrent_requests,
+        limits.streams_per_caller,
+        limits.records_per_second,
+        limits.burst_records,
+        caller_of,
+        time.monotonic,
     )
     turns, memory = Turns(), Memory(limits.in_flight_limit_bytes)
     batches = Batches(serving, admission, audit, limits, turns, memory)

@@ -1,6 +1,9 @@
-"""Going away so that nobody notices: first it is told, then requests end, then the process."""
+"""Graceful shutdown: fail readiness, finish the requests under way, end."""
 
 from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -11,10 +14,20 @@ class Leaving:
 
     def __init__(self) -> None:
         self._has_begun = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
 
     def begin(self) -> None:
         """Say from now on that it is leaving."""
         self._has_begun = True
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until no POST is under way, for so long at most; bodies and lines still arrive meanwhile."""
+        if self._under_way:
+            self._idle.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
 
     def problem(self) -> str | None:
         """Say what is not well, for `/health/ready`."""
@@ -26,9 +39,20 @@ class Leaving:
 
         @web.middleware
         async def close(request: web.Request, handler: Handler) -> web.StreamResponse:
-            response = await handler(request)
-            if self._has_begun and not response.prepared:
-                response.force_close()
-            return response
+            if request.method != "POST":
+                return self._last(await handler(request))
+            self._under_way += 1
+            try:
+                return self._last(await handler(request))
+            finally:
+                self._under_way -= 1
+                if self._has_begun and not self._under_way:
+                    self._idle.set()
 
         return close
+
+    def _last(self, response: web.StreamResponse) -> web.StreamResponse:
+        """End the connection with this answer, if it is time."""
+        if self._has_begun and not response.prepared:
+            response.force_close()
+        return response

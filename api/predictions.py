@@ -103,10 +103,12 @@ class Predictions:
         """Answer while the caller still sends; whoever does not read is not read from either."""
         response = web.StreamResponse(headers={"Content-Type": LINES_TYPE})
         try:
-            await self._answer_lines(request, response)
-        except (RefusalError, TimeoutError):
+            with self._admission.streaming(request):
+                async with asyncio.timeout(self._settings.stream_seconds):
+                    await self._answer_lines(request, response)
+        except (RefusalError, TimeoutError) as error:
             if not response.prepared:
-                raise
+                raise error if isinstance(error, RefusalError) else bodies.late() from None
             # The answer has begun: that it is not whole can only be told by breaking it off.
             if request.transport is not None:
                 request.transport.abort()
@@ -115,7 +117,7 @@ class Predictions:
     async def _answer_lines(self, request: web.Request, response: web.StreamResponse) -> None:
         self._batches.begin_lines(request)
         pause, done, source = self._settings.body_timeout_seconds, 0, SourceWindow()
-        async for found, empty in bodies.lines(request, pause):
+        async for found, empty in bodies.lines(request, pause, self._settings.stream_records_per_second):
             await self._admission.wait(request, len(found) + empty)
             if found and not done:
                 found[:1] = filter(bytes.strip, (without_bom(found[0]),))

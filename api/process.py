@@ -19,6 +19,8 @@ from runtime.collection import keep_collections_rare
 from runtime.health import TelemetryServer
 from runtime.settings import Gateway, Settings
 
+_CUT_OFF_SECONDS: Final = 1.0
+"""So long what is left after the drain time may take to be answered, and then to be cancelled."""
 _LINGERING_SECONDS: Final = 1.0
 """So long it is waited for the rest of a body that was refused, so that the caller reads why. aiohttp waits for ten."""
 
@@ -28,6 +30,8 @@ def run(settings: Settings) -> None:
 
     Raises ArtifactError, SettingsError or OSError before it listens.
     """
+    # Tools send it when they have rotated a file; that of the audit trail is found by its name.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
     gatekeeper, tls, leaving = new_gatekeeper(settings.auth), new_tls(settings.auth), Leaving()
@@ -43,10 +47,6 @@ def run(settings: Settings) -> None:
             telemetry.close()
 
 
-def _ignore() -> None:
-    """Do nothing."""
-
-
 def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
     """Return what serves an application."""
     return QuietRunner(
@@ -55,7 +55,7 @@ def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
         auto_decompress=False,
         keepalive_timeout=settings.idle_seconds,
         lingering_time=_LINGERING_SECONDS,
-        shutdown_timeout=settings.drain_seconds,
+        shutdown_timeout=_CUT_OFF_SECONDS,
     )
 
 
@@ -66,14 +66,17 @@ async def _serve(
     await runner.setup()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # SIGHUP is what tools send after they have rotated a file; that of the audit trail is found by its name.
-    for signum, act in ((signal.SIGTERM, stopping.set), (signal.SIGINT, stopping.set), (signal.SIGHUP, _ignore)):
+    for signum in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signum, act)
-    await web.TCPSite(runner, settings.host, settings.port, ssl_context=tls).start()
+            loop.add_signal_handler(signum, stopping.set)
+    site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
+    await site.start()
     host, port = runner.addresses[0][:2]
     events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
     await stopping.wait()
     leaving.begin()
     await asyncio.sleep(settings.leave_seconds)
+    await site.stop()
+    # aiohttp drops what arrives once it cleans up: all bodies must be there before.
+    await leaving.drained(settings.drain_seconds)
     await runner.cleanup()

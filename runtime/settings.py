@@ -157,7 +157,9 @@ class Gateway(msgspec.Struct, frozen=True):
     `body_limit_bytes` holds for one record, `batch_limit_bytes` and `batch_limit_records` for a JSON array, a tensor or
     a data frame of records; a stream of lines has no limit. A body of one record must be there in
     `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever streams may pause for `body_timeout_seconds` at
-    most, sending or reading. `concurrent_requests` is how many are
+    most, sending or reading. A stream lasts `stream_seconds` at most,
+    must bring `stream_records_per_second` on average of six such pauses, and a caller has `streams_per_caller` of them.
+    `concurrent_requests` is how many are
     under way at once; more are answered with 503. So is what does not fit into `in_flight_limit_bytes` of bodies and
     answers under way, of which one caller may hold half. A caller may send `records_per_second`, in bursts of
     `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
@@ -181,6 +183,9 @@ class Gateway(msgspec.Struct, frozen=True):
     batch_limit_bytes: Count = 8_388_608
     batch_limit_records: Count = 4_000
     batch_timeout_seconds: Seconds = 60.0
+    stream_seconds: Seconds = 3_600.0
+    stream_records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.1
+    streams_per_caller: Count = 64
     concurrent_requests: Count = 256
     in_flight_limit_bytes: Count = 100_663_296
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0

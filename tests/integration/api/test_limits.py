@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count
 
 from heartstream.demo.processes import Child
@@ -48,7 +49,7 @@ def _until_refused(gateway: Child) -> Answer:
 
 def test_a_caller_who_sends_too_much_is_told_when_to_come_back(start: Starter) -> None:
     """429 with Retry-After; what is too large for any bucket is 413; a stream is slowed down instead."""
-    with start(GATEWAY__RECORDS_PER_SECOND="50", GATEWAY__BURST_RECORDS="10") as gateway:
+    with start(GATEWAY__RECORDS_PER_SECOND="10", GATEWAY__BURST_RECORDS="10") as gateway:
         array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:11]) + b"]", JSON)
         assert (array.status, "10 records" in array.json["detail"]) == (413, True)
         found = [ask(gateway, "POST", "/predict", PATIENTS[0]) for _ in range(40)]
@@ -120,6 +121,89 @@ def _call_until(gateway: Child, gone: threading.Event, answered: list[int]) -> N
         response = connection.getresponse()
         assert "risk" in json.loads(response.read())
         answered.append(response.status)
+
+
+HEAD = b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+STREAM = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(lines: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(lines), lines)
+
+
+def test_streams_of_one_caller_leave_room_for_others(start: Starter) -> None:
+    """Beyond its share a caller is refused (429), and single records are answered as ever."""
+    with start(GATEWAY__CONCURRENT_REQUESTS="8", GATEWAY__STREAMS_PER_CALLER="2") as gateway, ExitStack() as stack:
+        streams = [stack.enter_context(connected(gateway)) for _ in range(8)]
+        for stream in streams:
+            stream.sendall(STREAM + chunk(PATIENTS[0] + b"\n"))
+        found = sorted(stream.recv(12) for stream in streams)
+        assert found == [b"HTTP/1.1 200"] * 2 + [b"HTTP/1.1 429"] * 6
+        assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200
+
+
+def test_a_stream_of_nothing_ends(start: Starter) -> None:
+    """Line feeds alone keep no stream open, though none of the pauses between them is too long."""
+    with start(GATEWAY__BODY_TIMEOUT_SECONDS="0.5") as gateway, connected(gateway) as stream:
+        stream.sendall(STREAM)
+        assert _sent_until_answered(stream, b"\n").startswith(b"HTTP/1.1 408")
+
+
+def test_a_stream_has_an_end(start: Starter) -> None:
+    """Also one that brings records all the time is broken off when its time is over."""
+    with start(GATEWAY__STREAM_SECONDS="2") as gateway, connected(gateway) as stream:
+        stream.sendall(STREAM)
+        answer = b""
+        with suppress(OSError):
+            while more := _sent_until_answered(stream, PATIENTS[0] + b"\n"):
+                answer += more
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert not answer.endswith(b"0\r\n\r\n")
+
+
+def _sent_until_answered(stream: socket.socket, line: bytes) -> bytes:
+    """Send a line every 0.2 s until something comes, at most a minute; return what came."""
+    stream.settimeout(0.2)
+    for _ in range(300):
+        stream.sendall(chunk(line))
+        with suppress(TimeoutError):
+            return stream.recv(65_536)
+    raise AssertionError("never answered")
+
+
+def test_bodies_that_are_arriving_are_finished(start: Starter) -> None:
+    """SIGTERM in the middle of a record, an array and a stream: the rest is taken, and everybody has an answer."""
+    array = b"[" + b",".join(PATIENTS[:40]) + b"]"
+    with start(GATEWAY__DRAIN_SECONDS="30", GATEWAY__BODY_TIMEOUT_SECONDS="30") as gateway, ExitStack() as stack:
+        one, many, lines = (stack.enter_context(connected(gateway)) for _ in range(3))
+        one.sendall(_head("/predict", len(PATIENTS[0])) + PATIENTS[0][:50])
+        many.sendall(_head("/predict/batch", len(array)) + array[:5_000])
+        lines.sendall(STREAM + chunk(b"\n".join(PATIENTS[:20]) + b"\n"))
+        assert lines.recv(12) == b"HTTP/1.1 200"
+        gateway.process.send_signal(signal.SIGTERM)
+        with suppress(OSError):
+            while ask(gateway, "GET", "/health/live").status:
+                pass
+        one.sendall(PATIENTS[0][50:])
+        many.sendall(array[5_000:])
+        lines.sendall(chunk(b"\n".join(PATIENTS[20:40]) + b"\n") + b"0\r\n\r\n")
+        assert everything(one).startswith(b"HTTP/1.1 200")
+        assert everything(many).count(b'"risk"') == 40
+        found = everything(lines)
+        assert (found.count(b'"risk"'), found.endswith(b"0\r\n\r\n")) == (40, True)
+
+
+def _head(path: str, length: int) -> bytes:
+    kind = "Content-Type: application/json"
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def test_a_hang_up_does_not_end_it(start: Starter) -> None:
+    """SIGHUP, which tools send after they have rotated a file."""
+    with start() as gateway:
+        for _ in range(3):
+            gateway.process.send_signal(signal.SIGHUP)
+            assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200
 
 
 class Balancer:

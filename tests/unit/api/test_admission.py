@@ -26,7 +26,7 @@ class Clock:
 
 
 def admission(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) -> Admission:
-    return Admission(most, rate, burst, lambda request: cast("Any", request), clock)
+    return Admission(most, 2, rate, burst, lambda request: cast("Any", request), clock)
 
 
 def test_more_than_the_most_are_refused_until_one_leaves() -> None:
@@ -89,7 +89,18 @@ def test_rate_zero_is_no_limit() -> None:
 
 async def test_a_stream_waits_for_its_tokens() -> None:
     """Lines are slowed down to the rate, not refused; more than a burst comes in parts."""
-    doors = Admission(1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
+    doors = Admission(1, 1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
     begin = asyncio.get_running_loop().time()
     await doors.wait(ALICE, 70)
     assert asyncio.get_running_loop().time() - begin >= 0.05
+
+
+def test_one_caller_has_so_many_streams() -> None:
+    """429 for the next of the same caller, while another may stream; one that ends makes room."""
+    doors = admission(Clock())
+    with doors.streaming(ALICE), doors.streaming(BOB):
+        with doors.streaming(ALICE), pytest.raises(RefusalError) as caught, doors.streaming(ALICE):
+            pass
+        assert caught.value.status == HTTPStatus.TOO_MANY_REQUESTS
+        with doors.streaming(ALICE):
+            pass
