@@ -11,9 +11,10 @@ import time
 import urllib.request
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
-from msgspec.structs import asdict
+from confluent_kafka.admin import AdminClient, ConfigResource
+from msgspec.structs import asdict, astuple
 
+from heartstream.demo.run import TOPICS
 from runtime.embedded import free_port
 from runtime.settings import Topics
 from tests.integration.stream import DEADLINE_SECONDS
@@ -64,6 +65,10 @@ def test_on_somebodys_broker_it_keeps_to_itself(broker: str, topics: Topics, mod
     command = [sys.executable, "-m", "heartstream", "demo", "--records", "200", "--model", str(model_dir)]
     done = subprocess.run(command, env=environment | named | own, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "lost 0, repeated 0, wrong outcome 0"), done.stderr
-    found = set(AdminClient({"bootstrap.servers": broker, "log_level": 2}).list_topics(timeout=60).topics)
-    assert {"demo.patients", "demo.risk-scores", "demo.dead-letters"} <= found
+    admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
+    found = set(admin.list_topics(timeout=60).topics)
     assert [name for name in found if name.startswith(topics.patients)] == []
+    assert {name for name in found if name.startswith("demo.")} == set(astuple(TOPICS))
+    described = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in astuple(TOPICS)])
+    kept = {int(answer.result(60)["retention.ms"].value) for answer in described.values()}
+    assert kept == {600_000}  # an endless demo takes no more room than one of ten minutes
