@@ -19,8 +19,9 @@ from schemas.errors import DependencyError
 from worker.dead_letters import without_value
 from worker.shipment import Shipment
 from worker.transport.commits import positions_of
+from worker.transport.deliveries import DeliveryError, FinalDeliveryError
 from worker.transport.ledger import Ledger
-from worker.transport.producer import DeliveryError, FinalDeliveryError, LibrdkafkaProducer, OutgoingRecord
+from worker.transport.producer import LibrdkafkaProducer, OutgoingRecord
 from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
 _GROUP_BYTES: Final = 8_192

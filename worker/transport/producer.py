@@ -25,7 +25,8 @@ from faust.types import TP, HeadersArg, RecordMetadata
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions
+from worker.transport.deliveries import DeliveryError, delivery_failure
+from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions, hopeless
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.5
@@ -41,26 +42,10 @@ _REFUSED: Final = frozenset(
         KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001  # the client's public name for it
     }
 )
-_FINAL: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # the client's public name for it
-        KafkaError.TOPIC_EXCEPTION,
-    }
-)
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 
 Headers = Sequence[tuple[str, bytes | None]]
 _NO_HEADERS: Final[Mapping[int, Headers]] = {}
-
-
-class DeliveryError(DependencyError):
-    """A record can never be delivered, or was not in the time that the client allows."""
-
-
-class FinalDeliveryError(DeliveryError):
-    """A record that its topic will not take however often it is sent: the topic or a right to it is missing."""
 
 
 class OutgoingRecord:
@@ -87,14 +72,14 @@ class _Reports:
     __slots__ = ("failure", "refused")
 
     def __init__(self) -> None:
-        self.failure: DependencyError | None = None
+        self.failure: DependencyError | SilentClientError | None = None
         self.refused: list[OutgoingRecord] = []
 
     def on_failed_delivery(self, error: KafkaError | None, message: Message | None) -> None:
         """Hear of a record that was not delivered: the first one counts. What was purged was given up on purpose."""
         if error is not None and error.code() not in _PURGED and not isinstance(self.failure, DeliveryError):
             topic = "" if message is None else f" to {message.topic()}"
-            self.failure = _failure(f"a result could not be delivered{topic}", error)
+            self.failure = delivery_failure(f"a result could not be delivered{topic}", error)
 
     def on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
         """Hear of a record with headers that was not delivered."""
@@ -107,7 +92,7 @@ class _Reports:
     def on_client_error(self, error: KafkaError) -> None:
         """Hear of client-wide troubles: librdkafka overcomes all but fatal ones."""
         if error.fatal():
-            self.failure = DependencyError(f"the Kafka producer cannot go on: {error.name()}: {error.str()}")
+            self.failure = hopeless(error)
         else:
             events.BrokerTroubled("producer", error.name()).emit()
 
@@ -168,7 +153,11 @@ class LibrdkafkaProducer(FaustProducer):
                 await self._prepared.wait()
         except TimeoutError as silence:
             raise DependencyError("the transaction coordinator does not answer in time") from silence
-        self.require_transactions().begin()
+        try:
+            self.require_transactions().begin()
+        except SilentClientError as error:
+            await self.renew(str(error))
+            self.require_transactions().begin()
 
     async def renew(self, call: str) -> None:
         """Replace a client that is stuck in `call`, which was its transaction's. When this returns, none is pending."""
@@ -186,10 +175,11 @@ class LibrdkafkaProducer(FaustProducer):
     async def _serve_client(self) -> None:
         """Hear of the client's troubles also while nothing is sent."""
         while not self.should_stop:
-            self._require_client().poll(0)
+            self._poll()
             failure = self._reports.failure
-            # A transaction in which a delivery failed is aborted and done again.
-            if failure is not None and not (self.transactions and isinstance(failure, DeliveryError)):
+            # A transaction in which a delivery failed, or whose client was fenced, is done again.
+            passes = self.transactions is not None and isinstance(failure, DeliveryError | SilentClientError)
+            if failure is not None and not passes:
                 raise failure
             await self.sleep(_IDLE_SECONDS)
 
@@ -216,7 +206,7 @@ class LibrdkafkaProducer(FaustProducer):
             place = start
             while (place := _produce_run(client.produce, topic, keys, values, carried, place, stop)) < stop:
                 await self._wait_for_space()
-            client.poll(0)
+            self._poll()
 
     async def queue_record(self, record: OutgoingRecord) -> None:
         """Queue one record with headers. One that its topic does not take as it is is returned by the next `settle`."""
@@ -245,10 +235,10 @@ class LibrdkafkaProducer(FaustProducer):
         first refusal: the rest will not be sent any more.
         """
         client, reports = self._require_client(), self._reports
-        client.poll(0)
+        self._poll()
         while reports.failure is None and len(client) and not (reports.refused and self.transactions):
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-            client.poll(0)
+            self._poll()
         refused, reports.refused = reports.refused, []
         if reports.failure is not None and not (refused and self.transactions):
             raise reports.failure
@@ -261,7 +251,7 @@ class LibrdkafkaProducer(FaustProducer):
         """
         client, reports = self._require_client(), self._reports
         while len(client):
-            client.poll(0)
+            self._poll()
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
         refused, reports.refused = reports.refused, []
         if isinstance(reports.failure, DeliveryError):
@@ -270,7 +260,7 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def _wait_for_space(self) -> None:
         """Let the broker catch up: the client's queue is full."""
-        self._require_client().poll(0)
+        self._poll()
         await asyncio.sleep(_FULL_WAIT_SECONDS)
 
     async def send(
@@ -300,7 +290,7 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def _confirm(self, metadata: RecordMetadata) -> RecordMetadata:
         while self.outstanding and self._reports.failure is None:
-            self._require_client().poll(0)
+            self._poll()
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
         if self._reports.failure is not None:
             raise self._reports.failure
@@ -326,7 +316,7 @@ class LibrdkafkaProducer(FaustProducer):
         await self.buffer.flush()
         deadline = self.loop.time() + _FLUSH_SECONDS
         while self.outstanding and self.loop.time() < deadline:
-            self._require_client().poll(0)
+            self._poll()
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     async def on_stop(self) -> None:
@@ -345,6 +335,13 @@ class LibrdkafkaProducer(FaustProducer):
     def supports_headers(self) -> bool:
         """Say that headers are sent."""
         return True
+
+    def _poll(self) -> None:
+        """Hear what the client has to tell. A fatal error is raised by the call itself."""
+        try:
+            self._require_client().poll(0)
+        except KafkaException as error:
+            self._reports.on_client_error(error.args[0])
 
     def _require_client(self) -> Client:
         if self._client is None:
@@ -400,9 +397,4 @@ def _produce_run(
 
 
 def _undeliverable(topic: str, failure: KafkaException) -> DeliveryError:
-    return _failure(f"a result cannot be sent to {topic}", failure.args[0])
-
-
-def _failure(told: str, error: KafkaError) -> DeliveryError:
-    kind = FinalDeliveryError if error.code() in _FINAL else DeliveryError
-    return kind(f"{told}: {error.name()}: {error.str()}")
+    return delivery_failure(f"a result cannot be sent to {topic}", failure.args[0])

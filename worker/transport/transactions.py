@@ -61,6 +61,14 @@ class SilentClientError(Exception):
     """The client does not come back from a call, which may have been done or not. The client is of no use any more."""
 
 
+class FencedClientError(SilentClientError):
+    """The coordinator takes nothing more of this client: a transaction took too long, or another client has its id.
+
+    The client cannot tell which, and need not: what another one of the same id commits is refused by the group unless
+    this worker is still the member that it was.
+    """
+
+
 class Transactions:
     """The transactions of one client, one at a time.
 
@@ -82,7 +90,10 @@ class Transactions:
 
     def begin(self) -> None:
         """Open a transaction."""
-        self._client.begin_transaction()
+        try:
+            self._client.begin_transaction()
+        except KafkaException as failure:
+            raise hopeless(failure.args[0]) from failure
         self._open = True
 
     async def commit(self, positions: Sequence[TopicPartition], group: Any) -> None:
@@ -135,13 +146,19 @@ def _repeat(operation: Callable[[], None], given_up: threading.Event) -> None:
             if error.txn_requires_abort():
                 raise AbortRequiredError(error.name()) from failure
             if error.fatal() or not error.retriable():
-                told = f"the Kafka producer cannot go on: {error.name()}: {error.str()}"
-                raise DependencyError(told) from failure
+                raise hopeless(error) from failure
             if given_up.wait(_PAUSE_SECONDS):
                 return
             events.BrokerTroubled("producer", error.name()).emit()
         else:
             return
+
+
+def hopeless(error: KafkaError) -> DependencyError | FencedClientError:
+    """Return what to raise for an error that no repetition overcomes."""
+    if error.code() == KafkaError._FENCED:  # noqa: SLF001  # the client's public name for it
+        return FencedClientError(error.name())
+    return DependencyError(f"the Kafka producer cannot go on: {error.name()}: {error.str()}")
 
 
 async def _in_thread(work: Callable[[threading.Event], None], patience: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -98,3 +99,43 @@ def test_workers_of_the_new_group_protocol_lose_and_repeat_nothing(group_stream:
     """With KIP-848 a second worker joins and leaves in mid-stream: every record has one outcome."""
     join_and_leave(group_stream, workers, {"HEARTSTREAM_WORKER__GROUP_PROTOCOL": "consumer"})
     assert (group_stream.answered, group_stream.repeated()) == (20_000, 0)
+
+
+def test_a_transaction_that_its_coordinator_ended_is_done_again(group_stream: Stream, workers: Workers) -> None:
+    """A worker that was suspended for longer than its transactions may take goes on: each result is there once."""
+    stream = group_stream
+    slow = {**EXACTLY_ONCE, "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "1000"}
+    slow |= {"HEARTSTREAM_KAFKA__OPTIONS__DELIVERY_TIMEOUT_MS": "1000", "HEARTSTREAM_WORKER__BATCH_RECORDS": "20"}
+    with workers.start(stream.address, **slow) as worker:
+        worker.await_ready()
+        first = 0
+        while "producer replaced" not in workers.logs():
+            send_patients(stream, first, first + 10_000)
+            first += 10_000
+            stream.read_until(lambda: stream.answered >= len(stream.sent) - 8_000)
+            worker.process.send_signal(signal.SIGSTOP)
+            # The coordinator looks for late transactions every ten seconds.
+            time.sleep(13)
+            worker.process.send_signal(signal.SIGCONT)
+            stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        worker.check()
+    assert (worker.process.returncode, stream.repeated(), stream.answered) == (0, 0, len(stream.sent))
+
+
+def test_a_worker_whose_membership_another_takes_over_stops(group_stream: Stream, workers: Workers) -> None:
+    """Both have the transactional id of their static member: the younger goes on, whoever fences whose transactions."""
+    stream = group_stream
+    settings = {
+        **EXACTLY_ONCE,
+        "HEARTSTREAM_WORKER__INSTANCE_ID": "the-same",
+        "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
+    }
+    send_patients(stream, 0, 20_000)
+    with workers.start(stream.address, **settings) as first:
+        stream.read_until(lambda: stream.answered >= 1_000)
+        with workers.start(stream.address, **settings) as second:
+            code = first.process.wait(60)
+            stream.read_all()
+            second.check()
+    assert (code, stream.answered, stream.repeated()) == (1, 20_000, 0)

@@ -55,11 +55,12 @@ class FakeBroker:
 class FakeClient:
     """Stands for librdkafka's transactional producer, whose records arrive at once.
 
-    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is.
+    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is. The
+    coordinator ends its transaction before the call `fenced_in`, which hears of it.
     """
 
-    def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False) -> None:
-        self.broker, self.stuck, self.done = broker, stuck, done
+    def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False, fenced_in: str = "") -> None:
+        self.broker, self.stuck, self.done, self.fenced_in = broker, stuck, done, fenced_in
         self.is_stuck = threading.Event()
         self.calls: list[str] = []
         self.config: Mapping[str, Any] = {}
@@ -85,6 +86,8 @@ class FakeClient:
         self._do("produce", lambda: self.broker.open_results.append(value))
 
     def poll(self, _seconds: float) -> int:
+        if self.fenced_in == "poll" and self.broker.open_results:
+            self._do("poll", lambda: None)
         return 0
 
     def purge(self) -> None:
@@ -98,6 +101,9 @@ class FakeClient:
 
     def _do(self, call: str, work: Callable[[], None]) -> None:
         self.calls.append(call)
+        if call == self.fenced_in:
+            self.broker.end(commit=False)
+            raise KafkaException(KafkaError(KafkaError._FENCED, "too slow", True))
         if call == "commit_transaction" and self.broker.refusals:
             self.broker.refusals -= 1
             raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "old", False, False, True))

@@ -179,3 +179,26 @@ async def test_refusals_without_end_end_the_round() -> None:
     with pytest.raises(DependencyError, match="transactions in a row had to be aborted"):
         await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
     assert broker.results == []
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "begin_transaction"])
+async def test_a_client_whose_transaction_was_ended_has_a_successor(call: str) -> None:
+    """The coordinator fences a transaction that takes too long: its round is done again, once, by a new client."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    late = FakeClient(broker, fenced_in=call)
+    producer = new_producer(broker, late)
+    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (broker.results, broker.offsets) == ([b"one", b"two"], {TOPIC: 10, OTHER: 10})
+    assert confirmed == shipments
+    assert late.calls[-1] == call
+
+
+async def test_a_client_that_is_fenced_while_results_are_on_their_way_has_a_successor() -> None:
+    """The client raises a fatal error as soon as it is asked what is new."""
+    broker, ledger = FakeBroker(), granted()
+    late = FakeClient(broker, fenced_in="poll")
+    producer = new_producer(broker, late)
+    shipments = [shipment(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, shipments)
