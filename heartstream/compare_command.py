@@ -12,8 +12,10 @@ from cyclopts import Parameter, validators
 from heartstream.coding_option import CodingName
 from heartstream.exit_codes import INTERRUPTED, errors_to_exit_codes, reader_may_leave
 from heartstream.extras import train_extra
+from heartstream.file_options import AS_IT_IS, FileOptions, announce
 from heartstream.score.formats import Format
 from schemas.errors import SettingsError
+from schemas.reading import ReadOptions
 
 if TYPE_CHECKING:
     from heartstream.compare.counting import Found
@@ -35,6 +37,7 @@ def compare(  # noqa: PLR0913  # a command's options
     format: Format | None = None,  # noqa: A002  # the option's name
     coding: CodingName | None = None,
     json: Flag = False,
+    options: FileOptions = AS_IT_IS,
 ) -> None:
     """Compare a challenger's risks with the champion's: of the live stream, or of a file that both score.
 
@@ -43,6 +46,8 @@ def compare(  # noqa: PLR0913  # a command's options
     report is one HTML file with pictures, without patients' ids or values. More in docs/challenger.md.
 
     Example: heartstream compare patients.csv --challenger model-2 -o compare.html
+
+    Example: heartstream compare excel.csv --challenger model-2 --row-ids --ignore-extra
 
     Exit codes: 0 compared; 65 the file or a model is refused; 69 a file, a topic or the broker cannot be read, or the
     report not written; 78 bad settings; 130 interrupted.
@@ -57,6 +62,7 @@ def compare(  # noqa: PLR0913  # a command's options
         format: The format of the file, where its name does not tell.
         coding: For a file: the coding of all records that name none themselves: docs/formats.md lists them.
         json: Print JSON.
+        options: For a file: how it is written, as for heartstream score.
     """
     with errors_to_exit_codes(), reader_may_leave():
         with train_extra():
@@ -66,9 +72,11 @@ def compare(  # noqa: PLR0913  # a command's options
         settings = Settings.from_mapping(os.environ)
         try:
             if source is not None:
-                found = _of_file(settings, source, format, coding, (champion, challenger))
-            elif champion is not None or challenger is not None or coding is not None:
-                raise SettingsError(("models are for a file, and so is a coding: the topics' scores name theirs",))
+                found = _of_file(settings, source, format, (coding, options), (champion, challenger))
+            elif (champion, challenger, coding, options) != (None, None, None, AS_IT_IS):
+                raise SettingsError(
+                    ("models, coding and how a file is written are for a file: the topics' scores name theirs",)
+                )
             else:
                 from heartstream.compare.counting import compare_topics  # noqa: PLC0415  # --help should not wait
 
@@ -84,19 +92,20 @@ def _of_file(
     settings: Settings,
     source: Path,
     named: Format | None,
-    coding: str | None,
+    written: tuple[str | None, ReadOptions],
     models: tuple[Path | None, Path | None],
 ) -> Found:
     """Load champion and challenger as they would be served, and let them score the file."""
     from heartstream.compare.counting import compare_file  # noqa: PLC0415  # --help should not wait
+    from heartstream.score.reading import Reading  # noqa: PLC0415  # the same
     from heartstream.score.telling import progress_bar  # noqa: PLC0415  # the same
     from scoring.artifact import load  # noqa: PLC0415  # the same
 
-    champion, challenger = models
+    (coding, options), (champion, challenger) = written, models
     if challenger is None and not settings.challenger.path:
         raise SettingsError(("give --challenger, or set HEARTSTREAM_CHALLENGER__PATH",))
     key = settings.model.key()
     first = load(champion or Path(settings.model.path), settings.model.name or None, key)
     second = load(challenger or Path(settings.challenger.path), settings.challenger.name or None, key)
     with progress_bar() as watch:
-        return compare_file(first, second, source, named, watch, coding)
+        return compare_file(first, second, source, named, watch, Reading(options, coding, announce))

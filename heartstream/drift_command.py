@@ -11,8 +11,10 @@ from cyclopts import Parameter, validators
 
 from heartstream.coding_option import CodingName
 from heartstream.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.file_options import AS_IT_IS, FileOptions, announce
 from heartstream.score.formats import Format
 from schemas.errors import SettingsError
+from schemas.reading import ReadOptions
 
 if TYPE_CHECKING:
     from heartstream.drift.counting import Counted
@@ -33,6 +35,7 @@ def drift(  # noqa: PLR0913  # a command's options
     name: str | None = None,
     json: Flag = False,
     fail_on_drift: Flag = False,
+    options: FileOptions = AS_IT_IS,
 ) -> None:
     """Compare records with the training patients of the model: of a file, or the last of the patients topic.
 
@@ -41,6 +44,8 @@ def drift(  # noqa: PLR0913  # a command's options
     heartstream outcomes does. More in docs/drift.md.
 
     Example: heartstream drift patients.parquet -o drift.html
+
+    Example: heartstream drift excel.csv --row-ids --ignore-extra
 
     Exit codes: 0 compared; 1 drift was found, with --fail-on-drift; 65 the file or the model is refused; 69 a file or
     the broker cannot be read, or the report not written; 78 bad settings; 130 interrupted.
@@ -55,6 +60,7 @@ def drift(  # noqa: PLR0913  # a command's options
         name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
         json: Print JSON.
         fail_on_drift: Exit with 1 where anything differs much.
+        options: How the file is written, as for heartstream score.
     """
     with errors_to_exit_codes(), reader_may_leave():
         from heartstream.drift import telling  # noqa: PLC0415  # --help should not wait for numpy
@@ -66,7 +72,7 @@ def drift(  # noqa: PLR0913  # a command's options
         settings = Settings.from_mapping(os.environ)
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
         try:
-            counted = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding)
+            counted = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding, options)
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None
         verdict = Verdict.of(counted.model, counted.drift)
@@ -77,19 +83,27 @@ def drift(  # noqa: PLR0913  # a command's options
             raise SystemExit(FAILED)
 
 
-def _count(
-    artifact: Artifact, source: Path | None, topic: int | None, named: Format | None, coding: str | None
+def _count(  # a command's options
+    artifact: Artifact,
+    source: Path | None,
+    topic: int | None,
+    named: Format | None,
+    coding: str | None,
+    options: ReadOptions,
 ) -> Counted:
     """Count what was asked for. Raises SettingsError where that is neither a file nor a topic, or both."""
     from heartstream.drift.counting import count_file, count_topic  # noqa: PLC0415  # --help should not wait
+    from heartstream.score.reading import Reading  # noqa: PLC0415  # the same
     from heartstream.score.telling import progress_bar  # noqa: PLC0415  # the same
     from runtime.settings import Settings  # noqa: PLC0415  # the same
 
     if (source is None) == (topic is None):
         raise SettingsError(("give a file, or --topic and a number of records",))
     if topic is not None:
+        if options != AS_IT_IS:
+            raise SettingsError(("how a file is written is for a file",))
         return count_topic(artifact, Settings.from_mapping(os.environ), topic, coding)
     if source is None:
         raise AssertionError("one of the two is given")
     with progress_bar() as watch:
-        return count_file(artifact, source, named, watch, coding)
+        return count_file(artifact, source, named, watch, Reading(options, coding, announce))

@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.extras import train_extra
+from heartstream.file_options import AS_TEXT, LabelledOptions
 from heartstream.printable import printable
 from heartstream.stopping import until_stopped
 from schemas.errors import DependencyError
@@ -86,7 +87,7 @@ def sign(folder: Path, /, *, key: Path) -> None:
 
 
 @app.command
-def recalibrate(
+def recalibrate(  # a command's options
     folder: Path,
     /,
     *,
@@ -95,6 +96,7 @@ def recalibrate(
     outcomes: Annotated[bool, Parameter(negative="")] = False,
     name: str | None = None,
     public_key: Path | None = None,
+    options: LabelledOptions = AS_TEXT,
 ) -> None:
     """Shift the log-odds of a linear model by known outcomes, as far as is certain; write a new model directory.
 
@@ -103,6 +105,8 @@ def recalibrate(
     then signed and promoted like any other. Opens the model's pickle: give the public key, or trust who made it.
 
     Example: heartstream model recalibrate model --data my-hospital.csv -o recalibrated
+
+    Example: heartstream model recalibrate model --data old.csv --encoding cp1252 -o recalibrated
 
     Exit codes: 0 written; 65 the model or the data is refused, or nothing is to be shifted; 69 the data or the topics
     cannot be read; 78 bad settings, or the libraries for training are not installed.
@@ -114,11 +118,14 @@ def recalibrate(
         outcomes: Take scores of this model and outcomes from the topics, as heartstream outcomes does.
         name: One of its models; the one that training called best if it is left out.
         public_key: PEM file; the model must have been signed with its private key.
+        options: How the file of labelled patients is written, as for heartstream score.
     """
     with errors_to_exit_codes(), train_extra():
         from heartstream.models.recalibrating import recalibrated  # noqa: PLC0415  # an extra
 
-        sys.stdout.write(printable(recalibrated(folder, output, data, name, public_key, from_topics=outcomes)))
+        sys.stdout.write(
+            printable(recalibrated(folder, output, data, name, public_key, from_topics=outcomes, options=options))
+        )
 
 
 @app.command(name="list")

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 
 from heartstream.coding_option import CodingName
 from heartstream.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes, reader_may_leave
-from heartstream.file_options import AS_IT_IS, FileOptions
+from heartstream.file_options import AS_IT_IS, FileOptions, announce
 from heartstream.score.formats import PIPE, Format
 
 MOST_PROCESSES: Final = 32
@@ -70,7 +70,7 @@ def score(  # noqa: PLR0913  # a command's options
     """
     with errors_to_exit_codes(), reader_may_leave():
         from heartstream.score.run import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
-        from heartstream.score.telling import Pace, announce, progress_bar, summary  # noqa: PLC0415  # the same
+        from heartstream.score.telling import Pace, progress_bar, summary  # noqa: PLC0415  # the same
         from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same
         from runtime.processors import usable_processors  # noqa: PLC0415  # the same
         from runtime.settings import Settings  # noqa: PLC0415  # the same

@@ -10,7 +10,7 @@ from typing import Final
 from schemas.codings import UCI
 from schemas.features import FEATURES
 from schemas.headers import normalized
-from schemas.reading import ReadOptions
+from schemas.reading import TextOptions
 
 NA_VALUES: Final = ("NA", "N/A", "#N/A", "NaN", "?", "None", "NULL", ".")
 NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -28,7 +28,7 @@ class CellReader:
     `missing` and `words` count, by marker and by field, what was read otherwise than as it stands; `notes` says it.
     """
 
-    def __init__(self, decimal: str, options: ReadOptions, coding: str | None) -> None:
+    def __init__(self, decimal: str, options: TextOptions, coding: str | None) -> None:
         """Take the decimal mark that the file has; `coding` is the one that was named."""
         markers = NA_VALUES if options.na_values is None else tuple(options.na_values.split(","))
         self._markers = {marker.strip().casefold(): marker.strip() for marker in markers}

@@ -17,7 +17,7 @@ import msgspec
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
 from schemas.headers import field_of, is_header
-from schemas.reading import ReadOptions
+from schemas.reading import TextOptions
 
 OUTCOME: Final = "num"
 PUBLISHED_COLUMNS: Final = (*FEATURE_NAMES, OUTCOME)
@@ -50,7 +50,7 @@ class Dialect(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def dialect_of(sample: bytes, options: ReadOptions) -> Dialect:
+def dialect_of(sample: bytes, options: TextOptions) -> Dialect:
     """Recognise how a file is written by its first bytes, which are UTF-8. Raises DataError.
 
     A first line that is neither a header nor a row of UCI's is returned as a header; `plan_columns` refuses it.

@@ -163,7 +163,7 @@ FEATURES: tuple[Feature, ...] = (
             (2, "probable or definite left ventricular hypertrophy (Estes)"),
         ),
         missing=(-9,),
-        aliases=("resting ecg", "rest ecg"),
+        aliases=("resting ecg",),
         texts=(
             (0, ("normal",)),
             (1, ("st-t abnormality", "st-t wave abnormality", "st")),

@@ -10,8 +10,8 @@ _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
-    """Options of each command that reads a file of columns.
+class TextOptions:
+    """How the text of a file is written.
 
     Attributes:
         delimiter: What separates the columns of a CSV, such as ";" or tab; recognised by the header if left out.
@@ -20,23 +20,20 @@ class ReadOptions:
             one it is UTF-8.
         na_values: The cells of a CSV that mean "not measured", beside empty ones, separated by commas; case does not
             matter. If left out: NA, N/A, #N/A, NaN, ?, None, NULL and a full stop.
-        id_column: The column that holds the patients' ids, if it is not patient_id.
-        row_ids: The number of the row is the patient's id.
-        ignore_columns: Columns that are not read, separated by commas.
-        ignore_extra: No column is read that is no field of a patient record.
     """
 
     delimiter: str | None = None
     decimal: str | None = None
     encoding: str | None = None
     na_values: str | None = None
-    id_column: str | None = None
-    row_ids: bool = False
-    ignore_columns: str | None = None
-    ignore_extra: bool = False
 
     def check(self) -> None:
         """Raise SettingsError, with all that is wrong."""
+        if problems := self.problems():
+            raise SettingsError(tuple(problems))
+
+    def problems(self) -> list[str]:
+        """Return all that is wrong."""
         problems = []
         if len(self.separator or ",") != 1 or (self.separator or ",") in '"\r\n':
             problems.append('--delimiter must be one character, or "tab"')
@@ -46,15 +43,34 @@ class ReadOptions:
             problems.append("--delimiter and --decimal must differ")
         if self.encoding is not None and not _is_encoding(self.encoding):
             problems.append("--encoding must be the name of an encoding, such as utf-8, utf-16 or cp1252")
-        if self.row_ids and self.id_column is not None:
-            problems.append("--row-ids and --id-column exclude each other")
-        if problems:
-            raise SettingsError(tuple(problems))
+        return problems
 
     @property
     def separator(self) -> str | None:
         """The character that separates columns."""
         return None if self.delimiter is None else _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions(TextOptions):
+    """Which columns are read, beside how the text is written.
+
+    Attributes:
+        id_column: The column that holds the patients' ids, if it is not patient_id.
+        row_ids: The number of the row is the patient's id.
+        ignore_columns: Columns that are not read, separated by commas.
+        ignore_extra: No column is read that is no field of a patient record.
+    """
+
+    id_column: str | None = None
+    row_ids: bool = False
+    ignore_columns: str | None = None
+    ignore_extra: bool = False
+
+    def problems(self) -> list[str]:
+        """Return all that is wrong."""
+        both = self.row_ids and self.id_column is not None
+        return TextOptions.problems(self) + (["--row-ids and --id-column exclude each other"] if both else [])
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -42,16 +42,19 @@ def read_uci(folder: Path, sites: Sequence[str] = SITES) -> pd.DataFrame:
 def _file_rows(folder: Path, site: str) -> Iterable[tuple[str, list[str], str]]:
     name = file_name(site)
     try:
-        lines = (folder / name).read_text("utf-8").splitlines()
+        text = (folder / name).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DependencyError(f"cannot read {folder / name}: {_reason(error)}") from error
-    if lines and "age" in lines[0]:
-        raise DependencyError(
-            f"{name} begins with a header, UCI's file has none: this may be the Kaggle copy, which inverts the target"
-        )
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" ,")]
     if not lines:
         raise DependencyError(f"{name} holds no rows")
-    return ((site, line.split(","), f"{name} line {number}") for number, line in enumerate(lines, 1))
+    first = lines[0][1]
+    if "age" in first or any(character.isalpha() for character in first.partition(",")[0]):
+        raise DependencyError(
+            f"{name} begins with a header, UCI's file has none: this may be the Kaggle copy, which inverts the target, "
+            "or a file whose first patient became the header (in R, read.csv with header = FALSE keeps that patient)"
+        )
+    return ((site, line.split(","), f"{name} line {number}") for number, line in lines)
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

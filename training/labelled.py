@@ -1,7 +1,8 @@
 """Labelled patients from a file of somebody else's, read strictly: all that is wrong with it is told together.
 
-Two forms are taken: a CSV with a header that names the 13 fields and the outcome, or a file without a header that has
-UCI's 14 columns. Where a coding is named, codes and outcome are read in that, and put into UCI's.
+It is read as `heartstream score` reads one (`schemas.dialects`). Two forms are taken: a header that names the 13 fields
+and the outcome, or no header and UCI's 14 columns. Where a coding is named, codes and outcome are read in that, and put
+into UCI's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import csv
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from math import isfinite
 from pathlib import Path
 from typing import Final
@@ -19,20 +20,24 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from schemas.cells import NUMBER, CellReader
 from schemas.codings import CODINGS, UCI, Coding
+from schemas.dialects import SAMPLE_BYTES, Dialect, dialect_of
+from schemas.encodings import Utf8Text
 from schemas.errors import DataError, DependencyError
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
+from schemas.headers import field_of
+from schemas.reading import TextOptions
 from scoring.matrix import blank_missing, convert, legal_rows
 from training.data import Labels, Matrix, features, target
 from training.guards import foreign_codes, inverted_target, too_many_repeats
-from training.uci import HEADER, MISSING
+from training.uci import HEADER
 
 _OUTCOMES: Final = {"num": CODINGS[UCI].classes, "target": {0: 0, 1: 1}}
 """The columns that may hold UCI's outcome, the first that is there is taken; and what each value means."""
 _STATLOG: Final = frozenset({1, 2})
 """All classes that there are in a file where they do not mean what they mean in UCI's."""
-_UNMEASURED: Final = frozenset({"", MISSING, "na", "nan", "null"})
 _TOLD: Final = 5
 
 Row = tuple[int, list[str]]
@@ -43,26 +48,30 @@ Row = tuple[int, list[str]]
 class Labelled:
     """Labelled patients: a table with the columns of `training.data`, and the SHA-256 of the file it was in.
 
-    `site` is the file's column of that name, or the file's name.
+    `site` is the file's column of that name, or the file's name. `notes` say what was understood of the file.
     """
 
     frame: pd.DataFrame
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
-def read_labelled(path: Path, coding: str | None = None) -> Labelled:
+def read_labelled(path: Path, coding: str | None = None, options: TextOptions | None = None) -> Labelled:
     """Read the patients. Raises DependencyError if it cannot be done, DataError with all that is wrong with them.
 
     `coding` names the coding of all of them; without it they are in UCI's, and refused if they show another one.
+    `options` say how the file is written, where that cannot be recognised. Raises SettingsError if they mean nothing.
     """
-    named = CODINGS[coding or UCI]
+    named, options = CODINGS[coding or UCI], options or TextOptions()
+    options.check()
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DependencyError(f"cannot read {path}: {error.strerror}") from error
     try:
-        names, rows = _table(raw, named)
-        frame, sent, lines, problems = _frame(names, rows, path.stem, named)
+        table = _table(raw, named, options)
+        cells = CellReader(table.decimal, options, coding)
+        frame, sent, lines, problems = _frame(table, path.stem, named, cells)
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
     foreign = [] if coding else [*foreign_codes(features(frame)), *_other_classes(frame)]
@@ -73,26 +82,34 @@ def read_labelled(path: Path, coding: str | None = None) -> Labelled:
     told = [*problems[:_TOLD], *more, *_spoilt(features(frame), target(frame))]
     if told:
         raise DataError(f"{path.name} must not be used: {'; '.join(told)}")
-    return Labelled(frame, hashlib.sha256(raw).hexdigest())
+    return Labelled(frame, hashlib.sha256(raw).hexdigest(), (*table.notes, *cells.notes()))
 
 
-def _table(raw: bytes, coding: Coding) -> tuple[list[str], list[Row]]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A file's columns and the rows below them, its decimal mark, and what was understood."""
+
+    names: list[str]
+    rows: list[Row]
+    decimal: str
+    notes: tuple[str, ...]
+
+
+def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
     """Return the columns' names, and the rows below them. Raises DataError."""
-    try:
-        text = raw.decode("utf-8-sig")
-        # Statlog's file has spaces between its columns.
-        delimiter = "," if "," in text.partition("\n")[0] else " "
-        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except UnicodeDecodeError as error:
-        raise DataError("it is not UTF-8 text") from error
-    except csv.Error as error:
-        raise DataError("it is not a CSV") from error
-    names = [cell.lower() for cell in rows[0][1]] if rows else []
+    source = Utf8Text(BytesIO(raw), options.encoding)
+    text = b"".join(iter(source.read, b""))
+    dialect = dialect_of(text[:SAMPLE_BYTES], options)
+    rows = _rows(text, dialect)
+    header = rows[0][1] if rows else []
+    names = [field_of(cell) or cell.lower() for cell in header]
     outcomes = _outcomes(coding)
     if {*names}.isdisjoint(FEATURE_NAMES):
         if len(names) not in {0, len(HEADER) - 1}:
-            raise DataError(f"it has no header, and {len(names)} columns where UCI's own files have {len(HEADER) - 1}")
+            raise DataError(
+                f"it has no header, and {len(names)} columns where UCI's own files have {len(HEADER) - 1} "
+                "(--delimiter names what separates them)"
+            )
         names = [*FEATURE_NAMES, next(iter(outcomes))]
     else:
         rows = rows[1:]
@@ -104,7 +121,28 @@ def _table(raw: bytes, coding: Coding) -> tuple[list[str], list[Row]]:
         problems.append("it holds no patients")
     if problems:
         raise DataError("; ".join(problems))
-    return names, rows
+    return _Table(names, rows, dialect.decimal, (*source.notes, *dialect.notes, *_renamed(names, header)))
+
+
+def _rows(text: bytes, dialect: Dialect) -> list[Row]:
+    """Return the rows that hold anything. Raises DataError."""
+    before = text[: dialect.skipped].count(b"\n")
+    blanks = dialect.delimiter == " "
+    try:
+        lines = StringIO(text[dialect.skipped :].decode(), newline="")
+        reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=blanks)
+        found = [(before + reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except UnicodeDecodeError as error:
+        raise DataError("it is not UTF-8 text: --encoding names its encoding, such as cp1252") from error
+    except csv.Error as error:
+        raise DataError("it is not a CSV") from error
+    return [row for row in found if any(row[1])]
+
+
+def _renamed(names: Sequence[str], header: Sequence[str]) -> Iterator[str]:
+    for field, name in zip(names, header, strict=False):
+        if field_of(name) == field and name.lower() != field:
+            yield f'{field} is column "{name}"'
 
 
 def _outcomes(coding: Coding) -> Mapping[str, Mapping[int, int]]:
@@ -115,21 +153,22 @@ def _outcomes(coding: Coding) -> Mapping[str, Mapping[int, int]]:
 
 
 def _frame(
-    names: Sequence[str], rows: Sequence[Row], site: str, coding: Coding
+    table: _Table, site: str, coding: Coding, reader: CellReader
 ) -> tuple[pd.DataFrame, Matrix, list[int], list[str]]:
     """Read the cells; return the patients that can be read, in UCI's codes and as sent, their lines, and problems.
 
     A problem says what is wrong with another line.
     """
+    names = table.names
     outcome, classes = next((name, classes) for name, classes in _outcomes(coding).items() if name in names)
     wanted = [*FEATURE_NAMES, outcome]
     lines, values, sites, problems = [], [], [], []
-    for line, row in rows:
+    for line, row in table.rows:
         if len(row) != len(names):
             problems.append(f"line {line} has {len(row)} columns, expected {len(names)}")
             continue
         cells = dict(zip(names, row, strict=True))
-        numbers = [_number(cells[name]) for name in wanted]
+        numbers = [_number(reader.read(name, cells[name].encode())) for name in wanted]
         wrong = [f"{name} is not a number" for name, number in zip(wanted, numbers, strict=True) if number is None]
         if numbers[-1] is not None and numbers[-1] not in classes:
             wrong.append(f"{outcome} must be a whole number from {min(classes)} to {max(classes)}")
@@ -139,26 +178,23 @@ def _frame(
         lines.append(line)
         values.append(numbers)
         sites.append(cells.get("site") or site)
-    table = np.array(values, dtype=np.float64).reshape(len(values), len(wanted))
-    matrix = table[:, :-1].copy()
+    found = np.array(values, dtype=np.float64).reshape(len(values), len(wanted))
+    matrix = found[:, :-1].copy()
     blank_missing(matrix)
     sent = matrix.copy()
     convert(matrix, coding)
     frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
     frame.insert(0, "site", sites)
-    outcomes = table[:, -1].astype(np.int64)
+    outcomes = found[:, -1].astype(np.int64)
     # UCI's own number says how many vessels are narrowed; of another coding only the label is known.
     frame["num"] = outcomes if coding.name == UCI else [classes[each] for each in outcomes.tolist()]
     return frame, sent, lines, problems
 
 
-def _number(cell: str) -> float | None:
-    if cell.lower() in _UNMEASURED:
+def _number(cell: bytes | None) -> float | None:
+    if cell is None:
         return float("nan")
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
+    number = float(cell) if NUMBER.fullmatch(cell) else float("inf")
     return number if isfinite(number) else None
 
 

@@ -17,7 +17,7 @@ from heartstream.dlq.reading import Reader
 from heartstream.outcomes.join import Join, Moment, Noted, Pair, SeenScore
 from heartstream.outcomes.reading import Readable, newest_outcomes, read_score
 from heartstream.score.formats import Format, format_of
-from heartstream.score.reading import open_records
+from heartstream.score.reading import Reading, open_records
 from heartstream.score.run import Watch, score_batch
 from heartstream.score.tally import Tally
 from runtime.settings import Settings
@@ -146,9 +146,9 @@ def compare_file(  # two models, and a file as `score` has it
     path: Path,
     named: Format | None,
     watch: Watch,
-    coding: str | None = None,
+    reading: Reading = Reading(),  # noqa: B008  # it is frozen
 ) -> Found:
-    """Let two models score a file; `coding` is that of records that name none.
+    """Let two models score a file.
 
     Raises SettingsError, DataError, DependencyError and ArtifactError.
     """
@@ -156,9 +156,9 @@ def compare_file(  # two models, and a file as `score` has it
     scorer, both = Scorer(champion), _Both(Scorer(champion), Scorer(challenger))
     scorer.census = both
     with ExitStack() as closing:
-        records = open_records(path, kind, closing)
+        records = open_records(path, kind, closing, reading)
         for batch in records.batches():
-            lines = score_batch(batch, scorer, coding)
+            lines = score_batch(batch, scorer, reading.coding)
             tally = tally.plus(lines)
             if seen.note(lines.evidence):
                 raise refuse_foreign(str(path), tally.rows)

@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from heartstream.dlq.reading import Reader, Span
 from heartstream.outcomes.reading import moment_of
 from heartstream.score.formats import Format, format_of
-from heartstream.score.reading import open_records
+from heartstream.score.reading import Reading, open_records
 from heartstream.score.run import Watch, score_batch
 from heartstream.score.tally import Tally
 from runtime.settings import Settings
@@ -51,16 +51,20 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 def count_file(
-    artifact: Artifact, path: Path, named: Format | None, watch: Watch, coding: str | None = None
+    artifact: Artifact,
+    path: Path,
+    named: Format | None,
+    watch: Watch,
+    reading: Reading = Reading(),  # noqa: B008  # it is frozen
 ) -> Counted:
-    """Count a file of records; `coding` is that of those that name none.
+    """Count a file of records.
 
     Raises SettingsError, DataError, DependencyError and ArtifactError.
     """
     kind = format_of(path, named)
-    counting = _Counting(artifact, str(path), coding)
+    counting = _Counting(artifact, str(path), reading.coding)
     with ExitStack() as closing:
-        records = open_records(path, kind, closing)
+        records = open_records(path, kind, closing, reading)
         for batch in records.batches():
             counting.take(batch)
             watch(records.done(), records.total, counting.tally)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -58,9 +59,10 @@ def read(path: Path) -> bytes:
     if str(path) == "-" and sys.stdin.isatty():
         sys.stderr.write("heartstream: type or paste a patient record, then Ctrl-D (or give a file: --help)\n")
     try:
-        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        value = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         raise DependencyError(f"cannot read {path}: {error.strerror}") from error
+    return value.removeprefix(BOM_UTF8)
 
 
 def explained(value: bytes, model: Path, name: str | None, public_key: bytes | None) -> Explained | tuple[Fault, ...]:

@@ -9,9 +9,11 @@ import numpy as np
 
 from heartstream.configuration import settings_to_run_with
 from heartstream.dlq.reading import Reader
+from heartstream.file_options import AS_TEXT, announce
 from heartstream.outcomes.join import Pair
 from heartstream.outcomes.reading import Spans, join_topics
 from schemas.errors import DataError, DependencyError, SettingsError
+from schemas.reading import TextOptions
 from schemas.records import ModelRef
 from scoring.artifact import Artifact, load
 from scoring.scorer import Scorer
@@ -22,8 +24,15 @@ from training.recalibrate import Evidence, recalibrate
 _MOST_OUTCOMES = 100_000
 
 
-def recalibrated(
-    folder: Path, output: Path, data: Path | None, name: str | None, public_key: Path | None, *, from_topics: bool
+def recalibrated(  # a command's options
+    folder: Path,
+    output: Path,
+    data: Path | None,
+    name: str | None,
+    public_key: Path | None,
+    *,
+    from_topics: bool,
+    options: TextOptions = AS_TEXT,
 ) -> str:
     """Recalibrate a model directory, and tell what was done."""
     if (data is None) == (not from_topics):
@@ -35,7 +44,7 @@ def recalibrated(
     except OSError as error:
         raise DependencyError(f"cannot read {public_key}: {error.strerror}") from error
     artifact = load(folder, name, key)
-    evidence = _on_the_topics(artifact.model) if data is None else _in_a_file(artifact, data)
+    evidence = _on_the_topics(artifact.model) if data is None else _in_a_file(artifact, data, options)
     made, proof = recalibrate(artifact, folder, evidence, output)
     estimated = made.estimated
     return (
@@ -48,9 +57,10 @@ def recalibrated(
     )
 
 
-def _in_a_file(artifact: Artifact, data: Path) -> Evidence:
+def _in_a_file(artifact: Artifact, data: Path, options: TextOptions) -> Evidence:
     """Score labelled patients as worker and gateway would."""
-    patients = read_labelled(data)
+    patients = read_labelled(data, options=options)
+    announce(data, patients.notes)
     return Evidence(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
 
 

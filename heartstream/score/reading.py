@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,8 +59,8 @@ class Records(Source, Protocol):
         ...
 
 
-Announce = Callable[[str], None]
-"""Is given what was understood of a file."""
+Announce = Callable[[Path, Sequence[str]], None]
+"""Is given a file, and what was understood of it: nothing, where it is as plain as it can be."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -70,9 +71,9 @@ class Reading(msgspec.Struct, frozen=True):
     announce: Announce | None = None
 
     def understood(self, path: Path, notes: Sequence[str]) -> None:
-        """Say how a file was understood, unless it is as plain as it can be."""
-        if notes and self.announce is not None:
-            self.announce(f"{path}: {'; '.join(notes)}")
+        """Say how a file was understood."""
+        if self.announce is not None:
+            self.announce(path, notes)
 
 
 class RawFile(io.RawIOBase):
@@ -88,7 +89,7 @@ class RawFile(io.RawIOBase):
         else:
             with readable(path):
                 self._raw = closing.enter_context(path.open("rb", buffering=0))
-                self.total = self._status()[0]
+                self.total = self._status()[0] if stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode) else None
         self._path, self._began, self._read = path, self._status(), 0
         self.content: Readable = _decompressed(self, compression_of(path), closing)
 

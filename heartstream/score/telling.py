@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from heartstream.printable import printable
 from heartstream.score.run import Watch
 from heartstream.score.tally import Tally
 
@@ -57,11 +56,6 @@ def progress_bar(pace: Pace | None = None) -> Iterator[Watch]:
         yield watch
     finally:
         bar.stop()
-
-
-def announce(text: str) -> None:
-    """Say on standard error how a file was understood."""
-    sys.stderr.write(f"heartstream: {printable(text)}\n")
 
 
 def summary(tally: Tally, rows_per_s: float) -> str:

@@ -85,6 +85,21 @@ def test_bad_file_is_refused_with_its_place(tmp_path: Path, lines: tuple[str, ..
     assert str(caught.value) == text
 
 
+@pytest.mark.parametrize("header", ["X1,X2,X3", "X63.0,X1.0,X1.0.1,X145.0", '"V1","V2"'])
+def test_names_that_were_made_up_are_a_header(header: str, tmp_path: Path) -> None:
+    """What another program wrote above the patients, or made of the first of them, is said to be that."""
+    with pytest.raises(DependencyError, match="begins with a header") as caught:
+        read_uci(written(tmp_path, header, GOOD), ("cleveland",))
+    assert "63" not in str(caught.value)
+
+
+def test_a_byte_order_mark_and_blank_lines_are_no_patients(tmp_path: Path) -> None:
+    """An editor's mark, and lines of blanks or empty cells, change nothing about the patients."""
+    expected = read_uci(written(tmp_path, GOOD, GOOD), ("cleveland",))
+    found = read_uci(written(tmp_path, "\ufeff" + GOOD, "", "," * 13, GOOD, "  ", ""), ("cleveland",))
+    pd.testing.assert_frame_equal(expected, found)
+
+
 def test_file_with_a_header_is_named_as_the_kaggle_copy(tmp_path: Path) -> None:
     """UCI's files have no header: one that has it is another data set under UCI's name."""
     with pytest.raises(DependencyError, match="Kaggle copy"):

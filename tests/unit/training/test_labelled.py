@@ -210,12 +210,13 @@ def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFram
     [
         (b"", "it holds no patients"),
         (",".join([*FEATURE_NAMES, "num"]).encode(), "it holds no patients"),
-        (b"\xff\xfe\x00", "it is not UTF-8 text"),
+        (b"\xff\xfe\x00", "it is not text in utf-16: --encoding names another"),
+        (b"age,sex,cp\n\xff,1,1\n", "it is not UTF-8 text: --encoding names its encoding"),
         (b'"' + b"a" * 200_000 + b'"', "it is not a CSV"),
         (b"1,2,3\n", "it has no header, and 3 columns where UCI's own files have 14"),
         (published("va") + b"63,1,1,145\n", "line 201 has 4 columns, expected 14"),
     ],
-    ids=["empty", "header alone", "bytes", "long", "narrow", "joined"],
+    ids=["empty", "header alone", "half a mark", "bytes", "long", "narrow", "joined"],
 )
 def test_what_is_no_table_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
     """Nothing, no text, and other rows each have their reason."""
@@ -229,3 +230,27 @@ def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DependencyError, match="No such file") as caught:
         read_labelled(tmp_path / "nowhere.csv")
     assert not isinstance(caught.value, DataError)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("form", ["decimal comma", "utf-16", "words", "empty rows"])
+def test_a_foreign_file_has_the_patients_of_the_clean_one(
+    form: str, end: str, tmp_path: Path, cleveland: pd.DataFrame
+) -> None:
+    """Separators, encodings, aliases, words for codes and empty rows are read as for `heartstream score`."""
+    lines = written(tmp_path, cleveland).read_text().splitlines()
+    expected = read_labelled(tmp_path / "heart.csv")
+    text = end.join([*lines, ""])
+    if form == "decimal comma":
+        text = text.replace(",", ";").replace(".", ",")
+    if form == "words":
+        words = {"0.0": "Female", "1.0": "Male"}
+        rows = [",".join([row[0], words[row[1]], *row[2:]]) for row in (line.split(",") for line in lines[1:])]
+        text = end.join([lines[0].upper().replace("THALACH", "Max HR"), *rows])
+    if form == "empty rows":
+        text = "\ufeff" + text + end + "," * 13 + end + end
+    path = tmp_path / "foreign.csv"
+    path.write_bytes(text.encode("utf-16" if form == "utf-16" else "utf-8"))
+    found = read_labelled(path)
+    pd.testing.assert_frame_equal(expected.frame.drop(columns="site"), found.frame.drop(columns="site"))
+    assert [bool(found.notes), expected.notes] == [form != "empty rows", ()]

@@ -10,6 +10,7 @@ import pytest
 
 from heartstream.compare.counting import compare_file
 from heartstream.drift.counting import count_file
+from heartstream.score.reading import Reading
 from heartstream.score.run import HELD_RECORDS, Request, score_file
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
@@ -100,5 +101,10 @@ def test_drift_and_compare_read_a_file_by_the_same_rule(tmp_path: Path, model_di
         count_file(model, foreign, None, unseen)
     with pytest.raises(DataError, match="another coding"):
         compare_file(model, model, foreign, None, unseen)
-    assert count_file(model, own, None, unseen).drift == count_file(model, foreign, None, unseen, name).drift
-    assert compare_file(model, model, own, None, unseen) == compare_file(model, model, foreign, None, unseen, name)
+    assert (
+        count_file(model, own, None, unseen).drift
+        == count_file(model, foreign, None, unseen, Reading(coding=name)).drift
+    )
+    assert compare_file(model, model, own, None, unseen) == compare_file(
+        model, model, foreign, None, unseen, Reading(coding=name)
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,13 +13,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from heartstream.compare.counting import compare_file
+from heartstream.drift.counting import count_file
 from heartstream.score.batching import CSV_BATCH_BYTES
-from heartstream.score.reading import RawFile
+from heartstream.score.reading import RawFile, Reading
 from heartstream.score.run import Request, score_file
 from heartstream.score.tally import Tally
 from schemas.errors import DataError, DependencyError, SettingsError
 from schemas.features import FEATURE_NAMES
 from schemas.reading import ReadOptions
+from scoring.artifact import load
 from scoring.scorer import Scorer
 from tests.unit.heartstream.score.foreign import NAMES, PATIENTS, Cells, Form, forms
 from tests.unit.heartstream.score.tables import as_records, unseen
@@ -41,11 +45,15 @@ def understood(path: Path, scorer: Scorer, options: ReadOptions = PLAIN) -> list
     """Return what is said of a file, and see that it is said before the first row."""
     told: list[str] = []
 
+    def note(file: Path, notes: Sequence[str]) -> None:
+        assert file == path
+        told.append("; ".join(notes))
+
     def watch(_done: int, _total: int | None, _tally: Tally) -> None:
         assert told
 
-    score_file(Request(path, path.with_name("scores.ndjson"), force=True, options=options), scorer, watch, told.append)
-    return [each.replace(str(path), "FILE") for each in told]
+    score_file(Request(path, path.with_name("scores.ndjson"), force=True, options=options), scorer, watch, note)
+    return told
 
 
 def refused(path: Path, scorer: Scorer, options: ReadOptions = PLAIN) -> str:
@@ -83,10 +91,9 @@ def test_a_foreign_file_has_the_scores_of_the_clean_one(
 
 def test_the_clean_form_needs_no_words(scorer: Scorer, tmp_path: Path) -> None:
     """Where nothing had to be understood, nothing is said."""
-    path, told = tmp_path / "in.csv", list[str]()
+    path = tmp_path / "in.csv"
     path.write_bytes(Form().write(patients(0, 50)))
-    score_file(Request(path, tmp_path / "out"), scorer, unseen, told.append)
-    assert told == []
+    assert understood(path, scorer) == [""]
 
 
 def test_what_was_understood_is_said_once(scorer: Scorer, tmp_path: Path) -> None:
@@ -327,3 +334,27 @@ def test_a_json_document_is_no_file_of_lines(content: bytes, scorer: Scorer, tmp
     path = tmp_path / "in.ndjson"
     path.write_bytes(content % tuple(as_records([WHOLE, WHOLE])))
     assert "jq -c '.[]' FILE" in refused(path, scorer)
+
+
+def test_an_option_means_the_same_in_every_command(model_dir: Path, tmp_path: Path) -> None:
+    """`drift` and `compare` find in a foreign file what they find in the clean one."""
+    rows, model = patients(0, 60), load(model_dir)
+    form = Form(";", ",", "utf-16", missing="unknown", words=True, extra=("notes",), id_column="id")
+    (clean := tmp_path / "clean.csv").write_bytes(Form().write(rows))
+    (foreign := tmp_path / "foreign.csv").write_bytes(form.write(rows))
+    reading = Reading(form.options)
+    found = count_file(model, foreign, None, unseen, reading)
+    assert (60, count_file(model, clean, None, unseen).drift) == (found.tally.scored, found.drift)
+    expected = compare_file(model, model, clean, None, unseen)
+    assert expected == compare_file(model, model, foreign, None, unseen, reading)
+
+
+def test_a_named_pipe_is_read(scorer: Scorer, tmp_path: Path) -> None:
+    """As the shell's <(...) is one: it has no size that could have changed."""
+    rows = Form().write(patients(0, 50))
+    (clean := tmp_path / "clean.csv").write_bytes(rows)
+    os.mkfifo(pipe := tmp_path / "pipe.csv")
+    writer = threading.Thread(target=pipe.write_bytes, args=(rows,))
+    writer.start()
+    assert scored(pipe, scorer)[0] == scored(clean, scorer)[0]
+    writer.join()

@@ -1,0 +1,57 @@
+"""Names of columns and words for codes mean one thing each."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from schemas.cells import NA_VALUES, CellReader
+from schemas.features import FEATURES
+from schemas.headers import COLUMN_NAMES, ColumnPlan, field_of, normalized, plan_columns
+from schemas.reading import ReadOptions
+
+
+def test_a_name_belongs_to_one_field() -> None:
+    """No alias is another field's name or alias, whatever its case and punctuation; numbers are no names."""
+    names = [normalized(name) for feature in FEATURES for name in (feature.name, *feature.aliases)]
+    assert len({*names}) == len(names)
+    assert all(field_of(name.upper()) == feature.name for feature in FEATURES for name in feature.aliases)
+    assert [field_of(each) for each in ("", "63", "1.0", "?", "gender")] == [None] * 5
+
+
+def test_a_word_stands_for_one_code_and_is_no_marker() -> None:
+    """Within a field; each is the code that the table has, and none of them is read as missing."""
+    for feature in FEATURES:
+        words = [normalized(text) for _, texts in feature.texts for text in texts]
+        assert len({*words}) == len(words)
+        assert {code for code, _ in feature.texts} <= {code for code, _ in feature.codes}
+        assert {*words}.isdisjoint(map(normalized, NA_VALUES))
+        reader = CellReader(".", ReadOptions(), None)
+        for code, texts in feature.texts:
+            assert [reader.read(feature.name, text.upper().encode()) for text in texts] == [b"%d" % code] * len(texts)
+
+
+def test_ids_and_fields_have_their_places() -> None:
+    """Ids come from where an option says, and the file's own are not read then."""
+    header = ["Nr", "patient_id", *COLUMN_NAMES[1:]]
+    by_column = plan_columns(header, ReadOptions(id_column="nr"))
+    by_row = plan_columns(header, ReadOptions(row_ids=True, ignore_columns="Nr"))
+    assert isinstance(by_column, ColumnPlan)
+    assert isinstance(by_row, ColumnPlan)
+    assert (by_column.places, by_row.places) == ((0, *range(2, 15)), (None, *range(2, 15)))
+    assert 'not read: "patient_id"' in chain(by_column.notes)
+
+
+def test_options_that_name_no_column_or_a_field_are_refused() -> None:
+    """What an option names has to be there, once, and a field is no id."""
+    for options, said in (
+        (ReadOptions(id_column="absent"), "--id-column names 1 column(s) that the file has not"),
+        (ReadOptions(id_column="age"), "--id-column names the field age"),
+        (ReadOptions(ignore_columns="a,b"), "--ignore-columns names 2 column(s) that the file has not"),
+        (ReadOptions(ignore_columns="chol"), "no column chol"),
+    ):
+        found = plan_columns(COLUMN_NAMES, options)
+        assert isinstance(found, list)
+        assert said in found
+    twice = plan_columns([*COLUMN_NAMES, "Nr", "NR"], ReadOptions(id_column="nr", ignore_extra=True))
+    assert isinstance(twice, list)
+    assert "--id-column names a column that stands there more than once" in twice
