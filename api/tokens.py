@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from http.client import HTTPException
 from typing import Any, Final
 
 import jwt
@@ -94,7 +93,7 @@ class Tokens:
         self._fetched_at = self._clock()
         try:
             self._keys = usable_keys(await asyncio.to_thread(self._fetch))
-        except (OSError, HTTPException, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             # The keys that are known stay good until they are found changed.
             events.TokenKeysUnavailable(error).emit()
             self._is_away = True

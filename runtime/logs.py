@@ -107,7 +107,10 @@ def _stdlib_config(
         "root": {"handlers": ["stderr"], "level": level},
         "filters": {"repeats": {"()": lambda: _CLIENT_REPEATS}},
         "loggers": {name: {"level": limit} for name, limit in _QUIET.items()}
-        | {CLIENT_LOG.name: {"filters": ["repeats"]}},
+        # asyncio tells 128 times a second that no connection can be accepted, while there are no file descriptors.
+        | {
+            name: {"level": _QUIET.get(name, "NOTSET"), "filters": ["repeats"]} for name in (CLIENT_LOG.name, "asyncio")
+        },
     }
 
 

@@ -8,6 +8,7 @@ for secrets. `HEARTSTREAM_KAFKA__OPTIONS__<NAME>` reaches every option of the Ka
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -388,7 +389,7 @@ def describe(settings: Settings) -> list[str]:
     lines = []
     for variable, (group, field) in _known_fields():
         value = getattr(getattr(settings, group), field.name)
-        shown = "(redacted)" if value and variable in _SECRET else value
+        shown = "(redacted)" if value and variable in _SECRET else _without_password(value)
         off = "# " if variable in PROTECTIVE and not value else ""
         lines.append(f"{off}{PREFIX}{variable}={shown}")
     for option, text in sorted(settings.kafka.options.items()):
@@ -397,6 +398,12 @@ def describe(settings: Settings) -> list[str]:
     return lines
 
 
+def _without_password(value: object) -> object:
+    """Redact what stands before the host in each URL of a value; a host list may hold several."""
+    return _USER_INFO.sub("://(redacted)@", value) if isinstance(value, str) else value
+
+
+_USER_INFO: Final = re.compile(r"://[^\s,]*@")
 _SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS", "REGISTRY__PASSWORD"})
 _HARMLESS_OPTIONS: Final = frozenset(
     {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}

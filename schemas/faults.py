@@ -21,6 +21,7 @@ from schemas.errors import Fault, FaultCode
 from schemas.features import FEATURE_NAMES, FEATURES, Feature, Kind
 from schemas.records import PATIENT_ID_MAX_CHARS, RECORD_MAX_BYTES, PatientRecord
 
+_NO_JSON: Final = "is not a JSON document"
 FIELD_NAMES: Final = ("patient_id", *FEATURE_NAMES, "coding")
 _BY_NAME: Final = {feature.name: feature for feature in FEATURES}
 
@@ -65,13 +66,12 @@ def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         return Fault(FaultCode.NOT_UTF8, "", "the record is not UTF-8 text")
-    if text.startswith("\ufeff"):
-        return Fault(FaultCode.NOT_JSON, "", "the record begins with a byte order mark; send UTF-8 without one")
     try:
         refuse_deep_nesting(text)
         parsed = json.loads(text, object_pairs_hook=_Members, parse_int=float, parse_constant=lambda _: _NotFinite())
     except ValueError:
-        return Fault(FaultCode.NOT_JSON, "", "the record is not a JSON document")
+        wrong = "begins with a byte order mark; send UTF-8 without one" if text.startswith("\ufeff") else _NO_JSON
+        return Fault(FaultCode.NOT_JSON, "", f"the record {wrong}")
     if not isinstance(parsed, _Members):
         return Fault(FaultCode.NOT_AN_OBJECT, "", "the record is not a JSON object; send one object a record")
     return list(parsed)

@@ -64,7 +64,8 @@ class LetterLine(msgspec.Struct, frozen=True):
     key_bytes: int | None
     value_bytes: int | None
     value_omitted: bool
-    header_names: tuple[str, ...]
+    headers: int
+    """How many; a producer may have put anything into their names."""
     key: str | msgspec.UnsetType | None = msgspec.UNSET
     key_base64: str | msgspec.UnsetType = msgspec.UNSET
     value: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -86,7 +87,7 @@ def json_line(letter: Letter, *, redriven: bool, with_key: bool, with_value: boo
         key_bytes=_size(letter.key),
         value_bytes=_size(letter.value) if letter.omitted_bytes is None else letter.omitted_bytes,
         value_omitted=letter.omitted_bytes is not None,
-        header_names=tuple(name for name, _ in letter.headers),
+        headers=len(letter.headers),
     )
     content: dict[str, object] = {}
     if with_key or with_value:
@@ -112,8 +113,10 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
         yield f"value          left out, being too large: {letter.omitted_bytes} bytes, which stand at its source"
     else:
         yield f"value          {_size_text(letter.value)}"
-    for name, value in letter.headers:
-        yield f"header         {plain(name)}: {bytes_text(value) if with_value else _size_text(value)}"
+    if letter.headers and not with_value:
+        yield f"headers        {len(letter.headers)}"
+    for name, value in letter.headers if with_value else ():
+        yield f"header         {plain(name)}: {bytes_text(value)}"
     for fault in reason.errors if reason else ():
         yield plain(f"fault          {fault.code} at {fault.pointer or '(record)'}: {fault.message}")
     if reason is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import resource
 import signal
 import socket
 import threading
@@ -12,11 +13,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import count
+from pathlib import Path
 
 from heartstream.demo.processes import Child
 from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
 from tests.integration.conftest import Starter
 
+_ATTEMPTS = 128
+"""asyncio's in each second without a file descriptor, each of them with a line."""
 HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
 
 
@@ -253,3 +257,17 @@ def _call_ready(balancer: Balancer, gone: threading.Event, answered: list[int]) 
             return
         ready = balancer.ready
         answered.append(ask(ready[turn % len(ready)], "POST", "/predict", PATIENTS[0]).status)
+
+
+def test_a_gateway_without_file_descriptors_floods_no_log(start: Starter) -> None:
+    """The event loop fails to accept 128 times a second: a line in ten seconds is enough, and it serves when it can."""
+    with start() as gateway, ExitStack() as opened:
+        used = len(list(Path(f"/proc/{gateway.process.pid}/fd").iterdir()))
+        resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+        for _ in range(8):
+            opened.enter_context(connected(gateway))
+        while "out of system resource" not in gateway.log.read_text(encoding="utf-8"):
+            gateway.check()
+        opened.close()
+        assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200
+        assert gateway.log.read_text(encoding="utf-8").count("out of system resource") < _ATTEMPTS

@@ -146,3 +146,20 @@ def test_a_part_without_the_rest_is_refused(given: dict[str, str], needed: str) 
     with pytest.raises(SettingsError, match=f"needs .*HEARTSTREAM_{needed}.*, which is not set") as caught:
         Settings.from_mapping({f"HEARTSTREAM_{name}": text for name, text in given.items()})
     assert not [text for text in given.values() if len(text) > 4 and text in str(caught.value)]
+
+
+def test_no_password_in_a_url_is_shown() -> None:
+    """Whichever setting holds the URL, and whatever stands before the host."""
+    urls = {
+        "REGISTRY__URL": "https://reader:pa/ss@word@registry:8081",
+        "TRACING__ENDPOINT": "http://secret-token@collector:4318",
+        "AUTH__TOKEN_KEYS_URL": "https://a:secret@id.example/keys",
+        "AUTH__TOKEN_ISSUER": "https://id.example",
+        "AUTH__TOKEN_AUDIENCE": "heartstream",
+        "KAFKA__BOOTSTRAP_SERVERS": "SASL_SSL://u:secret@one:9092,SASL_SSL://u:secret@two:9092",
+    }
+    shown = "\n".join(describe(Settings.from_mapping({f"HEARTSTREAM_{name}": url for name, url in urls.items()})))
+    assert [each for each in ("secret", "pa/ss", "word") if each in shown.replace("PASSWORD", "")] == []
+    assert all(
+        f"@{host}" in shown for host in ("registry:8081", "collector:4318", "id.example/keys", "one:9092", "two:9092")
+    )
