@@ -33,7 +33,7 @@ from api.traces import tracing_requests
 from api.turns import Turns
 from runtime import settings as configured
 from runtime.beat import Beat, drift_beat
-from runtime.following import Following, tell_loaded, tell_withdrawn
+from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health
 from runtime.settings import Settings
 from runtime.tracing import open_tracing
@@ -118,7 +118,7 @@ def _served(settings: Settings) -> tuple[Serving, Following[Scorer] | None]:
     """Load the model; and follow what its path holds, if that is wanted."""
     model, window_records = settings.model, settings.drift.window_records
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
-    serving = Serving(source.load(), model.jump_limit, tell_withdrawn)
+    serving = Serving(load_in_time(source.load), model.jump_limit, tell_withdrawn)
     tell_loaded(serving.facts())
     following = Following(Follower(source, serving), model.follow_seconds) if model.follow_seconds else None
     return serving, following

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from runtime import events
 from schemas.errors import ArtifactError
 
+LOAD_SECONDS: Final = 120.0
+"""As long as `heartstream model check` waits. Loading takes a second or two."""
 Model = TypeVar("Model")
 Result = TypeVar("Result")
 
@@ -83,6 +86,26 @@ def tell_withdrawn(facts: object, reason: str) -> None:
     """Tell that a model had to go, and of the one that is in use again."""
     events.ModelWithdrawn(reason).emit()
     tell_loaded(facts)
+
+
+def load_in_time(load: Callable[[], Result], seconds: float = LOAD_SECONDS) -> Result:
+    """Return what `load` returns, or raise what it raises; ArtifactError where that takes longer than `seconds`.
+
+    A model may be made never to answer, and a process that only starts would say nothing for ever. The thread that is
+    left behind ends with the process.
+    """
+    loaded: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            loaded.set_result(load())
+        except BaseException as error:  # noqa: BLE001  # it is raised where the result is wanted
+            loaded.set_exception(error)
+
+    threading.Thread(target=run, name="model-load", daemon=True).start()
+    if not wait([loaded], seconds).done:
+        raise ArtifactError(f"the model did not load in {seconds:g} seconds")
+    return loaded.result()
 
 
 async def _in_thread(call: Callable[[], Result]) -> Result:

@@ -17,7 +17,7 @@ from mode import CrashingSupervisor
 
 from runtime import events, logs
 from runtime.beat import Beat, drift_beat
-from runtime.following import Following, tell_loaded, tell_withdrawn
+from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
 from runtime.tracing import Tracing, open_tracing
@@ -134,7 +134,8 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     if not asked.path:
         raise SettingsError((f"{_NO_CHALLENGER}: which model is to be tried?",))
     formats = Formats.of(settings, settings.topics.shadow)
-    champion = Serving(ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score).load())
+    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score)
+    champion = Serving(load_in_time(source.load))
 
     def new_agent(challenger: Serving, ledger: Ledger, publisher: Publisher, _traces: Traces) -> ShadowAgent:
         return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.share), formats)
@@ -182,7 +183,7 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     tracing = open_tracing(settings.tracing, role)
     model = settings.model
     source = _source_of(settings, model.path, model.name)
-    serving = Serving(source.load(), model.jump_limit, tell_withdrawn)
+    serving = Serving(load_in_time(source.load), model.jump_limit, tell_withdrawn)
     tell_loaded(serving.facts())
     app = _new_app(settings)
     ledger = Ledger()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from runtime.following import Following
+from runtime.following import Following, load_in_time
 from runtime.metrics import read, render
 from schemas.errors import ArtifactError
 
@@ -82,3 +84,33 @@ async def test_a_refusal_is_told_once_and_shown_until_it_is_over(error: Exceptio
     shelf = Shelf(error, None, None, None)
     await followed(shelf)
     assert shown("heartstream_model_refused") == 0
+
+
+def test_a_model_that_never_loads_is_refused_in_time() -> None:
+    """Whatever it does meanwhile; and what loads in time, or fails in it, does so as if nobody waited."""
+    stop = threading.Event()
+    with pytest.raises(ArtifactError, match=r"did not load in 0\.05 seconds"):
+        load_in_time(stop.wait, 0.05)
+    stop.set()
+    assert load_in_time(lambda: "model", 60) == "model"
+
+    def fails() -> str:
+        raise ArtifactError("changed")
+
+    with pytest.raises(ArtifactError, match="changed"):
+        load_in_time(fails, 60)
+
+
+ENDLESS = """
+from runtime.following import load_in_time
+def endless():
+    while True:
+        pass
+load_in_time(endless, 0.5)
+"""
+
+
+def test_a_process_with_an_endless_model_ends() -> None:
+    """The thread that still loads it holds nothing up."""
+    ran = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, "did not load in 0.5 seconds" in ran.stderr) == (1, True)
