@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION
+from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION, FEATURES, Feature
 from schemas.records import ModelRef
 from scoring import signature
 from scoring.drift import Reference
@@ -176,7 +176,16 @@ def _manifest_problems(manifest: Manifest) -> list[str]:
     absent = [name for name in FEATURE_NAMES if name not in manifest.training_range]
     if absent:
         problems.append(f"no training range is given for {', '.join(absent)}")
+    odd = [feature.name for feature in FEATURES if feature.name not in absent and not _is_range(manifest, feature)]
+    if odd:
+        problems.append(f"the training range of {', '.join(odd)} is none of legal values")
     return problems
+
+
+def _is_range(manifest: Manifest, feature: Feature) -> bool:
+    """Say whether a field's training range lies within its legal one, or is that of a field which no row has."""
+    (low, high), (lowest, highest) = manifest.training_range[feature.name], feature.interval
+    return lowest <= low <= high <= highest or (low, high) == (highest, lowest)
 
 
 def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[str, bytes]:

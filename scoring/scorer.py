@@ -68,11 +68,14 @@ class Scorer:
         self.window = _new_window(artifact, window_records)
         self.census: Observer | None = None
         try:
-            self._golden_risks = self.risks(golden_records())
+            found = self.explain(golden_records())
+            self._golden_risks, intervals = found.risks, self.intervals(golden_records(), found)
         except Exception as error:
             raise ArtifactError(f"the model fails on golden records: {type(error).__name__}: {error}") from error
         if not are_probabilities(self._golden_risks):
             raise ArtifactError("the model gives risks outside 0 to 1 on golden records")
+        if intervals is not None and not _hold(intervals, self._golden_risks):
+            raise ArtifactError("the model gives intervals that do not hold the risks of golden records")
 
     @property
     def engine(self) -> str:
@@ -229,6 +232,12 @@ def _new_window(artifact: Artifact, records: int) -> Window | None:
     if artifact.reference is None or not records:
         return None
     return Window(artifact.reference, artifact.model.name, artifact.manifest.training_range, records)
+
+
+def _hold(intervals: Intervals, risks: Vector) -> bool:
+    """Say whether each interval has limits, and its risk between them."""
+    within = (intervals.low >= 0) & (intervals.low <= risks) & (risks <= intervals.high) & (intervals.high <= 1)
+    return bool(within.all())
 
 
 def are_probabilities(risks: Vector) -> bool:

@@ -43,7 +43,7 @@ class Uncertainty(msgspec.Struct, frozen=True):
     label_coverage: Matrix
 
     def check(self) -> None:
-        """Raise ArtifactError unless all tables have their shapes."""
+        """Raise ArtifactError unless all tables have their shapes, and values that a score can be made of."""
         cells = (PATTERNS, len(GROUPS))
         tables = {
             "reach": (self.reach, (*cells, 2)),
@@ -55,6 +55,27 @@ class Uncertainty(msgspec.Struct, frozen=True):
         wrong = [name for name, (table, shape) in tables.items() if table is not None and table.shape != shape]
         if wrong:
             raise ArtifactError(f"the uncertainty tables {', '.join(wrong)} have the wrong shape")
+        sound = {
+            "reach": _are_distances(self.reach),
+            "sampling_reach": _are_distances(self.sampling_reach),
+            "distance": _are_distances(self.distance),
+            "label_limits": _are_limits(self.label_limits),
+            "label_coverage": _are_distances(self.label_coverage),
+        }
+        if wrong := [name for name, is_sound in sound.items() if not is_sound]:
+            raise ArtifactError(f"the uncertainty tables {', '.join(wrong)} hold values that no training gives")
+
+
+def _are_distances(table: Matrix | None) -> bool:
+    """Say whether a table, if it is there, holds no gap, nothing infinite and nothing below 0."""
+    return table is None or bool((np.isfinite(table) & (table >= 0)).all())
+
+
+def _are_limits(table: Matrix) -> bool:
+    """Say whether each pair of limits is there as a whole or not at all, not all are absent, and they are risks."""
+    absent = np.isnan(table)
+    whole: Matrix = absent[..., 0] == absent[..., 1]
+    return bool(whole.all() and not absent.all() and (absent | ((table >= 0) & (table <= 1))).all())
 
 
 UNKNOWN: Final = Uncertainty(

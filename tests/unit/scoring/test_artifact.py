@@ -119,6 +119,14 @@ def other_features(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(feature_table="kaggle/1"))
 
 
+def range_turned_round(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["training_range"].update(thal=[7, 3], age=[63, 29]))
+
+
+def range_of_illegal_values(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["training_range"].update(chol=[-1, 300]))
+
+
 def no_training_range(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest["training_range"].pop("thal"))
 
@@ -171,6 +179,8 @@ def no_manifest(folder: Path) -> None:
 
 PROBLEMS: dict[Callable[[Path], None], str] = {
     no_training_range: "no training range is given for thal",
+    range_turned_round: "the training range of age is none of legal values",
+    range_of_illegal_values: "the training range of chol is none of legal values",
     certain_threshold: "the threshold does not lie between 0 and 1",
     other_schema: "manifest schema is heartstream-model/2, expected heartstream-model/3: train the model again",
     old_manifest: "manifest schema is heartstream-model/2, expected heartstream-model/3: train the model again",

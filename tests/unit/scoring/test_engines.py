@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -231,6 +232,36 @@ def test_engine_without_proof_is_not_used(linear_artifact: Artifact, changes: di
     """Golden risks that are not those of the golden records prove nothing."""
     engine, reason = engine_of(with_plain(linear_artifact, **changes))
     assert (engine.name, bool(reason)) == ("sklearn", True)
+
+
+def spoiled(table: Matrix, value: float, *places: int | slice) -> Matrix:
+    found = table.copy()
+    found[places] = value
+    return found
+
+
+NO_TABLES = {
+    "all-null reach": ("reach", lambda table: spoiled(table, np.nan, slice(None))),
+    "one gap in reach": ("reach", lambda table: spoiled(table, np.nan, 5, 2, 1)),
+    "negative reach": ("reach", lambda table: -table),
+    "all-null sampling reach": ("sampling_reach", lambda table: spoiled(table, np.nan, slice(None))),
+    "infinite distance": ("distance", lambda table: spoiled(table, np.inf, 7)),
+    "no limits": ("label_limits", lambda table: spoiled(table, np.nan, slice(None))),
+    "half a limit": ("label_limits", lambda table: spoiled(table, np.nan, 0, 0, 1)),
+    "limits that are no risks": ("label_limits", lambda table: table + 1),
+    "no coverage": ("label_coverage", lambda table: spoiled(table, np.nan, slice(None))),
+}
+
+
+@pytest.mark.parametrize(("name", "spoil"), NO_TABLES.values(), ids=NO_TABLES)
+def test_tables_that_no_training_gives_are_not_used(
+    linear_artifact: Artifact, name: str, spoil: Callable[[Matrix], Matrix]
+) -> None:
+    """Right risks prove no interval and no label set: these would be null, or surer than anything is known."""
+    tables = plain_of(linear_artifact).uncertainty
+    changed = msgspec.structs.replace(tables, **{name: spoil(getattr(tables, name))})
+    engine, reason = engine_of(with_plain(linear_artifact, uncertainty=changed))
+    assert (engine.name, name in str(reason)) == ("sklearn", True)
 
 
 @pytest.mark.parametrize("plain", [b"", b"{}", b"[]", b"no JSON"])
