@@ -81,6 +81,8 @@ class Admission:
 
         Returns how many were taken. Of well-formed records there are always more. Raises RefusalError (429).
         """
+        if not self._rate:
+            return 0
         records = min(1 + size // _BYTES_OF_A_TOKEN, self._burst)
         self.charge(request, records)
         return records

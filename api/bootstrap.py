@@ -68,7 +68,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     pages = state.ModelPages(serving)
     application = web.Application(
         middlewares=[
-            leaving.tell,
+            leaving.counting,
             as_problems,
             asking(gatekeeper, new_browser_policy(limits, is_open=gatekeeper.is_open)),
             admitting(admission, memory),
@@ -90,7 +90,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *Fhir(predictions, serving, admission, limits, turns, memory, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
-    application.on_response_prepare.append(finish_headers)
+    application.on_response_prepare.extend((finish_headers, leaving.hang_up))
     application.on_cleanup.append(_closing(audit.close))
     if tracing is not None:
         application.middlewares.insert(0, tracing_requests(tracing))

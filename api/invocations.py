@@ -75,6 +75,8 @@ class Invocations:
             marks = CSV_MARKS if kind == _CSV else JSON_MARKS
             body = await self._rows.body(request, marks)
             async with self._rows.working(body):
+                if kind == _JSON:
+                    await self._rows.parsed(refuse_repeats, body.content)
                 records = await self._rows.parsed(_records, kind, body.content)
                 found = await self._rows.scored(request, records, body.paid, _prediction)
         except RowsError as error:
@@ -95,7 +97,6 @@ def _of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]
     """Return the rows, and the coding that is named for all of them."""
     if content_type != _JSON:
         raise RowsError(f"send {_JSON} or {_CSV}")
-    refuse_repeats(body)
     try:
         sent = msgspec.json.decode(body, type=Invocation)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -34,25 +34,25 @@ class Leaving:
         return "stopping" if self._has_begun else None
 
     @property
-    def tell(self) -> Middleware:
-        """A middleware that ends connections with their next answer, once it is leaving."""
+    def counting(self) -> Middleware:
+        """A middleware that counts the POSTs under way."""
 
         @web.middleware
-        async def close(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.method != "POST":
-                return self._last(await handler(request))
+                return await handler(request)
             self._under_way += 1
             try:
-                return self._last(await handler(request))
+                return await handler(request)
             finally:
                 self._under_way -= 1
                 if self._has_begun and not self._under_way:
                     self._idle.set()
 
-        return close
+        return count
 
-    def _last(self, response: web.StreamResponse) -> web.StreamResponse:
-        """End the connection with this answer, if it is time."""
-        if self._has_begun and not response.prepared:
+    async def hang_up(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """End the connection with this answer, if it is time; called before an answer goes out."""
+        if self._has_begun:
             response.force_close()
-        return response
+            response.headers["Connection"] = "close"

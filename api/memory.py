@@ -45,7 +45,8 @@ class Memory:
 
     def release(self, request: web.Request) -> None:
         """Count what a request held no more."""
-        if (held := request.get(_HELD)) is None:
+        # Where nobody holds anything, as with single records, it is not worth a look-up.
+        if not self._used or (held := request.get(_HELD)) is None:
             return
         caller = caller_of(request)
         self._used -= held[0]

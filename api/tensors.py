@@ -131,6 +131,8 @@ class Tensors:
         try:
             body = await self._rows.body(request)
             async with self._rows.working(body):
+                if _BINARY not in request.headers:
+                    await self._rows.parsed(refuse_repeats, body.content)
                 asked, rows, outputs = await self._rows.parsed(_asked, request, body.content)
                 found = await self._rows.scored(request, rows, body.paid, _results)
         except RowsError as error:
@@ -166,7 +168,6 @@ def _asked(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[di
 def _read(request: web.Request, body: bytes) -> InferRequest:
     if _BINARY in request.headers:
         raise RowsError("the binary tensor extension is not known here; send data as JSON (binary_data=False)")
-    refuse_repeats(body)
     try:
         return msgspec.json.decode(body, type=InferRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

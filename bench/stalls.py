@@ -37,7 +37,7 @@ from training.run import TrainingRequest, train
 
 GOAL_SECONDS: Final = 0.02
 _AGAIN: Final = 2
-_MANY: Final = 4_000
+_MANY: Final = 2_500
 _LARGEST: Final = 8_388_608
 _RECORD: Final = 65_536
 _FHIR: Final = 262_144

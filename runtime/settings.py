@@ -182,7 +182,7 @@ class Gateway(msgspec.Struct, frozen=True):
     body_limit_bytes: Count = 65_536
     body_timeout_seconds: Seconds = 5.0
     batch_limit_bytes: Count = 8_388_608
-    batch_limit_records: Count = 4_000
+    batch_limit_records: Count = 2_500
     batch_timeout_seconds: Seconds = 60.0
     stream_seconds: Seconds = 3_600.0
     stream_records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.1

@@ -80,7 +80,7 @@ OPERATIONS: Final = (
         "a value of the record.",
         {JSON: _ref("Score")},
         {JSON: _ref("PatientRecord")},
-        (*_BODY, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
     ),
     Operation(
         "post",

@@ -78,18 +78,18 @@ def _mix() -> Iterator[tuple[str, bytes, dict[str, str]]]:
     largest = 8_388_000
     yield "/invocations", (",".join(names) + "\n" + f"{row}\n" * 150_000).encode(), CSV
     yield "/invocations", b'{"instances":[' + b",".join([b"{}"] * 1_900_000) + b"]}", JSON
-    yield "/invocations", b'{"instances":[' + b",".join([good] * 4_000) + b"]}", JSON
-    yield "/invocations", b'{"instances":[' + b",".join([bad] * 4_000) + b"]}", JSON
+    yield "/invocations", b'{"instances":[' + b",".join([good] * 2_500) + b"]}", JSON
+    yield "/invocations", b'{"instances":[' + b",".join([bad] * 2_500) + b"]}", JSON
     for _ in range(8):
         yield "/predict/batch", b"[" + b",".join([good] * (largest // (len(good) + 1))) + b"]", JSON
-        yield "/predict/batch", b"[" + b",".join([good + b" " * 1_500] * 4_000) + b"]", JSON
-        yield "/predict/batch", b"[" + b",".join([bad] * 4_000) + b"]", JSON
+        yield "/predict/batch", b"[" + b",".join([good + b" " * 2_500] * 2_500) + b"]", JSON
+        yield "/predict/batch", b"[" + b",".join([bad] * 2_500) + b"]", JSON
         yield "/predict/batch", b"\n".join([good, bad] * 10_000), LINES
         yield "/predict", b" " * 65_000 + good[:200], JSON
     text = json.dumps(good.decode()).encode()
     yield "/predict/batch", b'["' + "\U0001f600".encode() + b"x" * largest + b'"]', JSON
     tensor = (
-        b'{"inputs":[{"name":"record","shape":[4000],"datatype":"BYTES","data":[' + b",".join([text] * 4_000) + b"]}]}"
+        b'{"inputs":[{"name":"record","shape":[2500],"datatype":"BYTES","data":[' + b",".join([text] * 2_500) + b"]}]}"
     )
     yield "/v2/models/{model}/infer", tensor, JSON
 
@@ -147,7 +147,10 @@ def test_what_is_refused_gives_its_memory_back(start: Starter) -> None:
 def test_who_does_not_take_an_answer_is_cut_off(start: Starter) -> None:
     """The answer to an array that nobody reads is held for as long as a pause may last, and no longer."""
     body = b"[" + b",".join([b"{}"] * 4_000) + b"]"
-    with start(GATEWAY__BODY_TIMEOUT_SECONDS="1") as gateway, connected(gateway) as deaf:
+    with (
+        start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__BATCH_LIMIT_RECORDS="4000") as gateway,
+        connected(gateway) as deaf,
+    ):
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.sendall(_head(len(body)) + b"Connection: close\r\n\r\n" + body)
         wait_for("an end", lambda: _answered(gateway), 60)
