@@ -14,12 +14,15 @@ from confluent_kafka import Producer
 
 from heartstream.brokers import create_topics
 from heartstream.demo.patients import FLAWS, real_patients
+from heartstream.model_command import recalibrate
+from schemas.codec import decode_score
 from scoring.artifact import load
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.unit.scoring.models import another_version, with_exchanged_labels
+from training.data import read_snapshot
 
 PATIENTS = real_patients()
 
@@ -75,6 +78,27 @@ def test_scores_of_a_stream_are_proved(desk: Desk, guarantee: str, score: dict[s
     assert desk.verify("--limit", "10") == (0, [], {"proved": 10})
     assert desk.verify("--until", "1d") == (0, [], {"proved": 0})
     assert desk.verify("--since", "1d") == (0, [], {"proved": 920})
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_scores_of_a_recalibrated_model_are_proved(desk: Desk, guarantee: str, model_dir: Path, tmp_path: Path) -> None:
+    """A worker serves what `model recalibrate` wrote; its scores name that directory, which proves each of them."""
+    models = tmp_path / "models"
+    models.mkdir()
+    read_snapshot(["hungarian"]).to_csv(tmp_path / "hungarian.csv", index=False)
+    recalibrate(model_dir, output=models / "recalibrated", data=tmp_path / "hungarian.csv")
+    made, base = Scorer.from_directory(models / "recalibrated"), load(model_dir).model
+    settings = {"HEARTSTREAM_MODEL__PATH": str(models / "recalibrated")}
+    desk.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **settings)
+    scores = [decode_score(result.value or b"") for result in desk.stream.read if result.letter is None]
+    assert {score.model for score in scores} == {made.model} != {base}
+    values = {sent.source: sent.value for sent in desk.stream.sent}
+    again = process([values[score.source] for score in scores], [score.source for score in scores], made)
+    assert [each.value for each in again if isinstance(each, Scored)] == [
+        result.value for result in desk.stream.read if result.letter is None
+    ]
+    assert desk.verify()[2] == {"proved": 0, "model absent": 920}
+    assert desk.verify("--models", str(models)) == (0, [], {"proved": 920})
 
 
 def forged(desk: Desk, changes: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
