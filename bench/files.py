@@ -24,6 +24,7 @@ import pyarrow.parquet
 from bench.cost import proportional_mb
 from bench.load import legal_patients, tell
 from bench.report import Spread
+from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.score.batching import BATCH_ROWS
 from heartstream.score.columns import columns_of
 from heartstream.score.formats import Format, as_it_is
@@ -236,6 +237,7 @@ def memory(scratch: Path, folder: Path, rows: int, processes: Sequence[int]) -> 
         source.unlink()
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Train, write the files, measure, print."""
     parser = argparse.ArgumentParser(

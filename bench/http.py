@@ -32,6 +32,7 @@ from bench.load import tell
 from bench.report import Spread, machine
 from bench.servers import SERVERS, Record, Server, chosen, variables, write_pipeline, write_usual
 from heartstream.demo.patients import real_patients
+from heartstream.exit_codes import errors_to_exit_codes
 from runtime.embedded import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer
@@ -221,6 +222,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Measure, and print the table."""
     asked = _arguments()

@@ -29,6 +29,7 @@ from bench.environments import SERVE
 from bench.load import tell
 from bench.report import Spread, machine
 from bench.stage import Stage, add_arguments, new_stage
+from heartstream.exit_codes import errors_to_exit_codes
 from runtime.embedded import free_port
 
 _POLL_SECONDS: Final = 0.01
@@ -114,6 +115,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Measure and print. The first start compiles the modules, and is not counted."""
     asked = parse(sys.argv[1:])

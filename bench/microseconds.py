@@ -29,6 +29,7 @@ from bench.meter import Reading, uncommitted_ends
 from bench.output import read_output
 from bench.report import machine
 from bench.stage import Stage, add_arguments, new_stage
+from heartstream.exit_codes import errors_to_exit_codes
 
 _RATE: Final = 500
 _PYTHON: Final = "Python"
@@ -205,6 +206,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return asked
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Profile and print."""
     asked = parse(sys.argv[1:])

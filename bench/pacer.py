@@ -16,6 +16,7 @@ import numpy as np
 from confluent_kafka import Producer
 
 from bench.load import records
+from heartstream.exit_codes import errors_to_exit_codes
 
 _FLUSH_SECONDS: Final = 30.0
 PROBE_KEY: Final = b"probe"
@@ -64,6 +65,7 @@ def pace(servers: str, topic: str, count: int, rate: float) -> list[int]:
     return times
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Pace, and write the times as 64-bit integers."""
     parser = argparse.ArgumentParser(

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from bench.report import Result
+from heartstream.exit_codes import errors_to_exit_codes
 
 _FONT: Final = "font-family='ui-sans-serif, system-ui, sans-serif'"
 _OURS: Final = "#2b6cb0"
@@ -66,6 +67,7 @@ def _row(each: Result, y: int, scale: float) -> str:
     )
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Draw one picture."""
     parser = argparse.ArgumentParser(prog="python -m bench.plot", description=__doc__)

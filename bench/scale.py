@@ -29,6 +29,7 @@ from bench.output import read_output
 from bench.rebalance import Rebalance
 from bench.report import machine
 from bench.stage import AskedBroker, Stage, add_arguments, new_stage
+from heartstream.exit_codes import errors_to_exit_codes
 
 PARTS: Final = ("processes", "growth", "rebalance")
 PARTITIONS: Final = 16
@@ -193,6 +194,7 @@ def run(plan: Plan) -> Found:
     return found
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Measure, print, and leave with 1 if a result was lost or doubled."""
     plan = parse(sys.argv[1:])

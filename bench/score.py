@@ -17,6 +17,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from bench.load import records, tell
+from heartstream.exit_codes import errors_to_exit_codes
 from schemas.codec import decode
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
@@ -142,6 +143,7 @@ def lines(figures: Sequence[Figure]) -> list[str]:
     return text
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Train, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m bench.score", description=__doc__)

@@ -25,6 +25,7 @@ from bench.http import serving
 from bench.load import tell
 from bench.servers import SERVERS
 from heartstream.demo.patients import FLAWS, real_patients
+from heartstream.exit_codes import errors_to_exit_codes
 from training.run import TrainingRequest, train
 
 _LINES: Final = {"Content-Type": "application/x-ndjson"}
@@ -115,6 +116,7 @@ async def soak(url: str, pid: int, minutes: float, callers: int, every: float) -
     return sizes
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Start a gateway, call it, and print what it took."""
     purpose, _, example = (__doc__ or "").rpartition("\n\n")

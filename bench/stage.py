@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Final, Literal
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from bench.load import PARTITIONS, fill, remove_topics, tell
 from bench.meter import Meter
 from heartstream.brokers import Kind, docker_is_usable, running_broker
-from training.run import TrainingRequest, train
+from training.run import Progress, TrainingRequest, train
 
 AskedBroker = Kind | Literal["auto"]
 SERVERS: Final = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
@@ -64,8 +65,10 @@ def new_stage(asked: AskedBroker, model: str, records: int, partitions: int = PA
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-bench-")))
         model_folder = folder / "model"
         training = stack.enter_context(ThreadPoolExecutor(1)).submit(
-            train, TrainingRequest(output=model_folder, model_version="bench", quick=True)
+            train, TrainingRequest(output=model_folder, model_version="bench", quick=True), until(stopping := Event())
         )
+        # Called before the executor waits for its thread: Ctrl-C does not have to wait for a whole training.
+        stack.callback(stopping.set)
         kind = _broker_kind(asked)
         address = stack.enter_context(running_broker(kind, os.environ.get(SERVERS)))
         topic = f"bench-{uuid.uuid4().hex[:6]}"
@@ -75,6 +78,16 @@ def new_stage(asked: AskedBroker, model: str, records: int, partitions: int = PA
         tell(f"broker: {kind}; {records:,} records of {size} bytes on {partitions} partitions; {model}")
         ends = Meter(address, topic, partitions).ends()
         yield Stage(address, model_folder, model, topic, ends, folder)
+
+
+def until(stopping: Event) -> Progress:
+    """Return what ends a training between two of its steps, once it is to stop."""
+
+    def step(_step: str, _done: int, _steps: int) -> None:
+        if stopping.is_set():
+            raise InterruptedError
+
+    return step
 
 
 def _broker_kind(asked: AskedBroker) -> Kind:

@@ -26,6 +26,7 @@ from bench.output import Output
 from bench.plot import draw
 from bench.report import YARDSTICK, as_json, lines
 from bench.stage import AskedBroker, Stage, add_arguments, new_stage
+from heartstream.exit_codes import errors_to_exit_codes
 
 _WARM_UP_RECORDS: Final = 50_000
 _LEAST_RECORDS: Final = 2_000
@@ -119,6 +120,7 @@ def parse(arguments: Sequence[str]) -> Plan:
     )
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Measure, print, and leave with 1 if a contender failed, or a result was lost, duplicated or different."""
     plan = parse(sys.argv[1:])

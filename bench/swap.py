@@ -23,6 +23,7 @@ from bench.meter import POLL_SECONDS
 from bench.output import read_output
 from bench.report import machine
 from bench.stage import Stage, add_arguments, new_stage
+from heartstream.exit_codes import errors_to_exit_codes
 from training.run import TrainingRequest, train
 
 _FOLLOW: Final = ("HEARTSTREAM_MODEL__FOLLOW_SECONDS", "0.2")
@@ -97,6 +98,7 @@ def _serve(link: Path, model: Path) -> None:
     moved.replace(link)
 
 
+@errors_to_exit_codes()
 def main() -> None:
     """Measure, print, and leave with 1 if a result was lost or doubled, or a model not swapped."""
     parser = argparse.ArgumentParser(

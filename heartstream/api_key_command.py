@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from heartstream.exit_codes import BAD_USAGE
+from heartstream.exit_codes import BAD_USAGE, errors_to_exit_codes
 from heartstream.tables import say
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,11 +30,12 @@ def api_key(
         name: The caller: letters, digits, dot, dash, underscore. It stands in logs and the audit trail.
         scope: What it may do: predict, metrics or admin (all). May be given more than once.
     """
-    from api.auth import SCOPES, new_key  # noqa: PLC0415  # --help should not wait for aiohttp
+    with errors_to_exit_codes():
+        from api.auth import SCOPES, new_key  # noqa: PLC0415  # --help should not wait for aiohttp
 
-    if not _NAME.fullmatch(name) or not scope or not set(scope) <= set(SCOPES):
-        sys.stderr.write(f"heartstream: a name has letters, digits, . - _; scopes are {', '.join(SCOPES)}\n")
-        raise SystemExit(BAD_USAGE)
-    key, line = new_key(name, scope)
-    say(key)
-    sys.stderr.write(f"{line}\n")
+        if not _NAME.fullmatch(name) or not scope or not set(scope) <= set(SCOPES):
+            sys.stderr.write(f"heartstream: a name has letters, digits, . - _; scopes are {', '.join(SCOPES)}\n")
+            raise SystemExit(BAD_USAGE)
+        key, line = new_key(name, scope)
+        say(key)
+        sys.stderr.write(f"{line}\n")

@@ -60,7 +60,7 @@ def running_broker(kind: Kind, given: str | None = None, port: int | None = None
         case "given":
             if given is None:
                 raise DependencyError("no broker is given")
-            await_broker(given)
+            await_broker(given, silent_seconds=0)
             yield given
         case "docker":
             with _docker_broker(port or free_port()) as address:
@@ -168,18 +168,20 @@ def _has_image(client: DockerClient, name: str) -> bool:
     return True
 
 
-def await_broker(address: str, options: Mapping[str, str] | None = None) -> None:
-    """Wait until a broker answers, and say so if that takes long; raises DependencyError after a minute and a half."""
+def await_broker(
+    address: str, options: Mapping[str, str] | None = None, silent_seconds: float = _UNTOLD_SECONDS
+) -> None:
+    """Wait until a broker answers, and say so after `silent_seconds`; raises DependencyError after 90 seconds."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, **(options or {})})
     started, told = time.monotonic(), False
     while True:
         try:
-            admin.list_topics(timeout=2)
+            admin.list_topics(timeout=1)
         except KafkaException as error:
             waited = time.monotonic() - started
             if waited > _READY_SECONDS:
                 raise DependencyError(f"no broker answers at {address}") from error
-            if waited > _UNTOLD_SECONDS and not told:
+            if waited > silent_seconds and not told:
                 sys.stderr.write(f"heartstream: waiting for a broker at {address}\n")
                 told = True
         else:

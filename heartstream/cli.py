@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 from cyclopts import App
 
 from heartstream import data_commands, dlq_command, model_command
@@ -10,6 +13,7 @@ from heartstream.compare_command import compare
 from heartstream.demo_command import demo
 from heartstream.drift_command import drift
 from heartstream.evaluate_command import evaluate
+from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.explain_command import explain
 from heartstream.gateway_command import gateway
 from heartstream.outcomes_command import outcomes
@@ -48,5 +52,9 @@ app.command(replay)
 
 
 def main() -> None:
-    """Run the command."""
-    app()
+    """Run the command; what the terminal's encoding lacks is written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    with errors_to_exit_codes():
+        app()

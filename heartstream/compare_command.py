@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 
 from heartstream.coding_option import CodingName
-from heartstream.exit_codes import INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.extras import train_extra
 from heartstream.file_options import AS_IT_IS, FileOptions, announce
 from heartstream.score.formats import Format
@@ -64,25 +64,22 @@ def compare(  # noqa: PLR0913  # a command's options
         json: Print JSON.
         options: For a file: how it is written, as for heartstream score.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         with train_extra():
             from heartstream.compare import telling  # noqa: PLC0415  # --help should not wait for numpy
         from runtime.settings import Settings  # noqa: PLC0415  # the same
 
         settings = Settings.from_mapping(os.environ)
-        try:
-            if source is not None:
-                found = _of_file(settings, source, format, (coding, options), (champion, challenger))
-            elif (champion, challenger, coding, options) != (None, None, None, AS_IT_IS):
-                raise SettingsError(
-                    ("models, coding and how a file is written are for a file: the topics' scores name theirs",)
-                )
-            else:
-                from heartstream.compare.counting import compare_topics  # noqa: PLC0415  # --help should not wait
+        if source is not None:
+            found = _of_file(settings, source, format, (coding, options), (champion, challenger))
+        elif (champion, challenger, coding, options) != (None, None, None, AS_IT_IS):
+            raise SettingsError(
+                ("models, coding and how a file is written are for a file: the topics' scores name theirs",)
+            )
+        else:
+            from heartstream.compare.counting import compare_topics  # noqa: PLC0415  # --help should not wait
 
-                found = compare_topics(settings, last, outcomes)
-        except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None
+            found = compare_topics(settings, last, outcomes)
         if report is not None:
             telling.write(found, report)
         sys.stdout.write(telling.as_json(found).decode() if json else telling.told(found))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
 
-from heartstream.exit_codes import FAILED, errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import FAILED, errors_to_exit_codes
 from heartstream.extras import train_extra
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def patients() -> None:
 
     Exit codes: 0 printed; 78 the libraries for training are not installed.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         with train_extra():
             from heartstream.demo.patients import real_patients  # noqa: PLC0415  # pandas is in the train extra only
         records = real_patients()

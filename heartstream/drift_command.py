@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 
 from heartstream.coding_option import CodingName
-from heartstream.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import FAILED, errors_to_exit_codes
 from heartstream.file_options import AS_IT_IS, FileOptions, announce
 from heartstream.score.formats import Format
 from schemas.errors import SettingsError
@@ -62,7 +62,7 @@ def drift(  # noqa: PLR0913  # a command's options
         fail_on_drift: Exit with 1 where anything differs much.
         options: How the file is written, as for heartstream score.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         from heartstream.drift import telling  # noqa: PLC0415  # --help should not wait for numpy
         from heartstream.drift.report import write  # noqa: PLC0415  # the same
         from heartstream.drift.verdict import Verdict  # noqa: PLC0415  # the same
@@ -71,10 +71,7 @@ def drift(  # noqa: PLR0913  # a command's options
 
         settings = Settings.from_mapping(os.environ)
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
-        try:
-            counted = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding, options)
-        except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None
+        counted = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding, options)
         verdict = Verdict.of(counted.model, counted.drift)
         if report is not None:
             write(counted, verdict, settings.topics.patients if source is None else source.name, report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from heartstream.coding_option import CodingName
-from heartstream.exit_codes import errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.extras import train_extra
 from heartstream.file_options import AS_TEXT, LabelledOptions, announce
 
@@ -42,7 +42,7 @@ def evaluate(  # a command's options
         coding: The coding of the patients, codes and outcome, if it is not UCI's: docs/formats.md lists them.
         options: How the file is written, as for heartstream score.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         with train_extra():
             from heartstream.evaluate.telling import tell, write  # noqa: PLC0415  # --help should not wait for pandas
             from training.elsewhere import evaluate_elsewhere  # noqa: PLC0415  # the same

@@ -29,21 +29,37 @@ _CODES: dict[type[HeartstreamError], int] = {
 
 @contextmanager
 def errors_to_exit_codes() -> Iterator[None]:
-    """Tell one of our own errors in plain words on standard error, and exit with the code of its kind."""
+    """End a command in one line on standard error and the code of what ended it, without a trace of the stack.
+
+    That is one of our own errors, the operating system's refusal, Ctrl-C, or a reader of our output, as `head`, that
+    has enough of it.
+    """
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nheartstream: interrupted\n")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _forget_output()
+        raise SystemExit(BROKEN_PIPE) from None
+    except OSError as error:
+        _forget_output()
+        place = "" if error.filename is None else f"{error.filename}: "
+        reason = error.strerror or str(error) or type(error).__name__
+        sys.stderr.write(f"heartstream: {printable(f'{place}{reason}')}\n")
+        raise SystemExit(UNAVAILABLE) from error
     except HeartstreamError as error:
         sys.stderr.write(f"heartstream: {printable(str(error))}\n")
         code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), FAILED)
         raise SystemExit(code) from error
 
 
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """End without a trace of the stack where the reader of our output, as `head`, has enough of it."""
+def _forget_output() -> None:
+    """Let go of what standard output did not take, if anything: Python flushes it once more when it ends."""
     try:
-        yield
-    except BrokenPipeError:
-        # Python flushes standard output once more when it ends.
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(BROKEN_PIPE) from None

@@ -188,8 +188,7 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
                 registry = Registry(mlflow_dir)
                 proof = promote_registered(chosen, registry, registry.find(model), public_key)
         else:
-            kept = None if Path(model).exists() else chosen.find(model)
-            proof = chosen.promote(kept or Path(model), model, public_key)
+            proof = chosen.promote(Path(model) if Path(model).exists() else chosen.find(model), model, public_key)
         _tell_served(chosen.folder, proof)
 
 

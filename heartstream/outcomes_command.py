@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from heartstream.exit_codes import errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.extras import train_extra
 from heartstream.stopping import until_stopped
 
@@ -40,9 +40,8 @@ def outcomes(
         interval: Seconds between two looks at the topics.
         json: Print JSON, a line each time.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         from heartstream.configuration import settings_to_run_with  # noqa: PLC0415  # --help should not wait for numpy
-        from heartstream.exit_codes import INTERRUPTED  # noqa: PLC0415  # the same
 
         with train_extra():
             from heartstream.outcomes import following, telling  # noqa: PLC0415  # the same
@@ -58,7 +57,4 @@ def outcomes(
             with until_stopped():
                 following.follow(settings, question, interval, tell)
             return
-        try:
-            tell(following.find(settings, question))
-        except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None
+        tell(following.find(settings, question))

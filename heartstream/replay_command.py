@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from heartstream.exit_codes import BAD_USAGE, INTERRUPTED, errors_to_exit_codes
+from heartstream.exit_codes import BAD_USAGE, errors_to_exit_codes
 
 
 def replay(  # a command's options
@@ -50,8 +50,4 @@ def replay(  # a command's options
         except ValueError as error:
             sys.stderr.write(f"heartstream: {error}\n")
             raise SystemExit(BAD_USAGE) from None
-        try:
-            run.replay(to_topic, chosen, model, name, dry_run=dry_run)
-        except KeyboardInterrupt:
-            sys.stderr.write("\nheartstream: interrupted\n")
-            raise SystemExit(INTERRUPTED) from None
+        run.replay(to_topic, chosen, model, name, dry_run=dry_run)

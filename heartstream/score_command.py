@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from heartstream.coding_option import CodingName
-from heartstream.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes
 from heartstream.file_options import AS_IT_IS, FileOptions, announce
 from heartstream.score.formats import PIPE, Format
 
@@ -68,7 +68,7 @@ def score(  # noqa: PLR0913  # a command's options
             itself runs, are scored by 1.
         options: How the file is written.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         from heartstream.score.run import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
         from heartstream.score.telling import Pace, progress_bar, summary  # noqa: PLC0415  # the same
         from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same

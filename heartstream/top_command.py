@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated, Final
 
 from cyclopts import Parameter, validators
@@ -40,9 +38,6 @@ def top(
             watch([_with_scheme(place) for place in url], interval, once=once)
         except KeyboardInterrupt:
             return
-        except BrokenPipeError:
-            # Who reads has enough; nothing is left to be flushed into the closed pipe.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_scheme(url: str) -> str:

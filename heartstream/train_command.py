@@ -38,7 +38,8 @@ def train(  # noqa: PLR0913  # an option each
     Example: heartstream train --output model --no-tracking
 
     Exit codes: 0 trained; 65 data that must not be trained on, or a result too good to be true; 69 data that cannot be
-    read, or a run that MLflow did not record (the model is written then); 78 bad settings.
+    read, or a run that MLflow did not record (the model is written then); 78 bad settings; 130 interrupted (what was
+    there stays).
 
     Args:
         output: The model directory.
@@ -55,8 +56,11 @@ def train(  # noqa: PLR0913  # an option each
     """
     with errors_to_exit_codes():
         with train_extra():
+            from training.mlflow_store import MlflowStore  # noqa: PLC0415  # as below
             from training.run import TrainingRequest, track  # noqa: PLC0415  # --help should not wait for pandas
             from training.run import train as run  # noqa: PLC0415  # the same
+        if tracking:
+            MlflowStore.at(mlflow_dir)  # minutes before it is needed
         request = TrainingRequest(output, data_dir, seed, threshold, model_version, quick)
         with _progress_bar() as progress:
             report = run(request, progress)

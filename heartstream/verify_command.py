@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from heartstream.exit_codes import BAD_DATA, BAD_USAGE, INTERRUPTED, errors_to_exit_codes, reader_may_leave
+from heartstream.exit_codes import BAD_DATA, BAD_USAGE, errors_to_exit_codes
 
 
 def verify(
@@ -37,7 +37,7 @@ def verify(
         limit: Stop after this many scores.
         json: Print a JSON object a line for each score that is not proved.
     """
-    with errors_to_exit_codes(), reader_may_leave():
+    with errors_to_exit_codes():
         from heartstream.dlq.choosing import Range  # noqa: PLC0415  # --help should not wait for Faust
         from heartstream.verify import run  # noqa: PLC0415  # --help should not wait for Faust
 
@@ -46,10 +46,5 @@ def verify(
         except ValueError as error:
             sys.stderr.write(f"heartstream: {error}\n")
             raise SystemExit(BAD_USAGE) from None
-        try:
-            is_sound = run.verify(models, chosen, as_json=json)
-        except KeyboardInterrupt:
-            sys.stderr.write("\nheartstream: interrupted\n")
-            raise SystemExit(INTERRUPTED) from None
-        if not is_sound:
+        if not run.verify(models, chosen, as_json=json):
             raise SystemExit(BAD_DATA)

@@ -117,8 +117,10 @@ def main(folder: str, name: str, public_key: str) -> None:
         artifact = load(Path(folder), name or None, key)
         scorer = Scorer(artifact if key is not None else without_pickles(artifact))
         answer = _Proved(Proof(scorer.model, artifact.sha256, scorer.engine, scorer.fallback_reason))
-    except (ArtifactError, OSError) as error:
+    except ArtifactError as error:
         answer = _Refusal(str(error))
+    except OSError as error:
+        answer = _Refusal(f"cannot read {error.filename}: {error.strerror}")
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
 

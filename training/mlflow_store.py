@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from schemas.errors import DependencyError
+from schemas.errors import DependencyError, SettingsError
 
 VARIABLE: Final = "MLFLOW_TRACKING_URI"
 _FILE: Final = "mlflow.db"
@@ -38,10 +38,15 @@ class MlflowStore(msgspec.Struct, frozen=True):
 
     @classmethod
     def at(cls, folder: Path) -> MlflowStore:
-        """Return the store that MLFLOW_TRACKING_URI names, else the one in `folder`, which need not be there."""
+        """Return the store that MLFLOW_TRACKING_URI names, else the one in `folder`, which need not be there yet.
+
+        Raises SettingsError where a file is in its place.
+        """
         if named := os.environ.get(VARIABLE):
             return cls(named, None)
         folder = folder.resolve()
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError((f"{folder} is a file; --mlflow-dir names a folder",))
         return cls(f"sqlite:///{folder / _FILE}", folder)
 
     @property

@@ -6,8 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
@@ -22,7 +21,7 @@ from heartstream.dlq.meter import Meter
 from heartstream.dlq.reading import Reader
 from heartstream.dlq.redrive import Order, Redrive, Tally, plan
 from heartstream.dlq.retention import oldest_kept
-from heartstream.exit_codes import BAD_USAGE, FAILED, INTERRUPTED, reader_may_leave
+from heartstream.exit_codes import BAD_USAGE, FAILED
 from runtime.settings import Settings
 from schemas.errors import DependencyError, FaultCode
 from schemas.records import Source
@@ -51,7 +50,7 @@ def list_letters(wanted: Selection, form: ListForm) -> None:
     """Print the letters that are wanted."""
     settings = Settings.from_mapping(os.environ)
     count, codes = 0, Counter[FaultCode]()
-    with _ending_well(), Reader.open(settings) as reader:
+    with Reader.open(settings) as reader:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
         write = _writer(settings, backlog, form)
         letters = backlog.waiting() if form.waiting else backlog.all_letters()
@@ -101,7 +100,7 @@ def show(position: str, *, with_value: bool, as_json: bool) -> None:
         topic, partition, offset = parse_position(position, settings.topics.dead_letters)
     except ValueError as error:
         _refuse(str(error), BAD_USAGE)
-    with _ending_well(), Reader.open(settings) as reader:
+    with Reader.open(settings) as reader:
         backlog = Backlog.of(reader, topic)
         message = reader.fetch(Source(topic, partition, offset))
         if message is None:
@@ -133,7 +132,7 @@ def redrive(wanted: Selection, form: RedriveForm) -> None:
     if not (form.dry_run or form.yes or sys.stdin.isatty()):
         _refuse("there is no terminal to ask on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)
-    with _ending_well(), Reader.open(settings) as reader, Reader.open(settings) as originals:
+    with Reader.open(settings) as reader, Reader.open(settings) as originals:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
         originals.spans(settings.topics.patients)  # a producer would make a topic that is not there
         order = _order(settings, wanted, form)
@@ -189,17 +188,6 @@ def _ask(planned: Tally, settings: Settings) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         _refuse("declined: nothing was sent", FAILED)
-
-
-@contextmanager
-def _ending_well() -> Iterator[None]:
-    """End without a trace of the stack where a reader of our output goes away, or at Ctrl-C."""
-    try:
-        with reader_may_leave():
-            yield
-    except KeyboardInterrupt:
-        sys.stderr.write("\nheartstream: interrupted\n")
-        raise SystemExit(INTERRUPTED) from None
 
 
 def _refuse(text: str, code: int) -> NoReturn:

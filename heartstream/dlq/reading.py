@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, NoReturn, Self, TypeVar, cast
+from typing import Any, Final, NoReturn, Self, TypeVar, cast
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,11 +20,14 @@ GROUP: Final = "heartstream-redrive"
 """The consumer group whose offsets say which dead letters were redriven."""
 
 _CALL_SECONDS: Final = 10.0
+_STEPS_SECONDS: Final = (1.5, 2.0, 3.0)
+"""How long a broker is first waited for, step by step; the last comes twice."""
 _SILENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
 _AT_ONCE: Final = 500
 
 
+_AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})  # noqa: SLF001
 _PASSING: Final = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
@@ -58,6 +62,7 @@ class Reader:
     def __init__(self, servers: str, config: Mapping[str, object]) -> None:
         self._servers = servers
         self._trouble = ""
+        self._waits = False
         self._client = Consumer({**config, "error_cb": self._note_trouble})
 
     @classmethod
@@ -88,10 +93,23 @@ class Reader:
         return {number: self._span(topic, number) for number in self._partitions(topic)}
 
     def _partitions(self, topic: str) -> list[int]:
-        found = self._ask(topic, lambda: self._client.list_topics(topic, timeout=_CALL_SECONDS).topics[topic])
+        found = self._ask(topic, lambda: self._described(topic))
         if found.error is not None:
             self._refuse(found.error, topic)
         return sorted(found.partitions)
+
+    def _described(self, topic: str) -> Any:
+        """Ask in steps: a wait is reported within two seconds, and Ctrl-C is heard between two."""
+        for seconds in _STEPS_SECONDS:
+            try:
+                return self._client.list_topics(topic, timeout=seconds).topics[topic]
+            except KafkaException as failure:
+                if failure.args[0].code() not in _AWAY:
+                    raise
+                if not self._waits:
+                    sys.stderr.write(f"heartstream: waiting for a broker at {self._servers}\n")
+                self._waits = True
+        return self._client.list_topics(topic, timeout=_STEPS_SECONDS[-1]).topics[topic]
 
     def _span(self, topic: str, number: int) -> Span:
         place = TopicPartition(topic, number)
@@ -219,7 +237,7 @@ class Reader:
         match error.code():
             case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
                 raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")
-            case KafkaError._TRANSPORT | KafkaError._ALL_BROKERS_DOWN | KafkaError._TIMED_OUT:  # noqa: SLF001  # so named
+            case code if code in _AWAY:
                 raise DependencyError(self._because(f"no broker answers at {self._servers}"))
             case _:
                 raise DependencyError(f"{topic}: {error.name()}: {error.str()}")

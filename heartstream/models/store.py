@@ -21,7 +21,7 @@ import msgspec
 from runtime.files import write_atomically
 from schemas.errors import ArtifactError, DependencyError
 from scoring import signature
-from scoring.artifact import MANIFEST_FILE, Manifest, read_manifest
+from scoring.artifact import MAKE_MODEL, MANIFEST_FILE, Manifest, read_manifest
 from scoring.candidate import Proof, prove
 
 CURRENT: Final = "current"
@@ -138,7 +138,7 @@ class Store:
 
     def rollback(self, public_key: Path | None = None) -> Proof:
         """Let the link name the model that was promoted before the current one. Raises ArtifactError as `promote`."""
-        if not self.folder.is_dir():
+        if self.current() is None:
             raise self._absent()
         with self._changing():
             before = _before(self.history())
@@ -151,13 +151,15 @@ class Store:
             self._serve(Change(_now(), "rollback", before.digest, before.source))
             return proof
 
-    def find(self, digest: str) -> Path | None:
-        """Return the one model whose digest begins so, None where there is none. Raises ArtifactError for many."""
+    def find(self, digest: str) -> Path:
+        """Return the one model whose digest begins so. Raises ArtifactError where there is none, or many."""
         found = [path for path in self.folder.glob(f"{digest}*") if (path / MANIFEST_FILE).exists()]
         found = [path for path in found if not path.is_symlink()]
         if len(found) > 1:
             raise ArtifactError(f"{digest} is the beginning of {len(found)} models' digests")
-        return found[0] if found else None
+        if not found:
+            raise ArtifactError(f"no model at {digest}, nor one of that digest in {self.folder}; {MAKE_MODEL}")
+        return found[0]
 
     def _serve(self, change: Change) -> None:
         """Write the history, then move the link: a link that nobody wrote of would have no way back.
