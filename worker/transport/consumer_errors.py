@@ -24,6 +24,11 @@ _CORRUPT: Final = frozenset(
     {KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED, KafkaError.INVALID_MSG}
 )
 """After the first of them the client reads on at a wrong place: nothing that it brings afterwards can be trusted."""
+_NO_GROUP: Final = KafkaError(KafkaError.GROUP_ID_NOT_FOUND).str()
+_CLASSIC_MEMBERS: Final = (
+    ". Where members of the classic protocol are in the group, brokers do not let one of the consumer protocol in "
+    "beside them: stop them all first (docs/deployment.md, The other group protocol)"
+)
 _RESET: Final = "then choose where to go on (kafka-consumer-groups.sh --reset-offsets) and start again"
 
 
@@ -47,7 +52,8 @@ def check(consumer: Consumer, message: Message, error: KafkaError) -> None:
             'says how to go on behind it, under "A corrupt batch"'
         )
     if error.fatal() or error.code() in _HOPELESS:
-        raise DependencyError(f"the Kafka consumer cannot go on: {error.name()}: {error.str()}")
+        hint = _CLASSIC_MEMBERS if _NO_GROUP in error.str() else ""
+        raise DependencyError(f"the Kafka consumer cannot go on: {error.name()}: {error.str()}{hint}")
     on_client_error(error)
 
 
