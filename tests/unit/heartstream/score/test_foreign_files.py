@@ -102,9 +102,7 @@ def test_what_was_understood_is_said_once(scorer: Scorer, tmp_path: Path) -> Non
     form = Form(";", ",", "utf-16", alias=1, missing="NA", words=True, extra=("notes",), id_column="id")
     path.write_bytes(form.write(patients(250, 60)))
     (said,) = understood(path, scorer, form.options)
-    assert said.startswith(
-        "FILE: encoded in utf-16; separated by ';'; with decimal commas; patient_id is column \"id\""
-    )
+    assert said.startswith("encoded in utf-16; separated by ';'; with decimal commas; patient_id is column \"id\"")
     assert 'chol is column "cholesterol"' in said
     assert said.endswith(
         'not read: "notes"; not measured: NA; words for codes in sex, cp, fbs, restecg, exang, slope, thal'
