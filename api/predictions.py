@@ -60,7 +60,8 @@ class Predictions:
         """Return what becomes of one record that was charged for: it is scored and noted."""
         with scoring(request, 1):
             outcome = await self._together.score(record)
-        await self._audit.commit(self._audit.lines(caller_of(request), [record], [outcome]))
+        if lines := self._audit.lines(caller_of(request), [record], [outcome]):
+            await self._audit.commit(lines)
         return outcome
 
     async def reject(self, request: web.Request, body: bytes, faults: tuple[Fault, ...], seconds: float) -> None:
