@@ -21,7 +21,7 @@ def demo(
     records: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 5000,
     rate: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 250.0,
     bad_share: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.03,
-    model: Path = Path("model"),
+    model: Path | None = None,
     seed: int = 42,
     download_only: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -42,7 +42,7 @@ def demo(
             8000, 9100) if they are free, and writes what was found of each patient to the topic demo.outcomes.
         rate: Records per second.
         bad_share: Share of records that are broken on purpose.
-        model: The model directory; trained first if it is not there.
+        model: The model directory, instead of HEARTSTREAM_MODEL__PATH; trained first if it is not there.
         seed: Decides the order of the patients and which are broken.
         download_only: Download and prepare the embedded broker, which needs no network afterwards, and stop.
     """
@@ -62,14 +62,15 @@ def demo(
             return
         is_given = not os.environ.keys().isdisjoint({_SERVERS, f"{_SERVERS}_FILE"})
         kind = broker if broker != "auto" else ("given" if is_given else "embedded")
-        _train_if_needed(model)
+        folder = model or Path(settings.model.path)
+        _train_if_needed(folder)
         # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.
         for signum in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
                 signal.signal(signum, signal.default_int_handler)
         try:
             with new_view() as view:
-                summary = run_demo(DemoRequest(kind, model, rate, records, bad_share, seed), settings, view)
+                summary = run_demo(DemoRequest(kind, folder, rate, records, bad_share, seed), settings, view)
         except KeyboardInterrupt:
             sys.stdout.write("interrupted before the account was closed\n")
             raise SystemExit(INTERRUPTED) from None

@@ -51,7 +51,7 @@ def await_flow(told: Path, demo: subprocess.Popen[bytes]) -> None:
 
 
 def test_on_somebodys_broker_it_keeps_to_itself(broker: str, topics: Topics, model_dir: Path, tmp_path: Path) -> None:
-    """Whatever topics and audit trail the settings name, it reads and writes topics of its own alone."""
+    """Whatever topics and audit trail the settings name, it reads and writes topics of its own alone, with their model."""
     named = {f"HEARTSTREAM_TOPICS__{field.upper()}": name for field, name in asdict(topics).items()}
     (tmp_path / "patients").write_text(named.pop("HEARTSTREAM_TOPICS__PATIENTS"))
     (tmp_path / "servers").write_text(broker)
@@ -60,10 +60,13 @@ def test_on_somebodys_broker_it_keeps_to_itself(broker: str, topics: Topics, mod
         "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS_FILE": str(tmp_path / "servers"),
         "HEARTSTREAM_AUDIT__TOPIC": f"{topics.patients}-audit",
         "HEARTSTREAM_AUDIT__KEY": "a key of sixteen characters",
+        "HEARTSTREAM_MODEL__PATH": str(model_dir),
     }
     environment = {name: text for name, text in os.environ.items() if name != "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"}
-    command = [sys.executable, "-m", "heartstream", "demo", "--records", "200", "--model", str(model_dir)]
-    done = subprocess.run(command, env=environment | named | own, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "heartstream", "demo", "--records", "200"]
+    done = subprocess.run(
+        command, env=environment | named | own, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "lost 0, repeated 0, wrong outcome 0"), done.stderr
     admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
     found = set(admin.list_topics(timeout=60).topics)
