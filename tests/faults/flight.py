@@ -42,8 +42,9 @@ class FlightRecorder:
         self._thread = threading.Thread(target=self._run, name="flight", daemon=True)
 
     def begin(self) -> None:
-        """Look from now on, if it does not yet."""
+        """Look from now on, if it does not yet; the first look is over when this returns, before any fault."""
         if not self._thread.is_alive():
+            self._look()
             self._thread.start()
 
     def end(self) -> None:
@@ -54,10 +55,13 @@ class FlightRecorder:
 
     def _run(self) -> None:
         while not self._ending.wait(_LOOK_SECONDS):
-            with suppress(KafkaException):
-                # A broker that is away for long: the last look stands.
-                committed = self._committed()
-                self.looks.append(Look(time.time(), committed, self._on_their_way()))
+            self._look()
+
+    def _look(self) -> None:
+        with suppress(KafkaException):
+            # A broker that is away for long: the last look stands.
+            committed = self._committed()
+            self.looks.append(Look(time.time(), committed, self._on_their_way()))
 
 
 def lost_in_flight(looks: Sequence[Look], losses: Iterable[float], results: Iterable[Result]) -> int:

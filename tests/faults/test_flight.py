@@ -60,3 +60,12 @@ def test_a_recorder_looks_until_it_ends() -> None:
         pass
     recorder.end()
     assert (recorder.looks[0].committed, recorder.looks[0].on_their_way) == ({0: 1}, 4)
+
+
+def test_the_first_look_is_before_the_fault() -> None:
+    """A broker that is killed at once answers no later one."""
+    recorder = FlightRecorder(lambda: {0: 7}, lambda: 3)
+    recorder.begin()
+    seen = [(look.committed, look.on_their_way) for look in recorder.looks[:1]]
+    recorder.end()
+    assert seen == [({0: 7}, 3)]
