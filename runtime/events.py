@@ -183,6 +183,21 @@ class ModelsCompared(msgspec.Struct, frozen=True):
         metrics.SHADOW_SECONDS.labels("challenger").inc(self.challenger_seconds)
 
 
+class ScoreRefused(msgspec.Struct, frozen=True):
+    """The topic of the scores does not take one: a dead letter goes out in its place, if `is_letter`."""
+
+    code: str
+    is_letter: bool
+
+    def emit(self) -> None:
+        """Count it as a fault of its record, and log it."""
+        if self.is_letter:
+            metrics.RECORD_FAULTS.labels("kafka", self.code).inc()
+        repeats = _troubles.left_out(("scores", self.code))
+        if repeats is not None:
+            _log.warning("score refused", code=self.code, dead_letter=self.is_letter, repeats=repeats)
+
+
 class BatchScored(msgspec.Struct, frozen=True):
     """A door has the outcomes of a batch. `fault_codes` has one code a fault."""
 
@@ -322,6 +337,16 @@ class ProducerReplaced(msgspec.Struct, frozen=True):
         """Count and log it."""
         metrics.PRODUCER_REPLACEMENTS.inc()
         _log.warning("producer replaced", call=self.call)
+
+
+class BatchesLimited(msgspec.Struct, frozen=True):
+    """An output topic takes smaller batches than the client sends: from now on they have at most so many bytes."""
+
+    size: int
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.info("batches limited", batch_bytes=self.size)
 
 
 class ConsumerReplaced(msgspec.Struct, frozen=True):

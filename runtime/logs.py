@@ -52,6 +52,7 @@ FIELDS: Final = frozenset(
             "complete",
         ),
         *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share"),
+        *("batch_bytes", "dead_letter"),
     }
 )
 """All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""

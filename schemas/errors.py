@@ -69,6 +69,7 @@ class FaultCode(StrEnum):
     FOREIGN_SOURCE = "foreign_source"
     UNSUPPORTED_CODING = "unsupported_coding"
     MODEL_FAILURE = "model_failure"
+    UNDELIVERABLE_SCORE = "undeliverable_score"
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):

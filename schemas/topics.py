@@ -34,6 +34,16 @@ The value itself stands at the dead letter's `source`. A dead letter with neithe
 tombstone.
 """
 
+KEY_OMITTED_HEADER = "heartstream.key-omitted"
+"""On a dead letter whose key the dead letter topic did not take: the key's size in bytes, as decimal text.
+
+It is empty where the record had no key and the topic, a compacted one, takes none without. The letter's key is its
+source then, as `topic:partition:offset`.
+"""
+
+HEADERS_OMITTED_HEADER = "heartstream.headers-omitted"
+"""On a dead letter without the original record's headers, which the topic did not take: their number."""
+
 TIMESTAMP_HEADER = "heartstream.timestamp"
 """On a dead letter: the original record's timestamp in milliseconds since 1970, as decimal text.
 
@@ -61,6 +71,8 @@ REASON_HEADERS = frozenset(
         DEAD_LETTER_HEADER,
         TIMESTAMP_HEADER,
         VALUE_OMITTED_HEADER,
+        KEY_OMITTED_HEADER,
+        HEADERS_OMITTED_HEADER,
         *(f"{ERROR_HEADER_PREFIX}{part}" for part in ("exception", "message", "topic", "partition", "offset")),
     }
 )

@@ -21,7 +21,7 @@ from worker.shipment import Shipment
 from worker.traces import Traces
 from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
-from worker.transport.producer import Headers, OutgoingRecord
+from worker.transport.outgoing import Headers, OutgoingRecord
 
 DOOR = "kafka"
 _BYTES_A_RECORD = 1_024

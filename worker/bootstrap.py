@@ -30,7 +30,9 @@ from worker.canary import Canary
 from worker.formats import Formats
 from worker.guarantees import AtLeastOnce, ExactlyOnce
 from worker.health import Pulse, WorkerChecks
+from worker.outlets import Outlets
 from worker.publisher import Guarantee, Publisher
+from worker.refusals import Substitutes
 from worker.shadow import GROUP_SUFFIX, Sample, ShadowAgent
 from worker.traces import NoTraces, RecordTraces, Traces
 from worker.transport.batch import Bundle
@@ -65,6 +67,7 @@ class ScoringApp(faust.App):
     telemetry: Telemetry
     health: Health
     pulse: Pulse
+    role: str = "worker"
     beside: Sequence[Beat | Following[Scorer]] = ()
     tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None
@@ -116,9 +119,9 @@ def create_app(settings: Settings) -> ScoringApp:
     if settings.challenger.canary_share and not settings.challenger.path:
         raise SettingsError((f"{_NO_CHALLENGER}: which model is to answer for a share of the keys?",))
 
-    def new_agent(serving: Serving, ledger: Ledger, publisher: Publisher, traces: Traces) -> ScoringAgent:
-        worker = settings.worker
-        breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
+    def new_agent(
+        serving: Serving, ledger: Ledger, publisher: Publisher, traces: Traces, breaker: RejectionBreaker
+    ) -> ScoringAgent:
         served = _with_canary(settings, serving)
         return ScoringAgent(served, ledger, publisher, settings.topics.dead_letters, breaker, traces, formats)
 
@@ -137,7 +140,9 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score)
     champion = Serving(load_in_time(source.load))
 
-    def new_agent(challenger: Serving, ledger: Ledger, publisher: Publisher, _traces: Traces) -> ShadowAgent:
+    def new_agent(
+        challenger: Serving, ledger: Ledger, publisher: Publisher, _traces: Traces, _breaker: RejectionBreaker
+    ) -> ShadowAgent:
         return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.share), formats)
 
     replace, group = msgspec.structs.replace, settings.worker.group_id + GROUP_SUFFIX
@@ -171,7 +176,7 @@ class Agent(Protocol):
         ...
 
 
-NewAgent = Callable[[Serving, Ledger, Publisher, Traces], Agent]
+NewAgent = Callable[[Serving, Ledger, Publisher, Traces, RejectionBreaker], Agent]
 
 
 def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
@@ -186,6 +191,7 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     serving = Serving(load_in_time(source.load), model.jump_limit, tell_withdrawn)
     tell_loaded(serving.facts())
     app = _new_app(settings)
+    app.role = role
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
@@ -219,11 +225,11 @@ def _new_app(settings: Settings) -> ScoringApp:
 
 def _add_agent(app: ScoringApp, settings: Settings, serving: Serving, ledger: Ledger, new_agent: NewAgent) -> None:
     worker = settings.worker
-    publisher = Publisher(
-        _guarantee(app, settings, ledger), ledger, worker.round_records, worker.outstanding_records, time.monotonic
-    )
+    breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
+    guarantee = _guarantee(app, settings, ledger, breaker)
+    publisher = Publisher(guarantee, ledger, worker.round_records, worker.outstanding_records, time.monotonic)
     traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
-    scoring = new_agent(serving, ledger, publisher, traces)
+    scoring = new_agent(serving, ledger, publisher, traces, breaker)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
     async def score(stream: faust.StreamT[Bundle]) -> None:
@@ -234,14 +240,18 @@ def _add_agent(app: ScoringApp, settings: Settings, serving: Serving, ledger: Le
     app.agent(patients, name="score", supervisor_strategy=CrashingSupervisor)(score)
 
 
-def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger) -> Guarantee:
+def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: RejectionBreaker) -> Guarantee:
     def producer() -> LibrdkafkaProducer:
         return cast("LibrdkafkaProducer", app.producer)
 
     def group() -> Any:
         return cast("LibrdkafkaConsumer", app.consumer).group_metadata()
 
+    topics, writes_letters = settings.topics, app.role == "worker"
+    outlets = Outlets(admin_config(settings), topics.scores, (topics.dead_letters,) if writes_letters else ())
+    letters = topics.dead_letters if writes_letters else None
+    substitutes = Substitutes(topics.scores, letters, lambda: breaker.note(0, 1))
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
         committed = CommittedOffsets(admin_config(settings), settings.worker.group_id)
-        return ExactlyOnce(producer, settings.topics.scores, ledger, group, committed.read)
-    return AtLeastOnce(producer, settings.topics.scores)
+        return ExactlyOnce(producer, topics.scores, ledger, group, committed.read, outlets, substitutes)
+    return AtLeastOnce(producer, topics.scores, outlets, substitutes)

@@ -9,26 +9,31 @@ the trace on from the span that rejected it, so a record that is sent again belo
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from runtime.record_headers import headers_of
-from schemas.codec import encode_dead_letter
+from schemas.codec import decode_dead_letter, encode_dead_letter
 from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
     ERROR_HEADER_PREFIX,
+    HEADERS_OMITTED_HEADER,
+    KEY_OMITTED_HEADER,
     REASON_HEADERS,
     TIMESTAMP_HEADER,
     TRACEPARENT_HEADER,
     TRACESTATE_HEADER,
     VALUE_OMITTED_HEADER,
 )
-from worker.transport.producer import Headers, OutgoingRecord
+from worker.transport.outgoing import Headers, OutgoingRecord
 
 _EXCEPTION: Final = RecordError.__name__.encode()
+_KEPT: Final = REASON_HEADERS | {TRACEPARENT_HEADER}
+"""What a letter without the original's headers still has."""
+_MARKS: Final = frozenset({VALUE_OMITTED_HEADER, KEY_OMITTED_HEADER, HEADERS_OMITTED_HEADER})
 
 
 def dead_letter(
@@ -55,11 +60,67 @@ def dead_letter(
     return OutgoingRecord(topic, message.key(), message.value(), [*kept, *trace, *reasons], known)
 
 
+def reduced(letter: OutgoingRecord) -> OutgoingRecord | None:
+    """Make the same dead letter without its largest part, for a topic that does not take one so large.
+
+    Its value, its key or the original's headers go first, whichever is largest, and all that is known of them is how
+    large they were; the first fault and the source go last. Returns None where there is nothing more to leave out.
+    """
+    parts = {
+        without_value: len(letter.value or b""),
+        without_key: 0 if _says(letter, KEY_OMITTED_HEADER) else len(letter.key or b""),
+        without_headers: sum(len(name) + len(value or b"") + 1 for name, value in letter.headers if name not in _KEPT),
+    }
+    leave_out = max(parts, key=lambda part: parts[part])
+    if parts[leave_out]:
+        return leave_out(letter)
+    return _bare(letter) if _says(letter, f"{ERROR_HEADER_PREFIX}message") else None
+
+
 def without_value(letter: OutgoingRecord) -> OutgoingRecord:
-    """Make the same dead letter without its value, for a topic that does not take a record so large.
+    """Make the same dead letter without its value.
 
     A header says that the value was left out and how many bytes it has; the letter's source says where it stands.
     """
-    size = len(letter.value or b"")
-    headers = [*letter.headers, (VALUE_OMITTED_HEADER, str(size).encode())]
-    return OutgoingRecord(letter.topic, letter.key, None, headers, letter.timestamp)
+    return _changed(letter, [(VALUE_OMITTED_HEADER, str(len(letter.value or b"")).encode())], value=None)
+
+
+def without_key(letter: OutgoingRecord) -> OutgoingRecord:
+    """Make the same dead letter with its source for a key: every topic takes that, a compacted one too."""
+    size = b"" if letter.key is None else str(len(letter.key)).encode()
+    source = source_of(letter)
+    key = f"{source.topic}:{source.partition}:{source.offset}".encode()
+    return _changed(letter, [(KEY_OMITTED_HEADER, size)], key=key)
+
+
+def without_headers(letter: OutgoingRecord) -> OutgoingRecord:
+    """Make the same dead letter without the original record's headers."""
+    kept = [(name, value) for name, value in letter.headers if name in _KEPT]
+    left_out = str(len(letter.headers) - len(kept)).encode()
+    return _changed(letter, [(HEADERS_OMITTED_HEADER, left_out)], headers=kept)
+
+
+def source_of(letter: OutgoingRecord) -> Source:
+    """Return where the record of a dead letter stands."""
+    return _reason_of(letter).source
+
+
+def _reason_of(letter: OutgoingRecord) -> DeadLetter:
+    return decode_dead_letter(dict(letter.headers)[DEAD_LETTER_HEADER] or b"")
+
+
+def _bare(letter: OutgoingRecord) -> OutgoingRecord:
+    reason = _reason_of(letter)
+    first = encode_dead_letter(DeadLetter(reason.errors[:1], reason.source))
+    marks = [(name, value) for name, value in letter.headers if name in _MARKS]
+    return _changed(letter, [(DEAD_LETTER_HEADER, first)], headers=marks)
+
+
+def _says(letter: OutgoingRecord, name: str) -> bool:
+    return any(each == name for each, _ in letter.headers)
+
+
+def _changed(letter: OutgoingRecord, added: Headers, **parts: Any) -> OutgoingRecord:
+    """Return a letter with other parts and more headers."""
+    key, value = parts.get("key", letter.key), parts.get("value", letter.value)
+    return OutgoingRecord(letter.topic, key, value, [*parts.get("headers", letter.headers), *added], letter.timestamp)

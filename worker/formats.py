@@ -18,7 +18,7 @@ from schemas.records import RECORD_MAX_BYTES, Source
 from worker.avro import UnusableSchemaError, reader
 from worker.registry import SchemaRegistry
 from worker.shipment import EventHeaders
-from worker.transport.producer import Headers
+from worker.transport.outgoing import Headers
 
 _Read = Callable[[bytes], Content]
 

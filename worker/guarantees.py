@@ -1,30 +1,32 @@
 """The two delivery guarantees: at least once, and exactly once.
 
-Dead letters can be larger than their topic takes, or older, and a broker refuses whole batches of them. So refused ones
-are sent once more with the present time, in small groups, those beyond a few kilobytes alone. What is refused even then
-goes out without its value: a header says so, and where the original stands.
+Scores and dead letters can be larger than their topic takes, without the key that it wants, or older, and a broker
+refuses whole batches of them. So refused ones are sent once more with the present time, in small groups, those beyond a
+few kilobytes alone. In place of what is refused even then goes what its topic takes (`worker.refusals`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.dead_letters import without_value
+from worker.careful import Care
+from worker.outlets import Outlets
+from worker.refusals import NO_SUBSTITUTES, Substitutes, small_groups, smaller_batches, with_headers
 from worker.shipment import Shipment
 from worker.transport.commits import positions_of
 from worker.transport.deliveries import DeliveryError, FinalDeliveryError
 from worker.transport.ledger import Ledger
-from worker.transport.producer import LibrdkafkaProducer, OutgoingRecord
+from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
+from worker.transport.producer import LibrdkafkaProducer
 from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
-_GROUP_BYTES: Final = 8_192
 _VAIN_ABORTS: Final = 10
 """Transactions aborted in a row, without any news, until the process may give up."""
 
@@ -35,45 +37,56 @@ class AtLeastOnce:
     patience = 0.02
     """Under a steady flow, something is always unconfirmed: then a round ends with a short wait for the broker."""
 
-    def __init__(self, producer: Callable[[], LibrdkafkaProducer], topic: str) -> None:
+    def __init__(
+        self,
+        producer: Callable[[], LibrdkafkaProducer],
+        topic: str,
+        outlets: Outlets | None = None,
+        substitutes: Substitutes = NO_SUBSTITUTES,
+    ) -> None:
         """`producer` is asked for when it is needed, as Faust makes it at start; `topic` takes the scores."""
         self._producer = producer
         self._topic = topic
+        self._outlets = outlets
+        self._substitutes = substitutes
 
     async def open(self) -> None:
-        """Need nothing."""
+        """Know the topics before anything is sent."""
+        await _know(self._outlets, self._producer())
 
     async def rest(self) -> None:
         """Need nothing: the consumer commits."""
 
     async def add(self, shipment: Shipment) -> None:
         """Queue scores, then dead letters."""
-        await self._producer().queue(self._topic, shipment.keys, shipment.scores, shipment.headers)
-        for letter in shipment.letters:
-            await self._producer().queue_record(letter)
+        await _queue(self._producer(), self._topic, shipment, self._outlets)
 
     def lasts(self) -> bool:
         """Take more as long as something is unconfirmed: only then is a wait needed at all."""
         return self._producer().outstanding > 0
 
     async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
-        """Wait for the broker; send dead letters that it refused once more."""
-        for group in _small_groups(await self._producer().settle()):
-            await self._send_carefully(group)
+        """Wait for the broker; send what it refused once more, or something in its place."""
+        refused = with_headers(await self._producer().settle(), shipments)
+        while (size := smaller_batches(refused, self._producer().batch_bytes)) is not None:
+            await self._producer().limit_batches(size)
+            refused = with_headers(await self._send(refused), shipments)
+        for group in small_groups(refused):
+            await self._send_carefully(group, shipments)
         return shipments
 
-    async def _send_carefully(self, letters: Sequence[OutgoingRecord]) -> None:
-        refused = await self._send(letters)
-        if len(letters) > 1:
-            for letter in refused:
-                await self._send_carefully([letter])
-        elif refused and await self._send([without_value(letters[0])]):
-            raise _hopeless(letters[0])
+    async def _send_carefully(self, records: Sequence[OutgoingRecord], shipments: Sequence[Shipment]) -> None:
+        refused = await self._send(records)
+        if len(records) > 1:
+            for record in refused:
+                await self._send_carefully([record], shipments)
+        elif refused and (substitute := self._substitutes.of(refused[0], shipments)) is not None:
+            await self._send_carefully([substitute], shipments)
 
-    async def _send(self, letters: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
-        """Send a few dead letters; returns those that the broker refused."""
-        for letter in letters:
-            await self._producer().queue_record(letter)
+    async def _send(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
+        """Send records; returns those that the broker refused."""
+        for record in records:
+            await self._producer().queue_record(record)
         return await self._producer().settle()
 
 
@@ -95,6 +108,8 @@ class ExactlyOnce:
         ledger: Ledger,
         group: Callable[[], Any],
         committed: Callable[[Collection[TP]], Awaitable[Mapping[TP, int]]],
+        outlets: Outlets | None = None,
+        substitutes: Substitutes = NO_SUBSTITUTES,
     ) -> None:
         """`group` returns the consumer's latest group metadata; `committed` asks for the group's offsets."""
         self._producer = producer
@@ -102,23 +117,22 @@ class ExactlyOnce:
         self._ledger = ledger
         self._group = group
         self._committed = committed
-        self._careful = False
-        """Whether some dead letter of this round was refused as too large."""
-        self._too_large: int | None = None
-        """The smallest size, in bytes, that was refused though it was sent carefully."""
-        self._known: tuple[bool, int | None] = self._careful, self._too_large
-        """What was known of refused letters when the transaction began."""
+        self._outlets = outlets
+        self._substitutes = substitutes
+        self._care = Care(substitutes)
+        """What was learnt of the records of this round that were refused."""
         self._failure: DeliveryError | None = None
         """Why the open transaction cannot be committed."""
 
     async def open(self) -> None:
         """Begin a transaction."""
-        self._careful, self._too_large = False, None
+        self._care = Care(self._substitutes)
+        await _know(self._outlets, self._producer())
         await self._begin()
 
     async def _begin(self) -> None:
         self._failure = None
-        self._known = self._careful, self._too_large
+        self._care.news = False
         await self._producer().begin()
 
     async def add(self, shipment: Shipment) -> None:
@@ -126,41 +140,22 @@ class ExactlyOnce:
         if self._failure is not None:
             return
         try:
-            await self._producer().queue(self._topic, shipment.keys, shipment.scores, shipment.headers)
-            if self._careful:
-                await self._send_carefully(shipment.letters)
-            else:
-                for letter in shipment.letters:
-                    await self._producer().queue_record(letter)
+            await _queue(self._producer(), self._topic, self._care.bulk(shipment), self._outlets)
+            for group in self._care.groups(shipment):
+                await self._send_apart(group)
         except DeliveryError as error:
             self._failure = error
 
-    async def _send_carefully(self, letters: Sequence[OutgoingRecord]) -> None:
-        """Send dead letters with the present time, in small groups, without values known to be too large."""
-        limit = self._too_large
-        for letter in letters:
-            letter.timestamp = None
-        fitting = [letter if limit is None or _size(letter) < limit else without_value(letter) for letter in letters]
-        for group in _small_groups(fitting):
-            for letter in group:
-                await self._producer().queue_record(letter)
-            if await self._producer().settle():
-                self._take_care(group)
-                raise DeliveryError("dead letters are refused by their topic")
+    async def _send_apart(self, group: Sequence[OutgoingRecord]) -> None:
+        """Send a few records, and learn whether their topics take them."""
+        for record in group:
+            await self._producer().queue_record(record)
+        if refused := await self._producer().settle():
+            self._take_care(refused, group)
+            raise DeliveryError("records are refused by their topics")
 
-    def _take_care(self, refused: Sequence[OutgoingRecord]) -> None:
-        """Learn from letters that were refused: send the next ones carefully, and then without values so large."""
-        if not self._careful:
-            self._careful = True
-            return
-        largest = max(refused, key=_size)
-        if not _size(largest):
-            raise _hopeless(largest)
-        self._too_large = _size(largest)
-
-    def _has_learnt(self) -> bool:
-        """Say whether the transaction has told something of refused letters."""
-        return self._known != (self._careful, self._too_large)
+    def _take_care(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord] = ()) -> None:
+        self._care.note(refused, group, self._producer().batch_bytes)
 
     def lasts(self) -> bool:
         """Wait for batches that are being scored: a transaction costs several requests, however little is in it."""
@@ -186,7 +181,7 @@ class ExactlyOnce:
             held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
             confirmed += [shipment for shipment in held if _is_done(shipment, offsets)]
             left = [shipment for shipment in held if not _is_done(shipment, offsets)]
-            vain.note(news=left != shipments or self._has_learnt())
+            vain.note(news=left != shipments or self._care.news)
             if vain.is_hopeless:
                 raise DependencyError(f"{vain.aborts} transactions in a row had to be aborted: {reason}")
             shipments = left
@@ -203,7 +198,7 @@ class ExactlyOnce:
         """
         if self._failure is None and (refused := await self._producer().settle()):
             self._take_care(refused)
-            self._failure = DeliveryError("dead letters are refused by their topic")
+            self._failure = DeliveryError("records are refused by their topics")
         if self._failure is not None:
             raise self._failure
         group = self._group()
@@ -240,8 +235,11 @@ class ExactlyOnce:
         else:
             refused = await self._producer().forget_failures()
             # Nothing can be queued in a failed transaction: `add` may have met that before it heard of the reason.
-            if refused and not self._has_learnt():
+            if refused and not self._care.news:
                 self._take_care(refused)
+            if self._care.batch_bytes is not None:
+                await self._producer().limit_batches(self._care.batch_bytes)
+                self._care.batch_bytes = None
             return {}
         return await self._learn(call, shipments)
 
@@ -298,24 +296,18 @@ def _is_done(shipment: Shipment, offsets: Mapping[TP, int]) -> bool:
     return offsets.get(shipment.batch.tp, -1) >= shipment.batch.next_offset
 
 
-def _size(letter: OutgoingRecord) -> int:
-    return len(letter.value or b"")
+async def _know(outlets: Outlets | None, producer: LibrdkafkaProducer) -> None:
+    """Ask the broker once what its topics take, and send no larger batches."""
+    if outlets is None or outlets.is_known:
+        return
+    await outlets.ask()
+    if outlets.batch_bytes is not None and outlets.batch_bytes < producer.batch_bytes:
+        await producer.limit_batches(outlets.batch_bytes)
 
 
-def _small_groups(letters: Iterable[OutgoingRecord]) -> Iterator[list[OutgoingRecord]]:
-    """Yield letters in order, in groups of a few kilobytes; a larger one stands alone."""
-    group: list[OutgoingRecord] = []
-    total = 0
-    for letter in letters:
-        weight = _size(letter) + len(letter.key or b"") + sum(len(text or b"") for _, text in letter.headers)
-        if group and total + weight > _GROUP_BYTES:
-            yield group
-            group, total = [], 0
-        group.append(letter)
-        total += weight
-    if group:
-        yield group
-
-
-def _hopeless(letter: OutgoingRecord) -> DependencyError:
-    return DependencyError(f"a dead letter without its value is too large for {letter.topic}")
+async def _queue(producer: LibrdkafkaProducer, topic: str, shipment: Shipment, outlets: Outlets | None) -> None:
+    """Queue scores, then dead letters."""
+    home = ANY_PARTITION if outlets is None else outlets.home(shipment.batch.tp.partition)
+    await producer.queue(topic, shipment.keys, shipment.scores, shipment.headers, home)
+    for letter in shipment.letters:
+        await producer.queue_record(letter)

@@ -11,7 +11,7 @@ from runtime.tracing import Span
 from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
 from worker.transport.batch import RecordBatch
-from worker.transport.producer import Headers, OutgoingRecord
+from worker.transport.outgoing import Headers, OutgoingRecord
 
 
 class EventHeaders(Mapping[int, Headers]):

@@ -14,6 +14,8 @@ from schemas.records import DeadLetter, Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
     FIRST_FAILURE_HEADER,
+    HEADERS_OMITTED_HEADER,
+    KEY_OMITTED_HEADER,
     REASON_HEADERS,
     REDRIVE_ATTEMPTS_HEADER,
     TIMESTAMP_HEADER,
@@ -30,7 +32,8 @@ class Letter(msgspec.Struct, frozen=True):
     """One record of the dead letter topic. `reason` is None where the record is no dead letter of heartstream's.
 
     `headers` are those that the original record had, `timestamp` is the original's, in milliseconds since 1970.
-    `omitted_bytes` is the size of a value that was left out because the dead letter topic did not take it.
+    `omitted_bytes` is the size of a value that was left out because the dead letter topic did not take it; `lacks_key`
+    and `lacks_headers` say that key and headers were.
     """
 
     partition: int
@@ -43,25 +46,35 @@ class Letter(msgspec.Struct, frozen=True):
     attempts: int
     first_failure: Source | None
     omitted_bytes: int | None
+    lacks_key: bool = False
+    lacks_headers: bool = False
 
     @classmethod
     def of(cls, message: Message) -> Self:
         """Read what a consumed message holds."""
         headers: Headers = tuple(headers_of(message))
         ours = {name: value or b"" for name, value in headers if name in _OURS}
+        lacks_key = KEY_OMITTED_HEADER in ours
         kept_time = _count(ours.get(TIMESTAMP_HEADER))
         return cls(
             partition=_number(message.partition()),
             offset=_number(message.offset()),
             timestamp=timestamp_of(message) if kept_time is None else kept_time,
-            key=message.key(),
+            key=None if lacks_key else message.key(),
             value=message.value(),
             headers=tuple((name, value) for name, value in headers if name not in _OURS),
             reason=_read_reason(ours.get(DEAD_LETTER_HEADER)),
             attempts=_count(ours.get(REDRIVE_ATTEMPTS_HEADER)) or 0,
             first_failure=_read_source(ours.get(FIRST_FAILURE_HEADER)),
             omitted_bytes=_count(ours.get(VALUE_OMITTED_HEADER)),
+            lacks_key=lacks_key,
+            lacks_headers=HEADERS_OMITTED_HEADER in ours,
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the letter holds all that its record held."""
+        return self.omitted_bytes is None and not self.lacks_key and not self.lacks_headers
 
     @property
     def codes(self) -> tuple[FaultCode, ...]:

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from heartstream.dlq.backlog import Backlog
 from heartstream.dlq.letters import Letter, Selection
@@ -47,7 +47,7 @@ class Left(Enum):
     TRIED_OUT = "failed again after as many redrives as are allowed"
     FOREIGN = "not written by heartstream, or its headers cannot be read"
     ELSEWHERE = "of another topic than the one that is redriven to"
-    GONE = "without its value, which its source topic no longer holds"
+    GONE = "without its value, key or headers, which its source topic no longer holds"
     TOO_OLD = "older than their topic keeps records, so they could go unread: --present-time gives them another time"
     UNDECLARED = "legal, but of a source in another coding: --coding names it"
     UNMARKABLE = "no plain JSON record, or one that names its coding already: --coding cannot be added"
@@ -241,13 +241,21 @@ class Redrive:
             self._failure = error
 
     def _original(self, letter: Letter) -> Letter | None:
-        """Return what the letter's record was: the letter itself, or, where its value was left out, its source."""
-        if letter.omitted_bytes is None or letter.reason is None:
+        """Return what the letter's record was: the letter itself, or, where some of it was left out, its source."""
+        if letter.is_whole or letter.reason is None:
             return letter
         message = self._originals.fetch(letter.reason.source)
-        if message is None or (message.key(), len(message.value() or b"")) != (letter.key, letter.omitted_bytes):
+        if message is None or not _is_of(letter, message):
             return None
-        return msgspec.structs.replace(letter, value=message.value())
+        own = Letter.of(message)
+        return msgspec.structs.replace(letter, key=own.key, value=own.value, headers=own.headers)
+
+
+def _is_of(letter: Letter, message: Message) -> bool:
+    """Say whether a record is the letter's, as far as the letter can tell: a topic may have been made anew."""
+    value = message.value()
+    fits = letter.value == value if letter.omitted_bytes is None else letter.omitted_bytes == len(value or b"")
+    return fits and (letter.lacks_key or letter.key == message.key())
 
 
 def _redrive_headers(letter: Letter) -> list[tuple[str, bytes | None]]:

@@ -64,6 +64,8 @@ class LetterLine(msgspec.Struct, frozen=True):
     key_bytes: int | None
     value_bytes: int | None
     value_omitted: bool
+    key_omitted: bool
+    headers_omitted: bool
     headers: int
     """How many; a producer may have put anything into their names."""
     key: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -87,6 +89,8 @@ def json_line(letter: Letter, *, redriven: bool, with_key: bool, with_value: boo
         key_bytes=_size(letter.key),
         value_bytes=_size(letter.value) if letter.omitted_bytes is None else letter.omitted_bytes,
         value_omitted=letter.omitted_bytes is not None,
+        key_omitted=letter.lacks_key,
+        headers_omitted=letter.lacks_headers,
         headers=len(letter.headers),
     )
     content: dict[str, object] = {}
@@ -108,11 +112,16 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
         yield f"first failure  {plain(place_text(letter.first_failure))}"
     yield f"attempts       {letter.attempts} redrives before this failure"
     yield f"state          {_state(redriven=redriven)}"
-    yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
+    if letter.lacks_key:
+        yield "key            left out, as the topic did not take it; it stands at its source"
+    else:
+        yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
     if letter.omitted_bytes is not None:
         yield f"value          left out, being too large: {letter.omitted_bytes} bytes, which stand at its source"
     else:
         yield f"value          {_size_text(letter.value)}"
+    if letter.lacks_headers:
+        yield "headers        left out, being too large; they stand at its source"
     if letter.headers and not with_value:
         yield f"headers        {len(letter.headers)}"
     for name, value in letter.headers if with_value else ():

@@ -31,7 +31,7 @@ REJECTED = [*rejected(), *rejected_unwritten()]
 SOURCE = Source("patients", 3, 4711)
 ONLY_SLOW = {"escaped-quote-in-patient-id"}
 """Examples that the fast decoder leaves to the slow path."""
-NOT_OF_THE_RECORD = {"model_failure", "malformed_event", "malformed_frame", "foreign_source"}
+NOT_OF_THE_RECORD = {"model_failure", "undeliverable_score", "malformed_event", "malformed_frame", "foreign_source"}
 CONTRACT_WORDS = {"patient_id", *FEATURE_NAMES, "coding", "uci", "kaggle", "null", "true", "false"}
 
 each_accepted = pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in ACCEPTED])

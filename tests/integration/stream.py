@@ -188,8 +188,12 @@ class Stream:
 
     def limit_dead_letters(self, size: int) -> None:
         """Let the dead letter topic take record batches of at most `size` bytes."""
-        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, self.topics.dead_letters, incremental_configs=[entry])
+        self.configure(self.topics.dead_letters, "max.message.bytes", str(size))
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Change a setting of a topic."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
         admin = AdminClient({"bootstrap.servers": self.address})
         for future in admin.incremental_alter_configs([resource]).values():
             future.result(60)

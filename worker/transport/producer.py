@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 from faust.transport.producer import Producer as FaustProducer
 from faust.types import TP, HeadersArg, RecordMetadata
@@ -26,75 +26,17 @@ from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.deliveries import DeliveryError, delivery_failure
-from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions, hopeless
+from worker.transport.outgoing import ANY_PARTITION, Headers, OutgoingRecord, Reports
+from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
 _POLL_EVERY_RECORDS: Final = 500
-_REFUSED: Final = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.INVALID_TIMESTAMP,
-        # What the client makes of it where several records of a batch are bad, and of the good ones beside them.
-        KafkaError.INVALID_RECORD,
-        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001  # the client's public name for it
-    }
-)
-_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
-
-Headers = Sequence[tuple[str, bytes | None]]
+_BATCH_BYTES: Final = 1_000_000
+"""The client's own limit to a batch."""
 _NO_HEADERS: Final[Mapping[int, Headers]] = {}
-
-
-class OutgoingRecord:
-    """A record to be sent that carries headers; results without headers take the shorter way of `queue`.
-
-    `timestamp` is in milliseconds of Unix time; None lets the client take the present.
-    """
-
-    __slots__ = ("headers", "key", "timestamp", "topic", "value")
-
-    def __init__(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int | None = None
-    ) -> None:
-        """Keep the parts."""
-        self.topic, self.key, self.value, self.headers, self.timestamp = topic, key, value, headers, timestamp
-
-
-class _Reports:
-    """What one client has told: `failure` is why it cannot go on, `refused` are records that their topics did not take.
-
-    It does not know the client, so that a client is gone when its last user is.
-    """
-
-    __slots__ = ("failure", "refused")
-
-    def __init__(self) -> None:
-        self.failure: DependencyError | SilentClientError | None = None
-        self.refused: list[OutgoingRecord] = []
-
-    def on_failed_delivery(self, error: KafkaError | None, message: Message | None) -> None:
-        """Hear of a record that was not delivered: the first one counts. What was purged was given up on purpose."""
-        if error is not None and error.code() not in _PURGED and not isinstance(self.failure, DeliveryError):
-            topic = "" if message is None else f" to {message.topic()}"
-            self.failure = delivery_failure(f"a result could not be delivered{topic}", error)
-
-    def on_refused_record(self, record: OutgoingRecord, error: KafkaError | None, message: Message | None) -> None:
-        """Hear of a record with headers that was not delivered."""
-        if error is not None and error.code() in _REFUSED:
-            record.timestamp = None
-            self.refused.append(record)
-        else:
-            self.on_failed_delivery(error, message)
-
-    def on_client_error(self, error: KafkaError) -> None:
-        """Hear of client-wide troubles: librdkafka overcomes all but fatal ones."""
-        if error.fatal():
-            self.failure = hopeless(error)
-        else:
-            events.BrokerTroubled("producer", error.name()).emit()
 
 
 class LibrdkafkaProducer(FaustProducer):
@@ -109,7 +51,7 @@ class LibrdkafkaProducer(FaustProducer):
     transactions: Transactions | None = None
     """Those of the present client, once the producer has started, if it is transactional."""
     _client: Client | None = None
-    _reports: _Reports
+    _reports: Reports
 
     async def on_start(self) -> None:
         """Connect. A transactional client is made known to the broker at once: that ends what its predecessor left."""
@@ -122,10 +64,10 @@ class LibrdkafkaProducer(FaustProducer):
 
     def _connect(self) -> None:
         """Make a client, and let it tell nobody but this object of what it does."""
-        self._reports = reports = _Reports()
+        self._reports = reports = Reports()
         ours = {
             "error_cb": reports.on_client_error,
-            "on_delivery": reports.on_failed_delivery,
+            "on_delivery": reports.on_failed_result,
             "delivery.report.only.error": True,
         }
         self._client = self.new_client({**self.client_config, **ours}, logger=CLIENT_LOG)
@@ -148,25 +90,47 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def begin(self) -> None:
         """Open a transaction, when the client is known to the broker."""
-        try:
-            async with asyncio.timeout(self.patience.total):
-                await self._prepared.wait()
-        except TimeoutError as silence:
-            raise DependencyError("the transaction coordinator does not answer in time") from silence
+        await self._await_prepared()
         try:
             self.require_transactions().begin()
         except SilentClientError as error:
             await self.renew(str(error))
             self.require_transactions().begin()
 
+    async def _await_prepared(self) -> None:
+        try:
+            async with asyncio.timeout(self.patience.total):
+                await self._prepared.wait()
+        except TimeoutError as silence:
+            raise DependencyError("the transaction coordinator does not answer in time") from silence
+
     async def renew(self, call: str) -> None:
         """Replace a client that is stuck in `call`, which was its transaction's. When this returns, none is pending."""
         self._replace(call)
         await self._prepare()
 
+    @property
+    def batch_bytes(self) -> int:
+        """How many bytes of records the client sends in one batch at most; a larger record is a batch by itself."""
+        return int(str(self.client_config.get("batch.size", _BATCH_BYTES)))
+
+    async def limit_batches(self, size: int) -> None:
+        """Go on with a client whose batches have at most `size` bytes. Nothing may be on its way."""
+        if self.transactions is not None:
+            await self._await_prepared()
+        self.client_config = {**self.client_config, "batch.size": size}
+        events.BatchesLimited(size).emit()
+        self._exchange()
+        if self.transactions is not None:
+            await self._prepare()
+
     def _replace(self, call: str) -> None:
-        """Go on with a new client. The end of the old one may take its time, so it has a thread of its own."""
+        """Go on with a new client, as the present one is stuck."""
         events.ProducerReplaced(call).emit()
+        self._exchange()
+
+    def _exchange(self) -> None:
+        """Go on with a new client. The end of the old one may take its time, so it has a thread of its own."""
         gone = threading.Event()
         threading.Thread(target=_outlive, args=(gone, self._client), name="old-producer", daemon=True).start()
         self._connect()
@@ -194,43 +158,56 @@ class LibrdkafkaProducer(FaustProducer):
         keys: Sequence[bytes | None],
         values: Sequence[bytes],
         headers: Mapping[int, Headers] = _NO_HEADERS,
+        home: int = ANY_PARTITION,
     ) -> None:
         """Queue keyed values in order; returns when all are queued. Waits while the client's queue is full.
 
-        `headers` has those of the few that carry any, or of all, by place. Raises DeliveryError for what can never be
-        sent.
+        `headers` has those of the few that carry any, or of all, by place. What has no key goes to the partition
+        `home`. What its topic does not take is returned by the next `settle`. Raises DeliveryError for what can never
+        be sent.
         """
         client = self._require_client()
         for start, stop in _runs(len(values), () if len(headers) == len(values) else headers):
             carried = headers if start in headers else None
             place = start
-            while (place := _produce_run(client.produce, topic, keys, values, carried, place, stop)) < stop:
-                await self._wait_for_space()
+            while place < stop:
+                try:
+                    place = _produce_run(client.produce, topic, keys, values, carried, range(place, stop), home)
+                except _UnsentError as unsent:
+                    place = unsent.place + 1
+                    if unsent.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                        raise delivery_failure(f"a result cannot be sent to {topic}", unsent.error) from unsent
+                    key, value = keys[unsent.place], values[unsent.place]
+                    self._reports.refuse_result(topic, key, value, home if key is None else -1, unsent.error.code())
+                else:
+                    if place < stop:
+                        await self._wait_for_space()
             self._poll()
 
     async def queue_record(self, record: OutgoingRecord) -> None:
         """Queue one record with headers. One that its topic does not take as it is is returned by the next `settle`."""
         refused = partial(self._reports.on_refused_record, record)
         options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
+        options |= {"headers": list(record.headers), "on_delivery": refused, "partition": record.partition}
         while True:
             try:
-                self._require_client().produce(
-                    record.topic, record.value, record.key, headers=list(record.headers), on_delivery=refused, **options
-                )
+                self._require_client().produce(record.topic, record.value, record.key, **options)
             except BufferError:
                 await self._wait_for_space()
             except KafkaException as failure:
                 if failure.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise _undeliverable(record.topic, failure) from failure
+                    raise delivery_failure(f"a result cannot be sent to {record.topic}", failure.args[0]) from failure
+                record.refusal = KafkaError.MSG_SIZE_TOO_LARGE
                 self._reports.refused.append(record)
                 return
             else:
                 return
 
     async def settle(self) -> list[OutgoingRecord]:
-        """Wait until all that was queued is confirmed; returns the records with headers that their topics refused.
+        """Wait until all that was queued is confirmed; returns the records that their topics refused.
 
-        They are too large, or were too old; they have no timestamp any more.
+        They are too large, were too old, have no key, or shared a batch with such a one; they have no timestamp any
+        more, and results among them no headers.
         Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
         first refusal: the rest will not be sent any more.
         """
@@ -247,7 +224,7 @@ class LibrdkafkaProducer(FaustProducer):
     async def forget_failures(self) -> list[OutgoingRecord]:
         """After an aborted transaction: hear the rest of what became of its records, and let it be the past.
 
-        Returns those with headers that their topics refused and `settle` has not told of.
+        Returns those that their topics refused and `settle` has not told of.
         """
         client, reports = self._require_client(), self._reports
         while len(client):
@@ -284,7 +261,8 @@ class LibrdkafkaProducer(FaustProducer):
         if timestamp is not None:
             options["timestamp"] = int(timestamp * 1000)
         pairs: list[Any] = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
-        self._require_client().produce(topic, value, key, headers=pairs, **options)
+        options |= {"headers": pairs, "on_delivery": self._reports.on_failed_delivery}
+        self._require_client().produce(topic, value, key, **options)
         place = TP(topic, -1 if partition is None else partition)
         return asyncio.ensure_future(self._confirm(RecordMetadata(topic, place.partition, place, -1)))
 
@@ -377,24 +355,31 @@ def _produce_run(
     keys: Sequence[bytes | None],
     values: Sequence[bytes],
     headers: Mapping[int, Headers] | None,
-    start: int,
-    stop: int,
+    places: range,
+    home: int,
 ) -> int:
-    """Queue records `start` to `stop`; return the first that did not fit. The hot loop: under 1 µs a record."""
-    place = start
+    """Queue records of these places; return the first that did not fit. The hot loop: under 1 µs a record."""
+    place = places.start
     try:
         if headers is None:
-            for place in range(start, stop):
-                produce(topic, values[place], keys[place])
+            for place in places:
+                key = keys[place]
+                produce(topic, values[place], key, home if key is None else ANY_PARTITION)
         else:
-            for place in range(start, stop):
-                produce(topic, values[place], keys[place], headers=list(headers[place]))
+            for place in places:
+                key = keys[place]
+                target = home if key is None else ANY_PARTITION
+                produce(topic, values[place], key, target, headers=list(headers[place]))
     except BufferError:
         return place
     except KafkaException as failure:
-        raise _undeliverable(topic, failure) from failure
-    return stop
+        raise _UnsentError(place, failure.args[0]) from failure
+    return places.stop
 
 
-def _undeliverable(topic: str, failure: KafkaException) -> DeliveryError:
-    return delivery_failure(f"a result cannot be sent to {topic}", failure.args[0])
+class _UnsentError(Exception):
+    """The client does not take the record at `place`."""
+
+    def __init__(self, place: int, error: KafkaError) -> None:
+        super().__init__(place)
+        self.place, self.error = place, error

@@ -17,7 +17,7 @@ from runtime.settings import Topics
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
 from worker.dead_letters import dead_letter
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0
 Headers = Sequence[tuple[str, bytes | None]]

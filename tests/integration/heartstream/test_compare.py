@@ -20,7 +20,7 @@ from tests.integration.heartstream.desk import Desk, now
 from tests.integration.stream import PARTITIONS
 from tests.unit.scoring.models import another_version
 from training.data import features, read_snapshot, target
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 NAMES = "logistic_regression", "random_forest"
 

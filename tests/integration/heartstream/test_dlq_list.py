@@ -13,7 +13,7 @@ from runtime.embedded import free_port
 from schemas.errors import FaultCode
 from tests.integration.heartstream.desk import Desk, columns, now
 from worker.dead_letters import without_value
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -34,7 +34,7 @@ from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, Written, now
 from tests.integration.stream import DEADLINE_SECONDS, Stream
 from worker.dead_letters import without_value
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 DAY = 86_400_000
 HEADERS = (("trace", b"1"), ("trace", b"2"), ("empty", b""), ("null", None))

@@ -9,7 +9,7 @@ from typing import Any
 
 from heartstream.demo.patients import real_patients
 from tests.integration.heartstream.desk import Desk, consumer_groups, now
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 
 def asked(desk: Desk, *arguments: str) -> dict[str, Any]:

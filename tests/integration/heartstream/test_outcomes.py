@@ -25,7 +25,7 @@ from tests.integration.heartstream.desk import Desk, consumer_groups, now
 from tests.integration.stream import PARTITIONS, Stream
 from training.data import features, read_snapshot, target
 from training.recalibration import Advice, propose, shifted
-from worker.transport.producer import OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0
 MODEL = {"HEARTSTREAM_MODEL__NAME": "logistic_regression"}

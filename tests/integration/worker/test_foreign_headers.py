@@ -6,7 +6,6 @@ import json
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from worker.transport.outgoing import OutgoingRecord
 
 from heartstream.demo.patients import real_patients
 from runtime.record_headers import UNREADABLE_NAME, headers_of
@@ -23,6 +22,7 @@ from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, columns
 from tests.integration.raw_records import RawRecord, send_raw
 from tests.integration.stream import Sent, Stream
+from worker.transport.outgoing import OutgoingRecord
 
 NAMES = [(b"before", b"1"), (b"na\xefve", b"2"), (b"\xff", None), (b"after", b"3")]
 READ = [("before", b"1"), (UNREADABLE_NAME, b"2"), (UNREADABLE_NAME, None), ("after", b"3")]

@@ -82,7 +82,7 @@ class FakeClient:
     def abort_transaction(self, _seconds: float) -> None:
         self._do("abort_transaction", lambda: self.broker.end(commit=False))
 
-    def produce(self, _topic: str, value: bytes, _key: bytes | None) -> None:
+    def produce(self, _topic: str, value: bytes, _key: bytes | None, _partition: int) -> None:
         self._do("produce", lambda: self.broker.open_results.append(value))
 
     def poll(self, _seconds: float) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heartstream.dlq.letters import Letter
 from schemas.errors import Fault, FaultCode
@@ -14,8 +16,8 @@ from schemas.topics import (
     REDRIVE_ATTEMPTS_HEADER,
     VALUE_OMITTED_HEADER,
 )
-from worker.dead_letters import dead_letter, without_value
-from worker.transport.producer import OutgoingRecord
+from worker.dead_letters import dead_letter, reduced, without_value
+from worker.transport.outgoing import OutgoingRecord
 
 FAULTS = (Fault(FaultCode.WRONG_TYPE, "/age", "must be a number"),)
 OTHER_FAULTS = (Fault(FaultCode.NOT_JSON, "", "the record is not a JSON document"),)
@@ -103,3 +105,30 @@ def test_the_log_append_time_of_the_topic_does_not_hide_the_records_own() -> Non
     record = dead_letter("dlq", message([]), SOURCE, FAULTS)
     record.timestamp = TIME + 5_000
     assert Letter.of(consumed(record)).timestamp == TIME
+
+
+@given(
+    key=st.none() | st.binary(max_size=300),
+    value=st.none() | st.binary(max_size=300),
+    headers=st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=100)), max_size=4),
+)
+def test_a_letter_is_cut_down_to_its_source(
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
+) -> None:
+    """The largest part goes first, whatever is left out is told, and the first fault and the source stay to the end."""
+    record = Message(topic="patients", partition=3, offset=14, key=key, value=value, headers=headers)
+    letter = dead_letter("dlq", record, SOURCE, (*FAULTS, *OTHER_FAULTS))
+    forms = [letter]
+    while (less := reduced(forms[-1])) is not None:
+        forms.append(less)
+    assert len(forms) <= 5
+    for form in forms:
+        read = Letter.of(consumed(form))
+        assert read.reason is not None
+        assert (read.reason.source, read.reason.errors[0]) == (SOURCE, FAULTS[0])
+        assert read.omitted_bytes == (None if form.value == value else len(value or b""))
+        assert read.lacks_key or read.key == key
+        assert read.lacks_headers or read.headers == tuple(pair for pair in headers if pair[0] not in REASON_HEADERS)
+    last = forms[-1]
+    assert last.value is None or not last.value
+    assert last.size() < 300

@@ -16,7 +16,8 @@ from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
 from worker.guarantees import ExactlyOnce
 from worker.shipment import Shipment
 from worker.transport.ledger import Ledger
-from worker.transport.producer import LibrdkafkaProducer, OutgoingRecord
+from worker.transport.outgoing import OutgoingRecord
+from worker.transport.producer import LibrdkafkaProducer
 
 
 def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
