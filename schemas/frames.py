@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-_MAGIC: Final = b"\0"
+MAGIC: Final = b"\0"
 FRAME_BYTES: Final = 5
 
 
 def frame(number: int) -> bytes:
     """Return what goes before a value whose schema has this number."""
-    return _MAGIC + number.to_bytes(FRAME_BYTES - 1, "big")
+    return MAGIC + number.to_bytes(FRAME_BYTES - 1, "big")
 
 
 def schema_number(value: bytes) -> int | None:
     """Return the number of a framed value's schema, None where there is no frame."""
-    is_framed = value[:1] == _MAGIC and len(value) >= FRAME_BYTES
+    is_framed = value[:1] == MAGIC and len(value) >= FRAME_BYTES
     return int.from_bytes(value[1:FRAME_BYTES], "big") if is_framed else None
 
 

@@ -58,6 +58,7 @@ class ScoringAgent:
         """Take the batches of a bundle from raw records to outcomes that wait to be sent."""
         weights = [weight_of(batch) for batch in bundle]
         await self._publisher.reserve(sum(weights))
+        await self._formats.prepare(chain.from_iterable(batch.values() for batch in bundle))
         batches = [(batch, weight) for batch, weight in zip(bundle, weights, strict=True) if self._ledger.start(batch)]
         self._publisher.release(sum(weights) - sum(weight for _, weight in batches))
         if not batches:

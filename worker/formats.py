@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Self
 
 from confluent_kafka import Message
@@ -12,7 +14,7 @@ from runtime.record_headers import headers_of
 from runtime.settings import Settings
 from schemas.cloudevents import Content, ScoreEvents, unwrapped
 from schemas.errors import Fault, FaultCode, SettingsError
-from schemas.frames import FRAME_BYTES, frame, schema_number
+from schemas.frames import FRAME_BYTES, MAGIC, frame, schema_number
 from schemas.jsonschema import documents
 from schemas.records import RECORD_MAX_BYTES, Source
 from worker.avro import UnusableSchemaError, reader
@@ -21,6 +23,9 @@ from worker.shipment import EventHeaders
 from worker.transport.outgoing import Headers
 
 _Read = Callable[[bytes], Content]
+_UNKNOWN_SECONDS: Final = 30.0
+"""How long a number that the registry does not know is not asked for again: it may be registered later."""
+_MOST_UNKNOWN: Final = 1_000
 
 
 class Formats:
@@ -34,6 +39,8 @@ class Formats:
         self._score_events = score_events
         self._score_frame = score_frame
         self._reads: dict[int, _Read] = {}
+        self._unknown: dict[int, float] = {}
+        """Numbers that the registry did not know, and when it is asked again."""
 
     @classmethod
     def of(cls, settings: Settings, scores: str) -> Self:
@@ -66,6 +73,18 @@ class Formats:
         number = schema_number(content)
         return content if number is None else self._read(number)(content[FRAME_BYTES:])
 
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        """Ask the registry for the schemas that these values name first, while the event loop goes on.
+
+        Raises DependencyError.
+        """
+        if self._registry is None:
+            return
+        named = {schema_number(value) for value in values if value is not None and value[:1] == MAGIC}
+        for number in named:
+            if number is not None and number not in self._reads:
+                await asyncio.to_thread(self._read, number)
+
     def framed(self, scores: list[bytes]) -> list[bytes]:
         """Return scores as they go out."""
         return [self._score_frame + score for score in scores] if self._score_frame else scores
@@ -79,10 +98,14 @@ class Formats:
         if read is None:
             if self._registry is None:
                 return _json
+            if self._unknown.get(number, 0.0) > time.monotonic():
+                return _UNKNOWN
             registered = self._registry.schema(number)
             if registered is None:
-                # It may be registered later: this one is not remembered.
-                return _refusing("is framed with a number that the schema registry does not know")
+                if len(self._unknown) >= _MOST_UNKNOWN:
+                    self._unknown.clear()
+                self._unknown[number] = time.monotonic() + _UNKNOWN_SECONDS
+                return _UNKNOWN
             read = self._reads[number] = _reader_of(registered.schema_type, registered.schema)
         return read
 
@@ -125,3 +148,6 @@ def _refusing(message: str) -> _Read:
 
 def _fault(message: str) -> tuple[Fault, ...]:
     return (Fault(FaultCode.MALFORMED_FRAME, "", message),)
+
+
+_UNKNOWN: Final = _refusing("is framed with a number that the schema registry does not know")

@@ -1,7 +1,8 @@
 """A schema registry, asked over HTTP: Confluent's interface, which others have as well.
 
-A call blocks, for ten seconds at most. It is made at start, and once for each schema that records name; while the
-registry is away, a worker that meets a new schema stops, and has lost nothing.
+A call blocks, for ten seconds at most. It is made at start, and once for each schema that records name, in a thread of
+its own; a number that the registry does not know is asked for again half a minute later. While it is away, a worker
+that meets a new schema stops, and has lost nothing.
 """
 
 from __future__ import annotations

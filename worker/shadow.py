@@ -84,6 +84,7 @@ class ShadowAgent:
         """Take a batch from raw records to the challenger's scores, which wait to be sent."""
         weight = weight_of(batch)
         await self._publisher.reserve(weight)
+        await self._formats.prepare(batch.values())
         if not self._ledger.start(batch):
             self._publisher.release(weight)
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -26,6 +27,7 @@ class Failing(HTTPServer):
         self.answers = answers
         self.asked: list[tuple[str, str | None]] = []
         self.location = ""
+        self.before_answer: Callable[[], object] = lambda: None
 
     @property
     def registry(self) -> SchemaRegistry:
@@ -37,6 +39,7 @@ class _Answering(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.server.before_answer()
         status, body = self.server.answers.pop(0)
         self.send_response(status)
         if self.server.location:
@@ -98,10 +101,40 @@ def test_credentials_do_not_follow_a_redirect(failing: Failing, status: int) -> 
     assert elsewhere.asked == []
 
 
-def test_a_schema_is_asked_for_once_and_an_unknown_number_each_time(failing: Failing) -> None:
-    """It may be registered a moment later."""
+def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
+    failing: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand records that name it cost one request; it may be registered later, and is then found."""
+    now = [0.0]
+    monkeypatch.setattr("worker.formats.time.monotonic", lambda: now[0])
     failing.answers += [(404, b""), (200, JSON)]
     formats, message = Formats(failing.registry), Message(topic="patients", value=frame(7) + b"{}")
-    first, *others = [formats.content_of(message) for _ in range(3)]
-    assert isinstance(first, tuple)
-    assert (others, len(failing.asked)) == ([b"{}"] * 2, 2)
+    assert all(isinstance(formats.content_of(message), tuple) for _ in range(1_000))
+    assert len(failing.asked) == 1
+    now[0] = 31.0
+    assert [formats.content_of(message) for _ in range(3)] == [b"{}"] * 3
+    assert len(failing.asked) == 2
+
+
+async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: Failing) -> None:
+    """The answer comes only after the loop has turned; the batch then finds what it needs at hand."""
+    turned = threading.Event()
+    failing.answers += [(404, b"")]
+    failing.before_answer = lambda: turned.wait(30)
+    formats, value = Formats(failing.registry), frame(7) + b"{}"
+    preparing = asyncio.create_task(formats.prepare([value, None, b"{}", value]))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    turned.set()
+    await asyncio.wait_for(preparing, 30)
+    assert isinstance(formats.content_of(Message(topic="patients", value=value)), tuple)
+    assert len(failing.asked) == 1
+
+
+def test_memory_of_unknown_numbers_is_bounded(failing: Failing) -> None:
+    """Whoever names ever new numbers fills no memory."""
+    failing.answers += [(404, b"")] * 1_200
+    formats = Formats(failing.registry)
+    for number in range(1_200):
+        formats.content_of(Message(topic="patients", value=frame(number) + b"{}"))
+    assert len(formats._unknown) <= 1_000  # what is bounded
