@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, Coding, unknown_coding_text
+from schemas.envelopes import ENCODED_TWICE, UTF_16, envelope_fault, is_utf_16
 from schemas.errors import Fault, FaultCode
 from schemas.features import FEATURE_NAMES, FEATURES, Feature, Kind
 from schemas.records import PATIENT_ID_MAX_CHARS, RECORD_MAX_BYTES, PatientRecord
@@ -62,19 +63,32 @@ def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
         return Fault(FaultCode.EMPTY_VALUE, "", "the record has no value; a tombstone cannot be scored")
     if len(value) > RECORD_MAX_BYTES:
         return Fault(FaultCode.TOO_LARGE, "", f"the record is larger than {RECORD_MAX_BYTES} bytes")
+    text = _text(value)
+    return text if isinstance(text, Fault) else _parsed(text)
+
+
+def _text(value: bytes) -> str | Fault:
+    if is_utf_16(value):
+        return UTF_16
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         return Fault(FaultCode.NOT_UTF8, "", "the record is not UTF-8 text")
+    return text
+
+
+def _parsed(text: str) -> list[tuple[str, Any]] | Fault:
     try:
         refuse_deep_nesting(text)
         parsed = json.loads(text, object_pairs_hook=_Members, parse_int=float, parse_constant=lambda _: _NotFinite())
     except ValueError:
         wrong = "begins with a byte order mark; send UTF-8 without one" if text.startswith("\ufeff") else _NO_JSON
         return Fault(FaultCode.NOT_JSON, "", f"the record {wrong}")
+    if isinstance(parsed, str) and parsed.lstrip().startswith("{"):
+        return ENCODED_TWICE
     if not isinstance(parsed, _Members):
         return Fault(FaultCode.NOT_AN_OBJECT, "", "the record is not a JSON object; send one object a record")
-    return list(parsed)
+    return envelope_fault(parsed) or list(parsed)
 
 
 class _Members(list[tuple[str, Any]]):

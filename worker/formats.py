@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from runtime.record_headers import headers_of
 from runtime.settings import Settings
 from schemas.cloudevents import Content, ScoreEvents, unwrapped
+from schemas.envelopes import is_utf_16
 from schemas.errors import Fault, FaultCode, SettingsError
 from schemas.frames import FRAME_BYTES, MAGIC, frame, schema_number
 from schemas.jsonschema import documents
@@ -68,7 +69,7 @@ class Formats:
         Blocks where a schema is met for the first time: see `worker.registry`. Raises DependencyError.
         """
         content = unwrapped(message.value(), headers_of(message))
-        if not isinstance(content, bytes) or len(content) > RECORD_MAX_BYTES:
+        if not isinstance(content, bytes) or len(content) > RECORD_MAX_BYTES or is_utf_16(content):
             return content
         number = schema_number(content)
         return content if number is None else self._read(number)(content[FRAME_BYTES:])
