@@ -1,8 +1,13 @@
 """For consumers of scores and dead letters: telling a repeated result from a new one.
 
-After a crash, results that were on their way are produced again, byte for byte. One worker's results for one source
-partition reach each output partition in the order of their offsets, so a result is a repeat exactly if that output
-partition has already brought one from the same source partition with the same or a higher offset.
+After a crash, results that were on their way are produced again, byte for byte. A worker's results for one source
+partition reach each output partition in the order of their offsets, and those of a repeated record the partition of the
+first time: a key decides where they go, and for records without a key the source partition. So a result is a repeat
+exactly if that output partition has already brought one from the same source partition with the same or a higher offset.
+
+This does not hold across a change of the number of partitions of the topic that is read, nor for scores whose batch
+the broker refused as too large (docs/decisions/0046): then keep the sources themselves, or let the worker be
+exactly-once. A topic that is deleted and made anew counts its offsets anew: begin with a new filter then.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: Rej
     topics, writes_letters = settings.topics, app.role == "worker"
     outlets = Outlets(admin_config(settings), topics.scores, (topics.dead_letters,) if writes_letters else ())
     letters = topics.dead_letters if writes_letters else None
-    substitutes = Substitutes(topics.scores, letters, lambda: breaker.note(0, 1))
+    substitutes = Substitutes(topics.scores, letters, lambda: breaker.note(0, 1), outlets.home)
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
         committed = CommittedOffsets(admin_config(settings), settings.worker.group_id)
         return ExactlyOnce(producer, topics.scores, ledger, group, committed.read, outlets, substitutes)

@@ -28,7 +28,7 @@ from schemas.topics import (
     TRACESTATE_HEADER,
     VALUE_OMITTED_HEADER,
 )
-from worker.transport.outgoing import Headers, OutgoingRecord
+from worker.transport.outgoing import ANY_PARTITION, Headers, OutgoingRecord
 
 _EXCEPTION: Final = RecordError.__name__.encode()
 _KEPT: Final = REASON_HEADERS | {TRACEPARENT_HEADER}
@@ -123,4 +123,7 @@ def _says(letter: OutgoingRecord, name: str) -> bool:
 def _changed(letter: OutgoingRecord, added: Headers, **parts: Any) -> OutgoingRecord:
     """Return a letter with other parts and more headers."""
     key, value = parts.get("key", letter.key), parts.get("value", letter.value)
-    return OutgoingRecord(letter.topic, key, value, [*parts.get("headers", letter.headers), *added], letter.timestamp)
+    headers = [*parts.get("headers", letter.headers), *added]
+    changed = OutgoingRecord(letter.topic, key, value, headers, letter.timestamp)
+    changed.partition = letter.partition if key is None else ANY_PARTITION
+    return changed

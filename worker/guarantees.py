@@ -307,7 +307,10 @@ async def _know(outlets: Outlets | None, producer: LibrdkafkaProducer) -> None:
 
 async def _queue(producer: LibrdkafkaProducer, topic: str, shipment: Shipment, outlets: Outlets | None) -> None:
     """Queue scores, then dead letters."""
-    home = ANY_PARTITION if outlets is None else outlets.home(shipment.batch.tp.partition)
+    source = shipment.batch.tp.partition
+    home = ANY_PARTITION if outlets is None else outlets.home(topic, source)
     await producer.queue(topic, shipment.keys, shipment.scores, shipment.headers, home)
     for letter in shipment.letters:
+        if letter.key is None and outlets is not None:
+            letter.partition = outlets.home(letter.topic, source)
         await producer.queue_record(letter)

@@ -9,6 +9,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]  # exported, says its guide
 
+from worker.transport.outgoing import ANY_PARTITION
+
 _CALL_SECONDS: Final = 10.0
 _SHARE_OF_LIMIT: Final = 0.95
 """What the client counts for a batch is not quite what the broker counts."""
@@ -25,18 +27,19 @@ class Outlets:
         self._config = config
         self._scores = scores
         self._topics = (scores, *others)
-        self._partitions = 0
+        self._partitions: dict[str, int] = {}
         self.batch_bytes: int | None = None
         """The most that a batch may have for each of the topics to take it."""
 
     @property
     def is_known(self) -> bool:
         """Whether the broker has answered."""
-        return self._partitions > 0
+        return self._partitions.get(self._scores, 0) > 0
 
-    def home(self, partition: int) -> int:
-        """Return where scores without a key go: all of one source partition to the same, so that order stays."""
-        return partition % self._partitions if self._partitions else -1
+    def home(self, topic: str, partition: int) -> int:
+        """Return where results without a key go: all of one source partition to the same, so that order stays."""
+        partitions = self._partitions.get(topic, 0)
+        return partition % partitions if partitions else ANY_PARTITION
 
     async def ask(self) -> None:
         """Ask the broker; where it does not answer, it is asked again another time."""
@@ -45,11 +48,11 @@ class Outlets:
     def _ask(self) -> None:
         admin = AdminClient(dict[str, Any](self._config) | {"log_level": 0})
         try:
-            found = admin.list_topics(self._scores, timeout=_CALL_SECONDS).topics[self._scores]
+            found = {name: admin.list_topics(name, timeout=_CALL_SECONDS).topics[name] for name in self._topics}
         except KafkaException:
             return
         self.batch_bytes = self._limit(admin)
-        self._partitions = len(found.partitions)
+        self._partitions = {name: len(topic.partitions) for name, topic in found.items()}
 
     def _limit(self, admin: AdminClient) -> int | None:
         wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in self._topics]

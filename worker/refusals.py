@@ -16,7 +16,7 @@ from schemas.errors import DependencyError, Fault, FaultCode
 from schemas.records import Source
 from worker.dead_letters import dead_letter, reduced, without_key
 from worker.shipment import Shipment
-from worker.transport.outgoing import OutgoingRecord
+from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
 
 _GROUP_BYTES: Final = 8_192
 _SMALLEST_BATCH: Final = 16_384
@@ -30,8 +30,18 @@ _TOO_LARGE: Final = Fault(
 class Substitutes:
     """Makes what goes out in place of refused records."""
 
-    def __init__(self, scores: str, dead_letters: str | None, note_rejected: Callable[[], None]) -> None:
-        """Without a topic for `dead_letters`, a score that is refused is told and left out."""
+    def __init__(
+        self,
+        scores: str,
+        dead_letters: str | None,
+        note_rejected: Callable[[], None],
+        home: Callable[[str, int], int] = lambda _topic, _partition: ANY_PARTITION,
+    ) -> None:
+        """Without a topic for `dead_letters`, a score that is refused is told and left out.
+
+        `home` tells where letters without a key go.
+        """
+        self._home = home
         self.scores = scores
         self._dead_letters = dead_letters
         self._note_rejected = note_rejected
@@ -59,7 +69,10 @@ class Substitutes:
         if source is None:
             raise AssertionError("a score of the stream has a source")
         fault = _NO_KEY if record.key is None and record.refusal == KafkaError.INVALID_RECORD else _TOO_LARGE
-        return dead_letter(self._dead_letters, _message(source, shipments), source, (fault,))
+        letter = dead_letter(self._dead_letters, _message(source, shipments), source, (fault,))
+        if letter.key is None:
+            letter.partition = self._home(self._dead_letters, source.partition)
+        return letter
 
 
 NO_SUBSTITUTES: Final = Substitutes("", None, lambda: None)

@@ -153,6 +153,38 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, 
     assert sum(seen.is_new(result.partition, result.source) for result in stream.read) == 40_000
 
 
+def test_repeats_of_records_without_a_key_are_told_from_new_results(
+    broker: str, topics: Topics, workers: Workers
+) -> None:
+    """Killed three times, with 12 partitions and batches of five: no new result is dropped, no repeat let through."""
+    settings = {
+        "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
+        "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000",
+        "HEARTSTREAM_KAFKA__OPTIONS__BATCH_NUM_MESSAGES": "5",
+    }
+    with Stream.open(broker, topics, partitions=12) as stream:
+        for number in range(20_000):
+            stream.send(b"{}" if number % 10 == 0 else patient(number)[1])
+        stream.flush()
+        left = []
+        for _ in range(3):
+            target = stream.answered + 1_000
+            with workers.start(stream.address, **settings) as worker:
+                stream.read_until(lambda target=target: stream.answered >= target)
+                worker.process.send_signal(signal.SIGKILL)
+                worker.process.wait()
+            left.append(len(stream.sent) - stream.answered)
+        with workers.start(stream.address, **settings):
+            stream.read_all()
+    assert all(left), "the workers were killed too late to be in mid-stream"
+    assert stream.repeated(), "nothing was repeated"
+    for letters in (False, True):
+        seen = RepeatFilter()
+        results = [result for result in stream.read if (result.letter is not None) == letters]
+        new = [result.source for result in results if seen.is_new(result.partition, result.source)]
+        assert sorted(new, key=str) == sorted({result.source for result in results}, key=str)
+
+
 def test_joining_and_leaving_loses_and_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
     """A second worker joins in mid-stream and leaves again, twice; all is committed in the end (faust #502, #596)."""
     stream = group_stream
