@@ -3,7 +3,8 @@
 After a crash, results that were on their way are produced again, byte for byte. A worker's results for one source
 partition reach each output partition in the order of their offsets, and those of a repeated record the partition of the
 first time: a key decides where they go, and for records without a key the source partition. So a result is a repeat
-exactly if that output partition has already brought one from the same source partition with the same or a higher offset.
+exactly if that output partition has already brought one from the same source partition with the same or a higher
+offset.
 
 This does not hold across a change of the number of partitions of the topic that is read, nor for scores whose batch
 the broker refused as too large (docs/decisions/0046): then keep the sources themselves, or let the worker be
