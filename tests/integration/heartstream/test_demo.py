@@ -51,7 +51,7 @@ def await_flow(told: Path, demo: subprocess.Popen[bytes]) -> None:
 
 
 def test_on_somebodys_broker_it_keeps_to_itself(broker: str, topics: Topics, model_dir: Path, tmp_path: Path) -> None:
-    """Whatever topics and audit trail the settings name, it reads and writes topics of its own alone, with their model."""
+    """Whatever topics and audit trail the settings name, the demo has its own topics, and their model."""
     named = {f"HEARTSTREAM_TOPICS__{field.upper()}": name for field, name in asdict(topics).items()}
     (tmp_path / "patients").write_text(named.pop("HEARTSTREAM_TOPICS__PATIENTS"))
     (tmp_path / "servers").write_text(broker)
