@@ -71,7 +71,7 @@ def test_no_lines_are_no_lines(gateway: Child) -> None:
     assert (found.status, found.body) == (200, b"")
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[1", b"[1,]", b"\xff", b"null", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1", b"[1,]", b"\xff", b"null", b"[" * 50_000])
 def test_what_is_no_array_is_refused(gateway: Child, body: bytes) -> None:
     """As a whole, with a problem document."""
     found = ask(gateway, "POST", PATH, body, JSON)
