@@ -270,7 +270,7 @@ def test_users_may_do_what_they_do_and_no_more(overlay: str) -> None:
     shadow = f"heartstream{GROUP_SUFFIX}"
     assert rights["heartstream-shadow"] == {
         ("topic", topics.PATIENTS, "Read", "Describe"),
-        ("topic", topics.SHADOW, "Write", "Describe"),
+        ("topic", topics.SHADOW, "Write", "Describe", "DescribeConfigs"),
         ("group", shadow, "Read", "Describe"),
         ("transactionalId", shadow, "Write", "Describe"),
     }

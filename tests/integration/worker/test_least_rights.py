@@ -41,6 +41,8 @@ pytestmark = pytest.mark.skipif(builder() is None, reason="needs kubectl or kust
 _PASSWORD = "a password of tests"  # noqa: S105  # opens nothing
 _WAIT_SECONDS = 60.0
 _LISTENER = "GUARDED"
+_OPERATIONS = {"DescribeConfigs": "DESCRIBE_CONFIGS"}
+"""What is not called in Kafka's client as it is in a KafkaUser, but for its capitals."""
 
 
 class Guarded:
@@ -82,7 +84,7 @@ def _bindings(user: str, acl: dict[str, object]) -> Iterator[AclBinding]:
             pattern,
             f"User:{user}",
             "*",
-            AclOperation[operation.upper()],
+            AclOperation[_OPERATIONS.get(operation, operation.upper())],
             AclPermissionType.ALLOW,
         )
 
