@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from api.problems import RefusalError
 from api.window import Window
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from runtime.record_headers import headers_of
+from runtime.record_times import timestamp_of
 from runtime.settings import Settings, Topics
 from schemas.codec import UNDECODABLE, decode_dead_letter, decode_score
 from schemas.records import Source
@@ -216,16 +217,11 @@ class Follower(threading.Thread):
             if topic == self._topics.scores:
                 if self._window.wants_more():
                     score = decode_score(message.value() or b"")
-                    self._window.note_score(score, Source(topic, partition, offset), _written_at(message))
+                    self._window.note_score(score, Source(topic, partition, offset), timestamp_of(message))
             elif topic == self._topics.dead_letters:
                 self._window.note_dead_letter(decode_dead_letter(_reason(message)))
-            elif (at := _written_at(message)) is not None:
+            elif (at := timestamp_of(message)) is not None:
                 self._window.note_record(partition, offset, at)
-
-
-def _written_at(message: Message) -> int | None:
-    kind, milliseconds = message.timestamp()
-    return None if kind == TIMESTAMP_NOT_AVAILABLE else int(milliseconds)
 
 
 def _reason(message: Message) -> bytes:

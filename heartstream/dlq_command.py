@@ -33,7 +33,7 @@ class Filters:
     Attributes:
         code: Only letters with this code, or, if given more than once, any of these.
         since: Only records from this time on, by their own timestamp: 2026-01-31T12:00 (UTC), or an age: 30m, 12h, 2d.
-        until: Only records before this time.
+        until: Only records before this time. Records without a timestamp are left out with either bound.
         key: Only records with this key.
         limit: Stop after this many letters.
     """

@@ -35,7 +35,7 @@ def replay(  # a command's options
     Args:
         to_topic: Where the scores go: a topic that is there already, and is none of the stream's own.
         since: Only records from this time on: 2026-01-31T12:00 (UTC), or an age: 30m, 12h, 2d.
-        until: Only records before this time.
+        until: Only records before this time. Records without a timestamp count to where they stand on the topic.
         limit: Stop after this many records.
         model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
         name: One of its models, instead of HEARTSTREAM_MODEL__NAME.

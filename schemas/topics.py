@@ -45,7 +45,7 @@ HEADERS_OMITTED_HEADER = "heartstream.headers-omitted"
 """On a dead letter without the original record's headers, which the topic did not take: their number."""
 
 TIMESTAMP_HEADER = "heartstream.timestamp"
-"""On a dead letter: the original record's timestamp in milliseconds since 1970, as decimal text.
+"""On a dead letter: the original record's timestamp in milliseconds since 1970, as decimal text; -1 if it has none.
 
 The dead letter's own timestamp is the same, unless its topic is set to `message.timestamp.type=LogAppendTime`.
 """

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from confluent_kafka import Message
 
 from runtime.record_headers import headers_of
+from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from schemas.codec import decode_dead_letter, encode_dead_letter
 from schemas.errors import Fault, RecordError
 from schemas.records import DeadLetter, Source
@@ -43,6 +44,8 @@ def dead_letter(
 
     `trace` takes the place of the trace context that the record brought along.
     """
+    found = timestamp_of(message)
+    timestamp = NO_TIMESTAMP if found is None else found
     reasons: list[tuple[str, bytes | None]] = [
         (DEAD_LETTER_HEADER, encode_dead_letter(DeadLetter(faults, source))),
         (f"{ERROR_HEADER_PREFIX}exception", _EXCEPTION),
@@ -50,14 +53,11 @@ def dead_letter(
         (f"{ERROR_HEADER_PREFIX}topic", source.topic.encode()),
         (f"{ERROR_HEADER_PREFIX}partition", str(source.partition).encode()),
         (f"{ERROR_HEADER_PREFIX}offset", str(source.offset).encode()),
+        (TIMESTAMP_HEADER, str(timestamp).encode()),
     ]
-    kind, timestamp = message.timestamp()
-    known = None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp
-    if known is not None:
-        reasons.append((TIMESTAMP_HEADER, str(known).encode()))
     replaced = REASON_HEADERS | {TRACEPARENT_HEADER, TRACESTATE_HEADER} if trace else REASON_HEADERS
     kept = [(name, value) for name, value in headers_of(message) if name not in replaced]
-    return OutgoingRecord(topic, message.key(), message.value(), [*kept, *trace, *reasons], known)
+    return OutgoingRecord(topic, message.key(), message.value(), [*kept, *trace, *reasons], timestamp)
 
 
 def reduced(letter: OutgoingRecord) -> OutgoingRecord | None:

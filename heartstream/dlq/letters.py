@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final, Self
 
 import msgspec
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from confluent_kafka import Message
 
 from runtime.record_headers import headers_of
+from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from schemas.codec import UNDECODABLE, decode_dead_letter, decode_source
 from schemas.errors import FaultCode
 from schemas.records import DeadLetter, Source
@@ -31,7 +32,8 @@ _OURS: Final = REASON_HEADERS | {REDRIVE_ATTEMPTS_HEADER, FIRST_FAILURE_HEADER}
 class Letter(msgspec.Struct, frozen=True):
     """One record of the dead letter topic. `reason` is None where the record is no dead letter of heartstream's.
 
-    `headers` are those that the original record had, `timestamp` is the original's, in milliseconds since 1970.
+    `headers` are those that the original record had, `timestamp` is the original's, in milliseconds since 1970, None if
+    it has none.
     `omitted_bytes` is the size of a value that was left out because the dead letter topic did not take it; `lacks_key`
     and `lacks_headers` say that key and headers were.
     """
@@ -55,11 +57,10 @@ class Letter(msgspec.Struct, frozen=True):
         headers: Headers = tuple(headers_of(message))
         ours = {name: value or b"" for name, value in headers if name in _OURS}
         lacks_key = KEY_OMITTED_HEADER in ours
-        kept_time = _count(ours.get(TIMESTAMP_HEADER))
         return cls(
             partition=_number(message.partition()),
             offset=_number(message.offset()),
-            timestamp=timestamp_of(message) if kept_time is None else kept_time,
+            timestamp=_original_time(ours.get(TIMESTAMP_HEADER), message),
             key=None if lacks_key else message.key(),
             value=message.value(),
             headers=tuple((name, value) for name, value in headers if name not in _OURS),
@@ -102,10 +103,14 @@ class Selection(msgspec.Struct, frozen=True):
         return self.until is None or (time is not None and time < self.until)
 
 
-def timestamp_of(message: Message) -> int | None:
-    """Return a message's timestamp in milliseconds since 1970, None where it has none."""
-    kind, timestamp = message.timestamp()
-    return None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp
+def _original_time(header: bytes | None, message: Message) -> int | None:
+    """Return the original record's timestamp: as the header says, or, where it says none, the letter's own."""
+    is_negative = header is not None and header.startswith(b"-")
+    size = _count(header[1:] if header is not None and is_negative else header)
+    if size is None:
+        return timestamp_of(message)
+    time = -size if is_negative else size
+    return None if time == NO_TIMESTAMP else time
 
 
 def _read_reason(header: bytes | None) -> DeadLetter | None:

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from heartstream.dlq.backlog import Backlog
 from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.reading import Reader
+from runtime.record_times import NO_TIMESTAMP
 from runtime.settings import Settings
 from schemas.codec import encode_source
 from schemas.codings import with_coding
@@ -211,8 +212,8 @@ class Redrive:
             self.tally.left[Left.UNMARKABLE] += 1
             return
         options: dict[str, Any] = {}
-        if original.timestamp is not None and not self._order.present_time:
-            options["timestamp"] = original.timestamp
+        if not self._order.present_time:
+            options["timestamp"] = NO_TIMESTAMP if original.timestamp is None else original.timestamp
         while True:
             try:
                 self._client.produce(

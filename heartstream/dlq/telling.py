@@ -55,7 +55,7 @@ class LetterLine(msgspec.Struct, frozen=True):
 
     partition: int
     offset: int
-    time: str
+    time: str | None
     attempts: int
     state: str
     errors: tuple[Fault, ...]
@@ -80,7 +80,7 @@ def json_line(letter: Letter, *, redriven: bool, with_key: bool, with_value: boo
     line = LetterLine(
         partition=letter.partition,
         offset=letter.offset,
-        time=time_text(letter.timestamp),
+        time=None if letter.timestamp is None else time_text(letter.timestamp),
         attempts=letter.attempts,
         state=_state(redriven=redriven),
         errors=letter.reason.errors if letter.reason else (),
@@ -106,7 +106,7 @@ def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool)
     """Yield the lines that show one letter."""
     reason = letter.reason
     yield f"letter         {topic}:{letter.partition}:{letter.offset}"
-    yield f"time           {time_text(letter.timestamp)}, of the original record"
+    yield f"time           {_time_line(letter.timestamp)}"
     yield f"source         {plain(place_text(reason.source)) if reason else _UNKNOWN}"
     if letter.first_failure is not None:
         yield f"first failure  {plain(place_text(letter.first_failure))}"
@@ -162,6 +162,12 @@ def time_text(timestamp: int | None) -> str:
         return datetime.fromtimestamp(timestamp / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):
         return str(timestamp)
+
+
+def _time_line(timestamp: int | None) -> str:
+    if timestamp is None:
+        return "none: the original record has no timestamp"
+    return f"{time_text(timestamp)}, of the original record"
 
 
 def place_text(source: Source) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from runtime.record_times import NO_TIMESTAMP
 from schemas.records import KnownOutcome, ModelRef, Source
 
 Moment = tuple[int, int, int]
@@ -75,9 +76,6 @@ class _Best(NamedTuple):
     risk: float
     model: ModelRef
     place: tuple[Any, ...]
-
-
-_NO_TIME: Final = -1
 
 
 class Join:
@@ -145,7 +143,7 @@ class Join:
 
 def _in_time(scored: Moment, found: Moment) -> bool:
     """Say whether a score is not later than an outcome; a record without a timestamp forbids nothing."""
-    return scored[0] <= found[0] or found[0] == _NO_TIME
+    return scored[0] <= found[0] or found[0] == NO_TIMESTAMP
 
 
 def _settled(claims: Iterable[list[tuple[Noted, _Best]]]) -> tuple[dict[ModelRef, list[Pair]], int, int]:

@@ -9,9 +9,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 from confluent_kafka import Message
 
-from heartstream.dlq.letters import timestamp_of
 from heartstream.dlq.reading import Reader, Span
 from heartstream.outcomes.join import Join, Joined, Moment, Noted, SeenScore
+from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from runtime.settings import Topics
 from schemas.codec import UNDECODABLE, decode_known_outcome
 from schemas.frames import unframed
@@ -88,4 +88,4 @@ def join_topics(reader: Reader, topics: Topics, spans: Spans, most: int) -> Join
 def moment_of(message: Message) -> Moment:
     """Return when and where a consumed message stands; -1 is no time."""
     time = timestamp_of(message)
-    return (-1 if time is None else time, message.partition() or 0, message.offset() or 0)
+    return (NO_TIMESTAMP if time is None else time, message.partition() or 0, message.offset() or 0)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from confluent_kafka import Message
 from faust.types import TP
 
+from runtime.record_times import timestamp_of
 from schemas.records import Source
 
 if TYPE_CHECKING:
@@ -65,11 +66,11 @@ class RecordBatch:
         return _offset(self.messages[0])
 
     def oldest(self) -> float | None:
-        """Return the first record's timestamp (Unix time), None if it has none; mostly it is the oldest."""
+        """Return the first record's timestamp (Unix time), None if it has none since 1970; mostly it is the oldest."""
         return _timestamp(self.messages[0])
 
     def newest(self) -> float | None:
-        """Return the last record's timestamp (Unix time), None if it has none."""
+        """Return the last record's timestamp (Unix time), None if it has none since 1970."""
         return _timestamp(self.messages[-1])
 
 
@@ -85,5 +86,5 @@ def _offset(message: Message) -> int:
 
 
 def _timestamp(message: Message) -> float | None:
-    kind, milliseconds = message.timestamp()
-    return None if kind == TIMESTAMP_NOT_AVAILABLE or milliseconds < 0 else milliseconds / 1000
+    milliseconds = timestamp_of(message)
+    return None if milliseconds is None or milliseconds < 0 else milliseconds / 1000

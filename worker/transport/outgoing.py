@@ -30,8 +30,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 class OutgoingRecord:
     """A record to be sent that carries headers; results without headers take the shorter way of `queue`.
 
-    `timestamp` is in milliseconds of Unix time; None lets the client take the present. `refusal` is the code with which
-    its topic refused it. `is_result` says that it was queued as a result.
+    `timestamp` is in milliseconds of Unix time, or `NO_TIMESTAMP`; None lets the client take the present. `refusal` is
+    the code with which its topic refused it. `is_result` says that it was queued as a result.
     """
 
     __slots__ = ("headers", "is_result", "key", "partition", "refusal", "timestamp", "topic", "value")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heartstream.dlq.letters import Letter
+from runtime.record_times import NO_TIMESTAMP
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
 from schemas.topics import (
@@ -78,10 +80,13 @@ def test_a_record_that_fails_again_has_new_reasons_and_its_count() -> None:
     assert (letter.attempts, letter.first_failure, letter.headers) == (2, Source("patients", 0, 1), (("a", b"1"),))
 
 
-def test_a_record_without_timestamp_has_none_as_a_dead_letter() -> None:
-    """No time is made up."""
-    letter = dead_letter("dlq", message([], TIMESTAMP_NOT_AVAILABLE, -1), SOURCE, FAULTS)
-    assert (letter.timestamp, [name for name, _ in letter.headers if "timestamp" in name]) == (None, [])
+@pytest.mark.parametrize("kind", [TIMESTAMP_NOT_AVAILABLE, TIMESTAMP_CREATE_TIME])
+def test_a_record_without_timestamp_has_none_as_a_dead_letter(kind: int) -> None:
+    """No time is made up, neither by the client nor where the topic stamps letters itself."""
+    letter = dead_letter("dlq", message([], kind, NO_TIMESTAMP), SOURCE, FAULTS)
+    assert (letter.timestamp, Letter.of(consumed(letter)).timestamp) == (NO_TIMESTAMP, None)
+    letter.timestamp = TIME
+    assert Letter.of(consumed(letter)).timestamp is None
 
 
 def test_a_letter_without_its_value_says_how_large_it_was() -> None:
