@@ -505,6 +505,20 @@ class TopicRecreated(msgspec.Struct, frozen=True):
         _log.warning("topic recreated", topic=self.topic, partitions=self.partitions)
 
 
+class GroupRefused(msgspec.Struct, frozen=True):
+    """The consumer group does not let the worker in, as its members share no assignor with it; the worker keeps trying.
+
+    `reason` names the other members' clients and assignor.
+    """
+
+    group: str
+    reason: str
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("group refuses worker", group=self.group, reason=self.reason)
+
+
 class ConsumptionPaused(msgspec.Struct, frozen=True):
     """Fetching stands still because results leave more slowly than records come."""
 

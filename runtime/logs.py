@@ -51,7 +51,7 @@ FIELDS: Final = frozenset(
             "drained",
             "complete",
         ),
-        *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share"),
+        *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share", "group"),
         *("batch_bytes", "dead_letter"),
     }
 )

@@ -107,7 +107,8 @@ class WorkerChecks:
         """The group counts this worker as a member, with partitions or, where there are too few, without."""
         consumer = self._consumer
         if consumer is None or consumer.poller is None or not (consumer.joined and consumer.poller.member):
-            return "not a member of the consumer group"
+            reason = consumer.poller.refusal.reason if consumer is not None and consumer.poller is not None else None
+            return f"not a member of the consumer group{f': {reason}' if reason else ''}"
         return None
 
     def broker(self) -> str | None:

@@ -22,6 +22,7 @@ from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
 from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tp_of, tps_of
 from worker.transport.consumer_errors import CorruptBatchError, check, is_corrupt, on_client_error
+from worker.transport.group_refusal import GroupRefusal
 from worker.transport.handoff import Handoff
 from worker.transport.lag import SILENT_SECONDS, LagMeter
 from worker.transport.ledger import Ledger
@@ -65,8 +66,9 @@ class Poller(threading.Thread):
     """Reads batches into a `Handoff` and commits what the `Ledger` allows.
 
     `last_turn` is when it last came round (monotonic seconds); `member` says if the group counts this worker as one of
-    it, with partitions or without. `on_assignment` gets the whole set of owned partitions
-    after each change; `on_failure` gets the error that ended the thread. Both are called on this thread.
+    it, with partitions or without, and `refusal` why it does not let it in. `on_assignment` gets the whole set of
+    owned partitions after each change; `on_failure` gets the error that ended the thread. Both are called on this
+    thread.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class Poller(threading.Thread):
         self._next_lag = 0.0
         self.last_turn = time.monotonic()
         self._solitude = Solitude(options.solitude_limit, self.last_turn)
+        names = (str(options.client_config.get(name)) for name in ("group.id", "partition.assignment.strategy"))
+        self.refusal = GroupRefusal(options.admin_config, *names)
         self._begin()
 
     def _begin(self) -> None:
@@ -260,6 +264,8 @@ class Poller(threading.Thread):
         """Take an event that comes in place of a record."""
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
             self._ledger.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
+        elif error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+            self.refusal.note()
         else:
             check(self._consumer, message, error)
 
@@ -293,6 +299,7 @@ class Poller(threading.Thread):
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topic)
+            self.refusal.look()
             if self.member:
                 self._identity.look(reading=bool(self._ledger.owned()))
                 self._ledger.note = self._identity.note
