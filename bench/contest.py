@@ -20,7 +20,7 @@ from bench.load import create_outputs, remove_topics, tell
 from bench.meter import Meter, Reading, Sample, committed
 from bench.output import Output, read_output
 from bench.stage import SERVERS, Stage
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 _STOP_SECONDS: Final = 60.0
 _LOG_LINES: Final = 8

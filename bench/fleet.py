@@ -19,7 +19,7 @@ from bench.cost import resident_mib
 from bench.idle import await_ready
 from bench.meter import POLL_SECONDS, STALL_SECONDS, START_SECONDS, Meter, Sample, committed
 from bench.stage import Stage
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 _MEMORY_SECONDS: Final = 0.25
 _ASK_SECONDS: Final = 0.1

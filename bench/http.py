@@ -33,7 +33,7 @@ from bench.report import Spread, machine
 from bench.servers import SERVERS, Record, Server, chosen, variables, write_pipeline, write_usual
 from heartstream.demo.patients import real_patients
 from heartstream.exit_codes import errors_to_exit_codes
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer
 from training.run import TrainingRequest, train

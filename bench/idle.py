@@ -30,7 +30,7 @@ from bench.load import tell
 from bench.report import Spread, machine
 from bench.stage import Stage, add_arguments, new_stage
 from heartstream.exit_codes import errors_to_exit_codes
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 _POLL_SECONDS: Final = 0.01
 _READY_SECONDS: Final = 60.0

@@ -29,7 +29,7 @@ from bench.meter import START_SECONDS, Meter, Reading, Sample
 from bench.output import Output, Place, read_output
 from bench.stage import Stage
 from heartstream.brokers import create_topics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.codec import decode
 from scoring.artifact import Artifact, load
 from scoring.matrix import Matrix, as_matrix, blank_missing

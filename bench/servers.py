@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bench.environments import ROOT, SERVE, interpreter
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.artifact import load
 from scoring.estimators import SCALED

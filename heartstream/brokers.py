@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Settings
 from schemas.errors import DependencyError
 

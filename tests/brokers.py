@@ -24,7 +24,7 @@ from heartstream.brokers import (
 )
 from heartstream.embedded_kafka.preparation import install
 from heartstream.embedded_kafka.server import KafkaServer, broker_properties
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Settings
 
 if TYPE_CHECKING:

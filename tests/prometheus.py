@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 FOLDER = Path(__file__).parent.parent / "compose" / "prometheus"
 _START_SECONDS = 60.0

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 GIVEN_REGISTRY: Final = "HEARTSTREAM_TEST_REGISTRY_URL"
 VERSION: Final = "3.0.9"

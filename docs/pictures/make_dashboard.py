@@ -33,7 +33,7 @@ from traffic import BAD_SHARE, produce, tell_outcomes
 from heartstream.brokers import create_topics, docker_is_usable
 from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.topics import DEAD_LETTERS, OUTCOMES, PATIENTS, SCORES, SHADOW
 from tests.brokers import cut_off, running_kind
 from tests.prometheus import Line, Prometheus, as_asked, queries, running_prometheus

@@ -21,7 +21,7 @@ from typing import Final
 from mlflow import MlflowClient
 from PIL import Image
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 FOLDER: Final = Path(__file__).parent
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")

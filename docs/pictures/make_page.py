@@ -24,7 +24,7 @@ from traffic import produce
 
 from heartstream.brokers import create_topics, running_broker
 from heartstream.demo.processes import running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
 
 FOLDER: Final = Path(__file__).parent

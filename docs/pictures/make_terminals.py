@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.text import Text
 
 from heartstream.demo.processes import predict, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 FOLDER: Final = Path(__file__).parent
 ROOT: Final = FOLDER.parents[1]

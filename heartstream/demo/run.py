@@ -20,7 +20,7 @@ from heartstream.demo.account import Account, Summary
 from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_outcomes
 from heartstream.demo.processes import Child, predict, running
 from heartstream.demo.view import View
-from runtime.embedded import free_port, usual_port
+from runtime.ports import free_port, usual_port
 from runtime.record_headers import headers_of
 from runtime.settings import PREFIX, Settings, Topics
 from schemas.codec import decode_dead_letter, decode_score

@@ -16,7 +16,7 @@ import msgspec
 from heartstream.embedded_kafka.installation import Installation, find_java, preparation_key
 from heartstream.embedded_kafka.jars import fetch_jars, jars_folder
 from heartstream.embedded_kafka.server import KafkaServer, broker_properties
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.errors import DependencyError
 
 _CLUSTER_ID: Final = "aGVhcnRzdHJlYW0tZW1iZQ"

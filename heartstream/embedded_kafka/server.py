@@ -17,7 +17,7 @@ from typing import IO, Final
 
 from heartstream.embedded_kafka import supervisor
 from heartstream.embedded_kafka.installation import Installation
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.errors import DependencyError
 
 _START_SECONDS: Final = 90.0

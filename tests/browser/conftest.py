@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from heartstream.demo.processes import Child, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.browser.browsers import launched
 
 READY = "html[data-ready]"

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.brokers import broker_kinds, running_kind
 from tests.browser.accessible import violations
 from tests.browser.conftest import Visit

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
 from heartstream.brokers import Kind, await_broker
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.brokers import Listener, OwnKafka, own_kafka
 from tests.faults.proxy import Proxy
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from heartstream.demo.processes import Child
 from runtime import metrics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.errors import DependencyError
 
 _STOP_SECONDS: Final = 70.0

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.faults.proxy import Mode, Proxy
 
 DEADLINE = 20.0

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from heartstream.brokers import IMAGE, await_broker, container_environment, container_properties
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.brokers import Listener, with_listener

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.images.engine import attempt, docker, inspect, wait_for
 
 HARDENED: Final = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")

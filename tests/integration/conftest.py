@@ -12,7 +12,7 @@ import pytest
 
 from heartstream.brokers import Kind
 from heartstream.demo.processes import Child, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Topics
 from tests.brokers import broker_kinds, own_kind, running_kind
 from tests.integration.stream import Stream

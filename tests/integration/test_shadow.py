@@ -13,7 +13,7 @@ from heartstream.brokers import create_topics
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child, running
 from heartstream.dlq.reading import Reader
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from heartstream.brokers import create_topics
 from heartstream.demo.processes import Child, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.errors import DependencyError
 from tests.images.engine import attempt, wait_for
 from tests.integration.calls import JSON, LINES, PATIENTS, ask

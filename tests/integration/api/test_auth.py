@@ -30,7 +30,7 @@ from cryptography.x509.oid import NameOID
 from api.auth import new_key
 from api.problems import RefusalError
 from heartstream.demo.processes import Child, running
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.integration.calls import PATIENTS, ask
 from tests.integration.conftest import Starter
 

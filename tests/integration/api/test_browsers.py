@@ -11,7 +11,7 @@ import pytest
 
 from api.auth import new_key
 from heartstream.demo.processes import Child
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.fhir import OPERATION
 from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
 from tests.integration.conftest import Starter

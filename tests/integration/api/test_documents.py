@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import documents
 from heartstream.demo.processes import Child
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas import openapi
 from schemas.documents import FOLDER
 from scoring.scorer import Scorer

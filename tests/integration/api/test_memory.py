@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from heartstream.demo.processes import Child
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from tests.images.engine import ROOT, attempt, docker, docker_answers, inspect, wait_for
 from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
 from tests.integration.conftest import Starter

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from msgspec.structs import asdict, astuple
 
 from heartstream.demo.run import TOPICS
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Topics
 from tests.integration.stream import DEADLINE_SECONDS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.errors import FaultCode
 from tests.integration.heartstream.desk import Desk, columns, now
 from worker.dead_letters import without_value

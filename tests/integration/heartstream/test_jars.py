@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from heartstream.embedded_kafka.jars import fetch_jars, locked_jars
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.errors import DependencyError
 from tests.integration.training.server import Server, content, running_server
 from training.uci import RemoteFile

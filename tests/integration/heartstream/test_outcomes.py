@@ -17,7 +17,7 @@ from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
 from heartstream.outcomes.judging import figures
 from runtime import metrics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.codec import decode_score
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from heartstream.brokers import create_topics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Topics
 from schemas.errors import DependencyError
 from tests.brokers import cut_off

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from heartstream.models.store import Store
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Matrix
 from scoring.scorer import Scorer

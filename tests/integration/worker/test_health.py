@@ -18,7 +18,7 @@ import pytest
 
 from heartstream.demo.processes import Child
 from runtime import metrics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Topics
 from tests.brokers import cut_off
 from tests.integration.conftest import Workers

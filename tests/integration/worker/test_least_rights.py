@@ -26,7 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, s
 )
 
 from heartstream.brokers import create_topics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Topics
 from tests.brokers import Listener, own_kafka
 from tests.examples import accepted

@@ -14,7 +14,7 @@ import pytest
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
 from runtime import metrics
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.collector import SpanTold, collecting

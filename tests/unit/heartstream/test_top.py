@@ -13,8 +13,8 @@ from heartstream.top.figures import Figures, group_figures, worker_figures
 from heartstream.top.reading import Reading, take_readings
 from heartstream.top.sheets import fitting, line, number, sheets, span, text
 from runtime import events, metrics
-from runtime.embedded import free_port
 from runtime.health import Health, TelemetryServer
+from runtime.ports import free_port
 
 URL = "http://worker-1:9100"
 EARLIER = """

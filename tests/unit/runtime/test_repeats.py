@@ -48,7 +48,7 @@ WITHOUT_BROKER = """
 import time
 from confluent_kafka import Consumer
 from runtime import events, logs
-from runtime.embedded import free_port
+from runtime.ports import free_port
 from runtime.settings import Telemetry
 
 logs.configure(Telemetry())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from runtime.embedded import free_port
+from runtime.ports import free_port
 
 
 def test_no_port_is_told_twice() -> None:
