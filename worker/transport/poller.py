@@ -343,10 +343,13 @@ class Poller(threading.Thread):
         return positions
 
     def _committed(self, partitions: list[TopicPartition]) -> tuple[list[TopicPartition], str | None]:
-        """Ask the broker; an offset that could not be told, as its error says, looks like one never committed."""
+        """Ask the broker; an offset that could not be told, as its error says, looks like one never committed.
+
+        Called inside `poll`: the consumer's own `list_topics`, as `poll` and `consume`, would there take away what its
+        next callback within the same `poll` needs, and the client aborts the process.
+        """
         try:
             positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
-            self._identity.cluster = self._consumer.list_topics(self._topic, timeout=_CALL_SECONDS).cluster_id or ""
             self._identity.learn(reading=bool(self._ledger.owned()))
         except KafkaException as failure:
             return [], failure.args[0].name()

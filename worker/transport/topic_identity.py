@@ -44,12 +44,15 @@ class TopicIdentity:
         return f"topic-id={self._id} cluster-id={self.cluster}" if self._id and self.cluster else ""
 
     def learn(self, *, reading: bool) -> None:
-        """Ask which topic it is, and wait for the answer; `reading` says that partitions of it are being read.
+        """Ask which topic of which cluster it is, and wait for the answer; `reading` says that it is being read.
 
         Raises KafkaException or TimeoutError where there is no answer, and DependencyError as `look`.
         """
         self._asked = None
-        self._take(self._ask(), reading=reading)
+        asked, client = self._ask(), self._client
+        found: Any = client.list_topics(self._topic, timeout=_CALL_SECONDS) if client is not None else None
+        self.cluster = (found and found.cluster_id) or ""
+        self._take(asked, reading=reading)
 
     def look(self, *, reading: bool) -> None:
         """Take the answer to the last question if it is there, and ask again; does not block.
