@@ -14,7 +14,7 @@ _UTF_16_STARTS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{\0", b'"\0', b'\
 _CONNECT: Final = frozenset({"schema", "payload"})
 _DEBEZIUM: Final = frozenset({"before", "after", "op"})
 
-UTF_16: Final = Fault(FaultCode.NOT_UTF8, "", "the record is UTF-16 text; send UTF-8")
+UTF_16: Final = "the record is UTF-16 text; send UTF-8"
 ENCODED_TWICE: Final = Fault(
     FaultCode.NOT_AN_OBJECT, "", "the record is JSON within a JSON string: it was encoded twice; encode it once"
 )

@@ -68,13 +68,12 @@ def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
 
 
 def _text(value: bytes) -> str | Fault:
-    if is_utf_16(value):
-        return UTF_16
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
-        return Fault(FaultCode.NOT_UTF8, "", "the record is not UTF-8 text")
-    return text
+        return Fault(FaultCode.NOT_UTF8, "", UTF_16 if is_utf_16(value) else "the record is not UTF-8 text")
+    # Without a byte order mark, English text in UTF-16 is UTF-8 as well: every other character is NUL.
+    return Fault(FaultCode.NOT_JSON, "", UTF_16) if is_utf_16(value) else text
 
 
 def _parsed(text: str) -> list[tuple[str, Any]] | Fault:

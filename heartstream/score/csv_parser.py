@@ -20,6 +20,8 @@ class CsvParser:
 
     def __init__(self, dialect: Dialect, plan: ColumnPlan) -> None:
         """Prepare for a file."""
+        # Arrow takes SIGINT for itself while it parses, and forgets it where a block is parsed before it looks.
+        pa.enable_signal_handlers(False)
         delimiter = dialect.delimiter.encode()
         self.row = row_pattern(delimiter)
         self._names = [f"#{place}" for place in range(len(dialect.header))]

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import Self
 
 import msgspec
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
@@ -171,7 +179,7 @@ class Stream:
         """Wait until the group has this many members."""
         admin = AdminClient({"bootstrap.servers": self.address})
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while (members := len(admin.describe_consumer_groups([group])[group].result(60).members)) != count:
+        while (members := _members(admin, group)) != count:
             assert time.monotonic() < deadline, f"{members} members, not {count}"
             time.sleep(0.1)
 
@@ -221,3 +229,13 @@ class Stream:
         result = Result(source, message.key(), value, headers, letter, partition, offset)
         self.results[source].append(result)
         self.read.append(result)
+
+
+def _members(admin: AdminClient, group: str) -> int | None:
+    """Count a group's members; None where the broker, as one that starts, has no coordinator for it yet."""
+    try:
+        return len(admin.describe_consumer_groups([group])[group].result(60).members)
+    except KafkaException as failure:
+        if failure.args[0].code() in {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE}:
+            return None
+        raise

@@ -170,7 +170,7 @@ def test_an_omitted_value_is_fetched_from_its_source(desk: Desk) -> None:
     assert run.stdout.splitlines() == [
         "redriven: 1 dead letter",
         "          1  model_failure",
-        "left 3 dead letters: without its value, which its source topic no longer holds",
+        "left 3 dead letters: without its value, key or headers, which its source topic no longer holds",
     ]
     back = [one for one in desk.patients() if REDRIVE_ATTEMPTS_HEADER in dict(one.headers)]
     assert [(one.key, one.headers[:4], one.timestamp) for one in back] == [(b"same", HEADERS, sent)]

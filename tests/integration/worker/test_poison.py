@@ -31,10 +31,7 @@ _HUGE = b"k" * 2_000_000
 VALUES: list[bytes | None] = [json.dumps(PATIENT).encode(), b"{}", None]
 SETTINGS = {
     "as they come": {},
-    "scores compacted": {"scores": ("cleanup.policy", "compact")},
-    "dead letters compacted": {"dead_letters": ("cleanup.policy", "compact")},
     "both compacted": dict.fromkeys(("scores", "dead_letters"), ("cleanup.policy", "compact")),
-    "scores small": {"scores": ("max.message.bytes", "65536")},
     "dead letters tiny": {"dead_letters": ("max.message.bytes", "1500")},
     "both small": dict.fromkeys(("scores", "dead_letters"), ("max.message.bytes", "65536")),
 }

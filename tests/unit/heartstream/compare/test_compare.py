@@ -147,7 +147,7 @@ def test_the_report_shows_no_patient(model_dir: Path, patients: Path, tmp_path: 
     ("arguments", "code", "told"),
     [
         (["patients.csv"], 78, "give --challenger, or set HEARTSTREAM_CHALLENGER__PATH"),
-        (["--challenger", "model-2"], 78, "models are for a file"),
+        (["--challenger", "model-2"], 78, "models, coding and how a file is written are for a file"),
         (["patients.csv", "--challenger", "/nowhere"], 65, "/nowhere"),
     ],
 )
