@@ -154,6 +154,7 @@ def test_who_does_not_take_an_answer_is_cut_off(start: Starter) -> None:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.sendall(_head(len(body)) + b"Connection: close\r\n\r\n" + body)
         wait_for("an end", lambda: _answered(gateway), 60)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         try:
             answer = everything(deaf)
         except ConnectionResetError:
