@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Final
+from urllib.parse import urlsplit
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -43,3 +44,9 @@ def fetch(
     if len(content) > largest:
         raise OSError(f"the answer has more than {largest} bytes")
     return content
+
+
+def without_password(uri: str) -> str:
+    """Return a URI without its user and password, fit to be printed."""
+    parts = urlsplit(uri)
+    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from runtime.settings_checks import PROTECTIVE, incomplete, is_protective
+from runtime.settings_checks import PROTECTIVE, incomplete, is_protective, topic_problems
 from schemas import topics
 from schemas.errors import SettingsError
 from schemas.records import Details
@@ -314,26 +314,17 @@ class Settings(msgspec.Struct, frozen=True):
         if problems:
             raise SettingsError(tuple(problems))
         settings = msgspec.convert(groups, cls)
-        if found := _topic_problems(settings):
+        if found := tuple(topic_problems(_named_topics(settings))):
             raise SettingsError(found)
         return settings
 
 
-def _topic_problems(settings: Settings) -> tuple[str, ...]:
-    """Return what is wrong with the topics: illegal names, and two purposes that would share a topic."""
+def _named_topics(settings: Settings) -> dict[str, str]:
+    """Return all topics that are in use, by the variable that names them."""
     named = {
         f"{PREFIX}TOPICS__{name.upper()}": topic for name, topic in msgspec.structs.asdict(settings.topics).items()
     }
-    if settings.audit.topic:
-        named[f"{PREFIX}AUDIT__TOPIC"] = settings.audit.topic
-    problems = []
-    first: dict[str, str] = {}
-    for variable, topic in named.items():
-        if (problem := topics.name_problem(topic)) is not None:
-            problems.append(f"{variable} {problem}")
-        elif (other := first.setdefault(topic, variable)) != variable:
-            problems.append(f"{other} and {variable} name the same topic: each needs one of its own")
-    return tuple(problems)
+    return named | ({f"{PREFIX}AUDIT__TOPIC": settings.audit.topic} if settings.audit.topic else {})
 
 
 def _in_force(groups: Mapping[str, Mapping[str, object]]) -> set[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
+from schemas.topics import name_problem
+
 PROTECTIVE: Final = frozenset(
     {
         "AUTH__API_KEYS",
@@ -62,3 +64,13 @@ def incomplete(in_force: Collection[str], prefix: str) -> Iterator[str]:
     for variable, others in _NEEDS.items():
         if variable in in_force and not any(other in in_force for other in others):
             yield f"{prefix}{variable} needs {' or '.join(f'{prefix}{other}' for other in others)}, which is not set"
+
+
+def topic_problems(named: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with topics, given by variable: illegal names, and two purposes that would share a topic."""
+    first: dict[str, str] = {}
+    for variable, topic in named.items():
+        if (problem := name_problem(topic)) is not None:
+            yield f"{variable} {problem}"
+        elif (other := first.setdefault(topic, variable)) != variable:
+            yield f"{other} and {variable} name the same topic: each needs one of its own"

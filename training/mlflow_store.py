@@ -6,7 +6,6 @@ whatever a client was given.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import warnings
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
+from runtime.files import locked
+from runtime.http import without_password
 from schemas.errors import DependencyError, SettingsError
 
 VARIABLE: Final = "MLFLOW_TRACKING_URI"
@@ -95,7 +95,7 @@ class MlflowStore(msgspec.Struct, frozen=True):
         if self.folder is None:
             raise AssertionError("a store that is named elsewhere is not made here")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder), TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
+        with locked(self.folder), TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
             if not (self.folder / _FILE).exists():
                 MlflowClient(f"sqlite:///{Path(scratch) / _FILE}").search_experiments(max_results=1)
                 (Path(scratch) / _FILE).rename(self.folder / _FILE)
@@ -107,12 +107,6 @@ class MlflowStore(msgspec.Struct, frozen=True):
             f". If creating or upgrading it was interrupted, restore your copy of {self.folder / _FILE}, or move that "
             "file away: heartstream train then makes a new one"
         )
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without its user and password, fit to be printed."""
-    parts = urlsplit(uri)
-    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
 
 
 def _reason(error: Exception) -> str:
@@ -129,14 +123,3 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
     finally:
         for name in settings.keys() - before.keys():
             del os.environ[name]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which ends with the process, whatever becomes of it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from stamina.instrumentation import set_on_retry_hooks
 
-from heartstream.embedded_kafka.maven import user_repository_url, without_credentials
+from heartstream.embedded_kafka.maven import user_repository_url
+from runtime.http import without_password
 from schemas.errors import DependencyError
 from training.fetch import FetchPolicy, FileRefusedError, SourceUnreachableError, fetch, is_cached
 from training.fetch import Progress as OnProgress
@@ -54,7 +55,7 @@ def fetch_jars(folder: Path, configured_repository: str = "", jars: Sequence[Rem
             with _progress(missing, folder) as progress:
                 fetch(folder, base_url=url, files=missing, policy=_POLICY, progress=progress)
         except (SourceUnreachableError, FileRefusedError) as error:
-            raise DependencyError(_advice(without_credentials(url), folder, error)) from error
+            raise DependencyError(_advice(without_password(url), folder, error)) from error
     return [folder / jar.name for jar in jars]
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 from xml.etree import ElementTree as ET
 
+from runtime.http import without_password
 from schemas.errors import SettingsError
 
 _CENTRAL: Final = "central"
@@ -25,16 +26,8 @@ def repository_url(configured: str, environ: Mapping[str, str], home: Path) -> s
     """
     url = configured or next(_mirrors(environ, home), "") or _maven_central()
     if urlsplit(url).scheme not in {"http", "https"}:
-        raise SettingsError(
-            (f"Maven repository {without_credentials(url)}: the URL must begin with http:// or https://",)
-        )
+        raise SettingsError((f"Maven repository {without_password(url)}: the URL must begin with http:// or https://",))
     return url
-
-
-def without_credentials(url: str) -> str:
-    """Return the URL as it may be shown."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _maven_central() -> str:

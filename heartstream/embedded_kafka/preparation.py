@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +13,7 @@ import msgspec
 from heartstream.embedded_kafka.installation import Installation, find_java, preparation_key
 from heartstream.embedded_kafka.jars import fetch_jars, jars_folder
 from heartstream.embedded_kafka.server import KafkaServer, broker_properties
+from runtime.files import locked
 from runtime.ports import free_port
 from schemas.errors import DependencyError
 
@@ -32,21 +30,13 @@ def install(configured_repository: str = "") -> Installation:
     """
     java, folder = find_java(), jars_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.parent / "lock"):
+    with locked(folder.parent / "lock"):
         jars = fetch_jars(folder, configured_repository)
         installation = Installation(java, jars, folder.parent / "prepared" / preparation_key(jars))
         if not installation.prepared.is_dir():
             sys.stderr.write("heartstream: preparing Apache Kafka for fast starts (once, about 20 seconds)\n")
             _prepare(installation)
     return installation
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that no other process holds; it goes with this process."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _prepare(installation: Installation) -> None:

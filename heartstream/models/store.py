@@ -6,8 +6,6 @@ link moves in one step. Links are relative: the folder may be mounted anywhere.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from runtime.files import write_atomically
+from runtime.files import locked, write_atomically
 from schemas.errors import ArtifactError, DependencyError
 from scoring import signature
 from scoring.artifact import MAKE_MODEL, MANIFEST_FILE, Manifest, read_manifest
@@ -178,12 +176,8 @@ class Store:
         """Hold the store's lock, which ends with the process, whatever becomes of it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with locked(self.folder / _LOCK):
                 yield
-            finally:
-                os.close(descriptor)
         except OSError as error:
             place = error.filename or self.folder
             raise DependencyError(f"cannot write the model store: {place}: {error.strerror}") from error

@@ -62,6 +62,11 @@ def on_client_error(error: KafkaError) -> None:
     events.BrokerTroubled("consumer", error.name()).emit()
 
 
+def on_admin_error(error: KafkaError) -> None:
+    """Hear of the same from a client that only asks questions."""
+    events.BrokerTroubled("admin", error.name()).emit()
+
+
 def _out_of_range(consumer: Consumer, message: Message) -> str:
     """Say why the broker does not have the offset at which a partition was to be read."""
     wanted, place = int(message.offset() or 0), f"partition {message.partition()} of {message.topic()}"

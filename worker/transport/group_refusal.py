@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription  # type:
 
 from runtime import events
 from runtime.logs import CLIENT_LOG
+from worker.transport.consumer_errors import on_admin_error
 
 _CALL_SECONDS: Final = 10.0
 _ASK_AGAIN_SECONDS: Final = 10.0
@@ -31,7 +32,7 @@ class GroupRefusal:
 
     def __init__(self, client_config: Mapping[str, object], group: str, assignor: str) -> None:
         """`client_config` says how to reach the brokers, `assignor` is the one that this worker offers."""
-        self._client_config: dict[str, Any] = {**client_config, "error_cb": _on_client_error}
+        self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._group = group
         self._assignor = assignor
         self._client: AdminClient | None = None
@@ -90,7 +91,3 @@ def _names(group: ConsumerGroupDescription) -> str:
     names = sorted({f"{member.client_id[:_MOST_CHARACTERS]} at {member.host}" for member in group.members})
     more = len(names) - _MOST_MEMBERS
     return ", ".join(names[:_MOST_MEMBERS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _on_client_error(error: KafkaError) -> None:
-    events.BrokerTroubled("admin", error.name()).emit()

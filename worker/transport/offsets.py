@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from worker.transport.commits import tp_of
+from worker.transport.consumer_errors import on_admin_error
 
 _CALL_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.2
@@ -23,7 +24,7 @@ class CommittedOffsets:
 
     def __init__(self, client_config: Mapping[str, object], group: str) -> None:
         """`client_config` says how to reach the brokers."""
-        self._client_config: dict[str, Any] = {**client_config, "error_cb": _on_client_error}
+        self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._group = group
 
     async def read(self, tps: Collection[TP]) -> dict[TP, int]:
@@ -49,7 +50,3 @@ class CommittedOffsets:
         if error is not None:
             raise KafkaException(error)
         return {tp_of(position): position.offset for position in positions if position.offset >= 0}
-
-
-def _on_client_error(error: KafkaError) -> None:
-    events.BrokerTroubled("admin", error.name()).emit()

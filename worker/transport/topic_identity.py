@@ -15,9 +15,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]  # exported, says its guide
 
-from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
+from worker.transport.consumer_errors import on_admin_error
 
 _CALL_SECONDS: Final = 10.0
 _NOTE: Final = re.compile(r"topic-id=(?P<topic>\S+) cluster-id=(?P<cluster>\S+)")
@@ -30,7 +30,7 @@ class TopicIdentity:
 
     def __init__(self, client_config: Mapping[str, object], topic: str) -> None:
         """`client_config` says how to reach the brokers."""
-        self._client_config: dict[str, Any] = {**client_config, "error_cb": _on_client_error}
+        self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._topic = topic
         self._client: AdminClient | None = None
         self._asked: Future[TopicDescription] | None = None
@@ -97,7 +97,3 @@ class TopicIdentity:
                 "the new topic from its first record on"
             )
         self._id = topic_id
-
-
-def _on_client_error(error: KafkaError) -> None:
-    events.BrokerTroubled("admin", error.name()).emit()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.http import without_password
 from schemas.errors import DependencyError
-from training.mlflow_store import without_password
 from training.run import TrainingReport, track
 from training.tracking import ARTIFACT_PATH, EXPERIMENT
 

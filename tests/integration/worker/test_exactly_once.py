@@ -11,7 +11,7 @@ import pytest
 from schemas.topics import VALUE_OMITTED_HEADER
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
-from tests.integration.worker.test_stream import patient, send_patients
+from tests.integration.worker.test_stream import crash_three_times, patient, send_patients
 
 GUARANTEE = "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE"
 EXACTLY_ONCE = {GUARANTEE: "exactly_once"}
@@ -35,17 +35,7 @@ def test_a_crash_within_a_transaction_repeats_nothing(group_stream: Stream, work
     stream = group_stream
     send_patients(stream, 0, 40_000)
     settings = {**EXACTLY_ONCE, **QUICK_EXPIRY, "HEARTSTREAM_WORKER__BATCH_RECORDS": "20"}
-    left = []
-    for _ in range(3):
-        target = stream.answered + 2_000
-        with workers.start(stream.address, **settings) as worker:
-            stream.read_until(lambda target=target: stream.answered >= target)
-            worker.process.send_signal(signal.SIGKILL)
-            worker.process.wait()
-        left.append(len(stream.sent) - stream.answered)
-    with workers.start(stream.address, **settings):
-        stream.read_all()
-    assert all(left), "the workers were killed too late to be in mid-stream"
+    crash_three_times(stream, workers, settings, every=2_000)
     assert (stream.answered, stream.repeated()) == (40_000, 0)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,21 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, 
     assert sum(seen.is_new(result.partition, result.source) for result in stream.read) == 40_000
 
 
+def crash_three_times(stream: Stream, workers: Workers, settings: Mapping[str, str], every: int) -> None:
+    """Kill a worker three times, whenever so many more records have an outcome, and let a fourth do the rest."""
+    left = []
+    for _ in range(3):
+        target = stream.answered + every
+        with workers.start(stream.address, **settings) as worker:
+            stream.read_until(lambda target=target: stream.answered >= target)
+            worker.process.send_signal(signal.SIGKILL)
+            worker.process.wait()
+        left.append(len(stream.sent) - stream.answered)
+    with workers.start(stream.address, **settings):
+        stream.read_all()
+    assert all(left), "the workers were killed too late to be in mid-stream"
+
+
 def test_repeats_of_records_without_a_key_are_told_from_new_results(
     broker: str, topics: Topics, workers: Workers
 ) -> None:
@@ -166,17 +182,7 @@ def test_repeats_of_records_without_a_key_are_told_from_new_results(
         for number in range(20_000):
             stream.send(b"{}" if number % 10 == 0 else patient(number)[1])
         stream.flush()
-        left = []
-        for _ in range(3):
-            target = stream.answered + 1_000
-            with workers.start(stream.address, **settings) as worker:
-                stream.read_until(lambda target=target: stream.answered >= target)
-                worker.process.send_signal(signal.SIGKILL)
-                worker.process.wait()
-            left.append(len(stream.sent) - stream.answered)
-        with workers.start(stream.address, **settings):
-            stream.read_all()
-    assert all(left), "the workers were killed too late to be in mid-stream"
+        crash_three_times(stream, workers, settings, every=1_000)
     assert stream.repeated(), "nothing was repeated"
     for letters in (False, True):
         seen = RepeatFilter()

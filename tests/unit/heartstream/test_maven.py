@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from heartstream.embedded_kafka.maven import repository_url, without_credentials
+from heartstream.embedded_kafka.maven import repository_url
+from runtime.http import without_password
 from schemas.errors import SettingsError
 
 MIRROR = "<mirror><id>{}</id><mirrorOf>{}</mirrorOf><url>{}</url></mirror>"
@@ -64,7 +65,7 @@ def test_credentials_and_variables_are_filled_in(tmp_path: Path) -> None:
     server = "<server><id>m</id><username>${env.WHO}</username><password>p@ss</password></server>"
     home = settings(tmp_path, MIRROR.format("m", "*", "https://${env.HOST}/m2"), server)
     url = repository_url("", {"WHO": "me", "HOST": "mirror:8443"}, home)
-    assert (url, without_credentials(url)) == ("https://me:p%40ss@mirror:8443/m2", "https://mirror:8443/m2")
+    assert (url, without_password(url)) == ("https://me:p%40ss@mirror:8443/m2", "https://mirror:8443/m2")
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
