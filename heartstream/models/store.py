@@ -83,10 +83,13 @@ class Store:
         """Return the models that are there, the one that became current last first."""
         if not self.folder.is_dir():
             raise self._absent()
-        promoted = {change.digest: change.at for change in self.history()}
+        history = self.history()
+        promoted = {change.digest: change.at for change in history}
+        # Two promotions may be of one second.
+        order = {change.digest: place for place, change in enumerate(history)}
         found = [self._described(path, promoted) for path in self.folder.iterdir() if (path / MANIFEST_FILE).exists()]
         models = [each for each in found if each is not None]
-        return sorted(models, key=lambda model: (model.promoted or "", model.digest), reverse=True)
+        return sorted(models, key=lambda model: (order.get(model.digest, -1), model.digest), reverse=True)
 
     def _absent(self) -> DependencyError:
         return DependencyError(f"no model store at {self.folder}: heartstream model promote makes one")
