@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from heartstream.brokers import Kind, create_topics, running_broker
 from heartstream.demo.account import Account, Summary
@@ -24,6 +24,7 @@ from runtime.ports import free_port, usual_port
 from runtime.record_headers import headers_of
 from runtime.settings import PREFIX, Settings, Topics
 from schemas.codec import decode_dead_letter, decode_score
+from schemas.errors import DependencyError
 from schemas.records import KnownOutcome, Score, Source
 from schemas.topics import DEAD_LETTER_HEADER
 
@@ -184,7 +185,7 @@ class _Stream:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Begin at the end as it is now: "latest" alone is looked up later, when results may have come already."""
         for partition in partitions:
-            partition.offset = consumer.get_watermark_offsets(partition, timeout=_CALL_SECONDS)[1]
+            partition.offset = _end_of(consumer, partition)
         consumer.assign(partitions)
         self._assigned = True
 
@@ -246,3 +247,18 @@ class _Stream:
         for producer in (self._producer, self._outcome_producer):
             producer.flush(_CALL_SECONDS)
         self._consumer.close()
+
+
+def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
+    """Return where a partition ends. One that was just created may not have a leader yet, so it is asked again."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(partition, timeout=_CALL_SECONDS)[1])
+        except KafkaException as failure:
+            if time.monotonic() > deadline:
+                raise DependencyError(
+                    f"cannot learn the end of partition {partition.partition} of {partition.topic}: "
+                    f"{failure.args[0].str()}"
+                ) from failure
+        time.sleep(_TICK_SECONDS)

@@ -9,7 +9,15 @@ import time
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_CREATE_TIME,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from heartstream.dlq.letters import Letter
@@ -32,11 +40,18 @@ class Written(msgspec.Struct, frozen=True):
     timestamp: int
 
 
-def consumer_groups(address: str) -> set[str]:
-    """Return the names of all consumer groups that the broker knows."""
-    # The client must outlive its answer: one that is dropped before never gives it.
+def groups_of(address: str, topic: str) -> set[str]:
+    """Return the consumer groups that have committed an offset of this topic's first partition."""
+    # The client must outlive its answers: one that is dropped before never gives them.
     admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
-    return {group.group_id for group in admin.list_consumer_groups().result(60).valid}
+    names = [group.group_id for group in admin.list_consumer_groups().result(60).valid]
+    # One group a request is all that the client can ask for.
+    found = [
+        admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name, [TopicPartition(topic, 0)])])[name]
+        for name in names
+    ]
+    positions = [answer.result(60).topic_partitions[0] for answer in found]
+    return {name for name, position in zip(names, positions, strict=True) if position.offset >= 0}
 
 
 class Desk:

@@ -21,7 +21,7 @@ from runtime.ports import free_port
 from schemas.codec import decode_score
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk, consumer_groups, now
+from tests.integration.heartstream.desk import Desk, groups_of, now
 from tests.integration.stream import PARTITIONS, Stream
 from training.data import features, read_snapshot, target
 from training.recalibration import Advice, propose, shifted
@@ -94,7 +94,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
 ) -> None:
     """Long Beach is to be recalibrated, and is, Cleveland is not; figures are those of the model on the same rows."""
     everybody = scored(stream, workers, site)
-    before = consumer_groups(stream.address)
+    before = [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)]
     say(desk, [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody])
     told = asked(desk, "--window", "100")
     frame = read_snapshot([site])
@@ -118,7 +118,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     if advice is Advice.RECALIBRATE:
         new = Scorer.from_directory(tmp_path / "new")
         assert new.risks(features(frame)) == pytest.approx(shifted(risks, proposed.proposed), abs=2e-6)
-    assert consumer_groups(stream.address) == before
+    assert [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)] == before
 
 
 def test_what_does_not_count_is_told(stream: Stream, workers: Workers, desk: Desk) -> None:
