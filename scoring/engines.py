@@ -13,6 +13,7 @@ import numpy as np
 
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
+from scoring.answers import Answers
 from scoring.artifact import Artifact
 from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
 from scoring.logistic import logistic
@@ -153,11 +154,15 @@ class ForestEngine:
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The engine to use, why it is not a fast one (None if it is), and how far its risks can be trusted."""
+    """The engine to use, why it is not a fast one (None if it is), and how far its risks can be trusted.
+
+    `answers` are what training recorded of the golden records beside their risks.
+    """
 
     engine: Engine
     fallback_reason: str | None
     uncertainty: Uncertainty
+    answers: Answers | None = None
 
 
 def build_engine(artifact: Artifact) -> Prepared:
@@ -187,7 +192,7 @@ def _proved_engine(artifact: Artifact) -> Prepared:
     difference = float(np.abs(engine.explain(golden_records()).risks - plain.golden_risks).max())
     if not difference <= engine.tolerance:
         raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on golden records")
-    return Prepared(engine, None, plain.uncertainty)
+    return Prepared(engine, None, plain.uncertainty, plain.golden_answers)
 
 
 def _fast_engine(plain: PlainModel, onnx: bytes | None) -> Engine:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from scoring.answers import Answers
 from scoring.matrix import Matrix
 from scoring.plan import Plan
 from scoring.uncertainty import Uncertainty
@@ -31,7 +32,7 @@ class PlainModel(msgspec.Struct, frozen=True):
 
     `center` (22,) is the average training patient after the plan. `linear` is None for a forest, whose trees are in its
     ONNX file. `golden_risks` (1024,) are scikit-learn's own risks of the golden records, `golden_digest` the SHA-256 of
-    those records.
+    those records. `golden_answers` are what else is said of them; None in models of versions that did not record it.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class PlainModel(msgspec.Struct, frozen=True):
     uncertainty: Uncertainty
     golden_digest: str
     golden_risks: Matrix
+    golden_answers: Answers | None = None
 
     def as_json(self) -> bytes:
         """Write the model; the same model gives the same bytes."""

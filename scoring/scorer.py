@@ -14,6 +14,7 @@ from schemas.codec import Findings, Interval, Optional, Reasons, Remarks, ScoreE
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details, ScoreWarning, Source, WarningCode
+from scoring.answers import answers_of, check_answers
 from scoring.artifact import Artifact, Manifest, load
 from scoring.drift import Observer, Window
 from scoring.engines import Explanation, Vector, build_engine
@@ -76,6 +77,9 @@ class Scorer:
             raise ArtifactError("the model gives risks outside 0 to 1 on golden records")
         if intervals is not None and not _hold(intervals, self._golden_risks):
             raise ArtifactError("the model gives intervals that do not hold the risks of golden records")
+        if prepared.answers is not None:
+            told = answers_of(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
+            check_answers(prepared.answers, told)
 
     @property
     def engine(self) -> str:

@@ -40,7 +40,7 @@ from scoring.artifact import (
 from scoring.uncertainty import Uncertainty
 from training.data import Matrix
 from training.files import replace_folder
-from training.plain import forest_of, plain_model
+from training.plain import forest_of, plain_model, with_answers
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Version 3 of the tree operators is the first that takes float64 thresholds."""
@@ -124,7 +124,7 @@ def model_files(training: Training) -> dict[str, bytes]:
         contents[model.file] = as_joblib(model.classifier)
         plain = plain_model(training.preprocessor, model.classifier, model.uncertainty)
         if plain:
-            contents[model.plain_file] = plain.as_json()
+            contents[model.plain_file] = with_answers(plain, _ranges(training.matrix)).as_json()
         forest = forest_of(model.classifier)
         if model.onnx_file and forest is not None:
             contents[model.onnx_file] = as_onnx(forest, width)

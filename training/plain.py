@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from scoring.answers import answers_of
+from scoring.engines import LinearEngine
 from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
 from scoring.golden import golden_digest, golden_records
 from scoring.plain import Linear, PlainModel
@@ -37,6 +41,14 @@ def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) ->
         golden_digest=golden_digest(),
         golden_risks=classifier.predict_proba(preprocessor.transform(golden_records()))[:, 1],
     )
+
+
+def with_answers(plain: PlainModel, ranges: Mapping[str, tuple[float, float]]) -> PlainModel:
+    """Return the model with what it says of the golden records beside their risks; `ranges` are the training ranges."""
+    linear = plain.linear
+    found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(golden_records())
+    log_odds = None if found is None else found.log_odds
+    return msgspec.structs.replace(plain, golden_answers=answers_of(log_odds, plain.uncertainty, ranges))
 
 
 def center_of(classifier: Any) -> Matrix | None:

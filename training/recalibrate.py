@@ -32,6 +32,7 @@ from training.data import Labels, Matrix
 from training.export import as_joblib, as_json, library_versions, refuse_other_folder
 from training.files import replace_folder
 from training.measures import Risks
+from training.plain import with_answers
 from training.recalibration import ENOUGH, Advice, propose, shifted
 from training.recalibration_card import (
     RECALIBRATION_FILE,
@@ -138,12 +139,12 @@ def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration
     classifier = _shifted_classifier(fitted.classifier, made.applied)
     golden = classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
     plain = shifted_plain(PlainModel.from_json(artifact.plain), made.applied, made.standard_error)
-    pickled = as_joblib(classifier)
+    pickled, ranges = as_joblib(classifier), manifest.training_range
     contents = {
         PREPROCESSOR_FILE: as_joblib(fitted.preprocessor),
         entry.file: pickled,
         BEST_MODEL_FILE: pickled,
-        entry.plain: msgspec.structs.replace(plain, golden_risks=golden).as_json(),
+        entry.plain: with_answers(msgspec.structs.replace(plain, golden_risks=golden), ranges).as_json(),
         RECALIBRATION_FILE: Recalibrations(RECALIBRATION_SCHEMA, done).as_json(),
         **recalibrated_cards(artifact, version, done),
     }
@@ -180,7 +181,7 @@ def _shifted_classifier(classifier: Any, by: float) -> Any:
 def shifted_plain(plain: PlainModel, by: float, error: float) -> PlainModel:
     """Add to the log-odds of a linear model; its intervals grow by the standard error, all else is carried over.
 
-    The golden risks are still those of the old model.
+    Golden risks and answers are still those of the old model.
     """
     linear, tables = plain.linear, plain.uncertainty
     if linear is None:

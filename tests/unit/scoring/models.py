@@ -18,6 +18,7 @@ from scoring.fitted import Fitted
 from scoring.matrix import Matrix
 from scoring.plain import PlainModel
 from training.data import TRAINING_SITE, features, read_snapshot, target
+from training.plain import with_answers
 
 Probabilities = Matrix
 OPTIONAL = [j for j, feature in enumerate(FEATURES) if not feature.required]
@@ -115,11 +116,12 @@ def with_exchanged_labels(folder: Path, target: Path) -> Path:
     plain = PlainModel.from_json((target / file).read_bytes())
     assert plain.linear is not None
     linear = plain.linear
-    content = msgspec.structs.replace(
+    exchanged = msgspec.structs.replace(
         plain,
         linear=msgspec.structs.replace(linear, intercepts=-linear.intercepts, coefficients=-linear.coefficients),
         golden_risks=1 - plain.golden_risks,
-    ).as_json()
+    )
+    content = with_answers(exchanged, manifest["training_range"]).as_json()
     (target / file).write_bytes(content)
     measured = msgspec.to_builtins(FileEntry.of(content))
     _rewrite(target, lambda changed: changed["files"].update({file: measured}))
