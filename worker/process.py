@@ -56,6 +56,6 @@ def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_ap
             raise end.__context__ from None
         reason = process.crash_reason or app.crash_reason
         if reason is not None:
-            events.ProcessFailed("worker", reason).emit()
+            events.ProcessFailed(app.role, reason).emit()
             raise SystemExit(1) from None
         raise
