@@ -328,8 +328,19 @@ class TransactionAborted(msgspec.Struct, frozen=True):
         _log.warning("transaction aborted", reason=self.reason)
 
 
+class TransactionCallSlow(msgspec.Struct, frozen=True):
+    """A call took so long that the client may have sent a request twice: a new one does the next transaction."""
+
+    call: str
+    seconds: float
+
+    def emit(self) -> None:
+        """Log it; the new client is counted."""
+        _log.info("transaction call slow", call=self.call, seconds=round(self.seconds, 3))
+
+
 class ProducerReplaced(msgspec.Struct, frozen=True):
-    """The transactional client did not come back from a call: a new one with its id takes its place."""
+    """The transactional client did not come back from a call, or was slow: a new one with its id takes its place."""
 
     call: str
 

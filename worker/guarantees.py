@@ -251,12 +251,9 @@ class ExactlyOnce:
         """
         tps = {shipment.batch.tp for shipment in shipments if self._ledger.holds(shipment.batch)}
         producer = self._producer()
-        try:
-            async with asyncio.timeout(producer.patience.total):
-                await producer.renew(call)
-                offsets = await self._committed(tps) if tps else {}
-        except TimeoutError as silence:
-            raise DependencyError("the transaction coordinator does not answer in time") from silence
+        async with producer.in_time():
+            await producer.renew(call)
+            offsets = await self._committed(tps) if tps else {}
         done = {shipment.batch.tp for shipment in shipments if _is_done(shipment, offsets)}
         events.TransactionSettled(len(done), len(tps - done)).emit()
         return offsets

@@ -48,6 +48,8 @@ _TRANSACTION_DEFAULTS: Final[Mapping[str, object]] = {
     # After a crash, readers of committed records and the partitions' next owner wait this long for what was left open.
     # The client gives up on a record's delivery after the same time.
     "transaction.timeout.ms": 20_000,
+    # A call that takes less than three quarters of it was not repeated: the client must not be replaced (decision 47).
+    "retry.backoff.ms": 600,
 }
 _OURS: Final = frozenset(
     {

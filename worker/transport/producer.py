@@ -5,15 +5,16 @@ calls back for failures alone; that all is confirmed is known when nothing is ou
 polled on the event loop's own thread; a thread of its own would have to win the interpreter lock for every record
 against a loop that is busy scoring.
 
-A transactional client that is stuck is replaced by a new one with the same id. The old one is never called again, and
-what it still calls back reaches nobody.
+A transactional client that is stuck, or may have sent a request twice, is replaced by a new one with the same id. The
+old one is never called again, and what it still calls back reaches nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.deliveries import DeliveryError, delivery_failure
 from worker.transport.outgoing import ANY_PARTITION, Headers, OutgoingRecord, Reports
-from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions
+from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions, shortest_retry
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.5
@@ -72,7 +73,7 @@ class LibrdkafkaProducer(FaustProducer):
         }
         self._client = self.new_client({**self.client_config, **ours}, logger=CLIENT_LOG)
         if "transactional.id" in self.client_config:
-            self.transactions = Transactions(self._client, self.patience)
+            self.transactions = Transactions(self._client, self.patience, shortest_retry(self.client_config))
 
     async def _prepare(self) -> None:
         """Make the client known to the broker, however long that takes; one that is stuck is replaced."""
@@ -89,23 +90,28 @@ class LibrdkafkaProducer(FaustProducer):
             turn += 1
 
     async def begin(self) -> None:
-        """Open a transaction, when the client is known to the broker."""
-        await self._await_prepared()
-        try:
-            self.require_transactions().begin()
-        except SilentClientError as error:
-            await self.renew(str(error))
-            self.require_transactions().begin()
+        """Open a transaction, when the client is known to the broker and nothing it sent can arrive in it, late."""
+        async with self.in_time():
+            await self._prepared.wait()
+            if (call := self.require_transactions().retried) is not None:
+                await self.renew(call)
+            try:
+                self.require_transactions().begin()
+            except SilentClientError as error:
+                await self.renew(str(error))
+                self.require_transactions().begin()
 
-    async def _await_prepared(self) -> None:
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Raise DependencyError if what is done within needs longer than a coordinator may be away."""
         try:
             async with asyncio.timeout(self.patience.total):
-                await self._prepared.wait()
+                yield
         except TimeoutError as silence:
             raise DependencyError("the transaction coordinator does not answer in time") from silence
 
     async def renew(self, call: str) -> None:
-        """Replace a client that is stuck in `call`, which was its transaction's. When this returns, none is pending."""
+        """Replace a client that is stuck in `call`, or was slow in it. When this returns, nothing of it is pending."""
         self._replace(call)
         await self._prepare()
 
@@ -117,7 +123,8 @@ class LibrdkafkaProducer(FaustProducer):
     async def limit_batches(self, size: int) -> None:
         """Go on with a client whose batches have at most `size` bytes. Nothing may be on its way."""
         if self.transactions is not None:
-            await self._await_prepared()
+            async with self.in_time():
+                await self._prepared.wait()
         self.client_config = {**self.client_config, "batch.size": size}
         events.BatchesLimited(size).emit()
         self._exchange()
@@ -125,7 +132,7 @@ class LibrdkafkaProducer(FaustProducer):
             await self._prepare()
 
     def _replace(self, call: str) -> None:
-        """Go on with a new client, as the present one is stuck."""
+        """Go on with a new client, as the present one is stuck, or may have sent a request twice."""
         events.ProducerReplaced(call).emit()
         self._exchange()
 

@@ -6,13 +6,19 @@ transaction to be aborted and done again, and the rest end the process (above al
 Some calls block for ever, whatever time they are given: after a broker was away, the client may go on waiting for a
 connection that it has given up (librdkafka 2.16, its issue 5511). So there is a bound on each. A call beyond it may
 have been done or not, and only a new client with the same id can end what the old one left.
+
+The client sends a request again when its connection is lost, and does not tell. The first copy may then arrive late, in
+the next transaction, and complete it, abort it, or give it older offsets: it names no transaction, only the producer's
+epoch. So a client whose calls took long enough for a second copy has a successor with a new epoch before the next
+transaction begins (decision 47).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +30,10 @@ from schemas.errors import DependencyError
 
 _PAUSE_SECONDS: Final = 0.1
 """Before a call is repeated."""
+_OFFSETS_RETRY_SECONDS: Final = 0.5
+"""After which the client repeats a TxnOffsetCommit, whatever its configuration."""
+_EARLY: Final = 0.75
+"""The client repeats other requests after its `retry.backoff.ms`, or up to a fifth earlier; less some room."""
 _LOOKS: Final = 12
 """A silence is so many short ones: a process that was suspended misses one of them, not the answer that is there."""
 
@@ -75,11 +85,16 @@ class Transactions:
     Every method raises SilentClientError where the client is stuck, and DependencyError where nothing can help.
     """
 
-    def __init__(self, client: Producer, patience: Patience = PATIENCE) -> None:
-        """Begin without a transaction, and not yet known to the broker."""
+    def __init__(
+        self, client: Producer, patience: Patience = PATIENCE, shortest_retry: float = _OFFSETS_RETRY_SECONDS
+    ) -> None:
+        """Begin without a transaction, and not yet known to the broker. See the function `shortest_retry`."""
         self._client = client
         self._patience = patience
+        self._shortest_retry = shortest_retry
         self._open = False
+        self.retried: str | None = None
+        """A call in which a request may have been sent twice: this client's epoch must have no further transaction."""
 
     async def prepare(self, turn: int = 1) -> None:
         """Fence other producers of the same id, and end what they left open; once, before all else.
@@ -103,7 +118,13 @@ class Transactions:
         """
         add_offsets = partial(self._client.send_offsets_to_transaction, list(positions), group)
         await self._call("send_offsets_to_transaction", add_offsets)
-        await self._call("commit_transaction", self._client.commit_transaction)
+        try:
+            await self._call("commit_transaction", self._client.commit_transaction)
+        except AbortRequiredError as error:
+            if self.retried is None:
+                raise
+            # A copy of the commit may still arrive before the abort.
+            raise SilentClientError(error.reason) from error
         self._open = False
 
     async def abort(self, reason: str) -> None:
@@ -129,11 +150,32 @@ class Transactions:
 
     async def _call(self, name: str, operation: Callable[[float], None], turn: int = 1) -> None:
         """Do one of the client's calls, again and again while its error is one that passes."""
-        work = partial(_repeat, partial(operation, self._patience.call))
+
+        def work(given_up: threading.Event) -> None:
+            began = time.monotonic()
+            try:
+                _repeat(partial(operation, self._patience.call), given_up)
+            finally:
+                self._note(name, time.monotonic() - began)
+
         try:
             await _in_thread(work, turn * self._patience.silence)
         except TimeoutError:
             raise SilentClientError(name) from None
+
+    def _note(self, call: str, seconds: float) -> None:
+        """Remember a call that was slow. A second copy of init_transactions, if it arrives, only fences this client."""
+        if seconds >= self._shortest_retry and call != "init_transactions":
+            self.retried = call
+            events.TransactionCallSlow(call, seconds).emit()
+
+
+def shortest_retry(config: Mapping[str, object]) -> float:
+    """Return how long a call must take, in seconds, for a client of this configuration to have repeated a request."""
+    backoff = min(
+        float(str(config.get("retry.backoff.ms", 100))), float(str(config.get("retry.backoff.max.ms", 1_000)))
+    )
+    return min(_EARLY * backoff / 1_000, _OFFSETS_RETRY_SECONDS)
 
 
 def _repeat(operation: Callable[[], None], given_up: threading.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import faust
@@ -35,6 +36,8 @@ class FakeBroker:
         self.fenced = threading.Event()
         self.outage = outage
         self.refusals = refusals
+        self.late: Callable[[], None] = lambda: None
+        """The second request for the end of a transaction, which has not arrived yet."""
 
     def fence(self) -> int:
         self.end(commit=False)
@@ -114,6 +117,26 @@ class FakeClient:
         if stuck:
             self.is_stuck.set()
             threading.Event().wait()
+
+
+class RepeatingClient(FakeClient):
+    """A client that ends each transaction twice; the second request arrives with the next offsets, before them."""
+
+    def send_offsets_to_transaction(self, positions: Sequence[TopicPartition], group: Any, seconds: float) -> None:
+        self.broker.late()
+        super().send_offsets_to_transaction(positions, group, seconds)
+
+    def commit_transaction(self, seconds: float) -> None:
+        super().commit_transaction(seconds)
+        self.broker.late = partial(self._end_again, commit=True)
+
+    def abort_transaction(self, seconds: float) -> None:
+        super().abort_transaction(seconds)
+        self.broker.late = partial(self._end_again, commit=False)
+
+    def _end_again(self, *, commit: bool) -> None:
+        if self._epoch == self.broker.epoch:
+            self.broker.end(commit=commit)
 
 
 class RefusingClient(FakeClient):

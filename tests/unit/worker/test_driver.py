@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.settings import Settings
 from worker.transport.driver import consumer_config, option_problems, producer_config
+from worker.transport.transactions import shortest_retry
 
 
 def settings(**options: str) -> Settings:
@@ -46,3 +47,20 @@ def test_good_options_have_no_problems() -> None:
 def test_options_that_contradict_our_own_are_told() -> None:
     """What only the real clients refuse, with the options that heartstream sets, is found before they are made."""
     assert len(option_problems(settings(MAX_IN_FLIGHT="10"))) == 1
+
+
+def test_a_call_is_quick_if_no_request_of_it_can_have_been_repeated() -> None:
+    """The client repeats a request after its backoff, a fifth less at the earliest, or offsets after half a second."""
+    guarantee = {"HEARTSTREAM_WORKER__GROUP_ID": "group", "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": "exactly_once"}
+    chosen = [{}, {"RETRY_BACKOFF_MS": "100"}, {"RETRY_BACKOFF_MAX_MS": "200"}, {"RETRY_BACKOFF_MS": "1000"}]
+    bounds = [
+        shortest_retry(
+            producer_config(
+                Settings.from_mapping(
+                    guarantee | {f"HEARTSTREAM_KAFKA__OPTIONS__{name}": text for name, text in options.items()}
+                )
+            )
+        )
+        for options in chosen
+    ]
+    assert bounds == [0.45, 0.075, 0.15, 0.5]

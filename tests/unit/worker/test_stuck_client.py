@@ -11,7 +11,7 @@ from faust.types import TP
 from msgspec import structs
 
 from schemas.errors import DependencyError
-from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, RefusingClient, new_producer
+from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, RefusingClient, RepeatingClient, new_producer
 from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
 from worker.guarantees import ExactlyOnce
 from worker.shipment import Shipment
@@ -203,3 +203,34 @@ async def test_a_client_that_is_fenced_while_results_are_on_their_way_has_a_succ
     shipments = [shipment(ledger, TOPIC, b"one")]
     confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
     assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, shipments)
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 2])
+async def test_a_request_that_arrives_late_finds_another_epoch(refusals: int) -> None:
+    """Calls take long enough for a second request, which arrives in the next transaction: each result is there once."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    producer = new_producer(broker, *(RepeatingClient(broker) for _ in range(9)))
+    producer.client_config = {**producer.client_config, "retry.backoff.ms": 0}
+    guarantee = exactly_once(producer, broker, ledger)
+    async with producer:
+        for tp, value in ((TOPIC, b"one"), (OTHER, b"two")):
+            batch = shipment(ledger, tp, value)
+            await guarantee.open()
+            await guarantee.add(batch)
+            assert await guarantee.close([batch]) == [batch]
+            broker.refusals = refusals
+    assert (broker.results, broker.offsets) == ([b"one", b"two"], {TOPIC: 10, OTHER: 10})
+
+
+async def test_a_client_whose_calls_are_quick_stays() -> None:
+    """Where no call took long enough for a second request, one client does every transaction."""
+    broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
+    producer = new_producer(broker)
+    guarantee = exactly_once(producer, broker, ledger)
+    async with producer:
+        for tp in (TOPIC, OTHER):
+            batch = shipment(ledger, tp, b"one")
+            await guarantee.open()
+            await guarantee.add(batch)
+            await guarantee.close([batch])
+    assert broker.epoch == 1

@@ -1,0 +1,134 @@
+"""Laws of exactly-once where requests of a transaction arrive a second time, late, on a real broker."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from runtime.settings import Topics
+from tests.faults.broker import Broker, running_broker
+from tests.faults.late import ACCEPTED, FENCED, LateProxy, Request
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, QUICK_EXPIRY
+from tests.integration.worker.test_stream import send_patients
+
+COUNT = int(os.environ.get("TEST_LATE_END_TXN", "8"))
+"""How many EndTxn are late in the test of many."""
+SETTINGS = {**EXACTLY_ONCE, **QUICK_EXPIRY}
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Broker]:
+    """A broker with a second door, which is closed: each test opens one of its own there."""
+    with running_broker() as broker:
+        broker.proxy.vanish()
+        yield broker
+
+
+@pytest.fixture
+def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
+    with Stream.open(proxied.direct, topics) as stream:
+        yield stream
+
+
+class Once:
+    """Picks the first request of a name."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._is_due = name, True
+
+    def __call__(self, request: Request) -> bool:
+        picked = self._is_due and request.name == self._name
+        self._is_due = self._is_due and not picked
+        return picked
+
+
+class Often:
+    """Picks requests of some names at random, each with its chance."""
+
+    def __init__(self, seed: int, **chances: float) -> None:
+        self._random, self._chances = random.Random(seed), chances  # noqa: S311  # for variety, not for secrets
+
+    def __call__(self, request: Request) -> bool:
+        return self._random.random() < self._chances.get(request.name, 0)
+
+
+def test_a_late_commit_does_not_complete_the_next_transaction(
+    proxied: Broker, proxied_stream: Stream, workers: Workers
+) -> None:
+    """The worker is killed in the transaction in which the commit of the one before arrives: nothing comes twice."""
+    stream = proxied_stream
+    with LateProxy(proxied.proxy, Once("commit")) as late:
+        late.on_late = lambda: worker.process.send_signal(signal.SIGKILL)
+        with workers.start(proxied.proxied, **SETTINGS) as worker:
+            send_patients(stream, 0, 500)
+            stream.read_until(lambda: stream.answered >= 500)
+            send_patients(stream, 500, 1_000)
+            worker.process.wait(60)
+    finish(stream, workers)
+    assert (stream.answered, stream.repeated(), late.answers["commit", ACCEPTED]) == (1_000, 0, 0)
+    assert late.answers.total() == 1
+
+
+def test_a_late_abort_does_not_abort_the_next_transaction(
+    proxied: Broker, proxied_stream: Stream, workers: Workers
+) -> None:
+    """The group refuses a transaction's offsets, and its abort comes again in the next one: nothing is lost."""
+    stream = proxied_stream
+    with LateProxy(proxied.proxy, Once("abort"), Once("offsets")) as late, workers.start(proxied.proxied, **SETTINGS):
+        send_patients(stream, 0, 500)
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        stream.read_to_end()
+    assert (stream.answered, stream.repeated(), late.answers["abort", ACCEPTED]) == (500, 0, 0)
+    assert late.answers.total() == 1
+
+
+def test_late_offsets_do_not_take_the_group_back(proxied: Broker, proxied_stream: Stream, workers: Workers) -> None:
+    """The offsets of a transaction arrive again in the next one, after its own: the next worker repeats nothing."""
+    stream = proxied_stream
+    with LateProxy(proxied.proxy, Once("offsets")) as late, workers.start(proxied.proxied, **SETTINGS):
+        for number in (1, 2):
+            send_patients(stream, 0, 1)
+            stream.read_until(partial(_has_answered, stream, number))
+    finish(stream, workers)
+    assert (stream.answered, stream.repeated(), late.answers["offsets", ACCEPTED]) == (2, 0, 0)
+    assert late.answers.total() == 1
+
+
+def test_many_late_requests_lose_tear_and_repeat_nothing(
+    proxied: Broker, proxied_stream: Stream, workers: Workers
+) -> None:
+    """Commits, aborts and offsets are late, and the group refuses half of the transactions at first, from a seed."""
+    stream = proxied_stream
+    chosen, refused = Often(47, commit=0.9, abort=1, offsets=0.1), Often(48, offsets=0.5)
+    with LateProxy(proxied.proxy, chosen, refused) as late, workers.start(proxied.proxied, **SETTINGS) as worker:
+        while late.answers.total() - sum(late.answers["offsets", error] for error in FENCED) < COUNT:
+            number = len(stream.sent)
+            send_patients(stream, number, number + 40)
+            stream.read_until(partial(_has_answered, stream, number))
+            worker.check()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+    finish(stream, workers)
+    sys.stdout.write(f"late and their errors: {dict(late.answers)}; {len(stream.sent)} records\n")
+    accepted = {name: count for (name, error), count in late.answers.items() if error == ACCEPTED}
+    lost = len(stream.sent) - stream.answered
+    assert (lost, accepted, stream.repeated(), worker.process.returncode) == (0, {}, 0, 0)
+
+
+def _has_answered(stream: Stream, count: int) -> bool:
+    return stream.answered >= count
+
+
+def finish(stream: Stream, workers: Workers) -> None:
+    """Let another worker do what is left, and read all outcomes."""
+    with workers.start(stream.address, **SETTINGS):
+        stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+    stream.read_to_end()
