@@ -42,7 +42,7 @@ def _run_group(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: 
     if not plans:
         return []
     tell(f"{', '.join(plan.name for plan in plans)}: started")
-    setting.broker.proxy.heal()
+    setting.broker.heal()
     with ThreadPoolExecutor(len(plans) * len(guarantees)) as pool:
         futures = []
         for plan in plans:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     plans = FAUST_PLANS if asked.worker == "faust" else PLANS
     if asked.list:
-        sys.stdout.writelines(f"{plan.name:16}{'quick' if plan.quick else '':7}{plan.law}\n" for plan in plans)
+        sys.stdout.writelines(f"{plan.name:18}{'quick' if plan.quick else '':7}{plan.law}\n" for plan in plans)
         return
     chosen = _chosen(plans, asked)
     guarantees = GUARANTEES["at_least_once" if asked.worker == "faust" else asked.guarantee]

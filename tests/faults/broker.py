@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -40,6 +40,25 @@ class Broker:
         self.proxied = f"localhost:{proxy.port}"
         self.proxy = proxy
         self._server = server
+        self._interposed: Proxy | None = None
+
+    def interpose(self, make: Callable[[Proxy], Proxy]) -> None:
+        """Let another proxy take the place of the present one, until `heal`; it is made from that."""
+        self.proxy.vanish()
+        self._interposed = make(self.proxy).__enter__()
+
+    def interposed(self) -> Proxy:
+        """Return the proxy that was interposed."""
+        if self._interposed is None:
+            raise AssertionError("no proxy is interposed")
+        return self._interposed
+
+    def heal(self) -> None:
+        """Have a good network again, whatever it was."""
+        if self._interposed is not None:
+            self._interposed.__exit__()
+            self._interposed = None
+        self.proxy.heal()
 
     def restart(self) -> None:
         """Stop it in good order, start it again on the same ports with its data, and wait until it answers."""

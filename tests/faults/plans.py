@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import DependencyError, FaultCode
-from tests.faults import network, poison, swapping
+from tests.faults import committing, network, poison, swapping
 from tests.faults.crew import Member
 from tests.faults.load import Recipe
 from tests.faults.stage import SESSION_SECONDS, FaultDidNotOccurError, Stage
@@ -200,6 +200,8 @@ PLANS: Final = (
     Plan("slow", network.slow, shakes_broker=True),
     Plan("half-open", network.half_open, shakes_broker=True),
     Plan("commit-refused", network.commit_refused, shakes_broker=True),
+    Plan("late-end-txn", committing.late_end_txn, shakes_broker=True),
+    Plan("coordinator-moved", committing.coordinator_moved, shakes_broker=True),
     Plan("outputs-missing", outputs_missing, outputs=False),
     Plan("100-partitions", hundred_partitions, graceful=True, partitions=100, settings=_SLOW_MEMBERS),
     Plan(

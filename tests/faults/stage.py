@@ -78,6 +78,7 @@ class Stage:
     ) -> None:
         self.broker, self.topics, self.crew, self.load, self.outcomes = broker, topics, crew, load, outcomes
         self.group = f"group-{topics.patients}"
+        self.seed = seed
         self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
         self.in_flight = 0
         self.flight = FlightRecorder(outcomes.committed, crew.outstanding)

@@ -13,13 +13,13 @@ _COLUMNS = ("produced", "lost", "dup", "differ", "reorder", "unexpl", "wrong", "
 
 def lines(reports: Sequence[Report]) -> list[str]:
     """Return the table as aligned text, a row a run."""
-    header = f"{'plan':16}{'guarantee':15}" + "".join(f"{name:>10}" for name in _COLUMNS) + "  what was done"
+    header = f"{'plan':18}{'guarantee':15}" + "".join(f"{name:>10}" for name in _COLUMNS) + "  what was done"
     return [header, *(_row(report) for report in reports)]
 
 
 def _row(report: Report) -> str:
     account = report.account
-    start = f"{report.name:16}{report.guarantee:15}"
+    start = f"{report.name:18}{report.guarantee:15}"
     if account is None:
         return f"{start}  NOT JUDGED: {report.problem.splitlines()[0]}"
     cells = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ import pytest
 
 from runtime.settings import Topics
 from tests.faults.broker import Broker, running_broker
-from tests.faults.late import ACCEPTED, FENCED, LateProxy, Request
+from tests.faults.late import LateProxy, Often
+from tests.faults.requests import ACCEPTED, FENCED, Request
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, QUICK_EXPIRY
@@ -21,7 +21,13 @@ from tests.integration.worker.test_stream import send_patients
 
 COUNT = int(os.environ.get("TEST_LATE_END_TXN", "8"))
 """How many EndTxn are late in the test of many."""
-SETTINGS = {**EXACTLY_ONCE, **QUICK_EXPIRY}
+SETTINGS = {
+    **EXACTLY_ONCE,
+    **QUICK_EXPIRY,
+    "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "5000",
+    "HEARTSTREAM_KAFKA__OPTIONS__DELIVERY_TIMEOUT_MS": "5000",
+}
+"""A worker that was killed, and what it left open, are missed soon."""
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +56,13 @@ class Once:
         return picked
 
 
-class Often:
-    """Picks requests of some names at random, each with its chance."""
-
-    def __init__(self, seed: int, **chances: float) -> None:
-        self._random, self._chances = random.Random(seed), chances  # noqa: S311  # for variety, not for secrets
-
-    def __call__(self, request: Request) -> bool:
-        return self._random.random() < self._chances.get(request.name, 0)
-
-
 def test_a_late_commit_does_not_complete_the_next_transaction(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
     """The worker is killed in the transaction in which the commit of the one before arrives: nothing comes twice."""
     stream = proxied_stream
     with LateProxy(proxied.proxy, Once("commit")) as late:
-        late.on_late = lambda: worker.process.send_signal(signal.SIGKILL)
+        late.listeners.append(lambda _: worker.process.send_signal(signal.SIGKILL))
         with workers.start(proxied.proxied, **SETTINGS) as worker:
             send_patients(stream, 0, 500)
             stream.read_until(lambda: stream.answered >= 500)
@@ -102,6 +98,7 @@ def test_late_offsets_do_not_take_the_group_back(proxied: Broker, proxied_stream
     assert late.answers.total() == 1
 
 
+@pytest.mark.timeout(300 + 5 * COUNT)
 def test_many_late_requests_lose_tear_and_repeat_nothing(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
