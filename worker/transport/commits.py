@@ -48,15 +48,21 @@ class ConsumerCommits:
         self._ledger = ledger
         self._interval = interval
         self._next = 0.0
+        self._is_committing = False
 
     def turn(self) -> None:
-        """Hand committable offsets to the client when it is time; the result comes back through `heard`."""
+        """Hand committable offsets to the client when it is time; the result comes back through `heard`.
+
+        One commit at a time: the client repeats one that a broken connection lost, and a repetition that overtook a
+        later commit would set the group back.
+        """
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next or self._is_committing:
             return
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
         if offsets:
+            self._is_committing = True
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
 
     def rebalanced(self) -> None:
@@ -64,6 +70,7 @@ class ConsumerCommits:
 
     def heard(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Hear how an asynchronous commit ended."""
+        self._is_committing = False
         failed = {tp_of(position): position.offset for position in positions if error or position.error}
         if failed:
             self._ledger.give_back(failed)
