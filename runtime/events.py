@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -530,24 +530,31 @@ class GroupRefused(msgspec.Struct, frozen=True):
         _log.warning("group refuses worker", group=self.group, reason=self.reason)
 
 
-class ConsumptionPaused(msgspec.Struct, frozen=True):
-    """Fetching stands still because results leave more slowly than records come."""
+PauseReason = Literal["output", "commits"]
 
+
+class ConsumptionPaused(msgspec.Struct, frozen=True):
+    """Fetching is paused: results leave more slowly than records come (output), or offset commits fail (commits)."""
+
+    reason: PauseReason
     partitions: int
 
     def emit(self) -> None:
-        """Log it."""
-        _log.warning("consumption paused", partitions=self.partitions)
+        """Show and log it."""
+        metrics.PAUSED.labels(self.reason).set(1)
+        _log.warning("consumption paused", reason=self.reason, partitions=self.partitions)
 
 
 class ConsumptionResumed(msgspec.Struct, frozen=True):
     """Fetching goes on."""
 
+    reason: PauseReason
     partitions: int
 
     def emit(self) -> None:
-        """Log it."""
-        _log.info("consumption resumed", partitions=self.partitions)
+        """Show and log it."""
+        metrics.PAUSED.labels(self.reason).set(0)
+        _log.info("consumption resumed", reason=self.reason, partitions=self.partitions)
 
 
 class BrokerTroubled(msgspec.Struct, frozen=True):

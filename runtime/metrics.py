@@ -178,6 +178,12 @@ CONSUMER_REPLACEMENTS: Final = _counter(
     "heartstream_consumer_replacements",
     "Consumers' clients without partitions that found neither group nor broker for a minute and were replaced.",
 )
+PAUSED: Final = _gauge(
+    "heartstream_consumption_paused",
+    "Whether fetching is paused (1) or not (0), by reason: output, results leave more slowly than records come; "
+    "commits, no offset commit has succeeded for more than two seconds (at least once alone).",
+    "reason",
+)
 PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
 REBALANCES: Final = _counter_of(
     "heartstream_rebalances",

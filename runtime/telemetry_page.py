@@ -33,7 +33,7 @@ answers while scoring hangs.
 |---|---|---|
 | `/health/startup` | has it come up? | the model is verified and proven, the consumer has started |
 | `/health/live` | is it alive, or would a restart help? | see below |
-| `/health/ready` | can it do its work? | those of `live`, and the four below |
+| `/health/ready` | can it do its work? | those of `live`, and the five below |
 | `/health` | all well? | as `ready` |
 
 Ready is a live worker
@@ -41,7 +41,8 @@ Ready is a live worker
 - whose model is verified and proven;
 - that is a member of its group, with partitions or, where there are more workers than partitions, without;
 - whom a broker has answered within the last 30 s;
-- whose producer is up and has what was started confirmed within 30 s.
+- whose producer is up and has what was started confirmed within 30 s;
+- whose offset commits succeed: at least once, reading pauses when none has for more than two seconds.
 
 Not live is a worker
 

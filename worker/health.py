@@ -67,7 +67,13 @@ class WorkerChecks:
                 "consumer": self.consumer,
                 "progress": self.progress,
             },
-            ready={"model": _model, "group": self.group, "broker": self.broker, "producer": self.producer},
+            ready={
+                "model": _model,
+                "group": self.group,
+                "broker": self.broker,
+                "producer": self.producer,
+                "commits": self.commits,
+            },
         )
 
     def consumer_started(self) -> str | None:
@@ -129,6 +135,13 @@ class WorkerChecks:
         waited = time.monotonic() - lag.held_since if lag is not None and lag.held_since is not None else 0.0
         if waited > _OUTPUT_SECONDS:
             return f"of what was started, nothing has been confirmed for {waited:.0f} s"
+        return None
+
+    def commits(self) -> str | None:
+        """The broker stores offsets; while it does not, reading is held, so that little is repeated."""
+        poller = self._consumer.poller if self._consumer is not None else None
+        if poller is not None and poller.paused == "commits":
+            return "no offset commits succeed: reading is held until one does"
         return None
 
     @property

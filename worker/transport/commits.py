@@ -16,6 +16,9 @@ from runtime import events
 from worker.transport.ledger import Ledger
 
 _LOOK_SECONDS: Final = 0.1
+_OVERDUE_SECONDS: Final = 2.0
+"""A coordinator answers within milliseconds, and refuses commits for a moment while a rebalance ends or it moves to
+another broker. It is less than any session timeout: reading is held before the group can give partitions away."""
 
 
 class Commits(Protocol):
@@ -30,6 +33,10 @@ class Commits(Protocol):
 
     def rebalanced(self) -> None:
         """Hear that the group has changed."""
+        ...
+
+    def are_overdue(self) -> bool:
+        """Say whether the broker has stored no offsets for so long that more results would be too many to repeat."""
         ...
 
     def leave(self, tps: set[TP]) -> bool:
@@ -49,6 +56,8 @@ class ConsumerCommits:
         self._interval = interval
         self._next = 0.0
         self._is_committing = False
+        self._unanswered_since: float | None = None
+        """When the first commit was sent since one last succeeded."""
 
     def turn(self) -> None:
         """Hand committable offsets to the client when it is time; the result comes back through `heard`.
@@ -63,6 +72,8 @@ class ConsumerCommits:
         offsets = self._ledger.take_committable()
         if offsets:
             self._is_committing = True
+            if self._unanswered_since is None:
+                self._unanswered_since = now
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
 
     def rebalanced(self) -> None:
@@ -71,14 +82,26 @@ class ConsumerCommits:
     def heard(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Hear how an asynchronous commit ended."""
         self._is_committing = False
+        offsets = {tp_of(position): position.offset for position in positions}
         failed = {tp_of(position): position.offset for position in positions if error or position.error}
+        self._ledger.note_stored({tp: offsets[tp] for tp in offsets.keys() - failed.keys()})
         if failed:
             self._ledger.give_back(failed)
             reason = error or next(position.error for position in positions if position.error)
             events.OffsetCommitFailed(reason.name(), len(failed)).emit()
         else:
-            self._ledger.note_stored({tp_of(position): position.offset for position in positions})
+            self._unanswered_since = None
             events.OffsetsCommitted(len(positions)).emit()
+
+    def are_overdue(self) -> bool:
+        """Say whether no commit has succeeded for two seconds and an interval, and there is something to store."""
+        since = self._unanswered_since
+        if since is None or time.monotonic() - since <= self._interval + _OVERDUE_SECONDS:
+            return False
+        if self._ledger.unstored(self._ledger.owned()):
+            return True
+        self._unanswered_since = None
+        return False
 
     def leave(self, tps: set[TP]) -> bool:
         """Store what is committable of these partitions and wait for the broker."""
@@ -108,6 +131,10 @@ class TransactionCommits:
         """Look at once: with what was known before, the broker would refuse every transaction."""
         self._next = time.monotonic() + _LOOK_SECONDS
         self.group_metadata = self._consumer.consumer_group_metadata()
+
+    def are_overdue(self) -> bool:
+        """Never: without its offsets a transaction does not commit, and no result of it counts."""
+        return False
 
     def leave(self, tps: set[TP]) -> bool:
         """Store how far partitions were read beyond their last record, which no transaction has carried yet.

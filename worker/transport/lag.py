@@ -28,7 +28,7 @@ class Behind(msgspec.Struct, frozen=True):
     """A partition that is behind its end by `records`: all before offset `done` have a confirmed outcome.
 
     `seen` is since when the record at `done` is known to be there; `still` since when the partition stands at `done`
-    though the broker answers. Both are in monotonic seconds.
+    though the broker answers and it is read. Both are in monotonic seconds.
     """
 
     done: int
@@ -84,10 +84,11 @@ class LagMeter:
                 self._shown.remove(tp)
                 events.LagForgotten(*tp).emit()
 
-    def measure(self, topic: str) -> None:
+    def measure(self, topic: str, *, held: bool = False) -> None:
         """Report, for each owned partition, how many records have no confirmed outcome, and how old they are.
 
-        `topic` is what the worker reads: with no partition to ask for, the broker is asked for the topic itself.
+        `topic` is what the worker reads: with no partition to ask for, the broker is asked for the topic itself. `held`
+        says that reading waits for commits: no partition has to move meanwhile.
         """
         progress = self._ledger.progress()
         asked = self._whose_turn(progress)
@@ -103,7 +104,7 @@ class LagMeter:
                 continue
             all_done[tp] = done
             if end > done:
-                all_behind[tp] = self._still_behind(tp, done, end)
+                all_behind[tp] = self._still_behind(tp, done, end, held=held)
             self._tell(tp, all_behind.get(tp))
         self.behind, self._done = all_behind, all_done
         self._measured_at = time.monotonic()
@@ -165,12 +166,12 @@ class LagMeter:
             self.held_since = time.monotonic()
         self._finished = progress
 
-    def _still_behind(self, tp: TP, done: int, end: int) -> Behind:
+    def _still_behind(self, tp: TP, done: int, end: int, *, held: bool) -> Behind:
         """Return how a partition is behind, and since when it stands there."""
         now, before = time.monotonic(), self.behind.get(tp)
         if before is None or before.done != done:
             return Behind(done, end - done, now, now)
-        counts = self._answers(now) and now - self._measured_at <= _GAP_SECONDS
+        counts = not held and self._answers(now) and now - self._measured_at <= _GAP_SECONDS
         return Behind(done, end - done, before.seen, before.still if counts else now)
 
     def _answers(self, now: float) -> bool:

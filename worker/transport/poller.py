@@ -66,9 +66,9 @@ class Poller(threading.Thread):
     """Reads batches into a `Handoff` and commits what the `Ledger` allows.
 
     `last_turn` is when it last came round (monotonic seconds); `member` says if the group counts this worker as one of
-    it, with partitions or without, and `refusal` why it does not let it in. `on_assignment` gets the whole set of
-    owned partitions after each change; `on_failure` gets the error that ended the thread. Both are called on this
-    thread.
+    it, with partitions or without, `refusal` why it does not let it in, and `paused` why fetching is paused (None: it
+    is not). `on_assignment` gets the whole set of owned partitions after each change; `on_failure` gets the error that
+    ended the thread. Both are called on this thread.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Poller(threading.Thread):
         self._stopping = threading.Event()
         self._next_lag = 0.0
         self.last_turn = time.monotonic()
+        self.paused: events.PauseReason | None = None
         self._solitude = Solitude(options.solitude_limit, self.last_turn)
         names = (str(options.client_config.get(name)) for name in ("group.id", "partition.assignment.strategy"))
         self.refusal = GroupRefusal(options.admin_config, *names)
@@ -208,6 +209,9 @@ class Poller(threading.Thread):
             self._hold_back()
         else:
             self._read()
+            # Judged after a poll: it has delivered the answers that were there.
+            if self.commits.are_overdue():
+                self._pause_until(lambda: not self.commits.are_overdue(), "commits")
 
     def _is_alone(self, now: float) -> bool:
         """Say whether this client has no partitions, and no group or no broker either."""
@@ -270,15 +274,20 @@ class Poller(threading.Thread):
             check(self._consumer, message, error)
 
     def _hold_back(self) -> None:
-        """Wait for room; when there is none for long, pause fetching and keep polling so as to stay in the group."""
+        """Wait for room; when there is none for long, pause fetching."""
         deadline = time.monotonic() + _PAUSE_AFTER_SECONDS
         while time.monotonic() < deadline and not self._stopping.is_set():
             if self._handoff.wait_for_room(_FULL_WAIT_SECONDS):
                 return
             self._commit_while_held()
+        self._pause_until(lambda: self._handoff.wait_for_room(0), "output")
+
+    def _pause_until(self, is_over: Callable[[], bool], reason: events.PauseReason) -> None:
+        """Pause fetching, and keep polling so as to stay in the group and hear of commits."""
         self._pauses.pause()
-        events.ConsumptionPaused(len(self._pauses)).emit()
-        while not self._stopping.is_set() and not self._handoff.wait_for_room(0):
+        self.paused = reason
+        events.ConsumptionPaused(reason, len(self._pauses)).emit()
+        while not self._stopping.is_set() and not is_over():
             message = self._consumer.poll(_FULL_WAIT_SECONDS)
             if message is not None:
                 self._hand_off([message])
@@ -286,7 +295,8 @@ class Poller(threading.Thread):
                 self._pauses.pause()
             self._commit_while_held()
         self._pauses.resume()
-        events.ConsumptionResumed(len(self._ledger.owned())).emit()
+        self.paused = None
+        events.ConsumptionResumed(reason, len(self._ledger.owned())).emit()
 
     def _commit_while_held(self) -> None:
         """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
@@ -298,7 +308,7 @@ class Poller(threading.Thread):
         """Measure the lag, and see that the topic is still the same, where a second has passed."""
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self.lag.measure(self._topic)
+            self.lag.measure(self._topic, held=self.paused == "commits")
             self.refusal.look()
             if self.member:
                 self._identity.look(reading=bool(self._ledger.owned()))

@@ -1,53 +1,153 @@
-"""Laws of the consumer's own commits."""
+"""Laws of the consumer's own offset commits, on a consumer that answers when the test says so."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
-from confluent_kafka import KafkaError
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+from faust.types import TP
 
-from tests.unit.worker.test_ledger import TOPIC, enter, granted
+from worker.transport import commits
+from worker.transport.batch import RecordBatch
 from worker.transport.commits import ConsumerCommits
+from worker.transport.ledger import Ledger
+
+HERE, THERE = TP("patients", 0), TP("patients", 1)
+REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
 
 
-class SlowConsumer:
-    """Takes commits, and keeps what it was asked for."""
+class FakeMessage:
+    """Stands for a consumed message."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def offset(self) -> int:
+        return self._offset
+
+
+class Answer(NamedTuple):
+    """Stands for a position of a commit that was answered; librdkafka alone makes those with an error."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: KafkaError | None
+
+
+class FakeConsumer:
+    """Takes commits; the test answers them."""
 
     def __init__(self) -> None:
-        self.asked: list[list[Any]] = []
+        self.asked: list[list[TopicPartition]] = []
 
-    def commit(self, offsets: list[Any], *, asynchronous: bool) -> None:
+    def commit(self, offsets: list[TopicPartition], *, asynchronous: bool) -> None:
         assert asynchronous
         self.asked.append(offsets)
 
-    def offsets(self) -> list[int]:
-        return [position.offset for positions in self.asked for position in positions]
+
+class Bench:
+    """Commits of two partitions, every tenth of a second of a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.ledger, self.consumer = Ledger(), FakeConsumer()
+        self.ledger.grant([HERE, THERE])
+        self.commits = ConsumerCommits(self.consumer, self.ledger, 0.1)  # type: ignore[arg-type]
+
+    def finish(self, tp: TP, offset: int) -> None:
+        lease = self.ledger.lease(tp)
+        assert lease is not None
+        batch = RecordBatch(tp, [FakeMessage(offset)], lease)  # type: ignore[list-item]
+        self.ledger.enter(batch)
+        assert self.ledger.start(batch)
+        self.ledger.finish(batch)
+
+    def turn_for(self, seconds: float) -> list[bool]:
+        """Let time pass; returns what the commits said of being overdue."""
+        said = []
+        for _ in range(round(seconds / 0.1)):
+            self.now += 0.1
+            self.commits.turn()
+            said.append(self.commits.are_overdue())
+        return said
+
+    def answer(self, error: KafkaError | None = None) -> None:
+        """Answer the oldest commit."""
+        self.commits.heard(error, self.consumer.asked.pop(0))
 
 
-def test_a_commit_waits_for_the_answer_to_the_one_before_it() -> None:
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    bench = Bench()
+    monkeypatch.setattr(commits.time, "monotonic", lambda: bench.now)
+    return bench
+
+
+def test_a_commit_without_an_answer_is_overdue_after_two_seconds(bench: Bench) -> None:
+    """And no longer once it is answered."""
+    bench.finish(HERE, 7)
+    early, late = bench.turn_for(2.0), bench.turn_for(0.4)
+    bench.answer()
+    assert (any(early), late[-1], bench.commits.are_overdue()) == (False, True, False)
+
+
+def test_refused_commits_are_overdue_likewise_and_asked_again(bench: Bench) -> None:
+    """The refusal of a rebalance is no answer; its offsets go again until they are taken."""
+    bench.finish(HERE, 7)
+    said = []
+    for _ in range(25):
+        said += bench.turn_for(0.1)
+        bench.answer(REFUSED)
+    assert (any(said[:20]), said[-1]) == (False, True)
+    bench.turn_for(0.1)
+    bench.answer()
+    assert not bench.commits.are_overdue()
+
+
+def test_an_answer_to_any_commit_shows_that_they_come_back(bench: Bench) -> None:
+    """A coordinator that takes a second for each is slow, and not silent."""
+    said = []
+    for number in range(60):
+        bench.finish(HERE, number)
+        said += bench.turn_for(0.1)
+        if number >= 10:
+            bench.answer()
+    assert not any(said)
+
+
+def test_nothing_is_overdue_where_nothing_would_be_repeated(bench: Bench) -> None:
+    """The partition whose commit was refused is given back; the other is idle, and must be read when records come."""
+    bench.finish(HERE, 7)
+    bench.turn_for(0.1)
+    bench.answer(REFUSED)
+    bench.ledger.end([HERE])
+    assert not any(bench.turn_for(5.0))
+
+
+def test_one_partition_refused_holds_and_the_others_are_noted(bench: Bench) -> None:
+    """A commit of two partitions of which one is refused: the other is stored, and is not asked for again."""
+    bench.finish(HERE, 7)
+    bench.finish(THERE, 9)
+    bench.turn_for(0.1)
+    (asked,) = bench.consumer.asked
+    answers = [
+        Answer(*TP(each.topic, each.partition), each.offset, REFUSED if each.partition == 0 else None) for each in asked
+    ]
+    bench.commits.heard(None, answers)  # type: ignore[arg-type]
+    assert bench.ledger.unstored([HERE, THERE]) == {HERE: 8}
+    bench.consumer.asked.clear()
+    said = bench.turn_for(2.5)
+    assert ([[tp.partition for tp in asked] for asked in bench.consumer.asked], said[-1]) == ([[0]], True)
+
+
+def test_a_commit_waits_for_the_answer_to_the_one_before_it(bench: Bench) -> None:
     """A commit that the client repeats would set the group back if it arrived behind a later one."""
-    ledger, consumer = granted(), SlowConsumer()
-    commits = ConsumerCommits(consumer, ledger, interval=0.0)  # type: ignore[arg-type]
-    for first in (0, 10):
-        batch = enter(ledger, first)
-        assert ledger.start(batch)
-        ledger.finish(batch)
-        commits.turn()
-    assert consumer.offsets() == [10]
-    commits.heard(None, consumer.asked[0])
-    commits.turn()
-    assert consumer.offsets() == [10, 20]
-
-
-def test_a_commit_that_failed_is_done_again() -> None:
-    """What the broker refused is due at the next turn."""
-    ledger, consumer = granted(), SlowConsumer()
-    commits = ConsumerCommits(consumer, ledger, interval=0.0)  # type: ignore[arg-type]
-    batch = enter(ledger, 0)
-    assert ledger.start(batch)
-    ledger.finish(batch)
-    commits.turn()
-    commits.heard(KafkaError(KafkaError._TIMED_OUT), consumer.asked[0])
-    commits.turn()
-    assert consumer.offsets() == [10, 10]
-    assert ledger.unstored([TOPIC]) == {TOPIC: 10}
+    for number in (7, 8):
+        bench.finish(HERE, number)
+        bench.turn_for(0.3)
+    assert [[place.offset for place in asked] for asked in bench.consumer.asked] == [[8]]
+    bench.answer()
+    bench.turn_for(0.1)
+    assert [[place.offset for place in asked] for asked in bench.consumer.asked] == [[9]]

@@ -383,6 +383,17 @@ def test_a_hundred_partitions_on_a_slow_scorer_are_not_blamed(bench: Bench) -> N
     assert cured(bench) == []
 
 
+def test_a_partition_does_not_stand_still_while_reading_waits_for_commits(bench: Bench) -> None:
+    """A restart would bring no commit back: the time counts from when reading goes on."""
+    bench.consumer.end = 150
+    look(bench)
+    begun = bench.meter.behind[HERE].still
+    bench.meter.measure("lag-test", held=True)
+    held = bench.meter.behind[HERE].still
+    bench.measure()
+    assert begun < held == bench.meter.behind[HERE].still
+
+
 def test_time_in_which_reading_is_held_back_is_no_standing_still(bench: Bench) -> None:
     """While the output stands still, lag is measured and no partition is blamed; it counts again afterwards."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]

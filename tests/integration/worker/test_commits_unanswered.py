@@ -1,0 +1,104 @@
+"""Laws of an at-least-once worker whose offset commits are not answered, on a real broker with real processes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from heartstream.demo.processes import Child
+from runtime.settings import Topics
+from tests.faults.broker import Broker, running_broker
+from tests.integration.conftest import Workers
+from tests.integration.stream import Stream
+from tests.integration.worker.losing import LosingProxy, Loss
+from tests.integration.worker.test_exactly_once import QUICK_EXPIRY
+from tests.integration.worker.test_health import checks, shown
+from tests.integration.worker.test_stream import send_patients
+from tests.waiting import await_condition
+
+OFFSET_COMMIT = 8
+SETTINGS = {**QUICK_EXPIRY, "HEARTSTREAM_KAFKA__OPTIONS__SOCKET_TIMEOUT_MS": "10000"}
+
+
+class CommitLosingProxy(LosingProxy):
+    """Loses every OffsetCommit request while `losing`, and nothing else."""
+
+    losing = False
+
+    def __init__(self, port: int, target: int) -> None:
+        super().__init__(port, target, Loss.REQUEST)
+
+    def _is_lost(self, message: bytes, _link: int, *, asks: bool) -> bool:
+        return self.losing and asks and struct.unpack_from(">h", message) == (OFFSET_COMMIT,)
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Broker]:
+    """A broker with a second door."""
+    with running_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
+    with Stream.open(proxied.direct, topics) as stream:
+        yield stream
+
+
+@pytest.fixture
+def proxy(proxied: Broker) -> Iterator[CommitLosingProxy]:
+    proxied.proxy.vanish()
+    with CommitLosingProxy(proxied.proxy.port, proxied.proxy.target) as proxy:
+        yield proxy
+    proxied.proxy.heal()
+
+
+def lose_commits(stream: Stream, proxy: CommitLosingProxy, worker: Child) -> int:
+    """Let commits get lost while records flow, until the worker reads no more; returns what may be repeated."""
+    send_patients(stream, 0, 400)
+    stream.read_all()
+    stream.await_commits(f"group-{stream.topics.patients}")
+    proxy.losing = True
+
+    def is_held() -> bool:
+        send_patients(stream, len(stream.sent), len(stream.sent) + 20)
+        return shown(worker, "consumption_paused", reason="commits") == 1
+
+    await_condition(is_held, 30)
+    stream.read_to_end()
+    in_flight = len(stream.sent) - 400
+    send_patients(stream, len(stream.sent), len(stream.sent) + 2_000)
+    await_condition(lambda: (shown(worker, "consumer_lag_records") or 0) >= 2_000, 30)
+    return in_flight
+
+
+def test_reading_waits_for_commits_and_goes_on_with_them(
+    proxied: Broker, proxied_stream: Stream, proxy: CommitLosingProxy, workers: Workers
+) -> None:
+    """It says so and stays alive; when commits come back, every record is scored, once, and committed."""
+    stream = proxied_stream
+    with workers.start(proxied.proxied, **SETTINGS) as worker:
+        lose_commits(stream, proxy, worker)
+        assert "offset commits" in checks(worker, "/health/ready")[1]["commits"]
+        assert checks(worker, "/health/live")[0] == 200
+        proxy.losing = False
+        stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        assert (shown(worker, "consumption_paused", reason="commits"), stream.repeated()) == (0, 0)
+        worker.check()
+
+
+def test_what_came_while_reading_was_held_is_not_repeated(
+    proxied: Broker, proxied_stream: Stream, proxy: CommitLosingProxy, workers: Workers
+) -> None:
+    """The worker dies before a commit comes back: its successor repeats what was scored until reading was held."""
+    stream = proxied_stream
+    with workers.start(proxied.proxied, **SETTINGS) as worker:
+        in_flight = lose_commits(stream, proxy, worker)
+        worker.process.kill()
+        worker.process.wait()
+    with workers.start(stream.address, **SETTINGS):
+        stream.read_all()
+    assert 0 < stream.repeated() <= in_flight
