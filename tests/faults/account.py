@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -76,6 +76,19 @@ def settle(sent: Sequence[Sent], results: Sequence[Result], expected: Sequence[O
     )
 
 
+def total(accounts: Iterable[Account]) -> Account:
+    """Add accounts up."""
+    return Account(*map(sum, zip(*map(msgspec.structs.astuple, accounts), strict=True)))
+
+
+def most_repeats(results: Iterable[Result]) -> int:
+    """Return the second and later results of the partition that has the most of them."""
+    repeats = Counter[int]()
+    for source, count in Counter(result.source for result in results).items():
+        repeats[source.partition] += count - 1
+    return max(repeats.values(), default=0)
+
+
 def _content(result: Result) -> tuple[object, ...]:
     return result.topic, result.key, result.value, result.faults
 
@@ -89,15 +102,15 @@ def _is(result: Result, outcome: Outcome) -> bool:
 
 
 def _reordered(results: Iterable[Result]) -> int:
-    """Count first results that stand behind a later record's of the same key, in the same output topic."""
-    highest: dict[tuple[str, bytes | None], int] = {}
+    """Count first results that stand behind a later record's of the same key and partition, in an output topic."""
+    highest: dict[tuple[str, bytes | None, int], int] = {}
     seen: set[Source] = set()
     behind = 0
     for result in results:
         if result.source in seen:
             continue
         seen.add(result.source)
-        stream, offset = (result.topic, result.key), result.source.offset
+        stream, offset = (result.topic, result.key, result.source.partition), result.source.offset
         behind += offset < highest.get(stream, -1)
         highest[stream] = max(offset, highest.get(stream, -1))
     return behind

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
 from heartstream.brokers import Kind, await_broker
 from runtime.ports import free_port
@@ -15,6 +17,7 @@ from tests.faults.proxy import Proxy
 
 LARGEST_RECORD_BYTES: Final = 20_000_000
 _CALL_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 0.05
 _PROPERTIES: Final = {
     "auto.create.topics.enable": "false",
     # A killed member is missed soon, so that thirty kills take minutes.
@@ -81,10 +84,31 @@ class Broker:
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
         admin.create_topics([topic], operation_timeout=_CALL_SECONDS)[name].result(_CALL_SECONDS)
 
-    def members(self, group: str) -> int:
-        """Count the members of a consumer group."""
+    def add_partitions(self, name: str, count: int) -> None:
+        """Let a topic have `count` partitions."""
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
-        return len(admin.describe_consumer_groups([group])[group].result(_CALL_SECONDS).members)
+        admin.create_partitions([NewPartitions(name, count)])[name].result(_CALL_SECONDS)
+
+    def replace_topic(self, name: str, partitions: int) -> None:
+        """Delete a topic and create another of its name at once."""
+        admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
+        admin.delete_topics([name])[name].result(_CALL_SECONDS)
+        while True:
+            try:
+                self.create_topic(name, partitions)
+            except KafkaException as failure:
+                # The broker still has the old one for a moment.
+                if failure.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+    def members(self, group: str, *, working: bool = False) -> int:
+        """Count the members of a consumer group, or those that have partitions."""
+        admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
+        found = admin.describe_consumer_groups([group])[group].result(_CALL_SECONDS).members
+        return sum(not working or bool(member.assignment.topic_partitions) for member in found)
 
 
 @contextmanager

@@ -143,7 +143,11 @@ class Crew:
 
     def outstanding(self) -> int:
         """Count the results that workers have on their way, as they say; one that does not answer has none."""
-        return sum(_outstanding(member.child.url) for member in list(self.members))
+        return self.shown("heartstream_outstanding_records")
+
+    def shown(self, name: str) -> int:
+        """Return the sum of all workers' samples of a metric."""
+        return sum(_shown(member.child.url, name) for member in list(self.members))
 
     def losses(self) -> list[float]:
         """Return when (Unix time) workers lost partitions, or gave them back with something unfinished."""
@@ -165,13 +169,13 @@ class Crew:
         return sorted(self._folder.glob("worker-*.log"))
 
 
-def _outstanding(url: str) -> int:
+def _shown(url: str, name: str) -> int:
     try:
         with urllib.request.urlopen(f"{url}/metrics", timeout=_ANSWER_SECONDS) as response:
             samples = metrics.read(response.read().decode())
     except (OSError, http.client.HTTPException):
         return 0
-    return int(sum(sample.value for sample in samples if sample.name == "heartstream_outstanding_records"))
+    return int(sum(sample.value for sample in samples if sample.name == name))
 
 
 def _loss(line: str) -> float | None:

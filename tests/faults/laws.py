@@ -21,8 +21,12 @@ def broken_laws(report: Report, *, graceful: bool) -> tuple[str, ...]:
         "partitions not committed to their end": report.behind,
         "stops without exit code 0": len(report.bad_stops),
     }
-    if graceful or report.guarantee == "exactly_once":
+    if report.reread is not None:
+        zero |= {"duplicates beyond what was read of a new topic": max(0, account.duplicates - report.reread)}
+    elif graceful or report.guarantee == "exactly_once":
         zero |= {"duplicates": account.duplicates, "reordered": account.reordered}
     else:
         zero |= {"duplicates beyond what was in flight": max(0, account.duplicates - report.in_flight)}
+        if report.repeat_limit is not None:
+            zero |= {"duplicates of a partition beyond one flush": max(0, report.most_repeats - report.repeat_limit)}
     return tuple(f"{count} {what}" for what, count in zero.items() if count)

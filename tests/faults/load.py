@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -34,16 +34,29 @@ class Recipe(msgspec.Struct, frozen=True):
 class Load:
     """Produces in a thread of its own, idempotent and with acks=all, while faults happen.
 
-    A record's key is one of 997, so that many records share one; its patient's id holds its number.
+    A record's key is one of 997, so that many records share one; its patient's id holds its number. All keys begin with
+    `prefix`. `deleted_at`, if the topic was deleted, is what its group had committed then: what came after it may be
+    without a result.
     """
 
-    def __init__(self, address: str, topic: str, recipe: Recipe, seed: int, culprit: Record | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        topic: str,
+        recipe: Recipe,
+        seed: int,
+        culprit: Record | None = None,
+        prefix: str = "key-",
+    ) -> None:
         self.sent: list[Sent] = []
         self.rate = recipe.rate
+        self.prefix = prefix
+        self.deleted_at: Mapping[int, int] | None = None
         self._topic = topic
         self._recipe = recipe
         self._address = address
-        self._records = _records(recipe, seed, culprit)
+        self._seed = seed
+        self._records = _records(recipe, seed, culprit, prefix)
         self._failure: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._flow, name="load", daemon=True)
@@ -54,10 +67,23 @@ class Load:
                 "acks": "all",
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
+                # A topic may get more partitions.
+                "topic.metadata.refresh.interval.ms": 1_000,
                 "message.max.bytes": 20_000_000,
                 "log_level": 0,
             }
         )
+
+    def successor(self, prefix: str) -> Load:
+        """Return a load of other records and keys for a topic that takes this one's place."""
+        return Load(self._address, self._topic, self._recipe, self._seed + 1, prefix=prefix)
+
+    def due(self, answered: Container[Source]) -> list[Sent]:
+        """Return what must have a result: all, but for what was neither committed nor answered when its topic went."""
+        gone = self.deleted_at
+        if gone is None:
+            return self.sent
+        return [s for s in self.sent if s.source in answered or s.source.offset < gone.get(s.source.partition, 0)]
 
     def start(self) -> None:
         """Begin to produce at the recipe's rate."""
@@ -126,7 +152,7 @@ class Load:
         return confirmed
 
 
-def _records(recipe: Recipe, seed: int, culprit: Record | None) -> Iterator[tuple[bytes, bytes | None]]:
+def _records(recipe: Recipe, seed: int, culprit: Record | None, prefix: str) -> Iterator[tuple[bytes, bytes | None]]:
     """Yield keys and values without end. A `culprit` stands in for one record of a thousand."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     patients, flaws, number = real_patients(), list(FLAWS.values()), 0
@@ -139,5 +165,5 @@ def _records(recipe: Recipe, seed: int, culprit: Record | None) -> Iterator[tupl
             value = rng.randbytes(recipe.large_bytes)  # which no compression makes small
         elif lot < recipe.large_share + recipe.bad_share:
             value = rng.choice(flaws)(record)
-        yield f"key-{number % KEYS}".encode(), value
+        yield f"{prefix}{number % KEYS}".encode(), value
         number += 1

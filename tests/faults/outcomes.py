@@ -22,13 +22,16 @@ Place = tuple[str, int]
 
 
 class Outcomes:
-    """One run's outputs. `results` are in the order in which each output partition holds them."""
+    """One run's outputs. `results` are in the order in which each output partition holds them.
+
+    `inputs` is how many partitions the input has now.
+    """
 
     def __init__(self, address: str, topics: Topics, partitions: int, group: str) -> None:
         self.results: list[Result] = []
         self.answered: set[Source] = set()
         self._topics = topics
-        self._partitions = partitions
+        self._partitions = self.inputs = partitions
         self._reached: dict[Place, int] = {}
         client = {"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False, "log_level": 0}
         self._reader = Consumer({**client, "isolation.level": "read_committed", "enable.partition.eof": True})
@@ -47,14 +50,23 @@ class Outcomes:
     def uncommitted(self, committed: dict[int, int] | None = None) -> int:
         """Count records of the input that the group has not committed, or had not then: what is in flight at most."""
         committed = self.committed() if committed is None else committed
-        return sum(
-            max(0, self._end(self._topics.patients, partition) - committed.get(partition, 0))
-            for partition in range(self._partitions)
-        )
+        return sum(max(0, end - committed.get(partition, 0)) for partition, end in self.ends().items())
+
+    def readable_ends(self) -> dict[int, int]:
+        """Return where what can be read of the input ends, by partition: before transactions that are still open."""
+        places = {number: TopicPartition(self._topics.patients, number) for number in range(self.inputs)}
+        return {
+            number: self._reader.get_watermark_offsets(place, timeout=_CALL_SECONDS)[1]
+            for number, place in places.items()
+        }
+
+    def ends(self) -> dict[int, int]:
+        """Return where the input ends, by partition, with the records of open transactions."""
+        return {partition: self._end(self._topics.patients, partition) for partition in range(self.inputs)}
 
     def committed(self) -> dict[int, int]:
         """Return the group's committed offsets by partition; those that it has none for are not there."""
-        wanted = [TopicPartition(self._topics.patients, partition) for partition in range(self._partitions)]
+        wanted = [TopicPartition(self._topics.patients, partition) for partition in range(self.inputs)]
         deadline = time.monotonic() + _END_SECONDS
         while True:
             try:

@@ -8,10 +8,11 @@ from typing import Final
 import msgspec
 
 from schemas.errors import DependencyError, FaultCode
-from tests.faults import committing, network, poison, swapping
+from tests.faults import committing, network, poison, swapping, topics, upstream
 from tests.faults.crew import Member
-from tests.faults.load import Recipe
+from tests.faults.load import Load, Recipe
 from tests.faults.stage import SESSION_SECONDS, FaultDidNotOccurError, Stage
+from tests.faults.upstream import AbortingLoad
 
 Act = Callable[[Stage, bool], str]
 """Runs a plan, the short way if told so, and says what was done."""
@@ -20,17 +21,20 @@ Act = Callable[[Stage, bool], str]
 class Plan(msgspec.Struct, frozen=True):
     """A fault plan and what it needs.
 
-    `graceful`: nothing may be repeated, whatever the guarantee. `shakes_broker`: other plans cannot run at the same
+    `graceful`: nothing may be repeated, whatever the guarantee. `repeat_seconds`: each time that partitions are lost,
+    no more of one may be repeated than it gets in so many seconds. `shakes_broker`: other plans cannot run at the same
     time. `quick`: part of the quick selection. `outputs`: whether the output topics exist from the start.
     """
 
     name: str
     act: Act
     graceful: bool = False
+    repeat_seconds: float | None = None
     shakes_broker: bool = False
     quick: bool = False
     partitions: int = 4
     recipe: Recipe = Recipe()
+    load: type[Load] = Load
     outputs: bool = True
     dead_letter_bytes: int = 20_000_000
     poisoned: bool = False
@@ -188,6 +192,9 @@ def raising(stage: Stage, quick: bool) -> str:  # noqa: FBT001
 _SLOW_MEMBERS: Final = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "10000"}
 """Nobody dies in these plans, so a busy machine must not make it look so."""
 
+_ONE_FLUSH_SECONDS: Final = 0.6
+"""A commit interval (0.25 s), and as much again for a flush and the commit's way to a busy broker."""
+
 PLANS: Final = (
     Plan("kill", kill, quick=True),
     Plan("kill-static", kill_static),
@@ -198,8 +205,18 @@ PLANS: Final = (
     Plan("unreachable", network.unreachable, shakes_broker=True),
     Plan("cut", network.cut, shakes_broker=True),
     Plan("slow", network.slow, shakes_broker=True),
-    Plan("half-open", network.half_open, shakes_broker=True),
-    Plan("commit-refused", network.commit_refused, shakes_broker=True),
+    Plan("half-open", network.half_open, shakes_broker=True, repeat_seconds=_ONE_FLUSH_SECONDS),
+    Plan("commit-refused", network.commit_refused, shakes_broker=True, repeat_seconds=_ONE_FLUSH_SECONDS),
+    Plan(
+        "more-partitions",
+        topics.partitions_added,
+        graceful=True,
+        # One record of another coding among the first ten of a new partition condemns those (decision 38).
+        recipe=Recipe(bad_share=0.0),
+        settings={**_SLOW_MEMBERS, **topics.SETTINGS},
+    ),
+    Plan("topic-recreated", topics.topic_recreated, settings=_SLOW_MEMBERS),
+    Plan("aborted-input", upstream.aborted_input, graceful=True, load=AbortingLoad, settings=_SLOW_MEMBERS),
     Plan("late-end-txn", committing.late_end_txn, shakes_broker=True),
     Plan("coordinator-moved", committing.coordinator_moved, shakes_broker=True),
     Plan("outputs-missing", outputs_missing, outputs=False),

@@ -17,12 +17,11 @@ from runtime.settings import Topics
 from scoring.artifact import load
 from scoring.pipeline import Outcome, process
 from scoring.scorer import Scorer
-from tests.faults.account import Account, Result, Sent, settle
+from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew
-from tests.faults.flight import lost_in_flight
+from tests.faults.flight import lost_in_flight, moments
 from tests.faults.laws import broken_laws
-from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
 from tests.faults.plans import Plan
 from tests.faults.poison import culprit, poison
@@ -46,8 +45,9 @@ class Report(msgspec.Struct, frozen=True):
     """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
 
     `in_flight` is what was not committed when the faults were there, and what was in flight when workers lost
-    partitions after that; `exits` are codes of workers that ended by themselves and were started again; `behind` counts
-    partitions whose last commit is not their last record.
+    partitions after that. `most_repeats` are duplicates of one partition, and `repeat_limit` is how many it may have.
+    `reread` are results of a new topic that come again. `exits` are codes of workers that ended by themselves and were
+    started again; `behind` counts partitions whose last commit is not their last record.
     """
 
     name: str
@@ -55,6 +55,9 @@ class Report(msgspec.Struct, frozen=True):
     done: str = ""
     account: Account | None = None
     in_flight: int = 0
+    most_repeats: int = 0
+    repeat_limit: int | None = None
+    reread: int | None = None
     exits: tuple[int, ...] = ()
     bad_stops: tuple[int, ...] = ()
     slowest_stop: float = 0.0
@@ -124,15 +127,39 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
     stage.flight.end()
     stage.crew.stop_all()
     stage.outcomes.read_to_end()
-    sent = stage.load.sent
+    losses = stage.crew.losses()
     return msgspec.structs.replace(
         report,
         done=done,
-        account=settle(sent, stage.outcomes.results, _expected(sent, stage.outcomes.results, plan, setting)),
-        in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, stage.crew.losses(), stage.outcomes.results),
+        account=_account(stage, plan, setting),
+        in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, losses, stage.outcomes.results),
+        most_repeats=most_repeats(stage.outcomes.results),
+        repeat_limit=_repeat_limit(plan, losses),
         slowest_stop=round(stage.crew.slowest_stop, 1),
-        behind=stage.outcomes.behind(sent),
+        behind=stage.outcomes.behind(stage.load.sent),
+        reread=stage.reread,
     )
+
+
+def _account(stage: Stage, plan: Plan, setting: Setting) -> Account:
+    """Close the books of each topic that bore the name; a result's key says for which of them it is."""
+    results: dict[str, list[Result]] = {each.prefix: [] for each in stage.loads}
+    for result in stage.outcomes.results:
+        key = (result.key or b"").decode()
+        results[next((prefix for prefix in results if key.startswith(prefix)), stage.loads[0].prefix)].append(result)
+    accounts = []
+    for each in stage.loads:
+        found = results[each.prefix]
+        sent = each.due({result.source for result in found})
+        accounts.append(settle(sent, found, _expected(sent, found, plan, setting)))
+    return total(accounts)
+
+
+def _repeat_limit(plan: Plan, losses: list[float]) -> int | None:
+    """Return how many records of one partition may be repeated, if the plan has a limit."""
+    if plan.repeat_seconds is None:
+        return None
+    return int(len(moments(losses)) * plan.repeat_seconds * plan.recipe.rate / plan.partitions)
 
 
 @contextmanager
@@ -152,7 +179,7 @@ def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Togethe
         crew = Crew(setting.worker, _worker_settings(plan, guarantee, link, setting, topics), folder)
         stack.callback(crew.end)
         recipe = msgspec.structs.replace(plan.recipe, bad_share=0.0) if setting.worker == "faust" else plan.recipe
-        load = Load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
+        load = plan.load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
         stage = Stage(broker, topics, crew, load, outcomes, together, setting.seed)
         stage.link, stage.alternatives = link, setting.models.alternatives
         stack.callback(stage.flight.end)

@@ -66,7 +66,9 @@ class Together:
 class Stage:
     """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated.
 
-    To that comes what `flight` saw when workers lost partitions later. `link` names the model that is to be served,
+    To that comes what `flight` saw when workers lost partitions later. `loads` has one for each topic that bore the
+    name, `load` is the last. `reread` counts results for records of a new topic that come again, as workers read them
+    before they noticed that it is new; None where the topic stays. `link` names the model that is to be served,
     `alternatives` are what it may name.
     """
 
@@ -76,13 +78,20 @@ class Stage:
     def __init__(
         self, broker: Broker, topics: Topics, crew: Crew, load: Load, outcomes: Outcomes, together: Together, seed: int
     ) -> None:
-        self.broker, self.topics, self.crew, self.load, self.outcomes = broker, topics, crew, load, outcomes
+        self.broker, self.topics, self.crew, self.outcomes = broker, topics, crew, outcomes
         self.group = f"group-{topics.patients}"
         self.seed = seed
         self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
         self.in_flight = 0
+        self.loads = [load]
+        self.reread: int | None = None
         self.flight = FlightRecorder(outcomes.committed, crew.outstanding)
         self._together = together
+
+    @property
+    def load(self) -> Load:
+        """What flows now."""
+        return self.loads[-1]
 
     def together(self, action: Callable[[], None]) -> None:
         """Do something to the shared broker, once for all runs."""

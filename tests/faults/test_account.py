@@ -7,7 +7,7 @@ import msgspec
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
-from tests.faults.account import Account, Result, Sent, settle
+from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
 
 FAULT = (Fault(FaultCode.NOT_JSON, "", "expected JSON"),)
 SENT = [Sent(Source("in", 0, offset), b"key-%d" % (offset % 2), b"record") for offset in range(6)]
@@ -95,3 +95,21 @@ def test_it_finds_what_a_filter_of_repeats_would_hide() -> None:
     results = [*RESULTS[:3], RESULTS[4], RESULTS[3], RESULTS[5]]
     expected, account = books(results, hidden=1)
     assert expected == account
+
+
+def test_the_most_repeats_of_one_partition_count() -> None:
+    """Two repeats in one partition and one in another are two; a first result is no repeat."""
+    elsewhere = msgspec.structs.replace(RESULTS[0], source=Source("in", 1, 0))
+    assert most_repeats([*RESULTS, RESULTS[0], RESULTS[1], elsewhere, elsewhere]) == 2
+
+
+def test_order_counts_within_a_partition_alone() -> None:
+    """A topic that gets more partitions gives a key another one, where offsets begin anew."""
+    moved = [Sent(Source("in", 1, 0), b"key-0", b"record")]
+    results = [*RESULTS, Result("scores", 0, moved[0].source, b"key-0", b"score-9", None)]
+    assert settle([*SENT, *moved], results, [*EXPECTED, Scored(b"score-9")]).reordered == 0
+
+
+def test_books_of_several_topics_add_up() -> None:
+    """Each number is the sum."""
+    assert total([Account(1, 2, 3, 4, 5, 6, 7, 8), Account(1, 1, 1, 1, 1, 1, 1, 1)]) == Account(2, 3, 4, 5, 6, 7, 8, 9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tests.faults.__main__ import GUARANTEES
 from tests.faults.account import Account
 from tests.faults.laws import broken_laws
 from tests.faults.run import Guarantee, Report
@@ -59,3 +60,27 @@ def test_a_run_that_failed_is_broken() -> None:
     """It says how."""
     report = Report("plan", "at_least_once", problem="no results come")
     assert broken_laws(report, graceful=False) == ("no results come",)
+
+
+def test_a_partition_repeats_one_flush_at_most_where_a_plan_says_so() -> None:
+    """Whatever was in flight; exactly-once repeats nothing anyway."""
+    account = msgspec.structs.replace(CLEAN, duplicates=30)
+    found = [
+        broken_laws(
+            Report("plan", "at_least_once", account=account, in_flight=99, most_repeats=repeats, repeat_limit=20),
+            graceful=False,
+        )
+        for repeats in (20, 21)
+    ]
+    assert found == [(), ("1 duplicates of a partition beyond one flush",)]
+
+
+def test_what_was_read_of_a_new_topic_before_it_was_noticed_may_come_again() -> None:
+    """Under either guarantee, in any order, and no more than that."""
+    account = msgspec.structs.replace(CLEAN, duplicates=30, reordered=5)
+    found = [
+        broken_laws(Report("plan", guarantee, account=account, reread=reread), graceful=False)
+        for guarantee in GUARANTEES["both"]
+        for reread in (30, 29)
+    ]
+    assert found == [(), ("1 duplicates beyond what was read of a new topic",)] * 2
