@@ -6,9 +6,10 @@ made from this module and `runtime.metrics`.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -18,6 +19,8 @@ from runtime import metrics, rejections
 from runtime.repeats import Repeats
 
 _log: Final = structlog.get_logger("heartstream")
+_levels: Final = logging.getLogger("heartstream")
+"""The logger behind it: asked before a line is built that is mostly not wanted."""
 _troubles: Final = Repeats()
 _rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
 """What is not in the log yet, for at most ten seconds."""
@@ -381,14 +384,48 @@ class TransactionSettled(msgspec.Struct, frozen=True):
         _log.warning("transaction settled", committed=self.committed, again=self.again)
 
 
-class OffsetsCommitted(msgspec.Struct, frozen=True):
-    """The broker has stored offsets of this many partitions."""
+class FlushConfirmed(msgspec.Struct, frozen=True):
+    """The broker has every result of a flush. `ranges` are the offsets of its records by partition, end excluded."""
 
-    partitions: int
+    ranges: Mapping[int, Sequence[Sequence[int]]]
 
     def emit(self) -> None:
-        """Count it."""
+        """Log it for debugging."""
+        if _levels.isEnabledFor(logging.DEBUG):
+            _log.debug("flush confirmed", ranges=self.ranges)
+
+
+class TransactionBegun(msgspec.Struct, frozen=True):
+    """A transaction is open."""
+
+    def emit(self) -> None:
+        """Log it for debugging."""
+        if _levels.isEnabledFor(logging.DEBUG):
+            _log.debug("transaction begun")
+
+
+class OffsetsSent(msgspec.Struct, frozen=True):
+    """These offsets, by partition, are about to be added to the open transaction, which is then committed."""
+
+    offsets: Mapping[int, int]
+
+    def emit(self) -> None:
+        """Log it for debugging."""
+        if _levels.isEnabledFor(logging.DEBUG):
+            _log.debug("offsets sent", offsets=self.offsets)
+
+
+class OffsetsCommitted(msgspec.Struct, frozen=True):
+    """The broker has stored offsets, by partition: inside a transaction if `transactional`, else by the consumer."""
+
+    offsets: Mapping[int, int]
+    transactional: bool = False
+
+    def emit(self) -> None:
+        """Count it; log it for debugging."""
         metrics.COMMITS.labels("stored").inc()
+        if _levels.isEnabledFor(logging.DEBUG):
+            _log.debug("offsets committed", offsets=self.offsets, transactional=self.transactional)
 
 
 class OffsetCommitFailed(msgspec.Struct, frozen=True):
@@ -404,22 +441,27 @@ class OffsetCommitFailed(msgspec.Struct, frozen=True):
 
 
 class PartitionsAssigned(msgspec.Struct, frozen=True):
-    """The group gave partitions to this worker, which now has `owned`."""
+    """The group gave partitions to this worker, which now has `owned`.
 
-    partitions: int
+    `positions` are the offsets from which it reads them; None is the first record.
+    """
+
+    positions: Mapping[int, int | None]
     owned: int
 
     def emit(self) -> None:
         """Count and log it."""
         metrics.REBALANCES.labels("assigned").inc()
         metrics.PARTITIONS.set(self.owned)
-        _log.info("partitions assigned", partitions=self.partitions, owned=self.owned)
+        _log.info(
+            "partitions assigned", partitions=len(self.positions), owned=self.owned, positions=dict(self.positions)
+        )
 
 
 class PartitionsRevoked(msgspec.Struct, frozen=True):
     """The group takes partitions back. `drained` says if all that was started on them is confirmed and committed."""
 
-    partitions: int
+    numbers: Sequence[int]
     owned: int
     drained: bool
 
@@ -427,20 +469,26 @@ class PartitionsRevoked(msgspec.Struct, frozen=True):
         """Count and log it."""
         metrics.REBALANCES.labels("revoked").inc()
         metrics.PARTITIONS.set(self.owned)
-        _log.info("partitions revoked", partitions=self.partitions, owned=self.owned, drained=self.drained)
+        _log.info(
+            "partitions revoked",
+            partitions=len(self.numbers),
+            owned=self.owned,
+            drained=self.drained,
+            numbers=list(self.numbers),
+        )
 
 
 class PartitionsLost(msgspec.Struct, frozen=True):
     """Partitions went to others without notice: what was in flight on them will be repeated there."""
 
-    partitions: int
+    numbers: Sequence[int]
     owned: int
 
     def emit(self) -> None:
         """Count and log it."""
         metrics.REBALANCES.labels("lost").inc()
         metrics.PARTITIONS.set(self.owned)
-        _log.warning("partitions lost", partitions=self.partitions, owned=self.owned)
+        _log.warning("partitions lost", partitions=len(self.numbers), owned=self.owned, numbers=list(self.numbers))
 
 
 class LagMeasured(msgspec.Struct, frozen=True):

@@ -53,6 +53,7 @@ FIELDS: Final = frozenset(
         ),
         *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share", "group"),
         *("batch_bytes", "dead_letter"),
+        *("positions", "numbers", "offsets", "ranges", "transactional"),
     }
 )
 """All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""

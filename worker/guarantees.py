@@ -208,9 +208,11 @@ class ExactlyOnce:
 
     async def _store(self, offsets: Mapping[TP, int], group: Any) -> None:
         positions = positions_of(offsets, self._ledger.note)
+        by_partition = {tp.partition: offset for tp, offset in offsets.items()}
+        events.OffsetsSent(by_partition).emit()
         await self._producer().require_transactions().commit(positions, group)
         self._ledger.note_stored(offsets)
-        events.OffsetsCommitted(len(offsets)).emit()
+        events.OffsetsCommitted(by_partition, transactional=True).emit()
 
     async def rest(self) -> None:
         """Commit how far partitions were read beyond their last record: an offset a transaction, without results."""

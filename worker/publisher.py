@@ -129,6 +129,7 @@ class Publisher:
     def _tell(self, shipments: Sequence[Shipment], confirmed: Sequence[Shipment]) -> None:
         """Let the ledger and the metrics know."""
         now, at = time.perf_counter(), time.time()
+        events.FlushConfirmed(self._ranges(confirmed)).emit()
         for shipment in confirmed:
             self._ledger.finish(shipment.batch)
             batch = shipment.batch
@@ -138,3 +139,15 @@ class Publisher:
                 span.end()
         for shipment in shipments:
             self.release(shipment.weight)
+
+    def _ranges(self, shipments: Sequence[Shipment]) -> dict[int, list[list[int]]]:
+        """Return the offsets of what is still this worker's, by partition, runs that follow each other as one."""
+        ranges: dict[int, list[list[int]]] = {}
+        for batch in (shipment.batch for shipment in shipments if self._ledger.holds(shipment.batch)):
+            runs = ranges.setdefault(batch.tp.partition, [])
+            first = batch.first_offset()
+            if runs and runs[-1][1] == first:
+                runs[-1][1] = batch.next_offset
+            else:
+                runs.append([first, batch.next_offset])
+        return ranges

@@ -91,7 +91,7 @@ class ConsumerCommits:
             events.OffsetCommitFailed(reason.name(), len(failed)).emit()
         else:
             self._unanswered_since = None
-            events.OffsetsCommitted(len(positions)).emit()
+            events.OffsetsCommitted({position.partition: position.offset for position in positions}).emit()
 
     def are_overdue(self) -> bool:
         """Say whether no commit has succeeded for two seconds and an interval, and there is something to store."""
@@ -170,5 +170,5 @@ def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bo
         events.OffsetCommitFailed(error.name(), len(offsets)).emit()
         return False
     ledger.note_stored(offsets)
-    events.OffsetsCommitted(len(offsets)).emit()
+    events.OffsetsCommitted({tp.partition: offset for tp, offset in offsets.items()}).emit()
     return True

@@ -324,7 +324,9 @@ class Poller(threading.Thread):
         self.member = True
         self._ledger.grant(tps_of(partitions), {tp_of(each): each.offset for each in positions if each.offset >= 0})
         owned = self._ledger.owned()
-        events.PartitionsAssigned(len(partitions), len(owned)).emit()
+        events.PartitionsAssigned(
+            {each.partition: each.offset if each.offset >= 0 else None for each in positions}, len(owned)
+        ).emit()
         self._on_assignment(owned)
 
     def _starting_positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
@@ -375,7 +377,7 @@ class Poller(threading.Thread):
         idle = self._ledger.wait_idle(tps, self._revoke_timeout)
         drained = self.commits.leave(tps) and idle
         self._let_go(tps)
-        events.PartitionsRevoked(len(tps), len(self._ledger.owned()), drained).emit()
+        events.PartitionsRevoked(sorted(tp.partition for tp in tps), len(self._ledger.owned()), drained).emit()
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Hear that partitions already belong to others (inside `poll`): drop everything, commit nothing."""
@@ -383,7 +385,7 @@ class Poller(threading.Thread):
         self._ledger.close(tps)
         self._let_go(tps)
         self.member = False
-        events.PartitionsLost(len(tps), len(self._ledger.owned())).emit()
+        events.PartitionsLost(sorted(tp.partition for tp in tps), len(self._ledger.owned())).emit()
 
     def _let_go(self, tps: set[TP]) -> None:
         self._ledger.end(tps)

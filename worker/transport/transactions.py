@@ -110,6 +110,7 @@ class Transactions:
         except KafkaException as failure:
             raise hopeless(failure.args[0]) from failure
         self._open = True
+        events.TransactionBegun().emit()
 
     async def commit(self, positions: Sequence[TopicPartition], group: Any) -> None:
         """Commit what was sent, with these offsets, for the member that `group` (metadata of the consumer) names.

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 
 from schemas.errors import DependencyError
 from tests.unit.worker.test_ledger import TOPIC, enter, granted
@@ -112,6 +113,20 @@ async def test_a_round_ends_when_its_time_is_over() -> None:
     async with publishing(ledger, guarantee) as publisher:
         publisher.put(started(ledger, 0))
         await asyncio.wait_for(guarantee.closing.wait(), 5)
+
+
+async def test_a_confirmed_flush_is_logged_with_its_records(caplog: pytest.LogCaptureFixture) -> None:
+    """At debug level: the offsets of its records by partition, runs that follow each other as one."""
+    caplog.set_level("DEBUG", "heartstream")
+    ledger, guarantee = granted(), HeldGuarantee()
+    shipments = [started(ledger, first) for first in (0, 10, 30)]
+    guarantee.confirm.set()
+    with structlog.testing.capture_logs() as lines:
+        async with publishing(ledger, guarantee) as publisher:
+            for shipment in shipments:
+                publisher.put(shipment)
+            await asyncio.wait_for(asyncio.to_thread(ledger.wait_idle, {TOPIC}, 5), 5)
+    assert lines == [{"log_level": "debug", "event": "flush confirmed", "ranges": {0: [[0, 20], [30, 40]]}}]
 
 
 async def test_the_ledger_hears_of_confirmed_batches_alone() -> None:
