@@ -1,6 +1,7 @@
 """The requests with which clients commit: those of transactions, and a consumer's offsets.
 
-Read in the versions that librdkafka 2.16 sends: OffsetCommit 9, AddOffsetsToTxn 0, EndTxn 1, TxnOffsetCommit 3.
+Read in the versions that librdkafka 2.16 sends: OffsetCommit 9, AddPartitionsToTxn 0, AddOffsetsToTxn 0, EndTxn 1,
+TxnOffsetCommit 3.
 """
 
 from __future__ import annotations
@@ -11,11 +12,18 @@ from typing import Final
 import msgspec
 
 OFFSET_COMMIT: Final = 8
+ADD_PARTITIONS_TO_TXN: Final = 24
 ADD_OFFSETS_TO_TXN: Final = 25
 END_TXN: Final = 26
 TXN_OFFSET_COMMIT: Final = 28
-_KINDS: Final = {OFFSET_COMMIT: "consumed", ADD_OFFSETS_TO_TXN: "begin", END_TXN: "abort", TXN_OFFSET_COMMIT: "offsets"}
-_FLEXIBLE: Final = {OFFSET_COMMIT: 8, ADD_OFFSETS_TO_TXN: 3, END_TXN: 3, TXN_OFFSET_COMMIT: 3}
+_KINDS: Final = {
+    OFFSET_COMMIT: "consumed",
+    ADD_PARTITIONS_TO_TXN: "partitions",
+    ADD_OFFSETS_TO_TXN: "begin",
+    END_TXN: "abort",
+    TXN_OFFSET_COMMIT: "offsets",
+}
+_FLEXIBLE: Final = dict.fromkeys(_KINDS, 3) | {OFFSET_COMMIT: 8}
 """From these versions on, headers have tagged fields, and strings lengths of variable size."""
 ACCEPTED: Final = 0
 FENCED: Final = (47, 90)

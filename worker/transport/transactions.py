@@ -28,6 +28,12 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from runtime import events
 from schemas.errors import DependencyError
 
+_REPLACEABLE: Final = (
+    KafkaError._FENCED,  # noqa: SLF001  # the client's public name for it
+    KafkaError.INVALID_TXN_STATE,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+)
+"""Fatal errors of a client that a new one of the same id does not have."""
 _PAUSE_SECONDS: Final = 0.1
 """Before a call is repeated."""
 _OFFSETS_RETRY_SECONDS: Final = 0.5
@@ -75,7 +81,8 @@ class FencedClientError(SilentClientError):
     """The coordinator takes nothing more of this client: a transaction took too long, or another client has its id.
 
     The client cannot tell which, and need not: what another one of the same id commits is refused by the group unless
-    this worker is still the member that it was.
+    this worker is still the member that it was. Or coordinator and client differ about what is open, as where requests
+    that begin a transaction were lost until it was given up.
     """
 
 
@@ -134,7 +141,7 @@ class Transactions:
         try:
             await self._call("abort_transaction", self._client.abort_transaction)
         except AbortRequiredError as error:
-            raise DependencyError(f"a transaction can be neither committed nor aborted: {error.reason}") from error
+            raise SilentClientError(error.reason) from error
         self._open = False
 
     async def leave(self) -> None:
@@ -199,7 +206,7 @@ def _repeat(operation: Callable[[], None], given_up: threading.Event) -> None:
 
 def hopeless(error: KafkaError) -> DependencyError | FencedClientError:
     """Return what to raise for an error that no repetition overcomes."""
-    if error.code() == KafkaError._FENCED:  # noqa: SLF001  # the client's public name for it
+    if error.code() in _REPLACEABLE:
         return FencedClientError(error.name())
     return DependencyError(f"the Kafka producer cannot go on: {error.name()}: {error.str()}")
 

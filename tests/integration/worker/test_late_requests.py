@@ -12,12 +12,14 @@ import pytest
 
 from runtime.settings import Topics
 from tests.faults.broker import Broker, running_broker
-from tests.faults.late import LateProxy, Often
-from tests.faults.requests import ACCEPTED, FENCED, Request
+from tests.faults.late import CommitProxy, LateProxy, Often
+from tests.faults.proxy import _Link
+from tests.faults.requests import ACCEPTED, ADD_PARTITIONS_TO_TXN, FENCED, Request
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, QUICK_EXPIRY
 from tests.integration.worker.test_stream import send_patients
+from tests.waiting import await_condition
 
 COUNT = int(os.environ.get("TEST_LATE_END_TXN", "8"))
 """How many EndTxn are late in the test of many."""
@@ -129,3 +131,30 @@ def finish(stream: Stream, workers: Workers) -> None:
         stream.read_all()
         stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
     stream.read_to_end()
+
+
+class DeafProxy(CommitProxy):
+    """Loses every request to add partitions to a transaction, with its connection, while it `is_deaf`."""
+
+    is_deaf = False
+
+    async def pass_on(self, request: Request, link: _Link) -> bytes | None:  # noqa: ARG002  # as in the base class
+        return None if self.is_deaf and request.kind == ADD_PARTITIONS_TO_TXN else request.message
+
+
+def test_a_transaction_that_its_coordinator_never_heard_of_can_be_aborted(
+    proxied: Broker, proxied_stream: Stream, workers: Workers
+) -> None:
+    """No request to begin a transaction arrives until its results are given up: the worker aborts it and goes on."""
+    stream = proxied_stream
+    with DeafProxy(proxied.proxy) as deaf, workers.start(proxied.proxied, **SETTINGS) as worker:
+        send_patients(stream, 0, 500)
+        stream.read_until(partial(_has_answered, stream, 500))
+        deaf.is_deaf = True
+        send_patients(stream, 500, 1_000)
+        await_condition(lambda: "transaction aborted" in workers.logs(), 60)
+        deaf.is_deaf = False
+        stream.read_all()
+        stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
+        worker.check()
+    assert (worker.process.returncode, stream.answered, stream.repeated()) == (0, 1_000, 0)
