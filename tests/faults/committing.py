@@ -42,6 +42,7 @@ def late_end_txn(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every pla
     stage.together(lambda: stage.broker.interpose(lambda door: LateProxy(door, chosen, aged)))
     proxy = stage.broker.interposed()
     assert isinstance(proxy, LateProxy)
+    stage.flight.begin()
     for _ in range(rounds):
         arrivals = _Arrivals(stage, each)
         proxy.listeners.append(arrivals.note)

@@ -217,8 +217,8 @@ PLANS: Final = (
     ),
     Plan("topic-recreated", topics.topic_recreated, settings=_SLOW_MEMBERS),
     Plan("aborted-input", upstream.aborted_input, graceful=True, load=AbortingLoad, settings=_SLOW_MEMBERS),
-    Plan("late-end-txn", committing.late_end_txn, shakes_broker=True),
-    Plan("coordinator-moved", committing.coordinator_moved, shakes_broker=True),
+    Plan("late-end-txn", committing.late_end_txn, shakes_broker=True, settings=_SLOW_MEMBERS),
+    Plan("coordinator-moved", committing.coordinator_moved, shakes_broker=True, settings=_SLOW_MEMBERS),
     Plan("outputs-missing", outputs_missing, outputs=False),
     Plan("100-partitions", hundred_partitions, graceful=True, partitions=100, settings=_SLOW_MEMBERS),
     Plan(
