@@ -85,7 +85,7 @@ def _run(
     with ExitStack() as stack:
         training = stack.enter_context(ThreadPoolExecutor(1)).submit(Models.make, folder)
         broker = stack.enter_context(running_broker(asked.broker))
-        setting = Setting(broker, training.result(), folder, asked.worker, asked.quick, asked.seed)
+        setting = Setting(broker, training.result(), folder, asked.worker, asked.quick, asked.seed, asked.mutants)
         return run_plans(plans, guarantees, setting)
 
 
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--guarantee", choices=GUARANTEES, default="both", help="what is asked of the worker")
     parser.add_argument("--worker", choices=("heartstream", "faust"), default="heartstream", help="who is tested")
     parser.add_argument("--seed", type=int, default=1, help="decides the moments and the broken records")
+    parser.add_argument("--mutants", type=int, default=0, metavar="N", help="hold N wrong traces of each kind as well")
     parser.add_argument("--list", action="store_true", help="list the plans and their laws")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the workers' logs in this folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file too")

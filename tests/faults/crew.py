@@ -155,17 +155,18 @@ class Crew:
 
     def logs(self) -> str:
         """Return all that the workers wrote."""
-        return "".join(path.read_text("utf-8", "replace") for path in self._files())
+        return "".join(path.read_text("utf-8", "replace") for path in self.files())
 
     def tails(self) -> list[str]:
         """Return the last lines of the last workers' logs."""
         lines = []
-        for path in self._files()[-2:]:
+        for path in self.files()[-2:]:
             text = path.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:]
             lines += [f"{path.name}: {line[:_LINE_CHARS]}" for line in text]
         return lines
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Return the workers' logs, one a process."""
         return sorted(self._folder.glob("worker-*.log"))
 
 

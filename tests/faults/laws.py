@@ -29,4 +29,5 @@ def broken_laws(report: Report, *, graceful: bool) -> tuple[str, ...]:
         zero |= {"duplicates beyond what was in flight": max(0, account.duplicates - report.in_flight)}
         if report.repeat_limit is not None:
             zero |= {"duplicates of a partition beyond one flush": max(0, report.most_repeats - report.repeat_limit)}
-    return tuple(f"{count} {what}" for what, count in zero.items() if count)
+    broken = tuple(f"{count} {what}" for what, count in zero.items() if count)
+    return (*broken, f"trace: {report.trace}") if report.trace else broken

@@ -17,16 +17,19 @@ from runtime.settings import Topics
 from scoring.artifact import load
 from scoring.pipeline import Outcome, process
 from scoring.scorer import Scorer
+from tests.faults.acceptor import refusal
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew
 from tests.faults.flight import lost_in_flight, moments
 from tests.faults.laws import broken_laws
+from tests.faults.mutants import some_mutants
 from tests.faults.outcomes import Outcomes
 from tests.faults.plans import Plan
 from tests.faults.poison import culprit, poison
 from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
 from tests.faults.swapping import Alternatives, scorers_named, serve
+from tests.faults.trace import read_trace
 from training.run import TrainingRequest, train
 
 Guarantee = Literal["at_least_once", "exactly_once"]
@@ -47,7 +50,9 @@ class Report(msgspec.Struct, frozen=True):
     `in_flight` is what was not committed when the faults were there, and what was in flight when workers lost
     partitions after that. `most_repeats` are duplicates of one partition, and `repeat_limit` is how many it may have.
     `reread` are results of a new topic that come again. `exits` are codes of workers that ended by themselves and were
-    started again; `behind` counts partitions whose last commit is not their last record.
+    started again; `behind` counts partitions whose last commit is not their last record. `steps` is the length of the
+    workers' trace, and `trace` says which step the model does not allow; `refused` counts the traces with one mistake,
+    of `mutants`, that it refuses.
     """
 
     name: str
@@ -62,6 +67,10 @@ class Report(msgspec.Struct, frozen=True):
     bad_stops: tuple[int, ...] = ()
     slowest_stop: float = 0.0
     behind: int = 0
+    steps: int = 0
+    trace: str = ""
+    refused: int = 0
+    mutants: int = 0
     problem: str = ""
     broken: tuple[str, ...] = ()
 
@@ -91,6 +100,7 @@ class Setting(msgspec.Struct, frozen=True):
     worker: WorkerKind
     quick: bool
     seed: int
+    mutants: int = 0
 
 
 def run_plan(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together) -> Report:
@@ -128,6 +138,8 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
     stage.crew.stop_all()
     stage.outcomes.read_to_end()
     losses = stage.crew.losses()
+    if not faust:
+        report = _with_trace(report, stage, setting)
     return msgspec.structs.replace(
         report,
         done=done,
@@ -160,6 +172,25 @@ def _repeat_limit(plan: Plan, losses: list[float]) -> int | None:
     if plan.repeat_seconds is None:
         return None
     return int(len(moments(losses)) * plan.repeat_seconds * plan.recipe.rate / plan.partitions)
+
+
+def _with_trace(report: Report, stage: Stage, setting: Setting) -> Report:
+    """Hold what the workers did against the model, and some traces with a mistake as well."""
+    steps = read_trace(stage.crew.files())
+    records: dict[int, list[int]] = {}
+    sources = {record.source for load in stage.loads for record in load.sent}
+    for partition, offset in sorted((source.partition, source.offset) for source in sources):
+        records.setdefault(partition, []).append(offset)
+    mutants = [
+        mutant.is_refused(report.guarantee, records) for mutant in some_mutants(steps, setting.mutants, setting.seed)
+    ]
+    return msgspec.structs.replace(
+        report,
+        steps=len(steps),
+        trace=refusal(steps, report.guarantee, records),
+        refused=sum(mutants),
+        mutants=len(mutants),
+    )
 
 
 @contextmanager
@@ -197,6 +228,8 @@ def _worker_settings(
         "HEARTSTREAM_WORKER__GROUP_ID": f"group-{topics.patients}",
         "HEARTSTREAM_WORKER__BATCH_RECORDS": "100",
         "HEARTSTREAM_WORKER__STALL_SECONDS": "20",
+        # The steps of each flush: the trace.
+        "HEARTSTREAM_TELEMETRY__LOG_LEVEL": "DEBUG",
         "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
         "HEARTSTREAM_KAFKA__OPTIONS__HEARTBEAT_INTERVAL_MS": "300",
         **plan.settings,

@@ -8,7 +8,7 @@ import msgspec
 
 from tests.faults.run import Report
 
-_COLUMNS = ("produced", "lost", "dup", "differ", "reorder", "unexpl", "wrong", "in flight", "exits", "stop s")
+_COLUMNS = ("produced", "lost", "dup", "differ", "reorder", "unexpl", "wrong", "in flight", "exits", "stop s", "steps")
 
 
 def lines(reports: Sequence[Report]) -> list[str]:
@@ -33,6 +33,7 @@ def _row(report: Report) -> str:
         report.in_flight,
         len(report.exits),
         report.slowest_stop,
+        report.steps,
     )
     verdict = f"  BROKEN: {', '.join(report.broken)}" if report.broken else ""
     return start + "".join(f"{cell:>10}" for cell in cells) + f"  {report.done}{verdict}"

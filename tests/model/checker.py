@@ -1,4 +1,4 @@
-"""The TLA+ model checker, tla-checker: installed from crates.io at a fixed version, and run on one configuration."""
+"""The TLA+ model checker, tla-checker: built by Cargo at a fixed version, and run on one configuration."""
 
 from __future__ import annotations
 

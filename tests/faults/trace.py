@@ -1,0 +1,96 @@
+"""What workers did, read from their logs: the events that are actions of the model, in the order of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+_ACTIONS: Final[Mapping[str, str]] = {
+    "partitions assigned": "Assigned",
+    "partitions revoked": "Revoked",
+    "partitions lost": "Lost",
+    "transaction begun": "Begun",
+    "offsets sent": "OffsetsSent",
+    "offsets committed": "Committed",
+    "transaction aborted": "Aborted",
+    "transaction call slow": "SentAgain",
+    "producer replaced": "Replaced",
+    "transaction settled": "Learned",
+    "flush confirmed": "Confirmed",
+    "topic recreated": "Recreated",
+}
+"""Each line's text, and the action of the model that it shows (docs/faults.md has the table)."""
+
+Offsets = dict[int, int]
+Ranges = dict[int, list[tuple[int, int]]]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of one worker. Fields that an action does not have stay empty."""
+
+    at: float
+    worker: str
+    action: str
+    partitions: tuple[int, ...] = ()
+    offsets: dict[int, int | None] = {}
+    ranges: Ranges = {}
+    committed: int = 0
+    call: str = ""
+    seconds: float = 0.0
+    flag: bool = False
+    """Revoked: whether all was drained. Committed: whether in a transaction."""
+
+    def __str__(self) -> str:
+        where = self.ranges or self.offsets or self.partitions or self.call
+        return f"{self.action} {where} by {self.worker}" if where else f"{self.action} by {self.worker}"
+
+
+def read_trace(logs: Iterable[Path]) -> list[Step]:
+    """Return the steps of all workers; those of one worker stay in the order of its log."""
+    steps = [step for log in logs for step in _steps(log.stem, log.read_text("utf-8", "replace").splitlines())]
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _steps(worker: str, lines: Sequence[str]) -> Iterable[Step]:
+    latest = 0.0
+    for line in lines:
+        told = _parsed(line)
+        if told is None or told.get("event") not in _ACTIONS:
+            continue
+        # Threads take the time before they write: the order of the lines counts.
+        latest = max(latest, datetime.fromisoformat(told["timestamp"]).timestamp())
+        yield _step(latest, worker, told)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """Return a line's object; a worker that was killed leaves half a line behind."""
+    if not line.startswith("{"):
+        return None
+    try:
+        told: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return told
+
+
+def _step(at: float, worker: str, told: Mapping[str, Any]) -> Step:
+    committed = told.get("committed", 0)
+    return Step(
+        at,
+        worker,
+        _ACTIONS[told["event"]],
+        partitions=tuple(told.get("numbers", ())),
+        offsets={
+            int(number): offset for number, offset in (told.get("positions") or told.get("offsets") or {}).items()
+        },
+        ranges={int(number): [tuple(run) for run in runs] for number, runs in told.get("ranges", {}).items()},
+        committed=committed,
+        call=told.get("call") or told.get("reason") or "",
+        seconds=float(told.get("seconds", 0.0)),
+        flag=bool(told.get("drained") or told.get("transactional")),
+    )
