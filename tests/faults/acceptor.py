@@ -241,10 +241,14 @@ class ExactlyOnceMember(Member):
 
     def on_learned(self, step: Step) -> None:
         self._require_state("learning", "aborting")
-        self.learnt |= self.sent
-        if not step.committed:
+        if step.committed:
+            self.learnt |= self.sent
+        elif step.again:
             self.learnt = {}
             self._forget_sent()
+        else:
+            # All partitions were lost: nobody asked, and the next owner will see.
+            self.sent = {}
         self.state = "learnt"
 
     def on_confirmed(self, step: Step) -> None:
@@ -257,8 +261,8 @@ class ExactlyOnceMember(Member):
                 lease.stored = self._learn(partition, done)
             _require(not self.group.lies_between(partition, done, lease.stored), "an offset passed over a record")
             lease.done = lease.stored
-        self.state, self.learnt = "ready", {}
         self._forget_sent()
+        self.state, self.learnt = "ready", {}
 
     def _learn(self, partition: int, done: int) -> int:
         """Return the offset that shows that results up to `done` are there, though no answer said so."""

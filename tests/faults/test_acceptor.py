@@ -207,3 +207,20 @@ def test_a_seed_decides_the_mistakes(tmp_path: Path) -> None:
     once, again = list(some_mutants(steps, 5, seed=3)), list(some_mutants(steps, 5, seed=3))
     assert once == again
     assert Counter(mutant.kind for mutant in once) == {"drop": 5, "duplicate": 5, "swap": 5, "forge": 5}
+
+
+@pytest.mark.parametrize("learned", [1, 0])
+def test_a_commit_whose_sender_lost_its_partitions_may_have_happened(learned: int, tmp_path: Path) -> None:
+    """The answer to a commit is lost, and the partition: told or not, its next owner may begin behind the commit."""
+    steps = told(
+        assigned("a", p0=None),
+        ("a", "transaction begun", {}),
+        ("a", "offsets sent", {"offsets": {"0": 40}}),
+        ("a", "partitions lost", {"numbers": [0]}),
+        ("a", "producer replaced", {"call": "commit_transaction"}),
+        ("a", "transaction settled", {"committed": learned, "again": 0}),
+        ("a", "flush confirmed", {"ranges": {}}),
+        assigned("b", p0=40),
+        folder=tmp_path / "logs",
+    )
+    assert refusal(steps, "exactly_once", RECORDS) == ""

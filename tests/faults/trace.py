@@ -40,6 +40,7 @@ class Step(msgspec.Struct, frozen=True):
     offsets: dict[int, int | None] = {}
     ranges: Ranges = {}
     committed: int = 0
+    again: int = 0
     call: str = ""
     seconds: float = 0.0
     flag: bool = False
@@ -79,7 +80,6 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def _step(at: float, worker: str, told: Mapping[str, Any]) -> Step:
-    committed = told.get("committed", 0)
     return Step(
         at,
         worker,
@@ -89,7 +89,8 @@ def _step(at: float, worker: str, told: Mapping[str, Any]) -> Step:
             int(number): offset for number, offset in (told.get("positions") or told.get("offsets") or {}).items()
         },
         ranges={int(number): [tuple(run) for run in runs] for number, runs in told.get("ranges", {}).items()},
-        committed=committed,
+        committed=told.get("committed", 0),
+        again=told.get("again", 0),
         call=told.get("call") or told.get("reason") or "",
         seconds=float(told.get("seconds", 0.0)),
         flag=bool(told.get("drained") or told.get("transactional")),

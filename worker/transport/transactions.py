@@ -164,7 +164,8 @@ class Transactions:
             try:
                 _repeat(partial(operation, self._patience.call), given_up)
             finally:
-                self._note(name, time.monotonic() - began)
+                if not given_up.is_set():
+                    self._note(name, time.monotonic() - began)
 
         try:
             await _in_thread(work, turn * self._patience.silence)
