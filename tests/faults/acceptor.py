@@ -34,19 +34,21 @@ class Lease:
 class Group:
     """What all workers share: each partition's committed offset, and those that may have been committed unseen."""
 
-    def __init__(self, records: Mapping[int, Sequence[int]]) -> None:
-        """`records` are the offsets at which there is a record, in order."""
+    def __init__(self, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False) -> None:
+        """`records` are the offsets at which there is a record, in order; the topic may have been made again."""
         self._records = records
-        self.clear()
-
-    def clear(self) -> None:
-        """The topic is a new one."""
+        self.is_replaced = is_replaced
         self.committed: dict[int, int] = {}
         self.stored: defaultdict[int, set[int]] = defaultdict(set)
         self.possible: defaultdict[int, dict[str, int]] = defaultdict(dict)
         self.confirmed: defaultdict[int, int] = defaultdict(int)
         self.owners: dict[int, tuple[str, int]] = {}
         """Who took a partition over last, and at which offset."""
+
+    def forget(self, partition: int) -> None:
+        """The partition is one of a new topic."""
+        for known in (self.committed, self.stored, self.possible, self.confirmed):
+            known.pop(partition, None)
 
     def lies_between(self, partition: int, start: int, end: int) -> bool:
         """Say whether a record lies from `start` up to, without, `end`."""
@@ -78,6 +80,8 @@ class Member:
     def on_assigned(self, step: Step) -> None:
         for partition, offset in step.offsets.items():
             _require(partition not in self.leases, "it has this partition already")
+            if offset is None and self.group.is_replaced:
+                self.group.forget(partition)
             known = self.group.committed.get(partition)
             _require(offset is not None or known is None, "it begins at the first record, but an offset is committed")
             if offset is not None:
@@ -96,9 +100,6 @@ class Member:
     def on_lost(self, step: Step) -> None:
         for partition in step.partitions:
             self._give_up(partition)
-
-    def on_recreated(self, _step: Step) -> None:
-        self.group.clear()
 
     def resume(self, partition: int, offset: int, known: int) -> None:
         """Take a partition over at an offset that the group has; `known` is the highest that was seen."""
@@ -241,15 +242,11 @@ class ExactlyOnceMember(Member):
 
     def on_learned(self, step: Step) -> None:
         self._require_state("learning", "aborting")
-        if step.committed:
-            self.learnt |= self.sent
-        elif step.again:
-            self.learnt = {}
+        if step.again == len(self.sent):
+            # None was committed. Of partitions that are lost, nobody asked.
             self._forget_sent()
-        else:
-            # All partitions were lost: nobody asked, and the next owner will see.
-            self.sent = {}
-        self.state = "learnt"
+        self.learnt |= self.sent if step.committed else {}
+        self.state, self.sent = "learnt", {}
 
     def on_confirmed(self, step: Step) -> None:
         _require(self.state != "aborting" or not step.ranges, "the transaction was aborted")
@@ -283,9 +280,11 @@ class ExactlyOnceMember(Member):
 _MEMBERS: Final[Mapping[str, type[Member]]] = {"at_least_once": AtLeastOnceMember, "exactly_once": ExactlyOnceMember}
 
 
-def refusal(steps: Iterable[Step], guarantee: Guarantee, records: Mapping[int, Sequence[int]]) -> str:
+def refusal(
+    steps: Iterable[Step], guarantee: Guarantee, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False
+) -> str:
     """Return the first step that the model does not allow, and why; "" if it allows all of them."""
-    group = Group(records)
+    group = Group(records, is_replaced=is_replaced)
     members: dict[str, Member] = {}
     for step in steps:
         member = members.get(step.worker)

@@ -178,8 +178,9 @@ def _with_trace(report: Report, stage: Stage, setting: Setting) -> Report:
     """Hold what the workers did against the model, and some traces with a mistake as well."""
     steps = read_trace(stage.crew.files())
     records: dict[int, list[int]] = {}
-    sources = {record.source for load in stage.loads for record in load.sent}
-    for partition, offset in sorted((source.partition, source.offset) for source in sources):
+    # Where a topic took another one's place, offsets at which both have a record are all that is certain.
+    of_topics = [{(each.source.partition, each.source.offset) for each in load.sent} for load in stage.loads]
+    for partition, offset in sorted(set.intersection(*of_topics)):
         records.setdefault(partition, []).append(offset)
     mutants = [
         mutant.is_refused(report.guarantee, records) for mutant in some_mutants(steps, setting.mutants, setting.seed)
@@ -187,7 +188,7 @@ def _with_trace(report: Report, stage: Stage, setting: Setting) -> Report:
     return msgspec.structs.replace(
         report,
         steps=len(steps),
-        trace=refusal(steps, report.guarantee, records),
+        trace=refusal(steps, report.guarantee, records, is_replaced=len(stage.loads) > 1),
         refused=sum(mutants),
         mutants=len(mutants),
     )

@@ -192,6 +192,31 @@ def test_a_refusal_says_which_step_and_why(
     assert refusal(trace(tmp_path / "logs"), guarantee, RECORDS) == reason
 
 
+def test_an_unseen_commit_of_a_lost_partition_is_possible(tmp_path: Path) -> None:
+    """A client is silent in a commit, and its partition is lost meanwhile: nobody asks what became of the commit."""
+    steps = told(
+        assigned("a", p0=None),
+        ("a", "transaction begun", {}),
+        ("a", "offsets sent", {"offsets": {"0": 20}}),
+        ("a", "partitions lost", {"numbers": [0]}),
+        ("a", "producer replaced", {"call": "commit_transaction"}),
+        ("a", "transaction settled", {"committed": 0, "again": 0}),
+        ("a", "flush confirmed", {"ranges": {}}),
+        assigned("a", p0=20),
+        *flush("a", 20, 50),
+        folder=tmp_path / "logs",
+    )
+    assert refusal(steps, "exactly_once", RECORDS) == ""
+
+
+def test_a_new_topic_begins_anew(tmp_path: Path) -> None:
+    """Its offsets have nothing to do with what was committed before; of the same topic that is refused."""
+    steps = told(assigned("a", p0=None), *flush("a", 0, 20), assigned("b", p0=None), folder=tmp_path / "logs")
+    verdicts = [refusal(steps, "exactly_once", RECORDS, is_replaced=replaced) for replaced in (True, False)]
+    reason = "Assigned {0: None} by b: it begins at the first record, but an offset is committed"
+    assert verdicts == ["", reason]
+
+
 def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
     """As is what is no JSON: a worker that is killed leaves both behind."""
     steps = at_least_once(tmp_path / "logs")

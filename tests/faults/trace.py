@@ -22,7 +22,6 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "producer replaced": "Replaced",
     "transaction settled": "Learned",
     "flush confirmed": "Confirmed",
-    "topic recreated": "Recreated",
 }
 """Each line's text, and the action of the model that it shows (docs/faults.md has the table)."""
 

@@ -130,7 +130,7 @@ class Log:
         if name in self._fresh:
             self._fresh.remove(name)
             return
-        self._add(name, "Learned", committed=int(old.held and new.step == "ready"))
+        self._add(name, "Learned", committed=int(old.held and new.step == "ready"), again=int(new.step == "again"))
         if new.step == "ready":
             self._confirmed(name, old)
 
