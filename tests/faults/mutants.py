@@ -21,9 +21,11 @@ class Mutant(msgspec.Struct, frozen=True):
     step: Step
     steps: Sequence[Step]
 
-    def is_refused(self, guarantee: Guarantee, records: Mapping[int, Sequence[int]]) -> bool:
+    def is_refused(
+        self, guarantee: Guarantee, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False
+    ) -> bool:
         """Whether the acceptor notices."""
-        return bool(refusal(self.steps, guarantee, records))
+        return bool(refusal(self.steps, guarantee, records, is_replaced=is_replaced))
 
 
 def drop(steps: Sequence[Step], place: int) -> list[Step] | None:

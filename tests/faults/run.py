@@ -182,13 +182,15 @@ def _with_trace(report: Report, stage: Stage, setting: Setting) -> Report:
     of_topics = [{(each.source.partition, each.source.offset) for each in load.sent} for load in stage.loads]
     for partition, offset in sorted(set.intersection(*of_topics)):
         records.setdefault(partition, []).append(offset)
+    is_replaced = len(stage.loads) > 1
     mutants = [
-        mutant.is_refused(report.guarantee, records) for mutant in some_mutants(steps, setting.mutants, setting.seed)
+        mutant.is_refused(report.guarantee, records, is_replaced=is_replaced)
+        for mutant in some_mutants(steps, setting.mutants, setting.seed)
     ]
     return msgspec.structs.replace(
         report,
         steps=len(steps),
-        trace=refusal(steps, report.guarantee, records, is_replaced=len(stage.loads) > 1),
+        trace=refusal(steps, report.guarantee, records, is_replaced=is_replaced),
         refused=sum(mutants),
         mutants=len(mutants),
     )
