@@ -39,6 +39,10 @@ class Commits(Protocol):
         """Say whether the broker has stored no offsets for so long that more results would be too many to repeat."""
         ...
 
+    def doubt(self, since: float) -> None:
+        """Hear that no broker has answered since then (monotonic seconds): ask whether commits succeed still."""
+        ...
+
     def leave(self, tps: set[TP]) -> bool:
         """Store what is committable of partitions that are given back; False if the broker refused."""
         ...
@@ -57,7 +61,7 @@ class ConsumerCommits:
         self._next = 0.0
         self._is_committing = False
         self._unanswered_since: float | None = None
-        """When the first commit was sent since one last succeeded."""
+        """When the first commit was sent since one last succeeded, or the broker fell silent."""
 
     def turn(self) -> None:
         """Hand committable offsets to the client when it is time; the result comes back through `heard`.
@@ -70,6 +74,11 @@ class ConsumerCommits:
             return
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
+        if not offsets and self._unanswered_since is not None:
+            # To store again what is stored shows whether commits succeed.
+            offsets = self._ledger.stored()
+            if not offsets:
+                self._unanswered_since = None
         if offsets:
             self._is_committing = True
             if self._unanswered_since is None:
@@ -94,14 +103,14 @@ class ConsumerCommits:
             events.OffsetsCommitted({position.partition: position.offset for position in positions}).emit()
 
     def are_overdue(self) -> bool:
-        """Say whether no commit has succeeded for two seconds and an interval, and there is something to store."""
+        """Say whether none has succeeded for two seconds and an interval, though one was sent or the broker silent."""
         since = self._unanswered_since
-        if since is None or time.monotonic() - since <= self._interval + _OVERDUE_SECONDS:
-            return False
-        if self._ledger.unstored(self._ledger.owned()):
-            return True
-        self._unanswered_since = None
-        return False
+        return since is not None and time.monotonic() - since > self._interval + _OVERDUE_SECONDS
+
+    def doubt(self, since: float) -> None:
+        """Begin to count from the silence: a connection that is dead is noticed late, and for each one by itself."""
+        if self._unanswered_since is None and self._ledger.stored():
+            self._unanswered_since = since
 
     def leave(self, tps: set[TP]) -> bool:
         """Store what is committable of these partitions and wait for the broker."""
@@ -135,6 +144,9 @@ class TransactionCommits:
     def are_overdue(self) -> bool:
         """Never: without its offsets a transaction does not commit, and no result of it counts."""
         return False
+
+    def doubt(self, since: float) -> None:
+        """Do nothing: there is nothing to repeat."""
 
     def leave(self, tps: set[TP]) -> bool:
         """Store how far partitions were read beyond their last record, which no transaction has carried yet.

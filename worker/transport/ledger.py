@@ -118,6 +118,15 @@ class Ledger:
                 self._leases[tp].requested = offset
             return due
 
+    def stored(self) -> dict[TP, int]:
+        """Return the stored offsets of owned partitions, without those that the broker is asked to replace."""
+        with self._changed:
+            return {
+                tp: lease.stored
+                for tp, lease in self._leases.items()
+                if lease.open and lease.stored is not None and lease.requested in {None, lease.stored}
+            }
+
     def unstored(self, tps: Iterable[TP]) -> dict[TP, int]:
         """Return offsets of these partitions that may be stored and are not known to be stored."""
         with self._changed:

@@ -35,6 +35,8 @@ _FULL_WAIT_SECONDS: Final = 0.2
 _PAUSE_AFTER_SECONDS: Final = 5.0
 """Pausing throws away what librdkafka has fetched ahead, so it comes only after this long without room."""
 _LAG_INTERVAL_SECONDS: Final = 1.0
+_SILENT_SECONDS: Final = 2.0
+"""A broker is asked something every second: one that has not answered for so long may take no commits either."""
 _CALL_SECONDS: Final = 10.0
 _COMMITTED_SECONDS: Final = 60.0
 _LAST_COMMIT_SECONDS: Final = 10.0
@@ -309,6 +311,9 @@ class Poller(threading.Thread):
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topic, held=self.paused == "commits")
+            answered = self.lag.answered_at
+            if answered is not None and time.monotonic() - answered > _SILENT_SECONDS:
+                self.commits.doubt(answered)
             self.refusal.look()
             if self.member:
                 self._identity.look(reading=bool(self._ledger.owned()))

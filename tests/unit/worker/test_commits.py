@@ -117,12 +117,38 @@ def test_an_answer_to_any_commit_shows_that_they_come_back(bench: Bench) -> None
     assert not any(said)
 
 
-def test_nothing_is_overdue_where_nothing_would_be_repeated(bench: Bench) -> None:
-    """The partition whose commit was refused is given back; the other is idle, and must be read when records come."""
+def test_a_refusal_is_not_waited_for_where_its_partition_is_gone(bench: Bench) -> None:
+    """The partition that is left is idle, and must be read when records come: what is stored of it is stored again."""
+    bench.ledger.grant([THERE], {THERE: 5})
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
     bench.answer(REFUSED)
     bench.ledger.end([HERE])
+    bench.turn_for(0.2)
+    (asked,) = bench.consumer.asked
+    assert [(each.partition, each.offset) for each in asked] == [(THERE.partition, 5)]
+    bench.answer()
+    assert not any(bench.turn_for(5.0))
+
+
+def test_with_nothing_stored_nothing_is_waited_for(bench: Bench) -> None:
+    """Not even a question can be asked: whoever owns nothing that was ever committed has nothing to lose."""
+    bench.finish(HERE, 7)
+    bench.turn_for(0.1)
+    bench.answer(REFUSED)
+    bench.ledger.end([HERE])
+    bench.commits.doubt(bench.now - 60)
+    assert not any(bench.turn_for(5.0))
+
+
+def test_a_silent_broker_is_asked_whether_it_takes_commits(bench: Bench) -> None:
+    """A worker that was idle when the network died must not read a backlog before a commit has come back."""
+    bench.ledger.grant([HERE], {HERE: 5})
+    assert not any(bench.turn_for(5.0))
+    bench.commits.doubt(bench.now - 2.0)
+    said = bench.turn_for(10.0)
+    assert (said[0], said[-1], len(bench.consumer.asked)) == (False, True, 1)
+    bench.answer()
     assert not any(bench.turn_for(5.0))
 
 
