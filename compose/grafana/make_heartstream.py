@@ -235,9 +235,12 @@ STREAM: Final = (
     ),
     Panel(
         "Partitions by worker",
-        "Partitions that each worker reads.",
+        "Partitions that each worker reads, and workers whose fetching is paused, by reason.",
         "short",
-        [(f"heartstream_assigned_partitions {_WORKERS}", "{{instance}}")],
+        [
+            (f"heartstream_assigned_partitions {_WORKERS}", "{{instance}}"),
+            (f"sum by (reason) (heartstream_consumption_paused {_WORKERS})", "paused: {{reason}}"),
+        ],
     ),
     Panel(
         "Time since progress",
