@@ -1,0 +1,163 @@
+"""Faults that the worker had, or would have without a line that a decision asks for, to be put back one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from faust.types import TP
+
+from tests.simulation.threads import World
+from worker import guarantees
+from worker.guarantees import ExactlyOnce
+from worker.shipment import Shipment
+from worker.transport import poller, transactions
+from worker.transport.commits import ConsumerCommits, TransactionCommits, positions_of
+from worker.transport.deliveries import DeliveryError
+from worker.transport.ledger import Ledger
+from worker.transport.outgoing import Reports
+from worker.transport.pauses import Pauses
+from worker.transport.poller import Poller
+from worker.transport.solitude import Solitude
+
+Change = tuple[object, str, Any]
+
+
+class Bug(msgspec.Struct, frozen=True):
+    """One fault: where it is told of, and what to change to have it again."""
+
+    name: str
+    record: str
+    changes: tuple[Change, ...]
+    guarantees: str = ""
+    """The one under which it does harm, if it is but one."""
+
+
+def _enter_as_done(ledger: Ledger, batch: Any) -> None:
+    _enter(ledger, batch)
+    batch.lease.finished_to = batch.next_offset
+
+
+def _reach_end_past_batches(ledger: Ledger, tp: TP, offset: int) -> None:
+    lease = ledger.lease(tp)
+    if lease is not None:
+        lease.end = lease.finished_to = offset
+
+
+def _resume_owned_alone(pauses: Pauses) -> None:
+    back = pauses._consumer.assignment()
+    if back:
+        pauses._consumer.resume([each for each in back if (each.topic, each.partition) in pauses._paused])
+    pauses._paused = set()
+
+
+def _store_once(this: Poller) -> None:
+    this.commits.leave(this._ledger.owned())
+
+
+async def _commit_with_metadata_last(this: ExactlyOnce, shipments: Sequence[Shipment]) -> None:
+    if this._failure is None and (refused := await this._producer().settle()):
+        this._take_care(refused)
+        this._failure = DeliveryError("records are refused by their topics")
+    if this._failure is not None:
+        raise this._failure
+    if not all(this._ledger.holds(shipment.batch) for shipment in shipments):
+        raise DeliveryError("partitions were lost")
+    offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in shipments}
+    World.scheduler.preempt()
+    await this._store(offsets, this._group())
+
+
+async def _renew_blindly(this: ExactlyOnce, call: str, _shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+    await this._producer().renew(call)
+    return {}
+
+
+async def _wait_for_ever(this: transactions.Transactions, _name: str, operation: Any, _turn: int = 1) -> None:
+    def work(given_up: Any) -> None:
+        transactions._repeat(lambda: operation(this._patience.call), given_up)
+
+    await transactions._in_thread(work, 1e6)
+
+
+def _fail_on_fence(error: Any) -> Exception:
+    return transactions.DependencyError(f"the Kafka producer cannot go on: {error.name()}: {error.str()}")
+
+
+def _close_at_once(consumer: Any) -> None:
+    consumer.close()
+
+
+def _hear_nothing_wrong(this: ConsumerCommits, _error: Any, positions: Sequence[Any]) -> None:
+    this._is_committing = False
+    this._ledger.note_stored({TP(each.topic, each.partition): each.offset for each in positions})
+
+
+def _commit_any_time(this: ConsumerCommits) -> None:
+    this._is_committing = False
+    _turn(this)
+
+
+async def _rest_beside_transactions(this: ExactlyOnce) -> None:
+    """The consumer's own commit of what no transaction carries, which the decision rejects."""
+    offsets = this._ledger.passed(this._ledger.owned())
+    if offsets:
+        consumer = this._group.__self__._poller._consumer  # type: ignore[attr-defined]
+        consumer.config = {**consumer.config, "on_commit": lambda _error, _positions: None}
+        consumer.commit(offsets=positions_of(offsets, this._ledger.note), asynchronous=True)
+        this._ledger.note_stored(offsets)
+
+
+def _never(*_args: object, **_options: object) -> bool:
+    return False
+
+
+def _always(*_args: object, **_options: object) -> bool:
+    return True
+
+
+def _ignore(*_args: object, **_options: object) -> None:
+    pass
+
+
+class _HastyVain(guarantees._Vain):
+    @property
+    def is_hopeless(self) -> bool:
+        return self.aborts >= 10
+
+
+_enter: Final[Callable[..., None]] = Ledger.enter
+_turn: Final[Callable[..., None]] = ConsumerCommits.turn
+
+_ALO: Final = "at least once"
+_EOS: Final = "exactly once"
+
+BUGS: Final = (
+    Bug("offsets committed on arrival", "faults.md", ((Ledger, "enter", _enter_as_done),)),
+    Bug("no commit on revocation", "faults.md", ((ConsumerCommits, "leave", _always),), _ALO),
+    Bug("end committed past batches in flight", "decision 45", ((Ledger, "reached_end", _reach_end_past_batches),)),
+    Bug("a paused partition comes back paused", "decision 12", ((Pauses, "resume", _resume_owned_alone),)),
+    Bug("last commit not tried again", "decision 12", ((Poller, "_store_the_rest", _store_once),), _ALO),
+    Bug("no leave without partitions", "decision 12", ((poller, "leave", _close_at_once),)),
+    Bug("refused commit not given back", "changelog", ((Ledger, "give_back", _ignore),), _ALO),
+    Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "heard", _hear_nothing_wrong),), _ALO),
+    Bug("several commits in flight", "decision 49", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
+    Bug("failed delivery ignored", "decision 10", ((Reports, "on_failed_delivery", _ignore),), _ALO),
+    Bug("lost client not replaced", "decision 14", ((Solitude, "is_too_long", _never),)),
+    Bug(
+        "metadata read after the partitions",
+        "decision 11",
+        ((ExactlyOnce, "_commit", _commit_with_metadata_last),),
+        _EOS,
+    ),
+    Bug("lost partitions done again", "decision 11", ((Ledger, "holds", _always),), _EOS),
+    Bug("no fence by the generation", "decision 11", ((TransactionCommits, "rebalanced", _ignore),), _EOS),
+    Bug("ten aborts end the worker", "decision 11", ((guarantees, "_Vain", _HastyVain),), _EOS),
+    Bug("stuck round done again blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
+    Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),
+    Bug("fenced client ends the worker", "decision 45", ((transactions, "hopeless", _fail_on_fence),), _EOS),
+    Bug(
+        "consumer commits beside transactions", "decision 45", ((ExactlyOnce, "rest", _rest_beside_transactions),), _EOS
+    ),
+)

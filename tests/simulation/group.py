@@ -1,0 +1,177 @@
+"""The group coordinator: members, generations, sessions, sticky assignment in two steps, and committed offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError
+
+from tests.simulation.logs import Topics
+from tests.simulation.scheduler import Scheduler, Timer
+
+SESSION_SECONDS: Final = 6.0
+HEARTBEAT_SECONDS: Final = 1.0
+_SYNC_SECONDS: Final = 0.3
+"""The longest that the leader takes to share the partitions out."""
+Offsets = Mapping[tuple[str, int], tuple[int, str]]
+
+
+class Joined:
+    """What a member gets when the group has agreed."""
+
+    __slots__ = ("generation", "member", "partitions")
+
+    def __init__(self, member: str, generation: int, partitions: frozenset[tuple[str, int]]) -> None:
+        self.member, self.generation, self.partitions = member, generation, partitions
+
+
+class _Member:
+    __slots__ = ("answer", "owned", "session", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.owned: frozenset[tuple[str, int]] = frozenset()
+        self.answer: Callable[[Any], None] | None = None
+        self.session: Timer | None = None
+
+
+class Group:
+    """One group. `offsets` are those committed, `pending` those of transactions that have not ended."""
+
+    def __init__(self, scheduler: Scheduler, topics: Topics) -> None:
+        self._scheduler, self._topics = scheduler, topics
+        self._members: dict[str, _Member] = {}
+        self._is_stable = True
+        self.generation = 0
+        self.offsets: dict[tuple[str, int], tuple[int, str]] = {}
+        self.pending: dict[str, dict[tuple[str, int], tuple[int, str]]] = {}
+        self.on_committed: Callable[[Offsets], None] = lambda _offsets: None
+        self.refuses_until = 0.0
+        """Until when commits are refused as if the coordinator were loading."""
+
+    def members(self) -> set[str]:
+        """Return the members' ids."""
+        return set(self._members)
+
+    def join(
+        self, member: str, topic: str, owned: frozenset[tuple[str, int]], answer: Callable[[Any], None], *, is_new: bool
+    ) -> None:
+        """Take part in the next generation; the answer comes when all members have joined."""
+        known = self._members.get(member)
+        if known is None and not is_new:
+            answer(KafkaError.UNKNOWN_MEMBER_ID)
+            return
+        if known is None:
+            known = self._members[member] = _Member(topic)
+        known.owned, known.answer = owned, answer
+        self._is_stable = False
+        self._touch(member)
+        self._complete()
+
+    def heartbeat(self, member: str, generation: int) -> int:
+        """Keep a session alive; returns an error's code, or 0."""
+        if (code := self._check(member, generation)) != KafkaError.NO_ERROR:
+            return code
+        self._touch(member)
+        return KafkaError.NO_ERROR if self._is_stable else KafkaError.REBALANCE_IN_PROGRESS
+
+    def leave(self, member: str) -> None:
+        """Take a member out."""
+        known = self._members.pop(member, None)
+        if known is None:
+            return
+        if known.session is not None:
+            known.session.cancel()
+        self._is_stable = not self._members
+        self._complete()
+
+    def rebalance(self) -> None:
+        """Ask all members to join again, as the topic has changed."""
+        if self._members:
+            self._is_stable = False
+
+    def commit(self, member: str, generation: int, offsets: Offsets) -> int:
+        """Store offsets for a member of this generation."""
+        code = self._check(member, generation)
+        if code == KafkaError.NO_ERROR and self.refuses_until > self._scheduler.now:
+            code = KafkaError.COORDINATOR_LOAD_IN_PROGRESS
+        if code == KafkaError.NO_ERROR:
+            self.store(offsets)
+        return code
+
+    def commit_in_transaction(self, transaction: str, group: tuple[str, int] | None, offsets: Offsets) -> int:
+        """Keep offsets until a transaction ends. Without the member's metadata, nobody is refused."""
+        code = KafkaError.NO_ERROR if group is None else self._check(*group)
+        if code == KafkaError.NO_ERROR:
+            self.pending.setdefault(transaction, {}).update(offsets)
+        return code
+
+    def store(self, offsets: Offsets) -> None:
+        """Store offsets."""
+        self.offsets.update(offsets)
+        self.on_committed(offsets)
+
+    def read(self, tps: Any, *, stable: bool = True) -> dict[tuple[str, int], tuple[int, str]] | None:
+        """Return committed offsets; None while a transaction that is open has newer ones."""
+        if stable and any(tp in offsets for offsets in self.pending.values() for tp in tps):
+            return None
+        return {tp: self.offsets[tp] for tp in tps if tp in self.offsets}
+
+    def _check(self, member: str, generation: int) -> int:
+        if generation < 0 and not self._members:
+            return int(KafkaError.NO_ERROR)
+        if member not in self._members:
+            return int(KafkaError.UNKNOWN_MEMBER_ID)
+        return int(KafkaError.NO_ERROR if generation == self.generation else KafkaError.ILLEGAL_GENERATION)
+
+    def _touch(self, member: str) -> None:
+        known = self._members[member]
+        if known.session is not None:
+            known.session.cancel()
+        known.session = self._scheduler.later(SESSION_SECONDS, lambda: self._expire(member))
+
+    def _expire(self, member: str) -> None:
+        """Drop a member that was silent for too long; one that waits for the others is not silent."""
+        if self._members[member].answer is not None:
+            self._touch(member)
+        else:
+            self.leave(member)
+
+    def _complete(self) -> None:
+        """Go over to the next generation if all members have joined."""
+        if not self._members or any(each.answer is None for each in self._members.values()):
+            return
+        self.generation += 1
+        generation, self._is_stable = self.generation, True
+        seconds = self._scheduler.rng.random() ** 2 * _SYNC_SECONDS
+        for name, partitions in self._assignment().items():
+            member = self._members[name]
+            answer, member.answer, member.owned = member.answer, None, partitions
+            if answer is not None:
+                joined = Joined(name, generation, partitions)
+                self._scheduler.later(seconds, lambda answer=answer, joined=joined: answer(joined))
+
+    def _assignment(self) -> dict[str, frozenset[tuple[str, int]]]:
+        """Share the partitions evenly; one that must move goes to nobody until its owner has given it up."""
+        names = sorted(self._members)
+        topics = {member.topic for member in self._members.values()}
+        every = sorted(tp for tp in self._topics.logs if tp[0] in topics)
+        claims: dict[tuple[str, int], list[str]] = {}
+        for name in names:
+            for tp in self._members[name].owned:
+                claims.setdefault(tp, []).append(name)
+        shares: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
+        free = []
+        most, larger = len(every) // len(names), len(every) % len(names)
+        for tp in every:
+            owners = claims.get(tp, [])
+            owner = owners[0] if len(owners) == 1 else None
+            if owner is None:
+                free.append(tp)
+            elif len(shares[owner]) < most or (larger > 0 and len(shares[owner]) == most):
+                larger -= len(shares[owner]) == most
+                shares[owner].append(tp)
+        for tp in free:
+            shares[min(names, key=lambda name: len(shares[name]))].append(tp)
+        return {name: frozenset(share) for name, share in shares.items()}

@@ -1,0 +1,143 @@
+"""The broker's logs: what is appended, what belongs to a transaction, and what a reader of committed records gets."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError
+
+OPEN: Final = 0
+COMMITTED: Final = 1
+ABORTED: Final = 2
+
+
+class Entry:
+    """One offset of a partition; without a value it is a marker, or was never anybody's record."""
+
+    __slots__ = ("headers", "key", "state", "value")
+
+    def __init__(self, key: bytes | None, value: bytes | None, headers: Any, state: int) -> None:
+        self.key, self.value, self.headers, self.state = key, value, headers, state
+
+
+class FakeMessage:
+    """Stands for `confluent_kafka.Message`."""
+
+    __slots__ = ("_entry", "_error", "_offset", "_partition", "_topic")
+
+    def __init__(
+        self, topic: str, partition: int, offset: int, entry: Entry | None, error: KafkaError | None = None
+    ) -> None:
+        self._topic, self._partition, self._offset, self._entry, self._error = topic, partition, offset, entry, error
+
+    def topic(self) -> str:
+        return self._topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes | None:
+        return None if self._entry is None else self._entry.key
+
+    def value(self) -> bytes | None:
+        return None if self._entry is None else self._entry.value
+
+    def headers(self) -> Any:
+        return None if self._entry is None else self._entry.headers
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, 1_000_000
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def __len__(self) -> int:
+        return len(self.value() or b"")
+
+
+class Log:
+    """One partition."""
+
+    __slots__ = ("entries", "open_transactions", "parked", "sequences")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.open_transactions: dict[str, tuple[int, list[Entry]]] = {}
+        """The first offset, and the records, of each open transaction."""
+        self.sequences: dict[tuple[int, int], int] = {}
+        """The next sequence number of each producer and epoch."""
+        self.parked: list[Callable[[], None]] = []
+        """Fetches that wait for news."""
+
+    def append(self, entry: Entry, transaction: str | None = None) -> int:
+        """Add a record; returns its offset."""
+        offset = len(self.entries)
+        self.entries.append(entry)
+        if transaction is not None:
+            self.open_transactions.setdefault(transaction, (offset, []))[1].append(entry)
+        return offset
+
+    def end_transaction(self, transaction: str, state: int) -> list[Entry]:
+        """Write the marker of a transaction; returns its records."""
+        _, entries = self.open_transactions.pop(transaction, (0, []))
+        for entry in entries:
+            entry.state = state
+        self.entries.append(Entry(None, None, None, COMMITTED))
+        self.notify()
+        return entries
+
+    def stable_end(self) -> int:
+        """Return the offset up to which a reader of committed records gets."""
+        starts = [first for first, _ in self.open_transactions.values()]
+        return min(starts) if starts else len(self.entries)
+
+    def read(self, position: int, limit: int) -> tuple[list[tuple[int, Entry]], int]:
+        """Return records from a position on, and where to go on."""
+        found: list[tuple[int, Entry]] = []
+        stop = self.stable_end()
+        while position < stop and len(found) < limit:
+            entry = self.entries[position]
+            if entry.state == COMMITTED and entry.value is not None:
+                found.append((position, entry))
+            position += 1
+        while position < stop and (self.entries[position].value is None or self.entries[position].state == ABORTED):
+            position += 1
+        return found, position
+
+    def notify(self) -> None:
+        """Answer the fetches that wait."""
+        parked, self.parked = self.parked, []
+        for answer in parked:
+            answer()
+
+
+class Topics:
+    """All partitions of all topics."""
+
+    def __init__(self) -> None:
+        self.logs: dict[tuple[str, int], Log] = {}
+        self.partitions: dict[str, int] = {}
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Make a topic, or give it more partitions."""
+        for partition in range(self.partitions.get(topic, 0), partitions):
+            self.logs[topic, partition] = Log()
+        self.partitions[topic] = partitions
+
+    def partition_of(self, topic: str, key: bytes | None) -> int:
+        """Return where a record of this key goes."""
+        return zlib.crc32(key or b"") % self.partitions[topic]
+
+    def publish(self, topic: str, partition: int, key: bytes | None, values: Sequence[bytes | None]) -> int:
+        """Append what others produce, at once; returns the first offset."""
+        log = self.logs[topic, partition]
+        first = len(log.entries)
+        for value in values:
+            log.append(Entry(key, value, None, COMMITTED))
+        log.notify()
+        return first

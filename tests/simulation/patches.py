@@ -1,0 +1,82 @@
+"""Puts the stand-ins into the product's modules, once for a process that only simulates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from runtime import events
+from tests.simulation.clients import FakeAdminClient
+from tests.simulation.consumer import FakeConsumer
+from tests.simulation.threads import Threading, Time
+from tests.simulation.worker import SimulatedPoller
+from worker import agent, guarantees, publisher
+from worker.transport import (
+    commits,
+    consumer,
+    group_refusal,
+    handoff,
+    lag,
+    ledger,
+    offsets,
+    poller,
+    producer,
+    topic_identity,
+    transactions,
+)
+
+_TIMED: Final = (agent, commits, consumer, group_refusal, guarantees, lag, poller, publisher)
+_THREADED: Final = (handoff, ledger, poller, producer, transactions)
+_WAITS: Final = (
+    # How often the product looks, where a look costs the simulation as much as a second does.
+    (poller, "_POLL_SECONDS", 1.0),
+    (poller, "_LAG_INTERVAL_SECONDS", 3.0),
+    (poller, "_FULL_WAIT_SECONDS", 0.5),
+    (poller, "_PAUSE_AFTER_SECONDS", 1.5),
+    (poller, "_COMMITTED_SECONDS", 15.0),
+    (commits, "_LOOK_SECONDS", 0.5),
+    (producer, "_POLL_INTERVAL_SECONDS", 0.02),
+    (producer, "_IDLE_SECONDS", 3.0),
+    (publisher, "_LOOK_SECONDS", 0.01),
+)
+
+
+@contextmanager
+def patched(*changes: tuple[object, str, Any]) -> Iterator[None]:
+    """Change attributes while the context lasts."""
+    before = [(target, name, getattr(target, name)) for target, name, _ in changes]
+    for target, name, value in changes:
+        setattr(target, name, value)
+    try:
+        yield
+    finally:
+        for target, name, value in reversed(before):
+            setattr(target, name, value)
+
+
+def _emitter(hear: Callable[[object], None]) -> Callable[[object], None]:
+    """Return a method: a function of Python becomes one where it is found in a class."""
+
+    def emit(event: object) -> None:
+        hear(event)
+
+    return emit
+
+
+@contextmanager
+def simulated(hear: Callable[[object], None]) -> Iterator[None]:
+    """Let the product run in simulations while the context lasts; `hear` gets its events."""
+    told = [each for each in vars(events).values() if isinstance(each, type) and hasattr(each, "emit")]
+    with patched(
+        *((module, "time", Time) for module in _TIMED),
+        *((module, "threading", Threading) for module in _THREADED),
+        *_WAITS,
+        *((each, "emit", _emitter(hear)) for each in told),
+        (poller, "Consumer", FakeConsumer),
+        (consumer, "Poller", SimulatedPoller),
+        (offsets, "AdminClient", FakeAdminClient),
+        (topic_identity, "AdminClient", FakeAdminClient),
+        (group_refusal, "AdminClient", FakeAdminClient),
+    ):
+        yield

@@ -1,0 +1,97 @@
+"""What happens in a simulation: steps at moments of virtual time, drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+import msgspec
+
+from tests.simulation.network import OUTPUT, ROLES
+
+SECONDS: Final = 10.0
+ALL: Final = "all"
+_CALLS: Final = ("send_offsets_to_transaction", "commit_transaction")
+_GRACEFUL: Final = ("produce", "produce", "start", "stop", "swap", "grow", "gap")
+_FAULTS: Final = ("kill", "suspend", "cut", "cut", "refuse", "stuck", "deaf", "slow", "stop", "start")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step. `target` chooses a worker or partition, `role` a connection, `seconds` how long it lasts."""
+
+    at: float
+    kind: str
+    target: int = 0
+    seconds: float = 0.0
+    role: str = ""
+    count: int = 0
+
+    def told(self) -> str:
+        """Return it as a line."""
+        parts = [f"{self.at:7.3f} s  {self.kind:8}"]
+        if self.kind == "produce":
+            parts.append(f"{self.count} records to partition {self.target}")
+        elif self.kind not in {"grow", "swap", "start"}:
+            parts.append(f"target {self.target}")
+        if self.role:
+            parts.append(f"connection {self.role}")
+        if self.seconds:
+            parts.append(f"for {self.seconds:.2f} s")
+        return " ".join(parts).rstrip()
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """All that a simulation depends on. `is_graceful`: no fault is in it, so nothing may come twice."""
+
+    seed: int
+    is_exactly_once: bool
+    is_graceful: bool
+    holds: float
+    """How often a thread that gives way is held up for longer."""
+    partitions: int
+    workers: int
+    steps: tuple[Step, ...]
+
+    @property
+    def guarantee(self) -> str:
+        """Return the delivery guarantee that the workers are asked for."""
+        return "exactly once" if self.is_exactly_once else "at least once"
+
+    def told(self) -> str:
+        """Return it as lines."""
+        head = f"seed {self.seed}: {self.guarantee}, {self.workers} workers, {self.partitions} partitions"
+        return "\n".join([head, *(f"  {step.told()}" for step in self.steps)])
+
+
+def draw(seed: int) -> Schedule:
+    """Return the schedule of a seed. Each has kinds of faults of its own: rare ones meet each other so."""
+    rng = random.Random(seed)  # noqa: S311  # a schedule, no secret
+    is_graceful = rng.random() < 0.2
+    kinds = list(_GRACEFUL)
+    if not is_graceful:
+        kinds += 5 * rng.sample(_FAULTS, rng.randint(1, 3))
+    steps = [Step(rng.random(), "produce", target, count=rng.randint(3, 15)) for target in range(2)]
+    steps += [_step(rng, rng.choice(kinds)) for _ in range(rng.randint(4, 14))]
+    return Schedule(
+        seed,
+        rng.random() < 0.5,
+        is_graceful,
+        rng.choice((0.0, 0.02, 0.2)),
+        rng.randint(1, 3),
+        rng.randint(1, 3),
+        tuple(sorted(steps, key=lambda step: step.at)),
+    )
+
+
+def _step(rng: random.Random, kind: str) -> Step:
+    share = rng.random()
+    seconds = {"slow": 3 * share, "cut": 0.2 + 12 * share**2, "suspend": 10 * share, "refuse": 4 * share}
+    roles = {"slow": ROLES, "cut": (*ROLES, OUTPUT, ALL), "stuck": _CALLS}
+    return Step(
+        rng.random() * SECONDS,
+        kind,
+        rng.randrange(6),
+        seconds.get(kind, 0.0),
+        rng.choice(roles.get(kind, ("",))),
+        rng.choice((1, 3, 10, 20, 40)) if kind == "produce" else 0,
+    )

@@ -1,0 +1,56 @@
+"""The simulation in short: the worker breaks no law, and what breaks one is found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+QUICK = (
+    "offsets committed on arrival",
+    "no commit on revocation",
+    "end committed past batches in flight",
+    "no leave without partitions",
+    "refused commit not given back",
+)
+
+
+def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.simulation", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_no_law_is_broken_and_old_bugs_are_found(tmp_path: Path) -> None:
+    """A hundred seeds, and the bugs that few seeds find."""
+    chosen = [argument for name in QUICK for argument in ("--bug", name)]
+    done = simulate("--seeds", "100", "--json", str(tmp_path / "told.json"), *chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = msgspec.json.decode((tmp_path / "told.json").read_bytes())
+    assert (told["seeds"], told["violations"]) == (100, 0)
+    assert {bug["name"] for bug in told["bugs"]} == set(QUICK)
+    assert all(bug["found_after"] for bug in told["bugs"])
+
+
+def test_a_seed_is_replayed_as_it_was() -> None:
+    """Two runs of one seed are the same to the last event."""
+    first, second = simulate("--seed", "3"), simulate("--seed", "3")
+    assert first.returncode == 0, first.stderr
+    assert "OffsetsCommitted" in first.stdout
+    assert first.stdout == second.stdout
+
+
+def test_a_seed_that_fails_prints_a_smaller_schedule() -> None:
+    """What is not needed to break the law is left out."""
+    done = simulate("--seed", "1", "--bug", "offsets committed on arrival")
+    assert done.returncode == 1, done.stderr
+    before, _, after = done.stdout.partition("The smallest schedule found that breaks a law:")
+    assert "lost: partition" in after
+    assert len(after.splitlines()) < len([line for line in before.splitlines() if " s  " in line])
+
+
+def test_an_unknown_bug_is_refused() -> None:
+    done = simulate("--bug", "no such")
+    assert done.returncode == 2
+    assert "no such bug; there are: " in done.stderr

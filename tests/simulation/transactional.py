@@ -1,0 +1,154 @@
+"""The transactions of the stand-in for `confluent_kafka.Producer`: calls that block, and what their errors say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from greenlet import GreenletExit
+
+from tests.simulation.clients import error_of
+from tests.simulation.logs import ABORTED, COMMITTED
+from tests.simulation.network import OFFSETS, TRANSACTION
+from tests.simulation.producer import QueueingProducer
+
+_RETRY_SECONDS: Final = 0.05
+_PASSING: Final = frozenset({KafkaError.CONCURRENT_TRANSACTIONS, KafkaError.COORDINATOR_LOAD_IN_PROGRESS})
+
+
+class _Call:
+    """A call that the client works on. One that ran out of time goes on, and is taken up by the next of its name."""
+
+    __slots__ = ("error", "is_done", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_done = False
+        self.error: KafkaError | None = None
+
+
+class FakeProducer(QueueingProducer):
+    """Keeps the laws of librdkafka's producer.
+
+    It never comes back from the call `stuck_in`, which was sent to the broker if it `does_stuck_call`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], **options: object) -> None:
+        super().__init__(config, **options)
+        self.stuck_in = ""
+        self.does_stuck_call = False
+        self._has_offsets = False
+        self._call: _Call | None = None
+
+    def init_transactions(self, timeout: float = 30.0) -> None:
+        self._do("init_transactions", self._init, timeout)
+
+    def _init(self, call: _Call) -> None:
+        seconds = float(self.config.get("transaction.timeout.ms", 60_000)) / 1000
+
+        def hear(answer: Any) -> None:
+            if answer == KafkaError.CONCURRENT_TRANSACTIONS:
+                self.process.later(_RETRY_SECONDS, lambda: self._init(call))
+                return
+            self.producer, self.epoch = answer
+            self._end(call)
+
+        name, transactions = str(self.name), self.cluster.transactions
+        self.send(TRANSACTION, "init", lambda answer: answer(transactions.begin_producer(name, seconds)), hear)
+
+    def begin_transaction(self) -> None:
+        self._raise_fatal()
+        self.registered, self._has_offsets = set(), False
+
+    def send_offsets_to_transaction(
+        self, positions: Sequence[TopicPartition], group: tuple[str, int] | None, timeout: float = 30.0
+    ) -> None:
+        offsets = {(each.topic, each.partition): (each.offset, str(each.metadata or "")) for each in positions}
+        name, cluster = str(self.name), self.cluster
+
+        def store(call: _Call) -> None:
+            self._has_offsets = True
+            self._request(
+                call,
+                (OFFSETS, "offsets"),
+                lambda: cluster.commit_in_transaction(name, self.epoch, group, offsets),
+                self._end,
+            )
+
+        def start(call: _Call) -> None:
+            if self.failure is not None:
+                self._end(call, self.failure)
+                return
+            self._request(call, (TRANSACTION, "add"), lambda: cluster.transactions.add(name, self.epoch, ()), store)
+
+        self._do("send_offsets_to_transaction", start, timeout)
+
+    def commit_transaction(self, timeout: float = 30.0) -> None:
+        self._do("commit_transaction", lambda call: self._when_sent(call, COMMITTED), timeout)
+        self.registered, self._has_offsets = set(), False
+
+    def abort_transaction(self, timeout: float = 30.0) -> None:
+        self._raise_fatal()
+        self.purge_queued()
+        self._do("abort_transaction", lambda call: self._when_sent(call, ABORTED), timeout)
+        self.registered, self._has_offsets, self.failure = set(), False, None
+
+    def _when_sent(self, call: _Call, state: int) -> None:
+        """End the transaction as soon as nothing is on its way."""
+        if self.failure is not None and (self.failure.fatal() or state == COMMITTED):
+            self._end(call, self.failure)
+        elif self.unsent:
+            self.process.later(0.03, lambda: self._when_sent(call, state))
+        elif not self.registered and not self._has_offsets:
+            self._end(call)
+        else:
+            name, transactions = str(self.name), self.cluster.transactions
+            self._request(call, (TRANSACTION, "end"), lambda: transactions.end(name, self.epoch, state), self._end)
+
+    def _request(
+        self, call: _Call, kind: tuple[str, str], question: Callable[[], int], then: Callable[[_Call], None]
+    ) -> None:
+        """Ask the coordinator; what passes by itself is asked again."""
+
+        def hear(code: int) -> None:
+            if call.is_done:
+                return
+            if code in _PASSING:
+                self.process.later(_RETRY_SECONDS, lambda: self._request(call, kind, question, then))
+            elif code:
+                self.fail(code)
+                self._end(call, self.failure)
+            else:
+                then(call)
+
+        self.send(*kind, lambda answer: answer(question()), hear)
+
+    def _end(self, call: _Call, error: KafkaError | None = None) -> None:
+        call.is_done, call.error = True, error
+        self.notify()
+
+    def _do(self, name: str, start: Callable[[_Call], None], timeout: float) -> None:
+        self._raise_fatal()
+        is_stuck = self.stuck_in == name
+        if self._call is None or self._call.name != name:
+            self._call = call = _Call(name)
+            if not is_stuck or self.does_stuck_call:
+                start(call)
+        call = self._call
+        if is_stuck:
+            self.wait(lambda: False, None)
+            raise GreenletExit
+        if not self.wait(lambda: call.is_done or self._is_fenced(), timeout):
+            raise KafkaException(error_of(int(KafkaError._TIMED_OUT), retriable=True))
+        self._call = None
+        self._raise_fatal()
+        if call.error is not None:
+            raise KafkaException(call.error)
+
+    def _is_fenced(self) -> bool:
+        return self.failure is not None and self.failure.fatal()
+
+    def _raise_fatal(self) -> None:
+        if self.failure is not None and self.failure.fatal():
+            raise KafkaException(self.failure)

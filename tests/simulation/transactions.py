@@ -1,0 +1,119 @@
+"""The transaction coordinator: one state for each transactional id, epochs, fences and time-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError
+
+from tests.simulation.group import Group
+from tests.simulation.logs import ABORTED, COMMITTED, Entry, Topics
+from tests.simulation.scheduler import Scheduler, Timer
+
+_MARKER_SECONDS: Final = 0.02
+EMPTY, ONGOING, ENDING, COMMITTED_STATE, ABORTED_STATE = "Empty", "Ongoing", "Ending", "CompleteCommit", "CompleteAbort"
+
+
+class Transaction:
+    """What the coordinator knows of one transactional id."""
+
+    __slots__ = ("epoch", "partitions", "producer", "state", "timeout", "timer")
+
+    def __init__(self, producer: int) -> None:
+        self.producer = producer
+        self.epoch = -1
+        self.state = EMPTY
+        self.partitions: set[tuple[str, int]] = set()
+        self.timeout = 0.0
+        self.timer: Timer | None = None
+
+
+class Coordinator:
+    """Keeps transactions. `on_ended` gets what became visible: results and offsets."""
+
+    def __init__(self, scheduler: Scheduler, topics: Topics, group: Group) -> None:
+        self._scheduler, self._topics, self._group = scheduler, topics, group
+        self.transactions: dict[str, Transaction] = {}
+        self._producers = 0
+        self.on_ended: Callable[[list[Entry], Mapping[tuple[str, int], tuple[int, str]]], None] = lambda *_: None
+
+    def new_producer(self) -> int:
+        """Return a producer id."""
+        self._producers += 1
+        return self._producers
+
+    def begin_producer(self, name: str, timeout: float) -> Any:
+        """Fence other producers of this id; returns its number and epoch, or an error's code: what is open must end."""
+        found = self.transactions.get(name)
+        if found is None:
+            found = self.transactions[name] = Transaction(self.new_producer())
+        if found.state == ENDING:
+            return KafkaError.CONCURRENT_TRANSACTIONS
+        if found.state == ONGOING:
+            found.epoch += 1
+            self._end(name, found, ABORTED)
+            return KafkaError.CONCURRENT_TRANSACTIONS
+        found.epoch, found.state, found.timeout = found.epoch + 1, EMPTY, timeout
+        return found.producer, found.epoch
+
+    def add(self, name: str, epoch: int, partitions: Iterable[tuple[str, int]]) -> int:
+        """Take partitions into a transaction, and begin it with the first."""
+        found = self.transactions[name]
+        if epoch != found.epoch:
+            return int(KafkaError.INVALID_PRODUCER_EPOCH)
+        if found.state == ENDING:
+            return int(KafkaError.CONCURRENT_TRANSACTIONS)
+        if found.state != ONGOING:
+            found.state = ONGOING
+            found.timer = self._scheduler.later(found.timeout, lambda: self._time_out(name, epoch))
+        found.partitions.update(partitions)
+        return int(KafkaError.NO_ERROR)
+
+    def verify(self, name: str, epoch: int, partition: tuple[str, int] | None = None) -> int:
+        """Say whether something may be written in the open transaction."""
+        found = self.transactions[name]
+        if epoch != found.epoch:
+            return int(KafkaError.INVALID_PRODUCER_EPOCH)
+        if found.state != ONGOING or not (partition is None or partition in found.partitions):
+            return int(KafkaError.INVALID_TXN_STATE)
+        return int(KafkaError.NO_ERROR)
+
+    def end(self, name: str, epoch: int, state: int) -> int:
+        """Commit or abort. A repetition is answered as the first one, if nothing has begun since."""
+        found = self.transactions[name]
+        if epoch != found.epoch:
+            return int(KafkaError.INVALID_PRODUCER_EPOCH)
+        if found.state == ENDING:
+            return int(KafkaError.CONCURRENT_TRANSACTIONS)
+        if found.state == ONGOING:
+            self._end(name, found, state)
+            return int(KafkaError.NO_ERROR)
+        done = COMMITTED_STATE if state == COMMITTED else ABORTED_STATE
+        return int(KafkaError.NO_ERROR if found.state == done else KafkaError.INVALID_TXN_STATE)
+
+    def _time_out(self, name: str, epoch: int) -> None:
+        found = self.transactions[name]
+        if found.state == ONGOING and found.epoch == epoch:
+            found.epoch += 1
+            self._end(name, found, ABORTED)
+
+    def _end(self, name: str, found: Transaction, state: int) -> None:
+        """Decide, and write the markers a moment later: until then, nothing new can begin."""
+        found.state = ENDING
+        if found.timer is not None:
+            found.timer.cancel()
+        self._scheduler.later(
+            self._scheduler.rng.random() * _MARKER_SECONDS, lambda: self._write_markers(name, found, state)
+        )
+
+    def _write_markers(self, name: str, found: Transaction, state: int) -> None:
+        found.state = COMMITTED_STATE if state == COMMITTED else ABORTED_STATE
+        partitions, found.partitions = found.partitions, set()
+        entries: list[Entry] = []
+        for tp in sorted(partitions):
+            entries += self._topics.logs[tp].end_transaction(name, state)
+        offsets = self._group.pending.pop(name, {})
+        if state == COMMITTED:
+            self._group.offsets.update(offsets)
+            self.on_ended(entries, offsets)

@@ -1,0 +1,255 @@
+"""A worker of the simulation: the product's transport, agent, publisher and guarantees, without Faust around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from types import SimpleNamespace
+from typing import Any, Final
+
+from faust.types import TP
+
+from schemas.errors import Fault, FaultCode
+from schemas.records import Source
+from scoring.pipeline import Outcome, Rejected, Scored
+from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.threads import Event, VirtualLoop
+from tests.simulation.transactional import FakeProducer
+from worker.agent import ScoringAgent
+from worker.breaker import RejectionBreaker
+from worker.guarantees import AtLeastOnce, ExactlyOnce
+from worker.publisher import Guarantee, Publisher
+from worker.traces import NoTraces
+from worker.transport.batch import Bundle
+from worker.transport.consumer import LibrdkafkaConsumer
+from worker.transport.ledger import Ledger
+from worker.transport.offsets import CommittedOffsets
+from worker.transport.poller import ConsumerOptions, Poller
+from worker.transport.producer import LibrdkafkaProducer
+from worker.transport.transactions import Patience
+
+PATIENTS: Final = "patients"
+SCORES: Final = "scores"
+DEAD_LETTERS: Final = "dead-letters"
+_FLUSH_SECONDS: Final = 3.0
+PATIENCE: Final = Patience(call=1.5, silence=4.0, pause=0.2, total=30.0)
+
+
+class SimulatedPoller(Poller):
+    """The product's thread, as a simulated one."""
+
+    def start(self) -> None:
+        self._ended = Event()
+        process = VirtualLoop.running().process
+        process.scheduler.spawn(process, self._run)
+
+    def _run(self) -> None:
+        self.run()
+        self._ended.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        self._ended.wait(timeout)
+
+    def is_alive(self) -> bool:
+        return not self._ended.is_set()
+
+
+class _Service:
+    """What Faust's services give the product's consumer and producer, as far as they use it."""
+
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = asyncio.Event()
+
+    @property
+    def should_stop(self) -> bool:
+        return self._is_stopping.is_set()
+
+    def add_future(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guarded(coroutine))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception as error:  # noqa: BLE001  # it ends the worker
+            self._fail(error)
+
+    async def crash(self, error: BaseException) -> None:
+        self._fail(error)
+
+    async def sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_stopping.wait()
+        except TimeoutError:
+            pass
+
+    async def add_runtime_dependency(self, _service: object) -> None:
+        pass
+
+    async def _stop_futures(self) -> None:
+        self._is_stopping.set()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    buffer: Any = None
+
+
+class SimulatedProducer(_Service, LibrdkafkaProducer):
+    """The product's producer."""
+
+
+class SimulatedConsumer(_Service, LibrdkafkaConsumer):
+    """The product's consumer. `bundles` is the queue of Faust's stream, which holds one."""
+
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        super().__init__(fail)
+        self.bundles: asyncio.Queue[Bundle] = asyncio.Queue(1)
+        self.app = SimpleNamespace(on_rebalance_start=lambda: None, consumer_generation_id=0, crashed=False)
+        self.callback = self._put
+
+    async def on_partitions_assigned(self, _owned: set[TP], _generation: int) -> None:
+        await asyncio.sleep(0)
+
+    async def _put(self, message: Any) -> None:
+        await self.bundles.put(message.value)
+
+    async def stream(self) -> AsyncIterator[Bundle]:
+        while True:
+            yield await self.bundles.get()
+
+
+class Scores:
+    """Stands for the model: what it says of a record names the record, and the model's version."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def process(self, _values: Sequence[bytes | None], sources: Sequence[Source], _content: object) -> list[Outcome]:
+        return [self._outcome(source) for source in sources]
+
+    def _outcome(self, source: Source) -> Outcome:
+        if source.offset % 11 == 7:
+            return Rejected((Fault(FaultCode.MISSING_FIELD, "age", "is missing"),))
+        return Scored(b"%d/%d@%d" % (source.partition, source.offset, self.version))
+
+
+class Worker:
+    """One process. `ended` tells how it ended: an error, or None where it was asked to stop and did."""
+
+    def __init__(self, scheduler: Scheduler, name: str, *, is_exactly_once: bool, version: int) -> None:
+        self.process = Process(scheduler, name)
+        self.is_exactly_once = is_exactly_once
+        self.model = Scores(version)
+        self.has_ended = False
+        self.error: BaseException | None = None
+        self._failed: BaseException | None = None
+        self._loop = VirtualLoop(self.process)
+        self._stop = asyncio.Event()
+        self._loop.call_soon(lambda: setattr(self, "_main", self._loop.create_task(self._run())))
+        self.consumer: SimulatedConsumer | None = None
+        self.producer: SimulatedProducer | None = None
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return self.process.name
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return not self.process.is_dead and not self.has_ended
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        self.process.is_dead = True
+        self._loop.end()
+
+    def terminate(self) -> None:
+        """Ask it to stop (SIGTERM)."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def client(self) -> FakeProducer | None:
+        """Return the producer's client."""
+        return None if self.producer is None else self.producer._client  # type: ignore[return-value]
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed = self._failed or error
+        if self.consumer is not None:
+            self.consumer.app.crashed = True
+        self._stop.set()
+
+    def _build(self) -> tuple[Publisher, ScoringAgent]:
+        ledger = Ledger()
+        self.producer = producer = SimulatedProducer(self._fail)
+        self.consumer = consumer = SimulatedConsumer(self._fail)
+        producer.client_config = _producer_config(self.name, is_exactly_once=self.is_exactly_once)
+        producer.patience, producer.new_client = PATIENCE, FakeProducer
+        consumer.ledger, consumer.options = ledger, _options(is_exactly_once=self.is_exactly_once)
+        breaker = RejectionBreaker(1_000_000, 1.0)
+        guarantee: Guarantee = AtLeastOnce(lambda: producer, SCORES)
+        if self.is_exactly_once:
+            committed = CommittedOffsets({}, "group")
+            guarantee = ExactlyOnce(lambda: producer, SCORES, ledger, consumer.group_metadata, committed.read)
+        publisher = Publisher(guarantee, ledger, 20, 12, self._loop.time)
+        model: Any = self.model
+        return publisher, ScoringAgent(model, ledger, publisher, DEAD_LETTERS, breaker, NoTraces())
+
+    async def _run(self) -> None:
+        publisher, agent = self._build()
+        consumer, producer = self.consumer, self.producer
+        if consumer is None or producer is None:
+            raise AssertionError("they were built")
+        try:
+            await producer.on_start()
+            producer.add_future(publisher.run())
+            consumer.add_future(agent.run(consumer.stream()))
+            fetcher = self._loop.create_task(consumer._drain_messages(consumer))
+            await consumer.subscribe([PATIENTS])
+            await self._stop.wait()
+            await self._shut_down(consumer, producer, fetcher)
+        except Exception as error:  # noqa: BLE001  # a fault of this stand-in, or of the product's way out
+            self._failed = self._failed or error
+        self.error, self.has_ended = self._failed, True
+        self.process.is_dead = True
+
+    async def _shut_down(
+        self, consumer: SimulatedConsumer, producer: SimulatedProducer, fetcher: asyncio.Task[None]
+    ) -> None:
+        """Do as Faust does: drain what is owned, flush, let the consumer go, then the producer."""
+        if consumer.assignment():
+            fetcher.cancel()
+            await consumer.wait_empty()
+        deadline = self._loop.time() + _FLUSH_SECONDS
+        while producer.outstanding and self._loop.time() < deadline:
+            producer._poll()
+            await asyncio.sleep(0.05)
+        await consumer.on_stop()
+        fetcher.cancel()
+        await consumer._stop_futures()
+        await producer.on_stop()
+
+
+def _options(*, is_exactly_once: bool) -> ConsumerOptions:
+    return ConsumerOptions(
+        client_config={"group.id": "group"},
+        admin_config={},
+        batch_records=4,
+        commit_interval=None if is_exactly_once else 0.5,
+        drain_timeout=6.0,
+        revoke_timeout=6.0,
+        stall_limit=60.0,
+        solitude_limit=8.0,
+    )
+
+
+def _producer_config(name: str, *, is_exactly_once: bool) -> dict[str, object]:
+    config: dict[str, object] = {"queue.buffering.max.messages": 10, "message.timeout.ms": 5_000}
+    if is_exactly_once:
+        config |= {"transactional.id": f"group-{name}", "transaction.timeout.ms": 6_000, "message.timeout.ms": 6_000}
+    return config
