@@ -19,7 +19,7 @@ from tests.simulation.shrinking import shrunk
 from tests.simulation.simulation import Outcome, Simulation
 
 PROCESSES: Final = 2
-MOST_SEEDS: Final = 1_000
+MOST_SEEDS: Final = 4_000
 """For each bug: one that none of them finds counts as not found."""
 _CHUNK: Final = 250
 _COLLECT_EVERY: Final = 100
