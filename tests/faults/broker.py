@@ -33,6 +33,14 @@ _PROPERTIES: Final = {
     "share.coordinator.state.topic.replication.factor": "1",
 }
 """Short time limits."""
+_NO_COORDINATOR: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""What a broker says of a group whose coordinator is just starting, or about to be elected."""
 
 
 class Broker:
@@ -105,9 +113,14 @@ class Broker:
                 return
 
     def members(self, group: str, *, working: bool = False) -> int:
-        """Count the members of a consumer group, or those that have partitions."""
+        """Count the members of a consumer group, or those that have partitions; none while it has no coordinator."""
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
-        found = admin.describe_consumer_groups([group])[group].result(_CALL_SECONDS).members
+        try:
+            found = admin.describe_consumer_groups([group])[group].result(_CALL_SECONDS).members
+        except KafkaException as failure:
+            if failure.args[0].code() not in _NO_COORDINATOR:
+                raise
+            return 0
         return sum(not working or bool(member.assignment.topic_partitions) for member in found)
 
 
