@@ -156,6 +156,12 @@ BUGS: Final = (
     Bug("ten aborts end the worker", "decision 11", ((guarantees, "_Vain", _HastyVain),), _EOS),
     Bug("stuck round done again blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
     Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),
+    Bug(
+        "late EndTxn in the next transaction",
+        "decision 47",
+        ((transactions.Transactions, "_note", _ignore),),
+        _EOS,
+    ),
     Bug("fenced client ends the worker", "decision 45", ((transactions, "hopeless", _fail_on_fence),), _EOS),
     Bug(
         "consumer commits beside transactions", "decision 45", ((ExactlyOnce, "rest", _rest_beside_transactions),), _EOS

@@ -13,6 +13,7 @@ OUTPUT: Final = "output"
 TRANSACTION: Final = "transaction"
 OFFSETS: Final = "offsets"
 ADMIN: Final = "admin"
+_PRODUCER: Final = (OUTPUT, TRANSACTION, OFFSETS)
 ROLES: Final = (GROUP, INPUT, OUTPUT, TRANSACTION, OFFSETS)
 """A worker's connections: its consumer's to the group coordinator and to the partitions' leaders, its producer's to the
 leaders, to the transaction coordinator and to the group coordinator. Each can break alone."""
@@ -22,8 +23,12 @@ _FETCH_SECONDS: Final = 4.0
 """A fetch waits for news that long."""
 _RETRY_SECONDS: Final = 0.1
 _QUICK: Final = 0.004
-_LATE_SHARE: Final = 0.5
-_LATEST: Final = 2.0
+BACKOFF_SECONDS: Final = 0.6
+"""The transactional client's `retry.backoff.ms`, which it makes up to a fifth shorter or longer."""
+_OFFSETS_RETRY_SECONDS: Final = 0.5
+_LATEST: Final = 4.0
+END_TXN: Final = "end"
+TXN_OFFSET_COMMIT: Final = "commit offsets"
 
 Answer = Callable[[Any], None]
 Handler = Callable[[Answer], None]
@@ -37,8 +42,9 @@ class Network:
         self._rng = scheduler.rng
         self.down: dict[tuple[str, str], float] = {}
         self.slow: dict[tuple[str, str], float] = {}
-        self.late: frozenset[str] = frozenset()
-        """Kinds of requests that a broken connection may still deliver, after their repetition."""
+        self.late: dict[tuple[str, str], int] = {}
+        """For a process and a kind of request, behind how many others the next one arrives, whose connection breaks."""
+        self._copies: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def is_down(self, process: Process, role: str) -> bool:
         """Say whether this process cannot reach this role now."""
@@ -49,6 +55,25 @@ class Network:
         if self.slow.get((process.name, role), 0.0) > self._scheduler.now:
             return 0.05 + self._rng.random() * 1.2
         return self._rng.random() * _QUICK
+
+    def keep(self, process: Process, handler: Handler, count: int) -> None:
+        """Deliver a request whose connection broke behind `count` others of its producer, or a few seconds later."""
+        timer = self._scheduler.later(self._rng.random() * _LATEST, lambda: handler(_ignore))
+
+        def deliver() -> None:
+            if timer.function is not None and timer.when > self._scheduler.now:
+                timer.cancel()
+                handler(_ignore)
+
+        self._copies[process.name] = count, deliver
+
+    def note_sent(self, process: Process) -> None:
+        """Count a producer's request: the one that was kept may be next."""
+        count, deliver = self._copies.pop(process.name, (0, _nothing))
+        if count > 1:
+            self._copies[process.name] = count - 1, deliver
+        elif count:
+            self._scheduler.later(self._rng.random() * _QUICK, deliver)
 
 
 class Request:
@@ -88,18 +113,23 @@ class Request:
         network, scheduler = self._network, self._process.scheduler
         self._attempt += 1
         attempt = self._attempt
-        if network.is_down(self._process, self._role):
-            self._deliver_late(network.down[self._process.name, self._role] - scheduler.now)
-        else:
+        late = network.late.pop((self._process.name, self._kind), None)
+        if late is not None:
+            self._lose_connection(late)
+            return
+        if self._role in _PRODUCER:
+            network.note_sent(self._process)
+        if not network.is_down(self._process, self._role):
             scheduler.later(network.delay(self._process, self._role), lambda: self._arrive(attempt))
         seconds = _FETCH_SECONDS if self._kind == "fetch" else REQUEST_SECONDS
         self._process.later(seconds, lambda: self._time_out(attempt))
 
-    def _deliver_late(self, seconds: float) -> None:
-        """Let a broken connection deliver a request after all, if it is of such a kind: nobody hears the answer."""
-        scheduler = self._process.scheduler
-        if self._kind in self._network.late and scheduler.rng.random() < _LATE_SHARE:
-            scheduler.later(seconds + scheduler.rng.random() * _LATEST, lambda: self._handler(_ignore))
+    def _lose_connection(self, count: int) -> None:
+        """Send a request again after librdkafka's backoff, as its connection is lost; this copy arrives later."""
+        network, rng = self._network, self._process.scheduler.rng
+        network.keep(self._process, self._handler, count)
+        backoff = BACKOFF_SECONDS * (0.8 + 0.4 * rng.random()) if self._kind == END_TXN else _OFFSETS_RETRY_SECONDS
+        self._process.later(network.delay(self._process, self._role) + backoff, self._send)
 
     def _arrive(self, attempt: int) -> None:
         if attempt != self._attempt:
@@ -135,4 +165,8 @@ class Request:
 
 
 def _ignore(_result: Any) -> None:
+    pass
+
+
+def _nothing() -> None:
     pass

@@ -26,7 +26,7 @@ from worker.transport import (
     transactions,
 )
 
-_TIMED: Final = (agent, commits, consumer, group_refusal, guarantees, lag, poller, publisher)
+_TIMED: Final = (agent, commits, consumer, group_refusal, guarantees, lag, poller, publisher, transactions)
 _THREADED: Final = (handoff, ledger, poller, producer, transactions)
 _WAITS: Final = (
     # How often the product looks, where a look costs the simulation as much as a second does.

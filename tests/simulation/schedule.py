@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from tests.simulation.network import OUTPUT, ROLES
+from tests.simulation.network import END_TXN, OUTPUT, ROLES, TXN_OFFSET_COMMIT
 
 SECONDS: Final = 10.0
 ALL: Final = "all"
 _CALLS: Final = ("send_offsets_to_transaction", "commit_transaction")
 _GRACEFUL: Final = ("produce", "produce", "start", "stop", "swap", "grow", "gap")
-_FAULTS: Final = ("kill", "suspend", "cut", "cut", "refuse", "stuck", "deaf", "slow", "stop", "start")
+_FAULTS: Final = ("kill", "suspend", "cut", "cut", "refuse", "stuck", "deaf", "slow", "stop", "start", "late")
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -33,7 +33,9 @@ class Step(msgspec.Struct, frozen=True):
             parts.append(f"{self.count} records to partition {self.target}")
         elif self.kind not in {"grow", "swap", "start"}:
             parts.append(f"target {self.target}")
-        if self.role:
+        if self.kind == "late":
+            parts.append(f"request {self.role}, {self.count} others before it")
+        elif self.role:
             parts.append(f"connection {self.role}")
         if self.seconds:
             parts.append(f"for {self.seconds:.2f} s")
@@ -86,12 +88,18 @@ def draw(seed: int) -> Schedule:
 def _step(rng: random.Random, kind: str) -> Step:
     share = rng.random()
     seconds = {"slow": 3 * share, "cut": 0.2 + 12 * share**2, "suspend": 10 * share, "refuse": 4 * share}
-    roles = {"slow": ROLES, "cut": (*ROLES, OUTPUT, ALL), "stuck": _CALLS}
+    roles = {
+        "slow": ROLES,
+        "cut": (*ROLES, OUTPUT, ALL),
+        "stuck": _CALLS,
+        "late": (END_TXN, END_TXN, TXN_OFFSET_COMMIT),
+    }
+    counts = {"produce": (1, 3, 10, 20, 40), "late": (1, 2, 3, 4, 5, 6, 8)}
     return Step(
         rng.random() * SECONDS,
         kind,
         rng.randrange(6),
         seconds.get(kind, 0.0),
         rng.choice(roles.get(kind, ("",))),
-        rng.choice((1, 3, 10, 20, 40)) if kind == "produce" else 0,
+        rng.choice(counts.get(kind, (0,))),
     )

@@ -146,6 +146,10 @@ class Simulation:
             for role in ROLES if step.role == ALL else (step.role,):
                 self._cluster.network.down[worker.name, role] = self.scheduler.now + step.seconds
 
+    def _do_late(self, step: Step) -> None:
+        if (worker := self._chosen(step)) is not None:
+            self._cluster.network.late[worker.name, step.role] = step.count
+
     def _do_refuse(self, step: Step) -> None:
         self._cluster.group.refuses_until = self.scheduler.now + step.seconds
 

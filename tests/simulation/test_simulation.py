@@ -14,6 +14,7 @@ QUICK = (
     "end committed past batches in flight",
     "no leave without partitions",
     "refused commit not given back",
+    "late EndTxn in the next transaction",
 )
 
 
@@ -43,7 +44,9 @@ def test_a_seed_is_replayed_as_it_was() -> None:
 
 def test_a_seed_that_fails_prints_a_smaller_schedule() -> None:
     """What is not needed to break the law is left out."""
-    done = simulate("--seed", "1", "--bug", "offsets committed on arrival")
+    bug = "offsets committed on arrival"
+    seed = next(seed for seed in range(20) if simulate("--seed", str(seed), "--bug", bug).returncode)
+    done = simulate("--seed", str(seed), "--bug", bug)
     assert done.returncode == 1, done.stderr
     before, _, after = done.stdout.partition("The smallest schedule found that breaks a law:")
     assert "lost: partition" in after

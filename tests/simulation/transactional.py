@@ -10,7 +10,7 @@ from greenlet import GreenletExit
 
 from tests.simulation.clients import error_of
 from tests.simulation.logs import ABORTED, COMMITTED
-from tests.simulation.network import OFFSETS, TRANSACTION
+from tests.simulation.network import END_TXN, OFFSETS, TRANSACTION, TXN_OFFSET_COMMIT
 from tests.simulation.producer import QueueingProducer
 
 _RETRY_SECONDS: Final = 0.05
@@ -71,7 +71,7 @@ class FakeProducer(QueueingProducer):
             self._has_offsets = True
             self._request(
                 call,
-                (OFFSETS, "offsets"),
+                (OFFSETS, TXN_OFFSET_COMMIT),
                 lambda: cluster.commit_in_transaction(name, self.epoch, group, offsets),
                 self._end,
             )
@@ -104,7 +104,7 @@ class FakeProducer(QueueingProducer):
             self._end(call)
         else:
             name, transactions = str(self.name), self.cluster.transactions
-            self._request(call, (TRANSACTION, "end"), lambda: transactions.end(name, self.epoch, state), self._end)
+            self._request(call, (TRANSACTION, END_TXN), lambda: transactions.end(name, self.epoch, state), self._end)
 
     def _request(
         self, call: _Call, kind: tuple[str, str], question: Callable[[], int], then: Callable[[_Call], None]

@@ -12,6 +12,7 @@ from faust.types import TP
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
+from tests.simulation.network import BACKOFF_SECONDS
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Event, VirtualLoop
 from tests.simulation.transactional import FakeProducer
@@ -252,4 +253,5 @@ def _producer_config(name: str, *, is_exactly_once: bool) -> dict[str, object]:
     config: dict[str, object] = {"queue.buffering.max.messages": 10, "message.timeout.ms": 5_000}
     if is_exactly_once:
         config |= {"transactional.id": f"group-{name}", "transaction.timeout.ms": 6_000, "message.timeout.ms": 6_000}
+        config["retry.backoff.ms"] = round(1000 * BACKOFF_SECONDS)
     return config
