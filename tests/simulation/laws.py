@@ -18,9 +18,9 @@ class LawBrokenError(Exception):
 class Laws:
     """Watches the broker. Under exactly-once, results and offsets must agree at every moment."""
 
-    def __init__(self, cluster: Cluster, *, is_exactly_once: bool, may_repeat: bool) -> None:
+    def __init__(self, cluster: Cluster, *, may_repeat: bool) -> None:
         self._cluster = cluster
-        self._is_exactly_once, self._may_repeat = is_exactly_once, may_repeat
+        self._may_repeat = may_repeat
         self._results: dict[tuple[int, int], int] = {}
         self._prefix: dict[int, int] = {}
         self._committed: dict[_Place, int] = {}
@@ -55,14 +55,14 @@ class Laws:
                     raise LawBrokenError(f"duplicate: partition {place[0]} offset {place[1]} has a second result")
 
     def _stored(self, offsets: Mapping[_Place, tuple[int, str]]) -> None:
-        """Nothing is committed before every record below it has a result that a reader of committed records gets."""
+        """Every record below what is committed has a visible result, and the offset never goes back."""
         for tp, (offset, _) in offsets.items():
             before, self._committed[tp] = self._committed.get(tp, 0), offset
             if self.done_to(tp[1]) < offset:
                 raise LawBrokenError(
                     f"lost: partition {tp[1]} is committed to {offset}, and done to {self.done_to(tp[1])}"
                 )
-            if self._is_exactly_once and offset < before:
+            if offset < before:
                 raise LawBrokenError(f"set back: partition {tp[1]} was committed to {before}, now to {offset}")
 
     def _torn(self, partitions: Iterable[int]) -> None:

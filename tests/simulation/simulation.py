@@ -49,7 +49,7 @@ class Simulation:
         topics.create(SCORES, _OUTPUTS)
         topics.create(DEAD_LETTERS, 1)
         may_repeat = not (schedule.is_exactly_once or schedule.is_graceful)
-        self._laws = Laws(self._cluster, is_exactly_once=schedule.is_exactly_once, may_repeat=may_repeat)
+        self._laws = Laws(self._cluster, may_repeat=may_repeat)
         self._workers: list[Worker] = []
         self._version = 1
         self._started = 0
