@@ -142,7 +142,7 @@ BUGS: Final = (
     Bug("no leave without partitions", "decision 12", ((poller, "leave", _close_at_once),)),
     Bug("refused commit not given back", "changelog", ((Ledger, "give_back", _ignore),), _ALO),
     Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "heard", _hear_nothing_wrong),), _ALO),
-    Bug("several commits in flight", "decision 49", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
+    Bug("several commits in flight", "changelog", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
     Bug("failed delivery ignored", "decision 10", ((Reports, "on_failed_delivery", _ignore),), _ALO),
     Bug("lost client not replaced", "decision 14", ((Solitude, "is_too_long", _never),)),
     Bug(

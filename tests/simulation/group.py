@@ -86,6 +86,12 @@ class Group:
         self._is_stable = not self._members
         self._complete()
 
+    def expel(self, process: str) -> None:
+        """Take a process's members out, as if their sessions had ended."""
+        for member in sorted(self._members):
+            if member.startswith(f"{process}/"):
+                self.leave(member)
+
     def rebalance(self) -> None:
         """Ask all members to join again, as the topic has changed."""
         if self._members:

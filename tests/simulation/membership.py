@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError
 from tests.simulation.clients import Client, positions
 from tests.simulation.group import HEARTBEAT_SECONDS, SESSION_SECONDS, Joined
 from tests.simulation.logs import FakeMessage
-from tests.simulation.network import GROUP, Request
+from tests.simulation.network import GROUP, JOIN, Request
 
 Place = tuple[str, int]
 _LEAVE_SECONDS: Final = 3.0
@@ -54,7 +54,7 @@ class Member(Client):
         member, owned = self._member, self._owned
         self._join = self.send(
             GROUP,
-            "join",
+            JOIN,
             lambda answer: self.cluster.group.join(member, self._topic, owned, answer, is_new=is_new),
             self._joined,
         )

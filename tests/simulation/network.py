@@ -27,6 +27,7 @@ BACKOFF_SECONDS: Final = 0.6
 """The transactional client's `retry.backoff.ms`, which it makes up to a fifth shorter or longer."""
 _OFFSETS_RETRY_SECONDS: Final = 0.5
 _LATEST: Final = 4.0
+JOIN: Final = "join"
 END_TXN: Final = "end"
 TXN_OFFSET_COMMIT: Final = "commit offsets"
 
@@ -44,6 +45,8 @@ class Network:
         self.slow: dict[tuple[str, str], float] = {}
         self.late: dict[tuple[str, str], int] = {}
         """For a process and a kind of request, behind how many others the next one arrives, whose connection breaks."""
+        self.stranded: dict[str, float] = {}
+        """For how long a process cannot reach its group from the moment at which it next joins."""
         self._copies: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def is_down(self, process: Process, role: str) -> bool:
@@ -117,6 +120,8 @@ class Request:
         if late is not None:
             self._lose_connection(late)
             return
+        if self._kind == JOIN and (seconds := network.stranded.pop(self._process.name, 0.0)):
+            network.down[self._process.name, GROUP] = scheduler.now + seconds
         if self._role in _PRODUCER:
             network.note_sent(self._process)
         if not network.is_down(self._process, self._role):

@@ -13,7 +13,21 @@ SECONDS: Final = 10.0
 ALL: Final = "all"
 _CALLS: Final = ("send_offsets_to_transaction", "commit_transaction")
 _GRACEFUL: Final = ("produce", "produce", "start", "stop", "swap", "grow", "gap")
-_FAULTS: Final = ("kill", "suspend", "cut", "cut", "refuse", "stuck", "deaf", "slow", "stop", "start", "late")
+_FAULTS: Final = (
+    "kill",
+    "suspend",
+    "cut",
+    "cut",
+    "refuse",
+    "stuck",
+    "deaf",
+    "slow",
+    "stop",
+    "start",
+    "late",
+    "strand",
+    "hold",
+)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -87,7 +101,14 @@ def draw(seed: int) -> Schedule:
 
 def _step(rng: random.Random, kind: str) -> Step:
     share = rng.random()
-    seconds = {"slow": 3 * share, "cut": 0.2 + 12 * share**2, "suspend": 10 * share, "refuse": 4 * share}
+    seconds = {
+        "slow": 3 * share,
+        "cut": 0.2 + 12 * share**2,
+        "suspend": 10 * share,
+        "refuse": 4 * share,
+        "strand": 5 + 20 * share,
+        "hold": 6 * share,
+    }
     roles = {
         "slow": ROLES,
         "cut": (*ROLES, OUTPUT, ALL),

@@ -40,6 +40,8 @@ class Process:
         self.scheduler, self.name = scheduler, name
         self.is_dead = False
         self.suspended_to = 0.0
+        self.hold: Callable[[], float] | None = None
+        """Says for how long its event loop stops where it takes a lock."""
 
     def later(self, seconds: float, function: Callable[[], object]) -> Timer:
         """Call a function in the background of this process, unless it is dead by then."""
@@ -134,8 +136,20 @@ class Scheduler:
 
     def preempt(self) -> None:
         """Give way, now and then, and rarely for longer: what other threads do comes in between."""
-        if self.current is not None and self.rng.random() < self._preempt_share:
-            self.block(self.rng.random() * _LONGEST_HOLD if self.rng.random() < self._hold_share else 0.0)
+        thread = self.current
+        if thread is None:
+            return
+        if thread.loop is not None and thread.process.hold is not None and (seconds := thread.process.hold()):
+            self._hold(seconds)
+        elif self.rng.random() < self._preempt_share:
+            self._hold(self.rng.random() * _LONGEST_HOLD if self.rng.random() < self._hold_share else 0.0)
+
+    def _hold(self, seconds: float) -> None:
+        """Let others go on for so long, whoever wakes this thread meanwhile."""
+        deadline = self.now + seconds
+        self.block(seconds)
+        while deadline - self.now > RESOLUTION:
+            self.block(deadline - self.now)
 
     def _resume(self, thread: SimulatedThread, *, is_woken: bool) -> None:
         if not thread.waits:

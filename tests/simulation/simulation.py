@@ -21,6 +21,7 @@ _SETTLE_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _PREEMPT_SHARE: Final = 0.1
+_HOLD_SHARE: Final = 0.1
 _OUTPUTS: Final = 2
 _MOST_STEPS: Final = 50_000
 _MAY_END: Final = ("could not be delivered", "cannot learn the committed offsets", "does not answer in time")
@@ -149,6 +150,26 @@ class Simulation:
     def _do_late(self, step: Step) -> None:
         if (worker := self._chosen(step)) is not None:
             self._cluster.network.late[worker.name, step.role] = step.count
+
+    def _do_strand(self, step: Step) -> None:
+        """Let the group rebalance, and a member lose its connection in the middle of it."""
+        if (worker := self._chosen(step)) is not None:
+            self._cluster.network.stranded[worker.name] = step.seconds
+            self._cluster.group.rebalance()
+
+    def _do_hold(self, step: Step) -> None:
+        """Stop a busy worker's event loop where it takes a lock; meanwhile the group goes on without the worker."""
+        if (worker := self._chosen(step)) is None:
+            return
+
+        def hold() -> float:
+            if not worker.is_busy() or self._rng.random() > _HOLD_SHARE:
+                return 0.0
+            worker.process.hold = None
+            self._cluster.group.expel(worker.name)
+            return step.seconds
+
+        worker.process.hold = hold
 
     def _do_refuse(self, step: Step) -> None:
         self._cluster.group.refuses_until = self.scheduler.now + step.seconds

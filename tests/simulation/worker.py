@@ -166,6 +166,10 @@ class Worker:
         """Whether it was started and has not ended."""
         return not self.process.is_dead and not self.has_ended
 
+    def is_busy(self) -> bool:
+        """Whether records are on their way through it."""
+        return self.consumer is not None and any(lease.batches for lease in self.consumer.ledger._leases.values())
+
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
         self.process.is_dead = True
