@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 import structlog
@@ -453,6 +453,8 @@ class PartitionsAssigned(msgspec.Struct, frozen=True):
         """Count and log it."""
         metrics.REBALANCES.labels("assigned").inc()
         metrics.PARTITIONS.set(self.owned)
+        for reason in get_args(PauseReason):
+            metrics.PAUSED.labels(reason)  # a gauge that was never set has no series, and its panel no data
         _log.info(
             "partitions assigned", partitions=len(self.positions), owned=self.owned, positions=dict(self.positions)
         )

@@ -104,6 +104,9 @@ class ConsumerCommits:
 
     def are_overdue(self) -> bool:
         """Say whether none has succeeded for two seconds and an interval, though one was sent or the broker silent."""
+        if not self._ledger.owned():
+            # Nothing would be repeated, and a client that is cut off may never hear of its last commit.
+            self._unanswered_since = None
         since = self._unanswered_since
         return since is not None and time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 

@@ -177,3 +177,13 @@ def test_a_commit_waits_for_the_answer_to_the_one_before_it(bench: Bench) -> Non
     bench.answer()
     bench.turn_for(0.1)
     assert [[place.offset for place in asked] for asked in bench.consumer.asked] == [[9]]
+
+
+def test_a_client_that_lost_its_partitions_waits_for_no_answer(bench: Bench) -> None:
+    """Cut off from its broker it may never hear of its last commit; it must come round, to be replaced."""
+    bench.finish(HERE, 7)
+    assert bench.turn_for(3.0)[-1]
+    bench.ledger.end([HERE, THERE])
+    assert not bench.commits.are_overdue()
+    bench.ledger.grant([HERE])
+    assert not bench.commits.are_overdue()
