@@ -210,7 +210,8 @@ class QueueingProducer(Client):
                 waiting, queue.waiting = list(queue.waiting), deque()
                 self._report(tp, waiting, error_of(int(KafkaError._PURGE_QUEUE)))
 
-    def poll(self, _timeout: float = 0.0) -> int:
+    def poll(self, timeout: float = 0.0) -> int:
+        self.wait(lambda: bool(self._reports), timeout)
         count = len(self._reports)
         for _ in range(count):
             self._reports.popleft()()

@@ -1,0 +1,124 @@
+"""What the transport relies on in a Kafka client: the same laws on the simulated Kafka and on a real one."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+
+from tests.integration.kafkas import Kafka, Reader, RealKafka, SimulatedKafka, law, until
+
+
+@pytest.fixture(params=["simulated", "real"])
+def kafka(request: pytest.FixtureRequest) -> Kafka:
+    if request.param == "simulated":
+        return SimulatedKafka()
+    return RealKafka(request.getfixturevalue("broker"))
+
+
+def publish(kafka: Kafka, partition: int, *values: bytes) -> None:
+    producer = kafka.producer()
+    for value in values:
+        producer.produce(kafka.topic, value, partition=partition)
+    until(kafka, lambda: len(producer) == 0, producer)
+
+
+def reader_of(kafka: Kafka, partitions: int) -> Reader:
+    """Return the only member of the group, with all partitions of a new topic."""
+    kafka.create(partitions)
+    reader = Reader(kafka)
+    until(kafka, lambda: reader.owned() == list(range(partitions)), reader)
+    return reader
+
+
+def at(kafka: Kafka, offset: int, partition: int = 0) -> list[TopicPartition]:
+    return [TopicPartition(kafka.topic, partition, offset, metadata="note")]
+
+
+@law
+def test_callbacks_come_inside_poll_alone(kafka: Kafka) -> None:
+    first = reader_of(kafka, 2)
+    second = Reader(kafka)
+
+    def is_shared() -> bool:
+        first.consumer.committed(at(kafka, 0), timeout=30)
+        return len(first.owned()) == len(second.owned()) == 1
+
+    until(kafka, is_shared, first, second)
+    first.consumer.commit(offsets=at(kafka, 0, first.owned()[0]), asynchronous=True)
+    first.consumer.committed(at(kafka, 0), timeout=30)
+    assert first.commits == []
+    until(kafka, lambda: first.commits, first, second)
+    assert first.commits == [None]
+    assert first.outside == second.outside == []
+
+
+@law
+def test_partitions_that_move_are_revoked_and_not_lost(kafka: Kafka) -> None:
+    first = reader_of(kafka, 2)
+    second = Reader(kafka)
+    until(kafka, lambda: len(first.owned()) == len(second.owned()) == 1, first, second)
+    assert ("revoked", second.owned()) in first.calls
+    assert "lost" not in {name for name, _ in first.calls + second.calls}
+
+
+@law
+def test_an_offset_that_nobody_committed_is_invalid(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 2)
+    reader.consumer.commit(offsets=at(kafka, 7), asynchronous=False)
+    found = reader.consumer.committed([TopicPartition(kafka.topic, each) for each in (0, 1)], timeout=30)
+    assert [each.offset for each in found] == [7, OFFSET_INVALID]
+    assert found[0].metadata == "note"
+
+
+@law
+def test_a_commit_of_a_dropped_member_is_refused(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 1)
+    kafka.drop(reader.consumer)
+    with pytest.raises(KafkaException) as raised:
+        reader.consumer.commit(offsets=at(kafka, 1), asynchronous=False)
+    assert raised.value.args[0].code() == KafkaError.UNKNOWN_MEMBER_ID
+    (found,) = kafka.consumer().committed(at(kafka, 0), timeout=30)
+    assert found.offset == OFFSET_INVALID
+
+
+@law
+def test_an_asynchronous_commit_of_a_dropped_member_is_refused_in_its_callback(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 1)
+    kafka.drop(reader.consumer)
+    reader.consumer.commit(offsets=at(kafka, 1), asynchronous=True)
+    until(kafka, lambda: reader.commits, reader)
+    assert reader.commits[0] is not None
+    assert reader.commits[0].code() == KafkaError.UNKNOWN_MEMBER_ID
+
+
+@law
+def test_a_dropped_member_loses_its_partitions_and_joins_again(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 1)
+    kafka.drop(reader.consumer)
+    until(kafka, lambda: reader.calls[-1] == ("assigned", [0]) and len(reader.calls) > 1, reader)
+    assert reader.calls == [("assigned", [0]), ("lost", [0]), ("assigned", [0])]
+
+
+@law
+def test_records_of_a_partition_come_in_order_and_then_its_end(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 2)
+    values = [b"%d" % number for number in range(40)]
+    publish(kafka, 0, *values)
+    until(kafka, lambda: (0, 40) in reader.ends, reader)
+    assert reader.values == [(0, offset, value) for offset, value in enumerate(values)]
+    assert (1, 0) in reader.ends
+
+
+@law
+def test_a_paused_partition_that_was_lost_comes_back_paused(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 2)
+    reader.consumer.pause([TopicPartition(kafka.topic, 0)])
+    kafka.drop(reader.consumer)
+    until(kafka, lambda: reader.calls.count(("assigned", [0, 1])) == 2, reader)
+    publish(kafka, 0, b"paused")
+    publish(kafka, 1, b"read")
+    until(kafka, lambda: reader.values, reader)
+    until(kafka, lambda: (1, 1) in reader.ends, reader)
+    assert reader.values == [(1, 0, b"read")]
+    reader.consumer.resume([TopicPartition(kafka.topic, 0)])
+    until(kafka, lambda: (0, 0, b"paused") in reader.values, reader)
