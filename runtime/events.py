@@ -19,11 +19,14 @@ from runtime import metrics, rejections
 from runtime.repeats import Repeats
 
 _log: Final = structlog.get_logger("heartstream")
-_levels: Final = logging.getLogger("heartstream")
-"""The logger behind it: asked before a line is built that is mostly not wanted."""
 _troubles: Final = Repeats()
 _rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
 """What is not in the log yet, for at most ten seconds."""
+
+
+def is_debugging() -> bool:
+    """Say whether lines at level DEBUG are written: an event for these alone need not be made otherwise."""
+    return logging.getLogger("heartstream").isEnabledFor(logging.DEBUG)
 
 
 def render_metrics() -> tuple[bytes, str]:
@@ -391,8 +394,7 @@ class FlushConfirmed(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it for debugging."""
-        if _levels.isEnabledFor(logging.DEBUG):
-            _log.debug("flush confirmed", ranges=self.ranges)
+        _log.debug("flush confirmed", ranges=self.ranges)
 
 
 class TransactionBegun(msgspec.Struct, frozen=True):
@@ -400,8 +402,7 @@ class TransactionBegun(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it for debugging."""
-        if _levels.isEnabledFor(logging.DEBUG):
-            _log.debug("transaction begun")
+        _log.debug("transaction begun")
 
 
 class OffsetsSent(msgspec.Struct, frozen=True):
@@ -411,8 +412,7 @@ class OffsetsSent(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it for debugging."""
-        if _levels.isEnabledFor(logging.DEBUG):
-            _log.debug("offsets sent", offsets=self.offsets)
+        _log.debug("offsets sent", offsets=self.offsets)
 
 
 class OffsetsCommitted(msgspec.Struct, frozen=True):
@@ -424,8 +424,7 @@ class OffsetsCommitted(msgspec.Struct, frozen=True):
     def emit(self) -> None:
         """Count it; log it for debugging."""
         metrics.COMMITS.labels("stored").inc()
-        if _levels.isEnabledFor(logging.DEBUG):
-            _log.debug("offsets committed", offsets=self.offsets, transactional=self.transactional)
+        _log.debug("offsets committed", offsets=self.offsets, transactional=self.transactional)
 
 
 class OffsetCommitFailed(msgspec.Struct, frozen=True):

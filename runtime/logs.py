@@ -81,7 +81,8 @@ def configure(telemetry: Telemetry) -> None:
     if telemetry.log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     logging.config.dictConfig(_stdlib_config(telemetry.log_level, shared, renderer))
-    _processors[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+    # What its level leaves out is dropped before anything is made of it.
+    _processors[:] = [structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
         processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -129,7 +129,8 @@ class Publisher:
     def _tell(self, shipments: Sequence[Shipment], confirmed: Sequence[Shipment]) -> None:
         """Let the ledger and the metrics know."""
         now, at = time.perf_counter(), time.time()
-        events.FlushConfirmed(self._ranges(confirmed)).emit()
+        if events.is_debugging():
+            events.FlushConfirmed(self._ranges(confirmed)).emit()
         for shipment in confirmed:
             self._ledger.finish(shipment.batch)
             batch = shipment.batch
