@@ -104,11 +104,14 @@ class ConsumerCommits:
 
     def are_overdue(self) -> bool:
         """Say whether none has succeeded for two seconds and an interval, though one was sent or the broker silent."""
+        since = self._unanswered_since
+        if since is None:
+            return False
         if not self._ledger.owned():
             # Nothing would be repeated, and a client that is cut off may never hear of its last commit.
             self._unanswered_since = None
-        since = self._unanswered_since
-        return since is not None and time.monotonic() - since > self._interval + _OVERDUE_SECONDS
+            return False
+        return time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 
     def doubt(self, since: float) -> None:
         """Begin to count from the silence: a connection that is dead is noticed late, and for each one by itself."""

@@ -35,7 +35,7 @@ _FULL_WAIT_SECONDS: Final = 0.2
 _PAUSE_AFTER_SECONDS: Final = 5.0
 """Pausing throws away what librdkafka has fetched ahead, so it comes only after this long without room."""
 _LAG_INTERVAL_SECONDS: Final = 1.0
-_SILENT_SECONDS: Final = 2.0
+_DOUBT_SECONDS: Final = 2.0
 """A broker is asked something every second: one that has not answered for so long may take no commits either."""
 _CALL_SECONDS: Final = 10.0
 _COMMITTED_SECONDS: Final = 60.0
@@ -312,7 +312,7 @@ class Poller(threading.Thread):
             self._next_lag = now + _LAG_INTERVAL_SECONDS
             self.lag.measure(self._topic, held=self.paused == "commits")
             answered = self.lag.answered_at
-            if answered is not None and time.monotonic() - answered > _SILENT_SECONDS:
+            if answered is not None and time.monotonic() - answered > _DOUBT_SECONDS:
                 self.commits.doubt(answered)
             self.refusal.look()
             if self.member:
