@@ -20,6 +20,7 @@ from tests.faults.requests import (
     error_of,
     of_generation_before,
     parse,
+    read_message,
 )
 
 Choice = Callable[[Request], bool]
@@ -59,7 +60,7 @@ class CommitProxy(Proxy):
         asks = writer.get_extra_info("peername")[1] == self.target
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                message = await _read(reader)
+                message = await read_message(reader)
                 request = parse(message) if asks else None
                 passed = message if request is None else await self.pass_on(request, link)
                 if passed is None:
@@ -106,7 +107,7 @@ class LateProxy(CommitProxy):
     async def _deliver(self, late: Request) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.target)
         writer.write(struct.pack(">i", len(late.message)) + late.message)
-        self.answers[late.name, error_of(late, await _read(reader))] += 1
+        self.answers[late.name, error_of(late, await read_message(reader))] += 1
         _reset(writer)
         for listener in self.listeners:
             await asyncio.to_thread(listener, late)
@@ -134,8 +135,3 @@ class CatchingProxy(CommitProxy):
             link.broken = True
             self._awaited.discard(awaited)
         return request.message
-
-
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    (size,) = struct.unpack(">i", await reader.readexactly(4))
-    return await reader.readexactly(size)

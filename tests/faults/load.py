@@ -131,7 +131,7 @@ class Load:
             count = due
 
     def _send(self, key: bytes, value: bytes | None) -> None:
-        confirm = self._confirming(key, value)
+        confirm = self._confirming(key, value, self.sent)
         while True:
             try:
                 self._producer.produce(self._topic, value, key, on_delivery=confirm)
@@ -141,13 +141,17 @@ class Load:
                 self._producer.poll(0)
                 return
 
-    def _confirming(self, key: bytes, value: bytes | None) -> Callable[[KafkaError | None, Message], None]:
+    def _confirming(
+        self, key: bytes, value: bytes | None, sent: list[Sent]
+    ) -> Callable[[KafkaError | None, Message], None]:
+        """Return what adds a record to `sent` when the broker has it."""
+
         def confirmed(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self._failure = error.name()
                 return
             source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-            self.sent.append(Sent(source, key, value))
+            sent.append(Sent(source, key, value))
 
         return confirmed
 

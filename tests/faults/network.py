@@ -71,23 +71,19 @@ def commit_refused(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     stage.start_proxied(HEARTSTREAM_WORKER__COMMIT_INTERVAL_SECONDS="0.3")
     stage.start_worker()
     for _ in range(rounds):
-        _await_two_at_work(stage)
+        stage.await_at_work(2)
         stage.await_calm()
         stage.strike(lambda: stage.broker.proxy.set_mode(Mode.HOLD))
         stage.await_until(lambda: stage.broker.members(stage.group) == 1, "the group does not miss its member")
         stage.await_progress()
         stage.together(lambda: stage.broker.proxy.set_mode(Mode.PASS))
-    _await_two_at_work(stage)
+    stage.await_at_work(2)
     refused = stage.crew.logs().count("offset commit failed")
     if not refused and "PROCESSING_GUARANTEE" not in "".join(stage.crew.settings):
         raise FaultDidNotOccurError("no commit was refused")
     if len(stage.crew.losses()) < rounds:
         raise FaultDidNotOccurError("a worker whose requests were held did not lose its partitions")
     return f"{rounds} sessions lost, {refused} commits refused"
-
-
-def _await_two_at_work(stage: Stage) -> None:
-    stage.await_until(lambda: stage.broker.members(stage.group, working=True) == 2, "the group does not come together")
 
 
 def _start_two(stage: Stage, **settings: str) -> None:

@@ -6,6 +6,7 @@ TxnOffsetCommit 3.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import Final
 
@@ -83,6 +84,12 @@ def error_of(request: Request, answer: bytes) -> int:
         reader.take(">ii")
     (error,) = reader.take(">h")
     return int(error)
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    """Read a whole request or answer, without the size that stands before it."""
+    (size,) = struct.unpack(">i", await reader.readexactly(4))
+    return await reader.readexactly(size)
 
 
 class _Reader:

@@ -17,7 +17,7 @@ from runtime.settings import Topics
 from scoring.artifact import load
 from scoring.pipeline import Outcome, process
 from scoring.scorer import Scorer
-from tests.faults.acceptor import refusal
+from tests.faults.acceptor import Guarantee, refusal
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
 from tests.faults.broker import Broker
 from tests.faults.crew import Crew
@@ -32,7 +32,6 @@ from tests.faults.swapping import Alternatives, scorers_named, serve
 from tests.faults.trace import read_trace
 from training.run import TrainingRequest, train
 
-Guarantee = Literal["at_least_once", "exactly_once"]
 WorkerKind = Literal["heartstream", "faust"]
 
 ABORTED_RECORDS: Final = 50

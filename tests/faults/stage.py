@@ -131,6 +131,12 @@ class Stage:
         self._together.do(_wait_for_all)
         self._together.do(fault)
 
+    def await_at_work(self, workers: int) -> None:
+        """Wait until so many members of the group have partitions."""
+        self.await_until(
+            lambda: self.broker.members(self.group, working=True) == workers, "the group does not come together"
+        )
+
     def await_progress(self, results: int = 200) -> None:
         """Wait until so many more results are written, with the crew tended; the run fails if they do not come."""
         wanted = self.outcomes.written() + results

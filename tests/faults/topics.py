@@ -44,9 +44,7 @@ def topic_recreated(stage: Stage, quick: bool) -> str:  # noqa: FBT001
         stage.start_worker()
     stage.reread = 0
     for number in range(times):
-        stage.await_until(
-            lambda: stage.broker.members(stage.group, working=True) == _WORKERS, "the group does not come together"
-        )
+        stage.await_at_work(_WORKERS)
         stage.await_calm()
         _replace_topic(stage, f"{number + 1}-", burst=_BURST if number % 2 == 0 else 0)
     if set(stage.crew.exits) != {1}:

@@ -8,9 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Producer
 
-from schemas.records import Source
 from tests.faults.account import Sent
 from tests.faults.load import Load
 from tests.faults.stage import FaultDidNotOccurError, Stage
@@ -67,17 +66,7 @@ class AbortingLoad(Load):
         for _ in range(records):
             with self._taking:
                 key, value = next(self._records)
-
-            def confirmed(
-                error: KafkaError | None, message: Message, key: bytes = key, value: bytes | None = value
-            ) -> None:
-                if error is not None:
-                    self._failure = error.name()
-                    return
-                source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-                sent.append(Sent(source, key, value))
-
-            producer.produce(self._topic, value, key, on_delivery=confirmed)
+            producer.produce(self._topic, value, key, on_delivery=self._confirming(key, value, sent))
         producer.flush(_CALL_SECONDS)
         return sent
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import random
 import socket
 import struct
@@ -69,6 +68,7 @@ class RealKafka:
     def __init__(self, address: str) -> None:
         self._address = {"bootstrap.servers": address}
         self.topic, self.group = f"laws-{uuid.uuid4().hex[:8]}", f"group-{uuid.uuid4().hex[:8]}"
+        self._consumers: list[Consumer] = []
 
     def run(self, law: Callable[[], None]) -> None:
         law()
@@ -81,7 +81,9 @@ class RealKafka:
         admin.create_topics([NewTopic(self.topic, partitions, 1)])[self.topic].result(30)
 
     def consumer(self, **config: Any) -> Consumer:
-        return Consumer({**self._address, **_CONSUMER, "group.id": self.group, **config})
+        consumer = Consumer({**self._address, **_CONSUMER, "group.id": self.group, **config})
+        self._consumers.append(consumer)
+        return consumer
 
     def producer(self, **config: Any) -> Producer:
         return Producer({**self._address, "enable.idempotence": True, "linger.ms": 200, **config})
@@ -99,6 +101,11 @@ class RealKafka:
             connection.sendall(struct.pack(">i", len(request)) + request)
             answer = connection.makefile("rb").read(10)
         assert struct.unpack(">iih", answer)[2] == 0
+
+    def close(self) -> None:
+        """Close all consumers: one that is collected while it is a member may wait for ever."""
+        for consumer in self._consumers:
+            consumer.close()
 
 
 class SimulatedKafka:
@@ -205,5 +212,4 @@ def law(function: Callable[[Kafka], None]) -> Callable[[Kafka], None]:
     def run(kafka: Kafka) -> None:
         kafka.run(lambda: function(kafka))
 
-    run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return run

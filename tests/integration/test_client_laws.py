@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
@@ -9,10 +12,12 @@ from tests.integration.kafkas import Kafka, Reader, RealKafka, SimulatedKafka, l
 
 
 @pytest.fixture(params=["simulated", "real"])
-def kafka(request: pytest.FixtureRequest) -> Kafka:
+def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     if request.param == "simulated":
-        return SimulatedKafka()
-    return RealKafka(request.getfixturevalue("broker"))
+        yield SimulatedKafka()
+        return
+    with closing(RealKafka(request.getfixturevalue("broker"))) as kafka:
+        yield kafka
 
 
 def publish(kafka: Kafka, partition: int, *values: bytes) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,6 +93,5 @@ def _cargo_home() -> Path:
     return Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
 
 
-def _tail(text: str | Sequence[str]) -> str:
-    lines = text.splitlines() if isinstance(text, str) else text
-    return "\n".join(lines[-_OWN_LINES:])
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-_OWN_LINES:])

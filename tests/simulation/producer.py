@@ -36,6 +36,13 @@ class _Queue:
         self.request: Request | None = None
         self.sequence = 0
 
+    def take_batch(self) -> list[_Record]:
+        """Return the batch that was on its way: nobody waits for its answer any more."""
+        if self.request is not None:
+            self.request.give_up()
+        batch, self.batch, self.request = self.batch, [], None
+        return batch
+
 
 class QueueingProducer(Client):
     """Sends records of one partition in their order, each batch once, whatever is lost on the way.
@@ -186,10 +193,7 @@ class QueueingProducer(Client):
 
     def _drop_batch(self, tp: _Place, queue: _Queue) -> None:
         """Forget a batch whose fate is not known: what follows it begins a sequence of its own."""
-        if queue.request is not None:
-            queue.request.give_up()
-        batch, queue.batch, queue.request = queue.batch, [], None
-        self._give_up(tp, batch)
+        self._give_up(tp, queue.take_batch())
         if self.name is None:
             self.producer = self.cluster.transactions.new_producer()
             for each in self._queues.values():
@@ -221,7 +225,4 @@ class QueueingProducer(Client):
         self.purge_queued()
         for tp, queue in self._queues.items():
             if queue.batch:
-                if queue.request is not None:
-                    queue.request.give_up()
-                batch, queue.batch, queue.request = queue.batch, [], None
-                self._report(tp, batch, error_of(int(KafkaError._PURGE_INFLIGHT)))
+                self._report(tp, queue.take_batch(), error_of(int(KafkaError._PURGE_INFLIGHT)))

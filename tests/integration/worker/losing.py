@@ -8,8 +8,7 @@ import struct
 from enum import Enum
 
 from tests.faults.proxy import Proxy, _Link
-
-END_TXN = 26
+from tests.faults.requests import END_TXN, read_message
 
 
 class Loss(Enum):
@@ -35,12 +34,11 @@ class LosingProxy(Proxy):
         asks = writer.get_extra_info("peername")[1] == self.target
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                size = await reader.readexactly(4)
-                message = await reader.readexactly(*struct.unpack(">i", size))
+                message = await read_message(reader)
                 if self._is_lost(message, id(link), asks=asks):
                     self.lost += 1
                     continue
-                writer.write(size + message)
+                writer.write(struct.pack(">i", len(message)) + message)
                 await writer.drain()
 
     def _is_lost(self, message: bytes, link: int, *, asks: bool) -> bool:

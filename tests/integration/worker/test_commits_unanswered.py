@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from heartstream.demo.processes import Child
-from runtime.settings import Topics
-from tests.faults.broker import Broker, running_broker
+from tests.faults.broker import Broker
+from tests.faults.requests import OFFSET_COMMIT
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.integration.worker.losing import LosingProxy, Loss
@@ -18,7 +18,6 @@ from tests.integration.worker.test_health import checks, shown
 from tests.integration.worker.test_stream import send_patients
 from tests.waiting import await_condition
 
-OFFSET_COMMIT = 8
 SETTINGS = {**QUICK_EXPIRY, "HEARTSTREAM_KAFKA__OPTIONS__SOCKET_TIMEOUT_MS": "10000"}
 
 
@@ -32,19 +31,6 @@ class CommitLosingProxy(LosingProxy):
 
     def _is_lost(self, message: bytes, _link: int, *, asks: bool) -> bool:
         return self.losing and asks and struct.unpack_from(">h", message) == (OFFSET_COMMIT,)
-
-
-@pytest.fixture(scope="module")
-def proxied() -> Iterator[Broker]:
-    """A broker with a second door."""
-    with running_broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
-    with Stream.open(proxied.direct, topics) as stream:
-        yield stream
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from runtime.settings import Topics
-from tests.faults.broker import Broker, running_broker
+from tests.faults.broker import Broker
 from tests.faults.late import CommitProxy, LateProxy, Often
 from tests.faults.proxy import _Link
 from tests.faults.requests import ACCEPTED, ADD_PARTITIONS_TO_TXN, FENCED, Request
@@ -33,17 +31,10 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def proxied() -> Iterator[Broker]:
-    """A broker with a second door, which is closed: each test opens one of its own there."""
-    with running_broker() as broker:
-        broker.proxy.vanish()
-        yield broker
-
-
-@pytest.fixture
-def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
-    with Stream.open(proxied.direct, topics) as stream:
-        yield stream
+def proxied(proxied: Broker) -> Broker:
+    """The second door is closed: each test opens one of its own there."""
+    proxied.proxy.vanish()
+    return proxied
 
 
 class Once:

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from runtime.settings import Topics
-from tests.faults.broker import Broker, running_broker
+from tests.faults.broker import Broker
 from tests.faults.proxy import Mode
 from tests.integration.conftest import Workers
 from tests.integration.stream import PARTITIONS, Stream
 from tests.integration.worker.losing import LosingProxy, Loss
 from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, GUARANTEE, QUICK_EXPIRY
 from tests.integration.worker.test_stream import send_patients
-
-
-@pytest.fixture(scope="module")
-def proxied() -> Iterator[Broker]:
-    """A broker with a second door."""
-    with running_broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
-    with Stream.open(proxied.direct, topics) as stream:
-        yield stream
 
 
 @pytest.mark.parametrize(("loss", "committed"), [(Loss.ANSWER, True), (Loss.REQUEST, False)])

@@ -8,23 +8,13 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 from faust.types import TP
 
+from tests.unit.worker.test_ledger import OTHER as THERE
+from tests.unit.worker.test_ledger import TOPIC as HERE
+from tests.unit.worker.test_ledger import enter, granted
 from worker.transport import commits
-from worker.transport.batch import RecordBatch
 from worker.transport.commits import ConsumerCommits
-from worker.transport.ledger import Ledger
 
-HERE, THERE = TP("patients", 0), TP("patients", 1)
 REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
-
-
-class FakeMessage:
-    """Stands for a consumed message."""
-
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
-
-    def offset(self) -> int:
-        return self._offset
 
 
 class Answer(NamedTuple):
@@ -52,15 +42,11 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.ledger, self.consumer = Ledger(), FakeConsumer()
-        self.ledger.grant([HERE, THERE])
+        self.ledger, self.consumer = granted(HERE, THERE), FakeConsumer()
         self.commits = ConsumerCommits(self.consumer, self.ledger, 0.1)  # type: ignore[arg-type]
 
     def finish(self, tp: TP, offset: int) -> None:
-        lease = self.ledger.lease(tp)
-        assert lease is not None
-        batch = RecordBatch(tp, [FakeMessage(offset)], lease)  # type: ignore[list-item]
-        self.ledger.enter(batch)
+        batch = enter(self.ledger, offset, 1, tp)
         assert self.ledger.start(batch)
         self.ledger.finish(batch)
 

@@ -1,0 +1,24 @@
+"""A broker that workers reach through a proxy, for tests of a bad network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.settings import Topics
+from tests.faults.broker import Broker, running_broker
+from tests.integration.stream import Stream
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Broker]:
+    """A broker with a second door."""
+    with running_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def proxied_stream(proxied: Broker, topics: Topics) -> Iterator[Stream]:
+    with Stream.open(proxied.direct, topics) as stream:
+        yield stream
