@@ -42,9 +42,9 @@ class Pulse:
     def _note(self) -> None:
         self._last = time.monotonic()
 
-    def silence(self) -> float:
-        """Return for how many seconds the loop has not come round; 0 before it started."""
-        return 0.0 if self._last is None else time.monotonic() - self._last
+    def overdue(self) -> float:
+        """Return for how many seconds the loop owes a beat; 0 while it comes round, and before it started."""
+        return 0.0 if self._last is None else max(0.0, time.monotonic() - self._last - _BEAT_SECONDS)
 
 
 class WorkerChecks:
@@ -86,9 +86,9 @@ class WorkerChecks:
 
     def event_loop(self) -> str | None:
         """The loop that scores comes round."""
-        silence = self._pulse.silence()
-        if silence > self._stall_limit:
-            return f"the event loop has been busy with one thing for {silence:.0f} s"
+        overdue = self._pulse.overdue()
+        if overdue > self._stall_limit:
+            return f"the event loop has been busy with one thing for {overdue:.0f} s"
         return None
 
     def consumer(self) -> str | None:
