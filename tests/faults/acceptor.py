@@ -27,8 +27,9 @@ class RefusedError(Exception):
 class Lease:
     """A partition as its owner knows it: results are confirmed up to `done`, offsets stored up to `stored`."""
 
-    def __init__(self, start: int) -> None:
-        self.done = self.stored = start
+    def __init__(self, start: int, former_owner: tuple[str, int] | None = None) -> None:
+        self.done = self.stored = self.start = start
+        self.former_owner = former_owner
 
 
 class Group:
@@ -86,7 +87,7 @@ class Member:
             _require(offset is not None or known is None, "it begins at the first record, but an offset is committed")
             if offset is not None:
                 self.resume(partition, offset, known or 0)
-            self.leases[partition] = Lease(offset or 0)
+            self.leases[partition] = Lease(offset or 0, self.group.owners.get(partition))
             self.group.owners[partition] = (self.name, offset or 0)
             self.former.pop(partition, None)
 
@@ -99,7 +100,10 @@ class Member:
 
     def on_lost(self, step: Step) -> None:
         for partition in step.partitions:
-            self._give_up(partition)
+            lease = self._give_up(partition)
+            if lease.done == lease.stored == lease.start and lease.former_owner and self.owns(partition):
+                # It may have been dropped before it heard of its partitions, and have had none.
+                self.group.owners[partition] = lease.former_owner
 
     def resume(self, partition: int, offset: int, known: int) -> None:
         """Take a partition over at an offset that the group has; `known` is the highest that was seen."""

@@ -209,6 +209,19 @@ def test_an_unseen_commit_of_a_lost_partition_is_possible(tmp_path: Path) -> Non
     assert refusal(steps, "exactly_once", RECORDS) == ""
 
 
+def test_a_member_that_was_dropped_before_it_heard_of_its_partitions_took_none_over(tmp_path: Path) -> None:
+    """Its answers were late: the partition was another's all the time, which commits what it did."""
+    steps = told(
+        assigned("a", p0=None),
+        ("a", "transaction begun", {}),
+        assigned("b", p0=None),
+        ("b", "partitions lost", {"numbers": [0]}),
+        *flush("a", 0, 20)[1:],
+        folder=tmp_path / "logs",
+    )
+    assert refusal(steps, "exactly_once", RECORDS) == ""
+
+
 def test_a_new_topic_begins_anew(tmp_path: Path) -> None:
     """Its offsets have nothing to do with what was committed before; of the same topic that is refused."""
     steps = told(assigned("a", p0=None), *flush("a", 0, 20), assigned("b", p0=None), folder=tmp_path / "logs")
