@@ -40,7 +40,7 @@ class Commits(Protocol):
         ...
 
     def doubt(self, since: float) -> None:
-        """Hear that no broker has answered since then (monotonic seconds): ask whether commits succeed still."""
+        """Hear that since then (monotonic seconds) no broker answered, or stored what it was given: ask it again."""
         ...
 
     def leave(self, tps: set[TP]) -> bool:
@@ -61,7 +61,7 @@ class ConsumerCommits:
         self._next = 0.0
         self._is_committing = False
         self._unanswered_since: float | None = None
-        """When the first commit was sent since one last succeeded, or the broker fell silent."""
+        """When the first commit was sent since one last succeeded, or since when it is doubted that one would."""
 
     def turn(self) -> None:
         """Hand committable offsets to the client when it is time; the result comes back through `heard`.
@@ -114,7 +114,7 @@ class ConsumerCommits:
         return time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 
     def doubt(self, since: float) -> None:
-        """Begin to count from the silence: a connection that is dead is noticed late, and for each one by itself."""
+        """Begin to count from then: a connection that is dead is noticed late, and for each one by itself."""
         if self._unanswered_since is None and self._ledger.stored():
             self._unanswered_since = since
 
