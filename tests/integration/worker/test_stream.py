@@ -24,6 +24,13 @@ from tests.examples import accepted, rejected, shows_another_coding
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 
+SLOWLY = {
+    "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
+    "HEARTSTREAM_WORKER__OUTSTANDING_RECORDS": "100",
+    "HEARTSTREAM_KAFKA__OPTIONS__LINGER_MS": "50",
+}
+"""So that a worker is in mid-stream for many seconds, however busy the machine of the test is."""
+
 
 def patient(number: int) -> tuple[bytes, bytes]:
     """Return key and value of a patient with a number of its own."""
@@ -123,7 +130,7 @@ def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers
     left = []
     for _ in range(2):
         target = stream.answered + 1_000
-        with workers.start(stream.address, HEARTSTREAM_WORKER__BATCH_RECORDS="20") as worker:
+        with workers.start(stream.address, **SLOWLY) as worker:
             stream.read_until(lambda target=target: stream.answered >= target)
         assert worker.process.returncode == 0
         stream.read_to_end()
@@ -138,8 +145,8 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, 
     """SIGKILL in mid-stream: every record has an outcome; repeats are byte-identical, and the filter drops them all."""
     stream = group_stream
     send_patients(stream, 0, 40_000)
-    settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "20", "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
-    with workers.start(stream.address, **settings) as worker:
+    settings = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
+    with workers.start(stream.address, **settings, **SLOWLY) as worker:
         stream.read_until(lambda: stream.answered >= 2_000)
         worker.process.send_signal(signal.SIGKILL)
         worker.process.wait()
