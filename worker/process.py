@@ -21,20 +21,33 @@ _SLACK_SECONDS: Final = 35.0
 
 
 class _BoundedWorker(Worker):
-    """Faust's worker, whose shutdown cannot hang."""
+    """Faust's worker, whose end cannot hang, whether before its shutdown begins or in it."""
 
+    role: str
     stop_within_seconds: float
+    _timer: threading.Timer | None = None
 
     def _crash(self, reason: BaseException) -> None:
         """Keep the first cause: what fails on the way out, as others are stopped, follows from it."""
         super()._crash(self.crash_reason or reason)
+        self._bound()
 
     async def stop(self) -> None:
         """Stop; if that hangs, the process ends all the same, with nothing committed past the truth."""
-        timer = threading.Timer(self.stop_within_seconds, os._exit, args=(1,))
-        timer.daemon = True
-        timer.start()
+        self._bound()
         await super().stop()
+
+    def _bound(self) -> None:
+        """End the process when its time is over, from the first call on."""
+        if self._timer is None:
+            self._timer = threading.Timer(self.stop_within_seconds, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end(self) -> None:
+        if self.crash_reason is not None:
+            events.ProcessFailed(self.role, self.crash_reason).emit()
+        os._exit(1)
 
 
 def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_app) -> None:
@@ -47,7 +60,7 @@ def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_ap
     app = create(settings)
     keep_collections_rare()
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
-    process.spinner = None
+    process.spinner, process.role = None, app.role
     process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS
     try:
         process.execute_from_commandline()
