@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,15 +15,14 @@ MEBIBYTE: Final = 2**20
 
 
 def tree(pid: int) -> Iterator[int]:
-    """Yield a process and all its descendants."""
+    """Yield a process and all its descendants. Each may end meanwhile."""
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = children.read_text(encoding="utf-8").split()
-        except OSError:
-            continue
-        for child in found:
-            yield from tree(int(child))
+    children: list[str] = []
+    with suppress(OSError):
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            children += listed.read_text(encoding="utf-8").split()
+    for child in children:
+        yield from tree(int(child))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,53 @@ from training.run import TrainingRequest, train
 settings.register_profile("heartstream", deadline=None, print_blob=True)
 settings.load_profile("heartstream")
 
+_SLOW: Final = (
+    "browser",
+    "contract/test_alerts.py",
+    "faults",
+    "images",
+    "integration/api/test_audit.py",
+    "integration/api/test_limits.py",
+    "integration/api/test_memory.py",
+    "integration/api/test_schemathesis.py",
+    "integration/api/test_stalls.py",
+    "integration/heartstream/test_dlq_list.py",
+    "integration/heartstream/test_dlq_redrive.py",
+    "integration/heartstream/test_embedded_kafka.py",
+    "integration/heartstream/test_outcomes.py",
+    "integration/heartstream/test_spark.py",
+    "integration/heartstream/test_verify.py",
+    "integration/test_client_laws.py",
+    "integration/test_observed.py",
+    "integration/test_shadow.py",
+    "integration/test_swap.py",
+    "integration/training",
+    "integration/worker/test_commits_unanswered.py",
+    "integration/worker/test_drift.py",
+    "integration/worker/test_exactly_once.py",
+    "integration/worker/test_foreign_assignor.py",
+    "integration/worker/test_foreign_headers.py",
+    "integration/worker/test_group_protocols.py",
+    "integration/worker/test_late_requests.py",
+    "integration/worker/test_least_rights.py",
+    "integration/worker/test_new_partitions.py",
+    "integration/worker/test_offsets_without_records.py",
+    "integration/worker/test_poison.py",
+    "integration/worker/test_recreated_topic.py",
+    "integration/worker/test_registry.py",
+    "integration/worker/test_stuck_client.py",
+    "integration/worker/test_traces.py",
+    "k8s",
+    "model",
+    "unit/heartstream/test_every_command.py",
+    "unit/training/test_assess.py",
+    "unit/training/test_evaluate.py",
+    "unit/training/test_gaps.py",
+    "unit/training/test_measures.py",
+    "unit/training/test_uncertainty.py",
+)
+"""Files and folders that shake brokers, train at length, drive a browser or start many processes."""
+_TESTS: Final = Path(__file__).parent
 _LEFT = pytest.StashKey[int]()
 """How many slow tests were left out."""
 
@@ -34,11 +82,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow tests out, unless they were asked for."""
+    """Mark the slow tests, and leave them out unless they were asked for."""
+    slow = tuple(_TESTS / name for name in _SLOW)
+    left = [item for item in items if {item.path, *item.path.parents}.intersection(slow)]
+    for item in left:
+        item.add_marker(pytest.mark.slow)
     if config.option.all:
         return
-    left = [item for item in items if item.get_closest_marker("slow")]
-    items[:] = [item for item in items if item not in set(left)]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
     config.stash[_LEFT] = len(left)
     config.hook.pytest_deselected(items=left)
 
