@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from heartstream.demo.processes import Child, running
 from runtime.ports import free_port
 from runtime.settings import Topics
 from tests.brokers import broker_kinds, own_kind, running_kind
+from tests.integration.kafkas import Kafka, RealKafka, SimulatedKafka
 from tests.integration.stream import Stream
 
 
@@ -79,6 +80,16 @@ def own_stream(own_broker: str, topics: Topics) -> Iterator[Stream]:
 def group_stream(stream: Stream) -> Stream:
     """The stream of a test whose workers die, join and leave."""
     return stream
+
+
+@pytest.fixture(params=["simulated", "real"])
+def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    """Both Kafkas whose clients must keep the same laws."""
+    if request.param == "simulated":
+        yield SimulatedKafka()
+        return
+    with closing(RealKafka(request.getfixturevalue("broker"))) as kafka:
+        yield kafka
 
 
 class Workers:

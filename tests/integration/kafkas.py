@@ -14,9 +14,11 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from runtime.ports import free_port
 from tests.simulation.clients import FakeAdminClient
 from tests.simulation.cluster import Cluster
 from tests.simulation.consumer import FakeConsumer
+from tests.simulation.network import OUTPUT
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import World
 from tests.simulation.transactional import FakeProducer
@@ -30,7 +32,9 @@ _CONSUMER: Final = {
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 1_000,
+    "fetch.wait.max.ms": 100,
 }
+_JOIN_GROUP: Final = 11
 _LEAVE_GROUP: Final = 13
 
 
@@ -46,8 +50,8 @@ class Kafka(Protocol):
     def now(self) -> float:
         """Return the time in seconds."""
 
-    def create(self, partitions: int) -> None:
-        """Make the topic."""
+    def create(self, partitions: int, most_bytes: int = 1_000_000) -> None:
+        """Make the topic, which takes batches of at most so many bytes."""
 
     def consumer(self, **config: Any) -> Any:
         """Return a consumer of the group."""
@@ -55,11 +59,17 @@ class Kafka(Protocol):
     def producer(self, **config: Any) -> Any:
         """Return a producer."""
 
+    def cut_off_producer(self, **config: Any) -> Any:
+        """Return a producer that reaches no broker."""
+
     def admin(self) -> Any:
         """Return an admin client."""
 
     def drop(self, consumer: Any) -> None:
         """Remove a member from the group at the coordinator, as the end of its session does."""
+
+    def outdate(self, consumer: Any) -> None:
+        """Let the group begin another generation of which its only member does not know."""
 
 
 class RealKafka:
@@ -76,9 +86,10 @@ class RealKafka:
     def now(self) -> float:
         return time.monotonic()
 
-    def create(self, partitions: int) -> None:
+    def create(self, partitions: int, most_bytes: int = 1_000_000) -> None:
         admin = self.admin()  # it must outlive its answer
-        admin.create_topics([NewTopic(self.topic, partitions, 1)])[self.topic].result(30)
+        topic = NewTopic(self.topic, partitions, 1, config={"max.message.bytes": str(most_bytes)})
+        admin.create_topics([topic])[self.topic].result(30)
 
     def consumer(self, **config: Any) -> Consumer:
         consumer = Consumer({**self._address, **_CONSUMER, "group.id": self.group, **config})
@@ -86,21 +97,34 @@ class RealKafka:
         return consumer
 
     def producer(self, **config: Any) -> Producer:
-        return Producer({**self._address, "enable.idempotence": True, "linger.ms": 200, **config})
+        return Producer({**self._address, "enable.idempotence": True, "linger.ms": 200, "log_level": 0, **config})
+
+    def cut_off_producer(self, **config: Any) -> Producer:
+        return self.producer(**{"bootstrap.servers": f"localhost:{free_port()}", "linger.ms": 0, **config})
 
     def admin(self) -> AdminClient:
         return AdminClient(self._address)
 
     def drop(self, consumer: Consumer) -> None:
+        body = _text(self.group) + _text(consumer.memberid())
+        assert struct.unpack(">h", self._ask(_LEAVE_GROUP, 0, body)[:2])[0] == 0
+
+    def outdate(self, consumer: Consumer) -> None:
+        subscription = struct.pack(">hi", 0, 1) + _text(self.topic) + struct.pack(">i", 0)
+        protocols = struct.pack(">i", 1) + _text("cooperative-sticky") + struct.pack(">i", len(subscription))
+        body = _text(self.group) + struct.pack(">ii", 10_000, 10_000) + _text(consumer.memberid())
+        answer = self._ask(_JOIN_GROUP, 2, body + _text("consumer") + protocols + subscription)
+        assert struct.unpack(">ih", answer[:6])[1] == 0
+
+    def _ask(self, kind: int, version: int, body: bytes) -> bytes:
+        """Send a request of Kafka's protocol; returns the body of its answer."""
         host, _, port = self._address["bootstrap.servers"].partition(",")[0].rpartition(":")
-        text = b"".join(
-            struct.pack(">h", len(each)) + each for each in (self.group.encode(), consumer.memberid().encode())
-        )
-        request = struct.pack(">hhih", _LEAVE_GROUP, 0, 1, -1) + text
+        request = struct.pack(">hhih", kind, version, 1, -1) + body
         with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
-            answer = connection.makefile("rb").read(10)
-        assert struct.unpack(">iih", answer)[2] == 0
+            stream = connection.makefile("rb")
+            size, _ = struct.unpack(">ii", stream.read(8))
+            return stream.read(size - 4)
 
     def close(self) -> None:
         """Close all consumers: one that is collected while it is a member may wait for ever."""
@@ -125,20 +149,76 @@ class SimulatedKafka:
     def now(self) -> float:
         return self._scheduler.now
 
-    def create(self, partitions: int) -> None:
-        self._cluster.topics.create(self.topic, partitions)
+    def create(self, partitions: int, most_bytes: int = 1_000_000) -> None:
+        self._cluster.topics.create(self.topic, partitions, most_bytes)
 
     def consumer(self, **config: Any) -> FakeConsumer:
         return FakeConsumer({**_CONSUMER, **config})
 
     def producer(self, **config: Any) -> FakeProducer:
-        return FakeProducer({"error_cb": lambda _error: None, **config})
+        return FakeProducer(config)
+
+    def cut_off_producer(self, **config: Any) -> FakeProducer:
+        self._cluster.network.down[self._scheduler.process().name, OUTPUT] = float("inf")
+        return self.producer(**config)
 
     def admin(self) -> FakeAdminClient:
         return FakeAdminClient({})
 
     def drop(self, consumer: FakeConsumer) -> None:
         self._cluster.group.leave(consumer.consumer_group_metadata()[0])
+
+    def outdate(self, consumer: FakeConsumer) -> None:
+        member = consumer.consumer_group_metadata()[0]
+        self._cluster.group.join(member, self.topic, frozenset(), lambda _answer: None, is_new=False)
+
+
+class Writer:
+    """A producer that writes down its delivery reports: partition, value, and an error's code or None."""
+
+    def __init__(self, client: Callable[..., Any], topic: str, **config: Any) -> None:
+        self._topic = topic
+        self.reports: list[tuple[int | None, bytes | None, int | None]] = []
+        self.client = client(on_delivery=self._reported, **config)
+
+    @classmethod
+    def in_transactions(cls, kafka: Kafka, **config: Any) -> Writer:
+        """Return one that is known to the broker. All of one test have the same transactional id."""
+        writer = cls(kafka.producer, kafka.topic, **{"transactional.id": kafka.topic, **config})
+        writer.client.init_transactions(30)
+        return writer
+
+    def _reported(self, error: KafkaError | None, message: Any) -> None:
+        self.reports.append((message.partition(), message.value(), None if error is None else error.code()))
+
+    def send(self, partition: int, *values: bytes) -> None:
+        for value in values:
+            self.client.produce(self._topic, value, partition=partition)
+
+
+def publish(kafka: Kafka, partition: int, *values: bytes) -> None:
+    """Produce records, and see that they are there."""
+    writer = Writer(kafka.producer, kafka.topic)
+    writer.send(partition, *values)
+    assert writer.client.flush(30) == 0
+
+
+def reader_of(kafka: Kafka, partitions: int, most_bytes: int = 1_000_000) -> Reader:
+    """Return the only member of the group, with all partitions of a new topic."""
+    kafka.create(partitions, most_bytes)
+    reader = Reader(kafka)
+    until(kafka, lambda: reader.owned() == list(range(partitions)), reader)
+    return reader
+
+
+def at(kafka: Kafka, offset: int, partition: int = 0) -> list[TopicPartition]:
+    """Return an offset to be committed."""
+    return [TopicPartition(kafka.topic, partition, offset, metadata="note")]
+
+
+def _text(text: str) -> bytes:
+    """Return a string as Kafka's protocol writes it."""
+    return struct.pack(">h", len(text.encode())) + text.encode()
 
 
 class Reader:

@@ -1,42 +1,13 @@
-"""What the transport relies on in a Kafka client: the same laws on the simulated Kafka and on a real one."""
+"""What the transport relies on in a Kafka consumer: the same laws on the simulated Kafka and on a real one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+from functools import partial
 
 import pytest
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
-from tests.integration.kafkas import Kafka, Reader, RealKafka, SimulatedKafka, law, until
-
-
-@pytest.fixture(params=["simulated", "real"])
-def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
-    if request.param == "simulated":
-        yield SimulatedKafka()
-        return
-    with closing(RealKafka(request.getfixturevalue("broker"))) as kafka:
-        yield kafka
-
-
-def publish(kafka: Kafka, partition: int, *values: bytes) -> None:
-    producer = kafka.producer()
-    for value in values:
-        producer.produce(kafka.topic, value, partition=partition)
-    until(kafka, lambda: len(producer) == 0, producer)
-
-
-def reader_of(kafka: Kafka, partitions: int) -> Reader:
-    """Return the only member of the group, with all partitions of a new topic."""
-    kafka.create(partitions)
-    reader = Reader(kafka)
-    until(kafka, lambda: reader.owned() == list(range(partitions)), reader)
-    return reader
-
-
-def at(kafka: Kafka, offset: int, partition: int = 0) -> list[TopicPartition]:
-    return [TopicPartition(kafka.topic, partition, offset, metadata="note")]
+from tests.integration.kafkas import Kafka, Reader, Writer, at, law, publish, reader_of, until
 
 
 @law
@@ -127,3 +98,47 @@ def test_a_paused_partition_that_was_lost_comes_back_paused(kafka: Kafka) -> Non
     assert reader.values == [(1, 0, b"read")]
     reader.consumer.resume([TopicPartition(kafka.topic, 0)])
     until(kafka, lambda: (0, 0, b"paused") in reader.values, reader)
+
+
+@law
+def test_a_commit_of_an_older_generation_is_refused(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 1)
+    kafka.outdate(reader.consumer)
+    with pytest.raises(KafkaException) as raised:
+        reader.consumer.commit(offsets=at(kafka, 1), asynchronous=False)
+    assert raised.value.args[0].code() == KafkaError.ILLEGAL_GENERATION
+    (found,) = kafka.consumer().committed(at(kafka, 0), timeout=30)
+    assert found.offset == OFFSET_INVALID
+    until(kafka, lambda: len(reader.calls) == 3, reader)
+    assert reader.calls == [("assigned", [0]), ("lost", [0]), ("assigned", [0])]
+
+
+@law
+def test_a_partition_ends_where_its_first_open_transaction_begins(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 1)
+    marks = partial(reader.consumer.get_watermark_offsets, TopicPartition(kafka.topic, 0))
+    publish(kafka, 0, b"first")
+    until(kafka, lambda: (0, 1) in reader.ends, reader)
+    writer = Writer.in_transactions(kafka)
+    for end, first in ((writer.client.commit_transaction, 1), (writer.client.abort_transaction, 4)):
+        writer.client.begin_transaction()
+        writer.send(0, b"open")
+        assert writer.client.flush(30) == 0
+        publish(kafka, 0, b"behind")
+        until(kafka, lambda high=first + 2: marks(cached=True) == (0, high), reader)
+        assert marks(timeout=30) == (0, first)
+        assert reader.ends[-1] == (0, first)
+        end(30)
+        until(kafka, lambda last=first + 3: reader.ends[-1] == (0, last), reader)
+        assert marks(timeout=30) == (0, first + 3)
+    assert reader.values == [(0, 0, b"first"), (0, 1, b"open"), (0, 2, b"behind"), (0, 5, b"behind")]
+
+
+@law
+def test_the_end_of_a_partition_is_told_again_when_it_is_resumed(kafka: Kafka) -> None:
+    reader = reader_of(kafka, 1)
+    until(kafka, lambda: reader.ends == [(0, 0)], reader)
+    place = [TopicPartition(kafka.topic, 0)]
+    reader.consumer.pause(place)
+    reader.consumer.resume(place)
+    until(kafka, lambda: reader.ends == [(0, 0), (0, 0)], reader)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,12 +113,22 @@ class FakeAdminClient(Client):
     ) -> dict[str, Future]:
         (question,) = questions
         tps = [(each.topic, each.partition) for each in question.topic_partitions]
+        group = self.cluster.group
 
         def read() -> Any:
-            found = self.cluster.group.read(tps, stable=require_stable)
-            return None if found is None else SimpleNamespace(topic_partitions=positions(tps, found))
+            unstable = group.unstable(tps) if require_stable else set()
+            found = group.read([tp for tp in tps if tp not in unstable])
+            return SimpleNamespace(topic_partitions=[_told(each, unstable) for each in positions(tps, found)])
 
         return {question.group_id: Future(self, ADMIN, "offsets", read)}
+
+
+def _told(position: TopicPartition, unstable: Collection[tuple[str, int]]) -> Any:
+    """Return an offset as the admin client tells it."""
+    tp = position.topic, position.partition
+    error = error_of(int(KafkaError.UNSTABLE_OFFSET_COMMIT)) if tp in unstable else None
+    names = ("topic", "partition", "offset", "metadata")
+    return SimpleNamespace(**{name: getattr(position, name) for name in names}, error=error)
 
 
 def positions(tps: Sequence[tuple[str, int]], found: Mapping[tuple[str, int], tuple[int, str]]) -> list[TopicPartition]:

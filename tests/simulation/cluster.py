@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from confluent_kafka import KafkaError
+
 from tests.simulation.group import Group
 from tests.simulation.logs import COMMITTED, OPEN, Entry, Topics
 from tests.simulation.network import Network
@@ -33,22 +35,31 @@ class Cluster:
         sequence: int,
         records: list[tuple[bytes | None, bytes | None, Any]],
         transaction: str | None,
-    ) -> int:
-        """Append a batch; a repetition of one that is there already changes nothing. Returns an error's code, or 0."""
+    ) -> tuple[int, int]:
+        """Append a batch; a repetition of one that is there already changes nothing.
+
+        Returns 0 and its first offset, or an error's code and -1.
+        """
         log = self.topics.logs[tp]
         if transaction is not None and (code := self.transactions.verify(transaction, epoch, tp)):
-            return code
-        if sequence < log.sequences.get((producer, epoch), 0):
-            return NO_ERROR
-        log.sequences[producer, epoch] = sequence + len(records)
+            return code, -1
+        if sum(len(value or b"") for _, value, _ in records) > self.topics.most_bytes[tp[0]]:
+            return int(KafkaError.MSG_SIZE_TOO_LARGE), -1
+        expected, first = log.sequences.get((producer, epoch), (0, -1))
+        if sequence < expected:
+            return NO_ERROR, first
+        if sequence > expected:
+            return int(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER), -1
+        first = len(log.entries)
+        log.sequences[producer, epoch] = sequence + len(records), first
         state = COMMITTED if transaction is None else OPEN
         entries = [Entry(key, value, headers, state) for key, value, headers in records]
         for entry in entries:
             log.append(entry, transaction)
         if transaction is None:
             self.on_appended(entries)
-            log.notify()
-        return NO_ERROR
+        log.notify()
+        return NO_ERROR, first
 
     def commit_in_transaction(
         self,

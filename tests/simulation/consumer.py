@@ -58,13 +58,13 @@ class FakeConsumer(Member):
         fetch = self._fetches.get(tp)
         if fetch is None or fetch.is_paused or fetch.request is not None or fetch.queued >= _FETCHED:
             return
-        log, position, eof_at = self.cluster.topics.logs[tp], fetch.position, fetch.eof_at
+        log, position, eof_at, high = self.cluster.topics.logs[tp], fetch.position, fetch.eof_at, fetch.high
         limit = 1 + int(self.scheduler.rng.random() * _FETCHED)
 
         def handle(answer: Callable[[Any], None]) -> None:
             records, end = log.read(position, limit)
             is_end = end == log.stable_end()
-            if records or end != position or (is_end and eof_at != end):
+            if records or end != position or high != len(log.entries) or (is_end and eof_at != end):
                 answer((records, end, is_end, len(log.entries)))
             else:
                 log.parked.append(lambda: handle(answer))
@@ -169,9 +169,13 @@ class FakeConsumer(Member):
         return list(offsets)
 
     def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
-        tps = [(each.topic, each.partition) for each in partitions]
-        found = self.ask(GROUP, "offsets", lambda: self.cluster.group.read(tps), timeout)
-        return positions(tps, found)
+        tps, group = [(each.topic, each.partition) for each in partitions], self.cluster.group
+        must_be_stable = self.config.get("isolation.level", "read_committed") == "read_committed"
+
+        def read() -> Any:
+            return None if must_be_stable and group.unstable(tps) else group.read(tps)
+
+        return positions(tps, self.ask(GROUP, "offsets", read, timeout))
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = 1.0, *, cached: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import KafkaError
@@ -14,6 +14,7 @@ SESSION_SECONDS: Final = 6.0
 HEARTBEAT_SECONDS: Final = 1.0
 _SYNC_SECONDS: Final = 0.3
 """The longest that the leader takes to share the partitions out."""
+_NOBODY: Final = ("", -1)
 Offsets = Mapping[tuple[str, int], tuple[int, str]]
 
 
@@ -37,7 +38,7 @@ class _Member:
 
 
 class Group:
-    """One group. `offsets` are those committed, `pending` those of transactions that have not ended."""
+    """One group. `offsets` are those committed."""
 
     def __init__(self, scheduler: Scheduler, topics: Topics) -> None:
         self._scheduler, self._topics = scheduler, topics
@@ -45,7 +46,10 @@ class Group:
         self._is_stable = True
         self.generation = 0
         self.offsets: dict[tuple[str, int], tuple[int, str]] = {}
-        self.pending: dict[str, dict[tuple[str, int], tuple[int, str]]] = {}
+        self._pending: dict[str, dict[tuple[str, int], tuple[int, tuple[int, str]]]] = {}
+        self._writes = 0
+        self._written: dict[tuple[str, int], int] = {}
+        """Which write each committed offset is of: of two, the one that was written later counts."""
         self.on_committed: Callable[[Offsets], None] = lambda _offsets: None
         self.refuses_until = 0.0
         """Until when commits are refused as if the coordinator were loading."""
@@ -107,21 +111,38 @@ class Group:
         return code
 
     def commit_in_transaction(self, transaction: str, group: tuple[str, int] | None, offsets: Offsets) -> int:
-        """Keep offsets until a transaction ends. Without the member's metadata, nobody is refused."""
-        code = KafkaError.NO_ERROR if group is None else self._check(*group)
+        """Keep offsets until a transaction ends. One that names no member, as before it has joined, is not refused."""
+        code = KafkaError.NO_ERROR if group is None or group == _NOBODY else self._check(*group)
         if code == KafkaError.NO_ERROR:
-            self.pending.setdefault(transaction, {}).update(offsets)
+            self._pending.setdefault(transaction, {}).update(self._numbered(offsets))
         return code
+
+    def end_transaction(self, transaction: str, *, is_commit: bool) -> Offsets:
+        """Store the offsets that were kept, unless later ones have been stored; returns those that are stored now."""
+        kept = self._pending.pop(transaction, {})
+        later = {tp: each for tp, each in kept.items() if is_commit and each[0] > self._written.get(tp, 0)}
+        return self._store(later)
 
     def store(self, offsets: Offsets) -> None:
         """Store offsets."""
-        self.offsets.update(offsets)
-        self.on_committed(offsets)
+        self.on_committed(self._store(self._numbered(offsets)))
 
-    def read(self, tps: Any, *, stable: bool = True) -> dict[tuple[str, int], tuple[int, str]] | None:
-        """Return committed offsets; None while a transaction that is open has newer ones."""
-        if stable and any(tp in offsets for offsets in self.pending.values() for tp in tps):
-            return None
+    def _numbered(self, offsets: Offsets) -> dict[tuple[str, int], tuple[int, tuple[int, str]]]:
+        self._writes += 1
+        return {tp: (self._writes, offset) for tp, offset in offsets.items()}
+
+    def _store(self, numbered: Mapping[tuple[str, int], tuple[int, tuple[int, str]]]) -> Offsets:
+        self._written.update({tp: number for tp, (number, _) in numbered.items()})
+        offsets = {tp: offset for tp, (_, offset) in numbered.items()}
+        self.offsets.update(offsets)
+        return offsets
+
+    def unstable(self, tps: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return those of which a transaction that has not ended has an offset."""
+        return {tp for tp in tps if any(tp in offsets for offsets in self._pending.values())}
+
+    def read(self, tps: Collection[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, str]]:
+        """Return committed offsets."""
         return {tp: self.offsets[tp] for tp in tps if tp in self.offsets}
 
     def _check(self, member: str, generation: int) -> int:

@@ -28,7 +28,7 @@ class FakeMessage:
     __slots__ = ("_entry", "_error", "_offset", "_partition", "_topic")
 
     def __init__(
-        self, topic: str, partition: int, offset: int, entry: Entry | None, error: KafkaError | None = None
+        self, topic: str, partition: int, offset: int | None, entry: Entry | None, error: KafkaError | None = None
     ) -> None:
         self._topic, self._partition, self._offset, self._entry, self._error = topic, partition, offset, entry, error
 
@@ -38,7 +38,7 @@ class FakeMessage:
     def partition(self) -> int:
         return self._partition
 
-    def offset(self) -> int:
+    def offset(self) -> int | None:
         return self._offset
 
     def key(self) -> bytes | None:
@@ -69,8 +69,8 @@ class Log:
         self.entries: list[Entry] = []
         self.open_transactions: dict[str, tuple[int, list[Entry]]] = {}
         """The first offset, and the records, of each open transaction."""
-        self.sequences: dict[tuple[int, int], int] = {}
-        """The next sequence number of each producer and epoch."""
+        self.sequences: dict[tuple[int, int], tuple[int, int]] = {}
+        """The next sequence number of each producer and epoch, and the first offset of its last batch."""
         self.parked: list[Callable[[], None]] = []
         """Fetches that wait for news."""
 
@@ -122,9 +122,11 @@ class Topics:
     def __init__(self) -> None:
         self.logs: dict[tuple[str, int], Log] = {}
         self.partitions: dict[str, int] = {}
+        self.most_bytes: dict[str, int] = {}
 
-    def create(self, topic: str, partitions: int) -> None:
-        """Make a topic, or give it more partitions."""
+    def create(self, topic: str, partitions: int, most_bytes: int = 1_000_000) -> None:
+        """Make a topic, or give it more partitions. It takes batches of at most so many bytes."""
+        self.most_bytes[topic] = most_bytes
         for partition in range(self.partitions.get(topic, 0), partitions):
             self.logs[topic, partition] = Log()
         self.partitions[topic] = partitions

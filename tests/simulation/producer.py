@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from tests.simulation.clients import Client, error_of, failure
 from tests.simulation.logs import Entry, FakeMessage
 from tests.simulation.network import OUTPUT, TRANSACTION, Request
 
 _Place = tuple[str, int]
+_FATAL_TO_DELIVER: Final = frozenset({KafkaError.INVALID_PRODUCER_EPOCH})
+_FATAL: Final = _FATAL_TO_DELIVER | {KafkaError.INVALID_TXN_STATE}
 _RETRY_SECONDS: Final = 0.05
 _BATCH: Final = 5
 
@@ -28,11 +30,13 @@ class _Record:
 class _Queue:
     """What waits for one partition, and the batch that is on its way."""
 
-    __slots__ = ("batch", "request", "sequence", "waiting")
+    __slots__ = ("batch", "origin", "request", "sequence", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[_Record] = deque()
         self.batch: list[_Record] = []
+        self.origin = 0, -1
+        """The producer number and epoch with which the batch was sent."""
         self.request: Request | None = None
         self.sequence = 0
 
@@ -48,7 +52,8 @@ class QueueingProducer(Client):
     """Sends records of one partition in their order, each batch once, whatever is lost on the way.
 
     `epoch` is -1 without transactions. `failure` is why nothing more can be sent: a fatal error, or one after which the
-    open transaction must be aborted.
+    open transaction must be aborted; then `needs_epoch` says if this leaves a gap in the sequence numbers. `failed` is
+    how many records of the transaction were not delivered.
     """
 
     def __init__(self, config: Mapping[str, Any], **options: object) -> None:
@@ -58,6 +63,9 @@ class QueueingProducer(Client):
         self.producer = 0 if self.name else self.cluster.transactions.new_producer()
         self.epoch = -1
         self.failure: KafkaError | None = None
+        self.needs_epoch = False
+        self.failed = 0
+        self.takes_records = self.name is None
         self.registered: set[_Place] = set()
         """The partitions that are in the open transaction."""
         self._queues: dict[_Place, _Queue] = {}
@@ -69,11 +77,6 @@ class QueueingProducer(Client):
 
     def __len__(self) -> int:
         return self._unsent + len(self._reports)
-
-    @property
-    def unsent(self) -> int:
-        """How many records are neither delivered nor given up."""
-        return self._unsent
 
     def produce(  # the client's signature
         self,
@@ -87,6 +90,8 @@ class QueueingProducer(Client):
     ) -> None:
         if self.failure is not None:
             raise failure(KafkaError._FATAL if self.failure.fatal() else KafkaError._STATE)
+        if not self.takes_records:
+            raise failure(KafkaError._STATE)
         if self._unsent >= int(self.config.get("queue.buffering.max.messages", 1_000)):
             raise BufferError
         tp = topic, self.cluster.topics.partition_of(topic, key) if partition < 0 else partition
@@ -111,12 +116,13 @@ class QueueingProducer(Client):
         count = min(len(queue.waiting), 1 + int(self.scheduler.rng.random() * _BATCH))
         queue.batch = [queue.waiting.popleft() for _ in range(count)]
         records = [(each.key, each.value, each.headers) for each in queue.batch]
-        sequence, epoch = queue.sequence, self.epoch
+        sequence, queue.origin = queue.sequence, (self.producer, self.epoch)
+        producer, epoch = queue.origin
         queue.request = self.send(
             OUTPUT,
             "produce",
-            lambda answer: answer(self.cluster.produce(tp, self.producer, epoch, sequence, records, self.name)),
-            lambda code: self._delivered(tp, code),
+            lambda answer: answer(self.cluster.produce(tp, producer, epoch, sequence, records, self.name)),
+            lambda answer: self._delivered(tp, *answer),
         )
 
     def _register(self, tp: _Place) -> None:
@@ -141,40 +147,49 @@ class QueueingProducer(Client):
             TRANSACTION, "add", lambda answer: answer(self.cluster.transactions.add(name, epoch, (tp,))), hear
         )
 
-    def _delivered(self, tp: _Place, code: int) -> None:
+    def _delivered(self, tp: _Place, code: int, first: int) -> None:
         queue = self._queues[tp]
         batch, queue.batch, queue.request = queue.batch, [], None
-        queue.sequence += len(batch)
-        if code:
-            self.fail(code)
-            self._report(tp, batch, error_of(code))
-        else:
-            self._unsent -= len(batch)
-            self.notify()
-            self._send_batch(tp)
+        if code == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
+            queue.waiting.extendleft(reversed(batch))
+            self.fail(code, needs_epoch=True)
+            return
+        if queue.origin == (self.producer, self.epoch):
+            queue.sequence += len(batch)
+        self._report(tp, batch, code, first)
+        if code and self.name is not None:
+            self.fail(code, fatal=_FATAL_TO_DELIVER)
+        elif code:
+            self._begin_sequences()
+        self._send_batch(tp)
 
-    def _report(self, tp: _Place, records: Sequence[_Record], error: KafkaError) -> None:
-        """Leave reports of failed deliveries to the next poll. None but failures are reported."""
+    def _report(self, tp: _Place, records: Sequence[_Record], code: int, first: int = -1) -> None:
+        """Leave reports to the next poll: of all deliveries, or of failed ones alone."""
         self._unsent -= len(records)
-        for record in records:
-            if record.on_delivery is not None:
-                message = FakeMessage(*tp, -1001, Entry(record.key, record.value, None, 0))
-                self._reports.append(lambda hear=record.on_delivery, message=message: hear(error, message))
+        error = error_of(code) if code else None
+        self.failed += len(records) if code else 0
+        if code or not self.config.get("delivery.report.only.error"):
+            for place, record in enumerate(records):
+                if record.on_delivery is not None:
+                    offset = None if code else first + place
+                    message = FakeMessage(*tp, offset, Entry(record.key, record.value, None, 0), error)
+                    self._reports.append(lambda hear=record.on_delivery, message=message: hear(error, message))
         self.notify()
 
-    def fail(self, code: int) -> None:
-        """Note that nothing more can be sent. An old epoch is a fence, and that is fatal."""
-        if self.failure is not None and self.failure.fatal():
+    def fail(self, code: int, *, needs_epoch: bool = False, fatal: Collection[int] = _FATAL) -> None:
+        """Note that nothing more can be sent, and give up what waits. An old epoch is a fence, and that is fatal.
+
+        The next poll raises a fatal error, once. Of other errors, the first counts.
+        """
+        self.needs_epoch |= needs_epoch
+        is_fatal = code in fatal
+        if self.failure is not None and (self.failure.fatal() or not is_fatal):
             return
-        if code == KafkaError.INVALID_PRODUCER_EPOCH:
-            self.failure = error_of(int(KafkaError._FENCED), fatal=True)
-        elif code == KafkaError.INVALID_TXN_STATE:
-            self.failure = error_of(code, fatal=True)
-        else:
-            self.failure = error_of(code, requires_abort=True)
-        error = self.failure
-        if error.fatal():
-            self._reports.append(lambda: self.config["error_cb"](error))
+        told = int(KafkaError._FENCED) if code == KafkaError.INVALID_PRODUCER_EPOCH else code
+        self.failure = error = error_of(told, fatal=is_fatal, requires_abort=not is_fatal)
+        if is_fatal:
+            self._reports.appendleft(lambda: _raise(error))
+        self.purge_queued()
         self.notify()
 
     def _expire(self) -> None:
@@ -195,34 +210,57 @@ class QueueingProducer(Client):
         """Forget a batch whose fate is not known: what follows it begins a sequence of its own."""
         self._give_up(tp, queue.take_batch())
         if self.name is None:
-            self.producer = self.cluster.transactions.new_producer()
-            for each in self._queues.values():
-                each.sequence = 0
-        else:
-            queue.sequence = self.cluster.topics.logs[tp].sequences.get((self.producer, self.epoch), 0)
+            self._begin_sequences()
+
+    def _begin_sequences(self) -> None:
+        """Go on, without transactions, behind a gap in the sequence numbers."""
+        self.begin_epoch(self.cluster.transactions.new_producer(), -1)
+
+    def begin_epoch(self, producer: int, epoch: int) -> None:
+        """Begin to count anew. Batches that are on their way still belong to what was before."""
+        self.producer, self.epoch, self.needs_epoch = producer, epoch, False
+        for queue in self._queues.values():
+            queue.sequence = 0
 
     def _give_up(self, tp: _Place, records: Sequence[_Record]) -> None:
         if records:
+            self._report(tp, records, int(KafkaError._MSG_TIMED_OUT))
             if self.name is not None:
-                self.fail(int(KafkaError._MSG_TIMED_OUT))
-            self._report(tp, records, error_of(int(KafkaError._MSG_TIMED_OUT)))
+                self.fail(int(KafkaError._TIMED_OUT), needs_epoch=True)
 
     def purge_queued(self) -> None:
         """Give up what is not on its way yet."""
         for tp, queue in self._queues.items():
             if queue.waiting:
                 waiting, queue.waiting = list(queue.waiting), deque()
-                self._report(tp, waiting, error_of(int(KafkaError._PURGE_QUEUE)))
+                self._report(tp, waiting, int(KafkaError._PURGE_QUEUE))
 
     def poll(self, timeout: float = 0.0) -> int:
         self.wait(lambda: bool(self._reports), timeout)
+        return self.serve()
+
+    def flush(self, timeout: float) -> int:
+        deadline = self.scheduler.now + timeout
+        while len(self) and self.wait(lambda: bool(self._reports) or not self._unsent, deadline - self.scheduler.now):
+            self.serve()
+        return len(self)
+
+    def serve(self) -> int:
+        """Make the reports that are due."""
         count = len(self._reports)
         for _ in range(count):
             self._reports.popleft()()
         return count
 
     def purge(self) -> None:
+        """Give up what is not delivered, and leave a gap in the sequence numbers."""
+        for queue in self._queues.values():
+            queue.sequence += len(queue.waiting) + len(queue.batch)
         self.purge_queued()
         for tp, queue in self._queues.items():
             if queue.batch:
-                self._report(tp, queue.take_batch(), error_of(int(KafkaError._PURGE_INFLIGHT)))
+                self._report(tp, queue.take_batch(), int(KafkaError._PURGE_INFLIGHT))
+
+
+def _raise(error: KafkaError) -> None:
+    raise KafkaException(error)

@@ -14,6 +14,7 @@ from tests.simulation.network import END_TXN, OFFSETS, TRANSACTION, TXN_OFFSET_C
 from tests.simulation.producer import QueueingProducer
 
 _RETRY_SECONDS: Final = 0.05
+_NEW, _READY, _OPEN, _ENDING = "new", "ready", "open", "ending"
 _PASSING: Final = frozenset({KafkaError.CONCURRENT_TRANSACTIONS, KafkaError.COORDINATOR_LOAD_IN_PROGRESS})
 
 
@@ -40,39 +41,61 @@ class FakeProducer(QueueingProducer):
         self.does_stuck_call = False
         self._has_offsets = False
         self._call: _Call | None = None
+        self._stage = _NEW
+
+    def _require(self, call: str, *stages: str) -> None:
+        """Refuse a call that does not fit to what the client is doing, or that comes after a failure."""
+        self._raise_fatal()
+        if self._call is not None and self._call.name != call:
+            raise KafkaException(error_of(int(KafkaError._CONFLICT), retriable=True))
+        if self.failure is not None and call != "abort_transaction":
+            raise KafkaException(self.failure)
+        if self.failure is None and self._stage not in stages:
+            raise KafkaException(error_of(int(KafkaError._STATE)))
+
+    def _enter(self, stage: str) -> None:
+        self._stage = stage
+        self.takes_records = stage == _OPEN
 
     def init_transactions(self, timeout: float = 30.0) -> None:
+        self._require("init_transactions", _NEW)
         self._do("init_transactions", self._init, timeout)
+        self._enter(_READY)
 
     def _init(self, call: _Call) -> None:
+        """Get an epoch, the first or the next."""
         seconds = float(self.config.get("transaction.timeout.ms", 60_000)) / 1000
 
         def hear(answer: Any) -> None:
             if answer == KafkaError.CONCURRENT_TRANSACTIONS:
                 self.process.later(_RETRY_SECONDS, lambda: self._init(call))
                 return
-            self.producer, self.epoch = answer
+            if isinstance(answer, tuple):
+                self.begin_epoch(*answer)
+            else:
+                self.fail(answer)
             self._end(call)
 
-        name, transactions = str(self.name), self.cluster.transactions
-        self.send(TRANSACTION, "init", lambda answer: answer(transactions.begin_producer(name, seconds)), hear)
+        name, epoch, transactions = str(self.name), self.epoch, self.cluster.transactions
+        self.send(TRANSACTION, "init", lambda answer: answer(transactions.begin_producer(name, seconds, epoch)), hear)
 
     def begin_transaction(self) -> None:
-        self._raise_fatal()
-        self.registered, self._has_offsets = set(), False
+        self._require("begin_transaction", _READY)
+        self.registered, self._has_offsets, self.failed = set(), False, 0
+        self._enter(_OPEN)
 
     def send_offsets_to_transaction(
         self, positions: Sequence[TopicPartition], group: tuple[str, int] | None, timeout: float = 30.0
     ) -> None:
         offsets = {(each.topic, each.partition): (each.offset, str(each.metadata or "")) for each in positions}
-        name, cluster = str(self.name), self.cluster
+        name, epoch, cluster = str(self.name), self.epoch, self.cluster
 
         def store(call: _Call) -> None:
             self._has_offsets = True
             self._request(
                 call,
                 (OFFSETS, TXN_OFFSET_COMMIT),
-                lambda: cluster.commit_in_transaction(name, self.epoch, group, offsets),
+                lambda: cluster.commit_in_transaction(name, epoch, group, offsets),
                 self._end,
             )
 
@@ -80,31 +103,46 @@ class FakeProducer(QueueingProducer):
             if self.failure is not None:
                 self._end(call, self.failure)
                 return
-            self._request(call, (TRANSACTION, "add"), lambda: cluster.transactions.add(name, self.epoch, ()), store)
+            self._request(call, (TRANSACTION, "add"), lambda: cluster.transactions.add(name, epoch, ()), store)
 
+        self._require("send_offsets_to_transaction", _OPEN)
         self._do("send_offsets_to_transaction", start, timeout)
 
     def commit_transaction(self, timeout: float = 30.0) -> None:
-        self._do("commit_transaction", lambda call: self._when_sent(call, COMMITTED), timeout)
-        self.registered, self._has_offsets = set(), False
+        self._require("commit_transaction", _OPEN, _ENDING)
+        self._enter(_ENDING)
+        self._do("commit_transaction", lambda call: self._when_sent(call, COMMITTED), timeout, serves=True)
+        self._enter(_READY)
 
     def abort_transaction(self, timeout: float = 30.0) -> None:
-        self._raise_fatal()
+        self._require("abort_transaction", _OPEN, _ENDING)
+        self._enter(_ENDING)
         self.purge_queued()
-        self._do("abort_transaction", lambda call: self._when_sent(call, ABORTED), timeout)
-        self.registered, self._has_offsets, self.failure = set(), False, None
+        self._do("abort_transaction", lambda call: self._when_sent(call, ABORTED), timeout, serves=True)
+        self.failure = None
+        self._enter(_READY)
 
     def _when_sent(self, call: _Call, state: int) -> None:
-        """End the transaction as soon as nothing is on its way."""
+        """End the transaction as soon as nothing is on its way, and all reports are made."""
         if self.failure is not None and (self.failure.fatal() or state == COMMITTED):
             self._end(call, self.failure)
-        elif self.unsent:
+        elif len(self):
             self.process.later(0.03, lambda: self._when_sent(call, state))
+        elif state == COMMITTED and self.failed:
+            self.fail(int(KafkaError._INCONSISTENT))
+            self._end(call, self.failure)
         elif not self.registered and not self._has_offsets:
-            self._end(call)
+            self._ended(call)
         else:
-            name, transactions = str(self.name), self.cluster.transactions
-            self._request(call, (TRANSACTION, END_TXN), lambda: transactions.end(name, self.epoch, state), self._end)
+            name, epoch, transactions = str(self.name), self.epoch, self.cluster.transactions
+            self._request(call, (TRANSACTION, END_TXN), lambda: transactions.end(name, epoch, state), self._ended)
+
+    def _ended(self, call: _Call) -> None:
+        """Fill a gap in the sequence numbers by a new epoch."""
+        if self.needs_epoch:
+            self._init(call)
+        else:
+            self._end(call)
 
     def _request(
         self, call: _Call, kind: tuple[str, str], question: Callable[[], int], then: Callable[[_Call], None]
@@ -128,10 +166,10 @@ class FakeProducer(QueueingProducer):
         call.is_done, call.error = True, error
         self.notify()
 
-    def _do(self, name: str, start: Callable[[_Call], None], timeout: float) -> None:
-        self._raise_fatal()
+    def _do(self, name: str, start: Callable[[_Call], None], timeout: float, *, serves: bool = False) -> None:
+        """Wait for a call's end; one that `serves` makes delivery reports meanwhile."""
         is_stuck = self.stuck_in == name
-        if self._call is None or self._call.name != name:
+        if self._call is None:
             self._call = call = _Call(name)
             if not is_stuck or self.does_stuck_call:
                 start(call)
@@ -139,8 +177,15 @@ class FakeProducer(QueueingProducer):
         if is_stuck:
             self.wait(lambda: False, None)
             raise GreenletExit
-        if not self.wait(lambda: call.is_done or self._is_fenced(), timeout):
-            raise KafkaException(error_of(int(KafkaError._TIMED_OUT), retriable=True))
+        deadline = self.scheduler.now + timeout
+        while not (call.is_done or self._is_fenced()):
+            if serves:
+                self.serve()
+            if not self.wait(
+                lambda: call.is_done or self._is_fenced() or (serves and bool(self._reports)),
+                deadline - self.scheduler.now,
+            ):
+                raise KafkaException(error_of(int(KafkaError._TIMED_OUT), retriable=True))
         self._call = None
         self._raise_fatal()
         if call.error is not None:

@@ -18,11 +18,13 @@ EMPTY, ONGOING, ENDING, COMMITTED_STATE, ABORTED_STATE = "Empty", "Ongoing", "En
 class Transaction:
     """What the coordinator knows of one transactional id."""
 
-    __slots__ = ("epoch", "partitions", "producer", "state", "timeout", "timer")
+    __slots__ = ("epoch", "former_epoch", "partitions", "producer", "state", "timeout", "timer")
 
     def __init__(self, producer: int) -> None:
         self.producer = producer
         self.epoch = -1
+        self.former_epoch = -1
+        """The one that its own producer replaced last."""
         self.state = EMPTY
         self.partitions: set[tuple[str, int]] = set()
         self.timeout = 0.0
@@ -43,18 +45,25 @@ class Coordinator:
         self._producers += 1
         return self._producers
 
-    def begin_producer(self, name: str, timeout: float) -> Any:
-        """Fence other producers of this id; returns its number and epoch, or an error's code: what is open must end."""
+    def begin_producer(self, name: str, timeout: float, epoch: int = -1) -> Any:
+        """Fence other producers of this id; returns its number and epoch, or an error's code: what is open must end.
+
+        With `epoch`, a producer replaces its own.
+        """
         found = self.transactions.get(name)
         if found is None:
             found = self.transactions[name] = Transaction(self.new_producer())
+        if epoch >= 0 and epoch == found.former_epoch:
+            return found.producer, found.epoch
+        if epoch >= 0 and epoch != found.epoch:
+            return KafkaError.INVALID_PRODUCER_EPOCH
         if found.state == ENDING:
             return KafkaError.CONCURRENT_TRANSACTIONS
         if found.state == ONGOING:
             found.epoch += 1
             self._end(name, found, ABORTED)
             return KafkaError.CONCURRENT_TRANSACTIONS
-        found.epoch, found.state, found.timeout = found.epoch + 1, EMPTY, timeout
+        found.epoch, found.state, found.timeout, found.former_epoch = found.epoch + 1, EMPTY, timeout, epoch
         return found.producer, found.epoch
 
     def add(self, name: str, epoch: int, partitions: Iterable[tuple[str, int]]) -> int:
@@ -113,7 +122,6 @@ class Coordinator:
         entries: list[Entry] = []
         for tp in sorted(partitions):
             entries += self._topics.logs[tp].end_transaction(name, state)
-        offsets = self._group.pending.pop(name, {})
+        offsets = self._group.end_transaction(name, is_commit=state == COMMITTED)
         if state == COMMITTED:
-            self._group.offsets.update(offsets)
             self.on_ended(entries, offsets)
