@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from tests.simulation.shrinking import shrunk
 from tests.simulation.threads import World
 
 _HASHES: Final = "PYTHONHASHSEED"
+_LINE_SECONDS: Final = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parser().error("no such bug; there are: " + ", ".join(bug.name for bug in BUGS))
     if asked.seed is not None:
         raise SystemExit(_replay(asked.seed, bugs[0] if asked.bug else None))
-    report = hunt(asked.seeds, bugs, _progress)
+    report = hunt(asked.seeds, bugs, _progress())
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
     sys.stdout.write("\n".join(_lines(report)) + "\n")
     if asked.json:
         asked.json.write_bytes(_as_json(report))
@@ -88,10 +92,20 @@ def _as_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(told), indent=2)
 
 
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
+def _progress() -> Callable[[str], None]:
+    """Return what shows how far it is: in place on a terminal, and elsewhere with a line every half minute."""
+    shown = time.monotonic()
+
+    def show(line: str) -> None:
+        nonlocal shown
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+        elif time.monotonic() - shown > _LINE_SECONDS:
+            shown = time.monotonic()
+            sys.stderr.write(f"{line}\n")
+
+    return show
 
 
 def _parser() -> argparse.ArgumentParser:

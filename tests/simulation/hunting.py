@@ -5,24 +5,22 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
-from multiprocessing import get_context
 from typing import Final
 
 import msgspec
 
 from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.patches import patched, simulated
+from tests.simulation.processes import PROCESSES, results
 from tests.simulation.schedule import Schedule, draw
 from tests.simulation.shrinking import shrunk
 from tests.simulation.simulation import Outcome, Simulation
 
-PROCESSES: Final = 2
 MOST_SEEDS: Final = 4_000
 """For each bug: one that none of them finds counts as not found."""
 _CHUNK: Final = 250
-_COLLECT_EVERY: Final = 100
+_COLLECT_EVERY: Final = 500
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -67,36 +65,33 @@ def hunt(seeds: int, bugs: Sequence[Bug], progress: Callable[[str], None]) -> Re
     """Run so many seeds, and look for each of these bugs."""
     began = time.monotonic()
     report = Report(seeds, 0.0, [], [])
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("fork")) as pool:
-        report.bugs = sorted(
-            _bugs_of(pool, bugs, progress), key=lambda found: [bug.name for bug in BUGS].index(found.name)
-        )
-        done = 0
-        chunks = [range(first, min(first + _CHUNK, seeds)) for first in range(0, seeds, _CHUNK)]
-        for future in as_completed([pool.submit(violations_in, chunk) for chunk in chunks]):
-            report.violations += future.result()
-            done += _CHUNK
-            progress(f"{min(done, seeds):,} of {seeds:,} seeds, {len(report.violations)} violations")
+    for found in results(seeds_to_find, [bug.name for bug in bugs]):
+        report.bugs.append(found)
+        progress(f"{len(report.bugs)} of {len(bugs)} bugs looked for")
+    size = max(1, min(_CHUNK, -(-seeds // PROCESSES)))
+    chunks = [range(first, min(first + size, seeds)) for first in range(0, seeds, size)]
+    done = 0
+    for count, violations in results(violations_in, chunks):
+        report.violations += violations
+        done += count
+        progress(f"{done:,} of {seeds:,} seeds, {len(report.violations)} violations")
+    names = [bug.name for bug in BUGS]
+    report.bugs.sort(key=lambda found: names.index(found.name))
     report.violations.sort(key=lambda violation: violation.seed)
     report.seconds = time.monotonic() - began
     return report
 
 
-def _bugs_of(pool: Executor, bugs: Sequence[Bug], progress: Callable[[str], None]) -> Iterator[Found]:
-    for count, future in enumerate(as_completed([pool.submit(seeds_to_find, bug.name) for bug in bugs]), 1):
-        progress(f"{count} of {len(bugs)} bugs looked for")
-        yield future.result()
-
-
-def violations_in(seeds: range) -> list[Violation]:
-    """Return what the product breaks under these seeds."""
+def violations_in(seeds: range) -> tuple[int, list[Violation]]:
+    """Return how many seeds were run, and what the product breaks under them."""
     violations = []
     with simulated(lambda _event: None):
         for schedule, outcome in _outcomes(seeds):
             if outcome.broken is not None:
                 small = shrunk(schedule, lambda tried: Simulation(tried).run().broken is not None)
                 violations.append(Violation(schedule.seed, outcome.broken, small.told()))
-    return violations
+                gc.collect()
+    return len(seeds), violations
 
 
 def seeds_to_find(name: str) -> Found:
@@ -113,13 +108,9 @@ def seeds_to_find(name: str) -> Found:
 
 def _outcomes(seeds: range, guarantees: str = "") -> Iterator[tuple[Schedule, Outcome]]:
     """Run seeds one after the other; those of another guarantee than is asked for would find nothing."""
-    gc.disable()
-    try:
-        for seed in seeds:
-            schedule = draw(seed)
-            if guarantees in {"", schedule.guarantee}:
-                yield schedule, Simulation(schedule).run()
-            if seed % _COLLECT_EVERY == 0:
-                gc.collect()
-    finally:
-        gc.enable()
+    for seed in seeds:
+        schedule = draw(seed)
+        if guarantees in {"", schedule.guarantee}:
+            yield schedule, Simulation(schedule).run()
+        if (seed - seeds.start) % _COLLECT_EVERY == _COLLECT_EVERY - 1:
+            gc.collect()

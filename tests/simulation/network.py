@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.scheduler import Process, Scheduler, Timer
 
 GROUP: Final = "group"
 INPUT: Final = "input"
@@ -40,7 +40,7 @@ class Network:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._rng = scheduler.rng
+        self._random = scheduler.rng.random
         self.down: dict[tuple[str, str], float] = {}
         self.slow: dict[tuple[str, str], float] = {}
         self.late: dict[tuple[str, str], int] = {}
@@ -51,17 +51,17 @@ class Network:
 
     def is_down(self, process: Process, role: str) -> bool:
         """Say whether this process cannot reach this role now."""
-        return self.down.get((process.name, role), 0.0) > self._scheduler.now
+        return bool(self.down) and self.down.get((process.name, role), 0.0) > self._scheduler.now
 
     def delay(self, process: Process, role: str) -> float:
         """Return how long one way takes now."""
-        if self.slow.get((process.name, role), 0.0) > self._scheduler.now:
-            return 0.05 + self._rng.random() * 1.2
-        return self._rng.random() * _QUICK
+        if self.slow and self.slow.get((process.name, role), 0.0) > self._scheduler.now:
+            return 0.05 + self._random() * 1.2
+        return self._random() * _QUICK
 
     def keep(self, process: Process, handler: Handler, count: int) -> None:
         """Deliver a request whose connection broke behind `count` others of its producer, or a few seconds later."""
-        timer = self._scheduler.later(self._rng.random() * _LATEST, lambda: handler(_ignore))
+        timer = self._scheduler.later(self._random() * _LATEST, lambda: handler(_ignore))
 
         def deliver() -> None:
             if timer.function is not None and timer.when > self._scheduler.now:
@@ -72,11 +72,13 @@ class Network:
 
     def note_sent(self, process: Process) -> None:
         """Count a producer's request: the one that was kept may be next."""
+        if not self._copies:
+            return
         count, deliver = self._copies.pop(process.name, (0, _nothing))
         if count > 1:
             self._copies[process.name] = count - 1, deliver
         elif count:
-            self._scheduler.later(self._rng.random() * _QUICK, deliver)
+            self._scheduler.later(self._random() * _QUICK, deliver)
 
 
 class Request:
@@ -85,7 +87,18 @@ class Request:
     It may be done at the broker more than once, as an answer may be lost: handlers must be able to take that.
     """
 
-    __slots__ = ("_attempt", "_handler", "_is_once", "_kind", "_network", "_on_answer", "_process", "_role", "is_over")
+    __slots__ = (
+        "_attempt",
+        "_handler",
+        "_is_once",
+        "_kind",
+        "_network",
+        "_on_answer",
+        "_process",
+        "_role",
+        "_timer",
+        "is_over",
+    )
 
     def __init__(  # what a request is made of
         self,
@@ -102,32 +115,37 @@ class Request:
         self._network, self._process, self._role, self._kind = network, process, role, kind
         self._handler, self._on_answer, self._is_once = handler, on_answer, is_once
         self._attempt = 0
+        self._timer: Timer | None = None
         self.is_over = False
         self._send()
 
     def give_up(self) -> None:
         """Hear of it no more, and let the broker drop what it has not read of it."""
-        self.is_over = True
+        self._end()
         self._attempt += 1
 
+    def _end(self) -> None:
+        self.is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _send(self) -> None:
-        if self.is_over or self._process.is_dead:
+        network, process, role = self._network, self._process, self._role
+        if self.is_over or process.is_dead:
             return
-        network, scheduler = self._network, self._process.scheduler
-        self._attempt += 1
-        attempt = self._attempt
-        late = network.late.pop((self._process.name, self._kind), None)
-        if late is not None:
+        scheduler = process.scheduler
+        self._attempt = attempt = self._attempt + 1
+        if network.late and (late := network.late.pop((process.name, self._kind), None)) is not None:
             self._lose_connection(late)
             return
-        if self._kind == JOIN and (seconds := network.stranded.pop(self._process.name, 0.0)):
-            network.down[self._process.name, GROUP] = scheduler.now + seconds
-        if self._role in _PRODUCER:
-            network.note_sent(self._process)
-        if not network.is_down(self._process, self._role):
-            scheduler.later(network.delay(self._process, self._role), lambda: self._arrive(attempt))
+        if self._kind == JOIN and (seconds := network.stranded.pop(process.name, 0.0)):
+            network.down[process.name, GROUP] = scheduler.now + seconds
+        if role in _PRODUCER:
+            network.note_sent(process)
+        if not network.is_down(process, role):
+            scheduler.later(network.delay(process, role), lambda: self._arrive(attempt))
         seconds = _FETCH_SECONDS if self._kind == "fetch" else REQUEST_SECONDS
-        self._process.later(seconds, lambda: self._time_out(attempt))
+        self._timer = scheduler.later(seconds, lambda: self._time_out(attempt), process)
 
     def _lose_connection(self, count: int) -> None:
         """Send a request again after librdkafka's backoff, as its connection is lost; this copy arrives later."""
@@ -154,7 +172,7 @@ class Request:
 
     def _hear(self, attempt: int, result: Any) -> None:
         if not self.is_over and attempt == self._attempt:
-            self.is_over = True
+            self._end()
             self._on_answer(result)
 
     def _time_out(self, attempt: int) -> None:

@@ -21,12 +21,12 @@ _LONGEST_HOLD: Final = 0.4
 
 
 class Timer:
-    """Something that is due at a point of virtual time."""
+    """Something that is due at a point of virtual time. It dies with its process, if it has one."""
 
-    __slots__ = ("function", "number", "when")
+    __slots__ = ("function", "process", "when")
 
-    def __init__(self, when: float, number: int, function: Callable[[], object] | None) -> None:
-        self.when, self.number, self.function = when, number, function
+    def __init__(self, when: float, function: Callable[[], object] | None, process: Process | None) -> None:
+        self.when, self.function, self.process = when, function, process
 
     def cancel(self) -> None:
         """Let it never come."""
@@ -45,26 +45,17 @@ class Process:
 
     def later(self, seconds: float, function: Callable[[], object]) -> Timer:
         """Call a function in the background of this process, unless it is dead by then."""
-        return self.scheduler.later(seconds, lambda: self._run(function))
-
-    def _run(self, function: Callable[[], object]) -> None:
-        if self.is_dead:
-            return
-        held = self.suspended_to - self.scheduler.now
-        if held > 0:
-            self.scheduler.later(held, lambda: self._run(function))
-        else:
-            function()
+        return self.scheduler.later(seconds, function, self)
 
 
 class SimulatedThread:
-    """A greenlet of a process. `loop` is the event loop that it runs, if it runs one."""
+    """What a greenlet does for a process. `loop` is the event loop that it runs, if it runs one."""
 
-    __slots__ = ("greenlet", "is_done", "is_woken", "loop", "number", "process", "timer", "waits")
+    __slots__ = ("function", "greenlet", "is_done", "is_woken", "loop", "process", "timer", "waits")
 
-    def __init__(self, process: Process, run: Callable[[], object], number: int, hub: greenlet) -> None:
-        self.process, self.number = process, number
-        self.greenlet = greenlet(run, hub)
+    def __init__(self, process: Process, function: Callable[[], object]) -> None:
+        self.process, self.function = process, function
+        self.greenlet: greenlet | None = None
         self.loop: Any = None
         self.timer: Timer | None = None
         self.waits = self.is_woken = self.is_done = False
@@ -76,10 +67,15 @@ class Scheduler:
     def __init__(self, rng: random.Random, preempt_share: float = 0.0, hold_share: float = 0.0) -> None:
         """`preempt_share` is how often a thread gives way where it takes a lock, `hold_share` how often for longer."""
         self.rng, self._preempt_share, self._hold_share = rng, preempt_share, hold_share
+        self._random = rng.random
         self.begin = self.now = _EPOCH
         self.steps = 0
         self.current: SimulatedThread | None = None
+        self._loop: Any = None
+        """The event loop that counts as running."""
         self._hub = getcurrent()
+        self._idle: list[greenlet] = []
+        """Those whose thread has ended."""
         self._timers: list[tuple[float, int, Timer]] = []
         self._runnable: list[SimulatedThread] = []
         self._number = 0
@@ -89,24 +85,30 @@ class Scheduler:
         self._number += 1
         return self._number
 
-    def later(self, seconds: float, function: Callable[[], object]) -> Timer:
-        """Call a function after so many seconds of virtual time."""
-        timer = Timer(self.now + seconds, self.next_number(), function)
-        heapq.heappush(self._timers, (timer.when, timer.number, timer))
+    def later(self, seconds: float, function: Callable[[], object], process: Process | None = None) -> Timer:
+        """Call a function after so many seconds of virtual time, unless its process is dead by then."""
+        self._number = number = self._number + 1
+        when = self.now + seconds
+        timer = Timer(when, function, process)
+        heapq.heappush(self._timers, (when, number, timer))
         return timer
 
     def spawn(self, process: Process, function: Callable[[], object]) -> SimulatedThread:
         """Start a thread."""
-
-        def run() -> None:
-            try:
-                function()
-            finally:
-                thread.is_done = True
-
-        thread = SimulatedThread(process, run, self.next_number(), self._hub)
+        self._number += 1
+        thread = SimulatedThread(process, function)
         self._runnable.append(thread)
         return thread
+
+    def _serve(self, thread: SimulatedThread) -> None:
+        """Run one thread after the other: most are short, and a greenlet of its own costs more than what it does."""
+        while True:
+            try:
+                thread.function()
+            finally:
+                thread.is_done = True
+            self._idle.append(getcurrent())
+            thread = self._hub.switch()
 
     def process(self) -> Process:
         """Return the process of the running thread."""
@@ -141,8 +143,8 @@ class Scheduler:
             return
         if thread.loop is not None and thread.process.hold is not None and (seconds := thread.process.hold()):
             self._hold(seconds)
-        elif self.rng.random() < self._preempt_share:
-            self._hold(self.rng.random() * _LONGEST_HOLD if self.rng.random() < self._hold_share else 0.0)
+        elif self._random() < self._preempt_share:
+            self._hold(self._random() * _LONGEST_HOLD if self._random() < self._hold_share else 0.0)
 
     def _hold(self, seconds: float) -> None:
         """Let others go on for so long, whoever wakes this thread meanwhile."""
@@ -166,10 +168,9 @@ class Scheduler:
         runnable = self._runnable
         if not runnable:
             return self._tick()
-        place = int(self.rng.random() * len(runnable)) if len(runnable) > 1 else 0
-        thread = runnable[place]
-        runnable[place] = runnable[-1]
-        runnable.pop()
+        thread = runnable.pop()
+        if runnable and (place := int(self._random() * (len(runnable) + 1))) < len(runnable):
+            thread, runnable[place] = runnable[place], thread
         process = thread.process
         if process.is_dead:
             return True
@@ -181,18 +182,38 @@ class Scheduler:
 
     def _switch_to(self, thread: SimulatedThread) -> None:
         self.current = thread
-        events._set_running_loop(thread.loop)
+        if thread.loop is not self._loop:
+            self._loop = thread.loop
+            events._set_running_loop(thread.loop)  # it asks the kernel for the process's id
         try:
-            thread.greenlet.switch()
+            if thread.greenlet is None:
+                thread.greenlet = self._idle.pop() if self._idle else greenlet(self._serve, self._hub)
+                thread.greenlet.switch(thread)
+            else:
+                thread.greenlet.switch()
         finally:
-            events._set_running_loop(None)
             self.current = None
 
     def _tick(self) -> bool:
-        while self._timers:
-            timer = heapq.heappop(self._timers)[2]
-            if timer.function is not None:
-                self.now = max(self.now, timer.when)
-                timer.function()
-                return True
+        timers = self._timers
+        while timers:
+            timer = heapq.heappop(timers)[2]
+            function, process = timer.function, timer.process
+            if function is None:
+                continue
+            self.now = now = max(self.now, timer.when)
+            if process is None:
+                function()
+            elif not process.is_dead:
+                held = process.suspended_to - now
+                if held > 0:
+                    timer.when = now + held
+                    heapq.heappush(timers, (timer.when, self.next_number(), timer))
+                else:
+                    function()
+            return True
         return False
+
+    def close(self) -> None:
+        """Let no event loop count as running any more."""
+        events._set_running_loop(None)

@@ -77,6 +77,7 @@ class Simulation:
         for worker in self._workers:
             if worker.is_running:
                 worker.kill()
+        self.scheduler.close()
         return Outcome(
             self._laws.broken, self.scheduler.steps, self.scheduler.now - begin, self._laws.repeats, self._ends
         )

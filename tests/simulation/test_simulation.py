@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
+import pytest
+
+from tests.simulation.processes import results
 
 QUICK = (
     "offsets committed on arrival",
@@ -52,6 +56,18 @@ def test_a_seed_that_fails_prints_a_smaller_schedule(tmp_path: Path) -> None:
     before, _, after = done.stdout.partition("The smallest schedule found that breaks a law:")
     assert "lost: partition" in after
     assert len(after.splitlines()) < len([line for line in before.splitlines() if " s  " in line])
+
+
+def test_every_task_is_done_in_a_process_of_its_own() -> None:
+    """What one leaves behind is gone with its process."""
+    found = dict(results(lambda task: (task, os.getpid()), range(7)))
+    assert sorted(found) == list(range(7))
+    assert len({os.getpid(), *found.values()}) == 8
+
+
+def test_a_process_that_dies_ends_the_run() -> None:
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        list(results(os._exit, [3]))
 
 
 def test_an_unknown_bug_is_refused() -> None:
