@@ -1,1 +1,4 @@
-"""Door 2, HTTP: a small aiohttp gateway."""
+"""Door 2, HTTP: a small aiohttp gateway.
+
+Private: `heartstream` is the public Python API.
+"""

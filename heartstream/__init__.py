@@ -1,1 +1,65 @@
-"""The command: one thin module a subcommand."""
+"""heartstream in Python: score patient records, and consume the scores and dead letters of a stream.
+
+`__all__` and `heartstream.spark.score` are public: docs/python.md. All else, here and in the other packages of this
+distribution, is private and may change in any release.
+
+What needs NumPy and an inference engine is imported when it is first used: a consumer that decodes scores loads
+neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from heartstream.decoding import decode_dead_letter, decode_score, encode_score
+from schemas.errors import ArtifactError, DataError, DecodeError, HeartstreamError, SettingsError
+from schemas.errors import Fault as ValidationIssue
+from schemas.records import DeadLetter, Details, ModelRef, PatientRecord, Reason, Score, ScoreWarning, Source
+from schemas.repeats import RepeatFilter
+from schemas.topics import DEAD_LETTER_HEADER
+
+if TYPE_CHECKING:
+    from heartstream import spark as spark  # so spelt, it is public to type checkers
+    from heartstream.inference import Model, Rejection, Results, load_model
+
+__all__ = [
+    "DEAD_LETTER_HEADER",
+    "ArtifactError",
+    "DataError",
+    "DeadLetter",
+    "DecodeError",
+    "Details",
+    "HeartstreamError",
+    "Model",
+    "ModelRef",
+    "PatientRecord",
+    "Reason",
+    "Rejection",
+    "RepeatFilter",
+    "Results",
+    "Score",
+    "ScoreWarning",
+    "SettingsError",
+    "Source",
+    "ValidationIssue",
+    "decode_dead_letter",
+    "decode_score",
+    "encode_score",
+    "load_model",
+]
+
+if not TYPE_CHECKING:  # A type checker would take any name for one of this module.
+
+    def __getattr__(name: str) -> object:
+        """Import what is heavy when it is first used."""
+        if name == "spark":  # Not in __all__: `import *` must not need the extra.
+            return import_module("heartstream.spark")
+        if name in __all__:
+            found = globals()[name] = getattr(import_module("heartstream.inference"), name)
+            return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Show what is public, also what is not imported yet."""
+        return sorted({*globals(), *__all__, "spark"})

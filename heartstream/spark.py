@@ -14,7 +14,7 @@ Executors need this package, at the driver's version; the model travels with the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from heartstream.score.batching import BATCH_ROWS
 from heartstream.score.columns import columns_of
-from heartstream.score.tables import plain, wrong_type
+from heartstream.score.tables import name_problems, plain, wrong_type
 from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import ArtifactError, DataError
 from schemas.headers import COLUMN_NAMES
@@ -41,6 +41,8 @@ from scoring.sources import all_refused
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
+
+__all__ = ["score"]
 
 SCHEMA: Final = "patient_id string, risk double, label int, score string, errors string"
 _ARROW: Final = pa.schema(
@@ -124,24 +126,12 @@ def score(
 
 def problems_of(schema: StructType) -> list[str]:
     """Tell all that is wrong with a table's columns, by Spark's types: not all of them have one of Arrow."""
-    return _name_problems(schema.names) + [
+    return name_problems(schema.names) + [
         wrong_type(field.name)
         for field in schema
         if field.name in COLUMN_NAMES
         and field.dataType.typeName() not in (_TEXTS if field.name == "patient_id" else _NUMBERS)
     ]
-
-
-def _name_problems(names: Sequence[str]) -> list[str]:
-    """Tell all that is wrong with columns' names; a table has to have exactly those of the fields."""
-    problems = []
-    if absent := [name for name in COLUMN_NAMES if name not in names]:
-        problems.append(f"no column {', '.join(absent)}")
-    if unknown := sum(name not in COLUMN_NAMES for name in names):
-        problems.append(f"{unknown} column(s) that are no field of a patient record")
-    if repeated := [name for name in COLUMN_NAMES if names.count(name) > 1]:
-        problems.append(f"more than one column {', '.join(repeated)}")
-    return problems
 
 
 def scored(

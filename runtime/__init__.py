@@ -1,1 +1,4 @@
-"""What a process needs to live: settings, events, logs, health. Knows no patients."""
+"""What a process needs to live: settings, events, logs, health. Knows no patients.
+
+Private: `heartstream` is the public Python API.
+"""

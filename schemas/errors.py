@@ -6,7 +6,8 @@
     ├── RecordError       the record is bad        -> dead letter on Kafka, 4xx over HTTP
     ├── ArtifactError     the model is bad         -> do not become ready
     ├── DependencyError   a broker or store is bad -> retry, then stop
-    │   └── DataError     labelled rows are bad    -> do not learn from them, nor judge by them
+    │   └── DataError     a table is bad           -> do not learn from it, nor judge by it, nor score it
+    ├── DecodeError       a message is no result   -> the consumer reads another topic, or an incompatible version
     └── SettingsError     the configuration is bad -> list every problem, do not start
 
 A bad record is data, not an exception: the scoring core returns it as a value that carries its `Fault` s. `RecordError`
@@ -33,7 +34,11 @@ class DependencyError(HeartstreamError):
 
 
 class DataError(DependencyError):
-    """Labelled patients that would teach a model something wrong, or judge it wrongly."""
+    """A table that is refused as a whole: it would teach a model something wrong, or be judged or scored wrongly."""
+
+
+class DecodeError(HeartstreamError):
+    """A message that a consumer took for a score or a dead letter, and that is neither."""
 
 
 class SettingsError(HeartstreamError):

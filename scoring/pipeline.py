@@ -111,17 +111,22 @@ class _Rows(msgspec.Struct, frozen=True):
 
 
 def process(
-    values: Sequence[bytes | None], sources: Sequence[Source | None], scorer: Scorer, unwrap: Unwrap | None = None
+    values: Sequence[bytes | None],
+    sources: Sequence[Source | None],
+    scorer: Scorer,
+    unwrap: Unwrap | None = None,
+    coding: str | None = None,
 ) -> list[Outcome]:
     """Decode, validate, score and encode a batch; returns one outcome a record, in order.
 
     `sources` has one entry a value (None where the record came from no topic). The same value and source give the same
     bytes in any batch. `unwrap` is for doors whose records may come in something else; a digest is of what came.
+    `coding` is that of all records that name none, where it is known of their source.
     Raises ArtifactError when it is the model that is broken, not a record.
     """
     rejected: dict[int, Rejected] = {}
-    rows = _readable(values, rejected, unwrap)
-    rows = _legal(rows, values, rejected, unwrap)
+    rows = _readable(values, rejected, unwrap, coding)
+    rows = _legal(rows, values, rejected, unwrap, coding)
     rows, found = _scorable(rows, scorer, rejected)
     if scorer.window is not None:
         scorer.window.note(rows.matrix, found.risks)

@@ -88,10 +88,10 @@ def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnPlan:
     plan = plan_columns(schema.names, options)
     if isinstance(plan, list):
         fields = [field.with_name(field_of(field.name) or field.name) for field in schema]
-        raise _refused(path, [*plan, *_type_problems(fields)])
+        raise _refused(path, [*plan, *type_problems(fields)])
     places = zip(COLUMN_NAMES, plan.places, strict=True)
     fields = [schema.field(place).with_name(name) for name, place in places if place is not None]
-    if problems := _type_problems(fields, numbered=options.id_column is not None):
+    if problems := type_problems(fields, numbered=options.id_column is not None):
         raise _refused(path, problems)
     return plan
 
@@ -120,7 +120,7 @@ def _as_told(path: Path, what: str) -> Iterator[None]:
             raise DataError(f"{path} is not what it should be: {what} cannot be read") from error
 
 
-def _type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list[str]:
+def type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list[str]:
     """Tell which columns have types that a record's fields cannot be; nothing of unknown ones.
 
     `numbered` says that ids may be integers, for their column was named.
@@ -132,6 +132,18 @@ def _type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> lis
         and not _may_be(field)
         and not (numbered and field.name == PATIENT_ID and pa.types.is_integer(field.type))
     ]
+
+
+def name_problems(names: Sequence[object]) -> list[str]:
+    """Tell all that is wrong with the names of a table's columns where they must be exactly those of the fields."""
+    problems = []
+    if absent := [name for name in COLUMN_NAMES if name not in names]:
+        problems.append(f"no column {', '.join(absent)}")
+    if unknown := sum(name not in COLUMN_NAMES for name in names):
+        problems.append(f"{unknown} column(s) that are no field of a patient record")
+    if repeated := [name for name in COLUMN_NAMES if names.count(name) > 1]:
+        problems.append(f"more than one column {', '.join(repeated)}")
+    return problems
 
 
 def wrong_type(name: str) -> str:

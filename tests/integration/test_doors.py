@@ -12,10 +12,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heartstream import Rejection, encode_score, load_model
 from heartstream.demo.processes import Child
 from runtime.settings import Topics
 from schemas.frames import schema_number
@@ -105,6 +107,16 @@ def over_files(model: Path, bodies: Sequence[bytes]) -> list[object]:
     return found
 
 
+def over_python(model: Path, bodies: Sequence[bytes]) -> list[object]:
+    """Score each record by itself in this process."""
+    loaded = load_model(model)
+    results = (loaded.score([body])[0] for body in bodies)
+    return [
+        [*msgspec.to_builtins(each.errors)] if isinstance(each, Rejection) else without_source(encode_score(each))
+        for each in results
+    ]
+
+
 def test_any_record_has_the_same_outcome_by_each_door(
     stream: Stream, workers: Workers, gateway: Child, broker: str, topics: Topics, model_dir: Path
 ) -> None:
@@ -120,6 +132,7 @@ def test_any_record_has_the_same_outcome_by_each_door(
     def doors_agree(bodies: list[bytes]) -> None:
         asked = over_http(gateway, bodies)
         assert over_kafka(stream, bodies) == asked
+        assert over_python(model_dir, bodies) == asked
         lines = [body for body in bodies if b"\n" not in body and body.strip()]
         answered = ask(gateway, "POST", "/predict/batch", b"\n".join(lines), LINES).body.splitlines()
         expected = [outcome for body, outcome in zip(bodies, asked, strict=True) if body in lines]

@@ -1,0 +1,69 @@
+"""Laws of decoding results: what a worker writes is read, anything else is a `DecodeError` without a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heartstream import DeadLetter, DecodeError, Score, decode_dead_letter, decode_score, encode_score
+from schemas.codec import encode_dead_letter
+from schemas.faults import examine
+from schemas.frames import frame
+from schemas.records import PatientRecord, Source
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.examples import accepted, rejected
+
+SOURCE = Source("patients", 3, 4711)
+Decode = Callable[[bytes | None], Score | DeadLetter]
+
+
+@pytest.mark.parametrize("model", ["scorer", "pattern_scorer", "forest_scorer"])
+def test_a_score_is_read_and_written_as_it_was(model: str, request: pytest.FixtureRequest) -> None:
+    """Each example's score, with a schema registry's frame or without, has the bytes that the worker wrote."""
+    scorer: Scorer = request.getfixturevalue(model)
+    values = [value for _, value in accepted()]
+    for outcome in process(values, [SOURCE] * len(values), scorer):
+        assert isinstance(outcome, Scored)
+        assert encode_score(decode_score(outcome.value)) == outcome.value
+        assert encode_score(decode_score(frame(7) + outcome.value)) == outcome.value
+
+
+@pytest.mark.parametrize("value", [value for _, value, _ in rejected()], ids=[name for name, _, _ in rejected()])
+def test_a_dead_letter_is_read(value: bytes) -> None:
+    """Each example's reasons are read as they were written."""
+    faults = examine(value)
+    assert not isinstance(faults, PatientRecord)
+    assert decode_dead_letter(encode_dead_letter(DeadLetter(faults, SOURCE))) == DeadLetter(faults, SOURCE)
+
+
+@pytest.mark.parametrize("decode", [decode_score, decode_dead_letter])
+@given(st.none() | st.binary() | st.sampled_from([b"[" * 30_000, b"\xff", b'{"patient_id":"p"}', b"{}", b"null"]))
+def test_anything_else_is_refused_by_our_own_error(decode: Decode, value: bytes | None) -> None:
+    """Noise, a tombstone, another document: never an error of the JSON library."""
+    with pytest.raises(DecodeError, match=r"^not a (score|dead letter): "):
+        decode(value)
+
+
+@pytest.mark.parametrize(
+    ("decode", "value", "text"),
+    [
+        (decode_score, None, "not a score: there is no value"),
+        (decode_score, b"SECRET", "not a score: the value is not JSON"),
+        (decode_score, b'{"patient_id":"SECRET"}', "not a score: $ does not match its JSON Schema"),
+        (decode_score, b'{"patient_id":"p","risk":"SECRET"}', "not a score: $.risk does not match its JSON Schema"),
+        (
+            decode_dead_letter,
+            b'{"errors":[{"code":"SECRET","pointer":"","message":""}]}',
+            "not a dead letter: $.errors[0].code does not match its JSON Schema",
+        ),
+    ],
+)
+def test_the_error_names_the_place_and_no_value(decode: Decode, value: bytes | None, text: str) -> None:
+    """Also not in what a traceback shows beside it."""
+    with pytest.raises(DecodeError) as caught:
+        decode(value)
+    assert (str(caught.value), caught.value.__suppress_context__) == (text, value is not None)

@@ -1,0 +1,286 @@
+"""Laws of scoring in a Python process: the outcomes of every other interface, whatever records are handed over as."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from heartstream import (
+    ArtifactError,
+    DataError,
+    Details,
+    Model,
+    PatientRecord,
+    Rejection,
+    Results,
+    Score,
+    ValidationIssue,
+    encode_score,
+    load_model,
+)
+from heartstream.demo.patients import real_patients
+from heartstream.score.batching import BATCH_ROWS
+from heartstream.score.dataframes import ArrowTable
+from heartstream.spark import Shipment, scored
+from schemas.headers import COLUMN_NAMES
+from schemas.records import Source
+from scoring.pipeline import Scored, process
+from scoring.scorer import Scorer
+from tests.copies import copy_records, uci_records
+from tests.examples import accepted, rejected, rejected_unwritten, shows_another_coding
+from tests.unit.heartstream.spark_table import BAD, table
+from tests.unit.scoring.keys import Keys
+
+SOURCE = Source("patients", 3, 4711)
+MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
+VALUES = [value for _, value in accepted()] + [value for _, value, _ in [*rejected(), *rejected_unwritten()]]
+COMPLETE = dict(accepted())["complete"]
+
+
+@pytest.fixture(scope="module")
+def model(model_dir: Path) -> Model:
+    return load_model(model_dir)
+
+
+def same_as_each(results: Results, outcomes: Sequence[bytes | tuple[ValidationIssue, ...]]) -> bool:
+    """Say whether the results are these outcomes, to the byte."""
+    return [encode_score(each) if isinstance(each, Score) else each.errors for each in results] == [*outcomes]
+
+
+def numbers(count: int) -> pd.DataFrame:
+    return pd.DataFrame(real_patients()[:count])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_example_has_the_outcome_that_the_worker_gives_it(name: str, model_dir: Path) -> None:
+    """Each record of the corpus, alone: the score's bytes, once it has a source, or the same reasons in order."""
+    model, scorer = load_model(model_dir, name=name), Scorer.from_directory(model_dir, name)
+    for value in VALUES:
+        (outcome,) = process([value], [SOURCE], scorer)
+        (result,) = model.score([value])
+        if isinstance(outcome, Scored):
+            assert isinstance(result, Score)
+            assert encode_score(msgspec.structs.replace(result, source=SOURCE)) == outcome.value
+        else:
+            assert result == Rejection(outcome.faults)
+
+
+def test_results_have_the_order_of_the_records(model: Model) -> None:
+    """More records than are scored at once, good and bad, from an iterator: each result is that of its record."""
+    values = [value for value in VALUES if not shows_another_coding(value or b"")]
+    alone = [model.score([value])[0] for value in values]
+    count = BATCH_ROWS // len(values) + 2
+    assert [*model.score(iter(values * count))] == alone * count
+
+
+@pytest.mark.parametrize("name", [name for name, _ in accepted()])
+def test_a_record_may_be_text_or_an_object(name: str, model: Model) -> None:
+    """JSON as bytes or text, a mapping and a `PatientRecord` have the same result."""
+    value = dict(accepted())[name]
+    record = msgspec.json.decode(value, type=PatientRecord)
+    assert len({encode_score(each) for each in model.score([value, value.decode(), json.loads(value), record])}) == 1
+
+
+def test_numpy_numbers_are_numbers(model: Model) -> None:
+    """What came from an array is scored as what it was made of."""
+    plain = json.loads(COMPLETE)
+    boxed = {
+        name: value if name == "patient_id" else (np.int64 if isinstance(value, int) else np.float32)(value)
+        for name, value in plain.items()
+    }
+    boxed["oldpeak"] = np.float64(plain["oldpeak"])
+    assert model.score([boxed])[0] == model.score([plain])[0]
+
+
+@pytest.mark.parametrize("make", [dict, lambda fields: PatientRecord(**fields)], ids=["mapping", "PatientRecord"])
+@pytest.mark.parametrize("value", [float("nan"), np.float64("nan"), np.float32("nan"), float("inf")])
+def test_what_is_not_finite_does_not_pass_for_not_measured(
+    value: float, make: Callable[[dict[str, object]], dict[str, object] | PatientRecord], model: Model
+) -> None:
+    """NaN in a record is a mistake, for None is there to be used."""
+    (result,) = model.score([make({**json.loads(COMPLETE), "ca": value})])
+    assert isinstance(result, Rejection)
+    assert [(str(issue.code), issue.pointer) for issue in result.errors] == [("not_finite", "/ca")]
+
+
+class Exported:
+    """A table of a library that this one does not know, which speaks Arrow."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("wrap", [lambda given: given, Exported], ids=["pyarrow", "exported"])
+def test_a_row_of_a_table_has_the_outcome_of_spark(wrap: Callable[[pa.Table], ArrowTable], model_dir: Path) -> None:
+    """The patients of four hospitals with bad rows between them: the same bytes and reasons, in the table's order."""
+    given = table()
+    shipment = Shipment.of(model_dir, None, None, Details())
+    expected = pa.Table.from_batches(scored(shipment, given.to_batches())).to_pylist()
+    results = load_model(model_dir).score(wrap(given))
+    assert same_as_each(
+        results,
+        [
+            row["score"].encode()
+            if row["errors"] is None
+            else msgspec.json.decode(row["errors"], type=tuple[ValidationIssue, ...])
+            for row in expected
+        ],
+    )
+    assert [None if np.isnan(risk) else risk for risk in results.risks] == [row["risk"] for row in expected]
+    assert set(results.rejections) == {place for place, row in enumerate(expected) if row["errors"]}
+    assert len(results.rejections) == len(BAD)
+
+
+def test_a_pandas_data_frame_is_scored_by_its_rows(model: Model) -> None:
+    """Its index is no column, nor an order; what pandas calls missing is not measured, in any type of column."""
+    frame = numbers(300)
+    frame["ca"] = frame["ca"].astype("Float64")
+    frame["slope"] = frame["slope"].astype(object).where(frame["slope"].notna(), None)
+    frame["patient_id"] = frame["patient_id"].astype("category")
+    frame = frame[frame["age"] > 50].sort_values("chol")
+    records = [
+        {name: None if pd.isna(value) else value for name, value in row.items()} for row in frame.to_dict("records")
+    ]
+    assert 0 < len(records) < 300
+    assert any(record["ca"] is None for record in records)
+    assert [*model.score(frame)] == [*model.score(records)]
+
+
+def test_nan_of_arrow_is_not_null(model: Model) -> None:
+    """As in a Parquet file: null is not measured, NaN is a mistake."""
+    given = pa.Table.from_pandas(numbers(2), preserve_index=False)
+    columns = {name: given[name] for name in COLUMN_NAMES}
+    columns["chol"] = pa.array([float("nan"), None])
+    first, second = model.score(pa.table(columns))
+    assert isinstance(first, Rejection)
+    assert isinstance(second, Score)
+    assert [str(issue.code) for issue in first.errors] == ["not_finite"]
+    assert "chol" in second.missing
+
+
+def test_nothing_is_scored_as_nothing(model: Model) -> None:
+    """Neither a list nor a data frame needs records."""
+    for empty in ([], numbers(3)[:0], pd.DataFrame(columns=list(COLUMN_NAMES))):
+        results = model.score(empty)
+        assert (len(results), results.risks.shape, results.rejections) == (0, (0,), {})
+
+
+def test_all_that_is_wrong_with_a_table_is_told_without_a_value(model: Model) -> None:
+    """Names that are missing, unknown or repeated, then types; each with what the columns must be."""
+    frame = numbers(3)
+    wrong = frame.drop(columns=["ca"]).assign(SECRET=1, SECRET2="SECRET3")
+    wrong = pd.concat([wrong, frame["chol"]], axis=1)
+    hint = f"Its columns must be {', '.join(COLUMN_NAMES)}"
+    names = "no column ca; 2 column(s) that are no field of a patient record; more than one column chol"
+    types = "patient_id is not a column of text; age is not a column of integers or floats"
+    mixed = frame.assign(patient_id=range(3), age=["SECRET", 1, None])
+    for given, problems in ((wrong, names), (mixed, types)):
+        with pytest.raises(DataError) as caught:
+            model.score(given)
+        assert str(caught.value) == f"the table is refused: {problems}. {hint}"
+        assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.bool_(), pa.decimal128(5, 2), pa.date32()], ids=str)
+def test_a_column_of_no_numbers_is_refused(kind: pa.DataType, model: Model) -> None:
+    """Text, truth, decimals and dates are not guessed at."""
+    given = pa.Table.from_pandas(numbers(1), preserve_index=False)
+    given = given.set_column(given.column_names.index("fbs"), "fbs", pa.nulls(1, kind))
+    with pytest.raises(DataError, match="fbs is not a column of integers or floats"):
+        model.score(given)
+
+
+def test_what_is_no_record_is_refused_by_its_place_and_type(model: Model) -> None:
+    """A mistake of the program is a TypeError that says what to hand over, and holds no value."""
+    record = json.loads(COMPLETE)
+    cases: list[tuple[object, str]] = [
+        (record, "put a single one into a list"),
+        (COMPLETE, "put a single one into a list"),
+        ([record, 4711], "record 1 is of type int: give a PatientRecord, a mapping, or JSON as bytes or str"),
+        (np.ones((2, 14)), "record 0 is of type ndarray"),
+        ([{**record, "ca": pd.NA}], "record 0 holds a NAType: use numbers, and None for what was not measured"),
+        ([{**record, "ca": Path("4711")}], "record 0 holds a PosixPath"),
+    ]
+    for given, text in cases:
+        with pytest.raises(TypeError, match=text) as caught:
+            model.score(given)  # type: ignore[arg-type]
+        assert "4711" not in str(caught.value)
+    with pytest.raises(DataError, match="not one of named columns"):
+        model.score(pd.Series([4711.0]))
+
+
+def test_a_source_in_another_coding_is_not_scored_unless_that_is_named(model: Model) -> None:
+    """As for a batch over HTTP; with its coding, by argument or in each record, scores are those of UCI's codes."""
+    records, expected = copy_records("kaggle-303"), [*model.score(uci_records("kaggle-303"))]
+    refused = model.score(records)
+    assert len(refused.rejections) == len(records)
+    assert {str(each.errors[0].code) for each in refused.rejections.values()} == {"foreign_source", "foreign_code"}
+    frame = pd.DataFrame([json.loads(record) for record in records])
+    for results in (
+        model.score(records, coding="kaggle-303"),
+        model.score(copy_records("kaggle-303", coding="kaggle-303")),
+        model.score(frame, coding="kaggle-303"),
+    ):
+        assert [*results] == expected
+    assert len(model.score(frame).rejections) == len(frame)
+    with pytest.raises(DataError, match="the coding must be one of"):
+        model.score(records, coding="SECRET")
+
+
+def test_a_digest_is_of_what_was_handed_over(model_dir: Path) -> None:
+    """JSON has the worker's; a row has none; an object has no bytes, so it is refused rather than given some."""
+    model = load_model(model_dir, details=Details(input_digest=True))
+    (outcome,) = process([COMPLETE], [None], Scorer.from_directory(model_dir, details=Details(input_digest=True)))
+    assert isinstance(outcome, Scored)
+    assert same_as_each(model.score([COMPLETE]), [outcome.value])
+    row = model.score(numbers(1))[0]
+    assert isinstance(row, Score)
+    assert row.input_digest is None
+    with pytest.raises(TypeError, match="record 0 has no bytes that input_digest could name: give records as JSON"):
+        model.score([json.loads(COMPLETE)])
+
+
+def test_results_are_a_sequence_that_tells_no_patient(model: Model) -> None:
+    """They can be sliced and read from the end; in a log they are two counts."""
+    results = model.score([COMPLETE, b"SECRET"])
+    assert [*results[1:]] == [results[-1]]
+    assert isinstance(results[-1], Rejection)
+    assert repr(results) == "<heartstream.Results: 1 scored, 1 rejected>"
+
+
+def test_a_model_tells_what_it_is(model: Model, model_dir: Path) -> None:
+    """Its reference and threshold are those of its scores; the disclaimer is the manifest's."""
+    (score,) = model.score([COMPLETE])
+    assert isinstance(score, Score)
+    assert (model.ref, model.threshold) == (score.model, score.threshold)
+    assert model.disclaimer == Scorer.from_directory(model_dir).manifest.data.disclaimer
+
+
+def test_what_is_no_model_is_refused(model_dir: Path, signed: Path, keys: Keys, tmp_path: Path) -> None:
+    """No directory, another name, a file that changed, no signature or somebody else's: the text says which."""
+    changed = tmp_path / "changed"
+    shutil.copytree(model_dir, changed)
+    (changed / "best_model.joblib").write_bytes(b"")
+    key, other = keys.public.read_bytes(), Keys(tmp_path, "other").public.read_bytes()
+    assert load_model(signed, public_key=key).ref == load_model(str(model_dir)).ref
+    for text, load in (
+        ("no model at .*nowhere: cannot read manifest.json", lambda: load_model(tmp_path / "nowhere")),
+        ("no model named SVM; there are logistic_regression", lambda: load_model(model_dir, name="SVM")),
+        ("best_model.joblib: has 0 bytes", lambda: load_model(changed)),
+        ("is not signed", lambda: load_model(model_dir, public_key=key)),
+        ("is no signature of the manifest", lambda: load_model(signed, public_key=other)),
+        ("the public key is no PEM file", lambda: load_model(signed, public_key=b"nonsense")),
+    ):
+        with pytest.raises(ArtifactError, match=text):
+            load()
