@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-import schemas
-import scoring
 from schemas.features import FEATURE_NAMES, FEATURES
 from training.choose import Standing, choose
+from training.model_wheel import PACKAGE, write_code
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 REGISTERED: Final = "heartstream"
 CHAMPION: Final = "champion"
-_CODE: Final = (schemas, scoring)
 _LIBRARIES: Final = ("msgspec", "numpy", "onnxruntime", "pandas")
 _STANDING: Final = "standing"
 _DATA: Final = "data.sha256"
@@ -70,17 +68,19 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
     signature = infer_signature(example, _load_pyfunc(str(folder), {"name": name}).predict(example))
     # Without it MLflow would drop the column, and what rows are in, before the model sees them.
     signature.inputs = Schema([*signature.inputs, ColSpec("string", "coding", required=False)])
-    save_model(
-        str(path),
-        loader_module="scoring.pyfunc",
-        data_path=str(folder),
-        code_paths=[str(Path(str(package.__file__)).parent) for package in _CODE],
-        mlflow_model=Model(model_id=model_id),
-        model_config={"name": name},
-        signature=signature,
-        input_example=example,
-        pip_requirements=[f"{library}=={version(library)}" for library in _LIBRARIES],
-    )
+    requirements = [f"{library}=={version(library)}" for library in _LIBRARIES]
+    with TemporaryDirectory() as code:
+        save_model(
+            str(path),
+            loader_module=f"{PACKAGE}_loader",
+            data_path=str(folder),
+            code_paths=[str(file) for file in write_code(Path(code), requirements)],
+            mlflow_model=Model(model_id=model_id),
+            model_config={"name": name},
+            signature=signature,
+            input_example=example,
+            pip_requirements=requirements,
+        )
 
 
 def input_example() -> Any:

@@ -32,13 +32,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 LOAD = """
 import json, sys
+import schemas, scoring
 import mlflow, pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model(sys.argv[2])
 names, rows = json.load(sys.stdin)
 frame = pd.DataFrame(rows, columns=names, dtype="float64")
 print(json.dumps([[number.hex() for number in row] for row in model.predict(frame).to_numpy().tolist()]))
+assert schemas.__file__.startswith(sys.argv[3]) and scoring.__file__.startswith(sys.argv[3])
+assert sys.modules["schemas"] is schemas and not any(name.startswith("scoring.") for name in sys.modules)
 """
+"""Run in the folder of a project that has modules `schemas` and `scoring` of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +54,11 @@ def tracked(report: TrainingReport, tmp_path_factory: pytest.TempPathFactory) ->
 
 def loaded_and_asked(store: str, model: str, matrix: Matrix, folder: Path) -> list[list[str]]:
     """Load a model in a fresh process, far from this checkout, and return its answers with every bit."""
+    for name in ("schemas.py", "scoring.py"):
+        (folder / name).touch()
     rows = [[None if number != number else number for number in row] for row in matrix.tolist()]  # noqa: PLR0124  # NaN
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOAD, store, model],
+        [sys.executable, "-W", "ignore", "-c", LOAD, store, model, str(folder)],
         input=json.dumps([FEATURE_NAMES, rows]),
         env={"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": "/usr/bin:/bin"},
         cwd=folder,
