@@ -113,8 +113,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two files for each core: tests of brokers and workers wait much."""
-    return min(2 * (os.cpu_count() or 1), 8)
+    """One file for each core, and one more: tests of brokers and workers wait much, but some must not wait too long."""
+    return min((os.cpu_count() or 1) + 1, 8)
 
 
 def pytest_report_header() -> str:

@@ -107,19 +107,19 @@ class Stream:
         """Wait until the broker has every record."""
         assert self._producer.flush(DEADLINE_SECONDS) == 0
 
-    def read_until(self, condition: Callable[[], bool]) -> None:
+    def read_until(self, condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
         """Read results until the condition holds; fails the test if it does not in time."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{self.answered} of {len(self.sent)} records have an outcome"
             for message in self._consumer.consume(2000, 0.1):
                 assert message.error() is None, message.error()
                 self._note(message)
 
-    def read_all(self) -> None:
+    def read_all(self, seconds: float = DEADLINE_SECONDS) -> None:
         """Read until every record that was sent has an outcome, and then on to the end of the topics."""
         self.flush()
-        self.read_until(lambda: self.answered >= len(self.sent))
+        self.read_until(lambda: self.answered >= len(self.sent), seconds)
         self.read_to_end()
 
     def read_to_end(self) -> None:

@@ -105,7 +105,9 @@ def test_what_is_kept_is_not_read_on_where_the_commit_of_what_is_given_back_is_l
 ) -> None:
     """No commit was in flight when the network died, and that of the revocation failed: it counts as the first."""
     stream = proxied_stream
-    with workers.start(proxied.proxied, **SETTINGS, HEARTSTREAM_WORKER__BATCH_RECORDS="20") as worker:
+    # A session that outlasts the fault: a worker that lost its partitions would have nothing to hold back.
+    settings = {**SETTINGS, "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "45000"}
+    with workers.start(proxied.proxied, **settings, HEARTSTREAM_WORKER__BATCH_RECORDS="20") as worker:
         send_patients(stream, 0, 400)
         stream.read_all()
         proxy.loses_from_rebalance = True
