@@ -46,15 +46,20 @@ def test_an_offset_that_nobody_committed_is_invalid(kafka: Kafka) -> None:
     assert found[0].metadata == "note"
 
 
+def assert_commit_is_refused(kafka: Kafka, reader: Reader, code: int) -> None:
+    """Commit an offset: the error has this code, and nothing is stored."""
+    with pytest.raises(KafkaException) as raised:
+        reader.consumer.commit(offsets=at(kafka, 1), asynchronous=False)
+    assert raised.value.args[0].code() == code
+    (found,) = kafka.consumer().committed(at(kafka, 0), timeout=30)
+    assert found.offset == OFFSET_INVALID
+
+
 @law
 def test_a_commit_of_a_dropped_member_is_refused(kafka: Kafka) -> None:
     reader = reader_of(kafka, 1)
     kafka.drop(reader.consumer)
-    with pytest.raises(KafkaException) as raised:
-        reader.consumer.commit(offsets=at(kafka, 1), asynchronous=False)
-    assert raised.value.args[0].code() == KafkaError.UNKNOWN_MEMBER_ID
-    (found,) = kafka.consumer().committed(at(kafka, 0), timeout=30)
-    assert found.offset == OFFSET_INVALID
+    assert_commit_is_refused(kafka, reader, KafkaError.UNKNOWN_MEMBER_ID)
 
 
 @law
@@ -104,11 +109,7 @@ def test_a_paused_partition_that_was_lost_comes_back_paused(kafka: Kafka) -> Non
 def test_a_commit_of_an_older_generation_is_refused(kafka: Kafka) -> None:
     reader = reader_of(kafka, 1)
     kafka.outdate(reader.consumer)
-    with pytest.raises(KafkaException) as raised:
-        reader.consumer.commit(offsets=at(kafka, 1), asynchronous=False)
-    assert raised.value.args[0].code() == KafkaError.ILLEGAL_GENERATION
-    (found,) = kafka.consumer().committed(at(kafka, 0), timeout=30)
-    assert found.offset == OFFSET_INVALID
+    assert_commit_is_refused(kafka, reader, KafkaError.ILLEGAL_GENERATION)
     until(kafka, lambda: len(reader.calls) == 3, reader)
     assert reader.calls == [("assigned", [0]), ("lost", [0]), ("assigned", [0])]
 
