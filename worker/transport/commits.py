@@ -119,8 +119,15 @@ class ConsumerCommits:
             self._unanswered_since = since
 
     def leave(self, tps: set[TP]) -> bool:
-        """Store what is committable of these partitions and wait for the broker."""
-        return _commit(self._consumer, self._ledger, self._ledger.unstored(tps))
+        """Store what is committable of these partitions and wait for the broker.
+
+        A commit that fails may be the first to meet a network that is dead, and this wait the longest: it counts.
+        """
+        began = time.monotonic()
+        is_stored = _commit(self._consumer, self._ledger, self._ledger.unstored(tps))
+        if not is_stored:
+            self.doubt(began)
+        return is_stored
 
 
 class TransactionCommits:

@@ -376,13 +376,11 @@ class Poller(threading.Thread):
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
-        tps, began = tps_of(partitions), time.monotonic()
+        tps = tps_of(partitions)
         self.commits.rebalanced()
         self._ledger.close(tps)
         idle = self._ledger.wait_idle(tps, self._revoke_timeout)
         drained = self.commits.leave(tps) and idle
-        if not drained:
-            self.commits.doubt(began)
         self._let_go(tps)
         events.PartitionsRevoked(sorted(tp.partition for tp in tps), len(self._ledger.owned()), drained).emit()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from faust.types import TP
 
 from tests.unit.worker.test_ledger import OTHER as THERE
@@ -31,10 +32,13 @@ class FakeConsumer:
 
     def __init__(self) -> None:
         self.asked: list[list[TopicPartition]] = []
+        self.wait: Callable[[], None] = lambda: None
+        """What happens while a commit is waited for."""
 
     def commit(self, offsets: list[TopicPartition], *, asynchronous: bool) -> None:
-        assert asynchronous
         self.asked.append(offsets)
+        if not asynchronous:
+            self.wait()
 
 
 class Bench:
@@ -136,6 +140,24 @@ def test_a_silent_broker_is_asked_whether_it_takes_commits(bench: Bench) -> None
     assert (said[0], said[-1], len(bench.consumer.asked)) == (False, True, 1)
     bench.answer()
     assert not any(bench.turn_for(5.0))
+
+
+def test_a_commit_that_fails_when_partitions_are_given_back_is_counted_from_its_beginning(bench: Bench) -> None:
+    """No commit was in flight when the network died: what is kept is not read on for two seconds more."""
+    bench.finish(THERE, 9)
+    bench.turn_for(0.1)
+    bench.answer()
+    bench.finish(HERE, 7)
+    assert not bench.commits.are_overdue()
+
+    def fail_after(seconds: float) -> None:
+        bench.now += seconds
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    bench.consumer.wait = lambda: fail_after(12)
+    assert not bench.commits.leave({HERE})
+    bench.ledger.end([HERE])
+    assert bench.commits.are_overdue()
 
 
 def test_one_partition_refused_holds_and_the_others_are_noted(bench: Bench) -> None:
