@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Final
 
 import msgspec
 
-from runtime import events, metrics
+from runtime import metrics
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "telemetry.md"
+EVENT_SOURCES: Final = sorted((Path(__file__).parent / "events").glob("*.py"))
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _HEAD: Final = """# Telemetry
@@ -155,7 +155,7 @@ def render() -> str:
         "Beside these, `process_*` and `python_*` of the client library. A histogram has `_bucket`, `_sum`, `_count`.",
         "",
         "## Events\n",
-        "Each is a class of `runtime/events.py`. A log line is JSON with `event` (the text), `level` and `timestamp`.",
+        "Each is a class in `runtime/events/`. A log line is JSON with `event` (the text), `level` and `timestamp`.",
         "",
         "| event | when | level and text | fields | metrics |",
         "|---|---|---|---|---|",
@@ -186,11 +186,12 @@ def _event_row(entry: EventEntry) -> str:
 
 
 def event_entries() -> Iterator[EventEntry]:
-    """Read every event class, in order, from the source of `runtime.events`."""
-    for node in ast.parse(inspect.getsource(events)).body:
-        if isinstance(node, ast.ClassDef):
-            meaning = " ".join((ast.get_docstring(node) or "").split("\n\n", 1)[0].split())
-            yield EventEntry(node.name, meaning, tuple(_log_lines(node)), tuple(dict.fromkeys(_moved(node))))
+    """Read every event class from the source of `runtime.events`, one component after the other."""
+    for source in EVENT_SOURCES:
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                meaning = " ".join((ast.get_docstring(node) or "").split("\n\n", 1)[0].split())
+                yield EventEntry(node.name, meaning, tuple(_log_lines(node)), tuple(dict.fromkeys(_moved(node))))
 
 
 def _log_lines(event: ast.ClassDef) -> Iterator[LogLine]:

@@ -14,12 +14,12 @@ def test_the_page_is_current() -> None:
 
 
 def test_every_event_is_told() -> None:
-    """Each event class has a row with what it means, and writes a line or moves a metric."""
+    """Each event is exported and has a row with what it means, and writes a line or moves a metric."""
     classes = [
         name for name, kind in vars(events).items() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
     ]
     entries = list(event_entries())
-    assert [entry.name for entry in entries] == classes
+    assert sorted(entry.name for entry in entries) == sorted(classes)
     assert [entry.name for entry in entries if not entry.meaning or not (entry.lines or entry.metrics)] == []
 
 

@@ -1,0 +1,132 @@
+"""Everything that a process can say: one frozen class an event, whose `emit` writes its metric and its log line.
+
+Business code emits events and neither logs nor counts. No event holds a patient's value or id. An event lives in the
+module of its component; callers take all of them from here. docs/telemetry.md is made from these modules and
+`runtime.metrics`.
+"""
+
+from __future__ import annotations
+
+from runtime.events.consumer import (
+    BrokerAnswered,
+    BrokerTroubled,
+    ConsumerReplaced,
+    ConsumptionPaused,
+    ConsumptionResumed,
+    GroupRefused,
+    LagForgotten,
+    LagMeasured,
+    OutstandingMeasured,
+    PartitionsAssigned,
+    PartitionsLost,
+    PartitionsRevoked,
+    PartitionStalled,
+    PauseReason,
+    TopicRecreated,
+)
+from runtime.events.delivery import (
+    BatchDelivered,
+    BatchesLimited,
+    FlushConfirmed,
+    OffsetCommitFailed,
+    OffsetsCommitted,
+    OffsetsSent,
+    ProducerReplaced,
+    ScoreRefused,
+    TransactionAborted,
+    TransactionBegun,
+    TransactionCallSlow,
+    TransactionSettled,
+)
+from runtime.events.gateway import (
+    AuditRepaired,
+    RequestAnswered,
+    RequestFailed,
+    TokenKeysUnavailable,
+)
+from runtime.events.model import (
+    CanaryLoaded,
+    CanaryRefused,
+    CanaryScored,
+    CanaryWithdrawn,
+    DriftMeasured,
+    ModelAgreed,
+    ModelLoaded,
+    ModelRefused,
+    ModelsCompared,
+    ModelSwapped,
+    ModelWithdrawn,
+    OutcomesJudged,
+)
+from runtime.events.process import (
+    ListenerOpened,
+    ProcessFailed,
+    ProcessStarted,
+    WorkerDrained,
+    is_debugging,
+    render_metrics,
+)
+from runtime.events.records import (
+    BatchScored,
+    RecordsRejected,
+)
+from runtime.events.tracing import (
+    SpanEnded,
+    SpansExported,
+)
+
+__all__ = [
+    "AuditRepaired",
+    "BatchDelivered",
+    "BatchScored",
+    "BatchesLimited",
+    "BrokerAnswered",
+    "BrokerTroubled",
+    "CanaryLoaded",
+    "CanaryRefused",
+    "CanaryScored",
+    "CanaryWithdrawn",
+    "ConsumerReplaced",
+    "ConsumptionPaused",
+    "ConsumptionResumed",
+    "DriftMeasured",
+    "FlushConfirmed",
+    "GroupRefused",
+    "LagForgotten",
+    "LagMeasured",
+    "ListenerOpened",
+    "ModelAgreed",
+    "ModelLoaded",
+    "ModelRefused",
+    "ModelSwapped",
+    "ModelWithdrawn",
+    "ModelsCompared",
+    "OffsetCommitFailed",
+    "OffsetsCommitted",
+    "OffsetsSent",
+    "OutcomesJudged",
+    "OutstandingMeasured",
+    "PartitionStalled",
+    "PartitionsAssigned",
+    "PartitionsLost",
+    "PartitionsRevoked",
+    "PauseReason",
+    "ProcessFailed",
+    "ProcessStarted",
+    "ProducerReplaced",
+    "RecordsRejected",
+    "RequestAnswered",
+    "RequestFailed",
+    "ScoreRefused",
+    "SpanEnded",
+    "SpansExported",
+    "TokenKeysUnavailable",
+    "TopicRecreated",
+    "TransactionAborted",
+    "TransactionBegun",
+    "TransactionCallSlow",
+    "TransactionSettled",
+    "WorkerDrained",
+    "is_debugging",
+    "render_metrics",
+]

@@ -1,0 +1,205 @@
+"""Events of the way in: partitions, lag, pauses and the consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, get_args
+
+import msgspec
+import structlog
+
+from runtime import metrics
+from runtime.events import records
+from runtime.repeats import Repeats
+
+_log: Final = structlog.get_logger("heartstream")
+_repeats: Final = Repeats()
+
+
+class PartitionsAssigned(msgspec.Struct, frozen=True):
+    """The group gave partitions to this worker, which now has `owned`.
+
+    `positions` are the offsets from which it reads them; None is the first record.
+    """
+
+    positions: Mapping[int, int | None]
+    owned: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.REBALANCES.labels("assigned").inc()
+        metrics.PARTITIONS.set(self.owned)
+        for reason in get_args(PauseReason):
+            metrics.PAUSED.labels(reason)  # a gauge that was never set has no series, and its panel no data
+        _log.info(
+            "partitions assigned", partitions=len(self.positions), owned=self.owned, positions=dict(self.positions)
+        )
+
+
+class PartitionsRevoked(msgspec.Struct, frozen=True):
+    """The group takes partitions back. `drained` says if all that was started on them is confirmed and committed."""
+
+    numbers: Sequence[int]
+    owned: int
+    drained: bool
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.REBALANCES.labels("revoked").inc()
+        metrics.PARTITIONS.set(self.owned)
+        _log.info(
+            "partitions revoked",
+            partitions=len(self.numbers),
+            owned=self.owned,
+            drained=self.drained,
+            numbers=list(self.numbers),
+        )
+
+
+class PartitionsLost(msgspec.Struct, frozen=True):
+    """Partitions went to others without notice: what was in flight on them will be repeated there."""
+
+    numbers: Sequence[int]
+    owned: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.REBALANCES.labels("lost").inc()
+        metrics.PARTITIONS.set(self.owned)
+        _log.warning("partitions lost", partitions=len(self.numbers), owned=self.owned, numbers=list(self.numbers))
+
+
+class LagMeasured(msgspec.Struct, frozen=True):
+    """How far this worker is behind the end of one partition: records, and the age of the oldest of them."""
+
+    topic: str
+    partition: int
+    records: int
+    seconds: float
+
+    def emit(self) -> None:
+        """Show it."""
+        metrics.LAG_RECORDS.labels(self.topic, str(self.partition)).set(self.records)
+        metrics.LAG_SECONDS.labels(self.topic, str(self.partition)).set(self.seconds)
+
+
+class LagForgotten(msgspec.Struct, frozen=True):
+    """A partition is no longer this worker's to report on."""
+
+    topic: str
+    partition: int
+
+    def emit(self) -> None:
+        """Drop its gauges, so that they are not read as standing still."""
+        metrics.LAG_RECORDS.remove(self.topic, str(self.partition))
+        metrics.LAG_SECONDS.remove(self.topic, str(self.partition))
+
+
+class OutstandingMeasured(msgspec.Struct, frozen=True):
+    """How much is being scored or waits for the broker's confirmation."""
+
+    batches: int
+    records: int
+
+    def emit(self) -> None:
+        """Show it."""
+        metrics.OUTSTANDING_BATCHES.set(self.batches)
+        metrics.OUTSTANDING_RECORDS.set(self.records)
+        # This comes every second, whatever is read.
+        records.log_due_rejections()
+
+
+class BrokerAnswered(msgspec.Struct, frozen=True):
+    """A broker answered a question at this Unix time."""
+
+    at: float
+
+    def emit(self) -> None:
+        """Show when."""
+        metrics.BROKER_ANSWER.set(self.at)
+
+
+class BrokerTroubled(msgspec.Struct, frozen=True):
+    """The Kafka client reports a trouble that it is still trying to overcome by itself."""
+
+    client: str
+    code: str
+
+    def emit(self) -> None:
+        """Log it, and how often it came since it was logged last."""
+        repeats = _repeats.left_out((self.client, self.code))
+        if repeats is not None:
+            _log.warning("broker troubled", client=self.client, code=self.code, repeats=repeats)
+
+
+class PartitionStalled(msgspec.Struct, frozen=True):
+    """A partition stood still although it has records and the broker answers; it is fetched anew."""
+
+    topic: str
+    partition: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.STALLS.inc()
+        _log.warning("partition stalled", topic=self.topic, partition=self.partition)
+
+
+class TopicRecreated(msgspec.Struct, frozen=True):
+    """The topic was deleted and made again since it was read; these partitions begin with their first record."""
+
+    topic: str
+    partitions: int
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("topic recreated", topic=self.topic, partitions=self.partitions)
+
+
+class GroupRefused(msgspec.Struct, frozen=True):
+    """The consumer group does not let the worker in, as its members share no assignor with it; the worker keeps trying.
+
+    `reason` names the other members' clients and assignor.
+    """
+
+    group: str
+    reason: str
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("group refuses worker", group=self.group, reason=self.reason)
+
+
+class ConsumerReplaced(msgspec.Struct, frozen=True):
+    """A consumer's client without partitions found neither group nor broker for long: a new one takes its place."""
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.CONSUMER_REPLACEMENTS.inc()
+        _log.warning("consumer replaced")
+
+
+PauseReason = Literal["output", "commits"]
+
+
+class ConsumptionPaused(msgspec.Struct, frozen=True):
+    """Fetching is paused: results leave more slowly than records come (output), or offset commits fail (commits)."""
+
+    reason: PauseReason
+    partitions: int
+
+    def emit(self) -> None:
+        """Show and log it."""
+        metrics.PAUSED.labels(self.reason).set(1)
+        _log.warning("consumption paused", reason=self.reason, partitions=self.partitions)
+
+
+class ConsumptionResumed(msgspec.Struct, frozen=True):
+    """Fetching goes on."""
+
+    reason: PauseReason
+    partitions: int
+
+    def emit(self) -> None:
+        """Show and log it."""
+        metrics.PAUSED.labels(self.reason).set(0)
+        _log.info("consumption resumed", reason=self.reason, partitions=self.partitions)

@@ -1,0 +1,165 @@
+"""Events of the way out: results, transactions and offset commits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from runtime import metrics
+from runtime.repeats import Repeats
+
+_log: Final = structlog.get_logger("heartstream")
+_repeats: Final = Repeats()
+
+
+class ScoreRefused(msgspec.Struct, frozen=True):
+    """The topic of the scores does not take one: a dead letter goes out in its place, if `is_letter`."""
+
+    code: str
+    is_letter: bool
+
+    def emit(self) -> None:
+        """Count it as a fault of its record, and log it."""
+        if self.is_letter:
+            metrics.RECORD_FAULTS.labels("kafka", self.code).inc()
+        repeats = _repeats.left_out(("scores", self.code))
+        if repeats is not None:
+            _log.warning("score refused", code=self.code, dead_letter=self.is_letter, repeats=repeats)
+
+
+class BatchDelivered(msgspec.Struct, frozen=True):
+    """The broker has confirmed every result of a batch of `records`, `seconds` after it was taken up.
+
+    `at`, and the timestamps of its oldest and newest record, are in Unix time; None where a record has no timestamp,
+    or nobody waits for its outcome.
+    `dead_letter_codes` has one code a dead letter.
+    """
+
+    seconds: float
+    at: float
+    records: int
+    oldest: float | None
+    newest: float | None
+    dead_letter_codes: tuple[str, ...]
+
+    def emit(self) -> None:
+        """Note the progress, how long the records took, and the dead letters."""
+        metrics.DELIVERY_SECONDS.observe(self.seconds)
+        metrics.PROGRESS.set(self.at)
+        if self.oldest is not None and self.newest is not None:
+            # A clock that is ahead of ours is no reason for a time below zero; nor is the first record always older.
+            first, last = max(0.0, self.at - self.oldest), max(0.0, self.at - self.newest)
+            metrics.LATENCY_SECONDS.observe(min(first, last), max(first, last), self.records)
+        for code, letters in Counter(self.dead_letter_codes).items():
+            metrics.DEAD_LETTERS.labels(code).inc(letters)
+
+
+class FlushConfirmed(msgspec.Struct, frozen=True):
+    """The broker has every result of a flush. `ranges` are the offsets of its records by partition, end excluded."""
+
+    ranges: Mapping[int, Sequence[Sequence[int]]]
+
+    def emit(self) -> None:
+        """Log it for debugging."""
+        _log.debug("flush confirmed", ranges=self.ranges)
+
+
+class BatchesLimited(msgspec.Struct, frozen=True):
+    """An output topic takes smaller batches than the client sends: from now on they have at most so many bytes."""
+
+    size: int
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.info("batches limited", batch_bytes=self.size)
+
+
+class TransactionBegun(msgspec.Struct, frozen=True):
+    """A transaction is open."""
+
+    def emit(self) -> None:
+        """Log it for debugging."""
+        _log.debug("transaction begun")
+
+
+class OffsetsSent(msgspec.Struct, frozen=True):
+    """These offsets, by partition, are about to be added to the open transaction, which is then committed."""
+
+    offsets: Mapping[int, int]
+
+    def emit(self) -> None:
+        """Log it for debugging."""
+        _log.debug("offsets sent", offsets=self.offsets)
+
+
+class TransactionAborted(msgspec.Struct, frozen=True):
+    """A transaction could not be committed: nothing of it is visible, and it is done again."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("aborted").inc()
+        _log.warning("transaction aborted", reason=self.reason)
+
+
+class TransactionCallSlow(msgspec.Struct, frozen=True):
+    """A call took so long that the client may have sent a request twice: a new one does the next transaction."""
+
+    call: str
+    seconds: float
+
+    def emit(self) -> None:
+        """Log it; the new client is counted."""
+        _log.info("transaction call slow", call=self.call, seconds=round(self.seconds, 3))
+
+
+class TransactionSettled(msgspec.Struct, frozen=True):
+    """The group's offsets tell what a client left that was stuck: partitions whose results are there, or come again."""
+
+    committed: int
+    again: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("aborted" if self.again else "stored").inc()
+        _log.warning("transaction settled", committed=self.committed, again=self.again)
+
+
+class ProducerReplaced(msgspec.Struct, frozen=True):
+    """The transactional client did not come back from a call, or was slow: a new one with its id takes its place."""
+
+    call: str
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.PRODUCER_REPLACEMENTS.inc()
+        _log.warning("producer replaced", call=self.call)
+
+
+class OffsetsCommitted(msgspec.Struct, frozen=True):
+    """The broker has stored offsets, by partition: inside a transaction if `transactional`, else by the consumer."""
+
+    offsets: Mapping[int, int]
+    transactional: bool = False
+
+    def emit(self) -> None:
+        """Count it; log it for debugging."""
+        metrics.COMMITS.labels("stored").inc()
+        _log.debug("offsets committed", offsets=self.offsets, transactional=self.transactional)
+
+
+class OffsetCommitFailed(msgspec.Struct, frozen=True):
+    """The broker did not store offsets: they are committed again, or read again by the partitions' new owner."""
+
+    reason: str
+    partitions: int
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.COMMITS.labels("failed").inc()
+        _log.warning("offset commit failed", reason=self.reason, partitions=self.partitions)

@@ -1,0 +1,57 @@
+"""Events of the HTTP gateway."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import structlog
+
+from runtime import metrics
+from runtime.events import records
+
+_log: Final = structlog.get_logger("heartstream")
+
+
+class RequestAnswered(msgspec.Struct, frozen=True):
+    """The gateway answered a request."""
+
+    route: str
+    status: int
+    seconds: float
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.REQUESTS.labels(self.route, str(self.status)).inc()
+        metrics.REQUEST_SECONDS.labels(self.route).observe(self.seconds)
+        records.log_due_rejections()
+
+
+class RequestFailed(msgspec.Struct, frozen=True):
+    """The gateway met an error that it does not know; the caller got a 500 without details."""
+
+    error: BaseException
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.error("request failed", exc_info=self.error)
+
+
+class TokenKeysUnavailable(msgspec.Struct, frozen=True):
+    """The identity provider's keys cannot be read or used; those that are known stay good, tokens of others get 503."""
+
+    error: BaseException
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("token keys unavailable", exc_info=self.error)
+
+
+class AuditRepaired(msgspec.Struct, frozen=True):
+    """The audit trail's file ended in a part of a line, as after a crash; it was never answered, and was cut off."""
+
+    removed_bytes: int
+
+    def emit(self) -> None:
+        """Log it."""
+        _log.warning("audit trail repaired", removed_bytes=self.removed_bytes)

@@ -1,0 +1,207 @@
+"""Events of the model in use, of a canary and a challenger beside it, and of what is measured about its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from runtime import metrics
+
+_log: Final = structlog.get_logger("heartstream")
+
+
+class ModelLoaded(msgspec.Struct, frozen=True):
+    """A model is verified, proven and in use."""
+
+    name: str
+    version: str
+    digest: str
+    engine: str
+    fallback_reason: str | None
+    watches_drift: bool
+
+    def emit(self) -> None:
+        """Log it, as a warning where no fast engine could be used; show it as an info metric."""
+        metrics.MODEL.clear()
+        metrics.MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
+        log = _log.bind(
+            name=self.name,
+            version=self.version,
+            digest=self.digest,
+            engine=self.engine,
+            watches_drift=self.watches_drift,
+        )
+        if self.fallback_reason is None:
+            log.info("model loaded")
+        else:
+            log.warning("model loaded without a fast engine", reason=self.fallback_reason)
+
+
+class ModelSwapped(msgspec.Struct, frozen=True):
+    """Another model takes over between two batches."""
+
+    def emit(self) -> None:
+        """Count and log it."""
+        metrics.MODEL_CHANGES.labels("swapped").inc()
+        metrics.MODEL_REFUSED.set(0)
+        _log.info("model swapped")
+
+
+class ModelWithdrawn(msgspec.Struct, frozen=True):
+    """A model had to go while it was on trial; the one before is in use again."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count it; log it as an error."""
+        metrics.MODEL_CHANGES.labels("withdrawn").inc()
+        metrics.MODEL_REFUSED.set(1)
+        _log.error("model withdrawn", reason=self.reason)
+
+
+class ModelRefused(msgspec.Struct, frozen=True):
+    """What is there to be served cannot be, and the model in use stays."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Count it; log it as an error."""
+        metrics.MODEL_CHANGES.labels("refused").inc()
+        metrics.MODEL_REFUSED.set(1)
+        _log.error("model refused", reason=self.reason)
+
+
+class ModelAgreed(msgspec.Struct, frozen=True):
+    """What is there to be served is what is in use, again."""
+
+    def emit(self) -> None:
+        """Log it."""
+        metrics.MODEL_REFUSED.set(0)
+        _log.info("model in use is the one to be served again")
+
+
+class CanaryLoaded(msgspec.Struct, frozen=True):
+    """A challenger is to answer for a share of the keys."""
+
+    name: str
+    version: str
+    digest: str
+    share: float
+
+    def emit(self) -> None:
+        """Log it; show it as an info metric."""
+        metrics.CANARY.labels(self.name, self.version, self.digest).set(1)
+        _log.info("canary loaded", name=self.name, version=self.version, digest=self.digest, share=self.share)
+
+
+class CanaryRefused(msgspec.Struct, frozen=True):
+    """The challenger that is to answer for a share of the keys cannot; the model in use answers for all."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Show it; log it as an error."""
+        metrics.CANARY_REFUSED.set(1)
+        _log.error("canary refused", reason=self.reason)
+
+
+class CanaryScored(msgspec.Struct, frozen=True):
+    """The canary had its part in a batch."""
+
+    scored: int
+    rejected: int
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.CANARY_RECORDS.labels("scored").inc(self.scored)
+        metrics.CANARY_RECORDS.labels("rejected").inc(self.rejected)
+
+
+class CanaryWithdrawn(msgspec.Struct, frozen=True):
+    """The canary had to go; the model in use answers for all keys."""
+
+    reason: str
+
+    def emit(self) -> None:
+        """Show it; log it as an error."""
+        metrics.CANARY.clear()
+        metrics.CANARY_REFUSED.set(1)
+        _log.error("canary withdrawn", reason=self.reason)
+
+
+class ModelsCompared(msgspec.Struct, frozen=True):
+    """Champion and challenger have scored the same records; `one_alone` are records that only one of them could score.
+
+    `higher` and `lower` add up by how much the challenger's risks lie above and below the champion's.
+    """
+
+    same_label: int
+    other_label: int
+    one_alone: int
+    higher: float
+    lower: float
+    champion_seconds: float
+    challenger_seconds: float
+
+    def emit(self) -> None:
+        """Count it."""
+        for outcome in ("same_label", "other_label", "one_alone"):
+            metrics.SHADOW_RECORDS.labels(outcome).inc(getattr(self, outcome))
+        for direction in ("higher", "lower"):
+            metrics.SHADOW_DIFFERENCE.labels(direction).inc(getattr(self, direction))
+        metrics.SHADOW_SECONDS.labels("champion").inc(self.champion_seconds)
+        metrics.SHADOW_SECONDS.labels("challenger").inc(self.challenger_seconds)
+
+
+class DriftMeasured(msgspec.Struct, frozen=True):
+    """How the records that were scored last differ from the training rows: by field, None where too few tell.
+
+    `score_psi` is that of the risks of `model`.
+    """
+
+    model: str
+    records: int
+    psi: Mapping[str, float | None]
+    missing: Mapping[str, float | None]
+    out_of_range: Mapping[str, float | None]
+    score_psi: float | None
+
+    def emit(self) -> None:
+        """Show it; a value that is not known is not shown."""
+        metrics.DRIFT_RECORDS.set(self.records)
+        metrics.show(metrics.DRIFT_PSI, self.psi)
+        metrics.show(metrics.DRIFT_MISSING, self.missing)
+        metrics.show(metrics.DRIFT_OUT_OF_RANGE, self.out_of_range)
+        metrics.show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
+
+
+class OutcomesJudged(msgspec.Struct, frozen=True):
+    """Known outcomes were joined with scores: figures by model, digest and window ("all" or "last").
+
+    A figure that too few outcomes tell is None; `left_out` counts by why.
+    """
+
+    figures: Mapping[tuple[str, str, str], Mapping[str, float | None]]
+    left_out: Mapping[str, int]
+
+    def emit(self) -> None:
+        """Show it; what is no longer known is no longer shown."""
+        gauges = {
+            "outcomes": metrics.OUTCOMES,
+            "ratio": metrics.OUTCOMES_RATIO,
+            "ratio_low": metrics.OUTCOMES_RATIO_LOW,
+            "ratio_high": metrics.OUTCOMES_RATIO_HIGH,
+            "brier": metrics.OUTCOMES_BRIER,
+            "constant_brier": metrics.OUTCOMES_CONSTANT_BRIER,
+            "intercept": metrics.OUTCOMES_INTERCEPT,
+            "roc_auc": metrics.OUTCOMES_ROC_AUC,
+        }
+        for name, gauge in gauges.items():
+            gauge.clear()
+            for labels, figures in self.figures.items():
+                if (value := figures[name]) is not None:
+                    gauge.labels(*labels).set(value)
+        metrics.show(metrics.OUTCOMES_LEFT_OUT, self.left_out)

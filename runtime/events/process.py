@@ -1,0 +1,80 @@
+"""Events of any process: its start and end, and the ports on which it listens."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+import structlog
+
+from runtime import metrics
+from runtime.events import records
+
+_log: Final = structlog.get_logger("heartstream")
+
+
+def is_debugging() -> bool:
+    """Say whether lines at level DEBUG are written: an event for these alone need not be made otherwise."""
+    return logging.getLogger("heartstream").isEnabledFor(logging.DEBUG)
+
+
+def render_metrics() -> tuple[bytes, str]:
+    """Return all metrics in Prometheus text format, and their content type."""
+    return metrics.render()
+
+
+class ProcessStarted(msgspec.Struct, frozen=True):
+    """A process that serves metrics has begun to start."""
+
+    role: str
+    version: str
+
+    def emit(self) -> None:
+        """Log it; show it as an info metric."""
+        metrics.PROCESS.labels(self.role, self.version).set(1)
+        _log.info("process started", role=self.role, version=self.version)
+
+
+class ListenerOpened(msgspec.Struct, frozen=True):
+    """A port takes connections."""
+
+    purpose: str
+    host: str
+    port: int
+    guarded: bool = False
+    """Whether callers have to tell who they are."""
+
+    def emit(self) -> None:
+        """Log it, loudly where the whole network can reach an unprotected port."""
+        log = _log.bind(purpose=self.purpose, host=self.host, port=self.port)
+        if self.guarded or self.host in {"127.0.0.1", "::1", "localhost"}:
+            log.info("listening")
+        else:
+            log.warning("listening beyond loopback, without authentication")
+
+
+class WorkerDrained(msgspec.Struct, frozen=True):
+    """The worker stops. `complete` says if all that it had started is confirmed and committed."""
+
+    complete: bool
+
+    def emit(self) -> None:
+        """Log it, and whatever is to be told still."""
+        records.log_remaining_rejections()
+        if self.complete:
+            _log.info("worker drained", complete=True)
+        else:
+            _log.warning("worker drained", complete=False)
+
+
+class ProcessFailed(msgspec.Struct, frozen=True):
+    """The process cannot go on and ends; what is not committed will be read again."""
+
+    role: str
+    error: BaseException
+
+    def emit(self) -> None:
+        """Log it, and whatever is to be told still."""
+        records.log_remaining_rejections()
+        _log.error("process failed", role=self.role, exc_info=self.error)

@@ -1,0 +1,36 @@
+"""Events of traces, which say whether spans reach the collector."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import structlog
+
+from runtime import metrics
+
+_log: Final = structlog.get_logger("heartstream")
+
+
+class SpanEnded(msgspec.Struct, frozen=True):
+    """A span of a trace is over and waits to be sent."""
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.SPANS.labels("ended").inc()
+
+
+class SpansExported(msgspec.Struct, frozen=True):
+    """Spans were sent to the collector or, after some attempts, given up; told where that is news."""
+
+    spans: int
+    sent: bool
+    is_news: bool
+
+    def emit(self) -> None:
+        """Count them, and log it if it was not so before."""
+        metrics.SPANS.labels("sent" if self.sent else "failed").inc(self.spans)
+        if self.is_news and self.sent:
+            _log.info("traces are sent")
+        elif self.is_news:
+            _log.warning("traces cannot be sent")
