@@ -183,6 +183,12 @@ _SCOPES: Final[Mapping[str, str]] = {
 }
 
 
+def route_of(request: web.Request) -> str:
+    """Return the pattern that a request's path matches: a small, closed set."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(unknown)"
+
+
 def is_public(route: str) -> bool:
     """Say whether a route is open to everybody: health alone."""
     return route in OPEN or route.startswith("/v2/health/")

@@ -36,7 +36,7 @@ from runtime.beat import Beat, drift_beat
 from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health
 from runtime.settings import Settings
-from runtime.tracing import open_tracing
+from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
 from scoring.scorer import Scorer
 from scoring.serving import Follower, ModelSource, Serving

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api import problems
 from api.admission import Admission
-from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, scope_of
+from api.auth import ANYBODY, CALLER, Gatekeeper, is_public, route_of, scope_of
 from api.browsers import BrowserPolicy
 from api.fhir import outcomes
 from api.memory import Memory
@@ -60,12 +60,6 @@ def asking(gatekeeper: Gatekeeper, policy: BrowserPolicy) -> Middleware:
         return await handler(request)
 
     return ask
-
-
-def route_of(request: web.Request) -> str:
-    """Return the pattern that a request's path matches: a small, closed set."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "(unknown)"
 
 
 @web.middleware

@@ -13,9 +13,9 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from api.auth import METRICS, is_public, scope_of
-from api.middleware import route_of
-from runtime.tracing import Span, Tracing, read_parent
+from api.auth import METRICS, is_public, route_of, scope_of
+from runtime.tracing.spans import Span, Tracing
+from runtime.tracing.trace_context import read_parent
 from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

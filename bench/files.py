@@ -28,7 +28,7 @@ from heartstream.exit_codes import errors_to_exit_codes
 from heartstream.score.batching import BATCH_ROWS
 from heartstream.score.columns import columns_of
 from heartstream.score.formats import Format, as_it_is
-from heartstream.score.reading import open_records
+from heartstream.score.records import open_records
 from heartstream.score.run import Request, score_batch, score_file
 from heartstream.score.tally import Tally
 from heartstream.score.writing import PartialFile

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import DataEntry
 from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED
 from training.choose import Choice, choose, standings
 from training.data import TRAINING_SITE, Labels, Matrix, site_rows
-from training.estimators import CANDIDATES, LOGISTIC_REGRESSION, RANDOM_FOREST, new_pipeline
+from training.estimators import LOGISTIC_REGRESSION, RANDOM_FOREST
 from training.evaluate import Evaluation, split
 from training.groups import subgroups
 from training.hospitals import elsewhere, hospitals, left_out, shared_rows
@@ -35,6 +32,7 @@ from training.measures import (
 )
 from training.operating_point import at_specificity
 from training.population import describe
+from training.question import Question
 from training.recalibration_harm import harm_elsewhere
 from training.report import REPORT_SCHEMA, Bin, Curve, Deep, Report, Threshold
 from training.stability import (
@@ -58,35 +56,6 @@ _HISTOGRAM: Final = 20
 _SHUFFLES: Final = 12
 _REFITS: Final = 200
 _SHUFFLED_LIMIT: Final = 0.05
-
-
-class Depth(msgspec.Struct, frozen=True):
-    """How much is computed: repeats of the cross-validation, bootstrap samples, and whether all the rest is."""
-
-    repeats: int
-    bootstraps: int
-    deep: bool
-
-
-DEFAULT: Final = Depth(repeats=10, bootstraps=500, deep=True)
-QUICK: Final = Depth(repeats=2, bootstraps=100, deep=False)
-
-
-class Question(msgspec.Struct, frozen=True):
-    """What an evaluation is about: the training rows (n, 13), all hospitals' rows, and the run's choices."""
-
-    everyone: pd.DataFrame
-    matrix: Matrix
-    labels: Labels
-    data: DataEntry
-    seed: int
-    threshold: float
-    depth: Depth
-
-    @property
-    def pipelines(self) -> dict[str, Any]:
-        """The unfitted candidates, simplest first."""
-        return {candidate.name: new_pipeline(candidate.new(self.seed)) for candidate in CANDIDATES}
 
 
 def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> Report:

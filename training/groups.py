@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Mask
 from training.data import Matrix
 from training.measures import Performance, counted, performance, with_both
-
-if TYPE_CHECKING:
-    from training.assess import Question
+from training.question import Question
 
 _AGE_SPLIT: Final = 55
 _ASYMPTOMATIC: Final = 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from sklearn.base import clone
 
@@ -12,14 +10,12 @@ from training.data import TRAINING_SITE, Labels, Matrix, apart, features, site_r
 from training.groups import groups
 from training.measures import Performance, counted, performance_elsewhere, prevalence_brier, samples
 from training.population import name_of
+from training.question import Question
 from training.report import Site
 from training.stability import coverage
 from training.uci import SITES
 from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
-
-if TYPE_CHECKING:
-    from training.assess import Question
 
 
 def hospitals(question: Question) -> dict[str, str]:

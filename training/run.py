@@ -14,7 +14,7 @@ import pandas as pd
 from schemas.errors import SettingsError
 from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from scoring.estimators import new_preprocessor
-from training.assess import DEFAULT, QUICK, Depth, Question, assess
+from training.assess import assess
 from training.card import as_markdown, new_card
 from training.choose import Choice
 from training.data import TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
@@ -23,9 +23,9 @@ from training.evaluate import FOLDS, Evaluation, evaluate
 from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
 from training.guards import check_rows, refuse_too_good, sure_repeats
 from training.population import data_entry
+from training.question import DEFAULT, QUICK, Depth, Question
 from training.reference import as_json, new_reference
 from training.report import Report
-from training.tracking import TrackedRun, record
 from training.uci import SITES
 from training.uncertainty import BOOTSTRAPS, measure
 from training.validation import Step
@@ -119,14 +119,6 @@ class _Steps:
     def __call__(self, step: str) -> None:
         self._progress(step, self._done, self._steps)
         self._done = min(self._done + 1, self._steps)
-
-
-def track(report: TrainingReport, folder: Path) -> TrackedRun:
-    """Record a finished run in MLflow: in the store that MLFLOW_TRACKING_URI names, else in `folder`.
-
-    Blocks on disk or network. Raises DependencyError; the model directory is not touched.
-    """
-    return record(report, folder)
 
 
 def check(request: TrainingRequest) -> str:

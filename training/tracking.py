@@ -33,8 +33,8 @@ class TrackedRun(msgspec.Struct, frozen=True):
     registered: Registered
 
 
-def record(report: TrainingReport, folder: Path) -> TrackedRun:
-    """Record one run: parameters, metrics by fold, data set, model directory, pictures and models.
+def track(report: TrainingReport, folder: Path) -> TrackedRun:
+    """Record a finished run: parameters, metrics by fold, data set, model directory, pictures and models.
 
     `folder` is where the store is unless MLFLOW_TRACKING_URI names one. Blocks on disk or network, for some seconds.
     Raises DependencyError.

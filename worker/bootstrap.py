@@ -20,7 +20,8 @@ from runtime.beat import Beat, drift_beat
 from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health, TelemetryServer
 from runtime.settings import Settings, Telemetry
-from runtime.tracing import Tracing, open_tracing
+from runtime.tracing.setup import open_tracing
+from runtime.tracing.spans import Tracing
 from schemas.errors import DependencyError, SettingsError
 from scoring.scorer import Scorer
 from scoring.serving import Follower, ModelSource, Serving

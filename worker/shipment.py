@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from runtime.tracing import Span
+from runtime.tracing.spans import Span
 from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
 from worker.transport.batch import RecordBatch

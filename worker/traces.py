@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from runtime.record_headers import headers_of
-from runtime.tracing import Attributes, Parent, Span, Tracing, read_parent
+from runtime.tracing.spans import Attributes, Span, Tracing
+from runtime.tracing.trace_context import Parent, read_parent
 from schemas.records import Source
 from scoring.pipeline import Outcome, Rejected, Scored
 from worker.transport.batch import RecordBatch

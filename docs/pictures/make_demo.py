@@ -11,8 +11,8 @@ from rich.console import Console, Group
 
 from heartstream.demo.account import Account, tell
 from heartstream.demo.live import render
+from heartstream.demo.rates import Rates
 from heartstream.demo.run import DemoRequest, run_demo
-from heartstream.demo.view import Rates
 from runtime.settings import Settings
 
 SHOWN_AFTER_RECORDS = 1500

@@ -17,7 +17,8 @@ from heartstream.dlq.reading import Reader
 from heartstream.outcomes.join import Join, Moment, Noted, Pair, SeenScore
 from heartstream.outcomes.reading import Readable, newest_outcomes, read_score
 from heartstream.score.formats import Format, format_of
-from heartstream.score.reading import Reading, open_records
+from heartstream.score.reading import Reading
+from heartstream.score.records import open_records
 from heartstream.score.run import Watch, score_batch
 from heartstream.score.tally import Tally
 from runtime.settings import Settings

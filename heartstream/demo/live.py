@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heartstream.demo.account import Account
-from heartstream.demo.view import Rates
+from heartstream.demo.rates import Rates
 from schemas.records import Score
 
 _BAR_CELLS: Final = 20

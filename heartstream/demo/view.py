@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
 from heartstream.demo.account import Account
+from heartstream.demo.rates import Rates
 
 _LINE_EVERY_SECONDS: Final = 2.0
-_RATE_WINDOW_SECONDS: Final = 3.0
-
-
-class Rates:
-    """Records per second over the last few seconds."""
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int, int]] = deque()
-
-    def update(self, account: Account, now: float) -> tuple[float, float]:
-        """Return produced and finished records per second."""
-        summary = account.summary()
-        self._samples.append((now, summary.produced, summary.scored + summary.dead))
-        while now - self._samples[0][0] > _RATE_WINDOW_SECONDS:
-            self._samples.popleft()
-        (then, produced, finished), span = self._samples[0], max(now - self._samples[0][0], 1e-9)
-        if now == then:
-            return 0.0, 0.0
-        return (summary.produced - produced) / span, (summary.scored + summary.dead - finished) / span
 
 
 class View(Protocol):

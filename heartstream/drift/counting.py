@@ -16,7 +16,8 @@ from confluent_kafka import Message
 from heartstream.dlq.reading import Reader, Span
 from heartstream.outcomes.reading import moment_of
 from heartstream.score.formats import Format, format_of
-from heartstream.score.reading import Reading, open_records
+from heartstream.score.reading import Reading
+from heartstream.score.records import open_records
 from heartstream.score.run import Watch, score_batch
 from heartstream.score.tally import Tally
 from runtime.settings import Settings

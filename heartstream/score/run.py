@@ -14,7 +14,8 @@ import msgspec
 from heartstream.score.batching import BATCHING
 from heartstream.score.crew import Crew
 from heartstream.score.formats import PIPE, Format, Pack, as_it_is, compression_of, compressor, format_of
-from heartstream.score.reading import Announce, Reading, open_records, readable
+from heartstream.score.reading import Announce, Reading, readable
+from heartstream.score.records import open_records
 from heartstream.score.tally import Part, Tally
 from heartstream.score.targets import existing, finals, partial_of, target_problems
 from heartstream.score.writing import Job, Journal, Output, read_journal

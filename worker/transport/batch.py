@@ -1,19 +1,17 @@
-"""A run of raw records of one partition, and what flows through Faust as one message: a bundle of such runs."""
+"""A run of raw records of one partition, its lease, and what flows through Faust as one message: a bundle of runs."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from confluent_kafka import Message
 from faust.types import TP
 
 from runtime.record_times import timestamp_of
 from schemas.records import Source
-
-if TYPE_CHECKING:
-    from worker.transport.ledger import Lease
+from scoring.evidence import SourceWindow
 
 
 class BatchState(Enum):
@@ -23,6 +21,28 @@ class BatchState(Enum):
     STARTED = "started"
     FINISHED = "finished"
     DROPPED = "dropped"
+
+
+class Lease:
+    """One period in which this worker owns one partition. A partition that leaves and returns gets a new lease."""
+
+    __slots__ = ("batches", "end", "finished_to", "open", "requested", "seen", "stored", "tp")
+
+    def __init__(self, tp: TP, stored: int | None = None) -> None:
+        """Begin with nothing in flight, and the offset that the group has committed already."""
+        self.tp = tp
+        self.open = True
+        self.batches: deque[RecordBatch] = deque()
+        self.end: int | None = None
+        """The end of the partition, if the client has read up to it and has read nothing since."""
+        self.finished_to: int | None = None
+        """End of the finished prefix."""
+        self.requested: int | None = stored
+        """The offset that the broker was last asked to store."""
+        self.stored: int | None = stored
+        """The offset that the broker last confirmed to have stored."""
+        self.seen = SourceWindow()
+        """What the partition's last records show of their coding. The scoring agent's alone: it takes no lock."""
 
 
 class RecordBatch:

@@ -10,35 +10,11 @@ one lock for a moment, except `wait_idle`, which blocks.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 from faust.types import TP
 
-from scoring.evidence import SourceWindow
-from worker.transport.batch import BatchState, RecordBatch
-
-
-class Lease:
-    """One period in which this worker owns one partition. A partition that leaves and returns gets a new lease."""
-
-    __slots__ = ("batches", "end", "finished_to", "open", "requested", "seen", "stored", "tp")
-
-    def __init__(self, tp: TP, stored: int | None = None) -> None:
-        """Begin with nothing in flight, and the offset that the group has committed already."""
-        self.tp = tp
-        self.open = True
-        self.batches: deque[RecordBatch] = deque()
-        self.end: int | None = None
-        """The end of the partition, if the client has read up to it and has read nothing since."""
-        self.finished_to: int | None = None
-        """End of the finished prefix."""
-        self.requested: int | None = stored
-        """The offset that the broker was last asked to store."""
-        self.stored: int | None = stored
-        """The offset that the broker last confirmed to have stored."""
-        self.seen = SourceWindow()
-        """What the partition's last records show of their coding. The scoring agent's alone: it takes no lock."""
+from worker.transport.batch import BatchState, Lease, RecordBatch
 
 
 class Ledger:

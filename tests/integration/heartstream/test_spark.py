@@ -20,7 +20,8 @@ from scoring.scorer import Scorer
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys
 from training.registry import CHAMPION, REGISTERED
-from training.run import TrainingReport, TrainingRequest, track, train
+from training.run import TrainingReport, TrainingRequest, train
+from training.tracking import track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -12,7 +12,8 @@ import pytest
 
 import training
 from training.mlflow_store import MlflowStore
-from training.run import TrainingReport, track
+from training.run import TrainingReport
+from training.tracking import track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -24,8 +24,8 @@ from scoring.matrix import Matrix
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import another_version, every_missing_pattern, training_data
 from training.registry import CHAMPION, REGISTERED, input_example
-from training.run import TrainingReport, track
-from training.tracking import TrackedRun
+from training.run import TrainingReport
+from training.tracking import TrackedRun, track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

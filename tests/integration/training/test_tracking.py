@@ -8,8 +8,8 @@ import pytest
 
 from runtime.http import without_password
 from schemas.errors import DependencyError
-from training.run import TrainingReport, track
-from training.tracking import ARTIFACT_PATH, EXPERIMENT
+from training.run import TrainingReport
+from training.tracking import ARTIFACT_PATH, EXPERIMENT, track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -121,7 +121,7 @@ assert "joblib is not installed: pip install 'heartstream[sklearn]'" in told, to
 
 UNTRACED = """
 from runtime.settings import Settings
-from runtime.tracing import open_tracing
+from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
 
 tracing = Settings.from_mapping({"HEARTSTREAM_TRACING__ENDPOINT": "http://localhost:4318"}).tracing

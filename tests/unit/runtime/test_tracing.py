@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.settings import Tracing
-from runtime.tracing import Parent, collector_headers, open_tracing, read_parent, write_parent
+from runtime.tracing.otlp import collector_headers
+from runtime.tracing.setup import open_tracing
+from runtime.tracing.trace_context import Parent, read_parent, write_parent
 from schemas.errors import SettingsError
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -12,13 +12,14 @@ from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.estimators import ONE_HOT
 from scoring.groups import GROUPS, groups_of
 from scoring.patterns import PATTERNS
-from training.assess import QUICK, Question, assess, at_thresholds, odds_ratios, shuffled_roc_auc
+from training.assess import assess, at_thresholds, odds_ratios, shuffled_roc_auc
 from training.card_uncertainty import by_group
 from training.data import features, site_rows, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.evaluate import split
 from training.measure_next import measured_next
 from training.measures import performance, samples, wilson
+from training.question import QUICK, Question
 from training.report import Report
 from training.run import TrainingReport
 from training.stability import coverage, instability, learning_curve, nested_coverage, nested_folds, refits, sample_size

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from scoring.artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
-from training.assess import QUICK, Question
 from training.data import TRAINING_SITE, apart, digest, features, read_snapshot, read_uci, site_rows, target
 from training.elsewhere import evaluate_elsewhere
 from training.hospitals import elsewhere, hospitals, left_out, shared_rows
 from training.labelled import Labelled
 from training.population import HOSPITALS, data_entry, describe, hospital_of, name_of
+from training.question import QUICK, Question
 from training.run import TrainingReport, TrainingRequest, train
 from training.uci import SITES, file_name, published
 

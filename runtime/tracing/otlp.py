@@ -39,7 +39,9 @@ from opentelemetry.trace import Span as SdkSpan
 from runtime import events
 from runtime.sampling import Budget, Share
 from runtime.settings import Tracing as TracingSettings
-from runtime.tracing import Attributes, Kind, Parent, collector_headers, write_parent
+from runtime.tracing.spans import Attributes, Kind
+from runtime.tracing.trace_context import Parent, write_parent
+from schemas.errors import SettingsError
 
 _PATH: Final = "/v1/traces"
 _KINDS: Final = {"consumer": SpanKind.CONSUMER, "server": SpanKind.SERVER}
@@ -89,6 +91,14 @@ class OtlpTracing:
         closing = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
+
+
+def collector_headers(text: str) -> dict[str, str]:
+    """Read `name=value,name=value`; raises SettingsError, which repeats none of it."""
+    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+    if not (text.isascii() and text.isprintable() and all(name.strip() and equals for name, equals, _ in pairs)):
+        raise SettingsError(("HEARTSTREAM_TRACING__HEADERS is not name=value,name=value",))
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _context(parent: Parent) -> Context:
