@@ -8,6 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from runtime.kafka.config import plain_producer_config
 from runtime.settings import Kafka
 
 _DELIVERY_MS: Final = 10_000
@@ -28,13 +29,10 @@ class AuditTopic:
         self._answered_at = float("-inf")
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.bootstrap_servers,
-                "enable.idempotence": True,
-                "compression.type": "lz4",
+                **plain_producer_config(settings),
                 "linger.ms": 0,
                 "delivery.timeout.ms": _DELIVERY_MS,
                 "log_level": 2,
-                **settings.options,
             }
         )
 

@@ -47,6 +47,7 @@ _SHORTEST_KEY: Final = 16
 
 def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leaving) -> tuple[web.Application, Health]:
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
+    _check_kafka_options(settings)
     tracing = open_tracing(settings.tracing, "gateway")
     serving, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
@@ -103,6 +104,14 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
 
         live.add_to(application, settings)
     return application, health
+
+
+def _check_kafka_options(settings: Settings) -> None:
+    """Raise SettingsError for bad client options, where a Kafka client will be made."""
+    if settings.kafka.options and (settings.gateway.live or settings.audit.topic):
+        from runtime.kafka.option_check import check_options  # noqa: PLC0415  # loads the Kafka client
+
+        check_options(settings)
 
 
 def new_browser_policy(settings: configured.Gateway, *, is_open: bool) -> BrowserPolicy:

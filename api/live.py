@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from api.problems import RefusalError
 from api.window import Window
 from runtime import events
+from runtime.kafka.config import standalone_consumer_config
 from runtime.logs import CLIENT_LOG
 from runtime.record_headers import headers_of
 from runtime.record_times import timestamp_of
@@ -43,7 +44,6 @@ _LOOK_AGAIN_SECONDS: Final = 15.0
 """Topics may be made, or get more partitions, after we have begun."""
 _AGAIN_SECONDS: Final = 1.0
 _LAG_SECONDS: Final = 2.0
-_PRODUCER_ONLY: Final = ("linger.", "queue.buffering.", "batch.", "compression.", "delivery.", "partitioner", "retries")
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
@@ -236,19 +236,13 @@ def _partitions(consumer: Consumer, topics: Topics) -> list[TopicPartition]:
     return [TopicPartition(name, number) for name in names if name in found for number in found[name].partitions]
 
 
-def _client_config(settings: Settings) -> dict[str, Any]:
-    """Return librdkafka's configuration: little memory, no group, no commits."""
-    given = {name: text for name, text in settings.kafka.options.items() if not name.startswith(_PRODUCER_ONLY)}
+def _client_config(settings: Settings) -> dict[str, object]:
+    """Return librdkafka's configuration: little memory, from the end of each topic."""
     return {
-        **given,
-        "bootstrap.servers": settings.kafka.bootstrap_servers,
-        # The client asks for a name though it joins no group.
-        "group.id": "heartstream-live",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
+        **standalone_consumer_config(settings, "heartstream-live"),
         "auto.offset.reset": "latest",
+        "enable.partition.eof": False,
         "queued.max.messages.kbytes": 8_192,
-        "check.crcs": True,
         "error_cb": _on_client_error,
     }
 

@@ -11,8 +11,8 @@ import msgspec
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
-from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
+from runtime.kafka.topics import create_topics
 from schemas.records import PatientRecord
 from scoring.matrix import as_matrix, blank_missing, legal_rows
 

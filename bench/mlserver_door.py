@@ -28,7 +28,7 @@ from bench.load import records, remove_topics
 from bench.meter import START_SECONDS, Meter, Reading, Sample
 from bench.output import Output, Place, read_output
 from bench.stage import Stage
-from heartstream.brokers import create_topics
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.codec import decode
 from scoring.artifact import Artifact, load

@@ -29,7 +29,8 @@ def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(g
     """
     with errors_to_exit_codes():
         settings = settings_to_run_with(show_config=False)
-        from heartstream.brokers import await_broker, create_topics  # noqa: PLC0415  # --help should not wait
+        from heartstream.brokers import await_broker  # noqa: PLC0415  # --help should not wait
+        from runtime.kafka.topics import create_topics  # noqa: PLC0415  # the same
 
         if problems := tuple(f"{other!r} {problem}" for other in others if (problem := name_problem(other))):
             raise SettingsError(problems)

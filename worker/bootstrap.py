@@ -19,6 +19,8 @@ from runtime import events, logs
 from runtime.beat import Beat, drift_beat
 from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health, TelemetryServer
+from runtime.kafka.config import EXACTLY_ONCE, admin_config
+from runtime.kafka.option_check import check_options
 from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
@@ -38,15 +40,7 @@ from worker.shadow import GROUP_SUFFIX, Sample, ShadowAgent
 from worker.traces import NoTraces, RecordTraces, Traces
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.driver import (
-    EXACTLY_ONCE,
-    SCHEME,
-    BundleSchema,
-    KeepingFlowControl,
-    LibrdkafkaTransport,
-    admin_config,
-    option_problems,
-)
+from worker.transport.driver import SCHEME, BundleSchema, KeepingFlowControl, LibrdkafkaTransport
 from worker.transport.ledger import Ledger
 from worker.transport.offsets import CommittedOffsets
 from worker.transport.producer import LibrdkafkaProducer
@@ -181,9 +175,7 @@ NewAgent = Callable[[Serving, Ledger, Publisher, Traces, RejectionBreaker], Agen
 
 
 def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
-    problems = option_problems(settings)
-    if problems:
-        raise SettingsError(problems)
+    check_options(settings)
     logs.configure(settings.telemetry)
     events.ProcessStarted(role, version("heartstream")).emit()
     tracing = open_tracing(settings.tracing, role)
@@ -249,10 +241,10 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: Rej
         return cast("LibrdkafkaConsumer", app.consumer).group_metadata()
 
     topics, writes_letters = settings.topics, app.role == "worker"
-    outlets = Outlets(admin_config(settings), topics.scores, (topics.dead_letters,) if writes_letters else ())
+    outlets = Outlets(admin_config(settings.kafka), topics.scores, (topics.dead_letters,) if writes_letters else ())
     letters = topics.dead_letters if writes_letters else None
     substitutes = Substitutes(topics.scores, letters, lambda: breaker.note(0, 1), outlets.home)
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
-        committed = CommittedOffsets(admin_config(settings), settings.worker.group_id)
+        committed = CommittedOffsets(admin_config(settings.kafka), settings.worker.group_id)
         return ExactlyOnce(producer, topics.scores, ledger, group, committed.read, outlets, substitutes)
     return AtLeastOnce(producer, topics.scores, outlets, substitutes)

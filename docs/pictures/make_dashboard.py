@@ -30,9 +30,10 @@ from panels import Series, draw
 from PIL import Image
 from traffic import BAD_SHARE, produce, tell_outcomes
 
-from heartstream.brokers import create_topics, docker_is_usable
+from heartstream.brokers import docker_is_usable
 from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict, running
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.topics import DEAD_LETTERS, OUTCOMES, PATIENTS, SCORES, SHADOW
 from tests.brokers import cut_off, running_kind

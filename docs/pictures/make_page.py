@@ -22,8 +22,9 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from traffic import produce
 
-from heartstream.brokers import create_topics, running_broker
+from heartstream.brokers import running_broker
 from heartstream.demo.processes import running
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
 

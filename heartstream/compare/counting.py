@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from heartstream.compare.measuring import Compared, Comparing, Judged, Labels, judge
-from heartstream.dlq.reading import Reader
 from heartstream.outcomes.join import Join, Moment, Noted, Pair, SeenScore
 from heartstream.outcomes.reading import Readable, newest_outcomes, read_score
 from heartstream.score.formats import Format, format_of
@@ -21,6 +20,7 @@ from heartstream.score.reading import Reading
 from heartstream.score.records import open_records
 from heartstream.score.run import Watch, score_batch
 from heartstream.score.tally import Tally
+from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.records import ModelRef, Source
 from scoring.artifact import Artifact

@@ -15,11 +15,12 @@ from typing import Final
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from heartstream.brokers import Kind, create_topics, running_broker
+from heartstream.brokers import Kind, running_broker
 from heartstream.demo.account import Account, Summary
 from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_outcomes
 from heartstream.demo.processes import Child, predict, running
 from heartstream.demo.view import View
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port, usual_port
 from runtime.record_headers import headers_of
 from runtime.settings import PREFIX, Settings, Topics

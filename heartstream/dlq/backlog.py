@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Final, Self
 
 from heartstream.dlq.letters import Letter
 from heartstream.dlq.progress import Progress
-from heartstream.dlq.reading import Reader, Span
+from runtime.kafka.range_reader import Reader, Span
+
+GROUP: Final = "heartstream-redrive"
+"""The consumer group whose offsets say which dead letters were redriven."""
 
 
 class Backlog:

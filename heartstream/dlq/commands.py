@@ -13,15 +13,15 @@ from typing import Final, NoReturn
 import msgspec
 
 from heartstream.dlq import telling
-from heartstream.dlq.backlog import Backlog
+from heartstream.dlq.backlog import GROUP, Backlog
 from heartstream.dlq.choosing import parse_position, selection
 from heartstream.dlq.interruption import held_back
 from heartstream.dlq.letters import Letter, Selection
 from heartstream.dlq.meter import Meter
-from heartstream.dlq.reading import Reader
 from heartstream.dlq.redrive import Order, Redrive, Tally, plan
 from heartstream.dlq.retention import oldest_kept
 from heartstream.exit_codes import BAD_USAGE, FAILED
+from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.errors import DependencyError, FaultCode
 from schemas.records import Source
@@ -50,7 +50,7 @@ def list_letters(wanted: Selection, form: ListForm) -> None:
     """Print the letters that are wanted."""
     settings = Settings.from_mapping(os.environ)
     count, codes = 0, Counter[FaultCode]()
-    with Reader.open(settings) as reader:
+    with Reader.open(settings, GROUP) as reader:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
         write = _writer(settings, backlog, form)
         letters = backlog.waiting() if form.waiting else backlog.all_letters()
@@ -100,7 +100,7 @@ def show(position: str, *, with_value: bool, as_json: bool) -> None:
         topic, partition, offset = parse_position(position, settings.topics.dead_letters)
     except ValueError as error:
         _refuse(str(error), BAD_USAGE)
-    with Reader.open(settings) as reader:
+    with Reader.open(settings, GROUP) as reader:
         backlog = Backlog.of(reader, topic)
         message = reader.fetch(Source(topic, partition, offset))
         if message is None:
@@ -132,7 +132,7 @@ def redrive(wanted: Selection, form: RedriveForm) -> None:
     if not (form.dry_run or form.yes or sys.stdin.isatty()):
         _refuse("there is no terminal to ask on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)
-    with Reader.open(settings) as reader, Reader.open(settings) as originals:
+    with Reader.open(settings, GROUP) as reader, Reader.open(settings) as originals:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
         originals.spans(settings.topics.patients)  # a producer would make a topic that is not there
         order = _order(settings, wanted, form)

@@ -17,14 +17,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from heartstream.dlq.backlog import Backlog
 from heartstream.dlq.letters import Letter, Selection
-from heartstream.dlq.reading import Reader
+from runtime.kafka.config import plain_producer_config
+from runtime.kafka.range_reader import Reader
 from runtime.record_times import NO_TIMESTAMP
 from runtime.settings import Settings
 from schemas.codec import encode_source
 from schemas.codings import with_coding
 from schemas.errors import DependencyError, FaultCode, HeartstreamError
 from schemas.topics import FIRST_FAILURE_HEADER, REDRIVE_ATTEMPTS_HEADER
-from worker.transport.driver import producer_config
 
 _CHUNK_LETTERS: Final = 500
 _CHUNK_BYTES: Final = 16_000_000
@@ -144,8 +144,7 @@ class Redrive:
         self._order = order
         self._backlog = backlog
         self._originals = originals
-        config = {"message.timeout.ms": _SEND_MILLISECONDS, **producer_config(settings), "log_level": 0}
-        config.pop("transactional.id", None)
+        config = {"message.timeout.ms": _SEND_MILLISECONDS, **plain_producer_config(settings.kafka), "log_level": 0}
         self._client = Producer(config)
         self._confirmed: list[Letter] = []
         self._refused: list[Letter] = []

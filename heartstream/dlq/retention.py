@@ -6,14 +6,14 @@ was sent.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]  # exported, says its guide
 
+from runtime.kafka.config import admin_config
 from runtime.settings import Settings
 from schemas.errors import DependencyError
-from worker.transport.driver import producer_config
 
 _CALL_SECONDS: Final = 10.0
 
@@ -24,8 +24,7 @@ def oldest_kept(settings: Settings, topic: str, now: int) -> int | None:
     Long enough is a tenth of the retention. Both are in milliseconds since 1970. Raises DependencyError where the
     broker does not tell.
     """
-    config: dict[str, Any] = {**producer_config(settings), "log_level": 0}
-    client = AdminClient(config)
+    client = AdminClient({**admin_config(settings.kafka), "log_level": 0})
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     (answer,) = client.describe_configs([resource], request_timeout=_CALL_SECONDS).values()
     try:

@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 from confluent_kafka import Message
 
-from heartstream.dlq.reading import Reader, Span
 from heartstream.outcomes.reading import moment_of
 from heartstream.score.formats import Format, format_of
 from heartstream.score.reading import Reading
 from heartstream.score.records import open_records
 from heartstream.score.run import Watch, score_batch
 from heartstream.score.tally import Tally
+from runtime.kafka.range_reader import Reader, Span
 from runtime.settings import Settings
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from heartstream.configuration import settings_to_run_with
-from heartstream.dlq.reading import Reader
 from heartstream.file_options import AS_TEXT, announce
 from heartstream.outcomes.join import Pair
 from heartstream.outcomes.reading import Spans, join_topics
+from runtime.kafka.range_reader import Reader
 from schemas.errors import DataError, DependencyError, SettingsError
 from schemas.reading import TextOptions
 from schemas.records import ModelRef

@@ -10,11 +10,11 @@ from importlib.metadata import version
 
 import msgspec
 
-from heartstream.dlq.reading import Reader
 from heartstream.outcomes.judging import Figures, Findings, judge
 from heartstream.outcomes.reading import Spans, join_topics
 from runtime import events, logs
 from runtime.health import Health, TelemetryServer
+from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings, Telemetry
 from schemas.errors import DependencyError, SettingsError
 

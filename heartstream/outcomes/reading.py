@@ -9,8 +9,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 from confluent_kafka import Message
 
-from heartstream.dlq.reading import Reader, Span
 from heartstream.outcomes.join import Join, Joined, Moment, Noted, SeenScore
+from runtime.kafka.range_reader import Reader, Span
 from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from runtime.settings import Topics
 from schemas.codec import UNDECODABLE, decode_known_outcome

@@ -16,7 +16,8 @@ from confluent_kafka import KafkaError, Message, Producer
 from heartstream.dlq.choosing import Range
 from heartstream.dlq.interruption import held_back
 from heartstream.dlq.meter import Meter
-from heartstream.dlq.reading import Reader, Span
+from runtime.kafka.config import plain_producer_config
+from runtime.kafka.range_reader import Reader, Span
 from runtime.settings import Settings
 from schemas.errors import DependencyError, FaultCode, SettingsError
 from schemas.records import Source
@@ -24,7 +25,6 @@ from schemas.topics import name_problem
 from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from worker.formats import Formats
-from worker.transport.driver import producer_config
 
 _CHUNK: Final = 4_000
 _POLL_SECONDS: Final = 0.2
@@ -79,8 +79,7 @@ class Replay:
     def __init__(self, settings: Settings, topic: str, scorer: Scorer) -> None:
         self.tally = Tally()
         self._topic, self._scorer = topic, scorer
-        config = {**producer_config(settings), "message.timeout.ms": _SEND_MILLISECONDS, "log_level": 0}
-        config.pop("transactional.id", None)
+        config = {**plain_producer_config(settings.kafka), "message.timeout.ms": _SEND_MILLISECONDS, "log_level": 0}
         self._client = Producer(config)
         self._formats = Formats.of(settings, topic)
         self._failure: KafkaError | None = None

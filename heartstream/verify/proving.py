@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import msgspec
 from confluent_kafka import Message
 
-from heartstream.dlq.reading import AbsentTopicError, Reader, Span
 from heartstream.verify.models import Shelf
+from runtime.kafka.range_reader import AbsentTopicError, Reader, Span
 from schemas.codec import UNDECODABLE, decode_score, input_digest
 from schemas.frames import unframed
 from schemas.records import Score, Source

@@ -14,10 +14,10 @@ import msgspec
 
 from heartstream.dlq.choosing import Range
 from heartstream.dlq.meter import Meter
-from heartstream.dlq.reading import Reader
 from heartstream.tables import say
 from heartstream.verify.models import Shelf
 from heartstream.verify.proving import BROKEN, Finding, Verdict, prove
+from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from worker.formats import Formats
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pytest
 from confluent_kafka import Producer
 
-from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child, running
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from tests.brokers import broker_kinds, running_kind
 from tests.browser.accessible import violations

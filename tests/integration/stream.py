@@ -20,7 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
+from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
 from schemas.codec import decode_dead_letter, decode_score
 from schemas.records import DeadLetter, Source

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.brokers import create_topics
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child, running
-from heartstream.dlq.reading import Reader
+from runtime.kafka.range_reader import Reader
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score

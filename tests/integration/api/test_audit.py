@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from heartstream.brokers import create_topics
 from heartstream.demo.processes import Child, running
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.errors import DependencyError
 from tests.images.engine import attempt, wait_for

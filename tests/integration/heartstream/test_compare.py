@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heartstream.brokers import create_topics
 from heartstream.compare.counting import Found, compare_topics
 from heartstream.compare.measuring import judge
 from heartstream.demo.patients import real_patients
+from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.records import Source
 from scoring.pipeline import Scored, process

@@ -16,10 +16,11 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from heartstream.brokers import await_broker, create_topics
+from heartstream.brokers import await_broker
 from heartstream.embedded_kafka.installation import Installation
 from heartstream.embedded_kafka.preparation import install
 from heartstream.embedded_kafka.server import KafkaServer, running_kafka
+from runtime.kafka.topics import create_topics
 from schemas.errors import DependencyError
 from tests.waiting import await_condition
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
 from heartstream.outcomes.judging import figures
 from runtime import metrics
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.codec import decode_score
 from scoring.scorer import Scorer

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from heartstream.brokers import create_topics
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from runtime.settings import Topics
 from schemas.errors import DependencyError

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from heartstream.brokers import create_topics
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.model_command import recalibrate
+from runtime.kafka.topics import create_topics
 from schemas.codec import decode_score
 from scoring.artifact import load
 from scoring.pipeline import Scored, process
@@ -173,7 +173,7 @@ def test_replay_scores_the_past_again_into_a_topic_of_its_own(desk: Desk, tmp_pa
 
 def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, bytes]]:
     """Read a topic of scores by source; no source comes twice."""
-    from heartstream.dlq.reading import Reader  # noqa: PLC0415  # used here alone
+    from runtime.kafka.range_reader import Reader  # noqa: PLC0415  # used here alone
     from runtime.settings import Kafka, Settings  # noqa: PLC0415
     from schemas.codec import decode_score  # noqa: PLC0415
 

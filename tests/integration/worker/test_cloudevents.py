@@ -12,9 +12,9 @@ from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from heartstream.brokers import create_topics
 from heartstream.demo.patients import real_patients
-from heartstream.dlq.reading import Reader
+from runtime.kafka.range_reader import Reader
+from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source

@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, s
     UserScramCredentialUpsertion,
 )
 
-from heartstream.brokers import create_topics
+from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from runtime.settings import Topics
 from tests.brokers import Listener, own_kafka

@@ -13,11 +13,11 @@ from confluent_kafka import Producer
 from faust.types import TP
 
 from runtime import events
+from runtime.kafka.config import admin_config, consumer_config
 from runtime.settings import Settings
 from tests.brokers import cut_off
 from tests.integration.stream import PARTITIONS, Stream
 from worker.transport.batch import RecordBatch
-from worker.transport.driver import admin_config, consumer_config
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.poller import ConsumerOptions, Poller
@@ -53,7 +53,7 @@ def polling(
     ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 200)
     options = ConsumerOptions(
         config,
-        admin_config(settings),
+        admin_config(settings.kafka),
         100,
         commit_interval=0.2,
         drain_timeout=5,

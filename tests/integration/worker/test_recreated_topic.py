@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from heartstream.brokers import create_topics
+from runtime.kafka.topics import create_topics
 from tests.integration.conftest import Workers
 from tests.integration.stream import PARTITIONS, Stream
 from tests.integration.worker.test_exactly_once import GUARANTEE

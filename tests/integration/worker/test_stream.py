@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.brokers import LARGEST_RECORD_BYTES, create_topics
 from heartstream.demo.patients import FLAWS, real_patients
+from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
 from schemas.faults import examine
 from schemas.repeats import RepeatFilter

@@ -11,8 +11,9 @@ import faust
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from faust.types import TP
 
+from runtime.kafka.config import EXACTLY_ONCE
 from runtime.settings import Settings
-from worker.transport.driver import EXACTLY_ONCE, LibrdkafkaTransport
+from worker.transport.driver import LibrdkafkaTransport
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
 from worker.transport.transactions import Patience

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from runtime.settings import Settings
-from worker.transport.driver import consumer_config, option_problems, producer_config
-from worker.transport.transactions import shortest_retry
+from runtime.kafka.config import (
+    admin_config,
+    consumer_config,
+    plain_producer_config,
+    producer_config,
+    standalone_consumer_config,
+)
+from runtime.kafka.option_check import option_problems
+from runtime.settings import Kafka, Settings
 
 
 def settings(**options: str) -> Settings:
@@ -49,18 +55,30 @@ def test_options_that_contradict_our_own_are_told() -> None:
     assert len(option_problems(settings(MAX_IN_FLIGHT="10"))) == 1
 
 
-def test_a_call_is_quick_if_no_request_of_it_can_have_been_repeated() -> None:
-    """The client repeats a request after its backoff, a fifth less at the earliest, or offsets after half a second."""
-    guarantee = {"HEARTSTREAM_WORKER__GROUP_ID": "group", "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": "exactly_once"}
-    chosen = [{}, {"RETRY_BACKOFF_MS": "100"}, {"RETRY_BACKOFF_MAX_MS": "200"}, {"RETRY_BACKOFF_MS": "1000"}]
-    bounds = [
-        shortest_retry(
-            producer_config(
-                Settings.from_mapping(
-                    guarantee | {f"HEARTSTREAM_KAFKA__OPTIONS__{name}": text for name, text in options.items()}
-                )
-            )
-        )
-        for options in chosen
-    ]
-    assert bounds == [0.45, 0.075, 0.15, 0.5]
+def test_no_option_weakens_a_guarantee() -> None:
+    """What the user sets never replaces what delivery rests on, whichever client is configured."""
+    kafka = Kafka("broker:9092", {"acks": "0", "enable.idempotence": "false", "bootstrap.servers": "other:9092"})
+    producer = plain_producer_config(kafka)
+    assert (producer["acks"], producer["enable.idempotence"]) == ("all", True)
+    assert (producer["bootstrap.servers"], admin_config(kafka)["bootstrap.servers"]) == ("broker:9092", "broker:9092")
+
+
+def test_only_the_worker_under_exactly_once_has_a_transactional_producer() -> None:
+    """Any other producer of the same settings would fence it, or be fenced."""
+    chosen = Settings.from_mapping({"HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": "exactly_once"})
+    configs = (producer_config(chosen), plain_producer_config(chosen.kafka), producer_config(settings()))
+    assert ["transactional.id" in config for config in configs] == [True, False, False]
+
+
+def test_a_consumer_outside_the_group_takes_no_static_member_s_place() -> None:
+    """It has a group of its own name and no instance id, and it commits nothing by itself."""
+    chosen = Settings.from_mapping({"HEARTSTREAM_WORKER__INSTANCE_ID": "one"})
+    config = standalone_consumer_config(chosen, "watch")
+    assert (config["group.id"], config["enable.auto.commit"]) == ("watch", False)
+    assert ("group.instance.id" in config, "group.instance.id" in consumer_config(chosen)) == (False, True)
+
+
+def test_an_administrator_gets_common_options_alone() -> None:
+    """The client warns about each option of a consumer or producer."""
+    given = {"sasl.username": "worker", "linger.ms": "1", "fetch.min.bytes": "2", "message.timeout.ms": "3"}
+    assert admin_config(Kafka("broker:9092", given)) == {"sasl.username": "worker", "bootstrap.servers": "broker:9092"}

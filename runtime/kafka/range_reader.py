@@ -1,4 +1,4 @@
-"""Reads topics from one offset to another, as no member of any group, and keeps progress as a group's offsets."""
+"""Reading topics from one offset to another, as no member of any group; progress is kept as a group's offsets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from typing import Any, Final, NoReturn, Self, TypeVar, cast
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from runtime.kafka.config import standalone_consumer_config
+from runtime.kafka.option_check import check_options
 from runtime.settings import Settings
-from schemas.errors import DependencyError, SettingsError
+from schemas.errors import DependencyError
 from schemas.records import Source
-from worker.transport.driver import consumer_config, option_problems
-
-GROUP: Final = "heartstream-redrive"
-"""The consumer group whose offsets say which dead letters were redriven."""
 
 _CALL_SECONDS: Final = 10.0
 _STEPS_SECONDS: Final = (1.5, 2.0, 3.0)
@@ -25,8 +23,6 @@ _STEPS_SECONDS: Final = (1.5, 2.0, 3.0)
 _SILENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
 _AT_ONCE: Final = 500
-
-
 _AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})  # noqa: SLF001
 _PASSING: Final = frozenset(
     {
@@ -67,12 +63,14 @@ class Reader:
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings) -> Iterator[Self]:
-        """Yield a reader on the broker of the settings; raises SettingsError where its options are wrong."""
-        if settings.kafka.options and (problems := option_problems(settings)):
-            raise SettingsError(problems)
+    def open(cls, settings: Settings, group: str = "heartstream-reader") -> Iterator[Self]:
+        """Yield a reader on the broker of the settings; raises SettingsError where its options are wrong.
+
+        `group` has the offsets of `committed` and `commit`; reading does not use it.
+        """
+        if settings.kafka.options:
+            check_options(settings)
         own = {
-            "group.id": GROUP,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
@@ -80,9 +78,7 @@ class Reader:
             "fetch.wait.max.ms": 10,
             "log_level": 0,  # what goes wrong is told as an error
         }
-        config = {**consumer_config(settings), **own}
-        config.pop("group.instance.id", None)
-        reader = cls(settings.kafka.bootstrap_servers, config)
+        reader = cls(settings.kafka.bootstrap_servers, {**standalone_consumer_config(settings, group), **own})
         try:
             yield reader
         finally:

@@ -1,0 +1,1 @@
+"""What worker, gateway and command share of Kafka: client configuration, creating topics, reading ranges of offsets."""

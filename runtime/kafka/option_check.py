@@ -1,0 +1,50 @@
+"""Checking the user's client options before any client is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+from runtime.kafka.config import OWN_OPTIONS, consumer_config, producer_config
+from runtime.settings import Settings
+from schemas.errors import SettingsError
+
+
+def option_problems(settings: Settings) -> tuple[str, ...]:
+    """Return what is wrong with the user's client options, one line each, as librdkafka itself sees it."""
+    options = settings.kafka.options
+    problems = [f"Kafka option {name} is set by heartstream itself" for name in sorted(OWN_OPTIONS & options.keys())]
+    for name, text in sorted(options.items()):
+        alone = {"group.id": "check", "log_level": 2, name: text}
+        complaint = _complaint(partial(_try_consumer, alone))
+        if complaint is not None and not complaint.startswith("Failed to create"):
+            problems.append(f"Kafka option {name}: {complaint.replace(text, '(value)')}")
+    if not problems:
+        together = _complaint(partial(_try_consumer, consumer_config(settings)))
+        together = together or _complaint(lambda: Producer(producer_config(settings)))
+        problems += [f"Kafka options: {together}"] if together else []
+    return tuple(problems)
+
+
+def check_options(settings: Settings) -> None:
+    """Raise SettingsError that lists all that is wrong with the user's client options."""
+    if problems := option_problems(settings):
+        raise SettingsError(problems)
+
+
+def _try_consumer(config: dict[str, object]) -> None:
+    Consumer(config).close()
+
+
+def _complaint(make: Callable[[], object]) -> str | None:
+    """Return what librdkafka says against making a client, or None."""
+    try:
+        make()
+    except KafkaException as failure:
+        error: KafkaError = failure.args[0]
+        return error.str()
+    except (TypeError, ValueError) as failure:
+        return type(failure).__name__
+    return None

@@ -1,0 +1,78 @@
+"""Creating topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
+
+from runtime.kafka.config import admin_config
+from runtime.settings import Kafka
+from schemas.errors import DependencyError
+
+LARGEST_RECORD_BYTES: Final = 20_000_000
+_TIMES_ASKED: Final = 3
+_NOT_YET: Final = frozenset(
+    {
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # these are their public names
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
+    }
+)
+"""What a broker that starts or is busy may answer, or the client for it. None of them says that it can be retried."""
+_ANSWER_SECONDS: Final = 1.0
+"""What the client's own timeout gets to arrive in."""
+
+
+def create_topics(
+    address: str,
+    names: Iterable[str],
+    partitions: int,
+    options: Mapping[str, str],
+    patience: float = 60.0,
+    config: Mapping[str, str] | None = None,
+) -> None:
+    """Create the topics that are not there yet, with the replication that the broker gives by default.
+
+    `config` is of the topics, beside the largest record that they take.
+
+    A broker that does not answer, or cannot yet, is asked again, three times within `patience` seconds.
+
+    Raises DependencyError if it refuses, or has not done it by then.
+    """
+    admin = AdminClient({**admin_config(Kafka(address, dict(options))), "log_level": 0})
+    started, config = time.monotonic(), {"max.message.bytes": str(LARGEST_RECORD_BYTES), **(config or {})}
+    wanted, each = list(names), patience / _TIMES_ASKED
+    for turn in range(_TIMES_ASKED):
+        # A broker may have answered at once that it cannot yet.
+        time.sleep(max(0.0, started + turn * each - time.monotonic()))
+        topics = [NewTopic(name, num_partitions=partitions, config=dict(config)) for name in wanted]
+        asked = admin.create_topics(topics, operation_timeout=each, request_timeout=each)
+        wanted = [name for name, answer in asked.items() if not _is_created(name, answer, each)]
+        if not wanted:
+            return
+    raise DependencyError(f"cannot create topic {wanted[0]}: the broker at {address} could not in {patience:g} s")
+
+
+def _is_created(name: str, answer: Future[None], seconds: float) -> bool:
+    """Say whether the topic is there now, or has to be asked for again."""
+    try:
+        answer.result(seconds + _ANSWER_SECONDS)
+    except TimeoutError:
+        return False
+    except KafkaException as failure:
+        error: KafkaError = failure.args[0]
+        if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return True
+        if error.code() in _NOT_YET:
+            return False
+        raise DependencyError(f"cannot create topic {name}: {error.name()}") from failure
+    return True
