@@ -5,8 +5,8 @@
     HeartstreamError
     ├── RecordError       the record is bad        -> dead letter on Kafka, 4xx over HTTP
     ├── ArtifactError     the model is bad         -> do not become ready
+    ├── DataError         a file or table is bad   -> refuse it as a whole: retrying does not help
     ├── DependencyError   a broker or store is bad -> retry, then stop
-    │   └── DataError     a table is bad           -> do not learn from it, nor judge by it, nor score it
     ├── DecodeError       a message is no result   -> the consumer reads another topic, or an incompatible version
     └── SettingsError     the configuration is bad -> list every problem, do not start
 
@@ -33,8 +33,8 @@ class DependencyError(HeartstreamError):
     """Something outside this process does not do its part for good: a broker, a topic, a download."""
 
 
-class DataError(DependencyError):
-    """A table that is refused as a whole: it would teach a model something wrong, or be judged or scored wrongly."""
+class DataError(HeartstreamError):
+    """A file or table that is not what it should be, or whose rows must not be trained on, evaluated on or scored."""
 
 
 class DecodeError(HeartstreamError):

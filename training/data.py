@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from schemas.errors import DependencyError
+from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import blank_missing
 from training.uci import HEADER, MISSING, SITES, file_name, plain_number, snapshot_rows
@@ -35,7 +35,10 @@ def read_snapshot(sites: Sequence[str] = SITES) -> pd.DataFrame:
 
 
 def read_uci(folder: Path, sites: Sequence[str] = SITES) -> pd.DataFrame:
-    """Return the sites' rows of UCI's files in `folder`. Raises DependencyError that says file, line and field."""
+    """Return the sites' rows of UCI's files in `folder`.
+
+    Raises DependencyError where a file cannot be read, and DataError that says file, line and field.
+    """
     return _table(row for site in sites for row in _file_rows(folder, site))
 
 
@@ -43,22 +46,20 @@ def _file_rows(folder: Path, site: str) -> Iterable[tuple[str, list[str], str]]:
     name = file_name(site)
     try:
         text = (folder / name).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DependencyError(f"cannot read {folder / name}: {_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not UTF-8 text") from error
+    except OSError as error:
+        raise DependencyError(f"cannot read {folder / name}: {error.strerror}") from error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" ,")]
     if not lines:
-        raise DependencyError(f"{name} holds no rows")
+        raise DataError(f"{name} holds no rows")
     first = lines[0][1]
     if "age" in first or any(character.isalpha() for character in first.partition(",")[0]):
-        raise DependencyError(
+        raise DataError(
             f"{name} begins with a header, UCI's file has none: this may be the Kaggle copy, which inverts the target, "
             "or a file whose first patient became the header (in R, read.csv with header = FALSE keeps that patient)"
         )
     return ((site, line.split(","), f"{name} line {number}") for number, line in lines)
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or "no reason given" if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def _table(rows: Iterable[tuple[str, list[str], str]]) -> pd.DataFrame:
@@ -78,10 +79,10 @@ def _table(rows: Iterable[tuple[str, list[str], str]]) -> pd.DataFrame:
 def _numbers(cells: list[str], place: str) -> list[float]:
     names = HEADER[1:]
     if len(cells) != len(names):
-        raise DependencyError(f"{place}: has {len(cells)} columns, expected {len(names)}")
+        raise DataError(f"{place}: has {len(cells)} columns, expected {len(names)}")
     numbers = [_number(cell.strip(), f"{place}: {name}") for name, cell in zip(names, cells, strict=True)]
     if numbers[-1] not in range(_HIGHEST_NUM + 1):
-        raise DependencyError(f"{place}: num must be a whole number from 0 to {_HIGHEST_NUM}")
+        raise DataError(f"{place}: num must be a whole number from 0 to {_HIGHEST_NUM}")
     return numbers
 
 
@@ -92,7 +93,7 @@ def _number(cell: str, place: str) -> float:
         return float(cell)
     except ValueError:
         # The cell is a patient's value: the error says where it stands, not what it is.
-        raise DependencyError(f"{place} is not a number") from None
+        raise DataError(f"{place} is not a number") from None
 
 
 def site_rows(frame: pd.DataFrame, site: str) -> pd.DataFrame:

@@ -88,8 +88,8 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     """Train every candidate on the training hospital's rows, evaluate them and write the model directory.
 
     Blocks for a minute or two, or some seconds if it is quick. Raises SettingsError for a request that cannot be met,
-    DependencyError for data that must not be trained on, ArtifactError for a result too good to be true: the old model
-    directory is then as it was.
+    DependencyError for data that cannot be read, DataError for data that must not be trained on, ArtifactError for a
+    result too good to be true: the old model directory is then as it was.
     """
     model_version = check(request)
     step = _Steps(progress, request.steps)
@@ -140,7 +140,10 @@ def check(request: TrainingRequest) -> str:
 
 
 def all_rows(request: TrainingRequest) -> pd.DataFrame:
-    """Return the rows of all hospitals, of the training hospital alone if the run is quick. Raises DependencyError."""
+    """Return the rows of all hospitals, of the training hospital alone if the run is quick.
+
+    Raises DependencyError and DataError.
+    """
     sites = SITES if request.depth.deep else (TRAINING_SITE,)
     return read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
 

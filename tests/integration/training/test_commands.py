@@ -113,3 +113,13 @@ def test_train_says_what_kind_of_failure(tmp_path: Path, options: dict[str, floa
     with pytest.raises(SystemExit) as caught:
         train(output=tmp_path / "model", tracking=False, model_version="1", **options)
     assert (caught.value.code, list(tmp_path.iterdir())) == (code, [])
+
+
+def test_train_tells_data_that_is_bad_from_data_that_cannot_be_read(tmp_path: Path) -> None:
+    """A file with a header is not UCI's: to try again would not help, and no model is left."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "processed.cleveland.data").write_text("age,sex\n63,1\n", "utf-8")
+    with pytest.raises(SystemExit) as caught:
+        train(output=tmp_path / "model", data_dir=data, tracking=False, model_version="1", quick=True)
+    assert (caught.value.code, (tmp_path / "model").exists()) == (65, False)

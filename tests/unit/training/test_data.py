@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.errors import DependencyError
+from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
 from training.data import digest, features, read_snapshot, read_uci, site_rows, target
 from training.uci import SITES, file_name, published
@@ -80,7 +80,7 @@ def test_every_way_to_write_missing_is_read(tmp_path: Path, cell: str) -> None:
 )
 def test_bad_file_is_refused_with_its_place(tmp_path: Path, lines: tuple[str, ...], text: str) -> None:
     """The error names file, line and field, and holds no patient's value."""
-    with pytest.raises(DependencyError) as caught:
+    with pytest.raises(DataError) as caught:
         read_uci(written(tmp_path, *lines), ("cleveland",))
     assert str(caught.value) == text
 
@@ -88,7 +88,7 @@ def test_bad_file_is_refused_with_its_place(tmp_path: Path, lines: tuple[str, ..
 @pytest.mark.parametrize("header", ["X1,X2,X3", "X63.0,X1.0,X1.0.1,X145.0", '"V1","V2"'])
 def test_names_that_were_made_up_are_a_header(header: str, tmp_path: Path) -> None:
     """What another program wrote above the patients, or made of the first of them, is said to be that."""
-    with pytest.raises(DependencyError, match="begins with a header") as caught:
+    with pytest.raises(DataError, match="begins with a header") as caught:
         read_uci(written(tmp_path, header, GOOD), ("cleveland",))
     assert "63" not in str(caught.value)
 
@@ -102,8 +102,15 @@ def test_a_byte_order_mark_and_blank_lines_are_no_patients(tmp_path: Path) -> No
 
 def test_file_with_a_header_is_named_as_the_kaggle_copy(tmp_path: Path) -> None:
     """UCI's files have no header: one that has it is another data set under UCI's name."""
-    with pytest.raises(DependencyError, match="Kaggle copy"):
+    with pytest.raises(DataError, match="Kaggle copy"):
         read_uci(written(tmp_path, ",".join((*FEATURE_NAMES, "target")), GOOD), ("cleveland",))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """It can be read, and is not what it should be: the data is at fault."""
+    (tmp_path / file_name("cleveland")).write_bytes(b"63.0,\xff\n")
+    with pytest.raises(DataError, match=r"^processed\.cleveland\.data is not UTF-8 text$"):
+        read_uci(tmp_path, ("cleveland",))
 
 
 def test_absent_file_is_told(tmp_path: Path) -> None:
