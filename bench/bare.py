@@ -104,7 +104,7 @@ class Loop:
 def main() -> None:
     """Run until SIGTERM."""
     stopping = stop_on_sigterm()
-    Loop(Task.from_environment()).run(stopping)
+    Loop(Task.from_command_line("bench.bare", __doc__)).run(stopping)
 
 
 if __name__ == "__main__":

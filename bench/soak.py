@@ -21,7 +21,7 @@ from typing import Final
 import aiohttp
 
 from bench.cost import resident_mib
-from bench.http import serving
+from bench.gateway import serving
 from bench.load import tell
 from bench.servers import SERVERS
 from heartstream.demo.patients import FLAWS, real_patients

@@ -6,9 +6,11 @@ runtime.settings.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Final
 import msgspec
 
 from runtime.settings import Settings
+from schemas.errors import HeartstreamError
 from schemas.records import Source
 from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
@@ -35,6 +38,20 @@ class Task(msgspec.Struct, frozen=True):
     patients: str
     scores: str
     scorer: Scorer
+
+    @classmethod
+    def from_command_line(cls, module: str, purpose: str | None) -> Task:
+        """Answer `--help`, else do as `from_environment`; exits with one line where that fails."""
+        argparse.ArgumentParser(
+            prog=f"python -m {module}",
+            description=f"{purpose}\nConfigured by the worker's environment variables: docs/settings.md.",
+            epilog=f"example: HEARTSTREAM_MODEL__PATH=model python -m {module}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        ).parse_args()
+        try:
+            return cls.from_environment()
+        except HeartstreamError as error:
+            sys.exit(f"{module}: {error}")
 
     @classmethod
     def from_environment(cls) -> Task:

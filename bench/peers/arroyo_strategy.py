@@ -53,7 +53,7 @@ class Scoring(ProcessingStrategyFactory[KafkaPayload]):  # type: ignore[misc]  #
 
 def main() -> None:
     """Run until SIGTERM."""
-    task = Task.from_environment()
+    task = Task.from_command_line("bench.peers.arroyo_strategy", __doc__)
     consumer = KafkaConsumer(
         build_kafka_consumer_configuration({}, task.group, "earliest", bootstrap_servers=[task.servers])
     )

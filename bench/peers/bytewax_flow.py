@@ -47,7 +47,7 @@ def new_flow(task: Task) -> Dataflow:
 
 def main() -> None:
     """Run until killed."""
-    task = Task.from_environment()
+    task = Task.from_command_line("bench.peers.bytewax_flow", __doc__)
     store = Path(f"{task.group}-recovery")
     store.mkdir()
     init_db_dir(store, 1)

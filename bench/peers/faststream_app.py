@@ -42,7 +42,9 @@ def new_broker(task: Task) -> KafkaBroker:
 
 def main() -> None:
     """Run until SIGTERM."""
-    asyncio.run(FastStream(new_broker(Task.from_environment()), logger=None).run())
+    asyncio.run(
+        FastStream(new_broker(Task.from_command_line("bench.peers.faststream_app", __doc__)), logger=None).run()
+    )
 
 
 if __name__ == "__main__":

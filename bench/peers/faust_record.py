@@ -11,7 +11,7 @@ from schemas.records import Source
 
 def main() -> None:
     """Score each record as it comes."""
-    task = Task.from_environment()
+    task = Task.from_command_line("bench.peers.faust_record", __doc__)
     app = new_app(task)
     patients: Any = app.topic(task.patients)
     scores: Any = app.topic(task.scores)

@@ -56,7 +56,7 @@ def taking_app(task: Task) -> faust.App:
 
 def main() -> None:
     """Run until SIGTERM."""
-    run(taking_app(Task.from_environment()))
+    run(taking_app(Task.from_command_line("bench.peers.faust_take", __doc__)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def _extra(options: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Run until SIGTERM."""
-    task = Task.from_environment()
+    task = Task.from_command_line("bench.peers.quix_app", __doc__)
     app = Application(
         task.servers,
         consumer_group=task.group,

@@ -3,7 +3,7 @@
 All servers get the same patients, one record a request, from the same client, one after another in an order that
 alternates from round to round. What is measured, and how: bench/README.md.
 
-example: python -m bench.http --only heartstream,mlserver --rounds 3 --json http.json
+example: python -m bench.gateway --only heartstream,mlserver --rounds 3 --json gateway.json
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _risks(model: Path, patients: Sequence[Record]) -> list[float]:
 def _arguments() -> argparse.Namespace:
     purpose, _, example = (__doc__ or "").rpartition("\n\n")
     parser = argparse.ArgumentParser(
-        prog="python -m bench.http",
+        prog="python -m bench.gateway",
         description=purpose,
         epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -229,7 +229,7 @@ def main() -> None:
     try:
         servers = chosen(asked.only, quick=asked.quick)
     except ValueError as error:
-        sys.exit(f"bench.http: {error}")
+        sys.exit(f"bench.gateway: {error}")
     seconds, rounds = asked.seconds or (3 if asked.quick else 8), asked.rounds or (1 if asked.quick else 3)
     table: dict[str, list[Round]] = {server.name: [] for server in servers}
     with tempfile.TemporaryDirectory(prefix="heartstream-bench-") as scratch:

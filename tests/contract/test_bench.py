@@ -1,0 +1,45 @@
+"""The benchmarks can be started in each way that people start a script, and say what they are for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_benchmark_shadows_the_standard_library() -> None:
+    """Python puts a script's folder before its own library: `python bench/stream.py` would import the namesake."""
+    assert {path.stem for path in (ROOT / "bench").glob("*.py")} & sys.stdlib_module_names == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("-m", "bench.bare"), ("-m", "bench.bare_exactly_once"), ("bench/stream.py",)],
+    ids=lambda words: words[-1],
+)
+def test_help_has_an_example(words: tuple[str, ...]) -> None:
+    """Without a model, a broker or a traceback."""
+    done = subprocess.run(
+        [sys.executable, *words, "--help"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ("usage: python -m bench." in done.stdout, "example: " in done.stdout, done.stderr) == (True, True, "")
+
+
+def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
+    """The yardstick says what is missing, as the worker does."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HEARTSTREAM_MODEL__PATH": str(tmp_path / "none")}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.bare"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith("bench.bare: ")
