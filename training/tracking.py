@@ -1,4 +1,4 @@
-"""Training runs in MLflow. The only module that imports it, and only when a run is recorded: that takes a second."""
+"""Training runs in MLflow, which is imported only when a run is recorded: that takes a second."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class ScoringApp(faust.App):
     telemetry: Telemetry
     health: Health
     pulse: Pulse
-    role: str = "worker"
+    role: str
     beside: Sequence[Beat | Following[Scorer]] = ()
     tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None

@@ -15,7 +15,7 @@ from worker.process import _BoundedWorker
 
 worker = _BoundedWorker(ScoringApp("stuck"), quiet=True, redirect_stdouts=False)
 logs.configure(Telemetry())
-worker.role, worker.stop_within_seconds = "worker", 0.2
+worker.role, worker.stop_within_seconds = "shadow", 0.2
 worker._crash(ValueError("the first cause"))
 worker._crash(KeyError("what followed from it"))
 time.sleep(60)
@@ -23,7 +23,8 @@ time.sleep(60)
 
 
 def test_a_worker_that_failed_ends_though_its_shutdown_never_begins() -> None:
-    """With code 1, and its last line says what failed first."""
+    """With code 1, and its last line says which role it had and what failed first."""
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=50, check=False)
     last = json.loads(done.stderr.splitlines()[-1])
-    assert (done.returncode, last["event"], last["exception"]["type"]) == (1, "process failed", "builtins.ValueError")
+    assert (done.returncode, last["event"], last["role"]) == (1, "process failed", "shadow")
+    assert last["exception"]["type"] == "builtins.ValueError"
