@@ -11,7 +11,7 @@ from aiohttp import web
 from api import problems
 from api.browsers import protect
 
-_READ_BYTES: Final = 32_768
+_READ_BYTES: Final = 16_384
 NAME: Final = "heartstream"
 """What `Server` says; by default it tells the versions of Python and aiohttp."""
 

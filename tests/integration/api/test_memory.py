@@ -133,15 +133,26 @@ def _unfinished(port: int, count: int) -> Iterator[None]:
 
 
 def test_what_is_refused_gives_its_memory_back(start: Starter) -> None:
-    """A body that does not fit is refused with 503 before it is all there; when the others are done there is room."""
+    """Of two bodies that do not fit together one is refused with 503 before it is all there; then there is room again.
+
+    They arrive at the same time, so it may be either.
+    """
     body = b"[" + b" " * 900_000 + b"]"
     with start(GATEWAY__IN_FLIGHT_LIMIT_BYTES="2000000") as gateway:
         with connected(gateway) as upload:
             upload.sendall(_head(len(body)) + b"\r\n" + body[:-1])
-            wait_for("503", lambda: ask(gateway, "POST", "/predict/batch", body, JSON).status == 503, 30)
-            upload.sendall(body[-1:])
-            assert upload.recv(12) == b"HTTP/1.1 200"
-        wait_for("200", lambda: ask(gateway, "POST", "/predict/batch", body, JSON).status == 200, 30)
+            whole = ask(gateway, "POST", "/predict/batch", body, JSON).status
+            assert {whole, _end(upload, body[-1:])} == {200, 503}
+        assert ask(gateway, "POST", "/predict/batch", body, JSON).status == 200
+
+
+def _end(upload: socket.socket, rest: bytes) -> int:
+    """Send the rest of a body; returns the answer's status, 503 where the gateway had hung up."""
+    try:
+        upload.sendall(rest)
+        return int(upload.recv(12)[9:])
+    except ConnectionError:
+        return 503
 
 
 def test_who_does_not_take_an_answer_is_cut_off(start: Starter) -> None:
