@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from heartstream.train_uncertainty_tables import uncertainty_tables
 
 if TYPE_CHECKING:
-    from training.measures import Estimate
+    from training.estimates import Estimate
     from training.report import Deep
     from training.run import TrainingReport
 
@@ -109,7 +109,7 @@ def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
 
 
 def _recalibration(deep: Deep, best: str) -> Iterator[Sequence[str]]:
-    from training.recalibration_harm import harm_rows  # noqa: PLC0415  # only where something was trained
+    from training.recalibration_table import harm_rows  # noqa: PLC0415  # only where something was trained
 
     for row in harm_rows({best: deep.recalibration}, deep.hospitals):
         yield [row[0], *row[2:-1]]

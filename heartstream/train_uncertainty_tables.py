@@ -7,8 +7,8 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from training.coverage import Coverage
     from training.report import Deep
-    from training.stability import Coverage
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 

@@ -21,9 +21,9 @@ from training.card_population import cautions, out_of_scope, training_text
 from training.card_results import deep_results, results
 from training.card_text import INTENDED, RECALIBRATION
 from training.equation import Equation, equation
+from training.estimators import is_linear
 from training.markdown import pictures_of, table
 from training.report import Report
-from training.uncertainty import is_linear
 from training.validation import GAP
 
 

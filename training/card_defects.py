@@ -8,8 +8,9 @@ from typing import Final
 from scoring.uncertainty import COVERAGE
 from training.card_population import listed
 from training.equation import Equation
+from training.estimates import FEWEST
 from training.markdown import interval
-from training.measures import FEWEST, Performance
+from training.measures import Performance
 from training.population import Population
 from training.report import Deep, Report
 from training.validation import COMPLETE

@@ -8,9 +8,10 @@ from typing import Final
 from training.card_population import chosen_text
 from training.card_text import COUNTED, DELETED, FEW
 from training.card_uncertainty import uncertainty_results
+from training.estimates import FEWEST
 from training.markdown import interval, pictures_of, ranged, table
-from training.measures import FEWEST, Performance
-from training.recalibration_harm import harm_table
+from training.measures import Performance
+from training.recalibration_table import harm_table
 from training.report import Deep, Report
 from training.usual import USUAL
 from training.validation import COMPLETE

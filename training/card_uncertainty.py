@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from scoring.groups import GROUPS
+from training.coverage import Coverage, Held
+from training.estimates import FEWEST, wilson
 from training.interval_simulation import IntervalCoverage
 from training.markdown import interval, table
 from training.measure_next import MeasureNext
-from training.measures import FEWEST, wilson
 from training.report import Deep
-from training.stability import Coverage, Held
 
 _TRAINING: Final = "training patients"
 _ALL_MISSING: Final = "slope+ca+thal"

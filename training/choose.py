@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from training.data import Labels
+from training.arrays import Labels
 from training.measures import Performance, losses
 from training.validation import COMPLETE, OutOfFold
 

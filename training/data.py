@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import blank_missing
+from training.arrays import Labels, Matrix
 from training.uci import HEADER, MISSING, SITES, file_name, plain_number, snapshot_rows
-
-Matrix = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
 TRAINING_SITE: Final = "cleveland"
 """The other hospitals hardly measured `ca`, `thal` and `slope`: they test the model, and do not train it."""

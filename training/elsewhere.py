@@ -14,23 +14,14 @@ from scoring.artifact import Manifest
 from scoring.matrix import Mask
 from scoring.patterns import pattern_name, patterns_of
 from scoring.scorer import Scorer
-from training.assess import at_thresholds, bins
+from training.coverage import Coverage, coverage
+from training.curves import at_thresholds, bins
 from training.data import TRAINING_SITE, digest, features, read_snapshot, row_keys, target
+from training.estimates import FEWEST, Estimate, samples, wilson, with_both
 from training.groups import groups
 from training.labelled import Labelled
-from training.measures import (
-    FEWEST,
-    Estimate,
-    Performance,
-    performance,
-    performance_elsewhere,
-    prevalence_brier,
-    samples,
-    wilson,
-    with_both,
-)
+from training.measures import Performance, performance, performance_elsewhere, prevalence_brier
 from training.report import Bin, Threshold, as_document
-from training.stability import Coverage, coverage
 from training.uci import SITES
 
 _BOOTSTRAPS: Final = 500

@@ -9,9 +9,8 @@ import numpy as np
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.estimators import BINARY, ONE_HOT, SCALED
-from training.data import Matrix
-from training.plain import center_of
-from training.uncertainty import linear_of
+from training.arrays import Matrix
+from training.estimators import center_of, linear_of
 
 
 class Equation(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 
 from scoring.estimators import new_preprocessor
 from scoring.submodels import PatternSubmodels
+from training.arrays import Matrix
 
 LOGISTIC_REGRESSION: Final = "logistic_regression"
 RANDOM_FOREST: Final = "random_forest"
@@ -77,3 +78,42 @@ CANDIDATES: Final = (
 def new_pipeline(classifier: Any) -> Pipeline:
     """Return preprocessor and classifier as one estimator, so that both are fitted on the same rows and no others."""
     return Pipeline([("preprocess", new_preprocessor()), ("classify", classifier)])
+
+
+def center_of(classifier: Any) -> Matrix | None:
+    """Return the average training patient (22,) of a classifier that a fast engine knows, else None."""
+    if isinstance(classifier, PatternSubmodels):
+        center: Matrix = classifier.center_
+        return center
+    if isinstance(classifier, Pipeline) and [name for name, _ in classifier.steps] == ["average", "classify"]:
+        average, inner = classifier["average"], classifier["classify"]
+        if isinstance(inner, LogisticRegression | RandomForestClassifier):
+            averages: Matrix = average.statistics_
+            return averages
+    return None
+
+
+def forest_of(classifier: Any) -> RandomForestClassifier | None:
+    """Return the forest in a classifier, None for another kind."""
+    inner = classifier["classify"] if isinstance(classifier, Pipeline) else None
+    return inner if isinstance(inner, RandomForestClassifier) else None
+
+
+def is_linear(classifier: Any) -> bool:
+    """Say whether a classifier is one logistic regression, or one for each pattern."""
+    return isinstance(classifier, PatternSubmodels) or (
+        isinstance(classifier, Pipeline) and isinstance(classifier["classify"], LogisticRegression)
+    )
+
+
+def linear_of(classifier: Any) -> tuple[Matrix, Matrix]:
+    """Return intercepts (models,) and coefficients (models, 22) of a linear classifier over centered columns."""
+    if isinstance(classifier, PatternSubmodels):
+        return classifier.intercept_, classifier.coef_
+    coefficients: Matrix = classifier["classify"].coef_
+    return classifier["classify"].intercept_ + coefficients @ classifier["average"].statistics_, coefficients
+
+
+def penalty_of(classifier: Any) -> float:
+    """Return the penalty of a linear classifier's coefficients: the inverse of C."""
+    return 1 / (classifier.C if isinstance(classifier, PatternSubmodels) else classifier["classify"].C)

@@ -25,8 +25,8 @@ from sklearn.metrics import (
 from sklearn.model_selection import StratifiedKFold
 
 from scoring.artifact import Metric
-from training.data import Labels, Matrix
-from training.measures import Risks, calibration
+from training.arrays import Labels, Matrix, Risks
+from training.measures import calibration
 
 FOLDS: Final = 5
 

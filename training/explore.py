@@ -15,7 +15,7 @@ from scipy.stats import chi2_contingency, spearmanr
 
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from training.data import TRAINING_SITE, target
-from training.measures import FEWEST, Estimate, wilson
+from training.estimates import FEWEST, Estimate, wilson
 from training.population import HOSPITALS
 from training.uci import SITES, snapshot_rows
 

@@ -38,9 +38,10 @@ from scoring.artifact import (
     ModelEntry,
 )
 from scoring.uncertainty import Uncertainty
-from training.data import Matrix
+from training.arrays import Matrix
+from training.estimators import forest_of
 from training.files import replace_folder
-from training.plain import forest_of, plain_model, with_answers
+from training.plain import plain_model, with_answers
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Version 3 of the tree operators is the first that takes float64 thresholds."""

@@ -7,8 +7,9 @@ from typing import Final
 
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Mask
-from training.data import Matrix
-from training.measures import Performance, counted, performance, with_both
+from training.arrays import Matrix
+from training.estimates import with_both
+from training.measures import Performance, counted, performance
 from training.question import Question
 
 _AGE_SPLIT: Final = 55

@@ -13,22 +13,17 @@ import numpy as np
 import pandas as pd
 
 from schemas.codings import FOREIGN_NAMES
-from schemas.errors import ArtifactError, DataError
+from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.evidence import SourceWindow, evidence_of
 from scoring.matrix import Mask, legal_rows
-from training.data import Labels, Matrix, features, target
-from training.measures import wilson
+from training.arrays import Labels, Matrix
+from training.data import features, target
+from training.estimates import wilson
 
-HIGHEST_ROC_AUC: Final = 0.95
-HIGHEST_ACCURACY: Final = 0.92
-"""Honest work on these 13 fields ends at 0.91 (95% interval 0.88 to 0.94) and 0.86; beyond these limits is a leak, for
-as many patients as Cleveland has."""
 FEWEST_OF_EITHER: Final = 25
 """Each of 5 folds, and each of the 5 inside its training part, needs a few patients of either outcome."""
 
-_CEILING: Final = (0.91, 0.86)
-_CLEVELAND: Final = (164, 139)
 _MOST_REPEATED: Final = 0.05
 """UCI's own files repeat a row here and there; a spoilt copy repeats many."""
 _FINE: Final = [FEATURE_NAMES.index(name) for name in ("trestbps", "chol", "thalach")]
@@ -148,29 +143,3 @@ def repeated_rows(matrix: Matrix, labels: Labels) -> Iterator[str]:
 def repeats(matrix: Matrix, labels: Labels) -> Mask:
     """Say of each row whether an equal one stands before it; missing values are equal."""
     return np.asarray(pd.DataFrame(np.column_stack([matrix, labels])).duplicated(), dtype=bool)
-
-
-def highest_believed(labels: Labels) -> tuple[float, float]:
-    """Return the highest ROC-AUC and accuracy that honest work can reach on these patients, by chance included.
-
-    The limits are Cleveland's: a distance above what honest work gives there. Among fewer patients chance reaches
-    further, by the square root. Where nearly all have the same outcome it is easy to be accurate: errors are measured
-    against those of always saying the commoner outcome.
-    """
-    ill, rows = int(labels.sum()), len(labels)
-    pairs, at_cleveland = ill * (rows - ill) / rows, _CLEVELAND[0] * _CLEVELAND[1] / sum(_CLEVELAND)
-    reach = max(1.0, float(np.sqrt(at_cleveland / pairs)))
-    easy = min(1.0, min(ill, rows - ill) / rows * sum(_CLEVELAND) / min(_CLEVELAND))
-    roc_auc = _CEILING[0] + (HIGHEST_ROC_AUC - _CEILING[0]) * reach
-    accuracy = 1 - (1 - _CEILING[1]) * easy + (HIGHEST_ACCURACY - _CEILING[1]) * easy * reach
-    return roc_auc, accuracy
-
-
-def refuse_too_good(model: str, roc_auc: float, accuracy: float, labels: Labels) -> None:
-    """Raise ArtifactError if a cross-validated result is better than this data allows."""
-    limits = highest_believed(labels)
-    if roc_auc > limits[0] or accuracy > limits[1]:
-        raise ArtifactError(
-            f"{model} is too good to be true: ROC-AUC {roc_auc:.3f} (limit {limits[0]:.3f}), accuracy {accuracy:.3f} "
-            f"(limit {limits[1]:.3f}); look for repeated rows or a field that knows the answer"
-        )

@@ -6,13 +6,15 @@ import numpy as np
 from sklearn.base import clone
 
 from scoring.groups import groups_of
-from training.data import TRAINING_SITE, Labels, Matrix, apart, features, site_rows, target
+from training.arrays import Labels, Matrix
+from training.coverage import coverage
+from training.data import TRAINING_SITE, apart, features, site_rows, target
+from training.estimates import samples
 from training.groups import groups
-from training.measures import Performance, counted, performance_elsewhere, prevalence_brier, samples
+from training.measures import Performance, counted, performance_elsewhere, prevalence_brier
 from training.population import name_of
 from training.question import Question
 from training.report import Site
-from training.stability import coverage
 from training.uci import SITES
 from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline

@@ -21,9 +21,10 @@ from scoring.logistic import logistic
 from scoring.matrix import Mask
 from scoring.patterns import pattern_masks
 from scoring.submodels import PatternSubmodels, centered, fit_logistic
-from training.data import Labels, Matrix
-from training.measures import FEWEST, samples
-from training.uncertainty import base_pattern, informed_rows, penalty_of, reaches, resampled
+from training.arrays import Labels, Matrix
+from training.estimates import FEWEST, samples
+from training.estimators import penalty_of
+from training.uncertainty import base_pattern, informed_rows, reaches, resampled
 from training.validation import lacking_beyond
 
 TRUTHS: Final[Mapping[str, float]] = {"as the model": 1.0, "more extreme": 0.1}

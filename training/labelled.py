@@ -30,7 +30,8 @@ from schemas.features import FEATURE_NAMES
 from schemas.headers import field_of
 from schemas.reading import TextOptions
 from scoring.matrix import blank_missing, convert, legal_rows
-from training.data import Labels, Matrix, features, target
+from training.arrays import Labels, Matrix
+from training.data import features, target
 from training.guards import foreign_codes, inverted_target, too_many_repeats
 from training.uci import HEADER
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from training.measures import Estimate, Performance
+from training.estimates import Estimate
+from training.measures import Performance
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 
 from scoring.matrix import Mask
 from scoring.patterns import missing_fields
-from training.data import Matrix
-from training.measures import FEWEST, NORMAL, Estimate
-from training.stability import Fold
+from training.arrays import Matrix
+from training.coverage import Fold
+from training.estimates import FEWEST, NORMAL, Estimate
 from training.uncertainty import base_pattern, distances, informed_rows
 from training.validation import lacking_beyond, pattern_without
 

@@ -8,36 +8,19 @@ that all samples are measured at once. Sources: Van Calster et al., Performance 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from scoring.logistic import logistic
+from training.arrays import Labels, Matrix, Risks
+from training.estimates import FEWEST, Estimate, estimate, wilson, with_both
 
-if TYPE_CHECKING:
-    # `heartstream outcomes` measures where there is no pandas.
-    from training.data import Labels, Matrix
-
-Risks = npt.NDArray[np.float64]
-
-CONFIDENCE: Final = 0.95
-FEWEST: Final = 20
-"""With fewer patients of either outcome, a figure says more about chance than about the model."""
-NORMAL: Final = 1.959963984540054
-"""So many standard errors either way hold 95% of a normal distribution."""
 _CERTAIN: Final = 1e-6
 """A forest may say 0 or 1, whose log-odds are infinite."""
 _NEWTON_STEPS: Final = 30
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A figure, and the limits of its 95% interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Performance(msgspec.Struct, frozen=True):
@@ -55,21 +38,6 @@ class Performance(msgspec.Struct, frozen=True):
     patients: int
     events: int
     figures: dict[str, Estimate]
-
-
-def samples(patients: int, seed: int, bootstraps: int) -> Matrix:
-    """Return weights (1 + bootstraps, patients): everybody once, then how often each sample drew each patient."""
-    chance = np.random.default_rng(seed)
-    drawn = chance.integers(0, patients, (bootstraps, patients))
-    counts = np.array([np.bincount(row, minlength=patients) for row in drawn]).reshape(bootstraps, patients)
-    return np.vstack([np.ones(patients), counts])
-
-
-def with_both(weights: Matrix, labels: Labels) -> Matrix:
-    """Keep the samples (rows) that drew patients of either outcome: without them a figure may not be defined."""
-    ill = weights @ labels
-    kept: Matrix = weights[(ill > 0) & (ill < weights.sum(axis=1))]
-    return kept
 
 
 def performance(labels: Labels, risks: Matrix, threshold: float, weights: Matrix) -> Performance:
@@ -124,14 +92,6 @@ def _performance(labels: Labels, risks: Matrix, threshold: float, weights: Matri
     figures = {name: np.mean([run[name] for run in measured], axis=0) for name in measured[0]}
     known = {name: estimate(values) for name, values in figures.items() if not np.isnan(values[0])}
     return Performance(len(labels), events, known)
-
-
-def estimate(values: Matrix) -> Estimate:
-    """Take the first value as the figure, the others as its bootstrap samples."""
-    tail = (1 - CONFIDENCE) / 2
-    sampled = values[1:] if len(values) > 1 else values
-    low, high = np.nanquantile(sampled, [tail, 1 - tail])
-    return Estimate(float(values[0]), float(low), float(high))
 
 
 def _measured(labels: Labels, risks: Risks, threshold: float, weights: Matrix) -> dict[str, Matrix]:
@@ -220,14 +180,6 @@ def net_benefit(labels: Labels, risks: Risks, threshold: float) -> float:
     said = risks >= threshold
     true, false = float(np.mean(said & (labels == 1))), float(np.mean(said & (labels == 0)))
     return true - false * threshold / (1 - threshold)
-
-
-def wilson(events: int, patients: int) -> Estimate:
-    """Return a share with its 95% interval (Wilson, 1927)."""
-    z, share = NORMAL, events / patients
-    middle = (share + z * z / (2 * patients)) / (1 + z * z / patients)
-    reach = z / (1 + z * z / patients) * np.sqrt(share * (1 - share) / patients + z * z / (4 * patients**2))
-    return Estimate(share, float(middle - reach), float(middle + reach))
 
 
 def prevalence_brier(labels: Labels) -> float:

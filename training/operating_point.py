@@ -11,7 +11,7 @@ from math import ceil
 import msgspec
 import numpy as np
 
-from training.data import Labels, Matrix
+from training.arrays import Labels, Matrix
 from training.measures import Performance, performance
 
 _ROUNDING = 1e-9

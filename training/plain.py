@@ -8,9 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 
 from scoring.answers import answers_of
 from scoring.engines import LinearEngine
@@ -18,10 +15,9 @@ from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
 from scoring.golden import golden_digest, golden_records
 from scoring.plain import Linear, PlainModel
 from scoring.plan import MISSING_ROW, TABLE_ROWS, Plan
-from scoring.submodels import PatternSubmodels
 from scoring.uncertainty import Uncertainty
-from training.data import Matrix
-from training.uncertainty import is_linear, linear_of
+from training.arrays import Matrix
+from training.estimators import center_of, is_linear, linear_of
 
 
 def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PlainModel | None:
@@ -49,25 +45,6 @@ def with_answers(plain: PlainModel, ranges: Mapping[str, tuple[float, float]]) -
     found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(golden_records())
     log_odds = None if found is None else found.log_odds
     return msgspec.structs.replace(plain, golden_answers=answers_of(log_odds, plain.uncertainty, ranges))
-
-
-def center_of(classifier: Any) -> Matrix | None:
-    """Return the average training patient (22,) of a classifier that a fast engine knows, else None."""
-    if isinstance(classifier, PatternSubmodels):
-        center: Matrix = classifier.center_
-        return center
-    if isinstance(classifier, Pipeline) and [name for name, _ in classifier.steps] == ["average", "classify"]:
-        average, inner = classifier["average"], classifier["classify"]
-        if isinstance(inner, LogisticRegression | RandomForestClassifier):
-            averages: Matrix = average.statistics_
-            return averages
-    return None
-
-
-def forest_of(classifier: Any) -> RandomForestClassifier | None:
-    """Return the forest in a classifier, None for another kind."""
-    inner = classifier["classify"] if isinstance(classifier, Pipeline) else None
-    return inner if isinstance(inner, RandomForestClassifier) else None
 
 
 def plan_of(preprocessor: Any) -> Plan:

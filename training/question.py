@@ -8,7 +8,7 @@ import msgspec
 import pandas as pd
 
 from scoring.artifact import DataEntry
-from training.data import Labels, Matrix
+from training.arrays import Labels, Matrix
 from training.estimators import CANDIDATES, new_pipeline
 
 

@@ -28,10 +28,10 @@ from scoring.candidate import Proof, prove
 from scoring.golden import golden_records
 from scoring.logistic import logistic
 from scoring.plain import PlainModel
-from training.data import Labels, Matrix
+from training.arrays import Labels, Matrix, Risks
+from training.estimators import is_linear
 from training.export import as_joblib, as_json, library_versions, refuse_other_folder
 from training.files import replace_folder
-from training.measures import Risks
 from training.plain import with_answers
 from training.recalibration import ENOUGH, Advice, propose, shifted
 from training.recalibration_card import (
@@ -42,7 +42,6 @@ from training.recalibration_card import (
     recalibrated_cards,
 )
 from training.reference import as_json as reference_json
-from training.uncertainty import is_linear
 
 _DECIMALS: Final = 6
 NINETY_PERCENT: Final = 1.6448536269514722

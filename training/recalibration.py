@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 
 from scoring.logistic import logistic
-from training.measures import NORMAL, Estimate, Risks, log_odds, losses, shift, with_both
+from training.arrays import Risks
+from training.estimates import NORMAL, Estimate, with_both
+from training.measures import log_odds, losses, shift
 
 if TYPE_CHECKING:
     # `heartstream outcomes` proposes where there is no pandas.
-    from training.data import Labels, Matrix
+    from training.arrays import Labels, Matrix
 
 ENOUGH: Final = 100
 """With 50 or 75 outcomes too many of the few proposals do harm; see decision 37."""

@@ -10,8 +10,8 @@ from schemas.errors import ArtifactError
 from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE, Artifact
 from training.card import Card, as_markdown
 from training.equation import Equation
+from training.estimates import Estimate
 from training.markdown import interval
-from training.measures import Estimate
 from training.report import Report
 
 RECALIBRATION_FILE: Final = "recalibration.json"

@@ -1,32 +1,17 @@
-"""What recalibration by `training.recalibration` does at hospitals that a model was not trained at.
-
-`python -m training.recalibration_harm` simulates it for every kind of model and writes the table in docs/drift.md.
-"""
+"""What recalibration by `training.recalibration` does at hospitals that a model was not trained at."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from training.data import TRAINING_SITE, Labels, apart, features, read_snapshot, site_rows, target
-from training.estimators import CANDIDATES, new_pipeline
-from training.evaluate import split
-from training.explore import SITE_NAMES
-from training.markdown import table
-from training.measures import Risks
+from training.arrays import Labels, Risks
+from training.data import TRAINING_SITE, apart, features, site_rows, target
 from training.recalibration import HARM_SIZES, Harm, harm
 from training.uci import SITES
-
-PAGE: Final = Path(__file__).parent.parent / "docs" / "drift.md"
-_BEGIN: Final = "<!-- python -m training.recalibration_harm -->"
-_END: Final = "<!-- end of the table -->"
-_SEED: Final = 42
 
 
 def harm_elsewhere(
@@ -44,55 +29,3 @@ def harm_elsewhere(
         if site != TRAINING_SITE and not rows.empty:
             hospitals[site] = target(rows), fitted.predict_proba(features(rows))[:, 1]
     return harm(hospitals, seed, sizes)
-
-
-def harm_table(found: Mapping[str, Sequence[Harm]], names: Mapping[str, str]) -> str:
-    """Write what was found, by model, as Markdown; `names` are the hospitals'."""
-    return table(
-        ["", "model", "outcomes", "proposed", "of these, worse", "Brier: gain", "possible", "largest loss"],
-        harm_rows(found, names),
-    )
-
-
-def harm_rows(found: Mapping[str, Sequence[Harm]], names: Mapping[str, str]) -> Iterator[list[str]]:
-    """Write a line for each model, hospital and number of outcomes."""
-    for model, harms in found.items():
-        for each in harms:
-            yield [
-                names[each.hospital],
-                model,
-                str(each.outcomes),
-                f"{each.proposed:.1%}",
-                "-" if each.worse is None else f"{each.worse:.1%}",
-                *(f"{figure + 0.0:.4f}" for figure in (each.gain, max(each.possible, 0.0), each.largest_loss)),
-            ]
-
-
-def simulate(sizes: Sequence[int] = HARM_SIZES) -> dict[str, tuple[Harm, ...]]:
-    """Simulate recalibration of each kind of model on the shipped data. Takes some ten seconds."""
-    everyone = read_snapshot()
-    ours = site_rows(everyone, TRAINING_SITE)
-    matrix, labels = features(ours), target(ours)
-    found = {}
-    for candidate in CANDIDATES:
-        pipeline, risks = new_pipeline(candidate.new(_SEED)), np.empty(len(labels))
-        for train, test in split(labels, _SEED):
-            risks[test] = clone(pipeline).fit(matrix[train], labels[train]).predict_proba(matrix[test])[:, 1]
-        found[candidate.name] = harm_elsewhere(pipeline, everyone, risks, _SEED, sizes)
-    return found
-
-
-def _parts(page: str) -> Iterator[str]:
-    """Yield the page with a new table."""
-    before, rest = page.split(_BEGIN)
-    yield from (before, _BEGIN, "\n\n", harm_table(simulate(), SITE_NAMES), "\n", _END, rest.split(_END)[1])
-
-
-def main() -> None:
-    """Write the table."""
-    PAGE.write_text("".join(_parts(PAGE.read_text("utf-8"))), "utf-8")
-    sys.stdout.write(f"written: {PAGE}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.features import FEATURES, Feature
 from scoring.drift import REFERENCE_SCHEMA, RISK_EDGES, FieldReference, Histogram, Reference, Vector
-from training.data import Matrix
+from training.arrays import Matrix
 from training.evaluate import Evaluation
 
 _BINS: Final = 10

@@ -6,13 +6,17 @@ import msgspec
 
 from scoring.artifact import DataEntry, Metric
 from training.choose import Choice, Standing
+from training.coverage import Coverage
+from training.estimates import Estimate
 from training.interval_simulation import IntervalCoverage
+from training.learning_curve import Learned
 from training.measure_next import MeasureNext
-from training.measures import Estimate, Performance
+from training.measures import Performance
 from training.operating_point import OperatingPoint
 from training.population import Population
 from training.recalibration import Harm
-from training.stability import Coverage, Instability, Learned, SampleSize
+from training.sample_size import SampleSize
+from training.stability import Instability
 from training.tuning import Tuned
 
 REPORT_SCHEMA = "heartstream-report/1"

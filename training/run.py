@@ -21,7 +21,8 @@ from training.data import TRAINING_SITE, features, read_snapshot, read_uci, site
 from training.estimators import CANDIDATES, new_pipeline
 from training.evaluate import FOLDS, Evaluation, evaluate
 from training.export import TrainedModel, Training, library_versions, refuse_other_folder, write_model
-from training.guards import check_rows, refuse_too_good, sure_repeats
+from training.guards import check_rows, sure_repeats
+from training.leakage import refuse_too_good
 from training.population import data_entry
 from training.question import DEFAULT, QUICK, Depth, Question
 from training.reference import as_json, new_reference

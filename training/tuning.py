@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from training.data import Labels, Matrix
+from training.arrays import Labels, Matrix
 from training.estimators import LOGISTIC_REGRESSION, PATTERN_SUBMODELS, RANDOM_FOREST
 from training.evaluate import FOLDS, split
 from training.validation import Step

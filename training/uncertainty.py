@@ -12,8 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 
 from scoring.estimators import averages, new_preprocessor
 from scoring.groups import GROUPS, Groups, groups_of
@@ -22,9 +20,10 @@ from scoring.matrix import Mask
 from scoring.patterns import OPTIONAL, PATTERNS
 from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
 from scoring.uncertainty import COVERAGE, Uncertainty
-from training.data import Labels, Matrix
+from training.arrays import Labels, Matrix
+from training.estimates import FEWEST, samples
+from training.estimators import is_linear, linear_of, penalty_of
 from training.evaluate import split
-from training.measures import FEWEST, samples
 
 BOOTSTRAPS: Final = 200
 _DECIMALS: Final = 4
@@ -32,26 +31,6 @@ _TAILS: Final = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 _OUTCOMES: Final = (0, 1)
 _FEWEST_FOR_LIMIT: Final = 10
 """Of 9 patients the most extreme is the first limit that can hold 90%; fewer cannot set one."""
-
-
-def is_linear(classifier: Any) -> bool:
-    """Say whether a classifier is one logistic regression, or one for each pattern."""
-    return isinstance(classifier, PatternSubmodels) or (
-        isinstance(classifier, Pipeline) and isinstance(classifier["classify"], LogisticRegression)
-    )
-
-
-def linear_of(classifier: Any) -> tuple[Matrix, Matrix]:
-    """Return intercepts (models,) and coefficients (models, 22) of a linear classifier over centered columns."""
-    if isinstance(classifier, PatternSubmodels):
-        return classifier.intercept_, classifier.coef_
-    coefficients: Matrix = classifier["classify"].coef_
-    return classifier["classify"].intercept_ + coefficients @ classifier["average"].statistics_, coefficients
-
-
-def penalty_of(classifier: Any) -> float:
-    """Return the penalty of a linear classifier's coefficients: the inverse of C."""
-    return 1 / (classifier.C if isinstance(classifier, PatternSubmodels) else classifier["classify"].C)
 
 
 def measure(classifier: Any, inputs: Matrix, matrix: Matrix, labels: Labels, seed: int, bootstraps: int) -> Uncertainty:

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from schemas.features import FEATURE_NAMES
 from scoring.patterns import OPTIONAL
-from training.data import Labels, Matrix
+from training.arrays import Labels, Matrix
 from training.evaluate import split
 
 Step = Callable[[str], None]

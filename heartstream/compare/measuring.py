@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from heartstream.outcomes.judging import ENOUGH, Figures, figures
 from schemas.records import ModelRef
-from training.measures import NORMAL, Estimate, Risks
+from training.arrays import Risks
+from training.estimates import NORMAL, Estimate
 
 STEPS: Final = 20
 """Risks are counted in twentieths."""

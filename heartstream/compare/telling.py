@@ -18,7 +18,7 @@ from heartstream.outcomes.telling import column
 from heartstream.pages import FEW, share_of, write_page
 from heartstream.printable import printable
 from schemas.records import ModelRef
-from training.measures import Estimate
+from training.estimates import Estimate
 
 _WIDTH: Final = 76
 NOTE: Final = (

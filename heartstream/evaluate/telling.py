@@ -9,10 +9,11 @@ from typing import Final
 from heartstream.printable import printable
 from heartstream.tables import say, show
 from schemas.errors import DependencyError
+from training.coverage import Coverage
 from training.elsewhere import Elsewhere
+from training.estimates import FEWEST
 from training.markdown import interval, ranged
-from training.measures import FEWEST, Performance
-from training.stability import Coverage
+from training.measures import Performance
 
 _FIGURES: Final = {
     "roc_auc": "ROC-AUC",

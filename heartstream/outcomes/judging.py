@@ -11,15 +11,9 @@ import numpy.typing as npt
 
 from heartstream.outcomes.join import Joined, LeftOut, Pair
 from schemas.records import ModelRef
-from training.measures import (
-    FEWEST,
-    Estimate,
-    Risks,
-    calibration,
-    prevalence_brier,
-    roc_auc,
-    wilson,
-)
+from training.arrays import Risks
+from training.estimates import FEWEST, Estimate, wilson
+from training.measures import calibration, prevalence_brier, roc_auc
 from training.recalibration import Proposal, propose, shift_interval
 
 ENOUGH: Final = 50

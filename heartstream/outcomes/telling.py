@@ -11,7 +11,7 @@ import msgspec
 from heartstream.outcomes.join import LeftOut
 from heartstream.outcomes.judging import Figures, Findings, Judgement
 from heartstream.printable import printable
-from training.measures import Estimate
+from training.estimates import Estimate
 from training.recalibration import ENOUGH, HIGHEST_HARM, Advice, Proposal
 
 _WIDTH: Final = 76

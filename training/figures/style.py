@@ -11,8 +11,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from training.data import Matrix
-from training.measures import Estimate
+from training.arrays import Matrix
+from training.estimates import Estimate
 
 HEALTHY: Final = "#0072B2"
 ILL: Final = "#D55E00"

@@ -12,17 +12,23 @@ from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.estimators import ONE_HOT
 from scoring.groups import GROUPS, groups_of
 from scoring.patterns import PATTERNS
-from training.assess import assess, at_thresholds, odds_ratios, shuffled_roc_auc
+from training.assess import assess
 from training.card_uncertainty import by_group
+from training.coverage import coverage, nested_coverage, nested_folds
+from training.curves import at_thresholds
 from training.data import features, site_rows, target
+from training.estimates import samples, wilson
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.evaluate import split
+from training.leakage import shuffled_roc_auc
+from training.learning_curve import learning_curve
 from training.measure_next import measured_next
-from training.measures import performance, samples, wilson
+from training.measures import performance
 from training.question import QUICK, Question
 from training.report import Report
 from training.run import TrainingReport
-from training.stability import coverage, instability, learning_curve, nested_coverage, nested_folds, refits, sample_size
+from training.sample_size import sample_size
+from training.stability import instability, odds_ratios, refits
 from training.uncertainty import label_limits, risks_by_pattern
 from training.usual import USUAL, new_usual_pipeline
 from training.validation import COMPLETE, LACKING, cross_validated, without

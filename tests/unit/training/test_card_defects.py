@@ -8,18 +8,19 @@ import msgspec
 import pandas as pd
 import pytest
 
-from training.assess import odds_ratios
 from training.card_defects import known_defects
+from training.coverage import nested_coverage, nested_folds
 from training.data import features, site_rows, target
 from training.equation import Equation
+from training.estimates import FEWEST, Estimate, samples
 from training.groups import subgroups
 from training.hospitals import elsewhere, hospitals, shared_rows
-from training.measures import FEWEST, Estimate, samples
 from training.population import data_entry
 from training.question import QUICK, Question
 from training.report import Deep, Report, Site
 from training.run import TrainingReport
-from training.stability import Instability, SampleSize, nested_coverage, nested_folds, refits
+from training.sample_size import SampleSize
+from training.stability import Instability, odds_ratios, refits
 from training.validation import cross_validated
 
 BEST = "pattern_submodels"

@@ -10,12 +10,12 @@ import pytest
 
 from schemas.errors import ArtifactError
 from scoring.scorer import Scorer
+from training.coverage import coverage
 from training.data import features, site_rows, target
 from training.elsewhere import Elsewhere, evaluate_elsewhere
 from training.groups import groups
 from training.labelled import Labelled
 from training.measures import performance
-from training.stability import coverage
 
 
 @pytest.fixture(scope="module")

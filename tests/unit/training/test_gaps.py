@@ -18,6 +18,7 @@ from scoring.artifact import load
 from scoring.estimators import new_preprocessor
 from scoring.golden import golden_records
 from scoring.scorer import Scorer
+from training.coverage import nested_folds
 from training.data import features, read_snapshot, site_rows, target
 from training.estimators import new_logistic_regression, new_pattern_submodels
 from training.evaluate import Evaluation
@@ -28,7 +29,6 @@ from training.measure_next import measured_next
 from training.plain import plain_model
 from training.reference import new_reference
 from training.run import TrainingRequest, train
-from training.stability import nested_folds
 from training.uci import SITES, file_name
 from training.uncertainty import measure
 

@@ -12,8 +12,9 @@ from schemas.errors import ArtifactError, DataError
 from training.data import features, site_rows, target
 from training.estimators import new_pipeline, new_random_forest
 from training.evaluate import evaluate
-from training.guards import check_rows, refuse_too_good, sure_repeats
+from training.guards import check_rows, sure_repeats
 from training.labelled import read_labelled
+from training.leakage import refuse_too_good
 from training.measures import roc_auc
 
 TO_KAGGLE = {

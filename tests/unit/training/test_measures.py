@@ -17,8 +17,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from training.estimates import FEWEST, samples, wilson, with_both
 from training.measures import (
-    FEWEST,
     calibration,
     counted,
     net_benefit,
@@ -26,9 +26,6 @@ from training.measures import (
     performance_elsewhere,
     prevalence_brier,
     roc_auc,
-    samples,
-    wilson,
-    with_both,
 )
 from training.operating_point import at_specificity
 

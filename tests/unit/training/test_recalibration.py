@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from scoring.scorer import Scorer
-from training.data import Labels, features, read_snapshot, target
+from training.arrays import Labels, Risks
+from training.data import features, read_snapshot, target
 from training.explore import SITE_NAMES
-from training.measures import Risks
 from training.recalibration import CERTAINTY, ENOUGH, HIGHEST_HARM, Advice, harm, propose, shift_interval, shifted
-from training.recalibration_harm import harm_table, simulate
+from training.recalibration_table import harm_table, simulate
 
 
 def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:

@@ -11,7 +11,8 @@ from scoring.groups import GROUPS, groups_of
 from scoring.patterns import OPTIONAL, PATTERNS, pattern_masks
 from scoring.submodels import PatternSubmodels
 from scoring.uncertainty import Uncertainty
-from training.data import Labels, Matrix, features, target
+from training.arrays import Labels, Matrix
+from training.data import features, target
 from training.estimators import new_logistic_regression, new_pattern_submodels, new_random_forest
 from training.interval_simulation import simulated_intervals
 from training.uncertainty import base_pattern, label_coverage, label_limits, measure, never_narrowing, risks_by_pattern

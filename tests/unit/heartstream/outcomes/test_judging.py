@@ -13,8 +13,10 @@ from heartstream.outcomes.join import Joined, LeftOut, Pair
 from heartstream.outcomes.judging import Labels, figures, judge
 from schemas.records import ModelRef
 from scoring.scorer import Scorer
+from training.arrays import Risks
 from training.data import features, read_snapshot, target
-from training.measures import Risks, performance_elsewhere, samples, wilson
+from training.estimates import samples, wilson
+from training.measures import performance_elsewhere
 from training.recalibration import Advice, propose
 
 

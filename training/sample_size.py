@@ -1,0 +1,43 @@
+"""The sample size that a model of so many parameters needs: the criteria of Riley et al. (BMJ 2020)."""
+
+from __future__ import annotations
+
+from math import ceil, exp, log
+from typing import Final
+
+import msgspec
+
+from training.arrays import Labels
+
+_SHRINKAGE: Final = 0.9
+_OPTIMISM: Final = 0.05
+
+
+class SampleSize(msgspec.Struct, frozen=True):
+    """What Riley et al. (BMJ 2020) ask for: patients for a shrinkage of 0.9, an optimism of 0.05 and the prevalence."""
+
+    patients: int
+    events: int
+    parameters: int
+    events_per_parameter: float
+    for_shrinkage: int
+    for_optimism: int
+    for_prevalence: int
+
+
+def sample_size(labels: Labels, parameters: int, log_loss: float) -> SampleSize:
+    """Apply Riley's criteria, with the share of variation that the model explains out of fold (Cox and Snell's R²)."""
+    patients, events = len(labels), int(labels.sum())
+    share = events / patients
+    nothing = -share * log(share) - (1 - share) * log(1 - share)
+    # A model that explains nothing, or all, has no answer; it is asked for very many patients, or hardly any.
+    explained, largest = min(max(1 - exp(2 * (log_loss - nothing)), 0.001), 0.89), 1 - exp(-2 * nothing)
+    shrunk = explained / (explained + _OPTIMISM * largest)
+    counts = (
+        parameters / ((_SHRINKAGE - 1) * log(1 - explained / _SHRINKAGE)),
+        parameters / ((shrunk - 1) * log(1 - explained / shrunk)),
+        (1.96 / 0.05) ** 2 * share * (1 - share),
+    )
+    for_shrinkage, for_optimism, for_prevalence = (ceil(count) for count in counts)
+    each = round(events / parameters, 2)
+    return SampleSize(patients, events, parameters, each, for_shrinkage, for_optimism, for_prevalence)
