@@ -37,7 +37,7 @@ from schemas.features import FEATURE_NAMES
 from schemas.records import Details
 from scoring.matrix import as_matrix
 from scoring.scorer import Scorer
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 MODELS: Final = ("logistic_regression", "pattern_submodels")
 DETAILS: Final = {

@@ -36,7 +36,7 @@ from heartstream.exit_codes import errors_to_exit_codes
 from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 _START_SECONDS: Final = 90.0
 _TOLERANCE: Final = 2e-6

@@ -26,7 +26,7 @@ from scoring.engines import ForestEngine, LinearEngine
 from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
 from scoring.pipeline import process
 from scoring.scorer import Scorer
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 MODELS: Final = ("logistic_regression", "pattern_submodels", "random_forest")
 SIZES: Final = (1, 1_000, 2_000)

@@ -20,8 +20,8 @@ from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.artifact import load
 from scoring.estimators import SCALED
-from training.data import TRAINING_SITE, features, read_snapshot, site_rows
-from training.data import target as target_of
+from training.data.frames import TRAINING_SITE, features, read_snapshot, site_rows
+from training.data.frames import target as target_of
 
 Record = Mapping[str, Any]
 

@@ -26,7 +26,7 @@ from bench.load import tell
 from bench.servers import SERVERS
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.exit_codes import errors_to_exit_codes
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 _LINES: Final = {"Content-Type": "application/x-ndjson"}
 _JSON: Final = {"Content-Type": "application/json"}

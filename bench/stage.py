@@ -18,7 +18,7 @@ import msgspec
 from bench.load import PARTITIONS, fill, remove_topics, tell
 from bench.meter import Meter
 from heartstream.brokers import Kind, docker_is_usable, running_broker
-from training.run import Progress, TrainingRequest, train
+from training.pipeline import Progress, TrainingRequest, train
 
 AskedBroker = Kind | Literal["auto"]
 SERVERS: Final = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"

@@ -33,7 +33,7 @@ from api.process import new_runner
 from heartstream.demo.patients import real_patients
 from runtime.collection import keep_collections_rare
 from runtime.settings import Settings
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 GOAL_SECONDS: Final = 0.02
 _AGAIN: Final = 2

@@ -24,7 +24,7 @@ from bench.output import read_output
 from bench.report import machine
 from bench.stage import Stage, add_arguments, new_stage
 from heartstream.exit_codes import errors_to_exit_codes
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 _FOLLOW: Final = ("HEARTSTREAM_MODEL__FOLLOW_SECONDS", "0.2")
 _SPAN_SECONDS: Final = 2.5

@@ -15,8 +15,8 @@ from heartstream.exit_codes import FAILED, errors_to_exit_codes
 from heartstream.extras import train_extra
 
 if TYPE_CHECKING:
-    from training.fetch import Fetched, Progress
-    from training.uci import RemoteFile
+    from training.data.dataset import RemoteFile
+    from training.data.download import Fetched, Progress
 
 _FALLBACK: Final = "using the snapshot that ships with heartstream, which gives the same bytes"
 
@@ -47,7 +47,7 @@ def fetch(
     """
     with errors_to_exit_codes():
         with train_extra():
-            import training.fetch as source  # noqa: PLC0415  # httpx is in the train extra only
+            import training.data.download as source  # noqa: PLC0415  # httpx is in the train extra only
         folder = dest or source.cache_folder()
         try:
             files = _unpack(folder, "offline") if offline else _download(folder, base_url)
@@ -81,8 +81,8 @@ def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
     """Fetch every file, or unpack the snapshot if the server cannot be reached."""
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415  # train extra only
 
-    from training.fetch import SourceUnreachableError, fetch  # noqa: PLC0415  # train extra only
-    from training.uci import BASE_URL  # noqa: PLC0415  # a serving image has no room for training
+    from training.data.dataset import BASE_URL  # noqa: PLC0415  # a serving image has no room for training
+    from training.data.download import SourceUnreachableError, fetch  # noqa: PLC0415  # train extra only
 
     set_on_retry_hooks([])  # one line about a failure is enough
     try:
@@ -94,7 +94,7 @@ def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
 
 def _unpack(folder: Path, reason: str) -> tuple[Fetched, ...]:
     """Write what is not there yet from the snapshot, and say so in one line."""
-    from training.fetch import Origin, unpack_snapshot  # noqa: PLC0415  # train extra only
+    from training.data.download import Origin, unpack_snapshot  # noqa: PLC0415  # train extra only
 
     files = unpack_snapshot(folder)
     if any(fetched.origin is Origin.SNAPSHOT for fetched in files):
@@ -108,7 +108,7 @@ def _progress_bar() -> Iterator[Progress]:
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.progress import Progress as Bar  # noqa: PLC0415  # train extra only
 
-    from training.uci import UCI_FILES  # noqa: PLC0415  # a serving image has no room for training
+    from training.data.dataset import UCI_FILES  # noqa: PLC0415  # a serving image has no room for training
 
     console = Console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:

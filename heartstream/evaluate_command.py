@@ -45,8 +45,8 @@ def evaluate(  # a command's options
     with errors_to_exit_codes():
         with train_extra():
             from heartstream.evaluate.telling import tell, write  # noqa: PLC0415  # --help should not wait for pandas
-            from training.elsewhere import evaluate_elsewhere  # noqa: PLC0415  # the same
-            from training.labelled import read_labelled  # noqa: PLC0415  # the same
+            from training.data.labelled import read_labelled  # noqa: PLC0415  # the same
+            from training.evaluation.external_validation import evaluate_elsewhere  # noqa: PLC0415  # the same
         patients = read_labelled(data, coding, options)
         announce(data, patients.notes)
         found = evaluate_elsewhere(model, name, patients)

@@ -183,7 +183,7 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
         if model.startswith("models:/"):
             with train_extra():
                 from heartstream.models.following import promote_registered  # noqa: PLC0415  # an extra
-                from training.champion import Registry  # noqa: PLC0415  # an extra
+                from training.tracking.mlflow_registry import Registry  # noqa: PLC0415  # an extra
 
                 registry = Registry(mlflow_dir)
                 proof = promote_registered(chosen, registry, registry.find(model), public_key)
@@ -239,7 +239,7 @@ def follow(
     with errors_to_exit_codes(), train_extra():
         from heartstream.models.following import follow as follow_alias  # noqa: PLC0415  # an extra
         from heartstream.models.store import Store  # noqa: PLC0415  # as above
-        from training.champion import Registry  # noqa: PLC0415  # an extra
+        from training.tracking.mlflow_registry import Registry  # noqa: PLC0415  # an extra
 
         with until_stopped():
             follow_alias(Store(store), Registry(mlflow_dir), alias, public_key, every)

@@ -16,7 +16,7 @@ from heartstream.tables import say, show
 from heartstream.train_tables import tables
 
 if TYPE_CHECKING:
-    from training.run import Progress, TrainingReport
+    from training.pipeline import Progress, TrainingReport
 
 
 def train(  # noqa: PLR0913  # an option each
@@ -56,10 +56,10 @@ def train(  # noqa: PLR0913  # an option each
     """
     with errors_to_exit_codes():
         with train_extra():
-            from training.mlflow_store import MlflowStore  # noqa: PLC0415  # as below
-            from training.run import TrainingRequest  # noqa: PLC0415  # --help should not wait for pandas
-            from training.run import train as run  # noqa: PLC0415  # the same
-            from training.tracking import track  # noqa: PLC0415  # the same
+            from training.pipeline import TrainingRequest  # noqa: PLC0415  # --help should not wait for pandas
+            from training.pipeline import train as run  # noqa: PLC0415  # the same
+            from training.tracking.mlflow_run import track  # noqa: PLC0415  # the same
+            from training.tracking.mlflow_store import MlflowStore  # noqa: PLC0415  # as below
         if tracking:
             MlflowStore.at(mlflow_dir)  # minutes before it is needed
         request = TrainingRequest(output, data_dir, seed, threshold, model_version, quick)

@@ -9,8 +9,8 @@ from heartstream.train_uncertainty_tables import uncertainty_tables
 
 if TYPE_CHECKING:
     from training.estimates import Estimate
-    from training.report import Deep
-    from training.run import TrainingReport
+    from training.evaluation.results import Deep
+    from training.pipeline import TrainingReport
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 
@@ -70,7 +70,7 @@ def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
 
 
 def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
-    from training.usual import USUAL  # noqa: PLC0415  # only where something was trained
+    from training.evaluation.baseline import USUAL  # noqa: PLC0415  # only where something was trained
 
     findings = report.findings
     for lacking, models in findings.lacking.items():
@@ -97,7 +97,7 @@ def _signed(number: float) -> str:
 
 def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
     """Yield a row for each figure: hospitals side by side fit a terminal's width."""
-    from training.markdown import ranged  # noqa: PLC0415  # only where something was trained
+    from training.report.markdown import ranged  # noqa: PLC0415  # only where something was trained
 
     sites = report.findings.deep.elsewhere.values() if report.findings.deep else ()
     found = [site.models[report.choice.best] for site in sites]
@@ -109,7 +109,7 @@ def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
 
 
 def _recalibration(deep: Deep, best: str) -> Iterator[Sequence[str]]:
-    from training.recalibration_table import harm_rows  # noqa: PLC0415  # only where something was trained
+    from training.report.recalibration_table import harm_rows  # noqa: PLC0415  # only where something was trained
 
     for row in harm_rows({best: deep.recalibration}, deep.hospitals):
         yield [row[0], *row[2:-1]]

@@ -7,8 +7,8 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.coverage import Coverage
-    from training.report import Deep
+    from training.evaluation.label_sets import Coverage
+    from training.evaluation.results import Deep
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 
@@ -58,7 +58,7 @@ def _intervals(deep: Deep) -> Iterator[Sequence[str]]:
 
 
 def _label_sets(found: Coverage, with_gap: Coverage | None) -> Iterator[Sequence[str]]:
-    from training.card_uncertainty import by_group  # noqa: PLC0415  # only where something was trained
+    from training.report.sections.uncertainty import by_group  # noqa: PLC0415  # only where something was trained
 
     gaps = by_group(with_gap) if with_gap else {}
     for group, held in by_group(found).items():

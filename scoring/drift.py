@@ -76,7 +76,7 @@ class Reference(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_json(cls, content: bytes) -> Self:
-        """Read what `training.reference` wrote. Raises ArtifactError."""
+        """Read what `training.export.drift_reference` wrote. Raises ArtifactError."""
         try:
             reference = msgspec.json.decode(content, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from xdist.workermanage import WorkerController
 
 from scoring.scorer import Scorer
 from tests.brokers import broker_kinds
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)
 settings.load_profile("heartstream")
@@ -57,10 +57,10 @@ _SLOW: Final = (
     "k8s",
     "model",
     "unit/heartstream/test_every_command.py",
-    "unit/training/test_assess.py",
     "unit/training/test_evaluate.py",
+    "unit/training/test_cross_validation.py",
     "unit/training/test_gaps.py",
-    "unit/training/test_measures.py",
+    "unit/training/test_metrics.py",
     "unit/training/test_uncertainty.py",
 )
 """Files and folders that shake brokers, train at length, drive a browser or start many processes."""

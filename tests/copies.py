@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from schemas.codings import CODINGS
 from schemas.features import FEATURE_NAMES
-from training.uci import snapshot_rows
+from training.data.dataset import snapshot_rows
 
 COPIES: Final = ("kaggle-303", "kaggle-297", "statlog", "keel")
 OUTCOME: Final = "outcome"

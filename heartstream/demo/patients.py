@@ -53,7 +53,7 @@ FLAWS: Final[Mapping[str, Callable[[Record], bytes | None]]] = {
 
 def real_patients() -> list[Record]:
     """Return the 920 patients of the shipped snapshot as records, in the order of the snapshot."""
-    from training.data import features, read_snapshot  # noqa: PLC0415  # pandas: not while --help is shown
+    from training.data.frames import features, read_snapshot  # noqa: PLC0415  # pandas: not while --help is shown
 
     frame = read_snapshot()
     rows = zip(_ids(frame["site"]), features(frame).tolist(), strict=True)
@@ -62,7 +62,7 @@ def real_patients() -> list[Record]:
 
 def known_outcomes() -> dict[str, Outcome]:
     """Return what was found of each of them, by patient id."""
-    from training.data import read_snapshot, target  # noqa: PLC0415  # as above
+    from training.data.frames import read_snapshot, target  # noqa: PLC0415  # as above
 
     frame = read_snapshot()
     return {name: 1 if found else 0 for name, found in zip(_ids(frame["site"]), target(frame), strict=True)}

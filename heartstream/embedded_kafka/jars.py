@@ -17,9 +17,9 @@ from stamina.instrumentation import set_on_retry_hooks
 from heartstream.embedded_kafka.maven import user_repository_url
 from runtime.http import without_password
 from schemas.errors import DependencyError
-from training.fetch import FetchPolicy, FileRefusedError, SourceUnreachableError, fetch, is_cached
-from training.fetch import Progress as OnProgress
-from training.uci import RemoteFile
+from training.data.dataset import RemoteFile
+from training.data.download import FetchPolicy, FileRefusedError, SourceUnreachableError, fetch, is_cached
+from training.data.download import Progress as OnProgress
 
 _POLICY: Final = FetchPolicy(connect_timeout=10.0, read_timeout=30.0, deadline=600.0, parallel=8)
 

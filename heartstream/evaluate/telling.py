@@ -9,11 +9,11 @@ from typing import Final
 from heartstream.printable import printable
 from heartstream.tables import say, show
 from schemas.errors import DependencyError
-from training.coverage import Coverage
-from training.elsewhere import Elsewhere
 from training.estimates import FEWEST
-from training.markdown import interval, ranged
-from training.measures import Performance
+from training.evaluation.external_validation import Elsewhere
+from training.evaluation.label_sets import Coverage
+from training.evaluation.metrics import Performance
+from training.report.markdown import interval, ranged
 
 _FIGURES: Final = {
     "roc_auc": "ROC-AUC",

@@ -12,7 +12,7 @@ from heartstream.printable import printable
 from heartstream.tables import say
 from schemas.errors import ArtifactError, DependencyError
 from scoring.candidate import Proof
-from training.champion import Registry, Version
+from training.tracking.mlflow_registry import Registry, Version
 
 
 def promote_registered(store: Store, registry: Registry, version: Version, public_key: Path | None) -> Proof:

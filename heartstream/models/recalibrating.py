@@ -17,9 +17,9 @@ from schemas.reading import TextOptions
 from schemas.records import ModelRef
 from scoring.artifact import Artifact, load
 from scoring.scorer import Scorer
-from training.data import features, target
-from training.labelled import read_labelled
-from training.recalibrate import Evidence, recalibrate
+from training.data.frames import features, target
+from training.data.labelled import read_labelled
+from training.export.recalibrated_model import Evidence, recalibrate
 
 _MOST_OUTCOMES = 100_000
 

@@ -13,8 +13,8 @@ from heartstream.outcomes.join import Joined, LeftOut, Pair
 from schemas.records import ModelRef
 from training.arrays import Risks
 from training.estimates import FEWEST, Estimate, wilson
-from training.measures import calibration, prevalence_brier, roc_auc
-from training.recalibration import Proposal, propose, shift_interval
+from training.evaluation.metrics import calibration, prevalence_brier, roc_auc
+from training.evaluation.recalibration import Proposal, propose, shift_interval
 
 ENOUGH: Final = 50
 """Fewer outcomes cannot tell which of two models is better."""

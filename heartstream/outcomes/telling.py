@@ -12,7 +12,7 @@ from heartstream.outcomes.join import LeftOut
 from heartstream.outcomes.judging import Figures, Findings, Judgement
 from heartstream.printable import printable
 from training.estimates import Estimate
-from training.recalibration import ENOUGH, HIGHEST_HARM, Advice, Proposal
+from training.evaluation.recalibration import ENOUGH, HIGHEST_HARM, Advice, Proposal
 
 _WIDTH: Final = 76
 NOTE: Final = (

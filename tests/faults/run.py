@@ -30,7 +30,7 @@ from tests.faults.poison import culprit, poison
 from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
 from tests.faults.swapping import Alternatives, scorers_named, serve
 from tests.faults.trace import read_trace
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 WorkerKind = Literal["heartstream", "faust"]
 

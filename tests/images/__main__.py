@@ -20,7 +20,7 @@ from tests.images.broker import running_broker
 from tests.images.build import BASE, OPTIONS, Image, build, build_options, named
 from tests.images.engine import docker_answers, tell
 from tests.images.table import Finding, as_json, lines
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 
 TAG: Final = "checked"
 PARTS: Final = ("images", "compose")

@@ -20,7 +20,7 @@ from tests.integration.calls import PATIENTS, ask
 from tests.integration.conftest import Starter, Workers
 from tests.integration.stream import Stream
 from tests.unit.scoring.models import another_version, with_exchanged_labels
-from tests.unit.training.test_recalibrate import labelled
+from tests.unit.training.test_recalibrated_model import labelled
 
 _FOLLOW = {"HEARTSTREAM_MODEL__FOLLOW_SECONDS": "0.1"}
 

@@ -19,7 +19,7 @@ from scoring.scorer import Scorer
 from tests.integration.heartstream.desk import Desk, now
 from tests.integration.stream import PARTITIONS
 from tests.unit.scoring.models import another_version
-from training.data import features, read_snapshot, target
+from training.data.frames import features, read_snapshot, target
 from worker.transport.outgoing import OutgoingRecord
 
 NAMES = "logistic_regression", "random_forest"

@@ -23,8 +23,8 @@ from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, groups_of, now
 from tests.integration.stream import PARTITIONS, Stream
-from training.data import features, read_snapshot, target
-from training.recalibration import Advice, propose, shifted
+from training.data.frames import features, read_snapshot, target
+from training.evaluation.recalibration import Advice, propose, shifted
 from worker.transport.outgoing import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0

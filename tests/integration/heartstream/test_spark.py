@@ -19,9 +19,9 @@ from heartstream.score.run import Request, score_file
 from scoring.scorer import Scorer
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys
-from training.registry import CHAMPION, REGISTERED
-from training.run import TrainingReport, TrainingRequest, train
-from training.tracking import track
+from training.pipeline import TrainingReport, TrainingRequest, train
+from training.tracking.mlflow_models import CHAMPION, REGISTERED
+from training.tracking.mlflow_run import track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

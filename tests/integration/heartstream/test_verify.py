@@ -22,7 +22,7 @@ from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.unit.scoring.models import another_version, with_exchanged_labels
-from training.data import read_snapshot
+from training.data.frames import read_snapshot
 
 PATIENTS = real_patients()
 

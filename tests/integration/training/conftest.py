@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.training.server import Server, content, running_server
-from training.run import TrainingReport, TrainingRequest, train
-from training.uci import SITES, file_name, published
+from training.data.dataset import SITES, file_name, published
+from training.pipeline import TrainingReport, TrainingRequest, train
 
 
 @pytest.fixture

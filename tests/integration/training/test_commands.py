@@ -10,8 +10,8 @@ import pytest
 from heartstream.data_commands import app
 from heartstream.train_command import train
 from tests.integration.training.server import Server, content
-from training.data import read_snapshot, read_uci
-from training.uci import SITES, UCI_FILES, file_name, published
+from training.data.dataset import SITES, UCI_FILES, file_name, published
+from training.data.frames import read_snapshot, read_uci
 
 TERMINAL = 80
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 from pathlib import Path
-from training.run import TrainingRequest, train
+from training.pipeline import TrainingRequest, train
 train(TrainingRequest(Path(sys.argv[1]), model_version="1.2.3", quick=True))
 print(*(name for name in ("mlflow", "httpx") if name in sys.modules))
 """

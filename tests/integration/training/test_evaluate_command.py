@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from heartstream.evaluate_command import evaluate
-from training.data import read_snapshot
-from training.elsewhere import evaluate_elsewhere
-from training.labelled import read_labelled
-from training.run import TrainingReport
-from training.uci import file_name, published
+from training.data.dataset import file_name, published
+from training.data.frames import read_snapshot
+from training.data.labelled import read_labelled
+from training.evaluation.external_validation import evaluate_elsewhere
+from training.pipeline import TrainingReport
 
 
 def file_of(site: str, folder: Path) -> Path:

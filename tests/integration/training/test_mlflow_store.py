@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import training
-from training.mlflow_store import MlflowStore
-from training.run import TrainingReport
-from training.tracking import track
+from training.pipeline import TrainingReport
+from training.tracking.mlflow_run import track
+from training.tracking.mlflow_store import MlflowStore
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -35,7 +35,7 @@ def count(*_):
 """
 OURS = """
 from pathlib import Path
-from training.mlflow_store import MlflowStore
+from training.tracking.mlflow_store import MlflowStore
 
 with MlflowStore.at(Path("mlflow")).in_use(create=True):
     pass
@@ -77,7 +77,7 @@ def test_every_reader_finds_what_was_recorded_by_default(report: TrainingReport,
     assert (promoted.returncode, promoted.stderr) == (0, "")
     page = (ROOT / "docs" / "models.md").read_text("utf-8")
     documented = re.findall(r"```python\n(import mlflow\n.*?)```", page, re.DOTALL)
-    frame = "from training.registry import input_example\nframe = input_example()\n"
+    frame = "from training.tracking.mlflow_models import input_example\nframe = input_example()\n"
     loaded = run(tmp_path, "-c", frame + documented[0])
     assert (loaded.returncode, loaded.stderr) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow", "models"]

@@ -11,8 +11,8 @@ from scoring.estimators import new_preprocessor
 from scoring.matrix import Matrix
 from scoring.uncertainty import UNKNOWN
 from tests.unit.scoring.models import training_data
-from training.estimators import new_logistic_regression
-from training.export import TrainedModel, Training, write_model
+from training.candidates import new_logistic_regression
+from training.export.model_directory import TrainedModel, Training, write_model
 
 
 class Freezing:

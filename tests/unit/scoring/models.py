@@ -17,8 +17,8 @@ from scoring.artifact import MANIFEST_FILE, Artifact, FileEntry
 from scoring.fitted import Fitted
 from scoring.matrix import Matrix
 from scoring.plain import PlainModel
-from training.data import TRAINING_SITE, features, read_snapshot, target
-from training.plain import with_answers
+from training.data.frames import TRAINING_SITE, features, read_snapshot, target
+from training.export.portable_model import with_answers
 
 Probabilities = Matrix
 OPTIONAL = [j for j, feature in enumerate(FEATURES) if not feature.required]

@@ -31,7 +31,7 @@ from tests.unit.scoring.models import (
     with_classifier,
     with_plain,
 )
-from training.export import as_onnx
+from training.export.model_directory import as_onnx
 
 INPUTS = {
     "golden": golden_records(),

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from training.data import TRAINING_SITE, read_snapshot, site_rows
-from training.evaluate import Evaluation
-from training.run import TrainingReport, TrainingRequest, train
+from training.data.frames import TRAINING_SITE, read_snapshot, site_rows
+from training.evaluation.cross_validation import Evaluation
+from training.pipeline import TrainingReport, TrainingRequest, train
 
 
 @pytest.fixture(scope="session")

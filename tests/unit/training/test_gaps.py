@@ -18,19 +18,19 @@ from scoring.artifact import load
 from scoring.estimators import new_preprocessor
 from scoring.golden import golden_records
 from scoring.scorer import Scorer
-from training.coverage import nested_folds
-from training.data import features, read_snapshot, site_rows, target
-from training.estimators import new_logistic_regression, new_pattern_submodels
-from training.evaluate import Evaluation
-from training.export import _ranges
-from training.guards import check_rows
-from training.interval_simulation import simulated_intervals
-from training.measure_next import measured_next
-from training.plain import plain_model
-from training.reference import new_reference
-from training.run import TrainingRequest, train
-from training.uci import SITES, file_name
-from training.uncertainty import measure
+from training.candidates import new_logistic_regression, new_pattern_submodels
+from training.data.checks import check_rows
+from training.data.dataset import SITES, file_name
+from training.data.frames import features, read_snapshot, site_rows, target
+from training.evaluation.cross_validation import Evaluation
+from training.evaluation.interval_simulation import simulated_intervals
+from training.evaluation.label_sets import nested_folds
+from training.evaluation.measure_next import measured_next
+from training.evaluation.uncertainty import measure
+from training.export.drift_reference import new_reference
+from training.export.model_directory import _ranges
+from training.export.portable_model import plain_model
+from training.pipeline import TrainingRequest, train
 
 UNMEASURED = ("chol", "fbs", "slope")
 """One on a scale, one of yes and no, one of codes."""

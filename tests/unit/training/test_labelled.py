@@ -14,10 +14,10 @@ from schemas.codings import CODINGS
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
 from tests.copies import copy_rows, uci_records
-from tests.unit.training.test_guards import inverted, kaggle_coded
-from training.data import site_rows
-from training.labelled import read_labelled
-from training.uci import SITES, file_name, published
+from tests.unit.training.test_checks import inverted, kaggle_coded
+from training.data.dataset import SITES, file_name, published
+from training.data.frames import site_rows
+from training.data.labelled import read_labelled
 
 TOLD_NOWHERE = "zqx"
 

@@ -12,7 +12,7 @@ import pytest
 
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import every_missing_pattern
-from training.model_wheel import write_code
+from training.tracking.model_wheel import write_code
 
 PROJECT = """
 import json, sys

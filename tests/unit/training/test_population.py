@@ -9,14 +9,23 @@ import pandas as pd
 import pytest
 
 from scoring.artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
-from training.data import TRAINING_SITE, apart, digest, features, read_snapshot, read_uci, site_rows, target
-from training.elsewhere import evaluate_elsewhere
-from training.hospitals import elsewhere, hospitals, left_out, shared_rows
-from training.labelled import Labelled
-from training.population import HOSPITALS, data_entry, describe, hospital_of, name_of
-from training.question import QUICK, Question
-from training.run import TrainingReport, TrainingRequest, train
-from training.uci import SITES, file_name, published
+from training.data.dataset import SITES, file_name, published
+from training.data.frames import (
+    TRAINING_SITE,
+    apart,
+    digest,
+    features,
+    read_snapshot,
+    read_uci,
+    site_rows,
+    target,
+)
+from training.data.labelled import Labelled
+from training.data.population import HOSPITALS, data_entry, describe, hospital_of, name_of
+from training.evaluation.external_validation import evaluate_elsewhere
+from training.evaluation.inputs import QUICK, Question
+from training.evaluation.other_hospitals import elsewhere, hospitals, left_out, shared_rows
+from training.pipeline import TrainingReport, TrainingRequest, train
 
 KNOWN_OF_OTHERS = (r"Cleveland", r"(?<![\w.])198[1-7](?!\w)", r"(?<![\w.])303(?!\w)", r"\b25 of 97\b", r"tested on")
 

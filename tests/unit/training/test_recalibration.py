@@ -9,10 +9,19 @@ import pytest
 
 from scoring.scorer import Scorer
 from training.arrays import Labels, Risks
-from training.data import features, read_snapshot, target
-from training.explore import SITE_NAMES
-from training.recalibration import CERTAINTY, ENOUGH, HIGHEST_HARM, Advice, harm, propose, shift_interval, shifted
-from training.recalibration_table import harm_table, simulate
+from training.data.exploration import SITE_NAMES
+from training.data.frames import features, read_snapshot, target
+from training.evaluation.recalibration import (
+    CERTAINTY,
+    ENOUGH,
+    HIGHEST_HARM,
+    Advice,
+    harm,
+    propose,
+    shift_interval,
+    shifted,
+)
+from training.report.recalibration_table import harm_table, simulate
 
 
 def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:

@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.make_snapshot import as_csv, to_uci
-from training.uci import HEADER, SITES, UCI_FILES, RemoteFile, file_name, plain_number, published, snapshot_rows
+from training.data.dataset import (
+    HEADER,
+    SITES,
+    UCI_FILES,
+    RemoteFile,
+    file_name,
+    plain_number,
+    published,
+    snapshot_rows,
+)
+from training.data.make_snapshot import as_csv, to_uci
 
 MISSING = {
     "cleveland": {"ca": 4, "thal": 2},

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training.data import digest, read_snapshot, read_uci
-from training.uci import SITES, file_name, published, snapshot_rows
+from training.data.dataset import SITES, file_name, published, snapshot_rows
+from training.data.frames import digest, read_snapshot, read_uci
 
 UCI = Path(__file__).parents[4] / "shared" / "data" / "uci"
 

@@ -12,10 +12,17 @@ from scoring.patterns import OPTIONAL, PATTERNS, pattern_masks
 from scoring.submodels import PatternSubmodels
 from scoring.uncertainty import Uncertainty
 from training.arrays import Labels, Matrix
-from training.data import features, target
-from training.estimators import new_logistic_regression, new_pattern_submodels, new_random_forest
-from training.interval_simulation import simulated_intervals
-from training.uncertainty import base_pattern, label_coverage, label_limits, measure, never_narrowing, risks_by_pattern
+from training.candidates import new_logistic_regression, new_pattern_submodels, new_random_forest
+from training.data.frames import features, target
+from training.evaluation.interval_simulation import simulated_intervals
+from training.evaluation.uncertainty import (
+    base_pattern,
+    label_coverage,
+    label_limits,
+    measure,
+    never_narrowing,
+    risks_by_pattern,
+)
 
 GAP = [10, 11, 12]
 """slope, ca and thal, which hardly any other hospital has."""
@@ -167,7 +174,7 @@ def test_risk_by_pattern_is_that_of_the_record_with_the_fields_deleted(cleveland
 
 def expected_risks(new, matrix, deleted, labels):  # type: ignore[no-untyped-def]
     """Cross-validate the long way: fit on whole records, ask about deleted ones."""
-    from training.evaluate import split  # noqa: PLC0415
+    from training.evaluation.cross_validation import split  # noqa: PLC0415
 
     risks = np.empty(len(labels))
     for train, test in split(labels, 42):

@@ -27,7 +27,7 @@ from scoring.artifact import load
 from scoring.drift import ENOUGH_RECORDS, Census, Window
 from scoring.scorer import Scorer
 from tests.drifting import INPUTS, SCORES, limits
-from training.data import features, read_snapshot
+from training.data.frames import features, read_snapshot
 
 
 def patients(site: str) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from heartstream.outcomes.judging import Labels, figures, judge
 from schemas.records import ModelRef
 from scoring.scorer import Scorer
 from training.arrays import Risks
-from training.data import features, read_snapshot, target
+from training.data.frames import features, read_snapshot, target
 from training.estimates import samples, wilson
-from training.measures import performance_elsewhere
-from training.recalibration import Advice, propose
+from training.evaluation.metrics import performance_elsewhere
+from training.evaluation.recalibration import Advice, propose
 
 
 def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:

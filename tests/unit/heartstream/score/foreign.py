@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.reading import ReadOptions
-from training.uci import snapshot_rows
+from training.data.dataset import snapshot_rows
 
 NAMES: Final = ("patient_id", *FEATURE_NAMES)
 PATIENTS: Final = [dict(zip(NAMES, ("", *row[1:-1]), strict=True)) for row in snapshot_rows()]

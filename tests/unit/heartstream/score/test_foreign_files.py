@@ -27,7 +27,7 @@ from scoring.scorer import Scorer
 from tests.unit.heartstream.score.foreign import NAMES, PATIENTS, Cells, Form, forms
 from tests.unit.heartstream.score.tables import as_records, unseen
 from tests.unit.heartstream.score.test_bytes import WHOLE
-from training.uci import SITES, published, snapshot_rows
+from training.data.dataset import SITES, published, snapshot_rows
 
 WIDELY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 PLAIN = ReadOptions()

@@ -1,0 +1,256 @@
+"""What MLflow's users load from the registry is the model that every door serves, and only a better one is champion."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from heartstream.models.store import Store
+from runtime.ports import free_port
+from schemas.features import FEATURE_NAMES
+from scoring.matrix import Matrix
+from scoring.scorer import Scorer
+from tests.unit.scoring.models import another_version, every_missing_pattern, training_data
+from training.pipeline import TrainingReport
+from training.tracking.mlflow_models import CHAMPION, REGISTERED, input_example
+from training.tracking.mlflow_run import TrackedRun, track
+
+# MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+LOAD = """
+import json, sys
+import schemas, scoring
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+names, rows = json.load(sys.stdin)
+frame = pd.DataFrame(rows, columns=names, dtype="float64")
+print(json.dumps([[number.hex() for number in row] for row in model.predict(frame).to_numpy().tolist()]))
+assert schemas.__file__.startswith(sys.argv[3]) and scoring.__file__.startswith(sys.argv[3])
+assert sys.modules["schemas"] is schemas and not any(name.startswith("scoring.") for name in sys.modules)
+"""
+"""Run in the folder of a project that has modules `schemas` and `scoring` of its own."""
+
+
+@pytest.fixture(scope="module")
+def tracked(report: TrainingReport, tmp_path_factory: pytest.TempPathFactory) -> TrackedRun:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return track(report, tmp_path_factory.mktemp("store"))
+
+
+def loaded_and_asked(store: str, model: str, matrix: Matrix, folder: Path) -> list[list[str]]:
+    """Load a model in a fresh process, far from this checkout, and return its answers with every bit."""
+    for name in ("schemas.py", "scoring.py"):
+        (folder / name).touch()
+    rows = [[None if number != number else number for number in row] for row in matrix.tolist()]  # noqa: PLR0124  # NaN
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD, store, model, str(folder)],
+        input=json.dumps([FEATURE_NAMES, rows]),
+        env={"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": "/usr/bin:/bin"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    answers: list[list[str]] = json.loads(run.stdout)
+    return answers
+
+
+def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+    """Loaded by its alias, it gives all 303 patients and every missing pattern the same risk to the last bit."""
+    matrix = np.vstack([training_data()[0], every_missing_pattern()])
+    answers = loaded_and_asked(tracked.store, f"models:/{REGISTERED}@{CHAMPION}", matrix, tmp_path)
+    scorer = Scorer.from_directory(report.folder)
+    found = scorer.explain(matrix)
+    intervals = scorer.intervals(matrix, found)
+    assert intervals is not None
+    expected = zip(found.risks.tolist(), intervals.low.tolist(), strict=True)
+    assert [(risk.hex(), low.hex()) for risk, low in expected] == [(row[0], row[1]) for row in answers]
+
+
+def listening(port: int, seconds: float = 200) -> bool:
+    """Say whether a server answers on a local port before the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=end - time.monotonic()):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Run MLflow's own tracking server; gives its address with a user and a password."""
+    port = free_port()
+    places = ("--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", "artifacts")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port), *places],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert listening(port)
+        yield f"http://someone:zqx@127.0.0.1:{port}"
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def test_tracking_server_has_the_champion(
+    server: str,
+    report: TrainingReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """On a server, too, the champion is loaded by its alias and scores the same; the password is not printed."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    tracked = track(report, tmp_path / "unused")
+    assert (tracked.registered.is_champion, "zqx" in tracked.store, capfd.readouterr()) == (True, False, ("", ""))
+    rows = every_missing_pattern()[:50]
+    answers = loaded_and_asked(server, f"models:/{REGISTERED}@{CHAMPION}", rows, tmp_path)
+    assert [risk.hex() for risk in Scorer.from_directory(report.folder).risks(rows).tolist()] == [
+        row[0] for row in answers
+    ]
+
+
+def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+    """Each model of the run is one of MLflow's with its own figures; a forest, too, is loaded and scores the same."""
+    from mlflow import MlflowClient  # noqa: PLC0415  # slow import
+
+    client = MlflowClient(tracked.store)
+    experiment = client.get_run(tracked.run_id).info.experiment_id
+    logged = {model.name: model for model in client.search_logged_models([experiment])}
+    assert set(logged) == set(report.manifest.models)
+    metrics = {metric.key: metric.value for metric in logged["random_forest"].metrics}
+    assert metrics["random_forest.roc_auc.mean"] == report.manifest.models["random_forest"].metrics["roc_auc"].mean
+    rows = every_missing_pattern()[:50]
+    answers = loaded_and_asked(tracked.store, str(logged["random_forest"].artifact_location), rows, tmp_path)
+    expected = Scorer.from_directory(report.folder, "random_forest").risks(rows)
+    assert [risk.hex() for risk in expected.tolist()] == [row[0] for row in answers]
+
+
+def test_input_example_is_nobody() -> None:
+    """The example that is stored with the model is legal, and no patient of the data."""
+    example = input_example().to_numpy()
+    patients, _ = training_data()
+    assert example.dtype == np.float64
+    assert not (patients == example).all(axis=1).any()
+
+
+def test_illegal_rows_are_counted_and_not_told(report: TrainingReport) -> None:
+    """A frame with an impossible value is refused as a whole; the error holds no value."""
+    from scoring.pyfunc import _load_pyfunc  # noqa: PLC0415  # as MLflow calls it
+
+    frame = input_example()
+    frame.loc[0, "age"] = 4711.0
+    with pytest.raises(ValueError, match="1 of 1 rows are no legal patient records") as caught:
+        _load_pyfunc(str(report.folder)).predict(frame)
+    assert "4711" not in str(caught.value)
+
+
+def worse(report: TrainingReport, log_loss: float) -> TrainingReport:
+    """Return the report of a run whose best model had another log loss."""
+    best = report.choice.best
+    standings = tuple(
+        msgspec.structs.replace(each, log_loss=log_loss) if each.name == best else each
+        for each in report.findings.standings
+    )
+    return replace(report, findings=msgspec.structs.replace(report.findings, standings=standings))
+
+
+def test_only_a_better_model_becomes_champion(
+    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is champion; a clearly worse one is registered and is not; one as good takes over."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = [track(each, tmp_path).registered for each in (report, worse(report, 0.9), report)]
+    assert [(each.version, each.is_champion) for each in found] == [("1", True), ("2", False), ("3", True)]
+    assert "version 1: log loss" in found[1].reason
+
+
+def repeated(report: TrainingReport, repeats: int) -> TrainingReport:
+    """Return the report of a run that found the same in so many repeats."""
+    return replace(report, findings=msgspec.structs.replace(report.findings, repeats=repeats))
+
+
+def test_quick_run_does_not_take_over(report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A champion that was evaluated with more repeats stays; a quick one makes way for a run with more."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = [track(repeated(report, repeats), tmp_path).registered for repeats in (2, 10, 2)]
+    assert [(each.version, each.is_champion) for each in found] == [("1", True), ("2", True), ("3", False)]
+    assert "version 2 was evaluated with 10 repeats, the new one with 2" in found[2].reason
+
+
+def test_models_of_other_rows_are_not_compared(
+    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A better figure on other patients proves nothing: the champion stays."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    track(report, tmp_path)
+    data = msgspec.structs.replace(report.manifest.data, sha256="0" * 64)
+    elsewhere = replace(worse(report, 0.1), manifest=msgspec.structs.replace(report.manifest, data=data))
+    registered = track(elsewhere, tmp_path).registered
+    assert (registered.is_champion, "evaluated on other rows" in registered.reason) == (False, True)
+
+
+def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+    """What the alias comes to name is fetched, proved and served; what was rolled back is not taken again."""
+    from mlflow import MlflowClient  # noqa: PLC0415  # slow import
+
+    client, store = MlflowClient(tracked.store, registry_uri=tracked.store), Store(tmp_path / "models")
+    digest = Scorer.from_directory(report.folder).model.digest
+    other = another_version(report.folder, tmp_path / "other", "2")
+    store.promote(other, str(other))
+    command = ("model", "follow", f"models:/{REGISTERED}@{CHAMPION}", "--store", str(store.folder), "--every", "0.1")
+
+    @contextmanager
+    def following(log: Path) -> Iterator[None]:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "heartstream", *command],
+                env={**os.environ, "MLFLOW_TRACKING_URI": tracked.store},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text(encoding="utf-8")
+
+    def awaited(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 200
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    version = client.get_model_version_by_alias(REGISTERED, CHAMPION).version
+    with following(tmp_path / "first.log"):
+        awaited(lambda: store.current() == digest)
+    assert store.history()[-1].source == f"models:/{REGISTERED}/{version}"
+    store.rollback()
+    broken = client.create_model_version(REGISTERED, (tmp_path / "nowhere").as_uri()).version
+    with following(log := tmp_path / "second.log"):
+        client.set_registered_model_alias(REGISTERED, CHAMPION, broken)
+        awaited(lambda: log.read_text(encoding="utf-8") != "")
+    client.set_registered_model_alias(REGISTERED, CHAMPION, version)
+    assert store.current() == Scorer.from_directory(other).model.digest

@@ -1,0 +1,126 @@
+"""The pages and pictures of the docs are made of the shipped data, and say what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pandas as pd
+import pytest
+
+from training.data.exploration import (
+    missing_shares,
+    prevalence,
+    severity,
+    stability_index,
+    table_one,
+    zero_cholesterol,
+)
+from training.data.frames import digest
+from training.pipeline import TrainingReport
+from training.report.docs_pages import DATA_PAGE, DOCS, data_page, main
+from training.report.figures.data import DATA_FIGURES
+from training.report.figures.style import as_png, as_svg, style
+from training.report.model_card import Card
+from training.report.notebook import CELLS, NOTEBOOK, new
+
+
+def test_data_page_is_current(everyone: pd.DataFrame) -> None:
+    """docs/data.md is what the shipped snapshot gives; `python -m training.report.docs_pages` writes it anew."""
+    assert (DOCS / DATA_PAGE).read_text("utf-8") == data_page(everyone)
+
+
+def test_model_card_is_of_this_data_and_model(report: TrainingReport, cleveland: pd.DataFrame) -> None:
+    """docs/model-card.json has the training data's digest and the equations that training gives today."""
+    card = msgspec.json.decode((DOCS / "model-card.json").read_bytes(), type=Card)
+    fresh = msgspec.json.decode((report.folder / "model-card.json").read_bytes(), type=Card)
+    assert card.data.sha256 == digest(cleveland)
+    assert (card.model, card.data) == (fresh.model, fresh.data)
+    assert set(fresh.known_defects) <= set(card.known_defects)
+    for ours, theirs in zip(card.equations, fresh.equations, strict=True):
+        assert ours.intercept == pytest.approx(theirs.intercept, rel=1e-6)
+        assert ours.slopes == pytest.approx(theirs.slopes, rel=1e-6)
+
+
+def test_every_picture_of_the_pages_is_there() -> None:
+    """No page refers to a picture that was not written."""
+    for page in (DATA_PAGE, "model-card.md"):
+        pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (DOCS / page).read_text("utf-8"))
+        assert pictures
+        assert [path for path in pictures if not (DOCS / path).is_file()] == []
+
+
+@pytest.mark.parametrize("name", DATA_FIGURES)
+def test_picture_is_the_same_each_time(name: str, everyone: pd.DataFrame) -> None:
+    """Two drawings have the same bytes, as SVG, which is well-formed, and as PNG."""
+    with style():
+        one, other = (DATA_FIGURES[name](everyone) for _ in range(2))
+        assert as_svg(one) == as_svg(other)
+        assert as_png(one) == as_png(other)
+    assert ET.fromstring(as_svg(one)).tag.endswith("svg")  # noqa: S314  # our own file
+
+
+def test_quick_model_has_no_pages(report: TrainingReport, tmp_path: Path) -> None:
+    """A quick run's report lacks most of what the pages show: it is refused, and nothing is written."""
+    with pytest.raises(SystemExit, match="comes from a quick run"):
+        main([str(report.folder), "--docs", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_counts_are_those_that_are_published(everyone: pd.DataFrame) -> None:
+    """Severity, zero cholesterol and missing values by hospital are as the data's description has them."""
+    assert severity(everyone).loc["cleveland"].tolist() == [164, 55, 36, 35, 13]
+    assert zero_cholesterol() == {"cleveland": 0, "hungarian": 0, "switzerland": 123, "va": 49}
+    counts = (missing_shares(everyone)["ca"] * [303, 294, 123, 200]).round().astype(int)
+    assert counts.tolist() == [4, 291, 118, 198]
+
+
+def test_prevalence_counts_every_patient_with_the_field(cleveland: pd.DataFrame) -> None:
+    """Codes of a field share out the patients who have it."""
+    found = list(prevalence(cleveland, "ca"))
+    assert sum(count for _, count, _ in found) == 299
+    assert [round(share.value, 2) for _, _, share in prevalence(cleveland, "cp")] == [0.30, 0.18, 0.21, 0.73]
+
+
+def test_hospital_is_like_itself_and_unlike_others(everyone: pd.DataFrame) -> None:
+    """The stability index against Cleveland is 0 for Cleveland, and beyond the alarm where it is known to be."""
+    assert set(stability_index(everyone, "cleveland").values()) == {0.0}
+    assert all(stability_index(everyone, site)["restecg"] > 1.5 for site in ("hungarian", "switzerland", "va"))
+
+
+def test_hardly_measured_field_has_no_index(everyone: pd.DataFrame) -> None:
+    """Of a field that fewer than 20 of a hospital's patients have, no shift is told."""
+    assert {site: "ca" in stability_index(everyone, site) for site in ("cleveland", "hungarian", "va")} == {
+        "cleveland": True,
+        "hungarian": False,
+        "va": False,
+    }
+
+
+def test_table_one_tells_what_is_missing(everyone: pd.DataFrame) -> None:
+    """How many lack a field stands in a line of its own; nothing is said of a field that nobody has."""
+    swiss = (everyone["site"] == "switzerland").to_numpy()
+    cells = dict(table_one(everyone, ["fbs", "chol"], {"swiss": swiss}))
+    assert (cells["fbs not measured"], cells["fbs 0: no"]) == ("75 (61%)", "90%")
+    assert (cells["chol not measured"], cells["chol [mg/dL], median (quartiles)"]) == ("123 (100%)", "-")
+
+
+def test_notebook_is_made_of_its_cells() -> None:
+    """The committed notebook has today's cells, was executed without an error, is small and holds no path."""
+    text = NOTEBOOK.read_text("utf-8")
+    document = json.loads(text)
+    assert ["".join(cell["source"]) for cell in document["cells"]] == [cell["source"] for cell in new()["cells"]]
+    code = [cell for cell in document["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(CELLS) + 1))
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    assert (len(text) < 1_000_000, "/home" in text, "site-packages" in text) == (True, False, False)
+
+
+def test_page_of_a_deep_run_is_that_of_its_report() -> None:
+    """docs/model-card.md has the equations of docs/model-card.json: both come from one run."""
+    card = msgspec.json.decode((DOCS / "model-card.json").read_bytes(), type=Card)
+    page = (DOCS / "model-card.md").read_text("utf-8")
+    assert all(f"{each.intercept:.6g}" in page for each in card.equations)

@@ -1,0 +1,94 @@
+"""The model card says what the run found, and a reader can compute a risk from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from schemas.features import FEATURE_NAMES
+from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
+from scoring.scorer import Scorer
+from training.data.frames import features
+from training.data.population import data_entry
+from training.evaluation.baseline import USUAL
+from training.evaluation.results import Report
+from training.pipeline import TrainingReport
+from training.report.markdown import interval
+from training.report.model_card import Card, as_markdown
+
+GAP = ("slope", "ca", "thal")
+
+
+def card_of(report: TrainingReport) -> Card:
+    return msgspec.json.decode((report.folder / CARD_DATA_FILE).read_bytes(), type=Card)
+
+
+@pytest.mark.parametrize("missing", [(), GAP], ids=["complete", "slope+ca+thal"])
+def test_equation_gives_the_risk(missing: tuple[str, ...], report: TrainingReport, cleveland: pd.DataFrame) -> None:
+    """Computed by hand from the card, every patient has the risk that is served."""
+    (equation,) = [each for each in card_of(report).equations if each.without == missing]
+    matrix = features(cleveland[cleveland["ca"].notna() & cleveland["thal"].notna()])
+    matrix[:, [FEATURE_NAMES.index(name) for name in missing]] = np.nan
+    by_hand = []
+    for row in matrix:
+        values = dict(zip(FEATURE_NAMES, row.tolist(), strict=True))
+        log_odds = equation.intercept + sum(slope * values[name] for name, slope in equation.slopes.items())
+        log_odds += sum(numbers[str(int(values[name]))] for name, numbers in equation.codes.items())
+        by_hand.append(1 / (1 + math.exp(-log_odds)))
+    served = Scorer.from_directory(report.folder, "pattern_submodels").risks(matrix)
+    np.testing.assert_allclose(by_hand, served, rtol=0, atol=1e-6)
+
+
+def test_page_has_the_figures_of_the_report(report: TrainingReport) -> None:
+    """What the page says of the best model and of the usual pipeline is in the report; the disclaimer stands first."""
+    page = (report.folder / CARD_FILE).read_text("utf-8")
+    found = msgspec.json.decode((report.folder / REPORT_FILE).read_bytes(), type=Report)
+    assert page.index(report.manifest.data.disclaimer) < page.index("## Intended use")
+    lines = [line for line in page.splitlines() if line.startswith("| slope+ca+thal ")]
+    for model, line in zip((report.choice.best, USUAL), lines, strict=True):
+        for figure in ("recall", "specificity"):
+            assert interval(found.lacking["slope+ca+thal"][model].figures[figure]) in line
+    assert interval(found.usual_at_our_specificity["slope+ca+thal"].performance.figures["recall"]) in lines[1]
+    assert report.choice.reason in page
+
+
+def test_quick_card_says_what_it_lacks(report: TrainingReport) -> None:
+    """A quick run's card claims nothing of other hospitals."""
+    page = (report.folder / CARD_FILE).read_text("utf-8")
+    assert ("This was a quick run" in page, "## Other hospitals" in page) == (True, False)
+
+
+def test_readme_has_the_disclaimer_of_the_shipped_data(cleveland: pd.DataFrame) -> None:
+    """README's disclaimer is the one that a model of the shipped data gives."""
+    readme = re.sub(r"\n> ", " ", (Path(__file__).parents[3] / "README.md").read_text("utf-8"))
+    assert data_entry(cleveland).disclaimer in readme
+
+
+def test_card_holds_no_path_and_no_clock(report: TrainingReport) -> None:
+    """Nothing in card or report depends on where or when it was written."""
+    for name in (CARD_FILE, CARD_DATA_FILE, REPORT_FILE):
+        text = (report.folder / name).read_text("utf-8")
+        assert str(report.folder) not in text
+        assert not re.search(r"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", text)
+
+
+def test_card_without_an_equation_is_legible(report: TrainingReport) -> None:
+    """A forest has no equation, and the page none of its sections."""
+    card = msgspec.structs.replace(card_of(report), equations=())
+    page = as_markdown(card, report.findings)
+    assert "## The equation" not in page
+    assert "## Known defects" in page
+
+
+def test_json_card_is_made_of_the_same_words(report: TrainingReport) -> None:
+    """Programs read what people read."""
+    document = json.loads((report.folder / CARD_DATA_FILE).read_bytes())
+    page = (report.folder / CARD_FILE).read_text("utf-8")
+    assert all(text in page for text in (document["intended_use"], *document["known_defects"], document["choice"]))

@@ -1,0 +1,63 @@
+"""What training writes for fast engines is the fitted model, and only of kinds that they know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.preprocessing import StandardScaler
+
+from scoring.artifact import load
+from scoring.golden import golden_digest, golden_records
+from scoring.plain import PlainModel
+from scoring.uncertainty import UNKNOWN
+from training.data.frames import features, target
+from training.export.portable_model import plain_model, plan_of
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
+def test_golden_risks_are_scikit_learns(model_folder: Path, name: str) -> None:
+    """The file holds, to the last bit, what the fitted pipeline gives the golden records."""
+    artifact = load(model_folder, name)
+    assert artifact.plain is not None
+    plain, fitted = PlainModel.from_json(artifact.plain), artifact.fitted()
+    expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
+    np.testing.assert_array_equal(expected, plain.golden_risks)
+    assert golden_digest() == plain.golden_digest
+
+
+def test_coefficients_are_the_fitted_ones(model_folder: Path) -> None:
+    """The file holds the regression's 22 coefficients to the last bit, and its log-odds for the average patient."""
+    artifact = load(model_folder, "logistic_regression")
+    assert artifact.plain is not None
+    linear, classifier = PlainModel.from_json(artifact.plain).linear, artifact.fitted().classifier
+    assert linear is not None
+    np.testing.assert_array_equal(classifier["classify"].coef_, linear.coefficients)
+    average = classifier["classify"].decision_function(classifier["average"].statistics_[None])
+    np.testing.assert_allclose(average, linear.intercepts, rtol=0, atol=1e-12)
+
+
+def test_unknown_classifier_has_no_plain_form(model_folder: Path, cleveland: pd.DataFrame) -> None:
+    """A kind of classifier that no fast engine knows gets no file that could be taken for one."""
+    preprocessor = load(model_folder).fitted().preprocessor
+    inputs = preprocessor.transform(features(cleveland))
+    classifier = HistGradientBoostingClassifier(max_iter=3).fit(inputs, target(cleveland))
+    assert plain_model(preprocessor, classifier, UNKNOWN) is None
+
+
+def test_unknown_preprocessor_has_no_plan() -> None:
+    """A preprocessor of another form is not read as if it were the known one."""
+    scaler = StandardScaler().fit(np.eye(13))
+    with pytest.raises(TypeError, match="the preprocessor is not a ColumnTransformer"):
+        plan_of(scaler)
+
+
+def test_other_steps_have_no_plan(model_folder: Path, cleveland: pd.DataFrame) -> None:
+    """A ColumnTransformer with steps of other names is not read as if it were the known one."""
+    preprocessor = load(model_folder).fitted().preprocessor
+    renamed = type(preprocessor)([(f"{name}_2", step, at) for name, step, at in preprocessor.transformers])
+    with pytest.raises(TypeError, match="other steps than scaled, binary and one_hot"):
+        plan_of(renamed.fit(features(cleveland)))

@@ -1,0 +1,184 @@
+"""Laws of a recalibrated model directory: the same model with other risks, and nothing untrue in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from heartstream.model_command import check, recalibrate, sign
+from heartstream.models.recalibrating import evidence_of
+from heartstream.outcomes.join import Pair
+from schemas.errors import DataError
+from schemas.records import Details
+from scoring.artifact import MANIFEST_FILE, load
+from scoring.golden import golden_records
+from scoring.plain import PlainModel
+from scoring.scorer import Scorer
+from scoring.uncertainty import cells_of
+from tests.unit.heartstream.test_model_store import refused
+from tests.unit.scoring.keys import Keys
+from training.data.frames import features, read_snapshot, target
+from training.data.labelled import read_labelled
+from training.evaluation.external_validation import evaluate_elsewhere
+from training.evaluation.recalibration import propose, shifted
+from training.export.recalibrated_model import recalibrate as recalibrate_by
+from training.export.recalibrated_model import shifted_plain
+
+
+def labelled(site: str, folder: Path) -> Path:
+    """Write a hospital's patients as somebody would who measured them."""
+    path = folder / f"{site}.csv"
+    read_snapshot([site]).to_csv(path, index=False)
+    return path
+
+
+def by_hungarians(model_dir: Path, folder: Path, name: str | None = None, output: str = "new") -> Path:
+    recalibrate(model_dir, output=folder / output, data=labelled("hungarian", folder), name=name)
+    return folder / output
+
+
+@pytest.mark.parametrize("name", ["pattern_submodels", "logistic_regression"])
+def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, model_dir: Path, tmp_path: Path) -> None:
+    """By the fast engine and by the pickle; the risks' intervals grow, and patients keep their label sets."""
+    new = by_hungarians(model_dir, tmp_path, name)
+    before, after = Scorer.from_directory(model_dir, name), Scorer.from_directory(new)
+    frame = read_snapshot()
+    matrix = features(frame)
+    hungarians = (frame["site"] == "hungarian").to_numpy()
+    found = propose(target(frame)[hungarians], before.risks(matrix[hungarians]))
+    assert found.proposed is not None
+    old, moved = before.explain(matrix), after.explain(matrix)
+    assert after.engine == "linear"
+    assert moved.risks == pytest.approx(shifted(old.risks, found.proposed), abs=2e-6)
+    sets = [scorer._label_sets(of.risks, cells_of(matrix)) for scorer, of in ((before, old), (after, moved))]
+    assert sets[0] == sets[1]
+    assert before.uncertainty.reach is not None
+    assert after.uncertainty.reach is not None
+    assert (after.uncertainty.reach > before.uncertainty.reach).all()
+    artifact = load(new)
+    fitted = artifact.fitted()
+    golden = fitted.classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
+    assert artifact.plain is not None
+    assert np.array_equal(golden, PlainModel.from_json(artifact.plain).golden_risks)
+
+
+def test_the_variance_of_a_risk_grows_by_that_of_the_shift(model_dir: Path) -> None:
+    """Exactly: a 90% interval reaches 1.645 standard deviations, and variances add up."""
+    plain = PlainModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
+    grown = shifted_plain(plain, 0.0, 0.3).uncertainty
+    for before, after in (
+        (plain.uncertainty.reach, grown.reach),
+        (plain.uncertainty.sampling_reach, grown.sampling_reach),
+    ):
+        assert before is not None
+        assert after is not None
+        assert (after / 1.6448536) ** 2 - (before / 1.6448536) ** 2 == pytest.approx(0.09)
+
+
+def test_what_the_shift_does_not_change_is_carried_over(model_dir: Path) -> None:
+    """What is not known of a limit stays unknown, the other tables stay as they are, and by 0 nothing moves."""
+    plain = PlainModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
+    limits = plain.uncertainty.label_limits.copy()
+    limits[5] = np.nan
+    gaps = msgspec.structs.replace(plain, uncertainty=msgspec.structs.replace(plain.uncertainty, label_limits=limits))
+    moved = shifted_plain(gaps, 0.4, 0.1)
+    assert moved.uncertainty.label_limits == pytest.approx(shifted(limits, 0.4), nan_ok=True)
+    assert np.isnan(moved.uncertainty.label_limits[5]).all()
+    assert shifted_plain(plain, 0.0, 0.0).uncertainty.label_limits == pytest.approx(plain.uncertainty.label_limits)
+    assert np.array_equal(moved.uncertainty.distance, plain.uncertainty.distance)  # type: ignore[arg-type]
+    assert np.array_equal(moved.center, plain.center)
+
+
+def test_the_directory_says_what_was_done_to_what(model_dir: Path, tmp_path: Path) -> None:
+    """Version, digest of the base, data and shift; the card's equation is the shifted one, its results the base's."""
+    new = by_hungarians(model_dir, tmp_path)
+    base, artifact = load(model_dir), load(new)
+    data = read_labelled(tmp_path / "hungarian.csv")
+    (done,) = json.loads((new / "recalibration.json").read_bytes())["done"]
+    assert artifact.model.version == f"test+recalibrated.{data.sha256[:8]}"
+    assert (done["base_digest"], done["data_sha256"]) == (base.model.digest, data.sha256)
+    assert (done["patients"], done["events"]) == (294, 106)
+    assert list(artifact.manifest.models) == [base.model.name]
+    assert artifact.manifest.models[base.model.name].metrics == {}
+    assert artifact.manifest.data == base.manifest.data
+    cards = [json.loads(of.cards["application/json"]) for of in (base, artifact)]
+    moved = [b["intercept"] - a["intercept"] for a, b in zip(*(card["equations"] for card in cards), strict=True)]
+    assert moved == pytest.approx([done["applied"]] * 2)
+    assert cards[1]["recalibrations"] == [done]
+    text = artifact.cards["text/markdown"].decode()
+    assert text.index("## Recalibration") < text.index("## Intended use")
+    assert base.model.digest in text
+    assert artifact.reference is not None
+    assert artifact.reference.risks == {}
+    listed = {MANIFEST_FILE, *artifact.manifest.files}
+    assert {path.name for path in new.iterdir()} == listed
+
+
+def test_evaluation_agrees_with_what_is_told(model_dir: Path, tmp_path: Path) -> None:
+    """On the patients that it was recalibrated by: mean risk nearer to the prevalence, a better Brier score."""
+    new = by_hungarians(model_dir, tmp_path)
+    data = read_labelled(tmp_path / "hungarian.csv")
+    before, after = (evaluate_elsewhere(folder, None, data) for folder in (model_dir, new))
+    (done,) = json.loads((new / "recalibration.json").read_bytes())["done"]
+    assert after.mean_risk == pytest.approx(done["mean_risk_after"], abs=1e-6)
+    assert before.mean_risk > after.mean_risk > after.share.value
+    assert after.overall.figures["brier"].value == pytest.approx(done["brier_after"], abs=1e-6)
+    assert after.overall.figures["brier"].value < before.overall.figures["brier"].value
+
+
+def test_the_same_model_and_data_give_the_same_bytes(model_dir: Path, tmp_path: Path) -> None:
+    """Each file of the directory."""
+    one, other = (by_hungarians(model_dir, tmp_path, output=name) for name in ("one", "other"))
+    assert [path.name for path in sorted(one.iterdir())] == [path.name for path in sorted(other.iterdir())]
+    assert all(path.read_bytes() == (other / path.name).read_bytes() for path in one.iterdir())
+
+
+def test_it_can_be_signed_and_checked(model_dir: Path, tmp_path: Path, keys: Keys) -> None:
+    """As any model directory; without the signature its pickle is not needed, for the fast engine is proved."""
+    new = by_hungarians(model_dir, tmp_path)
+    check(new)
+    sign(new, key=keys.private)
+    check(new, public_key=keys.public)
+
+
+def test_what_is_not_proposed_is_not_done(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Chance, a forest, the same patients again, and too few: refused with the reason; nothing is written."""
+    va, hungarian = labelled("va", tmp_path), labelled("hungarian", tmp_path)
+    few = tmp_path / "few.csv"
+    few.write_text("".join(hungarian.read_text().splitlines(keepends=True)[:100]))
+    output = tmp_path / "none"
+    told = [
+        refused(capsys, recalibrate, model_dir, output=output, data=va),
+        refused(capsys, recalibrate, model_dir, output=output, data=hungarian, name="random_forest"),
+        refused(capsys, recalibrate, by_hungarians(model_dir, tmp_path), output=output, data=hungarian),
+        refused(capsys, recalibrate, model_dir, output=output, data=few),
+    ]
+    assert not output.exists()
+    for reason, text in zip(("chance may explain", "no intercept", "already", "100 outcomes"), told, strict=True):
+        assert reason in text
+
+
+def test_a_second_recalibration_keeps_the_first(model_dir: Path, tmp_path: Path) -> None:
+    """By other patients: both are told, and the version names both."""
+    new = by_hungarians(model_dir, tmp_path)
+    recalibrate(new, output=tmp_path / "again", data=labelled("switzerland", tmp_path))
+    done = json.loads((tmp_path / "again" / "recalibration.json").read_bytes())["done"]
+    assert [each["base_digest"] for each in done] == [load(model_dir).model.digest, load(new).model.digest]
+    assert load(tmp_path / "again").model.version.count("recalibrated") == 2
+
+
+def test_outcomes_of_the_topics_do_what_a_file_does(model_dir: Path, tmp_path: Path) -> None:
+    """The same risks and outcomes as pairs: the same shift; too few are refused."""
+    frame = read_snapshot(["hungarian"])
+    risks = Scorer.from_directory(model_dir, None, Details()).risks(features(frame)).tolist()
+    pairs = [Pair((n, 0, n), risk, found) for n, (risk, found) in enumerate(zip(risks, target(frame), strict=True))]
+    artifact = load(model_dir)
+    made, _ = recalibrate_by(artifact, model_dir, evidence_of(pairs), tmp_path / "topics")
+    by_file = json.loads((by_hungarians(model_dir, tmp_path) / "recalibration.json").read_bytes())["done"][0]
+    assert made.applied == by_file["applied"]
+    with pytest.raises(DataError, match="100 outcomes"):
+        recalibrate_by(artifact, model_dir, evidence_of(pairs[:99]), tmp_path / "few")

@@ -1,0 +1,1 @@
+"""The patients: UCI's files and those of users, downloaded, read, checked and described."""

@@ -1,0 +1,135 @@
+"""The patients as a table and as numbers.
+
+Every table here has the columns `site`, the 13 fields of the feature table (float64, NaN where not measured) and `num`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from schemas.errors import DataError, DependencyError
+from schemas.features import FEATURE_NAMES
+from scoring.matrix import blank_missing
+from training.arrays import Labels, Matrix
+from training.data.dataset import HEADER, MISSING, SITES, file_name, plain_number, snapshot_rows
+
+TRAINING_SITE: Final = "cleveland"
+"""The other hospitals hardly measured `ca`, `thal` and `slope`: they test the model, and do not train it."""
+_HIGHEST_NUM: Final = 4
+_UNWRITTEN: Final = frozenset({"", MISSING})
+
+
+def read_snapshot(sites: Sequence[str] = SITES) -> pd.DataFrame:
+    """Return the sites' rows of the snapshot that ships with heartstream."""
+    rows = ((row[0], row[1:], f"snapshot row {i}") for i, row in enumerate(snapshot_rows(), 1) if row[0] in sites)
+    return _table(rows)
+
+
+def read_uci(folder: Path, sites: Sequence[str] = SITES) -> pd.DataFrame:
+    """Return the sites' rows of UCI's files in `folder`.
+
+    Raises DependencyError where a file cannot be read, and DataError that says file, line and field.
+    """
+    return _table(row for site in sites for row in _file_rows(folder, site))
+
+
+def _file_rows(folder: Path, site: str) -> Iterable[tuple[str, list[str], str]]:
+    name = file_name(site)
+    try:
+        text = (folder / name).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not UTF-8 text") from error
+    except OSError as error:
+        raise DependencyError(f"cannot read {folder / name}: {error.strerror}") from error
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" ,")]
+    if not lines:
+        raise DataError(f"{name} holds no rows")
+    first = lines[0][1]
+    if "age" in first or any(character.isalpha() for character in first.partition(",")[0]):
+        raise DataError(
+            f"{name} begins with a header, UCI's file has none: this may be the Kaggle copy, which inverts the target, "
+            "or a file whose first patient became the header (in R, read.csv with header = FALSE keeps that patient)"
+        )
+    return ((site, line.split(","), f"{name} line {number}") for number, line in lines)
+
+
+def _table(rows: Iterable[tuple[str, list[str], str]]) -> pd.DataFrame:
+    sites, numbers = [], []
+    for site, cells, place in rows:
+        sites.append(site)
+        numbers.append(_numbers(cells, place))
+    values = np.array(numbers, dtype=np.float64)
+    matrix = values[:, :-1].copy()
+    blank_missing(matrix)
+    frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
+    frame.insert(0, "site", sites)
+    frame["num"] = values[:, -1].astype(np.int64)
+    return frame
+
+
+def _numbers(cells: list[str], place: str) -> list[float]:
+    names = HEADER[1:]
+    if len(cells) != len(names):
+        raise DataError(f"{place}: has {len(cells)} columns, expected {len(names)}")
+    numbers = [_number(cell.strip(), f"{place}: {name}") for name, cell in zip(names, cells, strict=True)]
+    if numbers[-1] not in range(_HIGHEST_NUM + 1):
+        raise DataError(f"{place}: num must be a whole number from 0 to {_HIGHEST_NUM}")
+    return numbers
+
+
+def _number(cell: str, place: str) -> float:
+    if cell in _UNWRITTEN:
+        return float("nan")
+    try:
+        return float(cell)
+    except ValueError:
+        # The cell is a patient's value: the error says where it stands, not what it is.
+        raise DataError(f"{place} is not a number") from None
+
+
+def site_rows(frame: pd.DataFrame, site: str) -> pd.DataFrame:
+    """Return one site's rows."""
+    return frame[frame["site"] == site].reset_index(drop=True)
+
+
+def row_keys(frame: pd.DataFrame) -> list[bytes]:
+    """Return each patient's fields and outcome as a key: equal rows have equal keys, whatever their hospital."""
+    return [row.tobytes() for row in np.column_stack([np.nan_to_num(features(frame), nan=-9.0), target(frame)])]
+
+
+def apart(everyone: pd.DataFrame) -> pd.DataFrame:
+    """Drop rows that stand in an earlier hospital's file, too.
+
+    The training rows come first: a patient who is trained on must not test the model under another hospital's name.
+    """
+    sites = everyone["site"]
+    first = sites.groupby(pd.Series(row_keys(everyone), index=everyone.index)).transform("first")
+    return everyone[sites == first]
+
+
+def features(frame: pd.DataFrame) -> Matrix:
+    """Return the 13 fields, (n, 13) in the order of the feature table, NaN where not measured."""
+    return np.ascontiguousarray(frame[list(FEATURE_NAMES)].to_numpy(dtype=np.float64))
+
+
+def target(frame: pd.DataFrame) -> Labels:
+    """Return 1 where a vessel is narrowed by at least half (`num` > 0), else 0; shape (n,)."""
+    return np.asarray(frame["num"].to_numpy() > 0, dtype=np.int64)
+
+
+def digest(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 (hexadecimal) of the rows as CSV, written as in the snapshot and with missing values empty."""
+    rows = frame[list(HEADER)].itertuples(index=False)
+    cells = ((str(row[0]), *(_written(float(value)) for value in row[1:])) for row in rows)
+    text = "".join(f"{','.join(line)}\n" for line in (HEADER, *cells))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _written(value: float) -> str:
+    return "" if np.isnan(value) else plain_number(value)

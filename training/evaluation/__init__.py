@@ -1,0 +1,1 @@
+"""How good the candidates are, and which is best."""

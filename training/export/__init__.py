@@ -1,0 +1,1 @@
+"""Model directories: what workers and gateways load."""

@@ -1,0 +1,72 @@
+"""A fitted model in the plain form that fast engines read, with the proof that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from sklearn.compose import ColumnTransformer
+
+from scoring.answers import answers_of
+from scoring.engines import LinearEngine
+from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
+from scoring.golden import golden_digest, golden_records
+from scoring.plain import Linear, PlainModel
+from scoring.plan import MISSING_ROW, TABLE_ROWS, Plan
+from scoring.uncertainty import Uncertainty
+from training.arrays import Matrix
+from training.candidates import center_of, is_linear, linear_of
+
+
+def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PlainModel | None:
+    """Return the model as numbers, None for a kind of classifier that no fast engine knows.
+
+    Raises TypeError for a preprocessor that is not of the known form.
+    """
+    center = center_of(classifier)
+    if center is None:
+        return None
+    linear = Linear(*linear_of(classifier)) if is_linear(classifier) else None
+    return PlainModel(
+        plan=plan_of(preprocessor),
+        center=center,
+        linear=linear,
+        uncertainty=uncertainty,
+        golden_digest=golden_digest(),
+        golden_risks=classifier.predict_proba(preprocessor.transform(golden_records()))[:, 1],
+    )
+
+
+def with_answers(plain: PlainModel, ranges: Mapping[str, tuple[float, float]]) -> PlainModel:
+    """Return the model with what it says of the golden records beside their risks; `ranges` are the training ranges."""
+    linear = plain.linear
+    found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(golden_records())
+    log_odds = None if found is None else found.log_odds
+    return msgspec.structs.replace(plain, golden_answers=answers_of(log_odds, plain.uncertainty, ranges))
+
+
+def plan_of(preprocessor: Any) -> Plan:
+    """Read the tables off a fitted preprocessor; raises TypeError for one that is not of the known form."""
+    if not isinstance(preprocessor, ColumnTransformer):
+        raise TypeError("the preprocessor is not a ColumnTransformer")
+    if [name for name, _, _ in preprocessor.transformers_] != ["scaled", "binary", "one_hot"]:
+        raise TypeError("the preprocessor has other steps than scaled, binary and one_hot")
+    scaler, encoder = preprocessor.named_transformers_["scaled"], preprocessor.named_transformers_["one_hot"]
+    ones = np.ones(len(BINARY))
+    return Plan(
+        affine=columns(SCALED) + columns(BINARY),
+        mean=np.concatenate([scaler.mean_, 0 * ones]),
+        scale=np.concatenate([scaler.scale_, ones]),
+        lookup=columns(ONE_HOT),
+        tables=tuple(_table(codes) for codes in encoder.codes),
+    )
+
+
+def _table(codes: list[int]) -> Matrix:
+    table = np.zeros((TABLE_ROWS, len(codes)))
+    for position, code in enumerate(codes):
+        table[code, position] = 1.0
+    table[MISSING_ROW] = np.nan
+    return table

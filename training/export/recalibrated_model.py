@@ -1,0 +1,204 @@
+"""A model directory made of another by adding the same number to the log-odds of all risks.
+
+Nothing is trained: intercepts, label limits and intervals move with the risks, in the numbers of the fast engine and in
+the pickle, whose risks of the golden records are computed anew. The same model and outcomes give the same bytes.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from schemas.errors import ArtifactError, DataError, SettingsError
+from scoring.artifact import (
+    BEST_MODEL_FILE,
+    MANIFEST_FILE,
+    PREPROCESSOR_FILE,
+    REFERENCE_FILE,
+    Artifact,
+    FileEntry,
+    Manifest,
+)
+from scoring.candidate import Proof, prove
+from scoring.golden import golden_records
+from scoring.logistic import logistic
+from scoring.plain import PlainModel
+from training.arrays import Labels, Matrix, Risks
+from training.candidates import is_linear
+from training.evaluation.recalibration import ENOUGH, Advice, propose, shifted
+from training.export.drift_reference import as_json as reference_json
+from training.export.model_directory import as_joblib, as_json, library_versions, refuse_other_folder
+from training.export.portable_model import with_answers
+from training.export.replace_folder import replace_folder
+from training.report.recalibrated_card import (
+    RECALIBRATION_FILE,
+    RECALIBRATION_SCHEMA,
+    Recalibration,
+    Recalibrations,
+    recalibrated_cards,
+)
+
+_DECIMALS: Final = 6
+NINETY_PERCENT: Final = 1.6448536269514722
+"""Standard deviations to either side that hold 90% of a normal distribution."""
+_REFUSED: Final = {
+    Advice.WAIT: f"a shift takes {ENOUGH} outcomes at least, of both kinds",
+    Advice.LEAVE: "chance may explain that its mean risk is off (98% interval): a shift might make it worse",
+    Advice.LOOK_CLOSER: "its risks are off, but a shift would not make them better for these patients: train with them",
+}
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Risks (n,) that a model gave to patients, what was found of them (n,), and the SHA-256 of where that stood."""
+
+    risks: Risks
+    labels: Labels
+    sha256: str
+
+
+def recalibrate(artifact: Artifact, folder: Path, evidence: Evidence, output: Path) -> tuple[Recalibration, Proof]:
+    """Write the recalibrated model of the directory `folder`, loaded as `artifact`, to `output`; prove it before.
+
+    Opens the model's pickle. Blocks for some seconds. Raises DataError where no shift is proposed, ArtifactError for a
+    model that cannot be shifted, SettingsError if `output` cannot be written.
+    """
+    refuse_other_folder(output)
+    before = _done(artifact, folder)
+    if evidence.sha256 in (each.data_sha256 for each in before):
+        raise DataError(f"{folder} was already recalibrated by these outcomes; a second shift takes other patients")
+    made = _planned(artifact, evidence)
+    contents = _contents(artifact, made, (*before, made))
+    with TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "model"
+        replace_folder(copy, contents)
+        proof = prove(copy)
+    if proof.fallback_reason is not None:
+        raise ArtifactError(f"the recalibrated model cannot be proved: {proof.fallback_reason}")
+    try:
+        replace_folder(output, contents)
+    except OSError as error:
+        raise SettingsError((f"cannot write the model directory {output}: {error.strerror}",)) from error
+    return made, proof
+
+
+def _done(artifact: Artifact, folder: Path) -> tuple[Recalibration, ...]:
+    entry = artifact.manifest.files.get(RECALIBRATION_FILE)
+    if entry is None:
+        return ()
+    content = (folder / RECALIBRATION_FILE).read_bytes()
+    if FileEntry.of(content) != entry:
+        raise ArtifactError(f"{folder} changed while it was read")
+    return msgspec.json.decode(content, type=Recalibrations).done
+
+
+def _planned(artifact: Artifact, evidence: Evidence) -> Recalibration:
+    """Apply the rule. Raises DataError where it proposes nothing."""
+    labels, risks = evidence.labels, evidence.risks
+    found = propose(labels, risks)
+    model = artifact.model
+    if found.advice is not Advice.RECALIBRATE or found.shift is None or not found.proposed:
+        estimated = "" if found.shift is None else f" (estimated shift {found.shift.value:+.2f})"
+        raise DataError(
+            f"{model.name} {model.version} is not recalibrated by {len(labels)} outcomes, {int(labels.sum())} with "
+            f"disease{estimated}: {_REFUSED[found.advice]}"
+        )
+    applied = round(found.proposed, _DECIMALS)
+    after = shifted(risks, applied)
+    return Recalibration(
+        model=model.name,
+        base_version=model.version,
+        base_digest=model.digest,
+        data_sha256=evidence.sha256,
+        patients=len(labels),
+        events=int(labels.sum()),
+        estimated=found.shift,
+        standard_error=found.standard_error or 0.0,
+        applied=applied,
+        mean_risk_before=float(risks.mean()),
+        mean_risk_after=float(after.mean()),
+        brier_before=float(np.square(risks - labels).mean()),
+        brier_after=float(np.square(after - labels).mean()),
+    )
+
+
+def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration, ...]) -> dict[str, bytes]:
+    """Return every file of the new directory, by name: the one model, and what is true of it."""
+    manifest, name = artifact.manifest, artifact.model.name
+    entry, fitted = manifest.models[name], artifact.fitted()
+    if artifact.plain is None or entry.plain is None or not is_linear(fitted.classifier):
+        raise ArtifactError(
+            f"{name} has no intercept that could be shifted: recalibrate a logistic regression (--name)"
+        )
+    version = _version(made)
+    classifier = _shifted_classifier(fitted.classifier, made.applied)
+    golden = classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
+    plain = shifted_plain(PlainModel.from_json(artifact.plain), made.applied, made.standard_error)
+    pickled, ranges = as_joblib(classifier), manifest.training_range
+    contents = {
+        PREPROCESSOR_FILE: as_joblib(fitted.preprocessor),
+        entry.file: pickled,
+        BEST_MODEL_FILE: pickled,
+        entry.plain: with_answers(msgspec.structs.replace(plain, golden_risks=golden), ranges).as_json(),
+        RECALIBRATION_FILE: Recalibrations(RECALIBRATION_SCHEMA, done).as_json(),
+        **recalibrated_cards(artifact, version, done),
+    }
+    if artifact.reference is not None:
+        # Its counts of risks are of those before the shift: how they drift cannot be told any more.
+        contents[REFERENCE_FILE] = reference_json(msgspec.structs.replace(artifact.reference, risks={}))
+    described = _manifest(manifest, name, version, contents)
+    return {**contents, MANIFEST_FILE: as_json(described)}
+
+
+def _version(made: Recalibration) -> str:
+    return f"{made.base_version}{'.' if '+' in made.base_version else '+'}recalibrated.{made.data_sha256[:8]}"
+
+
+def _manifest(manifest: Manifest, name: str, version: str, contents: dict[str, bytes]) -> Manifest:
+    """Describe the new directory; the metrics of the cross-validation were those of the base model."""
+    return msgspec.structs.replace(
+        manifest,
+        model_version=version,
+        best=name,
+        versions=library_versions(),
+        models={name: msgspec.structs.replace(manifest.models[name], metrics={})},
+        files={file: FileEntry.of(content) for file, content in contents.items()},
+    )
+
+
+def _shifted_classifier(classifier: Any, by: float) -> Any:
+    moved = deepcopy(classifier)
+    inner = moved if hasattr(moved, "intercept_") else moved["classify"]
+    inner.intercept_ = inner.intercept_ + by
+    return moved
+
+
+def shifted_plain(plain: PlainModel, by: float, error: float) -> PlainModel:
+    """Add to the log-odds of a linear model; its intervals grow by the standard error, all else is carried over.
+
+    Golden risks and answers are still those of the old model.
+    """
+    linear, tables = plain.linear, plain.uncertainty
+    if linear is None:
+        raise ArtifactError("a forest has no intercept that could be shifted")
+    with np.errstate(divide="ignore"):
+        odds = np.log(tables.label_limits) - np.log1p(-tables.label_limits)
+    return msgspec.structs.replace(
+        plain,
+        linear=msgspec.structs.replace(linear, intercepts=linear.intercepts + by),
+        uncertainty=msgspec.structs.replace(
+            tables,
+            reach=_grown(tables.reach, error),
+            sampling_reach=_grown(tables.sampling_reach, error),
+            label_limits=logistic(odds + by),
+        ),
+    )
+
+
+def _grown(reach: Matrix | None, error: float) -> Matrix | None:
+    """Add the variance of the shift to what a 90% interval reaches: variances add up, and so do squares of reaches."""
+    return None if reach is None else np.hypot(reach, NINETY_PERCENT * error)

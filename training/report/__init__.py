@@ -1,0 +1,1 @@
+"""The model card, and the generated pages and pictures of the docs."""

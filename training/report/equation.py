@@ -1,0 +1,51 @@
+"""A linear model written so that a reader can compute a risk by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.estimators import BINARY, ONE_HOT, SCALED
+from training.arrays import Matrix
+from training.candidates import center_of, linear_of
+
+
+class Equation(msgspec.Struct, frozen=True):
+    """log-odds = `intercept` + sum of `slopes` times the field's number + `codes` of the field's code.
+
+    The risk is 1 / (1 + exp(-log-odds)). `without` names the fields that this sub-model does without.
+    """
+
+    without: tuple[str, ...]
+    intercept: float
+    slopes: dict[str, float]
+    codes: dict[str, dict[str, float]]
+
+
+def equation(preprocessor: Any, classifier: Any, model: int, without: tuple[str, ...]) -> Equation:
+    """Write out one of a linear classifier's models: 0, or the missing pattern of a sub-model."""
+    intercepts, coefficients = linear_of(classifier)
+    center = center_of(classifier)
+    if center is None:
+        raise TypeError("only a linear model has an equation")
+    weights: Matrix = coefficients[model]
+    scaler = preprocessor.named_transformers_["scaled"]
+    scales, affine = len(SCALED), len(SCALED) + len(BINARY)
+    per_unit = np.concatenate([weights[:scales] / scaler.scale_, weights[scales:affine]])
+    shift = (weights * center).sum() + (weights[:scales] * scaler.mean_ / scaler.scale_).sum()
+    codes, place = {}, affine
+    for name in ONE_HOT:
+        legal = FEATURES[FEATURE_NAMES.index(name)].codes
+        codes[name] = {str(code): float(weights[place + j]) for j, (code, _) in enumerate(legal)}
+        place += len(legal)
+    return Equation(
+        without=without,
+        intercept=float(intercepts[model] - shift),
+        slopes={
+            name: float(slope) for name, slope in zip((*SCALED, *BINARY), per_unit, strict=True) if name not in without
+        },
+        codes={name: values for name, values in codes.items() if name not in without},
+    )

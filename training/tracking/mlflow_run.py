@@ -1,0 +1,117 @@
+"""Training runs in MLflow, which is imported only when a run is recorded: that takes a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from schemas.errors import DependencyError
+from scoring.artifact import Manifest
+from training.tracking.mlflow_models import Registered, log_models, register
+from training.tracking.mlflow_store import MlflowStore
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from training.pipeline import TrainingReport
+
+EXPERIMENT: Final = "heartstream"
+ARTIFACT_PATH: Final = "model"
+_DIGEST_CHARS: Final = 36
+"""MLflow's longest data set digest; the whole one is a tag."""
+
+
+class TrackedRun(msgspec.Struct, frozen=True):
+    """Where a run was recorded: its id, the tracking store that has it, and what became of its best model there."""
+
+    run_id: str
+    store: str
+    registered: Registered
+
+
+def track(report: TrainingReport, folder: Path) -> TrackedRun:
+    """Record a finished run: parameters, metrics by fold, data set, model directory, pictures and models.
+
+    `folder` is where the store is unless MLFLOW_TRACKING_URI names one. Blocks on disk or network, for some seconds.
+    Raises DependencyError.
+    """
+    store = MlflowStore.at(folder)
+    try:
+        with store.in_use(create=True):
+            from mlflow import MlflowClient  # noqa: PLC0415  # slow import
+
+            run_id, registered = _write(MlflowClient(), store.artifacts, report)
+    except DependencyError as error:
+        told = f"the model is at {report.folder}, but MLflow did not record the run: {error}"
+        raise DependencyError(told) from error
+    return TrackedRun(run_id, store.shown, registered)
+
+
+def _write(client: MlflowClient, artifacts: str | None, report: TrainingReport) -> tuple[str, Registered]:
+    """Write the run. The client, unlike MLflow's global functions, looks at no git repository."""
+    manifest = report.manifest
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)
+    tags = {"data.sha256": manifest.data.sha256, "best": manifest.best, "model_version": manifest.model_version}
+    run_id: str = client.create_run(experiment_id, run_name=f"train {manifest.model_version}", tags=tags).info.run_id
+    try:
+        for name, value in _params(manifest):
+            client.log_param(run_id, name, value)
+        client.log_inputs(run_id, [_data_set(report)])
+        client.log_artifacts(run_id, str(report.folder), ARTIFACT_PATH)
+        _log_figures(client, run_id, report)
+        ids = log_models(client, run_id, experiment_id, report)
+        _log_metrics(client, run_id, report, ids)
+        registered = register(client, run_id, report, ids)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+    return run_id, registered
+
+
+def _log_metrics(client: MlflowClient, run_id: str, report: TrainingReport, ids: Mapping[str, str]) -> None:
+    """Log each fold as a step, then means and deviations; a model's figures are its own as well as the run's."""
+    for evaluation in report.evaluations:
+        model, model_id = evaluation.name, ids[evaluation.name]
+        for step, fold in enumerate(evaluation.folds):
+            for name, value in fold.items():
+                client.log_metric(run_id, f"{model}.{name}", value, step=step, model_id=model_id)
+        for name, figure in evaluation.metrics.items():
+            client.log_metric(run_id, f"{model}.{name}.mean", figure.mean, model_id=model_id)
+            client.log_metric(run_id, f"{model}.{name}.std", figure.std, model_id=model_id)
+        client.log_metric(run_id, f"{model}.calibration_slope", evaluation.calibration_slope, model_id=model_id)
+
+
+def _log_figures(client: MlflowClient, run_id: str, report: TrainingReport) -> None:
+    """Log the pictures of a run that was not quick."""
+    if report.findings.deep is None:
+        return
+    from training.report.figures.model import MODEL_FIGURES  # noqa: PLC0415  # slow import
+    from training.report.figures.style import as_png, style  # noqa: PLC0415  # slow import
+
+    with TemporaryDirectory() as folder:
+        for name, draw in MODEL_FIGURES.items():
+            with style():
+                (Path(folder) / f"{name}.png").write_bytes(as_png(draw(report.findings, report.findings.deep)))
+        client.log_artifacts(run_id, folder, "figures")
+
+
+def _params(manifest: Manifest) -> Iterator[tuple[str, Any]]:
+    yield from (("seed", manifest.seed), ("threshold", manifest.threshold), ("feature_table", manifest.feature_table))
+    yield from (("data.rows", manifest.data.rows), ("data.positives", manifest.data.positives))
+    for model, entry in manifest.models.items():
+        yield from ((f"{model}.{name}", value) for name, value in sorted(entry.params.items()))
+
+
+def _data_set(report: TrainingReport) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415  # slow import
+
+    data = report.manifest.data
+    source = "training/snapshot/heart_disease.csv" if report.findings.population.known else data.name
+    described = Dataset(data.name, data.sha256[:_DIGEST_CHARS], "code", source)
+    return DatasetInput(described, [InputTag("mlflow.data.context", "training")])
