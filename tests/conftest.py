@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import settings
@@ -13,7 +14,7 @@ from xdist.workermanage import WorkerController
 
 from scoring.scorer import Scorer
 from tests.brokers import broker_kinds
-from training.pipeline import TrainingRequest, train
+from training.pipeline import TrainingReport, TrainingRequest, train
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)
 settings.load_profile("heartstream")
@@ -82,12 +83,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and leave them out unless they were asked for."""
+    """Mark the slow tests, and leave them out unless they were asked for; what takes long begins first."""
     slow = tuple(_TESTS / name for name in _SLOW)
     left = [item for item in items if {item.path, *item.path.parents}.intersection(slow)]
     for item in left:
         item.add_marker(pytest.mark.slow)
     if config.option.all:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
         return
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
     config.stash[_LEFT] = len(left)
@@ -125,16 +127,29 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that is trained once, also for test processes that run beside each other. Nobody writes to it."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one training run's report, and its model in `model`; test processes beside each other share it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained" / "model"
-    folder.parent.mkdir(exist_ok=True)
-    with (folder.parent / "lock").open("w") as lock:
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            train(TrainingRequest(folder, model_version="test", quick=True))
+        if not (folder / "report").exists():
+            report = train(TrainingRequest(folder / "model", model_version="test", quick=True))
+            (folder / "report").write_bytes(pickle.dumps(report))
     return folder
+
+
+@pytest.fixture(scope="session")
+def model_dir(trained: Path) -> Path:
+    """The model directory of that run. Nobody writes to it."""
+    return trained / "model"
+
+
+@pytest.fixture(scope="session")
+def report(trained: Path) -> TrainingReport:
+    """What that run, with seed 42, found."""
+    return cast("TrainingReport", pickle.loads((trained / "report").read_bytes()))  # noqa: S301  # written above
 
 
 @pytest.fixture(scope="session")

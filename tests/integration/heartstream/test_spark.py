@@ -19,7 +19,7 @@ from heartstream.score.run import Request, score_file
 from scoring.scorer import Scorer
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys
-from training.pipeline import TrainingReport, TrainingRequest, train
+from training.pipeline import TrainingReport
 from training.tracking.mlflow_models import CHAMPION, REGISTERED
 from training.tracking.mlflow_run import track
 
@@ -65,13 +65,13 @@ def java_version() -> int:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+def job(tmp_path_factory: pytest.TempPathFactory, report: TrainingReport) -> Job:
     if (found := java_version()) < OLDEST_JAVA:
         pytest.skip(f"Spark needs Java {OLDEST_JAVA} or later, and here is {found or 'none'}")
     folder = tmp_path_factory.mktemp("spark")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        job = Job(folder, train(TrainingRequest(folder / "model", model_version="spark", quick=True)))
+        job = Job(folder, report)
         job.run()
     return job
 

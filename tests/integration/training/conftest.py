@@ -1,4 +1,4 @@
-"""A server with good files, and one training run."""
+"""A server with good files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from tests.integration.training.server import Server, content, running_server
 from training.data.dataset import SITES, file_name, published
-from training.pipeline import TrainingReport, TrainingRequest, train
 
 
 @pytest.fixture
@@ -17,9 +16,3 @@ def server() -> Iterator[Server]:
     with running_server() as running:
         running.answers = {file_name(site): content(published(site)) for site in SITES}
         yield running
-
-
-@pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
-    """One training run with seed 42, and its model directory."""
-    return train(TrainingRequest(tmp_path_factory.mktemp("trained") / "model", model_version="1.2.3", quick=True))

@@ -15,18 +15,18 @@ from training.evaluation.cross_validation import Evaluation
 from training.export.drift_reference import as_json, new_reference
 
 
-def test_every_patient_is_counted_once_in_each_field(cleveland: pd.DataFrame, model_folder: Path) -> None:
+def test_every_patient_is_counted_once_in_each_field(cleveland: pd.DataFrame, model_dir: Path) -> None:
     """Measured and missing together are the 303 patients; the directory that is loaded holds that."""
-    reference = load(model_folder).reference
+    reference = load(model_dir).reference
     assert reference is not None
     assert {sum(field.measured.counts) + field.missing for field in reference.fields.values()} == {303}
     missing = np.isnan(features(cleveland)).sum(axis=0).tolist()
     assert [reference.fields[feature.name].missing for feature in FEATURES] == missing
 
 
-def test_each_code_has_a_bin_of_its_own(cleveland: pd.DataFrame, model_folder: Path) -> None:
+def test_each_code_has_a_bin_of_its_own(cleveland: pd.DataFrame, model_dir: Path) -> None:
     """The counts of a code's field are the numbers of patients with each code, in the table's order."""
-    reference = load(model_folder).reference
+    reference = load(model_dir).reference
     assert reference is not None
     for feature in FEATURES:
         if feature.codes:
@@ -34,9 +34,9 @@ def test_each_code_has_a_bin_of_its_own(cleveland: pd.DataFrame, model_folder: P
             assert reference.fields[feature.name].measured.counts == expected
 
 
-def test_the_bins_of_a_quantity_hold_about_a_tenth_each(model_folder: Path) -> None:
+def test_the_bins_of_a_quantity_hold_about_a_tenth_each(model_dir: Path) -> None:
     """Ten bins for age and cholesterol; fewer, and larger ones, where many values are equal."""
-    reference = load(model_folder).reference
+    reference = load(model_dir).reference
     assert reference is not None
     bins = {name: reference.fields[name].measured.counts for name in ("age", "chol", "oldpeak")}
     assert [len(bins["age"]), len(bins["chol"])] == [10, 10]
@@ -44,9 +44,9 @@ def test_the_bins_of_a_quantity_hold_about_a_tenth_each(model_folder: Path) -> N
     assert bins["oldpeak"][0] == 99
 
 
-def test_risks_are_out_of_fold(model_folder: Path, evaluations: dict[str, Evaluation]) -> None:
+def test_risks_are_out_of_fold(model_dir: Path, evaluations: dict[str, Evaluation]) -> None:
     """Each model's histogram is that of the risks from folds that did not train on the patient."""
-    reference = load(model_folder).reference
+    reference = load(model_dir).reference
     assert reference is not None
     assert set(reference.risks) == set(evaluations)
     for name, evaluation in evaluations.items():
@@ -59,9 +59,9 @@ def test_risks_are_out_of_fold(model_folder: Path, evaluations: dict[str, Evalua
 
 
 def test_the_same_training_gives_the_same_bytes(
-    cleveland: pd.DataFrame, evaluations: dict[str, Evaluation], model_folder: Path
+    cleveland: pd.DataFrame, evaluations: dict[str, Evaluation], model_dir: Path
 ) -> None:
     """And they can be read again."""
     written = as_json(new_reference(features(cleveland), list(evaluations.values())))
-    assert written == (model_folder / "reference.json").read_bytes()
-    assert Reference.of_json(written) == load(model_folder).reference
+    assert written == (model_dir / "reference.json").read_bytes()
+    assert Reference.of_json(written) == load(model_dir).reference

@@ -19,15 +19,15 @@ from training.evaluation.subgroups import groups
 
 
 @pytest.fixture(scope="module")
-def found(model_folder: Path, everyone: pd.DataFrame) -> Elsewhere:
+def found(model_dir: Path, everyone: pd.DataFrame) -> Elsewhere:
     """The model on all patients."""
-    return evaluate_elsewhere(model_folder, None, Labelled(everyone, "digest"))
+    return evaluate_elsewhere(model_dir, None, Labelled(everyone, "digest"))
 
 
-def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
     """Overall, of a group, of a hospital and of a pattern: each is measured on the scorer's risks of its patients."""
     matrix, labels = features(everyone), target(everyone)
-    risks = Scorer.from_directory(model_folder).risks(matrix)
+    risks = Scorer.from_directory(model_dir).risks(matrix)
     parts = {
         "all": (found.overall, np.ones(920, dtype=bool)),
         "women": (found.groups["women"], groups(matrix)["women"]),
@@ -42,24 +42,24 @@ def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_folder: P
         )
 
 
-def test_label_sets_are_counted(found: Elsewhere, model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_label_sets_are_counted(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
     """Coverage is that of the limits that the model serves with."""
-    scorer, matrix = Scorer.from_directory(model_folder), features(everyone)
+    scorer, matrix = Scorer.from_directory(model_dir), features(everyone)
     assert found.coverage == coverage(matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits)
     assert found.coverage is not None
 
 
-def test_patients_of_the_training_are_counted(found: Elsewhere, model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_patients_of_the_training_are_counted(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
     """All of Cleveland's are among everybody, in any order; a patient who stands twice elsewhere is none of them."""
     assert found.trained_on == 303
     some = site_rows(everyone, "cleveland").sample(50, random_state=1)
-    assert evaluate_elsewhere(model_folder, None, Labelled(some, "")).trained_on == 50
-    assert evaluate_elsewhere(model_folder, None, Labelled(site_rows(everyone, "va"), "")).trained_on == 0
+    assert evaluate_elsewhere(model_dir, None, Labelled(some, "")).trained_on == 50
+    assert evaluate_elsewhere(model_dir, None, Labelled(site_rows(everyone, "va"), "")).trained_on == 0
 
 
-def test_few_of_an_outcome_leave_share_and_mean_risk(model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_few_of_an_outcome_leave_share_and_mean_risk(model_dir: Path, everyone: pd.DataFrame) -> None:
     """Of Switzerland's eight patients without disease nothing is told; what rests on the others is, and the share."""
-    swiss = evaluate_elsewhere(model_folder, None, Labelled(site_rows(everyone, "switzerland"), ""))
+    swiss = evaluate_elsewhere(model_dir, None, Labelled(site_rows(everyone, "switzerland"), ""))
     assert (swiss.patients, swiss.events, swiss.share.value) == (123, 115, pytest.approx(115 / 123))
     assert swiss.share.low < swiss.share.value < swiss.share.high
     assert {"recall", "brier", "bias"} <= swiss.overall.figures.keys()
@@ -70,17 +70,17 @@ def test_few_of_an_outcome_leave_share_and_mean_risk(model_folder: Path, everyon
     assert swiss.coverage.without_disease is None
 
 
-def test_one_outcome_alone_says_nothing(model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_one_outcome_alone_says_nothing(model_dir: Path, everyone: pd.DataFrame) -> None:
     """Where everybody has disease, or nearly nobody was seen, there are counts and no figures."""
     ill = everyone[everyone["num"] > 0]
     for few in (ill, everyone.iloc[:12], everyone.iloc[:1]):
-        told = evaluate_elsewhere(model_folder, None, Labelled(few, ""))
+        told = evaluate_elsewhere(model_dir, None, Labelled(few, ""))
         assert (told.patients, told.overall.figures, told.thresholds) == (len(few), {}, ())
 
 
-def test_same_data_give_the_same_document(found: Elsewhere, model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_same_data_give_the_same_document(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
     """Chance has a seed."""
-    assert evaluate_elsewhere(model_folder, None, Labelled(everyone, "digest")).as_json() == found.as_json()
+    assert evaluate_elsewhere(model_dir, None, Labelled(everyone, "digest")).as_json() == found.as_json()
 
 
 def test_commonest_patterns_stand_first(found: Elsewhere) -> None:
@@ -90,12 +90,12 @@ def test_commonest_patterns_stand_first(found: Elsewhere) -> None:
     assert list(found.patterns)[:2] == ["complete", "slope+ca+thal"]
 
 
-def test_other_model_of_the_directory_can_be_asked_for(model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_other_model_of_the_directory_can_be_asked_for(model_dir: Path, everyone: pd.DataFrame) -> None:
     """By name; one that is not there is refused. A forest has label sets for complete records alone."""
     data = Labelled(everyone, "")
-    forest = evaluate_elsewhere(model_folder, "random_forest", data)
+    forest = evaluate_elsewhere(model_dir, "random_forest", data)
     assert forest.model == "random_forest"
     assert forest.coverage is not None
     assert forest.coverage.patients == forest.patterns["complete"].patients
     with pytest.raises(ArtifactError):
-        evaluate_elsewhere(model_folder, "no_such_model", data)
+        evaluate_elsewhere(model_dir, "no_such_model", data)

@@ -39,9 +39,9 @@ FILES = {
 }
 
 
-def test_directory_holds_every_file_and_no_other(model_folder: Path) -> None:
+def test_directory_holds_every_file_and_no_other(model_dir: Path) -> None:
     """What is served is there, and nothing else is."""
-    assert {path.name for path in model_folder.iterdir()} == FILES
+    assert {path.name for path in model_dir.iterdir()} == FILES
 
 
 @pytest.mark.parametrize(
@@ -52,19 +52,19 @@ def test_directory_holds_every_file_and_no_other(model_folder: Path) -> None:
         ("pattern_submodels", PatternSubmodels),
     ],
 )
-def test_the_core_loads_each_model(model_folder: Path, name: str, kind: type) -> None:
+def test_the_core_loads_each_model(model_dir: Path, name: str, kind: type) -> None:
     """The directory passes the check that every door makes, and holds the classifiers that it names."""
-    artifact = load(model_folder, name)
+    artifact = load(model_dir, name)
     classifier = artifact.fitted().classifier
     assert type(classifier["classify"] if isinstance(classifier, Pipeline) else classifier) is kind
-    assert artifact.model.version == "1.2.3"
+    assert artifact.model.version == "test"
 
 
-def test_best_model_is_a_copy_of_the_best(model_folder: Path) -> None:
+def test_best_model_is_a_copy_of_the_best(model_dir: Path) -> None:
     """best_model.joblib has the bytes of the model that the manifest calls best."""
-    manifest, _ = read_manifest(model_folder)
-    best = (model_folder / manifest.models[manifest.best].file).read_bytes()
-    assert (model_folder / "best_model.joblib").read_bytes() == best
+    manifest, _ = read_manifest(model_dir)
+    best = (model_dir / manifest.models[manifest.best].file).read_bytes()
+    assert (model_dir / "best_model.joblib").read_bytes() == best
 
 
 def test_manifest_tells_what_was_trained(report: TrainingReport, cleveland: pd.DataFrame) -> None:
@@ -90,18 +90,18 @@ def test_manifest_is_written_for_people_too(report: TrainingReport) -> None:
     assert (keys, text[-2:]) == (sorted(keys), "}\n")
 
 
-def test_models_are_fitted_on_all_training_rows(model_folder: Path) -> None:
+def test_models_are_fitted_on_all_training_rows(model_dir: Path) -> None:
     """The exported preprocessor and classifiers have seen all 303 patients, not the four fifths of a fold."""
-    scaler = joblib.load(model_folder / "preprocessor.joblib").named_transformers_["scaled"]
-    forest = joblib.load(model_folder / "random_forest.joblib")
+    scaler = joblib.load(model_dir / "preprocessor.joblib").named_transformers_["scaled"]
+    forest = joblib.load(model_dir / "random_forest.joblib")
     ca = 5
     assert scaler.n_samples_seen_.tolist() == [299 if column == ca else 303 for column in range(6)]
     assert {tree.tree_.weighted_n_node_samples[0] for tree in forest["classify"].estimators_} == {303.0}
 
 
-def test_compiled_forest_gives_the_forests_risks(model_folder: Path, everyone: pd.DataFrame) -> None:
+def test_compiled_forest_gives_the_forests_risks(model_dir: Path, everyone: pd.DataFrame) -> None:
     """From float64 input, the ONNX file gives scikit-learn's risks within 1e-7, for patients and for random numbers."""
-    artifact = load(model_folder, "random_forest")
+    artifact = load(model_dir, "random_forest")
     fitted = artifact.fitted()
     patients = fitted.preprocessor.transform(features(everyone))
     patients = fitted.classifier["average"].transform(patients)

@@ -19,9 +19,9 @@ from training.export.portable_model import plain_model, plan_of
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
-def test_golden_risks_are_scikit_learns(model_folder: Path, name: str) -> None:
+def test_golden_risks_are_scikit_learns(model_dir: Path, name: str) -> None:
     """The file holds, to the last bit, what the fitted pipeline gives the golden records."""
-    artifact = load(model_folder, name)
+    artifact = load(model_dir, name)
     assert artifact.plain is not None
     plain, fitted = PlainModel.from_json(artifact.plain), artifact.fitted()
     expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
@@ -29,9 +29,9 @@ def test_golden_risks_are_scikit_learns(model_folder: Path, name: str) -> None:
     assert golden_digest() == plain.golden_digest
 
 
-def test_coefficients_are_the_fitted_ones(model_folder: Path) -> None:
+def test_coefficients_are_the_fitted_ones(model_dir: Path) -> None:
     """The file holds the regression's 22 coefficients to the last bit, and its log-odds for the average patient."""
-    artifact = load(model_folder, "logistic_regression")
+    artifact = load(model_dir, "logistic_regression")
     assert artifact.plain is not None
     linear, classifier = PlainModel.from_json(artifact.plain).linear, artifact.fitted().classifier
     assert linear is not None
@@ -40,9 +40,9 @@ def test_coefficients_are_the_fitted_ones(model_folder: Path) -> None:
     np.testing.assert_allclose(average, linear.intercepts, rtol=0, atol=1e-12)
 
 
-def test_unknown_classifier_has_no_plain_form(model_folder: Path, cleveland: pd.DataFrame) -> None:
+def test_unknown_classifier_has_no_plain_form(model_dir: Path, cleveland: pd.DataFrame) -> None:
     """A kind of classifier that no fast engine knows gets no file that could be taken for one."""
-    preprocessor = load(model_folder).fitted().preprocessor
+    preprocessor = load(model_dir).fitted().preprocessor
     inputs = preprocessor.transform(features(cleveland))
     classifier = HistGradientBoostingClassifier(max_iter=3).fit(inputs, target(cleveland))
     assert plain_model(preprocessor, classifier, UNKNOWN) is None
@@ -55,9 +55,9 @@ def test_unknown_preprocessor_has_no_plan() -> None:
         plan_of(scaler)
 
 
-def test_other_steps_have_no_plan(model_folder: Path, cleveland: pd.DataFrame) -> None:
+def test_other_steps_have_no_plan(model_dir: Path, cleveland: pd.DataFrame) -> None:
     """A ColumnTransformer with steps of other names is not read as if it were the known one."""
-    preprocessor = load(model_folder).fitted().preprocessor
+    preprocessor = load(model_dir).fitted().preprocessor
     renamed = type(preprocessor)([(f"{name}_2", step, at) for name, step, at in preprocessor.transformers])
     with pytest.raises(TypeError, match="other steps than scaled, binary and one_hot"):
         plan_of(renamed.fit(features(cleveland)))
