@@ -52,7 +52,7 @@ STEPS: Final = (
     ("worker/transport/poller.py:", "take messages from librdkafka"),
     ("worker/transport/lag.py:", "lag"),
     ("worker/transport/delivery.py:", "delivery reports"),
-    ("worker/transport/producer.py:_produce_run", "give results to librdkafka"),
+    ("worker/transport/queueing.py:produce_run", "give results to librdkafka"),
     ("worker/transport/producer.py:_take_reports", "delivery reports"),
     ("worker/transport/producer.py:", "give results to librdkafka, delivery reports between"),
     ("worker/transport/", "transport, other"),

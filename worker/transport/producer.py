@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -28,13 +28,13 @@ from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.deliveries import DeliveryError, delivery_failure
 from worker.transport.outgoing import ANY_PARTITION, Headers, OutgoingRecord, Reports
+from worker.transport.queueing import UnsentError, produce_run, runs
 from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions, shortest_retry
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
-_POLL_EVERY_RECORDS: Final = 500
 _BATCH_BYTES: Final = 1_000_000
 """The client's own limit to a batch."""
 _NO_HEADERS: Final[Mapping[int, Headers]] = {}
@@ -174,13 +174,13 @@ class LibrdkafkaProducer(FaustProducer):
         be sent.
         """
         client = self._require_client()
-        for start, stop in _runs(len(values), () if len(headers) == len(values) else headers):
+        for start, stop in runs(len(values), () if len(headers) == len(values) else headers):
             carried = headers if start in headers else None
             place = start
             while place < stop:
                 try:
-                    place = _produce_run(client.produce, topic, keys, values, carried, range(place, stop), home)
-                except _UnsentError as unsent:
+                    place = produce_run(client.produce, topic, keys, values, carried, range(place, stop), home)
+                except UnsentError as unsent:
                     place = unsent.place + 1
                     if unsent.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
                         raise delivery_failure(f"a result cannot be sent to {topic}", unsent.error) from unsent
@@ -343,50 +343,3 @@ class LibrdkafkaProducer(FaustProducer):
 def _outlive(gone: threading.Event, _client: Client | None) -> None:
     """Hold the last reference to a client, so that it ends in this thread."""
     gone.wait()
-
-
-def _runs(count: int, alone: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Part `count` places into runs that are short enough; places that stand `alone` are runs by themselves."""
-    start = 0
-    for place in (*sorted(alone), count):
-        for first in range(start, place, _POLL_EVERY_RECORDS):
-            yield first, min(first + _POLL_EVERY_RECORDS, place)
-        if place < count:
-            yield place, place + 1
-        start = place + 1
-
-
-def _produce_run(
-    produce: Callable[..., None],
-    topic: str,
-    keys: Sequence[bytes | None],
-    values: Sequence[bytes],
-    headers: Mapping[int, Headers] | None,
-    places: range,
-    home: int,
-) -> int:
-    """Queue records of these places; return the first that did not fit. The hot loop: under 1 µs a record."""
-    place = places.start
-    try:
-        if headers is None:
-            for place in places:
-                key = keys[place]
-                produce(topic, values[place], key, home if key is None else ANY_PARTITION)
-        else:
-            for place in places:
-                key = keys[place]
-                target = home if key is None else ANY_PARTITION
-                produce(topic, values[place], key, target, headers=list(headers[place]))
-    except BufferError:
-        return place
-    except KafkaException as failure:
-        raise _UnsentError(place, failure.args[0]) from failure
-    return places.stop
-
-
-class _UnsentError(Exception):
-    """The client does not take the record at `place`."""
-
-    def __init__(self, place: int, error: KafkaError) -> None:
-        super().__init__(place)
-        self.place, self.error = place, error
