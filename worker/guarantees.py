@@ -121,7 +121,7 @@ class ExactlyOnce:
         self._substitutes = substitutes
         self._care = Care(substitutes)
         """What was learnt of the records of this round that were refused."""
-        self._failure: DeliveryError | None = None
+        self._failure: DeliveryError | AbortRequiredError | None = None
         """Why the open transaction cannot be committed."""
 
     async def open(self) -> None:
@@ -143,7 +143,7 @@ class ExactlyOnce:
             await _queue(self._producer(), self._topic, self._care.bulk(shipment), self._outlets)
             for group in self._care.groups(shipment):
                 await self._send_apart(group)
-        except DeliveryError as error:
+        except (DeliveryError, AbortRequiredError) as error:
             self._failure = error
 
     async def _send_apart(self, group: Sequence[OutgoingRecord]) -> None:

@@ -234,6 +234,27 @@ def test_a_refused_record_fails_its_transaction_and_the_next_one(kafka: Kafka) -
 
 
 @law
+def test_records_wait_in_a_transaction_that_can_only_be_aborted_and_to_begin_another_says_why(kafka: Kafka) -> None:
+    kafka.create(1, most_bytes=1_000)
+    writer = Writer.in_transactions(kafka, **{"linger.ms": 0, "batch.num.messages": 1})
+    writer.client.begin_transaction()
+    writer.send(0, b"x" * 2_000)
+    assert writer.client.flush(30) == 0
+    writer.client.abort_transaction(30)
+    writer.reports.clear()
+    writer.client.begin_transaction()
+    assert refusal(writer.client.begin_transaction) == (KafkaError._STATE, _PLAIN)
+    writer.send(0, *[b"behind a gap"] * 20)
+    failed = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, _ABORTABLE
+    until(kafka, lambda: refusal(writer.client.begin_transaction) == failed, writer.client)
+    writer.client.flush(1)
+    assert len(writer.client) == 20 - len(writer.reports) > 0
+    writer.client.abort_transaction(30)
+    assert writer.reports == [(0, b"behind a gap", KafkaError._PURGE_QUEUE)] * 20
+    assert try_again(writer, b"next") == []
+
+
+@law
 def test_offsets_of_an_older_generation_or_a_dropped_member_are_refused(kafka: Kafka) -> None:
     reader = reader_of(kafka, 2)
     older = reader.consumer.consumer_group_metadata()

@@ -38,6 +38,7 @@ _WAITS: Final = (
     (commits, "_LOOK_SECONDS", 0.5),
     (producer, "_POLL_INTERVAL_SECONDS", 0.02),
     (producer, "_IDLE_SECONDS", 3.0),
+    (producer, "_CHECK_SECONDS", 1.0),
     (publisher, "_LOOK_SECONDS", 0.01),
 )
 

@@ -151,8 +151,9 @@ class QueueingProducer(Client):
         queue = self._queues[tp]
         batch, queue.batch, queue.request = queue.batch, [], None
         if code == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
-            queue.waiting.extendleft(reversed(batch))
             self.fail(code, needs_epoch=True)
+            # It would be sent again, and waits for that even if the transaction can only be aborted.
+            queue.waiting.extendleft(reversed(batch))
             return
         if queue.origin == (self.producer, self.epoch):
             queue.sequence += len(batch)

@@ -32,6 +32,8 @@ from worker.transport.queueing import UnsentError, produce_run, runs
 from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions, shortest_retry
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
+_CHECK_SECONDS: Final = 0.2
+"""How often a transaction is checked while its records are being delivered, which normally takes less."""
 _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
@@ -93,8 +95,12 @@ class LibrdkafkaProducer(FaustProducer):
         """Open a transaction, when the client is known to the broker and nothing it sent can arrive in it, late."""
         async with self.in_time():
             await self._prepared.wait()
-            if (call := self.require_transactions().retried) is not None:
-                await self.renew(call)
+            transactions = self.require_transactions()
+            if transactions.retried is not None:
+                await self.renew(transactions.retried)
+            elif transactions.has_sequence_gap:
+                self._exchange()
+                await self._prepare()
             try:
                 self.require_transactions().begin()
             except SilentClientError as error:
@@ -216,14 +222,20 @@ class LibrdkafkaProducer(FaustProducer):
         They are too large, were too old, have no key, or shared a batch with such a one; they have no timestamp any
         more, and results among them no headers.
         Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
-        first refusal: the rest will not be sent any more.
+        first refusal: the rest will not be sent any more. Raises AbortRequiredError if the transaction cannot be
+        committed for another reason: the client may keep its records then until their delivery times out.
         """
         client, reports = self._require_client(), self._reports
         self._poll()
+        loop = asyncio.get_running_loop()
+        check_at = loop.time() + _CHECK_SECONDS
         while reports.failure is None and len(client) and not (reports.refused and self.transactions):
+            if self.transactions and loop.time() >= check_at:
+                self.transactions.check()
+                check_at = loop.time() + _CHECK_SECONDS
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
             self._poll()
-        refused, reports.refused = reports.refused, []
+        refused = self._take_refused()
         if reports.failure is not None and not (refused and self.transactions):
             raise reports.failure
         return refused
@@ -237,9 +249,17 @@ class LibrdkafkaProducer(FaustProducer):
         while len(client):
             self._poll()
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-        refused, reports.refused = reports.refused, []
+        refused = self._take_refused()
         if isinstance(reports.failure, DeliveryError):
             reports.failure = None
+        return refused
+
+    def _take_refused(self) -> list[OutgoingRecord]:
+        """Return what was refused since the last time, and remember that it is missing in its partition's sequence."""
+        reports = self._reports
+        refused, reports.refused = reports.refused, []
+        if self.transactions is not None and (refused or isinstance(reports.failure, DeliveryError)):
+            self.transactions.has_sequence_gap = True
         return refused
 
     async def _wait_for_space(self) -> None:

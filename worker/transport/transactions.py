@@ -102,6 +102,8 @@ class Transactions:
         self._open = False
         self.retried: str | None = None
         """A call in which a request may have been sent twice: this client's epoch must have no further transaction."""
+        self.has_sequence_gap = False
+        """Whether a record was not delivered: brokers refuse what this client sends to its partition next."""
 
     async def prepare(self, turn: int = 1) -> None:
         """Fence other producers of the same id, and end what they left open; once, before all else.
@@ -118,6 +120,20 @@ class Transactions:
             raise hopeless(failure.args[0]) from failure
         self._open = True
         events.TransactionBegun().emit()
+
+    def check(self) -> None:
+        """Raise AbortRequiredError if the client knows that the open transaction cannot be committed.
+
+        It has no call that says so, but refuses to begin another transaction with the reason why this one failed.
+        """
+        if not self._open:
+            return
+        try:
+            self._client.begin_transaction()
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            if error.txn_requires_abort():
+                raise AbortRequiredError(error.name()) from failure
 
     async def commit(self, positions: Sequence[TopicPartition], group: Any) -> None:
         """Commit what was sent, with these offsets, for the member that `group` (metadata of the consumer) names.

@@ -183,6 +183,24 @@ class RefusingClient(FakeClient):
         return len(self.reports)
 
 
+class GapClient(FakeClient):
+    """A client whose first transaction can only be aborted, while its records wait for a delivery that never comes."""
+
+    has_gap = True
+
+    def begin_transaction(self) -> None:
+        if self.broker.open_results and self.has_gap:
+            raise KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "gap", False, False, True))
+        super().begin_transaction()
+
+    def abort_transaction(self, seconds: float) -> None:
+        super().abort_transaction(seconds)
+        self.has_gap = False
+
+    def __len__(self) -> int:
+        return len(self.broker.open_results) if self.has_gap else 0
+
+
 def new_producer(broker: FakeBroker, *clients: FakeClient, patience: Patience = QUICK) -> LibrdkafkaProducer:
     """Return a producer that gets these clients, one after the other, and then good ones; not started."""
     settings = Settings.from_mapping(

@@ -11,7 +11,15 @@ from faust.types import TP
 from msgspec import structs
 
 from schemas.errors import DependencyError
-from tests.unit.worker.stuck import QUICK, FakeBroker, FakeClient, RefusingClient, RepeatingClient, new_producer
+from tests.unit.worker.stuck import (
+    QUICK,
+    FakeBroker,
+    FakeClient,
+    GapClient,
+    RefusingClient,
+    RepeatingClient,
+    new_producer,
+)
 from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
 from worker.guarantees import ExactlyOnce
 from worker.shipment import Shipment
@@ -113,8 +121,8 @@ async def test_a_partition_that_another_has_done_is_done() -> None:
 async def test_a_refusal_that_is_told_after_more_was_to_be_sent_is_not_forgotten(size: int) -> None:
     """Two aborts tell which letter is too large, be it sent beside others or alone; it goes without its value."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
-    client = RefusingClient(broker, 1_000)
-    producer = new_producer(broker, client)
+    clients = [RefusingClient(broker, 1_000) for _ in range(3)]
+    producer = new_producer(broker, *clients)
     letters = [OutgoingRecord("dead-letters", None, value, []) for value in (b"small", os.urandom(size), b"other")]
     shipments = [
         structs.replace(shipment(ledger, TOPIC, b"one"), letters=letters),
@@ -123,7 +131,32 @@ async def test_a_refusal_that_is_told_after_more_was_to_be_sent_is_not_forgotten
     confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
     assert (confirmed, broker.offsets) == (shipments, {TOPIC: 10, OTHER: 10})
     assert broker.results == [b"one", b"small", b"", b"other", b"two"]
-    assert client.calls.count("abort_transaction") == 2
+    assert [client.calls.count("abort_transaction") for client in clients] == [1, 1, 0]
+
+
+async def test_a_transaction_that_can_only_be_aborted_is_not_waited_for() -> None:
+    """Its records would wait until their delivery times out; the round is done again within a second instead."""
+    broker, ledger = FakeBroker(), granted()
+    client = GapClient(broker)
+    producer = new_producer(broker, client)
+    shipments = [shipment(ledger, TOPIC, b"one")]
+    confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
+    assert (confirmed, broker.results, broker.offsets) == (shipments, [b"one"], {TOPIC: 10})
+    assert client.calls.count("abort_transaction") == 1
+
+
+async def test_a_client_that_was_refused_a_record_begins_no_further_transaction() -> None:
+    """Brokers would refuse what it sends to that partition next, for the gap in its sequence."""
+    broker, ledger = FakeBroker(), granted()
+    clients = [RefusingClient(broker, 1_000) for _ in range(3)]
+    producer = new_producer(broker, *clients)
+    letters = [OutgoingRecord("dead-letters", None, os.urandom(20_000), [])]
+    shipments = [structs.replace(shipment(ledger, TOPIC, b"one"), letters=letters)]
+    await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
+    begun = [
+        call for client in clients for call in client.calls if call.endswith(("begin_transaction", "init_transactions"))
+    ]
+    assert begun == ["init_transactions", "begin_transaction"] * 3
 
 
 async def test_patience_ends() -> None:
