@@ -25,7 +25,8 @@ from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.ledger import Ledger
 from worker.transport.offsets import CommittedOffsets
-from worker.transport.poller import ConsumerOptions, Poller
+from worker.transport.options import ConsumerOptions
+from worker.transport.poller import Poller
 from worker.transport.producer import LibrdkafkaProducer
 from worker.transport.transactions import Patience
 

@@ -20,7 +20,8 @@ from schemas.errors import DependencyError
 from worker.transport.batch import BatchState, Bundle
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
-from worker.transport.poller import ConsumerOptions, Poller
+from worker.transport.options import ConsumerOptions
+from worker.transport.poller import Poller
 
 _SILENCE_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 15.0

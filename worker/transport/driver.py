@@ -14,7 +14,7 @@ from runtime.settings import Settings
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.ledger import Ledger
-from worker.transport.poller import ConsumerOptions
+from worker.transport.options import ConsumerOptions
 from worker.transport.producer import LibrdkafkaProducer
 
 SCHEME: Final = "librdkafka"

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from faust.types import TP
 
@@ -26,6 +25,7 @@ from worker.transport.group_refusal import GroupRefusal
 from worker.transport.handoff import Handoff
 from worker.transport.lag import SILENT_SECONDS, LagMeter
 from worker.transport.ledger import Ledger
+from worker.transport.options import ConsumerOptions
 from worker.transport.pauses import Pauses
 from worker.transport.solitude import Solitude, give_up, leave
 from worker.transport.topic_identity import TopicIdentity
@@ -43,25 +43,6 @@ _LAST_COMMIT_SECONDS: Final = 10.0
 
 
 _Rebalanced = Callable[[Consumer, list[TopicPartition]], None]
-
-
-class ConsumerOptions(msgspec.Struct, frozen=True):
-    """How to consume: the clients' configurations, the most records in a batch, and bounds in seconds.
-
-    `commit_interval` None leaves offsets to the producer's transactions. `revoke_timeout` bounds the wait for started
-    batches when partitions are taken back; `drain_timeout` that at the end of the process; `stall_limit` how long a
-    partition may stand still; `solitude_limit` how long a client may be without group or broker before another takes
-    its place.
-    """
-
-    client_config: dict[str, object]
-    admin_config: dict[str, object]
-    batch_records: int
-    commit_interval: float | None
-    drain_timeout: float
-    revoke_timeout: float
-    stall_limit: float
-    solitude_limit: float = 60.0
 
 
 class Poller(threading.Thread):

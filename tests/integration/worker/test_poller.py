@@ -20,7 +20,8 @@ from tests.integration.stream import PARTITIONS, Stream
 from worker.transport.batch import RecordBatch
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
-from worker.transport.poller import ConsumerOptions, Poller
+from worker.transport.options import ConsumerOptions
+from worker.transport.poller import Poller
 
 P = TypeVar("P", bound=Poller)
 
