@@ -176,7 +176,7 @@ PRODUCER_REPLACEMENTS: Final = _counter(
 )
 CONSUMER_REPLACEMENTS: Final = _counter(
     "heartstream_consumer_replacements",
-    "Consumers' clients without partitions that found neither group nor broker for a minute and were replaced.",
+    "Consumers' clients that were replaced: without group or broker for a minute, or refused by the group for 10 s.",
 )
 PAUSED: Final = _gauge(
     "heartstream_consumption_paused",

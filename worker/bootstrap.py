@@ -237,8 +237,8 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: Rej
     def producer() -> LibrdkafkaProducer:
         return cast("LibrdkafkaProducer", app.producer)
 
-    def group() -> Any:
-        return cast("LibrdkafkaConsumer", app.consumer).group_metadata()
+    def consumer() -> LibrdkafkaConsumer:
+        return cast("LibrdkafkaConsumer", app.consumer)
 
     topics, writes_letters = settings.topics, app.role == "worker"
     outlets = Outlets(admin_config(settings.kafka), topics.scores, (topics.dead_letters,) if writes_letters else ())
@@ -246,5 +246,5 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: Rej
     substitutes = Substitutes(topics.scores, letters, lambda: breaker.note(0, 1), outlets.home)
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
         committed = CommittedOffsets(admin_config(settings.kafka), settings.worker.group_id)
-        return ExactlyOnce(producer, topics.scores, ledger, group, committed.read, outlets, substitutes)
+        return ExactlyOnce(producer, topics.scores, ledger, consumer, committed.read, outlets, substitutes)
     return AtLeastOnce(producer, topics.scores, outlets, substitutes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from faust.types import TP
 
@@ -27,6 +27,8 @@ from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
 from worker.transport.producer import LibrdkafkaProducer
 from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
+_NO_MEMBER: Final = frozenset({"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION"})
+"""Why the group refuses a transaction whose consumer is no member of it, or one of an earlier generation."""
 _VAIN_ABORTS: Final = 10
 """Transactions aborted in a row, without any news, until the process may give up."""
 
@@ -90,6 +92,18 @@ class AtLeastOnce:
         return await self._producer().settle()
 
 
+class Membership(Protocol):
+    """The consumer's place in its group."""
+
+    def group_metadata(self) -> Any:
+        """Return it as transactions need it: as of the latest look."""
+        ...
+
+    def note_transaction(self, *, is_refused: bool) -> None:
+        """Hear whether the group refused a transaction, as it does not know its member."""
+        ...
+
+
 class ExactlyOnce:
     """A round is a transaction that holds results and offsets: a reader of committed records sees each result once.
 
@@ -106,16 +120,16 @@ class ExactlyOnce:
         producer: Callable[[], LibrdkafkaProducer],
         topic: str,
         ledger: Ledger,
-        group: Callable[[], Any],
+        member: Callable[[], Membership],
         committed: Callable[[Collection[TP]], Awaitable[Mapping[TP, int]]],
         outlets: Outlets | None = None,
         substitutes: Substitutes = NO_SUBSTITUTES,
     ) -> None:
-        """`group` returns the consumer's latest group metadata; `committed` asks for the group's offsets."""
+        """`member` returns the consumer; `committed` asks for the group's offsets."""
         self._producer = producer
         self._topic = topic
         self._ledger = ledger
-        self._group = group
+        self._member = member
         self._committed = committed
         self._outlets = outlets
         self._substitutes = substitutes
@@ -201,7 +215,7 @@ class ExactlyOnce:
             self._failure = DeliveryError("records are refused by their topics")
         if self._failure is not None:
             raise self._failure
-        group = self._group()
+        group = self._member().group_metadata()
         if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
             raise DeliveryError("partitions were lost")
         await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in shipments}, group)
@@ -210,7 +224,12 @@ class ExactlyOnce:
         positions = positions_of(offsets, self._ledger.note)
         by_partition = {tp.partition: offset for tp, offset in offsets.items()}
         events.OffsetsSent(by_partition).emit()
-        await self._producer().require_transactions().commit(positions, group)
+        try:
+            await self._producer().require_transactions().commit(positions, group)
+        except AbortRequiredError as error:
+            self._member().note_transaction(is_refused=error.reason in _NO_MEMBER)
+            raise
+        self._member().note_transaction(is_refused=False)
         self._ledger.note_stored(offsets)
         events.OffsetsCommitted(by_partition, transactional=True).emit()
 
@@ -219,8 +238,11 @@ class ExactlyOnce:
         if not self._ledger.passed(self._ledger.owned()):
             return
         await self._begin()
-        group = self._group()
+        group = self._member().group_metadata()
         offsets = self._ledger.passed(self._ledger.owned())
+        if not offsets:
+            await self._abort("partitions were lost", ())
+            return
         try:
             await self._store(offsets, group)
         except AbortRequiredError as error:

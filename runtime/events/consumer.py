@@ -170,7 +170,7 @@ class GroupRefused(msgspec.Struct, frozen=True):
 
 
 class ConsumerReplaced(msgspec.Struct, frozen=True):
-    """A consumer's client without partitions found neither group nor broker for long: a new one takes its place."""
+    """A client found neither group nor broker, or the group refused its transactions, for long: it is replaced."""
 
     def emit(self) -> None:
         """Count and log it."""

@@ -19,7 +19,7 @@ from worker.transport.ledger import Ledger
 from worker.transport.outgoing import Reports
 from worker.transport.pauses import Pauses
 from worker.transport.poller import Poller
-from worker.transport.solitude import Solitude
+from worker.transport.solitude import Expulsion, Solitude
 
 Change = tuple[object, str, Any]
 
@@ -66,7 +66,7 @@ async def _commit_with_metadata_last(this: ExactlyOnce, shipments: Sequence[Ship
         raise DeliveryError("partitions were lost")
     offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in shipments}
     World.scheduler.preempt()
-    await this._store(offsets, this._group())
+    await this._store(offsets, this._member().group_metadata())
 
 
 async def _renew_blindly(this: ExactlyOnce, call: str, _shipments: Sequence[Shipment]) -> Mapping[TP, int]:
@@ -103,7 +103,7 @@ async def _rest_beside_transactions(this: ExactlyOnce) -> None:
     """The consumer's own commit of what no transaction carries, which the decision rejects."""
     offsets = this._ledger.passed(this._ledger.owned())
     if offsets:
-        consumer = this._group.__self__._poller._consumer  # type: ignore[attr-defined]
+        consumer = this._member()._poller._consumer  # type: ignore[attr-defined]
         consumer.config = {**consumer.config, "on_commit": lambda _error, _positions: None}
         consumer.commit(offsets=positions_of(offsets, this._ledger.note), asynchronous=True)
         this._ledger.note_stored(offsets)
@@ -145,6 +145,7 @@ BUGS: Final = (
     Bug("several commits in flight", "changelog", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
     Bug("failed delivery ignored", "decision 10", ((Reports, "on_failed_delivery", _ignore),), _ALO),
     Bug("lost client not replaced", "decision 14", ((Solitude, "is_too_long", _never),)),
+    Bug("expelled client not replaced", "decision 54", ((Expulsion, "is_too_long", _never),), _EOS),
     Bug(
         "metadata read after the partitions",
         "decision 11",

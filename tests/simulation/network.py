@@ -21,6 +21,8 @@ REQUEST_SECONDS: Final = 1.0
 """After this long without an answer, the client closes the connection and sends the request again on another."""
 _FETCH_SECONDS: Final = 4.0
 """A fetch waits for news that long."""
+_JOIN_SECONDS: Final = 55.0
+"""A client waits that long to join (`max.poll.interval.ms`) if no other request shows that its connection is dead."""
 _RETRY_SECONDS: Final = 0.1
 _QUICK: Final = 0.004
 BACKOFF_SECONDS: Final = 0.6
@@ -47,6 +49,8 @@ class Network:
         """For a process and a kind of request, behind how many others the next one arrives, whose connection breaks."""
         self.stranded: dict[str, float] = {}
         """For how long a process cannot reach its group from the moment at which it next joins."""
+        self.joining: dict[str, Request] = {}
+        """Each process's last request to join its group that was lost with its connection."""
         self._copies: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def is_down(self, process: Process, role: str) -> bool:
@@ -138,14 +142,15 @@ class Request:
         if network.late and (late := network.late.pop((process.name, self._kind), None)) is not None:
             self._lose_connection(late)
             return
+        wait = _FETCH_SECONDS if self._kind == "fetch" else REQUEST_SECONDS
         if self._kind == JOIN and (seconds := network.stranded.pop(process.name, 0.0)):
             network.down[process.name, GROUP] = scheduler.now + seconds
+            network.joining[process.name], wait = self, _JOIN_SECONDS
         if role in _PRODUCER:
             network.note_sent(process)
         if not network.is_down(process, role):
             scheduler.later(network.delay(process, role), lambda: self._arrive(attempt))
-        seconds = _FETCH_SECONDS if self._kind == "fetch" else REQUEST_SECONDS
-        self._timer = scheduler.later(seconds, lambda: self._time_out(attempt), process)
+        self._timer = scheduler.later(wait, lambda: self._time_out(attempt), process)
 
     def _lose_connection(self, count: int) -> None:
         """Send a request again after librdkafka's backoff, as its connection is lost; this copy arrives later."""
@@ -185,6 +190,8 @@ class Request:
             self._on_answer(None)
         else:
             self._process.later(_RETRY_SECONDS, self._send)
+        if self._role == GROUP and (join := self._network.joining.pop(self._process.name, None)) is not None:
+            join._time_out(join._attempt)
 
 
 def _ignore(_result: Any) -> None:

@@ -201,7 +201,7 @@ class Worker:
         guarantee: Guarantee = AtLeastOnce(lambda: producer, SCORES)
         if self.is_exactly_once:
             committed = CommittedOffsets({}, "group")
-            guarantee = ExactlyOnce(lambda: producer, SCORES, ledger, consumer.group_metadata, committed.read)
+            guarantee = ExactlyOnce(lambda: producer, SCORES, ledger, lambda: consumer, committed.read)
         publisher = Publisher(guarantee, ledger, 20, 12, self._loop.time)
         model: Any = self.model
         return publisher, ScoringAgent(model, ledger, publisher, DEAD_LETTERS, breaker, NoTraces())
@@ -251,6 +251,7 @@ def _options(*, is_exactly_once: bool) -> ConsumerOptions:
         revoke_timeout=6.0,
         stall_limit=60.0,
         solitude_limit=8.0,
+        expulsion_limit=10.0,
     )
 
 

@@ -140,6 +140,11 @@ class LibrdkafkaConsumer(FaustConsumer):
         """Return the consumer's membership as transactions need it: as of its thread's last look."""
         return None if self._poller is None else self._poller.commits.group_metadata
 
+    def note_transaction(self, *, is_refused: bool) -> None:
+        """Hear whether the group refused a transaction, as it does not know its member."""
+        if self._poller is not None:
+            self._poller.expulsion.note(is_refused=is_refused, now=time.monotonic())
+
     def is_polling(self) -> bool:
         """Say whether the thread that owns the consumer comes round; true before it starts."""
         if self._poller is None:

@@ -11,7 +11,7 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     `commit_interval` None leaves offsets to the producer's transactions. `revoke_timeout` bounds the wait for started
     batches when partitions are taken back; `drain_timeout` that at the end of the process; `stall_limit` how long a
     partition may stand still; `solitude_limit` how long a client may be without group or broker before another takes
-    its place.
+    its place, `expulsion_limit` how long its group may refuse its transactions.
     """
 
     client_config: dict[str, object]
@@ -22,3 +22,4 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     revoke_timeout: float
     stall_limit: float
     solitude_limit: float = 60.0
+    expulsion_limit: float = 10.0

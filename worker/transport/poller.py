@@ -27,7 +27,7 @@ from worker.transport.lag import SILENT_SECONDS, LagMeter
 from worker.transport.ledger import Ledger
 from worker.transport.options import ConsumerOptions
 from worker.transport.pauses import Pauses
-from worker.transport.solitude import Solitude, give_up, leave
+from worker.transport.solitude import Expulsion, Solitude, give_up, leave
 from worker.transport.topic_identity import TopicIdentity
 
 _POLL_SECONDS: Final = 0.1
@@ -49,9 +49,9 @@ class Poller(threading.Thread):
     """Reads batches into a `Handoff` and commits what the `Ledger` allows.
 
     `last_turn` is when it last came round (monotonic seconds); `member` says if the group counts this worker as one of
-    it, with partitions or without, `refusal` why it does not let it in, and `paused` why fetching is paused (None: it
-    is not). `on_assignment` gets the whole set of owned partitions after each change; `on_failure` gets the error that
-    ended the thread. Both are called on this thread.
+    it, with partitions or without, `refusal` why it does not let it in, `expulsion` since when it refuses this worker's
+    transactions, and `paused` why fetching is paused (None: it is not). `on_assignment` gets the whole set of owned
+    partitions after each change; `on_failure` gets the error that ended the thread. Both are called on this thread.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Poller(threading.Thread):
         self.last_turn = time.monotonic()
         self.paused: events.PauseReason | None = None
         self._solitude = Solitude(options.solitude_limit, self.last_turn)
+        self.expulsion = Expulsion(options.expulsion_limit)
         names = (str(options.client_config.get(name)) for name in ("group.id", "partition.assignment.strategy"))
         self.refusal = GroupRefusal(options.admin_config, *names)
         self._begin()
@@ -156,8 +157,10 @@ class Poller(threading.Thread):
         return hear_of
 
     def _replace(self) -> None:
-        """Give up a client that has no partitions, and go on with another. The old one ends by itself, or never."""
+        """Give up a client, and what it believes to own, for another. The old one ends by itself, or never."""
         events.ConsumerReplaced().emit()
+        if owned := self._ledger.owned():
+            self._on_lost(self._consumer, [TopicPartition(*tp) for tp in owned])
         threading.Thread(target=give_up, args=(self._consumer,), name="kafka-consumer-given-up", daemon=True).start()
         self._begin()
         self._join()
@@ -186,7 +189,7 @@ class Poller(threading.Thread):
             self._pauses.resume()
         self._measure_in_time(now)
         self.lag.cure_stalls()
-        if self._solitude.is_too_long(now, self._is_alone(now)):
+        if self._solitude.is_too_long(now, self._is_alone(now)) or self._is_expelled(now):
             self._replace()
         if self._handoff.is_full():
             self._hold_back()
@@ -202,6 +205,10 @@ class Poller(threading.Thread):
             return False
         answered = self.lag.answered_at
         return not self.member or answered is None or now - answered > SILENT_SECONDS
+
+    def _is_expelled(self, now: float) -> bool:
+        """Say whether this client believes in partitions, and its group has refused its transactions for too long."""
+        return self.expulsion.is_too_long(now) and bool(self._ledger.owned())
 
     def _read(self) -> None:
         """Take the first record as soon as it comes, and all that is already there with it.
@@ -270,7 +277,7 @@ class Poller(threading.Thread):
         self._pauses.pause()
         self.paused = reason
         events.ConsumptionPaused(reason, len(self._pauses)).emit()
-        while not self._stopping.is_set() and not is_over():
+        while not (self._stopping.is_set() or is_over() or self._is_expelled(self.last_turn)):
             message = self._consumer.poll(_FULL_WAIT_SECONDS)
             if message is not None:
                 self._hand_off([message])
@@ -304,6 +311,7 @@ class Poller(threading.Thread):
         """Take over partitions (inside `poll`), each where its group left off."""
         # First, as the committed offsets may be long in coming, and rounds of other partitions need it meanwhile.
         self.commits.rebalanced()
+        self.expulsion.end()
         positions = self._starting_positions(partitions)
         consumer.incremental_assign(positions)
         self.lag.begin(positions)
@@ -359,6 +367,7 @@ class Poller(threading.Thread):
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
         tps = tps_of(partitions)
         self.commits.rebalanced()
+        self.expulsion.end()
         self._ledger.close(tps)
         idle = self._ledger.wait_idle(tps, self._revoke_timeout)
         drained = self.commits.leave(tps) and idle
@@ -368,6 +377,7 @@ class Poller(threading.Thread):
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Hear that partitions already belong to others (inside `poll`): drop everything, commit nothing."""
         tps = tps_of(partitions)
+        self.expulsion.end()
         self._ledger.close(tps)
         self._let_go(tps)
         self.member = False

@@ -1,4 +1,4 @@
-"""When a consumer's client is given up that has lost group or broker, and how.
+"""When a consumer's client is given up that has lost group or broker, or that its group does not know, and how.
 
 After a broker was out of reach, librdkafka 2.16 may never come back to it, though it answers everybody else: neither
 joins the group nor answers a question, for as long as the process runs. Another client does. Whether the broker is to
@@ -40,6 +40,36 @@ class Solitude:
             return False
         self._since, self._limit = now, min(2 * self._limit, _LONGEST * self._first)
         return True
+
+
+class Expulsion:
+    """Since when the group refuses the transactions of a member, without the member's client noticing it.
+
+    While a client waits for the answer to its request to join, it does not watch over its session. Where the answer is
+    lost, it waits for `max.poll.interval.ms`, five minutes, and keeps partitions that the group gives to others.
+    The event loop notes what the group says of transactions; the consumer's thread does the rest.
+    """
+
+    def __init__(self, limit: float) -> None:
+        """`limit` is in seconds: longer than a client takes to learn of it by a heartbeat."""
+        self._limit = limit
+        self._since: float | None = None
+
+    def note(self, *, is_refused: bool, now: float) -> None:
+        """Hear whether the group refused the offsets of a transaction, as it does not know their member."""
+        if not is_refused:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+
+    def end(self) -> None:
+        """Begin anew: the client has heard of its group, or is a new one."""
+        self._since = None
+
+    def is_too_long(self, now: float) -> bool:
+        """Say whether it is time for another client."""
+        since = self._since
+        return since is not None and now - since > self._limit
 
 
 def leave(consumer: Consumer) -> None:

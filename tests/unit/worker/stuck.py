@@ -37,6 +37,8 @@ class FakeBroker:
         self.fenced = threading.Event()
         self.outage = outage
         self.refusals = refusals
+        self.refused: list[bool] = []
+        """What the member heard of its transactions."""
         self.late: Callable[[], None] = lambda: None
         """The second request for the end of a transaction, which has not arrived yet."""
 
@@ -51,6 +53,12 @@ class FakeBroker:
             self.results += self.open_results
             self.offsets |= self.open_offsets
         self.open_results, self.open_offsets = [], {}
+
+    def group_metadata(self) -> None:
+        return None
+
+    def note_transaction(self, *, is_refused: bool) -> None:
+        self.refused.append(is_refused)
 
     async def committed(self, tps: Collection[TP]) -> Mapping[TP, int]:
         return {tp: offset for tp, offset in self.offsets.items() if tp in tps}

@@ -1,8 +1,8 @@
-"""Laws of when a client that is alone is given up."""
+"""Laws of when a client is given up that is alone, or that its group does not know."""
 
 from __future__ import annotations
 
-from worker.transport.solitude import Solitude
+from worker.transport.solitude import Expulsion, Solitude
 
 
 def given_up(solitude: Solitude, start: int, seconds: int, *, alone: bool = True) -> list[int]:
@@ -31,3 +31,15 @@ def test_time_in_which_the_process_was_suspended_does_not_count() -> None:
     solitude = Solitude(60.0, 0.0)
     assert not solitude.is_too_long(500.0, alone=True)
     assert given_up(solitude, 501, 59) == []
+
+
+def test_a_client_whose_transactions_the_group_refuses_for_long_is_given_up() -> None:
+    """The time counts from the first refusal; one that is accepted, or news of the group, ends it."""
+    for end in (lambda each: each.note(is_refused=False, now=9.0), Expulsion.end):
+        expulsion = Expulsion(10.0)
+        assert not expulsion.is_too_long(1_000.0)
+        for now in (0.0, 5.0, 9.0):
+            expulsion.note(is_refused=True, now=now)
+        assert [expulsion.is_too_long(now) for now in (10.0, 10.1)] == [False, True]
+        end(expulsion)
+        assert not expulsion.is_too_long(1_000.0)

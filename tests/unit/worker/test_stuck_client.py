@@ -36,7 +36,7 @@ def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
 
 
 def exactly_once(producer: LibrdkafkaProducer, broker: FakeBroker, ledger: Ledger) -> ExactlyOnce:
-    return ExactlyOnce(lambda: producer, "scores", ledger, lambda: None, broker.committed)
+    return ExactlyOnce(lambda: producer, "scores", ledger, lambda: broker, broker.committed)
 
 
 async def publish(guarantee: ExactlyOnce, shipments: list[Shipment], producer: LibrdkafkaProducer) -> list[Shipment]:
@@ -157,6 +157,14 @@ async def test_a_client_that_was_refused_a_record_begins_no_further_transaction(
         call for client in clients for call in client.calls if call.endswith(("begin_transaction", "init_transactions"))
     ]
     assert begun == ["init_transactions", "begin_transaction"] * 3
+
+
+async def test_the_member_hears_whether_the_group_knows_it() -> None:
+    """A transaction with offsets of an older generation is refused, the next one is not."""
+    broker, ledger = FakeBroker(refusals=1), granted()
+    producer = new_producer(broker)
+    await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+    assert broker.refused == [True, False]
 
 
 async def test_patience_ends() -> None:
