@@ -77,7 +77,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Whoever names files or folders gets all their tests."""
-    if not hasattr(config, "workerinput") and config.args_source is pytest.Config.ArgsSource.ARGS:
+    if hasattr(config, "workerinput"):
+        config.option.all = config.workerinput["all"]
+    elif config.args_source is pytest.Config.ArgsSource.ARGS:
         config.option.all = True
     config.stash[_LEFT] = 0
 
@@ -100,6 +102,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell the process that started this one, if any, what was left out."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left"] = session.config.stash[_LEFT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell the processes that run beside each other whether slow tests run."""
+    node.workerinput["all"] = node.config.option.all
 
 
 @pytest.hookimpl(optionalhook=True)
