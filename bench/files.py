@@ -24,14 +24,14 @@ import pyarrow.parquet
 from bench.cost import proportional_mb
 from bench.load import legal_patients, tell
 from bench.report import Spread
-from heartstream.exit_codes import errors_to_exit_codes
-from heartstream.score.batching import BATCH_ROWS
-from heartstream.score.columns import columns_of
-from heartstream.score.formats import Format, as_it_is
-from heartstream.score.records import open_records
-from heartstream.score.run import Request, score_batch, score_file
-from heartstream.score.tally import Tally
-from heartstream.score.writing import PartialFile
+from heartstream.files.batching import BATCH_ROWS
+from heartstream.files.columns import columns_of
+from heartstream.files.formats import Format, as_it_is
+from heartstream.files.output_files import PartialFile
+from heartstream.files.records import open_records
+from heartstream.files.score import Request, score_batch, score_file
+from heartstream.files.tally import Tally
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 from runtime.collection import keep_collections_rare
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details

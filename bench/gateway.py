@@ -32,7 +32,7 @@ from bench.load import tell
 from bench.report import Spread, machine
 from bench.servers import SERVERS, Record, Server, chosen, variables, write_pipeline, write_usual
 from heartstream.demo.patients import real_patients
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer

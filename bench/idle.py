@@ -29,7 +29,7 @@ from bench.environments import SERVE
 from bench.load import tell
 from bench.report import Spread, machine
 from bench.stage import Stage, add_arguments, new_stage
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 from runtime.ports import free_port
 
 _POLL_SECONDS: Final = 0.01

@@ -24,7 +24,7 @@ from bench.latency_round import FLOOR, Pace, Round, measure
 from bench.load import tell
 from bench.report import machine
 from bench.stage import AskedBroker, add_arguments, new_stage
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 DEFAULT: Final = (FLOOR, "bare", "heartstream")
 _BROKER_WARM_UP_SECONDS: Final = 5.0

@@ -29,7 +29,7 @@ from bench.meter import Reading, uncommitted_ends
 from bench.output import read_output
 from bench.report import machine
 from bench.stage import Stage, add_arguments, new_stage
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 _RATE: Final = 500
 _PYTHON: Final = "Python"

@@ -16,7 +16,7 @@ import numpy as np
 from confluent_kafka import Producer
 
 from bench.load import records
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 _FLUSH_SECONDS: Final = 30.0
 PROBE_KEY: Final = b"probe"

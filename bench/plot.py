@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from bench.report import Result
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 _FONT: Final = "font-family='ui-sans-serif, system-ui, sans-serif'"
 _OURS: Final = "#2b6cb0"

@@ -29,7 +29,7 @@ from bench.output import read_output
 from bench.rebalance import Rebalance
 from bench.report import machine
 from bench.stage import AskedBroker, Stage, add_arguments, new_stage
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 PARTS: Final = ("processes", "growth", "rebalance")
 PARTITIONS: Final = 16

@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from bench.load import records, tell
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 from schemas.codec import decode
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source

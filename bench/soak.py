@@ -25,7 +25,7 @@ from bench.gateway import serving
 from bench.load import tell
 from bench.servers import SERVERS
 from heartstream.demo.patients import FLAWS, real_patients
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 from training.pipeline import TrainingRequest, train
 
 _LINES: Final = {"Content-Type": "application/x-ndjson"}

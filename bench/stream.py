@@ -26,7 +26,7 @@ from bench.output import Output
 from bench.plot import draw
 from bench.report import YARDSTICK, as_json, lines
 from bench.stage import AskedBroker, Stage, add_arguments, new_stage
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 _WARM_UP_RECORDS: Final = 50_000
 _LEAST_RECORDS: Final = 2_000

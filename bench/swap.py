@@ -23,7 +23,7 @@ from bench.meter import POLL_SECONDS
 from bench.output import read_output
 from bench.report import machine
 from bench.stage import Stage, add_arguments, new_stage
-from heartstream.exit_codes import errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 from training.pipeline import TrainingRequest, train
 
 _FOLLOW: Final = ("HEARTSTREAM_MODEL__FOLLOW_SECONDS", "0.2")

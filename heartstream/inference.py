@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeGuard, cast, overload
 import msgspec
 import numpy as np
 
-from heartstream.extras import files_extra
-from heartstream.score.batching import BATCH_ROWS
+from heartstream.files.batching import BATCH_ROWS
+from heartstream.optional_deps import files_extra
 from schemas.codec import decode_score
 from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import DataError, Fault
@@ -25,7 +25,7 @@ from scoring.scorer import Scorer
 from scoring.sources import judged
 
 if TYPE_CHECKING:
-    from heartstream.score.dataframes import ArrowTable
+    from heartstream.files.dataframes import ArrowTable
 
 Record = PatientRecord | Mapping[str, object] | bytes | str | None
 
@@ -141,8 +141,8 @@ class Model:
 
     def _rows(self, table: ArrowTable, coding: str | None) -> list[Outcome]:
         with files_extra():
-            from heartstream.score.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
-            from heartstream.score.dataframes import batches_of  # noqa: PLC0415  # the same
+            from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
+            from heartstream.files.dataframes import batches_of  # noqa: PLC0415  # the same
         kind = Scored if coding is None else ScoredAsDeclared
         outcomes: list[Outcome] = []
         for batch in batches_of(table):

@@ -24,9 +24,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from heartstream.score.batching import BATCH_ROWS
-from heartstream.score.columns import columns_of
-from heartstream.score.tables import name_problems, plain, wrong_type
+from heartstream.files.batching import BATCH_ROWS
+from heartstream.files.columns import columns_of
+from heartstream.files.parquet_records import name_problems, plain, wrong_type
 from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import ArtifactError, DataError
 from schemas.headers import COLUMN_NAMES

@@ -3,8 +3,8 @@
 Key, value, headers and timestamp are the original's, so that a record can be sent again by copying. The reason is in
 headers: ours (JSON, complete) and those of Kafka Streams' own dead letters (KIP-1034), without exception text or stack
 trace. A record that comes back from the dead letters and fails again gets new reasons in place of the old; how often
-that was and where it failed first (see `heartstream.dlq`) stay in their headers. The letter of a traced record carries
-the trace on from the span that rejected it, so a record that is sent again belongs to the same trace.
+that was and where it failed first (see `heartstream.operations.dlq`) stay in their headers. The letter of a traced
+record carries the trace on from the span that rejected it, so a record that is sent again belongs to the same trace.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console, Group
 
-from heartstream.demo.account import Account, tell
 from heartstream.demo.live import render
 from heartstream.demo.rates import Rates
+from heartstream.demo.reconciliation import Account, tell
 from heartstream.demo.run import DemoRequest, run_demo
 from runtime.settings import Settings
 

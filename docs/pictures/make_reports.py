@@ -18,13 +18,13 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from heartstream.compare import telling
-from heartstream.compare.counting import compare_file
 from heartstream.demo.patients import real_patients
-from heartstream.drift.counting import count_file
-from heartstream.drift.report import write
-from heartstream.drift.verdict import Verdict
-from heartstream.score.tally import Tally
+from heartstream.files.tally import Tally
+from heartstream.monitoring.compare import render
+from heartstream.monitoring.compare.comparison import compare_file
+from heartstream.monitoring.drift.counting import count_file
+from heartstream.monitoring.drift.html_report import write
+from heartstream.monitoring.drift.verdict import Verdict
 from scoring.artifact import load
 
 PICTURES: Final = Path(__file__).parent
@@ -70,7 +70,7 @@ def _comparison(page: Page, folder: Path, model: Path) -> Image.Image:
     """Take what the forest makes of all four hospitals' patients beside the logistic regression."""
     records, report = _written(folder / "patients.ndjson", ""), folder / "compare.html"
     both = (load(model, name) for name in ("logistic_regression", "random_forest"))
-    telling.write(compare_file(*both, records, None, _unseen), report)
+    render.write(compare_file(*both, records, None, _unseen), report)
     page.goto(report.as_uri())
     return Image.open(io.BytesIO(page.locator("section", has=page.locator(".frame")).screenshot())).convert("RGB")
 

@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from heartstream.demo.account import Account
 from heartstream.demo.rates import Rates
+from heartstream.demo.reconciliation import Account
 from schemas.records import Score
 
 _BAR_CELLS: Final = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from heartstream.demo.account import Account
+from heartstream.demo.reconciliation import Account
 
 _WINDOW_SECONDS: Final = 3.0
 

@@ -16,9 +16,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from heartstream.brokers import Kind, running_broker
-from heartstream.demo.account import Account, Summary
 from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_outcomes
 from heartstream.demo.processes import Child, predict, running
+from heartstream.demo.reconciliation import Account, Summary
 from heartstream.demo.view import View
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port, usual_port

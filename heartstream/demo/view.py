@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from heartstream.demo.account import Account
 from heartstream.demo.rates import Rates
+from heartstream.demo.reconciliation import Account
 
 _LINE_EVERY_SECONDS: Final = 2.0
 

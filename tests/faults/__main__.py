@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
 from tests.faults.broker import running_broker
 from tests.faults.plans import FAUST_PLANS, PLANS, Plan
 from tests.faults.run import Guarantee, Models, Report, Setting, run_plan

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from heartstream.brokers import IMAGE, docker_is_usable
-from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
 from schemas.errors import DependencyError
 from scoring.scorer import Scorer
 from tests.images import composed, laws, living

@@ -13,7 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from compose.sbom import bill_of_materials
-from heartstream.exit_codes import BAD_MODEL, BAD_USAGE
+from heartstream.terminal.exit_codes import BAD_MODEL, BAD_USAGE
 from scoring.scorer import Scorer
 from tests.images.broker import Broker
 from tests.images.build import TARGETS, Image, Target

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from heartstream.cli.model import promote, recalibrate
 from heartstream.demo.processes import Child
-from heartstream.model_command import promote, recalibrate
 from schemas.codec import decode_score
 from scoring.drift import ENOUGH_RECORDS
 from scoring.pipeline import Scored, process

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
 from tests.images.engine import tell
 from tests.k8s import clients, stage
 from tests.k8s.cluster import Cluster, ClusterError

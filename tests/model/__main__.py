@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from heartstream.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
 from tests.model.checker import VERSION, check, install
 from tests.model.runs import Finding, Run, lines, runs
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from heartstream.exit_codes import FAILED
+from heartstream.terminal.exit_codes import FAILED
 from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.hunting import Report, hunt, run
 from tests.simulation.schedule import draw

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.model_command import sign
+from heartstream.cli.model import sign
 from tests.unit.scoring.keys import Keys
 
 

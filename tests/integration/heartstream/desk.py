@@ -20,7 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from heartstream.dlq.letters import Letter
+from heartstream.operations.dlq.dead_letters import Letter
 from runtime.settings import Topics
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heartstream.compare.counting import Found, compare_topics
-from heartstream.compare.measuring import judge
 from heartstream.demo.patients import real_patients
+from heartstream.monitoring.compare.comparison import Found, compare_topics
+from heartstream.monitoring.compare.differences import judge
 from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.records import Source

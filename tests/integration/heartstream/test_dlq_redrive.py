@@ -16,7 +16,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from heartstream.demo.patients import FLAWS, real_patients
-from heartstream.dlq.backlog import GROUP
+from heartstream.operations.dlq.backlog import GROUP
 from schemas.codec import decode_dead_letter, decode_score, encode_dead_letter
 from schemas.errors import FaultCode
 from schemas.records import DeadLetter, Source

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from heartstream.demo.patients import real_patients
-from heartstream.outcomes.judging import figures
+from heartstream.monitoring.outcomes.calibration import figures
 from runtime import metrics
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port

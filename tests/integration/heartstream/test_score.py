@@ -22,14 +22,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from heartstream.score.targets import journal_of
-from heartstream.score.writing import Journal
+from heartstream.files.output_files import Journal
+from heartstream.files.output_paths import journal_of
 from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
 from scoring.golden import golden_records
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected, shows_another_coding
-from tests.unit.heartstream.score.tables import through_stream
+from tests.unit.heartstream.files.tables import through_stream
 from tests.waiting import await_condition
 
 ROWS = 600_000

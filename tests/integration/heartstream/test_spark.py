@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from heartstream.model_command import sign
-from heartstream.score.run import Request, score_file
+from heartstream.cli.model import sign
+from heartstream.files.score import Request, score_file
 from scoring.scorer import Scorer
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from heartstream.cli.model import recalibrate
 from heartstream.demo.patients import FLAWS, real_patients
-from heartstream.model_command import recalibrate
 from runtime.kafka.topics import create_topics
 from schemas.codec import decode_score
 from scoring.artifact import load

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.data_commands import app
-from heartstream.train_command import train
+from heartstream.cli.data import app
+from heartstream.cli.train import train
 from tests.integration.training.server import Server, content
 from training.data.dataset import SITES, UCI_FILES, file_name, published
 from training.data.frames import read_snapshot, read_uci

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.evaluate_command import evaluate
+from heartstream.cli.evaluate import evaluate
 from training.data.dataset import file_name, published
 from training.data.frames import read_snapshot
 from training.data.labelled import read_labelled

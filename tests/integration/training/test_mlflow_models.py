@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from heartstream.models.store import Store
+from heartstream.operations.models.store import Store
 from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.matrix import Matrix

@@ -14,7 +14,7 @@ import pytest
 from cyclopts import App
 
 from heartstream.cli import app
-from heartstream.exit_codes import BAD_MODEL, BROKEN_PIPE, INTERRUPTED, UNAVAILABLE
+from heartstream.terminal.exit_codes import BAD_MODEL, BROKEN_PIPE, INTERRUPTED, UNAVAILABLE
 from runtime.settings import PREFIX
 
 ROOT = Path(__file__).parents[3]

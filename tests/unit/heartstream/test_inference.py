@@ -27,8 +27,8 @@ from heartstream import (
     load_model,
 )
 from heartstream.demo.patients import real_patients
-from heartstream.score.batching import BATCH_ROWS
-from heartstream.score.dataframes import ArrowTable
+from heartstream.files.batching import BATCH_ROWS
+from heartstream.files.dataframes import ArrowTable
 from heartstream.spark import Shipment, scored
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Source

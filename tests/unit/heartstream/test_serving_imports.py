@@ -140,8 +140,8 @@ def test_lack_of_opentelemetry_is_told_where_traces_are_switched_on(model_dir: P
 
 UNJUDGED = """
 import contextlib, io
-from heartstream.compare_command import compare
-from heartstream.outcomes_command import outcomes
+from heartstream.cli.compare import compare
+from heartstream.cli.outcomes import outcomes
 
 for command in (outcomes, compare):
     try:

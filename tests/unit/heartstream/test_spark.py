@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import types as spark
 
-from heartstream.score.batching import BATCH_ROWS
+from heartstream.files.batching import BATCH_ROWS
 from heartstream.spark import Shipment, problems_of, scored
 from schemas.errors import ArtifactError
 from schemas.headers import COLUMN_NAMES

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.model_command import check, sign
+from heartstream.cli.model import check, sign
 from schemas.errors import ArtifactError
 from scoring.artifact import PREPROCESSOR_FILE
 from scoring.candidate import prove

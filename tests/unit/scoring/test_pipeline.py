@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heartstream.score.run import score_batch
+from heartstream.files.score import score_batch
 from schemas.codec import decode_score
 from schemas.codings import FOREIGN_NAMES
 from schemas.faults import examine

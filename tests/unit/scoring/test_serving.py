@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from heartstream.model_command import sign
+from heartstream.cli.model import sign
 from schemas.errors import ArtifactError
 from scoring import serving
 from scoring.artifact import Artifact, load

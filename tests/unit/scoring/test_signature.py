@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api.process import run as run_gateway
-from heartstream.model_command import check, sign
+from heartstream.cli.model import check, sign
 from runtime.settings import Settings
 from schemas.errors import ArtifactError, SettingsError
 from scoring.artifact import MANIFEST_FILE, load

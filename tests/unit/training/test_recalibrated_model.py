@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from heartstream.model_command import check, recalibrate, sign
-from heartstream.models.recalibrating import evidence_of
-from heartstream.outcomes.join import Pair
+from heartstream.cli.model import check, recalibrate, sign
+from heartstream.monitoring.outcomes.join import Pair
+from heartstream.operations.models.recalibration import evidence_of
 from schemas.errors import DataError
 from schemas.records import Details
 from scoring.artifact import MANIFEST_FILE, load
@@ -19,7 +19,7 @@ from scoring.golden import golden_records
 from scoring.plain import PlainModel
 from scoring.scorer import Scorer
 from scoring.uncertainty import cells_of
-from tests.unit.heartstream.test_model_store import refused
+from tests.unit.heartstream.operations.test_model_store import refused
 from tests.unit.scoring.keys import Keys
 from training.data.frames import features, read_snapshot, target
 from training.data.labelled import read_labelled

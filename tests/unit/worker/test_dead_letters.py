@@ -7,7 +7,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Mess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartstream.dlq.letters import Letter
+from heartstream.operations.dlq.dead_letters import Letter
 from runtime.record_times import NO_TIMESTAMP
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source

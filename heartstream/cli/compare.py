@@ -1,0 +1,109 @@
+"""`heartstream compare`: what a challenger makes of the records that a champion scored."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter, validators
+
+from heartstream.cli.coding_option import CodingName
+from heartstream.cli.file_options import AS_IT_IS, FileOptions
+from heartstream.files.formats import Format
+from heartstream.files.notes import announce
+from heartstream.optional_deps import train_extra
+from heartstream.terminal.exit_codes import errors_to_exit_codes
+from schemas.errors import SettingsError
+from schemas.reading import ReadOptions
+
+if TYPE_CHECKING:
+    from heartstream.monitoring.compare.comparison import Found
+    from runtime.settings import Settings
+
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def compare(  # noqa: PLR0913  # a command's options
+    source: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    /,
+    *,
+    champion: Path | None = None,
+    challenger: Path | None = None,
+    report: Annotated[Path | None, Parameter(alias="-o")] = None,
+    last: Count = 100_000,
+    outcomes: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    format: Format | None = None,  # noqa: A002  # the option's name
+    coding: CodingName | None = None,
+    json: Flag = False,
+    options: FileOptions = AS_IT_IS,
+) -> None:
+    """Compare a challenger's risks with the champion's: of the live stream, or of a file that both score.
+
+    Without a file, joins what heartstream shadow wrote to scores.shadow with scores, record by record, in no consumer
+    group. Tells how many labels change and by how much risks differ; with --outcomes, which of the two was right. The
+    report is one HTML file with pictures, without patients' ids or values. More in docs/challenger.md.
+
+    Example: heartstream compare patients.csv --challenger model-2 -o compare.html
+
+    Example: heartstream compare excel.csv --challenger model-2 --row-ids --ignore-extra
+
+    Exit codes: 0 compared; 65 the file or a model is refused; 69 a file, a topic or the broker cannot be read, or the
+    report not written; 78 bad settings; 130 interrupted.
+
+    Args:
+        source: The file to read, CSV, NDJSON or Parquet; "-" is standard input. Without: the topics.
+        champion: For a file: the model directory, instead of HEARTSTREAM_MODEL__PATH.
+        challenger: For a file: the other model directory, instead of HEARTSTREAM_CHALLENGER__PATH.
+        report: Where to write the report.
+        last: For topics: how many of the challenger's newest scores are held in memory.
+        outcomes: For topics: judge both by so many of the newest known outcomes.
+        format: The format of the file, where its name does not tell.
+        coding: For a file: the coding of all records that name none themselves: docs/formats.md lists them.
+        json: Print JSON.
+        options: For a file: how it is written, as for heartstream score.
+    """
+    with errors_to_exit_codes():
+        with train_extra():
+            from heartstream.monitoring.compare import render  # noqa: PLC0415  # --help should not wait for numpy
+        from runtime.settings import Settings  # noqa: PLC0415  # the same
+
+        settings = Settings.from_mapping(os.environ)
+        if source is not None:
+            found = _of_file(settings, source, format, (coding, options), (champion, challenger))
+        elif (champion, challenger, coding, options) != (None, None, None, AS_IT_IS):
+            raise SettingsError(
+                ("models, coding and how a file is written are for a file: the topics' scores name theirs",)
+            )
+        else:
+            from heartstream.monitoring.compare.comparison import compare_topics  # noqa: PLC0415  # --help should not wait
+
+            found = compare_topics(settings, last, outcomes)
+        if report is not None:
+            render.write(found, report)
+        sys.stdout.write(render.as_json(found).decode() if json else render.told(found))
+
+
+def _of_file(
+    settings: Settings,
+    source: Path,
+    named: Format | None,
+    written: tuple[str | None, ReadOptions],
+    models: tuple[Path | None, Path | None],
+) -> Found:
+    """Load champion and challenger as they would be served, and let them score the file."""
+    from heartstream.files.input_file import Reading  # noqa: PLC0415  # the same
+    from heartstream.files.render import progress_bar  # noqa: PLC0415  # the same
+    from heartstream.monitoring.compare.comparison import compare_file  # noqa: PLC0415  # --help should not wait
+    from scoring.artifact import load  # noqa: PLC0415  # the same
+
+    (coding, options), (champion, challenger) = written, models
+    if challenger is None and not settings.challenger.path:
+        raise SettingsError(("give --challenger, or set HEARTSTREAM_CHALLENGER__PATH",))
+    key = settings.model.key()
+    first = load(champion or Path(settings.model.path), settings.model.name or None, key)
+    second = load(challenger or Path(settings.challenger.path), settings.challenger.name or None, key)
+    with progress_bar() as watch:
+        return compare_file(first, second, source, named, watch, Reading(options, coding, announce))

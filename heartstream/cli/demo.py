@@ -1,0 +1,89 @@
+"""`heartstream demo`: everything at once, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter, validators
+
+from heartstream.terminal.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes
+
+_SERVERS = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+
+
+def demo(
+    *,
+    broker: Literal["auto", "embedded", "docker", "given"] = "auto",
+    records: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 5000,
+    rate: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 250.0,
+    bad_share: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.03,
+    model: Path | None = None,
+    seed: int = 42,
+    download_only: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Stream real patients through Kafka, score them, and account for every record.
+
+    Trains a model if there is none, starts a broker if none is given, and runs a worker and a gateway. Its topics are
+    demo.patients, demo.risk-scores, demo.dead-letters, demo.outcomes and demo.shadow-scores, whatever the settings say.
+
+    Example: heartstream demo --rate 1000 --records 20000
+
+    Exit codes: 0 every record has exactly one outcome; 1 the account does not balance; 130 interrupted before that
+    was known; 65, 69, 78 as for the worker.
+
+    Args:
+        broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one, which is
+            Apache Kafka on a Java runtime of its own; docker runs it in a container.
+        records: How many records to produce. 0 goes on until Ctrl-C, on the ports where the other commands look (9092,
+            8000, 9100) if they are free, and writes what was found of each patient to the topic demo.outcomes.
+        rate: Records per second.
+        bad_share: Share of records that are broken on purpose.
+        model: The model directory, instead of HEARTSTREAM_MODEL__PATH; trained first if it is not there.
+        seed: Decides the order of the patients and which are broken.
+        download_only: Download and prepare the embedded broker, which needs no network afterwards, and stop.
+    """
+    with errors_to_exit_codes():
+        from heartstream.demo.reconciliation import tell  # noqa: PLC0415  # --help should not wait for these
+        from heartstream.demo.run import DemoRequest, run_demo  # noqa: PLC0415
+        from heartstream.demo.view import new_view  # noqa: PLC0415
+        from runtime.settings import Settings  # noqa: PLC0415
+
+        settings = Settings.from_mapping(os.environ)
+        if download_only:
+            from heartstream.embedded_kafka.jars import jars_folder  # noqa: PLC0415  # in the demo extra only
+            from heartstream.embedded_kafka.preparation import install  # noqa: PLC0415  # as above
+
+            install(settings.embedded_kafka.maven_repository)
+            sys.stdout.write(f"Apache Kafka is ready; its jars are in {jars_folder()}\n")
+            return
+        is_given = not os.environ.keys().isdisjoint({_SERVERS, f"{_SERVERS}_FILE"})
+        kind = broker if broker != "auto" else ("given" if is_given else "embedded")
+        folder = model or Path(settings.model.path)
+        _train_if_needed(folder)
+        # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(signum, signal.default_int_handler)
+        try:
+            with new_view() as view:
+                summary = run_demo(DemoRequest(kind, folder, rate, records, bad_share, seed), settings, view)
+        except KeyboardInterrupt:
+            sys.stdout.write("interrupted before the account was closed\n")
+            raise SystemExit(INTERRUPTED) from None
+        sys.stdout.write("\n".join(tell(summary)) + "\n")
+        if not summary.balanced:
+            raise SystemExit(FAILED)
+
+
+def _train_if_needed(model: Path) -> None:
+    if (model / "manifest.json").is_file():
+        sys.stdout.write(f"model: {model} is there already\n")
+        return
+    from heartstream.cli.train import train  # noqa: PLC0415
+
+    sys.stdout.write(f"model: none at {model}, training one\n")
+    train(output=model, quick=True)

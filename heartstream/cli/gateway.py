@@ -1,0 +1,35 @@
+"""`heartstream gateway`: serve predictions over HTTP until stopped."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from heartstream.cli.configuration import settings_to_run_with
+from heartstream.terminal.exit_codes import UNAVAILABLE, errors_to_exit_codes
+
+
+def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Serve predictions over HTTP until stopped; `/docs` shows how to ask.
+
+    SIGTERM or Ctrl-C: it says on /health/ready that it leaves, finishes the requests under way, and ends. Configured by
+    environment variables: see docs/settings.md and docs/http.md.
+
+    Example: HEARTSTREAM_GATEWAY__PORT=8000 heartstream gateway
+
+    Exit codes: 0 stopped; 65 model refused; 69 the port is not to be had; 78 bad settings.
+
+    Args:
+        show_config: Print all settings, secrets redacted, and exit.
+    """
+    with errors_to_exit_codes():
+        settings = settings_to_run_with(show_config=show_config)
+        from api.process import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
+
+        try:
+            run(settings)
+        except OSError as error:
+            sys.stderr.write(f"heartstream: cannot listen: {error.strerror}\n")
+            raise SystemExit(UNAVAILABLE) from error

@@ -1,0 +1,31 @@
+"""`heartstream worker`: score the patients topic until stopped."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from heartstream.cli.configuration import settings_to_run_with
+from heartstream.terminal.exit_codes import errors_to_exit_codes
+
+
+def worker(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Score patient records from Kafka until stopped.
+
+    SIGTERM or Ctrl-C finishes what was started, commits it and leaves the group. Configured by environment variables:
+    see docs/settings.md.
+
+    Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=localhost:9092 heartstream worker
+
+    Exit codes: 0 stopped; 1 failed while running (what was not committed is read again); 65 model refused;
+    69 the telemetry port is not to be had; 78 bad settings.
+
+    Args:
+        show_config: Print all settings, secrets redacted, and exit.
+    """
+    with errors_to_exit_codes():
+        settings = settings_to_run_with(show_config=show_config)
+        from worker.process import run  # noqa: PLC0415  # Faust takes a second to import; --help should not
+
+        run(settings)

@@ -1,1 +1,0 @@
-"""What `heartstream evaluate` says."""

@@ -1,1 +1,0 @@
-"""What `heartstream explain` says of a record."""

@@ -1,0 +1,74 @@
+"""Arrow's parser of CSV, for blocks of whole rows that lie in memory."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.csv
+
+from heartstream.files.csv_rows import row_pattern, spans
+from schemas.dialects import Dialect
+from schemas.headers import COLUMN_NAMES, PATIENT_ID, ColumnPlan
+
+_CELLS: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+class CsvParser:
+    """Parses one file's rows; its columns are known by now. `row` matches one of them."""
+
+    def __init__(self, dialect: Dialect, plan: ColumnPlan) -> None:
+        """Prepare for a file."""
+        # Arrow takes SIGINT for itself while it parses, and forgets it where a block is parsed before it looks.
+        pa.enable_signal_handlers(False)
+        delimiter = dialect.delimiter.encode()
+        self.row = row_pattern(delimiter)
+        self._names = [f"#{place}" for place in range(len(dialect.header))]
+        wanted = [name for name, place in zip(COLUMN_NAMES, plan.places, strict=True) if place is not None]
+        for name in wanted:
+            self._names[plan.places[COLUMN_NAMES.index(name)] or 0] = name
+        self._delimiter = dialect.delimiter
+        self._converting = pyarrow.csv.ConvertOptions(
+            check_utf8=False,
+            column_types={name: pa.string() if name == PATIENT_ID else _CELLS for name in wanted},
+            include_columns=wanted,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        )
+        self._blank_start = delimiter * (len(dialect.header) - 1)
+        blank = rb"[ ]*(?:%b[ ]*){%d}(?:\r?\n|\r|\Z)" % (re.escape(delimiter), len(dialect.header) - 1)
+        self._blank = re.compile(rb"^" + blank, re.MULTILINE)
+
+    def first_row(self, text: bytes, dialect: Dialect) -> int:
+        """Return where the first row begins: below the header, if the file has one."""
+        if dialect.is_published:
+            return dialect.skipped
+        return dialect.skipped + next((end for _, end in spans(text[dialect.skipped :], self.row)), 0)
+
+    def without_blank_rows(self, block: bytes) -> tuple[bytes, int]:
+        """Leave out rows of empty cells, as spreadsheets write them below a table; returns how many there were."""
+        if not self._blank_start or not (block.startswith(self._blank_start) or b"\n" + self._blank_start in block):
+            return block, 0
+        return self._blank.subn(b"", block)
+
+    def parsed(self, block: bytes) -> tuple[pa.Table | None, pyarrow.csv.InvalidRow | None]:
+        """Return the rows; None if they are no CSV, and the row that is broken where that is known."""
+        wrong: list[pyarrow.csv.InvalidRow] = []
+
+        def note(row: pyarrow.csv.InvalidRow) -> str:
+            wrong.append(row)
+            return "error"
+
+        try:
+            table = pyarrow.csv.read_csv(
+                pa.BufferReader(block),
+                pyarrow.csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=self._names),
+                pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=note),
+                self._converting,
+            )
+        except (pa.ArrowException, UnicodeDecodeError):
+            # Its text holds cells.
+            return None, wrong[0] if wrong else None
+        return table, None

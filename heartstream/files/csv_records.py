@@ -1,0 +1,178 @@
+"""CSV as Arrow batches: recognised once at the beginning, cut into blocks of whole rows here, parsed by Arrow.
+
+Arrow reads only memory that it is given: its own read-ahead would call Python while that is finalizing, and abort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from heartstream.files.batching import CSV_BATCH_BYTES
+from heartstream.files.columns import Places, dictionary, indices_of, numbers_as_text
+from heartstream.files.csv_parser import CsvParser
+from heartstream.files.csv_rows import open_quote, place_of, rows_in, whole_rows
+from heartstream.files.input_file import RawFile, Reading, readable, refusing
+from schemas.cells import CellReader
+from schemas.dialects import SAMPLE_BYTES, Dialect, dialect_of
+from schemas.encodings import Utf8Text
+from schemas.errors import DataError
+from schemas.headers import COLUMN_NAMES, PATIENT_ID, PUBLISHED_PLAN, ColumnPlan, plan_columns
+from schemas.reading import ReadOptions
+
+_MOST_BYTES: Final = 1 << 23
+"""A row that is longer than this has a quote that is not closed, or is none."""
+_MOST_CELLS: Final = 1 << 16
+
+
+class CsvRecords:
+    """Comma-separated values and their kin, with a header or in UCI's published form."""
+
+    def __init__(self, path: Path, closing: ExitStack, reading: Reading) -> None:
+        """Open the file, recognise how it is written, and say what was understood. Raises DataError."""
+        self._path = path
+        self._file = RawFile(path, closing)
+        self.total, self.done = self._file.total, self._file.done
+        with readable(path), refusing(path):
+            self._text = Utf8Text(self._file.content, reading.options.encoding)
+            self._rest = self._next_block()
+            dialect = dialect_of(self._rest[:SAMPLE_BYTES], reading.options)
+            plan = _plan(dialect, reading.options)
+        self._cells = CellReader(dialect.decimal, reading.options, reading.coding)
+        self._plain: set[bytes] = set()
+        self._parser = CsvParser(dialect, plan)
+        self._offset = self._parser.first_row(self._rest, dialect)
+        self._rest = self._rest[self._offset :]
+        self._rows = self.blank_rows = 0
+        sample = CellReader(dialect.decimal, reading.options, reading.coding)
+        notes = [*self._text.notes, *dialect.notes, *plan.notes, *sample_notes(sample, dialect, plan)]
+        reading.understood(path, notes)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many cells were read as not measured so far, by marker."""
+        return dict(self._cells.missing)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield batches of about half a megabyte of the file. Raises DependencyError if it was written meanwhile."""
+        try:
+            yield from self._blocks()
+        except DataError:
+            self._file.refuse_changed()
+            raise
+        self._file.refuse_changed()
+
+    def _blocks(self) -> Iterator[pa.RecordBatch]:
+        first, rest, is_last = self._rest, b"", False
+        while not is_last:
+            with readable(self._path), refusing(self._path):
+                part, first = first or self._next_block(), b""
+                is_last = not part
+                text = rest + part
+                end = self._end(text, is_last=is_last)
+                block, rest = text[:end], text[end:]
+                batch = self._batch(block)
+            if batch is not None:
+                yield batch
+
+    def _next_block(self) -> bytes:
+        """Read as much as a batch has: a file gives the same blocks each time."""
+        parts, size = [], 0
+        while size < CSV_BATCH_BYTES and (part := self._text.read(CSV_BATCH_BYTES - size)):
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
+
+    def _end(self, text: bytes, *, is_last: bool) -> int:
+        """Return where the last whole row ends. Raises DataError where a quote is not closed."""
+        if not is_last:
+            if (end := whole_rows(text, self._parser.row)) or len(text) < _MOST_BYTES:
+                return end
+            start: int | None = 0
+        elif (start := open_quote(text, self._parser.row)) is None:
+            return len(text)
+        row = self._rows + rows_in(text[:start], self._parser.row) + 1
+        raise DataError(f"a quote in row {row}{self._byte(start or 0)} is not closed")
+
+    def _batch(self, block: bytes) -> pa.RecordBatch | None:
+        """Return the rows of a block; None where it has none. Raises DataError."""
+        full, blank = self._parser.without_blank_rows(block)
+        self.blank_rows += blank
+        if not full.strip(b"\r\n"):
+            self._offset += len(block)
+            return None
+        table, wrong = self._parser.parsed(full)
+        if table is None:
+            raise DataError(self._broken(wrong, block))
+        columns = [
+            self._read(name, table.column(name).combine_chunks()) if name in table.column_names else None
+            for name in COLUMN_NAMES
+        ]
+        ids, *cells = columns
+        ids = numbers_as_text(self._rows + 1, table.num_rows) if ids is None else ids
+        self._rows += table.num_rows
+        self._offset += len(block)
+        return pa.RecordBatch.from_arrays([ids, *cells], COLUMN_NAMES)
+
+    def _broken(self, wrong: pyarrow.csv.InvalidRow | None, block: bytes) -> str:
+        """Say where a row is broken, and not what is in it."""
+        if wrong is None or wrong.number is None:
+            return f"CSV after row {self._rows} cannot be read"
+        start = place_of(wrong.number, block, self._parser.row)
+        return (
+            f"row {self._rows + wrong.number}{self._byte(start)} has {wrong.actual_columns} cells where "
+            f"{wrong.expected_columns} are expected: no quotes around a cell that holds the delimiter, or a row that "
+            "is cut?"
+        )
+
+    def _byte(self, start: int) -> str:
+        """Say at which byte of the file, where that is known: not in one that was in another encoding."""
+        return f" (byte {self._text.skipped + self._offset + start})" if self._text.encoding == "utf-8" else ""
+
+    def _read(self, name: str, column: pa.Array) -> pa.Array:
+        """Return a column whose cells are numbers of JSON, null, or no numbers at all."""
+        if name == PATIENT_ID:
+            return column
+        cells: list[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
+        if self._plain.issuperset(cells):
+            return column
+        if len(self._plain) > _MOST_CELLS:
+            self._plain.clear()
+        others = [cell for cell in cells if not self._cells.is_plain(cell)]
+        self._plain.update({*cells}.difference(others))
+        return self._reread(name, cells, indices_of(column)) if others else column
+
+    def _reread(self, name: str, cells: list[bytes], places: Places) -> pa.DictionaryArray:
+        """Read each distinct cell as what it stands for."""
+        counts = np.bincount(places, minlength=len(cells)).tolist()
+        found = [self._cells.read(name, cell, count) for cell, count in zip(cells, counts, strict=False)]
+        distinct = {cell: place for place, cell in enumerate(dict.fromkeys(each for each in found if each is not None))}
+        moved = [-1 if cell is None else distinct[cell] for cell in found]
+        return dictionary([*distinct], np.array([*moved, -1])[places])
+
+
+def _plan(dialect: Dialect, options: ReadOptions) -> ColumnPlan:
+    """Return where the fields stand. Raises DataError with all that is wrong with the header."""
+    if dialect.is_published:
+        if options.id_column is not None:
+            raise DataError("--id-column names a column, and it has no header: --row-ids numbers the rows")
+        return PUBLISHED_PLAN
+    found = plan_columns(dialect.header, options)
+    if isinstance(found, list):
+        raise DataError("; ".join(found))
+    return found
+
+
+def sample_notes(cells: CellReader, dialect: Dialect, plan: ColumnPlan) -> list[str]:
+    """Say which of the first rows' cells stand for something else than a number."""
+    for row in dialect.rows:
+        for name, place in zip(COLUMN_NAMES[1:], plan.places[1:], strict=True):
+            if place is not None and place < len(row):
+                cells.read(name, row[place].encode())
+    return cells.notes()

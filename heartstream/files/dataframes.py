@@ -1,0 +1,66 @@
+"""Data frames as Arrow tables whose columns are those of a patient record; needs pyarrow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+
+from heartstream.files.batching import BATCH_ROWS
+from heartstream.files.parquet_records import name_problems, plain, type_problems, wrong_type
+from schemas.errors import DataError
+from schemas.headers import COLUMN_NAMES
+
+_UNCONVERTIBLE: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
+"""What pyarrow raises on columns that it cannot take. Its texts hold cells."""
+
+
+class ArrowTable(Protocol):
+    """A table that speaks Arrow: of pyarrow, pandas or Polars, or a result of DuckDB."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the table, as Arrow's PyCapsule interface asks."""
+        ...
+
+
+def batches_of(table: ArrowTable) -> Iterator[pa.RecordBatch]:
+    """Yield a table as batches that `columns_of` takes. Raises DataError, with all that is wrong with its columns."""
+    pandas = sys.modules.get("pandas")
+    is_pandas = pandas is not None and isinstance(table, pandas.DataFrame)
+    found = _of_pandas(table) if is_pandas else _of_arrow(table)
+    return map(plain, found.to_batches(BATCH_ROWS))
+
+
+def _of_arrow(table: ArrowTable) -> pa.Table:
+    try:
+        found = pa.table(table)
+    except _UNCONVERTIBLE:
+        raise DataError("the table is refused: it is not one of named columns") from None
+    _refuse(name_problems(found.column_names))
+    found = found.select(COLUMN_NAMES)
+    _refuse(type_problems(list(found.schema)))
+    return found
+
+
+def _of_pandas(frame: Any) -> pa.Table:
+    """Take the columns one by one, without the index; what pandas calls missing is null, also NaN."""
+    _refuse(name_problems([*frame.columns]))
+    columns, problems = {}, []
+    for name in COLUMN_NAMES:
+        try:
+            columns[name] = pa.array(frame[name], from_pandas=True)
+        except _UNCONVERTIBLE:
+            problems.append(wrong_type(name))
+        else:
+            problems += type_problems([pa.field(name, columns[name].type)])
+    _refuse(problems)
+    return pa.table(columns)
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    """Raise DataError where something is wrong."""
+    if problems:
+        columns = ", ".join(COLUMN_NAMES)
+        raise DataError(f"the table is refused: {'; '.join(problems)}. Its columns must be {columns}")

@@ -1,0 +1,170 @@
+"""Parquet as Arrow batches, and what columns may be; needs pyarrow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from heartstream.files.batching import BATCH_ROWS
+from heartstream.files.columns import numbers_as_text
+from heartstream.files.formats import PIPE
+from heartstream.files.input_file import Reading, changed, readable
+from schemas.errors import DataError
+from schemas.headers import COLUMN_NAMES, PATIENT_ID, ColumnPlan, field_of, plan_columns
+from schemas.reading import ReadOptions
+
+
+class ParquetRecords:
+    """A Parquet file. From a pipe it is copied to a temporary file first, for its index stands at its end."""
+
+    missing: Mapping[str, int] = {}
+    blank_rows = 0
+
+    def __init__(self, path: Path, closing: ExitStack, reading: Reading) -> None:
+        """Open the file, check its columns, and say what was understood."""
+        self._path = path
+        with readable(path), _as_told(path, "Parquet"):
+            self._source = _spooled(closing) if path == PIPE else closing.enter_context(path.open("rb"))
+            self._began = self._status()
+            self._file = closing.enter_context(pyarrow.parquet.ParquetFile(self._source, pre_buffer=False))
+            schema = self._file.schema_arrow
+        plan = _plan(path, schema, reading.options)
+        self._names = {
+            name: schema.names[place]
+            for name, place in zip(COLUMN_NAMES, plan.places, strict=True)
+            if place is not None
+        }
+        self.total = self._file.metadata.num_rows
+        self._rows = 0
+        reading.understood(path, plan.notes)
+
+    def _status(self) -> tuple[int, int]:
+        found = os.fstat(self._source.fileno())
+        return found.st_size, found.st_mtime_ns
+
+    def done(self) -> int:
+        """Tell how many rows were read."""
+        return self._rows
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield batches of rows, in the file's order. Raises DependencyError if the file was written meanwhile."""
+        try:
+            yield from self._groups()
+        except DataError:
+            self._refuse_changed()
+            raise
+        self._refuse_changed()
+
+    def _refuse_changed(self) -> None:
+        if self._path != PIPE and self._status() != self._began:
+            raise changed(self._path)
+
+    def _groups(self) -> Iterator[pa.RecordBatch]:
+        names = [*self._names.values()]
+        found = self._file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
+        while True:
+            with _as_told(self._path, f"Parquet after row {self._rows}"):
+                batch = next(found, None)
+            if batch is None:
+                return
+            columns = [batch.column(name) for name in names]
+            if PATIENT_ID not in self._names:
+                columns.insert(0, numbers_as_text(self._rows + 1, batch.num_rows))
+            self._rows += batch.num_rows
+            yield plain(pa.RecordBatch.from_arrays(columns, COLUMN_NAMES))
+
+
+def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnPlan:
+    """Find the fields. Raises DataError with all that is wrong with names and types."""
+    plan = plan_columns(schema.names, options)
+    if isinstance(plan, list):
+        fields = [field.with_name(field_of(field.name) or field.name) for field in schema]
+        raise _refused(path, [*plan, *type_problems(fields)])
+    places = zip(COLUMN_NAMES, plan.places, strict=True)
+    fields = [schema.field(place).with_name(name) for name, place in places if place is not None]
+    if problems := type_problems(fields, numbered=options.id_column is not None):
+        raise _refused(path, problems)
+    return plan
+
+
+def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with its ids as plain strings, however the file keeps them."""
+    if batch.schema.field(0).type == pa.string():
+        return batch
+    return pa.RecordBatch.from_arrays([batch.column(0).cast(pa.string()), *batch.columns[1:]], COLUMN_NAMES)
+
+
+def _spooled(closing: ExitStack) -> Any:
+    copy = closing.enter_context(TemporaryFile())  # noqa: SIM115  # it is closed with all else
+    shutil.copyfileobj(sys.stdin.buffer, copy)
+    copy.seek(0)
+    return copy
+
+
+@contextmanager
+def _as_told(path: Path, what: str) -> Iterator[None]:
+    """Turn pyarrow's errors, whose texts hold cells, into our own."""
+    with readable(path):
+        try:
+            yield
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise DataError(f"{path} is not what it should be: {what} cannot be read") from error
+
+
+def type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list[str]:
+    """Tell which columns have types that a record's fields cannot be; nothing of unknown ones.
+
+    `numbered` says that ids may be integers, for their column was named.
+    """
+    return [
+        wrong_type(field.name)
+        for field in fields
+        if field.name in COLUMN_NAMES
+        and not _may_be(field)
+        and not (numbered and field.name == PATIENT_ID and pa.types.is_integer(field.type))
+    ]
+
+
+def name_problems(names: Sequence[object]) -> list[str]:
+    """Tell all that is wrong with the names of a table's columns where they must be exactly those of the fields."""
+    problems = []
+    if absent := [name for name in COLUMN_NAMES if name not in names]:
+        problems.append(f"no column {', '.join(absent)}")
+    if unknown := sum(name not in COLUMN_NAMES for name in names):
+        problems.append(f"{unknown} column(s) that are no field of a patient record")
+    if repeated := [name for name in COLUMN_NAMES if names.count(name) > 1]:
+        problems.append(f"more than one column {', '.join(repeated)}")
+    return problems
+
+
+def wrong_type(name: str) -> str:
+    """Tell what a column should have been."""
+    return f"{name} is not a column of {'text' if name == 'patient_id' else 'integers or floats'}"
+
+
+_NUMBERS: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+_TEXTS: Final = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+
+
+def _is_one_of(kind: pa.DataType, tests: Sequence[Callable[[pa.DataType], bool]]) -> bool:
+    return any(test(kind) for test in tests)
+
+
+def _may_be(field: pa.Field) -> bool:
+    kind = field.type
+    if field.name != "patient_id":
+        return _is_one_of(kind, _NUMBERS)
+    return _is_one_of(kind.value_type if pa.types.is_dictionary(kind) else kind, _TEXTS)
+
+
+def _refused(path: Path, problems: Sequence[str]) -> DataError:
+    return DataError(f"{path} is refused: {'; '.join(problems)}")

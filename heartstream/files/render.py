@@ -1,0 +1,74 @@
+"""What `heartstream score` says on standard error: a bar on a terminal, and one line at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from heartstream.files.score import Watch
+from heartstream.files.tally import Tally
+
+
+class Pace:
+    """How fast rows go by since it was first asked: what an interrupted run had done before does not count."""
+
+    def __init__(self) -> None:
+        """Begin to count with the first question."""
+        self._began: tuple[float, int] | None = None
+
+    def rows_per_s(self, tally: Tally) -> float:
+        """Return the mean rate so far."""
+        now = time.monotonic()
+        since, rows = self._began = self._began or (now, tally.rows)
+        return (tally.rows - rows) / max(now - since, 1e-9)
+
+
+@contextmanager
+def progress_bar(pace: Pace | None = None) -> Iterator[Watch]:
+    """Draw how far the run is, its rate and the time that remains, on a terminal; draw nothing elsewhere."""
+    pace = pace or Pace()
+
+    def unseen(_done: int, _total: int | None, tally: Tally) -> None:
+        pace.rows_per_s(tally)
+
+    if not sys.stderr.isatty():
+        yield unseen
+        return
+    try:
+        from rich.console import Console  # noqa: PLC0415  # files extra only
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415  # the same
+    except ModuleNotFoundError:
+        yield unseen
+        return
+    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=None)
+
+    def watch(done: int, total: int | None, tally: Tally) -> None:
+        # Its thread must not run while processes that score are forked: when this is called, they are.
+        bar.start()
+        counts = f"{tally.rows:,} rows, {tally.rejected:,} rejected, {pace.rows_per_s(tally):,.0f} rows/s"
+        bar.update(task, completed=done, total=total, description=counts)
+
+    try:
+        yield watch
+    finally:
+        bar.stop()
+
+
+def summary(tally: Tally, rows_per_s: float) -> str:
+    """Say in a line what became of the rows."""
+    codes = f" ({_counts(tally.codes)})" if tally.codes else ""
+    missing = f", cells read as not measured: {_counts(tally.missing)}" if tally.missing else ""
+    blank = f", {tally.blank_rows:,} empty rows left out" if tally.blank_rows else ""
+    encoding = "; --encoding names the encoding of a file that is not UTF-8" if "not_utf8" in tally.codes else ""
+    return (
+        f"{tally.rows:,} rows, {tally.scored:,} scored, {tally.rejected:,} rejected{codes}{missing}{blank}, "
+        f"{rows_per_s:,.0f} rows/s{encoding}"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))

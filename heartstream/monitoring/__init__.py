@@ -1,0 +1,1 @@
+"""How a running stream does: drift, outcomes, champion and challenger, workers."""

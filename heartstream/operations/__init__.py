@@ -1,0 +1,1 @@
+"""Work on a running stream: dead letters, replay, verification, the model store."""

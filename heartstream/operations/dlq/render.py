@@ -1,0 +1,215 @@
+"""What the `dlq` commands print. Nothing here prints a key, a value or a foreign header unless it is asked to."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from heartstream.operations.dlq.dead_letters import Letter
+from heartstream.operations.dlq.redrive import Tally
+from schemas.errors import Fault, FaultCode, RecordError
+from schemas.records import Source
+
+_UNKNOWN: Final = "-"
+_TIME_WIDTH: Final = len("2026-01-01T00:00:00.000Z")
+
+
+class Table:
+    """Lines of a table that is written while it is read: aligned for people, with tabs for programs."""
+
+    def __init__(self, *, aligned: bool, with_key: bool, position_width: int, source_width: int) -> None:
+        names = ("LETTER", "TIME", "SOURCE", "ATTEMPTS", "STATE", *(["KEY"] if with_key else []), "FAULTS")
+        widths = (position_width, _TIME_WIDTH, source_width, 8, 8, *([20] if with_key else []), 0)
+        self._with_key = with_key
+        self._widths = [max(width, len(name)) for name, width in zip(names, widths, strict=True)] if aligned else None
+        self.head = self._join(names)
+
+    def row(self, letter: Letter, *, redriven: bool) -> str:
+        """Return the line of one letter."""
+        reason = letter.reason
+        cells = (
+            f"{letter.partition}:{letter.offset}",
+            time_text(letter.timestamp),
+            place_text(reason.source) if reason else _UNKNOWN,
+            str(letter.attempts),
+            _state(redriven=redriven),
+            *([bytes_text(letter.key)] if self._with_key else []),
+            str(RecordError(reason.errors)) if reason else "not a dead letter of heartstream",
+        )
+        return self._join([plain(cell) for cell in cells])
+
+    def _join(self, cells: Sequence[str]) -> str:
+        if self._widths is None:
+            return "\t".join(cells)
+        padded = (cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True))
+        return "  ".join(padded).rstrip()
+
+
+class LetterLine(msgspec.Struct, frozen=True):
+    """A letter as one line of JSON."""
+
+    partition: int
+    offset: int
+    time: str | None
+    attempts: int
+    state: str
+    errors: tuple[Fault, ...]
+    source: Source | None
+    first_failure: Source | None
+    key_bytes: int | None
+    value_bytes: int | None
+    value_omitted: bool
+    key_omitted: bool
+    headers_omitted: bool
+    headers: int
+    """How many; a producer may have put anything into their names."""
+    key: str | msgspec.UnsetType | None = msgspec.UNSET
+    key_base64: str | msgspec.UnsetType = msgspec.UNSET
+    value: str | msgspec.UnsetType | None = msgspec.UNSET
+    value_base64: str | msgspec.UnsetType = msgspec.UNSET
+    headers_base64: tuple[tuple[str, str | None], ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+def json_line(letter: Letter, *, redriven: bool, with_key: bool, with_value: bool = False) -> str:
+    """Return the letter as JSON; what is not UTF-8 goes into fields named `..._base64`."""
+    line = LetterLine(
+        partition=letter.partition,
+        offset=letter.offset,
+        time=None if letter.timestamp is None else time_text(letter.timestamp),
+        attempts=letter.attempts,
+        state=_state(redriven=redriven),
+        errors=letter.reason.errors if letter.reason else (),
+        source=letter.reason.source if letter.reason else None,
+        first_failure=letter.first_failure,
+        key_bytes=_size(letter.key),
+        value_bytes=_size(letter.value) if letter.omitted_bytes is None else letter.omitted_bytes,
+        value_omitted=letter.omitted_bytes is not None,
+        key_omitted=letter.lacks_key,
+        headers_omitted=letter.lacks_headers,
+        headers=len(letter.headers),
+    )
+    content: dict[str, object] = {}
+    if with_key or with_value:
+        content |= _json_bytes("key", letter.key)
+    if with_value:
+        content |= _json_bytes("value", letter.value)
+        content["headers_base64"] = tuple((name, value and _base64(value)) for name, value in letter.headers)
+    return msgspec.json.encode(msgspec.structs.replace(line, **content)).decode()
+
+
+def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool) -> Iterator[str]:
+    """Yield the lines that show one letter."""
+    reason = letter.reason
+    yield f"letter         {topic}:{letter.partition}:{letter.offset}"
+    yield f"time           {_time_line(letter.timestamp)}"
+    yield f"source         {plain(place_text(reason.source)) if reason else _UNKNOWN}"
+    if letter.first_failure is not None:
+        yield f"first failure  {plain(place_text(letter.first_failure))}"
+    yield f"attempts       {letter.attempts} redrives before this failure"
+    yield f"state          {_state(redriven=redriven)}"
+    if letter.lacks_key:
+        yield "key            left out, as the topic did not take it; it stands at its source"
+    else:
+        yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
+    if letter.omitted_bytes is not None:
+        yield f"value          left out, being too large: {letter.omitted_bytes} bytes, which stand at its source"
+    else:
+        yield f"value          {_size_text(letter.value)}"
+    if letter.lacks_headers:
+        yield "headers        left out, being too large; they stand at its source"
+    if letter.headers and not with_value:
+        yield f"headers        {len(letter.headers)}"
+    for name, value in letter.headers if with_value else ():
+        yield f"header         {plain(name)}: {bytes_text(value)}"
+    for fault in reason.errors if reason else ():
+        yield plain(f"fault          {fault.code} at {fault.pointer or '(record)'}: {fault.message}")
+    if reason is None:
+        yield "fault          unknown: this is not a dead letter of heartstream"
+    if with_value and letter.omitted_bytes is None:
+        yield ""
+        yield bytes_text(letter.value)
+
+
+def tell_codes(codes: Counter[FaultCode]) -> Iterator[str]:
+    """Yield a line a code, the commonest first."""
+    for code, count in sorted(codes.items(), key=lambda pair: (-pair[1], pair[0])):
+        yield f"  {count:>9,}  {code}"
+
+
+def tell_tally(tally: Tally, verb: str) -> Iterator[str]:
+    """Yield what was sent back, by code, and what was not, by reason. A letter with two codes counts in both lines."""
+    yield f"{verb} {letters_text(tally.redriven)}"
+    yield from tell_codes(tally.codes)
+    for left, count in tally.left.items():
+        yield f"left {letters_text(count)}: {left.value}"
+
+
+def letters_text(count: int) -> str:
+    """Return a number of letters in words."""
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"
+
+
+def time_text(timestamp: int | None) -> str:
+    """Return milliseconds since 1970 as a time in UTC; as they are, where no calendar has such a time."""
+    if timestamp is None:
+        return _UNKNOWN
+    try:
+        return datetime.fromtimestamp(timestamp / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return str(timestamp)
+
+
+def _time_line(timestamp: int | None) -> str:
+    if timestamp is None:
+        return "none: the original record has no timestamp"
+    return f"{time_text(timestamp)}, of the original record"
+
+
+def place_text(source: Source) -> str:
+    """Return where a record stands."""
+    return f"{source.topic}:{source.partition}:{source.offset}"
+
+
+def plain(text: str) -> str:
+    """Return the text without what could move a terminal's cursor or end a column."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def bytes_text(content: bytes | None) -> str:
+    """Return bytes as text on one line, with escapes for what is not printable UTF-8."""
+    return "(none)" if content is None else plain(content.decode("utf-8", "backslashreplace"))
+
+
+def _state(*, redriven: bool) -> str:
+    return "redriven" if redriven else "waiting"
+
+
+def _size(content: bytes | None) -> int | None:
+    return None if content is None else len(content)
+
+
+def _size_text(content: bytes | None) -> str:
+    return "(none)" if content is None else f"{len(content)} bytes"
+
+
+def _json_bytes(name: str, content: bytes | None) -> dict[str, object]:
+    if content is None:
+        return {name: None}
+    try:
+        return {name: content.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": _base64(content)}
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def lines(texts: Iterable[str]) -> str:
+    """Join lines, each with its end."""
+    return "".join(f"{text}\n" for text in texts)

@@ -1,0 +1,83 @@
+"""`heartstream model recalibrate`: from a labelled file, or from what stands on the topics."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from heartstream.files.notes import announce
+from heartstream.monitoring.outcomes.join import Pair
+from heartstream.monitoring.outcomes.topics import Spans, join_topics
+from runtime.kafka.range_reader import Reader
+from runtime.settings import Settings
+from schemas.errors import DataError, DependencyError, SettingsError
+from schemas.reading import TextOptions
+from schemas.records import ModelRef
+from scoring.artifact import Artifact, load
+from scoring.scorer import Scorer
+from training.data.frames import features, target
+from training.data.labelled import read_labelled
+from training.export.recalibrated_model import Evidence, recalibrate
+
+_MOST_OUTCOMES = 100_000
+
+
+def recalibrated(  # a command's options
+    folder: Path,
+    output: Path,
+    data: Path | None,
+    name: str | None,
+    public_key: Path | None,
+    *,
+    from_topics: bool,
+    options: TextOptions = TextOptions(),  # noqa: B008  # it is frozen
+) -> str:
+    """Recalibrate a model directory, and tell what was done."""
+    if (data is None) == (not from_topics):
+        raise SettingsError(
+            ("give either labelled patients (--data FILE) or --outcomes, to take them from the topics",)
+        )
+    try:
+        key = None if public_key is None else public_key.read_bytes()
+    except OSError as error:
+        raise DependencyError(f"cannot read {public_key}: {error.strerror}") from error
+    artifact = load(folder, name, key)
+    evidence = _on_the_topics(artifact.model) if data is None else _in_a_file(artifact, data, options)
+    made, proof = recalibrate(artifact, folder, evidence, output)
+    estimated = made.estimated
+    return (
+        f"{output} is {proof.model.name} {proof.model.version} ({proof.model.digest})\n"
+        f"log-odds {made.applied:+.3f}, of an estimated {estimated.value:+.2f} ({estimated.low:+.2f} to "
+        f"{estimated.high:+.2f}), by {made.patients} outcomes\n"
+        f"mean risk {made.mean_risk_before:.3f} -> {made.mean_risk_after:.3f}, "
+        f"with disease {made.events / made.patients:.3f}; "
+        f"Brier of these patients {made.brier_before:.4f} -> {made.brier_after:.4f}\n"
+    )
+
+
+def _in_a_file(artifact: Artifact, data: Path, options: TextOptions) -> Evidence:
+    """Score labelled patients as worker and gateway would."""
+    patients = read_labelled(data, options=options)
+    announce(data, patients.notes)
+    return Evidence(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
+
+
+def _on_the_topics(model: ModelRef) -> Evidence:
+    """Take the outcomes of this model's own scores. Raises DataError where there are none."""
+    settings = Settings.from_mapping(os.environ)
+    with Reader.open(settings) as reader:
+        joined = join_topics(reader, settings.topics, Spans.of(reader, settings.topics), _MOST_OUTCOMES)
+    pairs = joined.pairs.get(model, [])
+    if not pairs:
+        raise DataError(f"no outcome on the topics belongs to a score of {model.name} {model.version} ({model.digest})")
+    return evidence_of(pairs)
+
+
+def evidence_of(pairs: list[Pair]) -> Evidence:
+    """Put risks and outcomes together; their digest is of both, in the order in which outcomes became known."""
+    text = "".join(f"{pair.risk:.6f},{pair.outcome}\n" for pair in pairs)
+    risks, labels = np.array([pair.risk for pair in pairs]), np.array([pair.outcome for pair in pairs], dtype=np.int64)
+    return Evidence(risks, labels, hashlib.sha256(text.encode()).hexdigest())

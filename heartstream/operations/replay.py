@@ -1,0 +1,138 @@
+"""The work of `heartstream replay`: records are scored again, and the scores sent to a topic of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from heartstream.operations.dlq.filters import Range
+from heartstream.terminal.interruption import held_back
+from heartstream.terminal.progress import Meter
+from runtime.kafka.config import plain_producer_config
+from runtime.kafka.range_reader import Reader, Span
+from runtime.settings import Settings
+from schemas.errors import DependencyError, FaultCode, SettingsError
+from schemas.records import Source
+from schemas.topics import name_problem
+from scoring.pipeline import Rejected, process
+from scoring.scorer import Scorer
+from worker.formats import Formats
+
+_CHUNK: Final = 4_000
+_POLL_SECONDS: Final = 0.2
+_SEND_MILLISECONDS: Final = 60_000
+
+
+class Tally:
+    """What became of the records: `scored` are those whose score the broker has; `rejected` by code."""
+
+    def __init__(self) -> None:
+        self.read = self.scored = 0
+        self.rejected: Counter[FaultCode] = Counter()
+
+    def lines(self) -> list[str]:
+        """Tell it, a line each."""
+        found = [f"{self.read:>12,}  records read", f"{self.scored:>12,}  scores sent and confirmed"]
+        return found + [f"{count:>12,}  rejected: {code}" for code, count in self.rejected.most_common()]
+
+
+def replay(topic: str, chosen: Range, model: Path | None, name: str | None, *, dry_run: bool) -> None:
+    """Score the records again. Prints what was done, also where it is interrupted.
+
+    Raises SettingsError, ArtifactError and DependencyError.
+    """
+    settings = Settings.from_mapping(os.environ)
+    topics = settings.topics
+    if problem := name_problem(topic):
+        raise SettingsError((f"--to-topic {problem}",))
+    if topic in {*msgspec.structs.astuple(topics), settings.audit.topic}:
+        raise SettingsError((f"{topic} is a topic of the stream: a replay goes to one of its own",))
+    folder, named = model or Path(settings.model.path), name or settings.model.name or None
+    scorer = Scorer.from_directory(folder, named, settings.score, settings.model.key())
+    with Reader.open(settings) as reader:
+        spans = reader.between(topics.patients, chosen.since, chosen.until)
+        if dry_run:
+            size = sum(span.end - span.first for span in spans.values())
+            sys.stdout.write(f"{size:>12,}  records at most would be scored with {scorer.model.digest}\n")
+            return
+        reader.spans(topic)  # a producer would make a topic that is not there
+        replayed = Replay(settings, topic, scorer)
+        try:
+            with held_back() as check, Meter(sum(span.end - span.first for span in spans.values()), "records") as meter:
+                replayed.run(reader, topics.patients, spans, chosen.limit, meter.seen, check)
+        finally:
+            sys.stdout.write("\n".join(replayed.tally.lines()) + "\n")
+            sys.stdout.flush()
+
+
+class Replay:
+    """Scores chunks of records; the broker has confirmed a chunk's scores before the next is read."""
+
+    def __init__(self, settings: Settings, topic: str, scorer: Scorer) -> None:
+        self.tally = Tally()
+        self._topic, self._scorer = topic, scorer
+        config = {**plain_producer_config(settings.kafka), "message.timeout.ms": _SEND_MILLISECONDS, "log_level": 0}
+        self._client = Producer(config)
+        self._formats = Formats.of(settings, topic)
+        self._failure: KafkaError | None = None
+
+    def run(  # what to read, and whom to tell
+        self,
+        reader: Reader,
+        topic: str,
+        spans: dict[int, Span],
+        limit: int | None,
+        seen: Callable[[], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Score what these spans hold, `limit` records at most; `check` may raise while nothing is on its way."""
+        messages = islice(reader.read(topic, spans), limit)
+        while chunk := list(islice(messages, _CHUNK)):
+            self._score(chunk)
+            for _ in chunk:
+                seen()
+            check()
+
+    def _score(self, chunk: Sequence[Message]) -> None:
+        sources = [Source(str(each.topic()), each.partition() or 0, each.offset() or 0) for each in chunk]
+        outcomes = process(
+            [message.value() for message in chunk],
+            sources,
+            self._scorer,
+            lambda place: self._formats.content_of(chunk[place]),
+        )
+        self.tally.read += len(chunk)
+        for message, source, outcome in zip(chunk, sources, outcomes, strict=True):
+            if isinstance(outcome, Rejected):
+                self.tally.rejected[outcome.faults[0].code] += 1
+            else:
+                self._send(message.key(), outcome.value, source)
+        while self._client.flush(_POLL_SECONDS):
+            pass
+        if self._failure is not None:
+            raise DependencyError(f"{self._topic} did not take a score: {self._failure.name()}")
+
+    def _send(self, key: bytes | None, value: bytes, source: Source) -> None:
+        headers: list[Any] = list(self._formats.headers([source], {}).get(0, ()))
+        (sent,) = self._formats.framed([value])
+        while True:
+            try:
+                self._client.produce(self._topic, sent, key, headers=headers, on_delivery=self._hear)
+            except BufferError:
+                self._client.poll(_POLL_SECONDS)
+            else:
+                return
+
+    def _hear(self, error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            self.tally.scored += 1
+        else:
+            self._failure = error

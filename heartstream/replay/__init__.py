@@ -1,1 +1,0 @@
-"""Scoring records of the past again, into a topic of their own."""

@@ -1,0 +1,1 @@
+"""Reports as text, and the page that HTML reports share."""

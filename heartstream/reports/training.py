@@ -1,0 +1,115 @@
+"""What `heartstream train` prints of its report: a title, headings and rows for each table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from heartstream.reports.training_uncertainty import uncertainty_tables
+
+if TYPE_CHECKING:
+    from training.estimates import Estimate
+    from training.evaluation.results import Deep
+    from training.pipeline import TrainingReport
+
+Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
+
+_METRICS: Final = {
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "specificity": "Specificity",
+    "f1": "F1",
+    "roc_auc": "ROC-AUC",
+    "brier": "Brier score",
+    "log_loss": "Log loss",
+}
+_OURS: Final = {"roc_auc": "AUC", "recall": "Sens.", "specificity": "Spec.", "bias": "Bias"}
+_ELSEWHERE: Final = {**_OURS, "accuracy": "Accuracy", "brier": "Brier"}
+
+
+def tables(report: TrainingReport) -> Iterator[Table]:
+    """Yield the tables, most asked for first."""
+    names = [evaluation.name for evaluation in report.evaluations]
+    yield "5-fold cross-validation, mean ± standard deviation over the folds:", ["", *names], _five_fold(report)
+    findings, best = report.findings, report.choice.best
+    yield (
+        (
+            f"{best} with fields missing, and the usual pipeline (median and mode),\n"
+            f"over {findings.repeats} cross-validations. Bias is mean risk less prevalence. Last column:\n"
+            "the usual pipeline's sensitivity at the same specificity, by a threshold chosen\non these risks:"
+        ),
+        [
+            "missing",
+            *(f"\n{title}" for title in _OURS.values()),
+            "usual:\nSens.",
+            "\nSpec.",
+            "\nBias",
+            "Sens. at\n= Spec.",
+        ],
+        _lacking(report),
+    )
+    if findings.deep is not None and findings.deep.elsewhere:
+        sites = [findings.deep.hospitals[name] for name in findings.deep.elsewhere]
+        title = f"{best} in other hospitals (95% intervals; of prev.: Brier score\nof giving everybody the prevalence):"
+        yield title, ["", *sites], _elsewhere(report)
+    if findings.deep is not None:
+        yield (
+            f"What a recalibration of {best} by so many outcomes would do\nto a hospital's risks (simulated):",
+            ["", "outcomes", "proposed", "of these,\nworse", "Brier:\ngain", "\npossible"],
+            _recalibration(findings.deep, best),
+        )
+        yield from uncertainty_tables(findings.deep)
+
+
+def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
+    for metric, title in _METRICS.items():
+        figures = (evaluation.metrics[metric] for evaluation in report.evaluations)
+        yield [title, *(f"{figure.mean:.3f} ± {figure.std:.3f}" for figure in figures)]
+    yield ["Calibration slope", *(f"{evaluation.calibration_slope:.2f}" for evaluation in report.evaluations)]
+
+
+def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
+    from training.evaluation.baseline import USUAL  # noqa: PLC0415  # only where something was trained
+
+    findings = report.findings
+    for lacking, models in findings.lacking.items():
+        matched = findings.usual_at_our_specificity.get(lacking)
+        equal = matched.performance.figures if matched else {}
+        yield [
+            lacking,
+            *(_figure(models[report.choice.best].figures, name) for name in _OURS),
+            *(_figure(models[USUAL].figures, name) for name in ("recall", "specificity", "bias")),
+            _figure(equal, "recall"),
+        ]
+
+
+def _figure(figures: Mapping[str, Estimate], name: str) -> str:
+    if name not in figures:
+        return "-"
+    return _signed(figures[name].value) if name == "bias" else f"{figures[name].value:.2f}"
+
+
+def _signed(number: float) -> str:
+    """Write a number with its sign; what rounds to zero is not minus nothing."""
+    return f"{round(number, 2) + 0.0:+.2f}"
+
+
+def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
+    """Yield a row for each figure: hospitals side by side fit a terminal's width."""
+    from training.report.markdown import ranged  # noqa: PLC0415  # only where something was trained
+
+    sites = report.findings.deep.elsewhere.values() if report.findings.deep else ()
+    found = [site.models[report.choice.best] for site in sites]
+    yield ["patients", *(str(site.patients) for site in sites)]
+    yield ["events", *(str(site.events) for site in sites)]
+    for figure, title in _ELSEWHERE.items():
+        yield [title, *(ranged(of, figure) for of in found)]
+    yield ["of prev.", *(f"{site.prevalence_brier:.2f}" for site in sites)]
+
+
+def _recalibration(deep: Deep, best: str) -> Iterator[Sequence[str]]:
+    from training.report.recalibration_table import harm_rows  # noqa: PLC0415  # only where something was trained
+
+    for row in harm_rows({best: deep.recalibration}, deep.hospitals):
+        yield [row[0], *row[2:-1]]

@@ -1,0 +1,65 @@
+"""What the command's exit codes mean (after sysexits.h), and how errors become them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from heartstream.terminal.printable import printable
+from schemas.errors import ArtifactError, DataError, DependencyError, HeartstreamError, SettingsError
+
+FAILED = 1
+BAD_USAGE = 2
+"""As the argument parser gives it."""
+BAD_DATA = BAD_MODEL = 65
+UNAVAILABLE = 69
+BAD_SETTINGS = 78
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+_CODES: dict[type[HeartstreamError], int] = {
+    ArtifactError: BAD_MODEL,
+    DataError: BAD_DATA,
+    DependencyError: UNAVAILABLE,
+    SettingsError: BAD_SETTINGS,
+}
+
+
+@contextmanager
+def errors_to_exit_codes() -> Iterator[None]:
+    """End a command in one line on standard error and the code of what ended it, without a trace of the stack.
+
+    That is one of our own errors, the operating system's refusal, Ctrl-C, or a reader of our output, as `head`, that
+    has enough of it.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nheartstream: interrupted\n")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _forget_output()
+        raise SystemExit(BROKEN_PIPE) from None
+    except OSError as error:
+        _forget_output()
+        place = "" if error.filename is None else f"{error.filename}: "
+        reason = error.strerror or str(error) or type(error).__name__
+        sys.stderr.write(f"heartstream: {printable(f'{place}{reason}')}\n")
+        raise SystemExit(UNAVAILABLE) from error
+    except HeartstreamError as error:
+        sys.stderr.write(f"heartstream: {printable(str(error))}\n")
+        code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), FAILED)
+        raise SystemExit(code) from error
+
+
+def _forget_output() -> None:
+    """Let go of what standard output did not take, if anything: Python flushes it once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,90 @@
+"""Laws of the demo's book-keeping."""
+
+from __future__ import annotations
+
+import pickle
+
+from heartstream.demo.patients import FLAWS, demo_records, real_patients
+from heartstream.demo.reconciliation import Account
+from schemas.errors import Fault, FaultCode
+from schemas.faults import examine
+from schemas.records import DeadLetter, ModelRef, PatientRecord, Score, Source
+
+HERE = Source("patients", 0, 7)
+
+
+def score(source: Source) -> Score:
+    return Score("p", 0.5, 1, 0.5, ModelRef("m", "1", "d"), "complete", (), (), source=source)
+
+
+def letter(source: Source) -> DeadLetter:
+    return DeadLetter((Fault(FaultCode.NOT_JSON, "", "no"),), source)
+
+
+def test_a_record_with_one_outcome_balances() -> None:
+    """Produced = scored + dead, nothing repeated, nothing wrong."""
+    account = Account()
+    account.produced(HERE, good=True, at=0.0)
+    account.scored(score(HERE), 1.0)
+    assert account.summary().balanced
+
+
+def test_a_lost_record_does_not_balance() -> None:
+    """A record without outcome is open."""
+    account = Account()
+    account.produced(HERE, good=True, at=0.0)
+    assert (account.summary().open, account.summary().balanced) == (1, False)
+
+
+def test_a_repeated_result_does_not_balance() -> None:
+    """A second result for the same record is counted."""
+    account = Account()
+    account.produced(HERE, good=True, at=0.0)
+    account.scored(score(HERE), 1.0)
+    account.scored(score(HERE), 2.0)
+    assert (account.summary().repeated, account.summary().balanced) == (1, False)
+
+
+def test_a_good_record_that_is_dead_lettered_is_wrong() -> None:
+    """The kind of outcome counts too."""
+    account = Account()
+    account.produced(HERE, good=True, at=0.0)
+    account.dead(letter(HERE), 1.0)
+    assert (account.summary().wrong, account.summary().balanced) == (1, False)
+
+
+def test_a_result_before_its_records_confirmation_is_matched_later() -> None:
+    """The worker can be faster than the producer's confirmation."""
+    account = Account()
+    account.scored(score(HERE), 1.0)
+    account.produced(HERE, good=True, at=0.5)
+    account.settle_early(1.5)
+    assert account.summary().balanced
+
+
+def test_every_real_patient_is_a_legal_record() -> None:
+    """The demo's good records are all good: 920 of them."""
+    records = [record for record, _ in zip(demo_records(1, 0.0), range(920), strict=False)]
+    assert len({record.key for record in records}) == 920
+    assert all(isinstance(examine(record.value), PatientRecord) for record in records)
+
+
+def test_every_flaw_is_a_rejection() -> None:
+    """Each of the 14 ways to break a record breaks each kind of record."""
+    outcomes = {name: examine(flaw(dict(real_patients()[0]))) for name, flaw in FLAWS.items()}
+    assert len(outcomes) == 14
+    assert not [name for name, outcome in outcomes.items() if isinstance(outcome, PatientRecord)]
+
+
+def test_the_books_of_a_long_run_stay_small() -> None:
+    """What a hundred times as many closed records take is no more, whatever the order in which they close."""
+    sizes = []
+    for count in (1_000, 100_000):
+        account = Account()
+        for offset in range(count):
+            source = Source("patients", offset % 4, (offset // 4) ^ 1)
+            account.produced(source, good=True, at=0.0)
+            account.scored(score(source), 1.0)
+        assert (account.summary().scored, account.summary().balanced) == (count, True)
+        sizes.append(len(pickle.dumps(dict(account._closed))))
+    assert sizes[1] < sizes[0] + 100

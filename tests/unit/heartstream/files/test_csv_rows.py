@@ -1,0 +1,54 @@
+"""A CSV is cut between rows, wherever its blocks happen to end."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heartstream.files.csv_rows import open_quote, place_of, row_pattern, rows_in, spans, whole_rows
+
+CELLS = st.lists(st.text('a"\n\r,; ', max_size=6), min_size=2, max_size=4)
+ROW = row_pattern(b",")
+
+
+def written(rows: list[list[str]], line_end: str) -> list[bytes]:
+    """Write each row by itself."""
+    found = []
+    for row in rows:
+        # The writer does not quote a lone carriage return, which ends a row, too.
+        quoting = csv.QUOTE_ALL if any("\r" in cell for cell in row) else csv.QUOTE_MINIMAL
+        csv.writer(text := io.StringIO(), lineterminator=line_end, quoting=quoting).writerow(row)
+        found.append(text.getvalue().encode())
+    return found
+
+
+@given(rows=st.lists(CELLS, max_size=12), line_end=st.sampled_from(["\n", "\r\n"]), cut=st.integers(0, 400))
+def test_a_block_ends_with_the_last_row_that_is_whole(rows: list[list[str]], line_end: str, cut: int) -> None:
+    """Quotes, line ends and separators inside cells end no row."""
+    lines = written(rows, line_end)
+    text, ends, total = b"".join(lines), [], 0
+    for line in lines:
+        total += len(line)
+        ends.append(total)
+    assert ends == [end for _, end in spans(text, ROW)]
+    assert max((end for end in ends if end <= cut), default=0) == whole_rows(text[:cut], ROW)
+    assert len(lines) == rows_in(text, ROW)
+    assert [0, *ends[:-1]][: len(lines)] == [place_of(number, text, ROW) for number in range(1, len(lines) + 1)]
+
+
+@given(rows=st.lists(CELLS, max_size=6), tail=st.text("a,\n", max_size=20))
+def test_a_quote_that_stays_open_is_found_where_its_row_begins(rows: list[list[str]], tail: str) -> None:
+    """However many rows it would take for one cell; text whose quotes are closed has none."""
+    text = b"".join(written(rows, "\n"))
+    assert open_quote(text, ROW) is None
+    assert len(text) == open_quote(text + b'x,"' + tail.encode(), ROW)
+
+
+def test_quotes_inside_a_cell_are_characters() -> None:
+    """As Arrow has it: they count at the beginning of a cell alone."""
+    text = b'5" tall,1\n6,2\n7,'
+    assert whole_rows(text, ROW) == text.index(b"7")
+    assert open_quote(b'5" tall,1\n6,2\n', ROW) is None

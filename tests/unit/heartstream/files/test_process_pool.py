@@ -1,0 +1,152 @@
+"""Several processes that score one file give what one gives, and a death among them is heard."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain, count, repeat
+from pathlib import Path
+
+import pytest
+
+from heartstream.files.formats import Format
+from heartstream.files.process_pool import Crew
+from heartstream.files.score import Request, score_file
+from heartstream.files.tally import Part
+from schemas.errors import ArtifactError, DependencyError, Fault, FaultCode
+from scoring.pipeline import Rejected
+from scoring.scorer import Scorer
+from tests.unit.heartstream.files.tables import Row, as_records, unseen, write_csv, write_parquet
+from tests.unit.heartstream.files.test_bytes import WHOLE
+from tests.waiting import await_condition
+
+DEADLINE_SECONDS = 60.0
+_LARGE = 1 << 26
+"""More than fits into the memory that processes share for a batch."""
+
+
+def rows(number: int) -> list[Row]:
+    """Return patients of whom one in a hundred is none."""
+    return [{**WHOLE, "patient_id": f"p-{row}", "thal": 6 if row % 100 else 1} for row in range(number)]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
+    """Give the same patients in each format; several batches of them."""
+    folder, patients = tmp_path_factory.mktemp("sources"), rows(50_000)
+    lines = folder / "in.ndjson"
+    lines.write_bytes(b"\n".join(as_records(patients)))
+    return {
+        Format.NDJSON: lines,
+        Format.CSV: write_csv(folder / "in.csv", patients),
+        Format.PARQUET: write_parquet(folder / "in.parquet", patients),
+    }
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [(Format.NDJSON, ".zst"), (Format.CSV, ".gz"), (Format.PARQUET, "")])
+def test_any_number_of_processes_gives_the_same_files(
+    kind: Format, suffix: str, sources: dict[Format, Path], scorer: Scorer, tmp_path: Path
+) -> None:
+    """Scores, errors and counts do not depend on it, and the order is that of the rows."""
+    found = []
+    for processes in (1, 3):
+        output, errors = tmp_path / f"{processes}.ndjson{suffix}", tmp_path / f"{processes}.errors"
+        tally = score_file(Request(sources[kind], output, errors, processes=processes), scorer, unseen)
+        found.append((tally, output.read_bytes(), errors.read_bytes()))
+    assert found[0] == found[1]
+    assert found[0][0].rejected == 500
+
+
+def joined(batch: object) -> Part:
+    """Stand for the scoring: what comes of a batch are its lines and the process that had it."""
+    assert isinstance(batch, list)
+    if batch == [b"bad model"]:
+        raise ArtifactError("it is broken")
+    if batch == [b"die"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if batch[0] == b"tardy":
+        await_condition(Path(batch[1].decode()).exists, DEADLINE_SECONDS)
+    if batch == [b"leave"]:
+        os._exit(3)
+    content = b"x" * _LARGE if batch == [b"grow"] else b"+".join(batch)
+    return Part(content, len(batch), [(0, Rejected((Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)))], [])
+
+
+def crews(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:
+    """Yield content, and the process that made it."""
+    with ExitStack() as closing:
+        for part in Crew(joined, processes, closing).score(batches):
+            yield bytes(part.content), part.rejected[0][1].faults[0].message
+
+
+def test_batches_are_shared_out_and_come_back_in_order() -> None:
+    """Each of the processes has its share, this one has none; a slot is not used again before it was read."""
+    batches = [[b"%d" % number, b"of"] for number in range(100)]
+    found = list(crews(iter(batches), 3))
+    assert [b"+".join(batch) for batch in batches] == [content for content, _ in found]
+    assert len({process for _, process in found} - {str(os.getpid())}) == 3
+
+
+def test_a_process_that_is_held_up_gets_no_more(tmp_path: Path) -> None:
+    """The next batch goes to who has least to do, so that one that is late holds up its own alone."""
+    late = tmp_path / "late"
+    with ExitStack() as closing:
+        crew = Crew(joined, 2, closing)
+
+        def batches() -> Iterator[list[bytes]]:
+            yield [b"tardy", str(late).encode()]
+            for _ in range(3):
+                await_condition(lambda: crew.to_do() == [1, 0], DEADLINE_SECONDS)
+                yield [b"a"]
+            late.touch()
+
+        first, *others = (part.rejected[0][1].faults[0].message for part in crew.score(batches()))
+    assert len(others) == 3
+    assert first not in others
+
+
+def test_no_room_for_processes_is_said() -> None:
+    """What to do about it, too: a file is scored by one process without any memory that is shared."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 26), before[1]))
+    try:
+        with pytest.raises(DependencyError, match="--processes 1 needs none"):
+            list(crews(iter([[b"a"], [b"b"]]), 16))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_what_is_too_large_to_be_shared_goes_another_way() -> None:
+    """A batch is scored here, scores come through the pipe, and the order stays."""
+    found = list(crews(iter([[b"a"], [b"y" * _LARGE], [b"b"], [b"grow"], [b"c"]] * 2)))
+    assert [len(content) for content, _ in found] == [1, _LARGE, 1, _LARGE, 1] * 2
+    assert found[1][1] == str(os.getpid())
+
+
+def test_a_broken_model_is_told_as_it_is_by_one_process() -> None:
+    """The error of the process that scores is the error of the run."""
+    with pytest.raises(ArtifactError, match="it is broken"):
+        list(crews(iter([[b"a"], [b"bad model"], [b"b"]])))
+
+
+@pytest.mark.parametrize(("how", "said"), [(b"die", r"was killed \(SIGKILL\)"), (b"leave", "ended with exit code 3")])
+@pytest.mark.parametrize("rest", [repeat([b"a"]), ()])
+def test_a_process_that_dies_ends_the_run(how: bytes, said: str, rest: Iterable[list[bytes]]) -> None:
+    """Nobody waits for it: neither what was handed to it nor what is still to come."""
+    found = []
+    with pytest.raises(DependencyError, match=said):
+        found.extend(crews(chain([[b"a"]] * 4, [[how]], rest)))
+    assert all(content == b"a" for content, _ in found)
+
+
+def test_no_process_outlives_the_run() -> None:
+    """Also when the run ends in its midst."""
+    parts = crews([b"a"] for _ in count())
+    processes = {int(next(parts)[1]) for _ in range(6)}
+    parts.close()
+    assert len(processes) == 2
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]

@@ -1,0 +1,188 @@
+"""Laws of `heartstream top`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from heartstream.monitoring.top.scrape import Reading, take_readings
+from heartstream.monitoring.top.tables import fitting, line, number, sheets, span, text
+from heartstream.monitoring.top.worker_stats import Figures, group_figures, worker_figures
+from runtime import events, metrics
+from runtime.health import Health, TelemetryServer
+from runtime.ports import free_port
+
+URL = "http://worker-1:9100"
+EARLIER = """
+heartstream_records_total{door="kafka",outcome="scored"} 1000
+heartstream_records_total{door="kafka",outcome="rejected"} 10
+heartstream_batch_records_count{door="kafka"} 20
+heartstream_batch_records_sum{door="kafka"} 1010
+heartstream_end_to_end_latency_seconds_bucket{le="0.01"} 1000
+heartstream_end_to_end_latency_seconds_bucket{le="0.1"} 1010
+heartstream_end_to_end_latency_seconds_bucket{le="+Inf"} 1010
+heartstream_dead_letters_total{code="not_json"} 10
+"""
+LATER = """
+heartstream_records_total{door="kafka",outcome="scored"} 1400
+heartstream_records_total{door="kafka",outcome="rejected"} 30
+heartstream_batch_records_count{door="kafka"} 30
+heartstream_batch_records_sum{door="kafka"} 1430
+heartstream_end_to_end_latency_seconds_bucket{le="0.01"} 1210
+heartstream_end_to_end_latency_seconds_bucket{le="0.1"} 1430
+heartstream_end_to_end_latency_seconds_bucket{le="+Inf"} 1430
+heartstream_dead_letters_total{code="not_json"} 12
+heartstream_dead_letters_total{code="empty_value"} 18
+heartstream_consumer_lag_records{topic="patients",partition="0"} 7
+heartstream_consumer_lag_records{topic="patients",partition="1"} 1000
+heartstream_consumer_lag_seconds{topic="patients",partition="0"} 0.25
+heartstream_consumer_lag_seconds{topic="patients",partition="1"} 90
+heartstream_outstanding_records 40
+heartstream_rebalances_total{kind="assigned"} 2
+heartstream_model_info{name="forest",version="3",digest="d",engine="onnx"} 1
+"""
+
+
+def reading(text: str, at: float, url: str = URL, state: str = "ready") -> Reading:
+    return Reading(url, at, state, tuple(metrics.read(text)))
+
+
+@pytest.fixture
+def worker() -> Figures:
+    return worker_figures(reading(EARLIER, 10.0), reading(LATER, 12.0))
+
+
+def test_rates_are_those_of_the_interval(worker: Figures) -> None:
+    """400 scored and 20 rejected records in two seconds, in ten batches; dead letters by code."""
+    assert (worker.scored, worker.rejected, worker.batch) == (200.0, 10.0, 42.0)
+    assert worker.letters == {"not_json": 12, "empty_value": 18}
+    assert worker.letter_rates == {"not_json": 1.0, "empty_value": 9.0}
+
+
+def test_quantiles_are_those_of_the_interval(worker: Figures) -> None:
+    """Half of the interval's 420 records took up to 10 ms, the others up to 100 ms, evenly."""
+    assert worker.quantile(0.5) == pytest.approx(0.01)
+    assert worker.quantile(0.99) == pytest.approx(0.01 + 0.09 * (0.99 * 420 - 210) / 210)
+
+
+def test_an_interval_without_records_has_no_quantile() -> None:
+    """Nothing is known then, and nothing is shown."""
+    assert worker_figures(reading(LATER, 10.0), reading(LATER, 12.0)).quantile(0.5) is None
+
+
+def test_a_latency_above_all_bounds_is_the_last_bound() -> None:
+    """As Prometheus tells it: at least so much."""
+    later = EARLIER.replace('le="+Inf"} 1010', 'le="+Inf"} 1020')
+    assert worker_figures(reading(EARLIER, 10.0), reading(later, 12.0)).quantile(0.5) == 0.1
+
+
+def test_a_worker_that_was_started_anew_counts_from_zero(worker: Figures) -> None:
+    """Counters that fell are no negative rates."""
+    anew = worker_figures(reading(LATER, 10.0), reading(EARLIER, 12.0))
+    assert (anew.scored, anew.rejected, worker.scored) == (500.0, 5.0, 200.0)
+
+
+def test_a_group_is_the_sum_of_its_workers(worker: Figures) -> None:
+    """Rates and lags add up; quantiles are of all records; who does not answer adds nothing."""
+    silent = Reading("http://worker-2:9100", 12.0, "no answer")
+    group = group_figures([worker, worker, worker_figures(silent, silent)])
+    assert (group.state, group.scored, group.lag, group.batch) == ("2 of 3 ready", 400.0, 2014, 42.0)
+    assert (group.quantile(0.99), group.oldest) == (worker.quantile(0.99), 90.0)
+
+
+def test_a_line_tells_the_group(worker: Figures) -> None:
+    """For a pipe: all on one line, after the time of day."""
+    told = line(group_figures([worker])).split("  ")[1:]
+    assert told == [
+        "1 of 1 ready",
+        "scored 200/s",
+        "rejected 10/s",
+        "lag 1007",
+        "oldest 1.5 min",
+        "p50 10 ms",
+        "p99 98 ms",
+        "batch 42",
+        "outstanding 40",
+        "rebalances 2",
+        "dead letters empty_value=18,not_json=12",
+        "worst patients[1] 1000, 1.5 min",
+    ]
+
+
+def test_the_worst_partitions_stand_first(worker: Figures) -> None:
+    """Of many partitions those with the most lag are shown, and how much the rest has."""
+    lags = "".join(f'heartstream_consumer_lag_records{{topic="t",partition="{n}"}} {n}\n' for n in range(100))
+    many = worker_figures(reading("", 10.0), reading(lags, 12.0))
+    (sheet,) = [sheet for sheet in sheets(group_figures([many]), [many]) if sheet.title == "lag"]
+    assert (sheet.rows[0][:2], sheet.rows[-1][:2]) == (("t[99]", "99"), ("88 more", "3,828"))
+    assert worker.lag == 1007
+
+
+def test_a_narrow_terminal_gets_what_matters(worker: Figures) -> None:
+    """Columns are left out, never the worker, its rates, its lag or its state."""
+    full = sheets(group_figures([worker]), [worker])[0]
+    narrow = fitting(full, 80)
+    assert fitting(full, 200) == full
+    assert {"worker", "scored/s", "rejected/s", "lag", "p99", "state"} <= set(narrow.headings)
+    assert max(map(len, text(narrow).splitlines())) <= 80
+
+
+def test_numbers_and_times_are_written_for_people() -> None:
+    """Thousands apart, times in the unit that suits them."""
+    assert [number(value) for value in (None, 0.0, 0.25, 9.0, 66120.4)] == ["-", "0", "0.2", "9", "66,120"]
+    seconds = (None, 0.0, 0.0002, 0.0125, 0.9, 5.25, 90.0, 7200.0, 864_000.0)
+    told = ["-", "0 s", "<1 ms", "12 ms", "900 ms", "5.2 s", "1.5 min", "2.0 h", "10 d"]
+    assert [span(value) for value in seconds] == told
+
+
+@pytest.fixture
+def problems() -> dict[str, str | None]:
+    return {"live": None, "ready": None}
+
+
+@pytest.fixture
+def server(problems: dict[str, str | None]) -> Iterator[TelemetryServer]:
+    health = Health(live={"loop": lambda: problems["live"]}, ready={"broker": lambda: problems["ready"]})
+    server = TelemetryServer("127.0.0.1", 0, health)
+    yield server
+    server.close()
+
+
+def test_a_worker_is_asked_for_its_health(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """Ready, not ready or not live, with what is wrong; no answer where nothing listens."""
+    url, nobody = f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{free_port()}"
+    states = [[reading.state for reading in take_readings([url, nobody])]]
+    problems["ready"] = "gone"
+    states += [[reading.state for reading in take_readings([url])]]
+    problems["live"] = "frozen"
+    states += [[reading.state for reading in take_readings([url])]]
+    assert states == [["ready", "no answer"], ["not ready: broker: gone"], ["not live: loop: frozen"]]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "heartstream", "top", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "COLUMNS": "80"}
+    )
+
+
+def test_once_tells_all_and_ends(server: TelemetryServer) -> None:
+    """A picture of one interval in plain text, for a worker that is given without a scheme."""
+    events.LagMeasured("top-test", 2, 34, 5.0).emit()
+    done = run("--url", f"127.0.0.1:{server.port}", "--interval", "0.1", "--once")
+    events.LagForgotten("top-test", 2).emit()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"127.0.0.1:{server.port}" in done.stdout
+    assert "top-test[2]       34   5.0 s" in done.stdout
+
+
+def test_nobody_there_is_code_69() -> None:
+    """With the address and what to look for."""
+    url = f"http://127.0.0.1:{free_port()}"
+    done = run("--url", url)
+    told = f"heartstream: nothing answers at {url}: is a worker running, and its telemetry port right?\n"
+    assert (done.returncode, done.stderr) == (69, told)

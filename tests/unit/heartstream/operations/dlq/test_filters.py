@@ -1,0 +1,85 @@
+"""Laws of filters, positions and times in a command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from heartstream.operations.dlq.dead_letters import Letter, Selection
+from heartstream.operations.dlq.filters import parse_position, parse_time, selection
+from schemas.errors import Fault, FaultCode
+from schemas.records import DeadLetter, Source
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def letter(timestamp: int | None, key: bytes | None, *codes: FaultCode) -> Letter:
+    faults = tuple(Fault(code, "", "") for code in codes)
+    reason = DeadLetter(faults, Source("patients", 0, 0)) if codes else None
+    return Letter(0, 0, timestamp, key, b"value", (), reason, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01T11:30", datetime(2026, 3, 1, 11, 30, tzinfo=UTC)),
+        ("2026-03-01T12:30:00+01:00", datetime(2026, 3, 1, 11, 30, tzinfo=UTC)),
+        ("2026-03-01T11:30:00Z", datetime(2026, 3, 1, 11, 30, tzinfo=UTC)),
+        ("2026-02-28", datetime(2026, 2, 28, tzinfo=UTC)),
+        ("90s", datetime(2026, 3, 1, 11, 58, 30, tzinfo=UTC)),
+        ("30m", datetime(2026, 3, 1, 11, 30, tzinfo=UTC)),
+        ("12h", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("2d", datetime(2026, 2, 27, 12, 0, tzinfo=UTC)),
+    ],
+)
+def test_times_and_ages(text: str, expected: datetime) -> None:
+    """A time is in UTC unless it says otherwise; an age counts back from now."""
+    assert parse_time(text, NOW) == int(expected.timestamp() * 1000)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2h30m", "-2h", "2w", "99999999999d", "2026-13-01"])
+def test_other_times_are_refused(text: str) -> None:
+    """The error says what can be written."""
+    with pytest.raises(ValueError, match="30m, 12h or 2d"):
+        parse_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("2:17", ("dlq", 2, 17)), ("other.dlq:2:17", ("other.dlq", 2, 17))],
+)
+def test_positions(text: str, expected: tuple[str, int, int]) -> None:
+    """As `list` prints them, or with a topic."""
+    assert parse_position(text, "dlq") == expected
+
+
+@pytest.mark.parametrize("text", ["", "17", "a:b", "2:", ":17", ":2:17", "2:-1", "dlq:2:17:3x"])
+def test_other_positions_are_refused(text: str) -> None:
+    """The error says what can be written."""
+    with pytest.raises(ValueError, match="partition:offset"):
+        parse_position(text, "dlq")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Selection(), "abcd"),
+        (Selection(codes=frozenset({FaultCode.NOT_JSON})), "a"),
+        (Selection(codes=frozenset({FaultCode.NOT_JSON, FaultCode.WRONG_TYPE})), "ab"),
+        (Selection(since=20), "bc"),
+        (Selection(until=20), "a"),
+        (Selection(since=20, until=30), "b"),
+        (Selection(key=b"k"), "bd"),
+        (selection([FaultCode.WRONG_TYPE], None, None, "k", NOW), "b"),
+    ],
+)
+def test_a_selection_takes_what_it_says(wanted: Selection, expected: str) -> None:
+    """All filters must hold; of several codes any; a record without a timestamp is in no span of time."""
+    letters = {
+        "a": letter(10, b"other", FaultCode.NOT_JSON, FaultCode.OUT_OF_RANGE),
+        "b": letter(20, b"k", FaultCode.WRONG_TYPE),
+        "c": letter(30, None, FaultCode.EMPTY_VALUE),
+        "d": letter(None, b"k"),
+    }
+    assert "".join(name for name, one in letters.items() if wanted.takes(one)) == expected

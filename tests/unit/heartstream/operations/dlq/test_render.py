@@ -1,0 +1,24 @@
+"""Laws of what is shown of a dead letter: nothing that a producer wrote, unless it is asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from heartstream.operations.dlq.dead_letters import Letter
+from heartstream.operations.dlq.render import json_line, tell_letter
+
+MARKER = "Zebra-4711"
+LETTER = Letter(
+    0, 1, 1_760_000_000_000, MARKER.encode(), MARKER.encode(), ((MARKER, MARKER.encode()),), None, 0, None, None
+)
+
+
+@pytest.mark.parametrize("with_value", [False, True])
+def test_a_producers_headers_are_counted_and_shown_on_demand(*, with_value: bool) -> None:
+    """Their names can name a patient as their values can: in JSON and in words."""
+    line = json_line(LETTER, redriven=False, with_key=False, with_value=with_value)
+    told = "\n".join(tell_letter(LETTER, "patients.dlq", redriven=False, with_value=with_value))
+    assert (MARKER in line, MARKER in told) == (with_value, with_value)
+    assert json.loads(line)["headers"] == 1
