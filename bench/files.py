@@ -26,7 +26,7 @@ from bench.load import legal_patients, tell
 from bench.report import Spread
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import columns_of
-from heartstream.files.formats import Format, as_it_is
+from heartstream.files.formats import Format, uncompressed
 from heartstream.files.output_files import PartialFile
 from heartstream.files.records import open_records
 from heartstream.files.score import Request, score_batch, score_file
@@ -130,7 +130,7 @@ def _unseen(_done: int, _total: int | None, _tally: Tally) -> None:
 def read_and_write(source: Path, kind: Format, output: Path, parts: Sequence[bytes]) -> None:
     """Read the file into ids and numbers (lines, for NDJSON), and write the bytes of its scores, ready made."""
     with ExitStack() as closing:
-        sink = PartialFile(output, 0, as_it_is, closing)
+        sink = PartialFile(output, 0, uncompressed, closing)
         for batch, part in zip(_batches(source, kind), parts, strict=True):
             if not isinstance(batch, list):
                 columns_of(batch)

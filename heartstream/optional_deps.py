@@ -1,4 +1,4 @@
-"""What to say where a command needs libraries that a serving process does without."""
+"""Which extra to install when a command needs a library that serving does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.errors import SettingsError
 
 @contextmanager
 def train_extra() -> Iterator[None]:
-    """Say what to install where the libraries for training are not there."""
+    """Name the extra `train` when one of its libraries is missing. Raises SettingsError."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -19,11 +19,11 @@ def train_extra() -> Iterator[None]:
 
 @contextmanager
 def files_extra() -> Iterator[None]:
-    """Say what to install where the library for CSV, Parquet and Zstandard is not there."""
+    """Name the extra `files` when the library for CSV, Parquet and Zstandard is missing. Raises SettingsError."""
     try:
         yield
     except ModuleNotFoundError as error:
         problem = (
-            f"{error.name} is not installed: pip install 'heartstream[files]' (NDJSON, also as .gz, needs nothing)"
+            f"{error.name} is not installed: pip install 'heartstream[files]' (NDJSON, also as .gz, needs no library)"
         )
         raise SettingsError((problem,)) from error

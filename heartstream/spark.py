@@ -58,7 +58,7 @@ _TEXTS: Final = frozenset({"string", "void"})
 _NUMBERS: Final = frozenset({"byte", "short", "integer", "long", "float", "double", "void"})
 
 
-class Shipment(msgspec.Struct, frozen=True):
+class ModelBundle(msgspec.Struct, frozen=True):
     """A model directory on its way to executors, which verify it as any reader does.
 
     `files` are what its manifest lists, by name, with the manifest; `digest` is what the driver has proved.
@@ -120,7 +120,7 @@ def score(
         raise DataError(f"the table is refused: {'; '.join(problems)}")
     if coding is not None and coding not in CODINGS:
         raise DataError(f"the coding {unknown_coding_text()}")
-    shipment = Shipment.of(Path(model).resolve(), name, public_key, details)
+    shipment = ModelBundle.of(Path(model).resolve(), name, public_key, details)
     return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, shipment, coding=coding), SCHEMA)
 
 
@@ -135,7 +135,7 @@ def problems_of(schema: StructType) -> list[str]:
 
 
 def scored(
-    shipment: Shipment, batches: Iterable[pa.RecordBatch], coding: str | None = None
+    shipment: ModelBundle, batches: Iterable[pa.RecordBatch], coding: str | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Score Arrow batches whose columns are those of `COLUMN_NAMES`; yields batches of `SCHEMA`, row for row."""
     scorer, seen = _loaded(shipment), SourceWindow()
@@ -150,7 +150,7 @@ def scored(
 
 
 @lru_cache(maxsize=1)
-def _loaded(shipment: Shipment) -> Scorer:
+def _loaded(shipment: ModelBundle) -> Scorer:
     """Load a model once a process, however many partitions that scores."""
     return shipment.scorer()
 

@@ -26,7 +26,7 @@ class Recorder:
         self.frame: Group | None = None
         self._rates = Rates()
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Keep a line, after the last frame if there is one."""
         if self.frame is not None:
             self.console.print(self.frame)

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from heartstream.terminal.exit_codes import BAD_USAGE, errors_to_exit_codes
-from heartstream.terminal.tables import say
+from heartstream.terminal.tables import print_line
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -37,5 +37,5 @@ def api_key(
             sys.stderr.write(f"heartstream: a name has letters, digits, . - _; scopes are {', '.join(SCOPES)}\n")
             raise SystemExit(BAD_USAGE)
         key, line = new_key(name, scope)
-        say(key)
+        print_line(key)
         sys.stderr.write(f"{line}\n")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
-from heartstream.cli.coding_option import CodingName
-from heartstream.cli.file_options import AS_IT_IS, FileOptions
+from heartstream.cli.options import DEFAULT_READ_OPTIONS, CodingName, Count, FileOptions, Flag
 from heartstream.files.formats import Format
-from heartstream.files.notes import announce
+from heartstream.files.notes import print_notes
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from schemas.errors import SettingsError
@@ -21,9 +20,6 @@ from schemas.reading import ReadOptions
 if TYPE_CHECKING:
     from heartstream.monitoring.compare.comparison import Found
     from runtime.settings import Settings
-
-Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 def compare(  # noqa: PLR0913  # a command's options
@@ -38,7 +34,7 @@ def compare(  # noqa: PLR0913  # a command's options
     format: Format | None = None,  # noqa: A002  # the option's name
     coding: CodingName | None = None,
     json: Flag = False,
-    options: FileOptions = AS_IT_IS,
+    options: FileOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
     """Compare a challenger's risks with the champion's: of the live stream, or of a file that both score.
 
@@ -73,7 +69,7 @@ def compare(  # noqa: PLR0913  # a command's options
         settings = Settings.from_mapping(os.environ)
         if source is not None:
             found = _of_file(settings, source, format, (coding, options), (champion, challenger))
-        elif (champion, challenger, coding, options) != (None, None, None, AS_IT_IS):
+        elif (champion, challenger, coding, options) != (None, None, None, DEFAULT_READ_OPTIONS):
             raise SettingsError(
                 ("models, coding and how a file is written are for a file: the topics' scores name theirs",)
             )
@@ -94,7 +90,7 @@ def _of_file(
     models: tuple[Path | None, Path | None],
 ) -> Found:
     """Load champion and challenger as they would be served, and let them score the file."""
-    from heartstream.files.input_file import Reading  # noqa: PLC0415  # the same
+    from heartstream.files.input_file import InputOptions  # noqa: PLC0415  # the same
     from heartstream.files.render import progress_bar  # noqa: PLC0415  # the same
     from heartstream.monitoring.compare.comparison import compare_file  # noqa: PLC0415  # --help should not wait
     from scoring.artifact import load  # noqa: PLC0415  # the same
@@ -106,4 +102,4 @@ def _of_file(
     first = load(champion or Path(settings.model.path), settings.model.name or None, key)
     second = load(challenger or Path(settings.challenger.path), settings.challenger.name or None, key)
     with progress_bar() as watch:
-        return compare_file(first, second, source, named, watch, Reading(options, coding, announce))
+        return compare_file(first, second, source, named, watch, InputOptions(options, coding, print_notes))

@@ -1,4 +1,4 @@
-"""Settings for the commands that run a process."""
+"""Settings of the commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from runtime.settings import Settings, describe
 
 
-def settings_to_run_with(*, show_config: bool) -> Settings:
+def load_settings(*, show_config: bool = False) -> Settings:
     """Read the settings from the environment; with `show_config`, print them and exit. Raises SettingsError."""
     settings = Settings.from_mapping(os.environ)
     if show_config:

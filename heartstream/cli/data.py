@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from heartstream.cli.options import Flag
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import FAILED, errors_to_exit_codes
 
@@ -28,7 +29,7 @@ def fetch(
     *,
     dest: Path | None = None,
     base_url: str | None = None,
-    offline: Annotated[bool, Parameter(negative="")] = False,
+    offline: Flag = False,
 ) -> None:
     """Download the four processed files of UCI Heart Disease, and verify size and SHA-256 of each.
 

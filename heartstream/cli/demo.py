@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
+from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes
 
 _SERVERS = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
@@ -23,7 +24,7 @@ def demo(
     bad_share: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.03,
     model: Path | None = None,
     seed: int = 42,
-    download_only: Annotated[bool, Parameter(negative="")] = False,
+    download_only: Flag = False,
 ) -> None:
     """Stream real patients through Kafka, score them, and account for every record.
 

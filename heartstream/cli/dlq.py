@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Parameter
 
-from heartstream.cli.coding_option import CodingName
+from heartstream.cli.options import CodingName, Count, Flag
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from schemas.errors import FaultCode
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from heartstream.operations.dlq.dead_letters import Selection
 
 app = App(name="dlq", help="Work with dead letters: list them, show one, send them back.")
-
-Flag = Annotated[bool, Parameter(negative="")]
-Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
 def _as_written(name: str) -> str:
@@ -69,7 +66,7 @@ def list_letters(*, filters: Filters = _ALL, waiting: Flag = False, with_key: Fl
     with errors_to_exit_codes():
         from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
 
-        form = commands.ListForm(waiting=waiting, limit=filters.limit, with_key=with_key, as_json=json)
+        form = commands.ListOptions(waiting=waiting, limit=filters.limit, with_key=with_key, as_json=json)
         commands.list_letters(_selection(filters), form)
 
 
@@ -132,7 +129,7 @@ def redrive(
     with errors_to_exit_codes():
         from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
 
-        form = commands.RedriveForm(
+        form = commands.RedriveOptions(
             max_attempts, filters.limit, present_time=present_time, dry_run=dry_run, yes=yes, coding=coding
         )
         commands.redrive(_selection(filters), form)
@@ -141,4 +138,4 @@ def redrive(
 def _selection(filters: Filters) -> Selection:
     from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
 
-    return commands.selection_of(filters.code, filters.since, filters.until, filters.key)
+    return commands.read_selection(filters.code, filters.since, filters.until, filters.key)

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
-from heartstream.cli.coding_option import CodingName
-from heartstream.cli.file_options import AS_IT_IS, FileOptions
+from heartstream.cli.options import DEFAULT_READ_OPTIONS, CodingName, Count, FileOptions, Flag
 from heartstream.files.formats import Format
-from heartstream.files.notes import announce
+from heartstream.files.notes import print_notes
 from heartstream.terminal.exit_codes import FAILED, errors_to_exit_codes
 from schemas.errors import SettingsError
 from schemas.reading import ReadOptions
@@ -21,14 +20,12 @@ if TYPE_CHECKING:
     from heartstream.monitoring.drift.counting import Counted
     from scoring.artifact import Artifact
 
-Flag = Annotated[bool, Parameter(negative="")]
-
 
 def drift(  # noqa: PLR0913  # a command's options
     source: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
-    topic: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    topic: Count | None = None,
     report: Annotated[Path | None, Parameter(alias="-o")] = None,
     format: Format | None = None,  # noqa: A002  # the option's name
     coding: CodingName | None = None,
@@ -36,7 +33,7 @@ def drift(  # noqa: PLR0913  # a command's options
     name: str | None = None,
     json: Flag = False,
     fail_on_drift: Flag = False,
-    options: FileOptions = AS_IT_IS,
+    options: FileOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
     """Compare records with the training patients of the model: of a file, or the last of the patients topic.
 
@@ -90,7 +87,7 @@ def _count(  # a command's options
     options: ReadOptions,
 ) -> Counted:
     """Count what was asked for. Raises SettingsError where that is neither a file nor a topic, or both."""
-    from heartstream.files.input_file import Reading  # noqa: PLC0415  # the same
+    from heartstream.files.input_file import InputOptions  # noqa: PLC0415  # the same
     from heartstream.files.render import progress_bar  # noqa: PLC0415  # the same
     from heartstream.monitoring.drift.counting import count_file, count_topic  # noqa: PLC0415  # --help should not wait
     from runtime.settings import Settings  # noqa: PLC0415  # the same
@@ -98,10 +95,10 @@ def _count(  # a command's options
     if (source is None) == (topic is None):
         raise SettingsError(("give a file, or --topic and a number of records",))
     if topic is not None:
-        if options != AS_IT_IS:
+        if options != DEFAULT_READ_OPTIONS:
             raise SettingsError(("how a file is written is for a file",))
         return count_topic(artifact, Settings.from_mapping(os.environ), topic, coding)
     if source is None:
         raise AssertionError("one of the two is given")
     with progress_bar() as watch:
-        return count_file(artifact, source, named, watch, Reading(options, coding, announce))
+        return count_file(artifact, source, named, watch, InputOptions(options, coding, print_notes))

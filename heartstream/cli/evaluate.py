@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from heartstream.cli.coding_option import CodingName
-from heartstream.cli.file_options import AS_TEXT, LabelledOptions
-from heartstream.files.notes import announce
+from heartstream.cli.options import DEFAULT_TEXT_OPTIONS, CodingName, LabelledOptions
+from heartstream.files.notes import print_notes
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 
@@ -19,7 +18,7 @@ def evaluate(  # a command's options
     name: str | None = None,
     json: Path | None = None,
     coding: CodingName | None = None,
-    options: LabelledOptions = AS_TEXT,
+    options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
     """Evaluate a model directory on labelled patients, with 95% intervals, by group and by what was missing.
 
@@ -49,7 +48,7 @@ def evaluate(  # a command's options
             from training.data.labelled import read_labelled  # noqa: PLC0415  # the same
             from training.evaluation.external_validation import evaluate_elsewhere  # noqa: PLC0415  # the same
         patients = read_labelled(data, coding, options)
-        announce(data, patients.notes)
+        print_notes(data, patients.notes)
         found = evaluate_elsewhere(model, name, patients)
         if json is not None:
             write(found, json)

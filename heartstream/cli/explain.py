@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from heartstream.cli.configuration import settings_to_run_with
+from heartstream.cli.configuration import load_settings
+from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import BAD_DATA, errors_to_exit_codes
 
 
@@ -18,7 +19,7 @@ def explain(
     *,
     model: Path | None = None,
     name: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Score one patient record and tell what moves its risk, how far it can be trusted, and what was not measured.
 
@@ -39,7 +40,7 @@ def explain(
         from heartstream.reports.explanation import explained, read, refused  # noqa: PLC0415  # --help should not wait
         from schemas.errors import Fault  # noqa: PLC0415  # the same
 
-        settings = settings_to_run_with(show_config=False).model
+        settings = load_settings().model
         folder, chosen = model or Path(settings.path), name or settings.name or None
         outcome = explained(read(record), folder, chosen, settings.key())
         if isinstance(outcome, tuple):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from heartstream.cli.configuration import settings_to_run_with
+from heartstream.cli.configuration import load_settings
+from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import UNAVAILABLE, errors_to_exit_codes
 
 
-def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
+def gateway(*, show_config: Flag = False) -> None:
     """Serve predictions over HTTP until stopped; `/docs` shows how to ask.
 
     SIGTERM or Ctrl-C: it says on /health/ready that it leaves, finishes the requests under way, and ends. Configured by
@@ -25,7 +23,7 @@ def gateway(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> 
         show_config: Print all settings, secrets redacted, and exit.
     """
     with errors_to_exit_codes():
-        settings = settings_to_run_with(show_config=show_config)
+        settings = load_settings(show_config=show_config)
         from api.process import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
 
         try:

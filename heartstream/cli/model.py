@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from heartstream.cli.file_options import AS_TEXT, LabelledOptions
+from heartstream.cli.options import DEFAULT_TEXT_OPTIONS, Flag, LabelledOptions
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.printable import printable
@@ -93,10 +93,10 @@ def recalibrate(  # a command's options
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     data: Path | None = None,
-    outcomes: Annotated[bool, Parameter(negative="")] = False,
+    outcomes: Flag = False,
     name: str | None = None,
     public_key: Path | None = None,
-    options: LabelledOptions = AS_TEXT,
+    options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
     """Shift the log-odds of a linear model by known outcomes, as far as is certain; write a new model directory.
 
@@ -129,7 +129,7 @@ def recalibrate(  # a command's options
 
 
 @app.command(name="list")
-def list_(*, store: Path = _STORE, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def list_(*, store: Path = _STORE, json: Flag = False) -> None:
     """List the models of a store, the one promoted last first; * is the one that is served.
 
     Example: heartstream model list --store models

@@ -7,12 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
+from heartstream.cli.options import Count, Flag
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.signals import until_stopped
-
-Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 def outcomes(
@@ -41,7 +39,7 @@ def outcomes(
         json: Print JSON, a line each time.
     """
     with errors_to_exit_codes():
-        from heartstream.cli.configuration import settings_to_run_with  # noqa: PLC0415  # --help should not wait for numpy
+        from heartstream.cli.configuration import load_settings  # noqa: PLC0415  # --help should not wait for numpy
 
         with train_extra():
             from heartstream.monitoring.outcomes import render, watch  # noqa: PLC0415  # the same
@@ -51,7 +49,7 @@ def outcomes(
             sys.stdout.write(render.as_json(findings).decode() if json else render.told(findings))
             sys.stdout.flush()
 
-        settings = settings_to_run_with(show_config=False)
+        settings = load_settings()
         question = watch.Question(outcomes, window)
         if follow:
             with until_stopped():

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
+from heartstream.cli.options import Count, Flag
 from heartstream.terminal.exit_codes import BAD_USAGE, errors_to_exit_codes
 
 
@@ -16,10 +17,10 @@ def replay(  # a command's options
     to_topic: str,
     since: Annotated[str | None, Parameter(alias="--from")] = None,
     until: str | None = None,
-    limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    limit: Count | None = None,
     model: Path | None = None,
     name: str | None = None,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Flag = False,
 ) -> None:
     """Score records of the patients topic again, with the model of today or another, into a topic of their own.
 
@@ -42,11 +43,11 @@ def replay(  # a command's options
         dry_run: Say how many records there are, and send nothing.
     """
     with errors_to_exit_codes():
-        from heartstream.operations.dlq.filters import Range  # noqa: PLC0415  # --help should not wait for Faust
+        from heartstream.operations.dlq.filters import RecordRange  # noqa: PLC0415  # --help should not wait for Faust
         from heartstream.operations.replay import replay as run  # noqa: PLC0415  # --help should not wait for Faust
 
         try:
-            chosen = Range.of(since, until, limit)
+            chosen = RecordRange.of(since, until, limit)
         except ValueError as error:
             sys.stderr.write(f"heartstream: {error}\n")
             raise SystemExit(BAD_USAGE) from None

@@ -10,10 +10,9 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from heartstream.cli.coding_option import CodingName
-from heartstream.cli.file_options import AS_IT_IS, FileOptions
+from heartstream.cli.options import DEFAULT_READ_OPTIONS, CodingName, FileOptions, Flag
 from heartstream.files.formats import PIPE, Format
-from heartstream.files.notes import announce
+from heartstream.files.notes import print_notes
 from heartstream.terminal.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes
 
 MOST_PROCESSES: Final = 32
@@ -31,10 +30,10 @@ def score(  # noqa: PLR0913  # a command's options
     coding: CodingName | None = None,
     model: Path | None = None,
     name: str | None = None,
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    force: Annotated[bool, Parameter(negative="")] = False,
+    resume: Flag = False,
+    force: Flag = False,
     processes: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MOST_PROCESSES))] = None,
-    options: FileOptions = AS_IT_IS,
+    options: FileOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
     """Score a file of patient records: CSV, NDJSON or Parquet in, a score object a line out.
 
@@ -70,7 +69,7 @@ def score(  # noqa: PLR0913  # a command's options
         options: How the file is written.
     """
     with errors_to_exit_codes():
-        from heartstream.files.render import Pace, progress_bar, summary  # noqa: PLC0415  # the same
+        from heartstream.files.render import Throughput, progress_bar, summary  # noqa: PLC0415  # the same
         from heartstream.files.score import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
         from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same
         from runtime.processors import usable_processors  # noqa: PLC0415  # the same
@@ -86,14 +85,14 @@ def score(  # noqa: PLR0913  # a command's options
         crew = processes or min(usable_processors(), _UNASKED_PROCESSES)
         request = Request(source, output, errors, format, resume, force, crew, coding, options)
         try:
-            pace = Pace()
-            with progress_bar(pace) as watch:
-                found = score_file(request, scorer, watch, announce)
+            throughput = Throughput()
+            with progress_bar(throughput) as watch:
+                found = score_file(request, scorer, watch, print_notes)
         except KeyboardInterrupt:
             again = "--resume --force" if force else "--resume"
             hint = "" if PIPE in {source, output} else f"; {again} goes on"
             sys.stderr.write(f"heartstream: interrupted{hint}\n")
             raise SystemExit(INTERRUPTED) from None
-        sys.stderr.write(f"heartstream: {summary(found, pace.rows_per_s(found))}\n")
+        sys.stderr.write(f"heartstream: {summary(found, throughput.rows_per_s(found))}\n")
         if found.rejected:
             raise SystemExit(BAD_DATA)

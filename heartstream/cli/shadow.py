@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
-from heartstream.cli.configuration import settings_to_run_with
+from heartstream.cli.configuration import load_settings
+from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 
-def shadow(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
+def shadow(*, show_config: Flag = False) -> None:
     """Score a sample of the patients topic with a challenger beside the model that is served, until stopped.
 
     The challenger's scores go to the topic scores.shadow; how the two differ, and what each costs, to /metrics. It is a
@@ -26,7 +23,7 @@ def shadow(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> N
         show_config: Print all settings, secrets redacted, and exit.
     """
     with errors_to_exit_codes():
-        settings = settings_to_run_with(show_config=show_config)
+        settings = load_settings(show_config=show_config)
         from worker.bootstrap import create_shadow_app  # noqa: PLC0415  # Faust takes a second to import
         from worker.process import run  # noqa: PLC0415  # the same
 

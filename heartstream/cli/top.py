@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter, validators
 
+from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 _HERE: Final = ("http://127.0.0.1:9100",)
@@ -15,7 +16,7 @@ def top(
     *,
     url: Annotated[tuple[str, ...], Parameter(negative="", show_default=", ".join)] = _HERE,
     interval: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 2.0,
-    once: Annotated[bool, Parameter(negative="")] = False,
+    once: Flag = False,
 ) -> None:
     """Show what running workers do: records per second, lag, latency, dead letters by code, health.
 

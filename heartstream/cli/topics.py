@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-from cyclopts.validators import Number
-
-from heartstream.cli.configuration import settings_to_run_with
+from heartstream.cli.configuration import load_settings
+from heartstream.cli.options import Count
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from heartstream.terminal.tables import say
+from heartstream.terminal.tables import print_line
 from schemas.errors import SettingsError
 from schemas.topics import name_problem
 
 
-def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(gte=1))] = 8) -> None:
+def topics(*others: str, partitions: Count = 8) -> None:
     """Wait for the broker, and create the topics that are not there yet.
 
     A topic that is there is left as it is. A group can have as many workers at work as there are partitions.
@@ -28,7 +24,7 @@ def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(g
         partitions: How many partitions a new topic gets.
     """
     with errors_to_exit_codes():
-        settings = settings_to_run_with(show_config=False)
+        settings = load_settings()
         from heartstream.brokers import await_broker  # noqa: PLC0415  # --help should not wait
         from runtime.kafka.topics import create_topics  # noqa: PLC0415  # the same
 
@@ -39,4 +35,4 @@ def topics(*others: str, partitions: Annotated[int, Parameter(validator=Number(g
         ours = (names.patients, names.scores, names.dead_letters, names.outcomes, names.shadow)
         wanted = tuple(dict.fromkeys((*ours, *others)))
         create_topics(kafka.bootstrap_servers, wanted, partitions, kafka.options)
-        say(f"topics: {', '.join(wanted)}")
+        print_line(f"topics: {', '.join(wanted)}")

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
+from heartstream.cli.options import Flag
 from heartstream.optional_deps import train_extra
 from heartstream.reports.training import tables
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from heartstream.terminal.tables import say, show
+from heartstream.terminal.tables import print_line, print_table
 
 if TYPE_CHECKING:
     from training.pipeline import Progress, TrainingReport
@@ -28,7 +27,7 @@ def train(  # noqa: PLR0913  # an option each
     tracking: bool = True,
     mlflow_dir: Path = Path("mlflow"),
     model_version: str | None = None,
-    quick: Annotated[bool, Parameter(negative="")] = False,
+    quick: Flag = False,
 ) -> None:
     """Train logistic regression, its sub-models and a random forest on patients of one hospital, and evaluate them.
 
@@ -69,21 +68,25 @@ def train(  # noqa: PLR0913  # an option each
         if tracking:
             with _spinner("recording the run in MLflow"):
                 tracked = track(report, mlflow_dir)
-            say(f"MLflow run: {tracked.run_id} in {tracked.store}")
+            print_line(f"MLflow run: {tracked.run_id} in {tracked.store}")
             role = "champion" if tracked.registered.is_champion else "not champion"
-            say(f"Registered as heartstream version {tracked.registered.version}, {role}: {tracked.registered.reason}")
+            print_line(
+                f"Registered as heartstream version {tracked.registered.version}, {role}: {tracked.registered.reason}"
+            )
 
 
 def _print_report(report: TrainingReport) -> None:
     """Print what was found: framed tables on a terminal, plain aligned text elsewhere."""
     data = report.manifest.data
     left_out = f" {report.repeated} repeated row(s) left out." if report.repeated else ""
-    say(f"{data.name}: {data.rows} patients, {data.positives} with disease.{left_out}\n")
+    print_line(f"{data.name}: {data.rows} patients, {data.positives} with disease.{left_out}\n")
     for title, headings, rows in tables(report):
-        say(title)
-        show(headings, rows)
-    say(f"Best model: {report.choice.best}: {report.choice.reason}.")
-    say(f"Model directory: {report.folder} (version {report.manifest.model_version}), described in model-card.md")
+        print_line(title)
+        print_table(headings, rows)
+    print_line(f"Best model: {report.choice.best}: {report.choice.reason}.")
+    print_line(
+        f"Model directory: {report.folder} (version {report.manifest.model_version}), described in model-card.md"
+    )
 
 
 @contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter, validators
-
+from heartstream.cli.options import Count, Flag
 from heartstream.terminal.exit_codes import BAD_DATA, BAD_USAGE, errors_to_exit_codes
 
 
@@ -16,8 +14,8 @@ def verify(
     models: Path | None = None,
     since: str | None = None,
     until: str | None = None,
-    limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    limit: Count | None = None,
+    json: Flag = False,
 ) -> None:
     """Prove old scores: read each one's record again, score it with the model that the score names, compare the bytes.
 
@@ -38,11 +36,11 @@ def verify(
         json: Print a JSON object a line for each score that is not proved.
     """
     with errors_to_exit_codes():
-        from heartstream.operations.dlq.filters import Range  # noqa: PLC0415  # --help should not wait for Faust
+        from heartstream.operations.dlq.filters import RecordRange  # noqa: PLC0415  # --help should not wait for Faust
         from heartstream.operations.verify import run  # noqa: PLC0415  # --help should not wait for Faust
 
         try:
-            chosen = Range.of(since, until, limit)
+            chosen = RecordRange.of(since, until, limit)
         except ValueError as error:
             sys.stderr.write(f"heartstream: {error}\n")
             raise SystemExit(BAD_USAGE) from None

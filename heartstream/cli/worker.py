@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
-from heartstream.cli.configuration import settings_to_run_with
+from heartstream.cli.configuration import load_settings
+from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 
-def worker(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> None:
+def worker(*, show_config: Flag = False) -> None:
     """Score patient records from Kafka until stopped.
 
     SIGTERM or Ctrl-C finishes what was started, commits it and leaves the group. Configured by environment variables:
@@ -25,7 +22,7 @@ def worker(*, show_config: Annotated[bool, Parameter(negative="")] = False) -> N
         show_config: Print all settings, secrets redacted, and exit.
     """
     with errors_to_exit_codes():
-        settings = settings_to_run_with(show_config=show_config)
+        settings = load_settings(show_config=show_config)
         from worker.process import run  # noqa: PLC0415  # Faust takes a second to import; --help should not
 
         run(settings)

@@ -38,7 +38,7 @@ class LiveView:
         """Stop drawing."""
         self._live.stop()
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Write a line above the panel."""
         self._live.console.print(line, highlight=False, markup=False)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from heartstream.operations.dlq.completed_offsets import Progress
+from heartstream.operations.dlq.completed_offsets import CompletedOffsets
 from schemas.records import DeadLetter, Score, Source
 
 _SHOWN = 8
@@ -41,7 +41,7 @@ class Account:
     def __init__(self) -> None:
         self._open: dict[Source, tuple[bool, float]] = {}
         # As runs of offsets: a demo that goes on for days closes millions of records.
-        self._closed: defaultdict[tuple[str, int], Progress] = defaultdict(lambda: Progress(0))
+        self._closed: defaultdict[tuple[str, int], CompletedOffsets] = defaultdict(lambda: CompletedOffsets(0))
         self._early: list[tuple[Source, bool, float]] = []
         self._counts: Counter[str] = Counter()
         self._delays: deque[float] = deque(maxlen=_REMEMBERED_DELAYS)

@@ -71,11 +71,11 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
     """Run the demo to its end (or Ctrl-C) and return its account. Raises DependencyError if a part of it fails."""
     given = settings.kafka.bootstrap_servers
     with ExitStack() as stack:
-        view.say(f"broker: starting ({request.broker})")
+        view.print_line(f"broker: starting ({request.broker})")
         address = stack.enter_context(running_broker(request.broker, given, request.port(_KAFKA_PORT)))
         names = msgspec.structs.astuple(TOPICS)
         create_topics(address, names, _PARTITIONS, settings.kafka.options, config=_RETENTION)
-        view.say(f"broker: {address}, topics {', '.join(names)}")
+        view.print_line(f"broker: {address}, topics {', '.join(names)}")
         worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
         stream = _Stream(client, Account(), {} if request.records else known_outcomes())
@@ -83,13 +83,13 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
         stream.await_assignment()
         worker.await_ready()
         gateway.await_ready()
-        view.say(f"worker: ready, metrics at {worker.url}/metrics")
+        view.print_line(f"worker: ready, metrics at {worker.url}/metrics")
         _ask_gateway(gateway, request, view)
         if not request.records:
             _tell_places(request, address, gateway, view)
         _flow(stream, request, (worker, gateway), view)
         stream.settle((worker,), view)
-        view.say("stopping the worker and the gateway")
+        view.print_line("stopping the worker and the gateway")
     return stream.account.summary()
 
 
@@ -120,7 +120,7 @@ def _ask_gateway(gateway: Child, request: DemoRequest, view: View) -> None:
     """Score one patient over HTTP."""
     first = next(record for record in demo_records(request.seed, 0.0) if record.value is not None)
     answer = predict(gateway.url, first.value or b"")
-    view.say(f"gateway: POST {gateway.url}/predict -> risk {answer['risk']}, label {answer['label']}")
+    view.print_line(f"gateway: POST {gateway.url}/predict -> risk {answer['risk']}, label {answer['label']}")
 
 
 def _tell_places(request: DemoRequest, address: str, gateway: Child, view: View) -> None:
@@ -128,9 +128,9 @@ def _tell_places(request: DemoRequest, address: str, gateway: Child, view: View)
     needed = _topic_settings()
     if request.broker != "given" and not address.endswith(f":{_KAFKA_PORT}"):
         needed["HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"] = address
-    view.say("for other commands on this stream, in another terminal:")
-    view.say(f"export {' '.join(f'{name}={text}' for name, text in needed.items())}")
-    view.say(f"page, with the stream live: {gateway.url}; Ctrl-C ends it")
+    view.print_line("for other commands on this stream, in another terminal:")
+    view.print_line(f"export {' '.join(f'{name}={text}' for name, text in needed.items())}")
+    view.print_line(f"page, with the stream live: {gateway.url}; Ctrl-C ends it")
 
 
 def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], view: View) -> None:
@@ -153,7 +153,7 @@ def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], vi
             view.update(stream.account)
             for child in children:
                 child.check()
-    view.say("interrupted: no more records are produced; waiting for the results of those that were")
+    view.print_line("interrupted: no more records are produced; waiting for the results of those that were")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _LINE_EVERY_SECONDS: Final = 2.0
 class View(Protocol):
     """Shows the account from time to time."""
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Show one line that stays."""
         ...
 
@@ -33,7 +33,7 @@ class PlainView:
         self._rates = Rates()
         self._next = 0.0
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Write a line."""
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -47,7 +47,7 @@ class PlainView:
         self._next = now + _LINE_EVERY_SECONDS
         summary = account.summary()
         delay = account.median_delay()
-        self.say(
+        self.print_line(
             f"in {produced:5.0f}/s  out {finished:5.0f}/s  lag {summary.open:4}  scored {summary.scored:6}  "
             f"dead {summary.dead:4}  delay {'-' if delay is None else f'{delay * 1000:.0f} ms'}"
         )

@@ -1,1 +1,1 @@
-"""The file door: `heartstream score`."""
+"""Scoring files: `heartstream score`, and what other commands read files with."""

@@ -1,11 +1,11 @@
-"""How files are cut into batches."""
+"""Batch sizes for files."""
 
 from __future__ import annotations
 
 from typing import Final
 
 BATCHING: Final = 3
-"""Another number whenever a size below changes: a journal counts batches, so it holds only for the same ones."""
+"""Increment when a size below changes: a journal counts batches, and is valid only for batches of the same size."""
 
 BATCH_ROWS: Final = 8_192
 CSV_BATCH_BYTES: Final = 1 << 19

@@ -1,7 +1,7 @@
-"""Arrow columns as the core takes them: ids and numbers, and, of doubtful rows, the JSON record that they stand for.
+"""Arrow columns as input of the core: ids, numbers, and, for doubtful rows, the equivalent JSON record.
 
-A cell of CSV is text, as `schemas.cells` reads it. It goes into the record as it stands where it is a JSON number, or
-NaN, Infinity or -Infinity; else as a JSON string, which the contract refuses where a number belongs.
+A CSV cell is text, as `schemas.cells` reads it. It goes into the record unchanged if it is a JSON number, NaN, Infinity
+or -Infinity; otherwise as a JSON string, which validation rejects in place of a number.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
 def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> Columns:
-    """Return a batch whose columns are those of `COLUMN_NAMES`, in this order, as the core takes it.
+    """Convert a batch with the columns `COLUMN_NAMES`, in this order, for the core.
 
-    The id is text; each other column is of numbers, of nothing but null, or a dictionary of CSV cells. `coding` is that
-    of all rows.
+    The id is text; every other column holds numbers, only nulls, or a dictionary of CSV cells. `coding` applies to all
+    rows.
     """
     patient_ids, doubtful = _ids(batch.column(0))
     matrix = np.empty((batch.num_rows, len(FEATURE_NAMES)))
@@ -44,8 +44,8 @@ def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> Columns:
     return Columns(patient_ids, matrix, doubtful, lambda row: _record(batch, row), coding)
 
 
-def laid(batch: pa.RecordBatch, memory: memoryview) -> int | None:
-    """Write a batch into memory; returns how many bytes, None where it is too large."""
+def write_to_memory(batch: pa.RecordBatch, memory: memoryview) -> int | None:
+    """Write a batch into memory; returns its size in bytes, None if it is too large."""
     size = pa.MockOutputStream()
     _write(batch, size)
     if size.size() > len(memory):
@@ -60,13 +60,13 @@ def _write(batch: pa.RecordBatch, sink: pa.NativeFile) -> None:
         stream.write_batch(batch)
 
 
-def taken(memory: memoryview) -> pa.RecordBatch:
-    """Return the batch that `laid` wrote. It lies there still."""
+def read_from_memory(memory: memoryview) -> pa.RecordBatch:
+    """Return the batch that `write_to_memory` wrote, without copying it."""
     return pa.ipc.open_stream(pa.py_buffer(memory)).read_next_batch()
 
 
 def _ids(column: pa.Array) -> tuple[list[str], Mask]:
-    """Return the ids, and which of them no record may have; those that are no text are empty."""
+    """Return the ids, and which of them are invalid; ids that are not valid UTF-8 are empty."""
     lengths = _floats(pc.utf8_length(column))
     doubtful: Mask = ~((lengths >= 1) & (lengths <= PATIENT_ID_MAX_CHARS))
     try:
@@ -86,7 +86,7 @@ def _text(raw: bytes | None) -> str | None:
 
 
 def _numbers(column: pa.Array) -> tuple[Matrix, Mask | None]:
-    """Return numbers as float64, null as NaN, and which are NaN in the file, which null is not."""
+    """Return numbers as float64, null as NaN, and which are NaN in the file, as opposed to null."""
     if pa.types.is_null(column.type):
         return np.full(len(column), np.nan), None
     numbers = _floats(column)
@@ -100,13 +100,13 @@ def _numbers(column: pa.Array) -> tuple[Matrix, Mask | None]:
 def _floats(column: pa.Array) -> Matrix:
     """Return numbers as float64, null as NaN.
 
-    `to_numpy`, and whatever makes a scalar or an array of a Python value, would load pandas where that is installed.
+    `to_numpy`, and anything that converts a Python value to a scalar or array, would import pandas if it is installed.
     """
     return np.asarray(np.from_dlpack(pc.fill_null(column.cast(pa.float64(), safe=False), _NAN)), np.float64)
 
 
 def _cells(column: pa.DictionaryArray) -> tuple[Matrix, Mask | None]:
-    """Return the numbers that cells hold, and which hold something else. Each distinct cell is read once."""
+    """Return the numbers in cells, and which cells hold something else. Each distinct cell is parsed once."""
     distinct: Sequence[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
     numbers = np.array([*map(_number, distinct), np.nan])
     places = indices_of(column)
@@ -116,20 +116,20 @@ def _cells(column: pa.DictionaryArray) -> tuple[Matrix, Mask | None]:
 
 
 def indices_of(column: pa.DictionaryArray) -> Places:
-    """Return where each value stands in the dictionary; null is behind its end."""
+    """Return the dictionary index of each value; null gets the index past the end."""
     found: Places = np.nan_to_num(_floats(column.indices), nan=len(column.dictionary)).astype(np.intp)
     return found
 
 
 def strings(values: Sequence[bytes]) -> pa.StringArray:
-    """Return texts as a column, without pandas: see `_floats`."""
+    """Return texts as a column, without importing pandas: see `_floats`."""
     ends = np.cumsum([0, *map(len, values)]).astype(np.int32)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
 
 
 def dictionary(values: Sequence[bytes], places: Places) -> pa.DictionaryArray:
-    """Return a column whose values stand at these places of a dictionary; those at -1 are null."""
+    """Return a dictionary column with these indices; -1 is null."""
     present = places >= 0
     buffers = [
         pa.py_buffer(np.packbits(present, bitorder="little")),
@@ -140,18 +140,18 @@ def dictionary(values: Sequence[bytes], places: Places) -> pa.DictionaryArray:
 
 
 def numbers_as_text(first: int, count: int) -> pa.StringArray:
-    """Return `count` whole numbers from `first` on, as texts."""
+    """Return `count` consecutive integers from `first`, as text."""
     numbers = np.arange(first, first + count, dtype=np.int64)
     return pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)]).cast(pa.string())
 
 
 def _number(cell: bytes) -> float:
-    """Return the number, NaN where the cell is none of JSON."""
+    """Return the number, NaN if the cell is not a JSON number."""
     return float(cell) if NUMBER.fullmatch(cell) else np.nan
 
 
 def _record(batch: pa.RecordBatch, row: int) -> bytes:
-    """Write the record of one row as JSON."""
+    """Return the record of one row as JSON."""
     members = (
         b'"%s":%s' % (name.encode(), _patient_id(column[row]) if name == "patient_id" else _value(column[row]))
         for name, column in zip(COLUMN_NAMES, batch.columns, strict=True)
@@ -178,6 +178,6 @@ def _value(scalar: Any) -> bytes:
 
 
 def _string(raw: bytes) -> bytes:
-    """Write text as a JSON string; what is no UTF-8 stays so, for the contract to say that."""
+    """Return text as a JSON string; invalid UTF-8 is kept, so that validation reports it."""
     text = _text(raw)
     return b'"%s"' % raw if text is None else msgspec.json.encode(text)

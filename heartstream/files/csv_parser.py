@@ -1,4 +1,4 @@
-"""Arrow's parser of CSV, for blocks of whole rows that lie in memory."""
+"""Arrow's CSV parser, for blocks of whole rows in memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ _CELLS: Final = pa.dictionary(pa.int32(), pa.string())
 
 
 class CsvParser:
-    """Parses one file's rows; its columns are known by now. `row` matches one of them."""
+    """Parses the rows of one file whose columns are known. `row` matches one row."""
 
     def __init__(self, dialect: Dialect, plan: ColumnPlan) -> None:
-        """Prepare for a file."""
-        # Arrow takes SIGINT for itself while it parses, and forgets it where a block is parsed before it looks.
+        # Arrow handles SIGINT itself while it parses, and loses it if the block is parsed before it checks.
         pa.enable_signal_handlers(False)
         delimiter = dialect.delimiter.encode()
         self.row = row_pattern(delimiter)
@@ -42,19 +41,19 @@ class CsvParser:
         self._blank = re.compile(rb"^" + blank, re.MULTILINE)
 
     def first_row(self, text: bytes, dialect: Dialect) -> int:
-        """Return where the first row begins: below the header, if the file has one."""
+        """Return the offset of the first row, after the header if there is one."""
         if dialect.is_published:
             return dialect.skipped
         return dialect.skipped + next((end for _, end in spans(text[dialect.skipped :], self.row)), 0)
 
     def without_blank_rows(self, block: bytes) -> tuple[bytes, int]:
-        """Leave out rows of empty cells, as spreadsheets write them below a table; returns how many there were."""
+        """Drop rows of empty cells, which spreadsheets write below a table; returns how many there were."""
         if not self._blank_start or not (block.startswith(self._blank_start) or b"\n" + self._blank_start in block):
             return block, 0
         return self._blank.subn(b"", block)
 
     def parsed(self, block: bytes) -> tuple[pa.Table | None, pyarrow.csv.InvalidRow | None]:
-        """Return the rows; None if they are no CSV, and the row that is broken where that is known."""
+        """Return the rows; or None if they are not CSV, and the malformed row if it is known."""
         wrong: list[pyarrow.csv.InvalidRow] = []
 
         def note(row: pyarrow.csv.InvalidRow) -> str:
@@ -69,6 +68,6 @@ class CsvParser:
                 self._converting,
             )
         except (pa.ArrowException, UnicodeDecodeError):
-            # Its text holds cells.
+            # Its message holds cells.
             return None, wrong[0] if wrong else None
         return table, None

@@ -1,6 +1,6 @@
-"""CSV as Arrow batches: recognised once at the beginning, cut into blocks of whole rows here, parsed by Arrow.
+"""CSV as Arrow batches: the dialect is detected once, rows are split into blocks here, and Arrow parses the blocks.
 
-Arrow reads only memory that it is given: its own read-ahead would call Python while that is finalizing, and abort.
+Arrow reads only from memory: its own read-ahead would call Python during interpreter shutdown, and abort.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pyarrow.csv
 from heartstream.files.batching import CSV_BATCH_BYTES
 from heartstream.files.columns import Places, dictionary, indices_of, numbers_as_text
 from heartstream.files.csv_parser import CsvParser
-from heartstream.files.csv_rows import open_quote, place_of, rows_in, whole_rows
-from heartstream.files.input_file import RawFile, Reading, readable, refusing
+from heartstream.files.csv_rows import count_rows, open_quote, row_start, whole_rows
+from heartstream.files.input_file import InputOptions, RawFile, data_errors, read_errors
 from schemas.cells import CellReader
 from schemas.dialects import SAMPLE_BYTES, Dialect, dialect_of
 from schemas.encodings import Utf8Text
@@ -27,19 +27,19 @@ from schemas.headers import COLUMN_NAMES, PATIENT_ID, PUBLISHED_PLAN, ColumnPlan
 from schemas.reading import ReadOptions
 
 _MOST_BYTES: Final = 1 << 23
-"""A row that is longer than this has a quote that is not closed, or is none."""
+"""A longer row has an unclosed quote, or is not CSV."""
 _MOST_CELLS: Final = 1 << 16
 
 
 class CsvRecords:
-    """Comma-separated values and their kin, with a header or in UCI's published form."""
+    """Delimiter-separated values, with a header or in the format that UCI publishes."""
 
-    def __init__(self, path: Path, closing: ExitStack, reading: Reading) -> None:
-        """Open the file, recognise how it is written, and say what was understood. Raises DataError."""
+    def __init__(self, path: Path, closing: ExitStack, reading: InputOptions) -> None:
+        """Open the file, detect its dialect, and report it. Raises DataError."""
         self._path = path
         self._file = RawFile(path, closing)
         self.total, self.done = self._file.total, self._file.done
-        with readable(path), refusing(path):
+        with read_errors(path), data_errors(path):
             self._text = Utf8Text(self._file.content, reading.options.encoding)
             self._rest = self._next_block()
             dialect = dialect_of(self._rest[:SAMPLE_BYTES], reading.options)
@@ -52,15 +52,15 @@ class CsvRecords:
         self._rows = self.blank_rows = 0
         sample = CellReader(dialect.decimal, reading.options, reading.coding)
         notes = [*self._text.notes, *dialect.notes, *plan.notes, *sample_notes(sample, dialect, plan)]
-        reading.understood(path, notes)
+        reading.report(path, notes)
 
     @property
     def missing(self) -> dict[str, int]:
-        """How many cells were read as not measured so far, by marker."""
+        """The number of cells read as not measured so far, by marker."""
         return dict(self._cells.missing)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches of about half a megabyte of the file. Raises DependencyError if it was written meanwhile."""
+        """Yield batches of about half a megabyte. Raises DependencyError if the file changes meanwhile."""
         try:
             yield from self._blocks()
         except DataError:
@@ -71,7 +71,7 @@ class CsvRecords:
     def _blocks(self) -> Iterator[pa.RecordBatch]:
         first, rest, is_last = self._rest, b"", False
         while not is_last:
-            with readable(self._path), refusing(self._path):
+            with read_errors(self._path), data_errors(self._path):
                 part, first = first or self._next_block(), b""
                 is_last = not part
                 text = rest + part
@@ -82,7 +82,7 @@ class CsvRecords:
                 yield batch
 
     def _next_block(self) -> bytes:
-        """Read as much as a batch has: a file gives the same blocks each time."""
+        """Read the text of one batch: a file gives the same blocks every time."""
         parts, size = [], 0
         while size < CSV_BATCH_BYTES and (part := self._text.read(CSV_BATCH_BYTES - size)):
             parts.append(part)
@@ -90,18 +90,18 @@ class CsvRecords:
         return b"".join(parts)
 
     def _end(self, text: bytes, *, is_last: bool) -> int:
-        """Return where the last whole row ends. Raises DataError where a quote is not closed."""
+        """Return the end of the last complete row. Raises DataError for an unclosed quote."""
         if not is_last:
             if (end := whole_rows(text, self._parser.row)) or len(text) < _MOST_BYTES:
                 return end
             start: int | None = 0
         elif (start := open_quote(text, self._parser.row)) is None:
             return len(text)
-        row = self._rows + rows_in(text[:start], self._parser.row) + 1
+        row = self._rows + count_rows(text[:start], self._parser.row) + 1
         raise DataError(f"a quote in row {row}{self._byte(start or 0)} is not closed")
 
     def _batch(self, block: bytes) -> pa.RecordBatch | None:
-        """Return the rows of a block; None where it has none. Raises DataError."""
+        """Return the rows of a block, None if it has none. Raises DataError."""
         full, blank = self._parser.without_blank_rows(block)
         self.blank_rows += blank
         if not full.strip(b"\r\n"):
@@ -121,10 +121,10 @@ class CsvRecords:
         return pa.RecordBatch.from_arrays([ids, *cells], COLUMN_NAMES)
 
     def _broken(self, wrong: pyarrow.csv.InvalidRow | None, block: bytes) -> str:
-        """Say where a row is broken, and not what is in it."""
+        """Describe where a row is malformed, without its content."""
         if wrong is None or wrong.number is None:
             return f"CSV after row {self._rows} cannot be read"
-        start = place_of(wrong.number, block, self._parser.row)
+        start = row_start(wrong.number, block, self._parser.row)
         return (
             f"row {self._rows + wrong.number}{self._byte(start)} has {wrong.actual_columns} cells where "
             f"{wrong.expected_columns} are expected: no quotes around a cell that holds the delimiter, or a row that "
@@ -132,11 +132,11 @@ class CsvRecords:
         )
 
     def _byte(self, start: int) -> str:
-        """Say at which byte of the file, where that is known: not in one that was in another encoding."""
+        """Return the byte offset in the file if it is known, which it is only for UTF-8."""
         return f" (byte {self._text.skipped + self._offset + start})" if self._text.encoding == "utf-8" else ""
 
     def _read(self, name: str, column: pa.Array) -> pa.Array:
-        """Return a column whose cells are numbers of JSON, null, or no numbers at all."""
+        """Return a column whose cells are JSON numbers, null, or not numbers at all."""
         if name == PATIENT_ID:
             return column
         cells: list[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
@@ -149,7 +149,7 @@ class CsvRecords:
         return self._reread(name, cells, indices_of(column)) if others else column
 
     def _reread(self, name: str, cells: list[bytes], places: Places) -> pa.DictionaryArray:
-        """Read each distinct cell as what it stands for."""
+        """Convert each distinct cell to the value it stands for."""
         counts = np.bincount(places, minlength=len(cells)).tolist()
         found = [self._cells.read(name, cell, count) for cell, count in zip(cells, counts, strict=False)]
         distinct = {cell: place for place, cell in enumerate(dict.fromkeys(each for each in found if each is not None))}
@@ -158,7 +158,7 @@ class CsvRecords:
 
 
 def _plan(dialect: Dialect, options: ReadOptions) -> ColumnPlan:
-    """Return where the fields stand. Raises DataError with all that is wrong with the header."""
+    """Map the fields to columns. Raises DataError with every problem of the header."""
     if dialect.is_published:
         if options.id_column is not None:
             raise DataError("--id-column names a column, and it has no header: --row-ids numbers the rows")
@@ -170,7 +170,7 @@ def _plan(dialect: Dialect, options: ReadOptions) -> ColumnPlan:
 
 
 def sample_notes(cells: CellReader, dialect: Dialect, plan: ColumnPlan) -> list[str]:
-    """Say which of the first rows' cells stand for something else than a number."""
+    """Return notes on cells of the first rows that are not plain numbers."""
     for row in dialect.rows:
         for name, place in zip(COLUMN_NAMES[1:], plan.places[1:], strict=True):
             if place is not None and place < len(row):

@@ -1,4 +1,4 @@
-"""Data frames as Arrow tables whose columns are those of a patient record; needs pyarrow."""
+"""Data frames as Arrow tables with the columns of a patient record; needs pyarrow."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from schemas.errors import DataError
 from schemas.headers import COLUMN_NAMES
 
 _UNCONVERTIBLE: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
-"""What pyarrow raises on columns that it cannot take. Its texts hold cells."""
+"""What pyarrow raises for columns that it cannot convert. The messages hold cells."""
 
 
 class ArrowTable(Protocol):
-    """A table that speaks Arrow: of pyarrow, pandas or Polars, or a result of DuckDB."""
+    """A table that exports Arrow: of pyarrow, pandas or Polars, or a DuckDB result."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Export the table, as Arrow's PyCapsule interface asks."""
+        """Export the table through Arrow's PyCapsule interface."""
         ...
 
 
 def batches_of(table: ArrowTable) -> Iterator[pa.RecordBatch]:
-    """Yield a table as batches that `columns_of` takes. Raises DataError, with all that is wrong with its columns."""
+    """Yield a table as batches for `columns_of`. Raises DataError with every problem of its columns."""
     pandas = sys.modules.get("pandas")
     is_pandas = pandas is not None and isinstance(table, pandas.DataFrame)
     found = _of_pandas(table) if is_pandas else _of_arrow(table)
@@ -45,7 +45,7 @@ def _of_arrow(table: ArrowTable) -> pa.Table:
 
 
 def _of_pandas(frame: Any) -> pa.Table:
-    """Take the columns one by one, without the index; what pandas calls missing is null, also NaN."""
+    """Convert the columns one by one, without the index; what pandas treats as missing, including NaN, is null."""
     _refuse(name_problems([*frame.columns]))
     columns, problems = {}, []
     for name in COLUMN_NAMES:
@@ -60,7 +60,7 @@ def _of_pandas(frame: Any) -> pa.Table:
 
 
 def _refuse(problems: Sequence[str]) -> None:
-    """Raise DataError where something is wrong."""
+    """Raise DataError if there are problems."""
     if problems:
         columns = ", ".join(COLUMN_NAMES)
         raise DataError(f"the table is refused: {'; '.join(problems)}. Its columns must be {columns}")

@@ -1,4 +1,4 @@
-"""Formats and compressions of files, told by their names."""
+"""File formats and compressions, by file name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Content = bytes | memoryview
 
 
 class Format(StrEnum):
-    """How records are written in a file."""
+    """The format of a file of records."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -27,7 +27,7 @@ class Format(StrEnum):
 
 
 class Compression(StrEnum):
-    """How a file is compressed as a whole."""
+    """The compression of a whole file."""
 
     NONE = ""
     GZIP = ".gz"
@@ -46,38 +46,38 @@ _FORMATS: Final = {
 
 
 def compression_of(path: Path) -> Compression:
-    """Tell how a file of this name is compressed."""
+    """Return the compression of a file by its name."""
     return Compression(path.suffix) if path.suffix in set(Compression) else Compression.NONE
 
 
 def format_of(path: Path, named: Format | None) -> Format:
-    """Tell the format of a file by its name, unless it is `named`. Raises SettingsError."""
+    """Return the format of a file by its name, or the one that is `named`. Raises SettingsError."""
     compression = compression_of(path)
     bare = path.with_suffix("") if compression else path
     found = named or _FORMATS.get(bare.suffix.lower())
     if found is None:
         raise SettingsError((f"cannot tell the format of {path} by its name: give --format csv, ndjson or parquet",))
     if found is Format.PARQUET and compression:
-        raise SettingsError((f"{path}: a Parquet file is compressed inside; decompress it first",))
+        raise SettingsError((f"{path}: Parquet is compressed internally; decompress the file first",))
     return found
 
 
-Pack = Callable[[Content], Content]
+Compress = Callable[[Content], Content]
 
 
-def as_it_is(part: Content) -> Content:
-    """Compress nothing."""
+def uncompressed(part: Content) -> Content:
+    """Return the part unchanged."""
     return part
 
 
-def compressor(compression: Compression) -> Pack:
-    """Return what compresses a part of a file so that the parts, one after the other, are a compressed file.
+def compressor(compression: Compression) -> Compress:
+    """Return a function that compresses parts of a file; concatenated, they are a compressed file.
 
-    The same bytes give the same bytes: no time is in them. Raises SettingsError where a library is missing.
+    The output is deterministic: it contains no timestamp. Raises SettingsError if a library is missing.
     """
     match compression:
         case Compression.NONE:
-            return as_it_is
+            return uncompressed
         case Compression.GZIP:
             return lambda part: gzip.compress(part, _GZIP_LEVEL, mtime=0)
         case Compression.ZSTD:

@@ -1,4 +1,4 @@
-"""How a file is read: its options, its bytes, and its errors. `heartstream.files.records` opens it."""
+"""Input files: options, bytes and errors. `heartstream.files.records` opens them."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from schemas.encodings import Readable
 from schemas.errors import DataError, DependencyError
 from schemas.reading import ReadOptions
 
-Announce = Callable[[Path, Sequence[str]], None]
-"""Is given a file, and what was understood of it: nothing, where it is as plain as it can be."""
+NotesCallback = Callable[[Path, Sequence[str]], None]
+"""Receives a file and notes on how it is read; none for a file without peculiarities."""
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """How a file is to be read: options, the coding that was named, and whom to tell once what was understood."""
+class InputOptions(msgspec.Struct, frozen=True):
+    """How to read a file: options, the coding that was named, and who receives the notes."""
 
     options: ReadOptions = ReadOptions()
     coding: str | None = None
-    announce: Announce | None = None
+    on_notes: NotesCallback | None = None
 
-    def understood(self, path: Path, notes: Sequence[str]) -> None:
-        """Say how a file was understood."""
-        if self.announce is not None:
-            self.announce(path, notes)
+    def report(self, path: Path, notes: Sequence[str]) -> None:
+        """Report how a file is read."""
+        if self.on_notes is not None:
+            self.on_notes(path, notes)
 
 
 class RawFile(io.RawIOBase):
-    """The bytes of a file or pipe, decompressed, and how many of them were read."""
+    """The decompressed bytes of a file or pipe, and how many raw bytes were read."""
 
     def __init__(self, path: Path, closing: ExitStack) -> None:
-        """Open the file; it is closed by `closing`. Raises DependencyError and SettingsError."""
+        """Open the file; `closing` closes it. Raises DependencyError and SettingsError."""
         super().__init__()
         self._raw: io.FileIO
         if path == PIPE:
             self._raw = io.FileIO(sys.stdin.fileno(), closefd=False)
             self.total: int | None = None
         else:
-            with readable(path):
+            with read_errors(path):
                 self._raw = closing.enter_context(path.open("rb", buffering=0))
                 self.total = self._status()[0] if stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode) else None
         self._path, self._began, self._read = path, self._status(), 0
         self.content: Readable = _decompressed(self, compression_of(path), closing)
 
     def readable(self) -> bool:
-        """Say that it can be read: pyarrow asks."""
+        """Return True: pyarrow asks."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read what is there, at most `size` bytes; nothing at the end."""
+        """Read what is available, at most `size` bytes; empty at the end."""
         part = self._raw.read(size) or b""
         self._read += len(part)
         return part
 
     def done(self) -> int:
-        """Tell how many bytes were read."""
+        """Return the number of bytes read."""
         return self._read
 
     def _status(self) -> tuple[int, int]:
@@ -73,14 +73,14 @@ class RawFile(io.RawIOBase):
         return found.st_size, found.st_mtime_ns
 
     def refuse_changed(self) -> None:
-        """Raise DependencyError if the file was written meanwhile: what was read of it is not a whole file."""
+        """Raise DependencyError if the file changed while it was read: the result would not be of one file."""
         if self.total is not None and self._status() != self._began:
-            raise changed(self._path)
+            raise changed_error(self._path)
 
 
-def changed(path: Path) -> DependencyError:
-    """Return the error for a file that was written meanwhile."""
-    return DependencyError(f"{path} was changed while it was read: begin again when nobody writes to it")
+def changed_error(path: Path) -> DependencyError:
+    """Return the error for a file that changed while it was read."""
+    return DependencyError(f"{path} changed while it was read: run again when nothing writes to it")
 
 
 def _decompressed(raw: RawFile, compression: Compression, closing: ExitStack) -> Readable:
@@ -97,8 +97,8 @@ def _decompressed(raw: RawFile, compression: Compression, closing: ExitStack) ->
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into our own errors."""
+def read_errors(path: Path) -> Iterator[None]:
+    """Convert errors of reading a file into our own."""
     try:
         yield
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -110,8 +110,8 @@ def readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """Name the file that is refused."""
+def data_errors(path: Path) -> Iterator[None]:
+    """Add the file's name to a DataError."""
     try:
         yield
     except DataError as error:

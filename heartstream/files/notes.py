@@ -1,4 +1,4 @@
-"""What is said of a file before it is read."""
+"""Notes on how a file is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from heartstream.terminal.printable import printable
 
 
-def announce(path: Path, notes: Sequence[str]) -> None:
-    """Say on standard error how a file was understood, unless it is as plain as it can be."""
+def print_notes(path: Path, notes: Sequence[str]) -> None:
+    """Print on standard error how a file is read, if that needs saying."""
     if notes:
         sys.stderr.write(f"heartstream: {printable(f'{path}: ' + '; '.join(notes))}\n")

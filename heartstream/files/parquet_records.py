@@ -1,4 +1,4 @@
-"""Parquet as Arrow batches, and what columns may be; needs pyarrow."""
+"""Parquet as Arrow batches, and the checks of column names and types; needs pyarrow."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ import pyarrow.parquet
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import numbers_as_text
 from heartstream.files.formats import PIPE
-from heartstream.files.input_file import Reading, changed, readable
+from heartstream.files.input_file import InputOptions, changed_error, read_errors
 from schemas.errors import DataError
 from schemas.headers import COLUMN_NAMES, PATIENT_ID, ColumnPlan, field_of, plan_columns
 from schemas.reading import ReadOptions
 
 
 class ParquetRecords:
-    """A Parquet file. From a pipe it is copied to a temporary file first, for its index stands at its end."""
+    """A Parquet file. A pipe is copied to a temporary file first, as the index is at the end of the file."""
 
     missing: Mapping[str, int] = {}
     blank_rows = 0
 
-    def __init__(self, path: Path, closing: ExitStack, reading: Reading) -> None:
-        """Open the file, check its columns, and say what was understood."""
+    def __init__(self, path: Path, closing: ExitStack, reading: InputOptions) -> None:
+        """Open the file, check its columns, and report how it is read."""
         self._path = path
-        with readable(path), _as_told(path, "Parquet"):
+        with read_errors(path), _arrow_errors(path, "Parquet"):
             self._source = _spooled(closing) if path == PIPE else closing.enter_context(path.open("rb"))
             self._began = self._status()
             self._file = closing.enter_context(pyarrow.parquet.ParquetFile(self._source, pre_buffer=False))
@@ -45,18 +45,18 @@ class ParquetRecords:
         }
         self.total = self._file.metadata.num_rows
         self._rows = 0
-        reading.understood(path, plan.notes)
+        reading.report(path, plan.notes)
 
     def _status(self) -> tuple[int, int]:
         found = os.fstat(self._source.fileno())
         return found.st_size, found.st_mtime_ns
 
     def done(self) -> int:
-        """Tell how many rows were read."""
+        """Return the number of rows read."""
         return self._rows
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches of rows, in the file's order. Raises DependencyError if the file was written meanwhile."""
+        """Yield batches of rows, in the order of the file. Raises DependencyError if the file changes meanwhile."""
         try:
             yield from self._groups()
         except DataError:
@@ -66,13 +66,13 @@ class ParquetRecords:
 
     def _refuse_changed(self) -> None:
         if self._path != PIPE and self._status() != self._began:
-            raise changed(self._path)
+            raise changed_error(self._path)
 
     def _groups(self) -> Iterator[pa.RecordBatch]:
         names = [*self._names.values()]
         found = self._file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
         while True:
-            with _as_told(self._path, f"Parquet after row {self._rows}"):
+            with _arrow_errors(self._path, f"Parquet after row {self._rows}"):
                 batch = next(found, None)
             if batch is None:
                 return
@@ -84,7 +84,7 @@ class ParquetRecords:
 
 
 def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnPlan:
-    """Find the fields. Raises DataError with all that is wrong with names and types."""
+    """Map the fields to columns. Raises DataError with every problem of names and types."""
     plan = plan_columns(schema.names, options)
     if isinstance(plan, list):
         fields = [field.with_name(field_of(field.name) or field.name) for field in schema]
@@ -97,33 +97,33 @@ def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnPlan:
 
 
 def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the batch with its ids as plain strings, however the file keeps them."""
+    """Return the batch with its ids as plain strings, whatever their encoding in the file."""
     if batch.schema.field(0).type == pa.string():
         return batch
     return pa.RecordBatch.from_arrays([batch.column(0).cast(pa.string()), *batch.columns[1:]], COLUMN_NAMES)
 
 
 def _spooled(closing: ExitStack) -> Any:
-    copy = closing.enter_context(TemporaryFile())  # noqa: SIM115  # it is closed with all else
+    copy = closing.enter_context(TemporaryFile())  # noqa: SIM115  # `closing` closes it
     shutil.copyfileobj(sys.stdin.buffer, copy)
     copy.seek(0)
     return copy
 
 
 @contextmanager
-def _as_told(path: Path, what: str) -> Iterator[None]:
-    """Turn pyarrow's errors, whose texts hold cells, into our own."""
-    with readable(path):
+def _arrow_errors(path: Path, what: str) -> Iterator[None]:
+    """Convert pyarrow's errors, whose messages hold cells, into our own."""
+    with read_errors(path):
         try:
             yield
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise DataError(f"{path} is not what it should be: {what} cannot be read") from error
+            raise DataError(f"{path}: {what} cannot be read") from error
 
 
 def type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list[str]:
-    """Tell which columns have types that a record's fields cannot be; nothing of unknown ones.
+    """Return the problems of columns whose types do not fit their fields; unknown columns are ignored.
 
-    `numbered` says that ids may be integers, for their column was named.
+    With `numbered`, ids may be integers: the user named their column.
     """
     return [
         wrong_type(field.name)
@@ -135,19 +135,19 @@ def type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list
 
 
 def name_problems(names: Sequence[object]) -> list[str]:
-    """Tell all that is wrong with the names of a table's columns where they must be exactly those of the fields."""
+    """Return the problems of column names that must be exactly the names of the fields."""
     problems = []
     if absent := [name for name in COLUMN_NAMES if name not in names]:
         problems.append(f"no column {', '.join(absent)}")
     if unknown := sum(name not in COLUMN_NAMES for name in names):
-        problems.append(f"{unknown} column(s) that are no field of a patient record")
+        problems.append(f"{unknown} column(s) that are not fields of a patient record")
     if repeated := [name for name in COLUMN_NAMES if names.count(name) > 1]:
         problems.append(f"more than one column {', '.join(repeated)}")
     return problems
 
 
 def wrong_type(name: str) -> str:
-    """Tell what a column should have been."""
+    """Return the problem of a column with the wrong type."""
     return f"{name} is not a column of {'text' if name == 'patient_id' else 'integers or floats'}"
 
 

@@ -1,4 +1,4 @@
-"""Reading a file of records a batch at a time, with bounded memory. The same file gives the same batches."""
+"""Reads a file of records in batches, with bounded memory. The same file gives the same batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from heartstream.files.batching import LINES_BATCH_BYTES
 from heartstream.files.formats import Format
-from heartstream.files.input_file import RawFile, Reading, readable, refusing
+from heartstream.files.input_file import InputOptions, RawFile, data_errors, read_errors
 from heartstream.optional_deps import files_extra
 from schemas.encodings import Utf8Text
 from schemas.errors import DataError
@@ -19,58 +19,53 @@ from schemas.records import RECORD_MAX_BYTES
 _DOCUMENT: Final = re.compile(rb"\s*(\[\s*(\{|\Z)|\{\s*\Z)")
 
 
-class Source(Protocol):
-    """A file that is read: how much of it there is, and how much of that is done, in rows or bytes.
+class Records(Protocol):
+    """A file of records, in batches: lists of JSON records, or Arrow batches for `columns_of`.
 
-    `total` is None where it cannot be known. `missing` counts cells that were read as not measured, by their text, and
-    `blank_rows` rows of nothing but empty cells, which are left out.
+    `total` is the size of the file in bytes or rows, None if it is unknown.
     """
 
     total: int | None
 
     @property
     def missing(self) -> Mapping[str, int]:
-        """Say how many cells were read as not measured."""
+        """The number of cells read as not measured, by their text."""
         ...
 
     @property
     def blank_rows(self) -> int:
-        """Say how many rows were left out."""
+        """The number of skipped rows that have only empty cells."""
         ...
 
     def done(self) -> int:
-        """Tell how far the reading is."""
+        """Return how much of `total` was read."""
         ...
 
-
-class Records(Source, Protocol):
-    """A file of records, as batches: lists of JSON records, or Arrow batches as `columns_of` takes them."""
-
     def batches(self) -> Iterator[object]:
-        """Yield the batches; raises DataError where the file is not what it should be."""
+        """Yield the batches. Raises DataError if the file is malformed."""
         ...
 
 
 class NdjsonRecords:
-    """A JSON record a line, as on the topic; blank lines are none."""
+    """One JSON record per line, as on the topic; blank lines are skipped."""
 
     missing: Mapping[str, int] = {}
     blank_rows = 0
 
-    def __init__(self, path: Path, closing: ExitStack, reading: Reading) -> None:
+    def __init__(self, path: Path, closing: ExitStack, reading: InputOptions) -> None:
         """Open the file."""
         self._path = path
         self._file = RawFile(path, closing)
         self.total = self._file.total
         self.done = self._file.done
-        with readable(path), refusing(path):
+        with read_errors(path), data_errors(path):
             self._text = Utf8Text(self._file.content, reading.options.encoding)
-        reading.understood(path, self._text.notes)
+        reading.report(path, self._text.notes)
 
     def batches(self) -> Iterator[list[bytes]]:
-        """Yield lines, some thousands at a time; from a pipe, those that are there.
+        """Yield lines, some thousands at a time; from a pipe, the available ones.
 
-        Raises DependencyError if the file was written meanwhile.
+        Raises DependencyError if the file changes meanwhile.
         """
         try:
             yield from self._blocks()
@@ -82,12 +77,12 @@ class NdjsonRecords:
     def _blocks(self) -> Iterator[list[bytes]]:
         rest, is_first = b"", True
         while True:
-            with readable(self._path), refusing(self._path):
+            with read_errors(self._path), data_errors(self._path):
                 part = self._text.read(LINES_BATCH_BYTES)
             if not part:
                 break
             *ready, rest = (rest + part).split(b"\n")
-            # A longer record is refused unread, so its start is enough of it.
+            # A longer record is rejected unread, so its start is enough.
             rest = rest[: RECORD_MAX_BYTES + 1]
             if lines := [line for line in ready if line.strip()]:
                 if is_first:
@@ -101,16 +96,16 @@ class NdjsonRecords:
 
 
 def _refuse_document(path: Path, first: bytes) -> None:
-    """Raise DataError where the first line begins an array, or an object that goes on in the next line."""
+    """Raise DataError if the first line begins an array, or an object that spans lines."""
     if _DOCUMENT.match(first):
         raise DataError(
-            f"{path} is refused: it is one JSON document and not a record a line: jq -c '.[]' FILE makes lines of an "
-            "array, jq -c . FILE of records that go over several lines"
+            f"{path} is refused: it is one JSON document, not one record per line: jq -c '.[]' FILE converts an array, "
+            "jq -c . FILE records that span several lines"
         )
 
 
-def open_records(path: Path, kind: Format, closing: ExitStack, reading: Reading = Reading()) -> Records:  # noqa: B008  # it is frozen
-    """Open a file of records. Raises DataError, DependencyError, and SettingsError where a library is missing."""
+def open_records(path: Path, kind: Format, closing: ExitStack, reading: InputOptions = InputOptions()) -> Records:  # noqa: B008  # it is frozen
+    """Open a file of records. Raises DataError, DependencyError, and SettingsError if a library is missing."""
     reading.options.check()
     if kind is Format.NDJSON:
         return NdjsonRecords(path, closing, reading)

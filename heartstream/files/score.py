@@ -1,4 +1,4 @@
-"""Scoring one file: read, score, write, a batch at a time."""
+"""Scores one file: reads, scores and writes in batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 
 from heartstream.files.batching import BATCHING
-from heartstream.files.formats import PIPE, Format, Pack, as_it_is, compression_of, compressor, format_of
-from heartstream.files.input_file import Announce, Reading, readable
+from heartstream.files.formats import PIPE, Compress, Format, compression_of, compressor, format_of, uncompressed
+from heartstream.files.input_file import InputOptions, NotesCallback, read_errors
 from heartstream.files.output_files import Job, Journal, Output, read_journal
-from heartstream.files.output_paths import existing, finals, partial_of, target_problems
-from heartstream.files.process_pool import Crew
+from heartstream.files.output_paths import existing, final_paths, partial_path, path_problems
+from heartstream.files.process_pool import ProcessPool
 from heartstream.files.records import open_records
-from heartstream.files.tally import Part, Tally
+from heartstream.files.tally import ScoredBatch, Tally
 from schemas.errors import SettingsError
 from schemas.reading import ReadOptions
 from schemas.records import Details
@@ -28,20 +28,20 @@ from scoring.pipeline import Lines, process_columns, process_lines
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
 
-Watch = Callable[[int, int | None, Tally], None]
-"""Told, at the start and after each batch, how much of the input is done, of how much (None: not known), and what
-became of it. All processes are running by then."""
+ProgressCallback = Callable[[int, int | None, Tally], None]
+"""Called at the start and after each batch with the amount of input read, its total (None if unknown), and the counts.
+All processes are running by then."""
 
 HELD_RECORDS: Final = 100
-"""In every hundred consecutive records of a copy in another coding at least 25 show it; six are enough."""
+"""In any hundred consecutive records in another coding at least 25 show it; six are enough."""
 _JOURNAL_BATCHES: Final = 32
-"""A quarter of a million rows: about a second's work."""
+"""A quarter of a million rows, about a second of work."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is to be scored, and where results go. Without `errors`, rejected rows are only counted.
+    """What to score, and where to write the results. Without `errors`, rejected rows are only counted.
 
-    With more than one of `processes`, so many score, and this one reads and writes. `coding` is that of all records
+    With more than one of `processes`, that many score, and this one reads and writes. `coding` applies to records
     that name none.
     """
 
@@ -56,43 +56,45 @@ class Request(msgspec.Struct, frozen=True):
     options: ReadOptions = ReadOptions()
 
 
-def score_file(request: Request, scorer: Scorer, watch: Watch, announce: Announce | None = None) -> Tally:
-    """Score a file; `announce` is given once what was understood of it, before the first row.
+def score_file(
+    request: Request, scorer: Scorer, on_progress: ProgressCallback, on_notes: NotesCallback | None = None
+) -> Tally:
+    """Score a file; `on_notes` receives how it is read, before the first row.
 
     Raises SettingsError, DataError, DependencyError and ArtifactError.
 
-    Whatever happens, a file under a final name is complete, and of a source that showed no other coding.
+    A file with a final name is always complete, and its source showed no other coding.
     """
     kind = format_of(request.source, request.format)
     _refuse_overwriting(request)
     with ExitStack() as closing:
-        records = open_records(request.source, kind, closing, Reading(request.options, request.coding, announce))
+        records = open_records(request.source, kind, closing, InputOptions(request.options, request.coding, on_notes))
         start = _start(request, kind, scorer)
         batches, tally = (start.batches, start.tally) if start else (0, Tally())
-        parts, pack = _scored(request, islice(records.batches(), batches, None), scorer, closing)
-        output = Output(request.output, request.errors, start, pack, closing)
-        output.note(batches, tally)
-        watch(records.done(), records.total, tally)
+        parts, compress = _scored(request, islice(records.batches(), batches, None), scorer, closing)
+        output = Output(request.output, request.errors, start, compress, closing)
+        output.checkpoint(batches, tally)
+        on_progress(records.done(), records.total, tally)
         for part in _of_one_coding(parts, request, output):
             output.scores.write(part.content)
             output.errors.write(tally.error_lines(part))
             tally, batches = tally.plus(part), batches + 1
             if batches % _JOURNAL_BATCHES == 0:
-                output.note(batches, tally)
-            watch(records.done(), records.total, tally)
-        # The lock on the partial files holds: what exists by now is not of another run that is still at work.
+                output.checkpoint(batches, tally)
+            on_progress(records.done(), records.total, tally)
+        # This run still holds the locks, so an existing file does not belong to a run in progress.
         if not request.force and (late := existing(request.output, request.errors)):
             raise SettingsError(tuple(f"{each}, with --resume" for each in late))
         output.publish()
     return msgspec.structs.replace(tally, missing=dict(records.missing), blank_rows=records.blank_rows)
 
 
-def _of_one_coding(parts: Iterator[Part], request: Request, output: Output) -> Iterator[Part]:
-    """Pass on what comes of each batch, until the file shows another coding: then discard all, and raise DataError.
+def _of_one_coding(parts: Iterator[ScoredBatch], request: Request, output: Output) -> Iterator[ScoredBatch]:
+    """Pass the results on until the file shows another coding; then delete the output and raise DataError.
 
-    What goes to standard output cannot be taken back: the first records are held until enough of them were seen.
+    Standard output cannot be taken back, so the first results are held until enough records were seen.
     """
-    window, seen, held = SourceWindow(), 0, deque[Part]()
+    window, seen, held = SourceWindow(), 0, deque[ScoredBatch]()
     for part in parts:
         seen += part.scored + len(part.rejected)
         if window.note(part.evidence):
@@ -109,26 +111,28 @@ def _of_one_coding(parts: Iterator[Part], request: Request, output: Output) -> I
 
 def _scored(
     request: Request, batches: Iterator[object], scorer: Scorer, closing: ExitStack
-) -> tuple[Iterator[Part], Pack]:
-    """Return what comes of each batch, and how that is yet to be packed when it is written."""
-    pack = as_it_is if request.output == PIPE else compressor(compression_of(request.output))
-    # What comes through a pipe may come slowly, and is to be scored at once. scikit-learn's threads survive no fork.
+) -> tuple[Iterator[ScoredBatch], Compress]:
+    """Return the results, and the compression that writing still has to apply."""
+    compress = uncompressed if request.output == PIPE else compressor(compression_of(request.output))
+    # Records from a pipe are scored as they come. scikit-learn's threads do not survive a fork.
     if request.processes > 1 and request.source != PIPE and scorer.engine != SklearnEngine.name:
         first = [*islice(batches, 2)]
         batches = chain(first, batches)
         if len(first) > 1:
-            crew = Crew(lambda batch: _part(batch, scorer, request.coding, pack), request.processes, closing)
-            return crew.score(batches), as_it_is
-    return (_part(batch, scorer, request.coding, as_it_is) for batch in batches), pack
+            pool = ProcessPool(
+                lambda batch: _score_batch(batch, scorer, request.coding, compress), request.processes, closing
+            )
+            return pool.score(batches), uncompressed
+    return (_score_batch(batch, scorer, request.coding, uncompressed) for batch in batches), compress
 
 
-def _part(batch: object, scorer: Scorer, coding: str | None, pack: Pack) -> Part:
+def _score_batch(batch: object, scorer: Scorer, coding: str | None, compress: Compress) -> ScoredBatch:
     lines = score_batch(batch, scorer, coding)
-    return Part(pack(lines.scores), lines.scored, lines.rejected, lines.evidence)
+    return ScoredBatch(compress(lines.scores), lines.scored, lines.rejected, lines.evidence)
 
 
 def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Lines:
-    """Score a batch of either kind; `coding` is that of its file, where one was named. Raises ArtifactError."""
+    """Score a batch of lines or columns; `coding` is the one named for its file. Raises ArtifactError."""
     if isinstance(batch, list):
         return process_lines(batch, scorer, coding)
     from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
@@ -137,10 +141,10 @@ def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Lin
 
 
 def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:
-    """Return where to begin; None where no journal can be kept."""
+    """Return where to start, None if no journal can be kept."""
     if PIPE in {request.source, request.output}:
         return None
-    with readable(request.source):
+    with read_errors(request.source):
         source = request.source.stat()
     details = msgspec.convert(scorer.details, Details, from_attributes=True)
     job = Job(
@@ -158,18 +162,18 @@ def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:
 
 
 def _refuse_overwriting(request: Request) -> None:
-    """Raise SettingsError where the input or results of an earlier run would be lost, or cannot be gone on with."""
+    """Raise SettingsError if the input or earlier results would be lost, or the run cannot be resumed."""
     if request.resume and PIPE in {request.source, request.output}:
         raise SettingsError(("--resume needs files: a pipe cannot be read again",))
     if request.errors == PIPE:
-        raise SettingsError(("--errors needs a file of its own",))
-    problems = target_problems(request.source, request.output, request.errors)
+        raise SettingsError(("--errors needs its own file",))
+    problems = path_problems(request.source, request.output, request.errors)
     if not request.force:
-        files = finals(request.output, request.errors)
+        files = final_paths(request.output, request.errors)
         problems += existing(request.output, request.errors)
-        if not request.resume and any(partial_of(path).exists() for path in files):
+        if not request.resume and any(partial_path(path).exists() for path in files):
             problems.append(
-                f"{request.output} was begun by a run that did not end: --resume goes on, --force begins anew"
+                f"{request.output} belongs to an interrupted run: --resume continues it, --force starts over"
             )
     if problems:
         raise SettingsError(tuple(problems))

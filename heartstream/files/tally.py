@@ -1,4 +1,4 @@
-"""What became of the rows so far."""
+"""Counts of scored and rejected rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from scoring.pipeline import Lines, Rejected
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
-    """A line of the errors file: the row, counted from 1, and what is wrong with it, as in a dead letter."""
+    """A line of the errors file: the row, counted from 1, and its errors, as in a dead letter."""
 
     row: int
     errors: tuple[Fault, ...]
 
 
-class Part(msgspec.Struct, frozen=True):
-    """What came of a batch: its scores as they are to be written, the places of rejected rows, and its evidence."""
+class ScoredBatch(msgspec.Struct, frozen=True):
+    """A batch after scoring: the scores as they are written, the rejected rows by position, and its evidence."""
 
     content: Content
     scored: int
@@ -29,9 +29,9 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Counts of rows. `codes` counts each rejected row once for each code among its faults.
+    """Counts of rows. `codes` counts each rejected row once for every code among its errors.
 
-    Of a whole file, `missing` counts cells that were read as not measured, and `blank_rows` are no rows.
+    For a whole file, `missing` counts the cells read as not measured, and `blank_rows` the skipped rows.
     """
 
     scored: int = 0
@@ -42,18 +42,18 @@ class Tally(msgspec.Struct, frozen=True):
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """All rows, scored and rejected."""
         return self.scored + self.rejected
 
-    def plus(self, part: Lines | Part) -> Tally:
-        """Return the counts with those of another batch."""
+    def plus(self, part: Lines | ScoredBatch) -> Tally:
+        """Return the counts including those of another batch."""
         codes = Counter(self.codes)
         for _, rejected in part.rejected:
             codes.update({str(fault.code) for fault in rejected.faults})
         return Tally(self.scored + part.scored, self.rejected + len(part.rejected), dict(codes))
 
-    def error_lines(self, part: Lines | Part) -> bytes:
-        """Write the rejected rows of the batch that comes after these rows, a line each."""
+    def error_lines(self, part: Lines | ScoredBatch) -> bytes:
+        """Return the errors of the batch that follows these rows, one line per rejected row."""
         return msgspec.json.Encoder().encode_lines(
             [RejectedRow(self.rows + place + 1, rejected.faults) for place, rejected in part.rejected]
         )

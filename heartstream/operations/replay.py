@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
-from heartstream.operations.dlq.filters import Range
-from heartstream.terminal.interruption import held_back
-from heartstream.terminal.progress import Meter
+from heartstream.operations.dlq.filters import RecordRange
+from heartstream.terminal.progress import ProgressCounter
+from heartstream.terminal.signals import deferred_interrupts
 from runtime.kafka.config import plain_producer_config
 from runtime.kafka.range_reader import Reader, Span
 from runtime.settings import Settings
@@ -44,7 +44,7 @@ class Tally:
         return found + [f"{count:>12,}  rejected: {code}" for code, count in self.rejected.most_common()]
 
 
-def replay(topic: str, chosen: Range, model: Path | None, name: str | None, *, dry_run: bool) -> None:
+def replay(topic: str, chosen: RecordRange, model: Path | None, name: str | None, *, dry_run: bool) -> None:
     """Score the records again. Prints what was done, also where it is interrupted.
 
     Raises SettingsError, ArtifactError and DependencyError.
@@ -66,8 +66,11 @@ def replay(topic: str, chosen: Range, model: Path | None, name: str | None, *, d
         reader.spans(topic)  # a producer would make a topic that is not there
         replayed = Replay(settings, topic, scorer)
         try:
-            with held_back() as check, Meter(sum(span.end - span.first for span in spans.values()), "records") as meter:
-                replayed.run(reader, topics.patients, spans, chosen.limit, meter.seen, check)
+            with (
+                deferred_interrupts() as check,
+                ProgressCounter(sum(span.end - span.first for span in spans.values()), "records") as progress,
+            ):
+                replayed.run(reader, topics.patients, spans, chosen.limit, progress.advance, check)
         finally:
             sys.stdout.write("\n".join(replayed.tally.lines()) + "\n")
             sys.stdout.flush()

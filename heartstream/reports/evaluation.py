@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import say, show
+from heartstream.terminal.tables import print_line, print_table
 from schemas.errors import DependencyError
 from training.estimates import FEWEST
 from training.evaluation.external_validation import Elsewhere
@@ -40,21 +40,23 @@ def write(found: Elsewhere, path: Path) -> None:
 def tell(found: Elsewhere) -> None:
     """Print what was found, and what cannot be told."""
     share = found.share
-    say(f"{found.model} {found.model_version} ({found.model_digest}), labels at {found.threshold:g}")
-    say(
+    print_line(f"{found.model} {found.model_version} ({found.model_digest}), labels at {found.threshold:g}")
+    print_line(
         f"{found.patients} patients, {found.events} with disease: {interval(share)}, mean risk {found.mean_risk:.2f} "
         "(95% intervals)"
     )
     if found.trained_on:
-        say(
+        print_line(
             f"The model was trained on {found.trained_on} of these patients and knows their outcome: what follows "
             "flatters it."
         )
-    say("")
+    print_line("")
     if min(found.events, found.patients - found.events) < FEWEST:
-        say(f"With fewer than {FEWEST} patients of either outcome, little can be said of how good the risks are.\n")
+        print_line(
+            f"With fewer than {FEWEST} patients of either outcome, little can be said of how good the risks are.\n"
+        )
     if found.overall.figures:
-        show(["", "95% interval"], _overall(found))
+        print_table(["", "95% interval"], _overall(found))
     if found.calibration:
         _tell_more(found)
     if found.coverage is not None:
@@ -62,8 +64,8 @@ def tell(found: Elsewhere) -> None:
 
 
 def _tell_more(found: Elsewhere) -> None:
-    say("Of patients at a risk, how many have disease:")
-    show(
+    print_line("Of patients at a risk, how many have disease:")
+    print_table(
         ["mean risk", "patients", "share with disease"],
         ([f"{each.risk:.2f}", str(each.patients), interval(each.share)] for each in found.calibration),
     )
@@ -71,8 +73,8 @@ def _tell_more(found: Elsewhere) -> None:
     if found.sites:
         _tell_groups("By site:", found.sites)
     _tell_groups("By what was missing, the commonest:", found.patterns)
-    say("Labels at other thresholds; net benefit of acting on the label, and on all:")
-    show(
+    print_line("Labels at other thresholds; net benefit of acting on the label, and on all:")
+    print_table(
         ["threshold", "sensitivity", "specificity", "net benefit", "of acting on all"],
         (
             [
@@ -94,8 +96,8 @@ def _overall(found: Elsewhere) -> Iterator[list[str]]:
 
 
 def _tell_groups(title: str, groups: Mapping[str, Performance]) -> None:
-    say(title)
-    show(
+    print_line(title)
+    print_table(
         ["", "patients", "events", *_OF_GROUPS.values()],
         (
             [printable(group), str(of.patients), str(of.events), *(ranged(of, name) for name in _OF_GROUPS)]
@@ -105,8 +107,10 @@ def _tell_groups(title: str, groups: Mapping[str, Performance]) -> None:
 
 
 def _tell_coverage(covers: Coverage) -> None:
-    say(f"Label sets, which are to hold the true label in 90 of 100 ({covers.single:.0%} of them are a single label):")
-    show(
+    print_line(
+        f"Label sets, which are to hold the true label in 90 of 100 ({covers.single:.0%} of them are a single label):"
+    )
+    print_table(
         ["", "true label in the set"],
         (
             [outcome, interval(share) if share else "not estimable"]

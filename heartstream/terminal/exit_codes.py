@@ -1,4 +1,4 @@
-"""What the command's exit codes mean (after sysexits.h), and how errors become them."""
+"""Exit codes, after sysexits.h, and how errors become them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.errors import ArtifactError, DataError, DependencyError, Heartstrea
 
 FAILED = 1
 BAD_USAGE = 2
-"""As the argument parser gives it."""
+"""The argument parser exits with it."""
 BAD_DATA = BAD_MODEL = 65
 UNAVAILABLE = 69
 BAD_SETTINGS = 78
@@ -29,10 +29,9 @@ _CODES: dict[type[HeartstreamError], int] = {
 
 @contextmanager
 def errors_to_exit_codes() -> Iterator[None]:
-    """End a command in one line on standard error and the code of what ended it, without a trace of the stack.
+    """Turn errors into an exit code and one line on standard error, without a stack trace.
 
-    That is one of our own errors, the operating system's refusal, Ctrl-C, or a reader of our output, as `head`, that
-    has enough of it.
+    Handles this package's errors, OSError, Ctrl-C, and a closed pipe, as `head` leaves it.
     """
     try:
         try:
@@ -43,10 +42,10 @@ def errors_to_exit_codes() -> Iterator[None]:
         sys.stderr.write("\nheartstream: interrupted\n")
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
-        _forget_output()
+        _discard_output()
         raise SystemExit(BROKEN_PIPE) from None
     except OSError as error:
-        _forget_output()
+        _discard_output()
         place = "" if error.filename is None else f"{error.filename}: "
         reason = error.strerror or str(error) or type(error).__name__
         sys.stderr.write(f"heartstream: {printable(f'{place}{reason}')}\n")
@@ -57,8 +56,8 @@ def errors_to_exit_codes() -> Iterator[None]:
         raise SystemExit(code) from error
 
 
-def _forget_output() -> None:
-    """Let go of what standard output did not take, if anything: Python flushes it once more when it ends."""
+def _discard_output() -> None:
+    """Drop what standard output did not take: Python flushes it once more at exit."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""Shows on a terminal how much was read, while that takes its time."""
+"""A progress counter on a terminal."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import sys
 import time
 from typing import Final, Self
 
-_EVERY_SECONDS: Final = 0.5
+_REFRESH_SECONDS: Final = 0.5
 
 
-class Meter:
-    """A count on standard error, of `what` was read out of at most `size`. Says nothing where that is no terminal."""
+class ProgressCounter:
+    """Counts on standard error how many `noun` were read, out of at most `total`; prints nothing without a terminal."""
 
-    def __init__(self, size: int, what: str = "letters") -> None:
-        self._size, self._what = size, what
+    def __init__(self, total: int, noun: str = "dead letters") -> None:
+        self._total, self._noun = total, noun
         self._count = 0
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
         self._visible = False
         self._on_terminal = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start counting."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave no trace."""
+        """Erase the line."""
         self.clear()
 
-    def seen(self) -> None:
-        """Count one."""
+    def advance(self) -> None:
+        """Count one record."""
         self._count += 1
-        if self._on_terminal and time.monotonic() - self._told >= _EVERY_SECONDS:
-            self._told, self._visible = time.monotonic(), True
-            sys.stderr.write(f"\r{self._count:,} of at most {self._size:,} {self._what} read")
+        if self._on_terminal and time.monotonic() - self._printed_at >= _REFRESH_SECONDS:
+            self._printed_at, self._visible = time.monotonic(), True
+            sys.stderr.write(f"\r{self._count:,} of at most {self._total:,} {self._noun} read")
             sys.stderr.flush()
 
     def clear(self) -> None:
-        """Make room for other lines."""
+        """Erase the line before other output."""
         if self._visible:
             self._visible = False
             sys.stderr.write("\r\x1b[K")

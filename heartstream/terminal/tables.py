@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _PIPE_WIDTH: Final = 200
-"""Wide enough that no cell is wrapped: a pipe has no width."""
+"""A pipe has no width: wide enough that no cell wraps."""
 
 
-def say(line: str) -> None:
-    """Write a line, at once."""
+def print_line(line: str) -> None:
+    """Print a line and flush."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table and an empty line: framed on a terminal, plain aligned text elsewhere."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table and an empty line: with ruled headings on a terminal, as plain aligned text elsewhere."""
     from rich import box  # noqa: PLC0415  # train extra only
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.table import Table  # noqa: PLC0415  # train extra only
@@ -32,4 +32,4 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    say("")
+    print_line("")

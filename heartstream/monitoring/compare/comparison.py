@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from heartstream.files.formats import Format, format_of
-from heartstream.files.input_file import Reading
+from heartstream.files.input_file import InputOptions
 from heartstream.files.records import open_records
-from heartstream.files.score import Watch, score_batch
+from heartstream.files.score import ProgressCallback, score_batch
 from heartstream.files.tally import Tally
 from heartstream.monitoring.compare.differences import Compared, Comparing, Judged, Labels, judge
 from heartstream.monitoring.outcomes.join import Join, Moment, Noted, Pair, SeenScore
@@ -146,8 +146,8 @@ def compare_file(  # two models, and a file as `score` has it
     challenger: Artifact,
     path: Path,
     named: Format | None,
-    watch: Watch,
-    reading: Reading = Reading(),  # noqa: B008  # it is frozen
+    watch: ProgressCallback,
+    reading: InputOptions = InputOptions(),  # noqa: B008  # it is frozen
 ) -> Found:
     """Let two models score a file.
 

@@ -14,9 +14,9 @@ import numpy as np
 from confluent_kafka import Message
 
 from heartstream.files.formats import Format, format_of
-from heartstream.files.input_file import Reading
+from heartstream.files.input_file import InputOptions
 from heartstream.files.records import open_records
-from heartstream.files.score import Watch, score_batch
+from heartstream.files.score import ProgressCallback, score_batch
 from heartstream.files.tally import Tally
 from heartstream.monitoring.outcomes.topics import moment_of
 from runtime.kafka.range_reader import Reader, Span
@@ -55,8 +55,8 @@ def count_file(
     artifact: Artifact,
     path: Path,
     named: Format | None,
-    watch: Watch,
-    reading: Reading = Reading(),  # noqa: B008  # it is frozen
+    watch: ProgressCallback,
+    reading: InputOptions = InputOptions(),  # noqa: B008  # it is frozen
 ) -> Counted:
     """Count a file of records.
 

@@ -1,1 +1,1 @@
-"""Dead letters: reading them, showing them, and sending them back."""
+"""`heartstream dlq`: list, show and redrive dead letters."""

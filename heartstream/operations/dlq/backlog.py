@@ -1,83 +1,84 @@
-"""The letters of the dead letter topic, and which of them were redriven already."""
+"""The dead letter topic, and which of its letters were already redriven."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
-from heartstream.operations.dlq.completed_offsets import Progress
-from heartstream.operations.dlq.dead_letters import Letter
+from heartstream.operations.dlq.completed_offsets import CompletedOffsets
+from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from runtime.kafka.range_reader import Reader, Span
 
 GROUP: Final = "heartstream-redrive"
-"""The consumer group whose offsets say which dead letters were redriven."""
+"""The consumer group whose committed offsets record which dead letters were redriven."""
 
 
 class Backlog:
-    """What stood on the topic when this was made, with the group's memory of what was redriven."""
+    """A snapshot of the topic, and what the consumer group records as redriven."""
 
-    def __init__(self, reader: Reader, topic: str, spans: dict[int, Span], done: dict[int, Progress]) -> None:
+    def __init__(self, reader: Reader, topic: str, spans: dict[int, Span], done: dict[int, CompletedOffsets]) -> None:
         self._reader = reader
         self._topic = topic
         self._spans = spans
-        self._done = done
+        self._completed_offsets = done
         self._stored: dict[int, tuple[int, str]] = {}
 
     @classmethod
     def of(cls, reader: Reader, topic: str) -> Self:
-        """Ask the broker. An offset beyond the partition's end is of an earlier topic of that name, and forgotten."""
+        """Ask the broker. A committed offset past the end belongs to an earlier topic of that name, and is ignored."""
         spans = reader.spans(topic)
-        kept = reader.committed(topic, spans)
-        done = {number: _progress(span, kept.get(number)) for number, span in spans.items()}
+        committed = reader.committed(topic, spans)
+        done = {number: _completed(span, committed.get(number)) for number, span in spans.items()}
         return cls(reader, topic, spans, done)
 
     @property
     def size(self) -> int:
-        """Offsets on the topic: at least as many as letters."""
+        """The number of offsets on the topic: an upper bound for the number of letters."""
         return sum(span.end - span.first for span in self._spans.values())
 
-    def all_letters(self) -> Iterator[Letter]:
-        """Yield every letter, each partition in order."""
-        return map(Letter.of, self._reader.read(self._topic, self._spans))
+    def all_letters(self) -> Iterator[DeadLetterRecord]:
+        """Yield every letter, in order within each partition."""
+        return map(DeadLetterRecord.of, self._reader.read(self._topic, self._spans))
 
-    def waiting(self) -> Iterator[Letter]:
-        """Yield the letters that were not redriven. Offsets that hold no letter count as done on the way."""
-        left = {number: Span(self._done[number].offset, span.end) for number, span in self._spans.items()}
-        expected = {number: span.first for number, span in left.items()}
-        for letter in map(Letter.of, self._reader.read(self._topic, left)):
-            # Kafka gives offsets to what ends a transaction, and what was in one that was aborted stays unseen.
-            self._done[letter.partition].add(expected[letter.partition], letter.offset)
+    def waiting(self) -> Iterator[DeadLetterRecord]:
+        """Yield the letters that were not redriven, and mark offsets without a letter as completed."""
+        completed = self._completed_offsets
+        remaining = {number: Span(completed[number].offset, span.end) for number, span in self._spans.items()}
+        expected = {number: span.first for number, span in remaining.items()}
+        for letter in map(DeadLetterRecord.of, self._reader.read(self._topic, remaining)):
+            # Transaction markers have offsets, and records of aborted transactions are not delivered.
+            completed[letter.partition].add(expected[letter.partition], letter.offset)
             expected[letter.partition] = letter.offset + 1
             if not self.is_redriven(letter):
                 yield letter
 
-    def is_redriven(self, letter: Letter) -> bool:
-        """Say whether the letter was sent back."""
-        return letter.offset in self._done[letter.partition]
+    def is_redriven(self, letter: DeadLetterRecord) -> bool:
+        """Return whether the letter was redriven."""
+        return letter.offset in self._completed_offsets[letter.partition]
 
-    def has_room_for(self, letters: Sequence[Letter]) -> bool:
-        """Say whether Kafka could keep in mind that these letters were redriven."""
-        touched = {letter.partition: self._done[letter.partition].copy() for letter in letters}
+    def can_store(self, letters: Sequence[DeadLetterRecord]) -> bool:
+        """Return whether the offset metadata can record that these letters were redriven."""
+        touched = {letter.partition: self._completed_offsets[letter.partition].copy() for letter in letters}
         for letter in letters:
             touched[letter.partition].add(letter.offset, letter.offset + 1)
-        return all(progress.fits() for progress in touched.values())
+        return all(completed.fits() for completed in touched.values())
 
-    def note(self, letters: Sequence[Letter]) -> None:
-        """Note that letters were sent back, and have the broker keep that."""
+    def mark_redriven(self, letters: Sequence[DeadLetterRecord]) -> None:
+        """Commit that letters were redriven."""
         for letter in letters:
-            self._done[letter.partition].add(letter.offset, letter.offset + 1)
+            self._completed_offsets[letter.partition].add(letter.offset, letter.offset + 1)
         changed = {
-            number: (progress.offset, progress.text())
-            for number, progress in self._done.items()
-            if self._stored.get(number) != (progress.offset, progress.text()) and progress.fits()
+            number: (completed.offset, completed.encode())
+            for number, completed in self._completed_offsets.items()
+            if self._stored.get(number) != (completed.offset, completed.encode()) and completed.fits()
         }
         self._reader.commit(self._topic, changed)
         self._stored.update(changed)
 
 
-def _progress(span: Span, kept: tuple[int, str] | None) -> Progress:
-    if kept is None or kept[0] > span.end:
-        return Progress(span.first)
-    progress = Progress.read(*kept)
-    progress.add(progress.offset, span.first)
-    return progress
+def _completed(span: Span, committed: tuple[int, str] | None) -> CompletedOffsets:
+    if committed is None or committed[0] > span.end:
+        return CompletedOffsets(span.first)
+    completed = CompletedOffsets.decode(*committed)
+    completed.add(completed.offset, span.first)
+    return completed

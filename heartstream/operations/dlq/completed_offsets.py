@@ -1,7 +1,7 @@
-"""Which letters were redriven, in a form that a consumer group's committed offset can keep.
+"""Which offsets of a partition are completed, in a form that a committed offset of a consumer group can store.
 
-Where letters are redriven by a filter, those between them stay, so one offset does not tell what is done. The text that
-Kafka keeps beside a committed offset holds the rest: the runs of letters beyond the offset that are done.
+A filter redrives some letters and skips others, so one offset is not enough. The metadata of the committed offset holds
+the rest: the completed ranges past the offset.
 """
 
 from __future__ import annotations
@@ -17,60 +17,60 @@ import msgspec
 
 from schemas.errors import DependencyError
 
-_FORM: Final = "runs1:"
-_LARGEST_TEXT: Final = 4_000
+_FORMAT: Final = "runs1:"
+_MAX_METADATA_CHARS: Final = 4_000
 """Kafka's `offset.metadata.max.bytes` is 4096 by default."""
 
 
-class Progress:
-    """One partition: all letters before `offset` are done, and so are those in the runs beyond it."""
+class CompletedOffsets:
+    """One partition: all offsets below `offset` are completed, and so are the ranges above it."""
 
-    def __init__(self, offset: int, runs: list[tuple[int, int]] | None = None) -> None:
+    def __init__(self, offset: int, ranges: list[tuple[int, int]] | None = None) -> None:
         self.offset = offset
-        self._runs = runs or []
+        self._ranges = ranges or []
 
     def __contains__(self, offset: int) -> bool:
-        """Say whether the letter at `offset` is done."""
-        place = bisect_right(self._runs, offset, key=lambda run: run[0])
-        return offset < self.offset or (place > 0 and offset < self._runs[place - 1][1])
+        """Return whether `offset` is completed."""
+        place = bisect_right(self._ranges, offset, key=lambda range_: range_[0])
+        return offset < self.offset or (place > 0 and offset < self._ranges[place - 1][1])
 
     def add(self, first: int, stop: int) -> None:
-        """Note that the letters from `first` to before `stop` are done."""
+        """Mark the offsets from `first` to before `stop` as completed."""
         first = max(first, self.offset)
         if first >= stop:
             return
-        left = bisect_left(self._runs, first, key=lambda run: run[1])
-        right = bisect_right(self._runs, stop, key=lambda run: run[0])
-        touching = [(first, stop), *self._runs[left:right]]
-        self._runs[left:right] = [(min(run[0] for run in touching), max(run[1] for run in touching))]
-        if self._runs[0][0] <= self.offset:
-            self.offset = self._runs.pop(0)[1]
+        left = bisect_left(self._ranges, first, key=lambda range_: range_[1])
+        right = bisect_right(self._ranges, stop, key=lambda range_: range_[0])
+        touching = [(first, stop), *self._ranges[left:right]]
+        self._ranges[left:right] = [(min(range_[0] for range_ in touching), max(range_[1] for range_ in touching))]
+        if self._ranges[0][0] <= self.offset:
+            self.offset = self._ranges.pop(0)[1]
 
-    def copy(self) -> Progress:
-        """Return another with the same letters done."""
-        return Progress(self.offset, self._runs.copy())
+    def copy(self) -> CompletedOffsets:
+        """Return a copy."""
+        return CompletedOffsets(self.offset, self._ranges.copy())
 
-    def text(self) -> str:
-        """Return what must be kept beside the offset."""
-        if not self._runs:
+    def encode(self) -> str:
+        """Return the metadata to commit with the offset."""
+        if not self._ranges:
             return ""
-        edges = [self.offset, *chain.from_iterable(self._runs)]
+        edges = [self.offset, *chain.from_iterable(self._ranges)]
         steps = [after - before for before, after in pairwise(edges)]
-        return _FORM + base64.b64encode(zlib.compress(msgspec.msgpack.encode(steps), 9)).decode()
+        return _FORMAT + base64.b64encode(zlib.compress(msgspec.msgpack.encode(steps), 9)).decode()
 
     def fits(self) -> bool:
-        """Say whether Kafka keeps a text so long."""
-        return len(self.text()) <= _LARGEST_TEXT
+        """Return whether the metadata is short enough for Kafka."""
+        return len(self.encode()) <= _MAX_METADATA_CHARS
 
     @classmethod
-    def read(cls, offset: int, text: str) -> Self:
-        """Read what was kept; raises DependencyError where the text was not written by `text`."""
+    def decode(cls, offset: int, text: str) -> Self:
+        """Decode a committed offset. Raises DependencyError if the metadata was not written by `encode`."""
         if not text:
             return cls(offset)
         try:
-            packed = zlib.decompress(base64.b64decode(text.removeprefix(_FORM), validate=True))
+            packed = zlib.decompress(base64.b64decode(text.removeprefix(_FORMAT), validate=True))
             steps = msgspec.msgpack.decode(packed, type=list[int])
         except (binascii.Error, zlib.error, msgspec.MsgspecError) as error:
-            raise DependencyError("what the redrive group keeps beside its offsets is not of this program") from error
+            raise DependencyError("the offset metadata of the redrive group was not written by heartstream") from error
         edges = list(accumulate(steps, initial=offset))[1:]
         return cls(offset, list(zip(edges[::2], edges[1::2], strict=True)))

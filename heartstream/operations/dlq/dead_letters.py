@@ -1,4 +1,4 @@
-"""A dead letter as it stands on its topic, and which of them are wanted."""
+"""Records of the dead letter topic, and the filter for them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ _LARGEST_OFFSET: Final = (1 << 63) - 1
 _OURS: Final = REASON_HEADERS | {REDRIVE_ATTEMPTS_HEADER, FIRST_FAILURE_HEADER}
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """One record of the dead letter topic. `reason` is None where the record is no dead letter of heartstream's.
+class DeadLetterRecord(msgspec.Struct, frozen=True):
+    """One record of the dead letter topic. `reason` is None if heartstream did not write the record.
 
-    `headers` are those that the original record had, `timestamp` is the original's, in milliseconds since 1970, None if
-    it has none.
-    `omitted_bytes` is the size of a value that was left out because the dead letter topic did not take it; `lacks_key`
-    and `lacks_headers` say that key and headers were.
+    `headers` and `timestamp` are those of the original record; the timestamp is in milliseconds since 1970, None if the
+    record has none. `omitted_bytes` is the size of a value that was omitted because it exceeded the topic's limit;
+    `lacks_key` and `lacks_headers` mean that key and headers were omitted.
     """
 
     partition: int
@@ -53,7 +52,7 @@ class Letter(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, message: Message) -> Self:
-        """Read what a consumed message holds."""
+        """Decode a consumed message."""
         headers: Headers = tuple(headers_of(message))
         ours = {name: value or b"" for name, value in headers if name in _OURS}
         lacks_key = KEY_OMITTED_HEADER in ours
@@ -74,25 +73,25 @@ class Letter(msgspec.Struct, frozen=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the letter holds all that its record held."""
+        """Whether the letter holds the complete original record."""
         return self.omitted_bytes is None and not self.lacks_key and not self.lacks_headers
 
     @property
     def codes(self) -> tuple[FaultCode, ...]:
-        """Each code that the letter has, once."""
+        """The distinct error codes of the letter."""
         return tuple(dict.fromkeys(fault.code for fault in self.reason.errors)) if self.reason else ()
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which letters are wanted: those with any of `codes`, from `since` to before `until`, with `key`."""
+    """A filter for letters: with any of `codes`, from `since` to before `until`, with `key`."""
 
     codes: frozenset[FaultCode] = frozenset()
     since: int | None = None
     until: int | None = None
     key: bytes | None = None
 
-    def takes(self, letter: Letter) -> bool:
-        """Say whether the letter is wanted. A bound in time excludes records that have no timestamp."""
+    def matches(self, letter: DeadLetterRecord) -> bool:
+        """Return whether the letter matches. A time bound excludes records without a timestamp."""
         if self.codes and self.codes.isdisjoint(letter.codes):
             return False
         if self.key is not None and self.key != letter.key:
@@ -104,7 +103,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def _original_time(header: bytes | None, message: Message) -> int | None:
-    """Return the original record's timestamp: as the header says, or, where it says none, the letter's own."""
+    """Return the timestamp of the original record from the header; without a header, that of the letter."""
     is_negative = header is not None and header.startswith(b"-")
     size = _count(header[1:] if header is not None and is_negative else header)
     if size is None:
@@ -134,11 +133,11 @@ def _is_possible(source: Source) -> bool:
 
 
 def _count(header: bytes | None) -> int | None:
-    """Return the number in a header; whoever wrote it may have written anything."""
+    """Return the number in a header, None if it is not one: anybody may have written it."""
     return int(header) if header and len(header) <= _MOST_DIGITS and header.isdigit() else None
 
 
-def _number(of_a_consumed_message: int | None) -> int:
-    if of_a_consumed_message is None:
+def _number(value: int | None) -> int:
+    if value is None:
         raise AssertionError("a consumed message has a partition and an offset")
-    return of_a_consumed_message
+    return value

@@ -1,4 +1,4 @@
-"""Filters, positions and times as people write them in a command line."""
+"""Parses filters, positions and times of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def parse_time(text: str, now: datetime) -> int:
-    """Return milliseconds since 1970 for a time (ISO 8601, UTC unless it says otherwise) or an age such as 30m or 2d.
+    """Return milliseconds since 1970 for a time (ISO 8601, UTC by default) or an age such as 30m or 2d.
 
     Raises ValueError on anything else.
     """
@@ -34,16 +34,16 @@ def parse_time(text: str, now: datetime) -> int:
     return int(when.timestamp() * 1000)
 
 
-class Range(msgspec.Struct, frozen=True):
-    """Which records: from and until a time (milliseconds since 1970), at most `limit`."""
+class RecordRange(msgspec.Struct, frozen=True):
+    """Records from `since` to before `until` (milliseconds since 1970), at most `limit` of them."""
 
     since: int | None
     until: int | None
     limit: int | None
 
     @classmethod
-    def of(cls, since: str | None, until: str | None, limit: int | None) -> Range:
-        """Read times as people write them; raises ValueError."""
+    def of(cls, since: str | None, until: str | None, limit: int | None) -> RecordRange:
+        """Parse the times. Raises ValueError."""
         now = datetime.now(UTC)
         first, last = (None if text is None else parse_time(text, now) for text in (since, until))
         return cls(first, last, limit)
@@ -60,13 +60,13 @@ def parse_position(text: str, topic: str) -> tuple[str, int, int]:
         case [named, partition, offset] if named and partition.isdecimal() and offset.isdecimal():
             return named, int(partition), int(offset)
         case _:
-            raise ValueError(f"{text} is no position: give partition:offset, as `heartstream dlq list` shows it")
+            raise ValueError(f"{text} is not a position: give partition:offset, as `heartstream dlq list` prints it")
 
 
 def selection(
     codes: Iterable[FaultCode], since: str | None, until: str | None, key: str | None, now: datetime
 ) -> Selection:
-    """Return which letters are wanted; raises ValueError where a time cannot be read."""
+    """Parse the filters. Raises ValueError for an invalid time."""
     return Selection(
         codes=frozenset(codes),
         since=None if since is None else parse_time(since, now),

@@ -1,4 +1,4 @@
-"""What the `dlq` commands print. Nothing here prints a key, a value or a foreign header unless it is asked to."""
+"""Output of the `dlq` commands. Keys, values and foreign headers are printed only on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from heartstream.operations.dlq.dead_letters import Letter
+from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from heartstream.operations.dlq.redrive import Tally
 from schemas.errors import Fault, FaultCode, RecordError
 from schemas.records import Source
@@ -20,28 +20,28 @@ _TIME_WIDTH: Final = len("2026-01-01T00:00:00.000Z")
 
 
 class Table:
-    """Lines of a table that is written while it is read: aligned for people, with tabs for programs."""
+    """Lines of a table that is printed row by row: aligned on a terminal, tab-separated elsewhere."""
 
     def __init__(self, *, aligned: bool, with_key: bool, position_width: int, source_width: int) -> None:
-        names = ("LETTER", "TIME", "SOURCE", "ATTEMPTS", "STATE", *(["KEY"] if with_key else []), "FAULTS")
+        names = ("POSITION", "TIME", "SOURCE", "ATTEMPTS", "STATE", *(["KEY"] if with_key else []), "ERRORS")
         widths = (position_width, _TIME_WIDTH, source_width, 8, 8, *([20] if with_key else []), 0)
         self._with_key = with_key
         self._widths = [max(width, len(name)) for name, width in zip(names, widths, strict=True)] if aligned else None
         self.head = self._join(names)
 
-    def row(self, letter: Letter, *, redriven: bool) -> str:
-        """Return the line of one letter."""
+    def row(self, letter: DeadLetterRecord, *, redriven: bool) -> str:
+        """Return the row of one letter."""
         reason = letter.reason
         cells = (
             f"{letter.partition}:{letter.offset}",
             time_text(letter.timestamp),
-            place_text(reason.source) if reason else _UNKNOWN,
+            source_text(reason.source) if reason else _UNKNOWN,
             str(letter.attempts),
             _state(redriven=redriven),
             *([bytes_text(letter.key)] if self._with_key else []),
-            str(RecordError(reason.errors)) if reason else "not a dead letter of heartstream",
+            str(RecordError(reason.errors)) if reason else "not written by heartstream",
         )
-        return self._join([plain(cell) for cell in cells])
+        return self._join([escaped(cell) for cell in cells])
 
     def _join(self, cells: Sequence[str]) -> str:
         if self._widths is None:
@@ -50,7 +50,7 @@ class Table:
         return "  ".join(padded).rstrip()
 
 
-class LetterLine(msgspec.Struct, frozen=True):
+class _JsonLine(msgspec.Struct, frozen=True):
     """A letter as one line of JSON."""
 
     partition: int
@@ -67,7 +67,7 @@ class LetterLine(msgspec.Struct, frozen=True):
     key_omitted: bool
     headers_omitted: bool
     headers: int
-    """How many; a producer may have put anything into their names."""
+    """Their number: even the names are a producer's, and may hold anything."""
     key: str | msgspec.UnsetType | None = msgspec.UNSET
     key_base64: str | msgspec.UnsetType = msgspec.UNSET
     value: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -75,9 +75,9 @@ class LetterLine(msgspec.Struct, frozen=True):
     headers_base64: tuple[tuple[str, str | None], ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-def json_line(letter: Letter, *, redriven: bool, with_key: bool, with_value: bool = False) -> str:
-    """Return the letter as JSON; what is not UTF-8 goes into fields named `..._base64`."""
-    line = LetterLine(
+def json_line(letter: DeadLetterRecord, *, redriven: bool, with_key: bool, with_value: bool = False) -> str:
+    """Return the letter as JSON; bytes that are not UTF-8 go into fields named `..._base64`."""
+    line = _JsonLine(
         partition=letter.partition,
         offset=letter.offset,
         time=None if letter.timestamp is None else time_text(letter.timestamp),
@@ -102,60 +102,61 @@ def json_line(letter: Letter, *, redriven: bool, with_key: bool, with_value: boo
     return msgspec.json.encode(msgspec.structs.replace(line, **content)).decode()
 
 
-def tell_letter(letter: Letter, topic: str, *, redriven: bool, with_value: bool) -> Iterator[str]:
-    """Yield the lines that show one letter."""
+def letter_lines(letter: DeadLetterRecord, topic: str, *, redriven: bool, with_value: bool) -> Iterator[str]:
+    """Yield the lines of `dlq show`."""
     reason = letter.reason
-    yield f"letter         {topic}:{letter.partition}:{letter.offset}"
+    yield f"position       {topic}:{letter.partition}:{letter.offset}"
     yield f"time           {_time_line(letter.timestamp)}"
-    yield f"source         {plain(place_text(reason.source)) if reason else _UNKNOWN}"
+    yield f"source         {escaped(source_text(reason.source)) if reason else _UNKNOWN}"
     if letter.first_failure is not None:
-        yield f"first failure  {plain(place_text(letter.first_failure))}"
+        yield f"first failure  {escaped(source_text(letter.first_failure))}"
     yield f"attempts       {letter.attempts} redrives before this failure"
     yield f"state          {_state(redriven=redriven)}"
     if letter.lacks_key:
-        yield "key            left out, as the topic did not take it; it stands at its source"
+        yield "key            omitted: too large for the topic; the source record has it"
     else:
         yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
     if letter.omitted_bytes is not None:
-        yield f"value          left out, being too large: {letter.omitted_bytes} bytes, which stand at its source"
+        size = letter.omitted_bytes
+        yield f"value          omitted: too large for the topic ({size} bytes); the source record has it"
     else:
         yield f"value          {_size_text(letter.value)}"
     if letter.lacks_headers:
-        yield "headers        left out, being too large; they stand at its source"
+        yield "headers        omitted: too large for the topic; the source record has them"
     if letter.headers and not with_value:
         yield f"headers        {len(letter.headers)}"
     for name, value in letter.headers if with_value else ():
-        yield f"header         {plain(name)}: {bytes_text(value)}"
+        yield f"header         {escaped(name)}: {bytes_text(value)}"
     for fault in reason.errors if reason else ():
-        yield plain(f"fault          {fault.code} at {fault.pointer or '(record)'}: {fault.message}")
+        yield escaped(f"error          {fault.code} at {fault.pointer or '(record)'}: {fault.message}")
     if reason is None:
-        yield "fault          unknown: this is not a dead letter of heartstream"
+        yield "error          unknown: heartstream did not write this record"
     if with_value and letter.omitted_bytes is None:
         yield ""
         yield bytes_text(letter.value)
 
 
-def tell_codes(codes: Counter[FaultCode]) -> Iterator[str]:
-    """Yield a line a code, the commonest first."""
+def code_lines(codes: Counter[FaultCode]) -> Iterator[str]:
+    """Yield one line per code, most frequent first."""
     for code, count in sorted(codes.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"  {count:>9,}  {code}"
 
 
-def tell_tally(tally: Tally, verb: str) -> Iterator[str]:
-    """Yield what was sent back, by code, and what was not, by reason. A letter with two codes counts in both lines."""
+def tally_lines(tally: Tally, verb: str) -> Iterator[str]:
+    """Yield the redriven letters by code and the skipped ones by reason. A letter with two codes counts in both."""
     yield f"{verb} {letters_text(tally.redriven)}"
-    yield from tell_codes(tally.codes)
-    for left, count in tally.left.items():
-        yield f"left {letters_text(count)}: {left.value}"
+    yield from code_lines(tally.codes)
+    for reason, count in tally.skipped.items():
+        yield f"skipped {letters_text(count)}: {reason.value}"
 
 
 def letters_text(count: int) -> str:
-    """Return a number of letters in words."""
+    """Return a number of letters as text."""
     return "1 dead letter" if count == 1 else f"{count:,} dead letters"
 
 
 def time_text(timestamp: int | None) -> str:
-    """Return milliseconds since 1970 as a time in UTC; as they are, where no calendar has such a time."""
+    """Return milliseconds since 1970 as a time in UTC; as a number if they are out of range."""
     if timestamp is None:
         return _UNKNOWN
     try:
@@ -170,19 +171,19 @@ def _time_line(timestamp: int | None) -> str:
     return f"{time_text(timestamp)}, of the original record"
 
 
-def place_text(source: Source) -> str:
-    """Return where a record stands."""
+def source_text(source: Source) -> str:
+    """Return topic, partition and offset of a record."""
     return f"{source.topic}:{source.partition}:{source.offset}"
 
 
-def plain(text: str) -> str:
-    """Return the text without what could move a terminal's cursor or end a column."""
+def escaped(text: str) -> str:
+    """Return the text with everything escaped that could move the cursor or end a column."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def bytes_text(content: bytes | None) -> str:
-    """Return bytes as text on one line, with escapes for what is not printable UTF-8."""
-    return "(none)" if content is None else plain(content.decode("utf-8", "backslashreplace"))
+    """Return bytes as one line of text; what is not printable UTF-8 is escaped."""
+    return "(none)" if content is None else escaped(content.decode("utf-8", "backslashreplace"))
 
 
 def _state(*, redriven: bool) -> str:
@@ -211,5 +212,5 @@ def _base64(content: bytes) -> str:
 
 
 def lines(texts: Iterable[str]) -> str:
-    """Join lines, each with its end."""
+    """Join lines, each with a line break."""
     return "".join(f"{text}\n" for text in texts)

@@ -1,7 +1,6 @@
-"""How old a record may be when it is sent to a topic, before the topic's retention takes it away unread.
+"""How old a record may be when it is sent to a topic without being deleted before it is read.
 
-Kafka's retention counts from a record's own timestamp. A record that keeps an old one may be deleted minutes after it
-was sent.
+Kafka's retention counts from the timestamp of a record. A record that keeps an old one may be deleted within minutes.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from schemas.errors import DependencyError
 _CALL_SECONDS: Final = 10.0
 
 
-def oldest_kept(settings: Settings, topic: str, now: int) -> int | None:
-    """Return the timestamp from which on the topic keeps a record for long enough to be read, None if it has no such.
+def oldest_retained(settings: Settings, topic: str, now: int) -> int | None:
+    """Return the oldest timestamp that leaves a tenth of the topic's retention, None if the topic deletes nothing.
 
-    Long enough is a tenth of the retention. Both are in milliseconds since 1970. Raises DependencyError where the
-    broker does not tell.
+    Both times are in milliseconds since 1970. Raises DependencyError if the broker does not answer.
     """
     client = AdminClient({**admin_config(settings.kafka), "log_level": 0})
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
@@ -30,10 +28,10 @@ def oldest_kept(settings: Settings, topic: str, now: int) -> int | None:
     try:
         entries = {name: entry.value for name, entry in answer.result(2 * _CALL_SECONDS).items()}
     except TimeoutError as failure:
-        raise DependencyError(f"the retention of {topic} cannot be asked for (no answer)") from failure
+        raise DependencyError(f"cannot read the retention of {topic} (no answer)") from failure
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
-        raise DependencyError(f"the retention of {topic} cannot be asked for ({error.name()})") from failure
+        raise DependencyError(f"cannot read the retention of {topic} ({error.name()})") from failure
     retention = int(entries.get("retention.ms") or -1)
     by_own_time = entries.get("message.timestamp.type") != "LogAppendTime"
     if retention < 0 or not by_own_time or "delete" not in str(entries.get("cleanup.policy")):

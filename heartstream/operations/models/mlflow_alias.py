@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from heartstream.operations.models.store import Store
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import say
+from heartstream.terminal.tables import print_line
 from schemas.errors import ArtifactError, DependencyError
 from scoring.candidate import Proof
 from training.tracking.mlflow_registry import Registry, Version
@@ -51,7 +51,7 @@ def _try(store: Store, registry: Registry, version: Version, public_key: Path | 
     except ArtifactError as error:
         sys.stderr.write(printable(f"refused {version.uri}: {error}\n"))
     else:
-        say(printable(f"promoted {version.uri}: {model.name} {model.version} ({model.digest})"))
+        print_line(printable(f"promoted {version.uri}: {model.name} {model.version} ({model.digest})"))
 
 
 def _versions(uri: str) -> str:

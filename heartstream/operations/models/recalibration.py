@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heartstream.files.notes import announce
+from heartstream.files.notes import print_notes
 from heartstream.monitoring.outcomes.join import Pair
 from heartstream.monitoring.outcomes.topics import Spans, join_topics
 from runtime.kafka.range_reader import Reader
@@ -61,7 +61,7 @@ def recalibrated(  # a command's options
 def _in_a_file(artifact: Artifact, data: Path, options: TextOptions) -> Evidence:
     """Score labelled patients as worker and gateway would."""
     patients = read_labelled(data, options=options)
-    announce(data, patients.notes)
+    print_notes(data, patients.notes)
     return Evidence(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
 
 

@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-from heartstream.operations.dlq.filters import Range
+from heartstream.operations.dlq.filters import RecordRange
 from heartstream.operations.verify.models import Shelf
 from heartstream.operations.verify.verification import BROKEN, Finding, Verdict, prove
-from heartstream.terminal.progress import Meter
-from heartstream.terminal.tables import say
+from heartstream.terminal.progress import ProgressCounter
+from heartstream.terminal.tables import print_line
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from worker.formats import Formats
@@ -25,7 +25,7 @@ _SHOWN: Final = 20
 """So many findings are printed one by one; all of them as JSON."""
 
 
-def verify(models: Path | None, chosen: Range, *, as_json: bool) -> bool:
+def verify(models: Path | None, chosen: RecordRange, *, as_json: bool) -> bool:
     """Prove scores, print what was found, and say whether nothing speaks against any of them."""
     settings = Settings.from_mapping(os.environ)
     shelf = Shelf(models or Path(settings.model.path), settings.model.key())
@@ -34,12 +34,12 @@ def verify(models: Path | None, chosen: Range, *, as_json: bool) -> bool:
     with Reader.open(settings) as scores, Reader.open(settings) as records:
         spans = scores.between(topic, chosen.since, chosen.until)
         size = sum(span.end - span.first for span in spans.values())
-        with Meter(size, "scores") as meter:
+        with ProgressCounter(size, "scores") as progress:
             for finding in islice(prove(scores, records, topic, spans, shelf, Formats.reading(settings)), chosen.limit):
-                meter.seen()
+                progress.advance()
                 verdicts[finding.verdict] += 1
                 if finding.verdict is not Verdict.PROVED:
-                    meter.clear()
+                    progress.clear()
                     tell(finding)
     for verdict in Verdict:
         if verdicts[verdict] or verdict is Verdict.PROVED:
@@ -48,7 +48,7 @@ def verify(models: Path | None, chosen: Range, *, as_json: bool) -> bool:
 
 
 def _as_json(finding: Finding) -> None:
-    say(msgspec.json.encode(finding).decode())
+    print_line(msgspec.json.encode(finding).decode())
 
 
 def _in_words(topic: str) -> Callable[[Finding], None]:
@@ -62,8 +62,8 @@ def _in_words(topic: str) -> Callable[[Finding], None]:
         source = finding.source
         of = f" (of {source.topic}:{source.partition}:{source.offset})" if source else ""
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
-        say(f"{topic}:{finding.partition}:{finding.offset}{of} {finding.verdict}{fields}")
+        print_line(f"{topic}:{finding.partition}:{finding.offset}{of} {finding.verdict}{fields}")
         if told[finding.verdict] == _SHOWN:
-            say(f"... no more of '{finding.verdict}' is shown; --json shows all")
+            print_line(f"... no more of '{finding.verdict}' is shown; --json shows all")
 
     return tell

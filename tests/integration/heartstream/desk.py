@@ -20,7 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from heartstream.operations.dlq.dead_letters import Letter
+from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from runtime.settings import Topics
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
@@ -175,10 +175,10 @@ class Desk:
         """Return all that stands on the patients topic."""
         return [written for _, written in self.read(self.topics.patients)]
 
-    def dead(self) -> list[Letter]:
+    def dead(self) -> list[DeadLetterRecord]:
         """Return all that stands on the dead letter topic."""
         return [
-            Letter.of(
+            DeadLetterRecord.of(
                 Message(
                     topic=place.topic,
                     partition=place.partition,

@@ -12,7 +12,7 @@ import msgspec
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
-from heartstream.spark import SCHEMA, Shipment, score, scored
+from heartstream.spark import SCHEMA, ModelBundle, score, scored
 from schemas.errors import HeartstreamError
 from schemas.features import FEATURE_NAMES
 from schemas.headers import COLUMN_NAMES
@@ -43,14 +43,14 @@ def main(patients: str, model: str, public_key: str, registered: str, store: str
                 score(bad, Path(where))
             except HeartstreamError as error:
                 refusals.append(f"{type(error).__name__}: {error}")
-        refusals.append(by_a_worker(frame, Shipment.of(Path(model), None, key, Details())))
+        refusals.append(by_a_worker(frame, ModelBundle.of(Path(model), None, key, Details())))
         (Path(output) / "refusals.json").write_text(json.dumps(refusals))
         by_mlflow(spark, registered, store, output, patients)
     finally:
         spark.stop()
 
 
-def by_a_worker(frame: DataFrame, shipment: Shipment) -> str:
+def by_a_worker(frame: DataFrame, shipment: ModelBundle) -> str:
     """Send what the driver has proved with one byte of a model changed; return what Spark says of it."""
     files = dict(shipment.files)
     name = "pattern_submodels.json"

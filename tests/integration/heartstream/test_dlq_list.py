@@ -26,7 +26,7 @@ def test_piped_output_is_plain(desk: Desk) -> None:
     desk.letters([NOT_JSON, MODEL_FAILURE, NOT_JSON])
     run = desk.run("list")
     rows = columns(run.stdout)
-    assert run.stdout.splitlines()[0] == "LETTER\tTIME\tSOURCE\tATTEMPTS\tSTATE\tFAULTS"
+    assert run.stdout.splitlines()[0] == "POSITION\tTIME\tSOURCE\tATTEMPTS\tSTATE\tERRORS"
     assert sorted(row[5] for row in rows) == ["model_failure at /age", "not_json at /age", "not_json at /age"]
     assert [row[3:5] for row in rows] == [["0", "waiting"]] * 3
     assert run.stderr == "3 dead letters\n          2  not_json\n          1  model_failure\n"
@@ -120,14 +120,14 @@ def test_an_omitted_value_is_told(desk: Desk) -> None:
     position = columns(desk.run("list").stdout)[0][0]
     line = json.loads(desk.run("list", "--json").stdout)
     assert (line["value_bytes"], line["value_omitted"]) == (5, True)
-    assert "left out, being too large: 5 bytes" in desk.run("show", position, "--with-value").stdout
+    assert "omitted: too large for the topic (5 bytes)" in desk.run("show", position, "--with-value").stdout
 
 
 def test_a_foreign_record_is_listed(desk: Desk) -> None:
     """What is no dead letter of ours is shown as that, and stops nothing."""
     desk.send(OutgoingRecord(desk.topics.dead_letters, None, None, [("heartstream.dead-letter", b"{")]))
     run = desk.run("list")
-    assert [row[2:] for row in columns(run.stdout)] == [["-", "0", "waiting", "not a dead letter of heartstream"]]
+    assert [row[2:] for row in columns(run.stdout)] == [["-", "0", "waiting", "not written by heartstream"]]
 
 
 def test_a_closed_pipe_is_no_error_to_tell(desk: Desk, tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_an_empty_topic(desk: Desk) -> None:
         (["list"], {"HEARTSTREAM_KAFKA__OPTIONS__FOO": "1"}, 78, "Kafka option foo"),
         (["list", "--since", "noon"], {}, 2, "30m, 12h or 2d"),
         (["show", "noon"], {}, 2, "partition:offset"),
-        (["show", "0:99"], {}, 1, "no dead letter stands at"),
-        (["show", "99:0"], {}, 1, "no dead letter stands at"),
+        (["show", "0:99"], {}, 1, "there is no dead letter at"),
+        (["show", "99:0"], {}, 1, "there is no dead letter at"),
     ],
 )
 def test_what_goes_wrong_is_told_in_one_line(

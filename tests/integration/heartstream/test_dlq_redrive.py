@@ -64,7 +64,7 @@ def test_a_record_that_fails_again_and_again_is_redriven_three_times(desk: Desk,
             await_letters(desk, letters)
             told.append(desk.run("redrive", "--yes").stdout)
     assert [text.splitlines()[0] for text in told] == ["redriven: 1 dead letter"] * 3 + ["redriven: 0 dead letters"]
-    assert told[3].splitlines()[1] == "left 1 dead letter: failed again after as many redrives as are allowed"
+    assert told[3].splitlines()[1] == "skipped 1 dead letter: failed again after the maximum number of attempts"
     first, *again = desk.patients()
     assert [(one.key, one.value, one.headers[:4], one.timestamp) for one in again] == [
         (b"key-1", value, HEADERS, sent)
@@ -119,7 +119,7 @@ def test_it_stops_before_it_sends_what_it_could_not_keep_in_mind(desk: Desk) -> 
     scattered = desk.run("redrive", "--code", "not_json", "--yes")
     sent = len(desk.patients())
     rest = desk.run("redrive", "--yes")
-    assert (scattered.returncode, "too scattered" in scattered.stderr, rest.returncode) == (1, True, 0)
+    assert (scattered.returncode, "skips too many letters" in scattered.stderr, rest.returncode) == (1, True, 0)
     assert scattered.stdout.splitlines()[0] == f"redriven: {sent:,} dead letters"
     assert desk.keys_sent_back() == sorted(f"k-{number}" for number in range(30_000))
 
@@ -170,7 +170,7 @@ def test_an_omitted_value_is_fetched_from_its_source(desk: Desk) -> None:
     assert run.stdout.splitlines() == [
         "redriven: 1 dead letter",
         "          1  model_failure",
-        "left 3 dead letters: without its value, key or headers, which its source topic no longer holds",
+        "skipped 3 dead letters: without its value, key or headers, which the source topic no longer holds",
     ]
     back = [one for one in desk.patients() if REDRIVE_ATTEMPTS_HEADER in dict(one.headers)]
     assert [(one.key, one.headers[:4], one.timestamp) for one in back] == [(b"same", HEADERS, sent)]
@@ -192,7 +192,7 @@ def test_what_would_go_unread_is_left(desk: Desk) -> None:
         desk.send(_aged(desk, f"{age}", now() - age * DAY))
     first, second = desk.run("redrive", "--yes"), desk.run("redrive", "--yes", "--present-time")
     assert [run.stdout.splitlines()[0] for run in (first, second)] == ["redriven: 1 dead letter"] * 2
-    assert "older than their topic keeps records" in first.stdout
+    assert "too old for the retention of the topic" in first.stdout
     times = {one.key: one.timestamp for one in desk.patients()}
     assert (times[b"1"] < now() - DAY // 2, times[b"1000"] > now() - DAY) == (True, True)
 
@@ -212,8 +212,8 @@ def test_what_is_not_ours_stays(desk: Desk) -> None:
     run = desk.run("redrive", "--yes")
     assert run.stdout.splitlines() == [
         "redriven: 0 dead letters",
-        "left 1 dead letter: not written by heartstream, or its headers cannot be read",
-        "left 1 dead letter: of another topic than the one that is redriven to",
+        "skipped 1 dead letter: not written by heartstream, or with unreadable headers",
+        "skipped 1 dead letter: from another topic than the patients topic",
     ]
     assert len(desk.patients()) == 1
 
@@ -286,7 +286,7 @@ def test_what_the_broker_does_not_take_is_left(group_stream: Stream, desk: Desk)
     assert run.stdout.splitlines() == [
         "redriven: 200 dead letters",
         "        200  model_failure",
-        "left 1 dead letter: not taken by the broker: too large, or its timestamp is not allowed",
+        "skipped 1 dead letter: rejected by the broker: too large, or with an invalid timestamp",
     ]
     assert desk.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
 
@@ -325,5 +325,5 @@ def test_what_cannot_take_a_coding_is_left(desk: Desk) -> None:
     desk.letters([FaultCode.FOREIGN_CODE] * 3)
     told = desk.run("redrive", "--coding", "statlog", "--yes")
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, "redriven: 0 dead letters")
-    assert "left 3 dead letters: no plain JSON record, or one that names its coding already" in told.stdout
+    assert "skipped 3 dead letters: not a plain JSON record, or naming its coding already" in told.stdout
     assert desk.patients() == []

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from heartstream.files.output_files import Journal
-from heartstream.files.output_paths import journal_of
+from heartstream.files.output_paths import journal_path
 from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
 from scoring.golden import golden_records
@@ -206,7 +206,7 @@ def test_an_ended_run_is_gone_on_with(
     fast = {"HEARTSTREAM_SCORE__INTERVAL": "false", "HEARTSTREAM_SCORE__REASONS": "0"}
     whole = run(model_dir, str(source), "-o", str(wanted), "--processes", "1", **fast)
     assert whole.returncode == 65
-    journal = journal_of(output)
+    journal = journal_path(output)
     asked = [] if blow is signal.SIGTERM else ["--processes", "3"]
     expected = 3 if asked else (2 if usable_processors() > 1 else 0)
     with subprocess.Popen(

@@ -29,7 +29,7 @@ from heartstream import (
 from heartstream.demo.patients import real_patients
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.dataframes import ArrowTable
-from heartstream.spark import Shipment, scored
+from heartstream.spark import ModelBundle, scored
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Source
 from scoring.pipeline import Scored, process
@@ -125,7 +125,7 @@ class Exported:
 def test_a_row_of_a_table_has_the_outcome_of_spark(wrap: Callable[[pa.Table], ArrowTable], model_dir: Path) -> None:
     """The patients of four hospitals with bad rows between them: the same bytes and reasons, in the table's order."""
     given = table()
-    shipment = Shipment.of(model_dir, None, None, Details())
+    shipment = ModelBundle.of(model_dir, None, None, Details())
     expected = pa.Table.from_batches(scored(shipment, given.to_batches())).to_pylist()
     results = load_model(model_dir).score(wrap(given))
     assert same_as_each(

@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import types as spark
 
 from heartstream.files.batching import BATCH_ROWS
-from heartstream.spark import Shipment, problems_of, scored
+from heartstream.spark import ModelBundle, problems_of, scored
 from schemas.errors import ArtifactError
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
@@ -43,7 +43,7 @@ NO_NUMBERS = [
 ]
 
 
-def through_spark(shipment: Shipment, batches: list[pa.RecordBatch]) -> Rows:
+def through_spark(shipment: ModelBundle, batches: list[pa.RecordBatch]) -> Rows:
     """Score as a Python worker does: the shipment came pickled."""
     found = pa.Table.from_batches(scored(pickle.loads(pickle.dumps(shipment)), iter(batches)))  # noqa: S301  # as Spark does
     return found.to_pylist()
@@ -60,7 +60,7 @@ def schema(**changes: spark.DataType) -> spark.StructType:
 @pytest.mark.parametrize("rows", [50, 1000])
 def test_risk_and_label_are_those_of_the_score(model: str, rows: int, model_dir: Path) -> None:
     """To the last bit, for each patient of four hospitals, whatever rows are rejected between them."""
-    shipment = Shipment.of(model_dir, model, None, Details())
+    shipment = ModelBundle.of(model_dir, model, None, Details())
     given = table()
     found = through_spark(shipment, given.to_batches(rows))
     assert [row["patient_id"] for row in found] == given["patient_id"].to_pylist()
@@ -75,14 +75,14 @@ def test_risk_and_label_are_those_of_the_score(model: str, rows: int, model_dir:
 def test_a_batch_of_a_whole_partition_is_scored_in_parts(model_dir: Path) -> None:
     """Spark may be told to send any number of rows at once: the text of their scores would be too large for Arrow."""
     given = pa.concat_tables([table()] * 10).combine_chunks().to_batches()
-    found = list(scored(Shipment.of(model_dir, None, None, Details()), given))
+    found = list(scored(ModelBundle.of(model_dir, None, None, Details()), given))
     assert [part.num_rows for part in found] == [BATCH_ROWS, 10 * table().num_rows - BATCH_ROWS]
     assert pa.Table.from_batches(found)["patient_id"].to_pylist() == given[0]["patient_id"].to_pylist()
 
 
 def test_a_column_of_nothing_but_null_is_one_of_numbers_not_measured(model_dir: Path) -> None:
     """Spark's void, in any place: the same scores, and for an id the fault of a record without one."""
-    shipment = Shipment.of(model_dir, None, None, Details())
+    shipment = ModelBundle.of(model_dir, None, None, Details())
     given = table()
     place = COLUMN_NAMES.index("ca")
     void, number = (
@@ -99,7 +99,7 @@ def test_an_id_that_is_no_text_is_handed_back_as_it_came(model_dir: Path) -> Non
     given = table().slice(1, 2)
     ids = pa.array([b"\xff", b"p-1"], pa.binary()).view(pa.string())
     (batch,) = given.set_column(0, "patient_id", ids).combine_chunks().to_batches()
-    (found,) = scored(Shipment.of(model_dir, None, None, Details()), [batch])
+    (found,) = scored(ModelBundle.of(model_dir, None, None, Details()), [batch])
     assert found["patient_id"].cast(pa.binary()).to_pylist() == [b"\xff", b"p-1"]
     assert found["errors"].is_valid().to_pylist() == [True, False]
 
@@ -138,14 +138,14 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once() -> None:
 
 def test_a_signed_model_is_verified_where_it_arrives(signed: Path, keys: Keys) -> None:
     """The signature and the key travel with it, and what is signed scores."""
-    shipment = Shipment.of(signed, None, keys.public.read_bytes(), Details())
+    shipment = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
     assert len(through_spark(shipment, table().to_batches())) == table().num_rows
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, "pattern_submodels.json"])
 def test_a_model_that_was_changed_on_its_way_is_refused(name: str, signed: Path, keys: Keys) -> None:
     """A byte is enough, in the manifest, in the signature, or in a file of the model."""
-    shipment = Shipment.of(signed, None, keys.public.read_bytes(), Details())
+    shipment = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
     files = dict(shipment.files)
     files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
     other = msgspec.structs.replace(shipment, files=tuple(files.items()))
@@ -157,15 +157,15 @@ def test_the_driver_refuses_what_is_not_signed_by_the_key(model_dir: Path, signe
     """No signature, or somebody else's: before anything travels."""
     other = Keys(tmp_path, "other").public.read_bytes()
     with pytest.raises(ArtifactError, match="is no signature of the manifest by the configured key"):
-        Shipment.of(signed, None, other, Details())
+        ModelBundle.of(signed, None, other, Details())
     with pytest.raises(ArtifactError, match="is not signed"):
-        Shipment.of(model_dir, None, other, Details())
+        ModelBundle.of(model_dir, None, other, Details())
 
 
 def test_an_executor_takes_no_other_model_than_was_proved(model_dir: Path, tmp_path: Path) -> None:
     """A model directory that changes while it is packed is whole, and another one: its digest tells."""
     other = another_version(model_dir, tmp_path / "other", "2")
     files = tuple((path.name, path.read_bytes()) for path in other.iterdir() if path.is_file())
-    shipment = Shipment(load(model_dir).model.digest, files, None, None, Details())
+    shipment = ModelBundle(load(model_dir).model.digest, files, None, None, Details())
     with pytest.raises(ArtifactError, match="it changed meanwhile"):
         shipment.scorer()

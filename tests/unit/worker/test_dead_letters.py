@@ -7,7 +7,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Mess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartstream.operations.dlq.dead_letters import Letter
+from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from runtime.record_times import NO_TIMESTAMP
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
@@ -73,7 +73,7 @@ def test_a_record_that_fails_again_has_new_reasons_and_its_count() -> None:
     kept = [(REDRIVE_ATTEMPTS_HEADER, b"2"), (FIRST_FAILURE_HEADER, b'{"topic":"patients","partition":0,"offset":1}')]
     again = dead_letter("dlq", message([*first.headers, *kept]), SOURCE, FAULTS)
     names = [name for name, _ in again.headers]
-    letter = Letter.of(consumed(again))
+    letter = DeadLetterRecord.of(consumed(again))
     assert sorted(names) == sorted({"a", DEAD_LETTER_HEADER, *names}), "a header stands twice"
     assert letter.reason is not None
     assert (letter.reason.errors, letter.reason.source) == (FAULTS, SOURCE)
@@ -84,9 +84,9 @@ def test_a_record_that_fails_again_has_new_reasons_and_its_count() -> None:
 def test_a_record_without_timestamp_has_none_as_a_dead_letter(kind: int) -> None:
     """No time is made up, neither by the client nor where the topic stamps letters itself."""
     letter = dead_letter("dlq", message([], kind, NO_TIMESTAMP), SOURCE, FAULTS)
-    assert (letter.timestamp, Letter.of(consumed(letter)).timestamp) == (NO_TIMESTAMP, None)
+    assert (letter.timestamp, DeadLetterRecord.of(consumed(letter)).timestamp) == (NO_TIMESTAMP, None)
     letter.timestamp = TIME
-    assert Letter.of(consumed(letter)).timestamp is None
+    assert DeadLetterRecord.of(consumed(letter)).timestamp is None
 
 
 def test_a_letter_without_its_value_says_how_large_it_was() -> None:
@@ -95,13 +95,13 @@ def test_a_letter_without_its_value_says_how_large_it_was() -> None:
     less = without_value(whole)
     assert (less.topic, less.key, less.value, less.timestamp) == ("dlq", b"k", None, TIME)
     assert less.headers == [*whole.headers, (VALUE_OMITTED_HEADER, b"1")]
-    assert Letter.of(consumed(less)).omitted_bytes == 1
+    assert DeadLetterRecord.of(consumed(less)).omitted_bytes == 1
 
 
 def test_a_senders_own_header_cannot_pass_for_ours() -> None:
     """A record that comes with our names, in any form, becomes a letter with only what the worker says."""
     forged = [(name, b"forged") for name in sorted(REASON_HEADERS)]
-    letter = Letter.of(consumed(dead_letter("dlq", message(forged), SOURCE, FAULTS)))
+    letter = DeadLetterRecord.of(consumed(dead_letter("dlq", message(forged), SOURCE, FAULTS)))
     assert (letter.reason is not None, letter.omitted_bytes, letter.timestamp) == (True, None, TIME)
 
 
@@ -109,7 +109,7 @@ def test_the_log_append_time_of_the_topic_does_not_hide_the_records_own() -> Non
     """Where the topic stamps letters itself, the original's time is read from its header."""
     record = dead_letter("dlq", message([]), SOURCE, FAULTS)
     record.timestamp = TIME + 5_000
-    assert Letter.of(consumed(record)).timestamp == TIME
+    assert DeadLetterRecord.of(consumed(record)).timestamp == TIME
 
 
 @given(
@@ -128,7 +128,7 @@ def test_a_letter_is_cut_down_to_its_source(
         forms.append(less)
     assert len(forms) <= 5
     for form in forms:
-        read = Letter.of(consumed(form))
+        read = DeadLetterRecord.of(consumed(form))
         assert read.reason is not None
         assert (read.reason.source, read.reason.errors[0]) == (SOURCE, FAULTS[0])
         assert read.omitted_bytes == (None if form.value == value else len(value or b""))

@@ -44,7 +44,7 @@ def _cell(name: str, cell: str) -> str:
         return "null"
     if name == "patient_id":
         return json.dumps(cell)
-    bare = cell.strip()
+    bare = cell.encode().strip().decode()  # ASCII white space alone
     if not bare or bare.casefold() in UNMEASURED:
         return "null"
     if (code := WORDS.get(name, {}).get(bare.casefold())) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.files.input_file import Reading
+from heartstream.files.input_file import InputOptions
 from heartstream.files.score import HELD_RECORDS, Request, score_file
 from heartstream.monitoring.compare.comparison import compare_file
 from heartstream.monitoring.drift.counting import count_file
@@ -103,8 +103,8 @@ def test_drift_and_compare_read_a_file_by_the_same_rule(tmp_path: Path, model_di
         compare_file(model, model, foreign, None, unseen)
     assert (
         count_file(model, own, None, unseen).drift
-        == count_file(model, foreign, None, unseen, Reading(coding=name)).drift
+        == count_file(model, foreign, None, unseen, InputOptions(coding=name)).drift
     )
     assert compare_file(model, model, own, None, unseen) == compare_file(
-        model, model, foreign, None, unseen, Reading(coding=name)
+        model, model, foreign, None, unseen, InputOptions(coding=name)
     )

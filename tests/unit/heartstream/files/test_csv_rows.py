@@ -8,7 +8,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartstream.files.csv_rows import open_quote, place_of, row_pattern, rows_in, spans, whole_rows
+from heartstream.files.csv_rows import count_rows, open_quote, row_pattern, row_start, spans, whole_rows
 
 CELLS = st.lists(st.text('a"\n\r,; ', max_size=6), min_size=2, max_size=4)
 ROW = row_pattern(b",")
@@ -35,8 +35,8 @@ def test_a_block_ends_with_the_last_row_that_is_whole(rows: list[list[str]], lin
         ends.append(total)
     assert ends == [end for _, end in spans(text, ROW)]
     assert max((end for end in ends if end <= cut), default=0) == whole_rows(text[:cut], ROW)
-    assert len(lines) == rows_in(text, ROW)
-    assert [0, *ends[:-1]][: len(lines)] == [place_of(number, text, ROW) for number in range(1, len(lines) + 1)]
+    assert len(lines) == count_rows(text, ROW)
+    assert [0, *ends[:-1]][: len(lines)] == [row_start(number, text, ROW) for number in range(1, len(lines) + 1)]
 
 
 @given(rows=st.lists(CELLS, max_size=6), tail=st.text("a,\n", max_size=20))

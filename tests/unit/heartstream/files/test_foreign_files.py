@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from heartstream.files.batching import CSV_BATCH_BYTES
-from heartstream.files.input_file import RawFile, Reading
+from heartstream.files.input_file import InputOptions, RawFile
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from heartstream.monitoring.compare.comparison import compare_file
@@ -340,7 +340,7 @@ def test_an_option_means_the_same_in_every_command(model_dir: Path, tmp_path: Pa
     form = Form(";", ",", "utf-16", missing="unknown", words=True, extra=("notes",), id_column="id")
     (clean := tmp_path / "clean.csv").write_bytes(Form().write(rows))
     (foreign := tmp_path / "foreign.csv").write_bytes(form.write(rows))
-    reading = Reading(form.options)
+    reading = InputOptions(form.options)
     found = count_file(model, foreign, None, unseen, reading)
     assert (60, count_file(model, clean, None, unseen).drift) == (found.tally.scored, found.drift)
     expected = compare_file(model, model, clean, None, unseen)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from heartstream.files.output_paths import journal_of, partial_of
+from heartstream.files.output_paths import journal_path, partial_path
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DependencyError, SettingsError
@@ -54,7 +54,7 @@ def test_the_input_is_never_written(
     output, errors = tmp_path / "out.ndjson", tmp_path / "errors.ndjson"
     link(
         source,
-        {"output": output, "errors": errors, "partial": partial_of(output), "journal": journal_of(output)}[target],
+        {"output": output, "errors": errors, "partial": partial_path(output), "journal": journal_path(output)}[target],
     )
     before = source.read_bytes()
     with pytest.raises(SettingsError, match=r"is the file that is read|not a regular file"):
@@ -81,7 +81,7 @@ def test_what_is_no_regular_file_stays(
 ) -> None:
     """A FIFO or a directory is neither replaced nor opened."""
     output, errors = tmp_path / "out.ndjson", tmp_path / "errors.ndjson"
-    path = {"output": output, "errors": errors, "partial": partial_of(output)}[which]
+    path = {"output": output, "errors": errors, "partial": partial_path(output)}[which]
     make(path)
     kind = stat.S_IFMT(path.lstat().st_mode)
     with pytest.raises(SettingsError, match="not a regular file"):
@@ -105,7 +105,7 @@ def test_a_symbolic_link_is_replaced_and_never_written_through(source: Path, sco
     precious.write_text("precious")
     score_file(Request(source, output, force=True), scorer, unseen)
     assert (precious.read_text(), output.is_symlink()) == ("precious", False)
-    partial_of(tmp_path / "next").symlink_to(precious)
+    partial_path(tmp_path / "next").symlink_to(precious)
     with pytest.raises(SettingsError, match="not a regular file"):
         score_file(Request(source, tmp_path / "next", force=True), scorer, unseen)
     assert precious.read_text() == "precious"
@@ -114,7 +114,7 @@ def test_a_symbolic_link_is_replaced_and_never_written_through(source: Path, sco
 def test_scores_and_errors_are_two_files(source: Path, scorer: Scorer, tmp_path: Path) -> None:
     """However the one name is written, and whichever of the run's files it names."""
     output = tmp_path / "out.ndjson"
-    for errors in (output, tmp_path / "." / "out.ndjson", partial_of(output), journal_of(output)):
+    for errors in (output, tmp_path / "." / "out.ndjson", partial_path(output), journal_path(output)):
         with pytest.raises(SettingsError, match="--errors needs a file of its own"):
             score_file(Request(source, output, errors, force=True), scorer, unseen)
 
@@ -163,7 +163,7 @@ def open_umask() -> Iterator[None]:
 def test_only_the_owner_reads_patients_data(source: Path, scorer: Scorer, tmp_path: Path) -> None:
     """Scores, rejected rows and what is there meanwhile have mode 0600, whatever the umask and earlier files."""
     request, seen = Request(source, tmp_path / "out.ndjson", tmp_path / "errors.ndjson", force=True), set[int]()
-    partial_of(request.output).write_text("half")
+    partial_path(request.output).write_text("half")
 
     def look(*_: object) -> None:
         seen.update(stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path != source)

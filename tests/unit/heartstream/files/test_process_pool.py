@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from heartstream.files.formats import Format
-from heartstream.files.process_pool import Crew
+from heartstream.files.process_pool import ProcessPool
 from heartstream.files.score import Request, score_file
-from heartstream.files.tally import Part
+from heartstream.files.tally import ScoredBatch
 from schemas.errors import ArtifactError, DependencyError, Fault, FaultCode
 from scoring.pipeline import Rejected
 from scoring.scorer import Scorer
@@ -60,7 +60,7 @@ def test_any_number_of_processes_gives_the_same_files(
     assert found[0][0].rejected == 500
 
 
-def joined(batch: object) -> Part:
+def joined(batch: object) -> ScoredBatch:
     """Stand for the scoring: what comes of a batch are its lines and the process that had it."""
     assert isinstance(batch, list)
     if batch == [b"bad model"]:
@@ -72,20 +72,20 @@ def joined(batch: object) -> Part:
     if batch == [b"leave"]:
         os._exit(3)
     content = b"x" * _LARGE if batch == [b"grow"] else b"+".join(batch)
-    return Part(content, len(batch), [(0, Rejected((Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)))], [])
+    return ScoredBatch(content, len(batch), [(0, Rejected((Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)))], [])
 
 
-def crews(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:
+def pooled(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:
     """Yield content, and the process that made it."""
     with ExitStack() as closing:
-        for part in Crew(joined, processes, closing).score(batches):
+        for part in ProcessPool(joined, processes, closing).score(batches):
             yield bytes(part.content), part.rejected[0][1].faults[0].message
 
 
 def test_batches_are_shared_out_and_come_back_in_order() -> None:
     """Each of the processes has its share, this one has none; a slot is not used again before it was read."""
     batches = [[b"%d" % number, b"of"] for number in range(100)]
-    found = list(crews(iter(batches), 3))
+    found = list(pooled(iter(batches), 3))
     assert [b"+".join(batch) for batch in batches] == [content for content, _ in found]
     assert len({process for _, process in found} - {str(os.getpid())}) == 3
 
@@ -94,16 +94,16 @@ def test_a_process_that_is_held_up_gets_no_more(tmp_path: Path) -> None:
     """The next batch goes to who has least to do, so that one that is late holds up its own alone."""
     late = tmp_path / "late"
     with ExitStack() as closing:
-        crew = Crew(joined, 2, closing)
+        pool = ProcessPool(joined, 2, closing)
 
         def batches() -> Iterator[list[bytes]]:
             yield [b"tardy", str(late).encode()]
             for _ in range(3):
-                await_condition(lambda: crew.to_do() == [1, 0], DEADLINE_SECONDS)
+                await_condition(lambda: pool.pending() == [1, 0], DEADLINE_SECONDS)
                 yield [b"a"]
             late.touch()
 
-        first, *others = (part.rejected[0][1].faults[0].message for part in crew.score(batches()))
+        first, *others = (part.rejected[0][1].faults[0].message for part in pool.score(batches()))
     assert len(others) == 3
     assert first not in others
 
@@ -114,15 +114,15 @@ def test_no_room_for_processes_is_said() -> None:
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 26), before[1]))
     try:
-        with pytest.raises(DependencyError, match="--processes 1 needs none"):
-            list(crews(iter([[b"a"], [b"b"]]), 16))
+        with pytest.raises(DependencyError, match="--processes 1 starts none"):
+            list(pooled(iter([[b"a"], [b"b"]]), 16))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_what_is_too_large_to_be_shared_goes_another_way() -> None:
     """A batch is scored here, scores come through the pipe, and the order stays."""
-    found = list(crews(iter([[b"a"], [b"y" * _LARGE], [b"b"], [b"grow"], [b"c"]] * 2)))
+    found = list(pooled(iter([[b"a"], [b"y" * _LARGE], [b"b"], [b"grow"], [b"c"]] * 2)))
     assert [len(content) for content, _ in found] == [1, _LARGE, 1, _LARGE, 1] * 2
     assert found[1][1] == str(os.getpid())
 
@@ -130,7 +130,7 @@ def test_what_is_too_large_to_be_shared_goes_another_way() -> None:
 def test_a_broken_model_is_told_as_it_is_by_one_process() -> None:
     """The error of the process that scores is the error of the run."""
     with pytest.raises(ArtifactError, match="it is broken"):
-        list(crews(iter([[b"a"], [b"bad model"], [b"b"]])))
+        list(pooled(iter([[b"a"], [b"bad model"], [b"b"]])))
 
 
 @pytest.mark.parametrize(("how", "said"), [(b"die", r"was killed \(SIGKILL\)"), (b"leave", "ended with exit code 3")])
@@ -139,13 +139,13 @@ def test_a_process_that_dies_ends_the_run(how: bytes, said: str, rest: Iterable[
     """Nobody waits for it: neither what was handed to it nor what is still to come."""
     found = []
     with pytest.raises(DependencyError, match=said):
-        found.extend(crews(chain([[b"a"]] * 4, [[how]], rest)))
+        found.extend(pooled(chain([[b"a"]] * 4, [[how]], rest)))
     assert all(content == b"a" for content, _ in found)
 
 
 def test_no_process_outlives_the_run() -> None:
     """Also when the run ends in its midst."""
-    parts = crews([b"a"] for _ in count())
+    parts = pooled([b"a"] for _ in count())
     processes = {int(next(parts)[1]) for _ in range(6)}
     parts.close()
     assert len(processes) == 2

@@ -13,8 +13,8 @@ import pytest
 
 from heartstream.files.batching import BATCH_ROWS, BATCHING, CSV_BATCH_BYTES, LINES_BATCH_BYTES
 from heartstream.files.formats import Format
-from heartstream.files.output_paths import journal_of, partial_of
-from heartstream.files.render import Pace, summary
+from heartstream.files.output_paths import journal_path, partial_path
+from heartstream.files.render import Throughput, summary
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DataError, DependencyError, SettingsError
@@ -90,10 +90,10 @@ def test_files_are_not_replaced_unasked(name: str, wanted: Request, scorer: Scor
 
 def test_an_interrupted_run_is_not_begun_anew_unasked(wanted: Request, scorer: Scorer) -> None:
     """What such a run left is either gone on with or replaced, as one says."""
-    partial_of(wanted.output).write_text("half")
+    partial_path(wanted.output).write_text("half")
     with pytest.raises(SettingsError, match="--resume"):
         score_file(wanted, scorer, unseen)
-    assert partial_of(wanted.output).read_text() == "half"
+    assert partial_path(wanted.output).read_text() == "half"
 
 
 class Stopped(Exception):  # noqa: N818  # no error
@@ -123,7 +123,7 @@ def test_only_the_same_job_is_gone_on_with(change: str, wanted: Request, scorer:
     if change == "input":
         wanted.source.write_bytes(b"".join(as_records([WHOLE])))
     if change == "version":
-        journal = journal_of(wanted.output)
+        journal = journal_path(wanted.output)
         journal.write_bytes(re.sub(rb',"batching":\d+', b"", journal.read_bytes()))
     again = Request(wanted.source, wanted.output, wanted.errors, resume=True)
     with pytest.raises(SettingsError, match="another input, model, settings or version"):
@@ -137,7 +137,7 @@ def test_whoever_cuts_files_otherwise_gives_that_a_number() -> None:
 
 def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) -> None:
     """It is neither followed nor ignored."""
-    journal_of(wanted.output).write_text("{")
+    journal_path(wanted.output).write_text("{")
     with pytest.raises(SettingsError, match="no journal"):
         score_file(Request(wanted.source, wanted.output, resume=True), scorer, unseen)
 
@@ -285,7 +285,7 @@ def test_a_table_without_rows_gives_no_scores(write: object, scorer: Scorer, tmp
 
 def test_the_pace_is_that_of_this_run() -> None:
     """What an interrupted run had scored is not counted, and nothing is divided by nothing."""
-    pace = Pace()
+    pace = Throughput()
     assert pace.rows_per_s(Tally(10**15)) == 0.0
     assert 0 < pace.rows_per_s(Tally(10**15 + 1)) <= 1e9
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heartstream.operations.dlq.completed_offsets import Progress
+from heartstream.operations.dlq.completed_offsets import CompletedOffsets
 from schemas.errors import DependencyError
 
 RUNS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)), max_size=30)
@@ -17,7 +17,7 @@ RUNS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)), max_size=30)
 @given(start=st.integers(0, 20), runs=RUNS)
 def test_exactly_what_was_added_is_done(start: int, runs: list[tuple[int, int]]) -> None:
     """A letter is done if it stands before the offset at the start or in a run that was added, in whatever order."""
-    progress = Progress(start)
+    progress = CompletedOffsets(start)
     done = set(range(start))
     for first, length in runs:
         progress.add(first, first + length)
@@ -28,7 +28,7 @@ def test_exactly_what_was_added_is_done(start: int, runs: list[tuple[int, int]])
 @given(start=st.integers(0, 20), runs=RUNS)
 def test_the_offset_is_the_first_that_is_not_done(start: int, runs: list[tuple[int, int]]) -> None:
     """What is committed as an offset never stands beyond a letter that waits, nor before one less than it could."""
-    progress = Progress(start)
+    progress = CompletedOffsets(start)
     for first, length in runs:
         progress.add(first, first + length)
     assert progress.offset == next(offset for offset in range(start, 100) if offset not in progress)
@@ -37,18 +37,18 @@ def test_the_offset_is_the_first_that_is_not_done(start: int, runs: list[tuple[i
 @given(start=st.integers(0, 2**40), runs=RUNS)
 def test_what_is_kept_reads_back(start: int, runs: list[tuple[int, int]]) -> None:
     """Offset and text give the same letters again."""
-    progress = Progress(start)
+    progress = CompletedOffsets(start)
     for first, length in runs:
         progress.add(start + first, start + first + length)
-    again = Progress.read(progress.offset, progress.text())
+    again = CompletedOffsets.decode(progress.offset, progress.encode())
     window = range(start, start + 80)
-    assert (again.offset, again.text()) == (progress.offset, progress.text())
+    assert (again.offset, again.encode()) == (progress.offset, progress.encode())
     assert [offset in again for offset in window] == [offset in progress for offset in window]
 
 
 def test_a_copy_goes_its_own_way() -> None:
     """Adding to a copy leaves the original as it was."""
-    progress = Progress(0, [(5, 6)])
+    progress = CompletedOffsets(0, [(5, 6)])
     progress.copy().add(0, 10)
     assert (progress.offset, 7 in progress) == (0, False)
 
@@ -58,7 +58,7 @@ def test_a_scattered_selection_of_a_large_topic_fits() -> None:
     rng = random.Random(42)  # noqa: S311  # for variety, not for secrets
     fits = []
     for size in (10_000, 100_000):
-        progress = Progress(0)
+        progress = CompletedOffsets(0)
         for offset in range(1, size):
             if rng.random() < 0.5:
                 progress.add(offset, offset + 1)
@@ -68,12 +68,12 @@ def test_a_scattered_selection_of_a_large_topic_fits() -> None:
 
 def test_an_offset_without_text_is_taken_at_its_word() -> None:
     """Whoever resets the group's offsets by hand decides what is redriven again."""
-    progress = Progress.read(7, "")
+    progress = CompletedOffsets.decode(7, "")
     assert (6 in progress, 7 in progress) == (True, False)
 
 
 @pytest.mark.parametrize("text", ["something else", "runs1:", "runs1:AAAA", "runs1:eJw="])
 def test_a_foreign_text_is_refused(text: str) -> None:
     """What another program wrote beside the offset is not guessed at."""
-    with pytest.raises(DependencyError, match="not of this program"):
-        Progress.read(7, text)
+    with pytest.raises(DependencyError, match="was not written by heartstream"):
+        CompletedOffsets.decode(7, text)

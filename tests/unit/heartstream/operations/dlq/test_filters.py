@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from heartstream.operations.dlq.dead_letters import Letter, Selection
+from heartstream.operations.dlq.dead_letters import DeadLetterRecord, Selection
 from heartstream.operations.dlq.filters import parse_position, parse_time, selection
 from schemas.errors import Fault, FaultCode
 from schemas.records import DeadLetter, Source
@@ -14,10 +14,10 @@ from schemas.records import DeadLetter, Source
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def letter(timestamp: int | None, key: bytes | None, *codes: FaultCode) -> Letter:
+def letter(timestamp: int | None, key: bytes | None, *codes: FaultCode) -> DeadLetterRecord:
     faults = tuple(Fault(code, "", "") for code in codes)
     reason = DeadLetter(faults, Source("patients", 0, 0)) if codes else None
-    return Letter(0, 0, timestamp, key, b"value", (), reason, 0, None, None)
+    return DeadLetterRecord(0, 0, timestamp, key, b"value", (), reason, 0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_a_selection_takes_what_it_says(wanted: Selection, expected: str) -> Non
         "c": letter(30, None, FaultCode.EMPTY_VALUE),
         "d": letter(None, b"k"),
     }
-    assert "".join(name for name, one in letters.items() if wanted.takes(one)) == expected
+    assert "".join(name for name, one in letters.items() if wanted.matches(one)) == expected

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from heartstream.operations.dlq.dead_letters import Letter
-from heartstream.operations.dlq.render import json_line, tell_letter
+from heartstream.operations.dlq.dead_letters import DeadLetterRecord
+from heartstream.operations.dlq.render import json_line, letter_lines
 
 MARKER = "Zebra-4711"
-LETTER = Letter(
+LETTER = DeadLetterRecord(
     0, 1, 1_760_000_000_000, MARKER.encode(), MARKER.encode(), ((MARKER, MARKER.encode()),), None, 0, None, None
 )
 
@@ -19,6 +19,6 @@ LETTER = Letter(
 def test_a_producers_headers_are_counted_and_shown_on_demand(*, with_value: bool) -> None:
     """Their names can name a patient as their values can: in JSON and in words."""
     line = json_line(LETTER, redriven=False, with_key=False, with_value=with_value)
-    told = "\n".join(tell_letter(LETTER, "patients.dlq", redriven=False, with_value=with_value))
+    told = "\n".join(letter_lines(LETTER, "patients.dlq", redriven=False, with_value=with_value))
     assert (MARKER in line, MARKER in told) == (with_value, with_value)
     assert json.loads(line)["headers"] == 1
