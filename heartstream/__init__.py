@@ -1,10 +1,9 @@
 """heartstream in Python: score patient records, and consume the scores and dead letters of a stream.
 
-`__all__` and `heartstream.spark.score` are public: docs/python.md. All else, here and in the other packages of this
-distribution, is private and may change in any release.
+`__all__` and `heartstream.spark.score` are public: docs/python.md. Everything else, here and in the other packages of
+this distribution, is private and may change in any release.
 
-What needs NumPy and an inference engine is imported when it is first used: a consumer that decodes scores loads
-neither.
+Names that need NumPy and an inference engine are imported on first use: a consumer that decodes scores loads neither.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from schemas.repeats import RepeatFilter
 from schemas.topics import DEAD_LETTER_HEADER
 
 if TYPE_CHECKING:
-    from heartstream import spark as spark  # so spelt, it is public to type checkers
+    from heartstream import spark as spark  # this form makes it public to type checkers
     from heartstream.inference import Model, Rejection, Results, load_model
 
 __all__ = [
@@ -49,10 +48,10 @@ __all__ = [
     "load_model",
 ]
 
-if not TYPE_CHECKING:  # A type checker would take any name for one of this module.
+if not TYPE_CHECKING:  # A type checker would accept any name.
 
     def __getattr__(name: str) -> object:
-        """Import what is heavy when it is first used."""
+        """Import heavy modules on first use."""
         if name == "spark":  # Not in __all__: `import *` must not need the extra.
             return import_module("heartstream.spark")
         if name in __all__:
@@ -61,5 +60,5 @@ if not TYPE_CHECKING:  # A type checker would take any name for one of this modu
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        """Show what is public, also what is not imported yet."""
+        """List all public names, including those not imported yet."""
         return sorted({*globals(), *__all__, "spark"})

@@ -1,4 +1,4 @@
-"""Brokers for the demo and the tests: the one that is given, one in a container, or the embedded one."""
+"""Brokers for the demo and tests: a given one, one in a container, or the embedded one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 IMAGE: Final = "apache/kafka:4.1.0"
 _READY_SECONDS: Final = 90.0
-_UNTOLD_SECONDS: Final = 10.0
-"""Longer than a broker of our own takes to start."""
+_SILENT_SECONDS: Final = 10.0
+"""Longer than the start of a broker takes."""
 _PULL_SECONDS: Final = 300
 
 Kind = Literal["given", "docker", "embedded"]
@@ -34,11 +34,10 @@ Kind = Literal["given", "docker", "embedded"]
 
 @contextmanager
 def running_broker(kind: Kind, given: str | None = None, port: int | None = None) -> Iterator[str]:
-    """Yield the bootstrap address of a broker that answers; one that was started here is stopped afterwards.
+    """Yield the bootstrap address of a broker that is ready; a broker that was started here is stopped afterwards.
 
-    One that is started here listens on this loopback port, or on a free one.
-
-    Raises DependencyError if there is no such broker.
+    A broker that is started here listens on this loopback port, by default on a free one. Raises DependencyError if the
+    broker is unavailable.
     """
     match kind:
         case "given":
@@ -68,7 +67,7 @@ def _docker_broker(port: int) -> Iterator[str]:
         raise DependencyError("testcontainers is not installed: pip install 'heartstream[demo]'") from error
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
     if not docker_is_usable():
-        raise DependencyError(f"no Docker engine answers, or it neither has nor can pull {IMAGE}")
+        raise DependencyError(f"no Docker engine answers, or {IMAGE} is not available to it")
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
     for name, text in container_environment(container_properties(port)).items():
         container = container.with_env(name, text)
@@ -85,7 +84,7 @@ def _docker_broker(port: int) -> Iterator[str]:
 
 
 def container_properties(port: int) -> dict[str, str]:
-    """Return what makes the image a single broker that is reachable on this port of loopback."""
+    """Return Kafka's properties for a single broker on this loopback port."""
     return {
         "node.id": "1",
         "process.roles": "broker,controller",
@@ -103,18 +102,18 @@ def container_properties(port: int) -> dict[str, str]:
 
 
 def container_environment(properties: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which the image is told Kafka's properties."""
+    """Return Kafka's properties as environment variables of the image."""
     escaped = str.maketrans({"_": "__", "-": "___", ".": "_"})
     return {f"KAFKA_{name.translate(escaped).upper()}": text for name, text in properties.items()}
 
 
 def docker_is_usable() -> bool:
-    """Say whether a Docker engine answers and has, or can pull, the image of Apache Kafka.
+    """Return whether a Docker engine answers and has, or can pull, the image of Apache Kafka.
 
-    testcontainers' own helper image, which tidies up after a killed process, is done without where it cannot be had.
+    Without the helper image of testcontainers, which cleans up after a killed process, its use is disabled.
     """
     with warnings.catch_warnings():
-        # Docker's client leaves its socket to the garbage collector where nobody answers.
+        # Docker's client leaves its socket to the garbage collector if nothing answers.
         warnings.simplefilter("ignore", ResourceWarning)
         usable = _docker_has_kafka()
         gc.collect()
@@ -133,12 +132,12 @@ def _docker_has_kafka() -> bool:
             return _has_image(client, IMAGE)
         finally:
             client.close()
-    except Exception:  # noqa: BLE001  # whatever is wrong with it, it cannot be used
+    except Exception:  # noqa: BLE001  # unusable, whatever the reason
         return False
 
 
 def _has_image(client: DockerClient, name: str) -> bool:
-    """Look for an image here, then where images come from."""
+    """Look for an image locally, then try to pull it."""
     from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415  # only in the demo extra
 
     try:
@@ -153,11 +152,11 @@ def _has_image(client: DockerClient, name: str) -> bool:
 
 
 def await_broker(
-    address: str, options: Mapping[str, str] | None = None, silent_seconds: float = _UNTOLD_SECONDS
+    address: str, options: Mapping[str, str] | None = None, silent_seconds: float = _SILENT_SECONDS
 ) -> None:
-    """Wait until a broker answers, and say so after `silent_seconds`; raises DependencyError after 90 seconds."""
+    """Wait until a broker answers; print that after `silent_seconds`. Raises DependencyError after 90 seconds."""
     admin = AdminClient({**admin_config(Kafka(address, dict(options or {}))), "log_level": 0})
-    started, told = time.monotonic(), False
+    started, printed = time.monotonic(), False
     while True:
         try:
             admin.list_topics(timeout=1)
@@ -165,8 +164,8 @@ def await_broker(
             waited = time.monotonic() - started
             if waited > _READY_SECONDS:
                 raise DependencyError(f"no broker answers at {address}") from error
-            if waited > silent_seconds and not told:
+            if waited > silent_seconds and not printed:
                 sys.stderr.write(f"heartstream: waiting for a broker at {address}\n")
-                told = True
+                printed = True
         else:
             return

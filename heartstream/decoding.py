@@ -1,4 +1,4 @@
-"""Decoding what a consumer reads from the scores and dead letter topics."""
+"""Decodes records of the scores and dead letter topics, for consumers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from schemas.errors import DecodeError
 from schemas.records import DeadLetter, Score
 
 _PATH: Final = re.compile(r"`(\$[^`]*)`$")
-"""Where msgspec's message says that a document is wrong. The rest of it may repeat a value."""
+"""The path in msgspec's error message. The rest of the message may contain a value."""
 
 
 def decode_score(value: bytes | None) -> Score:
-    """Decode the value of a message of the scores topic, with or without a schema registry's frame.
+    """Decode the value of a message of the scores topic, with or without a schema registry header.
 
     Raises DecodeError if it is not a score.
     """
@@ -39,7 +39,7 @@ def decode_dead_letter(value: bytes | None) -> DeadLetter:
 
 
 def encode_score(score: Score) -> bytes:
-    """Encode a score as JSON: the bytes that every interface of heartstream writes for it."""
+    """Encode a score as JSON, with the bytes that every interface of heartstream writes."""
     return msgspec.json.encode(score)
 
 
@@ -50,7 +50,7 @@ def _present(value: bytes | None, kind: str) -> bytes:
 
 
 def _refused(kind: str, error: Exception) -> DecodeError:
-    """Return the error for a document that is not of this kind; it names the member that is wrong, and no value."""
+    """Return the error for an invalid document; it names the invalid member, and no value."""
     if not isinstance(error, msgspec.ValidationError):
         return DecodeError(f"not a {kind}: the value is not JSON")
     path = _PATH.search(str(error))

@@ -1,4 +1,4 @@
-"""Scoring in a Python process: a model directory, and what it makes of records and data frames."""
+"""Scores records and data frames in a Python process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KINDS: Final = "a PatientRecord, a mapping, or JSON as bytes or str"
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """Why a record has no score: all that is wrong with it, as in a dead letter."""
+    """Why a record was rejected: all its errors, as in a dead letter."""
 
     errors: tuple[Fault, ...]
 
@@ -47,13 +47,13 @@ _risk_of: Final = msgspec.json.Decoder(_Risk).decode
 
 
 class Results(Sequence[Score | Rejection]):
-    """What became of each record, in the order in which they were given."""
+    """A score or rejection for each record, in the order of the records."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self._outcomes = outcomes
 
     def __len__(self) -> int:
-        """Return how many records there were."""
+        """Return the number of records."""
         return len(self._outcomes)
 
     @overload
@@ -61,7 +61,7 @@ class Results(Sequence[Score | Rejection]):
     @overload
     def __getitem__(self, place: slice) -> Results: ...
     def __getitem__(self, place: int | slice) -> Score | Rejection | Results:
-        """Return the score of a record, or why it was rejected."""
+        """Return the score or rejection of a record."""
         if isinstance(place, slice):
             return Results(self._outcomes[place])
         outcome = self._outcomes[place]
@@ -69,13 +69,13 @@ class Results(Sequence[Score | Rejection]):
 
     @property
     def risks(self) -> Vector:
-        """The risks (n,), 0 to 1, as a float64 array; NaN where a record was rejected."""
+        """The risks (n,), 0 to 1, as a float64 array; NaN for rejected records."""
         risks = (np.nan if isinstance(each, Rejected) else _risk_of(each.value).risk for each in self._outcomes)
         return np.fromiter(risks, np.float64, len(self._outcomes))
 
     @property
     def rejections(self) -> dict[int, Rejection]:
-        """The rejected records: their places, counted from 0, and why they were rejected."""
+        """The rejections, by position from 0."""
         found = enumerate(self._outcomes)
         return {place: Rejection(each.faults) for place, each in found if isinstance(each, Rejected)}
 
@@ -86,7 +86,7 @@ class Results(Sequence[Score | Rejection]):
 
 
 class Model:
-    """A model that was verified and is ready to score; `load_model` makes one. Threads may share it."""
+    """A verified model that is ready to score; `load_model` creates it. It is thread-safe."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
@@ -94,12 +94,12 @@ class Model:
 
     @property
     def ref(self) -> ModelRef:
-        """The model's name, version and digest, as its scores have them."""
+        """The model's name, version and digest, as in its scores."""
         return self._scorer.model
 
     @property
     def threshold(self) -> float:
-        """From this risk on, the label of a score is 1."""
+        """The label of a score is 1 from this risk on."""
         return self._scorer.manifest.threshold
 
     @property
@@ -108,17 +108,17 @@ class Model:
         return self._scorer.manifest.data.disclaimer
 
     def score(self, records: Iterable[Record] | ArrowTable, *, coding: str | None = None) -> Results:
-        """Score records, or the rows of a table; returns a result for each, in their order.
+        """Score records, or the rows of a table; returns a result for each, in the same order.
 
-        A record is a `PatientRecord`, a mapping with the same names, or its JSON. A table is a data frame of pandas,
-        Polars or pyarrow, or anything else that exports Arrow: `patient_id`, text, and the 13 fields, numbers. Null is
-        "not measured"; so is NaN in a pandas data frame, but nowhere else.
+        A record is a `PatientRecord`, a mapping with the same names, or JSON. A table is a data frame of pandas, Polars
+        or pyarrow, or anything else that exports Arrow: `patient_id`, text, and the 13 fields, numbers. Null means "not
+        measured"; so does NaN in a pandas data frame, but nowhere else.
 
-        `coding` is that of all records that name none. One call is taken for one source: where enough of its records
-        show another coding, none of those that name no coding is scored.
+        `coding` applies to records that name none. One call is one source: if enough of its records show another
+        coding, none of the records without a named coding is scored.
 
-        Raises DataError where a table's columns are not those of a record, or the coding is unknown, and TypeError
-        where something is neither a record nor a table. Their texts hold no values.
+        Raises DataError if the columns of a table are not those of a record, or the coding is unknown, and TypeError
+        if something is neither a record nor a table. The messages contain no values.
         """
         if coding is not None and coding not in CODINGS:
             raise DataError(f"the coding {unknown_coding_text()}")
@@ -130,7 +130,7 @@ class Model:
 
     def _records(self, records: Iterable[Record], coding: str | None) -> list[Outcome]:
         if isinstance(records, _ONE_RECORD):
-            raise TypeError("score takes many records: put a single one into a list")
+            raise TypeError("score expects several records: put a single one into a list")
         as_sent = self._scorer.details.input_digest
         values = (_json_of(record, place, as_sent=as_sent) for place, record in enumerate(records))
         outcomes: list[Outcome] = []
@@ -161,21 +161,21 @@ def load_model(
 ) -> Model:
     """Load and verify a model directory, as `heartstream train` writes it. Blocks for some milliseconds.
 
-    `name` is one of its models, if it is not to be the best one. With `public_key`, the content of a PEM file, the
-    model must be signed with its private key. `details` says what scores hold. The environment is not read.
+    `name` selects one of its models, by default the best one. With `public_key`, the content of a PEM file, the model
+    must be signed with its private key. `details` selects optional fields of scores. The environment is not read.
 
-    Raises ArtifactError, with all that is wrong with the directory.
+    Raises ArtifactError, with every problem of the directory.
     """
     return Model(Scorer.from_directory(Path(path), name, details, public_key))
 
 
 def _is_table(records: object) -> TypeGuard[ArrowTable]:
-    # Older versions of pandas have columns and do not speak Arrow themselves.
+    # Older versions of pandas have columns, but do not export Arrow.
     return hasattr(records, "__arrow_c_stream__") or hasattr(records, "columns")
 
 
 def _json_of(record: object, place: int, *, as_sent: bool) -> bytes | None:
-    """Return a record as JSON; with `as_sent` it must be JSON already, for the digest of another text means nothing."""
+    """Return a record as JSON; with `as_sent` it must be JSON already, as the digest is of the original bytes."""
     match record:
         case None | bytes():
             return record
@@ -184,28 +184,28 @@ def _json_of(record: object, place: int, *, as_sent: bool) -> bytes | None:
     if not isinstance(record, PatientRecord | Mapping):
         raise TypeError(f"record {place} is of type {type(record).__name__}: give {_KINDS}")
     if as_sent:
-        raise TypeError(f"record {place} has no bytes that input_digest could name: give records as JSON")
+        raise TypeError(f"record {place} has no original bytes for input_digest: give records as JSON")
     fields = msgspec.structs.asdict(record) if isinstance(record, PatientRecord) else dict(record)
     if fields.get("coding") is msgspec.UNSET:
         del fields["coding"]
-    # Not msgspec's encoder, which writes NaN as null: then a mistake would pass for "not measured".
+    # Not msgspec's encoder, which writes NaN as null: an error would become "not measured".
     return json.dumps(fields, default=_unboxed(place)).encode()
 
 
 def _unboxed(place: int) -> Callable[[object], object]:
-    """Return what turns NumPy's numbers into Python's; it raises TypeError for everything else."""
+    """Return a converter of NumPy numbers to Python's; it raises TypeError for anything else."""
 
     def unboxed(value: object) -> object:
         if isinstance(value, np.generic):
             return value.item()
         kind = type(value).__name__
-        raise TypeError(f"record {place} holds a {kind}: use numbers, and None for what was not measured")
+        raise TypeError(f"record {place} contains a {kind}: use numbers, and None for values not measured")
 
     return unboxed
 
 
 def _outcomes_of(lines: Lines, kind: type[Scored]) -> Iterator[Outcome]:
-    """Put the scores and rejected rows of a batch back into the order of its rows."""
+    """Yield scores and rejections of a batch in the order of its rows."""
     scores, rejected = iter(lines.scores.splitlines()), dict(lines.rejected)
     for place in range(lines.scored + len(rejected)):
         yield rejected[place] if place in rejected else kind(next(scores))

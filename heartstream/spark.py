@@ -1,4 +1,4 @@
-"""The file door on Apache Spark: the same core, for tables that one machine is too small for. Needs the extra `spark`.
+"""Scores tables on Apache Spark that are too large for one machine. Needs the extra `spark`.
 
 ```python
 from pyspark.sql import SparkSession
@@ -9,7 +9,7 @@ scored = score(spark.read.parquet("patients"), "models/current")
 scored.where("errors IS NULL").select("score").write.text("scores")
 ```
 
-Executors need this package, at the driver's version; the model travels with the job.
+Executors need this package, in the version of the driver; the model is sent with the job.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ _NUMBERS: Final = frozenset({"byte", "short", "integer", "long", "float", "doubl
 
 
 class ModelBundle(msgspec.Struct, frozen=True):
-    """A model directory on its way to executors, which verify it as any reader does.
+    """A model directory to send to executors, which verify it as usual.
 
-    `files` are what its manifest lists, by name, with the manifest; `digest` is what the driver has proved.
+    `files` are the manifest and the files that it lists, by name; `digest` is that of the verified model.
     """
 
     digest: str
@@ -72,26 +72,24 @@ class ModelBundle(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, model: Path, name: str | None, public_key: bytes | None, details: Details) -> Self:
-        """Take a model directory's files along, and prove what was taken. Raises ArtifactError."""
+        """Read the files of a model directory, and verify them. Raises ArtifactError."""
         artifact = load(model, name, public_key)
         names = [MANIFEST_FILE, *artifact.manifest.files]
         if public_key is not None:
             names.append(SIGNATURE_FILE)
         files = tuple((each, (model / each).read_bytes()) for each in names)
-        shipment = cls(artifact.model.digest, files, name, public_key, details)
-        shipment.scorer()
-        return shipment
+        bundle = cls(artifact.model.digest, files, name, public_key, details)
+        bundle.scorer()
+        return bundle
 
     def scorer(self) -> Scorer:
-        """Load it from a folder of this process's own. Blocks for some milliseconds. Raises ArtifactError."""
+        """Load the model from a temporary folder. Blocks for some milliseconds. Raises ArtifactError."""
         with TemporaryDirectory(prefix="heartstream-") as folder:
             for name, content in self.files:
                 (Path(folder) / name).write_bytes(content)
             artifact = load(Path(folder), self.name, self.public_key)
         if artifact.model.digest != self.digest:
-            raise ArtifactError(
-                f"model {artifact.model.digest} came, but {self.digest} was proved: it changed meanwhile"
-            )
+            raise ArtifactError(f"the model changed: {artifact.model.digest}, but the driver verified {self.digest}")
         return Scorer(artifact, self.details)
 
 
@@ -104,14 +102,14 @@ def score(
     details: Details = Details(),  # noqa: B008  # it is frozen
     coding: str | None = None,
 ) -> DataFrame:
-    """Score a table of patients: `patient_id`, a string, and the 13 UCI names, numbers, where null is not measured.
+    """Score a table of patients: `patient_id`, a string, and the 13 UCI names, numbers; null means not measured.
 
-    Returns a row for each row, in the order of its partition: `score` is the JSON object, the same bytes that
-    `heartstream score` writes for the row, `risk` and `label` are those in it; `errors`, null where there is a score,
-    is a JSON array of what is wrong with the row, as in a dead letter, without any value of it.
+    Returns one row per row, in the order of the partition: `score` is the JSON object, with the same bytes that
+    `heartstream score` writes, `risk` and `label` are its members; `errors`, null if there is a score, is a JSON array
+    of the row's errors, as in a dead letter, without values.
 
-    `coding` names the coding of the table, if it is not UCI's. Where rows of an Arrow batch, or those before it in the
-    partition, show another coding than the one that is named, none of the batch has a score.
+    `coding` names the coding of the table, if it is not UCI's. If rows of an Arrow batch, or earlier ones of the
+    partition, show another coding than the one named, the whole batch is rejected.
 
     `model` is a model directory on the driver, `name` one of its models; with `public_key` (PEM) it must be signed.
     Raises ArtifactError and DataError before anything is computed.
@@ -120,12 +118,12 @@ def score(
         raise DataError(f"the table is refused: {'; '.join(problems)}")
     if coding is not None and coding not in CODINGS:
         raise DataError(f"the coding {unknown_coding_text()}")
-    shipment = ModelBundle.of(Path(model).resolve(), name, public_key, details)
-    return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, shipment, coding=coding), SCHEMA)
+    bundle = ModelBundle.of(Path(model).resolve(), name, public_key, details)
+    return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, bundle, coding=coding), SCHEMA)
 
 
 def problems_of(schema: StructType) -> list[str]:
-    """Tell all that is wrong with a table's columns, by Spark's types: not all of them have one of Arrow."""
+    """Return the problems of a table's columns, by Spark's types: not all of them have an Arrow type."""
     return name_problems(schema.names) + [
         wrong_type(field.name)
         for field in schema
@@ -135,12 +133,12 @@ def problems_of(schema: StructType) -> list[str]:
 
 
 def scored(
-    shipment: ModelBundle, batches: Iterable[pa.RecordBatch], coding: str | None = None
+    bundle: ModelBundle, batches: Iterable[pa.RecordBatch], coding: str | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Score Arrow batches whose columns are those of `COLUMN_NAMES`; yields batches of `SCHEMA`, row for row."""
-    scorer, seen = _loaded(shipment), SourceWindow()
+    """Score Arrow batches with the columns `COLUMN_NAMES`; yields batches of `SCHEMA`, row for row."""
+    scorer, seen = _loaded(bundle), SourceWindow()
     for batch in batches:
-        # Spark's batches are smaller, unless it was told to make them of whole partitions.
+        # Spark's batches are smaller, unless it is configured to use whole partitions.
         for start in range(0, batch.num_rows, BATCH_ROWS):
             part = plain(batch.slice(start, BATCH_ROWS))
             lines = process_columns(columns_of(part, coding), scorer)
@@ -150,13 +148,13 @@ def scored(
 
 
 @lru_cache(maxsize=1)
-def _loaded(shipment: ModelBundle) -> Scorer:
-    """Load a model once a process, however many partitions that scores."""
-    return shipment.scorer()
+def _loaded(bundle: ModelBundle) -> Scorer:
+    """Load a model once per process, not per partition."""
+    return bundle.scorer()
 
 
 def _table(patient_ids: pa.Array, lines: Lines) -> pa.RecordBatch:
-    """Put scores and rejected rows back into the order of their rows."""
+    """Return scores and errors in the order of the rows."""
     errors: list[bytes | None] = [None] * len(patient_ids)
     for place, rejected in lines.rejected:
         errors[place] = msgspec.json.encode(rejected.faults)

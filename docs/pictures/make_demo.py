@@ -11,7 +11,7 @@ from rich.console import Console, Group
 
 from heartstream.demo.live import render
 from heartstream.demo.rates import Rates
-from heartstream.demo.reconciliation import Account, tell
+from heartstream.demo.reconciliation import Reconciliation, summary_lines
 from heartstream.demo.run import DemoRequest, run_demo
 from runtime.settings import Settings
 
@@ -33,11 +33,11 @@ class Recorder:
             self.frame = None
         self.console.print(line, highlight=False, markup=False)
 
-    def update(self, account: Account) -> None:
+    def update(self, reconciliation: Reconciliation) -> None:
         """Keep the frame that is current when enough records have flowed."""
-        drawn = render(account, self._rates)
-        if account.summary().produced <= SHOWN_AFTER_RECORDS:
-            self.frame = drawn
+        panel = render(reconciliation, self._rates)
+        if reconciliation.summary().produced <= SHOWN_AFTER_RECORDS:
+            self.frame = panel
 
 
 def main() -> None:
@@ -46,8 +46,8 @@ def main() -> None:
     request = DemoRequest("embedded", Path(sys.argv[1]), rate=400, records=2000, bad_share=0.03, seed=7)
     recorder.console.print("$ ./run demo --rate 400 --records 2000", style="bold", highlight=False)
     summary = run_demo(request, Settings(), recorder)
-    for line in tell(summary):
-        recorder.say(line)
+    for line in summary_lines(summary):
+        recorder.print_line(line)
     drawing = re.sub(r"@font-face \{.*?\}", "", recorder.console.export_svg(title="heartstream"), flags=re.DOTALL)
     Path(__file__).with_name("demo.svg").write_text(drawing, encoding="utf-8")
 

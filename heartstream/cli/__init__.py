@@ -32,7 +32,7 @@ from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 app = App(
     name="heartstream",
-    help="Scores patient records for heart disease, from Kafka, over HTTP and from files. Research and education only.",
+    help="Score patient records for heart disease, from Kafka, over HTTP and from files. Research and education only.",
 )
 app.command(data.app)
 app.command(train.train)
@@ -56,7 +56,7 @@ app.command(replay.replay)
 
 
 def main() -> None:
-    """Run the command; what the terminal's encoding lacks is written as escapes."""
+    """Run the command. Characters that the terminal's encoding lacks are escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""`heartstream api-key`: a new key for a caller of the gateway."""
+"""`heartstream api-key`: create an API key for the gateway."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def api_key(
     name: str, /, *, scope: Annotated[tuple[str, ...], Parameter(negative="", show_default=", ".join)] = ("predict",)
 ) -> None:
-    """Make a key for a caller of the gateway, and the line by which the gateway knows it.
+    """Create an API key for a caller of the gateway, and its line for the key file.
 
-    The key is shown this once, on standard output; only its SHA-256 goes into the file of keys, which is on standard
-    error, so that each can be sent where it belongs.
+    The key goes to standard output, and is shown only once. The line for the key file, which holds its SHA-256, goes to
+    standard error, so that each can be redirected.
 
     Example: heartstream api-key lab-system 2>> keys.txt
 
-    Exit codes: 0 made; 2 a name or scope that is none.
+    Exit codes: 0 created; 2 invalid name or scope.
 
     Args:
-        name: The caller: letters, digits, dot, dash, underscore. It stands in logs and the audit trail.
-        scope: What it may do: predict, metrics or admin (all). May be given more than once.
+        name: The caller: letters, digits, dot, dash, underscore. Logs and the audit trail show it.
+        scope: What the caller may do: predict, metrics or admin (everything). May be repeated.
     """
     with errors_to_exit_codes():
         from api.auth import SCOPES, new_key  # noqa: PLC0415  # --help should not wait for aiohttp

@@ -1,4 +1,4 @@
-"""`heartstream compare`: what a challenger makes of the records that a champion scored."""
+"""`heartstream compare`: compare the scores of champion and challenger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from schemas.errors import SettingsError
 from schemas.reading import ReadOptions
 
 if TYPE_CHECKING:
-    from heartstream.monitoring.compare.comparison import Found
+    from heartstream.monitoring.compare.comparison import ComparisonResult
     from runtime.settings import Settings
 
 
@@ -36,30 +36,30 @@ def compare(  # noqa: PLR0913  # a command's options
     json: Flag = False,
     options: FileOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
-    """Compare a challenger's risks with the champion's: of the live stream, or of a file that both score.
+    """Compare a challenger's risks with the champion's, on the live stream or on a file that both score.
 
-    Without a file, joins what heartstream shadow wrote to scores.shadow with scores, record by record, in no consumer
-    group. Tells how many labels change and by how much risks differ; with --outcomes, which of the two was right. The
-    report is one HTML file with pictures, without patients' ids or values. More in docs/challenger.md.
+    Without a file, joins the topics scores.shadow, which heartstream shadow writes, and scores by record, without a
+    consumer group. Prints how many labels change and how much risks differ; with --outcomes, which model was more
+    accurate. The report is one HTML file with charts, without patient ids or values. See docs/challenger.md.
 
     Example: heartstream compare patients.csv --challenger model-2 -o compare.html
 
     Example: heartstream compare excel.csv --challenger model-2 --row-ids --ignore-extra
 
-    Exit codes: 0 compared; 65 the file or a model is refused; 69 a file, a topic or the broker cannot be read, or the
-    report not written; 78 bad settings; 130 interrupted.
+    Exit codes: 0 compared; 65 file or model refused; 69 file, topic or broker unavailable, or report not writable;
+    78 invalid settings; 130 interrupted.
 
     Args:
-        source: The file to read, CSV, NDJSON or Parquet; "-" is standard input. Without: the topics.
-        champion: For a file: the model directory, instead of HEARTSTREAM_MODEL__PATH.
-        challenger: For a file: the other model directory, instead of HEARTSTREAM_CHALLENGER__PATH.
+        source: The file to read, CSV, NDJSON or Parquet; "-" is standard input. If omitted, the topics are read.
+        champion: For a file: the model directory, in place of HEARTSTREAM_MODEL__PATH.
+        challenger: For a file: the other model directory, in place of HEARTSTREAM_CHALLENGER__PATH.
         report: Where to write the report.
-        last: For topics: how many of the challenger's newest scores are held in memory.
-        outcomes: For topics: judge both by so many of the newest known outcomes.
-        format: The format of the file, where its name does not tell.
-        coding: For a file: the coding of all records that name none themselves: docs/formats.md lists them.
+        last: For topics: the number of the challenger's newest scores to keep in memory.
+        outcomes: For topics: evaluate both models on this many of the newest known outcomes.
+        format: The format of the file, if its name does not show it.
+        coding: For a file: the coding of records that name none; docs/formats.md lists the codings.
         json: Print JSON.
-        options: For a file: how it is written, as for heartstream score.
+        options: For a file: how to read it, as for heartstream score.
     """
     with errors_to_exit_codes():
         with train_extra():
@@ -68,18 +68,18 @@ def compare(  # noqa: PLR0913  # a command's options
 
         settings = Settings.from_mapping(os.environ)
         if source is not None:
-            found = _of_file(settings, source, format, (coding, options), (champion, challenger))
+            result = _of_file(settings, source, format, (coding, options), (champion, challenger))
         elif (champion, challenger, coding, options) != (None, None, None, DEFAULT_READ_OPTIONS):
             raise SettingsError(
-                ("models, coding and how a file is written are for a file: the topics' scores name theirs",)
+                ("--champion, --challenger, --coding and reading options need a file: scores name their model",)
             )
         else:
             from heartstream.monitoring.compare.comparison import compare_topics  # noqa: PLC0415  # --help should not wait
 
-            found = compare_topics(settings, last, outcomes)
+            result = compare_topics(settings, last, outcomes)
         if report is not None:
-            render.write(found, report)
-        sys.stdout.write(render.as_json(found).decode() if json else render.told(found))
+            render.write(result, report)
+        sys.stdout.write(render.render_json(result).decode() if json else render.render_text(result))
 
 
 def _of_file(
@@ -88,8 +88,8 @@ def _of_file(
     named: Format | None,
     written: tuple[str | None, ReadOptions],
     models: tuple[Path | None, Path | None],
-) -> Found:
-    """Load champion and challenger as they would be served, and let them score the file."""
+) -> ComparisonResult:
+    """Load champion and challenger as a worker does, and score the file with both."""
     from heartstream.files.input_file import InputOptions  # noqa: PLC0415  # the same
     from heartstream.files.render import progress_bar  # noqa: PLC0415  # the same
     from heartstream.monitoring.compare.comparison import compare_file  # noqa: PLC0415  # --help should not wait
@@ -101,5 +101,5 @@ def _of_file(
     key = settings.model.key()
     first = load(champion or Path(settings.model.path), settings.model.name or None, key)
     second = load(challenger or Path(settings.challenger.path), settings.challenger.name or None, key)
-    with progress_bar() as watch:
-        return compare_file(first, second, source, named, watch, InputOptions(options, coding, print_notes))
+    with progress_bar() as on_progress:
+        return compare_file(first, second, source, named, on_progress, InputOptions(options, coding, print_notes))

@@ -1,4 +1,4 @@
-"""`heartstream data`: get the public data that the models are trained on."""
+"""`heartstream data`: the public training data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training.data.dataset import RemoteFile
     from training.data.download import Fetched, Progress
 
-_FALLBACK: Final = "using the snapshot that ships with heartstream, which gives the same bytes"
+_FALLBACK: Final = "using the bundled snapshot, which has the same bytes"
 
 app = App(name="data", help="Get the UCI Heart Disease data.")
 
@@ -31,19 +31,19 @@ def fetch(
     base_url: str | None = None,
     offline: Flag = False,
 ) -> None:
-    """Download the four processed files of UCI Heart Disease, and verify size and SHA-256 of each.
+    """Download the four processed files of UCI Heart Disease, and verify the size and SHA-256 of each.
 
-    Training does not need this: heartstream ships a snapshot of the same rows. A file that is there already is not
-    downloaded again. Where the network cannot be reached, the files are written from the snapshot.
+    Training does not need this: heartstream includes a snapshot of the same rows. Existing files are not downloaded
+    again. If the network is unavailable, the files are written from the snapshot.
 
     Example: heartstream data fetch --dest data && heartstream train --data-dir data
 
-    Exit codes: 0 all files are there and verified; 1 the server sent something else than the published file, and what
-    was there stays; 78 bad settings.
+    Exit codes: 0 all files present and verified; 1 the server sent something other than the published file (existing
+    files are kept); 78 invalid settings.
 
     Args:
-        dest: Folder for the files; the user's cache folder if it is left out.
-        base_url: Where the files are, without their names; UCI's own place if it is left out.
+        dest: Folder for the files; by default the user's cache folder.
+        base_url: URL of the folder of the files; by default UCI's.
         offline: Do not use the network.
     """
     with errors_to_exit_codes():
@@ -62,11 +62,11 @@ def fetch(
 
 @app.command
 def patients() -> None:
-    """Print the 920 patients of the snapshot as CSV, as the file door takes it: something to try the commands with.
+    """Print the 920 patients of the snapshot as CSV: sample input for the other commands.
 
     Example: heartstream data patients > patients.csv && heartstream score patients.csv -o scores.ndjson
 
-    Exit codes: 0 printed; 78 the libraries for training are not installed.
+    Exit codes: 0 printed; 78 the extra train is not installed.
     """
     with errors_to_exit_codes():
         with train_extra():
@@ -79,10 +79,10 @@ def patients() -> None:
 
 
 def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
-    """Fetch every file, or unpack the snapshot if the server cannot be reached."""
+    """Fetch every file, or unpack the snapshot if the server is unreachable."""
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415  # train extra only
 
-    from training.data.dataset import BASE_URL  # noqa: PLC0415  # a serving image has no room for training
+    from training.data.dataset import BASE_URL  # noqa: PLC0415  # serving images do not contain training
     from training.data.download import SourceUnreachableError, fetch  # noqa: PLC0415  # train extra only
 
     set_on_retry_hooks([])  # one line about a failure is enough
@@ -94,7 +94,7 @@ def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
 
 
 def _unpack(folder: Path, reason: str) -> tuple[Fetched, ...]:
-    """Write what is not there yet from the snapshot, and say so in one line."""
+    """Write missing files from the snapshot, and say so in one line."""
     from training.data.download import Origin, unpack_snapshot  # noqa: PLC0415  # train extra only
 
     files = unpack_snapshot(folder)
@@ -105,11 +105,11 @@ def _unpack(folder: Path, reason: str) -> tuple[Fetched, ...]:
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress]:
-    """Draw a bar a file on a terminal; draw nothing elsewhere."""
+    """Show one progress bar per file on a terminal; show nothing elsewhere."""
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.progress import Progress as Bar  # noqa: PLC0415  # train extra only
 
-    from training.data.dataset import UCI_FILES  # noqa: PLC0415  # a serving image has no room for training
+    from training.data.dataset import UCI_FILES  # noqa: PLC0415  # serving images do not contain training
 
     console = Console(stderr=True)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""`heartstream demo`: everything at once, on this machine."""
+"""`heartstream demo`: the whole system on this machine."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ def demo(
 ) -> None:
     """Stream real patients through Kafka, score them, and account for every record.
 
-    Trains a model if there is none, starts a broker if none is given, and runs a worker and a gateway. Its topics are
-    demo.patients, demo.risk-scores, demo.dead-letters, demo.outcomes and demo.shadow-scores, whatever the settings say.
+    Trains a model and starts a broker if needed, and runs a worker and a gateway. Always uses the topics demo.patients,
+    demo.risk-scores, demo.dead-letters, demo.outcomes and demo.shadow-scores, whatever the settings say.
 
     Example: heartstream demo --rate 1000 --records 20000
 
-    Exit codes: 0 every record has exactly one outcome; 1 the account does not balance; 130 interrupted before that
-    was known; 65, 69, 78 as for the worker.
+    Exit codes: 0 every record has exactly one outcome; 1 records were lost, repeated or have the wrong outcome;
+    130 interrupted before that was known; 65, 69, 78 as for the worker.
 
     Args:
-        broker: auto takes the broker that HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS names, else the embedded one, which is
-            Apache Kafka on a Java runtime of its own; docker runs it in a container.
-        records: How many records to produce. 0 goes on until Ctrl-C, on the ports where the other commands look (9092,
-            8000, 9100) if they are free, and writes what was found of each patient to the topic demo.outcomes.
+        broker: auto uses the broker of HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS if it is set, else the embedded one, Apache
+            Kafka with a bundled Java runtime; docker runs Kafka in a container.
+        records: The number of records to produce. 0 runs until Ctrl-C, uses the default ports of the other commands
+            (9092, 8000, 9100) if they are free, and writes each patient's outcome to the topic demo.outcomes.
         rate: Records per second.
-        bad_share: Share of records that are broken on purpose.
-        model: The model directory, instead of HEARTSTREAM_MODEL__PATH; trained first if it is not there.
-        seed: Decides the order of the patients and which are broken.
-        download_only: Download and prepare the embedded broker, which needs no network afterwards, and stop.
+        bad_share: Share of records that are deliberately invalid.
+        model: The model directory, in place of HEARTSTREAM_MODEL__PATH; a missing one is trained first.
+        seed: Seed for the order of the patients and the invalid records.
+        download_only: Only download and prepare the embedded broker, which then works offline.
     """
     with errors_to_exit_codes():
-        from heartstream.demo.reconciliation import tell  # noqa: PLC0415  # --help should not wait for these
+        from heartstream.demo.reconciliation import summary_lines  # noqa: PLC0415  # --help should not wait for these
         from heartstream.demo.run import DemoRequest, run_demo  # noqa: PLC0415
         from heartstream.demo.view import new_view  # noqa: PLC0415
         from runtime.settings import Settings  # noqa: PLC0415
@@ -65,24 +65,24 @@ def demo(
         kind = broker if broker != "auto" else ("given" if is_given else "embedded")
         folder = model or Path(settings.model.path)
         _train_if_needed(folder)
-        # Kubernetes, systemd and closing terminals end a process as Ctrl-C does: in order.
+        # SIGTERM and SIGHUP, from Kubernetes, systemd or a closing terminal, act as Ctrl-C.
         for signum in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # under nohup
                 signal.signal(signum, signal.default_int_handler)
         try:
             with new_view() as view:
                 summary = run_demo(DemoRequest(kind, folder, rate, records, bad_share, seed), settings, view)
         except KeyboardInterrupt:
-            sys.stdout.write("interrupted before the account was closed\n")
+            sys.stdout.write("interrupted before every record was accounted for\n")
             raise SystemExit(INTERRUPTED) from None
-        sys.stdout.write("\n".join(tell(summary)) + "\n")
+        sys.stdout.write("\n".join(summary_lines(summary)) + "\n")
         if not summary.balanced:
             raise SystemExit(FAILED)
 
 
 def _train_if_needed(model: Path) -> None:
     if (model / "manifest.json").is_file():
-        sys.stdout.write(f"model: {model} is there already\n")
+        sys.stdout.write(f"model: using {model}\n")
         return
     from heartstream.cli.train import train  # noqa: PLC0415
 

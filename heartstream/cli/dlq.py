@@ -14,25 +14,25 @@ from schemas.errors import FaultCode
 if TYPE_CHECKING:
     from heartstream.operations.dlq.dead_letters import Selection
 
-app = App(name="dlq", help="Work with dead letters: list them, show one, send them back.")
+app = App(name="dlq", help="List, show and redrive dead letters.")
 
 
 def _as_written(name: str) -> str:
-    """Return a code as letters and metrics have it, so that what is read there can be pasted; dashes do as well."""
+    """Return a code as dead letters and metrics show it, so that it can be pasted; dashes work, too."""
     return name.lower().replace("-", "_")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Filters:
-    """Which letters are wanted.
+    """Filters for dead letters.
 
     Attributes:
-        code: Only letters with this code, or, if given more than once, any of these.
+        code: Only dead letters with this error code; if repeated, with any of them.
         since: Only records from this time on, by their own timestamp: 2026-01-31T12:00 (UTC), or an age: 30m, 12h, 2d.
-        until: Only records before this time. Records without a timestamp are left out with either bound.
+        until: Only records before this time. Either bound excludes records without a timestamp.
         key: Only records with this key.
-        limit: Stop after this many letters.
+        limit: Stop after this many dead letters.
     """
 
     code: Annotated[tuple[FaultCode, ...], Parameter(negative="", show_default=False, name_transform=_as_written)] = ()
@@ -47,21 +47,21 @@ _ALL: Final = Filters()
 
 @app.command(name="list")
 def list_letters(*, filters: Filters = _ALL, waiting: Flag = False, with_key: Flag = False, json: Flag = False) -> None:
-    """List the dead letters: where each stands and came from, when, and all that is wrong with it.
+    """List dead letters: position, time, source and all errors of each.
 
-    Standard output gets one line a letter (aligned on a terminal, with tabs elsewhere), standard error the number of
-    letters by code. Prints no value, and no key unless asked to: a key may name a patient. Reads the topic that
-    HEARTSTREAM_TOPICS__DEAD_LETTERS names, and changes nothing.
+    Prints one line per dead letter to standard output (aligned on a terminal, tab-separated elsewhere), and counts by
+    code to standard error. Never prints values, and keys, which may identify patients, only with --with-key. Reads the
+    topic HEARTSTREAM_TOPICS__DEAD_LETTERS, and changes nothing.
 
     Example: heartstream dlq list --code foreign_code --since 2h
 
-    Exit codes: 0 listed; 2 bad arguments; 69 no broker, or no such topic; 78 bad settings; 130 interrupted.
+    Exit codes: 0 listed; 2 invalid arguments; 69 no broker or no such topic; 78 invalid settings; 130 interrupted.
 
     Args:
-        filters: Which letters.
-        waiting: Only letters that were not redriven.
-        with_key: Print the keys too.
-        json: Print a JSON object a line.
+        filters: Which dead letters.
+        waiting: Only dead letters that were not redriven.
+        with_key: Print keys, too.
+        json: Print one JSON object per line.
     """
     with errors_to_exit_codes():
         from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
@@ -72,20 +72,19 @@ def list_letters(*, filters: Filters = _ALL, waiting: Flag = False, with_key: Fl
 
 @app.command
 def show(position: str, /, *, with_value: Flag = False, json: Flag = False) -> None:
-    """Show one dead letter: its source, everything that is wrong with it, and how often it was redriven.
+    """Show one dead letter: its source, all its errors, and how often it was redriven.
 
-    What the producer sent (key, value, values of headers) may name a patient: it is printed only if asked for, and of
-    the rest only sizes and names.
+    Key, value and headers may identify a patient: without --with-value, only their sizes and number are printed.
 
     Example: heartstream dlq show 2:17 --with-value
 
-    Exit codes: 0 shown; 1 no letter stands there; 2 bad arguments; 69 no broker, or no such topic; 78 bad settings;
-    130 interrupted.
+    Exit codes: 0 shown; 1 no dead letter at this position; 2 invalid arguments; 69 no broker or no such topic;
+    78 invalid settings; 130 interrupted.
 
     Args:
-        position: partition:offset on the dead letter topic, as `list` shows it.
-        with_value: Print key, value and headers too, with escapes for what is not printable.
-        json: Print a JSON object; what is not UTF-8 in Base64.
+        position: partition:offset on the dead letter topic, as `list` prints it.
+        with_value: Print key, value and headers, too; unprintable characters are escaped.
+        json: Print a JSON object; bytes that are not UTF-8 are in Base64.
     """
     with errors_to_exit_codes():
         from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
@@ -103,28 +102,28 @@ def redrive(
     dry_run: Flag = False,
     yes: Flag = False,
 ) -> None:
-    """Send dead letters back to the patients topic, to be scored again: key, value, headers and timestamp as they were.
+    """Send dead letters back to the patients topic, to be scored again, with their key, value, headers and timestamp.
 
-    For when the records were right and the worker was not, as after a mended deploy; or, with --coding, for records of
-    a source whose coding was not named: it is added to each, and nothing else of it changes. A letter is redriven once;
-    if the record fails again, that makes a new letter, which counts the attempts and knows where it failed first. The
-    group heartstream-redrive keeps in mind what was redriven. Run one redrive at a time, and begin with a small
-    --limit: a worker stops when most of what it reads is rejected. On a terminal it asks before it sends.
+    Use it when the records were valid and the worker was at fault, or, with --coding, when a source did not name its
+    coding, which is then added to each record. A dead letter is redriven once; if the record fails again, the new dead
+    letter counts the attempts and names the first failure. The consumer group heartstream-redrive stores what was
+    redriven. Run one redrive at a time, and start with a small --limit: a worker stops when most records are rejected.
+    Asks for confirmation on a terminal.
 
     Example: heartstream dlq redrive --code model_failure --limit 10
 
-    Exit codes: 0 done, with what was left and why in the summary; 1 declined, or a selection too scattered to keep in
-    mind; 2 bad arguments, or no terminal to ask on and no --yes; 69 no broker, or no such topic; 78 bad settings;
-    130 interrupted (what was confirmed is not repeated).
+    Exit codes: 0 done, skipped dead letters are in the summary; 1 declined, or a selection too fragmented to store;
+    2 invalid arguments, or neither a terminal nor --yes; 69 no broker or no such topic; 78 invalid settings;
+    130 interrupted (confirmed records are not sent again).
 
     Args:
-        filters: Which letters.
-        coding: The coding that these records are in, to be named in each: docs/formats.md lists them.
-        max_attempts: Leave letters whose record was redriven this many times and failed again.
-        present_time: Give the records the present time in place of their own. Records older than the patients topic
-            keeps them are left without it, for the broker could delete them before a worker reads them.
-        dry_run: Say what would be sent, and send nothing.
-        yes: Do not ask.
+        filters: Which dead letters.
+        coding: The coding to add to these records; docs/formats.md lists the codings.
+        max_attempts: Skip dead letters whose record was redriven this many times and failed again.
+        present_time: Send records with the present time as their timestamp. Without it, records too old for the
+            retention of the patients topic are skipped: the broker could delete them before they are read.
+        dry_run: Print what would be sent, and send nothing.
+        yes: Do not ask for confirmation.
     """
     with errors_to_exit_codes():
         from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust

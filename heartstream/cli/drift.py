@@ -1,4 +1,4 @@
-"""`heartstream drift`: records against the training patients."""
+"""`heartstream drift`: compare records with the training patients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.errors import SettingsError
 from schemas.reading import ReadOptions
 
 if TYPE_CHECKING:
-    from heartstream.monitoring.drift.counting import Counted
+    from heartstream.monitoring.drift.counting import DriftCounts
     from scoring.artifact import Artifact
 
 
@@ -35,30 +35,30 @@ def drift(  # noqa: PLR0913  # a command's options
     fail_on_drift: Flag = False,
     options: FileOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
-    """Compare records with the training patients of the model: of a file, or the last of the patients topic.
+    """Compare records with the model's training patients: from a file, or the newest of the patients topic.
 
-    Prints for each field PSI, how much more often it is missing, and how much lies out of range; writes a report, one
-    HTML file without patients' ids or values. Is in no consumer group. Says nothing of whether risks are right:
-    heartstream outcomes does. More in docs/drift.md.
+    Prints for each field the PSI, the change in missing values, and the share out of range; writes a report, one HTML
+    file without patient ids or values. Uses no consumer group. Drift does not show whether risks are accurate:
+    heartstream outcomes does. See docs/drift.md.
 
     Example: heartstream drift patients.parquet -o drift.html
 
     Example: heartstream drift excel.csv --row-ids --ignore-extra
 
-    Exit codes: 0 compared; 1 drift was found, with --fail-on-drift; 65 the file or the model is refused; 69 a file or
-    the broker cannot be read, or the report not written; 78 bad settings; 130 interrupted.
+    Exit codes: 0 compared; 1 drift found, with --fail-on-drift; 65 file or model refused; 69 file or broker
+    unavailable, or report not writable; 78 invalid settings; 130 interrupted.
 
     Args:
         source: The file to read, CSV, NDJSON or Parquet; "-" is standard input.
-        topic: Instead of a file: so many of the last records of the patients topic.
+        topic: In place of a file: this many of the newest records of the patients topic.
         report: Where to write the report.
-        format: The format of the file, where its name does not tell.
-        coding: The coding of all records that name none themselves: docs/formats.md lists them.
-        model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
-        name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
+        format: The format of the file, if its name does not show it.
+        coding: The coding of records that name none; docs/formats.md lists the codings.
+        model: The model directory, in place of HEARTSTREAM_MODEL__PATH.
+        name: One of its models, in place of HEARTSTREAM_MODEL__NAME.
         json: Print JSON.
-        fail_on_drift: Exit with 1 where anything differs much.
-        options: How the file is written, as for heartstream score.
+        fail_on_drift: Exit with 1 if anything exceeds a drift limit.
+        options: How to read the file, as for heartstream score.
     """
     with errors_to_exit_codes():
         from heartstream.monitoring.drift import render  # noqa: PLC0415  # --help should not wait for numpy
@@ -69,11 +69,11 @@ def drift(  # noqa: PLR0913  # a command's options
 
         settings = Settings.from_mapping(os.environ)
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
-        counted = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding, options)
-        verdict = Verdict.of(counted.model, counted.drift)
+        counts = _count(load(folder, chosen, settings.model.key()), source, topic, format, coding, options)
+        verdict = Verdict.of(counts.model, counts.drift)
         if report is not None:
-            write(counted, verdict, settings.topics.patients if source is None else source.name, report)
-        sys.stdout.write(render.as_json(counted, verdict).decode() if json else render.told(counted, verdict))
+            write(counts, verdict, settings.topics.patients if source is None else source.name, report)
+        sys.stdout.write(render.render_json(counts, verdict).decode() if json else render.render_text(counts, verdict))
         if fail_on_drift and verdict.drifts:
             raise SystemExit(FAILED)
 
@@ -85,8 +85,8 @@ def _count(  # a command's options
     named: Format | None,
     coding: str | None,
     options: ReadOptions,
-) -> Counted:
-    """Count what was asked for. Raises SettingsError where that is neither a file nor a topic, or both."""
+) -> DriftCounts:
+    """Count the records of the file or topic. Raises SettingsError unless exactly one is given."""
     from heartstream.files.input_file import InputOptions  # noqa: PLC0415  # the same
     from heartstream.files.render import progress_bar  # noqa: PLC0415  # the same
     from heartstream.monitoring.drift.counting import count_file, count_topic  # noqa: PLC0415  # --help should not wait
@@ -96,9 +96,9 @@ def _count(  # a command's options
         raise SettingsError(("give a file, or --topic and a number of records",))
     if topic is not None:
         if options != DEFAULT_READ_OPTIONS:
-            raise SettingsError(("how a file is written is for a file",))
+            raise SettingsError(("options of reading need a file",))
         return count_topic(artifact, Settings.from_mapping(os.environ), topic, coding)
     if source is None:
         raise AssertionError("one of the two is given")
-    with progress_bar() as watch:
-        return count_file(artifact, source, named, watch, InputOptions(options, coding, print_notes))
+    with progress_bar() as on_progress:
+        return count_file(artifact, source, named, on_progress, InputOptions(options, coding, print_notes))

@@ -1,4 +1,4 @@
-"""`heartstream evaluate`: how a saved model does on labelled patients."""
+"""`heartstream evaluate`: evaluate a saved model on labelled patients."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ def evaluate(  # a command's options
     coding: CodingName | None = None,
     options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
-    """Evaluate a model directory on labelled patients, with 95% intervals, by group and by what was missing.
+    """Evaluate a model directory on labelled patients, with 95% intervals, by group and by missing fields.
 
-    DATA is a CSV with a header (the 13 UCI names and `num`, or `target` with 0 and 1; `site` if there are several;
-    other columns are not read; empty, ?, NA and -9 mean "not measured") or a file as UCI publishes it. It is refused,
-    with every reason, if it has illegal values, shows another coding than the one that is named, or has an inverted
-    target or many repeated rows.
+    DATA is a CSV with a header (the 13 UCI names and `num`, or `target` with 0 and 1; optionally `site`; other columns
+    are ignored; empty, ?, NA and -9 mean "not measured") or a file in UCI's published format. It is refused, with every
+    reason, if it has invalid values, shows another coding than the one named, or has an inverted target or many
+    repeated rows.
 
     Example: heartstream evaluate model processed.va.data --json va.json
 
     Example: heartstream evaluate model old.csv --encoding cp1252 --na-values "-99,unknown"
 
-    Exit codes: 0 evaluated; 65 the data or the model is refused; 69 the data cannot be read, or the results not
-    written; 78 the libraries for training are not installed.
+    Exit codes: 0 evaluated; 65 data or model refused; 69 data not readable, or results not writable; 78 the extra
+    train is not installed.
 
     Args:
         model: The model directory.
         data: The labelled patients.
-        name: One of its models; the one that training called best if it is left out.
-        json: Write all results here.
-        coding: The coding of the patients, codes and outcome, if it is not UCI's: docs/formats.md lists them.
-        options: How the file is written, as for heartstream score.
+        name: One of its models; by default the best one.
+        json: Write all results to this file.
+        coding: The coding of fields and outcome, if it is not UCI's; docs/formats.md lists the codings.
+        options: How to read the file, as for heartstream score.
     """
     with errors_to_exit_codes():
         with train_extra():
-            from heartstream.reports.evaluation import tell, write  # noqa: PLC0415  # --help should not wait for pandas
+            from heartstream.reports.evaluation import print_evaluation, write  # noqa: PLC0415  # --help should not wait for pandas
             from training.data.labelled import read_labelled  # noqa: PLC0415  # the same
             from training.evaluation.external_validation import evaluate_elsewhere  # noqa: PLC0415  # the same
         patients = read_labelled(data, coding, options)
         print_notes(data, patients.notes)
-        found = evaluate_elsewhere(model, name, patients)
+        result = evaluate_elsewhere(model, name, patients)
         if json is not None:
-            write(found, json)
-        tell(found)
+            write(result, json)
+        print_evaluation(result)

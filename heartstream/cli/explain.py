@@ -1,4 +1,4 @@
-"""`heartstream explain`: why one record has its risk."""
+"""`heartstream explain`: explain the risk of one record."""
 
 from __future__ import annotations
 
@@ -21,30 +21,29 @@ def explain(
     name: str | None = None,
     json: Flag = False,
 ) -> None:
-    """Score one patient record and tell what moves its risk, how far it can be trusted, and what was not measured.
+    """Score one patient record and explain the risk: what raises and lowers it, its uncertainty, and missing fields.
 
-    The record is the JSON that the patients topic and `POST /predict` take. Nothing is sent anywhere or logged.
+    The record is JSON, as on the patients topic and for `POST /predict`. Nothing is sent or logged.
 
     Example: heartstream explain schemas/examples/patients/v1/accepted/complete.json
 
-    Exit codes: 0 scored; 65 the record cannot be scored, or the model is refused; 69 the record cannot be read;
-    78 bad settings.
+    Exit codes: 0 scored; 65 record rejected, or model rejection_text; 69 record not readable; 78 invalid settings.
 
     Args:
         record: File with one patient record; "-" is standard input.
-        model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
-        name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
-        json: Print the score object with all 13 reasons instead.
+        model: The model directory, in place of HEARTSTREAM_MODEL__PATH.
+        name: One of its models, in place of HEARTSTREAM_MODEL__NAME.
+        json: Print the score as JSON, with all 13 reasons.
     """
     with errors_to_exit_codes():
-        from heartstream.reports.explanation import explained, read, refused  # noqa: PLC0415  # --help should not wait
+        from heartstream.reports.explanation import explain_record, read, rejection_text  # noqa: PLC0415  # --help should not wait
         from schemas.errors import Fault  # noqa: PLC0415  # the same
 
         settings = load_settings().model
         folder, chosen = model or Path(settings.path), name or settings.name or None
-        outcome = explained(read(record), folder, chosen, settings.key())
+        outcome = explain_record(read(record), folder, chosen, settings.key())
         if isinstance(outcome, tuple):
             faults: tuple[Fault, ...] = outcome
-            sys.stderr.write(refused(faults))
+            sys.stderr.write(rejection_text(faults))
             raise SystemExit(BAD_DATA)
         sys.stdout.write(outcome.as_json() if json else outcome.as_text(bars=sys.stdout.isatty()))

@@ -10,17 +10,17 @@ from heartstream.terminal.exit_codes import UNAVAILABLE, errors_to_exit_codes
 
 
 def gateway(*, show_config: Flag = False) -> None:
-    """Serve predictions over HTTP until stopped; `/docs` shows how to ask.
+    """Serve predictions over HTTP until stopped; `/docs` documents the API.
 
-    SIGTERM or Ctrl-C: it says on /health/ready that it leaves, finishes the requests under way, and ends. Configured by
+    On SIGTERM or Ctrl-C, /health/ready fails, requests in progress are finished, and the process exits. Configured by
     environment variables: see docs/settings.md and docs/http.md.
 
     Example: HEARTSTREAM_GATEWAY__PORT=8000 heartstream gateway
 
-    Exit codes: 0 stopped; 65 model refused; 69 the port is not to be had; 78 bad settings.
+    Exit codes: 0 stopped; 65 model refused; 69 port unavailable; 78 invalid settings.
 
     Args:
-        show_config: Print all settings, secrets redacted, and exit.
+        show_config: Print all settings, with secrets redacted, and exit.
     """
     with errors_to_exit_codes():
         settings = load_settings(show_config=show_config)

@@ -1,4 +1,4 @@
-"""`heartstream model`: check and sign model directories, and choose the one that is served."""
+"""`heartstream model`: check, sign, promote and recalibrate models."""
 
 from __future__ import annotations
 
@@ -23,51 +23,50 @@ if TYPE_CHECKING:
 _STORE: Final = Path("models")
 _MLFLOW: Final = Path("mlflow")
 
-app = App(name="model", help="Check and sign model directories, and choose the one that is served.")
+app = App(name="model", help="Check, sign, promote and recalibrate models.")
 
 
 @app.command
 def check(folder: Path, /, *, name: str | None = None, public_key: Path | None = None) -> None:
-    """Load and prove a model in a process of its own, with limits on memory and time, as a worker would.
+    """Load and verify a model in a separate process, with limits on memory and time, as a worker does.
 
-    Every file must have the manifest's SHA-256, and the engine must reproduce scikit-learn's risks of 1,024 records.
-    Pickles are opened only where no fast engine serves the model and it is signed: opening one runs what it says.
+    Every file must have the SHA-256 of the manifest, and the engine must reproduce scikit-learn's risks for 1,024
+    records. A pickle, which can run code, is opened only if no fast engine serves the model and the model is signed.
 
     Example: heartstream model check model --public-key model.pub
 
-    Exit codes: 0 sound; 65 refused, with all that is wrong.
+    Exit codes: 0 verified; 65 refused, with every reason.
 
     Args:
         folder: The model directory.
-        name: One of its models; the one that training called best if it is left out.
-        public_key: PEM file; the model must have been signed with its private key.
+        name: One of its models; by default the best one.
+        public_key: PEM file; the model must be signed with its private key.
     """
     with errors_to_exit_codes():
         from scoring.candidate import prove  # noqa: PLC0415  # --help should not wait for numpy
 
         proof = prove(folder, name, public_key)
         signed = "signed" if public_key else "signature not checked"
-        told = (
-            f"{proof.model.name} {proof.model.version} ({proof.model.digest}): sound, {signed}\nengine: {proof.engine}"
-        )
+        model = proof.model
+        verified = f"{model.name} {model.version} ({model.digest}): verified, {signed}\nengine: {proof.engine}"
         because = f", because {proof.fallback_reason}" if proof.fallback_reason else ""
-        sys.stdout.write(printable(f"{told}{because}\n"))
+        sys.stdout.write(printable(f"{verified}{because}\n"))
 
 
 @app.command
 def sign(folder: Path, /, *, key: Path) -> None:
-    """Sign a model directory: writes manifest.json.sig, which covers every file that the manifest lists.
+    """Sign a model directory: write manifest.json.sig, which covers every file in the manifest.
 
-    A worker or gateway with HEARTSTREAM_MODEL__PUBLIC_KEY serves no other. Keys are made by OpenSSL:
+    A worker or gateway with HEARTSTREAM_MODEL__PUBLIC_KEY serves only signed models. Create keys with OpenSSL:
     openssl genpkey -algorithm ed25519 -out model.key && openssl pkey -in model.key -pubout -out model.pub
 
     Example: heartstream model sign model --key model.key
 
-    Exit codes: 0 signed; 65 the model or the key is refused; 69 a file cannot be read or written.
+    Exit codes: 0 signed; 65 model or key refused; 69 a file cannot be read or written.
 
     Args:
         folder: The model directory; its files are verified first.
-        key: Private key, PEM, Ed25519, not encrypted.
+        key: Unencrypted Ed25519 private key, PEM file.
     """
     with errors_to_exit_codes():
         from scoring import signature  # noqa: PLC0415  # as above
@@ -77,7 +76,7 @@ def sign(folder: Path, /, *, key: Path) -> None:
         try:
             signed = signature.sign((folder / MANIFEST_FILE).read_bytes(), key.read_bytes())
             target = folder / signature.SIGNATURE_FILE
-            # Whatever was there goes, so that a link is not written through.
+            # Delete it first, so that a symbolic link is not followed.
             target.unlink(missing_ok=True)
             with target.open("xb") as file:
                 file.write(signed)
@@ -98,52 +97,54 @@ def recalibrate(  # a command's options
     public_key: Path | None = None,
     options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
-    """Shift the log-odds of a linear model by known outcomes, as far as is certain; write a new model directory.
+    """Recalibrate a linear model on known outcomes, by a conservative shift of its log-odds; write a new directory.
 
-    Needs 100 outcomes of both kinds, and refuses where a shift might make risks worse (docs/drift.md). The new
-    directory holds the shifted model alone, says in its card and in recalibration.json what was done to what, and is
-    then signed and promoted like any other. Opens the model's pickle: give the public key, or trust who made it.
+    Needs 100 outcomes of both kinds, and refuses if a shift might make risks worse (docs/drift.md). The new directory
+    contains only the shifted model, documents the change in its card and in recalibration.json, and is signed and
+    promoted like any other. Opens the model's pickle, which can run code: give the public key, or trust its author.
 
-    Example: heartstream model recalibrate model --data my-hospital.csv -o recalibrated
+    Example: heartstream model recalibrate model --data my-hospital.csv -o recalibrate_directory
 
-    Example: heartstream model recalibrate model --data old.csv --encoding cp1252 -o recalibrated
+    Example: heartstream model recalibrate model --data old.csv --encoding cp1252 -o recalibrate_directory
 
-    Exit codes: 0 written; 65 the model or the data is refused, or nothing is to be shifted; 69 the data or the topics
-    cannot be read; 78 bad settings, or the libraries for training are not installed.
+    Exit codes: 0 written; 65 model or data refused, or no shift needed; 69 data or topics not readable; 78 invalid
+    settings, or the extra train is not installed.
 
     Args:
         folder: The model directory.
-        output: The new one.
+        output: The new model directory.
         data: Labelled patients, as for heartstream evaluate.
-        outcomes: Take scores of this model and outcomes from the topics, as heartstream outcomes does.
-        name: One of its models; the one that training called best if it is left out.
-        public_key: PEM file; the model must have been signed with its private key.
-        options: How the file of labelled patients is written, as for heartstream score.
+        outcomes: Use this model's scores and outcomes on the topics, as heartstream outcomes does.
+        name: One of its models; by default the best one.
+        public_key: PEM file; the model must be signed with its private key.
+        options: How to read the labelled patients, as for heartstream score.
     """
     with errors_to_exit_codes(), train_extra():
-        from heartstream.operations.models.recalibration import recalibrated  # noqa: PLC0415  # an extra
+        from heartstream.operations.models.recalibration import recalibrate_directory  # noqa: PLC0415  # an extra
 
         sys.stdout.write(
-            printable(recalibrated(folder, output, data, name, public_key, from_topics=outcomes, options=options))
+            printable(
+                recalibrate_directory(folder, output, data, name, public_key, from_topics=outcomes, options=options)
+            )
         )
 
 
 @app.command(name="list")
 def list_(*, store: Path = _STORE, json: Flag = False) -> None:
-    """List the models of a store, the one promoted last first; * is the one that is served.
+    """List the models of a store, most recently promoted first; * marks the served one.
 
     Example: heartstream model list --store models
 
-    Exit codes: 0 listed; 65 a model of it is damaged; 69 there is no store.
+    Exit codes: 0 listed; 65 a model is damaged; 69 no such store.
 
     Args:
-        store: The folder of models.
-        json: Print a JSON array instead.
+        store: The model store.
+        json: Print a JSON array.
     """
     with errors_to_exit_codes():
         from heartstream.operations.models.store import Store  # noqa: PLC0415  # --help should not wait for numpy
 
-        models = Store(store).kept()
+        models = Store(store).models()
         if json:
             sys.stdout.write(msgspec.json.encode(models).decode() + "\n")
             return
@@ -160,21 +161,21 @@ def list_(*, store: Path = _STORE, json: Flag = False) -> None:
 
 @app.command
 def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = None, mlflow_dir: Path = _MLFLOW) -> None:
-    """Let workers and gateways serve a model: they follow the link `current` of a store.
+    """Promote a model: workers and gateways serve the one that the link `current` of a store names.
 
-    The model is copied into the store under its digest and proved there, in a process of its own; then the link moves,
-    in one step. A model that is refused changes nothing. Set HEARTSTREAM_MODEL__PATH=models/current and
-    HEARTSTREAM_MODEL__FOLLOW_SECONDS=10 to follow it without a restart.
+    The model is copied into the store under its digest and verified there, in a separate process; then the link is
+    replaced atomically. A refused model changes nothing. Set HEARTSTREAM_MODEL__PATH=models/current and
+    HEARTSTREAM_MODEL__FOLLOW_SECONDS=10 to reload it without a restart.
 
     Example: heartstream model promote model --store models
 
-    Exit codes: 0 promoted; 65 the model is refused; 69 MLflow or the store cannot be used; 78 bad settings.
+    Exit codes: 0 promoted; 65 model refused; 69 MLflow or store unavailable; 78 invalid settings.
 
     Args:
-        model: A model directory, the beginning of a digest of the store, or models:/heartstream@champion in MLflow.
-        store: The folder of models; it is made if it is not there.
-        public_key: PEM file; the model must have been signed with its private key.
-        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI goes before it.
+        model: A model directory, the start of a digest in the store, or models:/heartstream@champion in MLflow.
+        store: The model store; created if missing.
+        public_key: PEM file; the model must be signed with its private key.
+        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI takes precedence.
     """
     with errors_to_exit_codes():
         from heartstream.operations.models.store import Store  # noqa: PLC0415  # as above
@@ -189,26 +190,26 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
                 proof = promote_registered(chosen, registry, registry.find(model), public_key)
         else:
             proof = chosen.promote(Path(model) if Path(model).exists() else chosen.find(model), model, public_key)
-        _tell_served(chosen.folder, proof)
+        _print_served(chosen.folder, proof)
 
 
 @app.command
 def rollback(*, store: Path = _STORE, public_key: Path | None = None) -> None:
-    """Let the model be served again that was promoted before the current one.
+    """Serve the previously promoted model again.
 
     Example: heartstream model rollback --store models
 
-    Exit codes: 0 done; 65 there is none, or it is refused; 69 the store cannot be used.
+    Exit codes: 0 rolled back; 65 no previous model, or it is refused; 69 store unavailable.
 
     Args:
-        store: The folder of models.
-        public_key: PEM file; the model must have been signed with its private key.
+        store: The model store.
+        public_key: PEM file; the model must be signed with its private key.
     """
     with errors_to_exit_codes():
         from heartstream.operations.models.store import Store  # noqa: PLC0415  # as above
 
         chosen = Store(store)
-        _tell_served(chosen.folder, chosen.rollback(public_key))
+        _print_served(chosen.folder, chosen.rollback(public_key))
 
 
 @app.command
@@ -221,20 +222,20 @@ def follow(
     every: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
     mlflow_dir: Path = _MLFLOW,
 ) -> None:
-    """Promote each model that an alias in MLflow comes to name, until stopped. One such process serves all workers.
+    """Promote every model version that an MLflow alias points to, until stopped. One process is enough for all workers.
 
-    A version that is refused, or that was rolled back, is not tried again until the alias names another.
+    A version that is refused or rolled back is not promoted again until the alias has pointed to another one.
 
     Example: heartstream model follow models:/heartstream@champion --store models --every 30
 
-    Exit codes: 0 stopped; 78 bad settings.
+    Exit codes: 0 stopped; 78 invalid settings.
 
     Args:
-        alias: What to follow, models:/NAME@ALIAS.
-        store: The folder of models; it is made if it is not there.
-        public_key: PEM file; models must have been signed with its private key.
-        every: How often MLflow is asked, in seconds.
-        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI goes before it.
+        alias: The alias, models:/NAME@ALIAS.
+        store: The model store; created if missing.
+        public_key: PEM file; models must be signed with its private key.
+        every: Polling interval in seconds.
+        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI takes precedence.
     """
     with errors_to_exit_codes(), train_extra():
         from heartstream.operations.models.mlflow_alias import follow as follow_alias  # noqa: PLC0415  # an extra
@@ -245,6 +246,6 @@ def follow(
             follow_alias(Store(store), Registry(mlflow_dir), alias, public_key, every)
 
 
-def _tell_served(store: Path, proof: Proof) -> None:
+def _print_served(store: Path, proof: Proof) -> None:
     model = proof.model
     sys.stdout.write(printable(f"{store / 'current'} is {model.name} {model.version} ({model.digest})\n"))

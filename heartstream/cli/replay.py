@@ -1,4 +1,4 @@
-"""`heartstream replay`: score records of the past again."""
+"""`heartstream replay`: score past records again."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def replay(  # a command's options
     name: str | None = None,
     dry_run: Flag = False,
 ) -> None:
-    """Score records of the patients topic again, with the model of today or another, into a topic of their own.
+    """Score past records of the patients topic again, with the current or another model, into a separate topic.
 
-    The workers' group, the scores and the dead letters stay as they are. A score has its record's key, and its source
-    says which record that was. A record that cannot be scored is counted by its code: its dead letter is there already.
-    What was sent before an interruption comes again in the next run, with the same source.
+    Does not affect the workers' consumer group, scores or dead letters. A score has the key of its record, and its
+    source names the record. Rejected records are counted by code; they already have dead letters. After an
+    interruption, the next run sends the same scores again, with the same source.
 
     Example: heartstream replay --from 2026-11-01 --until 2026-11-08 --to-topic scores.replay --model models/current
 
-    Exit codes: 0 every record is accounted for; 2 bad arguments; 65 the model is refused; 69 no broker, or no such
-    topic; 78 bad settings, or a topic of the stream; 130 interrupted.
+    Exit codes: 0 every record is accounted for; 2 invalid arguments; 65 model refused; 69 no broker or no such topic;
+    78 invalid settings, or a topic that the stream uses; 130 interrupted.
 
     Args:
-        to_topic: Where the scores go: a topic that is there already, and is none of the stream's own.
+        to_topic: The topic for the scores; it must exist, and the stream must not use it.
         since: Only records from this time on: 2026-01-31T12:00 (UTC), or an age: 30m, 12h, 2d.
-        until: Only records before this time. Records without a timestamp count to where they stand on the topic.
+        until: Only records before this time. Records without a timestamp are selected by their position.
         limit: Stop after this many records.
-        model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
-        name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
-        dry_run: Say how many records there are, and send nothing.
+        model: The model directory, in place of HEARTSTREAM_MODEL__PATH.
+        name: One of its models, in place of HEARTSTREAM_MODEL__NAME.
+        dry_run: Print the number of records, and send nothing.
     """
     with errors_to_exit_codes():
         from heartstream.operations.dlq.filters import RecordRange  # noqa: PLC0415  # --help should not wait for Faust

@@ -15,9 +15,9 @@ from heartstream.files.formats import PIPE, Format
 from heartstream.files.notes import print_notes
 from heartstream.terminal.exit_codes import BAD_DATA, INTERRUPTED, errors_to_exit_codes
 
-MOST_PROCESSES: Final = 32
-_UNASKED_PROCESSES: Final = 2 if sys.platform == "linux" else 1
-"""With two, ten million rows take less than 300 MB; each more takes some 50. Elsewhere a fork is not sure to work."""
+MAX_PROCESSES: Final = 32
+_DEFAULT_PROCESSES: Final = 2 if sys.platform == "linux" else 1
+"""With two, ten million rows need less than 300 MB; each further one needs about 50 MB. Fork is safe on Linux only."""
 
 
 def score(  # noqa: PLR0913  # a command's options
@@ -32,17 +32,16 @@ def score(  # noqa: PLR0913  # a command's options
     name: str | None = None,
     resume: Flag = False,
     force: Flag = False,
-    processes: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MOST_PROCESSES))] = None,
+    processes: Annotated[int | None, Parameter(validator=Number(gte=1, lte=MAX_PROCESSES))] = None,
     options: FileOptions = DEFAULT_READ_OPTIONS,
 ) -> None:
-    """Score a file of patient records: CSV, NDJSON or Parquet in, a score object a line out.
+    """Score a file of patient records: reads CSV, NDJSON or Parquet, writes one JSON score per line.
 
-    A record's score has the same bytes as on the scores topic, but for its source, which is null. Rows that cannot be
-    scored are told in a file of errors, with the codes of dead letters. A file that shows another coding of the data
-    than UCI's is refused as a whole, and nothing is written. A name that ends in .gz or .zst is a compressed file.
-    How a CSV is written is recognised, and said before the first row; what is not recognised is refused with the
-    option that reads it.
-    Configured by HEARTSTREAM_MODEL__* and HEARTSTREAM_SCORE__*. More in docs/files.md.
+    Scores have the same bytes as on the scores topic, except for the source, which is null. Rejected rows go to an
+    errors file, with the error codes of dead letters. A file that shows another coding than UCI's is refused as a
+    whole, and nothing is written. Names ending in .gz or .zst mean compressed files. The dialect of a CSV is detected
+    and printed before the first row; if it is not detected, the file is refused, naming the option to set.
+    Configured by HEARTSTREAM_MODEL__* and HEARTSTREAM_SCORE__*. See docs/files.md.
 
     Example: heartstream score patients.parquet -o scores.ndjson
 
@@ -50,23 +49,23 @@ def score(  # noqa: PLR0913  # a command's options
 
     Example: heartstream score old.csv -o scores.ndjson --encoding cp1252 --na-values "-99,unknown" --row-ids
 
-    Exit codes: 0 all rows are scored; 65 some were rejected, or the file or the model is refused; 69 a file cannot be
-    read or written; 78 bad settings, or a file is in the way; 130 interrupted: --resume goes on.
+    Exit codes: 0 all rows scored; 65 some rows rejected, or file or model refused; 69 a file cannot be read or
+    written; 78 invalid settings, or an output file exists; 130 interrupted (--resume continues).
 
     Args:
         source: The file to read; "-" is standard input.
         output: The file to write; "-" is standard output.
-        errors: Where rejected rows are told, a line each; OUTPUT.errors.ndjson if it is left out.
-        format: The format of the file, where its name does not tell.
-        coding: The coding of all records that name none themselves: docs/formats.md lists them.
-        model: The model directory, instead of HEARTSTREAM_MODEL__PATH.
-        name: One of its models, instead of HEARTSTREAM_MODEL__NAME.
-        resume: Go on where an interrupted run of the same file stopped.
-        force: Replace files that are there.
-        processes: How many score beside the one that reads and writes, 1 to 32; with 1 that one scores, too. If it is
-            left out, as many as there are processors to use, 2 at most. Standard input, and a model that scikit-learn
-            itself runs, are scored by 1.
-        options: How the file is written.
+        errors: The file for rejected rows, one per line; by default OUTPUT.errors.ndjson.
+        format: The format of the file, if its name does not show it.
+        coding: The coding of records that name none; docs/formats.md lists the codings.
+        model: The model directory, in place of HEARTSTREAM_MODEL__PATH.
+        name: One of its models, in place of HEARTSTREAM_MODEL__NAME.
+        resume: Continue an interrupted run of the same file.
+        force: Replace existing files.
+        processes: The number of scoring processes beside the one that reads and writes, 1 to 32; with 1, that one
+            scores, too. By default the number of available processors, at most 2. Standard input, and a model that
+            runs on scikit-learn, are scored by 1.
+        options: How to read the file.
     """
     with errors_to_exit_codes():
         from heartstream.files.render import Throughput, progress_bar, summary  # noqa: PLC0415  # the same
@@ -82,15 +81,15 @@ def score(  # noqa: PLR0913  # a command's options
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
         scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
         keep_collections_rare()
-        crew = processes or min(usable_processors(), _UNASKED_PROCESSES)
-        request = Request(source, output, errors, format, resume, force, crew, coding, options)
+        count = processes or min(usable_processors(), _DEFAULT_PROCESSES)
+        request = Request(source, output, errors, format, resume, force, count, coding, options)
         try:
             throughput = Throughput()
-            with progress_bar(throughput) as watch:
-                found = score_file(request, scorer, watch, print_notes)
+            with progress_bar(throughput) as on_progress:
+                found = score_file(request, scorer, on_progress, print_notes)
         except KeyboardInterrupt:
-            again = "--resume --force" if force else "--resume"
-            hint = "" if PIPE in {source, output} else f"; {again} goes on"
+            resume_options = "--resume --force" if force else "--resume"
+            hint = "" if PIPE in {source, output} else f"; {resume_options} continues"
             sys.stderr.write(f"heartstream: interrupted{hint}\n")
             raise SystemExit(INTERRUPTED) from None
         sys.stderr.write(f"heartstream: {summary(found, throughput.rows_per_s(found))}\n")

@@ -1,4 +1,4 @@
-"""`heartstream shadow`: try a second model on the live stream."""
+"""`heartstream shadow`: run a challenger on the live stream."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 
 def shadow(*, show_config: Flag = False) -> None:
-    """Score a sample of the patients topic with a challenger beside the model that is served, until stopped.
+    """Score a sample of the patients topic with a challenger model beside the champion, until stopped.
 
-    The challenger's scores go to the topic scores.shadow; how the two differ, and what each costs, to /metrics. It is a
-    process and a consumer group of its own: the workers, their scores and dead letters stay as they are. Configured as
-    a worker, with HEARTSTREAM_CHALLENGER__PATH, NAME and SHARE: see docs/challenger.md.
+    The challenger's scores go to the topic scores.shadow; differences and the cost of each model go to /metrics. Runs
+    in a separate process and consumer group: workers, scores and dead letters are not affected. Configured like a
+    worker, with HEARTSTREAM_CHALLENGER__PATH, NAME and SHARE: see docs/challenger.md.
 
     Example: HEARTSTREAM_CHALLENGER__PATH=model-2 HEARTSTREAM_CHALLENGER__SHARE=0.1 heartstream shadow
 
-    Exit codes: 0 stopped; 1 failed while running (what was not committed is read again); 65 a model refused;
-    69 the telemetry port is not to be had; 78 bad settings.
+    Exit codes: 0 stopped; 1 failed while running (uncommitted records are read again); 65 model refused;
+    69 telemetry port unavailable; 78 invalid settings.
 
     Args:
-        show_config: Print all settings, secrets redacted, and exit.
+        show_config: Print all settings, with secrets redacted, and exit.
     """
     with errors_to_exit_codes():
         settings = load_settings(show_config=show_config)

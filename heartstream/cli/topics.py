@@ -1,4 +1,4 @@
-"""`heartstream topics`: the topics that worker and gateway use."""
+"""`heartstream topics`: create the topics."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from schemas.topics import name_problem
 
 
 def topics(*others: str, partitions: Count = 8) -> None:
-    """Wait for the broker, and create the topics that are not there yet.
+    """Wait for the broker, and create missing topics.
 
-    A topic that is there is left as it is. A group can have as many workers at work as there are partitions.
+    Existing topics are not changed. The number of partitions limits how many workers of a group are active.
 
     Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 heartstream topics --partitions 16 scores.replay
 
-    Exit codes: 0 they are there; 69 no broker answers, or it refuses; 78 bad settings.
+    Exit codes: 0 all topics exist; 69 no broker answers, or it refuses; 78 invalid settings.
 
     Args:
-        others: Further topics, as one for heartstream replay.
-        partitions: How many partitions a new topic gets.
+        others: Additional topics, for example one for heartstream replay.
+        partitions: The number of partitions of a new topic.
     """
     with errors_to_exit_codes():
         settings = load_settings()

@@ -1,4 +1,4 @@
-"""`heartstream train`: make a model directory from the public data, or from a user's own in its form."""
+"""`heartstream train`: train models on the public data, or on your own in the same format."""
 
 from __future__ import annotations
 
@@ -31,27 +31,26 @@ def train(  # noqa: PLR0913  # an option each
 ) -> None:
     """Train logistic regression, its sub-models and a random forest on patients of one hospital, and evaluate them.
 
-    Writes the model directory with its report, and prints how the models did. The same data, options and library
-    versions give the same bytes. The old model directory is replaced when the new one is complete.
+    Writes the model directory with its report, and prints the evaluation. The same data, options and library versions
+    give the same bytes. An existing model directory is replaced when the new one is complete.
 
     Example: heartstream train --output model --no-tracking
 
-    Exit codes: 0 trained; 65 data that must not be trained on, or a result too good to be true; 69 data that cannot be
-    read, or a run that MLflow did not record (the model is written then); 78 bad settings; 130 interrupted (what was
-    there stays).
+    Exit codes: 0 trained; 65 data refused, or an implausibly good result; 69 data not readable, or MLflow failed to
+    record the run (the model is written); 78 invalid settings; 130 interrupted (existing files are kept).
 
     Args:
         output: The model directory.
-        data_dir: Folder with UCI's files, as `heartstream data fetch` writes them; the snapshot if it is left out. The
-            patients of processed.cleveland.data train the models, those of the other files test them. It takes 25
-            patients of either outcome at least; a field that nobody measured carries no weight.
+        data_dir: Folder with UCI's files, as `heartstream data fetch` writes them; by default the snapshot. The
+            patients of processed.cleveland.data train the models, those of the other files test them. At least 25
+            patients of either outcome are needed; a field that was never measured gets no weight.
         seed: Seed of the folds and of the forest.
-        threshold: Risk at and above which a score's label is 1.
+        threshold: Risks at or above it get the label 1.
         tracking: Record the run in MLflow.
-        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI goes before it.
-        model_version: Version that the model carries; heartstream's own if it is left out.
-        quick: Half a minute instead of two: fewer repeats and samples, so rougher intervals; no other hospitals, tuning
-            or stability in the report. The risks are the same.
+        mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI takes precedence.
+        model_version: The version of the model; by default that of heartstream.
+        quick: Train in half a minute, not two: fewer repeats and samples, so wider error of the intervals; no external
+            validation, tuning or stability in the report. The risks are the same.
     """
     with errors_to_exit_codes():
         with train_extra():
@@ -60,7 +59,7 @@ def train(  # noqa: PLR0913  # an option each
             from training.tracking.mlflow_run import track  # noqa: PLC0415  # the same
             from training.tracking.mlflow_store import MlflowStore  # noqa: PLC0415  # as below
         if tracking:
-            MlflowStore.at(mlflow_dir)  # minutes before it is needed
+            MlflowStore.at(mlflow_dir)  # fail now, not after minutes of training
         request = TrainingRequest(output, data_dir, seed, threshold, model_version, quick)
         with _progress_bar() as progress:
             report = run(request, progress)
@@ -76,7 +75,7 @@ def train(  # noqa: PLR0913  # an option each
 
 
 def _print_report(report: TrainingReport) -> None:
-    """Print what was found: framed tables on a terminal, plain aligned text elsewhere."""
+    """Print the evaluation as tables."""
     data = report.manifest.data
     left_out = f" {report.repeated} repeated row(s) left out." if report.repeated else ""
     print_line(f"{data.name}: {data.rows} patients, {data.positives} with disease.{left_out}\n")
@@ -91,7 +90,7 @@ def _print_report(report: TrainingReport) -> None:
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress]:
-    """Draw the steps on a terminal; elsewhere, write a line when one begins."""
+    """Show the steps as a progress bar on a terminal; elsewhere, print a line per step."""
     from rich.console import Console  # noqa: PLC0415  # train extra only
     from rich.progress import Progress as Bar  # noqa: PLC0415  # train extra only
 
@@ -109,7 +108,7 @@ def _progress_bar() -> Iterator[Progress]:
 
 
 class _Lines:
-    """Writes each step once, as it begins."""
+    """Prints each step once, when it begins."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -123,7 +122,7 @@ class _Lines:
 
 @contextmanager
 def _spinner(text: str) -> Iterator[None]:
-    """Show on a terminal that something is under way."""
+    """Show a spinner on a terminal."""
     from rich.console import Console  # noqa: PLC0415  # train extra only
 
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""`heartstream verify`: prove old scores."""
+"""`heartstream verify`: verify stored scores."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def verify(
     limit: Count | None = None,
     json: Flag = False,
 ) -> None:
-    """Prove old scores: read each one's record again, score it with the model that the score names, compare the bytes.
+    """Verify stored scores: read the record of each score, score it again with the same model, and compare the bytes.
 
-    A score names its record (source) and its model (digest). What the model makes of the record now must be the score,
-    byte for byte. Standard output gets what is not proved, without a patient's value or id, standard error the counts.
-    Reads the topics that HEARTSTREAM_TOPICS__* name, takes part in no group, and changes nothing.
+    A score names its record (source) and its model (digest). The same model must give the same score for the record,
+    byte for byte. Prints scores that are not verified, without patient values or ids, to standard output, and counts to
+    standard error. Reads the topics of HEARTSTREAM_TOPICS__*, uses no consumer group, and changes nothing.
 
     Example: heartstream verify --models models --since 2h
 
-    Exit codes: 0 nothing speaks against any score; 2 bad arguments; 65 a score differs, its record is another one, or a
-    model is refused; 69 no broker, or no such topic; 78 bad settings; 130 interrupted.
+    Exit codes: 0 no score is contradicted; 2 invalid arguments; 65 a score differs, its record has changed, or a model
+    is refused; 69 no broker or no such topic; 78 invalid settings; 130 interrupted.
 
     Args:
-        models: A model directory or a folder of them, as a model store; HEARTSTREAM_MODEL__PATH if it is left out.
+        models: A model directory, or a folder of them such as a model store; by default HEARTSTREAM_MODEL__PATH.
         since: Only scores from this time on: 2026-01-31T12:00 (UTC), or an age: 30m, 12h, 2d.
         until: Only scores before this time.
         limit: Stop after this many scores.
-        json: Print a JSON object a line for each score that is not proved.
+        json: Print one JSON object per score that is not verified.
     """
     with errors_to_exit_codes():
         from heartstream.operations.dlq.filters import RecordRange  # noqa: PLC0415  # --help should not wait for Faust

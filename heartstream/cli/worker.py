@@ -10,16 +10,16 @@ from heartstream.terminal.exit_codes import errors_to_exit_codes
 def worker(*, show_config: Flag = False) -> None:
     """Score patient records from Kafka until stopped.
 
-    SIGTERM or Ctrl-C finishes what was started, commits it and leaves the group. Configured by environment variables:
-    see docs/settings.md.
+    On SIGTERM or Ctrl-C, finishes and commits records in flight, and leaves the group. Configured by environment
+    variables: see docs/settings.md.
 
     Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=localhost:9092 heartstream worker
 
-    Exit codes: 0 stopped; 1 failed while running (what was not committed is read again); 65 model refused;
-    69 the telemetry port is not to be had; 78 bad settings.
+    Exit codes: 0 stopped; 1 failed while running (uncommitted records are read again); 65 model refused;
+    69 telemetry port unavailable; 78 invalid settings.
 
     Args:
-        show_config: Print all settings, secrets redacted, and exit.
+        show_config: Print all settings, with secrets redacted, and exit.
     """
     with errors_to_exit_codes():
         settings = load_settings(show_config=show_config)

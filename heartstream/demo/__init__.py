@@ -1,1 +1,1 @@
-"""The demo: real patients through a real broker, a real worker and a real gateway, with every record accounted for."""
+"""`heartstream demo`: real patients through a real broker, worker and gateway, with every record accounted for."""

@@ -1,4 +1,4 @@
-"""The demo's view on a terminal."""
+"""The demo's live view on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heartstream.demo.rates import Rates
-from heartstream.demo.reconciliation import Account
+from heartstream.demo.reconciliation import Reconciliation
 from schemas.records import Score
 
 _BAR_CELLS: Final = 20
@@ -28,7 +28,7 @@ class LiveView:
         self._rates = Rates()
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._live.start()
         return self
 
@@ -39,22 +39,22 @@ class LiveView:
         self._live.stop()
 
     def print_line(self, line: str) -> None:
-        """Write a line above the panel."""
+        """Print a line above the panel."""
         self._live.console.print(line, highlight=False, markup=False)
 
-    def update(self, account: Account) -> None:
+    def update(self, reconciliation: Reconciliation) -> None:
         """Redraw the panel."""
-        self._live.update(render(account, self._rates))
+        self._live.update(render(reconciliation, self._rates))
 
 
-def render(account: Account, rates: Rates) -> Group:
-    """Draw the panel, the last scores and the reasons of dead letters."""
-    return Group(_numbers(account, rates), _scores(account), _faults(account))
+def render(reconciliation: Reconciliation, rates: Rates) -> Group:
+    """Return the panel, the last scores and the codes of dead letters."""
+    return Group(_numbers(reconciliation, rates), _scores(reconciliation), _faults(reconciliation))
 
 
-def _numbers(account: Account, rates: Rates) -> Panel:
-    produced, finished = rates.update(account, time.monotonic())
-    summary, delay = account.summary(), account.median_delay()
+def _numbers(reconciliation: Reconciliation, rates: Rates) -> Panel:
+    produced, finished = rates.update(reconciliation, time.monotonic())
+    summary, delay = reconciliation.summary(), reconciliation.median_delay()
     grid = Table.grid(padding=(0, 3))
     grid.add_row("produced", "scored", "dead letters", "lag", "in", "out", "median delay", style="dim")
     grid.add_row(
@@ -70,11 +70,11 @@ def _numbers(account: Account, rates: Rates) -> Panel:
     return Panel(grid, title="heartstream: patients -> scores", title_align="left", expand=False)
 
 
-def _scores(account: Account) -> Table:
+def _scores(reconciliation: Reconciliation) -> Table:
     table = Table(title="last scores", title_justify="left", box=None, padding=(0, 2))
     for heading in ("patient", "risk", "", "not measured"):
         table.add_column(heading, justify="left")
-    for score in reversed(account.last_scores):
+    for score in reversed(reconciliation.last_scores):
         table.add_row(score.patient_id, f"{score.risk:.2f}", _bar(score), " ".join(score.missing))
     return table
 
@@ -85,8 +85,8 @@ def _bar(score: Score) -> Text:
     return Text("█" * filled, style=colour) + Text("░" * (_BAR_CELLS - filled), style="dim")
 
 
-def _faults(account: Account) -> Table:
-    table = Table(title="why dead letters", title_justify="left", box=None, padding=(0, 2), show_header=False)
-    for code, count in account.faults.most_common(8):
+def _faults(reconciliation: Reconciliation) -> Table:
+    table = Table(title="dead letters by code", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    for code, count in reconciliation.faults.most_common(8):
         table.add_row(str(count), code)
     return table

@@ -1,4 +1,4 @@
-"""The records that the demo produces: the 920 real patients in shuffled order, and some broken ones."""
+"""The records that the demo produces: the 920 real patients, shuffled, and some invalid ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Outcome = Literal[0, 1]
 
 
 class DemoRecord(msgspec.Struct, frozen=True):
-    """A record to be produced; `flaw` names what is wrong with it, None for a real patient."""
+    """A record to produce; `flaw` names what is wrong with it, None for a valid record."""
 
     key: bytes
     value: bytes | None
@@ -48,11 +48,11 @@ FLAWS: Final[Mapping[str, Callable[[Record], bytes | None]]] = {
     "a tombstone": lambda _: None,
     "a field twice": lambda record: _json(record)[:-1] + b', "age": 61}',
 }
-"""Each way in which the demo breaks a record, by name."""
+"""The ways in which the demo invalidates a record, by name."""
 
 
 def real_patients() -> list[Record]:
-    """Return the 920 patients of the shipped snapshot as records, in the order of the snapshot."""
+    """Return the 920 patients of the snapshot as records, in its order."""
     from training.data.frames import features, read_snapshot  # noqa: PLC0415  # pandas: not while --help is shown
 
     frame = read_snapshot()
@@ -61,7 +61,7 @@ def real_patients() -> list[Record]:
 
 
 def known_outcomes() -> dict[str, Outcome]:
-    """Return what was found of each of them, by patient id."""
+    """Return the outcome of each patient, by patient id."""
     from training.data.frames import read_snapshot, target  # noqa: PLC0415  # as above
 
     frame = read_snapshot()
@@ -79,7 +79,7 @@ def _plain(value: float) -> float | None:
 
 
 def demo_records(seed: int, bad_share: float) -> Iterator[DemoRecord]:
-    """Yield records without end: each round all patients in a new order, about `bad_share` of them broken."""
+    """Yield records endlessly: all patients, reshuffled each time, about `bad_share` of them invalid."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     patients = real_patients()
     flaws = list(FLAWS)

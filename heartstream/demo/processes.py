@@ -1,4 +1,4 @@
-"""The worker and the gateway as child processes, exactly as they run in production."""
+"""Runs worker and gateway as child processes, as in production."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TAIL_LINES: Final = 5
 
 
 class Child:
-    """A running `heartstream` subcommand that tells its health at `url`."""
+    """A running `heartstream` subcommand that serves its health at `url`."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.name, self.process, self.url, self.log = name, process, url, log
 
     def is_ready(self) -> bool:
-        """Ask for its health; raises DependencyError if it has ended."""
+        """Return whether it is healthy. Raises DependencyError if it has ended."""
         self.check()
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:  # noqa: S310  # a loopback URL
@@ -39,7 +39,7 @@ class Child:
             return False
 
     def await_ready(self) -> None:
-        """Wait until it is ready; raises DependencyError if that takes a minute, or if it ends."""
+        """Wait until it is ready. Raises DependencyError after a minute, or if it ends."""
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_ready():
             if time.monotonic() > deadline:
@@ -60,14 +60,14 @@ class Child:
 def running(
     command: str, settings: Mapping[str, str], url: str, log: Path, arguments: Sequence[str] = ()
 ) -> Iterator[Child]:
-    """Run a subcommand with these settings beside those of the environment; stops it as Kubernetes would (SIGTERM)."""
+    """Run a subcommand with the environment and these settings; stop it with SIGTERM, as Kubernetes does."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  # our own command
             [sys.executable, "-m", "heartstream", command, *arguments],
             env=_environment(settings),
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for the demo, which then stops its children in order.
+            # Ctrl-C goes to the demo, which then stops its children in order.
             start_new_session=True,
         )
     try:
@@ -82,16 +82,16 @@ def running(
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with these settings instead of its own, also of those that are read from a file.
+    """Return the environment, with these settings in place of its own, including those read from files.
 
-    Without an audit trail: the demo's requests are not by callers of whom one is kept.
+    Audit settings are removed: the demo's requests do not belong into an audit trail.
     """
     names = {name for name in os.environ if name.removesuffix("_FILE") in settings or name.startswith(_AUDIT)}
     return {name: text for name, text in os.environ.items() if name not in names} | dict(settings)
 
 
 def predict(url: str, record: bytes) -> dict[str, object]:
-    """Send one record to the gateway and return its answer."""
+    """Send one record to the gateway; returns the response."""
     request = urllib.request.Request(f"{url}/predict", data=record, method="POST")  # noqa: S310  # a loopback URL
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
         answer: dict[str, object] = json.load(response)

@@ -1,11 +1,11 @@
-"""How fast the demo's records come and go."""
+"""Rates of produced and finished records."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Final
 
-from heartstream.demo.reconciliation import Account
+from heartstream.demo.reconciliation import Reconciliation
 
 _WINDOW_SECONDS: Final = 3.0
 
@@ -16,9 +16,9 @@ class Rates:
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int, int]] = deque()
 
-    def update(self, account: Account, now: float) -> tuple[float, float]:
+    def update(self, reconciliation: Reconciliation, now: float) -> tuple[float, float]:
         """Return produced and finished records per second."""
-        summary = account.summary()
+        summary = reconciliation.summary()
         self._samples.append((now, summary.produced, summary.scored + summary.dead))
         while now - self._samples[0][0] > _WINDOW_SECONDS:
             self._samples.popleft()

@@ -1,4 +1,4 @@
-"""The demo's book-keeping: what was produced, and what became of each record."""
+"""Reconciles produced records with their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMEMBERED_DELAYS = 500
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """How the books stand. They balance when produced = scored + dead, nothing is repeated and no outcome is wrong."""
+    """Counts of records. They balance if produced = scored + dead, and nothing is repeated or has the wrong outcome."""
 
     produced: int
     scored: int
@@ -26,21 +26,21 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def open(self) -> int:
-        """Records that have no outcome yet; in the end, lost records."""
+        """Records without an outcome: in the end, lost records."""
         return self.produced - self.scored - self.dead
 
     @property
     def balanced(self) -> bool:
-        """Say whether every record has exactly one outcome, and the right kind."""
+        """Whether every record has exactly one outcome, of the right kind."""
         return self.open == 0 and self.repeated == 0 and self.wrong == 0
 
 
-class Account:
-    """Matches results with the records they come from, by source topic, partition and offset."""
+class Reconciliation:
+    """Matches results with their records by source topic, partition and offset."""
 
     def __init__(self) -> None:
         self._open: dict[Source, tuple[bool, float]] = {}
-        # As runs of offsets: a demo that goes on for days closes millions of records.
+        # Offset ranges, as a demo of several days matches millions of records.
         self._closed: defaultdict[tuple[str, int], CompletedOffsets] = defaultdict(lambda: CompletedOffsets(0))
         self._early: list[tuple[Source, bool, float]] = []
         self._counts: Counter[str] = Counter()
@@ -49,22 +49,22 @@ class Account:
         self.last_scores: deque[Score] = deque(maxlen=_SHOWN)
 
     def produced(self, source: Source, *, good: bool, at: float) -> None:
-        """Note a record that the broker has confirmed, sent `at`; `good` says if it should be scored."""
+        """Add a confirmed record, sent `at`; `good` records should be scored."""
         self._counts["produced"] += 1
         self._open[source] = (good, at)
 
     def scored(self, score: Score, at: float) -> None:
-        """Note a score."""
+        """Add a score."""
         if score.source is not None and self._close(score.source, good=True, at=at):
             self.last_scores.append(score)
 
     def dead(self, letter: DeadLetter, at: float) -> None:
-        """Note a dead letter."""
+        """Add a dead letter."""
         if self._close(letter.source, good=False, at=at):
             self.faults.update(str(fault.code) for fault in letter.errors)
 
     def _close(self, source: Source, *, good: bool, at: float) -> bool:
-        """Close a record's entry; False for a result that is not about an open record of this run."""
+        """Match a result with an open record of this run; returns whether there is one."""
         closed = self._closed[source.topic, source.partition]
         if source.offset in closed:
             self._counts["repeated"] += 1
@@ -80,24 +80,24 @@ class Account:
         return True
 
     def settle_early(self, now: float) -> None:
-        """Match results that came before the confirmation of their record; forget those that are not of this run."""
+        """Match results that arrived before the confirmation of their record; drop those of other runs."""
         early, self._early = self._early, []
         for source, good, at in early:
             if now - at < _EARLY_SECONDS:
                 self._close(source, good=good, at=at)
 
     def summary(self) -> Summary:
-        """Return how the books stand."""
+        """Return the counts."""
         counts = (self._counts[name] for name in ("produced", "scored", "dead", "repeated", "wrong"))
         return Summary(*counts)
 
     def median_delay(self) -> float | None:
-        """Return the median time in seconds from producing a record to reading its result, if there are any."""
+        """Return the median time in seconds from producing a record to reading its result, None without results."""
         ordered = sorted(self._delays)
         return ordered[len(ordered) // 2] if ordered else None
 
 
-def tell(summary: Summary) -> Iterator[str]:
+def summary_lines(summary: Summary) -> Iterator[str]:
     """Yield the summary as lines."""
     yield f"produced {summary.produced} = scored {summary.scored} + dead letters {summary.dead}"
     yield f"lost {summary.open}, repeated {summary.repeated}, wrong outcome {summary.wrong}"

@@ -1,4 +1,4 @@
-"""The demo's story: model, broker, worker, gateway, stream, account."""
+"""Runs the demo: broker, worker, gateway, stream, reconciliation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from heartstream.brokers import Kind, running_broker
 from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_outcomes
 from heartstream.demo.processes import Child, predict, running
-from heartstream.demo.reconciliation import Account, Summary
+from heartstream.demo.reconciliation import Reconciliation, Summary
 from heartstream.demo.view import View
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port, usual_port
@@ -30,7 +30,7 @@ from schemas.records import KnownOutcome, Score, Source
 from schemas.topics import DEAD_LETTER_HEADER
 
 _KAFKA_PORT: Final = 9092
-"""Where all commands look for a broker if no setting says where it is."""
+"""The default port of all commands."""
 TOPICS: Final = Topics(
     patients="demo.patients",
     scores="demo.risk-scores",
@@ -38,22 +38,22 @@ TOPICS: Final = Topics(
     outcomes="demo.outcomes",
     shadow="demo.shadow-scores",
 )
-"""Whatever the settings say: on somebody's broker, a demo must not write among real records."""
+"""Used whatever the settings are: on a given broker, the demo must not mix with real records."""
 _RETENTION: Final = {"retention.ms": "600000", "retention.bytes": str(256 << 20), "segment.ms": "60000"}
-"""Ten minutes, in segments of one: a demo that goes on for days takes no more room than one of an hour."""
+"""Ten minutes, in segments of one minute: an endless demo needs no more disk space than one of an hour."""
 _PARTITIONS: Final = 4
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TICK_SECONDS: Final = 0.05
-"""How often records are produced. Each time is a request a partition, and one more wherever its results go."""
+"""The interval of producing. Each time costs one request per partition, and one per partition of results."""
 _OUTCOME_LINGER_MS: Final = 1000
-"""Nobody waits for an outcome."""
+"""Outcomes are not urgent."""
 _SETTLE_SECONDS: Final = 60.0
 _CALL_SECONDS: Final = 10.0
 _BATCH: Final = 1000
 
 
 class DemoRequest(msgspec.Struct, frozen=True):
-    """What to run. `records` 0 is until interrupted, and then on the usual ports; `rate` is in records per second."""
+    """Options of the demo. `records` 0 runs until interrupted, on the default ports; `rate` is records per second."""
 
     broker: Kind
     model: Path
@@ -63,12 +63,12 @@ class DemoRequest(msgspec.Struct, frozen=True):
     seed: int
 
     def port(self, usual: int) -> int:
-        """Return where to listen: one that goes on is to be found by the other commands, where they look by default."""
+        """Return the port to use: an endless demo uses the default ports, where the other commands find it."""
         return free_port() if self.records else usual_port(usual)
 
 
 def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
-    """Run the demo to its end (or Ctrl-C) and return its account. Raises DependencyError if a part of it fails."""
+    """Run the demo to its end, or Ctrl-C; returns the counts. Raises DependencyError if a part fails."""
     given = settings.kafka.bootstrap_servers
     with ExitStack() as stack:
         view.print_line(f"broker: starting ({request.broker})")
@@ -78,23 +78,23 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
         view.print_line(f"broker: {address}, topics {', '.join(names)}")
         worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
-        stream = _Stream(client, Account(), {} if request.records else known_outcomes())
+        stream = _Stream(client, Reconciliation(), {} if request.records else known_outcomes())
         stack.callback(stream.close)
         stream.await_assignment()
         worker.await_ready()
         gateway.await_ready()
         view.print_line(f"worker: ready, metrics at {worker.url}/metrics")
-        _ask_gateway(gateway, request, view)
+        _predict_once(gateway, request, view)
         if not request.records:
-            _tell_places(request, address, gateway, view)
-        _flow(stream, request, (worker, gateway), view)
+            _print_endpoints(request, address, gateway, view)
+        _produce(stream, request, (worker, gateway), view)
         stream.settle((worker,), view)
         view.print_line("stopping the worker and the gateway")
-    return stream.account.summary()
+    return stream.reconciliation.summary()
 
 
 def _topic_settings() -> dict[str, str]:
-    """Return the settings that name the demo's topics, for the worker, the gateway and other commands."""
+    """Return the settings for the demo's topics."""
     return {f"{PREFIX}TOPICS__{field.upper()}": name for field, name in msgspec.structs.asdict(TOPICS).items()}
 
 
@@ -116,25 +116,25 @@ def _start(stack: ExitStack, request: DemoRequest, settings: Settings, address: 
     return stack.enter_context(worker), stack.enter_context(gateway)
 
 
-def _ask_gateway(gateway: Child, request: DemoRequest, view: View) -> None:
+def _predict_once(gateway: Child, request: DemoRequest, view: View) -> None:
     """Score one patient over HTTP."""
     first = next(record for record in demo_records(request.seed, 0.0) if record.value is not None)
     answer = predict(gateway.url, first.value or b"")
     view.print_line(f"gateway: POST {gateway.url}/predict -> risk {answer['risk']}, label {answer['label']}")
 
 
-def _tell_places(request: DemoRequest, address: str, gateway: Child, view: View) -> None:
-    """Say where to look while it goes on, and which settings other commands need."""
+def _print_endpoints(request: DemoRequest, address: str, gateway: Child, view: View) -> None:
+    """Print the address of the page, and the settings for other commands."""
     needed = _topic_settings()
     if request.broker != "given" and not address.endswith(f":{_KAFKA_PORT}"):
         needed["HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"] = address
-    view.print_line("for other commands on this stream, in another terminal:")
+    view.print_line("to use other commands on this stream, in another terminal:")
     view.print_line(f"export {' '.join(f'{name}={text}' for name, text in needed.items())}")
-    view.print_line(f"page, with the stream live: {gateway.url}; Ctrl-C ends it")
+    view.print_line(f"live page: {gateway.url}; stop with Ctrl-C")
 
 
-def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], view: View) -> None:
-    """Produce at the chosen rate while results are read, until the last record or Ctrl-C."""
+def _produce(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], view: View) -> None:
+    """Produce at the given rate and read results, until the last record or Ctrl-C."""
     source = demo_records(request.seed, request.bad_share)
     records: Iterator[DemoRecord] = itertools.islice(source, request.records) if request.records else source
     started, sent = time.monotonic(), 0
@@ -150,31 +150,31 @@ def _flow(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], vi
                 return
             while (left := tick_ends - time.monotonic()) > 0:
                 stream.read(left)
-            view.update(stream.account)
+            view.update(stream.reconciliation)
             for child in children:
                 child.check()
-    view.print_line("interrupted: no more records are produced; waiting for the results of those that were")
+    view.print_line("interrupted: no more records are produced; waiting for the remaining results")
 
 
 @contextmanager
 def _interruptions() -> Iterator[list[int]]:
-    """Yield the signals that came to end this: as an exception, one would lose the results that are just being read."""
-    came: list[int] = []
+    """Yield the list of received signals: an exception would lose results that are being read."""
+    received: list[int] = []
     signums = [signum for signum in _ENDING if signal.getsignal(signum) is not signal.SIG_IGN]
-    before = [signal.signal(signum, lambda signum, _: came.append(signum)) for signum in signums]
+    before = [signal.signal(signum, lambda signum, _: received.append(signum)) for signum in signums]
     try:
-        yield came
+        yield received
     finally:
         for signum, handler in zip(signums, before, strict=True):
             signal.signal(signum, handler)
 
 
 class _Stream:
-    """The demo's own Kafka client: produces patients, reads results, keeps the account."""
+    """The demo's Kafka client: produces patients and reads results."""
 
-    def __init__(self, client: dict[str, str], account: Account, outcomes: Mapping[str, Outcome]) -> None:
-        """`outcomes` are of patients: each score of one of them is followed by what was found."""
-        self.account = account
+    def __init__(self, client: dict[str, str], reconciliation: Reconciliation, outcomes: Mapping[str, Outcome]) -> None:
+        """`outcomes` are by patient id: a score of one of these patients is followed by the outcome."""
+        self.reconciliation = reconciliation
         self._outcomes = outcomes
         client |= {"log_level": "2"}
         self._producer = Producer({**client, "partitioner": "murmur2_random", "linger.ms": 5})
@@ -184,14 +184,14 @@ class _Stream:
         self._consumer.subscribe([TOPICS.scores, TOPICS.dead_letters], on_assign=self._on_assign)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Begin at the end as it is now: "latest" alone is looked up later, when results may have come already."""
+        """Start at the current end: "latest" is resolved later, when there may be results already."""
         for partition in partitions:
             partition.offset = _end_of(consumer, partition)
         consumer.assign(partitions)
         self._assigned = True
 
     def await_assignment(self) -> None:
-        """Wait until results will be seen from now on."""
+        """Wait for the assignment, so that no result is missed."""
         deadline = time.monotonic() + _SETTLE_SECONDS
         while not self._assigned and time.monotonic() < deadline:
             self._consumer.poll(0.1)
@@ -203,17 +203,17 @@ class _Stream:
         def confirmed(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-                self.account.produced(source, good=good, at=at)
+                self.reconciliation.produced(source, good=good, at=at)
 
         self._producer.produce(TOPICS.patients, record.value, record.key, on_delivery=confirmed)
 
     def read(self, seconds: float) -> None:
-        """Take delivery reports and results, waiting at most so long for the first."""
+        """Handle delivery reports and results; wait at most `seconds` for the first result."""
         self._producer.poll(0)
         messages = [*self._consumer.consume(1, seconds), *self._consumer.consume(_BATCH, 0)]
         now = time.monotonic()
         self._producer.poll(0)
-        self.account.settle_early(now)
+        self.reconciliation.settle_early(now)
         for message in messages:
             if message.error() is None:
                 self._note(message, now)
@@ -221,12 +221,12 @@ class _Stream:
     def _note(self, message: Message, now: float) -> None:
         if message.topic() == TOPICS.scores:
             score = decode_score(message.value() or b"")
-            self.account.scored(score, now)
-            self._tell_outcome(score)
+            self.reconciliation.scored(score, now)
+            self._produce_outcome(score)
             return
-        self.account.dead(decode_dead_letter(dict(headers_of(message))[DEAD_LETTER_HEADER] or b""), now)
+        self.reconciliation.dead(decode_dead_letter(dict(headers_of(message))[DEAD_LETTER_HEADER] or b""), now)
 
-    def _tell_outcome(self, score: Score) -> None:
+    def _produce_outcome(self, score: Score) -> None:
         found = self._outcomes.get(score.patient_id)
         if found is not None:
             outcome = KnownOutcome(score.patient_id, found, score.source)
@@ -234,24 +234,24 @@ class _Stream:
             self._outcome_producer.poll(0)
 
     def settle(self, children: tuple[Child, ...], view: View) -> None:
-        """Read until every record has its outcome, at most a minute."""
+        """Read until every record has its outcome, for at most a minute."""
         self._producer.flush(_SETTLE_SECONDS)
         deadline = time.monotonic() + _SETTLE_SECONDS
-        while self.account.summary().open and time.monotonic() < deadline:
+        while self.reconciliation.summary().open and time.monotonic() < deadline:
             self.read(_TICK_SECONDS)
-            view.update(self.account)
+            view.update(self.reconciliation)
             for child in children:
                 child.check()
 
     def close(self) -> None:
-        """Leave the broker, once it has all outcomes."""
+        """Flush the producers and close the clients."""
         for producer in (self._producer, self._outcome_producer):
             producer.flush(_CALL_SECONDS)
         self._consumer.close()
 
 
 def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
-    """Return where a partition ends. One that was just created may not have a leader yet, so it is asked again."""
+    """Return the end offset of a partition. A new partition may have no leader yet, so failures are retried."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:
         try:
@@ -259,7 +259,7 @@ def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
         except KafkaException as failure:
             if time.monotonic() > deadline:
                 raise DependencyError(
-                    f"cannot learn the end of partition {partition.partition} of {partition.topic}: "
+                    f"cannot read the end offset of partition {partition.partition} of {partition.topic}: "
                     f"{failure.args[0].str()}"
                 ) from failure
         time.sleep(_TICK_SECONDS)

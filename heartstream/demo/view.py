@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, plain lines elsewhere."""
+"""Output of the demo: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from heartstream.demo.rates import Rates
-from heartstream.demo.reconciliation import Account
+from heartstream.demo.reconciliation import Reconciliation
 
 _LINE_EVERY_SECONDS: Final = 2.0
 
 
 class View(Protocol):
-    """Shows the account from time to time."""
+    """Shows the state of the demo."""
 
     def print_line(self, line: str) -> None:
-        """Show one line that stays."""
+        """Print a line."""
         ...
 
-    def update(self, account: Account) -> None:
-        """Show how things stand."""
+    def update(self, reconciliation: Reconciliation) -> None:
+        """Show the current counts."""
         ...
 
 
 class PlainView:
-    """Writes a line every two seconds."""
+    """Prints a line every two seconds."""
 
     def __init__(self) -> None:
         self._rates = Rates()
         self._next = 0.0
 
     def print_line(self, line: str) -> None:
-        """Write a line."""
+        """Print a line."""
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    def update(self, account: Account) -> None:
-        """Write a line when it is time."""
+    def update(self, reconciliation: Reconciliation) -> None:
+        """Print a line if two seconds have passed."""
         now = time.monotonic()
-        produced, finished = self._rates.update(account, now)
+        produced, finished = self._rates.update(reconciliation, now)
         if now < self._next:
             return
         self._next = now + _LINE_EVERY_SECONDS
-        summary = account.summary()
-        delay = account.median_delay()
+        summary = reconciliation.summary()
+        delay = reconciliation.median_delay()
         self.print_line(
             f"in {produced:5.0f}/s  out {finished:5.0f}/s  lag {summary.open:4}  scored {summary.scored:6}  "
             f"dead {summary.dead:4}  delay {'-' if delay is None else f'{delay * 1000:.0f} ms'}"
@@ -55,7 +55,7 @@ class PlainView:
 
 @contextmanager
 def new_view() -> Iterator[View]:
-    """Yield a live view where standard output is a terminal, else a plain one."""
+    """Yield a live view if standard output is a terminal, else a plain one."""
     if not sys.stdout.isatty():
         yield PlainView()
         return

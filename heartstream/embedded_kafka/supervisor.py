@@ -1,9 +1,9 @@
-"""Runs one command and ends it when whoever started this goes, however that happens. A script: it imports no package.
+"""Runs one command and stops it when its parent ends, however that happens. A script: it imports no package.
 
     python supervisor.py FOLDER COMMAND [ARGUMENT...]
 
-The parent holds the other end of standard input, which closes as soon as the parent is gone, even by SIGKILL. Then the
-command is sent SIGTERM, killed if it does not end, and FOLDER is deleted. The first line on standard output is the
+The parent holds the other end of standard input, which closes as soon as the parent ends, even by SIGKILL. The command
+then gets SIGTERM, is killed if it does not end, and FOLDER is deleted. The first line on standard output is the
 command's process id; the exit code is that of the command.
 """
 
@@ -27,7 +27,7 @@ def main() -> int:
     """Run the command that the arguments name; returns its exit code."""
     folder, *command = sys.argv[1:]
     parent, child_ended = os.getppid(), _wakeup_on_child()
-    # A session of its own: Ctrl-C is for the parent, which stops the command when it is done with it.
+    # A separate session: Ctrl-C goes to the parent, which stops the command when appropriate.
     process = subprocess.Popen(  # noqa: S603  # what the parent asks for
         command,
         stdin=subprocess.DEVNULL,
@@ -39,7 +39,7 @@ def main() -> int:
     sys.stdout.flush()
     while process.poll() is None:
         readable, _, _ = select.select([sys.stdin, child_ended], [], [], _POLL_SECONDS)
-        # A forked child of the parent may keep the pipe open, so that the parent's id is looked at as well.
+        # A forked child of the parent may keep the pipe open, so the parent's id is checked as well.
         if sys.stdin in readable or os.getppid() != parent:
             _end(process)
             shutil.rmtree(folder, ignore_errors=True)
@@ -64,7 +64,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill the command if this supervisor itself is killed; only Linux can."""
+    """Have the kernel kill the command if this supervisor is killed; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -56,7 +56,7 @@ def format_of(path: Path, named: Format | None) -> Format:
     bare = path.with_suffix("") if compression else path
     found = named or _FORMATS.get(bare.suffix.lower())
     if found is None:
-        raise SettingsError((f"cannot tell the format of {path} by its name: give --format csv, ndjson or parquet",))
+        raise SettingsError((f"{path}: the name does not show the format: give --format csv, ndjson or parquet",))
     if found is Format.PARQUET and compression:
         raise SettingsError((f"{path}: Parquet is compressed internally; decompress the file first",))
     return found

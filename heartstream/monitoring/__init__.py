@@ -1,1 +1,1 @@
-"""How a running stream does: drift, outcomes, champion and challenger, workers."""
+"""Monitoring of a running stream: drift, outcomes, champion against challenger, and workers."""

@@ -1,1 +1,1 @@
-"""Work on a running stream: dead letters, replay, verification, the model store."""
+"""Operations on a stream and its models: dead letters, replay, verification, the model store."""

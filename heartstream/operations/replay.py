@@ -1,4 +1,4 @@
-"""The work of `heartstream replay`: records are scored again, and the scores sent to a topic of their own."""
+"""`heartstream replay`: scores past records again, and sends the scores to a separate topic."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _SEND_MILLISECONDS: Final = 60_000
 
 
 class Tally:
-    """What became of the records: `scored` are those whose score the broker has; `rejected` by code."""
+    """Counts of records: `scored` are those with a confirmed score; `rejected` is by code."""
 
     def __init__(self) -> None:
         self.read = self.scored = 0
         self.rejected: Counter[FaultCode] = Counter()
 
     def lines(self) -> list[str]:
-        """Tell it, a line each."""
+        """Return the counts as lines."""
         found = [f"{self.read:>12,}  records read", f"{self.scored:>12,}  scores sent and confirmed"]
         return found + [f"{count:>12,}  rejected: {code}" for code, count in self.rejected.most_common()]
 
 
 def replay(topic: str, chosen: RecordRange, model: Path | None, name: str | None, *, dry_run: bool) -> None:
-    """Score the records again. Prints what was done, also where it is interrupted.
+    """Score the records again. Prints the counts, also when interrupted.
 
     Raises SettingsError, ArtifactError and DependencyError.
     """
@@ -54,7 +54,7 @@ def replay(topic: str, chosen: RecordRange, model: Path | None, name: str | None
     if problem := name_problem(topic):
         raise SettingsError((f"--to-topic {problem}",))
     if topic in {*msgspec.structs.astuple(topics), settings.audit.topic}:
-        raise SettingsError((f"{topic} is a topic of the stream: a replay goes to one of its own",))
+        raise SettingsError((f"the stream uses {topic}: a replay needs a separate topic",))
     folder, named = model or Path(settings.model.path), name or settings.model.name or None
     scorer = Scorer.from_directory(folder, named, settings.score, settings.model.key())
     with Reader.open(settings) as reader:
@@ -63,21 +63,21 @@ def replay(topic: str, chosen: RecordRange, model: Path | None, name: str | None
             size = sum(span.end - span.first for span in spans.values())
             sys.stdout.write(f"{size:>12,}  records at most would be scored with {scorer.model.digest}\n")
             return
-        reader.spans(topic)  # a producer would make a topic that is not there
-        replayed = Replay(settings, topic, scorer)
+        reader.spans(topic)  # a producer would create a missing topic
+        replay_run = Replay(settings, topic, scorer)
         try:
             with (
                 deferred_interrupts() as check,
                 ProgressCounter(sum(span.end - span.first for span in spans.values()), "records") as progress,
             ):
-                replayed.run(reader, topics.patients, spans, chosen.limit, progress.advance, check)
+                replay_run.run(reader, topics.patients, spans, chosen.limit, progress.advance, check)
         finally:
-            sys.stdout.write("\n".join(replayed.tally.lines()) + "\n")
+            sys.stdout.write("\n".join(replay_run.tally.lines()) + "\n")
             sys.stdout.flush()
 
 
 class Replay:
-    """Scores chunks of records; the broker has confirmed a chunk's scores before the next is read."""
+    """Scores records in chunks; the scores of a chunk are confirmed before the next one is read."""
 
     def __init__(self, settings: Settings, topic: str, scorer: Scorer) -> None:
         self.tally = Tally()
@@ -87,21 +87,21 @@ class Replay:
         self._formats = Formats.of(settings, topic)
         self._failure: KafkaError | None = None
 
-    def run(  # what to read, and whom to tell
+    def run(  # what to read, and two callbacks
         self,
         reader: Reader,
         topic: str,
         spans: dict[int, Span],
         limit: int | None,
-        seen: Callable[[], None],
+        on_record: Callable[[], None],
         check: Callable[[], None],
     ) -> None:
-        """Score what these spans hold, `limit` records at most; `check` may raise while nothing is on its way."""
+        """Score the records in these ranges, at most `limit`; `check` may raise, as nothing is in flight then."""
         messages = islice(reader.read(topic, spans), limit)
         while chunk := list(islice(messages, _CHUNK)):
             self._score(chunk)
             for _ in chunk:
-                seen()
+                on_record()
             check()
 
     def _score(self, chunk: Sequence[Message]) -> None:
@@ -121,20 +121,20 @@ class Replay:
         while self._client.flush(_POLL_SECONDS):
             pass
         if self._failure is not None:
-            raise DependencyError(f"{self._topic} did not take a score: {self._failure.name()}")
+            raise DependencyError(f"{self._topic} rejected a score: {self._failure.name()}")
 
     def _send(self, key: bytes | None, value: bytes, source: Source) -> None:
         headers: list[Any] = list(self._formats.headers([source], {}).get(0, ()))
         (sent,) = self._formats.framed([value])
         while True:
             try:
-                self._client.produce(self._topic, sent, key, headers=headers, on_delivery=self._hear)
+                self._client.produce(self._topic, sent, key, headers=headers, on_delivery=self._on_delivery)
             except BufferError:
                 self._client.poll(_POLL_SECONDS)
             else:
                 return
 
-    def _hear(self, error: KafkaError | None, _message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is None:
             self.tally.scored += 1
         else:

@@ -1,1 +1,1 @@
-"""Reports as text, and the page that HTML reports share."""
+"""Text reports of train, evaluate and explain, and the page template of HTML reports."""

@@ -1,4 +1,4 @@
-"""What was found about a model on labelled patients, in words and tables."""
+"""The output of `heartstream evaluate`: a model on labelled patients, in tables."""
 
 from __future__ import annotations
 
@@ -22,60 +22,57 @@ _FIGURES: Final = {
     "specificity": "Specificity",
     "brier": "Brier",
     "log_loss": "Log loss",
-    "bias": "Bias (mean risk less prevalence)",
+    "bias": "Bias (mean risk - prevalence)",
     "slope": "Calibration slope",
     "intercept": "Calibration intercept",
 }
 _OF_GROUPS: Final = {"roc_auc": "ROC-AUC", "recall": "Sensitivity", "specificity": "Specificity", "bias": "Bias"}
 
 
-def write(found: Elsewhere, path: Path) -> None:
+def write(result: Elsewhere, path: Path) -> None:
     """Write all results as JSON. Raises DependencyError."""
     try:
-        path.write_bytes(found.as_json())
+        path.write_bytes(result.as_json())
     except OSError as error:
         raise DependencyError(f"cannot write {path}: {error.strerror}") from error
 
 
-def tell(found: Elsewhere) -> None:
-    """Print what was found, and what cannot be told."""
-    share = found.share
-    print_line(f"{found.model} {found.model_version} ({found.model_digest}), labels at {found.threshold:g}")
+def print_evaluation(result: Elsewhere) -> None:
+    """Print the evaluation, and what it cannot show."""
+    share = result.share
+    print_line(f"{result.model} {result.model_version} ({result.model_digest}), labels at {result.threshold:g}")
     print_line(
-        f"{found.patients} patients, {found.events} with disease: {interval(share)}, mean risk {found.mean_risk:.2f} "
-        "(95% intervals)"
+        f"{result.patients} patients, {result.events} with disease: {interval(share)}, "
+        f"mean risk {result.mean_risk:.2f} (95% intervals)"
     )
-    if found.trained_on:
+    if result.trained_on:
         print_line(
-            f"The model was trained on {found.trained_on} of these patients and knows their outcome: what follows "
-            "flatters it."
+            f"The model was trained on {result.trained_on} of these patients: the results below are too optimistic."
         )
     print_line("")
-    if min(found.events, found.patients - found.events) < FEWEST:
-        print_line(
-            f"With fewer than {FEWEST} patients of either outcome, little can be said of how good the risks are.\n"
-        )
-    if found.overall.figures:
-        print_table(["", "95% interval"], _overall(found))
-    if found.calibration:
-        _tell_more(found)
-    if found.coverage is not None:
-        _tell_coverage(found.coverage)
+    if min(result.events, result.patients - result.events) < FEWEST:
+        print_line(f"Fewer than {FEWEST} patients of either outcome: too few to evaluate the risks reliably.\n")
+    if result.overall.figures:
+        print_table(["", "95% interval"], _overall(result))
+    if result.calibration:
+        _print_details(result)
+    if result.coverage is not None:
+        _print_coverage(result.coverage)
 
 
-def _tell_more(found: Elsewhere) -> None:
-    print_line("Of patients at a risk, how many have disease:")
+def _print_details(result: Elsewhere) -> None:
+    print_line("Calibration, by risk:")
     print_table(
         ["mean risk", "patients", "share with disease"],
-        ([f"{each.risk:.2f}", str(each.patients), interval(each.share)] for each in found.calibration),
+        ([f"{each.risk:.2f}", str(each.patients), interval(each.share)] for each in result.calibration),
     )
-    _tell_groups("By group:", found.groups)
-    if found.sites:
-        _tell_groups("By site:", found.sites)
-    _tell_groups("By what was missing, the commonest:", found.patterns)
-    print_line("Labels at other thresholds; net benefit of acting on the label, and on all:")
+    _print_groups("By group:", result.groups)
+    if result.sites:
+        _print_groups("By site:", result.sites)
+    _print_groups("By missing fields, most frequent first:", result.patterns)
+    print_line("Other thresholds; net benefit of treating by label, and of treating all:")
     print_table(
-        ["threshold", "sensitivity", "specificity", "net benefit", "of acting on all"],
+        ["threshold", "sensitivity", "specificity", "net benefit", "of treating all"],
         (
             [
                 f"{each.threshold:.2f}",
@@ -84,18 +81,18 @@ def _tell_more(found: Elsewhere) -> None:
                 f"{each.net_benefit:+.3f}",
                 f"{each.net_benefit_of_treating_all:+.3f}",
             ]
-            for each in found.thresholds
+            for each in result.thresholds
         ),
     )
 
 
-def _overall(found: Elsewhere) -> Iterator[list[str]]:
+def _overall(result: Elsewhere) -> Iterator[list[str]]:
     for name, title in _FIGURES.items():
-        yield [title, ranged(found.overall, name)]
-    yield ["Brier of saying the prevalence", f"{found.prevalence_brier:.2f}"]
+        yield [title, ranged(result.overall, name)]
+    yield ["Brier of predicting the prevalence", f"{result.prevalence_brier:.2f}"]
 
 
-def _tell_groups(title: str, groups: Mapping[str, Performance]) -> None:
+def _print_groups(title: str, groups: Mapping[str, Performance]) -> None:
     print_line(title)
     print_table(
         ["", "patients", "events", *_OF_GROUPS.values()],
@@ -106,10 +103,8 @@ def _tell_groups(title: str, groups: Mapping[str, Performance]) -> None:
     )
 
 
-def _tell_coverage(covers: Coverage) -> None:
-    print_line(
-        f"Label sets, which are to hold the true label in 90 of 100 ({covers.single:.0%} of them are a single label):"
-    )
+def _print_coverage(covers: Coverage) -> None:
+    print_line(f"Label sets: coverage (target 90%); {covers.single:.0%} are a single label:")
     print_table(
         ["", "true label in the set"],
         (

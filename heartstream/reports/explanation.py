@@ -1,4 +1,4 @@
-"""One record, scored and told in words for a reader who asks why."""
+"""The output of `heartstream explain`: one score in words."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
 _BAR_LOG_ODDS: Final = 0.1
-"""A block of a bar stands for so much, or for more where a bar would be longer than `_BAR_BLOCKS`."""
+"""Log-odds per block of a bar; more, if a bar would exceed `_BAR_BLOCKS`."""
 _BAR_BLOCKS: Final = 20
 _WIDTH: Final = 79
 _CERTAIN: Final = 0.9995
-"""From here on a risk rounds to 100.0%, which no model can know."""
+"""Higher risks would round to 100.0%, which no model can know."""
 
 
-class Explained(msgspec.Struct, frozen=True):
-    """A record and its score, with every field's part in it where the model can tell.
+class Explanation(msgspec.Struct, frozen=True):
+    """A record and its score, with the contribution of every field if the model provides it.
 
-    `row` (1, 13) has the record's numbers in UCI's codes, whatever its own coding.
+    `row` (1, 13) holds the record's values in UCI's coding, whatever its own coding is.
     """
 
     row: Matrix
@@ -41,21 +41,27 @@ class Explained(msgspec.Struct, frozen=True):
     model: Scorer
 
     def as_json(self) -> str:
-        """Write the score object, on one line."""
+        """Return the score as one line of JSON."""
         return msgspec.json.encode(self.score).decode() + "\n"
 
     def as_text(self, *, bars: bool) -> str:
-        """Tell the score in words; `bars` draws each field's part."""
+        """Return the explanation; with `bars`, contributions are drawn."""
         return (
             "\n".join(
-                [*_verdict(self), "", *_parts(self, bars=bars), "", *_wrapped(self.model.manifest.data.disclaimer, "")]
+                [
+                    *_verdict(self),
+                    "",
+                    *_contributions(self, bars=bars),
+                    "",
+                    *_wrapped(self.model.manifest.data.disclaimer, ""),
+                ]
             )
             + "\n"
         )
 
 
 def read(path: Path) -> bytes:
-    """Return the record's bytes, of a file or of standard input. Raises DependencyError."""
+    """Return the record from a file or standard input. Raises DependencyError."""
     if str(path) == "-" and sys.stdin.isatty():
         sys.stderr.write("heartstream: type or paste a patient record, then Ctrl-D (or give a file: --help)\n")
     try:
@@ -65,24 +71,26 @@ def read(path: Path) -> bytes:
     return value.removeprefix(BOM_UTF8)
 
 
-def explained(value: bytes, model: Path, name: str | None, public_key: bytes | None) -> Explained | tuple[Fault, ...]:
-    """Score one record; returns its faults if it cannot be scored. Raises ArtifactError."""
+def explain_record(
+    value: bytes, model: Path, name: str | None, public_key: bytes | None
+) -> Explanation | tuple[Fault, ...]:
+    """Score one record; returns its errors if it is rejected. Raises ArtifactError."""
     scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)), public_key)
     (outcome,) = process([value], [None], scorer)
     if isinstance(outcome, Rejected):
         return outcome.faults
-    return Explained(as_row(msgspec.json.decode(value, type=PatientRecord)), decode_score(outcome.value), scorer)
+    return Explanation(as_row(msgspec.json.decode(value, type=PatientRecord)), decode_score(outcome.value), scorer)
 
 
-def refused(faults: Sequence[Fault]) -> str:
-    """Tell why a record cannot be scored, without its values."""
+def rejection_text(faults: Sequence[Fault]) -> str:
+    """Return why a record is rejected, without its values."""
     lines = (f"  {fault.pointer or '(record)'}: {fault.message} [{fault.code}]" for fault in faults)
-    return "heartstream: the record cannot be scored:\n" + "".join(f"{line}\n" for line in lines)
+    return "heartstream: the record is rejected:\n" + "".join(f"{line}\n" for line in lines)
 
 
-def _verdict(told: Explained) -> Iterator[str]:
-    """Say the risk, and how far it can be trusted."""
-    score, data = told.score, told.model.manifest.data
+def _verdict(explained: Explanation) -> Iterator[str]:
+    """Yield the risk and its uncertainty."""
+    score, data = explained.score, explained.model.manifest.data
     side = "at or above" if score.label else "below"
     yield f"Risk of at least 50% narrowing of a coronary vessel: {_percent(score.risk)}"
     yield from _wrapped(f"Trained on {data.population}.")
@@ -93,26 +101,26 @@ def _verdict(told: Explained) -> Iterator[str]:
         if isinstance(score.sampling_interval, tuple):
             part = f"With the same fields, other training patients account for {_between(score.sampling_interval)}; "
             yield from _wrapped(f"{part}the rest is what the missing fields could still show.", "    ")
-    yield from _labels(told)
+    yield from _labels(explained)
     if score.measure_next:
-        yield f"  to measure next, by what would tell most: {', '.join(score.measure_next)}"
+        yield f"  measure next, most informative first: {', '.join(score.measure_next)}"
         yield "    (costs and risks of the tests are not considered)"
-    yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_used(score)}"
+    yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_fields_used(score)}"
     outside = [w.field for w in score.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE]
     if outside:
-        yield f"  outside of what the model saw in training: {', '.join(outside)}"
+        yield f"  outside the training range: {', '.join(outside)}"
         yield "    (the risk is extrapolated, which the interval does not cover)"
 
 
-def _labels(told: Explained) -> Iterator[str]:
-    labels = told.score.label_set
+def _labels(explained: Explanation) -> Iterator[str]:
+    labels = explained.score.label_set
     if not isinstance(labels, tuple):
         return
     if len(labels) > 1:
         yield from _wrapped(UNCERTAIN)
         return
-    (group,) = groups_of(told.row).tolist()
-    yield from _wrapped(single_label(told.model.uncertainty, group, labels[0]))
+    (group,) = groups_of(explained.row).tolist()
+    yield from _wrapped(single_label(explained.model.uncertainty, group, labels[0]))
 
 
 def _wrapped(text: str, indent: str = "  ") -> Iterator[str]:
@@ -124,33 +132,34 @@ def _between(interval: tuple[float, float]) -> str:
     return f"{low} to {high}"
 
 
-def _used(score: Score) -> str:
+def _fields_used(score: Score) -> str:
     if not score.missing:
-        return "all 13 fields were measured"
+        return "all 13 fields measured"
     missing = ", ".join(score.missing)
     if score.pattern is None:
-        return f"the average stands in for {missing}"
-    return f"the sub-model that was trained without {missing}"
+        return f"average values imputed for {missing}"
+    return f"sub-model trained without {missing}"
 
 
-def _parts(told: Explained, *, bars: bool) -> Iterator[str]:
-    """List every field, strongest first, with what it adds; the last line adds all up."""
-    reasons = told.score.reasons
+def _contributions(explained: Explanation, *, bars: bool) -> Iterator[str]:
+    """Yield every field with its contribution, strongest first, and their sum."""
+    score = explained.score
+    reasons = score.reasons
     if not isinstance(reasons, tuple):
-        yield f"{told.score.model.name} cannot tell what each field adds; logistic_regression and its sub-models can."
+        yield f"{score.model.name} does not provide contributions; logistic_regression and its sub-models do."
         return
-    yield "What moves the risk, compared with the average training patient (log-odds):"
+    yield "Contributions to the risk, relative to the average training patient (log-odds):"
     yield ""
     by_name = {feature.name: feature for feature in FEATURES}
     block = max(_BAR_LOG_ODDS, abs(reasons[0].log_odds) / _BAR_BLOCKS) if bars else math.inf
     width = round(abs(reasons[0].log_odds) / block)
     for reason in reasons:
         bar = ("█" if reason.log_odds > 0 else "░") * round(abs(reason.log_odds) / block)
-        yield _line(reason, _value(told, by_name[reason.field]), f"{bar:{width}}  " if width else "")
-    total = math.log(told.score.risk / (1 - told.score.risk)) if 0 < told.score.risk < 1 else math.nan
+        yield _line(reason, _value(explained, by_name[reason.field]), f"{bar:{width}}  " if width else "")
+    total = math.log(score.risk / (1 - score.risk)) if 0 < score.risk < 1 else math.nan
     average = 1 / (1 + math.exp(sum(reason.log_odds for reason in reasons) - total))
     yield ""
-    yield f"The average training patient has {_percent(average)}; the parts add up to this patient's risk."
+    yield f"The average training patient has {_percent(average)}; the contributions add up to this patient's risk."
 
 
 def _line(reason: Reason, value: str, bar: str) -> str:
@@ -161,11 +170,11 @@ def _line(reason: Reason, value: str, bar: str) -> str:
 _NOT_MEASURED: Final = "not measured"
 
 
-def _value(told: Explained, feature: Feature) -> str:
-    """Write a field's value with its unit, or what its code means."""
-    if feature.name in told.score.missing:
+def _value(explained: Explanation, feature: Feature) -> str:
+    """Return a field's value with its unit, or the meaning of its code."""
+    if feature.name in explained.score.missing:
         return _NOT_MEASURED
-    value = float(told.row[0, FEATURE_NAMES.index(feature.name)])
+    value = float(explained.row[0, FEATURE_NAMES.index(feature.name)])
     meaning = next((text for code, text in feature.codes if code == value), None)
     unit = f" {feature.unit}" if feature.unit and meaning is None else ""
     return f"{value:g}{unit}" if meaning is None else f"{meaning} ({value:g})"

@@ -1,4 +1,4 @@
-"""Reports as one HTML file that asks for nothing else, in light and dark, and on paper."""
+"""HTML reports: one self-contained file, for light and dark screens and for print."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 
 from schemas.errors import DependencyError
 
-FEW: Final = 5
-"""Fewer records than this are not told apart: they might point at a patient."""
+MIN_COUNT: Final = 5
+"""Smaller counts are not shown: they might identify a patient."""
 _STYLE: Final = Path(__file__).with_name("page.css")
 
 
@@ -31,11 +31,11 @@ def as_page(title: str, content: str) -> str:
     )
 
 
-def drawn(records: int) -> float:
-    """Draw a few records as half of the fewest that are told."""
-    return FEW / 2 if 0 < records < FEW else records
+def masked_count(records: int) -> float:
+    """Return a count to draw; small ones become half of the smallest that is shown."""
+    return MIN_COUNT / 2 if 0 < records < MIN_COUNT else records
 
 
-def share_of(records: int, everything: int) -> str:
-    """Write a share in whole percent, and a few records as that."""
-    return f"fewer than {FEW}" if 0 < records < FEW else f"{records / max(everything, 1):.0%}"
+def masked_share(records: int, total: int) -> str:
+    """Return a share in whole percent, or for a small count only that it is small."""
+    return f"fewer than {MIN_COUNT}" if 0 < records < MIN_COUNT else f"{records / max(total, 1):.0%}"

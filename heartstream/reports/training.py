@@ -1,4 +1,4 @@
-"""What `heartstream train` prints of its report: a title, headings and rows for each table."""
+"""The tables of `heartstream train`: title, headings and rows."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _ELSEWHERE: Final = {**_OURS, "accuracy": "Accuracy", "brier": "Brier"}
 
 
 def tables(report: TrainingReport) -> Iterator[Table]:
-    """Yield the tables, most asked for first."""
+    """Yield the tables, most important first."""
     names = [evaluation.name for evaluation in report.evaluations]
     yield "5-fold cross-validation, mean ± standard deviation over the folds:", ["", *names], _five_fold(report)
     findings, best = report.findings, report.choice.best
     yield (
         (
-            f"{best} with fields missing, and the usual pipeline (median and mode),\n"
-            f"over {findings.repeats} cross-validations. Bias is mean risk less prevalence. Last column:\n"
-            "the usual pipeline's sensitivity at the same specificity, by a threshold chosen\non these risks:"
+            f"{best} with missing fields, and the usual pipeline (median and mode\n"
+            f"imputation), {findings.repeats} cross-validations. Bias is mean risk minus prevalence. Last\n"
+            "column: the usual pipeline's sensitivity at the same specificity, with a threshold\nchosen on these risks:"
         ),
         [
             "missing",
@@ -51,11 +51,14 @@ def tables(report: TrainingReport) -> Iterator[Table]:
     )
     if findings.deep is not None and findings.deep.elsewhere:
         sites = [findings.deep.hospitals[name] for name in findings.deep.elsewhere]
-        title = f"{best} in other hospitals (95% intervals; of prev.: Brier score\nof giving everybody the prevalence):"
+        title = (
+            f"{best} in other hospitals (95% intervals; prevalence:\n"
+            "Brier score of predicting the prevalence for everybody):"
+        )
         yield title, ["", *sites], _elsewhere(report)
     if findings.deep is not None:
         yield (
-            f"What a recalibration of {best} by so many outcomes would do\nto a hospital's risks (simulated):",
+            f"Simulated effect of recalibrating {best} on this many outcomes\nof a hospital:",
             ["", "outcomes", "proposed", "of these,\nworse", "Brier:\ngain", "\npossible"],
             _recalibration(findings.deep, best),
         )
@@ -91,12 +94,12 @@ def _figure(figures: Mapping[str, Estimate], name: str) -> str:
 
 
 def _signed(number: float) -> str:
-    """Write a number with its sign; what rounds to zero is not minus nothing."""
+    """Return a number with its sign; avoids -0.00."""
     return f"{round(number, 2) + 0.0:+.2f}"
 
 
 def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
-    """Yield a row for each figure: hospitals side by side fit a terminal's width."""
+    """Yield one row per metric: hospitals as columns fit a terminal."""
     from training.report.markdown import ranged  # noqa: PLC0415  # only where something was trained
 
     sites = report.findings.deep.elsewhere.values() if report.findings.deep else ()
@@ -105,7 +108,7 @@ def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
     yield ["events", *(str(site.events) for site in sites)]
     for figure, title in _ELSEWHERE.items():
         yield [title, *(ranged(of, figure) for of in found)]
-    yield ["of prev.", *(f"{site.prevalence_brier:.2f}" for site in sites)]
+    yield ["prevalence", *(f"{site.prevalence_brier:.2f}" for site in sites)]
 
 
 def _recalibration(deep: Deep, best: str) -> Iterator[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""What `heartstream train` prints of intervals, label sets and what to measure next."""
+"""The tables of `heartstream train` for intervals, label sets and what to measure next."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 
 
 def uncertainty_tables(deep: Deep) -> Iterator[Table]:
-    """Yield the tables; those of intervals only for a model that has them."""
+    """Yield the tables; the table of intervals only for a model that has them."""
     if deep.intervals:
         truths = list(deep.intervals[0].other_model)
         yield (
             (
-                "90% intervals, simulated: how often another training's risk with every field\n"
-                "measured lies inside (the claim: 0.90), and how often the true risk does (no\n"
-                "claim), where the truth is as the model, or more extreme:"
+                "Simulated coverage of 90% intervals: of the risk by a retrained model with every\n"
+                "field measured (target 0.90), and of the true risk (no target), if the true\n"
+                "model is the fitted one, or more extreme:"
             ),
             [
                 "missing",
@@ -33,7 +33,7 @@ def uncertainty_tables(deep: Deep) -> Iterator[Table]:
         )
     yield (
         (
-            "Label sets: training patients whose set has the true label, out of fold,\n"
+            "Label sets: training patients whose set contains the true label (out of fold),\n"
             "with all fields, and without slope, ca, thal:"
         ),
         ["", "all fields:\nwithout", "\nwith disease", "gaps:\nwithout", "\nwith disease"],
@@ -42,9 +42,9 @@ def uncertainty_tables(deep: Deep) -> Iterator[Table]:
     if deep.measure_next:
         yield (
             (
-                "What to measure next: mean distance of risks from those of complete records,\n"
-                "before, after the recommended field, and after one field for everybody (the\n"
-                "three best in hindsight):"
+                "What to measure next: mean difference of risks from those of complete records:\n"
+                "before, after the recommended field, and after the same field for everybody\n"
+                "(the three best in hindsight):"
             ),
             ["missing", "before", "recommended", "one field for everybody"],
             _measure_next(deep),

@@ -1,1 +1,1 @@
-"""What a challenger makes of the records that a champion scored, and which of them was right."""
+"""`heartstream compare`: scores of champion and challenger for the same records."""

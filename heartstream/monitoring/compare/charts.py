@@ -1,4 +1,4 @@
-"""The pictures of a comparison as SVG, with the same in a table where it is short."""
+"""Charts of a comparison as SVG, with the same numbers in a table where that is short."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 from math import log
 from typing import Final
 
-from heartstream.monitoring.compare.differences import EDGES, STEPS, Compared, Group, Judged
-from heartstream.reports.html_page import FEW, drawn, share_of
+from heartstream.monitoring.compare.differences import EDGES, STEPS, Group, ModelComparison, OutcomeComparison
+from heartstream.reports.html_page import MIN_COUNT, masked_count, masked_share
 
 _SIDE, _MARGIN = 400.0, 44.0
 _CELL: Final = _SIDE / STEPS
@@ -17,8 +17,8 @@ _WIDTH, _HEIGHT, _FOOT = 560.0, 150.0, 18.0
 _TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def grid(compared: Compared) -> str:
-    """Draw how often which two risks came together: the champion's to the right, the challenger's upwards."""
+def grid(compared: ModelComparison) -> str:
+    """Draw the joint distribution of both risks: the champion's to the right, the challenger's upwards."""
     most = max(max(row) for row in compared.grid)
     cells = "".join(
         _cell(right, up, records, most)
@@ -32,17 +32,17 @@ def grid(compared: Compared) -> str:
 
 
 def _cell(right: int, up: int, records: int, most: int) -> str:
-    """A few records are drawn as outlined; others by the logarithm of their number."""
+    """Small counts are drawn as an outline; others by their logarithm."""
     at = f'x="{_MARGIN + right * _CELL:g}" y="{(STEPS - 1 - up) * _CELL:g}" width="{_CELL:g}" height="{_CELL:g}"'
-    if records < FEW:
+    if records < MIN_COUNT:
         return f'<rect class="few" {at}/>'
-    return f'<rect class="found" opacity="{0.15 + 0.85 * log(records) / log(max(most, FEW + 1)):.2f}" {at}/>'
+    return f'<rect class="found" opacity="{0.15 + 0.85 * log(records) / log(max(most, MIN_COUNT + 1)):.2f}" {at}/>'
 
 
-def reliability(judged: Judged) -> str:
-    """Draw the share with disease over the mean risk, a point a fifth of the outcomes."""
+def reliability(by_outcomes: OutcomeComparison) -> str:
+    """Draw the share with disease over the mean risk, one point per fifth of the outcomes."""
     line = f'<line class="axis" x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}"/>'
-    points = _points(judged.champion_groups, "trained") + _points(judged.challenger_groups, "found")
+    points = _points(by_outcomes.champion_groups, "trained") + _points(by_outcomes.challenger_groups, "found")
     text = "Share with disease over mean risk, by fifths: champion outlined, challenger filled; right on the diagonal"
     return _square(text, f"{line}{points}", "mean risk", "share with disease")
 
@@ -76,8 +76,8 @@ def _y(risk: float) -> str:
     return f"{(1 - risk) * _SIDE:.1f}"
 
 
-def differences(compared: Compared) -> str:
-    """Draw by how much the challenger's risks lie lower and higher, and write it as a table."""
+def differences(compared: ModelComparison) -> str:
+    """Return the differences of risks as a chart and as a table."""
     names = [
         f"lower by over {-EDGES[0]:g}",
         *(_between(low, high) for low, high in pairwise(EDGES)),
@@ -96,22 +96,22 @@ def differences(compared: Compared) -> str:
     )
     text = "How many records' risks the challenger puts lower (left) and higher (right); the table has the shares"
     rows = "".join(
-        f'<tr><th scope="row">{name}</th><td>{share_of(count, compared.records)}</td></tr>'
+        f'<tr><th scope="row">{name}</th><td>{masked_share(count, compared.records)}</td></tr>'
         for name, count in zip(names, counts, strict=True)
     )
     return (
         f'<svg role="img" aria-label="{text}" viewBox="0 0 {_WIDTH:g} {_HEIGHT + _FOOT:g}">'
         f'<line class="axis" x1="0" x2="{_WIDTH:g}" y1="{_HEIGHT:g}" y2="{_HEIGHT:g}"/>{bars}{edges}</svg>'
-        "<table><caption>Challenger's risk less champion's</caption><thead><tr><th scope=\"col\">the risk is</th>"
+        "<table><caption>Challenger's risk minus champion's</caption><thead><tr><th scope=\"col\">the risk is</th>"
         f'<th scope="col">records</th></tr></thead><tbody>{rows}</tbody></table>'
     )
 
 
 def _high(count: int, top: int) -> float:
-    return drawn(count) / top * (_HEIGHT - 6)
+    return masked_count(count) / top * (_HEIGHT - 6)
 
 
 def _between(low: float, high: float) -> str:
     if low < 0 < high:
-        return f"the same within {high:g}"
+        return f"equal within {high:g}"
     return f"lower by {-high:g} to {-low:g}" if high < 0 else f"higher by {low:g} to {high:g}"

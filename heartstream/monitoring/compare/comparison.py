@@ -1,4 +1,4 @@
-"""Two models on the same records: scores of two topics, joined by the record, or a file that both score."""
+"""Compares two models on the same records: scores of two topics, joined by record, or a file that both score."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from heartstream.files.input_file import InputOptions
 from heartstream.files.records import open_records
 from heartstream.files.score import ProgressCallback, score_batch
 from heartstream.files.tally import Tally
-from heartstream.monitoring.compare.differences import Compared, Comparing, Judged, Labels, judge
-from heartstream.monitoring.outcomes.join import Join, Moment, Noted, Pair, SeenScore
-from heartstream.monitoring.outcomes.topics import Readable, newest_outcomes, read_score
+from heartstream.monitoring.compare.differences import (
+    ComparisonCounter,
+    Labels,
+    ModelComparison,
+    OutcomeComparison,
+    compare_outcomes,
+)
+from heartstream.monitoring.outcomes.join import DatedOutcome, Join, Moment, Pair, SeenScore
+from heartstream.monitoring.outcomes.topics import CountingDecoder, newest_outcomes, read_score
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.records import ModelRef, Source
@@ -35,11 +41,11 @@ Models = tuple[ModelRef, ModelRef]
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """What does not count, by why.
+    """Counts of excluded scores and records, by reason.
 
-    Scores: `unreadable` are none, `older` are the challenger's beyond the number that is held, `without_champion` have
-    no score of the champion on the topic (it may have expired, or not have come yet), `repeated` came again. Records of
-    a file: `rejected`.
+    Scores: `unreadable` are not scores, `older` are the challenger's beyond the number that is kept, `without_champion`
+    have no score of the champion on the topic (expired, or not there yet), `repeated` are duplicates. Records of a
+    file: `rejected`.
     """
 
     unreadable: int = 0
@@ -49,15 +55,15 @@ class LeftOut(msgspec.Struct, frozen=True):
     rejected: int = 0
 
 
-class Found(msgspec.Struct, frozen=True):
-    """Each pair of models that scored the same records, the one with most records first."""
+class ComparisonResult(msgspec.Struct, frozen=True):
+    """Each pair of models that scored the same records, most records first."""
 
-    compared: tuple[Compared, ...]
+    compared: tuple[ModelComparison, ...]
     left_out: LeftOut
 
 
-class _Twice(msgspec.Struct, frozen=True):
-    """Two models' scores of one record; `moment` is when and where the champion's stands."""
+class _ScorePair(msgspec.Struct, frozen=True):
+    """Two models' scores of one record; `moment` is that of the champion's."""
 
     moment: Moment
     champion: SeenScore
@@ -65,76 +71,81 @@ class _Twice(msgspec.Struct, frozen=True):
 
 
 def _read(value: bytes) -> tuple[Source, SeenScore]:
-    """Read the score of a record; one of no record is none here."""
+    """Decode the score of a record; a score without a source is refused."""
     score = read_score(value)
     if score.source is None:
-        raise msgspec.ValidationError("a score of no record")
+        raise msgspec.ValidationError("a score without a source")
     return score.source, score
 
 
-def compare_topics(settings: Settings, last: int, outcomes: int) -> Found:
-    """Compare the newest scores of the challenger's topic, `last` of them, with the champion's of the same records.
+def compare_topics(settings: Settings, last: int, outcomes: int) -> ComparisonResult:
+    """Compare the newest `last` scores of the challenger with the champion's scores of the same records.
 
-    Judges both by the newest `outcomes` outcomes; 0 is not to ask for any. Blocks for as long as it takes to read the
-    topics, and holds the challenger's scores and outcomes alone. Raises DependencyError and SettingsError.
+    Evaluates both on the newest `outcomes` outcomes; 0 reads none. Blocks until the topics are read, and keeps only the
+    challenger's scores and the outcomes in memory. Raises DependencyError and SettingsError.
     """
     topics = settings.topics
     with Reader.open(settings) as reader:
-        known: list[Noted] = []
+        known: list[DatedOutcome] = []
         if outcomes:
             known = newest_outcomes(reader, topics.outcomes, reader.spans(topics.outcomes), outcomes).newest
-        shadow, scores = Readable(_read), Readable(_read)
+        shadow, scores = CountingDecoder(_read), CountingDecoder(_read)
         newest = heapq.nlargest(
             last, shadow.of(reader.read(topics.shadow, reader.spans(topics.shadow))), key=itemgetter(0)
         )
-        # What came again has the same bytes, unless another model took over meanwhile: the last one counts.
+        # Repeated scores have the same bytes, unless the model was replaced in between: the last one counts.
         held = {source: score for _, (source, score) in reversed(newest)}
         challengers = len(held)
-        pairs: dict[Models, list[_Twice]] = defaultdict(list)
+        pairs: dict[Models, list[_ScorePair]] = defaultdict(list)
         for moment, (source, champion) in scores.of(reader.read(topics.scores, reader.spans(topics.scores))):
             if (challenger := held.pop(source, None)) is not None:
-                pairs[champion.model, challenger.model].append(_Twice(moment, champion, challenger))
+                pairs[champion.model, challenger.model].append(_ScorePair(moment, champion, challenger))
     left_out = LeftOut(
         unreadable=shadow.unreadable + scores.unreadable,
         older=shadow.read - len(newest),
         without_champion=len(held),
         repeated=len(newest) - challengers,
     )
-    judged = _judged([twice for found in pairs.values() for twice in found], known)
-    return Found(_ordered([_compared(models, found, judged.get(models)) for models, found in pairs.items()]), left_out)
+    by_outcomes = _compare_outcomes([pair for found in pairs.values() for pair in found], known)
+    return ComparisonResult(
+        _ordered([_compared(models, found, by_outcomes.get(models)) for models, found in pairs.items()]), left_out
+    )
 
 
-def _ordered(compared: list[Compared]) -> tuple[Compared, ...]:
+def _ordered(compared: list[ModelComparison]) -> tuple[ModelComparison, ...]:
     return tuple(sorted(compared, key=lambda each: (-each.records, each.champion.digest, each.challenger.digest)))
 
 
-def _compared(models: Models, found: Sequence[_Twice], judged: Judged | None) -> Compared:
-    comparing = Comparing(*models)
-    columns = zip(*((*_of(twice.champion), *_of(twice.challenger)) for twice in found), strict=True)
+def _compared(models: Models, found: Sequence[_ScorePair], by_outcomes: OutcomeComparison | None) -> ModelComparison:
+    counter = ComparisonCounter(*models)
+    columns = zip(*((*_of(pair.champion), *_of(pair.challenger)) for pair in found), strict=True)
     champion, champion_labels, challenger, challenger_labels = (np.array(column) for column in columns)
-    comparing.note(champion, challenger, champion_labels, challenger_labels)
-    return comparing.result(judged)
+    counter.note(champion, challenger, champion_labels, challenger_labels)
+    return counter.result(by_outcomes)
 
 
 def _of(score: SeenScore) -> tuple[float, int]:
     return score.risk, score.label
 
 
-def _judged(pairs: Sequence[_Twice], known: Sequence[Noted]) -> Mapping[Models, Judged]:
-    """Judge each pair of models by the outcomes of records that both scored.
+def _compare_outcomes(pairs: Sequence[_ScorePair], known: Sequence[DatedOutcome]) -> Mapping[Models, OutcomeComparison]:
+    """Evaluate each pair of models by the outcomes of records that both scored.
 
-    Both joins see the same records at the same moments, so what they join is the same but for the risks.
+    Both joins get the same records at the same moments, so they differ only in the risks.
     """
     joins = (Join(known), Join(known))
-    for twice in pairs:
-        joins[0].note(twice.champion, twice.moment)
-        joins[1].note(twice.challenger, twice.moment)
+    for pair in pairs:
+        joins[0].note(pair.champion, pair.moment)
+        joins[1].note(pair.challenger, pair.moment)
     champions, challengers = (_by_moment(join.joined().pairs) for join in joins)
     found: dict[Models, list[tuple[int, float, float]]] = defaultdict(list)
     for moment in sorted(champions.keys() & challengers.keys()):
         (champion, first), (challenger, second) = champions[moment], challengers[moment]
         found[champion, challenger].append((first.outcome, first.risk, second.risk))
-    return {models: judge(*(np.array(column) for column in zip(*each, strict=True))) for models, each in found.items()}
+    return {
+        models: compare_outcomes(*(np.array(column) for column in zip(*each, strict=True)))
+        for models, each in found.items()
+    }
 
 
 def _by_moment(pairs: Mapping[ModelRef, list[Pair]]) -> dict[Moment, tuple[ModelRef, Pair]]:
@@ -146,10 +157,10 @@ def compare_file(  # two models, and a file as `score` has it
     challenger: Artifact,
     path: Path,
     named: Format | None,
-    watch: ProgressCallback,
+    on_progress: ProgressCallback,
     reading: InputOptions = InputOptions(),  # noqa: B008  # it is frozen
-) -> Found:
-    """Let two models score a file.
+) -> ComparisonResult:
+    """Score a file with two models, and compare.
 
     Raises SettingsError, DataError, DependencyError and ArtifactError.
     """
@@ -163,23 +174,23 @@ def compare_file(  # two models, and a file as `score` has it
             tally = tally.plus(lines)
             if seen.note(lines.evidence):
                 raise refuse_foreign(str(path), tally.rows)
-            watch(records.done(), records.total, tally)
-    compared = both.comparing.result()
-    return Found((compared,) if compared.records else (), LeftOut(rejected=tally.rejected))
+            on_progress(records.done(), records.total, tally)
+    compared = both.counter.result()
+    return ComparisonResult((compared,) if compared.records else (), LeftOut(rejected=tally.rejected))
 
 
 class _Both:
-    """Is shown what one model scored, and has the other score it."""
+    """Receives the records that one model scored, and scores them with the other."""
 
     def __init__(self, champion: Scorer, challenger: Scorer) -> None:
-        self.comparing = Comparing(champion.model, challenger.model)
+        self.counter = ComparisonCounter(champion.model, challenger.model)
         self._champion, self._challenger = champion, challenger
 
     def note(self, matrix: Matrix, risks: Vector) -> None:
         if not len(risks):
             return
         others = self._challenger.risks(matrix)
-        self.comparing.note(risks, others, _labels(risks, self._champion), _labels(others, self._challenger))
+        self.counter.note(risks, others, _labels(risks, self._champion), _labels(others, self._challenger))
 
 
 def _labels(risks: Vector, scorer: Scorer) -> Labels:

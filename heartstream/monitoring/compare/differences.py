@@ -1,4 +1,4 @@
-"""How two models' risks of the same records differ, as counts: memory does not grow with records."""
+"""Differences of two models' risks for the same records, as counts: memory does not grow with the records."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from heartstream.monitoring.outcomes.calibration import ENOUGH, Figures, figures
+from heartstream.monitoring.outcomes.calibration import ENOUGH, CalibrationMetrics, calibration_metrics
 from schemas.records import ModelRef
 from training.arrays import Risks
 from training.estimates import NORMAL, Estimate
 
 STEPS: Final = 20
-"""Risks are counted in twentieths."""
+"""Risks are binned in twentieths."""
 EDGES: Final = (-0.25, -0.1, -0.05, -0.01, 0.01, 0.05, 0.1, 0.25)
-"""Differences, challenger less champion, are counted between these."""
+"""Bin edges of the differences, challenger minus champion."""
 GROUPS: Final = 5
 
 Labels = npt.NDArray[np.int64]
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A fifth of the outcomes, by rank of risk: its mean risk, and the share with disease."""
+    """A fifth of the outcomes, by risk: its mean risk, and the share with disease."""
 
     mean_risk: float
     observed: float
 
 
-class Judged(msgspec.Struct, frozen=True):
-    """What outcomes say of both models, of the same records.
+class OutcomeComparison(msgspec.Struct, frozen=True):
+    """Metrics of both models for the same outcomes.
 
-    `brier_difference` is the challenger's Brier score less the champion's, with 95% limits: below 0 the challenger is
-    better. It and the fifths, lowest risks first, are told from 50 outcomes on.
+    `brier_difference` is the challenger's Brier score minus the champion's, with 95% limits: below 0 the challenger is
+    better. It and the fifths, lowest risks first, need 50 outcomes.
     """
 
     outcomes: int
-    champion: Figures
-    challenger: Figures
+    champion: CalibrationMetrics
+    challenger: CalibrationMetrics
     brier_difference: Estimate | None
     champion_groups: tuple[Group, ...]
     challenger_groups: tuple[Group, ...]
 
 
-class Compared(msgspec.Struct, frozen=True):
+class ModelComparison(msgspec.Struct, frozen=True):
     """Two models on the same records.
 
-    `labels` counts records by the champion's label, then the challenger's. Differences of risks are the challenger's
-    less the champion's; `differences` counts them between `EDGES`. `grid` counts risks in twentieths, a row of the
-    challenger's for each of the champion's.
+    `labels` counts records by the champion's label, then by the challenger's. Differences are the challenger's risk
+    minus the champion's; `differences` counts them in the bins of `EDGES`. `grid` counts risks in twentieths: a row per
+    bin of the champion, a column per bin of the challenger.
     """
 
     champion: ModelRef
@@ -61,19 +61,18 @@ class Compared(msgspec.Struct, frozen=True):
     largest_difference: float
     differences: tuple[int, ...]
     grid: tuple[tuple[int, ...], ...]
-    judged: Judged | None = None
+    by_outcomes: OutcomeComparison | None = None
 
     @property
     def other_label(self) -> int:
-        """Count the records that the models label differently."""
+        """The number of records that the models label differently."""
         return self.labels[0][1] + self.labels[1][0]
 
 
-class Comparing:
-    """Takes in risks of two models, a batch at a time."""
+class ComparisonCounter:
+    """Counts the risks of two models, batch by batch."""
 
     def __init__(self, champion: ModelRef, challenger: ModelRef) -> None:
-        """Begin with no records."""
         self._models = (champion, challenger)
         self._labels = np.zeros((2, 2), dtype=np.int64)
         self._differences = np.zeros(len(EDGES) + 1, dtype=np.int64)
@@ -81,7 +80,7 @@ class Comparing:
         self._sum = self._absolute = self._largest = 0.0
 
     def note(self, champion: Risks, challenger: Risks, champion_labels: Labels, challenger_labels: Labels) -> None:
-        """Take in risks (n,) and labels (n,), 0 or 1, of the same records, one at least."""
+        """Add risks (n,) and labels (n,), 0 or 1, of the same records, at least one."""
         differences = challenger - champion
         places = np.searchsorted(EDGES, np.round(differences, 6), side="left")
         self._differences += np.bincount(places, minlength=len(EDGES) + 1)
@@ -91,10 +90,10 @@ class Comparing:
         self._absolute += float(np.abs(differences).sum())
         self._largest = max(self._largest, float(np.abs(differences).max()))
 
-    def result(self, judged: Judged | None = None) -> Compared:
-        """Return what was counted."""
+    def result(self, by_outcomes: OutcomeComparison | None = None) -> ModelComparison:
+        """Return the comparison."""
         records, labels = int(self._labels.sum()), self._labels.tolist()
-        return Compared(
+        return ModelComparison(
             *self._models,
             records,
             ((labels[0][0], labels[0][1]), (labels[1][0], labels[1][1])),
@@ -103,17 +102,17 @@ class Comparing:
             self._largest,
             tuple(self._differences.tolist()),
             tuple(tuple(row) for row in self._grid.tolist()),
-            judged,
+            by_outcomes,
         )
 
 
-def judge(outcomes: Labels, champion: Risks, challenger: Risks) -> Judged:
-    """Measure both models' risks (n,) by what was found (n,), one outcome at least."""
+def compare_outcomes(outcomes: Labels, champion: Risks, challenger: Risks) -> OutcomeComparison:
+    """Evaluate both models' risks (n,) by outcomes (n,), at least one."""
     enough = len(outcomes) >= ENOUGH
-    return Judged(
+    return OutcomeComparison(
         len(outcomes),
-        figures(outcomes, champion),
-        figures(outcomes, challenger),
+        calibration_metrics(outcomes, champion),
+        calibration_metrics(outcomes, challenger),
         _mean(np.square(challenger - outcomes) - np.square(champion - outcomes)) if enough else None,
         _groups(outcomes, champion) if enough else (),
         _groups(outcomes, challenger) if enough else (),

@@ -1,1 +1,1 @@
-"""Records against the training patients of a model: `heartstream drift`."""
+"""`heartstream drift`: records compared with the training patients of a model."""

@@ -1,4 +1,4 @@
-"""Two histograms beside each other as SVG, and the same as a table."""
+"""Two histograms side by side as SVG, and the same numbers as a table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from html import escape
 
 import msgspec
 
-from heartstream.reports.html_page import drawn, share_of
+from heartstream.reports.html_page import masked_count, masked_share
 
 _WIDTH, _HEIGHT, _FOOT = 560.0, 150.0, 18.0
 
 
 class Bin(msgspec.Struct, frozen=True):
-    """A bin's name, short and in full, and how many training patients and records are in it."""
+    """A bin: its short and full name, and its counts of training patients and records."""
 
     short: str
     label: str
@@ -21,14 +21,14 @@ class Bin(msgspec.Struct, frozen=True):
     found: int
 
 
-def figure(title: str, bins: Sequence[Bin]) -> str:
-    """Draw both histograms as shares, and write them as a table. `title` is plain text."""
+def histograms(title: str, bins: Sequence[Bin]) -> str:
+    """Return both histograms as a chart of shares and as a table. `title` is plain text."""
     trained, found = (max(sum(getattr(each, name) for each in bins), 1) for name in ("trained", "found"))
     return f"{_picture(title, bins, trained, found)}{_table(title, bins, trained, found)}"
 
 
 def _picture(title: str, bins: Sequence[Bin], trained: int, found: int) -> str:
-    shares = [(each.trained / trained, drawn(each.found) / found) for each in bins]
+    shares = [(each.trained / trained, masked_count(each.found) / found) for each in bins]
     top = max(max(pair) for pair in shares) or 1.0
     bars = "".join(_bars(place, pair, len(bins), top) for place, pair in enumerate(shares))
     labels = "".join(_label(place, each.short, len(bins)) for place, each in enumerate(bins))
@@ -58,7 +58,7 @@ def _label(place: int, label: str, bins: int) -> str:
 def _table(title: str, bins: Sequence[Bin], trained: int, found: int) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(each.label)}</th><td>{each.trained / trained:.0%}</td>'
-        f"<td>{share_of(each.found, found)}</td></tr>"
+        f"<td>{masked_share(each.found, found)}</td></tr>"
         for each in bins
     )
     return (
@@ -68,8 +68,8 @@ def _table(title: str, bins: Sequence[Bin], trained: int, found: int) -> str:
     )
 
 
-def edges_of(edges: Sequence[float]) -> Iterator[str]:
-    """Name the bins between edges: above the one before, up to this one."""
+def bin_names(edges: Sequence[float]) -> Iterator[str]:
+    """Yield the names of the bins between edges; each includes its upper edge."""
     yield f"≤ {edges[0]:g}"
     yield from (f"≤ {edge:g}" for edge in edges[1:])
     yield f"> {edges[-1]:g}"

@@ -1,4 +1,4 @@
-"""Counting records, of a file or of a topic, as the model's training patients were counted."""
+"""Counts records of a file or topic in the bins of the model's training patients."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from worker.formats import Formats
 _AT_ONCE: Final = 4_000
 
 
-class Counted(msgspec.Struct, frozen=True):
-    """Records and training patients, both as counts. `patterns` has the missing patterns of records, commonest first.
+class DriftCounts(msgspec.Struct, frozen=True):
+    """Counts of records and training patients. `patterns` are the missing patterns of records, most frequent first.
 
-    `found_risks` are those of records; `reference` has those of training patients.
+    `found_risks` counts the risks of records; `reference` has those of training patients.
     """
 
     model: ModelRef
@@ -55,30 +55,31 @@ def count_file(
     artifact: Artifact,
     path: Path,
     named: Format | None,
-    watch: ProgressCallback,
+    on_progress: ProgressCallback,
     reading: InputOptions = InputOptions(),  # noqa: B008  # it is frozen
-) -> Counted:
+) -> DriftCounts:
     """Count a file of records.
 
     Raises SettingsError, DataError, DependencyError and ArtifactError.
     """
     kind = format_of(path, named)
-    counting = _Counting(artifact, str(path), reading.coding)
+    counter = _Counter(artifact, str(path), reading.coding)
     with ExitStack() as closing:
         records = open_records(path, kind, closing, reading)
         for batch in records.batches():
-            counting.take(batch)
-            watch(records.done(), records.total, counting.tally)
-    return counting.result()
+            counter.take(batch)
+            on_progress(records.done(), records.total, counter.tally)
+    return counter.result()
 
 
-def count_topic(artifact: Artifact, settings: Settings, last: int, coding: str | None = None) -> Counted:
-    """Count the `last` records of the patients topic, in no consumer group. Raises DependencyError and ArtifactError.
+def count_topic(artifact: Artifact, settings: Settings, last: int, coding: str | None = None) -> DriftCounts:
+    """Count the newest `last` records of the patients topic, without a consumer group.
 
-    Which are the last, their timestamps say; of each partition at most so many are read, and so many are held.
+    Timestamps decide which are the newest; at most `last` are read per partition, and kept in memory. Raises
+    DependencyError and ArtifactError.
     """
     topic, formats = settings.topics.patients, Formats.reading(settings)
-    counting = _Counting(artifact, f"the topic {topic}", coding)
+    counter = _Counter(artifact, f"the topic {topic}", coding)
     with Reader.open(settings) as reader:
         spans = {
             number: Span(max(span.first, span.end - last), span.end) for number, span in reader.spans(topic).items()
@@ -86,12 +87,12 @@ def count_topic(artifact: Artifact, settings: Settings, last: int, coding: str |
         messages = ((moment_of(message), _value_of(message, formats)) for message in reader.read(topic, spans))
         newest = heapq.nlargest(last, messages)
     for batch in _batches(value for _, value in newest):
-        counting.take(batch)
-    return counting.result()
+        counter.take(batch)
+    return counter.result()
 
 
 def _value_of(message: Message, formats: Formats) -> bytes:
-    """Return what a record holds; itself, where the core has to say what is wrong with it."""
+    """Return the decoded record; an undecodable one as it is, for the core to reject."""
     content = formats.content_of(message)
     return content if isinstance(content, bytes) else message.value() or b""
 
@@ -102,13 +103,15 @@ def _batches(values: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
-class _Counting:
-    """A scorer that shows a census what it scores."""
+class _Counter:
+    """Scores batches and counts them in a census."""
 
     def __init__(self, artifact: Artifact, source: str, coding: str | None) -> None:
-        """Raises ArtifactError where the model directory has no reference."""
+        """Raises ArtifactError if the model directory has no reference."""
         if artifact.reference is None:
-            raise ArtifactError("the model directory has no reference.json, as older ones: train the model again")
+            raise ArtifactError(
+                "the model directory has no reference.json, which older versions did not write: train the model again"
+            )
         self._artifact, self._reference = artifact, artifact.reference
         self._scorer = Scorer(artifact)
         self._census = Census(artifact.reference, artifact.model.name, artifact.manifest.training_range)
@@ -118,15 +121,15 @@ class _Counting:
         self.tally = Tally()
 
     def take(self, batch: object) -> None:
-        """Raises DataError where the source shows another coding."""
+        """Count a batch. Raises DataError if the source shows another coding."""
         lines = score_batch(batch, self._scorer, self._coding)
         self.tally = self.tally.plus(lines)
         if self._seen.note(lines.evidence):
             raise refuse_foreign(self._source, self.tally.rows)
 
-    def result(self) -> Counted:
+    def result(self) -> DriftCounts:
         census = self._census
-        return Counted(
+        return DriftCounts(
             model=self._artifact.model,
             tally=self.tally,
             drift=census.measure(),

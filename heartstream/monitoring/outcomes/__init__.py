@@ -1,1 +1,1 @@
-"""What became of patients who were scored, against their risks: `heartstream outcomes`."""
+"""`heartstream outcomes`: risks compared with known outcomes."""

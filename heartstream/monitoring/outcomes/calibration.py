@@ -1,4 +1,4 @@
-"""How good risks were, by known outcomes: all of them, and the last; and whether a shift of all risks would help."""
+"""Calibration and discrimination of risks by known outcomes, and whether a shift of all risks would help."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from training.evaluation.metrics import calibration, prevalence_brier, roc_auc
 from training.evaluation.recalibration import Proposal, propose, shift_interval
 
 ENOUGH: Final = 50
-"""Fewer outcomes cannot tell which of two models is better."""
+"""Fewer outcomes cannot show which of two models is better."""
 ENOUGH_FOR_SLOPE: Final = 100
 
 Labels = npt.NDArray[np.int64]
 
 
-class Figures(msgspec.Struct, frozen=True):
-    """How some outcomes compare with their risks; None where they cannot tell.
+class CalibrationMetrics(msgspec.Struct, frozen=True):
+    """Metrics of risks with known outcomes; None if there are too few outcomes.
 
-    `observed_expected` is the share with disease against the mean risk, with 95% limits. `intercept` is what would have
-    to be added to all log-odds, 0 where risks are right on average, with 95% limits; `slope` is Cox's, from 100
-    outcomes on. `constant_brier` is the Brier score of saying the same share of everybody. `roc_auc` needs 20 of
+    `observed_expected` is the share with disease divided by the mean risk, with 95% limits. `intercept` is the shift of
+    all log-odds that would make risks right on average, with 95% limits; `slope` is Cox's calibration slope, from 100
+    outcomes on. `constant_brier` is the Brier score of predicting the prevalence for everybody. `roc_auc` needs 20 of
     either outcome.
     """
 
@@ -43,45 +43,49 @@ class Figures(msgspec.Struct, frozen=True):
     roc_auc: float | None
 
 
-class Judgement(msgspec.Struct, frozen=True):
-    """What outcomes say of one model. `last` are the figures of the last outcomes, `window` at most."""
+class ModelCalibration(msgspec.Struct, frozen=True):
+    """The metrics of one model, for all outcomes and for the `last` ones, at most `window`."""
 
     model: ModelRef
     window: int
-    all: Figures
-    last: Figures
+    all: CalibrationMetrics
+    last: CalibrationMetrics
     proposal: Proposal
 
 
-class Findings(msgspec.Struct, frozen=True):
-    """What outcomes say of every model, the one with most outcomes first, and what was left out."""
+class OutcomesReport(msgspec.Struct, frozen=True):
+    """The metrics of every model, most outcomes first, and the excluded outcomes."""
 
-    models: tuple[Judgement, ...]
+    models: tuple[ModelCalibration, ...]
     left_out: LeftOut
 
 
-def judge(joined: Joined, window: int) -> Findings:
-    """Judge each model by its own outcomes."""
-    found = [_judgement(model, pairs, window) for model, pairs in joined.pairs.items()]
+def evaluate_models(joined: Joined, window: int) -> OutcomesReport:
+    """Evaluate each model by its own outcomes."""
+    found = [_model_calibration(model, pairs, window) for model, pairs in joined.pairs.items()]
     found.sort(key=lambda each: (-each.all.outcomes, each.model.digest))
-    return Findings(tuple(found), joined.left_out)
+    return OutcomesReport(tuple(found), joined.left_out)
 
 
-def _judgement(model: ModelRef, pairs: Sequence[Pair], window: int) -> Judgement:
+def _model_calibration(model: ModelRef, pairs: Sequence[Pair], window: int) -> ModelCalibration:
     risks = np.array([pair.risk for pair in pairs])
     labels = np.array([pair.outcome for pair in pairs], dtype=np.int64)
-    return Judgement(
-        model, window, figures(labels, risks), figures(labels[-window:], risks[-window:]), propose(labels, risks)
+    return ModelCalibration(
+        model,
+        window,
+        calibration_metrics(labels, risks),
+        calibration_metrics(labels[-window:], risks[-window:]),
+        propose(labels, risks),
     )
 
 
-def figures(labels: Labels, risks: Risks) -> Figures:
-    """Measure risks (n,) by what was found (n,), one outcome at least. Memory and time grow with n alone."""
+def calibration_metrics(labels: Labels, risks: Risks) -> CalibrationMetrics:
+    """Compute the metrics of risks (n,) and labels (n,), at least one. Memory and time are linear in n."""
     events, outcomes, everybody = int(labels.sum()), len(labels), np.ones((1, len(labels)))
     mean_risk, share = float(risks.mean()), wilson(events, outcomes)
     fewer = min(events, outcomes - events)
-    told = outcomes >= ENOUGH_FOR_SLOPE and fewer >= FEWEST
-    return Figures(
+    enough = outcomes >= ENOUGH_FOR_SLOPE and fewer >= FEWEST
+    return CalibrationMetrics(
         outcomes=outcomes,
         events=events,
         mean_risk=mean_risk,
@@ -89,7 +93,7 @@ def figures(labels: Labels, risks: Risks) -> Figures:
         brier=_brier(labels, risks),
         constant_brier=prevalence_brier(labels),
         intercept=shift_interval(labels, risks),
-        slope=float(calibration(labels, risks, everybody)[0][0]) if told else None,
+        slope=float(calibration(labels, risks, everybody)[0][0]) if enough else None,
         roc_auc=float(roc_auc(labels, risks, everybody)[0]) if fewer >= FEWEST else None,
     )
 

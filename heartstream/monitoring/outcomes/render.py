@@ -1,4 +1,4 @@
-"""What known outcomes say of models, in words."""
+"""The output of `heartstream outcomes`: text and JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from heartstream.monitoring.outcomes.calibration import Figures, Findings, Judgement
+from heartstream.monitoring.outcomes.calibration import CalibrationMetrics, ModelCalibration, OutcomesReport
 from heartstream.monitoring.outcomes.join import LeftOut
 from heartstream.terminal.printable import printable
 from training.estimates import Estimate
@@ -16,65 +16,65 @@ from training.evaluation.recalibration import ENOUGH, HIGHEST_HARM, Advice, Prop
 
 _WIDTH: Final = 76
 NOTE: Final = (
-    "Outcomes are known of a part of the patients: those who were sent for the test, often because of a high risk "
-    "(verification bias). What is said here is said of them."
+    "Outcomes are known only for patients who were tested, often because of a high risk (verification bias). These "
+    "results apply to them."
 )
 _LEFT_OUT: Final = {
-    "unreadable": "are no outcomes (see known-outcome.schema.json)",
-    "older": "are older than those that are held (--outcomes)",
+    "unreadable": "are not outcomes (see known-outcome.schema.json)",
+    "older": "exceed the number that is kept (--outcomes)",
     "without_score": "have no score on the topic",
     "other_patient": "name a record of another patient",
-    "repeated": "say again what is known",
-    "contradictory": "contradict each other: their scores are left out",
-    "unreadable_scores": "scores cannot be read",
+    "repeated": "are repeated",
+    "contradictory": "contradict each other: their scores are excluded",
+    "unreadable_scores": "scores are unreadable",
 }
 _ADVICE: Final = {
-    Advice.WAIT: f"No proposal yet: it needs {ENOUGH} outcomes, and both kinds of them.",
-    Advice.LEAVE: "Leave it: so many outcomes cannot tell for certain (98%) that risks are off on average.",
-    Advice.RECALIBRATE: "Recalibrate: risks are off on average; the proposed shift goes as far as is certain (98%). In "
-    "simulations on three other hospitals, a shift proposed by this rule made risks worse in at most "
-    f"{HIGHEST_HARM * 100:.0f} of 100 cases (docs/drift.md). Ask first why they are off; then train with these "
+    Advice.WAIT: f"No proposal yet: it needs {ENOUGH} outcomes, of both kinds.",
+    Advice.LEAVE: "Do not recalibrate: these outcomes do not show with 98% confidence that risks are off on average.",
+    Advice.RECALIBRATE: "Recalibrate: risks are off on average; the proposed shift is the 98% confidence limit nearest "
+    "to 0. In simulations on three other hospitals, a shift proposed by this rule made risks worse in at most "
+    f"{HIGHEST_HARM * 100:.0f} of 100 cases (docs/drift.md). First find out why they are off; then train with these "
     "patients, or apply the shift: heartstream model recalibrate.",
-    Advice.LOOK_CLOSER: "Look closer: risks are off on average, but a shift would not make them better. Their order or "
-    "their spread is wrong too: train with these patients.",
+    Advice.LOOK_CLOSER: "Investigate: risks are off on average, but a shift would not improve them. Their order or "
+    "spread is wrong, too: train with these patients.",
 }
 
 
-def told(findings: Findings) -> str:
-    """Return all of it as text."""
-    lines = [line for judgement in findings.models for line in _judgement(judgement)]
-    if not findings.models:
+def render_text(report: OutcomesReport) -> str:
+    """Return the text output."""
+    lines = [line for calibration in report.models for line in _model_lines(calibration)]
+    if not report.models:
         lines += ["No outcome belongs to a score.", ""]
-    lines += list(_left_out(findings.left_out))
+    lines += list(_left_out(report.left_out))
     return "\n".join([*lines, textwrap.fill(NOTE, _WIDTH), ""])
 
 
-def as_json(findings: Findings) -> bytes:
-    """Return all of it as a line of JSON."""
-    return msgspec.json.encode({**msgspec.to_builtins(findings), "note": NOTE}) + b"\n"
+def render_json(report: OutcomesReport) -> bytes:
+    """Return the output as one line of JSON."""
+    return msgspec.json.encode({**msgspec.to_builtins(report), "note": NOTE}) + b"\n"
 
 
-def _judgement(judgement: Judgement) -> Iterator[str]:
-    model, everything, last = judgement.model, column(judgement.all), column(judgement.last)
+def _model_lines(calibration: ModelCalibration) -> Iterator[str]:
+    model, all_outcomes, last = calibration.model, column(calibration.all), column(calibration.last)
     yield printable(f"{model.name} {model.version} ({model.digest})")
-    yield f"  {'':24}{'all':>24}{f'last {judgement.window}':>24}"
-    yield from (f"  {name:24}{text:>24}{last[name]:>24}" for name, text in everything.items())
-    yield from _proposal(judgement.proposal)
+    yield f"  {'':24}{'all':>24}{f'last {calibration.window}':>24}"
+    yield from (f"  {name:24}{text:>24}{last[name]:>24}" for name, text in all_outcomes.items())
+    yield from _proposal(calibration.proposal)
     yield ""
 
 
-def column(figures: Figures) -> dict[str, str]:
-    """Write figures, by name."""
+def column(metrics: CalibrationMetrics) -> dict[str, str]:
+    """Return formatted metrics, by name."""
     return {
-        "outcomes": str(figures.outcomes),
-        "with disease": str(figures.events),
-        "mean risk": f"{figures.mean_risk:.3f}",
-        "observed / expected": _ranged(figures.observed_expected),
-        "Brier": f"{figures.brier:.3f}",
-        "Brier of a constant": f"{figures.constant_brier:.3f}",
-        "log-odds too low by": _ranged(figures.intercept),
-        "calibration slope": _number(figures.slope),
-        "ROC-AUC": _number(figures.roc_auc),
+        "outcomes": str(metrics.outcomes),
+        "with disease": str(metrics.events),
+        "mean risk": f"{metrics.mean_risk:.3f}",
+        "observed / expected": _ranged(metrics.observed_expected),
+        "Brier": f"{metrics.brier:.3f}",
+        "Brier of a constant": f"{metrics.constant_brier:.3f}",
+        "log-odds too low by": _ranged(metrics.intercept),
+        "calibration slope": _number(metrics.slope),
+        "ROC-AUC": _number(metrics.roc_auc),
     }
 
 
@@ -91,7 +91,7 @@ def _proposal(proposal: Proposal) -> Iterator[str]:
 def _left_out(left_out: LeftOut) -> Iterator[str]:
     counts = {name: getattr(left_out, name) for name in _LEFT_OUT}
     if any(counts.values()):
-        yield "Left out:"
+        yield "Excluded:"
         yield from (f"  {count} {_LEFT_OUT[name]}" for name, count in counts.items() if count)
         yield ""
 

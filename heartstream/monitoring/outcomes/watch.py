@@ -1,4 +1,4 @@
-"""Looking at the topics once, or again and again."""
+"""Evaluates the topics once, or repeatedly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import msgspec
 
-from heartstream.monitoring.outcomes.calibration import Figures, Findings, judge
+from heartstream.monitoring.outcomes.calibration import CalibrationMetrics, OutcomesReport, evaluate_models
 from heartstream.monitoring.outcomes.topics import Spans, join_topics
 from runtime import events, logs
 from runtime.health import Health, TelemetryServer
@@ -19,38 +19,37 @@ from runtime.settings import Settings, Telemetry
 from schemas.errors import DependencyError, SettingsError
 
 
-class Question(msgspec.Struct, frozen=True):
-    """How many of the newest outcomes are held, and how many are the last ones."""
+class Query(msgspec.Struct, frozen=True):
+    """How many of the newest outcomes to keep, and how many are in the window."""
 
     outcomes: int
     window: int
 
 
-def find(settings: Settings, question: Question) -> Findings:
-    """Judge by what stands on the topics now. Raises DependencyError and SettingsError."""
+def evaluate(settings: Settings, query: Query) -> OutcomesReport:
+    """Evaluate the topics as they are now. Raises DependencyError and SettingsError."""
     with Reader.open(settings) as reader:
         spans = Spans.of(reader, settings.topics)
-        return judge(join_topics(reader, settings.topics, spans, question.outcomes), question.window)
+        return evaluate_models(join_topics(reader, settings.topics, spans, query.outcomes), query.window)
 
 
-def follow(settings: Settings, question: Question, seconds: float, tell: Callable[[Findings], None]) -> None:
-    """Judge again whenever there is something new, for ever; tell it, and show it as metrics.
+def follow(settings: Settings, query: Query, seconds: float, on_change: Callable[[OutcomesReport], None]) -> None:
+    """Evaluate whenever there are new records, for ever; report changes, and export metrics.
 
-    What is told is what `find` would find then. Raises what `find` raises the first time; later a broker that
-    is away is waited for.
+    Raises what `evaluate` raises the first time; later, an unavailable broker is retried.
     """
     with _telemetry(settings.telemetry), Reader.open(settings) as reader:
         seen: Spans | None = None
-        findings: Findings | None = None
+        report: OutcomesReport | None = None
         while True:
             try:
                 spans = Spans.of(reader, settings.topics)
-                if _is_news(seen, spans, findings):
-                    joined = join_topics(reader, settings.topics, spans, question.outcomes)
-                    seen, before, findings = spans, findings, judge(joined, question.window)
-                    show(findings)
-                    if findings != before:
-                        tell(findings)
+                if _has_changed(seen, spans, report):
+                    joined = join_topics(reader, settings.topics, spans, query.outcomes)
+                    seen, before, report = spans, report, evaluate_models(joined, query.window)
+                    export_metrics(report)
+                    if report != before:
+                        on_change(report)
             except DependencyError as error:
                 if seen is None:
                     raise
@@ -58,41 +57,41 @@ def follow(settings: Settings, question: Question, seconds: float, tell: Callabl
             time.sleep(seconds)
 
 
-def _is_news(seen: Spans | None, now: Spans, findings: Findings | None) -> bool:
-    """Say whether there are new outcomes, or new scores for outcomes that have none."""
-    if seen is None or findings is None or seen.outcomes != now.outcomes:
+def _has_changed(seen: Spans | None, now: Spans, report: OutcomesReport | None) -> bool:
+    """Return whether there are new outcomes, or new scores for outcomes without one."""
+    if seen is None or report is None or seen.outcomes != now.outcomes:
         return True
-    return findings.left_out.without_score > 0 and seen.scores != now.scores
+    return report.left_out.without_score > 0 and seen.scores != now.scores
 
 
-def show(findings: Findings) -> None:
+def export_metrics(report: OutcomesReport) -> None:
     """Set the metrics."""
     shown = {
-        (judgement.model.name, judgement.model.digest, window): _shown(figures)
-        for judgement in findings.models
-        for window, figures in (("all", judgement.all), ("last", judgement.last))
+        (calibration.model.name, calibration.model.digest, window): _metrics(metrics)
+        for calibration in report.models
+        for window, metrics in (("all", calibration.all), ("last", calibration.last))
     }
-    events.OutcomesJudged(shown, msgspec.structs.asdict(findings.left_out)).emit()
+    events.OutcomesJudged(shown, msgspec.structs.asdict(report.left_out)).emit()
 
 
-def _shown(figures: Figures) -> dict[str, float | None]:
-    ratio = figures.observed_expected
+def _metrics(metrics: CalibrationMetrics) -> dict[str, float | None]:
+    ratio = metrics.observed_expected
     value, low, high = (None, None, None) if ratio is None else (ratio.value, ratio.low, ratio.high)
     return {
-        "outcomes": figures.outcomes,
+        "outcomes": metrics.outcomes,
         "ratio": value,
         "ratio_low": low,
         "ratio_high": high,
-        "brier": figures.brier,
-        "constant_brier": figures.constant_brier,
-        "intercept": None if figures.intercept is None else figures.intercept.value,
-        "roc_auc": figures.roc_auc,
+        "brier": metrics.brier,
+        "constant_brier": metrics.constant_brier,
+        "intercept": None if metrics.intercept is None else metrics.intercept.value,
+        "roc_auc": metrics.roc_auc,
     }
 
 
 @contextmanager
 def _telemetry(telemetry: Telemetry) -> Iterator[None]:
-    """Serve metrics and health while the context lasts. Raises SettingsError where the port is taken."""
+    """Serve metrics and health within the context. Raises SettingsError if the port is in use."""
     logs.configure(telemetry)
     try:
         server = TelemetryServer(telemetry.host, telemetry.port, Health({}, {}))

@@ -1,1 +1,1 @@
-"""`heartstream top`: what the workers of a group do now, read from their telemetry ports."""
+"""`heartstream top`: live statistics of workers, from their telemetry ports."""

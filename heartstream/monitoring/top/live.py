@@ -1,4 +1,4 @@
-"""The live view on a terminal."""
+"""The live view of `heartstream top`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from rich.table import Table
 from rich.text import Text
 
 from heartstream.monitoring.top.scrape import NO_ANSWER
-from heartstream.monitoring.top.tables import Sheet, fitting, number, sheets, span
-from heartstream.monitoring.top.worker_stats import Figures
+from heartstream.monitoring.top.tables import TextTable, fit_width, format_duration, number, tables_of
+from heartstream.monitoring.top.worker_stats import WorkerStats
 
 
-def picture(group: Figures, workers: Sequence[Figures], width: int) -> Group:
-    """Draw a group: the figures that matter most on one line, the workers, and beside each other lag and letters."""
-    first, *others = (_table(fitting(sheet, width)) for sheet in sheets(group, workers))
+def picture(group: WorkerStats, workers: Sequence[WorkerStats], width: int) -> Group:
+    """Return the view: one line with the key statistics, the workers, and side by side lag and dead letters."""
+    first, *others = (_table(fit_width(sheet, width)) for sheet in tables_of(group, workers))
     return Group(_head(group), "", first, "", Columns(others, padding=(1, 4)))
 
 
-def _head(group: Figures) -> Text:
+def _head(group: WorkerStats) -> Text:
     parts = (
         ("heartstream top  ", "bold"),
         (f"{time.strftime('%H:%M:%S')}  {group.state}", ""),
         (f"   {number(group.scored)} scored/s", "bold green"),
         (f"   {number(group.rejected)} rejected/s", "bold red" if group.rejected else "dim"),
-        (f"   lag {number(group.lag)}, {span(group.oldest)}", "bold yellow" if group.lag else "dim"),
-        (f"   p50 {span(group.quantile(0.5))}  p99 {span(group.quantile(0.99))}", "bold"),
+        (f"   lag {number(group.lag)}, {format_duration(group.oldest)}", "bold yellow" if group.lag else "dim"),
+        (f"   p50 {format_duration(group.quantile(0.5))}  p99 {format_duration(group.quantile(0.99))}", "bold"),
         (f"   {group.model}", "dim"),
     )
     return Text.assemble(*parts)
 
 
-def _table(sheet: Sheet) -> Table:
+def _table(sheet: TextTable) -> Table:
     table = Table(title=sheet.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     last = len(sheet.headings) - 1
     for column, heading in enumerate(sheet.headings):
@@ -47,7 +47,7 @@ def _table(sheet: Sheet) -> Table:
 
 
 def _cell(cell: str) -> Text:
-    """Colour what a state says."""
+    """Colour a cell by the state in it."""
     if cell == NO_ANSWER or cell.startswith("not live"):
         return Text(cell, style="bold red")
     if cell.startswith("not ready"):
@@ -55,14 +55,14 @@ def _cell(cell: str) -> Text:
     return Text(cell, style="green" if cell == "ready" else "")
 
 
-def show_once(group: Figures, workers: Sequence[Figures]) -> None:
-    """Draw a group and leave it on the terminal."""
+def show_once(group: WorkerStats, workers: Sequence[WorkerStats]) -> None:
+    """Print one view."""
     console = Console(highlight=False)
     console.print(picture(group, workers, console.width))
 
 
-def show(pictures: Iterable[tuple[Figures, tuple[Figures, ...]]]) -> None:
-    """Draw one picture after the other in the same place, until interrupted."""
+def show(pictures: Iterable[tuple[WorkerStats, tuple[WorkerStats, ...]]]) -> None:
+    """Refresh the view until interrupted."""
     waiting = Text("heartstream top  reading ...", style="dim")
     console = Console(highlight=False)
     with Live(waiting, console=console, auto_refresh=False, screen=True) as live:

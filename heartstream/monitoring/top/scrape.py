@@ -1,4 +1,4 @@
-"""Asking workers for their health and metrics."""
+"""Scrapes health and metrics of workers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ANSWER_SECONDS: Final = 2.0
 NO_ANSWER: Final = "no answer"
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """What one worker said at one time; no samples where it did not answer. `at` is monotonic, in seconds."""
+class Scrape(msgspec.Struct, frozen=True):
+    """One scrape of a worker; without samples if it did not answer. `at` is monotonic, in seconds."""
 
     url: str
     at: float
@@ -30,27 +30,27 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def answered(self) -> bool:
-        """Whether the worker answered at all."""
+        """Whether the worker answered."""
         return self.state != NO_ANSWER
 
 
-def take_readings(urls: Sequence[str]) -> tuple[Reading, ...]:
-    """Ask all workers at once; one that hangs costs the others nothing but its two seconds."""
+def scrape_all(urls: Sequence[str]) -> tuple[Scrape, ...]:
+    """Scrape all workers concurrently; a worker that hangs delays the result by two seconds at most."""
     with ThreadPoolExecutor(max_workers=len(urls)) as pool:
-        return tuple(pool.map(_take_reading, urls))
+        return tuple(pool.map(_scrape, urls))
 
 
-def _take_reading(url: str) -> Reading:
+def _scrape(url: str) -> Scrape:
     try:
         _, text = _get(f"{url}/metrics")
         samples, state = tuple(read(text)), _state(url)
     except (OSError, http.client.HTTPException, ValueError):
-        return Reading(url, time.monotonic(), NO_ANSWER)
-    return Reading(url, time.monotonic(), state, samples)
+        return Scrape(url, time.monotonic(), NO_ANSWER)
+    return Scrape(url, time.monotonic(), state, samples)
 
 
 def _state(url: str) -> str:
-    """Say in words whether a worker is ready, or what is wrong with it."""
+    """Return "ready", or why the worker is not."""
     status, problems = _problems(f"{url}/health")
     if status == HTTPStatus.OK:
         return "ready"
@@ -69,7 +69,7 @@ def _problems(url: str) -> tuple[int, list[str]]:
 
 
 def _get(url: str) -> tuple[int, str]:
-    """Return status and body, whatever the status; raises OSError or HTTPException where there is no answer."""
+    """Return status and body, whatever the status. Raises OSError or HTTPException if there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as response:  # noqa: S310  # the command lets http(s) in only
             return int(response.status), response.read().decode()

@@ -1,4 +1,4 @@
-"""The figures as text: a line, or sheets of rows, which a terminal and a pipe show each in its way."""
+"""Statistics as text: a summary line, and tables, which terminal and pipe render differently."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Final
 import msgspec
 
 from heartstream.monitoring.top.scrape import NO_ANSWER
-from heartstream.monitoring.top.worker_stats import Figures, PartitionLag
+from heartstream.monitoring.top.worker_stats import PartitionLag, WorkerStats
 
 _ROWS: Final = 12
-"""Partitions and codes that are shown: the worst come first."""
+"""The number of partitions and codes that are shown, worst first."""
 _GAP: Final = 2
 _WORDS: Final = 16
-"""Characters that a column of words needs at least."""
-_DISPENSABLE: Final = ("outstanding", "rebalances", "confirmed", "batch", "p50", "oldest")
+"""The minimum width of a column of words."""
+_OPTIONAL_COLUMNS: Final = ("in flight", "rebalances", "confirmed", "batch", "p50", "oldest")
 _UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (0.001, "ms"))
 
 
-class Sheet(msgspec.Struct, frozen=True):
-    """Rows of text under headings; the first column stands left, the others right, but for the last where `words`."""
+class TextTable(msgspec.Struct, frozen=True):
+    """A table of text. The first column is left-aligned, with `words` the last one, too; others are right-aligned."""
 
     title: str
     headings: tuple[str, ...]
@@ -29,60 +29,60 @@ class Sheet(msgspec.Struct, frozen=True):
     words: bool = False
 
 
-def line(group: Figures) -> str:
-    """Tell a group on one line."""
+def line(group: WorkerStats) -> str:
+    """Return a group's statistics on one line."""
     worst = max(group.lags, key=lambda lag: (lag.records, lag.seconds), default=None)
     letters = ",".join(f"{code}={count:.0f}" for code, count in _most(group.letters)) or "none"
-    told = [
+    parts = [
         time.strftime("%H:%M:%S"),
         group.state,
         f"scored {group.scored:.0f}/s",
         f"rejected {group.rejected:.0f}/s",
         f"lag {group.lag}",
-        f"oldest {span(group.oldest)}",
-        f"p50 {span(group.quantile(0.5))}",
-        f"p99 {span(group.quantile(0.99))}",
+        f"oldest {format_duration(group.oldest)}",
+        f"p50 {format_duration(group.quantile(0.5))}",
+        f"p99 {format_duration(group.quantile(0.99))}",
         f"batch {number(group.batch)}",
-        f"outstanding {group.outstanding}",
+        f"in flight {group.in_flight}",
         f"rebalances {group.rebalances}",
         f"dead letters {letters}",
     ]
     if worst is not None and worst.records:
-        told.append(f"worst {worst.topic}[{worst.partition}] {worst.records}, {span(worst.seconds)}")
-    return "  ".join(told)
+        parts.append(f"worst {worst.topic}[{worst.partition}] {worst.records}, {format_duration(worst.seconds)}")
+    return "  ".join(parts)
 
 
-def sheets(group: Figures, workers: Sequence[Figures]) -> tuple[Sheet, ...]:
-    """Tell a group in full; a sheet without rows is left out."""
+def tables_of(group: WorkerStats, workers: Sequence[WorkerStats]) -> tuple[TextTable, ...]:
+    """Return all tables of a group that have rows."""
     return tuple(sheet for sheet in (_workers(group, workers), _lags(group), _letters(group)) if sheet.rows)
 
 
-def fitting(sheet: Sheet, width: int) -> Sheet:
-    """Leave out what can be done without until the sheet is no wider than this, if it can be."""
-    for heading in _DISPENSABLE:
+def fit_width(sheet: TextTable, width: int) -> TextTable:
+    """Drop optional columns until the table fits the width, if possible."""
+    for heading in _OPTIONAL_COLUMNS:
         if sum(_width(sheet, column) + _GAP for column in range(len(sheet.headings))) <= width:
             break
         if heading in sheet.headings:
-            gone = sheet.headings.index(heading)
-            headings, *rows = ((*row[:gone], *row[gone + 1 :]) for row in (sheet.headings, *sheet.rows))
-            sheet = Sheet(sheet.title, headings, tuple(rows), sheet.words)
+            dropped = sheet.headings.index(heading)
+            headings, *rows = ((*row[:dropped], *row[dropped + 1 :]) for row in (sheet.headings, *sheet.rows))
+            sheet = TextTable(sheet.title, headings, tuple(rows), sheet.words)
     return sheet
 
 
-def _width(sheet: Sheet, column: int) -> int:
-    """Return how wide a column must be; words may be broken into lines."""
+def _width(sheet: TextTable, column: int) -> int:
+    """Return the width of a column; words may wrap."""
     width = max(len(row[column]) for row in (sheet.headings, *sheet.rows))
     return min(width, _WORDS) if sheet.words and column == len(sheet.headings) - 1 else width
 
 
-def _workers(group: Figures, workers: Sequence[Figures]) -> Sheet:
-    headings = ("worker", "scored/s", "rejected/s", "lag", "oldest", "p50", "p99", "batch", "outstanding", "confirmed")
+def _workers(group: WorkerStats, workers: Sequence[WorkerStats]) -> TextTable:
+    headings = ("worker", "scored/s", "rejected/s", "lag", "oldest", "p50", "p99", "batch", "in flight", "confirmed")
     shown = [*workers, group] if len(workers) > 1 else workers
     rows = tuple(_worker_row(figures) for figures in shown)
-    return Sheet("workers", (*headings, "rebalances", "state"), rows, words=True)
+    return TextTable("workers", (*headings, "rebalances", "state"), rows, words=True)
 
 
-def _worker_row(figures: Figures) -> tuple[str, ...]:
+def _worker_row(figures: WorkerStats) -> tuple[str, ...]:
     if figures.state == NO_ANSWER:
         return (figures.name, *["-"] * 10, figures.state)
     return (
@@ -90,34 +90,34 @@ def _worker_row(figures: Figures) -> tuple[str, ...]:
         number(figures.scored),
         number(figures.rejected),
         number(figures.lag),
-        span(figures.oldest),
-        span(figures.quantile(0.5)),
-        span(figures.quantile(0.99)),
+        format_duration(figures.oldest),
+        format_duration(figures.quantile(0.5)),
+        format_duration(figures.quantile(0.99)),
         number(figures.batch),
-        number(figures.outstanding),
-        "-" if figures.idle is None else f"{span(figures.idle)} ago",
+        number(figures.in_flight),
+        "-" if figures.idle is None else f"{format_duration(figures.idle)} ago",
         number(figures.rebalances),
         figures.state,
     )
 
 
-def _lags(group: Figures) -> Sheet:
+def _lags(group: WorkerStats) -> TextTable:
     worst = sorted(group.lags, key=lambda lag: (-lag.records, -lag.seconds, lag.topic, lag.partition))
     rows = [_lag_row(lag) for lag in worst[:_ROWS]]
     rest = worst[_ROWS:]
     if rest:
         records, oldest = sum(lag.records for lag in rest), max(lag.seconds for lag in rest)
-        rows.append((f"{len(rest)} more", number(records), span(oldest), ""))
-    return Sheet("lag", ("partition", "records", "oldest", "worker"), tuple(rows), words=True)
+        rows.append((f"{len(rest)} more", number(records), format_duration(oldest), ""))
+    return TextTable("lag", ("partition", "records", "oldest", "worker"), tuple(rows), words=True)
 
 
 def _lag_row(lag: PartitionLag) -> tuple[str, ...]:
-    return (f"{lag.topic}[{lag.partition}]", number(lag.records), span(lag.seconds), lag.worker)
+    return (f"{lag.topic}[{lag.partition}]", number(lag.records), format_duration(lag.seconds), lag.worker)
 
 
-def _letters(group: Figures) -> Sheet:
+def _letters(group: WorkerStats) -> TextTable:
     rows = [(code, number(count), f"{group.letter_rates[code]:.1f}") for code, count in _most(group.letters)[:_ROWS]]
-    return Sheet("dead letters", ("code", "since start", "per second"), tuple(rows))
+    return TextTable("dead letters", ("code", "since start", "per second"), tuple(rows))
 
 
 def _most(letters: dict[str, float]) -> list[tuple[str, float]]:
@@ -125,14 +125,14 @@ def _most(letters: dict[str, float]) -> list[tuple[str, float]]:
 
 
 def number(value: float | None) -> str:
-    """Write a number with its thousands apart; a small one with one decimal."""
+    """Format a number with thousands separators; a small one with one decimal."""
     if value is None:
         return "-"
     return f"{value:.1f}" if 0 < value < 10 and value != round(value) else f"{value:,.0f}"  # noqa: PLR2004  # two digits
 
 
-def span(seconds: float | None) -> str:
-    """Write a time in the unit that suits it, with two digits or so."""
+def format_duration(seconds: float | None) -> str:
+    """Format a duration in a suitable unit, with about two digits."""
     if seconds is None:
         return "-"
     if seconds < 0.001:  # noqa: PLR2004  # a millisecond
@@ -142,8 +142,8 @@ def span(seconds: float | None) -> str:
     return f"{shown:.1f} {unit}" if shown < 10 else f"{shown:.0f} {unit}"  # noqa: PLR2004  # two digits
 
 
-def text(sheet: Sheet) -> str:
-    """Write a sheet as aligned columns, for a pipe."""
+def text(sheet: TextTable) -> str:
+    """Format a table as aligned columns, for a pipe."""
     rows = [sheet.headings, *sheet.rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(sheet.headings))]
     last = len(widths) - 1

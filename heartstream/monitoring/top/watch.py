@@ -1,4 +1,4 @@
-"""Reading again and again, and showing each time what has happened since."""
+"""Scrapes workers repeatedly, and shows their statistics between two scrapes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from heartstream.monitoring.top.scrape import take_readings
-from heartstream.monitoring.top.tables import line, sheets, text
-from heartstream.monitoring.top.worker_stats import Figures, group_figures, worker_figures
+from heartstream.monitoring.top.scrape import scrape_all
+from heartstream.monitoring.top.tables import line, tables_of, text
+from heartstream.monitoring.top.worker_stats import WorkerStats, group_stats, worker_stats
 from schemas.errors import DependencyError
 
-Picture = tuple[Figures, tuple[Figures, ...]]
+Picture = tuple[WorkerStats, tuple[WorkerStats, ...]]
 
 
 def watch(urls: Sequence[str], interval: float, *, once: bool) -> None:
-    """Show what the workers at these URLs do, every `interval` seconds until interrupted, or once.
+    """Show statistics of the workers at these URLs, every `interval` seconds until interrupted, or once.
 
-    Raises DependencyError if none of them answers at the beginning.
+    Raises DependencyError if none of them answers at the start.
     """
     pictures = _pictures(urls, interval)
     if not sys.stdout.isatty():
@@ -32,25 +32,23 @@ def watch(urls: Sequence[str], interval: float, *, once: bool) -> None:
 
 
 def _pictures(urls: Sequence[str], interval: float) -> Iterator[Picture]:
-    before = take_readings(urls)
+    before = scrape_all(urls)
     if not any(reading.answered for reading in before):
-        raise DependencyError(
-            f"nothing answers at {', '.join(urls)}: is a worker running, and its telemetry port right?"
-        )
+        raise DependencyError(f"no worker answers at {', '.join(urls)}: is one running, with this telemetry port?")
     while True:
         time.sleep(interval)
-        after = take_readings(urls)
-        workers = tuple(worker_figures(then, now) for then, now in zip(before, after, strict=True))
-        yield group_figures(workers), workers
-        # A worker that did not answer is compared with what it said last.
+        after = scrape_all(urls)
+        workers = tuple(worker_stats(then, now) for then, now in zip(before, after, strict=True))
+        yield group_stats(workers), workers
+        # A worker that did not answer is compared with its last scrape.
         before = tuple(now if now.answered else then for then, now in zip(before, after, strict=True))
 
 
 def _write(pictures: Iterator[Picture], *, once: bool) -> None:
-    """Write plain text: everything once, or a line each time."""
+    """Print plain text: all tables once, or one line per interval."""
     for group, workers in pictures:
         if once:
-            sys.stdout.write("\n".join(text(sheet) for sheet in sheets(group, workers)))
+            sys.stdout.write("\n".join(text(sheet) for sheet in tables_of(group, workers)))
             return
         sys.stdout.write(line(group) + "\n")
         sys.stdout.flush()

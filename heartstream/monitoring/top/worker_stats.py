@@ -1,4 +1,4 @@
-"""From two readings of the same workers to what they did between them."""
+"""Statistics of workers between two scrapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from heartstream.monitoring.top.scrape import Reading
+from heartstream.monitoring.top.scrape import Scrape
 from runtime.metrics import Sample
 
 _PREFIX: Final = "heartstream_"
@@ -20,7 +20,7 @@ K = TypeVar("K")
 
 
 class PartitionLag(msgspec.Struct, frozen=True):
-    """How far a partition is behind, as its worker tells it; `seconds` is the age of its oldest unscored record."""
+    """The lag of a partition, as its worker reports it; `seconds` is the age of its oldest unscored record."""
 
     topic: str
     partition: int
@@ -29,12 +29,12 @@ class PartitionLag(msgspec.Struct, frozen=True):
     worker: str
 
 
-class Figures(msgspec.Struct, frozen=True):
-    """What a worker, or a group of them, does. Rates are per second; times in seconds.
+class WorkerStats(msgspec.Struct, frozen=True):
+    """Statistics of a worker or a group. Rates are per second, times in seconds.
 
-    `latency` has, for each upper bound, the records of the interval whose latency lay at or below it. `letters` has
-    all dead letters since the start by code, and `letter_rates` those per second. `idle` is since when nothing was
-    confirmed, None where nothing ever was.
+    `latency` maps each upper bound to the number of records in the interval at or below it. `letters` counts dead
+    letters since the start by code, `letter_rates` per second. `idle` is the time since the last confirmation, None if
+    there was none.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
     rejected: float
     batch: float | None
     latency: dict[float, float]
-    outstanding: int
+    in_flight: int
     rebalances: int
     idle: float | None
     lags: tuple[PartitionLag, ...]
@@ -53,18 +53,18 @@ class Figures(msgspec.Struct, frozen=True):
 
     @property
     def lag(self) -> int:
-        """Records without a confirmed outcome, in all partitions."""
+        """The number of records without a confirmed result, in all partitions."""
         return sum(lag.records for lag in self.lags)
 
     @property
     def oldest(self) -> float:
-        """The age of the oldest of them."""
+        """The age of the oldest of these records."""
         return max((lag.seconds for lag in self.lags), default=0.0)
 
     def quantile(self, share: float) -> float | None:
-        """Return the latency that this share of the interval's records did not exceed; None where there were none.
+        """Return a quantile of the interval's latencies, None without records.
 
-        As Prometheus does it: evenly within a bucket, and never above the last bound that is a number.
+        As Prometheus: linear within a bucket, and never above the last finite bound.
         """
         bounds = sorted(self.latency)
         total = self.latency[bounds[-1]] if bounds else 0.0
@@ -79,15 +79,15 @@ class Figures(msgspec.Struct, frozen=True):
         return low
 
 
-def worker_figures(before: Reading, after: Reading) -> Figures:
-    """Return what one worker did between two readings. Counters that fell, with a restart, began at zero."""
+def worker_stats(before: Scrape, after: Scrape) -> WorkerStats:
+    """Return the statistics of one worker between two scrapes. A counter that fell was reset by a restart."""
     now, then = _Numbers(after.samples), _Numbers(before.samples)
     name, seconds = after.url.split("://", 1)[-1], max(after.at - before.at, 1e-9)
     records = _grown(now.by("records_total", "outcome"), then.by("records_total", "outcome"))
     letters = now.by("dead_letters_total", "code")
     sizes = _grown(now.batches(), then.batches())
     progress = now.total("last_progress_timestamp_seconds")
-    return Figures(
+    return WorkerStats(
         name=name,
         state=after.state,
         model=now.model(),
@@ -95,7 +95,7 @@ def worker_figures(before: Reading, after: Reading) -> Figures:
         rejected=records.get("rejected", 0.0) / seconds,
         batch=sizes["sum"] / sizes["count"] if sizes["count"] else None,
         latency=_grown(now.latency(), then.latency()),
-        outstanding=int(now.total("outstanding_records")),
+        in_flight=int(now.total("outstanding_records")),
         rebalances=int(now.total("rebalances_total")),
         idle=max(0.0, time.time() - progress) if progress else None,
         lags=tuple(now.lags(name)),
@@ -104,22 +104,22 @@ def worker_figures(before: Reading, after: Reading) -> Figures:
     )
 
 
-def group_figures(workers: Sequence[Figures]) -> Figures:
-    """Return what the workers do together."""
+def group_stats(workers: Sequence[WorkerStats]) -> WorkerStats:
+    """Return the statistics of all workers together."""
     batches = [(worker.batch, worker.scored + worker.rejected) for worker in workers if worker.batch]
     flow = sum(rate for _, rate in batches)
     ready = sum(worker.state == "ready" for worker in workers)
     idle = [worker.idle for worker in workers if worker.idle is not None]
-    return Figures(
+    return WorkerStats(
         name="group",
         state=f"{ready} of {len(workers)} ready",
         model=", ".join(sorted({worker.model for worker in workers if worker.model})),
         scored=sum(worker.scored for worker in workers),
         rejected=sum(worker.rejected for worker in workers),
-        # Batches a second add up; so the mean over all is weighted by them.
+        # Batches per second add up, so the overall mean is weighted by them.
         batch=flow / sum(rate / batch for batch, rate in batches) if flow else None,
         latency=_summed(worker.latency for worker in workers),
-        outstanding=sum(worker.outstanding for worker in workers),
+        in_flight=sum(worker.in_flight for worker in workers),
         rebalances=sum(worker.rebalances for worker in workers),
         idle=min(idle, default=None),
         lags=tuple(itertools.chain.from_iterable(worker.lags for worker in workers)),
@@ -129,7 +129,7 @@ def group_figures(workers: Sequence[Figures]) -> Figures:
 
 
 class _Numbers:
-    """The samples of one reading, by name without the prefix."""
+    """The samples of one scrape, by name without the prefix."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         self._samples: dict[str, list[Sample]] = defaultdict(list)
@@ -163,7 +163,7 @@ class _Numbers:
 
 
 def _grown(now: Mapping[K, float], then: Mapping[K, float]) -> dict[K, float]:
-    """Return by how much each counter grew. One that fell began at zero in between."""
+    """Return the increase of each counter. One that fell was reset to zero in between."""
     before = {key: then.get(key, 0.0) for key in now}
     return {key: count - before[key] if count >= before[key] else count for key, count in now.items()}
 

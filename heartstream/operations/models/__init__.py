@@ -1,1 +1,1 @@
-"""The store of models that workers and gateways follow."""
+"""The model store that workers and gateways serve from, and recalibration."""

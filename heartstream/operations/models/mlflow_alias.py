@@ -1,4 +1,4 @@
-"""Promoting what an alias of MLflow's registry names, once or again and again."""
+"""Promotes the model version that an MLflow alias points to, once or continuously."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ def promote_registered(store: Store, registry: Registry, version: Version, publi
 
 
 def follow(store: Store, registry: Registry, uri: str, public_key: Path | None, every: float) -> None:
-    """Promote each version that the alias comes to name, until the process is ended.
+    """Promote each version that the alias points to, until the process ends.
 
-    A version is tried once: one that was refused, or that somebody has rolled back, stays so until the alias names
-    another. What cannot be reached is asked again.
+    A version is tried once: after a refusal or a rollback, it is not promoted until the alias has pointed to another
+    one. An unreachable registry is polled again.
     """
     history = store.history()
     tried = next((change.source for change in reversed(history) if change.source.startswith(_versions(uri))), None)
-    away = ""
+    unreachable = ""
     while True:
         try:
             version = registry.find(uri)
             if version.uri != tried:
                 _try(store, registry, version, public_key)
                 tried = version.uri
-            away = ""
+            unreachable = ""
         except DependencyError as error:
-            if str(error) != away:
-                away = str(error)
-                sys.stderr.write(printable(f"{away}; asked again every {every:g} s\n"))
+            if str(error) != unreachable:
+                unreachable = str(error)
+                sys.stderr.write(printable(f"{unreachable}; retrying every {every:g} s\n"))
         time.sleep(every)
 
 
 def _try(store: Store, registry: Registry, version: Version, public_key: Path | None) -> None:
-    """Promote a version, and tell what became of it."""
+    """Promote a version, and print the result."""
     try:
         model = promote_registered(store, registry, version, public_key).model
     except ArtifactError as error:
@@ -55,5 +55,5 @@ def _try(store: Store, registry: Registry, version: Version, public_key: Path | 
 
 
 def _versions(uri: str) -> str:
-    """Return how the addresses of this model's versions begin."""
+    """Return the prefix of the URIs of this model's versions."""
     return uri.partition("@")[0] + "/"

@@ -1,4 +1,4 @@
-"""`heartstream model recalibrate`: from a labelled file, or from what stands on the topics."""
+"""`heartstream model recalibrate`: from a labelled file, or from scores and outcomes on the topics."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from training.data.frames import features, target
 from training.data.labelled import read_labelled
 from training.export.recalibrated_model import Evidence, recalibrate
 
-_MOST_OUTCOMES = 100_000
+_MAX_OUTCOMES = 100_000
 
 
-def recalibrated(  # a command's options
+def recalibrate_directory(  # a command's options
     folder: Path,
     output: Path,
     data: Path | None,
@@ -35,17 +35,17 @@ def recalibrated(  # a command's options
     from_topics: bool,
     options: TextOptions = TextOptions(),  # noqa: B008  # it is frozen
 ) -> str:
-    """Recalibrate a model directory, and tell what was done."""
+    """Recalibrate a model directory; returns a summary."""
     if (data is None) == (not from_topics):
         raise SettingsError(
-            ("give either labelled patients (--data FILE) or --outcomes, to take them from the topics",)
+            ("give either labelled patients (--data FILE) or --outcomes, to read them from the topics",)
         )
     try:
         key = None if public_key is None else public_key.read_bytes()
     except OSError as error:
         raise DependencyError(f"cannot read {public_key}: {error.strerror}") from error
     artifact = load(folder, name, key)
-    evidence = _on_the_topics(artifact.model) if data is None else _in_a_file(artifact, data, options)
+    evidence = _evidence_from_topics(artifact.model) if data is None else _evidence_from_file(artifact, data, options)
     made, proof = recalibrate(artifact, folder, evidence, output)
     estimated = made.estimated
     return (
@@ -58,26 +58,26 @@ def recalibrated(  # a command's options
     )
 
 
-def _in_a_file(artifact: Artifact, data: Path, options: TextOptions) -> Evidence:
-    """Score labelled patients as worker and gateway would."""
+def _evidence_from_file(artifact: Artifact, data: Path, options: TextOptions) -> Evidence:
+    """Score labelled patients as worker and gateway do."""
     patients = read_labelled(data, options=options)
     print_notes(data, patients.notes)
     return Evidence(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
 
 
-def _on_the_topics(model: ModelRef) -> Evidence:
-    """Take the outcomes of this model's own scores. Raises DataError where there are none."""
+def _evidence_from_topics(model: ModelRef) -> Evidence:
+    """Return the outcomes of this model's scores on the topics. Raises DataError if there are none."""
     settings = Settings.from_mapping(os.environ)
     with Reader.open(settings) as reader:
-        joined = join_topics(reader, settings.topics, Spans.of(reader, settings.topics), _MOST_OUTCOMES)
+        joined = join_topics(reader, settings.topics, Spans.of(reader, settings.topics), _MAX_OUTCOMES)
     pairs = joined.pairs.get(model, [])
     if not pairs:
-        raise DataError(f"no outcome on the topics belongs to a score of {model.name} {model.version} ({model.digest})")
+        raise DataError(f"the topics have no outcome for a score of {model.name} {model.version} ({model.digest})")
     return evidence_of(pairs)
 
 
 def evidence_of(pairs: list[Pair]) -> Evidence:
-    """Put risks and outcomes together; their digest is of both, in the order in which outcomes became known."""
+    """Return risks and outcomes, with a digest of both in the order in which the outcomes became known."""
     text = "".join(f"{pair.risk:.6f},{pair.outcome}\n" for pair in pairs)
     risks, labels = np.array([pair.risk for pair in pairs]), np.array([pair.outcome for pair in pairs], dtype=np.int64)
     return Evidence(risks, labels, hashlib.sha256(text.encode()).hexdigest())

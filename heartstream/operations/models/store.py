@@ -1,7 +1,7 @@
-"""A model store: a folder of model directories, each named by its digest, and a link to the one that is to be served.
+"""A model store: a folder of model directories, each named by its digest, and a link to the one that is served.
 
-Nothing in it is written over. A model is proved where it lies, so that what was proved is what the link then names; the
-link moves in one step. Links are relative: the folder may be mounted anywhere.
+Nothing in it is overwritten. A model is verified in place, so the link points to exactly what was verified; the link is
+replaced atomically. Links are relative, so the folder may be mounted anywhere.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from scoring.candidate import Proof, prove
 
 CURRENT: Final = "current"
 _HISTORY: Final = "history.ndjson"
-_BEGINNING: Final = b'{"at":'
+_LINE_START: Final = b'{"at":'
 _LOCK: Final = ".lock"
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A line of the store's history: when (UTC), what was done, the model's digest, and where it came from."""
+    """A line of the store's history: time (UTC), action, digest and source of the model."""
 
     at: str
     action: Literal["promote", "rollback"]
@@ -37,8 +37,8 @@ class Change(msgspec.Struct, frozen=True):
     source: str
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A model of the store; `promoted` is when it last became the one to be served, None if never."""
+class StoredModel(msgspec.Struct, frozen=True):
+    """A model of the store; `promoted` is the time of its last promotion, None if there was none."""
 
     digest: str
     best: str
@@ -50,18 +50,18 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """One store. Commands that change it wait for each other. Everything raises DependencyError where files fail."""
+    """A model store. Commands that change it are serialized by a lock. File errors raise DependencyError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def current(self) -> str | None:
-        """Return the digest that the link names, None where there is no link."""
+        """Return the digest of the current model, None if there is no link."""
         link = self.folder / CURRENT
         return link.readlink().name if link.is_symlink() else None
 
     def history(self) -> list[Change]:
-        """Return what was done, oldest first."""
+        """Return the changes, oldest first."""
         path = self.folder / _HISTORY
         try:
             lines = path.read_bytes().splitlines()
@@ -72,33 +72,33 @@ class Store:
         changes = []
         for number, line in enumerate(lines, 1):
             try:
-                # Versions that appended left half a line on a full disk, and then wrote the next one behind it.
-                changes.append(msgspec.json.decode(line[max(0, line.rfind(_BEGINNING)) :], type=Change))
+                # Older versions could leave half a line on a full disk, and append the next one to it.
+                changes.append(msgspec.json.decode(line[max(0, line.rfind(_LINE_START)) :], type=Change))
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 if number < len(lines):
                     raise DependencyError(f"{path}: line {number} is damaged: repair or remove it") from error
         return changes
 
-    def kept(self) -> list[Kept]:
-        """Return the models that are there, the one that became current last first."""
+    def models(self) -> list[StoredModel]:
+        """Return the models, most recently promoted first."""
         if not self.folder.is_dir():
-            raise self._absent()
+            raise self._missing_error()
         history = self.history()
         promoted = {change.digest: change.at for change in history}
-        # Two promotions may be of one second.
+        # Two promotions may have the same second.
         order = {change.digest: place for place, change in enumerate(history)}
-        found = [self._described(path, promoted) for path in self.folder.iterdir() if (path / MANIFEST_FILE).exists()]
+        found = [self._describe(path, promoted) for path in self.folder.iterdir() if (path / MANIFEST_FILE).exists()]
         models = [each for each in found if each is not None]
         return sorted(models, key=lambda model: (order.get(model.digest, -1), model.digest), reverse=True)
 
-    def _absent(self) -> DependencyError:
-        return DependencyError(f"no model store at {self.folder}: heartstream model promote makes one")
+    def _missing_error(self) -> DependencyError:
+        return DependencyError(f"no model store at {self.folder}: heartstream model promote creates one")
 
-    def _described(self, path: Path, promoted: dict[str, str]) -> Kept | None:
+    def _describe(self, path: Path, promoted: dict[str, str]) -> StoredModel | None:
         if path.is_symlink():
             return None
         manifest, digest = read_manifest(path)
-        return Kept(
+        return StoredModel(
             digest,
             manifest.best,
             manifest.model_version,
@@ -109,22 +109,22 @@ class Store:
         )
 
     def promote(self, model: Path, source: str, public_key: Path | None = None) -> Proof:
-        """Take a model directory into the store, prove it, and let the link name it. Blocks for seconds.
+        """Copy a model directory into the store, verify it, and make it current. Blocks for seconds.
 
-        Raises ArtifactError where it is refused; then nothing is changed.
+        Raises ArtifactError if it is refused; then nothing changes.
         """
-        with self._changing():
+        with self._locked():
             manifest, digest = read_manifest(model)
             place = self.folder / digest
             if place.exists():
                 proof = prove(place, None, public_key)
             else:
-                proof = self._taken(model, manifest, place, public_key)
-            self._serve(Change(_now(), "promote", digest, source))
+                proof = self._copy_in(model, manifest, place, public_key)
+            self._activate(Change(_now(), "promote", digest, source))
             return proof
 
-    def _taken(self, model: Path, manifest: Manifest, place: Path, public_key: Path | None) -> Proof:
-        """Copy what the manifest lists, prove the copy, and give it its name."""
+    def _copy_in(self, model: Path, manifest: Manifest, place: Path, public_key: Path | None) -> Proof:
+        """Copy the files of the manifest, verify the copy, and rename it to its digest."""
         with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as folder:
             copy = Path(folder) / "model"
             copy.mkdir()
@@ -138,34 +138,34 @@ class Store:
         return proof
 
     def rollback(self, public_key: Path | None = None) -> Proof:
-        """Let the link name the model that was promoted before the current one. Raises ArtifactError as `promote`."""
+        """Make the previously promoted model current. Raises ArtifactError as `promote`."""
         if self.current() is None:
-            raise self._absent()
-        with self._changing():
-            before = _before(self.history())
+            raise self._missing_error()
+        with self._locked():
+            before = _previous(self.history())
             if before is None:
                 raise ArtifactError(
-                    f"{self.folder}: no model was promoted before the current one ({self.current()}); once heartstream "
-                    "model promote has let another take its place, rollback brings this one back"
+                    f"{self.folder}: no model was promoted before the current one ({self.current()}): roll back after "
+                    "heartstream model promote has replaced it"
                 )
             proof = prove(self.folder / before.digest, None, public_key)
-            self._serve(Change(_now(), "rollback", before.digest, before.source))
+            self._activate(Change(_now(), "rollback", before.digest, before.source))
             return proof
 
     def find(self, digest: str) -> Path:
-        """Return the one model whose digest begins so. Raises ArtifactError where there is none, or many."""
+        """Return the model with this digest prefix. Raises ArtifactError if there is none, or more than one."""
         found = [path for path in self.folder.glob(f"{digest}*") if (path / MANIFEST_FILE).exists()]
         found = [path for path in found if not path.is_symlink()]
         if len(found) > 1:
-            raise ArtifactError(f"{digest} is the beginning of {len(found)} models' digests")
+            raise ArtifactError(f"{digest} is the prefix of {len(found)} digests")
         if not found:
-            raise ArtifactError(f"no model at {digest}, nor one of that digest in {self.folder}; {MAKE_MODEL}")
+            raise ArtifactError(f"no model at {digest}, nor one with that digest in {self.folder}; {MAKE_MODEL}")
         return found[0]
 
-    def _serve(self, change: Change) -> None:
-        """Write the history, then move the link: a link that nobody wrote of would have no way back.
+    def _activate(self, change: Change) -> None:
+        """Write the history, then replace the link, so that every change can be rolled back.
 
-        Both are prepared before either is seen, so that a full disk changes nothing.
+        Both are prepared before either becomes visible, so a full disk changes nothing.
         """
         moved = self.folder / f".{CURRENT}"
         moved.unlink(missing_ok=True)
@@ -175,8 +175,8 @@ class Store:
         moved.replace(self.folder / CURRENT)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Hold the store's lock, which ends with the process, whatever becomes of it."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the store, which the system releases when the process ends."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder / _LOCK):
@@ -186,8 +186,8 @@ class Store:
             raise DependencyError(f"cannot write the model store: {place}: {error.strerror}") from error
 
 
-def _before(history: list[Change]) -> Change | None:
-    """Return the promotion before the current one: a rollback takes back the last that was not taken back."""
+def _previous(history: list[Change]) -> Change | None:
+    """Return the promotion before the current one: each rollback undoes the last promotion that was not undone."""
     stack: list[Change] = []
     for change in history:
         if change.action == "rollback":

@@ -1,1 +1,1 @@
-"""Proving old scores: the record is read again, scored again, and compared byte by byte."""
+"""`heartstream verify`: scores stored records again, and compares the scores byte by byte."""

@@ -1,4 +1,4 @@
-"""The models that old scores name, found by their digests."""
+"""Finds the models of stored scores by their digests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scoring.artifact import MAKE_MODEL, MANIFEST_FILE, read_manifest
 from scoring.scorer import Scorer
 
 
-class Shelf:
-    """Model directories: one, or a folder of them such as a model store. Raises ArtifactError where there is none."""
+class ModelDirectories:
+    """Model directories: one, or a folder of them such as a model store. Raises ArtifactError if there is none."""
 
     def __init__(self, folder: Path, public_key: bytes | None) -> None:
         self._public_key = public_key
@@ -26,7 +26,7 @@ class Shelf:
         self._scorer = cache(self._load)
 
     def scorer(self, score: Score) -> Scorer | None:
-        """Return what scores as that score was made, None where its model is not here. Raises ArtifactError."""
+        """Return the scorer that made a score, None if its model is missing. Raises ArtifactError."""
         return self._scorer(score.model, details_of(score)) if score.model.digest in self._folders else None
 
     def _load(self, model: ModelRef, details: Details) -> Scorer:
@@ -34,7 +34,7 @@ class Shelf:
 
 
 def details_of(score: Score) -> Details:
-    """Return what was switched on when a score was made; reasons that a model cannot give are null, however many."""
+    """Return the options with which a score was made; reasons that the model does not provide are null."""
     reasons = score.reasons
     return Details(
         interval=score.interval is not msgspec.UNSET,

@@ -1,4 +1,4 @@
-"""One score after the other is held against what its model makes of its record now."""
+"""Verifies scores: scores their records again with the same model, and compares the bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 from confluent_kafka import Message
 
-from heartstream.operations.verify.models import Shelf
+from heartstream.operations.verify.models import ModelDirectories
 from runtime.kafka.range_reader import AbsentTopicError, Reader, Span
 from schemas.codec import UNDECODABLE, decode_score, input_digest
 from schemas.frames import unframed
@@ -22,35 +22,35 @@ from scoring.scorer import Scorer
 from worker.formats import Formats
 
 _CHUNK: Final = 5_000
-"""So many scores are proved together: what is held is they and their records."""
+"""Scores that are verified together; they and their records are in memory."""
 _GAP: Final = 5_000
-"""Records that lie further apart are read by themselves."""
+"""Records further apart than this are read separately."""
 
 
 class Verdict(StrEnum):
-    """What became of the proof of one score."""
+    """The result of verifying one score."""
 
-    PROVED = "proved"
+    VERIFIED = "verified"
     DIFFERENT = "different"
-    """The same model makes something else of the same record."""
+    """The same model gives another score for the same record."""
     INPUT_CHANGED = "input changed"
-    """At the place that the score names stands another record: its digest is not the score's."""
+    """The record at the position in the score has another digest."""
     INPUT_GONE = "input gone"
-    """The record is there no longer, as after its topic's retention."""
+    """The record no longer exists, for example after the topic's retention."""
     MODEL_ABSENT = "model absent"
-    """No model directory that was given has the digest that the score names."""
+    """None of the model directories has the digest in the score."""
     NO_SOURCE = "no source"
-    """The score names no record of a topic."""
+    """The score has no source."""
     UNREADABLE = "unreadable"
-    """What stands on the topic is no score."""
+    """The record on the scores topic is not a score."""
 
 
-BROKEN: Final = frozenset({Verdict.DIFFERENT, Verdict.INPUT_CHANGED, Verdict.UNREADABLE})
-"""What speaks against a score. The others are no proof, and no disproof."""
+CONTRADICTED: Final = frozenset({Verdict.DIFFERENT, Verdict.INPUT_CHANGED, Verdict.UNREADABLE})
+"""Results that contradict a score. The others neither verify nor contradict it."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The verdict on a score: where it stands, where its record stands, and the names of fields that differ."""
+    """The result for a score: its position, its source, and the names of fields that differ."""
 
     partition: int
     offset: int
@@ -59,7 +59,7 @@ class Finding(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] = ()
 
 
-class _Claim(NamedTuple):
+class _StoredScore(NamedTuple):
     partition: int
     offset: int
     value: bytes
@@ -67,26 +67,26 @@ class _Claim(NamedTuple):
     source: Source
 
 
-def prove(  # where scores and records are, and what both are read with
-    scores: Reader, records: Reader, topic: str, spans: Mapping[int, Span], shelf: Shelf, formats: Formats
+def verify_scores(  # where scores and records are, and what both are read with
+    scores: Reader, records: Reader, topic: str, spans: Mapping[int, Span], models: ModelDirectories, formats: Formats
 ) -> Iterator[Finding]:
-    """Yield a finding for each score in these spans. Raises DependencyError and ArtifactError.
+    """Yield a finding for each score in these ranges. Raises DependencyError and ArtifactError.
 
-    Two readers, for what one is reading ends when it is told to read something else.
+    Needs two readers, because a reader reads one topic at a time.
     """
     messages, originals = scores.read(topic, spans), _Originals(records)
     while chunk := list(islice(messages, _CHUNK)):
-        claims = []
+        stored_scores = []
         for message in chunk:
-            claim = _claimed(message)
-            if isinstance(claim, Finding):
-                yield claim
+            stored = _decode(message)
+            if isinstance(stored, Finding):
+                yield stored
             else:
-                claims.append(claim)
-        yield from _judged(claims, originals.at(claim.source for claim in claims), shelf, formats)
+                stored_scores.append(stored)
+        yield from _findings(stored_scores, originals.at(stored.source for stored in stored_scores), models, formats)
 
 
-def _claimed(message: Message) -> _Claim | Finding:
+def _decode(message: Message) -> _StoredScore | Finding:
     place = message.partition() or 0, message.offset() or 0
     value = unframed(message.value() or b"")
     try:
@@ -95,25 +95,25 @@ def _claimed(message: Message) -> _Claim | Finding:
         return Finding(*place, Verdict.UNREADABLE)
     if score.source is None:
         return Finding(*place, Verdict.NO_SOURCE)
-    return _Claim(*place, value, score, score.source)
+    return _StoredScore(*place, value, score, score.source)
 
 
 class _Originals:
-    """Records by their places, each stretch of a partition read in one go."""
+    """Reads original records by position, in contiguous ranges."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._there: dict[str, dict[int, Span]] = {}
 
     def at(self, sources: Iterable[Source]) -> dict[Source, Message]:
-        """Return what stands at these places; what is there no longer is left out."""
+        """Return the records at these positions; expired ones are missing."""
         wanted: dict[tuple[str, int], set[int]] = defaultdict(set)
         for source in sources:
             wanted[source.topic, source.partition].add(source.offset)
         found: dict[Source, Message] = {}
         for (topic, partition), offsets in sorted(wanted.items()):
             there = self._spans(topic).get(partition, Span(0, 0))
-            for first, end in _stretches(sorted(offsets)):
+            for first, end in _ranges(sorted(offsets)):
                 span = Span(max(first, there.first), min(end, there.end))
                 for message in self._reader.read(topic, {partition: span}):
                     if (offset := message.offset() or 0) in offsets:
@@ -129,8 +129,8 @@ class _Originals:
         return self._there[topic]
 
 
-def _stretches(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield stretches that hold these offsets (rising), without long gaps: first, and one beyond the last."""
+def _ranges(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield half-open ranges that cover these ascending offsets without long gaps."""
     first = offsets[0]
     for offset, following in pairwise(offsets):
         if following - offset > _GAP:
@@ -139,31 +139,34 @@ def _stretches(offsets: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield first, offsets[-1] + 1
 
 
-def _judged(
-    claims: Sequence[_Claim], originals: Mapping[Source, Message], shelf: Shelf, formats: Formats
+def _findings(
+    stored_scores: Sequence[_StoredScore],
+    originals: Mapping[Source, Message],
+    models: ModelDirectories,
+    formats: Formats,
 ) -> Iterator[Finding]:
-    """Judge what can be judged at once; score the records of each model and kind of score together."""
-    to_score: dict[int, tuple[Scorer, list[_Claim]]] = {}
-    for claim in claims:
-        place = claim.partition, claim.offset
-        if claim.source not in originals:
-            yield Finding(*place, Verdict.INPUT_GONE, claim.source)
+    """Yield the findings; records with the same model and options are scored together."""
+    to_score: dict[int, tuple[Scorer, list[_StoredScore]]] = {}
+    for stored in stored_scores:
+        place = stored.partition, stored.offset
+        if stored.source not in originals:
+            yield Finding(*place, Verdict.INPUT_GONE, stored.source)
             continue
-        digest = claim.score.input_digest
-        if isinstance(digest, str) and digest != input_digest(originals[claim.source].value() or b""):
-            yield Finding(*place, Verdict.INPUT_CHANGED, claim.source)
+        digest = stored.score.input_digest
+        if isinstance(digest, str) and digest != input_digest(originals[stored.source].value() or b""):
+            yield Finding(*place, Verdict.INPUT_CHANGED, stored.source)
             continue
-        scorer = shelf.scorer(claim.score)
+        scorer = models.scorer(stored.score)
         if scorer is None:
-            yield Finding(*place, Verdict.MODEL_ABSENT, claim.source)
+            yield Finding(*place, Verdict.MODEL_ABSENT, stored.source)
         else:
-            to_score.setdefault(id(scorer), (scorer, []))[1].append(claim)
-    for scorer, those in to_score.values():
-        sources = [claim.source for claim in those]
+            to_score.setdefault(id(scorer), (scorer, []))[1].append(stored)
+    for scorer, group in to_score.values():
+        sources = [stored.source for stored in group]
         outcomes = _scored([originals[source] for source in sources], sources, scorer, formats)
-        for claim, outcome in zip(those, outcomes, strict=True):
+        for stored, outcome in zip(group, outcomes, strict=True):
             again = b"" if isinstance(outcome, Rejected) else outcome.value
-            yield _compared(claim, again)
+            yield _compare(stored, again)
 
 
 def _scored(records: Sequence[Message], sources: Sequence[Source], scorer: Scorer, formats: Formats) -> list[Outcome]:
@@ -171,14 +174,14 @@ def _scored(records: Sequence[Message], sources: Sequence[Source], scorer: Score
     return process(values, sources, scorer, lambda place: formats.content_of(records[place]))
 
 
-def _compared(claim: _Claim, again: bytes) -> Finding:
-    verdict = Verdict.PROVED if again == claim.value else Verdict.DIFFERENT
-    fields = () if verdict is Verdict.PROVED else differing(claim.value, again)
-    return Finding(claim.partition, claim.offset, verdict, claim.source, fields)
+def _compare(stored: _StoredScore, again: bytes) -> Finding:
+    verdict = Verdict.VERIFIED if again == stored.value else Verdict.DIFFERENT
+    fields = () if verdict is Verdict.VERIFIED else differing_fields(stored.value, again)
+    return Finding(stored.partition, stored.offset, verdict, stored.source, fields)
 
 
-def differing(told: bytes, again: bytes) -> tuple[str, ...]:
-    """Name the fields in which two scores differ; all of them, where the record is not scored any more."""
-    before, now = json.loads(told), json.loads(again or b"{}")
+def differing_fields(stored: bytes, again: bytes) -> tuple[str, ...]:
+    """Return the names of fields that differ; all fields, if the record is rejected now."""
+    before, now = json.loads(stored), json.loads(again or b"{}")
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     return tuple(names) or ("written differently",)

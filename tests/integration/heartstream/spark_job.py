@@ -50,12 +50,12 @@ def main(patients: str, model: str, public_key: str, registered: str, store: str
         spark.stop()
 
 
-def by_a_worker(frame: DataFrame, shipment: ModelBundle) -> str:
+def by_a_worker(frame: DataFrame, bundle: ModelBundle) -> str:
     """Send what the driver has proved with one byte of a model changed; return what Spark says of it."""
-    files = dict(shipment.files)
+    files = dict(bundle.files)
     name = "pattern_submodels.json"
     files[name] = files[name][:-1] + b"?"
-    changed = msgspec.structs.replace(shipment, files=tuple(files.items()))
+    changed = msgspec.structs.replace(bundle, files=tuple(files.items()))
     try:
         frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, changed), SCHEMA).collect()
     except PythonException as error:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from heartstream.demo.patients import real_patients
-from heartstream.monitoring.compare.comparison import Found, compare_topics
-from heartstream.monitoring.compare.differences import judge
+from heartstream.monitoring.compare.comparison import ComparisonResult, compare_topics
+from heartstream.monitoring.compare.differences import compare_outcomes
 from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.records import Source
@@ -45,7 +45,7 @@ class Life:
     def send(self, topic: str, value: bytes) -> None:
         self.desk.producer.produce(topic, value, timestamp=now())
 
-    def find(self, last: int = 10_000, outcomes: int = 0) -> Found:
+    def find(self, last: int = 10_000, outcomes: int = 0) -> ComparisonResult:
         self.desk.producer.flush()
         kafka = Kafka(bootstrap_servers=self.desk.address)
         return compare_topics(Settings(kafka=kafka, topics=self.desk.topics), last, outcomes)
@@ -100,12 +100,12 @@ def test_both_are_judged_by_the_same_outcomes(life: Life) -> None:
         life.desk.send(OutgoingRecord(topics.outcomes, None, json.dumps(known).encode(), (), now()))
     [compared] = life.find(outcomes=10_000).compared
     frame = features(read_snapshot())[::3]
-    direct = judge(labels[::3], life.champion.risks(frame), life.challenger.risks(frame))
-    judged = compared.judged
-    assert judged is not None
-    assert (judged.outcomes, judged.champion.events) == (len(frame), direct.champion.events)
-    assert judged.champion.brier == pytest.approx(direct.champion.brier)
-    assert judged.challenger.brier == pytest.approx(direct.challenger.brier)
-    assert judged.brier_difference is not None
+    direct = compare_outcomes(labels[::3], life.champion.risks(frame), life.challenger.risks(frame))
+    by_outcomes = compared.by_outcomes
+    assert by_outcomes is not None
+    assert (by_outcomes.outcomes, by_outcomes.champion.events) == (len(frame), direct.champion.events)
+    assert by_outcomes.champion.brier == pytest.approx(direct.champion.brier)
+    assert by_outcomes.challenger.brier == pytest.approx(direct.challenger.brier)
+    assert by_outcomes.brier_difference is not None
     assert direct.brier_difference is not None
-    assert judged.brier_difference.low == pytest.approx(direct.brier_difference.low)
+    assert by_outcomes.brier_difference.low == pytest.approx(direct.brier_difference.low)

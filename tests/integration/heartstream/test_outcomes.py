@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from heartstream.demo.patients import real_patients
-from heartstream.monitoring.outcomes.calibration import figures
+from heartstream.monitoring.outcomes.calibration import calibration_metrics
 from runtime import metrics
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
@@ -102,7 +102,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     labels, risks = target(frame), scorer.risks(features(frame))
     (of_model,) = told["models"]
     assert of_model["model"]["digest"] == scorer.model.digest
-    direct, proposed = figures(labels, risks), propose(labels, risks)
+    direct, proposed = calibration_metrics(labels, risks), propose(labels, risks)
     assert of_model["all"]["outcomes"] == len(everybody)
     assert of_model["last"]["outcomes"] == 100
     for name in ("events", "mean_risk", "brier", "constant_brier", "roc_auc", "slope"):

@@ -220,7 +220,7 @@ def test_an_ended_run_is_gone_on_with(
         assert len(helpers) == expected
         os.killpg(child.pid, blow) if blow is signal.SIGINT else child.send_signal(blow)
         _, said = child.communicate(timeout=60)
-    assert (child.returncode, said) == (code, b"heartstream: interrupted; --resume goes on\n" if code > 0 else b"")
+    assert (child.returncode, said) == (code, b"heartstream: interrupted; --resume continues\n" if code > 0 else b"")
     await_condition(lambda: not any(helper.exists() for helper in helpers), DEADLINE_SECONDS)
     assert not output.exists()
     left = read(journal)

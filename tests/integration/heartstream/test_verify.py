@@ -74,10 +74,10 @@ def test_scores_of_a_stream_are_proved(desk: Desk, guarantee: str, score: dict[s
     """Every one, whatever it says beside its risk, is what its model makes of its record: no byte differs."""
     named = {f"HEARTSTREAM_SCORE__{name}": value for name, value in score.items()}
     desk.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **named)
-    assert desk.verify() == (0, [], {"proved": 920})
-    assert desk.verify("--limit", "10") == (0, [], {"proved": 10})
-    assert desk.verify("--until", "1d") == (0, [], {"proved": 0})
-    assert desk.verify("--since", "1d") == (0, [], {"proved": 920})
+    assert desk.verify() == (0, [], {"verified": 920})
+    assert desk.verify("--limit", "10") == (0, [], {"verified": 10})
+    assert desk.verify("--until", "1d") == (0, [], {"verified": 0})
+    assert desk.verify("--since", "1d") == (0, [], {"verified": 920})
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
@@ -97,8 +97,8 @@ def test_scores_of_a_recalibrated_model_are_proved(desk: Desk, guarantee: str, m
     assert [each.value for each in again if isinstance(each, Scored)] == [
         result.value for result in desk.stream.read if result.letter is None
     ]
-    assert desk.verify()[2] == {"proved": 0, "model absent": 920}
-    assert desk.verify("--models", str(models)) == (0, [], {"proved": 920})
+    assert desk.verify()[2] == {"verified": 0, "model absent": 920}
+    assert desk.verify("--models", str(models)) == (0, [], {"verified": 920})
 
 
 def forged(desk: Desk, changes: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
@@ -114,19 +114,19 @@ def forged(desk: Desk, changes: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 def test_what_was_changed_is_found(desk: Desk, model_dir: Path) -> None:
-    """A label, a record's digest, a model's digest, what is no score: each is told with its place, without any id."""
+    """A label, a record's digest, a model's digest, what is no score: each is named, without any id."""
     desk.scored(50, HEARTSTREAM_SCORE__INPUT_DIGEST="true")
     digest = load(model_dir).model.digest.encode()
     first = next(result for result in desk.stream.read if result.letter is None)
     record = json.loads(first.value or b"")["input_digest"].encode()
     forged(desk, [(b'"label":0', b'"label":1'), (b'"label":1', b'"label":0'), (record, b"0" * 16), (digest, b"f" * 16)])
     forged(desk, [(first.value or b"", b"no score")])
-    code, told, counts = desk.verify()
+    code, findings, counts = desk.verify()
     unchanged = 1  # one of the two labels was what it was already
-    expected = {"proved": 50 + unchanged, "different": 1, "input changed": 1, "model absent": 1, "unreadable": 1}
+    expected = {"verified": 50 + unchanged, "different": 1, "input changed": 1, "model absent": 1, "unreadable": 1}
     assert (code, counts) == (65, expected)
-    assert [each["fields"] for each in told if each["verdict"] == "different"] == [["label"]]
-    assert all("patient_id" not in each for each in told)
+    assert [each["fields"] for each in findings if each["verdict"] == "different"] == [["label"]]
+    assert all("patient_id" not in each for each in findings)
 
 
 def test_records_that_are_gone_are_no_proof_and_no_disproof(desk: Desk) -> None:
@@ -137,7 +137,7 @@ def test_records_that_are_gone_are_no_proof_and_no_disproof(desk: Desk) -> None:
     gone = sum(result.source.partition == 0 for result in desk.stream.read if result.letter is None)
     code, _, counts = desk.verify()
     assert gone > 0
-    assert (code, counts) == (0, {"proved": 60 - gone, "input gone": gone})
+    assert (code, counts) == (0, {"verified": 60 - gone, "input gone": gone})
 
 
 def test_the_model_that_a_score_names_is_looked_for(desk: Desk, tmp_path: Path, model_dir: Path) -> None:
@@ -146,9 +146,9 @@ def test_the_model_that_a_score_names_is_looked_for(desk: Desk, tmp_path: Path, 
     models = tmp_path / "models"
     models.mkdir()
     another_version(model_dir, models / "other", "2")
-    assert desk.verify("--models", str(models))[2] == {"proved": 0, "model absent": 30}
+    assert desk.verify("--models", str(models))[2] == {"verified": 0, "model absent": 30}
     (models / "current").symlink_to(model_dir)
-    assert desk.verify("--models", str(models)) == (0, [], {"proved": 30})
+    assert desk.verify("--models", str(models)) == (0, [], {"verified": 30})
     assert desk.run("verify", "--models", str(tmp_path / "none")).returncode == 65
 
 

@@ -53,7 +53,7 @@ def test_too_few_of_an_outcome_are_said_so(
     evaluate(report.folder, file_of("switzerland", tmp_path))
     out = capsys.readouterr().out
     assert "123 patients, 115 with disease: 0.93 (0.88 to 0.97)" in out
-    assert "little can be said" in out
+    assert "too few to evaluate" in out
     for title in ("ROC-AUC", "Specificity", "Calibration slope"):
         assert "not estimable" in next(line for line in out.splitlines() if line.startswith(title))
     assert ("By group" in out, "mean risk  patients" in out) == (False, False)

@@ -106,7 +106,7 @@ def test_events_are_scored_and_scores_are_events(
         assert not any(MARKER.encode() in value for _, value in result.headers)
     assert MARKER not in workers.logs()
     desk = VerifyDesk(stream, workers)
-    assert desk.verify() == (0, [], {"proved": 200})
+    assert desk.verify() == (0, [], {"verified": 200})
 
 
 def test_events_can_be_replayed_and_sent_again(stream: Stream, workers: Workers) -> None:

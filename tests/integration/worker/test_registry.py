@@ -104,7 +104,7 @@ def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
         digest = hashlib.sha256(sent.value or b"").hexdigest()[:16]
         assert schema_number(result.value or b"") == number
         assert read(result.value or b"", place) == {**json.loads(expected.value), "input_digest": digest}
-    assert Desk(stream, workers).verify() == (0, [], {"proved": len(PATIENTS)})
+    assert Desk(stream, workers).verify() == (0, [], {"verified": len(PATIENTS)})
 
 
 def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegistryClient) -> None:

@@ -125,8 +125,8 @@ class Exported:
 def test_a_row_of_a_table_has_the_outcome_of_spark(wrap: Callable[[pa.Table], ArrowTable], model_dir: Path) -> None:
     """The patients of four hospitals with bad rows between them: the same bytes and reasons, in the table's order."""
     given = table()
-    shipment = ModelBundle.of(model_dir, None, None, Details())
-    expected = pa.Table.from_batches(scored(shipment, given.to_batches())).to_pylist()
+    bundle = ModelBundle.of(model_dir, None, None, Details())
+    expected = pa.Table.from_batches(scored(bundle, given.to_batches())).to_pylist()
     results = load_model(model_dir).score(wrap(given))
     assert same_as_each(
         results,
@@ -182,7 +182,7 @@ def test_all_that_is_wrong_with_a_table_is_told_without_a_value(model: Model) ->
     wrong = frame.drop(columns=["ca"]).assign(SECRET=1, SECRET2="SECRET3")
     wrong = pd.concat([wrong, frame["chol"]], axis=1)
     hint = f"Its columns must be {', '.join(COLUMN_NAMES)}"
-    names = "no column ca; 2 column(s) that are no field of a patient record; more than one column chol"
+    names = "no column ca; 2 column(s) that are not fields of a patient record; more than one column chol"
     types = "patient_id is not a column of text; age is not a column of integers or floats"
     mixed = frame.assign(patient_id=range(3), age=["SECRET", 1, None])
     for given, problems in ((wrong, names), (mixed, types)):
@@ -209,7 +209,7 @@ def test_what_is_no_record_is_refused_by_its_place_and_type(model: Model) -> Non
         (COMPLETE, "put a single one into a list"),
         ([record, 4711], "record 1 is of type int: give a PatientRecord, a mapping, or JSON as bytes or str"),
         (np.ones((2, 14)), "record 0 is of type ndarray"),
-        ([{**record, "ca": pd.NA}], "record 0 holds a NAType: use numbers, and None for what was not measured"),
+        ([{**record, "ca": pd.NA}], "record 0 holds a NAType: use numbers, and None for values not measured"),
         ([{**record, "ca": Path("4711")}], "record 0 holds a PosixPath"),
     ]
     for given, text in cases:
@@ -247,7 +247,7 @@ def test_a_digest_is_of_what_was_handed_over(model_dir: Path) -> None:
     row = model.score(numbers(1))[0]
     assert isinstance(row, Score)
     assert row.input_digest is None
-    with pytest.raises(TypeError, match="record 0 has no bytes that input_digest could name: give records as JSON"):
+    with pytest.raises(TypeError, match="record 0 has no original bytes for input_digest: give records as JSON"):
         model.score([json.loads(COMPLETE)])
 
 

@@ -43,9 +43,9 @@ NO_NUMBERS = [
 ]
 
 
-def through_spark(shipment: ModelBundle, batches: list[pa.RecordBatch]) -> Rows:
-    """Score as a Python worker does: the shipment came pickled."""
-    found = pa.Table.from_batches(scored(pickle.loads(pickle.dumps(shipment)), iter(batches)))  # noqa: S301  # as Spark does
+def through_spark(bundle: ModelBundle, batches: list[pa.RecordBatch]) -> Rows:
+    """Score as a Python worker does: the bundle came pickled."""
+    found = pa.Table.from_batches(scored(pickle.loads(pickle.dumps(bundle)), iter(batches)))  # noqa: S301  # as Spark does
     return found.to_pylist()
 
 
@@ -60,9 +60,9 @@ def schema(**changes: spark.DataType) -> spark.StructType:
 @pytest.mark.parametrize("rows", [50, 1000])
 def test_risk_and_label_are_those_of_the_score(model: str, rows: int, model_dir: Path) -> None:
     """To the last bit, for each patient of four hospitals, whatever rows are rejected between them."""
-    shipment = ModelBundle.of(model_dir, model, None, Details())
+    bundle = ModelBundle.of(model_dir, model, None, Details())
     given = table()
-    found = through_spark(shipment, given.to_batches(rows))
+    found = through_spark(bundle, given.to_batches(rows))
     assert [row["patient_id"] for row in found] == given["patient_id"].to_pylist()
     told = [json.loads(str(row["score"])) if row["errors"] is None else None for row in found]
     assert [score and (score["patient_id"], score["risk"].hex(), score["label"]) for score in told] == [
@@ -82,14 +82,14 @@ def test_a_batch_of_a_whole_partition_is_scored_in_parts(model_dir: Path) -> Non
 
 def test_a_column_of_nothing_but_null_is_one_of_numbers_not_measured(model_dir: Path) -> None:
     """Spark's void, in any place: the same scores, and for an id the fault of a record without one."""
-    shipment = ModelBundle.of(model_dir, None, None, Details())
+    bundle = ModelBundle.of(model_dir, None, None, Details())
     given = table()
     place = COLUMN_NAMES.index("ca")
     void, number = (
         given.set_column(place, "ca", pa.nulls(given.num_rows, kind)).to_batches() for kind in (None, pa.float64())
     )
-    assert through_spark(shipment, void) == through_spark(shipment, number)
-    nobody = through_spark(shipment, given.set_column(0, "patient_id", pa.nulls(given.num_rows)).to_batches())
+    assert through_spark(bundle, void) == through_spark(bundle, number)
+    nobody = through_spark(bundle, given.set_column(0, "patient_id", pa.nulls(given.num_rows)).to_batches())
     assert {row["patient_id"] for row in nobody} == {row["score"] for row in nobody} == {None}
     assert all('"/patient_id"' in str(row["errors"]) for row in nobody)
 
@@ -130,7 +130,7 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once() -> None:
     fields.append(spark.StructField("chol", spark.DoubleType()))
     assert problems_of(spark.StructType(fields)) == [
         "no column ca, thal",
-        "2 column(s) that are no field of a patient record",
+        "2 column(s) that are not fields of a patient record",
         "more than one column chol",
         "age is not a column of integers or floats",
     ]
@@ -138,17 +138,17 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once() -> None:
 
 def test_a_signed_model_is_verified_where_it_arrives(signed: Path, keys: Keys) -> None:
     """The signature and the key travel with it, and what is signed scores."""
-    shipment = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
-    assert len(through_spark(shipment, table().to_batches())) == table().num_rows
+    bundle = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
+    assert len(through_spark(bundle, table().to_batches())) == table().num_rows
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, "pattern_submodels.json"])
 def test_a_model_that_was_changed_on_its_way_is_refused(name: str, signed: Path, keys: Keys) -> None:
     """A byte is enough, in the manifest, in the signature, or in a file of the model."""
-    shipment = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
-    files = dict(shipment.files)
+    bundle = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
+    files = dict(bundle.files)
     files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
-    other = msgspec.structs.replace(shipment, files=tuple(files.items()))
+    other = msgspec.structs.replace(bundle, files=tuple(files.items()))
     with pytest.raises(ArtifactError, match=r"is no signature|pattern_submodels\.json: has"):
         through_spark(other, table().to_batches())
 
@@ -166,6 +166,6 @@ def test_an_executor_takes_no_other_model_than_was_proved(model_dir: Path, tmp_p
     """A model directory that changes while it is packed is whole, and another one: its digest tells."""
     other = another_version(model_dir, tmp_path / "other", "2")
     files = tuple((path.name, path.read_bytes()) for path in other.iterdir() if path.is_file())
-    shipment = ModelBundle(load(model_dir).model.digest, files, None, None, Details())
-    with pytest.raises(ArtifactError, match="it changed meanwhile"):
-        shipment.scorer()
+    bundle = ModelBundle(load(model_dir).model.digest, files, None, None, Details())
+    with pytest.raises(ArtifactError, match="the model changed"):
+        bundle.scorer()

@@ -33,7 +33,7 @@ def test_signed_model_is_served(signed: Path, keys: Keys, capsys: pytest.Capture
     assert load(signed, public_key=keys.public.read_bytes()).model.version == "test"
     assert prove(signed, None, keys.public).engine == "linear"
     check(signed, public_key=keys.public)
-    assert "sound, signed" in capsys.readouterr().out
+    assert "verified, signed" in capsys.readouterr().out
 
 
 def test_unsigned_model_is_refused(model_dir: Path, keys: Keys) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 from heartstream.demo.patients import FLAWS, demo_records, real_patients
-from heartstream.demo.reconciliation import Account
+from heartstream.demo.reconciliation import Reconciliation
 from schemas.errors import Fault, FaultCode
 from schemas.faults import examine
 from schemas.records import DeadLetter, ModelRef, PatientRecord, Score, Source
@@ -23,7 +23,7 @@ def letter(source: Source) -> DeadLetter:
 
 def test_a_record_with_one_outcome_balances() -> None:
     """Produced = scored + dead, nothing repeated, nothing wrong."""
-    account = Account()
+    account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     account.scored(score(HERE), 1.0)
     assert account.summary().balanced
@@ -31,14 +31,14 @@ def test_a_record_with_one_outcome_balances() -> None:
 
 def test_a_lost_record_does_not_balance() -> None:
     """A record without outcome is open."""
-    account = Account()
+    account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     assert (account.summary().open, account.summary().balanced) == (1, False)
 
 
 def test_a_repeated_result_does_not_balance() -> None:
     """A second result for the same record is counted."""
-    account = Account()
+    account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     account.scored(score(HERE), 1.0)
     account.scored(score(HERE), 2.0)
@@ -47,7 +47,7 @@ def test_a_repeated_result_does_not_balance() -> None:
 
 def test_a_good_record_that_is_dead_lettered_is_wrong() -> None:
     """The kind of outcome counts too."""
-    account = Account()
+    account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     account.dead(letter(HERE), 1.0)
     assert (account.summary().wrong, account.summary().balanced) == (1, False)
@@ -55,7 +55,7 @@ def test_a_good_record_that_is_dead_lettered_is_wrong() -> None:
 
 def test_a_result_before_its_records_confirmation_is_matched_later() -> None:
     """The worker can be faster than the producer's confirmation."""
-    account = Account()
+    account = Reconciliation()
     account.scored(score(HERE), 1.0)
     account.produced(HERE, good=True, at=0.5)
     account.settle_early(1.5)
@@ -80,7 +80,7 @@ def test_the_books_of_a_long_run_stay_small() -> None:
     """What a hundred times as many closed records take is no more, whatever the order in which they close."""
     sizes = []
     for count in (1_000, 100_000):
-        account = Account()
+        account = Reconciliation()
         for offset in range(count):
             source = Source("patients", offset % 4, (offset // 4) ^ 1)
             account.produced(source, good=True, at=0.0)

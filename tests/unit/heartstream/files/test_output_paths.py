@@ -115,7 +115,7 @@ def test_scores_and_errors_are_two_files(source: Path, scorer: Scorer, tmp_path:
     """However the one name is written, and whichever of the run's files it names."""
     output = tmp_path / "out.ndjson"
     for errors in (output, tmp_path / "." / "out.ndjson", partial_path(output), journal_path(output)):
-        with pytest.raises(SettingsError, match="--errors needs a file of its own"):
+        with pytest.raises(SettingsError, match="--errors needs its own file"):
             score_file(Request(source, output, errors, force=True), scorer, unseen)
 
 
@@ -129,7 +129,7 @@ def test_two_runs_never_write_one_file(shared: str, source: Path, scorer: Scorer
 
     def meanwhile(_done: int, _total: int | None, tally: Tally) -> None:
         if not tally.rows:
-            with pytest.raises(SettingsError, match="another run writes") as caught:
+            with pytest.raises(SettingsError, match="another run is writing") as caught:
                 score_file(Request(source, output, errors, force=True), scorer, unseen)
             told.append(caught.value)
 

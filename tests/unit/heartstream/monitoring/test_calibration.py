@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from heartstream.monitoring.outcomes.calibration import Labels, figures, judge
+from heartstream.monitoring.outcomes.calibration import Labels, calibration_metrics, evaluate_models
 from heartstream.monitoring.outcomes.join import Joined, LeftOut, Pair
 from schemas.records import ModelRef
 from scoring.scorer import Scorer
@@ -29,7 +29,7 @@ def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
 def test_figures_are_those_of_the_training_measures(site: str, pattern_scorer: Scorer) -> None:
     """Brier, intercept, slope and ROC-AUC of the same rows; what scikit-learn has, it says too."""
     labels, risks = of_site(site, pattern_scorer)
-    found = figures(labels, risks)
+    found = calibration_metrics(labels, risks)
     direct = performance_elsewhere(labels, risks, 0.5, samples(len(labels), 1, 200)).figures
     assert found.brier == pytest.approx(direct["brier"].value) == pytest.approx(brier_score_loss(labels, risks))
     assert found.roc_auc == pytest.approx(direct["roc_auc"].value) == pytest.approx(roc_auc_score(labels, risks))
@@ -48,7 +48,7 @@ def test_figures_are_those_of_the_training_measures(site: str, pattern_scorer: S
 def test_cleveland_needs_no_correction(pattern_scorer: Scorer) -> None:
     """The model was trained there: observed over expected is 1, and the proposal is to leave it."""
     labels, risks = of_site("cleveland", pattern_scorer)
-    ratio = figures(labels, risks).observed_expected
+    ratio = calibration_metrics(labels, risks).observed_expected
     assert ratio is not None
     assert ratio.value == pytest.approx(1, abs=0.02)
     assert propose(labels, risks).advice is Advice.LEAVE
@@ -56,9 +56,9 @@ def test_cleveland_needs_no_correction(pattern_scorer: Scorer) -> None:
 
 def test_one_outcome_is_told_of() -> None:
     """What one patient cannot tell is None; nothing divides by zero."""
-    found = figures(np.array([1]), np.array([0.25]))
+    found = calibration_metrics(np.array([1]), np.array([0.25]))
     assert (found.outcomes, found.brier, found.intercept, found.slope, found.roc_auc) == (1, 0.5625, None, None, None)
-    assert figures(np.array([1]), np.array([0.0])).observed_expected is None
+    assert calibration_metrics(np.array([1]), np.array([0.0])).observed_expected is None
 
 
 def test_models_are_judged_apart_and_the_last_outcomes_are_the_newest() -> None:
@@ -66,7 +66,7 @@ def test_models_are_judged_apart_and_the_last_outcomes_are_the_newest() -> None:
     models = [ModelRef("m", "1", digest * 16) for digest in "ab"]
     right = [Pair((time, 0, 0), 0.9, 1) for time in range(30)]
     wrong = [Pair((time, 0, 0), 0.9, 0) for time in range(30, 40)]
-    found = judge(Joined({models[0]: right[:5], models[1]: right + wrong}, LeftOut()), 10)
+    found = evaluate_models(Joined({models[0]: right[:5], models[1]: right + wrong}, LeftOut()), 10)
     assert [(each.model, each.all.outcomes, each.last.outcomes) for each in found.models] == [
         (models[1], 40, 10),
         (models[0], 5, 5),

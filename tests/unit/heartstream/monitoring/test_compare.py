@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heartstream.demo.patients import real_patients
-from heartstream.monitoring.compare.differences import EDGES, STEPS, Comparing, judge
+from heartstream.monitoring.compare.differences import EDGES, STEPS, ComparisonCounter, compare_outcomes
 from schemas.codec import decode_score
 from schemas.records import ModelRef
 from scoring.pipeline import Scored, process
@@ -85,7 +85,7 @@ def test_a_model_does_not_differ_from_itself(model_dir: Path, patients: Path) ->
 @given(st.lists(labelled, min_size=1, max_size=50), st.integers(1, 7))
 def test_batches_do_not_matter(rows: list[tuple[float, float, int, int]], size: int) -> None:
     """However records are cut into batches, counts are the same, each record is in each count once, and in its bin."""
-    whole, parts = Comparing(*MODELS), Comparing(*MODELS)
+    whole, parts = ComparisonCounter(*MODELS), ComparisonCounter(*MODELS)
     whole.note(*map(np.array, zip(*rows, strict=True)))
     for start in range(0, len(rows), size):
         parts.note(*map(np.array, zip(*rows[start : start + size], strict=True)))
@@ -103,12 +103,15 @@ def test_the_better_model_is_told_by_outcomes_alone() -> None:
     right = chance.uniform(0.05, 0.95, 400)
     wrong = 1 - right
     outcomes = (chance.uniform(size=400) < right).astype(np.int64)
-    worse, better = judge(outcomes, right, wrong).brier_difference, judge(outcomes, wrong, right).brier_difference
+    worse, better = (
+        compare_outcomes(outcomes, right, wrong).brier_difference,
+        compare_outcomes(outcomes, wrong, right).brier_difference,
+    )
     assert worse is not None
     assert better is not None
     assert (worse.low > 0, better.high < 0, worse.value) == (True, True, -better.value)
-    assert judge(outcomes[:49], right[:49], wrong[:49]).brier_difference is None
-    coin = judge(chance.integers(0, 2, 400), right, wrong).brier_difference
+    assert compare_outcomes(outcomes[:49], right[:49], wrong[:49]).brier_difference is None
+    coin = compare_outcomes(chance.integers(0, 2, 400), right, wrong).brier_difference
     assert coin is not None
     assert coin.low < 0 < coin.high
 
@@ -147,7 +150,7 @@ def test_the_report_shows_no_patient(model_dir: Path, patients: Path, tmp_path: 
     ("arguments", "code", "told"),
     [
         (["patients.csv"], 78, "give --challenger, or set HEARTSTREAM_CHALLENGER__PATH"),
-        (["--challenger", "model-2"], 78, "models, coding and how a file is written are for a file"),
+        (["--challenger", "model-2"], 78, "--champion, --challenger, --coding and reading options need a file"),
         (["patients.csv", "--challenger", "/nowhere"], 65, "/nowhere"),
     ],
 )

@@ -17,10 +17,10 @@ import pytest
 
 from heartstream.demo.patients import real_patients
 from heartstream.monitoring.drift import verdict
-from heartstream.monitoring.drift.counting import Counted, count_file
+from heartstream.monitoring.drift.counting import DriftCounts, count_file
 from heartstream.monitoring.drift.html_report import page
 from heartstream.monitoring.drift.verdict import Verdict
-from heartstream.reports.html_page import share_of
+from heartstream.reports.html_page import masked_share
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from scoring.artifact import load
@@ -47,7 +47,7 @@ def written(folder: Path, name: str, records: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def counted(model_dir: Path, path: Path) -> Counted:
+def counted(model_dir: Path, path: Path) -> DriftCounts:
     return count_file(load(model_dir), path, None, lambda _done, _total, _tally: None)
 
 
@@ -107,11 +107,11 @@ def test_the_limits_are_those_of_the_alerts() -> None:
     """The report and an operator's alerts agree on what is much."""
     assert limits() == {
         INPUTS: {
-            "heartstream_drift_psi": verdict.PSI_MUCH,
-            "heartstream_drift_missing_share_difference": verdict.MISSING_MUCH,
-            "heartstream_drift_out_of_range_share": verdict.OUT_OF_RANGE_MUCH,
+            "heartstream_drift_psi": verdict.PSI_LARGE,
+            "heartstream_drift_missing_share_difference": verdict.MAX_MISSING_CHANGE,
+            "heartstream_drift_out_of_range_share": verdict.MAX_OUT_OF_RANGE,
         },
-        SCORES: {"heartstream_drift_score_psi": verdict.PSI_MUCH},
+        SCORES: {"heartstream_drift_score_psi": verdict.PSI_LARGE},
     }
 
 
@@ -133,7 +133,7 @@ def test_a_few_records_are_not_told_apart(model_dir: Path, tmp_path: Path) -> No
     """One patient or four in a bin: the report is the same, whichever it is."""
     base = patients("cleveland")[:295]
     young = {**base[0], "age": 20}
-    assert [share_of(count, 300) for count in (0, 1, 4, 5)] == ["0%", "fewer than 5", "fewer than 5", "2%"]
+    assert [masked_share(count, 300) for count in (0, 1, 4, 5)] == ["0%", "fewer than 5", "fewer than 5", "2%"]
     for extra in (1, 4):
         path = written(tmp_path, f"{extra}.ndjson", [*base, *([{**young, "thal": None}] * extra)])
         found = counted(model_dir, path)
@@ -146,7 +146,7 @@ def test_of_fewer_than_200_records_nothing_is_told(model_dir: Path, tmp_path: Pa
     found = counted(model_dir, written(tmp_path, "p.ndjson", patients("va")[: ENOUGH_RECORDS - 1]))
     judged = Verdict.of(found.model, found.drift)
     assert not judged.drifts
-    assert "Nothing is told" in page(found, judged, "x")
+    assert "Not evaluated" in page(found, judged, "x")
 
 
 @pytest.mark.parametrize("arguments", [(), ("p.csv", "--topic", "10")])

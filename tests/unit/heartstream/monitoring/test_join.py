@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from heartstream.monitoring.outcomes.join import Join, Joined, LeftOut, Moment, Noted, SeenScore
+from heartstream.monitoring.outcomes.join import DatedOutcome, Join, Joined, LeftOut, Moment, SeenScore
 from schemas.records import KnownOutcome, ModelRef, Source
 
 A, B = ModelRef("m", "1", "a" * 16), ModelRef("m", "2", "b" * 16)
@@ -18,11 +18,11 @@ def score(patient: str, risk: float, source: Source | None = RECORD, model: Mode
     return SeenScore(patient, risk, model, source)
 
 
-def outcome(patient: str, found: int, time: int, source: Source | None = None, offset: int = 0) -> Noted:
-    return Noted((time, 0, offset), KnownOutcome(patient, found, source))
+def outcome(patient: str, found: int, time: int, source: Source | None = None, offset: int = 0) -> DatedOutcome:
+    return DatedOutcome((time, 0, offset), KnownOutcome(patient, found, source))
 
 
-def joined(outcomes: Sequence[Noted], scores: Sequence[tuple[SeenScore, Moment]]) -> Joined:
+def joined(outcomes: Sequence[DatedOutcome], scores: Sequence[tuple[SeenScore, Moment]]) -> Joined:
     join = Join(outcomes)
     for seen, moment in scores:
         join.note(seen, moment)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from heartstream.monitoring.top.scrape import Reading, take_readings
-from heartstream.monitoring.top.tables import fitting, line, number, sheets, span, text
-from heartstream.monitoring.top.worker_stats import Figures, group_figures, worker_figures
+from heartstream.monitoring.top.scrape import Scrape, scrape_all
+from heartstream.monitoring.top.tables import fit_width, format_duration, line, number, tables_of, text
+from heartstream.monitoring.top.worker_stats import WorkerStats, group_stats, worker_stats
 from runtime import events, metrics
 from runtime.health import Health, TelemetryServer
 from runtime.ports import free_port
@@ -47,23 +47,23 @@ heartstream_model_info{name="forest",version="3",digest="d",engine="onnx"} 1
 """
 
 
-def reading(text: str, at: float, url: str = URL, state: str = "ready") -> Reading:
-    return Reading(url, at, state, tuple(metrics.read(text)))
+def reading(text: str, at: float, url: str = URL, state: str = "ready") -> Scrape:
+    return Scrape(url, at, state, tuple(metrics.read(text)))
 
 
 @pytest.fixture
-def worker() -> Figures:
-    return worker_figures(reading(EARLIER, 10.0), reading(LATER, 12.0))
+def worker() -> WorkerStats:
+    return worker_stats(reading(EARLIER, 10.0), reading(LATER, 12.0))
 
 
-def test_rates_are_those_of_the_interval(worker: Figures) -> None:
+def test_rates_are_those_of_the_interval(worker: WorkerStats) -> None:
     """400 scored and 20 rejected records in two seconds, in ten batches; dead letters by code."""
     assert (worker.scored, worker.rejected, worker.batch) == (200.0, 10.0, 42.0)
     assert worker.letters == {"not_json": 12, "empty_value": 18}
     assert worker.letter_rates == {"not_json": 1.0, "empty_value": 9.0}
 
 
-def test_quantiles_are_those_of_the_interval(worker: Figures) -> None:
+def test_quantiles_are_those_of_the_interval(worker: WorkerStats) -> None:
     """Half of the interval's 420 records took up to 10 ms, the others up to 100 ms, evenly."""
     assert worker.quantile(0.5) == pytest.approx(0.01)
     assert worker.quantile(0.99) == pytest.approx(0.01 + 0.09 * (0.99 * 420 - 210) / 210)
@@ -71,32 +71,32 @@ def test_quantiles_are_those_of_the_interval(worker: Figures) -> None:
 
 def test_an_interval_without_records_has_no_quantile() -> None:
     """Nothing is known then, and nothing is shown."""
-    assert worker_figures(reading(LATER, 10.0), reading(LATER, 12.0)).quantile(0.5) is None
+    assert worker_stats(reading(LATER, 10.0), reading(LATER, 12.0)).quantile(0.5) is None
 
 
 def test_a_latency_above_all_bounds_is_the_last_bound() -> None:
     """As Prometheus tells it: at least so much."""
     later = EARLIER.replace('le="+Inf"} 1010', 'le="+Inf"} 1020')
-    assert worker_figures(reading(EARLIER, 10.0), reading(later, 12.0)).quantile(0.5) == 0.1
+    assert worker_stats(reading(EARLIER, 10.0), reading(later, 12.0)).quantile(0.5) == 0.1
 
 
-def test_a_worker_that_was_started_anew_counts_from_zero(worker: Figures) -> None:
+def test_a_worker_that_was_started_anew_counts_from_zero(worker: WorkerStats) -> None:
     """Counters that fell are no negative rates."""
-    anew = worker_figures(reading(LATER, 10.0), reading(EARLIER, 12.0))
+    anew = worker_stats(reading(LATER, 10.0), reading(EARLIER, 12.0))
     assert (anew.scored, anew.rejected, worker.scored) == (500.0, 5.0, 200.0)
 
 
-def test_a_group_is_the_sum_of_its_workers(worker: Figures) -> None:
+def test_a_group_is_the_sum_of_its_workers(worker: WorkerStats) -> None:
     """Rates and lags add up; quantiles are of all records; who does not answer adds nothing."""
-    silent = Reading("http://worker-2:9100", 12.0, "no answer")
-    group = group_figures([worker, worker, worker_figures(silent, silent)])
+    silent = Scrape("http://worker-2:9100", 12.0, "no answer")
+    group = group_stats([worker, worker, worker_stats(silent, silent)])
     assert (group.state, group.scored, group.lag, group.batch) == ("2 of 3 ready", 400.0, 2014, 42.0)
     assert (group.quantile(0.99), group.oldest) == (worker.quantile(0.99), 90.0)
 
 
-def test_a_line_tells_the_group(worker: Figures) -> None:
+def test_a_line_tells_the_group(worker: WorkerStats) -> None:
     """For a pipe: all on one line, after the time of day."""
-    told = line(group_figures([worker])).split("  ")[1:]
+    told = line(group_stats([worker])).split("  ")[1:]
     assert told == [
         "1 of 1 ready",
         "scored 200/s",
@@ -106,27 +106,27 @@ def test_a_line_tells_the_group(worker: Figures) -> None:
         "p50 10 ms",
         "p99 98 ms",
         "batch 42",
-        "outstanding 40",
+        "in flight 40",
         "rebalances 2",
         "dead letters empty_value=18,not_json=12",
         "worst patients[1] 1000, 1.5 min",
     ]
 
 
-def test_the_worst_partitions_stand_first(worker: Figures) -> None:
+def test_the_worst_partitions_stand_first(worker: WorkerStats) -> None:
     """Of many partitions those with the most lag are shown, and how much the rest has."""
     lags = "".join(f'heartstream_consumer_lag_records{{topic="t",partition="{n}"}} {n}\n' for n in range(100))
-    many = worker_figures(reading("", 10.0), reading(lags, 12.0))
-    (sheet,) = [sheet for sheet in sheets(group_figures([many]), [many]) if sheet.title == "lag"]
+    many = worker_stats(reading("", 10.0), reading(lags, 12.0))
+    (sheet,) = [sheet for sheet in tables_of(group_stats([many]), [many]) if sheet.title == "lag"]
     assert (sheet.rows[0][:2], sheet.rows[-1][:2]) == (("t[99]", "99"), ("88 more", "3,828"))
     assert worker.lag == 1007
 
 
-def test_a_narrow_terminal_gets_what_matters(worker: Figures) -> None:
+def test_a_narrow_terminal_gets_what_matters(worker: WorkerStats) -> None:
     """Columns are left out, never the worker, its rates, its lag or its state."""
-    full = sheets(group_figures([worker]), [worker])[0]
-    narrow = fitting(full, 80)
-    assert fitting(full, 200) == full
+    full = tables_of(group_stats([worker]), [worker])[0]
+    narrow = fit_width(full, 80)
+    assert fit_width(full, 200) == full
     assert {"worker", "scored/s", "rejected/s", "lag", "p99", "state"} <= set(narrow.headings)
     assert max(map(len, text(narrow).splitlines())) <= 80
 
@@ -136,7 +136,7 @@ def test_numbers_and_times_are_written_for_people() -> None:
     assert [number(value) for value in (None, 0.0, 0.25, 9.0, 66120.4)] == ["-", "0", "0.2", "9", "66,120"]
     seconds = (None, 0.0, 0.0002, 0.0125, 0.9, 5.25, 90.0, 7200.0, 864_000.0)
     told = ["-", "0 s", "<1 ms", "12 ms", "900 ms", "5.2 s", "1.5 min", "2.0 h", "10 d"]
-    assert [span(value) for value in seconds] == told
+    assert [format_duration(value) for value in seconds] == told
 
 
 @pytest.fixture
@@ -155,11 +155,11 @@ def server(problems: dict[str, str | None]) -> Iterator[TelemetryServer]:
 def test_a_worker_is_asked_for_its_health(server: TelemetryServer, problems: dict[str, str | None]) -> None:
     """Ready, not ready or not live, with what is wrong; no answer where nothing listens."""
     url, nobody = f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{free_port()}"
-    states = [[reading.state for reading in take_readings([url, nobody])]]
+    states = [[reading.state for reading in scrape_all([url, nobody])]]
     problems["ready"] = "gone"
-    states += [[reading.state for reading in take_readings([url])]]
+    states += [[reading.state for reading in scrape_all([url])]]
     problems["live"] = "frozen"
-    states += [[reading.state for reading in take_readings([url])]]
+    states += [[reading.state for reading in scrape_all([url])]]
     assert states == [["ready", "no answer"], ["not ready: broker: gone"], ["not live: loop: frozen"]]
 
 
@@ -184,5 +184,5 @@ def test_nobody_there_is_code_69() -> None:
     """With the address and what to look for."""
     url = f"http://127.0.0.1:{free_port()}"
     done = run("--url", url)
-    told = f"heartstream: nothing answers at {url}: is a worker running, and its telemetry port right?\n"
+    told = f"heartstream: no worker answers at {url}: is one running, with this telemetry port?\n"
     assert (done.returncode, done.stderr) == (69, told)

@@ -80,7 +80,7 @@ def test_a_model_that_is_refused_changes_nothing(shelf: Shelf, capsys: pytest.Ca
 
 def test_there_is_no_store_to_go_back_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A rollback makes no folder; it names the command that makes a store."""
-    assert "heartstream model promote makes one" in refused(capsys, rollback, code=69, store=tmp_path / "none")
+    assert "heartstream model promote creates one" in refused(capsys, rollback, code=69, store=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -93,7 +93,7 @@ def test_a_torn_history_is_read(shelf: Shelf, *, glued: bool) -> None:
     first, second = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(first + second[:40] + (second if glued else b""))
     assert [change.digest for change in shelf.store.history()] == shelf.digests[: 1 + glued]
-    assert len(shelf.store.kept()) == 2
+    assert len(shelf.store.models()) == 2
     shelf.promote(2)
     rollback(store=shelf.store.folder)
     assert shelf.served() == (1 if glued else 0)
@@ -142,7 +142,7 @@ def test_a_full_disk_changes_nothing(small_disk: Path, shelf: Shelf, capsys: pyt
     for model in (shelf.digests[0], str(shelf.models[2])):
         assert "No space left on device" in refused(capsys, promote, model, code=69, store=store.folder)
         assert ((store.folder / "history.ndjson").read_bytes(), store.current()) == (before, shelf.digests[1])
-    assert [model.is_current for model in store.kept()] == [True, False]
+    assert [model.is_current for model in store.models()] == [True, False]
     filling.unlink()
     store.rollback()
     assert store.current() == shelf.digests[0]

@@ -17,7 +17,7 @@ from scoring.scorer import Scorer
 from scoring.wording import UNCERTAIN
 from tests.unit.scoring.keys import Keys
 
-EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples" / "patients" / "v1" / "accepted"
+EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples" / "patients" / "v1" / "accepted"
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
 
 
@@ -80,11 +80,11 @@ def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.
     assert f"other training patients account for {low:.1%} to {high:.1%};" in flat
     uncertain = len(score.label_set) == 2  # type: ignore[arg-type]
     assert (UNCERTAIN in flat, "which is no certainty" in flat) == (uncertain, not uncertain)
-    assert f"by what would tell most: {', '.join(score.measure_next)}\n" in text  # type: ignore[arg-type]
+    assert f"most informative first: {', '.join(score.measure_next)}\n" in text  # type: ignore[arg-type]
     data = Scorer.from_directory(model_dir).manifest.data
     assert f"Trained on {data.population}." in flat
-    assert "the sub-model that was trained without exang, slope, ca, thal" in text
-    assert "outside of what the model saw in training: chol\n" in text
+    assert "sub-model trained without exang, slope, ca, thal" in text
+    assert "outside the training range: chol\n" in text
     assert flat.endswith(data.disclaimer)
 
 
