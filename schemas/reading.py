@@ -1,4 +1,4 @@
-"""How a file of columns that somebody else wrote is to be read: what is not given is recognised from its beginning."""
+"""Options for reading files of columns; what is not given is detected from the start of the file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
-    """How the text of a file is written.
+    """The dialect of a text file.
 
     Attributes:
-        delimiter: What separates the columns of a CSV, such as ";" or tab; recognised by the header if left out.
-        decimal: The decimal mark of a CSV, "." or ","; recognised from the first rows if left out.
-        encoding: The encoding of a CSV or NDJSON, such as utf-16 or cp1252. A byte order mark is recognised; without
-            one it is UTF-8.
-        na_values: The cells of a CSV that mean "not measured", beside empty ones, separated by commas; case does not
-            matter. If left out: NA, N/A, #N/A, NaN, ?, None, NULL and a full stop.
+        delimiter: The delimiter of a CSV, such as ";" or tab; by default detected from the header.
+        decimal: The decimal mark of a CSV, "." or ","; by default detected from the first rows.
+        encoding: The encoding of a CSV or NDJSON, such as utf-16 or cp1252; by default that of the byte order mark,
+            or UTF-8.
+        na_values: The cells of a CSV that mean "not measured", in addition to empty ones, separated by commas; case is
+            ignored. By default: NA, N/A, #N/A, NaN, ?, None, NULL and a full stop.
     """
 
     delimiter: str | None = None
@@ -28,12 +28,12 @@ class TextOptions:
     na_values: str | None = None
 
     def check(self) -> None:
-        """Raise SettingsError, with all that is wrong."""
+        """Raise SettingsError with every problem."""
         if problems := self.problems():
             raise SettingsError(tuple(problems))
 
     def problems(self) -> list[str]:
-        """Return all that is wrong."""
+        """Return the problems."""
         problems = []
         if len(self.separator or ",") != 1 or (self.separator or ",") in '"\r\n':
             problems.append('--delimiter must be one character, or "tab"')
@@ -53,13 +53,13 @@ class TextOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions(TextOptions):
-    """Which columns are read, beside how the text is written.
+    """The dialect of a file, and its columns.
 
     Attributes:
-        id_column: The column that holds the patients' ids, if it is not patient_id.
-        row_ids: The number of the row is the patient's id.
-        ignore_columns: Columns that are not read, separated by commas.
-        ignore_extra: No column is read that is no field of a patient record.
+        id_column: The column of patient ids, if it is not patient_id.
+        row_ids: Use row numbers as patient ids.
+        ignore_columns: Columns to ignore, separated by commas.
+        ignore_extra: Ignore all columns that are not fields of a patient record.
     """
 
     id_column: str | None = None
@@ -68,13 +68,13 @@ class ReadOptions(TextOptions):
     ignore_extra: bool = False
 
     def problems(self) -> list[str]:
-        """Return all that is wrong."""
+        """Return the problems."""
         both = self.row_ids and self.id_column is not None
         return TextOptions.problems(self) + (["--row-ids and --id-column exclude each other"] if both else [])
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The columns that are not read."""
+        """The columns to ignore."""
         return () if self.ignore_columns is None else tuple(self.ignore_columns.split(","))
 
 
