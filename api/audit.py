@@ -20,8 +20,7 @@ import msgspec
 from api.audit_commit import Committer
 from api.microbatch import DOOR
 from api.problems import RefusalError
-from schemas.codec import decode_score
-from scoring.pipeline import Outcome, Rejected, Scored
+from scoring.pipeline import Results
 
 _ENCODER: Final = msgspec.json.Encoder()
 _PSEUDONYM_DIGITS: Final = 32
@@ -49,8 +48,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 class Audit(Protocol):
     """Notes what was scored."""
 
-    def lines(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> bytes:
-        """Return the lines that note outcomes, one a body."""
+    def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:
+        """Return the lines that note what became of these bodies, one each; the first one's place is `first`."""
 
     async def commit(self, lines: bytes) -> None:
         """Wait until lines are durable everywhere; raises RefusalError (503) if they cannot be. Only then answer."""
@@ -65,7 +64,7 @@ class Audit(Protocol):
 class NoAudit:
     """Notes nothing."""
 
-    def lines(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> bytes:  # noqa: ARG002
+    def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:  # noqa: ARG002
         """Return nothing."""
         return b""
 
@@ -97,9 +96,9 @@ class Trail:
         self._with_input = with_input
         self._now = now
 
-    def lines(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> bytes:
-        """Return one line an outcome. Takes some 20 us each."""
-        return _ENCODER.encode_lines(list(self._entries(caller, bodies, outcomes)))
+    def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:
+        """Return one line a body."""
+        return _ENCODER.encode_lines(list(self._entries(caller, bodies, results, first)))
 
     async def commit(self, lines: bytes) -> None:
         """Wait until all committers have the lines; raises RefusalError."""
@@ -117,21 +116,19 @@ class Trail:
         for committer in self._committers:
             committer.close()
 
-    def _entries(self, caller: str, bodies: Sequence[bytes], outcomes: Sequence[Outcome]) -> Iterator[Entry]:
+    def _entries(self, caller: str, bodies: Sequence[bytes], results: Results, first: int) -> Iterator[Entry]:
         at = self._now()
-        for body, outcome in zip(bodies, outcomes, strict=True):
+        for place, body in enumerate(bodies, first):
             record = hashlib.sha256(body).hexdigest()
             given = body.decode(errors="replace") if self._with_input else None
-            match outcome:
-                case Scored(value):
-                    score = decode_score(value)
-                    patient = self.pseudonym(score.patient_id)
-                    yield Entry(
-                        at, DOOR, caller, record, patient, score.risk, score.label, score.model.digest, input=given
-                    )
-                case Rejected(faults):
-                    codes = tuple(str(fault.code) for fault in faults)
-                    yield Entry(at, DOOR, caller, record, rejected=codes, input=given)
+            if faults := results.rejected.get(place):
+                codes = tuple(str(fault.code) for fault in faults)
+                yield Entry(at, DOOR, caller, record, rejected=codes, input=given)
+                continue
+            row = results.row(place)
+            score, label, model = results.scores[row], int(results.labels[row]), results.models[row]
+            patient = self.pseudonym(score.patient_id)
+            yield Entry(at, DOOR, caller, record, patient, score.risk, label, model.digest, input=given)
 
     def pseudonym(self, patient_id: str) -> str:
         """Return what stands for a patient: the first 32 hexadecimal digits of a keyed HMAC-SHA256."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Final
@@ -22,16 +22,17 @@ from api.strict_json import without_bom
 from api.traces import scoring
 from api.turns import SLICE_BYTES, SLICE_RECORDS, Turns, slices
 from runtime.settings import Gateway
+from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Outcome
-from scoring.serving import Serving
+from scoring.pipeline import Model, Results, joined
 from scoring.sources import judged
 
 _VALUES_OF_A_RECORD: Final = 32
 """A record of 14 members has 29 marks of structure in JSON, 31 with its coding."""
 JSON_MARKS: Final = (b",", b":", b"[", b"{")
 CSV_MARKS: Final = (b",", b"\n", b"\r")
-_JUDGED_TOGETHER: Final = 500
+JUDGED_TOGETHER: Final = 500
+"""So many lines of a stream are judged at once."""
 _ANSWER_BYTES: Final = 2_048
 """The largest that there is for one record: 13 faults."""
 _STREAM_BYTES: Final = 524_288
@@ -50,10 +51,10 @@ class Batches:
     """Reads, charges, scores and notes what comes as many records; one for all routes, which share the event loop."""
 
     def __init__(
-        self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway, turns: Turns, memory: Memory
+        self, model: Model, admission: Admission, audit: Audit, settings: Gateway, turns: Turns, memory: Memory
     ) -> None:
         self._memory = memory
-        self._serving = serving
+        self._model = model
         self._admission = admission
         self._audit = audit
         self._settings = settings
@@ -96,25 +97,36 @@ class Batches:
         """Make room for a stream of lines; raises RefusalError (503)."""
         self._memory.hold(request, _STREAM_BYTES)
 
-    async def scored(self, request: web.Request, records: Sequence[bytes]) -> Sequence[Outcome]:
-        """Score records of one source, before one is judged: any of them may show the coding of them all."""
-        found, seconds = await self._in_turns(request, records)
-        outcomes = await self._turns.run(judged, found, SourceWindow())
-        for start in range(0, len(outcomes), _JUDGED_TOGETHER):
-            part = outcomes[start : start + _JUDGED_TOGETHER]
-            await self._turns.run(count, part, seconds * len(part) / len(outcomes))
-        return outcomes
+    async def scored(self, request: web.Request, records: Sequence[bytes], source: SourceWindow) -> Results:
+        """Score records of one source, judge them together, count them, and have a line in the audit trail for each.
 
-    async def scored_lines(
-        self, request: web.Request, records: Sequence[bytes], source: SourceWindow
-    ) -> AsyncIterator[tuple[Sequence[bytes], Sequence[Outcome]]]:
-        """Score lines of a source that has more of them, and yield them as they are judged."""
-        for start in range(0, len(records), _JUDGED_TOGETHER):
-            part = records[start : start + _JUDGED_TOGETHER]
-            found, seconds = await self._in_turns(request, part)
-            outcomes = judged(found, source)
-            count(outcomes, seconds)
-            yield part, outcomes
+        Any of them may show the coding of them all. Raises RefusalError.
+        """
+        found: list[Results] = []
+        seconds = 0.0
+
+        def score(part: Sequence[bytes]) -> float:
+            began = time.perf_counter()
+            with scoring(request, len(part)):
+                found.append(self._model.score(JsonBatch(part).decode()))
+            return time.perf_counter() - began
+
+        for part in slices(records):
+            seconds += await self._turns.run(score, part)
+        results = await self._turns.run(lambda: judged(joined(found), source))
+        starts = range(0, len(results), JUDGED_TOGETHER)
+        for few in results.split(min(JUDGED_TOGETHER, len(results) - start) for start in starts):
+            await self._turns.run(count, few, seconds * len(few) / len(results))
+        await self._note(request, records, results)
+        return results
+
+    async def _note(self, request: web.Request, records: Sequence[bytes], results: Results) -> None:
+        lines: list[bytes] = []
+        start = 0
+        for part in slices(records):
+            lines.append(await self._turns.run(self._audit.lines, caller_of(request), part, results, start))
+            start += len(part)
+        await self._audit.commit(b"".join(lines))
 
     async def answer(self, request: web.Request, parts: Sequence[bytes], content_type: str) -> web.StreamResponse:
         """Send an answer of any size; whoever does not take it is cut off."""
@@ -122,30 +134,6 @@ class Batches:
         return await answers.send(
             request, parts, content_type, limits.body_timeout_seconds, limits.batch_timeout_seconds
         )
-
-    async def note_all(self, request: web.Request, records: Sequence[bytes], outcomes: Sequence[Outcome]) -> None:
-        """Wait until the audit trail has a line for each record; raises RefusalError."""
-        lines: list[bytes] = []
-        start = 0
-        for part in slices(records):
-            few = outcomes[start : start + len(part)]
-            lines.append(await self._turns.run(self._audit.lines, caller_of(request), part, few))
-            start += len(part)
-        await self._audit.commit(b"".join(lines))
-
-    async def _in_turns(self, request: web.Request, records: Sequence[bytes]) -> tuple[list[Outcome], float]:
-        found: list[Outcome] = []
-        seconds = 0.0
-
-        def score(part: Sequence[bytes]) -> float:
-            began = time.perf_counter()
-            with scoring(request, len(part)):
-                found.extend(self._serving.process(part, [None] * len(part)))
-            return time.perf_counter() - began
-
-        for part in slices(records):
-            seconds += await self._turns.run(score, part)
-        return found, seconds
 
 
 def _too_many(records: int) -> RefusalError:

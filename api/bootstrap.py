@@ -51,7 +51,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     tracing = open_tracing(settings.tracing, "gateway")
     serving, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
-    ready = {"model": _remembered(serving.is_sound), "leaving": leaving.problem}
+    ready = {"model": _remembered(serving.self_check), "leaving": leaving.problem}
     ready |= {"audit": audit.problem} if isinstance(audit, Trail) else {}
     health = Health(startup={}, live={}, ready=ready)
     admission = Admission(
@@ -151,7 +151,7 @@ def _running(lasting: Beat | Following[Scorer]) -> Callable[[web.Application], A
     return run
 
 
-def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:
+def _remembered(self_check: Callable[[], bool]) -> Callable[[], str | None]:
     """Return a check that asks at most twice a minute: the golden records take milliseconds of the event loop."""
     answer, asked = True, -_SOUND_SECONDS
 
@@ -159,7 +159,7 @@ def _remembered(is_sound: Callable[[], bool]) -> Callable[[], str | None]:
         nonlocal answer, asked
         now = time.monotonic()
         if now - asked >= _SOUND_SECONDS:
-            answer, asked = is_sound(), now
+            answer, asked = self_check(), now
         return None if answer else "fails its golden records"
 
     return problem

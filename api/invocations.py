@@ -20,8 +20,8 @@ from aiohttp import web
 from api.batches import CSV_MARKS, JSON_MARKS
 from api.rows import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
 from runtime.health import Health
+from schemas.codec import EncodableScore
 from schemas.features import FEATURE_NAMES
-from schemas.records import Score
 
 _CSV: Final = "text/csv"
 _JSON: Final = "application/json"
@@ -78,7 +78,8 @@ class Invocations:
                 if kind == _JSON:
                     await self._rows.parsed(refuse_repeats, body.content)
                 records = await self._rows.parsed(_records, kind, body.content)
-                found = await self._rows.scored(request, records, body.paid, _prediction)
+                results = await self._rows.scored(request, records, body.paid)
+                found = await self._rows.each(results.scores, _prediction)
         except RowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
@@ -172,6 +173,6 @@ def _record(row: Mapping[str, Any], index: int, coding: object, read: Callable[[
     return record if named is None else {**record, "coding": named}
 
 
-def _prediction(_value: bytes, score: Score) -> dict[str, float | None]:
+def _prediction(score: EncodableScore) -> dict[str, float | None]:
     low, high = score.interval or (None, None)
     return {"risk": score.risk, "low": low, "high": high}

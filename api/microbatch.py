@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime import events
-from scoring.pipeline import Outcome, Rejected
-from scoring.serving import Serving
+from scoring.batches import JsonBatch
+from scoring.pipeline import Model, Results
 
 DOOR: Final = "http"
+OneOf = tuple[Results, int]
+"""The results of a batch, and the place of one of its records."""
 
 
 _QUIET_TURNS: Final = 2
@@ -28,15 +30,15 @@ class MicroBatch:
     while the one before was scored and answered. Not safe to share between threads.
     """
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-        self._waiting: list[tuple[bytes, asyncio.Future[Outcome]]] = []
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._waiting: list[tuple[bytes, asyncio.Future[OneOf]]] = []
         self._seen = self._quiet = 0
 
-    def score(self, body: bytes) -> asyncio.Future[Outcome]:
+    def score(self, body: bytes) -> asyncio.Future[OneOf]:
         """Return what will hold the outcome of one record; raises ArtifactError there if the model is broken."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
+        future: asyncio.Future[OneOf] = loop.create_future()
         if not self._waiting:
             self._seen = self._quiet = 0
             loop.call_soon(self._turn, loop)
@@ -59,17 +61,23 @@ class MicroBatch:
         if self._waiting:
             loop.call_soon(self._flush, loop)
         try:
-            outcomes = score_all([body for body, _ in waiting], self._serving)
+            results = self._score([body for body, _ in waiting])
         except Exception as error:  # noqa: BLE001  # each request tells its caller of it, and the log
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+        for place, (_, future) in enumerate(waiting):
             if not future.done():
-                future.set_result(outcome)
+                future.set_result((results, place))
 
-    def _first(self) -> list[tuple[bytes, asyncio.Future[Outcome]]]:
+    def _score(self, bodies: Sequence[bytes]) -> Results:
+        started = time.perf_counter()
+        results = self._model.score(JsonBatch(bodies).decode())
+        count(results, time.perf_counter() - started)
+        return results
+
+    def _first(self) -> list[tuple[bytes, asyncio.Future[OneOf]]]:
         """Return those that are scored in this turn."""
         size = 0
         for place, (body, _) in enumerate(self._waiting):
@@ -79,17 +87,6 @@ class MicroBatch:
         return self._waiting
 
 
-def score_all(bodies: Sequence[bytes], serving: Serving) -> Sequence[Outcome]:
-    """Score records that came over HTTP, and count them. Raises ArtifactError if the model is broken."""
-    started = time.perf_counter()
-    outcomes: Sequence[Outcome] = serving.process(bodies, [None] * len(bodies))
-    count(outcomes, time.perf_counter() - started)
-    return outcomes
-
-
-def count(outcomes: Sequence[Outcome], seconds: float) -> None:
+def count(results: Results, seconds: float) -> None:
     """Count what became of records that came over HTTP, in so many seconds."""
-    faults = [fault for outcome in outcomes if isinstance(outcome, Rejected) for fault in outcome.faults]
-    rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
-    codes = tuple(str(fault.code) for fault in faults)
-    events.BatchScored(DOOR, len(outcomes) - rejected, rejected, codes, seconds).emit()
+    events.BatchScored(DOOR, results.scored, len(results.rejected), results.codes(), seconds).emit()

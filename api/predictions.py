@@ -14,19 +14,17 @@ from api import bodies, problems
 from api.admission import Admission
 from api.audit import Audit
 from api.auth import caller_of
-from api.batches import Batches, Body
-from api.microbatch import DOOR, MicroBatch
+from api.batches import JUDGED_TOGETHER, Batches, Body
+from api.microbatch import MicroBatch, count
 from api.problems import RefusalError
 from api.strict_json import without_bom
 from api.traces import scoring
 from api.turns import SLICE_RECORDS, Turns
-from runtime import events
 from runtime.settings import Gateway
-from schemas.errors import Fault
+from schemas.codec import encode_score
 from schemas.http import LINES_TYPE
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Outcome, Rejected, Scored
-from scoring.serving import Serving
+from scoring.pipeline import Faults, Model, Outcome, rejection
 
 _ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _JSON: Final = "application/json"
@@ -36,11 +34,11 @@ class Predictions:
     """Scores what is posted."""
 
     def __init__(
-        self, serving: Serving, admission: Admission, audit: Audit, settings: Gateway, batches: Batches, turns: Turns
+        self, model: Model, admission: Admission, audit: Audit, settings: Gateway, batches: Batches, turns: Turns
     ) -> None:
         self._batches = batches
         self._turns = turns
-        self._together = MicroBatch(serving)
+        self._together = MicroBatch(model)
         self._admission = admission
         self._audit = audit
         self._settings = settings
@@ -50,24 +48,24 @@ class Predictions:
         limits = self._settings
         body = await bodies.whole(request, limits.body_limit_bytes, limits.body_timeout_seconds)
         self._admission.charge_body(request, len(body))
-        match await self.outcome(request, body):
-            case Scored(value):
-                return web.Response(body=value, content_type=_JSON)
-            case Rejected(faults):
-                return problems.rejected_record(faults)
+        outcome = await self.outcome(request, body)
+        if isinstance(outcome, tuple):
+            return problems.rejected_record(outcome)
+        return web.Response(body=encode_score(outcome), content_type=_JSON)
 
     async def outcome(self, request: web.Request, record: bytes) -> Outcome:
         """Return what becomes of one record that was charged for: it is scored and noted."""
         with scoring(request, 1):
-            outcome = await self._together.score(record)
-        if lines := self._audit.lines(caller_of(request), [record], [outcome]):
+            results, place = await self._together.score(record)
+        if lines := self._audit.lines(caller_of(request), [record], results, place):
             await self._audit.commit(lines)
-        return outcome
+        return results.outcome(place)
 
-    async def reject(self, request: web.Request, body: bytes, faults: tuple[Fault, ...], seconds: float) -> None:
+    async def reject(self, request: web.Request, body: bytes, faults: Faults, seconds: float) -> None:
         """Count and note what was to be a record and is none, as if the core had rejected it in so many seconds."""
-        events.BatchScored(DOOR, 0, 1, tuple(str(fault.code) for fault in faults), seconds).emit()
-        await self._audit.commit(self._audit.lines(caller_of(request), [body], [Rejected(faults)]))
+        results = rejection(faults)
+        count(results, seconds)
+        await self._audit.commit(self._audit.lines(caller_of(request), [body], results))
 
     async def many(self, request: web.Request) -> web.StreamResponse:
         """Score many: a JSON array gives an array, lines give lines; a rejected record has its faults in its place."""
@@ -91,9 +89,8 @@ class Predictions:
         raws = await self._turns.run(_raws, body.content)
         self._batches.admit(request, len(raws), body.paid)
         records = await self._turns.run(lambda: [bytes(raw) for raw in raws])
-        outcomes = await self._batches.scored(request, records)
-        await self._batches.note_all(request, records, outcomes)
-        parts: list[bytes] = []
+        results = await self._batches.scored(request, records, SourceWindow())
+        outcomes, parts = results.outcomes(), list[bytes]()
         for start in range(0, len(outcomes), SLICE_RECORDS):
             few = outcomes[start : start + SLICE_RECORDS]
             part = await self._turns.run(lambda few=few, start=start: b",".join(_written(few, start)))
@@ -122,14 +119,15 @@ class Predictions:
             await self._admission.wait(request, len(found) + empty)
             if found and not done:
                 found[:1] = filter(bytes.strip, (without_bom(found[0]),))
-            async for records, outcomes in self._batches.scored_lines(request, found, source):
-                await self._batches.note_all(request, records, outcomes)
-                results = await self._turns.run(lambda few=outcomes, done=done: list(_written(few, done)))
+            for start in range(0, len(found), JUDGED_TOGETHER):
+                records = found[start : start + JUDGED_TOGETHER]
+                results = await self._batches.scored(request, records, source)
+                lines = await self._turns.run(lambda few=results, done=done: list(_written(few.outcomes(), done)))
                 done += len(records)
                 if not response.prepared:
                     await response.prepare(request)
                 async with asyncio.timeout(pause):
-                    await response.write(b"\n".join(results) + b"\n")
+                    await response.write(b"\n".join(lines) + b"\n")
         if not response.prepared:
             await response.prepare(request)
         await response.write_eof()
@@ -146,8 +144,4 @@ def _raws(body: bytes) -> list[msgspec.Raw]:
 def _written(outcomes: Sequence[Outcome], first: int) -> Iterator[bytes]:
     """Write each outcome as JSON; `first` is the place of the first one."""
     for index, outcome in enumerate(outcomes, first):
-        match outcome:
-            case Scored(value):
-                yield value
-            case Rejected(faults):
-                yield problems.rejected_line(index, faults)
+        yield problems.rejected_line(index, outcome) if isinstance(outcome, tuple) else encode_score(outcome)

@@ -12,11 +12,12 @@ from aiohttp import web
 from api.batches import Batches
 from api.strict_json import RepeatedMemberError, refuse_repeated_members
 from api.turns import SLICE_RECORDS, Turns
-from schemas.codec import decode_score
+from schemas.codec import EncodableScore
 from schemas.errors import FaultCode, RecordError
 from schemas.faults import FIELD_NAMES
-from schemas.records import ModelRef, Score
-from scoring.pipeline import Outcome, Rejected
+from schemas.records import ModelRef
+from scoring.evidence import SourceWindow
+from scoring.pipeline import Results
 from scoring.serving import Serving
 
 _REPEATED: Final = str(FaultCode.DUPLICATE_FIELD)
@@ -45,29 +46,26 @@ class Rows:
         """The model that scores."""
         return self._serving.scorer.model
 
-    async def scored(
-        self,
-        request: web.Request,
-        rows: Iterable[Mapping[str, Any] | str],
-        paid: int,
-        take: Callable[[bytes, Score], _Taken],
-    ) -> list[_Taken]:
-        """Return what `take` makes of each row's score, as JSON and as an object; `rows` are read in turns.
+    async def scored(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> Results:
+        """Score rows, which are read in turns: all of them have a score.
 
         A row is a record, or its JSON. Raises RowsError that tells which rows are bad, and why; RefusalError where
         the caller sends too much.
         """
         records = await self._written(request, iter(rows), paid)
-        outcomes = await self._batches.scored(request, records)
-        await self._batches.note_all(request, records, outcomes)
-        bad = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)]
-        if bad:
-            told = [f"row {index}: {RecordError(outcome.faults)}" for index, outcome in bad[:_TOLD]]
-            more = f" ... and {len(bad) - _TOLD} more" if len(bad) > _TOLD else ""
-            raise RowsError(f"{len(bad)} of {len(outcomes)} rows cannot be scored; {' | '.join(told)}{more}")
+        results = await self._batches.scored(request, records, SourceWindow())
+        if bad := len(results.rejected):
+            told = [f"row {index}: {RecordError(faults)}" for index, faults in islice(results.rejected.items(), _TOLD)]
+            more = f" ... and {bad - _TOLD} more" if bad > _TOLD else ""
+            raise RowsError(f"{bad} of {len(results)} rows cannot be scored; {' | '.join(told)}{more}")
+        return results
+
+    async def each(self, scores: Sequence[EncodableScore], take: Callable[[EncodableScore], _Taken]) -> list[_Taken]:
+        """Return what `take` makes of each score, in turns."""
         taken: list[_Taken] = []
-        for start in range(0, len(outcomes), SLICE_RECORDS):
-            taken += await self._turns.run(_all_taken, outcomes[start : start + SLICE_RECORDS], take)
+        for start in range(0, len(scores), SLICE_RECORDS):
+            few = scores[start : start + SLICE_RECORDS]
+            taken += await self._turns.run(lambda few=few: list(map(take, few)))
         return taken
 
     async def _written(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> list[bytes]:
@@ -76,11 +74,6 @@ class Rows:
             records += more
         self._batches.admit(request, len(records), paid)
         return records
-
-
-def _all_taken(outcomes: Sequence[Outcome], take: Callable[[bytes, Score], _Taken]) -> list[_Taken]:
-    values = [outcome.value for outcome in outcomes if not isinstance(outcome, Rejected)]
-    return [take(value, decode_score(value)) for value in values]
 
 
 def refuse_repeats(body: bytes) -> None:

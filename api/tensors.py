@@ -8,7 +8,7 @@ has `risk` (FP64), `label` (INT64) and `score` (BYTES: the score object as JSON)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,8 +18,9 @@ from aiohttp import web
 from api.problems import RefusalError
 from api.rows import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
 from runtime.health import Health
+from schemas.codec import encode_score
 from schemas.features import FEATURE_NAMES
-from schemas.records import Score
+from scoring.pipeline import Results
 
 _BYTES: Final = "BYTES"
 _INTEGERS: Final = {
@@ -134,16 +135,27 @@ class Tensors:
                 if _BINARY not in request.headers:
                     await self._rows.parsed(refuse_repeats, body.content)
                 asked, rows, outputs = await self._rows.parsed(_asked, request, body.content)
-                found = await self._rows.scored(request, rows, body.paid, _results)
+                results = await self._rows.scored(request, rows, body.paid)
+                found = [await self._output(name, results) for name in outputs]
         except RowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         answer: dict[str, Any] = {
             "model_name": self._rows.model.name,
             "model_version": self._rows.model.version,
-            "outputs": [_output(name, found) for name in outputs],
+            "outputs": found,
         }
         answer |= {} if asked.id is None else {"id": asked.id}
         return await self._rows.answer(request, [msgspec.json.encode(answer)], "application/json")
+
+    async def _output(self, name: str, results: Results) -> dict[str, Any]:
+        match name:
+            case "risk":
+                data: list[Any] = results.risks.tolist()
+            case "label":
+                data = results.labels.astype(int).tolist()
+            case _:
+                data = await self._rows.each(results.scores, lambda score: encode_score(score).decode())
+        return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}
 
 
 def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
@@ -248,15 +260,3 @@ def _wanted(asked: InferRequest) -> list[str]:
     if set(names) - _OUTPUTS.keys():
         raise RowsError(f"an output is not known; there are {', '.join(_OUTPUTS)}")
     return names
-
-
-def _results(value: bytes, score: Score) -> tuple[bytes, float, int]:
-    return value, score.risk, score.label
-
-
-def _output(name: str, found: Sequence[tuple[bytes, float, int]]) -> dict[str, Any]:
-    place = ("score", "risk", "label").index(name)
-    data: list[Any] = [each[place] for each in found]
-    if name == "score":
-        data = [value.decode() for value in data]
-    return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}

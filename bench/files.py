@@ -33,6 +33,7 @@ from heartstream.files.score import Request, score_batch, score_file
 from heartstream.files.tally import Tally
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from runtime.collection import keep_collections_rare
+from schemas.codec import encode_score_lines
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details
 from scoring.matrix import as_matrix
@@ -151,7 +152,7 @@ def measure(
 
     A round before is not counted.
     """
-    parts = [score_batch(batch, scorer).scores for batch in _batches(source, kind)]
+    parts = [encode_score_lines(score_batch(batch, scorer).scores) for batch in _batches(source, kind)]
     output, bare = source.with_name("scored"), source.with_name("bare")
     actions = [lambda: read_and_write(source, kind, bare, parts)]
     actions += [partial(score, source, output, scorer, number) for number in processes]

@@ -41,9 +41,11 @@ STEPS: Final = (
     ("scoring/matrix.py:", "records to a matrix, legal values"),
     ("scoring/engines.py:", "model"),
     ("scoring/plan.py:", "model"),
-    ("schemas/codec.py:", "remarks and JSON of the score"),
+    ("schemas/codec.py:", "details and JSON of the score"),
     ("scoring/scorer.py:risks", "model"),
-    ("scoring/scorer.py:", "remarks and JSON of the score"),
+    ("scoring/details.py:", "details and JSON of the score"),
+    ("scoring/scorer.py:", "bookkeeping of the core"),
+    ("scoring/batches.py:", "bookkeeping of the core"),
     ("scoring/pipeline.py:", "bookkeeping of the core"),
     ("worker/transport/batch.py:", "value, key and offset of each message"),
     ("worker/transport/poller.py:_hand_off", "sort into batches, hand over"),
@@ -88,7 +90,7 @@ OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "the scoring core but the model": (
         "decode the JSON",
         "records to a matrix, legal values",
-        "remarks and JSON of the score",
+        "details and JSON of the score",
         "bookkeeping of the core",
     ),
 }

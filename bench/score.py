@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +19,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from bench.load import records, tell
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from schemas.codec import decode
+from schemas.codec import decode, encode_scores
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
 from scoring.artifact import load
+from scoring.batches import JsonBatch
 from scoring.engines import ForestEngine, LinearEngine
 from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
-from scoring.pipeline import process
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
 
@@ -73,8 +74,8 @@ def measure(folder: Path, model: str, seconds: float) -> list[Figure]:
         tell(f"{model}: {size} records")
         values: list[bytes | None] = [value for _, value in records(size)]
         sources = [Source("patients", 0, offset) for offset in range(size)]
-        whole = median_us(lambda values=values, sources=sources: process(values, sources, scorer), seconds)  # type: ignore[misc]  # a lambda's defaults
-        figures.append(Figure(model, "process", size, whole, GOALS.get((model, size))))
+        whole = median_us(partial(_score, scorer, values, sources), seconds)
+        figures.append(Figure(model, "decode, score, encode", size, whole, GOALS.get((model, size))))
         figures += [
             Figure(model, f"  {what}", size, median_us(action, seconds))
             for what, action in _stages(scorer, values, sources).items()
@@ -83,10 +84,14 @@ def measure(folder: Path, model: str, seconds: float) -> list[Figure]:
     return figures
 
 
+def _score(scorer: Scorer, values: Sequence[bytes | None], sources: Sequence[Source]) -> list[bytes]:
+    return encode_scores(scorer.score(JsonBatch(values, sources=sources).decode()).scores)
+
+
 def _stages(
     scorer: Scorer, values: Sequence[bytes | None], sources: Sequence[Source]
 ) -> dict[str, Callable[[], object]]:
-    """Return the steps of `process`, each ready to be run alone on what it gets from the step before."""
+    """Return the steps, each ready to be run alone on what it gets from the step before."""
     patients = _decoded(values)
 
     def matrix_and_validity() -> Matrix:
@@ -96,14 +101,14 @@ def _stages(
         return matrix
 
     matrix = matrix_and_validity()
-    found = scorer.explain(matrix)
+    decoded = JsonBatch(values, sources=sources).decode()
+    results = scorer.score(decoded)
     return {
         "decode": lambda: _decoded(values),
         "matrix, validity": matrix_and_validity,
         "risks": lambda: scorer.explain(matrix),
-        "remarks, encode": lambda: scorer.encode(
-            [patient.patient_id for patient in patients], matrix, found, sources, values
-        ),
+        "risks, metadata": lambda: scorer.score(decoded),
+        "encode": lambda: encode_scores(results.scores),
     }
 
 

@@ -19,9 +19,10 @@ from typing import Final
 import msgspec
 
 from runtime.settings import Settings
+from schemas.codec import encode_scores
 from schemas.errors import HeartstreamError
 from schemas.records import Source
-from scoring.pipeline import Scored, process
+from scoring.batches import JsonBatch
 from scoring.scorer import Scorer
 
 BATCH_RECORDS: Final = 2_000
@@ -65,11 +66,10 @@ class Task(msgspec.Struct, frozen=True):
 
     def score(self, values: Sequence[bytes | None], sources: Sequence[Source | None]) -> list[bytes]:
         """Decode, validate, score and encode; one result a record."""
-        outcomes = process(values, sources, self.scorer)
-        scores = [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
-        if len(scores) < len(values):
+        results = self.scorer.score(JsonBatch(values, sources=sources).decode())
+        if results.rejected:
             raise TypeError("the benchmark's records can all be scored")
-        return scores
+        return encode_scores(results.scores)
 
 
 def producer_config(servers: str) -> dict[str, str | int | float | bool]:

@@ -14,13 +14,14 @@ import numpy as np
 
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.optional_deps import files_extra
-from schemas.codec import decode_score
+from schemas.codec import decode_score, encode_score
 from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import DataError, Fault
 from schemas.records import Details, ModelRef, PatientRecord, Score
+from scoring.batches import JsonBatch
 from scoring.engines import Vector
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Lines, Outcome, Rejected, Scored, ScoredAsDeclared, process, process_columns
+from scoring.pipeline import Batch, Outcome, joined
 from scoring.scorer import Scorer
 from scoring.sources import judged
 
@@ -37,13 +38,6 @@ class Rejection(msgspec.Struct, frozen=True):
     """Why a record was rejected: all its errors, as in a dead letter."""
 
     errors: tuple[Fault, ...]
-
-
-class _Risk(msgspec.Struct):
-    risk: float
-
-
-_risk_of: Final = msgspec.json.Decoder(_Risk).decode
 
 
 class Results(Sequence[Score | Rejection]):
@@ -65,19 +59,19 @@ class Results(Sequence[Score | Rejection]):
         if isinstance(place, slice):
             return Results(self._outcomes[place])
         outcome = self._outcomes[place]
-        return Rejection(outcome.faults) if isinstance(outcome, Rejected) else decode_score(outcome.value)
+        return Rejection(outcome) if isinstance(outcome, tuple) else decode_score(encode_score(outcome))
 
     @property
     def risks(self) -> Vector:
         """The risks (n,), 0 to 1, as a float64 array; NaN for rejected records."""
-        risks = (np.nan if isinstance(each, Rejected) else _risk_of(each.value).risk for each in self._outcomes)
+        risks = (np.nan if isinstance(each, tuple) else each.risk for each in self._outcomes)
         return np.fromiter(risks, np.float64, len(self._outcomes))
 
     @property
     def rejections(self) -> dict[int, Rejection]:
         """The rejections, by position from 0."""
         found = enumerate(self._outcomes)
-        return {place: Rejection(each.faults) for place, each in found if isinstance(each, Rejected)}
+        return {place: Rejection(each) for place, each in found if isinstance(each, tuple)}
 
     def __repr__(self) -> str:
         """Count the records; their values do not belong in a log."""
@@ -123,33 +117,29 @@ class Model:
         if coding is not None and coding not in CODINGS:
             raise DataError(f"the coding {unknown_coding_text()}")
         if _is_table(records):
-            outcomes = self._rows(records, coding)
+            batches = self._rows(records, coding)
         else:
-            outcomes = self._records(cast("Iterable[Record]", records), coding)
-        return Results(judged(outcomes, SourceWindow()))
+            batches = self._records(cast("Iterable[Record]", records), coding)
+        results = []
+        for batch in batches:
+            with self._lock:
+                results.append(self._scorer.score(batch.decode()))
+        return Results(judged(joined(results), SourceWindow()).outcomes())
 
-    def _records(self, records: Iterable[Record], coding: str | None) -> list[Outcome]:
+    def _records(self, records: Iterable[Record], coding: str | None) -> Iterator[Batch]:
         if isinstance(records, _ONE_RECORD):
             raise TypeError("score expects several records: put a single one into a list")
         as_sent = self._scorer.details.input_digest
         values = (_json_of(record, place, as_sent=as_sent) for place, record in enumerate(records))
-        outcomes: list[Outcome] = []
         while batch := [*islice(values, BATCH_ROWS)]:
-            with self._lock:
-                outcomes += process(batch, [None] * len(batch), self._scorer, coding=coding)
-        return outcomes
+            yield JsonBatch(batch, coding)
 
-    def _rows(self, table: ArrowTable, coding: str | None) -> list[Outcome]:
+    def _rows(self, table: ArrowTable, coding: str | None) -> Iterator[Batch]:
         with files_extra():
             from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
             from heartstream.files.dataframes import batches_of  # noqa: PLC0415  # the same
-        kind = Scored if coding is None else ScoredAsDeclared
-        outcomes: list[Outcome] = []
         for batch in batches_of(table):
-            with self._lock:
-                lines = process_columns(columns_of(batch, coding), self._scorer)
-            outcomes += _outcomes_of(lines, kind)
-        return outcomes
+            yield columns_of(batch, coding)
 
 
 def load_model(
@@ -202,10 +192,3 @@ def _unboxed(place: int) -> Callable[[object], object]:
         raise TypeError(f"record {place} contains a {kind}: use numbers, and None for values not measured")
 
     return unboxed
-
-
-def _outcomes_of(lines: Lines, kind: type[Scored]) -> Iterator[Outcome]:
-    """Yield scores and rejections of a batch in the order of its rows."""
-    scores, rejected = iter(lines.scores.splitlines()), dict(lines.rejected)
-    for place in range(lines.scored + len(rejected)):
-        yield rejected[place] if place in rejected else kind(next(scores))

@@ -27,16 +27,17 @@ import pyarrow as pa
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import columns_of
 from heartstream.files.parquet_records import name_problems, plain, wrong_type
+from schemas.codec import encode_scores
 from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import ArtifactError, DataError
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
 from scoring.artifact import MANIFEST_FILE, load
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Lines, process_columns
+from scoring.pipeline import Results
 from scoring.scorer import Scorer
 from scoring.signature import SIGNATURE_FILE
-from scoring.sources import all_refused
+from scoring.sources import judged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -141,10 +142,8 @@ def scored(
         # Spark's batches are smaller, unless it is configured to use whole partitions.
         for start in range(0, batch.num_rows, BATCH_ROWS):
             part = plain(batch.slice(start, BATCH_ROWS))
-            lines = process_columns(columns_of(part, coding), scorer)
-            if seen.note(lines.evidence):
-                lines = all_refused(lines)
-            yield _table(part.column(0), lines)
+            results = judged(scorer.score(columns_of(part, coding).decode()), seen)
+            yield _table(part.column(0), results)
 
 
 @lru_cache(maxsize=1)
@@ -153,19 +152,19 @@ def _loaded(bundle: ModelBundle) -> Scorer:
     return bundle.scorer()
 
 
-def _table(patient_ids: pa.Array, lines: Lines) -> pa.RecordBatch:
+def _table(patient_ids: pa.Array, results: Results) -> pa.RecordBatch:
     """Return scores and errors in the order of the rows."""
     errors: list[bytes | None] = [None] * len(patient_ids)
-    for place, rejected in lines.rejected:
-        errors[place] = msgspec.json.encode(rejected.faults)
+    for place, faults in results.rejected.items():
+        errors[place] = msgspec.json.encode(faults)
     absent = np.array([error is not None for error in errors], dtype=bool)
     places = pa.array(np.cumsum(~absent) - 1, mask=absent)
     return pa.RecordBatch.from_arrays(
         [
             patient_ids,
-            pa.array(lines.risks).take(places),
-            pa.array(lines.labels).cast(pa.int32()).take(places),
-            pa.array(lines.scores.splitlines(), pa.binary()).cast(pa.string()).take(places),
+            pa.array(results.risks).take(places),
+            pa.array(results.labels).cast(pa.int32()).take(places),
+            pa.array(encode_scores(results.scores), pa.binary()).cast(pa.string()).take(places),
             pa.array(errors, pa.binary()).cast(pa.string()),
         ],
         schema=_ARROW,

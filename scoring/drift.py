@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -155,14 +155,6 @@ class Window:
     def measure(self) -> Drift:
         """Compare what is held with the reference. Takes about a millisecond for 2,000 records."""
         return self._expected.compare(self.model, self._expected.found(*self.held()))
-
-
-class Observer(Protocol):
-    """Is shown what is scored."""
-
-    def note(self, matrix: Matrix, risks: Vector) -> None:
-        """Take in a batch: records (n, 13) and their risks (n,)."""
-        ...
 
 
 class Census:

@@ -1,304 +1,230 @@
-"""The story of a record, for every door: bytes in, one outcome out, a batch at a time."""
+"""The path of a record, the same for every interface: a `Batch` is decoded, a `Model` scores it into `Results`.
+
+Observers (drift window, census, metrics, audit trail, shadow) look at results; nobody decodes a score made here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import repeat
-from typing import Final
+from itertools import accumulate, chain
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 
-from schemas.codec import decode, decode_coded
-from schemas.codings import CODINGS
-from schemas.errors import ArtifactError, Fault, FaultCode
-from schemas.faults import examine
-from schemas.records import PatientRecord, Source
-from scoring.engines import Explanation, Vector
+from schemas.codec import EncodableScore
+from schemas.errors import Fault, FaultCode
+from schemas.features import FEATURE_NAMES
+from schemas.records import ModelRef, Source
+from scoring.engines import Vector
 from scoring.evidence import Evidence, evidence_of
-from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, convert, legal_rows
-from scoring.scorer import Scorer, are_probabilities
+from scoring.matrix import Mask, Matrix
+
+Faults = tuple[Fault, ...]
+Outcome = EncodableScore | Faults
+"""What becomes of one record: its score, or all that is wrong with it."""
+
+MODEL_FAILURE: Final = (Fault(FaultCode.MODEL_FAILURE, "", "the model could not score this record"),)
 
 
-class Scored(msgspec.Struct, frozen=True, gc=False):
-    """A record that has a score; `value` is the score as JSON."""
+class DecodedBatch(msgspec.Struct, frozen=True):
+    """The legal records of a batch as rows, and all that is wrong with the others, by their places in the batch.
 
-    value: bytes
-
-
-class ScoredAsDeclared(Scored, frozen=True, gc=False):
-    """The same of a record that names its coding: what its neighbours are in says nothing of it."""
-
-
-class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """A record that cannot be scored, with all that is wrong with it."""
-
-    faults: tuple[Fault, ...]
-
-    @property
-    def is_foreign(self) -> bool:
-        """Say whether the record shows that its source may be in another coding."""
-        return any(fault.code is FaultCode.FOREIGN_CODE for fault in self.faults)
-
-
-Outcome = Scored | Rejected
-
-_MODEL_FAILURE: Final = Rejected((Fault(FaultCode.MODEL_FAILURE, "", "the model could not score this record"),))
-
-
-Unwrap = Callable[[int], bytes | tuple[Fault, ...] | None]
-"""Returns what is to be decoded of the record at a place, or all that is wrong with what it came in.
-
-It is asked only of records that are no patient record by themselves, so that those which are cost nothing more.
-"""
-
-
-class Columns(msgspec.Struct, frozen=True):
-    """A batch that came as columns: ids, and numbers (n, 13) as sent with NaN for null, which are changed.
-
-    `doubtful` (n,) marks the rows that are not plainly an id and numbers. `write` returns the record that a row stands
-    for as JSON: it is called for rows that are doubtful or not legal, so that they are judged as any record is.
-    `coding` is the one that was named for all of them.
+    `matrix` (n, 13) is in UCI's codes, NaN where not measured. `declared` has the places of records that name their
+    coding, or whose source does. `values` are the whole batch as it came, None where it came as columns; `sources` and
+    `keys` are those of a batch that came from a topic.
     """
 
-    patient_ids: list[str]
+    places: Sequence[int]
+    patient_ids: Sequence[str]
     matrix: Matrix
-    doubtful: Mask
-    write: Callable[[int], bytes]
-    coding: str | None = None
+    rejected: Mapping[int, Faults]
+    declared: AbstractSet[int] = frozenset()
+    values: Sequence[bytes | None] | None = None
+    sources: Sequence[Source | None] | None = None
+    keys: Sequence[bytes | None] = ()
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self.places) + len(self.rejected)
+
+    def where(self, mask: Mask, rejected: Mapping[int, Faults]) -> DecodedBatch:
+        """Return the rows that `mask` (n,) selects, beside these rejected records."""
+        rows = np.flatnonzero(mask).tolist()
+        return msgspec.structs.replace(
+            self,
+            places=[self.places[row] for row in rows],
+            patient_ids=[self.patient_ids[row] for row in rows],
+            matrix=self.matrix[mask],
+            rejected=rejected,
+        )
+
+    def split(self, taken: Sequence[bool]) -> tuple[DecodedBatch, DecodedBatch]:
+        """Return the records that are `taken`, by place, and the others; all keep their places."""
+        mask = np.array([taken[place] for place in self.places], dtype=np.bool_)
+        ours = {place: faults for place, faults in self.rejected.items() if taken[place]}
+        theirs = {place: faults for place, faults in self.rejected.items() if not taken[place]}
+        return self.where(mask, ours), self.where(~mask, theirs)
 
 
-class Lines(msgspec.Struct, frozen=True):
-    """What came of a batch without sources: the scores as JSON lines, and the places of rejected records.
+class Batch(Protocol):
+    """Records as an interface brings them."""
 
-    `risks` (scored,) are those of the lines, `labels` (scored,) true where theirs is 1. `evidence` tells what the
-    records say of the coding of their source.
+    def decode(self) -> DecodedBatch:
+        """Decode and validate each record. An envelope around a record is opened here, once."""
+        ...
+
+
+class Model(Protocol):
+    """What scores batches: a scorer, the model manager around it, the canary around that."""
+
+    def score(self, batch: DecodedBatch) -> Results:
+        """Score a batch; raises ArtifactError when it is the model that is broken, not a record."""
+        ...
+
+
+class Results(msgspec.Struct, frozen=True):
+    """What became of the records of a batch: columns of the scored ones, in order, and the faults of the others.
+
+    `places` (n,) rise; `matrix` (n, 13), `risks` (n,) and `labels` (n,), true for label 1, are what `scores` were made
+    of, and `models` made them. `rejected` is by place, in order; for `declared` see `DecodedBatch`.
     """
 
-    scores: bytes
+    places: Sequence[int]
+    matrix: Matrix
     risks: Vector
     labels: Mask
-    rejected: list[tuple[int, Rejected]]
-    evidence: Evidence
+    scores: Sequence[EncodableScore]
+    models: Sequence[ModelRef]
+    rejected: Mapping[int, Faults]
+    declared: AbstractSet[int] = frozenset()
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self.places) + len(self.rejected)
 
     @property
     def scored(self) -> int:
-        """How many scores there are."""
-        return len(self.risks)
+        """How many records have a score."""
+        return len(self.places)
+
+    def row(self, place: int) -> int:
+        """Return where a scored record stands in the columns."""
+        return bisect_left(self.places, place)
+
+    def outcome(self, place: int) -> Outcome:
+        """Return the outcome of one record."""
+        return self.rejected.get(place) or self.scores[self.row(place)]
+
+    def outcomes(self) -> list[Outcome]:
+        """Return one outcome a record, in the order of the batch."""
+        if not self.rejected:
+            return list(self.scores)
+        found: dict[int, Outcome] = {**dict(zip(self.places, self.scores, strict=True)), **self.rejected}
+        return [found[place] for place in range(len(self))]
+
+    def codes(self) -> tuple[str, ...]:
+        """Return the code of each fault."""
+        return tuple(str(fault.code) for faults in self.rejected.values() for fault in faults)
+
+    def evidence(self) -> Evidence:
+        """Return what the records say of the coding of their source."""
+        foreign = [place for place, faults in self.rejected.items() if _is_foreign(faults)]
+        undeclared = [place for place in self.places if place not in self.declared] if self.declared else self.places
+        return evidence_of(undeclared, foreign)
+
+    def without_undeclared(self, faults: Faults) -> Results:
+        """Reject, for these faults, all scored records that name no coding."""
+        kept = [row for row, place in enumerate(self.places) if place in self.declared]
+        refused = dict.fromkeys((place for place in self.places if place not in self.declared), faults)
+        return msgspec.structs.replace(self.rows(kept), rejected=dict(sorted({**self.rejected, **refused}.items())))
+
+    def split(self, sizes: Iterable[int]) -> Iterator[Results]:
+        """Yield the results of consecutive parts of the batch, each with places from 0 on."""
+        bad = list(self.rejected)
+        start = row = fault = 0
+        for size in sizes:
+            stop = start + size
+            after, end = bisect_left(self.places, stop, row), bisect_left(bad, stop, fault)
+            yield self if size == len(self) else self._part(range(start, stop), slice(row, after), bad[fault:end])
+            start, row, fault = stop, after, end
+
+    def _part(self, span: range, rows: slice, bad: Sequence[int]) -> Results:
+        start = span.start
+        return Results(
+            [place - start for place in self.places[rows]] if bad else range(len(span)),
+            self.matrix[rows],
+            self.risks[rows],
+            self.labels[rows],
+            self.scores[rows],
+            self.models[rows],
+            {place - start: self.rejected[place] for place in bad},
+            frozenset(place - start for place in span if place in self.declared) if self.declared else self.declared,
+        )
+
+    def rows(self, rows: Sequence[int]) -> Results:
+        """Return some of the scored records, in this order, beside all that were rejected."""
+        return Results(
+            [self.places[row] for row in rows],
+            self.matrix[rows],
+            self.risks[rows],
+            self.labels[rows],
+            [self.scores[row] for row in rows],
+            [self.models[row] for row in rows],
+            self.rejected,
+            self.declared,
+        )
+
+    def moved(self, by: int) -> Results:
+        """Return the same with places of a larger batch, `by` further on."""
+        return msgspec.structs.replace(
+            self,
+            places=[place + by for place in self.places],
+            rejected={place + by: faults for place, faults in self.rejected.items()},
+            declared=frozenset(place + by for place in self.declared),
+        )
 
 
-class _Rows(msgspec.Struct, frozen=True):
-    """The records of a batch that are still to be scored: their places in the batch, ids and numbers (n, 13).
-
-    `declared` has the places of those that name their coding, or whose source does.
-    """
-
-    places: list[int]
-    patient_ids: list[str]
-    matrix: Matrix
-    declared: AbstractSet[int] = frozenset()
-
-    def of(self, values: Sequence[bytes | None]) -> Iterator[bytes | None]:
-        """Yield what each record came as, from what the batch came as."""
-        return map(values.__getitem__, self.places)
-
-    def where(self, mask: Mask) -> _Rows:
-        """Keep the rows that `mask` selects."""
-        rows = np.flatnonzero(mask).tolist()
-        places, ids = [self.places[row] for row in rows], [self.patient_ids[row] for row in rows]
-        return _Rows(places, ids, self.matrix[mask], self.declared)
+_NO_RESULTS: Final = Results(
+    [], np.empty((0, len(FEATURE_NAMES))), np.empty(0), np.empty(0, dtype=np.bool_), [], [], {}
+)
 
 
-def process(
-    values: Sequence[bytes | None],
-    sources: Sequence[Source | None],
-    scorer: Scorer,
-    unwrap: Unwrap | None = None,
-    coding: str | None = None,
-) -> list[Outcome]:
-    """Decode, validate, score and encode a batch; returns one outcome a record, in order.
+def rejection(faults: Faults) -> Results:
+    """Return the results of a batch of one record that is rejected."""
+    return msgspec.structs.replace(_NO_RESULTS, rejected={0: faults})
 
-    `sources` has one entry a value (None where the record came from no topic). The same value and source give the same
-    bytes in any batch. `unwrap` is for doors whose records may come in something else; a digest is of what came.
-    `coding` is that of all records that name none, where it is known of their source.
-    Raises ArtifactError when it is the model that is broken, not a record.
-    """
-    rejected: dict[int, Rejected] = {}
-    rows = _readable(values, rejected, unwrap, coding)
-    rows = _legal(rows, values, rejected, unwrap, coding)
-    rows, found = _scorable(rows, scorer, rejected)
-    if scorer.window is not None:
-        scorer.window.note(rows.matrix, found.risks)
-    encoded = scorer.encode(
-        rows.patient_ids, rows.matrix, found, [sources[place] for place in rows.places], rows.of(values)
+
+def joined(parts: Sequence[Results]) -> Results:
+    """Return the results of batches that follow one another as those of one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = accumulate(map(len, parts), initial=0)
+    return _concatenated([part.moved(start) for part, start in zip(parts, starts, strict=False)])
+
+
+def merged(first: Results, second: Results) -> Results:
+    """Return the results of the two parts of a batch that `DecodedBatch.split` gives."""
+    both = _concatenated([first, second])
+    return both.rows(sorted(range(both.scored), key=both.places.__getitem__))
+
+
+def _concatenated(parts: Sequence[Results]) -> Results:
+    parts = [_NO_RESULTS, *parts]
+    return Results(
+        [place for part in parts for place in part.places],
+        np.concatenate([part.matrix for part in parts]),
+        np.concatenate([part.risks for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        list(chain.from_iterable(part.scores for part in parts)),
+        list(chain.from_iterable(part.models for part in parts)),
+        dict(sorted(chain.from_iterable(part.rejected.items() for part in parts))),
+        frozenset().union(*(part.declared for part in parts)),
     )
-    if not (rejected or rows.declared):
-        return [Scored(value) for value in encoded]
-    kinds = (ScoredAsDeclared if place in rows.declared else Scored for place in rows.places)
-    scored = {place: kind(value) for place, kind, value in zip(rows.places, kinds, encoded, strict=True)}
-    return [scored.get(place) or rejected[place] for place in range(len(values))]
 
 
-def process_lines(values: Sequence[bytes], scorer: Scorer, coding: str | None = None) -> Lines:
-    """Do what `process` does, for records that came from no topic; the scores come as lines. Raises ArtifactError.
-
-    Records that name no coding are in `coding`, where that is named for their source.
-    """
-    rejected: dict[int, Rejected] = {}
-    rows = _readable(values, rejected, coding=coding)
-    rows = _legal(rows, values, rejected, coding=coding)
-    return _as_lines(rows, rejected, scorer, values)
-
-
-def process_columns(columns: Columns, scorer: Scorer) -> Lines:
-    """Do what `process_lines` does with the records that these columns stand for, at less than half the cost.
-
-    Raises ArtifactError.
-    """
-    blank_missing(columns.matrix)
-    places, declared = list(range(len(columns.matrix))), frozenset[int]()
-    if columns.coding is not None:
-        convert(columns.matrix, CODINGS[columns.coding])
-        declared = frozenset(places)
-    legal = legal_rows(columns.matrix) & ~columns.doubtful
-    rows = _Rows(places, columns.patient_ids, columns.matrix, declared)
-    if legal.all():
-        return _as_lines(rows, {}, scorer)
-    rejected: dict[int, Rejected] = {}
-    for row in np.flatnonzero(~legal).tolist():
-        faults = examine(columns.write(row), columns.coding)
-        if isinstance(faults, PatientRecord):
-            return _written_out(columns, rows, scorer)
-        rejected[row] = Rejected(faults)
-    return _as_lines(rows.where(legal), rejected, scorer)
-
-
-def _written_out(columns: Columns, rows: _Rows, scorer: Scorer) -> Lines:
-    """Score rows by what they stand for. They stay rows of a table: what is written here is not what came."""
-    rejected: dict[int, Rejected] = {}
-    written, coding = [columns.write(row) for row in rows.places], columns.coding
-    found = _readable(written, rejected, coding=coding)
-    return _as_lines(_legal(found, written, rejected, coding=coding), rejected, scorer)
-
-
-def _as_lines(
-    rows: _Rows, rejected: dict[int, Rejected], scorer: Scorer, values: Sequence[bytes] | None = None
-) -> Lines:
-    rows, found = _scorable(rows, scorer, rejected)
-    if scorer.census is not None:
-        scorer.census.note(rows.matrix, found.risks)
-    scores = scorer.encode_lines(
-        rows.patient_ids, rows.matrix, found, repeat(None) if values is None else rows.of(values)
-    )
-    labels, told = found.risks >= scorer.manifest.threshold, sorted(rejected.items())
-    undeclared = [place for place in rows.places if place not in rows.declared] if rows.declared else rows.places
-    evidence = evidence_of(undeclared, [place for place, each in told if each.is_foreign])
-    return Lines(scores, found.risks, labels, told, evidence)
-
-
-def _readable(
-    values: Sequence[bytes | None],
-    rejected: dict[int, Rejected],
-    unwrap: Unwrap | None = None,
-    coding: str | None = None,
-) -> _Rows:
-    """Decode each value; reject those that are no record, and put the others into UCI's codes."""
-    places: list[int] = []
-    records: list[PatientRecord] = []
-    codings: dict[int, str] = {}
-    for place, value in enumerate(values):
-        record: PatientRecord | tuple[Fault, ...] | None = decode(value)
-        if record is None:
-            record = _look_closer(value, place, unwrap, coding)
-            if isinstance(record, PatientRecord) and isinstance(record.coding, str):
-                codings[len(records)] = record.coding
-        if isinstance(record, PatientRecord):
-            places.append(place)
-            records.append(record)
-        else:
-            rejected[place] = Rejected(record)
-    matrix = as_matrix(records)
-    blank_missing(matrix)
-    ids = [record.patient_id for record in records]
-    if coding is not None:
-        codings = dict.fromkeys(range(len(records)), coding) | codings
-    return _Rows(places, ids, matrix, _converted(matrix, codings, places) if codings else frozenset())
-
-
-def _converted(matrix: Matrix, codings: Mapping[int, str], places: Sequence[int]) -> frozenset[int]:
-    """Put rows into UCI's codes, in place; returns the places of those that name a coding, or whose source does."""
-    for name in set(codings.values()):
-        rows = [row for row, its in codings.items() if its == name]
-        ours = matrix[rows]
-        convert(ours, CODINGS[name])
-        matrix[rows] = ours
-    return frozenset(places[row] for row in codings)
-
-
-def _look_closer(
-    value: bytes | None, place: int, unwrap: Unwrap | None, coding: str | None
-) -> PatientRecord | tuple[Fault, ...]:
-    """Find the record that a value is after all, or holds; else all that is wrong with it."""
-    content = value if unwrap is None else unwrap(place)
-    if isinstance(content, tuple):
-        return content
-    return (None if content is value else decode(content)) or decode_coded(content) or examine(content, coding)
-
-
-def _legal(
-    rows: _Rows,
-    values: Sequence[bytes | None],
-    rejected: dict[int, Rejected],
-    unwrap: Unwrap | None = None,
-    coding: str | None = None,
-) -> _Rows:
-    """Reject records with illegal numbers; the slow path finds out what is wrong with each."""
-    legal = legal_rows(rows.matrix)
-    if legal.all():
-        return rows
-    for place in rows.where(~legal).places:
-        content = values[place] if unwrap is None or decode(values[place]) else unwrap(place)
-        faults = content if isinstance(content, tuple) else examine(content, coding)
-        if isinstance(faults, PatientRecord):
-            raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
-        rejected[place] = Rejected(faults)
-    return rows.where(legal)
-
-
-def _scorable(rows: _Rows, scorer: Scorer, rejected: dict[int, Rejected]) -> tuple[_Rows, Explanation]:
-    """Score the records; reject those on which the model fails, unless it is the model that is broken."""
-    found = _attempt(rows.matrix, scorer)
-    if found is not None and are_probabilities(found.risks):
-        return rows, found
-    if not scorer.is_sound():
-        raise ArtifactError("the model no longer reproduces its own results on golden records")
-    scored = _isolated(rows.matrix, scorer)
-    rejected.update(dict.fromkeys(rows.where(~scored).places, _MODEL_FAILURE))
-    rows = rows.where(scored)
-    found = _attempt(rows.matrix, scorer)
-    if found is None:
-        raise ArtifactError("the model fails on records that it has just scored")
-    return rows, found
-
-
-def _attempt(matrix: Matrix, scorer: Scorer) -> Explanation | None:
-    """Score a batch; None if the model raises: golden records tell later if it is to blame, or a record."""
-    if not len(matrix):
-        return Explanation(np.empty(0))
-    try:
-        return scorer.explain(matrix)
-    except Exception:  # noqa: BLE001  # whatever a model raises
-        return None
-
-
-def _isolated(matrix: Matrix, scorer: Scorer) -> Mask:
-    """Say which records can be scored: when the model raises, the batch is halved until the culprit stands alone."""
-    found = _attempt(matrix, scorer)
-    if found is not None:
-        scored: Mask = (found.risks >= 0) & (found.risks <= 1)
-        return scored
-    if len(matrix) == 1:
-        return np.array([False])
-    middle = len(matrix) // 2
-    return np.concatenate([_isolated(matrix[:middle], scorer), _isolated(matrix[middle:], scorer)])
+def _is_foreign(faults: Faults) -> bool:
+    """Say whether a record shows that its source may be in another coding."""
+    return any(fault.code is FaultCode.FOREIGN_CODE for fault in faults)

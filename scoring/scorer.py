@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import repeat
 from pathlib import Path
 from typing import Final
@@ -10,37 +10,28 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas.codec import Findings, Interval, Optional, Reasons, Remarks, ScoreEncoder, input_digest, label_set_json
+from schemas.codec import Optional, input_digest
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
-from schemas.records import Details, ScoreWarning, Source, WarningCode
+from schemas.records import Details
 from scoring.answers import answers_of, check_answers
 from scoring.artifact import Artifact, Manifest, load
-from scoring.drift import Observer, Window
+from scoring.details import ScoreDetails, outwards
+from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
 from scoring.golden import golden_records
-from scoring.groups import GROUPS
-from scoring.matrix import Matrix
-from scoring.patterns import COMPLETE, PATTERNS, Patterns, missing_fields
-from scoring.reasons import StrongestReasons
+from scoring.matrix import Mask, Matrix
+from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
 from scoring.uncertainty import Intervals, Lookup, Uncertainty, cells_of
 
 RISK_DECIMALS: Final = 6
-_INTERVAL_STEPS: Final = 10_000
-_BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
-_REMEMBERED_KINDS: Final = 4096
-"""Real data has some 50; the bound keeps memory flat under made-up data."""
-_LABEL_SETS: Final = tuple(label_set_json(labels) for labels in (None, (0,), (1,), (0, 1)))
-_UNCERTAIN: Final = 3
 
 
 class Scorer:
     """Scores batches with one verified model.
 
     `engine` names the way it computes ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast
-    one. `uncertainty` has the tables that intervals and label sets go by; `window` is what is to be shown all that is
-    scored, if drift is watched; `census`, if somebody asks, is shown what files hold; `cards` and `report` are the
-    artifact's. Not safe to share between threads.
+    one. `uncertainty` has the tables that intervals and label sets go by; `window` is for the results of this model, if
+    drift is watched; `cards` and `report` are the artifact's. Not safe to share between threads.
     """
 
     def __init__(
@@ -61,13 +52,8 @@ class Scorer:
         self.manifest: Manifest = artifact.manifest
         self.model = artifact.model
         self.cards, self.report = artifact.cards, artifact.report
-        self._encoder = ScoreEncoder(artifact.model, artifact.manifest.threshold)
-        ranges = [artifact.manifest.training_range[name] for name in FEATURE_NAMES]
-        self._lowest, self._highest = np.array(ranges).T
-        self._strongest = StrongestReasons(self._engine.fields)
-        self._remarks: dict[int, Remarks] = {}
+        self._details = ScoreDetails(artifact, self._engine, self._lookup, details)
         self.window = _new_window(artifact, window_records)
-        self.census: Observer | None = None
         try:
             found = self.explain(golden_records())
             self._golden_risks, intervals = found.risks, self.intervals(golden_records(), found)
@@ -107,129 +93,79 @@ class Scorer:
         return msgspec.structs.replace(found, risks=np.round(found.risks, RISK_DECIMALS))
 
     def intervals(self, matrix: Matrix, found: Explanation) -> Intervals | None:
-        """Return the 90% intervals of records (n, 13) that were scored; None where the model has none.
-
-        Limits have four decimals, rounded outwards so that the risk lies inside.
-        """
+        """Return the 90% intervals of records (n, 13) that were scored; None where the model has none."""
         if found.log_odds is None:
             return None
-        return _outwards(self._lookup.intervals(found.log_odds, cells_of(matrix)))
+        return outwards(self._lookup.intervals(found.log_odds, cells_of(matrix)))
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score legal records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
         return self.explain(matrix).risks
 
-    def is_sound(self) -> bool:
+    def self_check(self) -> bool:
         """Say whether the model still makes of the golden records what it made when it was loaded."""
         try:
             return bool(np.array_equal(self.risks(golden_records()), self._golden_risks))
         except Exception:  # noqa: BLE001  # a model that raises is not sound, whatever it raises
             return False
 
-    def remarks(self, matrix: Matrix, patterns: Patterns) -> list[Remarks]:
-        """Return what is missing and out of the training range in each record (n, 13), encoded once for each kind.
+    def score(self, batch: DecodedBatch) -> Results:
+        """Score a batch: a record has the same bytes in any batch. One on which the model fails is rejected.
 
-        `patterns` (n,) are the records' missing patterns.
+        Raises ArtifactError when it is the model that is broken, not a record.
         """
-        outside = (matrix < self._lowest) | (matrix > self._highest)
-        kinds = patterns + PATTERNS * (outside @ _BITS)
-        known = self._remarks
-        return [known.get(kind) or self._new_remarks(kind) for kind in kinds.tolist()]
-
-    def _new_remarks(self, kind: int) -> Remarks:
-        outside, pattern = divmod(kind, PATTERNS)
-        missing = missing_fields(pattern)
-        imputed = missing if self._engine.imputes else ()
-        warnings = (
-            *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
-            *(
-                ScoreWarning(WarningCode.OUT_OF_TRAINING_RANGE, name)
-                for j, name in enumerate(FEATURE_NAMES)
-                if outside >> j & 1
-            ),
+        found = self._attempt(batch.matrix)
+        if found is None or not are_probabilities(found.risks):
+            batch = self._without_culprits(batch)
+            found = self._attempt(batch.matrix)
+            if found is None:
+                raise ArtifactError("the model fails on records that it has just scored")
+        scores = self._details.builder.scores(
+            batch.patient_ids,
+            self._details.columns(batch.matrix, found),
+            repeat(None) if batch.sources is None else map(batch.sources.__getitem__, batch.places),
+            self._digests(batch),
         )
-        if len(self._remarks) >= _REMEMBERED_KINDS:
-            self._remarks.clear()
-        used = None if self._engine.imputes else "+".join(missing) or COMPLETE
-        measure_next = self._lookup.measure_next(pattern) if self.details.measure_next else msgspec.UNSET
-        remarks = self._remarks[kind] = self._encoder.remarks(used, missing, warnings, measure_next)
-        return remarks
+        labels, models = found.risks >= self.manifest.threshold, [self.model] * len(scores)
+        return Results(batch.places, batch.matrix, found.risks, labels, scores, models, batch.rejected, batch.declared)
 
-    def encode(
-        self,
-        patient_ids: Sequence[str],
-        matrix: Matrix,
-        found: Explanation,
-        sources: Sequence[Source | None],
-        values: Iterable[bytes | None],
-    ) -> list[bytes]:
-        """Write one score a record as JSON; `values` are the records as they came."""
-        return self._encoder.encode(patient_ids, self._findings(matrix, found), sources, self._digests(values))
-
-    def encode_lines(
-        self, patient_ids: Sequence[str], matrix: Matrix, found: Explanation, values: Iterable[bytes | None]
-    ) -> bytes:
-        """Write one score a record that came from no topic: the same JSON, a line each. A row of a table is None."""
-        return self._encoder.encode_lines(patient_ids, self._findings(matrix, found), self._digests(values))
-
-    def _digests(self, values: Iterable[bytes | None]) -> Iterable[str | Optional]:
+    def _digests(self, batch: DecodedBatch) -> Iterable[str | Optional]:
+        """Return what names the bytes of each record: a row of a table has none."""
         if not self.details.input_digest:
             return repeat(msgspec.UNSET)
-        return (None if value is None else input_digest(value) for value in values)
+        values = batch.values
+        if values is None:
+            return repeat(None)
+        return (None if (value := values[place]) is None else input_digest(value) for place in batch.places)
 
-    def _findings(self, matrix: Matrix, found: Explanation) -> Findings:
-        cells = cells_of(matrix)
-        return Findings(
-            found.risks.tolist(),
-            self.remarks(matrix, cells // len(GROUPS)),
-            self._intervals(found, cells),
-            self._sampling_intervals(found, cells),
-            self._label_sets(found.risks, cells),
-            self._reasons(found),
-        )
+    def _without_culprits(self, batch: DecodedBatch) -> DecodedBatch:
+        """Reject the records on which the model fails; raises ArtifactError if it is the model that is broken."""
+        if not self.self_check():
+            raise ArtifactError("the model no longer reproduces its own results on golden records")
+        scored = self._isolate(batch.matrix)
+        culprits = [batch.places[row] for row in np.flatnonzero(~scored).tolist()]
+        rejected = {**batch.rejected, **dict.fromkeys(culprits, MODEL_FAILURE)}
+        return batch.where(scored, dict(sorted(rejected.items())))
 
-    def _intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | Optional]:
-        if not self.details.interval:
-            return [msgspec.UNSET] * len(cells)
-        told = None if found.log_odds is None else _outwards(self._lookup.intervals(found.log_odds, cells))
-        return [None] * len(cells) if told is None else _pairs(told)
+    def _attempt(self, matrix: Matrix) -> Explanation | None:
+        """Score a batch; None if the model raises: golden records tell later if it is to blame, or a record."""
+        if not len(matrix):
+            return Explanation(np.empty(0))
+        try:
+            return self.explain(matrix)
+        except Exception:  # noqa: BLE001  # whatever a model raises
+            return None
 
-    def _sampling_intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | msgspec.UnsetType]:
-        """Return the part of the intervals that the training sample accounts for, where it is not all of them."""
-        told: list[Interval | msgspec.UnsetType] = [msgspec.UNSET] * len(cells)
-        rows = np.flatnonzero(cells >= len(GROUPS))
-        if self.details.interval and found.log_odds is not None and len(rows):
-            part = _outwards(self._lookup.sampling_intervals(found.log_odds[rows], cells[rows]))
-            for row, pair in zip(rows.tolist(), () if part is None else _pairs(part), strict=part is not None):
-                told[row] = pair
-        return told
-
-    def _label_sets(self, risks: Vector, cells: Patterns) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
-        if not self.details.label_set:
-            return [msgspec.UNSET] * len(risks)
-        limits = self._lookup.label_limits(cells)
-        sets = (risks <= limits[:, 0]) + 2 * (risks >= limits[:, 1])
-        # A risk between two limits that do not overlap is typical of neither label: that is not certainty.
-        sets[sets == 0] = _UNCERTAIN
-        sets[np.isnan(limits[:, 0])] = 0
-        return [_LABEL_SETS[place] for place in sets.tolist()]
-
-    def _reasons(self, found: Explanation) -> Sequence[Reasons | Optional]:
-        count, contributions = self.details.reasons, found.contributions
-        if contributions is None or not count:
-            return [None if count else msgspec.UNSET] * len(found.risks)
-        return self._strongest.of(contributions, count)
-
-
-def _outwards(found: Intervals | None) -> Intervals | None:
-    if found is None:
-        return None
-    low = np.floor(found.low * _INTERVAL_STEPS) / _INTERVAL_STEPS
-    return Intervals(low, np.ceil(found.high * _INTERVAL_STEPS) / _INTERVAL_STEPS)
-
-
-def _pairs(found: Intervals) -> list[Interval]:
-    return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+    def _isolate(self, matrix: Matrix) -> Mask:
+        """Say which records can be scored: while the model raises, the batch is halved until the culprit is alone."""
+        found = self._attempt(matrix)
+        if found is not None:
+            scored: Mask = (found.risks >= 0) & (found.risks <= 1)
+            return scored
+        if len(matrix) == 1:
+            return np.array([False])
+        middle = len(matrix) // 2
+        return np.concatenate([self._isolate(matrix[:middle]), self._isolate(matrix[middle:])])
 
 
 def _new_window(artifact: Artifact, records: int) -> Window | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,15 +18,15 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from schemas.errors import ArtifactError, FaultCode
-from schemas.records import Details, Source
+from schemas.errors import ArtifactError
+from schemas.records import Details
 from scoring.artifact import DIGEST_DIGITS, MANIFEST_FILE, Artifact, load, no_model
 from scoring.candidate import prove, without_pickles
 from scoring.drift import ENOUGH_RECORDS, Drift
 from scoring.engines import Vector
 from scoring.files import read_file
 from scoring.matrix import Matrix
-from scoring.pipeline import Outcome, Rejected, Unwrap, process
+from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
 from scoring.scorer import Scorer
 
 TRIAL_RECORDS: Final = 2_000
@@ -111,7 +111,7 @@ class ModelSource(msgspec.Struct, frozen=True):
 
 
 class Serving:
-    """The scorer in use. For one thread; `process` is the door's way to the core."""
+    """The scorer in use. For one thread."""
 
     def __init__(self, scorer: Scorer, jump_limit: float = 1.0, withdrawn: Withdrawn = lambda *_: None) -> None:
         """`jump_limit` is how far risks of the same records may lie apart on average, from one model to the next.
@@ -149,45 +149,39 @@ class Serving:
             return self.scorer.window.measure()
         return Drift(self.scorer.model.name, 0, {}, {}, {}, None)
 
-    def is_sound(self) -> bool:
+    def self_check(self) -> bool:
         """Say whether the model in use still reproduces its own results."""
-        return self.scorer.is_sound()
+        return self.scorer.self_check()
 
     def swap(self, scorer: Scorer) -> None:
         """Score with another model from the next batch on, on trial."""
         self._before, self.scorer, self._trial = self.scorer, scorer, TRIAL_RECORDS
 
-    def process(
-        self, values: Sequence[bytes | None], sources: Sequence[Source | None], unwrap: Unwrap | None = None
-    ) -> list[Outcome]:
-        """Score a batch as `pipeline.process` does. Raises ArtifactError when the model is broken."""
+    def score(self, batch: DecodedBatch) -> Results:
+        """Score a batch with the model in use. Raises ArtifactError when the model is broken."""
+        return score_watched(self.scorer, batch) if self._before is None else self._try(batch, self._before)
 
-        def score(scorer: Scorer) -> list[Outcome]:
-            return process(values, sources, scorer, unwrap)
-
-        return score(self.scorer) if self._before is None else self._try(score, self._before)
-
-    def _try(self, score: Callable[[Scorer], list[Outcome]], before: Scorer) -> list[Outcome]:
+    def _try(self, batch: DecodedBatch, before: Scorer) -> Results:
         """Score a batch with the model on trial; where that has to go, with the one before."""
         try:
-            outcomes = score(self.scorer)
+            results = score_watched(self.scorer, batch)
         except ArtifactError as error:
             self._go_back(before, str(error))
-            return score(before)
-        if failed := failures(outcomes):
-            again = score(before)
+            return score_watched(before, batch)
+        if failed := failures(results):
+            again = score_watched(before, batch)
             if failed - failures(again):
                 self._go_back(before, "it fails on records that the model before it can score")
                 return again
-        self._trial -= len(outcomes)
+        self._trial -= len(results)
         recent = held(self.scorer) if self._trial <= 0 else None
         if recent is not None and (reason := jump(recent, before, self.jump_limit)):
             self._go_back(before, reason)
-            return score(before)
+            return score_watched(before, batch)
         # Large batches show the window few of their records: the trial lasts until there are enough.
         if self._trial <= 0 and (recent is not None or self.scorer.window is None):
             self._before = None
-        return outcomes
+        return results
 
     def _go_back(self, before: Scorer, reason: str) -> None:
         self.withdrawn[self.scorer.model.digest] = reason
@@ -271,10 +265,14 @@ def held(scorer: Scorer) -> Recent | None:
     return held if len(held.risks) >= ENOUGH_RECORDS else None
 
 
-def failures(outcomes: Sequence[Outcome]) -> set[int]:
+def score_watched(scorer: Scorer, batch: DecodedBatch) -> Results:
+    """Score a batch, and show the results to the model's drift window, if it has one."""
+    results = scorer.score(batch)
+    if scorer.window is not None:
+        scorer.window.note(results.matrix, results.risks)
+    return results
+
+
+def failures(results: Results) -> set[int]:
     """Return the places of the records on which the model failed."""
-    return {
-        place
-        for place, outcome in enumerate(outcomes)
-        if isinstance(outcome, Rejected) and outcome.faults[0].code == FaultCode.MODEL_FAILURE
-    }
+    return {place for place, faults in results.rejected.items() if faults == MODEL_FAILURE}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterable, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from runtime import events
-from schemas.cloudevents import Content
+from schemas.codec import encode_scores
 from schemas.records import Source
-from scoring.pipeline import Outcome, Rejected, Scored
-from scoring.serving import Serving
-from scoring.sources import exceptions_of, judged
+from scoring.pipeline import Model, Results
+from scoring.sources import judged
 from worker.breaker import RejectionBreaker
-from worker.canary import Canary
 from worker.dead_letters import dead_letter
 from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
@@ -21,7 +20,7 @@ from worker.shipment import Shipment
 from worker.traces import Traces
 from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
-from worker.transport.outgoing import Headers, OutgoingRecord
+from worker.transport.outgoing import Headers
 
 DOOR = "kafka"
 _BYTES_A_RECORD = 1_024
@@ -33,7 +32,7 @@ class ScoringAgent:
 
     def __init__(
         self,
-        serving: Serving | Canary,
+        model: Model,
         ledger: Ledger,
         publisher: Publisher,
         dead_letter_topic: str,
@@ -41,7 +40,7 @@ class ScoringAgent:
         traces: Traces,
         formats: Formats = PLAIN,
     ) -> None:
-        self._serving = serving
+        self._model = model
         self._ledger = ledger
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
@@ -64,56 +63,52 @@ class ScoringAgent:
         if not batches:
             return
         started = time.perf_counter()
-        values = [value for batch, _ in batches for value in batch.values()]
-        sources = [source for batch, _ in batches for source in batch.sources()]
-        messages = list(chain.from_iterable(batch.messages for batch, _ in batches))
-
-        def content(place: int) -> Content:
-            return self._formats.content_of(messages[place])
-
-        if isinstance(self._serving, Canary):
-            keys = list(chain.from_iterable(batch.keys() for batch, _ in batches))
-            outcomes = self._serving.process(values, sources, keys, content)
-        else:
-            outcomes = self._serving.process(values, sources, content)
-        outcomes, exceptions = _judged([batch for batch, _ in batches], outcomes)
-        told = _batch_scored(len(outcomes), exceptions, time.perf_counter() - started)
+        scored = self._scored([batch for batch, _ in batches])
+        told = _batch_scored([each.results for each in scored], time.perf_counter() - started)
         told.emit()
-        self._breaker.note(len(outcomes), told.rejected)
-        first = 0
-        for batch, weight in batches:
-            own = slice(first, first := first + len(batch))
-            self._publisher.put(self._shipment(batch, sources[own], outcomes[own], weight, started))
+        self._breaker.note(told.scored + told.rejected, told.rejected)
+        for (_, weight), each in zip(batches, scored, strict=True):
+            self._publisher.put(self._shipment(each, weight, started))
 
-    def _shipment(
-        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], weight: int, started: float
-    ) -> Shipment:
-        """Part scores, each with its record's key, from dead letters. The quick way is for batches without any."""
-        traced = self._traces.begin(batch, sources, outcomes, started)
+    def _scored(self, batches: Sequence[RecordBatch]) -> list[_Scored]:
+        """Score batches together, and judge each by the coding of its partition."""
+        sources = list(chain.from_iterable(batch.sources() for batch in batches))
+        keys = list(chain.from_iterable(batch.keys() for batch in batches))
+        messages = list(chain.from_iterable(batch.messages for batch in batches))
+        results = self._model.score(self._formats.batch(messages, sources, keys).decode())
+        scored, first = [], 0
+        for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
+            own = slice(first, first := first + len(batch))
+            found = judged(part, batch.lease.seen)
+            scored.append(_Scored(batch, sources[own], keys[own], found, encode_scores(found.scores)))
+        return scored
+
+    def _shipment(self, scored: _Scored, weight: int, started: float) -> Shipment:
+        """Part scores, each with its record's key, from dead letters."""
+        batch, sources, keys, results, encoded = scored
+        traced = self._traces.begin(batch, sources, results.rejected, started)
         headers: dict[int, Headers] = {place: span.headers for place, span in traced.items()}
-        scores = self._formats.framed([outcome.value for outcome in outcomes if isinstance(outcome, Scored)])
-        spans = tuple(traced.values())
-        if len(scores) == len(batch):
-            carried = self._formats.headers(sources, headers)
-            return Shipment(batch, batch.keys(), scores, [], (), weight, started, carried, spans)
-        keys: list[bytes | None] = []
-        letters: list[OutgoingRecord] = []
-        codes: list[str] = []
-        scored: list[Source] = []
-        of_scores: dict[int, Headers] = {}
-        for place, (outcome, key, message) in enumerate(zip(outcomes, batch.keys(), batch.messages, strict=True)):
-            own = headers.get(place, ())
-            match outcome:
-                case Scored():
-                    if own:
-                        of_scores[len(keys)] = own
-                    keys.append(key)
-                    scored.append(sources[place])
-                case Rejected(faults):
-                    letters.append(dead_letter(self._dead_letter_topic, message, sources[place], faults, own))
-                    codes.append(str(faults[0].code))
-        carried = self._formats.headers(scored, of_scores)
-        return Shipment(batch, keys, scores, letters, tuple(codes), weight, started, carried, spans)
+        letters = [
+            dead_letter(self._dead_letter_topic, batch.messages[place], sources[place], faults, headers.get(place, ()))
+            for place, faults in results.rejected.items()
+        ]
+        codes = tuple(str(faults[0].code) for faults in results.rejected.values())
+        if letters:
+            keys = [keys[place] for place in results.places]
+            sources = [sources[place] for place in results.places]
+            headers = {row: headers[place] for row, place in enumerate(results.places) if place in headers}
+        carried, spans = self._formats.headers(sources, headers), tuple(traced.values())
+        return Shipment(batch, keys, self._formats.framed(encoded), letters, codes, weight, started, carried, spans)
+
+
+class _Scored(NamedTuple):
+    """A batch with what became of it; `encoded` are the scores as JSON."""
+
+    batch: RecordBatch
+    sources: list[Source]
+    keys: list[bytes | None]
+    results: Results
+    encoded: list[bytes]
 
 
 def weight_of(batch: RecordBatch) -> int:
@@ -121,23 +116,7 @@ def weight_of(batch: RecordBatch) -> int:
     return max(len(batch), batch.size() // _BYTES_A_RECORD)
 
 
-def _judged(batches: Sequence[RecordBatch], outcomes: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-    """Refuse the scores of partitions that show another coding; returns the outcomes, and those that are exceptions.
-
-    Where there are none, a batch costs a microsecond, however large it is.
-    """
-    exceptions = exceptions_of(outcomes)
-    if not exceptions and all(batch.lease.seen.is_clean for batch in batches):
-        for batch in batches:
-            batch.lease.seen.note([(len(batch), 0)])
-        return outcomes, exceptions
-    found: list[Outcome] = []
-    for batch in batches:
-        found.extend(judged(outcomes[len(found) : len(found) + len(batch)], batch.lease.seen))
-    return found, exceptions_of(found)
-
-
-def _batch_scored(records: int, exceptions: Sequence[Outcome], seconds: float) -> events.BatchScored:
-    rejected = [outcome for outcome in exceptions if isinstance(outcome, Rejected)]
-    codes = tuple(str(fault.code) for outcome in rejected for fault in outcome.faults)
-    return events.BatchScored(DOOR, records - len(rejected), len(rejected), codes, seconds)
+def _batch_scored(results: Sequence[Results], seconds: float) -> events.BatchScored:
+    codes = tuple(chain.from_iterable(each.codes() for each in results))
+    scored, rejected = sum(each.scored for each in results), sum(len(each.rejected) for each in results)
+    return events.BatchScored(DOOR, scored, rejected, codes, seconds)

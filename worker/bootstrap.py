@@ -25,6 +25,7 @@ from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
 from schemas.errors import DependencyError, SettingsError
+from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from scoring.serving import Follower, ModelSource, Serving
 from worker.agent import ScoringAgent
@@ -150,7 +151,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     return _assembled(own, "shadow", new_agent)
 
 
-def _with_canary(settings: Settings, champion: Serving) -> Serving | Canary:
+def _with_canary(settings: Settings, champion: Serving) -> Model:
     asked = settings.challenger
     if not asked.canary_share:
         return champion

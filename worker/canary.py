@@ -6,17 +6,14 @@ cannot, and answers for all as soon as it has to go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from hashlib import blake2b
 from typing import Final
 
 from runtime import events
 from schemas.errors import ArtifactError
-from schemas.records import Source
-from scoring.pipeline import Outcome, Rejected, Unwrap, process
+from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
-from scoring.serving import TRIAL_RECORDS, ModelSource, Serving, failures, held, jump
+from scoring.serving import TRIAL_RECORDS, ModelSource, Serving, failures, held, jump, score_watched
 
 _BYTES: Final = 8
 
@@ -61,27 +58,15 @@ class Canary:
         events.CanaryLoaded(model.name, model.version, model.digest, share).emit()
         return cls(champion, challenger, share)
 
-    def process(
-        self,
-        values: Sequence[bytes | None],
-        sources: Sequence[Source | None],
-        keys: Sequence[bytes | None],
-        unwrap: Unwrap,
-    ) -> list[Outcome]:
-        """Score a batch as `Serving.process` does, some of it with the challenger. Raises what the champion raises."""
+    def score(self, batch: DecodedBatch) -> Results:
+        """Score a batch, some of its keys with the challenger. Raises what the champion raises."""
         challenger = self._admitted()
         if challenger is None:
-            return self._champion.process(values, sources, unwrap)
-        taken: list[int] = []
-        others: list[int] = []
-        for place, key in enumerate(keys):
-            (taken if self._share.takes(key) else others).append(place)
-        outcomes: dict[int, Outcome] = {}
+            return self._champion.score(batch)
+        ours, others = batch.split(list(map(self._share.takes, batch.keys)))
         # The champion first: what it is by then is what the challenger is held against.
-        for score, places in ((self._champion.process, others), (partial(self._try, challenger), taken)):
-            own, at = [values[place] for place in places], [sources[place] for place in places]
-            outcomes.update(zip(places, score(own, at, _moved(unwrap, places)), strict=True))
-        return [outcomes[place] for place in range(len(values))]
+        of_others = self._champion.score(others)
+        return merged(of_others, self._try(challenger, ours))
 
     def _admitted(self) -> Scorer | None:
         """Return the challenger if it may answer: where drift is watched, the champion's last records come first."""
@@ -96,26 +81,23 @@ class Canary:
         self._is_admitted = True
         return self._challenger
 
-    def _try(
-        self, challenger: Scorer, values: Sequence[bytes | None], sources: Sequence[Source | None], unwrap: Unwrap
-    ) -> list[Outcome]:
+    def _try(self, challenger: Scorer, batch: DecodedBatch) -> Results:
         """Score records with the challenger; where that has to go, with the champion."""
         try:
-            outcomes = process(values, sources, challenger, unwrap)
+            results = score_watched(challenger, batch)
         except ArtifactError as error:
             self._withdraw(str(error))
-            return self._champion.process(values, sources, unwrap)
-        if failed := failures(outcomes):
-            again = self._champion.process(values, sources, unwrap)
+            return self._champion.score(batch)
+        if failed := failures(results):
+            again = self._champion.score(batch)
             if failed - failures(again):
                 self._withdraw("it fails on records that the champion can score")
                 return again
-        if reason := self._jumped(challenger, len(values)):
+        if reason := self._jumped(challenger, len(results)):
             self._withdraw(reason)
-            return self._champion.process(values, sources, unwrap)
-        rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
-        events.CanaryScored(len(outcomes) - rejected, rejected).emit()
-        return outcomes
+            return self._champion.score(batch)
+        events.CanaryScored(results.scored, len(results.rejected)).emit()
+        return results
 
     def _jumped(self, challenger: Scorer, records: int) -> str | None:
         """Say, every so many of its records, how its risks of the last ones jump from the champion's."""
@@ -129,8 +111,3 @@ class Canary:
     def _withdraw(self, reason: str) -> None:
         self._challenger = None
         events.CanaryWithdrawn(reason).emit()
-
-
-def _moved(unwrap: Unwrap, places: Sequence[int]) -> Unwrap:
-    """Return what opens a record by its place among these."""
-    return lambda place: unwrap(places[place])

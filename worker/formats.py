@@ -18,6 +18,7 @@ from schemas.errors import Fault, FaultCode, SettingsError
 from schemas.frames import FRAME_BYTES, MAGIC, frame, schema_number
 from schemas.jsonschema import documents
 from schemas.records import RECORD_MAX_BYTES, Source
+from scoring.batches import JsonBatch
 from worker.avro import UnusableSchemaError, reader
 from worker.registry import SchemaRegistry
 from worker.shipment import EventHeaders
@@ -74,6 +75,12 @@ class Formats:
         number = schema_number(content)
         return content if number is None else self._read(number)(content[FRAME_BYTES:])
 
+    def batch(
+        self, messages: Sequence[Message], sources: Sequence[Source], keys: Sequence[bytes | None] = ()
+    ) -> MessageBatch:
+        """Return messages of the patients topic, read at these places, as what is scored together."""
+        return MessageBatch(messages, sources, keys, self.content_of)
+
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """Ask the registry for the schemas that these values name first, while the event loop goes on.
 
@@ -109,6 +116,25 @@ class Formats:
                 return _UNKNOWN
             read = self._reads[number] = _reader_of(registered.schema_type, registered.schema)
         return read
+
+
+class MessageBatch(JsonBatch):
+    """Kafka messages. An envelope or a frame is opened where the value itself is no patient record."""
+
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        sources: Sequence[Source],
+        keys: Sequence[bytes | None],
+        content_of: Callable[[Message], Content],
+    ) -> None:
+        super().__init__([message.value() for message in messages], None, sources, keys)
+        self._messages = messages
+        self._content_of = content_of
+
+    def content(self, place: int) -> Content:
+        """Return what is in a message. Raises DependencyError."""
+        return self._content_of(self._messages[place])
 
 
 PLAIN: Final = Formats()

@@ -7,16 +7,15 @@ writes no dead letters: those are the champion's.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable
 from typing import Final
 
-import msgspec
+import numpy as np
 
 from runtime import events
-from schemas.cloudevents import Content
+from schemas.codec import encode_scores
 from schemas.records import Source
-from scoring.pipeline import Outcome, Scored
-from scoring.serving import Serving
+from scoring.pipeline import Model, Results
 from scoring.sources import judged
 from worker.agent import weight_of
 from worker.formats import PLAIN, Formats
@@ -28,16 +27,6 @@ from worker.transport.ledger import Ledger
 GROUP_SUFFIX: Final = "-shadow"
 _MASK: Final = (1 << 64) - 1
 _BITS: Final = 53
-
-
-class _Told(msgspec.Struct):
-    """What is compared of two scores."""
-
-    risk: float
-    label: int
-
-
-_read: Final = msgspec.json.Decoder(_Told).decode
 
 
 class Sample:
@@ -60,8 +49,8 @@ class ShadowAgent:
 
     def __init__(
         self,
-        champion: Serving,
-        challenger: Serving,
+        champion: Model,
+        challenger: Model,
         ledger: Ledger,
         publisher: Publisher,
         sample: Sample,
@@ -89,43 +78,36 @@ class ShadowAgent:
             self._publisher.release(weight)
             return
         started = time.perf_counter()
-        sources, values, keys = batch.sources(), batch.values(), batch.keys()
-        places = [place for place, source in enumerate(sources) if self._sample.takes(source)]
-        taken, at = [values[place] for place in places], [sources[place] for place in places]
-
-        def content(number: int) -> Content:
-            return self._formats.content_of(batch.messages[places[number]])
-
+        sources = batch.sources()
+        taken = [place for place, source in enumerate(sources) if self._sample.takes(source)]
+        messages = [batch.messages[place] for place in taken]
+        decoded = self._formats.batch(messages, [sources[place] for place in taken]).decode()
         before = time.perf_counter()
-        champions = self._champion.process(taken, at, content)
+        champion = self._champion.score(decoded)
         between = time.perf_counter()
-        challengers: Sequence[Outcome] = self._challenger.process(taken, at, content)
-        _compared(champions, challengers, between - before, time.perf_counter() - between).emit()
-        challengers = judged(challengers, batch.lease.seen)
-        scored = [
-            (place, outcome.value)
-            for place, outcome in zip(places, challengers, strict=True)
-            if isinstance(outcome, Scored)
-        ]
-        headers = self._formats.headers([sources[place] for place, _ in scored], {})
-        its_keys, scores = [keys[place] for place, _ in scored], self._formats.framed([score for _, score in scored])
+        challenger = self._challenger.score(decoded)
+        _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
+        results = judged(challenger, batch.lease.seen)
+        scored = [taken[place] for place in results.places]
+        keys, scores = batch.keys(), self._formats.framed(encode_scores(results.scores))
+        headers = self._formats.headers([sources[place] for place in scored], {})
+        its_keys = [keys[place] for place in scored]
         self._publisher.put(Shipment(batch, its_keys, scores, [], (), weight, started, headers, is_awaited=False))
 
 
 def _compared(
-    champions: Sequence[Outcome], challengers: Sequence[Outcome], champion_seconds: float, challenger_seconds: float
+    champion: Results, challenger: Results, champion_seconds: float, challenger_seconds: float
 ) -> events.ModelsCompared:
     """Compare what two models made of the same records."""
-    same = other = higher = lower = one = 0.0
-    for first, second in zip(champions, challengers, strict=True):
-        if not (isinstance(first, Scored) and isinstance(second, Scored)):
-            one += isinstance(first, Scored) is not isinstance(second, Scored)
-            continue
-        ours, theirs = _read(first.value), _read(second.value)
-        if ours.label == theirs.label:
-            same += 1
-        else:
-            other += 1
-        difference = theirs.risk - ours.risk
-        higher, lower = higher + max(difference, 0.0), lower + max(-difference, 0.0)
-    return events.ModelsCompared(int(same), int(other), int(one), higher, lower, champion_seconds, challenger_seconds)
+    _, ours, theirs = np.intersect1d(champion.places, challenger.places, assume_unique=True, return_indices=True)
+    same = int((champion.labels[ours] == challenger.labels[theirs]).sum())
+    difference = challenger.risks[theirs] - champion.risks[ours]
+    return events.ModelsCompared(
+        same,
+        len(ours) - same,
+        champion.scored + challenger.scored - 2 * len(ours),
+        float(difference.clip(min=0).sum()),
+        float(-difference.clip(max=0).sum()),
+        champion_seconds,
+        challenger_seconds,
+    )

@@ -14,7 +14,7 @@ from runtime.record_headers import headers_of
 from runtime.tracing.spans import Attributes, Span, Tracing
 from runtime.tracing.trace_context import Parent, read_parent
 from schemas.records import Source
-from scoring.pipeline import Outcome, Rejected, Scored
+from scoring.pipeline import Faults
 from worker.transport.batch import RecordBatch
 
 NO_SPANS: Final[Mapping[int, Span]] = {}
@@ -24,9 +24,12 @@ class Traces(Protocol):
     """Begins the spans of a batch."""
 
     def begin(
-        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], started: float
+        self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Faults], started: float
     ) -> Mapping[int, Span]:
-        """Return the spans of those records that are traced, by place in the batch, in order."""
+        """Return the spans of those records that are traced, by place in the batch, in order.
+
+        `rejected` has the faults of rejected records, by place.
+        """
         ...
 
 
@@ -34,7 +37,7 @@ class NoTraces:
     """Traces nothing."""
 
     def begin(
-        self, _batch: RecordBatch, _sources: Sequence[Source], _outcomes: Sequence[Outcome], _started: float
+        self, _batch: RecordBatch, _sources: Sequence[Source], _rejected: Mapping[int, Faults], _started: float
     ) -> Mapping[int, Span]:
         """Return none."""
         return NO_SPANS
@@ -48,7 +51,7 @@ class RecordTraces:
         self._group_id = group_id
 
     def begin(
-        self, batch: RecordBatch, sources: Sequence[Source], outcomes: Sequence[Outcome], started: float
+        self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Faults], started: float
     ) -> Mapping[int, Span]:
         """Begin the spans of a batch whose scoring began at `started` (`time.perf_counter`)."""
         seconds = time.perf_counter() - started
@@ -57,11 +60,12 @@ class RecordTraces:
             # Beyond what is allowed, the rest of the batch costs nothing more.
             if not self._tracing.allows():
                 break
-            attributes = _attributes(sources[place], outcomes[place], self._group_id)
+            faults = rejected.get(place, ())
+            attributes = _attributes(sources[place], self._group_id, is_rejected=bool(faults))
             span = self._tracing.begin(f"process {batch.tp.topic}", "consumer", parent, attributes, seconds)
             if span is not None:
                 spans[place] = span
-                _mark(span, outcomes[place])
+                _mark(span, faults)
         return spans
 
     def _wanted(self, batch: RecordBatch) -> Iterator[tuple[int, Parent | None]]:
@@ -74,7 +78,7 @@ class RecordTraces:
                 yield place, parent
 
 
-def _attributes(source: Source, outcome: Outcome, group_id: str) -> Attributes:
+def _attributes(source: Source, group_id: str, *, is_rejected: bool) -> Attributes:
     return {
         "messaging.system": "kafka",
         "messaging.operation.name": "process",
@@ -83,13 +87,13 @@ def _attributes(source: Source, outcome: Outcome, group_id: str) -> Attributes:
         "messaging.destination.partition.id": str(source.partition),
         "messaging.kafka.offset": source.offset,
         "messaging.consumer.group.name": group_id,
-        "heartstream.outcome": "scored" if isinstance(outcome, Scored) else "rejected",
+        "heartstream.outcome": "rejected" if is_rejected else "scored",
     }
 
 
-def _mark(span: Span, outcome: Outcome) -> None:
+def _mark(span: Span, faults: Faults) -> None:
     """Show what is wrong with a rejected record: codes, a small, closed set."""
-    if isinstance(outcome, Rejected):
-        codes = [str(fault.code) for fault in outcome.faults]
+    if faults:
+        codes = [str(fault.code) for fault in faults]
         span.note({"heartstream.fault_codes": codes})
         span.fail(codes[0])

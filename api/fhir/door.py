@@ -24,9 +24,8 @@ from api.problems import RefusalError
 from api.strict_json import without_bom
 from api.turns import Turns
 from runtime.settings import Gateway
-from schemas.codec import decode_score
+from schemas.codec import decode_score, encode_score
 from schemas.fhir import FHIR_TYPE, OPERATION, capability
-from scoring.pipeline import Rejected, Scored
 from scoring.serving import Serving
 
 _TYPES: Final = (FHIR_TYPE, "application/json")
@@ -81,9 +80,8 @@ class Fhir:
         if isinstance(reading, tuple):
             await self._predictions.reject(request, body, reading, time.perf_counter() - began)
             return outcomes.rejected(reading)
-        match await self._predictions.outcome(request, reading.record):
-            case Scored(value):
-                answer = assessment(reading, decode_score(value), self._serving.scorer, now)
-                return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)
-            case Rejected(faults):
-                return outcomes.rejected(reading.faults_of(faults))
+        outcome = await self._predictions.outcome(request, reading.record)
+        if isinstance(outcome, tuple):
+            return outcomes.rejected(reading.faults_of(outcome))
+        answer = assessment(reading, decode_score(encode_score(outcome)), self._serving.scorer, now)
+        return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)

@@ -20,8 +20,8 @@ from schemas.cells import NUMBER
 from schemas.features import FEATURE_NAMES
 from schemas.headers import COLUMN_NAMES
 from schemas.records import PATIENT_ID_MAX_CHARS
+from scoring.batches import ColumnBatch
 from scoring.matrix import Mask, Matrix
-from scoring.pipeline import Columns
 
 Places = npt.NDArray[np.intp]
 
@@ -29,7 +29,7 @@ _NAN: Final = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.arra
 _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
-def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> Columns:
+def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> ColumnBatch:
     """Convert a batch with the columns `COLUMN_NAMES`, in this order, for the core.
 
     The id is text; every other column holds numbers, only nulls, or a dictionary of CSV cells. `coding` applies to all
@@ -41,7 +41,7 @@ def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> Columns:
         matrix[:, place], odd = _cells(column) if pa.types.is_dictionary(column.type) else _numbers(column)
         if odd is not None:
             doubtful |= odd
-    return Columns(patient_ids, matrix, doubtful, lambda row: _record(batch, row), coding)
+    return ColumnBatch(patient_ids, matrix, doubtful, lambda row: _record(batch, row), coding)
 
 
 def write_to_memory(batch: pa.RecordBatch, memory: memoryview) -> int | None:

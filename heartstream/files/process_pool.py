@@ -19,8 +19,6 @@ import msgspec
 
 from heartstream.files.tally import ScoredBatch
 from schemas.errors import DependencyError, HeartstreamError
-from scoring.evidence import Evidence
-from scoring.pipeline import Rejected
 
 ScoreBatch = Callable[[object], ScoredBatch]
 
@@ -36,14 +34,8 @@ class _Task(msgspec.Struct, frozen=True):
     is_lines: bool
 
 
-class _Result(msgspec.Struct, frozen=True):
-    """The scores of a task, in the same slot; scores that are too large for it are in `content`."""
-
-    size: int
-    content: bytes | None
-    scored: int
-    rejected: list[tuple[int, Rejected]]
-    evidence: Evidence
+_Result = tuple[int | None, ScoredBatch]
+"""The size of the scores in the slot of their task, None if they are too large for it; and the scored batch."""
 
 
 class ProcessPool:
@@ -102,10 +94,10 @@ class ProcessPool:
         if isinstance(submitted, ScoredBatch):
             return submitted
         process, self._yielded_slot = submitted
-        result = process.result()
-        slot = self._slots[self._yielded_slot]
-        content = memoryview(slot)[: result.size] if result.content is None else result.content
-        return ScoredBatch(content, result.scored, result.rejected, result.evidence)
+        size, scored = process.result()
+        if size is None:
+            return scored
+        return msgspec.structs.replace(scored, content=memoryview(self._slots[self._yielded_slot])[:size])
 
 
 class _Process:
@@ -187,9 +179,9 @@ def _run(score: ScoreBatch, slots: list[mmap.mmap], connection: Connection, pare
 def _write_result(scored: ScoredBatch, slot: mmap.mmap) -> _Result:
     size = len(scored.content)
     if size > len(slot):
-        return _Result(size, bytes(scored.content), scored.scored, scored.rejected, scored.evidence)
+        return None, msgspec.structs.replace(scored, content=bytes(scored.content))
     slot[:size] = scored.content
-    return _Result(size, None, scored.scored, scored.rejected, scored.evidence)
+    return size, msgspec.structs.replace(scored, content=b"")
 
 
 def _write_batch(batch: Any, slot: mmap.mmap) -> int | None:

@@ -19,12 +19,14 @@ from heartstream.files.output_paths import existing, final_paths, partial_path, 
 from heartstream.files.process_pool import ProcessPool
 from heartstream.files.records import open_records
 from heartstream.files.tally import ScoredBatch, Tally
+from schemas.codec import encode_score_lines
 from schemas.errors import SettingsError
 from schemas.reading import ReadOptions
 from schemas.records import Details
+from scoring.batches import JsonBatch
 from scoring.engines import SklearnEngine
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Lines, process_columns, process_lines
+from scoring.pipeline import Results
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
 
@@ -127,17 +129,18 @@ def _scored(
 
 
 def _score_batch(batch: object, scorer: Scorer, coding: str | None, compress: Compress) -> ScoredBatch:
-    lines = score_batch(batch, scorer, coding)
-    return ScoredBatch(compress(lines.scores), lines.scored, lines.rejected, lines.evidence)
+    results = score_batch(batch, scorer, coding)
+    scores = compress(encode_score_lines(results.scores))
+    return ScoredBatch(scores, results.scored, results.rejected, results.evidence())
 
 
-def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Lines:
+def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Results:
     """Score a batch of lines or columns; `coding` is the one named for its file. Raises ArtifactError."""
     if isinstance(batch, list):
-        return process_lines(batch, scorer, coding)
+        return scorer.score(JsonBatch(batch, coding).decode())
     from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
 
-    return process_columns(columns_of(batch, coding), scorer)
+    return scorer.score(columns_of(batch, coding).decode())
 
 
 def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
 from heartstream.files.formats import Content
 from schemas.errors import Fault
 from scoring.evidence import Evidence
-from scoring.pipeline import Lines, Rejected
+from scoring.pipeline import Faults, Results
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
@@ -24,7 +25,7 @@ class ScoredBatch(msgspec.Struct, frozen=True):
 
     content: Content
     scored: int
-    rejected: list[tuple[int, Rejected]]
+    rejected: Mapping[int, Faults]
     evidence: Evidence
 
 
@@ -45,15 +46,15 @@ class Tally(msgspec.Struct, frozen=True):
         """All rows, scored and rejected."""
         return self.scored + self.rejected
 
-    def plus(self, part: Lines | ScoredBatch) -> Tally:
+    def plus(self, part: Results | ScoredBatch) -> Tally:
         """Return the counts including those of another batch."""
         codes = Counter(self.codes)
-        for _, rejected in part.rejected:
-            codes.update({str(fault.code) for fault in rejected.faults})
+        for faults in part.rejected.values():
+            codes.update({str(fault.code) for fault in faults})
         return Tally(self.scored + part.scored, self.rejected + len(part.rejected), dict(codes))
 
-    def error_lines(self, part: Lines | ScoredBatch) -> bytes:
+    def error_lines(self, part: Results | ScoredBatch) -> bytes:
         """Return the errors of the batch that follows these rows, one line per rejected row."""
         return msgspec.json.Encoder().encode_lines(
-            [RejectedRow(self.rows + place + 1, rejected.faults) for place, rejected in part.rejected]
+            [RejectedRow(self.rows + place + 1, faults) for place, faults in part.rejected.items()]
         )

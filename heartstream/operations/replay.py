@@ -19,10 +19,10 @@ from heartstream.terminal.signals import deferred_interrupts
 from runtime.kafka.config import plain_producer_config
 from runtime.kafka.range_reader import Reader, Span
 from runtime.settings import Settings
+from schemas.codec import encode_scores
 from schemas.errors import DependencyError, FaultCode, SettingsError
 from schemas.records import Source
 from schemas.topics import name_problem
-from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from worker.formats import Formats
 
@@ -106,18 +106,11 @@ class Replay:
 
     def _score(self, chunk: Sequence[Message]) -> None:
         sources = [Source(str(each.topic()), each.partition() or 0, each.offset() or 0) for each in chunk]
-        outcomes = process(
-            [message.value() for message in chunk],
-            sources,
-            self._scorer,
-            lambda place: self._formats.content_of(chunk[place]),
-        )
+        results = self._scorer.score(self._formats.batch(chunk, sources).decode())
         self.tally.read += len(chunk)
-        for message, source, outcome in zip(chunk, sources, outcomes, strict=True):
-            if isinstance(outcome, Rejected):
-                self.tally.rejected[outcome.faults[0].code] += 1
-            else:
-                self._send(message.key(), outcome.value, source)
+        self.tally.rejected.update(faults[0].code for faults in results.rejected.values())
+        for place, score in zip(results.places, encode_scores(results.scores), strict=True):
+            self._send(chunk[place].key(), score, sources[place])
         while self._client.flush(_POLL_SECONDS):
             pass
         if self._failure is not None:

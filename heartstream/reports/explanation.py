@@ -12,13 +12,13 @@ from typing import Final
 
 import msgspec
 
-from schemas.codec import decode_score
+from schemas.codec import decode_score, encode_scores
 from schemas.errors import DependencyError, Fault
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
-from schemas.records import Details, PatientRecord, Reason, Score, WarningCode
+from schemas.records import Details, Reason, Score, WarningCode
+from scoring.batches import JsonBatch
 from scoring.groups import groups_of
-from scoring.matrix import Matrix, as_row
-from scoring.pipeline import Rejected, process
+from scoring.matrix import Matrix
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
@@ -76,10 +76,11 @@ def explain_record(
 ) -> Explanation | tuple[Fault, ...]:
     """Score one record; returns its errors if it is rejected. Raises ArtifactError."""
     scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)), public_key)
-    (outcome,) = process([value], [None], scorer)
-    if isinstance(outcome, Rejected):
-        return outcome.faults
-    return Explanation(as_row(msgspec.json.decode(value, type=PatientRecord)), decode_score(outcome.value), scorer)
+    results = scorer.score(JsonBatch([value]).decode())
+    if results.rejected:
+        return results.rejected[0]
+    (score,) = encode_scores(results.scores)
+    return Explanation(results.matrix, decode_score(score), scorer)
 
 
 def rejection_text(faults: Sequence[Fault]) -> str:

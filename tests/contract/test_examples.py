@@ -21,9 +21,9 @@ from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import DeadLetter, PatientRecord, Source
 from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
-from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.examples import FOLDER, Pair, accepted, rejected, rejected_unwritten
+from tests.outcomes import Rejected, Scored, process
 from tests.unit.schemas.mutations import json_objects
 
 ACCEPTED = accepted()

@@ -15,7 +15,6 @@ import msgspec
 
 from runtime.settings import Topics
 from scoring.artifact import load
-from scoring.pipeline import Outcome, process
 from scoring.scorer import Scorer
 from tests.faults.acceptor import Guarantee, refusal
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
@@ -30,6 +29,7 @@ from tests.faults.poison import culprit, poison
 from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
 from tests.faults.swapping import Alternatives, scorers_named, serve
 from tests.faults.trace import read_trace
+from tests.outcomes import Outcome, process
 from training.pipeline import TrainingRequest, train
 
 WorkerKind = Literal["heartstream", "faust"]

@@ -11,11 +11,11 @@ import msgspec
 
 from heartstream.brokers import IMAGE, await_broker, container_environment, container_properties
 from runtime.ports import free_port
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.brokers import Listener, with_listener
 from tests.images.engine import docker
 from tests.integration.stream import Sent, Stream
+from tests.outcomes import Scored, process
 
 INSIDE: Final = "kafka:9092"
 

@@ -20,12 +20,12 @@ from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import predict
 from runtime.settings import Topics
 from schemas.errors import DependencyError
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.images.broker import check_outcomes, send
 from tests.images.build import Image
 from tests.images.engine import ROOT, attempt, docker, run, wait_for
 from tests.integration.stream import Stream
+from tests.outcomes import Scored, process
 
 SERVICES: Final = ("kafka", "topics", "volume", "train", "worker", "gateway")
 """Those whose images are made here; the others' come from a registry."""

@@ -16,7 +16,6 @@ import msgspec
 
 from heartstream.demo.patients import real_patients
 from runtime.settings import Topics
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.images.broker import INSIDE, check_outcomes, send
 from tests.images.build import Image, baked
@@ -24,6 +23,7 @@ from tests.images.container import HARDENED, Container, running
 from tests.images.engine import docker, inspect
 from tests.images.laws import SERVING, Law, Setting
 from tests.integration.stream import Stream
+from tests.outcomes import Scored, process
 
 SLOWEST_START_SECONDS: Final = 2.0
 _STARTS: Final = 3

@@ -17,11 +17,11 @@ from runtime.ports import free_port
 from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source
-from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.drifting import shown
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
+from tests.outcomes import Rejected, Scored, process
 from tests.unit.scoring.models import with_exchanged_labels
 from worker.canary import KeyShare
 from worker.shadow import GROUP_SUFFIX, Sample

@@ -13,12 +13,12 @@ from heartstream.cli.model import promote, recalibrate
 from heartstream.demo.processes import Child
 from schemas.codec import decode_score
 from scoring.drift import ENOUGH_RECORDS
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.drifting import shown
 from tests.integration.calls import PATIENTS, ask
 from tests.integration.conftest import Starter, Workers
 from tests.integration.stream import Stream
+from tests.outcomes import Scored, process
 from tests.unit.scoring.models import another_version, with_exchanged_labels
 from tests.unit.training.test_recalibrated_model import labelled
 

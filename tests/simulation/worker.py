@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, Final
 
+import msgspec
+import numpy as np
 from faust.types import TP
 
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
-from scoring.pipeline import Outcome, Rejected, Scored
+from scoring.pipeline import DecodedBatch, Results
 from tests.simulation.network import BACKOFF_SECONDS
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Event, VirtualLoop
@@ -34,6 +36,7 @@ PATIENTS: Final = "patients"
 SCORES: Final = "scores"
 DEAD_LETTERS: Final = "dead-letters"
 _FLUSH_SECONDS: Final = 3.0
+_FAULTS: Final = (Fault(FaultCode.MISSING_FIELD, "age", "is missing"),)
 PATIENCE: Final = Patience(call=1.5, silence=4.0, pause=0.2, total=30.0)
 
 
@@ -132,13 +135,16 @@ class Scores:
     def __init__(self, version: int) -> None:
         self.version = version
 
-    def process(self, _values: Sequence[bytes | None], sources: Sequence[Source], _content: object) -> list[Outcome]:
-        return [self._outcome(source) for source in sources]
+    def score(self, batch: DecodedBatch) -> Results:
+        sources = [source for source in batch.sources or () if source is not None]
+        rejected = {place: _FAULTS for place, source in enumerate(sources) if source.offset % 11 == 7}
+        places = [place for place in range(len(sources)) if place not in rejected]
+        scores: Any = [self._score(sources[place]) for place in places]
+        numbers = np.zeros(len(places))
+        return Results(places, numbers[:, None], numbers, numbers > 0, scores, [], rejected)
 
-    def _outcome(self, source: Source) -> Outcome:
-        if source.offset % 11 == 7:
-            return Rejected((Fault(FaultCode.MISSING_FIELD, "age", "is missing"),))
-        return Scored(b"%d/%d@%d" % (source.partition, source.offset, self.version))
+    def _score(self, source: Source) -> msgspec.Raw:
+        return msgspec.Raw(b"%d/%d@%d" % (source.partition, source.offset, self.version))
 
 
 class Worker:
@@ -203,8 +209,7 @@ class Worker:
             committed = CommittedOffsets({}, "group")
             guarantee = ExactlyOnce(lambda: producer, SCORES, ledger, lambda: consumer, committed.read)
         publisher = Publisher(guarantee, ledger, 20, 12, self._loop.time)
-        model: Any = self.model
-        return publisher, ScoringAgent(model, ledger, publisher, DEAD_LETTERS, breaker, NoTraces())
+        return publisher, ScoringAgent(self.model, ledger, publisher, DEAD_LETTERS, breaker, NoTraces())
 
     async def _run(self) -> None:
         publisher, agent = self._build()

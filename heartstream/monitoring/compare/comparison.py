@@ -32,7 +32,6 @@ from schemas.records import ModelRef, Source
 from scoring.artifact import Artifact
 from scoring.engines import Vector
 from scoring.evidence import SourceWindow
-from scoring.matrix import Matrix
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
 
@@ -165,32 +164,21 @@ def compare_file(  # two models, and a file as `score` has it
     Raises SettingsError, DataError, DependencyError and ArtifactError.
     """
     kind, tally, seen = format_of(path, named), Tally(), SourceWindow()
-    scorer, both = Scorer(champion), _Both(Scorer(champion), Scorer(challenger))
-    scorer.census = both
+    ours, theirs = Scorer(champion), Scorer(challenger)
+    counter = ComparisonCounter(ours.model, theirs.model)
     with ExitStack() as closing:
         records = open_records(path, kind, closing, reading)
         for batch in records.batches():
-            lines = score_batch(batch, scorer, reading.coding)
-            tally = tally.plus(lines)
-            if seen.note(lines.evidence):
+            results = score_batch(batch, ours, reading.coding)
+            if results.scored:
+                risks = theirs.risks(results.matrix)
+                counter.note(results.risks, risks, results.labels.astype(np.int64), _labels(risks, theirs))
+            tally = tally.plus(results)
+            if seen.note(results.evidence()):
                 raise refuse_foreign(str(path), tally.rows)
             on_progress(records.done(), records.total, tally)
-    compared = both.counter.result()
+    compared = counter.result()
     return ComparisonResult((compared,) if compared.records else (), LeftOut(rejected=tally.rejected))
-
-
-class _Both:
-    """Receives the records that one model scored, and scores them with the other."""
-
-    def __init__(self, champion: Scorer, challenger: Scorer) -> None:
-        self.counter = ComparisonCounter(champion.model, challenger.model)
-        self._champion, self._challenger = champion, challenger
-
-    def note(self, matrix: Matrix, risks: Vector) -> None:
-        if not len(risks):
-            return
-        others = self._challenger.risks(matrix)
-        self.counter.note(risks, others, _labels(risks, self._champion), _labels(others, self._challenger))
 
 
 def _labels(risks: Vector, scorer: Scorer) -> Labels:

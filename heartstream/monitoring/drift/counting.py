@@ -115,16 +115,16 @@ class _Counter:
         self._artifact, self._reference = artifact, artifact.reference
         self._scorer = Scorer(artifact)
         self._census = Census(artifact.reference, artifact.model.name, artifact.manifest.training_range)
-        self._scorer.census = self._census
         self._source, self._coding = source, coding
         self._seen = SourceWindow()
         self.tally = Tally()
 
     def take(self, batch: object) -> None:
         """Count a batch. Raises DataError if the source shows another coding."""
-        lines = score_batch(batch, self._scorer, self._coding)
-        self.tally = self.tally.plus(lines)
-        if self._seen.note(lines.evidence):
+        results = score_batch(batch, self._scorer, self._coding)
+        self._census.note(results.matrix, results.risks)
+        self.tally = self.tally.plus(results)
+        if self._seen.note(results.evidence()):
             raise refuse_foreign(self._source, self.tally.rows)
 
     def result(self) -> DriftCounts:

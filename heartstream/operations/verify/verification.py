@@ -14,10 +14,9 @@ from confluent_kafka import Message
 
 from heartstream.operations.verify.models import ModelDirectories
 from runtime.kafka.range_reader import AbsentTopicError, Reader, Span
-from schemas.codec import UNDECODABLE, decode_score, input_digest
+from schemas.codec import UNDECODABLE, decode_score, encode_score, input_digest
 from schemas.frames import unframed
 from schemas.records import Score, Source
-from scoring.pipeline import Outcome, Rejected, process
 from scoring.scorer import Scorer
 from worker.formats import Formats
 
@@ -163,15 +162,9 @@ def _findings(
             to_score.setdefault(id(scorer), (scorer, []))[1].append(stored)
     for scorer, group in to_score.values():
         sources = [stored.source for stored in group]
-        outcomes = _scored([originals[source] for source in sources], sources, scorer, formats)
-        for stored, outcome in zip(group, outcomes, strict=True):
-            again = b"" if isinstance(outcome, Rejected) else outcome.value
-            yield _compare(stored, again)
-
-
-def _scored(records: Sequence[Message], sources: Sequence[Source], scorer: Scorer, formats: Formats) -> list[Outcome]:
-    values = [record.value() for record in records]
-    return process(values, sources, scorer, lambda place: formats.content_of(records[place]))
+        batch = formats.batch([originals[source] for source in sources], sources)
+        for stored, outcome in zip(group, scorer.score(batch.decode()).outcomes(), strict=True):
+            yield _compare(stored, b"" if isinstance(outcome, tuple) else encode_score(outcome))
 
 
 def _compare(stored: _StoredScore, again: bytes) -> Finding:

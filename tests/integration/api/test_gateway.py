@@ -8,10 +8,10 @@ import pytest
 
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
-from scoring.pipeline import Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected
 from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.outcomes import Rejected, Scored, process
 
 RECORD = PATIENTS[0]
 

@@ -14,11 +14,11 @@ from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
 from schemas.faults import examine
 from schemas.records import PatientRecord
-from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from tests.copies import copy_records, uci_records
 from tests.examples import rejected
 from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.outcomes import Rejected, process
 
 PATH = "/predict/batch"
 # A flaw that is no JSON would break the array, and one with a line break the lines.

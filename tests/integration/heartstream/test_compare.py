@@ -14,10 +14,10 @@ from heartstream.monitoring.compare.differences import compare_outcomes
 from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.records import Source
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.heartstream.desk import Desk, now
 from tests.integration.stream import PARTITIONS
+from tests.outcomes import Scored, process
 from tests.unit.scoring.models import another_version
 from training.data.frames import features, read_snapshot, target
 from worker.transport.outgoing import OutgoingRecord

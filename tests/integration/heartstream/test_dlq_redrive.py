@@ -27,12 +27,12 @@ from schemas.topics import (
     REDRIVE_ATTEMPTS_HEADER,
     TIMESTAMP_HEADER,
 )
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.copies import copy_records, uci_records
 from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, Written, now
 from tests.integration.stream import DEADLINE_SECONDS, Stream
+from tests.outcomes import Scored, process
 from worker.dead_letters import without_value
 from worker.transport.outgoing import OutgoingRecord
 

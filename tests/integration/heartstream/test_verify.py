@@ -17,10 +17,10 @@ from heartstream.demo.patients import FLAWS, real_patients
 from runtime.kafka.topics import create_topics
 from schemas.codec import decode_score
 from scoring.artifact import load
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
+from tests.outcomes import Scored, process
 from tests.unit.scoring.models import another_version, with_exchanged_labels
 from training.data.frames import read_snapshot
 

@@ -18,12 +18,12 @@ from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk
 from tests.integration.heartstream.test_verify import Desk as VerifyDesk
 from tests.integration.stream import Sent, Stream
+from tests.outcomes import Scored, process
 
 MARKER = "Zebra-4711"
 PATIENTS: list[dict[str, Any]] = [

@@ -18,11 +18,11 @@ from runtime.settings import Registry
 from schemas.documents import FOLDER
 from schemas.errors import DependencyError
 from schemas.frames import frame, schema_number
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.heartstream.test_verify import Desk
 from tests.integration.stream import Stream
+from tests.outcomes import Scored, process
 from tests.registry import running_registry
 from tests.unit.worker.test_formats import SCHEMA
 from worker.registry import SchemaRegistry

@@ -18,11 +18,11 @@ from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
 from schemas.faults import examine
 from schemas.repeats import RepeatFilter
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected, shows_another_coding
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
+from tests.outcomes import Scored, process
 
 SLOWLY = {
     "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",

@@ -15,11 +15,11 @@ from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
 from runtime import metrics
 from runtime.ports import free_port
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.integration.collector import SpanTold, collecting
 from tests.integration.conftest import Workers
 from tests.integration.stream import DEADLINE_SECONDS, Result, Stream
+from tests.outcomes import Scored, process
 
 MARKER = "Zebra-4711"
 PATIENT = {**real_patients()[0], "patient_id": MARKER}

@@ -10,9 +10,9 @@ import pytest
 from api.microbatch import MicroBatch
 from heartstream.demo.patients import FLAWS, real_patients
 from schemas.errors import ArtifactError
-from scoring.pipeline import Outcome, process
 from scoring.scorer import Scorer
 from scoring.serving import Serving
+from tests.outcomes import Outcome, outcomes_of, process
 
 
 class Counting(Scorer):
@@ -36,7 +36,8 @@ class Counting(Scorer):
 
 async def all_at_once(batch: MicroBatch, bodies: list[bytes]) -> list[Outcome]:
     async def one(body: bytes) -> Outcome:
-        return await batch.score(body)
+        results, place = await batch.score(body)
+        return outcomes_of(results)[place]
 
     return await asyncio.gather(*map(one, bodies))
 
@@ -64,7 +65,8 @@ async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
     body = json.dumps(real_patients()[0]).encode()
     gone, here = batch.score(body), batch.score(body)
     gone.cancel()
-    assert await here == process([body], [None], scorer)[0]
+    results, place = await here
+    assert outcomes_of(results)[place : place + 1] == process([body], [None], scorer)
 
 
 async def test_a_broken_model_is_told_to_all(scorer: Scorer) -> None:

@@ -13,9 +13,9 @@ from schemas.codec import encode_dead_letter
 from schemas.faults import examine
 from schemas.frames import frame
 from schemas.records import PatientRecord, Source
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected
+from tests.outcomes import Scored, process
 
 SOURCE = Source("patients", 3, 4711)
 Decode = Callable[[bytes | None], Score | DeadLetter]

@@ -32,10 +32,10 @@ from heartstream.files.dataframes import ArrowTable
 from heartstream.spark import ModelBundle, scored
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Source
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from tests.copies import copy_records, uci_records
 from tests.examples import accepted, rejected, rejected_unwritten, shows_another_coding
+from tests.outcomes import Scored, process
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys
 

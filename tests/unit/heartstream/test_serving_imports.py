@@ -17,7 +17,8 @@ EXTRAS = ("opentelemetry", "google", "requests", "jwt")
 """And those that it imports only where the settings ask for what they do."""
 SCORE = """
 from schemas.records import Source
-from scoring.pipeline import Scored, process
+from schemas.codec import encode_scores
+from scoring.batches import JsonBatch
 from scoring.scorer import Scorer
 
 scorer = Scorer.from_directory(Path(model), name)
@@ -25,9 +26,8 @@ assert scorer.fallback_reason is None, scorer.fallback_reason
 fields = {"age": 54, "sex": 1, "cp": 3, "trestbps": 130, "chol": 246, "fbs": 0, "restecg": 1, "thalach": 150,
           "exang": 0, "oldpeak": 1.0, "slope": 2, "ca": 0, "thal": None}
 record = json.dumps({"patient_id": "p", **fields}).encode()
-(outcome,) = process([record], [None], scorer)
-assert isinstance(outcome, Scored), outcome
-assert scorer.is_sound()
+(score,) = encode_scores(scorer.score(JsonBatch([record]).decode()).scores)
+assert scorer.self_check()
 """
 WORKER = """
 import worker.process

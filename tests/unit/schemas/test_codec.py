@@ -1,4 +1,4 @@
-"""The fast decoder takes nothing that the slow path refuses, and the encoder writes what a `Score` says."""
+"""The fast decoder takes nothing that the slow path refuses, and a built score says what a `Score` says."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from schemas.codec import (
-    Findings,
-    Remarks,
-    ScoreEncoder,
+    EncodedMetadata,
+    ScoreBuilder,
+    ScoreColumns,
     decode,
     decode_coded,
     decode_dead_letter,
     decode_score,
     encode_dead_letter,
+    encode_score_lines,
+    encode_scores,
     label_set_json,
     reason_json,
 )
@@ -146,18 +148,18 @@ def test_id_length_counts_characters(length: int, taken: bool) -> None:  # noqa:
 
 
 def written_score(score: Score) -> bytes:
-    """Write a score through the encoder, from its parts."""
+    """Write a score through the builder, from its parts."""
     absent = score.label_set is msgspec.UNSET
-    encoder = ScoreEncoder(score.model, score.threshold)
-    findings = Findings(
+    builder = ScoreBuilder(score.model, score.threshold)
+    columns = ScoreColumns(
         [score.risk],
-        [encoder.remarks(score.pattern, score.missing, score.warnings, score.measure_next)],
+        [builder.metadata(score.pattern, score.missing, score.warnings, score.measure_next)],
         [score.interval],
         [score.sampling_interval],
         [msgspec.UNSET if absent else label_set_json(score.label_set)],
         [list(map(reason_json, score.reasons)) if isinstance(score.reasons, tuple) else score.reasons],
     )
-    (value,) = encoder.encode([score.patient_id], findings, [score.source])
+    (value,) = encode_scores(builder.scores([score.patient_id], columns, [score.source]))
     return value
 
 
@@ -188,7 +190,7 @@ SCORES = st.builds(
 
 
 @given(SCORES)
-def test_encoder_writes_what_a_score_encodes_to(score: Score) -> None:
+def test_a_built_score_has_the_bytes_of_the_score(score: Score) -> None:
     """The bytes that are put together from ready parts equal those of encoding a whole `Score`."""
     assert msgspec.json.encode(score) == written_score(score)
 
@@ -212,17 +214,19 @@ def test_dead_letter_survives_the_wire(faults: tuple[Fault, ...], source: Source
     assert letter == decode_dead_letter(encode_dead_letter(letter))
 
 
-def plain_findings(risks: list[float], remarks: list[Remarks]) -> Findings:
+def plain_columns(risks: list[float], metadata: list[EncodedMetadata]) -> ScoreColumns:
     absent = [msgspec.UNSET] * len(risks)
-    return Findings(risks, remarks, absent, absent, absent, absent)
+    return ScoreColumns(risks, metadata, absent, absent, absent, absent)
 
 
-def test_encoder_keeps_the_order() -> None:
-    """Each record gets its own risk, remarks and source."""
-    encoder = ScoreEncoder(MODEL, 0.5)
-    remarks = [encoder.remarks("complete", (), (), ()), encoder.remarks("ca", ("ca",), (), ("ca",))]
-    findings = plain_findings([0.4999, 0.5], remarks)
-    encoded = encoder.encode(["a", "b"], findings, [None, Source("t", 0, 1)])
+def test_builder_keeps_the_order() -> None:
+    """Each record gets its own risk, metadata and source."""
+    builder = ScoreBuilder(MODEL, 0.5)
+    metadata = [builder.metadata("complete", (), (), ()), builder.metadata("ca", ("ca",), (), ("ca",))]
+    columns = plain_columns([0.4999, 0.5], metadata)
+    scores = builder.scores(["a", "b"], columns, [None, Source("t", 0, 1)])
+    encoded = encode_scores(scores)
+    assert encode_score_lines(scores) == b"".join(value + b"\n" for value in encoded)
     found = [(s.patient_id, s.risk, s.label, s.missing, s.source) for s in map(decode_score, encoded)]
     assert [("a", 0.4999, 0, (), None), ("b", 0.5, 1, ("ca",), Source("t", 0, 1))] == found
 
@@ -231,8 +235,17 @@ def test_encoder_keeps_the_order() -> None:
 def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> None:
     """A risk that was rounded to six decimals needs no more digits on the wire."""
     risks = np.round(np.array(millionths) / 10**6, 6).tolist()
-    encoder = ScoreEncoder(MODEL, 0.5)
-    findings = plain_findings(risks, [encoder.remarks(None, (), (), None)] * len(risks))
-    encoded = encoder.encode(["p-1"] * len(risks), findings, [None] * len(risks))
+    builder = ScoreBuilder(MODEL, 0.5)
+    columns = plain_columns(risks, [builder.metadata(None, (), (), None)] * len(risks))
+    encoded = encode_scores(builder.scores(["p-1"] * len(risks), columns))
     assert millionths == [round(decode_score(value).risk * 10**6) for value in encoded]
     assert all(len(repr(risk)) <= len("0.123456") or "e-" in repr(risk) for risk in risks)
+
+
+def test_no_score_is_lost_where_a_column_is_too_short() -> None:
+    """One entry too few anywhere is an error, and not one score fewer."""
+    builder = ScoreBuilder(MODEL, 0.5)
+    metadata = [builder.metadata("complete", (), (), ())] * 2
+    for risks, sources in (([0.1], [None, None]), ([0.1, 0.2], [None])):
+        with pytest.raises(ValueError, match="record"):
+            builder.scores(["a", "b"], plain_columns(risks, metadata), sources)

@@ -16,8 +16,8 @@ from scoring.engines import build_engine
 from scoring.groups import groups_of
 from scoring.matrix import Matrix
 from scoring.patterns import OPTIONAL, pattern_name, patterns_of
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from tests.outcomes import Scored, process
 from tests.unit.scoring.models import as_values, every_missing_pattern, plain_of, random_rows, training_data
 
 SWITCHES = [

@@ -18,9 +18,10 @@ from schemas.features import FEATURE_NAMES
 from scoring.artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
 from scoring.drift import ENOUGH_RECORDS, Drift, FieldReference, Histogram, Reference, Window
 from scoring.matrix import Matrix
-from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
+from scoring.serving import Serving
 from tests.drifting import INPUTS, SCORES, drifting, patients_of
+from tests.outcomes import Rejected, process
 
 MODELS = ("logistic_regression", "pattern_submodels", "random_forest")
 RANGE = dict.fromkeys(FEATURE_NAMES, (0.0, 10.0))
@@ -55,7 +56,7 @@ def score(scorer: Scorer, patients: Iterator[Record], records: int) -> set[str]:
     """Score so many patients by the path of every door; return the alerts whose condition then holds."""
     while records > 0:
         values = [json.dumps(patient).encode() for patient in itertools.islice(patients, 50)]
-        outcomes = process(values, [None] * len(values), scorer)
+        outcomes = process(values, [None] * len(values), Serving(scorer))
         assert not any(isinstance(outcome, Rejected) for outcome in outcomes)
         records -= len(values)
     return alerts(scorer.window)

@@ -10,8 +10,8 @@ import pytest
 from schemas.errors import ArtifactError, FaultCode
 from scoring.artifact import Artifact
 from scoring.matrix import Matrix
-from scoring.pipeline import Outcome, Rejected, Scored, process
 from scoring.scorer import Scorer
+from tests.outcomes import Outcome, Rejected, Scored, process
 from tests.unit.scoring.models import (
     Spoiled,
     Switch,
@@ -130,10 +130,10 @@ def test_unreadable_records_need_no_model(linear_artifact: Artifact) -> None:
 
 def test_sound_model_is_sound(scorer: Scorer, forest_scorer: Scorer) -> None:
     """A model that works reproduces its golden risks, before and after it has scored."""
-    before = [scorer.is_sound(), forest_scorer.is_sound()]
+    before = [scorer.self_check(), forest_scorer.self_check()]
     outcomes_of(BATCH[:100], scorer)
     outcomes_of(BATCH[:100], forest_scorer)
-    assert [*before, scorer.is_sound(), forest_scorer.is_sound()] == [True] * 4
+    assert [*before, scorer.self_check(), forest_scorer.self_check()] == [True] * 4
 
 
 @each_failure
@@ -141,8 +141,8 @@ def test_broken_model_is_not_sound(linear_artifact: Artifact, failure: Any) -> N
     """A model that breaks says so when it is asked, and does not raise."""
     switch = Switch(failure)
     scorer = spoiled_scorer(linear_artifact, switch)
-    before, switch.thrown = scorer.is_sound(), True
-    assert (before, scorer.is_sound()) == (True, False)
+    before, switch.thrown = scorer.self_check(), True
+    assert (before, scorer.self_check()) == (True, False)
 
 
 def test_spoiled_classifier_is_the_trained_one_until_it_is_spoiled(linear_artifact: Artifact) -> None:

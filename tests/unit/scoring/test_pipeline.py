@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heartstream.files.score import score_batch
-from schemas.codec import decode_score
+from schemas.codec import decode_score, encode_scores
 from schemas.codings import FOREIGN_NAMES
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
-from scoring.pipeline import Outcome, Rejected, Scored, process
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected, rejected_unwritten
+from tests.outcomes import Outcome, Rejected, Scored, process
 from tests.unit.heartstream.spark_table import BAD
 from tests.unit.heartstream.spark_table import table as patients_and_bad_rows
 from tests.unit.schemas.mutations import legal_records, near_records, values
@@ -143,7 +143,7 @@ def test_batch_of_bad_records_alone_is_rejected(scorer: Scorer) -> None:
 @pytest.mark.parametrize("size", [7, 1000])
 @pytest.mark.parametrize("model", ["scorer", "pattern_scorer", "forest_scorer"])
 @pytest.mark.parametrize("kind", ["lines", "columns"])
-def test_lines_bring_their_risks_and_labels(kind: str, model: str, size: int, request: pytest.FixtureRequest) -> None:
+def test_scores_say_what_their_columns_say(kind: str, model: str, size: int, request: pytest.FixtureRequest) -> None:
     """To the last bit what their JSON says, for each patient of four hospitals, whatever is rejected between them."""
     batches = patients_and_bad_rows().to_batches(size)
     assert sum(batch.num_rows for batch in batches) == 920 + len(BAD)
@@ -151,10 +151,10 @@ def test_lines_bring_their_risks_and_labels(kind: str, model: str, size: int, re
     for batch in batches:
         values = [json.dumps(row).encode() for row in batch.to_pylist()]
         given = values if kind == "lines" else batch
-        lines = score_batch(given, request.getfixturevalue(model))
-        told = [decode_score(line) for line in lines.scores.splitlines()]
-        assert [score.risk.hex() for score in told] == [risk.hex() for risk in lines.risks.tolist()]
-        assert [score.label for score in told] == [int(label) for label in lines.labels.tolist()]
-        assert len(told) + len(lines.rejected) == batch.num_rows
-        rejected += len(lines.rejected)
+        results = score_batch(given, request.getfixturevalue(model))
+        told = [decode_score(score) for score in encode_scores(results.scores)]
+        assert [score.risk.hex() for score in told] == [risk.hex() for risk in results.risks.tolist()]
+        assert [score.label for score in told] == [int(label) for label in results.labels.tolist()]
+        assert len(told) + len(results.rejected) == batch.num_rows
+        rejected += len(results.rejected)
     assert rejected == len(BAD)

@@ -16,8 +16,8 @@ from schemas.records import PatientRecord, Score, ScoreWarning, WarningCode
 from scoring.artifact import Artifact
 from scoring.matrix import Matrix, as_matrix, blank_missing
 from scoring.patterns import patterns_of
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from tests.outcomes import Scored, process
 from tests.unit.schemas.mutations import legal_records
 from tests.unit.scoring.models import OPTIONAL, as_values, every_missing_pattern, random_rows, reference, with_manifest
 
@@ -103,12 +103,12 @@ def test_doubts_stay_right_when_memory_is_full(linear_artifact: Artifact) -> Non
     assert len(set(expected)) > 4096
     for label in (0, 1):
         assert expected == [
-            doubts(remarks[label]) for remarks in Scorer(linear_artifact).remarks(rows, patterns_of(rows))
+            doubts(metadata[label]) for metadata in Scorer(linear_artifact)._details.metadata(rows, patterns_of(rows))
         ]
 
 
-def doubts(remarks: msgspec.Raw) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    told = msgspec.json.decode(b'{"label":%s}' % bytes(remarks), type=Doubts)
+def doubts(metadata: msgspec.Raw) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    told = msgspec.json.decode(b'{"label":%s}' % bytes(metadata), type=Doubts)
     outside = [each.field for each in told.warnings if each.code is WarningCode.OUT_OF_TRAINING_RANGE]
     return told.missing, tuple(outside)
 

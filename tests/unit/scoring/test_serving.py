@@ -15,9 +15,9 @@ from schemas.errors import ArtifactError
 from scoring import serving
 from scoring.artifact import Artifact, load
 from scoring.candidate import Proof, prove
-from scoring.pipeline import Outcome, Scored, process
 from scoring.scorer import Scorer
 from scoring.serving import TRIAL_RECORDS, Facts, Follower, ModelSource, Serving
+from tests.outcomes import Outcome, Scored, process
 from tests.unit.scoring.keys import Keys
 from tests.unit.scoring.models import (
     Spoiled,
@@ -83,7 +83,7 @@ def outcomes_of(batch: list[bytes], scorer: Scorer) -> list[Outcome]:
 
 
 def served(serving: Serving, batch: list[bytes] = BATCH) -> list[Outcome]:
-    return serving.process(batch, [None] * len(batch))
+    return process(batch, [None] * len(batch), serving)
 
 
 def test_a_candidate_takes_over_from_the_next_batch_on(place: Place, tmp_path: Path) -> None:

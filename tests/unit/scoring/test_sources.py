@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.codec import decode_score
+from schemas.codec import encode_scores
 from schemas.errors import FaultCode
+from scoring import sources
+from scoring.batches import JsonBatch
 from scoring.evidence import FOREIGN_SHARE, RECENT_RECORDS, SourceWindow
-from scoring.pipeline import Outcome, Rejected, Scored, process, process_lines
+from scoring.pipeline import Results
 from scoring.scorer import Scorer
-from scoring.sources import FOREIGN_SOURCE, judged
+from scoring.sources import FOREIGN_SOURCE
 from tests.copies import COPIES, copy_records, uci_records
+from tests.outcomes import Outcome, Rejected, Scored, outcomes_of
 
 FOREIGN = ("kaggle-303", "kaggle-297", "keel")
 PATIENT = (
@@ -24,8 +27,12 @@ PATIENT = (
 )
 
 
-def scored(values: Sequence[bytes], scorer: Scorer) -> list[Outcome]:
-    return process(values, [None] * len(values), scorer)
+def scored(values: Sequence[bytes], scorer: Scorer, coding: str | None = None) -> Results:
+    return scorer.score(JsonBatch(values, coding).decode())
+
+
+def judged(results: Results, window: SourceWindow) -> list[Outcome]:
+    return outcomes_of(sources.judged(results, window))
 
 
 def codes(outcomes: Sequence[Outcome]) -> set[str]:
@@ -50,17 +57,17 @@ def test_no_row_of_a_foreign_copy_is_scored(scorer: Scorer, name: str, size: int
 @pytest.mark.parametrize("name", [name for name in COPIES if name != "keel"])
 def test_copy_with_its_coding_named_is_scored_as_ucis_rows(scorer: Scorer, name: str) -> None:
     """Each score has the bytes of the same patient's in UCI's codes, whether the record or its source names it."""
-    expected = [outcome.value for outcome in scored(uci_records(name), scorer) if isinstance(outcome, Scored)]
+    expected = encode_scores(scored(uci_records(name), scorer).scores)
     outcomes = judged(scored(copy_records(name, coding=name), scorer), SourceWindow())
     assert expected == [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
-    assert b"".join(each + b"\n" for each in expected) == process_lines(copy_records(name), scorer, name).scores
+    assert expected == encode_scores(scored(copy_records(name), scorer, name).scores)
 
 
 def test_wrong_coding_is_what_was_wrong(scorer: Scorer) -> None:
     """The patient of 0.33 has 0.88 in the coding that the others of the file prove."""
     both = scored([PATIENT, named(PATIENT, "kaggle-303")], scorer)
-    wrong, right = (outcome.value for outcome in both if isinstance(outcome, Scored))
-    assert (decode_score(wrong).risk < 0.5, decode_score(right).risk > 0.8) == (True, True)
+    wrong, right = both.risks
+    assert (wrong < 0.5, right > 0.8) == (True, True)
 
 
 def test_one_slip_condemns_no_file(scorer: Scorer) -> None:
@@ -96,8 +103,8 @@ def test_mended_source_is_scored_again(scorer: Scorer) -> None:
     window = SourceWindow()
     judged(scored(copy_records("kaggle-303"), scorer), window)
     clean = scored(uci_records("statlog")[: RECENT_RECORDS // 2], scorer)
-    assert {*judged(clean, window)} == {FOREIGN_SOURCE}
-    assert judged(clean, window) == clean
+    assert {*judged(clean, window)} == {Rejected(FOREIGN_SOURCE)}
+    assert judged(clean, window) == outcomes_of(clean)
 
 
 runs = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 300)).filter(lambda run: run[1] <= run[0]), max_size=30)
@@ -122,4 +129,4 @@ def test_model_failures_and_other_faults_are_no_evidence(scorer: Scorer) -> None
     window = SourceWindow()
     judged(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
     assert window.is_clean
-    assert FOREIGN_SOURCE.faults[0].code == FaultCode.FOREIGN_SOURCE
+    assert FOREIGN_SOURCE[0].code == FaultCode.FOREIGN_SOURCE

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.codec import encode_scores
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
 from schemas.records import WarningCode
 from scoring.artifact import load
 from scoring.estimators import new_preprocessor
 from scoring.golden import golden_records
+from scoring.pipeline import DecodedBatch
 from scoring.scorer import Scorer
 from training.candidates import new_logistic_regression, new_pattern_submodels
 from training.data.checks import check_rows
@@ -68,8 +70,8 @@ def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) 
     if found.contributions is not None:
         fields = scorer._engine.fields
         assert not found.contributions[:, [fields.index(field) for field in UNMEASURED]].any()
-    lines = scorer.encode_lines(["p"] * len(matrix), matrix, found, [None] * len(matrix)).splitlines()
-    for row, line in zip(matrix, lines, strict=True):
+    batch = DecodedBatch(range(len(matrix)), ["p"] * len(matrix), matrix, {})
+    for row, line in zip(matrix, encode_scores(scorer.score(batch).scores), strict=True):
         told = {each["field"] for each in json.loads(line)["warnings"] if each["code"] == OUTSIDE}
         brought = {field for field in UNMEASURED if not np.isnan(row[FEATURE_NAMES.index(field)])}
         assert told >= brought

@@ -9,11 +9,11 @@ from faust.types import TP
 
 from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from scoring.serving import Serving
 from tests.copies import copy_records, uci_records
 from tests.examples import accepted, rejected
+from tests.outcomes import Scored, process
 from tests.unit.worker.test_ledger import OTHER, TOPIC, FakeMessage, granted
 from tests.unit.worker.test_publisher import HeldGuarantee, publishing
 from worker.agent import ScoringAgent

@@ -13,9 +13,10 @@ from runtime import events, metrics
 from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.artifact import Artifact, load
-from scoring.pipeline import Outcome, Rejected, Scored, process
+from scoring.batches import JsonBatch
 from scoring.scorer import Scorer
 from scoring.serving import TRIAL_RECORDS, ModelSource, Serving
+from tests.outcomes import Outcome, Rejected, Scored, outcomes_of, process
 from tests.unit.scoring.models import (
     Spoiled,
     Switch,
@@ -50,8 +51,7 @@ def other(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 def answered(canary: Canary, places: range = range(len(VALUES))) -> list[Outcome]:
     """Score some of the records, as one batch."""
     own = slice(places.start, places.stop)
-    values = VALUES[own]
-    return canary.process(values, SOURCES[own], KEYS[own], values.__getitem__)
+    return outcomes_of(canary.score(JsonBatch(VALUES[own], None, SOURCES[own], KEYS[own]).decode()))
 
 
 def of(scorer: Scorer) -> list[Outcome]:
@@ -122,14 +122,15 @@ def test_a_key_has_one_model_in_any_batch(scorer: Scorer, other: Scorer, size: i
 def test_records_without_a_key_are_the_champions(scorer: Scorer, other: Scorer) -> None:
     """Nothing says whose they are."""
     canary = Canary(Serving(scorer), other, 1.0)
-    assert canary.process(VALUES, SOURCES, [None] * len(VALUES), VALUES.__getitem__) == of(scorer)
+    batch = JsonBatch(VALUES, None, SOURCES, [None] * len(VALUES))
+    assert outcomes_of(canary.score(batch.decode())) == of(scorer)
 
 
-def test_what_a_record_comes_in_is_opened_for_both(scorer: Scorer, other: Scorer) -> None:
-    """Each model opens its own records, and rejects what it must: places are those of the batch."""
-    wrapped: list[bytes | None] = [b"{}" for _ in VALUES]
-    contents: list[bytes | None] = [value if place % 5 else b"broken" for place, value in enumerate(VALUES)]
-    found = Canary(Serving(scorer), other, SHARE).process(wrapped, SOURCES, KEYS, contents.__getitem__)
+def test_rejected_records_keep_their_places(scorer: Scorer, other: Scorer) -> None:
+    """Whoever scores the others: places are those of the batch."""
+    values: list[bytes | None] = [value if place % 5 else b"broken" for place, value in enumerate(VALUES)]
+    batch = JsonBatch(values, None, SOURCES, KEYS)
+    found = outcomes_of(Canary(Serving(scorer), other, SHARE).score(batch.decode()))
     takes = KeyShare(SHARE).takes
     assert [isinstance(each, Rejected) for each in found] == [place % 5 == 0 for place in range(len(VALUES))]
     versions = {

@@ -16,10 +16,11 @@ from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
+from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Rejected, process
 from scoring.scorer import Scorer
 from scoring.sources import judged
+from tests.outcomes import Rejected, outcomes_of
 
 NAMES = ("patient_id", *FEATURE_NAMES)
 Row = Mapping[str, str | float | None]
@@ -87,7 +88,7 @@ REFUSED: tuple[bytes, list[object]] = (b"refused", [])
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
     """Return score lines, and rejected rows, as the core gives them for records of the topic; or `REFUSED`."""
     scores, errors, window = b"", [], SourceWindow()
-    outcomes = judged(process(list(values), [None] * len(values), scorer), window)
+    outcomes = outcomes_of(judged(scorer.score(JsonBatch(values).decode()), window))
     if window.is_foreign:
         return REFUSED
     for row, outcome in enumerate(outcomes, 1):

@@ -17,7 +17,6 @@ from heartstream.files.process_pool import ProcessPool
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import ScoredBatch
 from schemas.errors import ArtifactError, DependencyError, Fault, FaultCode
-from scoring.pipeline import Rejected
 from scoring.scorer import Scorer
 from tests.unit.heartstream.files.tables import Row, as_records, unseen, write_csv, write_parquet
 from tests.unit.heartstream.files.test_bytes import WHOLE
@@ -72,14 +71,14 @@ def joined(batch: object) -> ScoredBatch:
     if batch == [b"leave"]:
         os._exit(3)
     content = b"x" * _LARGE if batch == [b"grow"] else b"+".join(batch)
-    return ScoredBatch(content, len(batch), [(0, Rejected((Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)))], [])
+    return ScoredBatch(content, len(batch), {0: (Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)}, [])
 
 
 def pooled(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:
     """Yield content, and the process that made it."""
     with ExitStack() as closing:
         for part in ProcessPool(joined, processes, closing).score(batches):
-            yield bytes(part.content), part.rejected[0][1].faults[0].message
+            yield bytes(part.content), part.rejected[0][0].message
 
 
 def test_batches_are_shared_out_and_come_back_in_order() -> None:
@@ -103,7 +102,7 @@ def test_a_process_that_is_held_up_gets_no_more(tmp_path: Path) -> None:
                 yield [b"a"]
             late.touch()
 
-        first, *others = (part.rejected[0][1].faults[0].message for part in pool.score(batches()))
+        first, *others = (part.rejected[0][0].message for part in pool.score(batches()))
     assert len(others) == 3
     assert first not in others
 

@@ -20,8 +20,8 @@ from heartstream.demo.patients import real_patients
 from heartstream.monitoring.compare.differences import EDGES, STEPS, ComparisonCounter, compare_outcomes
 from schemas.codec import decode_score
 from schemas.records import ModelRef
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
+from tests.outcomes import Scored, process
 from tests.unit.scoring.models import with_exchanged_labels
 
 MODELS = ModelRef("first", "1", "a" * 16), ModelRef("second", "1", "b" * 16)

@@ -12,9 +12,9 @@ from heartstream.cli import app
 from heartstream.demo.patients import real_patients
 from schemas.codec import decode_score
 from schemas.features import FEATURE_NAMES
-from scoring.pipeline import Scored, process
 from scoring.scorer import Scorer
 from scoring.wording import UNCERTAIN
+from tests.outcomes import Scored, process
 from tests.unit.scoring.keys import Keys
 
 EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples" / "patients" / "v1" / "accepted"

@@ -1,0 +1,124 @@
+"""What scores say beside their risks: missing fields and warnings, intervals, label sets and reasons, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from schemas.codec import EncodedMetadata, Interval, Optional, Reasons, ScoreBuilder, ScoreColumns, label_set_json
+from schemas.features import FEATURE_NAMES
+from schemas.records import Details, ScoreWarning, WarningCode
+from scoring.artifact import Artifact
+from scoring.engines import Engine, Explanation, Vector
+from scoring.groups import GROUPS
+from scoring.matrix import Matrix
+from scoring.patterns import COMPLETE, PATTERNS, Patterns, missing_fields
+from scoring.reasons import StrongestReasons
+from scoring.uncertainty import Intervals, Lookup, cells_of
+
+_INTERVAL_STEPS: Final = 10_000
+_BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
+_REMEMBERED_KINDS: Final = 4096
+"""Real data has some 50; the bound keeps memory flat under made-up data."""
+_LABEL_SETS: Final = tuple(label_set_json(labels) for labels in (None, (0,), (1,), (0, 1)))
+_UNCERTAIN: Final = 3
+
+
+class ScoreDetails:
+    """Says of scored batches what `details` ask for. Not safe to share between threads."""
+
+    def __init__(self, artifact: Artifact, engine: Engine, lookup: Lookup, details: Details) -> None:
+        self.builder = ScoreBuilder(artifact.model, artifact.manifest.threshold)
+        self._engine, self._lookup, self._details = engine, lookup, details
+        ranges = [artifact.manifest.training_range[name] for name in FEATURE_NAMES]
+        self._lowest, self._highest = np.array(ranges).T
+        self._strongest = StrongestReasons(engine.fields)
+        self._metadata: dict[int, EncodedMetadata] = {}
+
+    def columns(self, matrix: Matrix, found: Explanation) -> ScoreColumns:
+        """Return what is to be said of records (n, 13) that were scored."""
+        cells = cells_of(matrix)
+        return ScoreColumns(
+            found.risks.tolist(),
+            self.metadata(matrix, cells // len(GROUPS)),
+            self._intervals(found, cells),
+            self._sampling_intervals(found, cells),
+            self._label_sets(found.risks, cells),
+            self._reasons(found),
+        )
+
+    def metadata(self, matrix: Matrix, patterns: Patterns) -> list[EncodedMetadata]:
+        """Return what is missing and out of the training range in each record (n, 13), encoded once for each kind.
+
+        `patterns` (n,) are the records' missing patterns.
+        """
+        outside = (matrix < self._lowest) | (matrix > self._highest)
+        kinds = patterns + PATTERNS * (outside @ _BITS)
+        known = self._metadata
+        return [known.get(kind) or self._new_metadata(kind) for kind in kinds.tolist()]
+
+    def _new_metadata(self, kind: int) -> EncodedMetadata:
+        outside, pattern = divmod(kind, PATTERNS)
+        missing = missing_fields(pattern)
+        imputed = missing if self._engine.imputes else ()
+        warnings = (
+            *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
+            *(
+                ScoreWarning(WarningCode.OUT_OF_TRAINING_RANGE, name)
+                for j, name in enumerate(FEATURE_NAMES)
+                if outside >> j & 1
+            ),
+        )
+        if len(self._metadata) >= _REMEMBERED_KINDS:
+            self._metadata.clear()
+        used = None if self._engine.imputes else "+".join(missing) or COMPLETE
+        measure_next = self._lookup.measure_next(pattern) if self._details.measure_next else msgspec.UNSET
+        metadata = self._metadata[kind] = self.builder.metadata(used, missing, warnings, measure_next)
+        return metadata
+
+    def _intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | Optional]:
+        if not self._details.interval:
+            return [msgspec.UNSET] * len(cells)
+        told = None if found.log_odds is None else outwards(self._lookup.intervals(found.log_odds, cells))
+        return [None] * len(cells) if told is None else _pairs(told)
+
+    def _sampling_intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | msgspec.UnsetType]:
+        """Return the part of the intervals that the training sample accounts for, where it is not all of them."""
+        told: list[Interval | msgspec.UnsetType] = [msgspec.UNSET] * len(cells)
+        rows = np.flatnonzero(cells >= len(GROUPS))
+        if self._details.interval and found.log_odds is not None and len(rows):
+            part = outwards(self._lookup.sampling_intervals(found.log_odds[rows], cells[rows]))
+            for row, pair in zip(rows.tolist(), () if part is None else _pairs(part), strict=part is not None):
+                told[row] = pair
+        return told
+
+    def _label_sets(self, risks: Vector, cells: Patterns) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
+        if not self._details.label_set:
+            return [msgspec.UNSET] * len(risks)
+        limits = self._lookup.label_limits(cells)
+        sets = (risks <= limits[:, 0]) + 2 * (risks >= limits[:, 1])
+        # A risk between two limits that do not overlap is typical of neither label: that is not certainty.
+        sets[sets == 0] = _UNCERTAIN
+        sets[np.isnan(limits[:, 0])] = 0
+        return [_LABEL_SETS[place] for place in sets.tolist()]
+
+    def _reasons(self, found: Explanation) -> Sequence[Reasons | Optional]:
+        count, contributions = self._details.reasons, found.contributions
+        if contributions is None or not count:
+            return [None if count else msgspec.UNSET] * len(found.risks)
+        return self._strongest.of(contributions, count)
+
+
+def outwards(found: Intervals | None) -> Intervals | None:
+    """Round limits outwards to four decimals, so that the risk lies inside."""
+    if found is None:
+        return None
+    low = np.floor(found.low * _INTERVAL_STEPS) / _INTERVAL_STEPS
+    return Intervals(low, np.ceil(found.high * _INTERVAL_STEPS) / _INTERVAL_STEPS)
+
+
+def _pairs(found: Intervals) -> list[Interval]:
+    return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
