@@ -38,8 +38,8 @@ from runtime.health import Health
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
+from scoring.model_manager import Follower, ModelSource, Serving
 from scoring.scorer import Scorer
-from scoring.serving import Follower, ModelSource, Serving
 
 _SOUND_SECONDS: Final = 30.0
 _SHORTEST_KEY: Final = 16

@@ -17,8 +17,8 @@ from schemas.errors import FaultCode, RecordError
 from schemas.faults import FIELD_NAMES
 from schemas.records import ModelRef
 from scoring.evidence import SourceWindow
+from scoring.model_manager import Serving
 from scoring.pipeline import Results
-from scoring.serving import Serving
 
 _REPEATED: Final = str(FaultCode.DUPLICATE_FIELD)
 _TOLD: Final = 10

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from runtime import events
 from runtime.health import PATHS, Health
 from schemas.http import ServedModel
-from scoring.serving import Serving
+from scoring.model_manager import Serving
 from scoring.wording import single_labels
 
 _JSON: Final = "application/json"

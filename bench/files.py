@@ -36,7 +36,7 @@ from runtime.collection import keep_collections_rare
 from schemas.codec import encode_score_lines
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details
-from scoring.matrix import as_matrix
+from scoring.features import as_matrix
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from heartstream.demo.patients import real_patients
 from runtime.kafka.topics import create_topics
 from schemas.records import PatientRecord
-from scoring.matrix import as_matrix, blank_missing, legal_rows
+from scoring.features import as_matrix, blank_missing, legal_rows
 
 PARTITIONS: Final = 4
 _SEED: Final = 1988

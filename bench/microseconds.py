@@ -38,9 +38,9 @@ _STOP_SECONDS: Final = 30.0
 
 STEPS: Final = (
     ("schemas/codec.py:decode", "decode the JSON"),
-    ("scoring/matrix.py:", "records to a matrix, legal values"),
+    ("scoring/features.py:", "records to a matrix, legal values"),
     ("scoring/engines.py:", "model"),
-    ("scoring/plan.py:", "model"),
+    ("scoring/preprocessing.py:", "model"),
     ("schemas/codec.py:", "details and JSON of the score"),
     ("scoring/scorer.py:risks", "model"),
     ("scoring/details.py:", "details and JSON of the score"),

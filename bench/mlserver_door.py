@@ -31,8 +31,8 @@ from bench.stage import Stage
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.codec import decode
-from scoring.artifact import Artifact, load
-from scoring.matrix import Matrix, as_matrix, blank_missing
+from scoring.features import Matrix, as_matrix, blank_missing
+from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
 
 _HEADERS: Final = [("mlserver-model", b"heart")]

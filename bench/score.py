@@ -22,10 +22,10 @@ from heartstream.terminal.exit_codes import errors_to_exit_codes
 from schemas.codec import decode, encode_scores
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
-from scoring.artifact import load
 from scoring.batches import JsonBatch
 from scoring.engines import ForestEngine, LinearEngine
-from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
+from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
 

@@ -18,8 +18,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from bench.environments import ROOT, SERVE, interpreter
 from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import load
 from scoring.estimators import SCALED
+from scoring.model_artifact import load
 from training.data.frames import TRAINING_SITE, features, read_snapshot, site_rows
 from training.data.frames import target as target_of
 

@@ -32,8 +32,8 @@ from schemas.codings import CODINGS, unknown_coding_text
 from schemas.errors import ArtifactError, DataError
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
-from scoring.artifact import MANIFEST_FILE, load
 from scoring.evidence import SourceWindow
+from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.pipeline import Results
 from scoring.scorer import Scorer
 from scoring.signature import SIGNATURE_FILE

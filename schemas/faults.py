@@ -1,6 +1,6 @@
 """The slow path of decoding: everything that is wrong with one record, or the record.
 
-`examine` is the authority on what a legal record is. The fast path (`schemas.codec.decode` and `scoring.matrix`) may
+`examine` is the authority on what a legal record is. The fast path (`schemas.codec.decode` and `scoring.features`) may
 only accept what `examine` accepts, with the same numbers; a property test holds it to that.
 """
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from scoring.golden import golden_records
-from scoring.matrix import Matrix
+from scoring.features import Matrix
+from scoring.reference_cases import golden_records
 from scoring.uncertainty import Intervals, Lookup, Uncertainty, Vector, cells_of
 
 _TOLERANCE: Final = 1e-6

@@ -12,7 +12,7 @@ from schemas.codec import decode, decode_coded
 from schemas.codings import CODINGS
 from schemas.faults import examine
 from schemas.records import PatientRecord, Source
-from scoring.matrix import Mask, Matrix, as_matrix, blank_missing, convert, legal_rows
+from scoring.features import Mask, Matrix, as_matrix, blank_missing, convert, legal_rows
 from scoring.pipeline import DecodedBatch, Faults
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from schemas.codec import EncodedMetadata, Interval, Optional, Reasons, ScoreBuilder, ScoreColumns, label_set_json
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details, ScoreWarning, WarningCode
-from scoring.artifact import Artifact
 from scoring.engines import Engine, Explanation, Vector
+from scoring.features import Matrix
 from scoring.groups import GROUPS
-from scoring.matrix import Matrix
-from scoring.patterns import COMPLETE, PATTERNS, Patterns, missing_fields
+from scoring.missingness import COMPLETE, PATTERNS, Patterns, missing_fields
+from scoring.model_artifact import Artifact
 from scoring.reasons import StrongestReasons
 from scoring.uncertainty import Intervals, Lookup, cells_of
 

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import Matrix
-from scoring.patterns import PATTERNS, patterns_of
+from scoring.features import Matrix
+from scoring.missingness import PATTERNS, patterns_of
 
 REFERENCE_SCHEMA: Final = "heartstream-reference/1"
 RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))

@@ -14,13 +14,13 @@ import numpy as np
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from scoring.answers import Answers
-from scoring.artifact import Artifact
-from scoring.golden import GOLDEN_ROWS, golden_digest, golden_records
+from scoring.features import Matrix
 from scoring.logistic import logistic
-from scoring.matrix import Matrix
-from scoring.patterns import PATTERNS, patterns_of
-from scoring.plain import Linear, PlainModel
-from scoring.plan import TABLE_ROWS, Plan
+from scoring.missingness import PATTERNS, patterns_of
+from scoring.model_artifact import Artifact
+from scoring.portable_model import Linear, PlainModel
+from scoring.preprocessing import TABLE_ROWS, Plan
+from scoring.reference_cases import GOLDEN_ROWS, golden_digest, golden_records
 from scoring.uncertainty import UNKNOWN, Uncertainty
 
 Vector = Matrix

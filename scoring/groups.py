@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 
 Groups = npt.NDArray[np.intp]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 
 
 def logistic(log_odds: Matrix) -> Matrix:

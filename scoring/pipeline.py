@@ -20,7 +20,7 @@ from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef, Source
 from scoring.engines import Vector
 from scoring.evidence import Evidence, evidence_of
-from scoring.matrix import Mask, Matrix
+from scoring.features import Mask, Matrix
 
 Faults = tuple[Fault, ...]
 Outcome = EncodableScore | Faults

@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.codings import CODINGS, UCI, unknown_coding_text
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import Matrix, blank_missing, convert, legal_rows
+from scoring.features import Matrix, blank_missing, convert, legal_rows
 from scoring.scorer import Scorer
 
 

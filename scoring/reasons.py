@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from schemas.codec import reason_json
 from schemas.records import Reason
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 
 LOG_ODDS_DECIMALS: Final = 3
 _STEPS: Final = 10.0**LOG_ODDS_DECIMALS

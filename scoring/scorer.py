@@ -14,13 +14,13 @@ from schemas.codec import Optional, input_digest
 from schemas.errors import ArtifactError
 from schemas.records import Details
 from scoring.answers import answers_of, check_answers
-from scoring.artifact import Artifact, Manifest, load
 from scoring.details import ScoreDetails, outwards
 from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
-from scoring.golden import golden_records
-from scoring.matrix import Mask, Matrix
+from scoring.features import Mask, Matrix
+from scoring.model_artifact import Artifact, Manifest, load
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
+from scoring.reference_cases import golden_records
 from scoring.uncertainty import Intervals, Lookup, Uncertainty, cells_of
 
 RISK_DECIMALS: Final = 6

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from scoring.estimators import COLUMN_FIELDS, Matrix, averages
+from scoring.features import Mask
 from scoring.logistic import logistic
-from scoring.matrix import Mask
-from scoring.patterns import OPTIONAL, Patterns, pattern_masks
+from scoring.missingness import OPTIONAL, Patterns, pattern_masks
 
 _MOST_STEPS: Final = 50
 _CLOSE: Final = 1e-10

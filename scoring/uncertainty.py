@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError
+from scoring.features import Matrix
 from scoring.groups import GROUPS, groups_of
 from scoring.logistic import logistic
-from scoring.matrix import Matrix
-from scoring.patterns import OPTIONAL, PATTERNS, Patterns, missing_fields, patterns_of
+from scoring.missingness import OPTIONAL, PATTERNS, Patterns, missing_fields, patterns_of
 
 COVERAGE: Final = 0.9
 """The share of cases that intervals and label sets are made to hold."""

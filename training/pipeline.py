@@ -12,8 +12,8 @@ import msgspec
 import pandas as pd
 
 from schemas.errors import SettingsError
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from scoring.estimators import new_preprocessor
+from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from training.candidates import CANDIDATES, new_pipeline
 from training.data.checks import check_rows, sure_repeats
 from training.data.dataset import SITES

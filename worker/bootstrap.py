@@ -25,9 +25,9 @@ from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
 from schemas.errors import DependencyError, SettingsError
+from scoring.model_manager import Follower, ModelSource, Serving
 from scoring.pipeline import Model
 from scoring.scorer import Scorer
-from scoring.serving import Follower, ModelSource, Serving
 from worker.agent import ScoringAgent
 from worker.breaker import RejectionBreaker
 from worker.canary import Canary

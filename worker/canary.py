@@ -11,9 +11,9 @@ from typing import Final
 
 from runtime import events
 from schemas.errors import ArtifactError
+from scoring.model_manager import TRIAL_RECORDS, ModelSource, Serving, failures, held, jump, score_watched
 from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
-from scoring.serving import TRIAL_RECORDS, ModelSource, Serving, failures, held, jump, score_watched
 
 _BYTES: Final = 8
 

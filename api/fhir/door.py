@@ -26,7 +26,7 @@ from api.turns import Turns
 from runtime.settings import Gateway
 from schemas.codec import decode_score, encode_score
 from schemas.fhir import FHIR_TYPE, OPERATION, capability
-from scoring.serving import Serving
+from scoring.model_manager import Serving
 
 _TYPES: Final = (FHIR_TYPE, "application/json")
 _LIMIT_BYTES: Final = 262_144

@@ -24,8 +24,8 @@ from schemas.fhir import (
     RiskAssessment,
 )
 from schemas.records import PatientRecord, Score, WarningCode
+from scoring.features import as_row
 from scoring.groups import groups_of
-from scoring.matrix import as_row
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 

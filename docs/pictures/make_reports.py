@@ -25,7 +25,7 @@ from heartstream.monitoring.compare.comparison import compare_file
 from heartstream.monitoring.drift.counting import count_file
 from heartstream.monitoring.drift.html_report import write
 from heartstream.monitoring.drift.verdict import Verdict
-from scoring.artifact import load
+from scoring.model_artifact import load
 
 PICTURES: Final = Path(__file__).parent
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")

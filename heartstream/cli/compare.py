@@ -93,7 +93,7 @@ def _of_file(
     from heartstream.files.input_file import InputOptions  # noqa: PLC0415  # the same
     from heartstream.files.render import progress_bar  # noqa: PLC0415  # the same
     from heartstream.monitoring.compare.comparison import compare_file  # noqa: PLC0415  # --help should not wait
-    from scoring.artifact import load  # noqa: PLC0415  # the same
+    from scoring.model_artifact import load  # noqa: PLC0415  # the same
 
     (coding, options), (champion, challenger) = written, models
     if challenger is None and not settings.challenger.path:

@@ -18,7 +18,7 @@ from schemas.reading import ReadOptions
 
 if TYPE_CHECKING:
     from heartstream.monitoring.drift.counting import DriftCounts
-    from scoring.artifact import Artifact
+    from scoring.model_artifact import Artifact
 
 
 def drift(  # noqa: PLR0913  # a command's options
@@ -65,7 +65,7 @@ def drift(  # noqa: PLR0913  # a command's options
         from heartstream.monitoring.drift.html_report import write  # noqa: PLC0415  # the same
         from heartstream.monitoring.drift.verdict import Verdict  # noqa: PLC0415  # the same
         from runtime.settings import Settings  # noqa: PLC0415  # the same
-        from scoring.artifact import load  # noqa: PLC0415  # the same
+        from scoring.model_artifact import load  # noqa: PLC0415  # the same
 
         settings = Settings.from_mapping(os.environ)
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None

@@ -18,7 +18,7 @@ from heartstream.terminal.signals import until_stopped
 from schemas.errors import DependencyError
 
 if TYPE_CHECKING:
-    from scoring.candidate import Proof
+    from scoring.isolated_load import Proof
 
 _STORE: Final = Path("models")
 _MLFLOW: Final = Path("mlflow")
@@ -43,7 +43,7 @@ def check(folder: Path, /, *, name: str | None = None, public_key: Path | None =
         public_key: PEM file; the model must be signed with its private key.
     """
     with errors_to_exit_codes():
-        from scoring.candidate import prove  # noqa: PLC0415  # --help should not wait for numpy
+        from scoring.isolated_load import prove  # noqa: PLC0415  # --help should not wait for numpy
 
         proof = prove(folder, name, public_key)
         signed = "signed" if public_key else "signature not checked"
@@ -70,7 +70,7 @@ def sign(folder: Path, /, *, key: Path) -> None:
     """
     with errors_to_exit_codes():
         from scoring import signature  # noqa: PLC0415  # as above
-        from scoring.artifact import MANIFEST_FILE, load  # noqa: PLC0415  # as above
+        from scoring.model_artifact import MANIFEST_FILE, load  # noqa: PLC0415  # as above
 
         load(folder)
         try:

@@ -21,7 +21,7 @@ from schemas.features import FEATURE_NAMES
 from schemas.headers import COLUMN_NAMES
 from schemas.records import PATIENT_ID_MAX_CHARS
 from scoring.batches import ColumnBatch
-from scoring.matrix import Mask, Matrix
+from scoring.features import Mask, Matrix
 
 Places = npt.NDArray[np.intp]
 

@@ -17,8 +17,8 @@ from schemas.errors import DependencyError, Fault
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from schemas.records import Details, Reason, Score, WarningCode
 from scoring.batches import JsonBatch
+from scoring.features import Matrix
 from scoring.groups import groups_of
-from scoring.matrix import Matrix
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 

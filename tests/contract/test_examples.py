@@ -20,7 +20,7 @@ from schemas.errors import Fault, FaultCode
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import DeadLetter, PatientRecord, Source
-from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
+from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
 from scoring.scorer import Scorer
 from tests.examples import FOLDER, Pair, accepted, rejected, rejected_unwritten
 from tests.outcomes import Rejected, Scored, process

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from runtime.settings import Topics
-from scoring.artifact import load
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.faults.acceptor import Guarantee, refusal
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total

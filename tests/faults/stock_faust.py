@@ -17,7 +17,7 @@ from bench.task import Task
 from runtime.settings import Settings
 from schemas.records import Source
 from scoring.engines import Explanation
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 from scoring.scorer import Scorer
 from tests.faults.stage import SESSION_SECONDS
 

@@ -12,7 +12,7 @@ import msgspec
 from runtime import metrics
 from schemas.codec import decode_score
 from schemas.records import Source
-from scoring.artifact import load
+from scoring.model_artifact import load
 from tests.faults.account import Result
 from tests.faults.crew import Member
 from tests.faults.stage import Stage

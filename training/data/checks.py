@@ -16,7 +16,7 @@ from schemas.codings import FOREIGN_NAMES
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.evidence import SourceWindow, evidence_of
-from scoring.matrix import Mask, legal_rows
+from scoring.features import Mask, legal_rows
 from training.arrays import Labels, Matrix
 from training.data.frames import features, target
 from training.estimates import wilson

@@ -15,7 +15,7 @@ import pandas as pd
 
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import blank_missing
+from scoring.features import blank_missing
 from training.arrays import Labels, Matrix
 from training.data.dataset import HEADER, MISSING, SITES, file_name, plain_number, snapshot_rows
 

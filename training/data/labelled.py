@@ -29,7 +29,7 @@ from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.headers import field_of
 from schemas.reading import TextOptions
-from scoring.matrix import blank_missing, convert, legal_rows
+from scoring.features import blank_missing, convert, legal_rows
 from training.arrays import Labels, Matrix
 from training.data.checks import foreign_codes, inverted_target, too_many_repeats
 from training.data.dataset import HEADER

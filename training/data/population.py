@@ -13,7 +13,7 @@ import msgspec
 import pandas as pd
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import DataEntry
+from scoring.model_artifact import DataEntry
 from training.data.dataset import SITES, file_name
 from training.data.frames import TRAINING_SITE, digest, read_snapshot, row_keys, target
 

@@ -24,7 +24,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import StratifiedKFold
 
-from scoring.artifact import Metric
+from scoring.model_artifact import Metric
 from training.arrays import Labels, Matrix, Risks
 from training.evaluation.metrics import calibration
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scoring.artifact import Manifest
-from scoring.matrix import Mask
-from scoring.patterns import pattern_name, patterns_of
+from scoring.features import Mask
+from scoring.missingness import pattern_name, patterns_of
+from scoring.model_artifact import Manifest
 from scoring.scorer import Scorer
 from training.data.dataset import SITES
 from training.data.frames import TRAINING_SITE, digest, features, read_snapshot, row_keys, target

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 import pandas as pd
 
-from scoring.artifact import DataEntry
+from scoring.model_artifact import DataEntry
 from training.arrays import Labels, Matrix
 from training.candidates import CANDIDATES, new_pipeline
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scoring.estimators import COLUMN_FIELDS, averages, new_preprocessor
+from scoring.features import Mask
 from scoring.groups import GROUPS, groups_of
 from scoring.logistic import logistic
-from scoring.matrix import Mask
-from scoring.patterns import pattern_masks
+from scoring.missingness import pattern_masks
 from scoring.submodels import PatternSubmodels, centered, fit_logistic
 from training.arrays import Labels, Matrix
 from training.candidates import penalty_of

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from scoring.features import Mask
 from scoring.groups import GROUPS, Groups, groups_of
-from scoring.matrix import Mask
-from scoring.patterns import patterns_of
+from scoring.missingness import patterns_of
 from training.arrays import Labels, Matrix
 from training.estimates import FEWEST, Estimate, wilson
 from training.evaluation.cross_validation import split

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from scoring.matrix import Mask
-from scoring.patterns import missing_fields
+from scoring.features import Mask
+from scoring.missingness import missing_fields
 from training.arrays import Matrix
 from training.estimates import FEWEST, NORMAL, Estimate
 from training.evaluation.label_sets import Fold

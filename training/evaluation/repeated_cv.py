@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import clone
 
 from schemas.features import FEATURE_NAMES
-from scoring.patterns import OPTIONAL
+from scoring.missingness import OPTIONAL
 from training.arrays import Labels, Matrix
 from training.evaluation.cross_validation import split
 

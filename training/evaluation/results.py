@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from scoring.artifact import DataEntry, Metric
+from scoring.model_artifact import DataEntry, Metric
 from training.data.population import Population
 from training.estimates import Estimate
 from training.evaluation.interval_simulation import IntervalCoverage

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import Mask
+from scoring.features import Mask
 from training.arrays import Matrix
 from training.estimates import with_both
 from training.evaluation.inputs import Question

@@ -14,10 +14,10 @@ import numpy as np
 from sklearn.base import clone
 
 from scoring.estimators import averages, new_preprocessor
+from scoring.features import Mask
 from scoring.groups import GROUPS, Groups, groups_of
 from scoring.logistic import logistic
-from scoring.matrix import Mask
-from scoring.patterns import OPTIONAL, PATTERNS
+from scoring.missingness import OPTIONAL, PATTERNS
 from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
 from scoring.uncertainty import COVERAGE, Uncertainty
 from training.arrays import Labels, Matrix

@@ -1,7 +1,7 @@
 """The model directory, written so that the same training gives the same bytes.
 
-No clock, path, random name or thread count goes into it. What its files mean is told by `scoring.artifact`, which reads
-them.
+No clock, path, random name or thread count goes into it. `scoring.model_artifact`, which reads the files, says what
+they mean.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
 from schemas.features import FEATURE_TABLE_VERSION, FEATURES
-from scoring.artifact import (
+from scoring.model_artifact import (
     BEST_MODEL_FILE,
     MANIFEST_FILE,
     MANIFEST_SCHEMA,

@@ -12,9 +12,9 @@ from sklearn.compose import ColumnTransformer
 from scoring.answers import answers_of
 from scoring.engines import LinearEngine
 from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
-from scoring.golden import golden_digest, golden_records
-from scoring.plain import Linear, PlainModel
-from scoring.plan import MISSING_ROW, TABLE_ROWS, Plan
+from scoring.portable_model import Linear, PlainModel
+from scoring.preprocessing import MISSING_ROW, TABLE_ROWS, Plan
+from scoring.reference_cases import golden_digest, golden_records
 from scoring.uncertainty import Uncertainty
 from training.arrays import Matrix
 from training.candidates import center_of, is_linear, linear_of

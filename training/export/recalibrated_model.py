@@ -15,7 +15,9 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError, DataError, SettingsError
-from scoring.artifact import (
+from scoring.isolated_load import Proof, prove
+from scoring.logistic import logistic
+from scoring.model_artifact import (
     BEST_MODEL_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
@@ -24,10 +26,8 @@ from scoring.artifact import (
     FileEntry,
     Manifest,
 )
-from scoring.candidate import Proof, prove
-from scoring.golden import golden_records
-from scoring.logistic import logistic
-from scoring.plain import PlainModel
+from scoring.portable_model import PlainModel
+from scoring.reference_cases import golden_records
 from training.arrays import Labels, Matrix, Risks
 from training.candidates import is_linear
 from training.evaluation.recalibration import ENOUGH, Advice, propose, shifted

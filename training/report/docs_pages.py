@@ -16,7 +16,7 @@ import msgspec
 import pandas as pd
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import CARD_DATA_FILE, REPORT_FILE
+from scoring.model_artifact import CARD_DATA_FILE, REPORT_FILE
 from training.data.exploration import (
     NAMED,
     SITE_NAMES,

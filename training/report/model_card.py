@@ -13,8 +13,8 @@ import msgspec
 
 from schemas.features import FEATURES, TARGET_DEFINITION, Feature
 from schemas.records import Score
-from scoring.artifact import DataEntry
-from scoring.patterns import missing_fields
+from scoring.missingness import missing_fields
+from scoring.model_artifact import DataEntry
 from training.candidates import is_linear
 from training.evaluation.repeated_cv import GAP
 from training.evaluation.results import Report

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ArtifactError
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE, Artifact
+from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE, Artifact
 from training.estimates import Estimate
 from training.evaluation.results import Report
 from training.report.equation import Equation

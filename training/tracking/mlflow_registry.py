@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ArtifactError, SettingsError
-from scoring.artifact import MANIFEST_FILE
+from scoring.model_artifact import MANIFEST_FILE
 from training.tracking.mlflow_store import MlflowStore
 
 SCHEME: Final = "models:/"

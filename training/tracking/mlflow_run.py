@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from schemas.errors import DependencyError
-from scoring.artifact import Manifest
+from scoring.model_artifact import Manifest
 from training.tracking.mlflow_models import Registered, log_models, register
 from training.tracking.mlflow_store import MlflowStore
 

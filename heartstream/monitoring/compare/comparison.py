@@ -29,9 +29,9 @@ from heartstream.monitoring.outcomes.topics import CountingDecoder, newest_outco
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.records import ModelRef, Source
-from scoring.artifact import Artifact
 from scoring.engines import Vector
 from scoring.evidence import SourceWindow
+from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
 

@@ -24,10 +24,10 @@ from runtime.settings import Settings
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef
-from scoring.artifact import Artifact
 from scoring.drift import Census, Drift, FieldReference, Histogram, Reference
 from scoring.evidence import SourceWindow
-from scoring.patterns import pattern_name
+from scoring.missingness import pattern_name
+from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
 from worker.formats import Formats

@@ -11,7 +11,7 @@ from heartstream.operations.models.store import Store
 from heartstream.terminal.printable import printable
 from heartstream.terminal.tables import print_line
 from schemas.errors import ArtifactError, DependencyError
-from scoring.candidate import Proof
+from scoring.isolated_load import Proof
 from training.tracking.mlflow_registry import Registry, Version
 
 

@@ -16,7 +16,7 @@ from runtime.settings import Settings
 from schemas.errors import DataError, DependencyError, SettingsError
 from schemas.reading import TextOptions
 from schemas.records import ModelRef
-from scoring.artifact import Artifact, load
+from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
 from training.data.frames import features, target
 from training.data.labelled import read_labelled

@@ -19,8 +19,8 @@ import msgspec
 from runtime.files import locked, write_atomically
 from schemas.errors import ArtifactError, DependencyError
 from scoring import signature
-from scoring.artifact import MAKE_MODEL, MANIFEST_FILE, Manifest, read_manifest
-from scoring.candidate import Proof, prove
+from scoring.isolated_load import Proof, prove
+from scoring.model_artifact import MAKE_MODEL, MANIFEST_FILE, Manifest, read_manifest
 
 CURRENT: Final = "current"
 _HISTORY: Final = "history.ndjson"

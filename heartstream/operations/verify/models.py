@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.errors import ArtifactError
 from schemas.records import Details, ModelRef, Score
-from scoring.artifact import MAKE_MODEL, MANIFEST_FILE, read_manifest
+from scoring.model_artifact import MAKE_MODEL, MANIFEST_FILE, read_manifest
 from scoring.scorer import Scorer
 
 

@@ -26,7 +26,7 @@ from heartstream.files.output_files import Journal
 from heartstream.files.output_paths import journal_path
 from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
-from scoring.golden import golden_records
+from scoring.reference_cases import golden_records
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected, shows_another_coding
 from tests.unit.heartstream.files.tables import through_stream

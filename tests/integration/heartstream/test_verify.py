@@ -16,7 +16,7 @@ from heartstream.cli.model import recalibrate
 from heartstream.demo.patients import FLAWS, real_patients
 from runtime.kafka.topics import create_topics
 from schemas.codec import decode_score
-from scoring.artifact import load
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.integration.conftest import Workers
 from tests.integration.stream import Stream

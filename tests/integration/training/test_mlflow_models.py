@@ -20,7 +20,7 @@ import pytest
 from heartstream.operations.models.store import Store
 from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import another_version, every_missing_pattern, training_data
 from training.pipeline import TrainingReport

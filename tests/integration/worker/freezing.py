@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scoring.artifact import DataEntry
 from scoring.estimators import new_preprocessor
-from scoring.matrix import Matrix
+from scoring.features import Matrix
+from scoring.model_artifact import DataEntry
 from scoring.uncertainty import UNKNOWN
 from tests.unit.scoring.models import training_data
 from training.candidates import new_logistic_regression

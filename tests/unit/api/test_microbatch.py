@@ -10,8 +10,8 @@ import pytest
 from api.microbatch import MicroBatch
 from heartstream.demo.patients import FLAWS, real_patients
 from schemas.errors import ArtifactError
+from scoring.model_manager import Serving
 from scoring.scorer import Scorer
-from scoring.serving import Serving
 from tests.outcomes import Outcome, outcomes_of, process
 
 

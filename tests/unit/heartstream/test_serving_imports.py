@@ -106,7 +106,7 @@ def test_models_are_served_where_scikit_learn_is_not_installed(name: str, model_
 
 REFUSED = """
 from schemas.errors import ArtifactError
-from scoring.artifact import load
+from scoring.model_artifact import load
 from scoring.engines import build_engine
 import msgspec
 

@@ -16,7 +16,7 @@ from heartstream.spark import ModelBundle, problems_of, scored
 from schemas.errors import ArtifactError
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
-from scoring.artifact import MANIFEST_FILE, load
+from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys

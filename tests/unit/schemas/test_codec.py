@@ -43,7 +43,7 @@ from schemas.records import (
     Source,
     WarningCode,
 )
-from scoring.matrix import as_matrix, blank_missing, convert, legal_rows
+from scoring.features import as_matrix, blank_missing, convert, legal_rows
 from tests.examples import accepted
 from tests.unit.schemas.mutations import FIELDS, legal_members, legal_records, values, written
 

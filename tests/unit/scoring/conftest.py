@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.artifact import Artifact, load
+from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
 
 

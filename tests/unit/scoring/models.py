@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import MANIFEST_FILE, Artifact, FileEntry
-from scoring.fitted import Fitted
-from scoring.matrix import Matrix
-from scoring.plain import PlainModel
+from scoring.features import Matrix
+from scoring.model_artifact import MANIFEST_FILE, Artifact, FileEntry
+from scoring.portable_model import PlainModel
+from scoring.sklearn_fallback import Fitted
 from training.data.frames import TRAINING_SITE, features, read_snapshot, target
 from training.export.portable_model import with_answers
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from schemas.errors import ArtifactError
-from scoring.artifact import Artifact
-from scoring.plain import PlainModel
+from scoring.model_artifact import Artifact
+from scoring.portable_model import PlainModel
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import plain_of, with_plain
 

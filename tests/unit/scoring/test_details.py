@@ -11,11 +11,11 @@ import pytest
 from schemas.codec import decode_score
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details, Reason, Score
-from scoring.artifact import Artifact
 from scoring.engines import build_engine
+from scoring.features import Matrix
 from scoring.groups import groups_of
-from scoring.matrix import Matrix
-from scoring.patterns import OPTIONAL, pattern_name, patterns_of
+from scoring.missingness import OPTIONAL, pattern_name, patterns_of
+from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from tests.outcomes import Scored, process
 from tests.unit.scoring.models import as_values, every_missing_pattern, plain_of, random_rows, training_data

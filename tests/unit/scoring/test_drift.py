@@ -15,11 +15,11 @@ from heartstream.demo.patients import Record
 from runtime import events, metrics
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
 from scoring.drift import ENOUGH_RECORDS, Drift, FieldReference, Histogram, Reference, Window
-from scoring.matrix import Matrix
+from scoring.features import Matrix
+from scoring.model_artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
+from scoring.model_manager import Serving
 from scoring.scorer import Scorer
-from scoring.serving import Serving
 from tests.drifting import INPUTS, SCORES, drifting, patients_of
 from tests.outcomes import Rejected, process
 

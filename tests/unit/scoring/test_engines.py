@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.artifact import Artifact
 from scoring.engines import Engine, ForestEngine, LinearEngine, SklearnEngine, build_engine
-from scoring.golden import golden_records
+from scoring.features import Matrix
 from scoring.logistic import logistic
-from scoring.matrix import Matrix
-from scoring.patterns import patterns_of
-from scoring.plain import Linear
+from scoring.missingness import patterns_of
+from scoring.model_artifact import Artifact
+from scoring.portable_model import Linear
+from scoring.reference_cases import golden_records
 from tests.unit.scoring.models import (
     every_missing_pattern,
     other_forest,

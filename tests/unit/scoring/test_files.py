@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.artifact import MANIFEST_FILE, PREPROCESSOR_FILE, load
-from tests.unit.scoring.test_artifact import change_byte, refusal
+from scoring.model_artifact import MANIFEST_FILE, PREPROCESSOR_FILE, load
+from tests.unit.scoring.test_model_artifact import change_byte, refusal
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, PREPROCESSOR_FILE, "random_forest.onnx"])

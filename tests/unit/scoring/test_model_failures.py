@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from schemas.errors import ArtifactError, FaultCode
-from scoring.artifact import Artifact
-from scoring.matrix import Matrix
+from scoring.features import Matrix
+from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from tests.outcomes import Outcome, Rejected, Scored, process
 from tests.unit.scoring.models import (

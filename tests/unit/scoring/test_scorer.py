@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from schemas.codec import decode_score
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord, Score, ScoreWarning, WarningCode
-from scoring.artifact import Artifact
-from scoring.matrix import Matrix, as_matrix, blank_missing
-from scoring.patterns import patterns_of
+from scoring.features import Matrix, as_matrix, blank_missing
+from scoring.missingness import patterns_of
+from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from tests.outcomes import Scored, process
 from tests.unit.schemas.mutations import legal_records

@@ -14,11 +14,11 @@ from api.process import run as run_gateway
 from heartstream.cli.model import check, sign
 from runtime.settings import Settings
 from schemas.errors import ArtifactError, SettingsError
-from scoring.artifact import MANIFEST_FILE, load
-from scoring.candidate import prove
+from scoring.isolated_load import prove
+from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE
 from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.test_artifact import change_byte, change_manifest, measured
+from tests.unit.scoring.test_model_artifact import change_byte, change_manifest, measured
 from worker.bootstrap import create_app
 
 

@@ -8,8 +8,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from scoring.estimators import COLUMN_FIELDS, new_preprocessor
-from scoring.matrix import Matrix
-from scoring.patterns import PATTERNS, pattern_masks, patterns_of
+from scoring.features import Matrix
+from scoring.missingness import PATTERNS, pattern_masks, patterns_of
 from scoring.submodels import PatternSubmodels, centered, column_patterns, fit_logistic, used_columns
 from tests.unit.scoring.models import every_missing_pattern, training_data
 

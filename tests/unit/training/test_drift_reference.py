@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from schemas.features import FEATURES
-from scoring.artifact import load
 from scoring.drift import RISK_EDGES, Reference
+from scoring.model_artifact import load
 from training.data.frames import features
 from training.evaluation.cross_validation import Evaluation
 from training.export.drift_reference import as_json, new_reference

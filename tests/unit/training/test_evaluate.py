@@ -11,7 +11,7 @@ from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.estimators import ONE_HOT
 from scoring.groups import GROUPS, groups_of
-from scoring.patterns import PATTERNS
+from scoring.missingness import PATTERNS
 from training.candidates import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.data.frames import features, site_rows, target
 from training.estimates import samples, wilson

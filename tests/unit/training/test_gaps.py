@@ -15,10 +15,10 @@ from schemas.codec import encode_scores
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
 from schemas.records import WarningCode
-from scoring.artifact import load
 from scoring.estimators import new_preprocessor
-from scoring.golden import golden_records
+from scoring.model_artifact import load
 from scoring.pipeline import DecodedBatch
+from scoring.reference_cases import golden_records
 from scoring.scorer import Scorer
 from training.candidates import new_logistic_regression, new_pattern_submodels
 from training.data.checks import check_rows

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
+from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
 from scoring.scorer import Scorer
 from training.data.frames import features
 from training.data.population import data_entry

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import load, read_manifest
+from scoring.model_artifact import load, read_manifest
 from scoring.submodels import PatternSubmodels
 from training.data.frames import digest, features
 from training.export.model_directory import as_json

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scoring.artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
+from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
 from training.data.dataset import SITES, file_name, published
 from training.data.frames import (
     TRAINING_SITE,

@@ -10,9 +10,9 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
 
-from scoring.artifact import load
-from scoring.golden import golden_digest, golden_records
-from scoring.plain import PlainModel
+from scoring.model_artifact import load
+from scoring.portable_model import PlainModel
+from scoring.reference_cases import golden_digest, golden_records
 from scoring.uncertainty import UNKNOWN
 from training.data.frames import features, target
 from training.export.portable_model import plain_model, plan_of

@@ -14,9 +14,9 @@ from heartstream.monitoring.outcomes.join import Pair
 from heartstream.operations.models.recalibration import evidence_of
 from schemas.errors import DataError
 from schemas.records import Details
-from scoring.artifact import MANIFEST_FILE, load
-from scoring.golden import golden_records
-from scoring.plain import PlainModel
+from scoring.model_artifact import MANIFEST_FILE, load
+from scoring.portable_model import PlainModel
+from scoring.reference_cases import golden_records
 from scoring.scorer import Scorer
 from scoring.uncertainty import cells_of
 from tests.unit.heartstream.operations.test_model_store import refused

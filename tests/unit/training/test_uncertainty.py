@@ -8,7 +8,7 @@ import pytest
 
 from scoring.estimators import new_preprocessor
 from scoring.groups import GROUPS, groups_of
-from scoring.patterns import OPTIONAL, PATTERNS, pattern_masks
+from scoring.missingness import OPTIONAL, PATTERNS, pattern_masks
 from scoring.submodels import PatternSubmodels
 from scoring.uncertainty import Uncertainty
 from training.arrays import Labels, Matrix

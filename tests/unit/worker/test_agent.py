@@ -9,8 +9,8 @@ from faust.types import TP
 
 from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
+from scoring.model_manager import Serving
 from scoring.scorer import Scorer
-from scoring.serving import Serving
 from tests.copies import copy_records, uci_records
 from tests.examples import accepted, rejected
 from tests.outcomes import Scored, process

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from runtime import events, metrics
 from schemas.codec import decode_score
 from schemas.records import Source
-from scoring.artifact import Artifact, load
 from scoring.batches import JsonBatch
+from scoring.model_artifact import Artifact, load
+from scoring.model_manager import TRIAL_RECORDS, ModelSource, Serving
 from scoring.scorer import Scorer
-from scoring.serving import TRIAL_RECORDS, ModelSource, Serving
 from tests.outcomes import Outcome, Rejected, Scored, outcomes_of, process
 from tests.unit.scoring.models import (
     Spoiled,

@@ -14,7 +14,7 @@ from heartstream.monitoring.compare.comparison import compare_file
 from heartstream.monitoring.drift.counting import count_file
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import load
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.copies import copy_records, uci_records
 from tests.unit.heartstream.files.tables import unseen

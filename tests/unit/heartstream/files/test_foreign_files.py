@@ -22,7 +22,7 @@ from heartstream.monitoring.drift.counting import count_file
 from schemas.errors import DataError, DependencyError, SettingsError
 from schemas.features import FEATURE_NAMES
 from schemas.reading import ReadOptions
-from scoring.artifact import load
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.unit.heartstream.files.foreign import NAMES, PATIENTS, Cells, Form, forms
 from tests.unit.heartstream.files.tables import as_records, unseen

@@ -23,8 +23,8 @@ from heartstream.monitoring.drift.verdict import Verdict
 from heartstream.reports.html_page import masked_share
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from scoring.artifact import load
 from scoring.drift import ENOUGH_RECORDS, Census, Window
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.drifting import INPUTS, SCORES, limits
 from training.data.frames import features, read_snapshot

@@ -15,10 +15,10 @@ import pytest
 
 from heartstream.cli.model import list_, promote, rollback, sign
 from heartstream.operations.models.store import CURRENT, Store
-from scoring.artifact import MANIFEST_FILE, load
+from scoring.model_artifact import MANIFEST_FILE, load
 from tests.unit.scoring.keys import Keys
 from tests.unit.scoring.models import another_version
-from tests.unit.scoring.test_artifact import change_byte
+from tests.unit.scoring.test_model_artifact import change_byte
 
 
 class Shelf:

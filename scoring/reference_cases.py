@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from schemas.features import FEATURES
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 
 GOLDEN_ROWS: Final = 1024
 _MISSING_SHARE: Final = 0.3

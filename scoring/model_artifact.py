@@ -21,7 +21,7 @@ from schemas.records import ModelRef
 from scoring import signature
 from scoring.drift import Reference
 from scoring.files import WrongSizeError, read_file
-from scoring.fitted import Fitted, Pickle, unpickled
+from scoring.sklearn_fallback import Fitted, Pickle, unpickled
 
 MANIFEST_FILE: Final = "manifest.json"
 MANIFEST_SCHEMA: Final = "heartstream-model/3"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from schemas.records import PatientRecord
-from scoring.matrix import Matrix, as_matrix, blank_missing, legal_rows
+from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
 from tests.examples import accepted
 from tests.unit.scoring.models import as_value, random_rows
 

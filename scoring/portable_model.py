@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from scoring.answers import Answers
-from scoring.matrix import Matrix
-from scoring.plan import Plan
+from scoring.features import Matrix
+from scoring.preprocessing import Plan
 from scoring.uncertainty import Uncertainty
 
 

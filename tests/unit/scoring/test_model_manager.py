@@ -12,11 +12,11 @@ import pytest
 
 from heartstream.cli.model import sign
 from schemas.errors import ArtifactError
-from scoring import serving
-from scoring.artifact import Artifact, load
-from scoring.candidate import Proof, prove
+from scoring import model_manager
+from scoring.isolated_load import Proof, prove
+from scoring.model_artifact import Artifact, load
+from scoring.model_manager import TRIAL_RECORDS, Facts, Follower, ModelSource, Serving
 from scoring.scorer import Scorer
-from scoring.serving import TRIAL_RECORDS, Facts, Follower, ModelSource, Serving
 from tests.outcomes import Outcome, Scored, process
 from tests.unit.scoring.keys import Keys
 from tests.unit.scoring.models import (
@@ -31,7 +31,7 @@ from tests.unit.scoring.models import (
     with_classifier,
     with_exchanged_labels,
 )
-from tests.unit.scoring.test_candidate import Runs, with_only_pickles
+from tests.unit.scoring.test_isolated_load import Runs, with_only_pickles
 
 ROWS = random_rows(500, seed=5)
 BATCH = as_values(ROWS)
@@ -151,7 +151,7 @@ def test_what_is_loaded_is_what_was_proved(
         place.holds(hostile)
         return proof
 
-    monkeypatch.setattr(serving, "prove", prove_and_move)
+    monkeypatch.setattr(model_manager, "prove", prove_and_move)
     source = msgspec.structs.replace(place.source, public_key=keys.public if signed else None)
     assert source.load_proved().model.version == "2"
     assert not (tmp_path / "sprung").exists()
@@ -167,7 +167,7 @@ def test_a_model_that_changes_while_it_is_proved_is_refused(
         proof = prove(*arguments)
         return msgspec.structs.replace(proof, sha256=proof.sha256[:-1] + "g")
 
-    monkeypatch.setattr(serving, "prove", prove_another)
+    monkeypatch.setattr(model_manager, "prove", prove_another)
     assert "changed while it was proved" in place.refusal()
 
 

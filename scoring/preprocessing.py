@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from scoring.matrix import Matrix
+from scoring.features import Matrix
 
 Rows = npt.NDArray[np.intp]
 

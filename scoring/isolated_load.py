@@ -2,7 +2,7 @@
 
 No pickle is opened there that nobody signed, so that no code of the model runs: what it says of itself is then true. A
 signed pickle may hang, crash or eat memory, and does that to its own process. That is no sandbox: its code could touch
-files. `python -m scoring.candidate` is that process.
+files. `python -m scoring.isolated_load` is that process.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import msgspec
 
 from schemas.errors import ArtifactError
 from schemas.records import ModelRef
-from scoring.artifact import Artifact, load
-from scoring.fitted import Fitted
+from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
+from scoring.sklearn_fallback import Fitted
 
 _MEMORY_BYTES: Final = 4 << 30
 """Address space, of which numpy and onnxruntime reserve more than they use."""
@@ -83,7 +83,7 @@ def prove(folder: Path, name: str | None = None, public_key: Path | None = None,
 def _run(arguments: tuple[str, str, str], seconds: float, answered: IO[bytes], complained: IO[bytes]) -> int:
     """Run the child until it ends, or until its time is up, and end all that it started; returns its exit code."""
     child = subprocess.Popen(  # noqa: S603  # this interpreter, and paths
-        [sys.executable, "-P", "-B", "-m", "scoring.candidate", *arguments],
+        [sys.executable, "-P", "-B", "-m", "scoring.isolated_load", *arguments],
         # Nothing of this process's environment: no secret is there to be found.
         env={"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,

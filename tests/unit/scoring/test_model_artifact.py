@@ -18,7 +18,15 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from schemas.errors import ArtifactError
-from scoring.artifact import BEST_MODEL_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, Artifact, FileEntry, load, read_manifest
+from scoring.model_artifact import (
+    BEST_MODEL_FILE,
+    MANIFEST_FILE,
+    PREPROCESSOR_FILE,
+    Artifact,
+    FileEntry,
+    load,
+    read_manifest,
+)
 from scoring.scorer import Scorer
 
 PICKLES = (

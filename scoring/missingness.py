@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.features import FEATURES
-from scoring.matrix import Mask, Matrix
+from scoring.features import Mask, Matrix
 
 Patterns = npt.NDArray[np.intp]
 

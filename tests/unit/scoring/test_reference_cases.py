@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.golden import golden_digest, golden_records
-from scoring.matrix import legal_rows
+from scoring.features import legal_rows
+from scoring.reference_cases import golden_digest, golden_records
 from tests.unit.scoring.models import OPTIONAL
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.features import FEATURE_NAMES
-from scoring.patterns import PATTERNS, missing_fields, pattern_masks, pattern_name, patterns_of
+from scoring.missingness import PATTERNS, missing_fields, pattern_masks, pattern_name, patterns_of
 from tests.unit.scoring.models import every_missing_pattern, random_rows
 
 

@@ -1,8 +1,8 @@
-"""The model that a door scores with, and how another takes its place between two batches.
+"""The model that an interface scores with, and how another one replaces it between two batches.
 
-A candidate is proved in a process of its own before it is loaded (`scoring.candidate`), and held against the model in
-use on the last records: one whose risks jump is refused. What takes over is on trial for a while. A model that fails on
-records which the one before it can score, or whose risks jump, has to go, and the batch at hand is scored by the one
+A candidate is first loaded in a process of its own (`scoring.isolated_load`), and compared with the model in use on the
+last records: one whose risks jump is refused. After the swap it is on trial for a while. A model that fails
+on records which the one before can score, or whose risks jump, is withdrawn, and the batch at hand is scored by the one
 before: no record pays for a bad model.
 """
 
@@ -20,12 +20,12 @@ import numpy as np
 
 from schemas.errors import ArtifactError
 from schemas.records import Details
-from scoring.artifact import DIGEST_DIGITS, MANIFEST_FILE, Artifact, load, no_model
-from scoring.candidate import prove, without_pickles
 from scoring.drift import ENOUGH_RECORDS, Drift
 from scoring.engines import Vector
+from scoring.features import Matrix
 from scoring.files import read_file
-from scoring.matrix import Matrix
+from scoring.isolated_load import prove, without_pickles
+from scoring.model_artifact import DIGEST_DIGITS, MANIFEST_FILE, Artifact, load, no_model
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
 from scoring.scorer import Scorer
 

@@ -12,10 +12,10 @@ import pytest
 
 from heartstream.cli.model import check, sign
 from schemas.errors import ArtifactError
-from scoring.artifact import PREPROCESSOR_FILE
-from scoring.candidate import prove
+from scoring.isolated_load import prove
+from scoring.model_artifact import PREPROCESSOR_FILE
 from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.test_artifact import change_byte, change_manifest, pickled, replace_file
+from tests.unit.scoring.test_model_artifact import change_byte, change_manifest, pickled, replace_file
 
 
 class Runs:
