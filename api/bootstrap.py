@@ -38,7 +38,7 @@ from runtime.health import Health
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
-from scoring.model_manager import Follower, ModelSource, Serving
+from scoring.model_manager import Follower, ModelManager, ModelSource
 from scoring.scorer import Scorer
 
 _SOUND_SECONDS: Final = 30.0
@@ -49,9 +49,9 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
     _check_kafka_options(settings)
     tracing = open_tracing(settings.tracing, "gateway")
-    serving, following = _served(settings)
+    manager, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
-    ready = {"model": _remembered(serving.self_check), "leaving": leaving.problem}
+    ready = {"model": _remembered(manager.self_check), "leaving": leaving.problem}
     ready |= {"audit": audit.problem} if isinstance(audit, Trail) else {}
     health = Health(startup={}, live={}, ready=ready)
     admission = Admission(
@@ -63,10 +63,10 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
         time.monotonic,
     )
     turns, memory = Turns(), Memory(limits.in_flight_limit_bytes)
-    batches = Batches(serving, admission, audit, limits, turns, memory)
-    predictions = Predictions(serving, admission, audit, limits, batches, turns)
-    rows = Rows(serving, batches, turns)
-    pages = state.ModelPages(serving)
+    batches = Batches(manager, admission, audit, limits, turns, memory)
+    predictions = Predictions(manager, admission, audit, limits, batches, turns)
+    rows = Rows(manager, batches, turns)
+    pages = state.ModelPages(manager)
     application = web.Application(
         middlewares=[
             leaving.counting,
@@ -88,7 +88,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *page.routes(live=limits.live),
             *Tensors(rows, health).routes(),
             *Invocations(rows, health).routes(),
-            *Fhir(predictions, serving, admission, limits, turns, memory, lambda: dt.datetime.now(dt.UTC)).routes(),
+            *Fhir(predictions, manager, admission, limits, turns, memory, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
     application.on_response_prepare.extend((finish_headers, leaving.hang_up))
@@ -96,7 +96,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     if tracing is not None:
         application.middlewares.insert(0, tracing_requests(tracing))
         application.on_cleanup.append(_closing(tracing.close))
-    application.cleanup_ctx.append(_running(drift_beat(serving.drift)))
+    application.cleanup_ctx.append(_running(drift_beat(manager.drift)))
     if following is not None:
         application.cleanup_ctx.append(_running(following))
     if limits.live:
@@ -123,14 +123,14 @@ def new_browser_policy(settings: configured.Gateway, *, is_open: bool) -> Browse
     return BrowserPolicy(origins(settings.allowed_origins), allowed if allowed or is_open else ANY_HOST)
 
 
-def _served(settings: Settings) -> tuple[Serving, Following[Scorer] | None]:
+def _served(settings: Settings) -> tuple[ModelManager, Following[Scorer] | None]:
     """Load the model; and follow what its path holds, if that is wanted."""
     model, window_records = settings.model, settings.drift.window_records
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
-    serving = Serving(load_in_time(source.load), model.jump_limit, tell_withdrawn)
-    tell_loaded(serving.facts())
-    following = Following(Follower(source, serving), model.follow_seconds) if model.follow_seconds else None
-    return serving, following
+    manager = ModelManager(load_in_time(source.load), model.jump_limit, tell_withdrawn)
+    tell_loaded(manager.facts())
+    following = Following(Follower(source, manager), model.follow_seconds) if model.follow_seconds else None
+    return manager, following
 
 
 def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
@@ -152,7 +152,7 @@ def _running(lasting: Beat | Following[Scorer]) -> Callable[[web.Application], A
 
 
 def _remembered(self_check: Callable[[], bool]) -> Callable[[], str | None]:
-    """Return a check that asks at most twice a minute: the golden records take milliseconds of the event loop."""
+    """Return a check that asks at most twice a minute: the reference cases take milliseconds of the event loop."""
     answer, asked = True, -_SOUND_SECONDS
 
     def problem() -> str | None:
@@ -160,7 +160,7 @@ def _remembered(self_check: Callable[[], bool]) -> Callable[[], str | None]:
         now = time.monotonic()
         if now - asked >= _SOUND_SECONDS:
             answer, asked = self_check(), now
-        return None if answer else "fails its golden records"
+        return None if answer else "fails its reference cases"
 
     return problem
 

@@ -17,7 +17,7 @@ from schemas.errors import FaultCode, RecordError
 from schemas.faults import FIELD_NAMES
 from schemas.records import ModelRef
 from scoring.evidence import SourceWindow
-from scoring.model_manager import Serving
+from scoring.model_manager import ModelManager
 from scoring.pipeline import Results
 
 _REPEATED: Final = str(FaultCode.DUPLICATE_FIELD)
@@ -34,8 +34,8 @@ class RowsError(Exception):
 class Rows:
     """Reads and scores what comes in rows."""
 
-    def __init__(self, serving: Serving, batches: Batches, turns: Turns) -> None:
-        self._serving = serving
+    def __init__(self, manager: ModelManager, batches: Batches, turns: Turns) -> None:
+        self._manager = manager
         self._batches = batches
         self._turns = turns
         self.body, self.working, self.answer = batches.body, batches.working, batches.answer
@@ -44,7 +44,7 @@ class Rows:
     @property
     def model(self) -> ModelRef:
         """The model that scores."""
-        return self._serving.scorer.model
+        return self._manager.scorer.model
 
     async def scored(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> Results:
         """Score rows, which are read in turns: all of them have a score.

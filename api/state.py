@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from runtime import events
 from runtime.health import PATHS, Health
 from schemas.http import ServedModel
-from scoring.model_manager import Serving
+from scoring.model_manager import ModelManager
 from scoring.wording import single_labels
 
 _JSON: Final = "application/json"
@@ -40,12 +40,12 @@ async def metrics(_request: web.Request) -> web.Response:
 class ModelPages:
     """Says which model is served, and shows its card."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
 
     async def model(self, _request: web.Request) -> web.Response:
         """Return which model is served."""
-        scorer = self._serving.scorer
+        scorer = self._manager.scorer
         manifest = scorer.manifest
         served = ServedModel(
             scorer.model,
@@ -62,14 +62,14 @@ class ModelPages:
     async def card(self, request: web.Request) -> web.Response:
         """Return the model card as Markdown, or as JSON where the caller prefers that."""
         wanted = _JSON if _JSON in request.headers.get("Accept", "") else _MARKDOWN
-        cards = self._serving.scorer.cards
+        cards = self._manager.scorer.cards
         if wanted not in cards:
             raise web.HTTPNotFound
         return web.Response(body=cards[wanted], content_type=wanted, charset="utf-8", headers={"Vary": "Accept"})
 
     async def report(self, _request: web.Request) -> web.Response:
         """Return the results of the model's evaluation."""
-        report = self._serving.scorer.report
+        report = self._manager.scorer.report
         if report is None:
             raise web.HTTPNotFound
         return web.Response(body=report, content_type=_JSON)

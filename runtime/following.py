@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 class Models(Protocol[Model]):
     """Where other models come from, and where they go. Called on the loop."""
 
-    def look(self) -> Callable[[], Model | None]:
+    def find_update(self) -> Callable[[], Model | None]:
         """Return what looks, and may block: it returns a model ready to take over, or None, or raises ArtifactError."""
         ...
 
@@ -54,7 +54,7 @@ class Following(Generic[Model]):
         while True:
             await asyncio.sleep(self._seconds)
             try:
-                model = await _in_thread(self._models.look())
+                model = await _in_thread(self._models.find_update())
             except ArtifactError as error:
                 self._refuse(str(error))
             except Exception as error:  # noqa: BLE001  # a candidate must not end what serves well without it

@@ -147,14 +147,14 @@ class Window:
             self._batches.popleft()
             self._held -= oldest
 
-    def held(self) -> tuple[Matrix, Vector]:
+    def recent(self) -> tuple[Matrix, Vector]:
         """Return copies of what is held: records (n, 13) and their risks (n,)."""
         rows = np.concatenate([_NO_ROWS, *(matrix for matrix, _ in self._batches)])
         return rows, np.concatenate([_NO_ROWS[:, 0], *(risks for _, risks in self._batches)])
 
     def measure(self) -> Drift:
         """Compare what is held with the reference. Takes about a millisecond for 2,000 records."""
-        return self._expected.compare(self.model, self._expected.found(*self.held()))
+        return self._expected.compare(self.model, self._expected.found(*self.recent()))
 
 
 class Census:

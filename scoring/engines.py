@@ -1,7 +1,7 @@
 """Three ways to get the same risks from an artifact: linear tables, a compiled forest, and scikit-learn itself.
 
-A fast engine is used only after it has reproduced, in this very process, the risks that scikit-learn gave the golden
-records when the model was trained. Written for speed: a batch costs a handful of numpy calls, whatever its size.
+A fast engine is used only after it has reproduced, in this very process, the risks that scikit-learn gave the reference
+cases when the model was trained. Written for speed: a batch costs a handful of numpy calls, whatever its size.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from scoring.features import Matrix
 from scoring.logistic import logistic
 from scoring.missingness import PATTERNS, patterns_of
 from scoring.model_artifact import Artifact
-from scoring.portable_model import Linear, PlainModel
+from scoring.portable_model import Linear, PortableModel
 from scoring.preprocessing import TABLE_ROWS, Plan
-from scoring.reference_cases import GOLDEN_ROWS, golden_digest, golden_records
+from scoring.reference_cases import REFERENCE_CASES, reference_cases, reference_cases_sha256
 from scoring.uncertainty import UNKNOWN, Uncertainty
 
 Vector = Matrix
@@ -156,7 +156,7 @@ class ForestEngine:
 class Prepared(msgspec.Struct, frozen=True):
     """The engine to use, why it is not a fast one (None if it is), and how far its risks can be trusted.
 
-    `answers` are what training recorded of the golden records beside their risks.
+    `answers` are what training recorded of the reference cases beside their risks.
     """
 
     engine: Engine
@@ -184,18 +184,18 @@ def _proved_engine(artifact: Artifact) -> Prepared:
     """Return the fast engine that fits the classifier; raises ArtifactError where none reproduces scikit-learn."""
     if artifact.plain is None:
         raise ArtifactError("training wrote no plain numbers for this kind of model")
-    plain = PlainModel.from_json(artifact.plain)
-    if plain.golden_digest != golden_digest() or plain.golden_risks.shape != (GOLDEN_ROWS,):
-        raise ArtifactError("the recorded risks are not those of this version's golden records")
+    plain = PortableModel.from_json(artifact.plain)
+    if plain.reference_cases_sha256 != reference_cases_sha256() or plain.reference_risks.shape != (REFERENCE_CASES,):
+        raise ArtifactError("the recorded risks are not those of this version's reference cases")
     plain.uncertainty.check()
     engine = _fast_engine(plain, artifact.onnx)
-    difference = float(np.abs(engine.explain(golden_records()).risks - plain.golden_risks).max())
+    difference = float(np.abs(engine.explain(reference_cases()).risks - plain.reference_risks).max())
     if not difference <= engine.tolerance:
-        raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on golden records")
-    return Prepared(engine, None, plain.uncertainty, plain.golden_answers)
+        raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on reference cases")
+    return Prepared(engine, None, plain.uncertainty, plain.recorded_answers)
 
 
-def _fast_engine(plain: PlainModel, onnx: bytes | None) -> Engine:
+def _fast_engine(plain: PortableModel, onnx: bytes | None) -> Engine:
     if plain.linear is not None:
         return LinearEngine(plain.plan, plain.center, plain.linear)
     if onnx is not None:

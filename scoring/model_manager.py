@@ -110,7 +110,7 @@ class ModelSource(msgspec.Struct, frozen=True):
         return Scorer(artifact, self.details, self.window_records)
 
 
-class Serving:
+class ModelManager:
     """The scorer in use. For one thread."""
 
     def __init__(self, scorer: Scorer, jump_limit: float = 1.0, withdrawn: Withdrawn = lambda *_: None) -> None:
@@ -138,8 +138,8 @@ class Serving:
 
         A model that has just come has seen few: then they are those of the one before.
         """
-        recent = held(self.scorer)
-        if recent is None and self._before is not None and (before := held(self._before)) is not None:
+        recent = recent_records(self.scorer)
+        if recent is None and self._before is not None and (before := recent_records(self._before)) is not None:
             recent = Recent(before.matrix, self.scorer.risks(before.matrix))
         return recent
 
@@ -174,8 +174,8 @@ class Serving:
                 self._go_back(before, "it fails on records that the model before it can score")
                 return again
         self._trial -= len(results)
-        recent = held(self.scorer) if self._trial <= 0 else None
-        if recent is not None and (reason := jump(recent, before, self.jump_limit)):
+        recent = recent_records(self.scorer) if self._trial <= 0 else None
+        if recent is not None and (reason := score_shift(recent, before, self.jump_limit)):
             self._go_back(before, reason)
             return score_watched(before, batch)
         # Large batches show the window few of their records: the trial lasts until there are enough.
@@ -192,24 +192,24 @@ class Serving:
 class Follower:
     """Looks whether another model is to be served, and prepares it beside the one in use."""
 
-    def __init__(self, source: ModelSource, serving: Serving) -> None:
+    def __init__(self, source: ModelSource, manager: ModelManager) -> None:
         self._source = source
-        self._serving = serving
+        self._manager = manager
         self._refused: tuple[object, str] = (None, "")
 
     def swap(self, scorer: Scorer) -> Facts:
         """Let a candidate take over."""
-        self._serving.swap(scorer)
-        return self._serving.facts()
+        self._manager.swap(scorer)
+        return self._manager.facts()
 
-    def look(self) -> Callable[[], Scorer | None]:
+    def find_update(self) -> Callable[[], Scorer | None]:
         """Return what looks, to be called in another thread: it blocks for seconds where there is a candidate.
 
         It returns the candidate, ready to be swapped in, or None where there is none. It raises ArtifactError where
         what is there cannot be served, each time, but proves the same one once.
         """
-        serving = self._serving
-        current, recent, withdrawn = serving.scorer.model.digest, serving.recent(), dict(serving.withdrawn)
+        manager = self._manager
+        current, recent, withdrawn = manager.scorer.model.digest, manager.recent(), dict(manager.withdrawn)
 
         def found() -> Scorer | None:
             digest = self._source.digest()
@@ -232,13 +232,13 @@ class Follower:
     def _prepared(self, recent: Recent | None) -> Scorer:
         """Prove, load and try what is there now. Raises ArtifactError."""
         scorer = self._source.load_proved()
-        reason = None if recent is None else jump(recent, scorer, self._serving.jump_limit)
+        reason = None if recent is None else score_shift(recent, scorer, self._manager.jump_limit)
         if reason is not None:
             raise ArtifactError(f"model {scorer.model.digest}: {reason}")
         return scorer
 
 
-def jump(recent: Recent, other: Scorer, limit: float) -> str | None:
+def score_shift(recent: Recent, other: Scorer, limit: float) -> str | None:
     """Say by how much another model's risks of the same records differ on average, where that is above the limit.
 
     Two good models of different kinds differ by 0.13 at most on the four hospitals of the training data, one whose
@@ -257,12 +257,12 @@ def jump(recent: Recent, other: Scorer, limit: float) -> str | None:
     )
 
 
-def held(scorer: Scorer) -> Recent | None:
+def recent_records(scorer: Scorer) -> Recent | None:
     """Return what a model has scored last, None where that is too little or drift is not watched."""
     if scorer.window is None:
         return None
-    held = Recent(*scorer.window.held())
-    return held if len(held.risks) >= ENOUGH_RECORDS else None
+    recent = Recent(*scorer.window.recent())
+    return recent if len(recent.risks) >= ENOUGH_RECORDS else None
 
 
 def score_watched(scorer: Scorer, batch: DecodedBatch) -> Results:

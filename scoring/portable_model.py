@@ -27,28 +27,29 @@ class Linear(msgspec.Struct, frozen=True):
     coefficients: Matrix
 
 
-class PlainModel(msgspec.Struct, frozen=True):
+class PortableModel(msgspec.Struct, frozen=True):
     """One model without scikit-learn.
 
-    `center` (22,) is the average training patient after the plan. `linear` is None for a forest, whose trees are in its
-    ONNX file. `golden_risks` (1024,) are scikit-learn's own risks of the golden records, `golden_digest` the SHA-256 of
-    those records. `golden_answers` are what else is said of them; None in models of versions that did not record it.
+    `center` (22,) is the average training patient after preprocessing. `linear` is None for a forest, whose trees are
+    in its ONNX file. `reference_risks` (1024,) are scikit-learn's own risks of the reference cases, which
+    `reference_cases_sha256` identifies. `recorded_answers` are what else is said of them; None in models of versions
+    that did not record it. In the file, the three have the names that trained models gave them.
     """
 
     plan: Plan
     center: Matrix
     linear: Linear | None
     uncertainty: Uncertainty
-    golden_digest: str
-    golden_risks: Matrix
-    golden_answers: Answers | None = None
+    reference_cases_sha256: str = msgspec.field(name="golden_digest")
+    reference_risks: Matrix = msgspec.field(name="golden_risks")
+    recorded_answers: Answers | None = msgspec.field(default=None, name="golden_answers")
 
     def as_json(self) -> bytes:
         """Write the model; the same model gives the same bytes."""
         return msgspec.json.encode(self, enc_hook=_as_list, order="sorted") + b"\n"
 
     @classmethod
-    def from_json(cls, raw: bytes) -> PlainModel:
+    def from_json(cls, raw: bytes) -> PortableModel:
         """Read a model; raises msgspec.ValidationError or DecodeError for anything else."""
         return msgspec.json.decode(raw, type=cls, dec_hook=_as_array)
 

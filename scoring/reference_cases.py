@@ -1,4 +1,4 @@
-"""Golden records: what an engine must score as scikit-learn did before it is used.
+"""Reference cases: what an engine must score as scikit-learn did before it is used.
 
 scikit-learn's risks of them are recorded when a model is trained, so the records must be the same on every machine and
 with every version of numpy. They come from a few lines of integer arithmetic: numpy's own generators give no such
@@ -15,39 +15,39 @@ import numpy as np
 from schemas.features import FEATURES
 from scoring.features import Matrix
 
-GOLDEN_ROWS: Final = 1024
+REFERENCE_CASES: Final = 1024
 _MISSING_SHARE: Final = 0.3
 _INCREMENT, _FIRST, _SECOND = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 """Constants of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
 
 
-def golden_records() -> Matrix:
+def reference_cases() -> Matrix:
     """Return 1,024 legal records (1024, 13), the same each time: scattered values, gaps, each field's limits."""
-    values, gaps = _uniform().reshape(2, GOLDEN_ROWS, len(FEATURES))
-    golden = np.empty((GOLDEN_ROWS, len(FEATURES)))
+    values, gaps = _uniform().reshape(2, REFERENCE_CASES, len(FEATURES))
+    cases = np.empty((REFERENCE_CASES, len(FEATURES)))
     for j, feature in enumerate(FEATURES):
         low, high = feature.interval
         if feature.codes:
             codes = np.array([float(code) for code, _ in feature.codes])
-            golden[:, j] = codes[(values[:, j] * len(codes)).astype(np.intp)]
+            cases[:, j] = codes[(values[:, j] * len(codes)).astype(np.intp)]
         elif feature.whole:
-            golden[:, j] = low + np.floor(values[:, j] * (high - low + 1))
+            cases[:, j] = low + np.floor(values[:, j] * (high - low + 1))
         else:
-            golden[:, j] = (low + values[:, j] * (high - low)).round(1)
+            cases[:, j] = (low + values[:, j] * (high - low)).round(1)
         if not feature.required:
-            golden[gaps[:, j] < _MISSING_SHARE, j] = np.nan
-        golden[2 * j, j], golden[2 * j + 1, j] = low, high
-    return golden
+            cases[gaps[:, j] < _MISSING_SHARE, j] = np.nan
+        cases[2 * j, j], cases[2 * j + 1, j] = low, high
+    return cases
 
 
-def golden_digest() -> str:
-    """Return the SHA-256 of the golden records, so that risks of other records are not compared with theirs."""
-    return hashlib.sha256(golden_records().astype("<f8").tobytes()).hexdigest()
+def reference_cases_sha256() -> str:
+    """Return the SHA-256 of the reference cases, so that risks of other records are not compared with theirs."""
+    return hashlib.sha256(reference_cases().astype("<f8").tobytes()).hexdigest()
 
 
 def _uniform() -> Matrix:
-    """Return two numbers from 0 to 1 for each field of each golden record."""
-    state = np.arange(1, 2 * GOLDEN_ROWS * len(FEATURES) + 1, dtype=np.uint64) * _INCREMENT
+    """Return two numbers from 0 to 1 for each field of each reference case."""
+    state = np.arange(1, 2 * REFERENCE_CASES * len(FEATURES) + 1, dtype=np.uint64) * _INCREMENT
     state = (state ^ (state >> np.uint64(30))) * _FIRST
     state = (state ^ (state >> np.uint64(27))) * _SECOND
     state ^= state >> np.uint64(31)

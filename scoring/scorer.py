@@ -20,7 +20,7 @@ from scoring.engines import Explanation, Vector, build_engine
 from scoring.features import Mask, Matrix
 from scoring.model_artifact import Artifact, Manifest, load
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
-from scoring.reference_cases import golden_records
+from scoring.reference_cases import reference_cases
 from scoring.uncertainty import Intervals, Lookup, Uncertainty, cells_of
 
 RISK_DECIMALS: Final = 6
@@ -40,7 +40,7 @@ class Scorer:
         details: Details = Details(),  # noqa: B008  # it is frozen
         window_records: int = 0,
     ) -> None:
-        """Choose and prove the engine, and remember what it makes of the golden records.
+        """Choose and prove the engine, and remember what it makes of the reference cases.
 
         With `window_records`, drift is watched by so many records, where the artifact has a reference.
         """
@@ -55,14 +55,14 @@ class Scorer:
         self._details = ScoreDetails(artifact, self._engine, self._lookup, details)
         self.window = _new_window(artifact, window_records)
         try:
-            found = self.explain(golden_records())
-            self._golden_risks, intervals = found.risks, self.intervals(golden_records(), found)
+            found = self.explain(reference_cases())
+            self._reference_risks, intervals = found.risks, self.intervals(reference_cases(), found)
         except Exception as error:
-            raise ArtifactError(f"the model fails on golden records: {type(error).__name__}: {error}") from error
-        if not are_probabilities(self._golden_risks):
-            raise ArtifactError("the model gives risks outside 0 to 1 on golden records")
-        if intervals is not None and not _hold(intervals, self._golden_risks):
-            raise ArtifactError("the model gives intervals that do not hold the risks of golden records")
+            raise ArtifactError(f"the model fails on reference cases: {type(error).__name__}: {error}") from error
+        if not are_probabilities(self._reference_risks):
+            raise ArtifactError("the model gives risks outside 0 to 1 on reference cases")
+        if intervals is not None and not _hold(intervals, self._reference_risks):
+            raise ArtifactError("the model gives intervals that do not hold the risks of reference cases")
         if prepared.answers is not None:
             told = answers_of(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
             check_answers(prepared.answers, told)
@@ -103,9 +103,9 @@ class Scorer:
         return self.explain(matrix).risks
 
     def self_check(self) -> bool:
-        """Say whether the model still makes of the golden records what it made when it was loaded."""
+        """Say whether the model still makes of the reference cases what it made when it was loaded."""
         try:
-            return bool(np.array_equal(self.risks(golden_records()), self._golden_risks))
+            return bool(np.array_equal(self.risks(reference_cases()), self._reference_risks))
         except Exception:  # noqa: BLE001  # a model that raises is not sound, whatever it raises
             return False
 
@@ -141,14 +141,14 @@ class Scorer:
     def _without_culprits(self, batch: DecodedBatch) -> DecodedBatch:
         """Reject the records on which the model fails; raises ArtifactError if it is the model that is broken."""
         if not self.self_check():
-            raise ArtifactError("the model no longer reproduces its own results on golden records")
+            raise ArtifactError("the model no longer reproduces its own results on reference cases")
         scored = self._isolate(batch.matrix)
         culprits = [batch.places[row] for row in np.flatnonzero(~scored).tolist()]
         rejected = {**batch.rejected, **dict.fromkeys(culprits, MODEL_FAILURE)}
         return batch.where(scored, dict(sorted(rejected.items())))
 
     def _attempt(self, matrix: Matrix) -> Explanation | None:
-        """Score a batch; None if the model raises: golden records tell later if it is to blame, or a record."""
+        """Score a batch; None if the model raises: reference cases tell later if it is to blame, or a record."""
         if not len(matrix):
             return Explanation(np.empty(0))
         try:

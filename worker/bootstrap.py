@@ -25,7 +25,7 @@ from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
 from schemas.errors import DependencyError, SettingsError
-from scoring.model_manager import Follower, ModelSource, Serving
+from scoring.model_manager import Follower, ModelManager, ModelSource
 from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
@@ -116,9 +116,9 @@ def create_app(settings: Settings) -> ScoringApp:
         raise SettingsError((f"{_NO_CHALLENGER}: which model is to answer for a share of the keys?",))
 
     def new_agent(
-        serving: Serving, ledger: Ledger, publisher: Publisher, traces: Traces, breaker: RejectionBreaker
+        manager: ModelManager, ledger: Ledger, publisher: Publisher, traces: Traces, breaker: RejectionBreaker
     ) -> ScoringAgent:
-        served = _with_canary(settings, serving)
+        served = _with_canary(settings, manager)
         return ScoringAgent(served, ledger, publisher, settings.topics.dead_letters, breaker, traces, formats)
 
     return _assembled(settings, "worker", new_agent)
@@ -134,10 +134,10 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
         raise SettingsError((f"{_NO_CHALLENGER}: which model is to be tried?",))
     formats = Formats.of(settings, settings.topics.shadow)
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score)
-    champion = Serving(load_in_time(source.load))
+    champion = ModelManager(load_in_time(source.load))
 
     def new_agent(
-        challenger: Serving, ledger: Ledger, publisher: Publisher, _traces: Traces, _breaker: RejectionBreaker
+        challenger: ModelManager, ledger: Ledger, publisher: Publisher, _traces: Traces, _breaker: RejectionBreaker
     ) -> ShadowAgent:
         return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.share), formats)
 
@@ -151,7 +151,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     return _assembled(own, "shadow", new_agent)
 
 
-def _with_canary(settings: Settings, champion: Serving) -> Model:
+def _with_canary(settings: Settings, champion: ModelManager) -> Model:
     asked = settings.challenger
     if not asked.canary_share:
         return champion
@@ -172,7 +172,7 @@ class Agent(Protocol):
         ...
 
 
-NewAgent = Callable[[Serving, Ledger, Publisher, Traces, RejectionBreaker], Agent]
+NewAgent = Callable[[ModelManager, Ledger, Publisher, Traces, RejectionBreaker], Agent]
 
 
 def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
@@ -182,19 +182,19 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     tracing = open_tracing(settings.tracing, role)
     model = settings.model
     source = _source_of(settings, model.path, model.name)
-    serving = Serving(load_in_time(source.load), model.jump_limit, tell_withdrawn)
-    tell_loaded(serving.facts())
+    manager = ModelManager(load_in_time(source.load), model.jump_limit, tell_withdrawn)
+    tell_loaded(manager.facts())
     app = _new_app(settings)
     app.role = role
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
-    app.beside = [drift_beat(serving.drift)]
+    app.beside = [drift_beat(manager.drift)]
     if model.follow_seconds:
-        app.beside.append(Following(Follower(source, serving), model.follow_seconds))
+        app.beside.append(Following(Follower(source, manager), model.follow_seconds))
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     app.tracing = tracing
-    _add_agent(app, settings, serving, ledger, new_agent)
+    _add_agent(app, settings, manager, ledger, new_agent)
     return app
 
 
@@ -217,13 +217,13 @@ def _new_app(settings: Settings) -> ScoringApp:
     )
 
 
-def _add_agent(app: ScoringApp, settings: Settings, serving: Serving, ledger: Ledger, new_agent: NewAgent) -> None:
+def _add_agent(app: ScoringApp, settings: Settings, manager: ModelManager, ledger: Ledger, new_agent: NewAgent) -> None:
     worker = settings.worker
     breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
     guarantee = _guarantee(app, settings, ledger, breaker)
     publisher = Publisher(guarantee, ledger, worker.round_records, worker.outstanding_records, time.monotonic)
     traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
-    scoring = new_agent(serving, ledger, publisher, traces, breaker)
+    scoring = new_agent(manager, ledger, publisher, traces, breaker)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
     async def score(stream: faust.StreamT[Bundle]) -> None:

@@ -11,7 +11,15 @@ from typing import Final
 
 from runtime import events
 from schemas.errors import ArtifactError
-from scoring.model_manager import TRIAL_RECORDS, ModelSource, Serving, failures, held, jump, score_watched
+from scoring.model_manager import (
+    TRIAL_RECORDS,
+    ModelManager,
+    ModelSource,
+    failures,
+    recent_records,
+    score_shift,
+    score_watched,
+)
 from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
 
@@ -35,7 +43,7 @@ class KeyShare:
 class Canary:
     """Parts each batch among champion and challenger. For one thread."""
 
-    def __init__(self, champion: Serving, challenger: Scorer, share: float) -> None:
+    def __init__(self, champion: ModelManager, challenger: Scorer, share: float) -> None:
         """`share` is that of the keys, 0 to 1."""
         self._champion = champion
         self._challenger: Scorer | None = challenger
@@ -44,7 +52,7 @@ class Canary:
         self._unjudged = 0
 
     @classmethod
-    def load(cls, champion: Serving, source: ModelSource, share: float) -> Canary | None:
+    def load(cls, champion: ModelManager, source: ModelSource, share: float) -> Canary | None:
         """Prove the challenger in a process of its own, and load it; blocks for seconds.
 
         One that is broken is told of and not there: the champion can do without.
@@ -75,7 +83,7 @@ class Canary:
         recent = self._champion.recent()
         if recent is None and self._champion.scorer.window is not None:
             return None
-        reason = None if recent is None else jump(recent, self._challenger, self._champion.jump_limit)
+        reason = None if recent is None else score_shift(recent, self._challenger, self._champion.jump_limit)
         if reason is not None:
             self._withdraw(reason)
         self._is_admitted = True
@@ -102,11 +110,11 @@ class Canary:
     def _jumped(self, challenger: Scorer, records: int) -> str | None:
         """Say, every so many of its records, how its risks of the last ones jump from the champion's."""
         self._unjudged += records
-        recent = held(challenger) if self._unjudged >= TRIAL_RECORDS else None
+        recent = recent_records(challenger) if self._unjudged >= TRIAL_RECORDS else None
         if recent is None:
             return None
         self._unjudged = 0
-        return jump(recent, self._champion.scorer, self._champion.jump_limit)
+        return score_shift(recent, self._champion.scorer, self._champion.jump_limit)
 
     def _withdraw(self, reason: str) -> None:
         self._challenger = None

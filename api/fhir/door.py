@@ -26,7 +26,7 @@ from api.turns import Turns
 from runtime.settings import Gateway
 from schemas.codec import decode_score, encode_score
 from schemas.fhir import FHIR_TYPE, OPERATION, capability
-from scoring.model_manager import Serving
+from scoring.model_manager import ModelManager
 
 _TYPES: Final = (FHIR_TYPE, "application/json")
 _LIMIT_BYTES: Final = 262_144
@@ -39,7 +39,7 @@ class Fhir:
     def __init__(
         self,
         predictions: Predictions,
-        serving: Serving,
+        manager: ModelManager,
         admission: Admission,
         settings: Gateway,
         turns: Turns,
@@ -51,7 +51,7 @@ class Fhir:
         self._turns = turns
         self._memory = memory
         self._predictions = predictions
-        self._serving = serving
+        self._manager = manager
         self._settings = settings
         self._now = now
         self._capability = msgspec.json.encode(capability(version("heartstream"), now().date().isoformat()))
@@ -83,5 +83,5 @@ class Fhir:
         outcome = await self._predictions.outcome(request, reading.record)
         if isinstance(outcome, tuple):
             return outcomes.rejected(reading.faults_of(outcome))
-        answer = assessment(reading, decode_score(encode_score(outcome)), self._serving.scorer, now)
+        answer = assessment(reading, decode_score(encode_score(outcome)), self._manager.scorer, now)
         return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)

@@ -21,7 +21,7 @@ from schemas.features import FEATURES
 SETTINGS: Final = {"HEARTSTREAM_MODEL__NAME": "random_forest"}
 _MANIFEST: Final = "manifest.json"
 _LIMIT: Final = 45.0
-"""Between the sums of golden records (up to 39) and the culprit's (52)."""
+"""Between the sums of reference cases (up to 39) and the culprit's (52)."""
 
 
 def culprit() -> Record:

@@ -12,15 +12,15 @@ from sklearn.compose import ColumnTransformer
 from scoring.answers import answers_of
 from scoring.engines import LinearEngine
 from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
-from scoring.portable_model import Linear, PlainModel
+from scoring.portable_model import Linear, PortableModel
 from scoring.preprocessing import MISSING_ROW, TABLE_ROWS, Plan
-from scoring.reference_cases import golden_digest, golden_records
+from scoring.reference_cases import reference_cases, reference_cases_sha256
 from scoring.uncertainty import Uncertainty
 from training.arrays import Matrix
 from training.candidates import center_of, is_linear, linear_of
 
 
-def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PlainModel | None:
+def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PortableModel | None:
     """Return the model as numbers, None for a kind of classifier that no fast engine knows.
 
     Raises TypeError for a preprocessor that is not of the known form.
@@ -29,22 +29,22 @@ def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) ->
     if center is None:
         return None
     linear = Linear(*linear_of(classifier)) if is_linear(classifier) else None
-    return PlainModel(
+    return PortableModel(
         plan=plan_of(preprocessor),
         center=center,
         linear=linear,
         uncertainty=uncertainty,
-        golden_digest=golden_digest(),
-        golden_risks=classifier.predict_proba(preprocessor.transform(golden_records()))[:, 1],
+        reference_cases_sha256=reference_cases_sha256(),
+        reference_risks=classifier.predict_proba(preprocessor.transform(reference_cases()))[:, 1],
     )
 
 
-def with_answers(plain: PlainModel, ranges: Mapping[str, tuple[float, float]]) -> PlainModel:
-    """Return the model with what it says of the golden records beside their risks; `ranges` are the training ranges."""
+def with_answers(plain: PortableModel, ranges: Mapping[str, tuple[float, float]]) -> PortableModel:
+    """Return the model with its answers for the reference cases, too; `ranges` are the training ranges."""
     linear = plain.linear
-    found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(golden_records())
+    found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(reference_cases())
     log_odds = None if found is None else found.log_odds
-    return msgspec.structs.replace(plain, golden_answers=answers_of(log_odds, plain.uncertainty, ranges))
+    return msgspec.structs.replace(plain, recorded_answers=answers_of(log_odds, plain.uncertainty, ranges))
 
 
 def plan_of(preprocessor: Any) -> Plan:

@@ -1,7 +1,7 @@
 """A model directory made of another by adding the same number to the log-odds of all risks.
 
 Nothing is trained: intercepts, label limits and intervals move with the risks, in the numbers of the fast engine and in
-the pickle, whose risks of the golden records are computed anew. The same model and outcomes give the same bytes.
+the pickle, whose risks of the reference cases are computed anew. The same model and outcomes give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from scoring.model_artifact import (
     FileEntry,
     Manifest,
 )
-from scoring.portable_model import PlainModel
-from scoring.reference_cases import golden_records
+from scoring.portable_model import PortableModel
+from scoring.reference_cases import reference_cases
 from training.arrays import Labels, Matrix, Risks
 from training.candidates import is_linear
 from training.evaluation.recalibration import ENOUGH, Advice, propose, shifted
@@ -136,14 +136,14 @@ def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration
         )
     version = _version(made)
     classifier = _shifted_classifier(fitted.classifier, made.applied)
-    golden = classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
-    plain = shifted_plain(PlainModel.from_json(artifact.plain), made.applied, made.standard_error)
+    risks = classifier.predict_proba(fitted.preprocessor.transform(reference_cases()))[:, 1]
+    plain = shifted_plain(PortableModel.from_json(artifact.plain), made.applied, made.standard_error)
     pickled, ranges = as_joblib(classifier), manifest.training_range
     contents = {
         PREPROCESSOR_FILE: as_joblib(fitted.preprocessor),
         entry.file: pickled,
         BEST_MODEL_FILE: pickled,
-        entry.plain: with_answers(msgspec.structs.replace(plain, golden_risks=golden), ranges).as_json(),
+        entry.plain: with_answers(msgspec.structs.replace(plain, reference_risks=risks), ranges).as_json(),
         RECALIBRATION_FILE: Recalibrations(RECALIBRATION_SCHEMA, done).as_json(),
         **recalibrated_cards(artifact, version, done),
     }
@@ -177,10 +177,10 @@ def _shifted_classifier(classifier: Any, by: float) -> Any:
     return moved
 
 
-def shifted_plain(plain: PlainModel, by: float, error: float) -> PlainModel:
+def shifted_plain(plain: PortableModel, by: float, error: float) -> PortableModel:
     """Add to the log-odds of a linear model; its intervals grow by the standard error, all else is carried over.
 
-    Golden risks and answers are still those of the old model.
+    Reference risks and answers are still those of the old model.
     """
     linear, tables = plain.linear, plain.uncertainty
     if linear is None:

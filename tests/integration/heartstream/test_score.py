@@ -26,7 +26,7 @@ from heartstream.files.output_files import Journal
 from heartstream.files.output_paths import journal_path
 from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
-from scoring.reference_cases import golden_records
+from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
 from tests.examples import accepted, rejected, shows_another_coding
 from tests.unit.heartstream.files.tables import through_stream
@@ -50,7 +50,7 @@ def run(model: Path, *arguments: str, piped: bytes = b"", **settings: str) -> su
 
 def table(rows: int) -> pa.Table:
     """Return patients, legal and in each thousand some with Kaggle's codes."""
-    matrix = np.resize(golden_records(), (rows, len(FEATURE_NAMES)))
+    matrix = np.resize(reference_cases(), (rows, len(FEATURE_NAMES)))
     matrix[::250, FEATURE_NAMES.index("thal")] = 1
     columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
     return pa.table({"patient_id": pa.array(np.char.add("p-", np.arange(rows).astype(str)))} | columns)

@@ -10,7 +10,7 @@ import pytest
 from api.microbatch import MicroBatch
 from heartstream.demo.patients import FLAWS, real_patients
 from schemas.errors import ArtifactError
-from scoring.model_manager import Serving
+from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
 from tests.outcomes import Outcome, outcomes_of, process
 
@@ -46,7 +46,7 @@ async def test_concurrent_requests_are_one_batch(scorer: Scorer) -> None:
     """Thirty tasks that run in one turn cost one call of the model."""
     counting = Counting.of(scorer)
     bodies = [json.dumps(record).encode() for record in real_patients()[:30]]
-    await all_at_once(MicroBatch(Serving(counting)), bodies)
+    await all_at_once(MicroBatch(ModelManager(counting)), bodies)
     assert counting.sizes == [30]
 
 
@@ -54,14 +54,14 @@ async def test_each_gets_its_own_outcome(scorer: Scorer) -> None:
     """Good and bad records together: every one has the outcome that it has alone."""
     bodies = [json.dumps(record).encode() for record in real_patients()[:20]]
     bodies[3::5] = [flaw(real_patients()[0]) or b"" for flaw in list(FLAWS.values())[:4]]
-    assert await all_at_once(MicroBatch(Serving(scorer)), bodies) == [
+    assert await all_at_once(MicroBatch(ModelManager(scorer)), bodies) == [
         process([body], [None], scorer)[0] for body in bodies
     ]
 
 
 async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
     """A cancelled request is scored with the others, for nobody."""
-    batch = MicroBatch(Serving(scorer))
+    batch = MicroBatch(ModelManager(scorer))
     body = json.dumps(real_patients()[0]).encode()
     gone, here = batch.score(body), batch.score(body)
     gone.cancel()
@@ -76,7 +76,7 @@ async def test_a_broken_model_is_told_to_all(scorer: Scorer) -> None:
         def explain(self, matrix):  # noqa: ARG002  # the core's signature
             raise ValueError
 
-    batch = MicroBatch(Serving(Broken.of(scorer)))
+    batch = MicroBatch(ModelManager(Broken.of(scorer)))
     body = json.dumps(real_patients()[0]).encode()
     for _ in range(2):
         found = await asyncio.gather(batch.score(body), batch.score(body), return_exceptions=True)
@@ -86,4 +86,4 @@ async def test_a_broken_model_is_told_to_all(scorer: Scorer) -> None:
 def test_needs_a_running_loop(scorer: Scorer) -> None:
     """There is nobody to come back to without one."""
     with pytest.raises(RuntimeError):
-        MicroBatch(Serving(scorer)).score(b"{}")
+        MicroBatch(ModelManager(scorer)).score(b"{}")

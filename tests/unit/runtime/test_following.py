@@ -22,7 +22,7 @@ class Shelf:
         self.found, self.taken, self.threads = list(found), [], set()
         self.looked = asyncio.Event()
 
-    def look(self) -> Callable[[], str | None]:
+    def find_update(self) -> Callable[[], str | None]:
         found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
         if len(self.found) == 1:
             self.looked.set()

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, Artifact, FileEntry
-from scoring.portable_model import PlainModel
+from scoring.portable_model import PortableModel
 from scoring.sklearn_fallback import Fitted
 from training.data.frames import TRAINING_SITE, features, read_snapshot, target
 from training.export.portable_model import with_answers
@@ -95,10 +95,10 @@ def with_plain(artifact: Artifact, **changes: Any) -> Artifact:
     return msgspec.structs.replace(artifact, plain=plain.as_json())
 
 
-def plain_of(artifact: Artifact) -> PlainModel:
+def plain_of(artifact: Artifact) -> PortableModel:
     """Return the artifact's plain numbers."""
     assert artifact.plain is not None
-    return PlainModel.from_json(artifact.plain)
+    return PortableModel.from_json(artifact.plain)
 
 
 def another_version(folder: Path, target: Path, version: str) -> Path:
@@ -113,13 +113,13 @@ def with_exchanged_labels(folder: Path, target: Path) -> Path:
     shutil.copytree(folder, target)
     manifest = json.loads((target / MANIFEST_FILE).read_bytes())
     file = manifest["models"][manifest["best"]]["plain"]
-    plain = PlainModel.from_json((target / file).read_bytes())
+    plain = PortableModel.from_json((target / file).read_bytes())
     assert plain.linear is not None
     linear = plain.linear
     exchanged = msgspec.structs.replace(
         plain,
         linear=msgspec.structs.replace(linear, intercepts=-linear.intercepts, coefficients=-linear.coefficients),
-        golden_risks=1 - plain.golden_risks,
+        reference_risks=1 - plain.reference_risks,
     )
     content = with_answers(exchanged, manifest["training_range"]).as_json()
     (target / file).write_bytes(content)

@@ -1,4 +1,4 @@
-"""What is said beside a risk is proved by what training recorded of the golden records."""
+"""What is said beside a risk is proved by what training recorded of the reference cases."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from schemas.errors import ArtifactError
 from scoring.model_artifact import Artifact
-from scoring.portable_model import PlainModel
+from scoring.portable_model import PortableModel
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import plain_of, with_plain
 
-TABLES: dict[str, Callable[[PlainModel], object]] = {
+TABLES: dict[str, Callable[[PortableModel], object]] = {
     "intervals": lambda plain: {"reach": plain.uncertainty.reach * 0.999},  # type: ignore[operator]
     "sampling_intervals": lambda plain: {"sampling_reach": plain.uncertainty.sampling_reach * 0.999},  # type: ignore[operator]
     "label_limits": lambda plain: {"label_limits": np.roll(plain.uncertainty.label_limits, 1, axis=0)},
@@ -26,18 +26,18 @@ TABLES: dict[str, Callable[[PlainModel], object]] = {
 def test_every_trained_model_says_what_was_recorded(fixture: str, request: pytest.FixtureRequest) -> None:
     """The proof is there, and holds."""
     artifact = request.getfixturevalue(fixture)
-    assert plain_of(artifact).golden_answers is not None
+    assert plain_of(artifact).recorded_answers is not None
     Scorer(artifact)
 
 
 @pytest.mark.parametrize(("name", "change"), TABLES.items(), ids=TABLES)
 def test_other_tables_are_refused(
-    pattern_artifact: Artifact, name: str, change: Callable[[PlainModel], dict[str, object]]
+    pattern_artifact: Artifact, name: str, change: Callable[[PortableModel], dict[str, object]]
 ) -> None:
     """The risks are right, the tables well formed: the recorded answers alone tell, and name what is wrong."""
     plain = plain_of(pattern_artifact)
     changed = with_plain(pattern_artifact, uncertainty=msgspec.structs.replace(plain.uncertainty, **change(plain)))
-    with pytest.raises(ArtifactError, match=f"^the model's {name} of golden records are not those"):
+    with pytest.raises(ArtifactError, match=f"^the model's {name} of reference cases are not those"):
         Scorer(changed)
 
 
@@ -49,7 +49,7 @@ def test_other_training_ranges_are_refused(pattern_artifact: Artifact) -> None:
     changed = msgspec.structs.replace(
         pattern_artifact, manifest=msgspec.structs.replace(manifest, training_range=ranges)
     )
-    with pytest.raises(ArtifactError, match=r"^the model's out_of_range of golden records are not those"):
+    with pytest.raises(ArtifactError, match=r"^the model's out_of_range of reference cases are not those"):
         Scorer(changed)
 
 

@@ -18,7 +18,7 @@ from schemas.features import FEATURE_NAMES
 from scoring.drift import ENOUGH_RECORDS, Drift, FieldReference, Histogram, Reference, Window
 from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
-from scoring.model_manager import Serving
+from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
 from tests.drifting import INPUTS, SCORES, drifting, patients_of
 from tests.outcomes import Rejected, process
@@ -56,7 +56,7 @@ def score(scorer: Scorer, patients: Iterator[Record], records: int) -> set[str]:
     """Score so many patients by the path of every door; return the alerts whose condition then holds."""
     while records > 0:
         values = [json.dumps(patient).encode() for patient in itertools.islice(patients, 50)]
-        outcomes = process(values, [None] * len(values), Serving(scorer))
+        outcomes = process(values, [None] * len(values), ModelManager(scorer))
         assert not any(isinstance(outcome, Rejected) for outcome in outcomes)
         records -= len(values)
     return alerts(scorer.window)

@@ -20,7 +20,7 @@ from scoring.logistic import logistic
 from scoring.missingness import patterns_of
 from scoring.model_artifact import Artifact
 from scoring.portable_model import Linear
-from scoring.reference_cases import golden_records
+from scoring.reference_cases import reference_cases
 from tests.unit.scoring.models import (
     every_missing_pattern,
     other_forest,
@@ -34,7 +34,7 @@ from tests.unit.scoring.models import (
 from training.export.model_directory import as_onnx
 
 INPUTS = {
-    "golden": golden_records(),
+    "reference": reference_cases(),
     "random": random_rows(2000),
     "every-missing-pattern": every_missing_pattern(),
     "training": training_data()[0],
@@ -195,11 +195,11 @@ def test_another_forests_onnx_is_found_out(forest_artifact: Artifact) -> None:
 
 @pytest.mark.parametrize(("fixture", "beyond"), [("linear_artifact", 2e-12), ("forest_artifact", 2e-6)])
 def test_one_wrong_risk_is_found_out(fixture: str, beyond: float, request: pytest.FixtureRequest) -> None:
-    """An engine that misses one golden risk by more than its tolerance is not used; scikit-learn scores then."""
+    """An engine that misses one reference risk by more than its tolerance is not used; scikit-learn scores then."""
     artifact = request.getfixturevalue(fixture)
-    risks = plain_of(artifact).golden_risks.copy()
+    risks = plain_of(artifact).reference_risks.copy()
     risks[500] += beyond
-    engine, reason = engine_of(with_plain(artifact, golden_risks=risks))
+    engine, reason = engine_of(with_plain(artifact, reference_risks=risks))
     np.testing.assert_array_equal(reference(artifact, INPUTS["random"]), engine.explain(INPUTS["random"]).risks)
     assert reason is not None
     assert "differs from scikit-learn by 2." in reason
@@ -219,17 +219,17 @@ def test_wrong_number_is_found_out(name: str, linear_artifact: Artifact) -> None
 
 
 NO_PROOF = {
-    "no risks": {"golden_risks": np.empty(0)},
-    "one for all": {"golden_risks": np.full(1, 0.5)},
-    "too few": {"golden_risks": np.full(1023, 0.5)},
-    "not numbers": {"golden_risks": np.array(["risk"] * 1024)},
-    "other records": {"golden_digest": "0" * 64},
+    "no risks": {"reference_risks": np.empty(0)},
+    "one for all": {"reference_risks": np.full(1, 0.5)},
+    "too few": {"reference_risks": np.full(1023, 0.5)},
+    "not numbers": {"reference_risks": np.array(["risk"] * 1024)},
+    "other records": {"reference_cases_sha256": "0" * 64},
 }
 
 
 @pytest.mark.parametrize("changes", NO_PROOF.values(), ids=NO_PROOF)
 def test_engine_without_proof_is_not_used(linear_artifact: Artifact, changes: dict[str, Any]) -> None:
-    """Golden risks that are not those of the golden records prove nothing."""
+    """Reference risks that are not those of the reference cases prove nothing."""
     engine, reason = engine_of(with_plain(linear_artifact, **changes))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 

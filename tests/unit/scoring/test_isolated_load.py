@@ -135,7 +135,7 @@ def test_output_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
 def test_nothing_that_the_child_started_outlives_it(folder: Path, tmp_path: Path, keys: Keys) -> None:
     """A process left in the background neither holds the parent up nor stays."""
     started = tmp_path / "started"
-    with pytest.raises(ArtifactError, match="fails on golden records"):
+    with pytest.raises(ArtifactError, match="fails on reference cases"):
         prove(signed(folder, keys, Runs(os.system, f"sleep 3600 & echo $! > {started}")), None, keys.public)
     assert has_ended(int(started.read_text()))
 

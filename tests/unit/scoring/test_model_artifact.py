@@ -390,7 +390,7 @@ def test_digest_is_of_the_manifest(model_dir: Path, linear_artifact: Artifact) -
 def test_same_directory_is_the_same_model(folder: Path, model_dir: Path) -> None:
     """Loading again, or loading a copy, gives the same reference and the same risks."""
     first, second = Scorer.from_directory(folder), Scorer.from_directory(model_dir)
-    assert (first.model, first._golden_risks.tolist()) == (second.model, second._golden_risks.tolist())
+    assert (first.model, first._reference_risks.tolist()) == (second.model, second._reference_risks.tolist())
 
 
 def test_another_model_has_another_digest(folder: Path, linear_artifact: Artifact) -> None:

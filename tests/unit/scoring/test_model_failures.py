@@ -105,13 +105,13 @@ def test_model_that_fails_on_everything_is_refused(linear_artifact: Artifact, fa
 
 @each_failure
 def test_model_that_fails_from_the_start_is_not_loaded(linear_artifact: Artifact, failure: Any) -> None:
-    """A model that makes no risks of the golden records is an ArtifactError when it is loaded."""
+    """A model that makes no risks of the reference cases is an ArtifactError when it is loaded."""
     with pytest.raises(ArtifactError):
         spoiled_scorer(linear_artifact, failure)
 
 
 def test_model_that_drifted_is_refused_when_it_fails(linear_artifact: Artifact) -> None:
-    """A model that fails on a record is blamed itself if it gives the golden records other risks than before."""
+    """A model that fails on a record is blamed itself if it gives the reference cases other risks than before."""
     culprit = preprocessed(linear_artifact, [0])
     switch = Switch(lambda inputs, probabilities: gives_on(culprit, float("nan"))(inputs, probabilities * 0.9))
     scorer = spoiled_scorer(linear_artifact, switch)
@@ -129,7 +129,7 @@ def test_unreadable_records_need_no_model(linear_artifact: Artifact) -> None:
 
 
 def test_sound_model_is_sound(scorer: Scorer, forest_scorer: Scorer) -> None:
-    """A model that works reproduces its golden risks, before and after it has scored."""
+    """A model that works reproduces its reference risks, before and after it has scored."""
     before = [scorer.self_check(), forest_scorer.self_check()]
     outcomes_of(BATCH[:100], scorer)
     outcomes_of(BATCH[:100], forest_scorer)

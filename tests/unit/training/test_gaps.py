@@ -18,7 +18,7 @@ from schemas.records import WarningCode
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import load
 from scoring.pipeline import DecodedBatch
-from scoring.reference_cases import golden_records
+from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
 from training.candidates import new_logistic_regression, new_pattern_submodels
 from training.data.checks import check_rows
@@ -62,7 +62,7 @@ def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) 
     """A record that brings it has the risk of one that does not, and a warning; a fast engine scores both."""
     scorer = Scorer.from_directory(gappy, name, window_records=500)
     assert scorer.fallback_reason is None
-    matrix = golden_records()
+    matrix = reference_cases()
     without = matrix.copy()
     without[:, [FEATURE_NAMES.index(field) for field in UNMEASURED]] = np.nan
     found = scorer.explain(matrix)
@@ -150,9 +150,9 @@ def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, row
         assert plain.linear is not None
         tables = plain.uncertainty
         measured = [table for table in (tables.reach, tables.sampling_reach, tables.distance) if table is not None]
-        for numbers in (plain.golden_risks, plain.center, plain.linear.coefficients, *measured):
+        for numbers in (plain.reference_risks, plain.center, plain.linear.coefficients, *measured):
             assert np.isfinite(numbers).all()
-    evaluated = Evaluation("m", {}, plain.golden_risks[: len(labels)], 1.0)
+    evaluated = Evaluation("m", {}, plain.reference_risks[: len(labels)], 1.0)
     reference = new_reference(matrix, [evaluated])
     assert all(histogram.measured.is_sound() for histogram in reference.fields.values())
     assert all(np.isfinite(limits).all() for limits in _ranges(matrix).values())

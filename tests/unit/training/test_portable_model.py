@@ -11,29 +11,29 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
 
 from scoring.model_artifact import load
-from scoring.portable_model import PlainModel
-from scoring.reference_cases import golden_digest, golden_records
+from scoring.portable_model import PortableModel
+from scoring.reference_cases import reference_cases, reference_cases_sha256
 from scoring.uncertainty import UNKNOWN
 from training.data.frames import features, target
 from training.export.portable_model import plain_model, plan_of
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
-def test_golden_risks_are_scikit_learns(model_dir: Path, name: str) -> None:
-    """The file holds, to the last bit, what the fitted pipeline gives the golden records."""
+def test_reference_risks_are_scikit_learns(model_dir: Path, name: str) -> None:
+    """The file holds, to the last bit, what the fitted pipeline gives the reference cases."""
     artifact = load(model_dir, name)
     assert artifact.plain is not None
-    plain, fitted = PlainModel.from_json(artifact.plain), artifact.fitted()
-    expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
-    np.testing.assert_array_equal(expected, plain.golden_risks)
-    assert golden_digest() == plain.golden_digest
+    plain, fitted = PortableModel.from_json(artifact.plain), artifact.fitted()
+    expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(reference_cases()))[:, 1]
+    np.testing.assert_array_equal(expected, plain.reference_risks)
+    assert reference_cases_sha256() == plain.reference_cases_sha256
 
 
 def test_coefficients_are_the_fitted_ones(model_dir: Path) -> None:
     """The file holds the regression's 22 coefficients to the last bit, and its log-odds for the average patient."""
     artifact = load(model_dir, "logistic_regression")
     assert artifact.plain is not None
-    linear, classifier = PlainModel.from_json(artifact.plain).linear, artifact.fitted().classifier
+    linear, classifier = PortableModel.from_json(artifact.plain).linear, artifact.fitted().classifier
     assert linear is not None
     np.testing.assert_array_equal(classifier["classify"].coef_, linear.coefficients)
     average = classifier["classify"].decision_function(classifier["average"].statistics_[None])

@@ -15,10 +15,9 @@ from heartstream.operations.models.recalibration import evidence_of
 from schemas.errors import DataError
 from schemas.records import Details
 from scoring.model_artifact import MANIFEST_FILE, load
-from scoring.portable_model import PlainModel
-from scoring.reference_cases import golden_records
+from scoring.portable_model import PortableModel
+from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
-from scoring.uncertainty import cells_of
 from tests.unit.heartstream.operations.test_model_store import refused
 from tests.unit.scoring.keys import Keys
 from training.data.frames import features, read_snapshot, target
@@ -54,21 +53,21 @@ def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, mod
     old, moved = before.explain(matrix), after.explain(matrix)
     assert after.engine == "linear"
     assert moved.risks == pytest.approx(shifted(old.risks, found.proposed), abs=2e-6)
-    sets = [scorer._label_sets(of.risks, cells_of(matrix)) for scorer, of in ((before, old), (after, moved))]
+    sets = [scorer._details.columns(matrix, of).label_sets for scorer, of in ((before, old), (after, moved))]
     assert sets[0] == sets[1]
     assert before.uncertainty.reach is not None
     assert after.uncertainty.reach is not None
     assert (after.uncertainty.reach > before.uncertainty.reach).all()
     artifact = load(new)
     fitted = artifact.fitted()
-    golden = fitted.classifier.predict_proba(fitted.preprocessor.transform(golden_records()))[:, 1]
+    expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(reference_cases()))[:, 1]
     assert artifact.plain is not None
-    assert np.array_equal(golden, PlainModel.from_json(artifact.plain).golden_risks)
+    assert np.array_equal(expected, PortableModel.from_json(artifact.plain).reference_risks)
 
 
 def test_the_variance_of_a_risk_grows_by_that_of_the_shift(model_dir: Path) -> None:
     """Exactly: a 90% interval reaches 1.645 standard deviations, and variances add up."""
-    plain = PlainModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
+    plain = PortableModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
     grown = shifted_plain(plain, 0.0, 0.3).uncertainty
     for before, after in (
         (plain.uncertainty.reach, grown.reach),
@@ -81,7 +80,7 @@ def test_the_variance_of_a_risk_grows_by_that_of_the_shift(model_dir: Path) -> N
 
 def test_what_the_shift_does_not_change_is_carried_over(model_dir: Path) -> None:
     """What is not known of a limit stays unknown, the other tables stay as they are, and by 0 nothing moves."""
-    plain = PlainModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
+    plain = PortableModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
     limits = plain.uncertainty.label_limits.copy()
     limits[5] = np.nan
     gaps = msgspec.structs.replace(plain, uncertainty=msgspec.structs.replace(plain.uncertainty, label_limits=limits))

@@ -9,7 +9,7 @@ from faust.types import TP
 
 from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
-from scoring.model_manager import Serving
+from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
 from tests.copies import copy_records, uci_records
 from tests.examples import accepted, rejected
@@ -65,7 +65,7 @@ def entered_with(ledger: Ledger, tp: TP, *records: tuple[bytes, list[tuple[str, 
 
 def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher, formats: Formats = PLAIN) -> ScoringAgent:
     breaker = RejectionBreaker(100, 1.0)
-    return ScoringAgent(Serving(scorer), ledger, publisher, "dead-letters", breaker, NoTraces(), formats)
+    return ScoringAgent(ModelManager(scorer), ledger, publisher, "dead-letters", breaker, NoTraces(), formats)
 
 
 async def test_each_batch_of_a_bundle_gets_its_own_outcomes(scorer: Scorer) -> None:
@@ -122,7 +122,7 @@ async def test_a_challenger_opens_envelopes_and_names_its_own_scores(scorer: Sco
     places = [place for place, source in enumerate(batch.sources()) if sample.takes(source)]
     async with publishing(ledger, guarantee) as publisher:
         await ShadowAgent(
-            Serving(scorer), Serving(scorer), ledger, publisher, sample, Formats(score_events=_EVENTS)
+            ModelManager(scorer), ModelManager(scorer), ledger, publisher, sample, Formats(score_events=_EVENTS)
         ).score(batch)
         await asyncio.wait_for(guarantee.closing.wait(), 5)
     (shipment,) = guarantee.rounds[0]

@@ -14,7 +14,7 @@ from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.batches import JsonBatch
 from scoring.model_artifact import Artifact, load
-from scoring.model_manager import TRIAL_RECORDS, ModelSource, Serving
+from scoring.model_manager import TRIAL_RECORDS, ModelManager, ModelSource
 from scoring.scorer import Scorer
 from tests.outcomes import Outcome, Rejected, Scored, outcomes_of, process
 from tests.unit.scoring.models import (
@@ -110,7 +110,7 @@ def test_a_larger_share_keeps_the_keys_of_a_smaller_one(key: bytes, one: float, 
 @pytest.mark.parametrize("size", [1, 7, 500])
 def test_a_key_has_one_model_in_any_batch(scorer: Scorer, other: Scorer, size: int) -> None:
     """Byte for byte what its model alone makes of the record, in the order of the batch."""
-    canary = Canary(Serving(scorer), other, SHARE)
+    canary = Canary(ModelManager(scorer), other, SHARE)
     before = shown("records_total")
     batches = [range(start, min(start + size, len(VALUES))) for start in range(0, len(VALUES), size)]
     expected = parted(scorer, other)
@@ -121,7 +121,7 @@ def test_a_key_has_one_model_in_any_batch(scorer: Scorer, other: Scorer, size: i
 
 def test_records_without_a_key_are_the_champions(scorer: Scorer, other: Scorer) -> None:
     """Nothing says whose they are."""
-    canary = Canary(Serving(scorer), other, 1.0)
+    canary = Canary(ModelManager(scorer), other, 1.0)
     batch = JsonBatch(VALUES, None, SOURCES, [None] * len(VALUES))
     assert outcomes_of(canary.score(batch.decode())) == of(scorer)
 
@@ -130,7 +130,7 @@ def test_rejected_records_keep_their_places(scorer: Scorer, other: Scorer) -> No
     """Whoever scores the others: places are those of the batch."""
     values: list[bytes | None] = [value if place % 5 else b"broken" for place, value in enumerate(VALUES)]
     batch = JsonBatch(values, None, SOURCES, KEYS)
-    found = outcomes_of(Canary(Serving(scorer), other, SHARE).score(batch.decode()))
+    found = outcomes_of(Canary(ModelManager(scorer), other, SHARE).score(batch.decode()))
     takes = KeyShare(SHARE).takes
     assert [isinstance(each, Rejected) for each in found] == [place % 5 == 0 for place in range(len(VALUES))]
     versions = {
@@ -144,7 +144,7 @@ def test_rejected_records_keep_their_places(scorer: Scorer, other: Scorer) -> No
 def test_one_that_fails_on_a_record_goes_and_the_record_is_scored(scorer: Scorer, artifact: Artifact) -> None:
     """The champion answers for all keys from that batch on; it is told, and none of it counts as the canary's."""
     place = next(place for place, key in enumerate(KEYS) if KeyShare(SHARE).takes(key))
-    canary = announced(Canary(Serving(scorer), failing_on(artifact, place), SHARE))
+    canary = announced(Canary(ModelManager(scorer), failing_on(artifact, place), SHARE))
     assert (shown("info"), shown("refused"), before := shown("records_total")) == (1, 0, before)
     assert answered(canary) == of(scorer) == answered(canary)
     assert is_told_of_as_withdrawn()
@@ -159,14 +159,14 @@ def failing_on(artifact: Artifact, place: int) -> Scorer:
 
 def test_one_that_fails_where_the_champion_fails_elsewhere_goes(artifact: Artifact) -> None:
     """As many failures as the champion's are not the same: the record that the champion can score is scored."""
-    canary = announced(Canary(Serving(failing_on(artifact, 7)), failing_on(artifact, 9), 1.0))
+    canary = announced(Canary(ModelManager(failing_on(artifact, 7)), failing_on(artifact, 9), 1.0))
     rejected = [place for place, outcome in enumerate(answered(canary)) if isinstance(outcome, Rejected)]
     assert (rejected, is_told_of_as_withdrawn()) == ([7], True)
 
 
 def test_records_that_neither_can_score_do_not_send_it_away(artifact: Artifact) -> None:
     """They are rejected by both."""
-    canary = announced(Canary(Serving(failing_on(artifact, 7)), failing_on(artifact, 7), 1.0))
+    canary = announced(Canary(ModelManager(failing_on(artifact, 7)), failing_on(artifact, 7), 1.0))
     rejected = [place for place, outcome in enumerate(answered(canary)) if isinstance(outcome, Rejected)]
     assert (rejected, shown("refused")) == ([7], 0)
 
@@ -175,7 +175,7 @@ def test_one_that_breaks_after_thousands_of_records_goes(scorer: Scorer, artifac
     """Its trial never ends: what would stop a worker whose own model it is ends the canary alone."""
     switch = Switch(raises)
     broken = Scorer(with_classifier(artifact, Spoiled(artifact.fitted().classifier, switch)))
-    canary = announced(Canary(Serving(scorer), broken, 1.0))
+    canary = announced(Canary(ModelManager(scorer), broken, 1.0))
     for _ in range(0, 2 * TRIAL_RECORDS, len(VALUES)):
         answered(canary)
     switch.thrown = True
@@ -196,7 +196,7 @@ def watched(folder: Path) -> Scorer:
 def test_one_whose_risks_jump_answers_for_nobody(model_dir: Path, exchanged: Path) -> None:
     """It is held against the champion on the champion's last records before its first one."""
     champion = watched(model_dir)
-    canary = announced(Canary(Serving(champion, LIMIT), watched(exchanged), SHARE))
+    canary = announced(Canary(ModelManager(champion, LIMIT), watched(exchanged), SHARE))
     expected = of(champion)
     batches = [range(start, start + 50) for start in range(0, len(VALUES), 50)]
     assert [outcome for batch in batches for outcome in answered(canary, batch)] == expected
@@ -206,7 +206,7 @@ def test_one_whose_risks_jump_answers_for_nobody(model_dir: Path, exchanged: Pat
 def test_a_good_one_answers_as_soon_as_it_was_held_against_the_champion(model_dir: Path, tmp_path: Path) -> None:
     """That takes 200 records."""
     challenger = watched(another_version(model_dir, tmp_path / "other", "2"))
-    canary = Canary(Serving(watched(model_dir), LIMIT), challenger, 0.5)
+    canary = Canary(ModelManager(watched(model_dir), LIMIT), challenger, 0.5)
     batches = [range(start, start + 50) for start in range(0, len(VALUES), 50)]
     found = [
         {decode_score(each.value).model.version for each in answered(canary, batch) if isinstance(each, Scored)}
@@ -220,7 +220,7 @@ def test_one_that_comes_to_jump_goes(model_dir: Path, artifact: Artifact) -> Non
     switch = Switch(lambda _, probabilities: 1 - probabilities)
     turned = with_classifier(artifact, Spoiled(artifact.fitted().classifier, switch))
     challenger, champion = Scorer(turned, window_records=1_000), watched(model_dir)
-    canary = announced(Canary(Serving(champion, LIMIT), challenger, 0.5))
+    canary = announced(Canary(ModelManager(champion, LIMIT), challenger, 0.5))
     for start in range(0, len(VALUES), 50):
         answered(canary, range(start, start + 50))
     assert shown("refused") == 0
@@ -237,7 +237,7 @@ def test_a_champion_that_was_swapped_is_the_one_to_go_back_to(
     scorer: Scorer, other: Scorer, artifact: Artifact
 ) -> None:
     """At once: what was served before is nobody's any more."""
-    switch, champion = Switch(raises), Serving(scorer)
+    switch, champion = Switch(raises), ModelManager(scorer)
     broken = Scorer(with_classifier(artifact, Spoiled(artifact.fitted().classifier, switch)))
     canary = Canary(champion, broken, SHARE)
     answered(canary)
@@ -250,7 +250,7 @@ def test_a_champion_that_is_withdrawn_takes_no_sound_canary_along(
     scorer: Scorer, other: Scorer, artifact: Artifact
 ) -> None:
     """In the batch in which it goes, keys of the canary have the canary's scores, others the champion's of before."""
-    switch, champion = Switch(raises), Serving(scorer)
+    switch, champion = Switch(raises), ModelManager(scorer)
     canary = announced(Canary(champion, other, SHARE))
     answered(canary)
     champion.swap(Scorer(with_classifier(artifact, Spoiled(artifact.fitted().classifier, switch))))
@@ -267,9 +267,9 @@ def test_a_broken_one_does_not_keep_the_champion_from_starting(scorer: Scorer, m
     (broken / "report.json").write_text("{}")
     metrics.CANARY_REFUSED.set(0)
     metrics.CANARY.clear()
-    assert Canary.load(Serving(scorer), ModelSource(broken), SHARE) is None
+    assert Canary.load(ModelManager(scorer), ModelSource(broken), SHARE) is None
     assert (shown("info"), shown("refused")) == (0, 1)
-    canary = Canary.load(Serving(scorer), ModelSource(whole), SHARE)
+    canary = Canary.load(ModelManager(scorer), ModelSource(whole), SHARE)
     assert canary is not None
     assert answered(canary) == parted(scorer, Scorer.from_directory(whole))
     digest = ModelSource(whole).digest()
