@@ -51,7 +51,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     tracing = open_tracing(settings.tracing, "gateway")
     manager, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
-    ready = {"model": _remembered(manager.self_check), "leaving": leaving.problem}
+    ready = {"model": _self_check(manager), "leaving": leaving.problem}
     ready |= {"audit": audit.problem} if isinstance(audit, Trail) else {}
     health = Health(startup={}, live={}, ready=ready)
     admission = Admission(
@@ -151,7 +151,7 @@ def _running(lasting: Beat | Following[Scorer]) -> Callable[[web.Application], A
     return run
 
 
-def _remembered(self_check: Callable[[], bool]) -> Callable[[], str | None]:
+def _self_check(manager: ModelManager) -> Callable[[], str | None]:
     """Return a check that asks at most twice a minute: the reference cases take milliseconds of the event loop."""
     answer, asked = True, -_SOUND_SECONDS
 
@@ -159,7 +159,7 @@ def _remembered(self_check: Callable[[], bool]) -> Callable[[], str | None]:
         nonlocal answer, asked
         now = time.monotonic()
         if now - asked >= _SOUND_SECONDS:
-            answer, asked = self_check(), now
+            answer, asked = manager.scorer.self_check(), now
         return None if answer else "fails its reference cases"
 
     return problem

@@ -12,14 +12,15 @@ from schemas.codec import decode, decode_coded
 from schemas.codings import CODINGS
 from schemas.faults import examine
 from schemas.records import PatientRecord, Source
-from scoring.features import Mask, Matrix, as_matrix, blank_missing, convert, legal_rows
+from scoring.features import Mask, Matrix, as_matrix, blank_missing, convert, convert_rows, legal_rows
 from scoring.pipeline import DecodedBatch, Faults
 
 
 class JsonBatch:
     """Records as JSON: bodies of requests, lines of a file, or values of messages.
 
-    `coding` is that of all records that name none, where it is known of their source.
+    `coding` is that of all records that name none, where it is known of their source. `content` opens the envelope of
+    the record at a place: it is called once, and only for a value that is no plain record by itself.
     """
 
     def __init__(
@@ -28,18 +29,13 @@ class JsonBatch:
         coding: str | None = None,
         sources: Sequence[Source | None] | None = None,
         keys: Sequence[bytes | None] = (),
+        content: Callable[[int], Content] | None = None,
     ) -> None:
         self._values = values
+        self._content = content or values.__getitem__
         self._coding = coding
         self._sources = sources
         self._keys = keys
-
-    def content(self, place: int) -> Content:
-        """Return the JSON of a record, or all that is wrong with its envelope: this kind of batch has none.
-
-        It is called once, and only for a value that is no plain record by itself: others cost nothing more.
-        """
-        return self._values[place]
 
     def decode(self) -> DecodedBatch:
         """Decode each record, put it into UCI's codes, and reject it where it is not legal."""
@@ -49,7 +45,8 @@ class JsonBatch:
         blank_missing(matrix)
         codings = {} if self._coding is None else dict.fromkeys(range(len(records)), self._coding)
         codings |= {row: coding for row in slow if isinstance(coding := records[row].coding, str)}
-        declared = _converted(matrix, codings, places) if codings else frozenset()
+        convert_rows(matrix, codings)
+        declared = frozenset(places[row] for row in codings)
         ids = [record.patient_id for record in records]
         decoded = DecodedBatch(places, ids, matrix, rejected, declared, self._values, self._sources, self._keys)
         legal = legal_rows(matrix)
@@ -63,7 +60,7 @@ class JsonBatch:
         for place, value in enumerate(self._values):
             record = decode(value)
             if record is None:
-                content = self.content(place)
+                content = self._content(place)
                 found = self._decode_slowly(content, value)
                 if isinstance(found, tuple):
                     rejected[place] = found
@@ -131,13 +128,3 @@ class ColumnBatch(msgspec.Struct, frozen=True):
         """Decode what the rows stand for. They stay rows of a table: what is written here is not what came."""
         written = [self.write(row) for row in range(len(self.matrix))]
         return msgspec.structs.replace(JsonBatch(written, self.coding).decode(), values=None)
-
-
-def _converted(matrix: Matrix, codings: Mapping[int, str], places: Sequence[int]) -> frozenset[int]:
-    """Put rows into UCI's codes, in place; returns the places of those that name a coding, or whose source does."""
-    for name in set(codings.values()):
-        rows = [row for row, its in codings.items() if its == name]
-        ours = matrix[rows]
-        convert(ours, CODINGS[name])
-        matrix[rows] = ours
-    return frozenset(places[row] for row in codings)

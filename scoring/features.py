@@ -5,7 +5,7 @@ The vectorised twin of `schemas.faults`: it accepts no row that the slow path wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Final
@@ -59,13 +59,13 @@ def convert(matrix: Matrix, coding: Coding) -> None:
         column[:] = ours
 
 
-def as_row(record: PatientRecord) -> Matrix:
-    """Return a legal record's numbers in UCI's codes, (1, 13), NaN where not measured."""
-    matrix = as_matrix([record])
-    blank_missing(matrix)
-    if isinstance(record.coding, str):
-        convert(matrix, CODINGS[record.coding])
-    return matrix
+def convert_rows(matrix: Matrix, codings: Mapping[int, str]) -> None:
+    """Do the same, in place, for the rows whose coding is named."""
+    for name in set(codings.values()):
+        rows = [row for row, its in codings.items() if its == name]
+        ours = matrix[rows]
+        convert(ours, CODINGS[name])
+        matrix[rows] = ours
 
 
 def legal_rows(matrix: Matrix) -> Mask:

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -149,10 +150,6 @@ class ModelManager:
             return self.scorer.window.measure()
         return Drift(self.scorer.model.name, 0, {}, {}, {}, None)
 
-    def self_check(self) -> bool:
-        """Say whether the model in use still reproduces its own results."""
-        return self.scorer.self_check()
-
     def swap(self, scorer: Scorer) -> None:
         """Score with another model from the next batch on, on trial."""
         self._before, self.scorer, self._trial = self.scorer, scorer, TRIAL_RECORDS
@@ -163,16 +160,9 @@ class ModelManager:
 
     def _try(self, batch: DecodedBatch, before: Scorer) -> Results:
         """Score a batch with the model on trial; where that has to go, with the one before."""
-        try:
-            results = score_watched(self.scorer, batch)
-        except ArtifactError as error:
-            self._go_back(before, str(error))
-            return score_watched(before, batch)
-        if failed := failures(results):
-            again = score_watched(before, batch)
-            if failed - failures(again):
-                self._go_back(before, "it fails on records that the model before it can score")
-                return again
+        results = score_on_trial(self.scorer, batch, partial(score_watched, before), partial(self._go_back, before))
+        if self._before is None:
+            return results
         self._trial -= len(results)
         recent = recent_records(self.scorer) if self._trial <= 0 else None
         if recent is not None and (reason := score_shift(recent, before, self.jump_limit)):
@@ -273,6 +263,29 @@ def score_watched(scorer: Scorer, batch: DecodedBatch) -> Results:
     return results
 
 
-def failures(results: Results) -> set[int]:
+def score_on_trial(
+    scorer: Scorer,
+    batch: DecodedBatch,
+    other: Callable[[DecodedBatch], Results],
+    withdraw: Callable[[str], None],
+) -> Results:
+    """Score a batch; where the model breaks, or fails on a record that the `other` one can score, that one scores it.
+
+    Calls `withdraw` with the reason first.
+    """
+    try:
+        results = score_watched(scorer, batch)
+    except ArtifactError as error:
+        withdraw(str(error))
+        return other(batch)
+    if failed := _failures(results):
+        again = other(batch)
+        if failed - _failures(again):
+            withdraw("it fails on records that the other model can score")
+            return again
+    return results
+
+
+def _failures(results: Results) -> set[int]:
     """Return the places of the records on which the model failed."""
     return {place for place, faults in results.rejected.items() if faults == MODEL_FAILURE}

@@ -46,10 +46,6 @@ class DecodedBatch(msgspec.Struct, frozen=True):
     sources: Sequence[Source | None] | None = None
     keys: Sequence[bytes | None] = ()
 
-    def __len__(self) -> int:
-        """Count the records."""
-        return len(self.places) + len(self.rejected)
-
     def where(self, mask: Mask, rejected: Mapping[int, Faults]) -> DecodedBatch:
         """Return the rows that `mask` (n,) selects, beside these rejected records."""
         rows = np.flatnonzero(mask).tolist()
@@ -177,15 +173,6 @@ class Results(msgspec.Struct, frozen=True):
             self.declared,
         )
 
-    def moved(self, by: int) -> Results:
-        """Return the same with places of a larger batch, `by` further on."""
-        return msgspec.structs.replace(
-            self,
-            places=[place + by for place in self.places],
-            rejected={place + by: faults for place, faults in self.rejected.items()},
-            declared=frozenset(place + by for place in self.declared),
-        )
-
 
 _NO_RESULTS: Final = Results(
     [], np.empty((0, len(FEATURE_NAMES))), np.empty(0), np.empty(0, dtype=np.bool_), [], [], {}
@@ -202,7 +189,17 @@ def joined(parts: Sequence[Results]) -> Results:
     if len(parts) == 1:
         return parts[0]
     starts = accumulate(map(len, parts), initial=0)
-    return _concatenated([part.moved(start) for part, start in zip(parts, starts, strict=False)])
+    return _concatenated(
+        [
+            msgspec.structs.replace(
+                part,
+                places=[place + start for place in part.places],
+                rejected={place + start: faults for place, faults in part.rejected.items()},
+                declared=frozenset(place + start for place in part.declared),
+            )
+            for part, start in zip(parts, starts, strict=False)
+        ]
+    )
 
 
 def merged(first: Results, second: Results) -> Results:

@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.codings import CODINGS, UCI, unknown_coding_text
 from schemas.features import FEATURE_NAMES
-from scoring.features import Matrix, blank_missing, convert, legal_rows
+from scoring.features import blank_missing, convert_rows, legal_rows
 from scoring.scorer import Scorer
 
 
@@ -32,7 +32,10 @@ class RiskModel:
         matrix = model_input[list(FEATURE_NAMES)].to_numpy(dtype=np.float64, copy=True)
         blank_missing(matrix)
         if "coding" in model_input:
-            _convert(matrix, model_input["coding"].fillna(UCI).to_numpy())
+            codings = dict(enumerate(model_input["coding"].fillna(UCI)))
+            if count := sum(name not in CODINGS for name in codings.values()):
+                raise ValueError(f"{count} of {len(codings)} rows name no known coding: coding {unknown_coding_text()}")
+            convert_rows(matrix, codings)
         illegal = np.flatnonzero(~legal_rows(matrix))
         if len(illegal):
             raise ValueError(
@@ -42,16 +45,6 @@ class RiskModel:
         unknown = np.full(len(matrix), np.nan)
         low, high = self._scorer.intervals(matrix, found) or (unknown, unknown)
         return model_input[[]].assign(risk=found.risks, low=low, high=high)
-
-
-def _convert(matrix: Matrix, codings: Any) -> None:
-    """Put rows into UCI's codes, in place; `codings` (n,) has the name of each row's."""
-    if unknown := sum(name not in CODINGS for name in codings):
-        raise ValueError(f"{unknown} of {len(codings)} rows name no known coding: coding {unknown_coding_text()}")
-    for name in set(codings):
-        its = matrix[codings == name]
-        convert(its, CODINGS[name])
-        matrix[codings == name] = its
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, str] | None = None) -> RiskModel:

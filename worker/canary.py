@@ -11,15 +11,7 @@ from typing import Final
 
 from runtime import events
 from schemas.errors import ArtifactError
-from scoring.model_manager import (
-    TRIAL_RECORDS,
-    ModelManager,
-    ModelSource,
-    failures,
-    recent_records,
-    score_shift,
-    score_watched,
-)
+from scoring.model_manager import TRIAL_RECORDS, ModelManager, ModelSource, recent_records, score_on_trial, score_shift
 from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
 
@@ -91,16 +83,9 @@ class Canary:
 
     def _try(self, challenger: Scorer, batch: DecodedBatch) -> Results:
         """Score records with the challenger; where that has to go, with the champion."""
-        try:
-            results = score_watched(challenger, batch)
-        except ArtifactError as error:
-            self._withdraw(str(error))
-            return self._champion.score(batch)
-        if failed := failures(results):
-            again = self._champion.score(batch)
-            if failed - failures(again):
-                self._withdraw("it fails on records that the champion can score")
-                return again
+        results = score_on_trial(challenger, batch, self._champion.score, self._withdraw)
+        if self._challenger is None:
+            return results
         if reason := self._jumped(challenger, len(results)):
             self._withdraw(reason)
             return self._champion.score(batch)

@@ -77,9 +77,10 @@ class Formats:
 
     def batch(
         self, messages: Sequence[Message], sources: Sequence[Source], keys: Sequence[bytes | None] = ()
-    ) -> MessageBatch:
-        """Return messages of the patients topic, read at these places, as what is scored together."""
-        return MessageBatch(messages, sources, keys, self.content_of)
+    ) -> JsonBatch:
+        """Return messages of the patients topic, read at these places, as a batch."""
+        values = [message.value() for message in messages]
+        return JsonBatch(values, None, sources, keys, lambda place: self.content_of(messages[place]))
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """Ask the registry for the schemas that these values name first, while the event loop goes on.
@@ -116,25 +117,6 @@ class Formats:
                 return _UNKNOWN
             read = self._reads[number] = _reader_of(registered.schema_type, registered.schema)
         return read
-
-
-class MessageBatch(JsonBatch):
-    """Kafka messages. An envelope or a frame is opened where the value itself is no patient record."""
-
-    def __init__(
-        self,
-        messages: Sequence[Message],
-        sources: Sequence[Source],
-        keys: Sequence[bytes | None],
-        content_of: Callable[[Message], Content],
-    ) -> None:
-        super().__init__([message.value() for message in messages], None, sources, keys)
-        self._messages = messages
-        self._content_of = content_of
-
-    def content(self, place: int) -> Content:
-        """Return what is in a message. Raises DependencyError."""
-        return self._content_of(self._messages[place])
 
 
 PLAIN: Final = Formats()

@@ -26,10 +26,7 @@ class Traces(Protocol):
     def begin(
         self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Faults], started: float
     ) -> Mapping[int, Span]:
-        """Return the spans of those records that are traced, by place in the batch, in order.
-
-        `rejected` has the faults of rejected records, by place.
-        """
+        """Return the spans of those records that are traced, by place in the batch, in order."""
         ...
 
 

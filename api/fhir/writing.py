@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.fhir.reading import Reading
@@ -23,8 +22,8 @@ from schemas.fhir import (
     Reference,
     RiskAssessment,
 )
-from schemas.records import PatientRecord, Score, WarningCode
-from scoring.features import as_row
+from schemas.records import Score, WarningCode
+from scoring.batches import JsonBatch
 from scoring.groups import groups_of
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
@@ -130,7 +129,7 @@ def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
             "missing fields could still show."
         )
     if isinstance(score.label_set, tuple):
-        (group,) = groups_of(as_row(msgspec.json.decode(reading.record, type=PatientRecord))).tolist()
+        (group,) = groups_of(JsonBatch([reading.record]).decode().matrix).tolist()
         single = len(score.label_set) == 1
         yield single_label(scorer.uncertainty, group, score.label_set[0]) if single else UNCERTAIN
     if score.missing:

@@ -202,7 +202,7 @@ def test_a_model_that_fails_on_some_records_goes(artifact: Artifact) -> None:
     spoiled = Spoiled(artifact.fitted().classifier, gives_on(culprits, float("nan")))
     manager = swapped(before, Scorer(with_classifier(artifact, spoiled)), told)
     assert served(manager) == outcomes_of(BATCH, before)
-    assert [reason for _, reason in told.reasons] == ["it fails on records that the model before it can score"]
+    assert [reason for _, reason in told.reasons] == ["it fails on records that the other model can score"]
 
 
 def test_records_that_neither_model_can_score_do_not_send_it_away(artifact: Artifact) -> None:

@@ -1,0 +1,91 @@
+"""Laws of batches and results: however a batch is cut, split or merged, each record keeps its own outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.cloudevents import Content
+from schemas.codec import decode
+from scoring.batches import JsonBatch
+from scoring.pipeline import Results, joined, merged, rejection
+from scoring.scorer import Scorer
+from tests.examples import accepted, rejected
+from tests.outcomes import Rejected, outcomes_of
+
+EXAMPLES = dict(accepted())
+PLAIN, DECLARED, BROKEN = EXAMPLES["complete"], EXAMPLES["coding-uci"], rejected()[0][1]
+ILLEGAL = PLAIN.replace(b'"age": 63', b'"age": 630')
+VALUES = st.sampled_from([PLAIN, DECLARED, BROKEN, ILLEGAL])
+BATCHES = st.lists(VALUES, max_size=12)
+MARKED = st.lists(st.tuples(VALUES, st.booleans()), max_size=12)
+
+
+def results_of(values: Sequence[bytes], scorer: Scorer) -> Results:
+    return scorer.score(JsonBatch(values).decode())
+
+
+def assert_same(one: Results, other: Results) -> None:
+    """Compare every column, and all that is derived from them."""
+    assert outcomes_of(one) == outcomes_of(other)
+    assert (list(one.places), one.rejected, one.declared) == (list(other.places), other.rejected, other.declared)
+    assert (list(one.models), list(one.rejected)) == (list(other.models), list(other.rejected))
+    for name in ("matrix", "risks", "labels"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.evidence(), one.codes()) == (other.evidence(), other.codes())
+
+
+@given(st.lists(BATCHES, max_size=5))
+def test_joined_batches_are_one_batch_and_split_again(scorer: Scorer, batches: list[list[bytes]]) -> None:
+    """Places are those of the whole in one, and those of the parts in the others."""
+    parts, whole = [results_of(batch, scorer) for batch in batches], results_of(list(chain(*batches)), scorer)
+    assert_same(joined(parts), whole)
+    for part, own in zip(parts, whole.split(map(len, batches)), strict=True):
+        assert_same(part, own)
+
+
+@given(MARKED)
+def test_a_batch_that_was_split_by_record_is_merged_in_order(scorer: Scorer, batch: list[tuple[bytes, bool]]) -> None:
+    """Whichever records go to another model: each outcome returns to its place."""
+    values, taken = [value for value, _ in batch], [each for _, each in batch]
+    ours, others = JsonBatch(values).decode().split(taken)
+    assert_same(merged(scorer.score(others), scorer.score(ours)), results_of(values, scorer))
+
+
+@given(BATCHES)
+def test_an_outcome_is_found_by_its_place(scorer: Scorer, batch: list[bytes]) -> None:
+    """One by one as all together."""
+    results = results_of(batch, scorer)
+    assert [results.outcome(place) for place in range(len(batch))] == results.outcomes()
+
+
+@given(BATCHES)
+def test_only_records_that_name_no_coding_are_refused_with_their_source(scorer: Scorer, batch: list[bytes]) -> None:
+    """What was rejected before keeps its own faults."""
+    faults = rejection(results_of([BROKEN], scorer).rejected[0]).rejected[0]
+    before, after = outcomes_of(results_of(batch, scorer)), results_of(batch, scorer).without_undeclared(faults)
+    assert outcomes_of(after) == [
+        Rejected(faults) if value == PLAIN else outcome for value, outcome in zip(batch, before, strict=True)
+    ]
+    assert list(after.rejected) == sorted(after.rejected)
+
+
+@given(MARKED)
+def test_an_envelope_is_opened_once(scorer: Scorer, batch: list[tuple[bytes, bool]]) -> None:
+    """And only where the value by itself is no plain record; the outcome is that of what it holds."""
+    opened: Counter[int] = Counter()
+
+    def content(place: int) -> Content:
+        opened[place] += 1
+        return batch[place][0]
+
+    values = [b"envelope" if is_wrapped else value for value, is_wrapped in batch]
+    results = scorer.score(JsonBatch(values, content=content).decode())
+    assert outcomes_of(results) == outcomes_of(results_of([value for value, _ in batch], scorer))
+    plain = {place for place, value in enumerate(values) if decode(value) is not None}
+    assert opened == Counter(set(range(len(batch))) - plain)
