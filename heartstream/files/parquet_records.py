@@ -117,7 +117,7 @@ def _arrow_errors(path: Path, what: str) -> Iterator[None]:
         try:
             yield
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: {what} cannot be read") from error
+            raise DataError(f"{path} is refused: {what} cannot be read") from error
 
 
 def type_problems(fields: Sequence[pa.Field], *, numbered: bool = False) -> list[str]:

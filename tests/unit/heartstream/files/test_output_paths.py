@@ -57,7 +57,7 @@ def test_the_input_is_never_written(
         {"output": output, "errors": errors, "partial": partial_path(output), "journal": journal_path(output)}[target],
     )
     before = source.read_bytes()
-    with pytest.raises(SettingsError, match=r"is the file that is read|not a regular file"):
+    with pytest.raises(SettingsError, match=r"is the input file|not a regular file"):
         score_file(Request(source, output, errors, force=True, resume=resume), scorer, unseen)
     assert before == source.read_bytes()
 
@@ -69,7 +69,7 @@ def test_the_input_under_its_own_name_is_never_written(
     """Neither as scores nor as rejected rows."""
     other, before = tmp_path / "other.ndjson", source.read_bytes()
     output, errors = (source, other) if which == "output" else (other, source)
-    with pytest.raises(SettingsError, match="is the file that is read"):
+    with pytest.raises(SettingsError, match="is the input file"):
         score_file(Request(source, output, errors, force=True), scorer, unseen)
     assert before == source.read_bytes()
 

@@ -138,7 +138,7 @@ def test_whoever_cuts_files_otherwise_gives_that_a_number() -> None:
 def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) -> None:
     """It is neither followed nor ignored."""
     journal_path(wanted.output).write_text("{")
-    with pytest.raises(SettingsError, match="no journal"):
+    with pytest.raises(SettingsError, match="not a journal"):
         score_file(Request(wanted.source, wanted.output, resume=True), scorer, unseen)
 
 
