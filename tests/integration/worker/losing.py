@@ -1,4 +1,4 @@
-"""A proxy that understands Kafka's framing, and loses one request, or its answer, of a kind."""
+"""Proxies that understand Kafka's framing, and lose one request, or its answer, of a kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from enum import Enum
 
 from tests.faults.proxy import Proxy, _Link
 from tests.faults.requests import END_TXN, read_message
+
+_JOIN_GROUP = 11
 
 
 class Loss(Enum):
@@ -52,3 +54,25 @@ class LosingProxy(Proxy):
             return True
         self._awaited = {(link, correlation)}
         return False
+
+
+class JoinLosingProxy(Proxy):
+    """Carries whole messages. Once `armed`, the next request to join a group is lost, and its connection with it.
+
+    That one stays open and carries nothing more; `lost` counts such requests.
+    """
+
+    armed = False
+    lost = 0
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
+        asks = writer.get_extra_info("peername")[1] == self.target
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                message = await read_message(reader)
+                if asks and self.armed and struct.unpack_from(">h", message) == (_JOIN_GROUP,):
+                    self.armed, link.broken = False, True
+                    self.lost += 1
+                if not link.broken:
+                    writer.write(struct.pack(">i", len(message)) + message)
+                    await writer.drain()

@@ -11,9 +11,10 @@ from tests.faults.broker import Broker
 from tests.faults.proxy import Mode
 from tests.integration.conftest import Workers
 from tests.integration.stream import PARTITIONS, Stream
-from tests.integration.worker.losing import LosingProxy, Loss
+from tests.integration.worker.losing import JoinLosingProxy, LosingProxy, Loss
 from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, GUARANTEE, QUICK_EXPIRY
 from tests.integration.worker.test_stream import send_patients
+from tests.waiting import await_condition
 
 
 @pytest.mark.parametrize(("loss", "committed"), [(Loss.ANSWER, True), (Loss.REQUEST, False)])
@@ -37,6 +38,30 @@ def test_a_commit_whose_answer_is_lost_is_found_out(
     (settled,) = lines(workers, "transaction settled")
     assert (stream.answered, stream.repeated()) == (1_000, 0)
     assert (settled["committed"] > 0, settled["again"] > 0) == (committed, not committed)
+
+
+def test_a_member_whose_request_to_join_is_lost_goes_on(
+    proxied: Broker, proxied_stream: Stream, workers: Workers
+) -> None:
+    """Its client would wait for minutes, with partitions that the group has given to another: it takes a new one."""
+    stream, settings = proxied_stream, {**EXACTLY_ONCE, **QUICK_EXPIRY}
+    proxied.proxy.vanish()
+    with JoinLosingProxy(proxied.proxy.port, proxied.proxy.target) as proxy:
+        with workers.start(proxied.proxied, **settings) as first:
+            send_patients(stream, 0, 1_000)
+            stream.read_all()
+            proxy.armed = True
+            with workers.start(stream.address, **settings) as second:
+                second.await_ready()
+                assert proxy.lost == 1
+                send_patients(stream, 1_000, 2_000)
+                await_condition(lambda: len(lines(workers, "consumer replaced")) == 1, 60)
+                await_condition(lambda: len(lines(workers, "partitions lost")) == 1, 60)
+                send_patients(stream, 2_000, 3_000)
+                stream.read_all()
+        assert first.process.returncode == 0
+    proxied.proxy.heal()
+    assert (stream.answered, stream.repeated()) == (3_000, 0)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
