@@ -25,6 +25,7 @@ from worker.transport.deliveries import DeliveryError, FinalDeliveryError
 from worker.transport.ledger import Ledger
 from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
 from worker.transport.producer import LibrdkafkaProducer
+from worker.transport.topic_check import TopicCheck
 from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
 _NO_MEMBER: Final = frozenset({"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION"})
@@ -93,7 +94,9 @@ class AtLeastOnce:
 
 
 class Membership(Protocol):
-    """The consumer's place in its group."""
+    """The consumer's place in its group, and what it reads."""
+
+    topic_check: TopicCheck
 
     def group_metadata(self) -> Any:
         """Return it as transactions need it: as of the latest look."""
@@ -207,14 +210,17 @@ class ExactlyOnce:
     async def _commit(self, shipments: Sequence[Shipment]) -> None:
         """Commit the open transaction, if all of it is delivered and every partition is still this worker's.
 
-        The group's metadata is read before the partitions are looked at: if one is lost later, the broker sees that
-        the metadata is old.
+        Which topic it is is asked for after all of its records were read. The group's metadata is read before the
+        partitions are looked at: if one is lost later, the broker sees that the metadata is old.
         """
+        check = self._member().topic_check
+        asked = check.ask()
         if self._failure is None and (refused := await self._producer().settle()):
             self._take_care(refused)
             self._failure = DeliveryError("records are refused by their topics")
         if self._failure is not None:
             raise self._failure
+        await check.confirm(asked)
         group = self._member().group_metadata()
         if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
             raise DeliveryError("partitions were lost")

@@ -21,7 +21,7 @@ def broken_laws(report: Report, *, graceful: bool) -> tuple[str, ...]:
         "partitions not committed to their end": report.behind,
         "stops without exit code 0": len(report.bad_stops),
     }
-    if report.reread is not None:
+    if report.reread is not None and report.guarantee == "at_least_once":
         zero |= {"duplicates beyond what was read of a new topic": max(0, account.duplicates - report.reread)}
     elif graceful or report.guarantee == "exactly_once":
         zero |= {"duplicates": account.duplicates, "reordered": account.reordered}

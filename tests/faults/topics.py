@@ -35,9 +35,10 @@ def _all_committed(stage: Stage) -> bool:
 def topic_recreated(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     """The topic is deleted and made again under the workers: each ends with code 1, and the new one is read whole.
 
-    What they read of the new topic before they noticed, two seconds at most, comes again and out of order, under either
-    guarantee (decision 45). What was not committed of the old one is gone with it. Every other time, so many records
-    come at once that the new topic goes beyond the offsets at which the old one was read.
+    Under at-least-once, what they read of the new topic before they noticed, two seconds at most, comes again and out
+    of order; under exactly-once nothing does (decision 45). What was not committed of the old one is gone with it.
+    Every other time, so many records come at once that the new topic goes beyond the offsets at which the old one was
+    read.
     """
     times = 1 if quick else 4
     for _ in range(_WORKERS):

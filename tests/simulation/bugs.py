@@ -62,6 +62,7 @@ async def _commit_with_metadata_last(this: ExactlyOnce, shipments: Sequence[Ship
         this._failure = DeliveryError("records are refused by their topics")
     if this._failure is not None:
         raise this._failure
+    await this._member().topic_check.confirm(this._member().topic_check.ask())
     if not all(this._ledger.holds(shipment.batch) for shipment in shipments):
         raise DeliveryError("partitions were lost")
     offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in shipments}

@@ -22,6 +22,7 @@ from worker.transport import (
     offsets,
     poller,
     producer,
+    topic_check,
     topic_identity,
     transactions,
 )
@@ -39,6 +40,7 @@ _WAITS: Final = (
     (producer, "_POLL_INTERVAL_SECONDS", 0.02),
     (producer, "_IDLE_SECONDS", 3.0),
     (producer, "_CHECK_SECONDS", 1.0),
+    (topic_check, "_LOOK_SECONDS", 0.005),
     (publisher, "_LOOK_SECONDS", 0.01),
 )
 
@@ -78,6 +80,7 @@ def simulated(hear: Callable[[object], None]) -> Iterator[None]:
         (consumer, "Poller", SimulatedPoller),
         (offsets, "AdminClient", FakeAdminClient),
         (topic_identity, "AdminClient", FakeAdminClient),
+        (topic_check, "AdminClient", FakeAdminClient),
         (group_refusal, "AdminClient", FakeAdminClient),
     ):
         yield

@@ -22,6 +22,7 @@ from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger
 from worker.transport.options import ConsumerOptions
 from worker.transport.poller import Poller
+from worker.transport.topic_check import TopicCheck
 
 _SILENCE_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 15.0
@@ -35,6 +36,8 @@ class LibrdkafkaConsumer(FaustConsumer):
     ledger: Ledger
     joined: bool = False
     """Whether the group has given this worker an assignment, if only an empty one."""
+    topic_check: TopicCheck
+    """For transactions, once subscribed."""
     _poller: Poller | None = None
     _changes: int = 0
 
@@ -55,6 +58,7 @@ class LibrdkafkaConsumer(FaustConsumer):
             on_failure=lambda error: _call_in(loop, self._poller_failed, error),
         )
         self._poller.subscribe(topic)
+        self.topic_check = TopicCheck(self.options.admin_config, topic, self._poller.identity.verify)
 
     def _assignment_changed(self, owned: set[TP]) -> None:
         """Hold reading until Faust knows its partitions. A batch that Faust has already keeps its place."""

@@ -50,8 +50,9 @@ class Poller(threading.Thread):
 
     `last_turn` is when it last came round (monotonic seconds); `member` says if the group counts this worker as one of
     it, with partitions or without, `refusal` why it does not let it in, `expulsion` since when it refuses this worker's
-    transactions, and `paused` why fetching is paused (None: it is not). `on_assignment` gets the whole set of owned
-    partitions after each change; `on_failure` gets the error that ended the thread. Both are called on this thread.
+    transactions, `identity` which topic is read (once subscribed), and `paused` why fetching is paused (None: it is
+    not). `on_assignment` gets the whole set of owned partitions after each change; `on_failure` gets the error that
+    ended the thread. Both are called on this thread.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Poller(threading.Thread):
     def subscribe(self, topic: str) -> None:
         """Join the group for this topic and start the thread; called once."""
         self._topic = topic
-        self._identity = TopicIdentity(self._options.admin_config, topic)
+        self.identity = TopicIdentity(self._options.admin_config, topic)
         self.start()
 
     def stop(self) -> None:
@@ -304,8 +305,8 @@ class Poller(threading.Thread):
                 self.commits.doubt(answered)
             self.refusal.look()
             if self.member:
-                self._identity.look(reading=bool(self._ledger.owned()))
-                self._ledger.note = self._identity.note
+                self.identity.look(reading=bool(self._ledger.owned()))
+                self._ledger.note = self.identity.note
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take over partitions (inside `poll`), each where its group left off."""
@@ -339,8 +340,8 @@ class Poller(threading.Thread):
             if time.monotonic() > deadline:
                 raise DependencyError(f"cannot learn the committed offsets: {error}")
             self._stopping.wait(_POLL_SECONDS)
-        self._ledger.note = self._identity.note
-        foreign = [position for position in positions if self._identity.is_foreign(position.metadata)]
+        self._ledger.note = self.identity.note
+        foreign = [position for position in positions if self.identity.is_foreign(position.metadata)]
         if foreign:
             events.TopicRecreated(self._topic, len(foreign)).emit()
         for position in positions:
@@ -356,7 +357,7 @@ class Poller(threading.Thread):
         """
         try:
             positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
-            self._identity.learn(reading=bool(self._ledger.owned()))
+            self.identity.learn(reading=bool(self._ledger.owned()))
         except KafkaException as failure:
             return [], failure.args[0].name()
         except TimeoutError:
@@ -365,7 +366,8 @@ class Poller(threading.Thread):
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Give partitions back (inside `poll` or `close`): finish what was started, commit it, let go."""
-        tps = tps_of(partitions)
+        # An assignment that failed has granted nothing.
+        tps = tps_of(partitions) & self._ledger.owned()
         self.commits.rebalanced()
         self.expulsion.end()
         self._ledger.close(tps)
@@ -376,7 +378,7 @@ class Poller(threading.Thread):
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Hear that partitions already belong to others (inside `poll`): drop everything, commit nothing."""
-        tps = tps_of(partitions)
+        tps = tps_of(partitions) & self._ledger.owned()
         self.expulsion.end()
         self._ledger.close(tps)
         self._let_go(tps)

@@ -81,19 +81,31 @@ class TopicIdentity:
         answer: Future[TopicDescription] = asked[self._topic]
         return answer
 
-    def _take(self, asked: Future[TopicDescription], *, reading: bool) -> None:
-        try:
-            topic_id = str(asked.result(2 * _CALL_SECONDS).topic_id)
-        except KafkaException as failure:
-            error: KafkaError = failure.args[0]
-            if error.code() not in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
-                raise
-            return
-        if topic_id == _NO_ID:
-            return
-        if reading and self._id not in {None, topic_id}:
+    def verify(self, asked: Future[TopicDescription]) -> None:
+        """Raise DependencyError if an answer names another topic than the one that is read. Any thread may ask."""
+        self._verify(_topic_id(asked))
+
+    def _verify(self, found: str | None) -> None:
+        if found is not None and self._id not in {None, found}:
             raise DependencyError(
                 f"topic {self._topic} was deleted and made again while it was read: started again, the worker reads "
                 "the new topic from its first record on"
             )
-        self._id = topic_id
+
+    def _take(self, asked: Future[TopicDescription], *, reading: bool) -> None:
+        found = _topic_id(asked)
+        if reading:
+            self._verify(found)
+        self._id = found or self._id
+
+
+def _topic_id(asked: Future[TopicDescription]) -> str | None:
+    """Return the id in an answer; None if there is no such topic just now, or the broker has no ids."""
+    try:
+        found = str(asked.result(2 * _CALL_SECONDS).topic_id)
+    except KafkaException as failure:
+        error: KafkaError = failure.args[0]
+        if error.code() not in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
+            raise
+        return None
+    return None if found == _NO_ID else found

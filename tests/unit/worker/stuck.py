@@ -13,6 +13,7 @@ from faust.types import TP
 
 from runtime.kafka.config import EXACTLY_ONCE
 from runtime.settings import Settings
+from schemas.errors import DependencyError
 from worker.transport.driver import LibrdkafkaTransport
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
@@ -37,6 +38,7 @@ class FakeBroker:
         self.fenced = threading.Event()
         self.outage = outage
         self.refusals = refusals
+        self.topic = "one"
         self.refused: list[bool] = []
         """What the member heard of its transactions."""
         self.late: Callable[[], None] = lambda: None
@@ -53,6 +55,18 @@ class FakeBroker:
             self.results += self.open_results
             self.offsets |= self.open_offsets
         self.open_results, self.open_offsets = [], {}
+
+    @property
+    def topic_check(self) -> FakeBroker:
+        return self
+
+    def ask(self) -> str:
+        """Say which topic it is now."""
+        return self.topic
+
+    async def confirm(self, asked: str) -> None:
+        if asked != "one":
+            raise DependencyError("another topic")
 
     def group_metadata(self) -> None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
@@ -36,7 +37,8 @@ def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
 
 
 def exactly_once(producer: LibrdkafkaProducer, broker: FakeBroker, ledger: Ledger) -> ExactlyOnce:
-    return ExactlyOnce(lambda: producer, "scores", ledger, lambda: broker, broker.committed)
+    member: Any = broker
+    return ExactlyOnce(lambda: producer, "scores", ledger, lambda: member, broker.committed)
 
 
 async def publish(guarantee: ExactlyOnce, shipments: list[Shipment], producer: LibrdkafkaProducer) -> list[Shipment]:
@@ -165,6 +167,20 @@ async def test_the_member_hears_whether_the_group_knows_it() -> None:
     producer = new_producer(broker)
     await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
     assert broker.refused == [True, False]
+
+
+async def test_nothing_is_committed_of_a_topic_that_was_made_again() -> None:
+    """Its records would be read from the first on, and come again."""
+    broker, ledger = FakeBroker(), granted()
+    producer = new_producer(broker)
+    guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
+    async with producer:
+        await guarantee.open()
+        await guarantee.add(batch)
+        broker.topic = "two"
+        with pytest.raises(DependencyError, match="another topic"):
+            await guarantee.close([batch])
+    assert (broker.results, broker.offsets) == ([], {})
 
 
 async def test_patience_ends() -> None:
