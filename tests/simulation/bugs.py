@@ -91,12 +91,12 @@ def _close_at_once(consumer: Any) -> None:
 
 
 def _hear_nothing_wrong(this: ConsumerCommits, _error: Any, positions: Sequence[Any]) -> None:
-    this._is_committing = False
+    this.is_in_flight = False
     this._ledger.note_stored({TP(each.topic, each.partition): each.offset for each in positions})
 
 
 def _commit_any_time(this: ConsumerCommits) -> None:
-    this._is_committing = False
+    this.is_in_flight = False
     _turn(this)
 
 

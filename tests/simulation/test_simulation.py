@@ -10,7 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.simulation.hunting import run
+from tests.simulation.network import GROUP
 from tests.simulation.processes import results
+from tests.simulation.schedule import Schedule, Step
 
 QUICK = (
     "offsets committed on arrival",
@@ -56,6 +59,13 @@ def test_a_seed_that_fails_prints_a_smaller_schedule(tmp_path: Path) -> None:
     before, _, after = done.stdout.partition("The smallest schedule found that breaks a law:")
     assert "lost: partition" in after
     assert len(after.splitlines()) < len([line for line in before.splitlines() if " s  " in line])
+
+
+def test_the_last_commit_is_not_overtaken_by_the_one_before() -> None:
+    """A worker stops while its offset commits are slow: the group keeps the last of them."""
+    steps = Step(0.5, "produce", seconds=2.0, count=20), Step(1.2, "slow", role=GROUP, seconds=2.5), Step(2.0, "stop")
+    broken = [run(Schedule(seed, False, False, 0.0, 1, 1, steps)).broken for seed in range(40)]
+    assert broken == [None] * 40
 
 
 def test_every_task_is_done_in_a_process_of_its_own() -> None:

@@ -26,6 +26,8 @@ class Commits(Protocol):
 
     group_metadata: object
     """This member of the group, as transactions need to know it; None where they do not."""
+    is_in_flight: bool
+    """Whether an asynchronous commit has no answer yet: its repetition may arrive behind a later commit."""
 
     def turn(self) -> None:
         """Do what is due; called all the time."""
@@ -59,7 +61,7 @@ class ConsumerCommits:
         self._ledger = ledger
         self._interval = interval
         self._next = 0.0
-        self._is_committing = False
+        self.is_in_flight = False
         self._unanswered_since: float | None = None
         """When the first commit was sent since one last succeeded, or since when it is doubted that one would."""
 
@@ -70,7 +72,7 @@ class ConsumerCommits:
         later commit would set the group back.
         """
         now = time.monotonic()
-        if now < self._next or self._is_committing:
+        if now < self._next or self.is_in_flight:
             return
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
@@ -80,7 +82,7 @@ class ConsumerCommits:
             if not offsets:
                 self._unanswered_since = None
         if offsets:
-            self._is_committing = True
+            self.is_in_flight = True
             if self._unanswered_since is None:
                 self._unanswered_since = now
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
@@ -90,7 +92,7 @@ class ConsumerCommits:
 
     def heard(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Hear how an asynchronous commit ended."""
-        self._is_committing = False
+        self.is_in_flight = False
         offsets = {tp_of(position): position.offset for position in positions}
         failed = {tp_of(position): position.offset for position in positions if error or position.error}
         self._ledger.note_stored({tp: offsets[tp] for tp in offsets.keys() - failed.keys()})
@@ -137,6 +139,7 @@ class TransactionCommits:
     """
 
     group_metadata: object = None
+    is_in_flight = False
 
     def __init__(self, consumer: Consumer, ledger: Ledger) -> None:
         """Know nothing yet."""

@@ -169,10 +169,13 @@ class Poller(threading.Thread):
     def _store_the_rest(self) -> None:
         """Commit what is done as long as this is a member: while the group rebalances, the broker refuses.
 
-        To let the rebalance come to its end takes polls. What they bring is read again by the partitions' next owner.
+        To let the rebalance come to its end takes polls, and so does the answer to a commit that is in flight, which
+        must not arrive behind the last one. What they bring is read again by the partitions' next owner.
         """
         deadline = time.monotonic() + _LAST_COMMIT_SECONDS
-        while not self.commits.leave(self._ledger.owned()) and time.monotonic() < deadline:
+        while (
+            self.commits.is_in_flight or not self.commits.leave(self._ledger.owned())
+        ) and time.monotonic() < deadline:
             self._consumer.poll(_POLL_SECONDS)
 
     def _leave(self) -> None:
