@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parser().error("no such bug; there are: " + ", ".join(bug.name for bug in BUGS))
     if asked.seed is not None:
         raise SystemExit(_replay(asked.seed, bugs[0] if asked.bug else None))
-    report = hunt(asked.seeds, bugs, _progress())
+    report = hunt(range(asked.first, asked.first + asked.seeds), bugs, _progress())
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     sys.stdout.write("\n".join(_lines(report)) + "\n")
@@ -115,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: python -m tests.simulation --seeds 1000 --json simulation.json. "
         f"Exit codes: 0 no law is broken and every bug that was put back is found; {FAILED} otherwise.",
     )
-    parser.add_argument("--seeds", type=int, default=1_000, metavar="N", help="run the seeds 0 to N - 1 (1000)")
+    parser.add_argument("--seeds", type=int, default=1_000, metavar="N", help="how many seeds to run (1000)")
+    parser.add_argument("--first", type=int, default=0, metavar="S", help="the first of them (0); bugs begin with 0")
     parser.add_argument("--seed", type=int, metavar="S", help="run one seed, and print its schedule and events")
     parser.add_argument("--bug", action="append", metavar="NAME", help="put this bug back; may be given several times")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to a file too")

@@ -12,7 +12,7 @@ from tests.simulation.scheduler import Scheduler, Timer
 
 SESSION_SECONDS: Final = 6.0
 HEARTBEAT_SECONDS: Final = 1.0
-_SYNC_SECONDS: Final = 0.3
+_SYNC_SECONDS: Final = 0.6
 """The longest that the leader takes to share the partitions out."""
 _NOBODY: Final = ("", -1)
 Offsets = Mapping[tuple[str, int], tuple[int, str]]

@@ -61,20 +61,20 @@ def run(schedule: Schedule, bug: Bug | None = None, hear: Callable[[object], Non
         return Simulation(schedule).run()
 
 
-def hunt(seeds: int, bugs: Sequence[Bug], progress: Callable[[str], None]) -> Report:
-    """Run so many seeds, and look for each of these bugs."""
+def hunt(seeds: range, bugs: Sequence[Bug], progress: Callable[[str], None]) -> Report:
+    """Run these seeds, and look for each of these bugs."""
     began = time.monotonic()
-    report = Report(seeds, 0.0, [], [])
+    report = Report(len(seeds), 0.0, [], [])
     for found in results(seeds_to_find, [bug.name for bug in bugs]):
         report.bugs.append(found)
         progress(f"{len(report.bugs)} of {len(bugs)} bugs looked for")
-    size = max(1, min(_CHUNK, -(-seeds // PROCESSES)))
-    chunks = [range(first, min(first + size, seeds)) for first in range(0, seeds, size)]
+    size = max(1, min(_CHUNK, -(-len(seeds) // PROCESSES)))
+    chunks = [seeds[place : place + size] for place in range(0, len(seeds), size)]
     done = 0
     for count, violations in results(violations_in, chunks):
         report.violations += violations
         done += count
-        progress(f"{done:,} of {seeds:,} seeds, {len(report.violations)} violations")
+        progress(f"{done:,} of {len(seeds):,} seeds, {len(report.violations)} violations")
     names = [bug.name for bug in BUGS]
     report.bugs.sort(key=lambda found: names.index(found.name))
     report.violations.sort(key=lambda violation: violation.seed)

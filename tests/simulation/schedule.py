@@ -7,27 +7,21 @@ from typing import Final
 
 import msgspec
 
-from tests.simulation.network import END_TXN, OUTPUT, ROLES, TXN_OFFSET_COMMIT
+from tests.simulation.network import END_TXN, GROUP, INPUT, OUTPUT, ROLES, TXN_OFFSET_COMMIT
 
-SECONDS: Final = 10.0
+SECONDS: Final = 9.0
 ALL: Final = "all"
-_CALLS: Final = ("send_offsets_to_transaction", "commit_transaction")
+_CALLS: Final = ("send_offsets_to_transaction", "commit_transaction", "commit_transaction")
 _GRACEFUL: Final = ("produce", "produce", "start", "stop", "swap", "grow", "gap")
-_FAULTS: Final = (
-    "kill",
-    "suspend",
-    "cut",
-    "cut",
-    "refuse",
-    "stuck",
-    "deaf",
-    "slow",
-    "stop",
-    "start",
-    "late",
-    "strand",
-    "hold",
-)
+_FAULTS: Final = ("kill", "suspend", "cut", "cut", "refuse", "deaf", "slow", "strand", "hold")
+_AT_LEAST_ONCE_FAULTS: Final = (*_FAULTS, "cut", "slow", "stop", "start")
+_EXACTLY_ONCE_FAULTS: Final = (*_FAULTS, *2 * ("strand", "stuck", "late", "hold"), "hold")
+"""Faults that come often have more than one place; none is drawn that its guarantee cannot meet."""
+_AT_LEAST_ONCE_ROLES: Final = (GROUP, GROUP, INPUT, OUTPUT)
+"""Without transactions, a producer connects to the partitions' leaders alone, and all offsets go by the consumer's
+connection to its group."""
+_NEAR_SHARE: Final = 0.6
+_NEAR_SECONDS: Final = 2.0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -82,15 +76,21 @@ class Schedule(msgspec.Struct, frozen=True):
 def draw(seed: int) -> Schedule:
     """Return the schedule of a seed. Each has kinds of faults of its own: rare ones meet each other so."""
     rng = random.Random(seed)  # noqa: S311  # a schedule, no secret
-    is_graceful = rng.random() < 0.2
+    is_exactly_once, is_graceful = rng.random() < 0.5, rng.random() < 0.25
     kinds = list(_GRACEFUL)
-    if not is_graceful:
-        kinds += 5 * rng.sample(_FAULTS, rng.randint(1, 3))
-    steps = [Step(rng.random(), "produce", target, count=rng.randint(3, 15)) for target in range(2)]
-    steps += [_step(rng, rng.choice(kinds)) for _ in range(rng.randint(4, 14))]
+    if is_graceful:
+        kinds += ["start", "stop"]
+    else:
+        faults = _EXACTLY_ONCE_FAULTS if is_exactly_once else _AT_LEAST_ONCE_FAULTS
+        kinds += 8 * rng.sample(faults, rng.randint(1, 3))
+    roles = ROLES if is_exactly_once else _AT_LEAST_ONCE_ROLES
+    steps = [
+        Step(rng.random(), "produce", target, rng.choice((0.0, 8.0)), count=rng.randint(3, 20)) for target in range(2)
+    ]
+    steps += [_step(rng, at, rng.choice(kinds), roles) for at in _moments(rng, rng.randint(2, 12))]
     return Schedule(
         seed,
-        rng.random() < 0.5,
+        is_exactly_once,
         is_graceful,
         rng.choice((0.0, 0.02, 0.2)),
         rng.randint(1, 3),
@@ -99,28 +99,38 @@ def draw(seed: int) -> Schedule:
     )
 
 
-def _step(rng: random.Random, kind: str) -> Step:
+def _moments(rng: random.Random, count: int) -> list[float]:
+    """Return moments of which many come soon after another: a fault does most harm to what is just going on."""
+    moments: list[float] = []
+    for _ in range(count):
+        is_near = moments and rng.random() < _NEAR_SHARE
+        moments.append(rng.choice(moments) + _NEAR_SECONDS * rng.random() if is_near else rng.random() * SECONDS)
+    return moments
+
+
+def _step(rng: random.Random, at: float, kind: str, roles: tuple[str, ...]) -> Step:
     share = rng.random()
     seconds = {
-        "slow": 3 * share,
+        "produce": rng.choice((0.0, 4 * share)),
+        "slow": 4 * share,
         "cut": 0.2 + 12 * share**2,
         "suspend": 10 * share,
         "refuse": 4 * share,
         "strand": 5 + 20 * share,
-        "hold": 6 * share,
+        "hold": 2 + 4 * share,
     }
-    roles = {
-        "slow": ROLES,
-        "cut": (*ROLES, OUTPUT, ALL),
+    connections = {
+        "slow": roles,
+        "cut": (*roles, OUTPUT, ALL),
         "stuck": _CALLS,
         "late": (END_TXN, END_TXN, TXN_OFFSET_COMMIT),
     }
     counts = {"produce": (1, 3, 10, 20, 40), "late": (1, 2, 3, 4, 5, 6, 8)}
     return Step(
-        rng.random() * SECONDS,
+        at,
         kind,
         rng.randrange(6),
         seconds.get(kind, 0.0),
-        rng.choice(roles.get(kind, ("",))),
+        rng.choice(connections.get(kind, ("",))),
         rng.choice(counts.get(kind, (0,))),
     )

@@ -22,6 +22,7 @@ _STOP_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _PREEMPT_SHARE: Final = 0.1
 _HOLD_SHARE: Final = 0.1
+_PORTION_SECONDS: Final = 0.5
 _OUTPUTS: Final = 2
 _MOST_STEPS: Final = 50_000
 _MAY_END: Final = ("could not be delivered", "cannot learn the committed offsets", "does not answer in time")
@@ -97,14 +98,26 @@ class Simulation:
         )
 
     def _chosen(self, step: Step) -> Worker | None:
+        """Return a worker that runs: two thirds of the time one with partitions, as others have little to lose."""
         running = [worker for worker in self._workers if worker.is_running]
+        if step.target % 3:
+            running = [worker for worker in running if worker.has_partitions()] or running
         return running[step.target % len(running)] if running else None
 
     def _do_produce(self, step: Step) -> None:
+        """Produce all records at once, or evenly over some seconds."""
+        portions = 1 + int(step.seconds / _PORTION_SECONDS)
+        for number in range(portions):
+            count = step.count * (number + 1) // portions - step.count * number // portions
+            self.scheduler.later(
+                step.seconds * number / portions, lambda count=count: self._produce(step.target, count)
+            )
+
+    def _produce(self, target: int, count: int) -> None:
         topics = self._cluster.topics
-        partition = step.target % topics.partitions[PATIENTS]
+        partition = target % topics.partitions[PATIENTS]
         first = len(topics.logs[PATIENTS, partition].entries)
-        for place in range(first, first + step.count):
+        for place in range(first, first + count):
             key = b"key-%d" % (place % 3)
             topics.publish(PATIENTS, partition, key, [b"%d/%d" % (partition, place)])
 

@@ -177,6 +177,10 @@ class Worker:
         """Whether records are on their way through it."""
         return self.consumer is not None and any(lease.batches for lease in self.consumer.ledger._leases.values())
 
+    def has_partitions(self) -> bool:
+        """Whether it owns partitions."""
+        return self.consumer is not None and bool(self.consumer.ledger._leases)
+
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
         self.process.is_dead = True
