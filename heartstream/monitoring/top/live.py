@@ -18,7 +18,7 @@ from heartstream.monitoring.top.worker_stats import WorkerStats
 
 def picture(group: WorkerStats, workers: Sequence[WorkerStats], width: int) -> Group:
     """Return the view: one line with the key statistics, the workers, and side by side lag and dead letters."""
-    first, *others = (_table(fit_width(sheet, width)) for sheet in tables_of(group, workers))
+    first, *others = (_table(fit_width(text_table, width)) for text_table in tables_of(group, workers))
     return Group(_head(group), "", first, "", Columns(others, padding=(1, 4)))
 
 
@@ -35,13 +35,13 @@ def _head(group: WorkerStats) -> Text:
     return Text.assemble(*parts)
 
 
-def _table(sheet: TextTable) -> Table:
-    table = Table(title=sheet.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    last = len(sheet.headings) - 1
-    for column, heading in enumerate(sheet.headings):
-        words = column == 0 or (sheet.words and column == last)
+def _table(text_table: TextTable) -> Table:
+    table = Table(title=text_table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    last = len(text_table.headings) - 1
+    for column, heading in enumerate(text_table.headings):
+        words = column == 0 or (text_table.words and column == last)
         table.add_column(heading, justify="left" if words else "right", header_style="dim", no_wrap=not words)
-    for row in sheet.rows:
+    for row in text_table.rows:
         table.add_row(*(_cell(cell) for cell in row))
     return table
 

@@ -54,25 +54,25 @@ def line(group: WorkerStats) -> str:
 
 def tables_of(group: WorkerStats, workers: Sequence[WorkerStats]) -> tuple[TextTable, ...]:
     """Return all tables of a group that have rows."""
-    return tuple(sheet for sheet in (_workers(group, workers), _lags(group), _letters(group)) if sheet.rows)
+    return tuple(table for table in (_workers(group, workers), _lags(group), _letters(group)) if table.rows)
 
 
-def fit_width(sheet: TextTable, width: int) -> TextTable:
+def fit_width(table: TextTable, width: int) -> TextTable:
     """Drop optional columns until the table fits the width, if possible."""
     for heading in _OPTIONAL_COLUMNS:
-        if sum(_width(sheet, column) + _GAP for column in range(len(sheet.headings))) <= width:
+        if sum(_width(table, column) + _GAP for column in range(len(table.headings))) <= width:
             break
-        if heading in sheet.headings:
-            dropped = sheet.headings.index(heading)
-            headings, *rows = ((*row[:dropped], *row[dropped + 1 :]) for row in (sheet.headings, *sheet.rows))
-            sheet = TextTable(sheet.title, headings, tuple(rows), sheet.words)
-    return sheet
+        if heading in table.headings:
+            dropped = table.headings.index(heading)
+            headings, *rows = ((*row[:dropped], *row[dropped + 1 :]) for row in (table.headings, *table.rows))
+            table = TextTable(table.title, headings, tuple(rows), table.words)
+    return table
 
 
-def _width(sheet: TextTable, column: int) -> int:
+def _width(table: TextTable, column: int) -> int:
     """Return the width of a column; words may wrap."""
-    width = max(len(row[column]) for row in (sheet.headings, *sheet.rows))
-    return min(width, _WORDS) if sheet.words and column == len(sheet.headings) - 1 else width
+    width = max(len(row[column]) for row in (table.headings, *table.rows))
+    return min(width, _WORDS) if table.words and column == len(table.headings) - 1 else width
 
 
 def _workers(group: WorkerStats, workers: Sequence[WorkerStats]) -> TextTable:
@@ -142,14 +142,14 @@ def format_duration(seconds: float | None) -> str:
     return f"{shown:.1f} {unit}" if shown < 10 else f"{shown:.0f} {unit}"  # noqa: PLR2004  # two digits
 
 
-def text(sheet: TextTable) -> str:
+def text(table: TextTable) -> str:
     """Format a table as aligned columns, for a pipe."""
-    rows = [sheet.headings, *sheet.rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(sheet.headings))]
+    rows = [table.headings, *table.rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
     last = len(widths) - 1
     lines = [
         "  ".join(
-            cell.ljust(width) if column == 0 or (sheet.words and column == last) else cell.rjust(width)
+            cell.ljust(width) if column == 0 or (table.words and column == last) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

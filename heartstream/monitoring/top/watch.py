@@ -48,7 +48,7 @@ def _write(pictures: Iterator[Picture], *, once: bool) -> None:
     """Print plain text: all tables once, or one line per interval."""
     for group, workers in pictures:
         if once:
-            sys.stdout.write("\n".join(text(sheet) for sheet in tables_of(group, workers)))
+            sys.stdout.write("\n".join(text(table) for table in tables_of(group, workers)))
             return
         sys.stdout.write(line(group) + "\n")
         sys.stdout.flush()

@@ -117,8 +117,8 @@ def test_the_worst_partitions_stand_first(worker: WorkerStats) -> None:
     """Of many partitions those with the most lag are shown, and how much the rest has."""
     lags = "".join(f'heartstream_consumer_lag_records{{topic="t",partition="{n}"}} {n}\n' for n in range(100))
     many = worker_stats(reading("", 10.0), reading(lags, 12.0))
-    (sheet,) = [sheet for sheet in tables_of(group_stats([many]), [many]) if sheet.title == "lag"]
-    assert (sheet.rows[0][:2], sheet.rows[-1][:2]) == (("t[99]", "99"), ("88 more", "3,828"))
+    (table,) = [table for table in tables_of(group_stats([many]), [many]) if table.title == "lag"]
+    assert (table.rows[0][:2], table.rows[-1][:2]) == (("t[99]", "99"), ("88 more", "3,828"))
     assert worker.lag == 1007
 
 
