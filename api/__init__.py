@@ -1,4 +1,4 @@
-"""Door 2, HTTP: a small aiohttp gateway.
+"""Interface 2, HTTP: a small aiohttp gateway.
 
 Private: `heartstream` is the public Python API.
 """

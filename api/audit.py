@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import msgspec
 
 from api.audit_commit import Committer
-from api.microbatch import DOOR
+from api.microbatch import INTERFACE
 from api.problems import RefusalError
 from scoring.pipeline import Results
 
@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     at: dt.datetime
-    door: str
+    interface: str
     caller: str
     record: str
     patient: str | None = None
@@ -123,12 +123,12 @@ class Trail:
             given = body.decode(errors="replace") if self._with_input else None
             if faults := results.rejected.get(place):
                 codes = tuple(str(fault.code) for fault in faults)
-                yield Entry(at, DOOR, caller, record, rejected=codes, input=given)
+                yield Entry(at, INTERFACE, caller, record, rejected=codes, input=given)
                 continue
             row = results.row(place)
             score, label, model = results.scores[row], int(results.labels[row]), results.models[row]
             patient = self.pseudonym(score.patient_id)
-            yield Entry(at, DOOR, caller, record, patient, score.risk, label, model.digest, input=given)
+            yield Entry(at, INTERFACE, caller, record, patient, score.risk, label, model.digest, input=given)
 
     def pseudonym(self, patient_id: str) -> str:
         """Return what stands for a patient: the first 32 hexadecimal digits of a keyed HMAC-SHA256."""

@@ -20,7 +20,7 @@ from api.audit_file import AuditFile, AuditOutput
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
 from api.batches import Batches
 from api.browsers import ANY_HOST, BrowserPolicy, hosts, origins
-from api.fhir.door import Fhir
+from api.fhir.routes import Fhir
 from api.invocations import Invocations
 from api.leaving import Leaving
 from api.memory import Memory
@@ -127,9 +127,11 @@ def _served(settings: Settings) -> tuple[ModelManager, Following[Scorer] | None]
     """Load the model; and follow what its path holds, if that is wanted."""
     model, window_records = settings.model, settings.drift.window_records
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
-    manager = ModelManager(load_in_time(source.load), model.jump_limit, tell_withdrawn)
+    manager = ModelManager(load_in_time(source.load), model.max_score_shift, tell_withdrawn)
     tell_loaded(manager.facts())
-    following = Following(Follower(source, manager), model.follow_seconds) if model.follow_seconds else None
+    following = (
+        Following(Follower(source, manager), model.reload_interval_seconds) if model.reload_interval_seconds else None
+    )
     return manager, following
 
 

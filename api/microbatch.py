@@ -11,7 +11,7 @@ from runtime import events
 from scoring.batches import JsonBatch
 from scoring.pipeline import Model, Results
 
-DOOR: Final = "http"
+INTERFACE: Final = "http"
 OneOf = tuple[Results, int]
 """The results of a batch, and the place of one of its records."""
 
@@ -89,4 +89,4 @@ class MicroBatch:
 
 def count(results: Results, seconds: float) -> None:
     """Count what became of records that came over HTTP, in so many seconds."""
-    events.BatchScored(DOOR, results.scored, len(results.rejected), results.codes(), seconds).emit()
+    events.BatchScored(INTERFACE, results.scored, len(results.rejected), results.codes(), seconds).emit()

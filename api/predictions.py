@@ -102,7 +102,7 @@ class Predictions:
         response = web.StreamResponse(headers={"Content-Type": LINES_TYPE})
         try:
             with self._admission.streaming(request):
-                async with asyncio.timeout(self._settings.stream_seconds):
+                async with asyncio.timeout(self._settings.stream_max_seconds):
                     await self._answer_lines(request, response)
         except (RefusalError, TimeoutError) as error:
             if not response.prepared:

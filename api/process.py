@@ -53,7 +53,7 @@ def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
         application,
         access_log=None,
         auto_decompress=False,
-        keepalive_timeout=settings.idle_seconds,
+        keepalive_timeout=settings.keep_alive_seconds,
         lingering_time=_LINGERING_SECONDS,
         shutdown_timeout=_CUT_OFF_SECONDS,
     )
@@ -75,7 +75,7 @@ async def _serve(
     events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
     await stopping.wait()
     leaving.begin()
-    await asyncio.sleep(settings.leave_seconds)
+    await asyncio.sleep(settings.shutdown_delay_seconds)
     await site.stop()
     # aiohttp drops what arrives once it cleans up: all bodies must be there before.
     await leaving.drained(settings.drain_seconds)

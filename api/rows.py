@@ -1,4 +1,4 @@
-"""What the adapters for other protocols share: rows of numbers in, scores out, by the one path of every door."""
+"""What the adapters for other protocols share: rows of numbers in, scores out, by the one path of every interface."""
 
 from __future__ import annotations
 

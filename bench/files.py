@@ -1,4 +1,4 @@
-"""The file door beside reading and writing alone: `python -m bench.files --help`. What is measured: bench/README.md."""
+"""Scoring of files beside reading and writing alone: `python -m bench.files --help` (bench/README.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLServer's Kafka door with its scikit-learn runtime: what it takes to measure it.
+"""MLServer's Kafka interface with its scikit-learn runtime: what it takes to measure it.
 
 It does less than the others: no decoding of patient records, no validation, no remarks, no consumer group, so no
 commits. It takes requests of the Open Inference Protocol with a row of 13 numbers (missing ones already blank) and

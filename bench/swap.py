@@ -26,7 +26,7 @@ from bench.stage import Stage, add_arguments, new_stage
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from training.pipeline import TrainingRequest, train
 
-_FOLLOW: Final = ("HEARTSTREAM_MODEL__FOLLOW_SECONDS", "0.2")
+_FOLLOW: Final = ("HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS", "0.2")
 _SPAN_SECONDS: Final = 2.5
 """Longer than a swap: a look, a second or so for the proof in the other process, and the trial of the new model."""
 

@@ -11,7 +11,7 @@ import msgspec
 from runtime import events
 
 _DRIFT_SECONDS: Final = 10.0
-"""How often doors tell of drift."""
+"""How often interfaces tell of drift."""
 
 
 class Beat:

@@ -39,7 +39,7 @@ FIELDS: Final = frozenset(
         *("event", "level", "timestamp", "logger", "exception"),
         *("role", "version", "name", "digest", "engine", "reason", "purpose", "host", "port"),
         *(
-            "door",
+            "interface",
             "records",
             "removed_bytes",
             "codes",

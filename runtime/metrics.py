@@ -1,7 +1,7 @@
 """Every number that a process shows, by Prometheus' conventions: base units, `_total` for what is counted, few labels.
 
-A label's values are a small, closed set: doors, outcomes, fault codes, routes, owned partitions. `runtime.events` moves
-the numbers. This module is the only importer of prometheus_client.
+A label's values are a small, closed set: interfaces, outcomes, fault codes, routes, owned partitions. `runtime.events`
+moves the numbers. This module is the only importer of prometheus_client.
 """
 
 from __future__ import annotations
@@ -130,22 +130,24 @@ PROCESS: Final = _gauge(
     "version",
 )
 RECORDS: Final = _counter(
-    "heartstream_records", "Records that got their outcome: scored or rejected.", "door", "outcome"
+    "heartstream_records", "Records that got their outcome: scored or rejected.", "interface", "outcome"
 )
-RECORD_FAULTS: Final = _counter("heartstream_record_faults", "What was wrong with rejected records.", "door", "code")
+RECORD_FAULTS: Final = _counter(
+    "heartstream_record_faults", "What was wrong with rejected records.", "interface", "code"
+)
 DEAD_LETTERS: Final = _counter(
     "heartstream_dead_letters",
     "Dead letters that the broker has confirmed, by the first thing that was wrong with the record.",
     "code",
 )
 BATCH_RECORDS: Final = _histogram(
-    "heartstream_batch_records", "Records scored at once.", (1, 4, 16, 64, 256, 1024, 4096, 16_384), "door"
+    "heartstream_batch_records", "Records scored at once.", (1, 4, 16, 64, 256, 1024, 4096, 16_384), "interface"
 )
 BATCH_SECONDS: Final = _histogram(
     "heartstream_batch_duration_seconds",
     "Time to decode, validate, score and encode a batch.",
     (0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5, 2.5),
-    "door",
+    "interface",
 )
 DELIVERY_SECONDS: Final = _histogram(
     "heartstream_delivery_duration_seconds",
@@ -158,10 +160,12 @@ LATENCY_SECONDS: Final = _spread_histogram(
     "batch are asked; the others are taken to lie evenly between them. Clocks of producers and workers must agree.",
     (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
-OUTSTANDING_BATCHES: Final = _gauge(
-    "heartstream_outstanding_batches", "Batches that are being scored or wait for confirmation. Updated every second."
+IN_FLIGHT_BATCHES: Final = _gauge(
+    "heartstream_in_flight_batches", "Batches that are being scored or wait for confirmation. Updated every second."
 )
-OUTSTANDING_RECORDS: Final = _gauge("heartstream_outstanding_records", "The records in the outstanding batches.")
+IN_FLIGHT_RECORDS: Final = _gauge(
+    "heartstream_in_flight_records", "Records that are being scored or wait for confirmation."
+)
 COMMITS: Final = _counter_of(
     "heartstream_commits",
     "Offset commits: stored, failed, or aborted with their transaction.",
@@ -265,7 +269,7 @@ SHADOW_DIFFERENCE: Final = _counter_of(
     "lower",
 )
 SHADOW_SECONDS: Final = _counter_of(
-    "heartstream_shadow_seconds", "Seconds of scoring, by model.", "model", "champion", "challenger"
+    "heartstream_shadow_scoring_seconds", "Seconds of scoring, by model.", "model", "champion", "challenger"
 )
 DRIFT_RECORDS: Final = _gauge(
     "heartstream_drift_window_records",
@@ -296,7 +300,7 @@ DRIFT_SCORE_PSI: Final = _gauge(
 )
 _OF_OUTCOMES: Final = ("model", "digest", "window")
 OUTCOMES: Final = _gauge(
-    "heartstream_outcomes_judged",
+    "heartstream_outcomes_evaluated",
     "Known outcomes that belong to a score of the model: all that are held, and the last.",
     *_OF_OUTCOMES,
 )
@@ -313,7 +317,7 @@ OUTCOMES_RATIO_HIGH: Final = _gauge(
 )
 OUTCOMES_BRIER: Final = _gauge("heartstream_outcomes_brier_score", "Brier score of the risks.", *_OF_OUTCOMES)
 OUTCOMES_CONSTANT_BRIER: Final = _gauge(
-    "heartstream_outcomes_constant_brier_score", "Brier score of saying the same share of everybody.", *_OF_OUTCOMES
+    "heartstream_outcomes_baseline_brier_score", "Brier score of saying the same share of everybody.", *_OF_OUTCOMES
 )
 OUTCOMES_INTERCEPT: Final = _gauge(
     "heartstream_outcomes_calibration_intercept",
@@ -323,7 +327,7 @@ OUTCOMES_INTERCEPT: Final = _gauge(
 OUTCOMES_ROC_AUC: Final = _gauge(
     "heartstream_outcomes_roc_auc", "ROC-AUC of the risks, where 20 of either outcome are known.", *_OF_OUTCOMES
 )
-OUTCOMES_LEFT_OUT: Final = _gauge("heartstream_outcomes_left_out", "Outcomes that do not count, by why.", "reason")
+OUTCOMES_LEFT_OUT: Final = _gauge("heartstream_outcomes_excluded", "Outcomes that do not count, by why.", "reason")
 REQUESTS: Final = _counter("heartstream_http_requests", "HTTP requests by route and status.", "route", "status")
 REQUEST_SECONDS: Final = _histogram(
     "heartstream_http_request_duration_seconds",

@@ -9,16 +9,16 @@ import msgspec
 
 
 class Rejections(msgspec.Struct, frozen=True):
-    """Records that a door rejected in the last `seconds`, and the codes of their faults."""
+    """Records that an interface rejected in the last `seconds`, and the codes of their faults."""
 
-    door: str
+    interface: str
     records: int
     codes: tuple[str, ...]
     seconds: float
 
 
 class _Untold:
-    """What a door has rejected since it was last told of."""
+    """What an interface has rejected since it was last told of."""
 
     def __init__(self) -> None:
         self.records = 0
@@ -28,7 +28,7 @@ class _Untold:
 
 
 class RejectionTally:
-    """Says when to tell of rejections: of a door's first at once, then, once an interval at most, of all since.
+    """Says when to tell of rejections: of an interface's first at once, then, once an interval at most, of all since.
 
     Each record is told of once. Any thread may call.
     """
@@ -38,12 +38,12 @@ class RejectionTally:
         self._interval = interval
         self._clock = clock
         self._lock = threading.Lock()
-        self._doors: dict[str, _Untold] = {}
+        self._interfaces: dict[str, _Untold] = {}
 
-    def note(self, door: str, records: int, codes: Iterable[str]) -> None:
+    def note(self, interface: str, records: int, codes: Iterable[str]) -> None:
         """Take in rejections."""
         with self._lock:
-            untold = self._doors.setdefault(door, _Untold())
+            untold = self._interfaces.setdefault(interface, _Untold())
             if not untold.records:
                 untold.since = self._clock()
             untold.records += records
@@ -60,10 +60,10 @@ class RejectionTally:
     def _take(self, interval: float) -> list[Rejections]:
         told = []
         with self._lock:
-            for door, untold in self._doors.items():
+            for interface, untold in self._interfaces.items():
                 now = self._clock()
                 if untold.records and now - untold.told_at >= interval:
                     codes = tuple(sorted(untold.codes))
-                    told.append(Rejections(door, untold.records, codes, now - untold.since))
+                    told.append(Rejections(interface, untold.records, codes, now - untold.since))
                     untold.records, untold.codes, untold.told_at = 0, set(), now
         return told

@@ -50,11 +50,11 @@ class Worker(msgspec.Struct, frozen=True):
     """How the worker takes and commits records.
 
     `processing_guarantee` `exactly_once` puts results and offsets into transactions: a consumer that reads committed
-    records alone sees each result once. `batch_records` is the most that is scored at once, `round_records` the most
-    that is confirmed together (a transaction, under exactly-once), `outstanding_records` the most that is scored and
-    not confirmed. `instance_id` makes group membership static, so that a restart causes no rebalance.
+    records alone sees each result once. `batch_records` is the most that is scored at once, `flush_max_records` the
+    most that is confirmed together (a transaction, under exactly-once), `in_flight_max_records` the most that is scored
+    and not confirmed. `instance_id` makes group membership static, so that a restart causes no rebalance.
     `group_protocol` `consumer` is the group protocol of Kafka 4 (KIP-848). The worker stops
-    when more than `rejection_limit_share` of the last `rejection_window_records` or more were rejected: a bad deploy
+    when more than `rejection_limit_ratio` of the last `rejection_window_records` or more were rejected: a bad deploy
     looks like bad data, and must not pour a topic into the dead letters. A partition that stands still for
     `stall_seconds` behind its end is fetched anew; if that does not help, the worker stops. With `cloudevents` each
     score carries the headers of a CloudEvent in binary mode; its bytes are the same.
@@ -65,45 +65,45 @@ class Worker(msgspec.Struct, frozen=True):
     group_protocol: Annotated[str, msgspec.Meta(pattern="^(classic|consumer)$")] = "classic"
     processing_guarantee: Annotated[str, msgspec.Meta(pattern="^(at_least_once|exactly_once)$")] = "at_least_once"
     batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 4_000
-    round_records: Count = 10_000
-    outstanding_records: Count = 60_000
+    flush_max_records: Count = 10_000
+    in_flight_max_records: Count = 60_000
     rejection_window_records: Count = 1_000
-    rejection_limit_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    rejection_limit_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     commit_interval_seconds: Seconds = 0.25
     drain_seconds: Seconds = 20.0
     stall_seconds: Seconds = 60.0
     cloudevents: bool = False
 
 
-class Registry(msgspec.Struct, frozen=True):
+class SchemaRegistry(msgspec.Struct, frozen=True):
     """A schema registry with Confluent's interface, for records and scores in its frame: docs/formats.md.
 
     Records in Avro need its `url`, as `http://registry:8081`, and the extra `avro`; framed JSON needs neither. With
-    `frame_scores`, scores go out with the number of their JSON Schema, which is registered at start if it is not yet.
+    `encode_scores`, scores go out with the number of their JSON Schema, which is registered at start if it is not yet.
     `username` and `password` are for basic authentication: keep the password in a file, and name that by
-    `HEARTSTREAM_REGISTRY__PASSWORD_FILE`.
+    `HEARTSTREAM_SCHEMA_REGISTRY__PASSWORD_FILE`.
     """
 
     url: str = ""
     username: str = ""
     password: str = ""
-    frame_scores: bool = False
+    encode_scores: bool = False
 
 
 class Model(msgspec.Struct, frozen=True):
     """Which model to serve: a model directory, and in it `name`, or the one that training called best if empty.
 
     With `public_key`, a PEM file, only a model that was signed with its private key is served.
-    Every `follow_seconds` worker and gateway look whether `path`, which may be a symbolic link, holds another model: it
-    is verified and proved in a process of its own, and takes over between two batches; 0 is never. It is refused, and
-    the one in use stays, if the risks of the last records differ by more than `jump_limit` on average; 1 is no limit.
+    Every `reload_interval_seconds` worker and gateway check whether `path`, which may be a symbolic link, holds another
+    model: it is verified in a process of its own and takes over between two batches; 0 is never. It is refused, and the
+    one in use stays, if the risks of the last records differ by more than `max_score_shift` on average; 1 is no limit.
     """
 
     path: Name = "model"
     name: str = ""
     public_key: str = ""
-    follow_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    jump_limit: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+    reload_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    max_score_shift: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
 
     def key_path(self) -> Path | None:
         """Return where the public key is, None where none is set. Raises SettingsError where it cannot be read."""
@@ -121,7 +121,7 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Challenger(msgspec.Struct, frozen=True):
-    """Which model `heartstream shadow` tries beside the one that is served, and on which `share` of the records.
+    """Which model `heartstream shadow` tries beside the one that is served, and on which `sample_ratio` of the records.
 
     `path` and `name` are as for the model that is served; the same public key holds for both. With `canary_share` above
     0, workers give so large a share of the keys, half at most, the challenger's scores in place of those of the model
@@ -130,7 +130,7 @@ class Challenger(msgspec.Struct, frozen=True):
 
     path: str = ""
     name: str = ""
-    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    sample_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     canary_share: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
 
 
@@ -158,14 +158,15 @@ class Gateway(msgspec.Struct, frozen=True):
     `body_limit_bytes` holds for one record, `batch_limit_bytes` and `batch_limit_records` for a JSON array, a tensor or
     a data frame of records; a stream of lines has no limit. A body of one record must be there in
     `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever streams may pause for `body_timeout_seconds` at
-    most, sending or reading. A stream lasts `stream_seconds` at most,
+    most, sending or reading. A stream lasts `stream_max_seconds` at most,
     must bring `stream_records_per_second` on average of six such pauses, and a caller has `streams_per_caller` of them.
     `concurrent_requests` is how many are
     under way at once; more are answered with 503. So is what does not fit into `in_flight_limit_bytes` of bodies and
     answers under way, of which one caller may hold half. A caller may send `records_per_second`, in bursts of
     `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
-    `idle_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
-    `leave_seconds`, so that callers can go elsewhere; then it finishes what is under way, for `drain_seconds` at most.
+    `keep_alive_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
+    `shutdown_delay_seconds`, so that callers can go elsewhere; then it finishes requests in flight, for `drain_seconds`
+    at most.
     With a `metrics_port`, `/metrics` and `/health` are on that port of `HEARTSTREAM_TELEMETRY__HOST`, asking nobody who
     they are, and `/metrics` is there alone.
     With `live`, the gateway reads the three topics from their ends, in no consumer group, and shows the stream on its
@@ -184,15 +185,15 @@ class Gateway(msgspec.Struct, frozen=True):
     batch_limit_bytes: Count = 8_388_608
     batch_limit_records: Count = 2_500
     batch_timeout_seconds: Seconds = 60.0
-    stream_seconds: Seconds = 3_600.0
+    stream_max_seconds: Seconds = 3_600.0
     stream_records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.1
     streams_per_caller: Count = 64
     concurrent_requests: Count = 256
     in_flight_limit_bytes: Count = 100_663_296
     records_per_second: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     burst_records: Count = 10_000
-    idle_seconds: Seconds = 75.0
-    leave_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    keep_alive_seconds: Seconds = 75.0
+    shutdown_delay_seconds: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     drain_seconds: Seconds = 10.0
     metrics_port: Port = 0
     live: bool = False
@@ -248,7 +249,7 @@ class Tracing(msgspec.Struct, frozen=True):
     """Traces of records and requests (OpenTelemetry): docs/telemetry.md. They need the extra `tracing`.
 
     `endpoint` is a collector that takes OTLP over HTTP, as `http://collector:4318`; empty, nothing is traced. Whoever
-    brings a trace along decides whether it is recorded; of the others, a `share` begins one. More than
+    brings a trace along decides whether it is recorded; of the others, a `sample_ratio` begins one. More than
     `spans_per_second` records or requests a second are not traced. `headers` are what the collector wants to see, as
     `name=value,name=value`: keep them in a file, and name that by `HEARTSTREAM_TRACING__HEADERS_FILE`. OpenTelemetry's
     own variables say the rest (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE` and their like), but cannot
@@ -257,7 +258,7 @@ class Tracing(msgspec.Struct, frozen=True):
 
     endpoint: str = ""
     headers: str = ""
-    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     spans_per_second: Count = 1_000
 
 
@@ -277,7 +278,7 @@ class Settings(msgspec.Struct, frozen=True):
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     worker: Worker = Worker()
-    registry: Registry = Registry()
+    schema_registry: SchemaRegistry = SchemaRegistry()
     model: Model = Model()
     challenger: Challenger = Challenger()
     score: Score = Score()
@@ -395,7 +396,7 @@ def _without_password(value: object) -> object:
 
 
 _USER_INFO: Final = re.compile(r"://[^\s,]*@")
-_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS", "REGISTRY__PASSWORD"})
+_SECRET: Final = frozenset({"AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS", "SCHEMA_REGISTRY__PASSWORD"})
 _HARMLESS_OPTIONS: Final = frozenset(
     {"security.protocol", "sasl.mechanism", "sasl.mechanisms", "ssl.ca.location", "client.id", "linger.ms"}
 )

@@ -82,9 +82,9 @@ Three objectives over 30 days, each with a page where the error budget burns fas
 
 ![The dashboard: the broker is frozen from 0:45 to 1:15, a worker is gone from 2:00 to 2:45](pictures/dashboard.png)
 
-Lag is told by the worker that owns the partition. A partition without an owner has no lag metric: that
-is what `HeartstreamPartitionsUnread` is for. While no broker answers, nobody knows what has come since: lag in records
-stays as it was, and its age grows.
+The worker that owns a partition reports its lag. A partition without an owner has no lag metric: the alert
+`HeartstreamPartitionsUnassigned` is for that. While no broker answers, the end of the partition is unknown: lag in
+records stays as it was, and its age grows.
 """
 
 
@@ -113,7 +113,7 @@ Off, unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that takes
 
 ```sh
 HEARTSTREAM_TRACING__ENDPOINT=http://collector:4318
-HEARTSTREAM_TRACING__SHARE=0.01
+HEARTSTREAM_TRACING__SAMPLE_RATIO=0.01
 ```
 
 - **A record** that has a W3C `traceparent` (and perhaps `tracestate`) among its Kafka headers goes on with that trace.
@@ -122,8 +122,8 @@ HEARTSTREAM_TRACING__SHARE=0.01
   trace.
 - **A request** with these headers has a span such as `POST /predict`, and in it `score` for each time that records were
   scored. Probes and scrapes have none.
-- Whoever brings a trace along decides whether it is recorded. Of the others `HEARTSTREAM_TRACING__SHARE` begin one; by
-  default none.
+- A trace context that comes along decides whether the record or request is sampled. Of the others the share
+  `HEARTSTREAM_TRACING__SAMPLE_RATIO` begins a trace; by default none.
 - At most `HEARTSTREAM_TRACING__SPANS_PER_SECOND` records or requests a second are traced: a producer that traces
   everything cannot slow scoring down. Without a span a score carries no context.
 - Attributes are those of OpenTelemetry's conventions for Kafka and HTTP, and `heartstream.outcome`,

@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 of the Kafka door, generated from the definitions in this room: what is on which topic."""
+"""AsyncAPI 3.0 of the Kafka interface, generated from the definitions in this room: what is on which topic."""
 
 from __future__ import annotations
 

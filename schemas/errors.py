@@ -11,7 +11,7 @@
     └── SettingsError     the configuration is bad -> list every problem, do not start
 
 A bad record is data, not an exception: the scoring core returns it as a value that carries its `Fault` s. `RecordError`
-is for the doors that have to raise. No message here ever holds a value, an id or a field name that came with a record.
+is for the interfaces that have to raise. No message here ever holds a value, an id or a field name of a record.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordError(HeartstreamError):
-    """A record that cannot be scored, for the doors that must raise. `faults` lists all that is wrong with it."""
+    """A record that cannot be scored, for the interfaces that must raise. `faults` lists all that is wrong with it."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         """Keep every fault; the text names only codes and pointers."""

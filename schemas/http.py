@@ -1,4 +1,4 @@
-"""What the HTTP door says beside scores: problem documents, and what stands for a rejected record among many."""
+"""What the HTTP interface says beside scores: problem documents, and what stands for a rejected record among many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 of the HTTP door, generated from the definitions in this room.
+"""OpenAPI 3.1 of the HTTP interface, generated from the definitions in this room.
 
 Every operation is a line of `_OPERATIONS`; what goes over the wire is described by the JSON Schemas of the contract.
 """

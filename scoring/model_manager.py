@@ -114,15 +114,15 @@ class ModelSource(msgspec.Struct, frozen=True):
 class ModelManager:
     """The scorer in use. For one thread."""
 
-    def __init__(self, scorer: Scorer, jump_limit: float = 1.0, withdrawn: Withdrawn = lambda *_: None) -> None:
-        """`jump_limit` is how far risks of the same records may lie apart on average, from one model to the next.
+    def __init__(self, scorer: Scorer, max_score_shift: float = 1.0, withdrawn: Withdrawn = lambda *_: None) -> None:
+        """`max_score_shift` is how far risks of the same records may lie apart on average, from one model to the next.
 
         1 is no limit. `withdrawn` is called when a model had to go, with the facts of the one before, and the reason.
         """
         self.scorer = scorer
         self.withdrawn: dict[str, str] = {}
         """Digests of models that had to go, and why."""
-        self.jump_limit = jump_limit
+        self.max_score_shift = max_score_shift
         self._told = withdrawn
         self._before: Scorer | None = None
         self._trial = 0
@@ -165,7 +165,7 @@ class ModelManager:
             return results
         self._trial -= len(results)
         recent = recent_records(self.scorer) if self._trial <= 0 else None
-        if recent is not None and (reason := score_shift(recent, before, self.jump_limit)):
+        if recent is not None and (reason := score_shift(recent, before, self.max_score_shift)):
             self._go_back(before, reason)
             return score_watched(before, batch)
         # Large batches show the window few of their records: the trial lasts until there are enough.
@@ -222,7 +222,7 @@ class Follower:
     def _prepared(self, recent: Recent | None) -> Scorer:
         """Prove, load and try what is there now. Raises ArtifactError."""
         scorer = self._source.load_proved()
-        reason = None if recent is None else score_shift(recent, scorer, self._manager.jump_limit)
+        reason = None if recent is None else score_shift(recent, scorer, self._manager.max_score_shift)
         if reason is not None:
             raise ArtifactError(f"model {scorer.model.digest}: {reason}")
         return scorer

@@ -1,4 +1,4 @@
-"""The model directory as MLflow's `pyfunc` loads it: the same risks as every door, for data frames.
+"""The model directory as MLflow's `pyfunc` loads it: the same risks as every interface, for data frames.
 
 MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the 13 fields, as numbers; NaN is missing.
 A column `coding` names the coding of each row; where it is missing, the row is in UCI's.

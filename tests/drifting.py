@@ -13,7 +13,7 @@ from heartstream.demo.processes import Child
 from runtime.metrics import Sample, read
 from tests.telemetry import rules
 
-INPUTS, SCORES = "HeartstreamInputDrifts", "HeartstreamScoresDrift"
+INPUTS, SCORES = "HeartstreamInputDrift", "HeartstreamScoreDrift"
 _LIMIT: Final = re.compile(r"(heartstream_drift_\w+)\)* > ([\d.]+)")
 
 

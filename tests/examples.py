@@ -1,4 +1,4 @@
-"""The contract's examples: the test data of every door.
+"""The contract's examples: the test data of every interface.
 
 `schemas/examples/patients/v1/accepted/<name>.json` holds a record that must be scored. A `rejected/<name>.record` holds
 the raw bytes of one that must not be, and `rejected/<name>.faults.json` all that is wrong with it, in order.

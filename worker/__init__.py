@@ -1,4 +1,4 @@
-"""Door 1, Kafka: a Faust agent on a librdkafka transport.
+"""Interface 1, Kafka: a Faust agent on a librdkafka transport.
 
 Private: `heartstream` is the public Python API.
 """

@@ -22,7 +22,7 @@ from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
 from worker.transport.outgoing import Headers
 
-DOOR = "kafka"
+INTERFACE = "kafka"
 _BYTES_A_RECORD = 1_024
 """A batch of large records takes up room as if each kilobyte were a record."""
 
@@ -119,4 +119,4 @@ def weight_of(batch: RecordBatch) -> int:
 def _batch_scored(results: Sequence[Results], seconds: float) -> events.BatchScored:
     codes = tuple(chain.from_iterable(each.codes() for each in results))
     scored, rejected = sum(each.scored for each in results), sum(len(each.rejected) for each in results)
-    return events.BatchScored(DOOR, scored, rejected, codes, seconds)
+    return events.BatchScored(INTERFACE, scored, rejected, codes, seconds)

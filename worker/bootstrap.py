@@ -139,7 +139,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     def new_agent(
         challenger: ModelManager, ledger: Ledger, publisher: Publisher, _traces: Traces, _breaker: RejectionBreaker
     ) -> ShadowAgent:
-        return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.share), formats)
+        return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.sample_ratio), formats)
 
     replace, group = msgspec.structs.replace, settings.worker.group_id + GROUP_SUFFIX
     own = replace(
@@ -182,7 +182,7 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     tracing = open_tracing(settings.tracing, role)
     model = settings.model
     source = _source_of(settings, model.path, model.name)
-    manager = ModelManager(load_in_time(source.load), model.jump_limit, tell_withdrawn)
+    manager = ModelManager(load_in_time(source.load), model.max_score_shift, tell_withdrawn)
     tell_loaded(manager.facts())
     app = _new_app(settings)
     app.role = role
@@ -190,8 +190,8 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
     app.beside = [drift_beat(manager.drift)]
-    if model.follow_seconds:
-        app.beside.append(Following(Follower(source, manager), model.follow_seconds))
+    if model.reload_interval_seconds:
+        app.beside.append(Following(Follower(source, manager), model.reload_interval_seconds))
     app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
     app.tracing = tracing
     _add_agent(app, settings, manager, ledger, new_agent)
@@ -219,9 +219,9 @@ def _new_app(settings: Settings) -> ScoringApp:
 
 def _add_agent(app: ScoringApp, settings: Settings, manager: ModelManager, ledger: Ledger, new_agent: NewAgent) -> None:
     worker = settings.worker
-    breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_share)
+    breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_ratio)
     guarantee = _guarantee(app, settings, ledger, breaker)
-    publisher = Publisher(guarantee, ledger, worker.round_records, worker.outstanding_records, time.monotonic)
+    publisher = Publisher(guarantee, ledger, worker.flush_max_records, worker.in_flight_max_records, time.monotonic)
     traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
     scoring = new_agent(manager, ledger, publisher, traces, breaker)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)

@@ -33,5 +33,5 @@ class RejectionBreaker:
             raise DependencyError(
                 f"{self._rejected} of the last {self._records} records were rejected, more than the limit of "
                 f"{self._limit_share:.0%}: is it the producers, or this deployment? Their codes are in the log; "
-                "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE=1 lets everything through"
+                "HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO=1 lets everything through"
             )

@@ -75,7 +75,7 @@ class Canary:
         recent = self._champion.recent()
         if recent is None and self._champion.scorer.window is not None:
             return None
-        reason = None if recent is None else score_shift(recent, self._challenger, self._champion.jump_limit)
+        reason = None if recent is None else score_shift(recent, self._challenger, self._champion.max_score_shift)
         if reason is not None:
             self._withdraw(reason)
         self._is_admitted = True
@@ -99,7 +99,7 @@ class Canary:
         if recent is None:
             return None
         self._unjudged = 0
-        return score_shift(recent, self._champion.scorer, self._champion.jump_limit)
+        return score_shift(recent, self._champion.scorer, self._champion.max_score_shift)
 
     def _withdraw(self, reason: str) -> None:
         self._challenger = None

@@ -51,11 +51,13 @@ class Formats:
         Raises SettingsError and DependencyError.
         """
         registry, events = _registry_of(settings), settings.worker.cloudevents
-        if not settings.registry.frame_scores:
+        if not settings.schema_registry.encode_scores:
             return cls(registry, ScoreEvents(scores) if events else None)
         if registry is None or events:
-            problem = "needs HEARTSTREAM_REGISTRY__URL" if registry is None else "leaves no plain JSON for CloudEvents"
-            raise SettingsError((f"HEARTSTREAM_REGISTRY__FRAME_SCORES {problem}",))
+            problem = (
+                "needs HEARTSTREAM_SCHEMA_REGISTRY__URL" if registry is None else "leaves no plain JSON for CloudEvents"
+            )
+            raise SettingsError((f"HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES {problem}",))
         schema = json.dumps(documents()["score.schema.json"])
         return cls(registry, None, frame(registry.number(f"{scores}-value", schema)))
 
@@ -123,7 +125,7 @@ PLAIN: Final = Formats()
 
 
 def _registry_of(settings: Settings) -> SchemaRegistry | None:
-    return SchemaRegistry(settings.registry) if settings.registry.url else None
+    return SchemaRegistry(settings.schema_registry) if settings.schema_registry.url else None
 
 
 def _reader_of(schema_type: str, schema: str) -> _Read:
@@ -147,7 +149,7 @@ def _reader_of(schema_type: str, schema: str) -> _Read:
 def _json(value: bytes) -> Content:
     if value.lstrip()[:1] == b"{":
         return value
-    return _fault("is framed for a schema registry and no JSON; for Avro set HEARTSTREAM_REGISTRY__URL")
+    return _fault("is framed for a schema registry and no JSON; for Avro set HEARTSTREAM_SCHEMA_REGISTRY__URL")
 
 
 def _refusing(message: str) -> _Read:

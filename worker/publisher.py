@@ -1,8 +1,8 @@
 """Sends the outcomes of batches, and says what is confirmed: a round at a time.
 
-A round is what is sent until nothing of it is unconfirmed any more, until it has `round_records`, or until its time is
-over. At its end the broker has confirmed all of it, or the process ends. What is scored meanwhile joins the round while
-that lasts, and is sent at once; under exactly-once a round is a transaction.
+A round is what is sent until nothing of it is unconfirmed any more, until it has `flush_max_records`, or until its time
+is over. At its end the broker has confirmed all of it, or the process ends. What is scored meanwhile joins the round
+while that lasts, and is sent at once; under exactly-once a round is a transaction.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ class Publisher:
         self,
         guarantee: Guarantee,
         ledger: Ledger,
-        round_records: int,
-        outstanding_records: int,
+        flush_max_records: int,
+        in_flight_max_records: int,
         clock: Callable[[], float],
     ) -> None:
-        """`outstanding_records` bounds what was put and is not confirmed; one shipment is always taken."""
+        """`in_flight_max_records` bounds what was put and is not confirmed; one shipment is always taken."""
         self._guarantee = guarantee
         self._ledger = ledger
-        self._round_records = round_records
-        self._limit = outstanding_records
+        self._round_records = flush_max_records
+        self._limit = in_flight_max_records
         self._clock = clock
         self._waiting: deque[Shipment] = deque()
         self._arrived = asyncio.Event()

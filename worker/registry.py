@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from runtime.http import fetch
-from runtime.settings import Registry
+from runtime.settings import SchemaRegistry as Settings
 from schemas.errors import DependencyError, SettingsError
 
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
@@ -46,10 +46,10 @@ class _Numbered(msgspec.Struct):
 class SchemaRegistry:
     """Knows schemas by number, and numbers by schema."""
 
-    def __init__(self, settings: Registry) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Raises SettingsError where the URL is none of HTTP's. Asks nothing yet."""
         if not settings.url.startswith(("http://", "https://")):
-            raise SettingsError(("HEARTSTREAM_REGISTRY__URL is no URL such as http://registry:8081",))
+            raise SettingsError(("HEARTSTREAM_SCHEMA_REGISTRY__URL is no URL such as http://registry:8081",))
         self._url = settings.url.rstrip("/")
         self._headers = {"Content-Type": _MEDIA_TYPE, "Accept": f"{_MEDIA_TYPE}, application/json"}
         if settings.username:
@@ -90,7 +90,9 @@ class SchemaRegistry:
                     return None
                 reason = f"HTTP {refusal.code}"
                 if refusal.code < _NO_REDIRECT:
-                    reason += ", and redirects are not followed: HEARTSTREAM_REGISTRY__URL has to name where it leads"
+                    reason += (
+                        ", and redirects are not followed: HEARTSTREAM_SCHEMA_REGISTRY__URL has to name where it leads"
+                    )
                 if refusal.code < _TRY_AGAIN:
                     break
             except OSError as failure:

@@ -17,7 +17,7 @@ _RATE: Final = "[$__rate_interval]"
 _WORKERS: Final = 'and on (instance) heartstream_process_info{role="worker"}'
 _WITHOUT_CHALLENGERS: Final = 'unless on (instance) heartstream_process_info{role="shadow"}'
 _WITH_ROLE: Final = "* on (instance) group_left (role) max by (instance, role) (heartstream_process_info)"
-_OF_STREAM: Final = f'sum(rate(heartstream_records_total{{door="kafka"}}{_RATE}))'
+_OF_STREAM: Final = f'sum(rate(heartstream_records_total{{interface="kafka"}}{_RATE}))'
 _SEEN: Final = f"sum(rate(heartstream_shadow_records_total{_RATE}))"
 _COMPARED: Final = f'sum(rate(heartstream_shadow_records_total{{outcome!="one_alone"}}{_RATE}))'
 
@@ -94,7 +94,7 @@ WELL: Final = (
     ),
     _stat(
         "Records a second",
-        "Records that got their outcome, through all doors.",
+        "Records that got their outcome, through all interfaces.",
         "short",
         ((None, "blue"),),
         (f"sum(rate(heartstream_records_total{_RATE}))", "records"),
@@ -160,9 +160,9 @@ WELL: Final = (
 STREAM: Final = (
     Panel(
         "Records a second",
-        "Records that got their outcome, by door and outcome.",
+        "Records that got their outcome, by interface and outcome.",
         "short",
-        [(f"sum by (door, outcome) (rate(heartstream_records_total{_RATE}))", "{{door}} {{outcome}}")],
+        [(f"sum by (interface, outcome) (rate(heartstream_records_total{_RATE}))", "{{interface}} {{outcome}}")],
     ),
     Panel(
         "Lag in records",
@@ -188,13 +188,13 @@ STREAM: Final = (
         "Records a batch",
         "Mean number of records scored at once.",
         "short",
-        [(_mean("heartstream_batch_records", "door"), "{{door}}")],
+        [(_mean("heartstream_batch_records", "interface"), "{{interface}}")],
     ),
     Panel(
         "Time to score a batch",
         "Decode, validate, score and encode.",
         "s",
-        _quantiles("heartstream_batch_duration_seconds", by="door"),
+        _quantiles("heartstream_batch_duration_seconds", by="interface"),
     ),
     Panel(
         "Time to confirm a batch",
@@ -206,9 +206,9 @@ STREAM: Final = (
     Panel(
         "Records under way",
         "Being scored, or waiting for the broker's confirmation. Reading pauses at "
-        "HEARTSTREAM_WORKER__OUTSTANDING_RECORDS.",
+        "HEARTSTREAM_WORKER__IN_FLIGHT_MAX_RECORDS.",
         "short",
-        [(f"heartstream_outstanding_records {_WORKERS}", "{{instance}}")],
+        [(f"heartstream_in_flight_records {_WORKERS}", "{{instance}}")],
     ),
     Panel(
         "Dead letters a second",
@@ -310,7 +310,7 @@ OUTCOMES: Final = (
         "short",
         [
             ("heartstream_outcomes_brier_score", _BY_MODEL),
-            ("heartstream_outcomes_constant_brier_score", f"{_BY_MODEL} constant"),
+            ("heartstream_outcomes_baseline_brier_score", f"{_BY_MODEL} constant"),
         ],
         width=12,
         height=8,
@@ -331,7 +331,7 @@ OUTCOMES: Final = (
         "Known outcomes",
         "Those that belong to a score, and those that do not count, by why.",
         "short",
-        [("heartstream_outcomes_judged", _BY_MODEL), ("heartstream_outcomes_left_out", "{{reason}}")],
+        [("heartstream_outcomes_evaluated", _BY_MODEL), ("heartstream_outcomes_excluded", "{{reason}}")],
         width=12,
         height=8,
     ),
@@ -364,7 +364,7 @@ GATEWAY: Final = (
         "Faults a second over HTTP",
         "What was wrong with records that came by HTTP, by code. Every fault counts.",
         "short",
-        [(f'sum by (code) (rate(heartstream_record_faults_total{{door="http"}}{_RATE}))', "{{code}}")],
+        [(f'sum by (code) (rate(heartstream_record_faults_total{{interface="http"}}{_RATE}))', "{{code}}")],
         width=6,
     ),
 )
@@ -422,7 +422,7 @@ CHALLENGER: Final = (
         "s",
         [
             (
-                f"sum by (model) (rate(heartstream_shadow_seconds_total{_RATE})) / scalar({_SEEN})",
+                f"sum by (model) (rate(heartstream_shadow_scoring_seconds_total{_RATE})) / scalar({_SEEN})",
                 "{{model}}",
             )
         ],

@@ -97,7 +97,7 @@ def _settings(broker: str, model: Path) -> dict[str, str]:
         "HEARTSTREAM_MODEL__PATH": str(model),
         "HEARTSTREAM_CHALLENGER__PATH": str(model),
         "HEARTSTREAM_CHALLENGER__NAME": "random_forest",
-        "HEARTSTREAM_CHALLENGER__SHARE": "0.25",
+        "HEARTSTREAM_CHALLENGER__SAMPLE_RATIO": "0.25",
         "HEARTSTREAM_CHALLENGER__CANARY_SHARE": "0.1",
     }
 

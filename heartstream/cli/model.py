@@ -165,7 +165,7 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
 
     The model is copied into the store under its digest and verified there, in a separate process; then the link is
     replaced atomically. A refused model changes nothing. Set HEARTSTREAM_MODEL__PATH=models/current and
-    HEARTSTREAM_MODEL__FOLLOW_SECONDS=10 to reload it without a restart.
+    HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS=10 to reload it without a restart.
 
     Example: heartstream model promote model --store models
 

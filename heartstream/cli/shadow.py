@@ -14,7 +14,7 @@ def shadow(*, show_config: Flag = False) -> None:
     in a separate process and consumer group: workers, scores and dead letters are not affected. Configured like a
     worker, with HEARTSTREAM_CHALLENGER__PATH, NAME and SHARE: see docs/challenger.md.
 
-    Example: HEARTSTREAM_CHALLENGER__PATH=model-2 HEARTSTREAM_CHALLENGER__SHARE=0.1 heartstream shadow
+    Example: HEARTSTREAM_CHALLENGER__PATH=model-2 HEARTSTREAM_CHALLENGER__SAMPLE_RATIO=0.1 heartstream shadow
 
     Exit codes: 0 stopped; 1 failed while running (uncommitted records are read again); 65 model refused;
     69 telemetry port unavailable; 78 invalid settings.

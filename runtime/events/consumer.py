@@ -95,7 +95,7 @@ class LagForgotten(msgspec.Struct, frozen=True):
         metrics.LAG_SECONDS.remove(self.topic, str(self.partition))
 
 
-class OutstandingMeasured(msgspec.Struct, frozen=True):
+class InFlightMeasured(msgspec.Struct, frozen=True):
     """How much is being scored or waits for the broker's confirmation."""
 
     batches: int
@@ -103,8 +103,8 @@ class OutstandingMeasured(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Show it."""
-        metrics.OUTSTANDING_BATCHES.set(self.batches)
-        metrics.OUTSTANDING_RECORDS.set(self.records)
+        metrics.IN_FLIGHT_BATCHES.set(self.batches)
+        metrics.IN_FLIGHT_RECORDS.set(self.records)
         # This comes every second, whatever is read.
         records.log_due_rejections()
 

@@ -18,9 +18,9 @@ _rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
 
 
 class BatchScored(msgspec.Struct, frozen=True):
-    """A door has the outcomes of a batch. `fault_codes` has one code a fault."""
+    """An interface has the outcomes of a batch. `fault_codes` has one code a fault."""
 
-    door: str
+    interface: str
     scored: int
     rejected: int
     fault_codes: tuple[str, ...]
@@ -28,21 +28,21 @@ class BatchScored(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count records and faults. What is rejected is logged by `RecordsRejected`."""
-        metrics.RECORDS.labels(self.door, "scored").inc(self.scored)
-        metrics.BATCH_RECORDS.labels(self.door).observe(self.scored + self.rejected)
-        metrics.BATCH_SECONDS.labels(self.door).observe(self.seconds)
+        metrics.RECORDS.labels(self.interface, "scored").inc(self.scored)
+        metrics.BATCH_RECORDS.labels(self.interface).observe(self.scored + self.rejected)
+        metrics.BATCH_SECONDS.labels(self.interface).observe(self.seconds)
         if self.rejected:
-            metrics.RECORDS.labels(self.door, "rejected").inc(self.rejected)
+            metrics.RECORDS.labels(self.interface, "rejected").inc(self.rejected)
             for code, faults in Counter(self.fault_codes).items():
-                metrics.RECORD_FAULTS.labels(self.door, code).inc(faults)
-            _rejected.note(self.door, self.rejected, self.fault_codes)
+                metrics.RECORD_FAULTS.labels(self.interface, code).inc(faults)
+            _rejected.note(self.interface, self.rejected, self.fault_codes)
             log_due_rejections()
 
 
 class RecordsRejected(msgspec.Struct, frozen=True):
-    """A door rejected records within `seconds`: told at once of the first, then of all since, every 10 s at most."""
+    """An interface rejected records within `seconds`. The first is logged at once, then all since every 10 s."""
 
-    door: str
+    interface: str
     records: int
     codes: tuple[str, ...]
     seconds: float
@@ -50,7 +50,9 @@ class RecordsRejected(msgspec.Struct, frozen=True):
     def emit(self) -> None:
         """Log it."""
         seconds = round(self.seconds, 1)
-        _log.warning("records rejected", door=self.door, records=self.records, codes=self.codes, seconds=seconds)
+        _log.warning(
+            "records rejected", interface=self.interface, records=self.records, codes=self.codes, seconds=seconds
+        )
 
 
 def log_due_rejections() -> None:
@@ -65,4 +67,4 @@ def log_remaining_rejections() -> None:
 
 def _emit(summed_up: Iterable[rejections.Rejections]) -> None:
     for each in summed_up:
-        RecordsRejected(each.door, each.records, each.codes, each.seconds).emit()
+        RecordsRejected(each.interface, each.records, each.codes, each.seconds).emit()

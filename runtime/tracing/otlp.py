@@ -55,7 +55,7 @@ class OtlpTracing:
     def __init__(self, settings: TracingSettings, role: str) -> None:
         """`role` is worker or gateway; OTEL_SERVICE_NAME overrides the name that is made of it."""
         ours = Resource.create({"service.name": f"heartstream-{role}", "service.version": version("heartstream")})
-        # What is recorded is decided by the doors, before a span costs anything.
+        # What is recorded is decided by the interfaces, before a span costs anything.
         self._provider = TracerProvider(
             ALWAYS_ON,
             ours.merge(OTELResourceDetector().detect()),
@@ -66,7 +66,7 @@ class OtlpTracing:
         exporter = _TellingExporter(OTLPSpanExporter(settings.endpoint.rstrip("/") + _PATH, headers=headers))
         self._provider.add_span_processor(_CountingProcessor(exporter))
         self._tracer = self._provider.get_tracer("heartstream")
-        self._share = Share(settings.share, random.random)
+        self._share = Share(settings.sample_ratio, random.random)
         self._budget = Budget(settings.spans_per_second, time.monotonic)
 
     def picked(self, count: int) -> Sequence[int]:

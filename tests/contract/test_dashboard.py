@@ -42,7 +42,7 @@ def test_every_metric_is_shown_somewhere() -> None:
     """Whatever is measured can be seen, but for the batches under way: their records are."""
     shown = " ".join(target["expr"] for _, target in queries(DASHBOARD))
     absent = [metric.name for metric in metrics.DESCRIBED if metric.name not in shown]
-    assert absent == ["heartstream_outstanding_batches"]
+    assert absent == ["heartstream_in_flight_batches"]
 
 
 def test_every_panel_explains_itself() -> None:

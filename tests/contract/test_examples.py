@@ -139,7 +139,7 @@ def test_accepted_example_fits_the_json_schema(value: bytes) -> None:
 
 @each_accepted
 def test_accepted_example_is_scored(value: bytes, scorer: Scorer) -> None:
-    """The one path of every door gives it a score."""
+    """The one path of every interface gives it a score."""
     (outcome,) = process([value], [SOURCE], scorer)
     assert isinstance(outcome, Scored)
 
@@ -154,7 +154,7 @@ def test_rejected_example_has_its_faults(value: bytes | None, expected: list[Pai
 def test_rejected_example_is_rejected_by_the_pipeline(
     value: bytes | None, expected: list[Pair], scorer: Scorer
 ) -> None:
-    """The one path of every door gives the same faults."""
+    """The one path of every interface gives the same faults."""
     (outcome,) = process([value], [SOURCE], scorer)
     assert isinstance(outcome, Rejected)
     assert expected == pairs(outcome.faults)

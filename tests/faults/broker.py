@@ -1,4 +1,4 @@
-"""Apache Kafka that can be stopped, killed and started again, with a second door through a proxy."""
+"""Apache Kafka that can be stopped, killed and started again, with a second interface through a proxy."""
 
 from __future__ import annotations
 

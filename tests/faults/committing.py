@@ -39,7 +39,7 @@ def late_end_txn(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every pla
     """Commits, aborts and offsets arrive again in the next transaction, where the worker is killed: nothing is lost."""
     rounds, each = (2, 4) if quick else (10, 10)
     chosen, aged = Often(stage.seed, commit=0.9, abort=1, offsets=0.1, consumed=0.5), Often(stage.seed, offsets=0.3)
-    stage.together(lambda: stage.broker.interpose(lambda door: LateProxy(door, chosen, aged)))
+    stage.together(lambda: stage.broker.interpose(lambda interface: LateProxy(interface, chosen, aged)))
     proxy = stage.broker.interposed()
     assert isinstance(proxy, LateProxy)
     stage.flight.begin()

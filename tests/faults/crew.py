@@ -143,7 +143,7 @@ class Crew:
 
     def outstanding(self) -> int:
         """Count the results that workers have on their way, as they say; one that does not answer has none."""
-        return self.shown("heartstream_outstanding_records")
+        return self.shown("heartstream_in_flight_records")
 
     def shown(self, name: str) -> int:
         """Return the sum of all workers' samples of a metric."""

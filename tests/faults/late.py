@@ -48,9 +48,9 @@ class CommitProxy(Proxy):
     On a connection that is broken, answers vanish.
     """
 
-    def __init__(self, door: Proxy) -> None:
-        """Take the place of `door`, which must have vanished."""
-        super().__init__(door.port, door.target)
+    def __init__(self, interface: Proxy) -> None:
+        """Take the place of `interface`, which must have vanished."""
+        super().__init__(interface.port, interface.target)
 
     async def pass_on(self, request: Request, link: _Link) -> bytes | None:
         """Return what is to arrive of a request; None loses the connection."""
@@ -80,8 +80,8 @@ class LateProxy(CommitProxy):
     before the group's, as if it had just rebalanced: they are refused.
     """
 
-    def __init__(self, door: Proxy, chooses: Choice, ages: Choice = lambda _request: False) -> None:
-        super().__init__(door)
+    def __init__(self, interface: Proxy, chooses: Choice, ages: Choice = lambda _request: False) -> None:
+        super().__init__(interface)
         self._chooses = chooses
         self._ages = ages
         self._lost: dict[bytes, tuple[Request, list[int]]] = {}
@@ -116,8 +116,8 @@ class LateProxy(CommitProxy):
 class CatchingProxy(CommitProxy):
     """Lets no answer to a commit through, once for each owner that is awaited: the broker may go away in its middle."""
 
-    def __init__(self, door: Proxy) -> None:
-        super().__init__(door)
+    def __init__(self, interface: Proxy) -> None:
+        super().__init__(interface)
         self._awaited: set[bytes] = set()
 
     def catch(self, owner: str) -> None:

@@ -18,7 +18,7 @@ from tests.faults.crew import Member
 from tests.faults.stage import Stage
 from tests.unit.scoring.models import another_version, with_exchanged_labels
 
-SETTINGS: Final = {"HEARTSTREAM_MODEL__FOLLOW_SECONDS": "0.2"}
+SETTINGS: Final = {"HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS": "0.2"}
 
 
 class Alternatives(msgspec.Struct, frozen=True):

@@ -141,7 +141,7 @@ def start(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Starter:
         fixed = {
             "HEARTSTREAM_MODEL__PATH": str(model_dir),
             "HEARTSTREAM_GATEWAY__PORT": str(port),
-            "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+            "HEARTSTREAM_GATEWAY__SHUTDOWN_DELAY_SECONDS": "0",
         }
         log = tmp_path_factory.mktemp("gateway") / "gateway.log"
         with running("gateway", {**fixed, **named}, f"http://127.0.0.1:{port}", log) as child:

@@ -43,7 +43,7 @@ class Observed(msgspec.Struct, frozen=True):
     gateway: Child
 
     def send(self, good: int, bad: int, asked: int, refused: int) -> None:
-        """Let records through both doors."""
+        """Let records through both interfaces."""
         patients = demo_records(3, 0.0)
         for record in itertools.islice(patients, good):
             self.stream.send(record.value, record.key)
@@ -83,7 +83,7 @@ def observed(
     topics = Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
     workers = Workers(model_dir, topics, folder)
     settings = {
-        "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE": "1",
+        "HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO": "1",
         # The same model once more: metrics of a canary are there, and differ in nothing.
         "HEARTSTREAM_CHALLENGER__PATH": str(model_dir),
         "HEARTSTREAM_CHALLENGER__CANARY_SHARE": "0.5",
@@ -108,10 +108,10 @@ def observed(
 def test_prometheus_tells_what_was_sent(observed: Observed) -> None:
     """What was produced and asked, and what became of it, to the record."""
     expected = {
-        'heartstream_records_total{door="kafka",outcome="scored"}': GOOD,
-        'heartstream_records_total{door="kafka",outcome="rejected"}': BAD,
+        'heartstream_records_total{interface="kafka",outcome="scored"}': GOOD,
+        'heartstream_records_total{interface="kafka",outcome="rejected"}': BAD,
         f'heartstream_dead_letters_total{{code="{FaultCode.NOT_JSON}"}}': BAD,
-        'heartstream_records_total{door="http",outcome="scored"}': ASKED,
+        'heartstream_records_total{interface="http",outcome="scored"}': ASKED,
         'heartstream_http_requests_total{route="/predict",status="200"}': ASKED,
         'heartstream_http_requests_total{route="/predict",status="422"}': REFUSED,
         "sum(heartstream_consumer_lag_records)": 0,

@@ -45,7 +45,7 @@ class Trial:
             "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000",
             "HEARTSTREAM_TELEMETRY__PORT": port,
             "HEARTSTREAM_CHALLENGER__PATH": str(self.challenger),
-            "HEARTSTREAM_CHALLENGER__SHARE": str(SHARE),
+            "HEARTSTREAM_CHALLENGER__SAMPLE_RATIO": str(SHARE),
         }
         log = self.workers.log_folder / f"worker-{port}.log"
         with running("shadow", {**self.workers.settings, **own, **settings}, f"http://127.0.0.1:{port}", log) as child:

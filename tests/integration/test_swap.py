@@ -22,7 +22,7 @@ from tests.outcomes import Scored, process
 from tests.unit.scoring.models import another_version, with_exchanged_labels
 from tests.unit.training.test_recalibrated_model import labelled
 
-_FOLLOW = {"HEARTSTREAM_MODEL__FOLLOW_SECONDS": "0.1"}
+_FOLLOW = {"HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS": "0.1"}
 
 
 class Store:
@@ -102,7 +102,7 @@ def test_a_worker_swaps_models_without_losing_or_repeating_a_record(
 
 def test_a_gateway_answers_everybody_while_models_are_swapped(start: Starter, store: Store) -> None:
     """Its page of the model follows; a broken model is refused, and the one in use answers."""
-    with start(MODEL__PATH=str(store.link), MODEL__FOLLOW_SECONDS="0.1") as gateway:
+    with start(MODEL__PATH=str(store.link), MODEL__RELOAD_INTERVAL_SECONDS="0.1") as gateway:
         answers = []
 
         def served() -> str:
@@ -131,7 +131,7 @@ def test_a_gateway_serves_a_recalibrated_model_that_is_promoted(
     recalibrate(model_dir, output=new, data=labelled("hungarian", tmp_path))
     scorer = Scorer.from_directory(new)
     promote(str(model_dir), store=store)
-    with start(MODEL__PATH=str(store / "current"), MODEL__FOLLOW_SECONDS="0.1") as gateway:
+    with start(MODEL__PATH=str(store / "current"), MODEL__RELOAD_INTERVAL_SECONDS="0.1") as gateway:
         assert ask(gateway, "GET", "/model").json["model"]["version"] == "test"
         promote(str(new), store=store)
         served: dict[str, object] = {}

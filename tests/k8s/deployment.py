@@ -35,7 +35,9 @@ def beside(cluster: Cluster, share: float) -> Iterator[None]:
     """Let shadow and outcomes run for the time of the block; the challenger is the model that is served."""
     challenger = {
         "target": {"kind": "ConfigMap", "name": "heartstream-challenger"},
-        "patch": _replaced(HEARTSTREAM_CHALLENGER__PATH="/model/first", HEARTSTREAM_CHALLENGER__SHARE=str(share)),
+        "patch": _replaced(
+            HEARTSTREAM_CHALLENGER__PATH="/model/first", HEARTSTREAM_CHALLENGER__SAMPLE_RATIO=str(share)
+        ),
     }
     often = {
         "target": {"kind": "Deployment", "name": "heartstream-outcomes"},

@@ -76,8 +76,8 @@ def others_run_beside(cluster: Cluster) -> str:
         must("the sample is scored as by the champion", holds=told["missing"] == told["other"] == 0, seen=told)
         wanted = {
             r'heartstream_shadow_records_total{outcome="same_label"}': {float(told["shadow"])},
-            r'heartstream_outcomes_judged{.*window="all".*}': {float(told["shadow"])},
-            r"heartstream_outcomes_left_out{.*}": {0.0},
+            r'heartstream_outcomes_evaluated{.*window="all".*}': {float(told["shadow"])},
+            r"heartstream_outcomes_excluded{.*}": {0.0},
         }
         by = {name: name.split("_")[1] for name in wanted}
         wait_for(

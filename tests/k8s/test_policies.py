@@ -143,12 +143,12 @@ def test_there_is_time_to_leave(overlay: str, tmp_path: Path) -> None:
             "worker": settings.worker.drain_seconds,
             "shadow": settings.worker.drain_seconds,
             "outcomes": 0,
-            "gateway": settings.gateway.leave_seconds + settings.gateway.drain_seconds,
+            "gateway": settings.gateway.shutdown_delay_seconds + settings.gateway.drain_seconds,
         }[component]
         assert template["spec"]["terminationGracePeriodSeconds"] >= needed + 5
         readiness = template["spec"]["containers"][0]["readinessProbe"]
         if component == "gateway":
-            assert settings.gateway.leave_seconds > readiness["periodSeconds"]
+            assert settings.gateway.shutdown_delay_seconds > readiness["periodSeconds"]
 
 
 def test_selectors_find_pods(overlay: str) -> None:
@@ -288,7 +288,7 @@ def test_there_is_a_way_out_where_it_is_wanted(overlay: str, component: str, who
         objects = built_at(folder)
     (settings,) = (x for x in objects if x["metadata"]["name"].startswith("heartstream-settings"))
     found = Settings.from_mapping({x: text for x, text in settings["data"].items() if not x.endswith("_FILE")})
-    address = urlsplit({"tracing": found.tracing.endpoint, "registry": found.registry.url}[component])
+    address = urlsplit({"tracing": found.tracing.endpoint, "registry": found.schema_registry.url}[component])
     names = {"tracing": "heartstream-to-collector", "registry": "heartstream-to-registry"}
     (policy,) = (x["spec"] for x in objects if x["metadata"]["name"] == names[component])
     assert taken(policy, overlay) == who.intersection(running(overlay))

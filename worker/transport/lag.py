@@ -159,7 +159,7 @@ class LagMeter:
     def _tell_outstanding(self, progress: Mapping[TP, int | None]) -> None:
         """Report what is outstanding, and note since when nothing of it gets finished."""
         batches, records = self._ledger.outstanding()
-        events.OutstandingMeasured(batches, records).emit()
+        events.InFlightMeasured(batches, records).emit()
         if not batches:
             self.held_since = None
         elif self.held_since is None or progress != self._finished:

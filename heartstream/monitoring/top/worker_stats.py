@@ -95,7 +95,7 @@ def worker_stats(before: Scrape, after: Scrape) -> WorkerStats:
         rejected=records.get("rejected", 0.0) / seconds,
         batch=sizes["sum"] / sizes["count"] if sizes["count"] else None,
         latency=_grown(now.latency(), then.latency()),
-        in_flight=int(now.total("outstanding_records")),
+        in_flight=int(now.total("in_flight_records")),
         rebalances=int(now.total("rebalances_total")),
         idle=max(0.0, time.time() - progress) if progress else None,
         lags=tuple(now.lags(name)),

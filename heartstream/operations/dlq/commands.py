@@ -182,7 +182,7 @@ def _run(work: Redrive, backlog: Backlog) -> None:
 def _confirm(planned: Tally, settings: Settings) -> None:
     """Ask for confirmation; exits with code 1 if declined."""
     worker, count = settings.worker, planned.redriven
-    if count > worker.rejection_window_records * worker.rejection_limit_share:
+    if count > worker.rejection_window_records * worker.rejection_limit_ratio:
         sys.stderr.write(
             "If this many fail again, the worker may stop: its rejection limit. Start with a small --limit.\n"
         )

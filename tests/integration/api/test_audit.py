@@ -49,12 +49,12 @@ def test_every_record_of_every_door_has_an_entry(start: Starter, tmp_path: Path)
     found = lines(trail)
     sent = [PATIENTS[0], b"{}", *PATIENTS[1:7]]
     assert [each["record"] for each in found[:8]] == [hashlib.sha256(body).hexdigest() for body in sent]
-    assert (len(found), {each["caller"] for each in found}, {each["door"] for each in found}) == (
+    assert (len(found), {each["caller"] for each in found}, {each["interface"] for each in found}) == (
         10,
         {"address:127.0.0.1"},
         {"http"},
     )
-    assert set(found[1]) == {"at", "door", "caller", "record", "rejected"}
+    assert set(found[1]) == {"at", "interface", "caller", "record", "rejected"}
     assert (found[0]["risk"], found[0]["label"], found[0]["model"]) == (
         score["risk"],
         score["label"],
@@ -113,7 +113,7 @@ def test_no_answer_goes_out_while_the_topic_is_away(model_dir: Path, tmp_path: P
     settings = {
         "HEARTSTREAM_MODEL__PATH": str(model_dir),
         "HEARTSTREAM_GATEWAY__PORT": str(port),
-        "HEARTSTREAM_GATEWAY__LEAVE_SECONDS": "0",
+        "HEARTSTREAM_GATEWAY__SHUTDOWN_DELAY_SECONDS": "0",
         "HEARTSTREAM_AUDIT__TOPIC": "audit",
         "HEARTSTREAM_AUDIT__KEY": KEY,
         "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{away}",
@@ -174,7 +174,7 @@ def _asked_alone(gateway: Child, place: int) -> tuple[str, int]:
 def test_what_a_crash_left_of_a_line_is_cut_off(start: Starter, tmp_path: Path) -> None:
     """The next line stands alone; whole lines stay."""
     trail = tmp_path / "trail"
-    trail.write_bytes(b'{"door":"http"}\n{"door":"ht')
+    trail.write_bytes(b'{"interface":"http"}\n{"interface":"ht')
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
         ask(gateway, "POST", "/predict", PATIENTS[0])
     assert [each.get("record") for each in lines(trail)] == [None, hashlib.sha256(PATIENTS[0]).hexdigest()]

@@ -202,7 +202,7 @@ def encoded(part: bytes) -> str:
 
 async def test_forged_tokens_are_refused(provider: Provider) -> None:
     """No signature, a shared secret made of the public key, another's key with a known name."""
-    door, good = tokens(provider), provider.token()
+    interface, good = tokens(provider), provider.token()
     head, claims, _ = good.split(".")
     none = encoded(b'{"alg":"none","kid":"k1"}')
     public = json.dumps(provider.key_set()).encode()
@@ -210,38 +210,38 @@ async def test_forged_tokens_are_refused(provider: Provider) -> None:
     secret = f"{shared}.{encoded(hmac.digest(public, shared.encode(), 'sha256'))}"
     stranger = Provider().token()
     for token in (f"{none}.{claims}.", f"{head}.{claims}.AAAA", secret, stranger):
-        assert await door.caller(Request(token)) is None
-    assert await door.caller(Request(good)) is not None
+        assert await interface.caller(Request(token)) is None
+    assert await interface.caller(Request(good)) is not None
 
 
 async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: Provider) -> None:
     """A rotated key is found; made-up key names make us ask at most once in half a minute."""
     now = [1000.0]
-    door = tokens(provider, lambda: now[0])
-    assert await door.caller(Request(provider.token())) is not None
+    interface = tokens(provider, lambda: now[0])
+    assert await interface.caller(Request(provider.token())) is not None
     provider.keys["k2"] = ec.generate_private_key(ec.SECP256R1())
     stranger = Provider()
     stranger.keys["k9"] = stranger.keys["k1"]
     for _ in range(50):
-        assert await door.caller(Request(stranger.token("k9"))) is None
+        assert await interface.caller(Request(stranger.token("k9"))) is None
     assert provider.asked == 1
     now[0] += 31
-    assert (await door.caller(Request(provider.token("k2"))) is not None, provider.asked) == (True, 2)
+    assert (await interface.caller(Request(provider.token("k2"))) is not None, provider.asked) == (True, 2)
 
 
 async def test_known_keys_outlive_a_provider_that_is_away(provider: Provider) -> None:
     """Its outage is not ours, until a key that is not known comes."""
     now = [1000.0]
-    door = tokens(provider, lambda: now[0])
+    interface = tokens(provider, lambda: now[0])
     good = provider.token()
-    assert await door.caller(Request(good)) is not None
+    assert await interface.caller(Request(good)) is not None
 
     def away() -> Mapping[str, Any]:
         raise OSError
 
-    door._fetch = away
+    interface._fetch = away
     now[0] += 3600
-    assert await door.caller(Request(good)) is not None
+    assert await interface.caller(Request(good)) is not None
 
 
 def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Provider, tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def tls_gateway(model_dir: Path, folder: Path, ca: Authority, **settings: str) -
     fixed = {
         "MODEL__PATH": str(model_dir),
         "GATEWAY__PORT": str(port),
-        "GATEWAY__LEAVE_SECONDS": "0",
+        "GATEWAY__SHUTDOWN_DELAY_SECONDS": "0",
         "AUTH__TLS_CERTIFICATE": str(server),
         "AUTH__TLS_KEY": str(server_key),
         "AUTH__TLS_CLIENT_CA": str(ca.certificate),
@@ -459,15 +459,15 @@ ODD_SETS += [{"keys": [{"kid": "k1", "kty": "EC", "crv": "P-256", "x": "AA", "y"
 async def test_an_odd_key_set_is_the_providers_trouble(provider: Provider, odd: object) -> None:
     """503 while no token can be checked, never an error of ours; keys that are known stay good."""
     now = [1000.0]
-    door, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.key_set
+    interface, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.key_set
     provider.key_set = lambda: odd
-    door._fetch = provider.key_set
+    interface._fetch = provider.key_set
     with pytest.raises(RefusalError) as refused:
-        await door.caller(Request(good))
+        await interface.caller(Request(good))
     assert (refused.value.status, refused.value.retry_seconds) == (503, 30.0)
     now[0] += 31
-    door._fetch = usual
-    assert await door.caller(Request(good)) is not None
+    interface._fetch = usual
+    assert await interface.caller(Request(good)) is not None
     now[0] += 3600
-    door._fetch = lambda: odd
-    assert await door.caller(Request(good)) is not None
+    interface._fetch = lambda: odd
+    assert await interface.caller(Request(good)) is not None

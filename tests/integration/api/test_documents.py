@@ -99,4 +99,4 @@ def test_metrics_can_have_a_port_of_their_own(start: Starter) -> None:
         assert [ask(gateway, "GET", "/metrics").status, ask(gateway, "GET", "/health").status] == [404, 200]
         assert [ask(inside, "GET", "/health").status, ask(inside, "POST", "/predict", PATIENTS[0]).status] == [200, 501]
         metrics = ask(inside, "GET", "/metrics").body.decode()
-        assert 'heartstream_records_total{door="http",outcome="scored"} 1.0' in metrics
+        assert 'heartstream_records_total{interface="http",outcome="scored"} 1.0' in metrics

@@ -1,4 +1,4 @@
-"""Laws of the FHIR door: the risk of `/predict`, in resources that `fhir.resources` finds valid, and errors as well."""
+"""Laws of the FHIR interface: the risk of `/predict`, in resources that `fhir.resources` finds valid; errors, too."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_only_the_core_refuses_has_its_place(gateway: Child) -> None:
 
 
 def test_a_request_that_is_no_bundle_is_refused(gateway: Child) -> None:
-    """400 for what is no Bundle, 415, 404, 405, 413 and 408 for what is none of this door's, all as outcomes."""
+    """400 for what is no Bundle, 415, 404, 405, 413 and 408 for what is none of this interface's, all as outcomes."""
     assert refused(assess(gateway, b"{" + CANARY.encode()), 400) == [("structure", "not_json")]
     assert refused(assess(gateway, json.dumps(patient(RECORDS[0])).encode()), 400) == [("structure", "not_an_object")]
     xml = ask(gateway, "POST", OPERATION, b"<Bundle/>", {"Content-Type": "application/fhir+xml"})

@@ -1,4 +1,4 @@
-"""Laws of the HTTP door, on a real gateway process."""
+"""Laws of the HTTP interface, on a real gateway process."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_health_and_metrics_are_served(gateway: Child) -> None:
     metrics = ask(gateway, "GET", "/metrics").body.decode()
     assert (health.status, health.json["status"]) == (200, "ok")
     assert 'heartstream_http_requests_total{route="/predict",status="200"}' in metrics
-    assert 'heartstream_records_total{door="http",outcome="scored"}' in metrics
+    assert 'heartstream_records_total{interface="http",outcome="scored"}' in metrics
 
 
 def test_no_patient_is_in_errors_logs_or_metrics(gateway: Child) -> None:

@@ -75,7 +75,10 @@ def test_an_array_beyond_its_limit_is_refused(start: Starter) -> None:
 
 def test_headers_that_never_end_are_cut_off(start: Starter) -> None:
     """A connection that sends half a header holds nothing for ever."""
-    with start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__IDLE_SECONDS="1") as gateway, connected(gateway) as slow:
+    with (
+        start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__KEEP_ALIVE_SECONDS="1") as gateway,
+        connected(gateway) as slow,
+    ):
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Header: ")
         slow.settimeout(20)
         assert b"200" not in everything(slow)
@@ -101,7 +104,7 @@ def test_who_does_not_read_is_cut_off(start: Starter) -> None:
 
 def test_nobody_notices_when_it_stops(start: Starter) -> None:
     """SIGTERM under load: who stops calling when `/health/ready` says so has every single request answered."""
-    with start(GATEWAY__LEAVE_SECONDS="2") as gateway, ThreadPoolExecutor(9) as callers:
+    with start(GATEWAY__SHUTDOWN_DELAY_SECONDS="2") as gateway, ThreadPoolExecutor(9) as callers:
         gone, answered = threading.Event(), []
         calls = [callers.submit(_call_until, gateway, gone, answered) for _ in range(8)]
         while len(answered) < 200:
@@ -155,7 +158,7 @@ def test_a_stream_of_nothing_ends(start: Starter) -> None:
 
 def test_a_stream_has_an_end(start: Starter) -> None:
     """Also one that brings records all the time is broken off when its time is over."""
-    with start(GATEWAY__STREAM_SECONDS="2") as gateway, connected(gateway) as stream:
+    with start(GATEWAY__STREAM_MAX_SECONDS="2") as gateway, connected(gateway) as stream:
         stream.sendall(STREAM)
         answer = b""
         with suppress(OSError):
@@ -229,7 +232,7 @@ class Balancer:
 
 def test_a_rolling_restart_fails_nobody(start: Starter) -> None:
     """Two gateways are replaced one after the other under load: each request that a ready one was given is answered."""
-    settings = {"GATEWAY__LEAVE_SECONDS": "2"}
+    settings = {"GATEWAY__SHUTDOWN_DELAY_SECONDS": "2"}
     with ExitStack() as stack, ThreadPoolExecutor(5) as callers:
         running = [stack.enter_context(start(**settings)) for _ in range(2)]
         balancer, gone, answered = Balancer(), threading.Event(), []

@@ -70,7 +70,7 @@ def test_no_patient_is_in_a_trace(start: Starter) -> None:
     """A marker in every place of a request, good and bad, is in nothing that is sent; nor are probes."""
     good = json.dumps({**json.loads(RECORD), "patient_id": MARKER}).encode()
     with collecting() as collector:
-        with start(TRACING__ENDPOINT=collector.url, TRACING__SHARE="1") as gateway:
+        with start(TRACING__ENDPOINT=collector.url, TRACING__SAMPLE_RATIO="1") as gateway:
             for path in ("/predict", f"/predict?id={MARKER}", f"/{MARKER}", f"/v2/models/{MARKER}/infer"):
                 for body in (good, good.replace(b'"age"', MARKER.encode()), b"{}"):
                     ask(gateway, "POST", path, body, {"X-Id": MARKER, "User-Agent": MARKER, "traceparent": MARKER})
@@ -93,7 +93,7 @@ def test_no_patient_is_in_a_trace(start: Starter) -> None:
 def test_whose_trace_is_not_recorded_has_no_span(start: Starter) -> None:
     """The caller decides; without a trace of his own, the share does."""
     with collecting() as collector:
-        with start(TRACING__ENDPOINT=collector.url, TRACING__SHARE="1") as gateway:
+        with start(TRACING__ENDPOINT=collector.url, TRACING__SAMPLE_RATIO="1") as gateway:
             ask(gateway, "POST", "/predict", RECORD, parent(1, "00"))
         with start(TRACING__ENDPOINT=collector.url) as gateway:
             ask(gateway, "POST", "/predict", RECORD)

@@ -58,7 +58,7 @@ def test_a_record_that_fails_again_and_again_is_redriven_three_times(desk: Desk,
     """Each time with the same key, value, headers and timestamp; then it stays, and the summary says so."""
     value = FLAWS["a code of another coding"](dict(real_patients()[0]))
     source = desk.record(b"key-1", value, HEADERS, sent := now() - DAY)
-    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         told = []
         for letters in (1, 2, 3, 4):
             await_letters(desk, letters)
@@ -305,7 +305,7 @@ def test_a_source_in_another_coding_is_scored_once_that_is_named(
     for value in values:
         desk.producer.produce(desk.topics.patients, value, b"clinic", on_delivery=lambda *_: None)
     assert desk.producer.flush(DEADLINE_SECONDS) == 0
-    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         await_letters(desk, 80)
         assert {code for letter in desk.dead() for code in letter.codes} == {*_OF_ANOTHER_CODING}
         unnamed = desk.run("redrive", "--code", "foreign_source", "--yes").stdout

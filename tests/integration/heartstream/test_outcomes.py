@@ -177,7 +177,7 @@ def test_following_tells_what_changes(stream: Stream, workers: Workers, desk: De
     try:
         assert follower.stdout is not None
         assert json.loads(follower.stdout.readline())["models"][0]["all"]["outcomes"] == 30
-        assert shown(port)["heartstream_outcomes_judged", "all"] == 30
+        assert shown(port)["heartstream_outcomes_evaluated", "all"] == 30
         say(desk, known[30:])
         found: dict[str, Any] = {}
         deadline = time.monotonic() + DEADLINE_SECONDS

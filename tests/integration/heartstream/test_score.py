@@ -1,4 +1,4 @@
-"""The file door as a command: exit codes, pipes, and a run that is killed."""
+"""The file interface as a command: exit codes, pipes, and a run that is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the file door on Spark: on local[2], each row has what `heartstream score` makes of it, and none is lost."""
+"""Laws of Spark: on local[2], each row has what `heartstream score` makes of it, and none is lost."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_model_that_was_changed_on_its_way_scores_nothing(job: Job) -> None:
 
 
 def test_the_registered_model_gives_the_same_risks(job: Job) -> None:
-    """MLflow's `spark_udf` of the champion gives each good row the file door's risk to the last bit."""
+    """MLflow's `spark_udf` of the champion gives each good row the file interface's risk to the last bit."""
     by_mlflow = {row["patient_id"]: row["risk"] for row in pq.read_table(job.output / "mlflow").to_pylist()}
     found = pq.read_table(job.output / "scored").to_pylist()
     expected = {row["patient_id"]: row["risk"] for row in found if str(row["patient_id"]).startswith("good-")}

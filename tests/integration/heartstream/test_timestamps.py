@@ -24,7 +24,7 @@ def test_every_timestamp_survives_dead_letters(desk: Desk, workers: Workers) -> 
     times = [NO_TIMESTAMP, BEFORE_1970, EARLIEST, SOON]
     for time in times:
         desk.record(b"k", b"%d" % time, timestamp=time)
-    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         await_letters(desk, 4)
         letters = {letter.value: letter.timestamp for letter in desk.dead()}
         assert letters == {b"%d" % time: None if time == NO_TIMESTAMP else time for time in times}
@@ -42,7 +42,7 @@ def test_records_without_a_timestamp_have_no_latency(desk: Desk, workers: Worker
             key, value = patient(number)
             desk.record(key, value, timestamp=NO_TIMESTAMP)
         await_condition(lambda: shown(worker, "records_total", outcome="scored") == 5, DEADLINE_SECONDS)
-        await_condition(lambda: shown(worker, "outstanding_batches") == 0, DEADLINE_SECONDS)
+        await_condition(lambda: shown(worker, "in_flight_batches") == 0, DEADLINE_SECONDS)
         assert shown(worker, "end_to_end_latency_seconds_count") == 0
 
 

@@ -1,4 +1,4 @@
-"""What MLflow's users load from the registry is the model that every door serves, and only a better one is champion."""
+"""What MLflow's users load from the registry is the model that every interface serves; only a better one becomes it."""
 
 from __future__ import annotations
 

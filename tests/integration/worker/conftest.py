@@ -13,7 +13,7 @@ from tests.integration.stream import Stream
 
 @pytest.fixture(scope="module")
 def proxied() -> Iterator[Broker]:
-    """A broker with a second door."""
+    """A broker with a second interface."""
     with running_broker() as broker:
         yield broker
 

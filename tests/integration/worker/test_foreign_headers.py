@@ -43,7 +43,7 @@ def test_a_header_name_that_is_not_utf_8_stops_nothing(stream: Stream, workers: 
     """Scored or dead-lettered like any other; the letter keeps what can be read, and the values of what cannot."""
     bad, quoted, plain = send(stream)
     with collecting() as collector:
-        tracing = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SHARE": "1"}
+        tracing = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SAMPLE_RATIO": "1"}
         with workers.start(stream.address, **(tracing if traced else {})) as worker:
             stream.read_all()
             stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])

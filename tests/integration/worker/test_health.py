@@ -102,7 +102,7 @@ def test_lag_is_told_in_records_and_in_seconds(stream: Stream, freezing_workers:
         sent = time.time()
         send_patients(stream, 0, 300)
         wait_until(lambda: shown(worker, "consumer_lag_records") == 300, lambda: shown(worker, "consumer_lag_records"))
-        wait_until(lambda: (shown(worker, "outstanding_batches") or 0) > 0, lambda: "nothing outstanding")
+        wait_until(lambda: (shown(worker, "in_flight_batches") or 0) > 0, lambda: "nothing outstanding")
         wait_until(lambda: (shown(worker, "consumer_lag_seconds", partition="0") or 0) > 2, lambda: "lag is too young")
         assert (shown(worker, "consumer_lag_seconds", partition="0") or 0) <= time.time() - sent
         frost.unlink()
@@ -118,7 +118,7 @@ def test_dead_letters_are_counted_by_code(stream: Stream, workers: Workers) -> N
     stream.send(b"not json")
     stream.send(b"nor this")
     stream.send(json.dumps({**json.loads(patient(1)[1]), "age": 630, "thal": 2}).encode())
-    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker:
+    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1") as worker:
         worker.await_ready()
         stream.read_all()
         counted = {code: shown(worker, "dead_letters_total", code=code) for code in ("not_json", "out_of_range")}

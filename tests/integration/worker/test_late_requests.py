@@ -32,7 +32,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def proxied(proxied: Broker) -> Broker:
-    """The second door is closed: each test opens one of its own there."""
+    """The second interface is closed: each test opens one of its own there."""
     proxied.proxy.vanish()
     return proxied
 

@@ -46,7 +46,7 @@ _OPERATIONS = {"DescribeConfigs": "DESCRIBE_CONFIGS"}
 
 
 class Guarded:
-    """A broker whose door `open_address` is for tests alone, and whose other knows users and their rights."""
+    """A broker whose interface `open_address` is for tests alone, and whose other knows users and their rights."""
 
     def __init__(self, open_address: str, guarded_address: str) -> None:
         self.open_address, self.guarded_address = open_address, guarded_address
@@ -124,7 +124,7 @@ def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_pa
     settings = {
         "HEARTSTREAM_WORKER__GROUP_ID": "heartstream",
         "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": guarantee,
-        "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE": "1",
+        "HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO": "1",
     }
     with (
         Stream.open(guarded.open_address, Topics()) as stream,

@@ -65,7 +65,7 @@ def test_every_record_is_accounted_for(stream: Stream, workers: Workers, guarant
     send_poison(stream)
     options = {
         "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": guarantee,
-        "HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE": "1",
+        "HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO": "1",
     }
     with workers.start(stream.address, **options) as worker:
         stream.read_all(60)

@@ -81,8 +81,8 @@ def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
     send_all(stream, client)
     broken = send_broken(stream, client)
     workers.settings.update(
-        HEARTSTREAM_REGISTRY__URL=registry,
-        HEARTSTREAM_REGISTRY__FRAME_SCORES="true",
+        HEARTSTREAM_SCHEMA_REGISTRY__URL=registry,
+        HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES="true",
         HEARTSTREAM_SCORE__INPUT_DIGEST="true",
     )
     with workers.start(stream.address, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee) as worker:

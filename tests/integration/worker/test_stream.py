@@ -1,4 +1,4 @@
-"""Laws of the Kafka door, on real brokers with real worker processes."""
+"""Laws of the Kafka interface, on real brokers with real worker processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.outcomes import Scored, process
 
 SLOWLY = {
     "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
-    "HEARTSTREAM_WORKER__OUTSTANDING_RECORDS": "100",
+    "HEARTSTREAM_WORKER__IN_FLIGHT_MAX_RECORDS": "100",
     "HEARTSTREAM_KAFKA__OPTIONS__LINGER_MS": "50",
 }
 """So that a worker is in mid-stream for many seconds, however busy the machine of the test is."""
@@ -79,7 +79,7 @@ def test_every_record_has_exactly_one_outcome(
 def test_every_example_of_the_contract_has_its_outcome(stream: Stream, workers: Workers, scorer: Scorer) -> None:
     """Each accepted and rejected example gives over Kafka exactly what scoring gives."""
     values = [value for _, value in accepted()] + [value for _, value, _ in rejected()]
-    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         # Those that show another coding come later: what is read with them would be refused with them.
         for foreign in (False, True):
             for value in values:
@@ -263,7 +263,7 @@ def test_no_patient_is_in_logs_metrics_or_dead_letter_headers(stream: Stream, wo
         with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
             metrics = response.read().decode()
     headers = repr([result.headers for results in stream.results.values() for result in results])
-    assert 'heartstream_records_total{door="kafka",outcome="rejected"} 16.0' in metrics
+    assert 'heartstream_records_total{interface="kafka",outcome="rejected"} 16.0' in metrics
     assert marker not in metrics + workers.logs() + headers
 
 
@@ -315,7 +315,7 @@ def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Worker
     assert (code, "more than the limit of 50%" in workers.logs()) == (1, True)
     assert '"event": "process failed"' in workers.logs()
     assert stream.answered < 2_000
-    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1"):
+    with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         stream.read_all()
     assert stream.answered == 20_000
 

@@ -182,7 +182,7 @@ def test_a_share_of_other_records_begins_traces(stream: Stream, workers: Workers
     for number in range(100):
         send(stream, json.dumps(PATIENT).encode(), {"traceparent": parent(1, "00")} if number % 2 else {})
     with collecting() as collector:
-        settings = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SHARE": "1"}
+        settings = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SAMPLE_RATIO": "1"}
         with workers.start(stream.address, **settings):
             stream.read_all()
         told = collector.spans()

@@ -31,48 +31,48 @@ def admission(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) ->
 
 def test_more_than_the_most_are_refused_until_one_leaves() -> None:
     """503 with a time to come back, and room again afterwards."""
-    doors = admission(Clock())
-    doors.enter()
-    doors.enter()
+    interfaces = admission(Clock())
+    interfaces.enter()
+    interfaces.enter()
     with pytest.raises(RefusalError) as caught:
-        doors.enter()
+        interfaces.enter()
     assert (caught.value.status, caught.value.response(plain).headers["Retry-After"]) == (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "2",
     )
-    doors.leave()
-    doors.enter()
+    interfaces.leave()
+    interfaces.enter()
 
 
 def test_a_bucket_fills_with_time() -> None:
     """A burst is taken at once; then records come in at the rate."""
     clock = Clock()
-    doors = admission(clock)
-    doors.charge(ALICE, 20)
+    interfaces = admission(clock)
+    interfaces.charge(ALICE, 20)
     with pytest.raises(RefusalError) as caught:
-        doors.charge(ALICE, 5)
+        interfaces.charge(ALICE, 5)
     assert (caught.value.status, caught.value.retry_seconds) == (HTTPStatus.TOO_MANY_REQUESTS, 0.5)
     clock.now += 0.5
-    doors.charge(ALICE, 5)
+    interfaces.charge(ALICE, 5)
     with pytest.raises(RefusalError):
-        doors.charge(ALICE, 1)
+        interfaces.charge(ALICE, 1)
 
 
 def test_callers_do_not_share_a_bucket() -> None:
     """One who sends too much takes nothing from another."""
-    doors = admission(Clock())
-    doors.charge(ALICE, 20)
-    doors.charge(BOB, 20)
+    interfaces = admission(Clock())
+    interfaces.charge(ALICE, 20)
+    interfaces.charge(BOB, 20)
 
 
 def test_a_bucket_never_holds_more_than_a_burst() -> None:
     """A night of silence is not saved up."""
     clock = Clock()
-    doors = admission(clock)
+    interfaces = admission(clock)
     clock.now += 36_000
-    doors.charge(ALICE, 20)
+    interfaces.charge(ALICE, 20)
     with pytest.raises(RefusalError):
-        doors.charge(ALICE, 1)
+        interfaces.charge(ALICE, 1)
 
 
 def test_more_than_a_burst_at_once_never_fits() -> None:
@@ -89,18 +89,18 @@ def test_rate_zero_is_no_limit() -> None:
 
 async def test_a_stream_waits_for_its_tokens() -> None:
     """Lines are slowed down to the rate, not refused; more than a burst comes in parts."""
-    doors = Admission(1, 1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
+    interfaces = Admission(1, 1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
     begin = asyncio.get_running_loop().time()
-    await doors.wait(ALICE, 70)
+    await interfaces.wait(ALICE, 70)
     assert asyncio.get_running_loop().time() - begin >= 0.05
 
 
 def test_one_caller_has_so_many_streams() -> None:
     """429 for the next of the same caller, while another may stream; one that ends makes room."""
-    doors = admission(Clock())
-    with doors.streaming(ALICE), doors.streaming(BOB):
-        with doors.streaming(ALICE), pytest.raises(RefusalError) as caught, doors.streaming(ALICE):
+    interfaces = admission(Clock())
+    with interfaces.streaming(ALICE), interfaces.streaming(BOB):
+        with interfaces.streaming(ALICE), pytest.raises(RefusalError) as caught, interfaces.streaming(ALICE):
             pass
         assert caught.value.status == HTTPStatus.TOO_MANY_REQUESTS
-        with doors.streaming(ALICE):
+        with interfaces.streaming(ALICE):
             pass

@@ -30,7 +30,7 @@ def test_what_needs_training_says_what_to_install() -> None:
 
 
 def test_patients_to_try_are_legal_rows(model_dir: Path, tmp_path: Path) -> None:
-    """What `data patients` prints, the file door scores to the last row."""
+    """What `data patients` prints, the file interface scores to the last row."""
     rows, scores = tmp_path / "patients.csv", tmp_path / "scores.ndjson"
     with rows.open("w") as file:
         subprocess.run([sys.executable, "-m", "heartstream", "data", "patients"], stdout=file, check=True)

@@ -1,4 +1,4 @@
-"""Laws of the file door on Spark that need no Spark session; those that do: tests/integration/heartstream."""
+"""Laws of the file interface on Spark that need no Spark session; those that do: tests/integration/heartstream."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def tally(clock: Clock) -> RejectionTally:
 
 
 def test_the_first_is_told_at_once(tally: RejectionTally) -> None:
-    """Nobody waits to hear that something is wrong, at any door."""
+    """Nobody waits to hear that something is wrong, at any interface."""
     tally.note("kafka", 2, ["not_json", "not_json"])
     first = tally.due()
     tally.note("http", 1, ["empty_value"])

@@ -131,12 +131,12 @@ def test_a_protection_set_to_nothing_is_refused(variable: str, text: str) -> Non
         ({"AUTH__TOKEN_KEYS_URL": "https://id/keys"}, "AUTH__TOKEN_ISSUER"),
         ({"AUTH__TLS_KEY": "key.pem"}, "AUTH__TLS_CERTIFICATE"),
         ({"AUTH__TLS_CLIENT_CA": "ca.pem"}, "AUTH__TLS_CERTIFICATE"),
-        ({"REGISTRY__USERNAME": "us"}, "REGISTRY__URL"),
-        ({"REGISTRY__PASSWORD": "s3cret"}, "REGISTRY__USERNAME"),
-        ({"REGISTRY__FRAME_SCORES": "true"}, "REGISTRY__URL"),
+        ({"SCHEMA_REGISTRY__USERNAME": "us"}, "SCHEMA_REGISTRY__URL"),
+        ({"SCHEMA_REGISTRY__PASSWORD": "s3cret"}, "SCHEMA_REGISTRY__USERNAME"),
+        ({"SCHEMA_REGISTRY__ENCODE_SCORES": "true"}, "SCHEMA_REGISTRY__URL"),
         ({"CHALLENGER__CANARY_SHARE": "0.1"}, "CHALLENGER__PATH"),
         ({"TRACING__HEADERS": "authorization=x"}, "TRACING__ENDPOINT"),
-        ({"TRACING__SHARE": "0.1"}, "TRACING__ENDPOINT"),
+        ({"TRACING__SAMPLE_RATIO": "0.1"}, "TRACING__ENDPOINT"),
         ({"KAFKA__OPTIONS__SASL_PASSWORD": "s3cret"}, "KAFKA__OPTIONS__SECURITY_PROTOCOL"),
         ({"KAFKA__OPTIONS__SSL_CA_LOCATION": "ca.pem"}, "KAFKA__OPTIONS__SECURITY_PROTOCOL"),
     ],
@@ -151,7 +151,7 @@ def test_a_part_without_the_rest_is_refused(given: dict[str, str], needed: str) 
 def test_no_password_in_a_url_is_shown() -> None:
     """Whichever setting holds the URL, and whatever stands before the host."""
     urls = {
-        "REGISTRY__URL": "https://reader:pa/ss@word@registry:8081",
+        "SCHEMA_REGISTRY__URL": "https://reader:pa/ss@word@registry:8081",
         "TRACING__ENDPOINT": "http://secret-token@collector:4318",
         "AUTH__TOKEN_KEYS_URL": "https://a:secret@id.example/keys",
         "AUTH__TOKEN_ISSUER": "https://id.example",

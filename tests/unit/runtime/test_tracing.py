@@ -113,4 +113,4 @@ def test_opentelemetrys_own_switch_turns_spans_off(monkeypatch: pytest.MonkeyPat
 
 def test_without_an_endpoint_nothing_is_traced() -> None:
     """Whatever else is set."""
-    assert open_tracing(Tracing(share=1.0), "worker") is None
+    assert open_tracing(Tracing(sample_ratio=1.0), "worker") is None

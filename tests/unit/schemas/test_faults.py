@@ -93,7 +93,7 @@ def test_integer_of_any_length_is_json(digits: int) -> None:
 
 @pytest.mark.parametrize("nesting", [10, 700, 950])
 def test_verdict_does_not_depend_on_the_caller(nesting: int) -> None:
-    """A record has the same faults at every door, however deep that door's stack is."""
+    """A record has the same faults at every interface, however deep that interface's stack is."""
     value = with_text("age", "[" * nesting + "]" * nesting)
     assert found(value) == at_depth(500, lambda: found(value))
 
@@ -153,7 +153,7 @@ def test_messages_give_nothing_away(document: dict[str, Any]) -> None:
 
 
 def test_record_error_names_codes_and_pointers() -> None:
-    """The exception for doors that must raise keeps every fault, and says where they are."""
+    """The exception for interfaces that must raise keeps every fault, and says where they are."""
     faults = tuple(faults_of(record(age=None, ca=9)))
     error = RecordError(faults)
     assert ("missing_value at /age; impossible_code at /ca", faults) == (str(error), error.faults)

@@ -53,7 +53,7 @@ def noted(rows: Matrix, batch: int = 10) -> Drift:
 
 
 def score(scorer: Scorer, patients: Iterator[Record], records: int) -> set[str]:
-    """Score so many patients by the path of every door; return the alerts whose condition then holds."""
+    """Score so many patients by the path of every interface; return the alerts whose condition then holds."""
     while records > 0:
         values = [json.dumps(patient).encode() for patient in itertools.islice(patients, 50)]
         outcomes = process(values, [None] * len(values), ModelManager(scorer))

@@ -32,7 +32,7 @@ CLEVELAND = {
 
 
 def scores_of(rows: Matrix, scorer: Scorer) -> list[Score]:
-    """Score legal rows (n, 13) through the one path of every door."""
+    """Score legal rows (n, 13) through the one path of every interface."""
     values = as_values(rows)
     return [decode_score(o.value) for o in process(values, [None] * len(values), scorer) if isinstance(o, Scored)]
 

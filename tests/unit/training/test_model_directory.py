@@ -53,7 +53,7 @@ def test_directory_holds_every_file_and_no_other(model_dir: Path) -> None:
     ],
 )
 def test_the_core_loads_each_model(model_dir: Path, name: str, kind: type) -> None:
-    """The directory passes the check that every door makes, and holds the classifiers that it names."""
+    """The directory passes the check that every interface makes, and holds the classifiers that it names."""
     artifact = load(model_dir, name)
     classifier = artifact.fitted().classifier
     assert type(classifier["classify"] if isinstance(classifier, Pipeline) else classifier) is kind

@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.settings import Registry, Settings, Worker
+from runtime.settings import SchemaRegistry, Settings, Worker
 from schemas.errors import Fault, SettingsError
 from schemas.frames import frame
 from schemas.records import RECORD_MAX_BYTES
@@ -58,7 +58,7 @@ def test_what_is_framed_and_no_json_is_said_to_need_a_registry() -> None:
     content = PLAIN.content_of(message(frame(7) + written(json.loads(RECORD))))
     assert isinstance(content, tuple)
     assert [(str(fault.code), fault.pointer) for fault in content] == [("malformed_frame", "")]
-    assert "HEARTSTREAM_REGISTRY__URL" in content[0].message
+    assert "HEARTSTREAM_SCHEMA_REGISTRY__URL" in content[0].message
 
 
 @given(st.fixed_dictionaries({"patient_id": st.text(), **{field["name"]: NUMBERS for field in FIELDS}}))
@@ -103,12 +103,12 @@ def test_a_schema_that_cannot_be_a_records_is_refused(schema: str) -> None:
 @pytest.mark.parametrize(
     ("registry", "events", "named"),
     [
-        (Registry(frame_scores=True), False, "HEARTSTREAM_REGISTRY__FRAME_SCORES needs"),
-        (Registry(url="http://localhost:1", frame_scores=True), True, "CloudEvents"),
-        (Registry(url="file:///etc"), False, "HEARTSTREAM_REGISTRY__URL"),
+        (SchemaRegistry(encode_scores=True), False, "HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES needs"),
+        (SchemaRegistry(url="http://localhost:1", encode_scores=True), True, "CloudEvents"),
+        (SchemaRegistry(url="file:///etc"), False, "HEARTSTREAM_SCHEMA_REGISTRY__URL"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(registry: Registry, events: bool, named: str) -> None:  # noqa: FBT001  # a parameter of the test
+def test_settings_that_contradict_each_other_are_refused(registry: SchemaRegistry, events: bool, named: str) -> None:  # noqa: FBT001  # a parameter of the test
     """Before anything is asked of a registry."""
     with pytest.raises(SettingsError, match=named):
         Formats.of(Settings(worker=Worker(cloudevents=events), registry=registry), "scores")

@@ -56,9 +56,9 @@ def started(ledger: Ledger, first: int) -> Shipment:
 
 
 @asynccontextmanager
-async def publishing(ledger: Ledger, guarantee: HeldGuarantee, round_records: int = 30) -> AsyncIterator[Publisher]:
+async def publishing(ledger: Ledger, guarantee: HeldGuarantee, flush_max_records: int = 30) -> AsyncIterator[Publisher]:
     clock = asyncio.get_running_loop().time
-    publisher = Publisher(guarantee, ledger, round_records, outstanding_records=20, clock=clock)
+    publisher = Publisher(guarantee, ledger, flush_max_records, in_flight_max_records=20, clock=clock)
     task = asyncio.create_task(publisher.run())
     try:
         yield publisher
@@ -147,7 +147,9 @@ async def test_the_ledger_hears_of_confirmed_batches_alone() -> None:
 
 async def test_room_is_bounded_and_given_back() -> None:
     """What is outstanding never exceeds the limit, but a batch beyond it is taken when it is alone."""
-    publisher = Publisher(HeldGuarantee(), granted(), 30, outstanding_records=20, clock=asyncio.get_running_loop().time)
+    publisher = Publisher(
+        HeldGuarantee(), granted(), 30, in_flight_max_records=20, clock=asyncio.get_running_loop().time
+    )
     await publisher.reserve(1_000)
     second = asyncio.create_task(publisher.reserve(10))
     with pytest.raises(TimeoutError):
@@ -164,7 +166,7 @@ async def test_a_failed_round_ends_publishing() -> None:
             raise DependencyError(f"{len(shipments)} undeliverable")
 
     ledger = granted()
-    publisher = Publisher(Failing(), ledger, 30, outstanding_records=20, clock=asyncio.get_running_loop().time)
+    publisher = Publisher(Failing(), ledger, 30, in_flight_max_records=20, clock=asyncio.get_running_loop().time)
     publisher.put(started(ledger, 0))
     with pytest.raises(DependencyError, match="1 undeliverable"):
         await asyncio.wait_for(publisher.run(), 5)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from confluent_kafka import Message
 
-from runtime.settings import Registry
+from runtime.settings import SchemaRegistry as RegistrySettings
 from schemas.errors import DependencyError
 from schemas.frames import frame
 from worker.formats import Formats
@@ -31,7 +31,7 @@ class Failing(HTTPServer):
 
     @property
     def registry(self) -> SchemaRegistry:
-        return SchemaRegistry(Registry(url=f"http://127.0.0.1:{self.server_port}", username="u", password="p"))
+        return SchemaRegistry(RegistrySettings(url=f"http://127.0.0.1:{self.server_port}", username="u", password="p"))
 
 
 class _Answering(BaseHTTPRequestHandler):
@@ -91,7 +91,7 @@ def test_credentials_do_not_follow_a_redirect(failing: Failing, status: int) -> 
     failing.answers += [(status, b"")] * 2
     failing.location = f"http://127.0.0.1:{elsewhere.server_port}/schemas/ids/7"
     threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
-    told = f"HTTP {status}, and redirects are not followed: HEARTSTREAM_REGISTRY__URL"
+    told = f"HTTP {status}, and redirects are not followed: HEARTSTREAM_SCHEMA_REGISTRY__URL"
     with pytest.raises(DependencyError, match=told):
         failing.registry.schema(7)
     with pytest.raises(DependencyError, match=told):

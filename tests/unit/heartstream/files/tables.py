@@ -1,4 +1,4 @@
-"""The same rows as JSON records, as CSV and as Parquet, and what the file door makes of them."""
+"""The same rows as JSON records, as CSV and as Parquet, and what the file interface makes of them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def unseen(_done: int, _total: int | None, _tally: Tally) -> None:
 
 
 def through_file(source: Path, scorer: Scorer) -> tuple[bytes, list[object]]:
-    """Return what the file door writes, in the form of `through_stream`."""
+    """Return what the file interface writes, in the form of `through_stream`."""
     output, errors = source.with_name("out.ndjson"), source.with_name("errors.ndjson")
     try:
         score_file(Request(source, output, errors, force=True), scorer, unseen)

@@ -1,4 +1,4 @@
-"""A record has the same outcome by the file door as by the stream, to the byte, in each format."""
+"""A record has the same outcome by the file interface as by the stream, to the byte, in each format."""
 
 from __future__ import annotations
 

@@ -18,20 +18,20 @@ from runtime.ports import free_port
 
 URL = "http://worker-1:9100"
 EARLIER = """
-heartstream_records_total{door="kafka",outcome="scored"} 1000
-heartstream_records_total{door="kafka",outcome="rejected"} 10
-heartstream_batch_records_count{door="kafka"} 20
-heartstream_batch_records_sum{door="kafka"} 1010
+heartstream_records_total{interface="kafka",outcome="scored"} 1000
+heartstream_records_total{interface="kafka",outcome="rejected"} 10
+heartstream_batch_records_count{interface="kafka"} 20
+heartstream_batch_records_sum{interface="kafka"} 1010
 heartstream_end_to_end_latency_seconds_bucket{le="0.01"} 1000
 heartstream_end_to_end_latency_seconds_bucket{le="0.1"} 1010
 heartstream_end_to_end_latency_seconds_bucket{le="+Inf"} 1010
 heartstream_dead_letters_total{code="not_json"} 10
 """
 LATER = """
-heartstream_records_total{door="kafka",outcome="scored"} 1400
-heartstream_records_total{door="kafka",outcome="rejected"} 30
-heartstream_batch_records_count{door="kafka"} 30
-heartstream_batch_records_sum{door="kafka"} 1430
+heartstream_records_total{interface="kafka",outcome="scored"} 1400
+heartstream_records_total{interface="kafka",outcome="rejected"} 30
+heartstream_batch_records_count{interface="kafka"} 30
+heartstream_batch_records_sum{interface="kafka"} 1430
 heartstream_end_to_end_latency_seconds_bucket{le="0.01"} 1210
 heartstream_end_to_end_latency_seconds_bucket{le="0.1"} 1430
 heartstream_end_to_end_latency_seconds_bucket{le="+Inf"} 1430
@@ -41,7 +41,7 @@ heartstream_consumer_lag_records{topic="patients",partition="0"} 7
 heartstream_consumer_lag_records{topic="patients",partition="1"} 1000
 heartstream_consumer_lag_seconds{topic="patients",partition="0"} 0.25
 heartstream_consumer_lag_seconds{topic="patients",partition="1"} 90
-heartstream_outstanding_records 40
+heartstream_in_flight_records 40
 heartstream_rebalances_total{kind="assigned"} 2
 heartstream_model_info{name="forest",version="3",digest="d",engine="onnx"} 1
 """

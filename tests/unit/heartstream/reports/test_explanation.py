@@ -1,4 +1,4 @@
-"""`heartstream explain` tells the score that every door gives, in words that add up."""
+"""`heartstream explain` tells the score that every interface gives, in words that add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One record is one outcome, whichever door it comes through."""
+"""One record is one outcome, whichever interface it comes through."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unframed(value: bytes) -> bool:
 
 
 def comparable(value: bytes) -> bool:
-    """Say whether a value means the same at each door."""
+    """Say whether a value means the same at each interface."""
     return unframed(value) and not shows_another_coding(value)
 
 
@@ -54,7 +54,7 @@ def kept(gateway: Child) -> Iterator[http.client.HTTPConnection]:
 
 
 def without_source(score: bytes) -> bytes:
-    """Return a score but for where its record came from, the only thing that doors may differ in."""
+    """Return a score but for where its record came from, the only thing that interfaces may differ in."""
     return _SOURCE.sub(b"", score)
 
 
@@ -122,8 +122,8 @@ def test_any_record_has_the_same_outcome_by_each_door(
 ) -> None:
     """Legal records, nearly legal ones and noise: the same score to the byte, or the same faults in the same order.
 
-    But for what begins as a schema registry's frame does: only the Kafka door looks into those. And but for records
-    that show another coding: of those each door has its own sources.
+    But for what begins as a schema registry's frame does: only the Kafka interface looks into those. And but for
+    records that show another coding: of those each interface has its own sources.
     """
     assert topics.patients
 
@@ -141,6 +141,6 @@ def test_any_record_has_the_same_outcome_by_each_door(
         ] == expected
         assert over_files(model_dir, lines) == expected
 
-    with workers.start(broker, HEARTSTREAM_WORKER__REJECTION_LIMIT_SHARE="1") as worker:
+    with workers.start(broker, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1") as worker:
         worker.await_ready()
         doors_agree()
