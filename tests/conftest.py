@@ -14,7 +14,7 @@ from xdist.workermanage import WorkerController
 
 from scoring.scorer import Scorer
 from tests.brokers import broker_kinds
-from training.pipeline import TrainingReport, TrainingRequest, train
+from training.pipeline import TrainingRequest, TrainingResult, train
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)
 settings.load_profile("heartstream")
@@ -155,9 +155,9 @@ def model_dir(trained: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def report(trained: Path) -> TrainingReport:
+def report(trained: Path) -> TrainingResult:
     """What that run, with seed 42, found."""
-    return cast("TrainingReport", pickle.loads((trained / "report").read_bytes()))  # noqa: S301  # written above
+    return cast("TrainingResult", pickle.loads((trained / "report").read_bytes()))  # noqa: S301  # written above
 
 
 @pytest.fixture(scope="session")

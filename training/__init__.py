@@ -1,4 +1,4 @@
-"""The workshop: data, estimators, evaluation, export and tracking. It makes the model directory of all interfaces.
+"""Training: data, candidates, evaluation, export, MLflow tracking and reports. `pipeline.train` runs them in order.
 
 Private: `heartstream` is the public Python API.
 """

@@ -1,9 +1,9 @@
-"""The classifiers that are trained, simplest first.
+"""The candidates: the classifiers that are trained, simplest first, and access to their fitted parts.
 
 C and the rows of a leaf were chosen by mean log loss over ten 5-fold cross-validations (seeds 42 to 51) of the 303
 Cleveland rows. C of 0.03, 0.1, 0.2, 0.3, 0.5, 1 and 3 gave .423, .383, .376, .375, .377, .382 and .392; leaves of 1, 2,
-3, 5 and 8 rows gave .402, .397, .398, .403 and .412. The figures that a training run reports are of the same rows, so
-they are a little better than new patients would find; the curves are flat around the choice, so it is little.
+3, 5 and 8 rows gave .402, .397, .398, .403 and .412. A training run evaluates the same rows, so its results are
+slightly optimistic; the optimum is flat, so the bias is small.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ PATTERN_SUBMODELS: Final = "pattern_submodels"
 INVERSE_PENALTY: Final = 0.3
 """C of the logistic regression. The calibration slope was 1.06, and 0.89 at scikit-learn's C of 1."""
 TREES: Final = 200
-"""100, 150, 200 and 300 trees cannot be told apart (log loss .392 to .395); 200 score 1,000 records in under 10 ms."""
+"""100, 150, 200 and 300 trees perform equally (log loss .392 to .395); 200 score 1,000 records in under 10 ms."""
 ROWS_PER_LEAF: Final = 3
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A kind of classifier. `new` takes a seed and returns an unfitted one, for what the preprocessor gives."""
+    """A kind of classifier; `new` takes a seed and returns an unfitted one for preprocessed rows."""
 
     name: str
     new: Callable[[int], Any]
 
 
 def new_logistic_regression(seed: int) -> Pipeline:
-    """Return an unfitted logistic regression. Its solver has no randomness; `seed` is taken for the common form."""
+    """Return an unfitted logistic regression. Its solver is deterministic and ignores `seed`."""
     return _after_averages(
         LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky", max_iter=1000, tol=1e-10, random_state=seed)
     )
 
 
-def new_pattern_submodels(seed: int) -> PatternSubmodels:  # noqa: ARG001  # the common form
-    """Return unfitted pattern sub-models, with the penalty of the logistic regression; nothing of them is random."""
+def new_pattern_submodels(seed: int) -> PatternSubmodels:  # noqa: ARG001  # the signature of Candidate.new
+    """Return unfitted pattern sub-models, with the penalty of the logistic regression. They are deterministic."""
     return PatternSubmodels(C=INVERSE_PENALTY)
 
 
 def new_random_forest(seed: int) -> Pipeline:
-    """Return an unfitted forest. One thread: the same trees in the same order, and no pool to start when it scores."""
+    """Return an unfitted forest. It is single-threaded: the same trees each time, and no thread pool when scoring."""
     return _after_averages(
         RandomForestClassifier(n_estimators=TREES, min_samples_leaf=ROWS_PER_LEAF, random_state=seed, n_jobs=1)
     )
 
 
 def _after_averages(classifier: Any) -> Pipeline:
-    """Put the average of the training rows in place of what is missing, as these classifiers know nothing of it.
+    """Put mean imputation before a classifier that cannot handle missing values.
 
-    In each of a code's columns that is the share of the rows that have it, not the commonest code: "normal" in place
-    of a test that was not done would understate risk badly.
+    For one-hot columns the mean is the share of each code. The mode would impute "normal" for a test that was not done,
+    and badly understate the risk.
     """
     return Pipeline([("average", SimpleImputer(strategy="mean", keep_empty_features=True)), ("classify", classifier)])
 
@@ -72,16 +72,16 @@ CANDIDATES: Final = (
     Candidate(PATTERN_SUBMODELS, new_pattern_submodels),
     Candidate(RANDOM_FOREST, new_random_forest),
 )
-"""Simplest first: the order decides between models that the data cannot tell apart."""
+"""Simplest first: the order decides between models that the data cannot distinguish."""
 
 
 def new_pipeline(classifier: Any) -> Pipeline:
-    """Return preprocessor and classifier as one estimator, so that both are fitted on the same rows and no others."""
+    """Return preprocessor and classifier as one estimator, so that both are fitted on the same rows."""
     return Pipeline([("preprocess", new_preprocessor()), ("classify", classifier)])
 
 
 def center_of(classifier: Any) -> Matrix | None:
-    """Return the average training patient (22,) of a classifier that a fast engine knows, else None."""
+    """Return the mean of the training rows (22,) of a classifier that a fast engine supports, else None."""
     if isinstance(classifier, PatternSubmodels):
         center: Matrix = classifier.center_
         return center
@@ -94,13 +94,13 @@ def center_of(classifier: Any) -> Matrix | None:
 
 
 def forest_of(classifier: Any) -> RandomForestClassifier | None:
-    """Return the forest in a classifier, None for another kind."""
+    """Return the forest of a classifier, None for another kind."""
     inner = classifier["classify"] if isinstance(classifier, Pipeline) else None
     return inner if isinstance(inner, RandomForestClassifier) else None
 
 
 def is_linear(classifier: Any) -> bool:
-    """Say whether a classifier is one logistic regression, or one for each pattern."""
+    """Return whether a classifier consists of one logistic regression, or one for each pattern."""
     return isinstance(classifier, PatternSubmodels) or (
         isinstance(classifier, Pipeline) and isinstance(classifier["classify"], LogisticRegression)
     )
@@ -115,5 +115,5 @@ def linear_of(classifier: Any) -> tuple[Matrix, Matrix]:
 
 
 def penalty_of(classifier: Any) -> float:
-    """Return the penalty of a linear classifier's coefficients: the inverse of C."""
+    """Return the L2 penalty of a linear classifier: the inverse of C."""
     return 1 / (classifier.C if isinstance(classifier, PatternSubmodels) else classifier["classify"].C)

@@ -1,4 +1,4 @@
-"""A training run from data to model directory. `train` tells the whole story."""
+"""A training run, from data to model directory: start at `train`."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from schemas.errors import SettingsError
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from training.candidates import CANDIDATES, new_pipeline
-from training.data.checks import check_rows, sure_repeats
+from training.data.checks import certain_duplicates, check_training_rows
 from training.data.dataset import SITES
 from training.data.frames import TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
 from training.data.population import data_entry
-from training.evaluation.cross_validation import FOLDS, Evaluation, evaluate
-from training.evaluation.evaluate import assess
-from training.evaluation.inputs import DEFAULT, QUICK, Depth, Question
-from training.evaluation.leakage import refuse_too_good
-from training.evaluation.model_selection import Choice
-from training.evaluation.repeated_cv import Step
-from training.evaluation.results import Report
-from training.evaluation.uncertainty import BOOTSTRAPS, measure
+from training.evaluation.cross_validation import FOLDS, CrossValidation, cross_validate
+from training.evaluation.evaluate import evaluate_candidates
+from training.evaluation.inputs import FULL, QUICK, EvaluationDepth, EvaluationInputs
+from training.evaluation.leakage import refuse_implausible
+from training.evaluation.model_selection import Selection
+from training.evaluation.repeated_cv import OnStep
+from training.evaluation.results import EvaluationReport
+from training.evaluation.uncertainty import BOOTSTRAPS, measure_uncertainty
 from training.export.drift_reference import as_json, new_reference
 from training.export.model_directory import (
+    FittedModels,
     TrainedModel,
-    Training,
     library_versions,
-    refuse_other_folder,
+    refuse_foreign_folder,
     write_model,
 )
 from training.report.model_card import as_markdown, new_card
 
 Progress = Callable[[str, int, int], None]
-"""Called when a step begins: what it does, how many are done, how many there are."""
+"""Called at the start of each step: its name, the number of steps done, the total."""
 
-HIGHEST_SEED: Final = 2**32 - 1
+MAX_SEED: Final = 2**32 - 1
 _STEPS: Final = len(CANDIDATES) + 3
 _TUNING_STEPS: Final = len(CANDIDATES) * FOLDS + 2
 _QUICK_BOOTSTRAPS: Final = 40
 
 
 class TrainingRequest(msgspec.Struct, frozen=True):
-    """What to train, and where to.
+    """What to train, and where to write the model directory.
 
-    `data` is a folder with UCI's files, or None for the snapshot. `model_version` None means heartstream's own version.
-    A `quick` run finds the same coefficients and trees; its intervals come from fewer samples, and its report lacks all
-    that is `Deep`.
+    `data` is a folder with UCI's files; None stands for the bundled snapshot. `model_version` None stands for
+    heartstream's version. A `quick` run fits the same models; its intervals use fewer bootstrap samples, and its report
+    has no `FullEvaluation`.
     """
 
     output: Path
@@ -62,63 +62,64 @@ class TrainingRequest(msgspec.Struct, frozen=True):
     quick: bool = False
 
     @property
-    def depth(self) -> Depth:
+    def depth(self) -> EvaluationDepth:
         """How much is evaluated."""
-        return QUICK if self.quick else DEFAULT
+        return QUICK if self.quick else FULL
 
     @property
     def steps(self) -> int:
-        """Count what `Progress` will hear of."""
-        return _STEPS + self.depth.repeats + (_TUNING_STEPS if self.depth.deep else 0)
+        """The number of steps that `Progress` is called for."""
+        return _STEPS + self.depth.repeats + (_TUNING_STEPS if self.depth.full else 0)
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """What a training run found, and the model directory that it left. `evaluations` is simplest first.
+class TrainingResult:
+    """The result of a training run. `cross_validations` has the simplest model first.
 
-    `repeated` counts the rows that were left out because an equal one stands before them.
+    `duplicates` counts the training rows that were dropped because an equal row precedes them.
     """
 
     folder: Path
     manifest: Manifest
-    evaluations: tuple[Evaluation, ...]
-    findings: Report
-    repeated: int = 0
+    cross_validations: tuple[CrossValidation, ...]
+    evaluation: EvaluationReport
+    duplicates: int = 0
 
     @property
-    def choice(self) -> Choice:
-        """The best model, and why."""
-        return self.findings.choice
+    def selection(self) -> Selection:
+        """The best model, and why it was selected."""
+        return self.evaluation.selection
 
 
-def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _steps: None) -> TrainingReport:
-    """Train every candidate on the training hospital's rows, evaluate them and write the model directory.
+def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _steps: None) -> TrainingResult:
+    """Train all candidates on the training hospital's rows, evaluate them and write the model directory.
 
-    Blocks for a minute or two, or some seconds if it is quick. Raises SettingsError for a request that cannot be met,
-    DependencyError for data that cannot be read, DataError for data that must not be trained on, ArtifactError for a
-    result too good to be true: the old model directory is then as it was.
+    Blocks for a minute or two, a quick run for some seconds. Raises SettingsError for an invalid request,
+    DependencyError for unreadable data, DataError for data unfit for training, and ArtifactError for implausibly good
+    results. On an error, an existing model directory stays unchanged.
     """
-    model_version = check(request)
+    model_version = check_request(request)
     step = _Steps(progress, request.steps)
     step("reading the data")
-    everyone = all_rows(request)
-    check_rows(site_rows(everyone, TRAINING_SITE))
-    everyone, repeated = _without_repeats(everyone)
-    rows = site_rows(everyone, TRAINING_SITE)
-    evaluations = cross_validate(rows, request, step)
-    matrix, labels = features(rows), target(rows)
-    question = Question(everyone, matrix, labels, data_entry(rows), request.seed, request.threshold, request.depth)
-    findings = assess(question, evaluations, step)
+    patients = load_patients(request)
+    check_training_rows(site_rows(patients, TRAINING_SITE))
+    patients, duplicates = _drop_duplicates(patients)
+    rows = site_rows(patients, TRAINING_SITE)
+    cross_validations = cross_validate_candidates(rows, request, step)
+    inputs = EvaluationInputs(
+        patients, features(rows), target(rows), data_entry(rows), request.seed, request.threshold, request.depth
+    )
+    evaluation = evaluate_candidates(inputs, cross_validations, step)
     step("fitting on all rows")
-    training = fit(question, evaluations, findings, request, model_version)
+    models = fit(inputs, cross_validations, evaluation, request, model_version)
     step("writing the model")
-    manifest = write_model(request.output, training)
+    manifest = write_model(request.output, models)
     step("done")
-    return TrainingReport(request.output, manifest, evaluations, findings, repeated)
+    return TrainingResult(request.output, manifest, cross_validations, evaluation, duplicates)
 
 
 class _Steps:
-    """Tells `Progress` of each step as it begins."""
+    """Counts the steps for `Progress`."""
 
     def __init__(self, progress: Progress, steps: int) -> None:
         self._progress, self._steps, self._done = progress, steps, 0
@@ -128,94 +129,98 @@ class _Steps:
         self._done = min(self._done + 1, self._steps)
 
 
-def check(request: TrainingRequest) -> str:
-    """Return the version that the model will carry. Raises SettingsError that lists all that is wrong."""
+def check_request(request: TrainingRequest) -> str:
+    """Return the version of the model to be trained. Raises SettingsError that lists every problem."""
     problems = []
     if not 0 < request.threshold < 1:
         problems.append("the threshold must lie between 0 and 1")
-    if not 0 <= request.seed <= HIGHEST_SEED:
-        problems.append(f"the seed must lie between 0 and {HIGHEST_SEED}")
+    if not 0 <= request.seed <= MAX_SEED:
+        problems.append(f"the seed must lie between 0 and {MAX_SEED}")
     try:
         model_version = request.model_version or version("heartstream")
     except PackageNotFoundError:
-        problems.append("heartstream is not installed, so it has no version to give to the model: give a model version")
+        problems.append("heartstream is not installed, so the model has no default version: give a model version")
         model_version = ""
     if problems:
         raise SettingsError(tuple(problems))
-    refuse_other_folder(request.output)
+    refuse_foreign_folder(request.output)
     return model_version
 
 
-def all_rows(request: TrainingRequest) -> pd.DataFrame:
-    """Return the rows of all hospitals, of the training hospital alone if the run is quick.
+def load_patients(request: TrainingRequest) -> pd.DataFrame:
+    """Return the rows of all hospitals; for a quick run, of the training hospital only.
 
     Raises DependencyError and DataError.
     """
-    sites = SITES if request.depth.deep else (TRAINING_SITE,)
+    sites = SITES if request.depth.full else (TRAINING_SITE,)
     return read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
 
 
-def _without_repeats(everyone: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Keep one of each training row that stands there several times; return how many others there were."""
-    rows = everyone[everyone["site"] == TRAINING_SITE]
-    repeated = rows.index[sure_repeats(features(rows), target(rows))]
-    return everyone.drop(index=repeated).reset_index(drop=True), len(repeated)
+def _drop_duplicates(patients: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Drop training rows that repeat an earlier one; return how many were dropped."""
+    rows = patients[patients["site"] == TRAINING_SITE]
+    dropped = rows.index[certain_duplicates(features(rows), target(rows))]
+    return patients.drop(index=dropped).reset_index(drop=True), len(dropped)
 
 
-def cross_validate(rows: pd.DataFrame, request: TrainingRequest, step: Step) -> tuple[Evaluation, ...]:
-    """Evaluate every candidate, simplest first. Raises ArtifactError if one is too good to be true."""
+def cross_validate_candidates(
+    rows: pd.DataFrame, request: TrainingRequest, step: OnStep
+) -> tuple[CrossValidation, ...]:
+    """Cross-validate all candidates, simplest first. Raises ArtifactError for implausibly good results."""
     matrix, labels = features(rows), target(rows)
-    evaluations = []
+    results = []
     for candidate in CANDIDATES:
         step(f"cross-validating {candidate.name}")
         pipeline = new_pipeline(candidate.new(request.seed))
-        found = evaluate(candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold)
-        refuse_too_good(candidate.name, found.metrics["roc_auc"].mean, found.metrics["accuracy"].mean, labels)
-        evaluations.append(found)
-    return tuple(evaluations)
+        result = cross_validate(
+            candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold
+        )
+        refuse_implausible(candidate.name, result.metrics["roc_auc"].mean, result.metrics["accuracy"].mean, labels)
+        results.append(result)
+    return tuple(results)
 
 
 def _documents(
-    findings: Report, preprocessor: Any, models: Sequence[TrainedModel], model_version: str
+    evaluation: EvaluationReport, preprocessor: Any, models: Sequence[TrainedModel], model_version: str
 ) -> dict[str, bytes]:
     """Return the report and the model card, by file name."""
-    best = next(model for model in models if model.name == findings.choice.best)
-    card = new_card(findings, preprocessor, best.classifier, model_version, library_versions())
+    best = next(model for model in models if model.name == evaluation.selection.best)
+    card = new_card(evaluation, preprocessor, best.classifier, model_version, library_versions())
     return {
-        REPORT_FILE: findings.as_json(),
+        REPORT_FILE: evaluation.as_json(),
         CARD_DATA_FILE: card.as_json(),
-        CARD_FILE: as_markdown(card, findings).encode(),
+        CARD_FILE: as_markdown(card, evaluation).encode(),
     }
 
 
 def fit(
-    question: Question,
-    evaluations: Sequence[Evaluation],
-    findings: Report,
+    inputs: EvaluationInputs,
+    cross_validations: Sequence[CrossValidation],
+    evaluation: EvaluationReport,
     request: TrainingRequest,
     model_version: str,
-) -> Training:
-    """Fit the preprocessor and every candidate on all rows."""
-    matrix, labels = question.matrix, question.labels
+) -> FittedModels:
+    """Fit the preprocessor and all candidates on all training rows."""
+    matrix, labels = inputs.matrix, inputs.labels
     bootstraps = _QUICK_BOOTSTRAPS if request.quick else BOOTSTRAPS
     preprocessor = new_preprocessor().fit(matrix)
-    inputs = preprocessor.transform(matrix)
+    preprocessed = preprocessor.transform(matrix)
     models = []
-    for candidate, evaluation in zip(CANDIDATES, evaluations, strict=True):
-        classifier = candidate.new(request.seed).fit(inputs, labels)
-        uncertainty = measure(classifier, inputs, matrix, labels, request.seed, bootstraps)
-        models.append(TrainedModel(candidate.name, classifier, uncertainty, evaluation.metrics))
-    return Training(
+    for candidate, result in zip(CANDIDATES, cross_validations, strict=True):
+        classifier = candidate.new(request.seed).fit(preprocessed, labels)
+        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, request.seed, bootstraps)
+        models.append(TrainedModel(candidate.name, classifier, uncertainty, result.metrics))
+    return FittedModels(
         preprocessor,
         tuple(models),
-        findings.choice.best,
+        evaluation.selection.best,
         matrix,
-        question.data,
+        inputs.data,
         seed=request.seed,
         threshold=request.threshold,
         model_version=model_version,
         documents={
-            **_documents(findings, preprocessor, models, model_version),
-            REFERENCE_FILE: as_json(new_reference(matrix, evaluations)),
+            **_documents(evaluation, preprocessor, models, model_version),
+            REFERENCE_FILE: as_json(new_reference(matrix, cross_validations)),
         },
     )

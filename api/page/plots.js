@@ -16,7 +16,7 @@ function figure(title, description, caption, picture) {
 
 /** Of patients at a risk, how many have disease; null where the report has no such figures. */
 function calibration(report) {
-  const bins = report.deep?.calibration;
+  const bins = report.full?.curves.calibration;
   if (!bins?.length) return null;
   const marks = bins.map(({ risk, share }) => svg("g", { class: "one" },
     svg("line", { x1: across(risk), x2: across(risk), y1: up(share.low), y2: up(share.high) }),
@@ -36,10 +36,10 @@ function calibration(report) {
 
 /** The share of the ill who are found, by what was not measured: this model, and the usual way at the same specificity. */
 function missing(report) {
-  const rows = Object.entries(report.lacking ?? {});
-  const best = report.choice?.best;
-  const ours = (name) => report.lacking[name][best]?.figures ?? {};
-  const theirs = (name) => report.usual_at_our_specificity?.[name]?.performance.figures ?? {};
+  const rows = Object.entries(report.missing_fields ?? {});
+  const best = report.selection?.best;
+  const ours = (name) => report.missing_fields[name][best]?.figures ?? {};
+  const theirs = (name) => report.baseline_at_equal_specificity?.[name]?.performance.figures ?? {};
   if (!rows.length || !rows.every(([name]) => ours(name).recall && ours(name).specificity && theirs(name).recall)) return null;
   const width = 352;
   const height = 34 + rows.length * 27;

@@ -17,7 +17,7 @@ from heartstream.terminal.exit_codes import FAILED, errors_to_exit_codes
 
 if TYPE_CHECKING:
     from training.data.dataset import RemoteFile
-    from training.data.download import Fetched, Progress
+    from training.data.download import FetchedFile, Progress
 
 _FALLBACK: Final = "using the bundled snapshot, which has the same bytes"
 
@@ -78,7 +78,7 @@ def patients() -> None:
         sys.stdout.flush()
 
 
-def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
+def _download(folder: Path, base_url: str | None) -> tuple[FetchedFile, ...]:
     """Fetch every file, or unpack the snapshot if the server is unreachable."""
     from stamina.instrumentation import set_on_retry_hooks  # noqa: PLC0415  # train extra only
 
@@ -93,7 +93,7 @@ def _download(folder: Path, base_url: str | None) -> tuple[Fetched, ...]:
         return _unpack(folder, str(error))
 
 
-def _unpack(folder: Path, reason: str) -> tuple[Fetched, ...]:
+def _unpack(folder: Path, reason: str) -> tuple[FetchedFile, ...]:
     """Write missing files from the snapshot, and say so in one line."""
     from training.data.download import Origin, unpack_snapshot  # noqa: PLC0415  # train extra only
 

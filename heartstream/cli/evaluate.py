@@ -46,10 +46,10 @@ def evaluate(  # a command's options
         with train_extra():
             from heartstream.reports.evaluation import print_evaluation, write  # noqa: PLC0415  # --help should not wait for pandas
             from training.data.labelled import read_labelled  # noqa: PLC0415  # the same
-            from training.evaluation.external_validation import evaluate_elsewhere  # noqa: PLC0415  # the same
+            from training.evaluation.external_validation import validate_externally  # noqa: PLC0415  # the same
         patients = read_labelled(data, coding, options)
         print_notes(data, patients.notes)
-        result = evaluate_elsewhere(model, name, patients)
+        result = validate_externally(model, name, patients)
         if json is not None:
             write(result, json)
         print_evaluation(result)

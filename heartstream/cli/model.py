@@ -184,9 +184,9 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
         if model.startswith("models:/"):
             with train_extra():
                 from heartstream.operations.models.mlflow_alias import promote_registered  # noqa: PLC0415  # an extra
-                from training.tracking.mlflow_registry import Registry  # noqa: PLC0415  # an extra
+                from training.tracking.mlflow_registry import MlflowRegistry  # noqa: PLC0415  # an extra
 
-                registry = Registry(mlflow_dir)
+                registry = MlflowRegistry(mlflow_dir)
                 proof = promote_registered(chosen, registry, registry.find(model), public_key)
         else:
             proof = chosen.promote(Path(model) if Path(model).exists() else chosen.find(model), model, public_key)
@@ -240,10 +240,10 @@ def follow(
     with errors_to_exit_codes(), train_extra():
         from heartstream.operations.models.mlflow_alias import follow as follow_alias  # noqa: PLC0415  # an extra
         from heartstream.operations.models.store import Store  # noqa: PLC0415  # as above
-        from training.tracking.mlflow_registry import Registry  # noqa: PLC0415  # an extra
+        from training.tracking.mlflow_registry import MlflowRegistry  # noqa: PLC0415  # an extra
 
         with until_stopped():
-            follow_alias(Store(store), Registry(mlflow_dir), alias, public_key, every)
+            follow_alias(Store(store), MlflowRegistry(mlflow_dir), alias, public_key, every)
 
 
 def _print_served(store: Path, proof: Proof) -> None:

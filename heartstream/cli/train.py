@@ -15,7 +15,7 @@ from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.tables import print_line, print_table
 
 if TYPE_CHECKING:
-    from training.pipeline import Progress, TrainingReport
+    from training.pipeline import Progress, TrainingResult
 
 
 def train(  # noqa: PLR0913  # an option each
@@ -74,15 +74,15 @@ def train(  # noqa: PLR0913  # an option each
             )
 
 
-def _print_report(report: TrainingReport) -> None:
+def _print_report(report: TrainingResult) -> None:
     """Print the evaluation as tables."""
     data = report.manifest.data
-    left_out = f" {report.repeated} repeated row(s) left out." if report.repeated else ""
+    left_out = f" {report.duplicates} repeated row(s) left out." if report.duplicates else ""
     print_line(f"{data.name}: {data.rows} patients, {data.positives} with disease.{left_out}\n")
     for title, headings, rows in tables(report):
         print_line(title)
         print_table(headings, rows)
-    print_line(f"Best model: {report.choice.best}: {report.choice.reason}.")
+    print_line(f"Best model: {report.selection.best}: {report.selection.reason}.")
     print_line(
         f"Model directory: {report.folder} (version {report.manifest.model_version}), described in model-card.md"
     )

@@ -9,11 +9,11 @@ from typing import Final
 from heartstream.terminal.printable import printable
 from heartstream.terminal.tables import print_line, print_table
 from schemas.errors import DependencyError
-from training.estimates import FEWEST
-from training.evaluation.external_validation import Elsewhere
-from training.evaluation.label_sets import Coverage
+from training.estimates import MIN_PATIENTS
+from training.evaluation.external_validation import ExternalValidation
+from training.evaluation.label_sets import LabelSetCoverage
 from training.evaluation.metrics import Performance
-from training.report.markdown import interval, ranged
+from training.report.markdown import interval, metric_with_interval
 
 _FIGURES: Final = {
     "roc_auc": "ROC-AUC",
@@ -29,7 +29,7 @@ _FIGURES: Final = {
 _OF_GROUPS: Final = {"roc_auc": "ROC-AUC", "recall": "Sensitivity", "specificity": "Specificity", "bias": "Bias"}
 
 
-def write(result: Elsewhere, path: Path) -> None:
+def write(result: ExternalValidation, path: Path) -> None:
     """Write all results as JSON. Raises DependencyError."""
     try:
         path.write_bytes(result.as_json())
@@ -37,7 +37,7 @@ def write(result: Elsewhere, path: Path) -> None:
         raise DependencyError(f"cannot write {path}: {error.strerror}") from error
 
 
-def print_evaluation(result: Elsewhere) -> None:
+def print_evaluation(result: ExternalValidation) -> None:
     """Print the evaluation, and what it cannot show."""
     share = result.share
     print_line(f"{result.model} {result.model_version} ({result.model_digest}), labels at {result.threshold:g}")
@@ -50,8 +50,8 @@ def print_evaluation(result: Elsewhere) -> None:
             f"The model was trained on {result.trained_on} of these patients: the results below are too optimistic."
         )
     print_line("")
-    if min(result.events, result.patients - result.events) < FEWEST:
-        print_line(f"Fewer than {FEWEST} patients of either outcome: too few to evaluate the risks reliably.\n")
+    if min(result.events, result.patients - result.events) < MIN_PATIENTS:
+        print_line(f"Fewer than {MIN_PATIENTS} patients of either outcome: too few to evaluate the risks reliably.\n")
     if result.overall.figures:
         print_table(["", "95% interval"], _overall(result))
     if result.calibration:
@@ -60,7 +60,7 @@ def print_evaluation(result: Elsewhere) -> None:
         _print_coverage(result.coverage)
 
 
-def _print_details(result: Elsewhere) -> None:
+def _print_details(result: ExternalValidation) -> None:
     print_line("Calibration, by risk:")
     print_table(
         ["mean risk", "patients", "share with disease"],
@@ -86,9 +86,9 @@ def _print_details(result: Elsewhere) -> None:
     )
 
 
-def _overall(result: Elsewhere) -> Iterator[list[str]]:
+def _overall(result: ExternalValidation) -> Iterator[list[str]]:
     for name, title in _FIGURES.items():
-        yield [title, ranged(result.overall, name)]
+        yield [title, metric_with_interval(result.overall, name)]
     yield ["Brier of predicting the prevalence", f"{result.prevalence_brier:.2f}"]
 
 
@@ -97,13 +97,18 @@ def _print_groups(title: str, groups: Mapping[str, Performance]) -> None:
     print_table(
         ["", "patients", "events", *_OF_GROUPS.values()],
         (
-            [printable(group), str(of.patients), str(of.events), *(ranged(of, name) for name in _OF_GROUPS)]
+            [
+                printable(group),
+                str(of.patients),
+                str(of.events),
+                *(metric_with_interval(of, name) for name in _OF_GROUPS),
+            ]
             for group, of in groups.items()
         ),
     )
 
 
-def _print_coverage(covers: Coverage) -> None:
+def _print_coverage(covers: LabelSetCoverage) -> None:
     print_line(f"Label sets: coverage (target 90%); {covers.single:.0%} are a single label:")
     print_table(
         ["", "true label in the set"],

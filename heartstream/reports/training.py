@@ -9,8 +9,8 @@ from heartstream.reports.training_uncertainty import uncertainty_tables
 
 if TYPE_CHECKING:
     from training.estimates import Estimate
-    from training.evaluation.results import Deep
-    from training.pipeline import TrainingReport
+    from training.evaluation.results import FullEvaluation
+    from training.pipeline import TrainingResult
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 
@@ -28,11 +28,11 @@ _OURS: Final = {"roc_auc": "AUC", "recall": "Sens.", "specificity": "Spec.", "bi
 _ELSEWHERE: Final = {**_OURS, "accuracy": "Accuracy", "brier": "Brier"}
 
 
-def tables(report: TrainingReport) -> Iterator[Table]:
+def tables(report: TrainingResult) -> Iterator[Table]:
     """Yield the tables, most important first."""
-    names = [evaluation.name for evaluation in report.evaluations]
+    names = [evaluation.name for evaluation in report.cross_validations]
     yield "5-fold cross-validation, mean ± standard deviation over the folds:", ["", *names], _five_fold(report)
-    findings, best = report.findings, report.choice.best
+    findings, best = report.evaluation, report.selection.best
     yield (
         (
             f"{best} with missing fields, and the usual pipeline (median and mode\n"
@@ -49,40 +49,40 @@ def tables(report: TrainingReport) -> Iterator[Table]:
         ],
         _lacking(report),
     )
-    if findings.deep is not None and findings.deep.elsewhere:
-        sites = [findings.deep.hospitals[name] for name in findings.deep.elsewhere]
+    if findings.full is not None and findings.full.other_hospitals:
+        sites = [findings.full.hospitals[name] for name in findings.full.other_hospitals]
         title = (
             f"{best} in other hospitals (95% intervals; prevalence:\n"
             "Brier score of predicting the prevalence for everybody):"
         )
         yield title, ["", *sites], _elsewhere(report)
-    if findings.deep is not None:
+    if findings.full is not None:
         yield (
             f"Simulated effect of recalibrating {best} on this many outcomes\nof a hospital:",
             ["", "outcomes", "proposed", "of these,\nworse", "Brier:\ngain", "\npossible"],
-            _recalibration(findings.deep, best),
+            _recalibration(findings.full, best),
         )
-        yield from uncertainty_tables(findings.deep)
+        yield from uncertainty_tables(findings.full)
 
 
-def _five_fold(report: TrainingReport) -> Iterator[Sequence[str]]:
+def _five_fold(report: TrainingResult) -> Iterator[Sequence[str]]:
     for metric, title in _METRICS.items():
-        figures = (evaluation.metrics[metric] for evaluation in report.evaluations)
+        figures = (evaluation.metrics[metric] for evaluation in report.cross_validations)
         yield [title, *(f"{figure.mean:.3f} ± {figure.std:.3f}" for figure in figures)]
-    yield ["Calibration slope", *(f"{evaluation.calibration_slope:.2f}" for evaluation in report.evaluations)]
+    yield ["Calibration slope", *(f"{evaluation.calibration_slope:.2f}" for evaluation in report.cross_validations)]
 
 
-def _lacking(report: TrainingReport) -> Iterator[Sequence[str]]:
-    from training.evaluation.baseline import USUAL  # noqa: PLC0415  # only where something was trained
+def _lacking(report: TrainingResult) -> Iterator[Sequence[str]]:
+    from training.evaluation.baseline import BASELINE  # noqa: PLC0415  # only where something was trained
 
-    findings = report.findings
-    for lacking, models in findings.lacking.items():
-        matched = findings.usual_at_our_specificity.get(lacking)
+    findings = report.evaluation
+    for lacking, models in findings.missing_fields.items():
+        matched = findings.baseline_at_equal_specificity.get(lacking)
         equal = matched.performance.figures if matched else {}
         yield [
             lacking,
-            *(_figure(models[report.choice.best].figures, name) for name in _OURS),
-            *(_figure(models[USUAL].figures, name) for name in ("recall", "specificity", "bias")),
+            *(_figure(models[report.selection.best].figures, name) for name in _OURS),
+            *(_figure(models[BASELINE].figures, name) for name in ("recall", "specificity", "bias")),
             _figure(equal, "recall"),
         ]
 
@@ -98,21 +98,21 @@ def _signed(number: float) -> str:
     return f"{round(number, 2) + 0.0:+.2f}"
 
 
-def _elsewhere(report: TrainingReport) -> Iterator[Sequence[str]]:
+def _elsewhere(report: TrainingResult) -> Iterator[Sequence[str]]:
     """Yield one row per metric: hospitals as columns fit a terminal."""
-    from training.report.markdown import ranged  # noqa: PLC0415  # only where something was trained
+    from training.report.markdown import metric_with_interval  # noqa: PLC0415  # only where something was trained
 
-    sites = report.findings.deep.elsewhere.values() if report.findings.deep else ()
-    found = [site.models[report.choice.best] for site in sites]
+    sites = report.evaluation.full.other_hospitals.values() if report.evaluation.full else ()
+    found = [site.models[report.selection.best] for site in sites]
     yield ["patients", *(str(site.patients) for site in sites)]
     yield ["events", *(str(site.events) for site in sites)]
     for figure, title in _ELSEWHERE.items():
-        yield [title, *(ranged(of, figure) for of in found)]
+        yield [title, *(metric_with_interval(of, figure) for of in found)]
     yield ["prevalence", *(f"{site.prevalence_brier:.2f}" for site in sites)]
 
 
-def _recalibration(deep: Deep, best: str) -> Iterator[Sequence[str]]:
+def _recalibration(deep: FullEvaluation, best: str) -> Iterator[Sequence[str]]:
     from training.report.recalibration_table import harm_rows  # noqa: PLC0415  # only where something was trained
 
-    for row in harm_rows({best: deep.recalibration}, deep.hospitals):
+    for row in harm_rows({best: deep.recalibration_harm}, deep.hospitals):
         yield [row[0], *row[2:-1]]

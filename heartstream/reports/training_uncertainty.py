@@ -7,16 +7,16 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.evaluation.label_sets import Coverage
-    from training.evaluation.results import Deep
+    from training.evaluation.label_sets import LabelSetCoverage
+    from training.evaluation.results import FullEvaluation
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 
 
-def uncertainty_tables(deep: Deep) -> Iterator[Table]:
+def uncertainty_tables(deep: FullEvaluation) -> Iterator[Table]:
     """Yield the tables; the table of intervals only for a model that has them."""
-    if deep.intervals:
-        truths = list(deep.intervals[0].other_model)
+    if deep.interval_coverage:
+        truths = list(deep.interval_coverage[0].other_model)
         yield (
             (
                 "Simulated coverage of 90% intervals: of the risk by a retrained model with every\n"
@@ -51,22 +51,22 @@ def uncertainty_tables(deep: Deep) -> Iterator[Table]:
         )
 
 
-def _intervals(deep: Deep) -> Iterator[Sequence[str]]:
-    for each in deep.intervals:
+def _intervals(deep: FullEvaluation) -> Iterator[Sequence[str]]:
+    for each in deep.interval_coverage:
         shares = (*each.other_model.values(), *each.true_risk.values(), each.width)
-        yield [each.lacking, *(f"{share:.2f}" for share in shares)]
+        yield [each.missing_fields, *(f"{share:.2f}" for share in shares)]
 
 
-def _label_sets(found: Coverage, with_gap: Coverage | None) -> Iterator[Sequence[str]]:
+def _label_sets(found: LabelSetCoverage, with_gap: LabelSetCoverage | None) -> Iterator[Sequence[str]]:
     from training.report.sections.uncertainty import by_group  # noqa: PLC0415  # only where something was trained
 
     gaps = by_group(with_gap) if with_gap else {}
     for group, held in by_group(found).items():
-        yield [group, *(f"{each.held:g} of {each.patients}" for each in (*held, *gaps.get(group, ())))]
+        yield [group, *(f"{each.covered:g} of {each.patients}" for each in (*held, *gaps.get(group, ())))]
 
 
-def _measure_next(deep: Deep) -> Iterator[Sequence[str]]:
+def _measure_next(deep: FullEvaluation) -> Iterator[Sequence[str]]:
     for each in deep.measure_next:
         best = sorted(each.others.items(), key=lambda pair: pair[1])[:3]
         others = ", ".join(f"{name} {away:.3f}" for name, away in best)
-        yield [each.lacking, f"{each.before:.3f}", f"{each.recommended:.3f}", others]
+        yield [each.missing_fields, f"{each.before:.3f}", f"{each.recommended:.3f}", others]

@@ -207,10 +207,10 @@ def test_the_card_has_pictures_of_the_report(visit: Visit) -> None:
     with urllib.request.urlopen(f"{visit.url}/model/report") as response:
         report = json.load(response)
     told = page.locator(".plot [role=img]").last.get_attribute("aria-label") or ""
-    for name, models in report["lacking"].items():
-        found = models[report["choice"]["best"]]["figures"]["recall"]["value"]
+    for name, models in report["missing_fields"].items():
+        found = models[report["selection"]["best"]]["figures"]["recall"]["value"]
         assert f"{name}: {round(found * 100)}%" in told
-    assert page.locator(".plot .one circle").count() >= len(report["lacking"])
+    assert page.locator(".plot .one circle").count() >= len(report["missing_fields"])
 
 
 def test_a_live_view_that_is_off_says_how_to_switch_it_on(visit: Visit) -> None:

@@ -1,1 +1,1 @@
-"""The patients: UCI's files and those of users, downloaded, read, checked and described."""
+"""The patients: UCI's files and labelled files of users, downloaded, read, checked and described."""

@@ -1,7 +1,7 @@
-"""What must be true of training rows and of results, and is not true of the well-known spoilt copies of this data.
+"""Data checks of training rows.
 
-Copies of UCI Heart Disease go round with repeated rows, permuted codes and an inverted target. Nothing in them raises
-an error by itself; the model just learns something else, or seems far better than it is.
+Corrupted copies of UCI Heart Disease circulate, with duplicate rows, permuted codes or an inverted target. Training on
+them raises no error by itself; the model learns something else, or its performance is overestimated.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from scoring.evidence import SourceWindow, evidence_of
 from scoring.features import Mask, legal_rows
 from training.arrays import Labels, Matrix
 from training.data.frames import features, target
-from training.estimates import wilson
+from training.estimates import wilson_interval
 
-FEWEST_OF_EITHER: Final = 25
-"""Each of 5 folds, and each of the 5 inside its training part, needs a few patients of either outcome."""
+MIN_PER_OUTCOME: Final = 25
+"""Each inner and outer fold of a nested 5-fold cross-validation needs a few patients of either outcome."""
 
-_MOST_REPEATED: Final = 0.05
-"""UCI's own files repeat a row here and there; a spoilt copy repeats many."""
-_FINE: Final = [FEATURE_NAMES.index(name) for name in ("trestbps", "chol", "thalach")]
-"""Two patients hardly agree in all of these and in the other fields; without them they may."""
+_MAX_DUPLICATES: Final = 0.05
+"""The largest share of duplicates: UCI's own files have single ones, corrupted copies many."""
+_DISTINCTIVE: Final = [FEATURE_NAMES.index(name) for name in ("trestbps", "chol", "thalach")]
+"""Two patients rarely agree in all of these and the other fields; without these they may."""
 _ASYMPTOMATIC: Final = 4
 _ATYPICAL: Final = 2
 _KAGGLE_1025: Final = (1025, 302)
-"""Rows and different rows of the copy that most tutorials use."""
+"""Rows and distinct rows of the copy that most tutorials use."""
 
 
-def check_rows(frame: pd.DataFrame) -> None:
-    """Raise DataError if these rows must not be trained on; the text has every reason."""
+def check_training_rows(frame: pd.DataFrame) -> None:
+    """Raise DataError with all reasons why these rows are unfit for training."""
     matrix, labels = features(frame), target(frame)
     foreign = list(foreign_codes(matrix))
-    # What chest pain says of the target can only be read in UCI's codes.
+    # The check by chest pain requires UCI's codes.
     problems = [*foreign, *illegal_values(matrix), *([] if foreign else inverted_target(matrix, labels))]
-    problems += [*too_many_repeats(matrix, labels), *too_few(labels)]
+    problems += [*too_many_duplicates(matrix, labels), *too_few(labels)]
     if problems:
         raise DataError("; ".join(problems))
 
 
 def foreign_rows(matrix: Matrix) -> Mask:
-    """Say of each row (n, 13) whether it has a value that only other codings of this data have."""
+    """Return which rows (n, 13) have a value that exists only in other codings of this data."""
     foreign = np.zeros(len(matrix), dtype=bool)
     for column, feature in zip(matrix.T, FEATURES, strict=True):
         for hint in feature.hints:
@@ -56,37 +56,37 @@ def foreign_rows(matrix: Matrix) -> Mask:
 
 
 def foreign_codes(matrix: Matrix) -> Iterator[str]:
-    """Say if rows are in another coding of this data: if so many of them show it as no slip of the pen explains."""
+    """Report if the rows are in another coding of this data, if more show it than typing errors explain."""
     foreign = np.flatnonzero(foreign_rows(matrix)).tolist()
     if SourceWindow().note(evidence_of(np.flatnonzero(legal_rows(matrix)).tolist(), foreign)):
         yield (
             f"{len(foreign)} of {len(matrix)} rows hold values of another coding of this data (cp 0, slope 0, ca 4, "
-            "thal 0 to 2, oldpeak above 10), in which other values mean something else, too, and perhaps the outcome; "
-            f"there are several: {', '.join(FOREIGN_NAMES)}"
+            "thal 0 to 2, oldpeak above 10), which also changes the meaning of other values and perhaps of the "
+            f"outcome; there are several: {', '.join(FOREIGN_NAMES)}"
         )
 
 
 def illegal_values(matrix: Matrix) -> Iterator[str]:
-    """Say how many rows lack a required field, and how many others hold a value outside the feature table."""
-    lacking = np.isnan(matrix[:, [j for j, feature in enumerate(FEATURES) if feature.required]]).any(axis=1)
-    if lacking.any():
+    """Report the rows without a required field, and those with a value outside the feature table."""
+    incomplete = np.isnan(matrix[:, [j for j, feature in enumerate(FEATURES) if feature.required]]).any(axis=1)
+    if incomplete.any():
         required = ", ".join(feature.name for feature in FEATURES if feature.required)
-        yield f"{int(lacking.sum())} of {len(matrix)} rows lack one of {required}, which every patient must have"
-    illegal = int((~legal_rows(matrix) & ~lacking).sum())
+        yield f"{int(incomplete.sum())} of {len(matrix)} rows lack one of {required}, which every patient must have"
+    illegal = int((~legal_rows(matrix) & ~incomplete).sum())
     if illegal:
         yield f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow"
 
 
 def inverted_target(matrix: Matrix, labels: Labels) -> Iterator[str]:
-    """Say if disease is rarer with chest pain type 4 than with type 2, beyond what chance explains.
+    """Report if disease is significantly rarer with chest pain type 4 than with type 2.
 
-    Not every hospital has patients with every kind of chest pain, nor enough of them.
+    A hospital may have too few patients with either kind of chest pain to tell.
     """
     asymptomatic, atypical = by_chest_pain(matrix, labels)
     if len(asymptomatic) and len(atypical):
-        ours, theirs = (wilson(int(some.sum()), len(some)) for some in (asymptomatic, atypical))
-        if ours.high < theirs.low:
-            yield inversion(asymptomatic, atypical)
+        type_4, type_2 = (wilson_interval(int(some.sum()), len(some)) for some in (asymptomatic, atypical))
+        if type_4.high < type_2.low:
+            yield inversion_problem(asymptomatic, atypical)
 
 
 def by_chest_pain(matrix: Matrix, labels: Labels) -> tuple[Labels, Labels]:
@@ -95,8 +95,8 @@ def by_chest_pain(matrix: Matrix, labels: Labels) -> tuple[Labels, Labels]:
     return labels[pain == _ASYMPTOMATIC], labels[pain == _ATYPICAL]
 
 
-def inversion(asymptomatic: Labels, atypical: Labels) -> str:
-    """Say how outcomes by chest pain give an inverted target away."""
+def inversion_problem(asymptomatic: Labels, atypical: Labels) -> str:
+    """Return the problem that outcomes by chest pain show."""
     return (
         f"the target looks inverted, as in the Kaggle copy: {asymptomatic.mean():.0%} disease with cp 4 "
         f"(asymptomatic) and {atypical.mean():.0%} with cp 2 (atypical angina), expected the other way round"
@@ -104,42 +104,42 @@ def inversion(asymptomatic: Labels, atypical: Labels) -> str:
 
 
 def too_few(labels: Labels) -> Iterator[str]:
-    """Say if there are too few patients of either outcome to train and evaluate with."""
-    ill, healthy = int(labels.sum()), int((labels == 0).sum())
-    if not min(ill, healthy):
-        found = "no disease" if healthy else "disease"
+    """Report if there are too few patients of either outcome for training and evaluation."""
+    positives, negatives = int(labels.sum()), int((labels == 0).sum())
+    if not min(positives, negatives):
+        found = "no disease" if negatives else "disease"
         yield f"all {len(labels)} patients have the same outcome ({found}): nothing can be learned from them"
-    elif min(ill, healthy) < FEWEST_OF_EITHER:
+    elif min(positives, negatives) < MIN_PER_OUTCOME:
         yield (
-            f"{ill} patients with disease and {healthy} without are too few: nested 5-fold cross-validation needs "
-            f"{FEWEST_OF_EITHER} of either at least, and a model worth using some hundred"
+            f"{positives} patients with disease and {negatives} without are too few: nested 5-fold cross-validation "
+            f"needs {MIN_PER_OUTCOME} of either at least, and a useful model some hundreds"
         )
 
 
-def too_many_repeats(matrix: Matrix, labels: Labels) -> Iterator[str]:
-    """Say if more than 5% of the rows are equal to another: of two, one would be trained on and the other tested on."""
-    fine = ~np.isnan(matrix[:, _FINE]).any(axis=1)
-    if sure_repeats(matrix, labels).sum() > _MOST_REPEATED * fine.sum():
-        yield from repeated_rows(matrix, labels)
+def too_many_duplicates(matrix: Matrix, labels: Labels) -> Iterator[str]:
+    """Report if more than 5% of the rows are duplicates, of which one would train and the other test the model."""
+    distinctive = ~np.isnan(matrix[:, _DISTINCTIVE]).any(axis=1)
+    if certain_duplicates(matrix, labels).sum() > _MAX_DUPLICATES * distinctive.sum():
+        yield from duplicate_rows(matrix, labels)
 
 
-def sure_repeats(matrix: Matrix, labels: Labels) -> Mask:
-    """Say of each row whether it is an earlier one once more: the fields that tell people apart are known and agree."""
-    return repeats(matrix, labels) & ~np.isnan(matrix[:, _FINE]).any(axis=1)
+def certain_duplicates(matrix: Matrix, labels: Labels) -> Mask:
+    """Return which rows repeat an earlier one, including all fields that distinguish patients."""
+    return duplicates(matrix, labels) & ~np.isnan(matrix[:, _DISTINCTIVE]).any(axis=1)
 
 
-def repeated_rows(matrix: Matrix, labels: Labels) -> Iterator[str]:
-    """Say if rows are equal: of two, one would be trained on and the other tested on."""
-    rows, repeated = len(matrix), int(repeats(matrix, labels).sum())
-    if repeated:
-        unique = rows - repeated
+def duplicate_rows(matrix: Matrix, labels: Labels) -> Iterator[str]:
+    """Report duplicate rows."""
+    rows, duplicated = len(matrix), int(duplicates(matrix, labels).sum())
+    if duplicated:
+        unique = rows - duplicated
         origin = "; this is the Kaggle copy with 1025 rows" if (rows, unique) == _KAGGLE_1025 else ""
         yield (
-            f"only {unique} of {rows} rows are different{origin}; "
-            "a patient who stands twice makes results look better, or surer, than they are"
+            f"only {unique} of {rows} rows are distinct{origin}; "
+            "duplicate patients make results look better or more certain than they are"
         )
 
 
-def repeats(matrix: Matrix, labels: Labels) -> Mask:
-    """Say of each row whether an equal one stands before it; missing values are equal."""
+def duplicates(matrix: Matrix, labels: Labels) -> Mask:
+    """Return which rows equal an earlier one; missing values count as equal."""
     return np.asarray(pd.DataFrame(np.column_stack([matrix, labels])).duplicated(), dtype=bool)

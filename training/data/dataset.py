@@ -1,7 +1,7 @@
-"""UCI Heart Disease as it was published: which files, of what size and content, and how a row is written in each.
+"""UCI Heart Disease as published: its files with size and checksum, and the bundled snapshot of them.
 
-The snapshot of this package holds the same values in one form; `published` writes them back byte for byte, so the
-published checksums prove the snapshot too. Licence CC BY 4.0, doi:10.24432/C52P4X.
+`published_file` restores the published files from the snapshot byte for byte, so that their checksums verify the
+snapshot, too. Licence CC BY 4.0, doi:10.24432/C52P4X.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from schemas.features import FEATURE_NAMES
 BASE_URL: Final = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/"
 SITES: Final = ("cleveland", "hungarian", "switzerland", "va")
 HEADER: Final = ("site", *FEATURE_NAMES, "num")
-"""The snapshot's columns. The published files have all but the first, and no header."""
+"""The columns of the snapshot. The published files have no header and no site."""
 MISSING: Final = "?"
 
 
 class RemoteFile(msgspec.Struct, frozen=True):
-    """A file that can be downloaded, and what must arrive: its size in bytes and its SHA-256 (hexadecimal)."""
+    """A file to download, with its expected size in bytes and SHA-256 (hexadecimal)."""
 
     name: str
     size: int
@@ -44,19 +44,19 @@ def file_name(site: str) -> str:
 
 
 def snapshot_rows() -> list[list[str]]:
-    """Return the snapshot that ships with this package: rows of text in the order of `HEADER`, "" where missing."""
+    """Return the rows of the bundled snapshot as text, in the order of `HEADER`; missing values are ""."""
     text = files("training").joinpath("snapshot/heart_disease.csv").read_text("utf-8")
     return list(csv.reader(StringIO(text, newline="")))[1:]
 
 
-def published(site: str) -> bytes:
-    """Return a site's file as UCI publishes it, written from the snapshot."""
+def published_file(site: str) -> bytes:
+    """Return a site's file as UCI publishes it, restored from the snapshot."""
     lines = (",".join(_cells(site, row[1:])) for row in snapshot_rows() if row[0] == site)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _cells(site: str, cells: list[str]) -> list[str]:
-    """Write one row the way its site's file does. Only Cleveland's has a point in whole numbers, save in `num`."""
+    """Format a row as its site's file does. Cleveland's writes whole numbers with a point, except `num`."""
     cells = [cell or MISSING for cell in cells]
     if site == "cleveland":
         return [*(cell if cell == MISSING else str(float(cell)) for cell in cells[:-1]), cells[-1]]
@@ -65,6 +65,6 @@ def _cells(site: str, cells: list[str]) -> list[str]:
     return cells
 
 
-def plain_number(value: float) -> str:
-    """Write a number the one way it stands in the snapshot: whole numbers without a point."""
+def format_number(value: float) -> str:
+    """Format a number as in the snapshot: whole numbers without a point."""
     return str(int(value)) if value.is_integer() else repr(value)

@@ -1,7 +1,7 @@
-"""Download the published files: all of a file and exactly that file, within a deadline, or the old one stays.
+"""Downloads the published files, verified and within a deadline; on failure the old file stays.
 
-A server can fail in every way here: not be there, answer with an error, cut a file short, change it, or send it a byte
-at a time for ever. Only what may pass by itself is tried again.
+Servers may be unreachable, answer with an error, truncate or change a file, or send it endlessly slowly. Only transient
+failures are retried.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from platformdirs import user_cache_path
 
 from runtime.files import write_atomically
 from schemas.errors import DependencyError, SettingsError
-from training.data.dataset import BASE_URL, SITES, UCI_FILES, RemoteFile, published
+from training.data.dataset import BASE_URL, SITES, UCI_FILES, RemoteFile, published_file
 
 Progress = Callable[[RemoteFile, int], None]
-"""Called with a file and how many of its bytes have arrived; 0 when a try begins."""
+"""Called with a file and the number of bytes received; 0 at the start of an attempt."""
 
 _EXCESS_BYTES: Final = 1_000_000
-"""A body is not read further than this beyond the expected size."""
+"""A response is read at most this far beyond the expected size."""
 
 
 class FetchPolicy(msgspec.Struct, frozen=True):
-    """How patient to be, in seconds. The largest file has 18 kB: what takes longer than this is not going to come.
+    """Timeouts and retries, in seconds. The largest of UCI's files has 18 kB.
 
-    `deadline` is for one file with all its tries: a server that sends a byte now and then never runs into the timeouts.
-    `parallel` is how many files are downloaded at the same time.
+    `deadline` covers one file with all its attempts: a server that sends single bytes never runs into the timeouts.
+    `parallel` is the number of concurrent downloads.
     """
 
     connect_timeout: float = 5.0
@@ -57,8 +57,8 @@ class Origin(StrEnum):
     SNAPSHOT = "from the snapshot"
 
 
-class Fetched(msgspec.Struct, frozen=True):
-    """A verified file on disk, and where it came from."""
+class FetchedFile(msgspec.Struct, frozen=True):
+    """A verified file on disk, and its origin."""
 
     file: RemoteFile
     path: Path
@@ -66,15 +66,15 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 class SourceUnreachableError(DependencyError):
-    """The server cannot be reached, does not finish in time, or says that it is out of order."""
+    """The server is unreachable, too slow, or fails."""
 
 
 class FileRefusedError(DependencyError):
-    """The server answered, but not with the published file."""
+    """The server answered with other content than the published file."""
 
 
-class _BodyCutError(Exception):
-    """The connection ended before the body did."""
+class _TruncatedError(Exception):
+    """The connection ended before the body was complete."""
 
     def __init__(self, body: bytes) -> None:
         super().__init__()
@@ -82,27 +82,27 @@ class _BodyCutError(Exception):
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads that the platform has for this user."""
+    """Return the user's cache folder for downloads."""
     return user_cache_path("heartstream") / "uci"
 
 
-def is_whole(file: RemoteFile, content: bytes) -> bool:
-    """Say whether `content` is exactly the published file."""
+def is_intact(file: RemoteFile, content: bytes) -> bool:
+    """Return whether `content` is exactly the published file."""
     return len(content) == file.size and hashlib.sha256(content).hexdigest() == file.sha256
 
 
 def is_cached(folder: Path, file: RemoteFile) -> bool:
-    """Say whether `folder` holds the published file."""
+    """Return whether `folder` holds the published file."""
     try:
-        return is_whole(file, (folder / file.name).read_bytes())
+        return is_intact(file, (folder / file.name).read_bytes())
     except OSError:
         return False
 
 
-def unpack_snapshot(folder: Path) -> tuple[Fetched, ...]:
-    """Make `folder` hold every published file without a network: the snapshot gives the same bytes.
+def unpack_snapshot(folder: Path) -> tuple[FetchedFile, ...]:
+    """Write every published file to `folder` from the snapshot, without a network.
 
-    Raises SettingsError for a folder that cannot be written.
+    Raises SettingsError for an unwritable folder.
     """
     fetched = []
     try:
@@ -110,9 +110,9 @@ def unpack_snapshot(folder: Path) -> tuple[Fetched, ...]:
         for site, file in zip(SITES, UCI_FILES, strict=True):
             origin = Origin.CACHE
             if not is_cached(folder, file):
-                write_atomically(folder / file.name, published(site))
+                write_atomically(folder / file.name, published_file(site))
                 origin = Origin.SNAPSHOT
-            fetched.append(Fetched(file, folder / file.name, origin))
+            fetched.append(FetchedFile(file, folder / file.name, origin))
     except OSError as error:
         raise _unwritable(folder, error) from error
     return tuple(fetched)
@@ -129,12 +129,12 @@ def fetch(
     files: Sequence[RemoteFile] = UCI_FILES,
     policy: FetchPolicy = DEFAULT_POLICY,
     progress: Progress = lambda _file, _received: None,
-) -> tuple[Fetched, ...]:
-    """Make `folder` hold every file, downloading those that it does not hold already. A file's name may be a path.
+) -> tuple[FetchedFile, ...]:
+    """Download the files that `folder` does not hold yet. A file's name may be a relative path.
 
-    Blocks until all are there or one fails; cannot be called from a running event loop. Raises SourceUnreachableError,
-    FileRefusedError (both are DependencyError), and SettingsError for a URL or folder that cannot be used. A file is
-    replaced only by its verified successor.
+    Blocks until all are complete or one fails; cannot be called from a running event loop. Raises
+    SourceUnreachableError, FileRefusedError (both are DependencyError), and SettingsError for an unusable URL or
+    folder. Only a verified file replaces an existing one.
     """
     if not base_url.startswith(("http://", "https://")):
         raise SettingsError(("the base URL must begin with http:// or https://",))
@@ -149,20 +149,20 @@ def fetch(
 
 async def _fetch_all(
     folder: Path, base_url: str, files: Sequence[RemoteFile], policy: FetchPolicy, progress: Progress
-) -> tuple[Fetched, ...]:
+) -> tuple[FetchedFile, ...]:
     timeout = httpx.Timeout(policy.read_timeout, connect=policy.connect_timeout)
     url = httpx.URL(base_url if base_url.endswith("/") else f"{base_url}/")
-    turns = asyncio.Semaphore(policy.parallel)
+    slots = asyncio.Semaphore(policy.parallel)
 
-    async def fetched(file: RemoteFile) -> Fetched:
+    async def fetched(file: RemoteFile) -> FetchedFile:
         path = folder / file.name
         if is_cached(folder, file):
-            return Fetched(file, path, Origin.CACHE)
-        async with turns:
+            return FetchedFile(file, path, Origin.CACHE)
+        async with slots:
             content = await _download(client, url.join(file.name), file, policy, progress)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
-        return Fetched(file, path, Origin.SERVER)
+        return FetchedFile(file, path, Origin.SERVER)
 
     async with httpx.AsyncClient(timeout=timeout, follow_redirects=True) as client:
         downloads = [asyncio.create_task(fetched(file)) for file in files]
@@ -177,23 +177,23 @@ async def _fetch_all(
 async def _download(
     client: httpx.AsyncClient, url: httpx.URL, file: RemoteFile, policy: FetchPolicy, progress: Progress
 ) -> bytes:
-    """Return the verified content of one file; the deadline holds over all tries, headers and name lookup included."""
+    """Return the verified content of one file; the deadline covers all attempts, including name lookup."""
     try:
         async with asyncio.timeout(policy.deadline):
-            content = await _try_again(client, url, file, policy, progress)
+            content = await _get_with_retries(client, url, file, policy, progress)
     except TimeoutError as error:
         raise SourceUnreachableError(f"{file.name}: not complete after {policy.deadline:g} s") from error
-    except _BodyCutError as error:
+    except _TruncatedError as error:
         raise _refused(file, error.body) from error
     except httpx.HTTPError as error:
-        kind = SourceUnreachableError if _may_pass(error) else FileRefusedError
-        raise kind(f"{file.name}: {_told(error)}") from error
-    if not is_whole(file, content):
+        kind = SourceUnreachableError if _is_transient(error) else FileRefusedError
+        raise kind(f"{file.name}: {_describe(error)}") from error
+    if not is_intact(file, content):
         raise _refused(file, content)
     return content
 
 
-def _told(error: httpx.HTTPError) -> str:
+def _describe(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"the server answered with status {error.response.status_code}"
     return f"{type(error).__name__} {error}".rstrip()
@@ -207,11 +207,11 @@ def _refused(file: RemoteFile, content: bytes) -> FileRefusedError:
     )
 
 
-async def _try_again(
+async def _get_with_retries(
     client: httpx.AsyncClient, url: httpx.URL, file: RemoteFile, policy: FetchPolicy, progress: Progress
 ) -> bytes:
     attempts = stamina.retry_context(
-        on=_may_pass,
+        on=_is_transient,
         attempts=policy.tries,
         timeout=policy.deadline,
         wait_initial=policy.first_wait,
@@ -236,13 +236,13 @@ async def _get(client: httpx.AsyncClient, url: httpx.URL, file: RemoteFile, prog
                 if len(body) > file.size + _EXCESS_BYTES:
                     break
         except httpx.RemoteProtocolError as error:
-            raise _BodyCutError(bytes(body)) from error
+            raise _TruncatedError(bytes(body)) from error
     return bytes(body)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Say whether trying again may help: the network failed, or the server says that it is busy or out of order."""
+def _is_transient(error: Exception) -> bool:
+    """Return whether a retry may help: a network failure, or status 429 or 5xx."""
     if isinstance(error, httpx.HTTPStatusError):
         status = error.response.status_code
         return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return isinstance(error, (httpx.TransportError, _BodyCutError))
+    return isinstance(error, (httpx.TransportError, _TruncatedError))

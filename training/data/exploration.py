@@ -1,6 +1,6 @@
-"""What there is to know of the data before a model is trained: counts, shares, associations and shifts.
+"""Exploratory analysis of the data: counts, prevalences, associations and dataset shift.
 
-Every function takes tables as `training.data.frames` reads them.
+Every function takes frames as `training.data.frames` reads them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from training.data.dataset import SITES, snapshot_rows
 from training.data.frames import TRAINING_SITE, target
 from training.data.population import HOSPITALS
-from training.estimates import FEWEST, Estimate, wilson
+from training.estimates import MIN_PATIENTS, Estimate, wilson_interval
 
 SITE_NAMES: Final = {site: hospital.name for site, hospital in HOSPITALS.items()}
-"""Names of the snapshot's hospitals. Files of a user's own are named by `training.data.population.name_of`."""
-SCALES: Final = ("age", "trestbps", "chol", "thalach", "oldpeak")
-CODES: Final = ("sex", "cp", "fbs", "restecg", "exang", "slope", "ca", "thal")
-NAMED: Final = ("cp", "thalach", "oldpeak")
-"""The fields that most descriptions of this data name."""
+"""Names of the snapshot's hospitals. `training.data.population.hospital_name` names the files of users."""
+NUMERIC_FIELDS: Final = ("age", "trestbps", "chol", "thalach", "oldpeak")
+CODED_FIELDS: Final = ("sex", "cp", "fbs", "restecg", "exang", "slope", "ca", "thal")
+HIGHLIGHTED_FIELDS: Final = ("cp", "thalach", "oldpeak")
+"""The fields that most descriptions of this data highlight."""
 _PSI_BINS: Final = 10
 _FLOOR: Final = 0.5
-"""Patients that an empty bin counts as, so that its share has a logarithm."""
+"""The count of an empty bin, whose share needs a logarithm."""
 
 
-def severity(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count patients by hospital (rows) and `num` (columns 0 to 4); Budapest's file tells only 0 and 1."""
+def severity_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Count patients by hospital (rows) and `num` (columns 0 to 4); Budapest's file has only 0 and 1."""
     return pd.crosstab(frame["site"], frame["num"]).reindex(list(SITES)).fillna(0).astype(int)
 
 
@@ -42,23 +42,23 @@ def missing_shares(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def zero_cholesterol() -> dict[str, int]:
-    """Count the patients whose cholesterol stands as 0 in UCI's files, by hospital."""
+    """Count the patients whose cholesterol is 0 in UCI's files, by hospital."""
     place = 1 + FEATURE_NAMES.index("chol")
     rows = snapshot_rows()
     return {site: sum(row[0] == site and row[place] == "0" for row in rows) for site in SITES}
 
 
 def prevalence(frame: pd.DataFrame, name: str) -> Iterator[tuple[str, int, Estimate]]:
-    """Yield, for each code of a field, its meaning, how many have it, and the share of them that has disease."""
+    """Yield the code with its meaning, its number of patients, and their prevalence, for each code of a field."""
     labels = target(frame)
     for code, meaning in _feature(name).codes:
         chosen = (frame[name] == code).to_numpy()
         if chosen.any():
-            yield f"{code} {meaning}", int(chosen.sum()), wilson(int(labels[chosen].sum()), int(chosen.sum()))
+            yield f"{code} {meaning}", int(chosen.sum()), wilson_interval(int(labels[chosen].sum()), int(chosen.sum()))
 
 
 def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return Spearman's correlation of each field and the target with each other, over patients who have both."""
+    """Return Spearman's correlations between all fields and the target, over patients with both values."""
     table = frame[list(FEATURE_NAMES)].assign(disease=target(frame))
     names = list(table.columns)
     found = np.eye(len(names))
@@ -70,10 +70,10 @@ def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cramers_v(frame: pd.DataFrame) -> dict[str, float]:
-    """Return how strongly each coded field goes with disease, 0 to 1 (Cramér's V), strongest first."""
+    """Return Cramér's V (0 to 1) of each coded field with disease, strongest first."""
     labels = target(frame)
     found = {}
-    for name in CODES:
+    for name in CODED_FIELDS:
         known = frame[name].notna().to_numpy()
         counts = pd.crosstab(frame.loc[known, name], labels[known])
         statistic = chi2_contingency(counts, correction=False).statistic
@@ -81,17 +81,17 @@ def cramers_v(frame: pd.DataFrame) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
-def stability_index(frame: pd.DataFrame, site: str) -> dict[str, float]:
-    """Return each field's population stability index of a hospital against Cleveland, over those who have the field.
+def population_stability_index(frame: pd.DataFrame, site: str) -> dict[str, float]:
+    """Return each field's population stability index of a hospital against Cleveland, over patients with the field.
 
-    Under 0.1 counts as the same, over 0.25 as another population. Scales are cut at Cleveland's tenths. Fields that
-    fewer than 20 of a hospital's patients have are left out: their index would tell of chance.
+    Below 0.1 populations count as the same, above 0.25 as different. Numeric fields are binned by Cleveland's deciles.
+    Fields that fewer than 20 of a hospital's patients have are omitted: their index would be noise.
     """
-    ours, theirs = (frame[frame["site"] == name] for name in (TRAINING_SITE, site))
+    reference, hospital = (frame[frame["site"] == name] for name in (TRAINING_SITE, site))
     found = {}
     for name in FEATURE_NAMES:
-        one, other = ours[name].dropna().to_numpy(), theirs[name].dropna().to_numpy()
-        if len(other) >= FEWEST:
+        one, other = reference[name].dropna().to_numpy(), hospital[name].dropna().to_numpy()
+        if len(other) >= MIN_PATIENTS:
             found[name] = _index(*(_shares(values, name, one) for values in (one, other)))
     return found
 
@@ -108,13 +108,13 @@ def _shares(values: npt.NDArray[np.float64], name: str, reference: npt.NDArray[n
     return shares
 
 
-def _index(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float:
-    return float(((theirs - ours) * np.log(theirs / ours)).sum())
+def _index(reference: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    return float(((other - reference) * np.log(other / reference)).sum())
 
 
-def outside_support(frame: pd.DataFrame) -> Iterator[tuple[str, float, int]]:
-    """Yield the values of Cleveland's scales that stand far out (over 3 interquartile ranges beyond the quartiles)."""
-    for name in SCALES:
+def outliers(frame: pd.DataFrame) -> Iterator[tuple[str, float, int]]:
+    """Yield field, value and count of values more than 3 interquartile ranges beyond the quartiles."""
+    for name in NUMERIC_FIELDS:
         values = frame[name].dropna()
         low, high = values.quantile([0.25, 0.75])
         reach = 3 * (high - low)
@@ -123,9 +123,9 @@ def outside_support(frame: pd.DataFrame) -> Iterator[tuple[str, float, int]]:
 
 
 def table_one(frame: pd.DataFrame, by: Sequence[str], columns: dict[str, npt.NDArray[np.bool_]]) -> list[list[str]]:
-    """Describe groups of patients, a column each: scales as median (quartiles), codes as share of those measured.
+    """Describe groups of patients, a column each: numeric fields by median (quartiles), codes by share.
 
-    A field that anybody lacks has a line that tells how many do.
+    A field with missing values has a row with their number.
     """
     rows = [["patients", *(str(int(chosen.sum())) for chosen in columns.values())]]
     for name in by:
@@ -156,7 +156,7 @@ def _is_whole(values: pd.Series) -> bool:
 
 def _share(values: pd.Series, code: int) -> str:
     known = values.dropna()
-    return f"{(known == code).mean():.0%}" if len(known) >= FEWEST else "-"
+    return f"{(known == code).mean():.0%}" if len(known) >= MIN_PATIENTS else "-"
 
 
 def _missing(values: pd.Series) -> str:

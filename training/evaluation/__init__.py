@@ -1,1 +1,1 @@
-"""How good the candidates are, and which is best."""
+"""The evaluation of candidates and saved models, and the selection of the best candidate."""

@@ -1,6 +1,7 @@
-"""The usual pipeline, which puts the commonest or middle value in place of what is missing: shown as a warning.
+"""The baseline: logistic regression after median and mode imputation, the usual way to handle missing values.
 
-A test that was not done is counted as if it had been normal. It is evaluated beside the models and never exported.
+Imputation scores a test that was not done as if it had been normal. The baseline is evaluated beside the candidates to
+show what that costs, and never exported.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from schemas.features import FEATURE_NAMES
 from scoring.estimators import SCALED
 from training.candidates import new_logistic_regression, new_pipeline
 
-USUAL: Final = "median and mode"
+BASELINE: Final = "median and mode"
 
 
-def new_usual_pipeline(seed: int) -> Pipeline:
-    """Return an unfitted logistic regression behind median (scales) and mode (codes) imputation."""
+def new_baseline_pipeline(seed: int) -> Pipeline:
+    """Return an unfitted logistic regression after median (numeric fields) and mode (coded fields) imputation."""
     strategies = {name: "median" if name in SCALED else "most_frequent" for name in FEATURE_NAMES}
-    # One imputer a field keeps the fields in their order.
+    # One imputer per field keeps the order of the fields.
     imputers = [
         (name, SimpleImputer(strategy=strategies[name], keep_empty_features=True), [j])
         for j, name in enumerate(FEATURE_NAMES)

@@ -1,7 +1,4 @@
-"""Cross-validation: how good a classifier is on patients that it has not seen.
-
-Everything that learns, the preprocessor included, is fitted inside each fold.
-"""
+"""One stratified cross-validation of a classifier; the preprocessor, too, is fitted inside each fold."""
 
 from __future__ import annotations
 
@@ -45,12 +42,11 @@ _OF_RISKS: Final[dict[str, Callable[..., float]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How one classifier did.
+class CrossValidation:
+    """The result of one classifier.
 
-    `metrics` are means and standard deviations (n - 1) over the `folds`; labels are taken at the threshold. `risks`
-    holds each training row's risk from the fold that did not train on it, (n,). `calibration_slope` is that of those
-    risks: 1 is right, below 1 the risks are too extreme, above 1 too timid.
+    `metrics` are means and standard deviations (n - 1) over the `folds`. `risks` (n,) are the out-of-fold risks, and
+    `calibration_slope` is theirs: 1 is ideal, below 1 risks are too extreme, above 1 too moderate.
     """
 
     name: str
@@ -60,21 +56,23 @@ class Evaluation:
     folds: tuple[dict[str, float], ...] = ()
 
 
-def split(labels: Labels, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Return the positions of the training and test rows of each stratified, shuffled fold."""
+def stratified_folds(labels: Labels, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Return the training and test indices of each stratified, shuffled fold."""
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     return list(folds.split(np.zeros((len(labels), 1)), labels))
 
 
-def evaluate(name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: int, threshold: float) -> Evaluation:
-    """Cross-validate an unfitted pipeline on (n, 13) rows. Blocks for seconds; `seed` decides the folds."""
+def cross_validate(
+    name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: int, threshold: float
+) -> CrossValidation:
+    """Cross-validate an unfitted pipeline on (n, 13) rows. Blocks for seconds; `seed` determines the folds."""
     risks = np.empty(len(labels))
     folds: list[dict[str, float]] = []
-    for train, test in split(labels, seed):
+    for train, test in stratified_folds(labels, seed):
         fitted = clone(pipeline).fit(matrix[train], labels[train])
         risks[test] = fitted.predict_proba(matrix[test])[:, 1]
-        folds.append(scores(labels[test], risks[test], threshold))
-    return Evaluation(
+        folds.append(fold_metrics(labels[test], risks[test], threshold))
+    return CrossValidation(
         name=name,
         metrics={metric: _summary([fold[metric] for fold in folds]) for metric in folds[0]},
         risks=risks,
@@ -83,11 +81,11 @@ def evaluate(name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: 
     )
 
 
-def scores(labels: Labels, risks: Risks, threshold: float) -> dict[str, float]:
-    """Measure risks (n,) against what is true. A precision without any positive label counts as 0."""
-    said = (risks >= threshold).astype(np.int64)
-    by_label = {name: float(measure(labels, said)) for name, measure in _OF_LABELS.items()}
-    return by_label | {name: float(measure(labels, risks)) for name, measure in _OF_RISKS.items()}
+def fold_metrics(labels: Labels, risks: Risks, threshold: float) -> dict[str, float]:
+    """Score risks (n,) against labels. The precision without any predicted positive is 0."""
+    predicted = (risks >= threshold).astype(np.int64)
+    by_label = {name: float(score(labels, predicted)) for name, score in _OF_LABELS.items()}
+    return by_label | {name: float(score(labels, risks)) for name, score in _OF_RISKS.items()}
 
 
 def _summary(values: list[float]) -> Metric:

@@ -1,120 +1,156 @@
-"""The evaluation of a training run, from rows to report. `assess` tells the whole story."""
+"""The evaluation of a training run, from rows to report: start at `evaluate_candidates`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from training.arrays import Matrix
+from training.arrays import Labels, Matrix
 from training.candidates import LOGISTIC_REGRESSION, RANDOM_FOREST, is_linear
 from training.data.frames import TRAINING_SITE, site_rows
-from training.data.population import describe
-from training.estimates import samples
-from training.evaluation.baseline import USUAL, new_usual_pipeline
-from training.evaluation.cross_validation import Evaluation
-from training.evaluation.curves import at_thresholds, bins, histogram, precision_recall, roc
+from training.data.population import describe_population
+from training.estimates import bootstrap_weights
+from training.evaluation.baseline import BASELINE, new_baseline_pipeline
+from training.evaluation.cross_validation import CrossValidation
+from training.evaluation.curves import (
+    calibration_bins,
+    precision_recall_points,
+    risk_histogram,
+    roc_points,
+    threshold_metrics,
+)
 from training.evaluation.importance import permutation_importance
-from training.evaluation.inputs import Question
-from training.evaluation.interval_simulation import simulated_intervals
-from training.evaluation.label_sets import nested_coverage, nested_folds
-from training.evaluation.leakage import shuffled_roc_auc
-from training.evaluation.learning_curve import learning_curve
-from training.evaluation.measure_next import measured_next
-from training.evaluation.metrics import losses, performance
-from training.evaluation.model_selection import Choice, choose, standings
+from training.evaluation.inputs import EvaluationInputs
+from training.evaluation.interval_simulation import simulate_interval_coverage
+from training.evaluation.label_sets import nested_folds, nested_label_set_coverage
+from training.evaluation.leakage import permuted_labels_roc_auc
+from training.evaluation.learning_curve import LearningCurvePoint, learning_curve
+from training.evaluation.measure_next import evaluate_measure_next
+from training.evaluation.metrics import log_losses, performance
+from training.evaluation.model_selection import select, selection_criteria
 from training.evaluation.operating_point import at_specificity
-from training.evaluation.other_hospitals import elsewhere, hospitals, left_out, shared_rows
-from training.evaluation.recalibration_harm import harm_elsewhere
-from training.evaluation.repeated_cv import COMPLETE, GAP, LACKING, OutOfFold, Step, cross_validated
-from training.evaluation.results import REPORT_SCHEMA, Deep, Report
-from training.evaluation.sample_size import sample_size
-from training.evaluation.stability import instability, odds_ratios, parameter_count, refits
-from training.evaluation.subgroups import subgroups
-from training.evaluation.tuning import GRIDS, nested
+from training.evaluation.other_hospitals import (
+    evaluate_other_hospitals,
+    hospital_names,
+    leave_one_hospital_out,
+    shared_rows,
+)
+from training.evaluation.recalibration_harm import simulate_recalibration
+from training.evaluation.repeated_cv import (
+    COMMON_GAP,
+    COMPLETE,
+    MISSING_FIELDS,
+    OnStep,
+    OutOfFoldRisks,
+    repeated_cross_validation,
+)
+from training.evaluation.results import REPORT_SCHEMA, Curves, EvaluationReport, FullEvaluation
+from training.evaluation.sample_size import SampleSize, sample_size
+from training.evaluation.stability import bootstrap_refits, instability, odds_ratios, parameter_count
+from training.evaluation.subgroups import subgroup_performance
+from training.evaluation.tuning import GRIDS, nested_tuning
 
 _REFITS: Final = 200
 
 
-def assess(question: Question, five_fold: Sequence[Evaluation], step: Step) -> Report:
-    """Evaluate every candidate and choose. Blocks for seconds, or minutes if it is deep. Raises ArtifactError."""
-    pipelines = question.pipelines
-    seeds = range(question.seed, question.seed + question.depth.repeats)
-    compared = {**pipelines, USUAL: new_usual_pipeline(question.seed)}
-    found = cross_validated(compared, question.matrix, question.labels, seeds, step)
-    weights = samples(len(question.labels), question.seed, question.depth.bootstraps)
-    lacking = {
+def evaluate_candidates(
+    inputs: EvaluationInputs, five_fold: Sequence[CrossValidation], step: OnStep
+) -> EvaluationReport:
+    """Evaluate all candidates and select the best. Blocks for seconds, or minutes if full. Raises ArtifactError."""
+    pipelines, labels = inputs.pipelines, inputs.labels
+    seeds = range(inputs.seed, inputs.seed + inputs.depth.repeats)
+    compared = {**pipelines, BASELINE: new_baseline_pipeline(inputs.seed)}
+    out_of_fold = repeated_cross_validation(compared, inputs.matrix, labels, seeds, step)
+    weights = bootstrap_weights(len(labels), inputs.seed, inputs.depth.bootstraps)
+    missing_fields = {
         name: {
-            model: performance(question.labels, found.risks[model][name], question.threshold, weights)
-            for model in compared
+            model: performance(labels, out_of_fold.risks[model][name], inputs.threshold, weights) for model in compared
         }
-        for name in LACKING
+        for name in MISSING_FIELDS
     }
-    standing = standings(list(pipelines), lacking, found, question.labels)
-    choice = choose(standing)
-    ours = {name: models[choice.best].figures.get("specificity") for name, models in lacking.items()}
-    return Report(
+    criteria = selection_criteria(list(pipelines), missing_fields, out_of_fold, labels)
+    selection = select(criteria)
+    specificities = {name: of[selection.best].figures.get("specificity") for name, of in missing_fields.items()}
+    return EvaluationReport(
         schema=REPORT_SCHEMA,
-        data=question.data,
-        population=describe(site_rows(question.everyone, TRAINING_SITE)),
-        seed=question.seed,
-        threshold=question.threshold,
-        repeats=question.depth.repeats,
-        bootstraps=question.depth.bootstraps,
-        five_fold={evaluation.name: evaluation.metrics for evaluation in five_fold},
-        lacking=lacking,
-        usual_at_our_specificity={
-            name: at_specificity(question.labels, found.risks[USUAL][name], wanted.value, weights)
-            for name, wanted in ours.items()
-            if wanted
+        data=inputs.data,
+        population=describe_population(site_rows(inputs.all_hospitals, TRAINING_SITE)),
+        seed=inputs.seed,
+        threshold=inputs.threshold,
+        repeats=inputs.depth.repeats,
+        bootstraps=inputs.depth.bootstraps,
+        five_fold={result.name: result.metrics for result in five_fold},
+        missing_fields=missing_fields,
+        baseline_at_equal_specificity={
+            name: at_specificity(labels, out_of_fold.risks[BASELINE][name], specificity.value, weights)
+            for name, specificity in specificities.items()
+            if specificity
         },
-        standings=tuple(standing),
-        choice=choice,
-        deep=_deep(question, choice, found, weights, step) if question.depth.deep else None,
+        selection_criteria=tuple(criteria),
+        selection=selection,
+        full=_full(inputs, selection.best, out_of_fold, weights, step) if inputs.depth.full else None,
     )
 
 
-def _deep(question: Question, choice: Choice, found: OutOfFold, weights: Matrix, step: Step) -> Deep:
-    matrix, labels, seed, threshold = question.matrix, question.labels, question.seed, question.threshold
-    pipelines = question.pipelines
-    best, whole = pipelines[choice.best], {name: found.risks[name][COMPLETE] for name in pipelines}
-    mean = whole[choice.best].mean(axis=0)
-    tuned = {name: nested(name, pipelines[name], matrix, labels, seed, step) for name in GRIDS}
+def _full(
+    inputs: EvaluationInputs, best: str, out_of_fold: OutOfFoldRisks, weights: Matrix, step: OnStep
+) -> FullEvaluation:
+    matrix, labels, seed, threshold = inputs.matrix, inputs.labels, inputs.seed, inputs.threshold
+    pipelines = inputs.pipelines
+    risks = {name: out_of_fold.risks[name][COMPLETE] for name in pipelines}
+    tuned = {name: nested_tuning(name, pipelines[name], matrix, labels, seed, step) for name in GRIDS}
     step("other hospitals")
-    sites = elsewhere(question, choice.best)
-    without = left_out(question)
+    other_hospitals, left_out = evaluate_other_hospitals(inputs, best), leave_one_hospital_out(inputs)
     step("learning curve, stability, coverage")
-    refitted = refits(matrix, labels, weights[: 1 + _REFITS])
-    classifier = best["classify"]
+    refits = bootstrap_refits(matrix, labels, weights[: 1 + _REFITS])
+    classifier = pipelines[best]["classify"]
+    linear = is_linear(classifier)
     folds = nested_folds(classifier, matrix, labels, range(seed, seed + 2))
-    return Deep(
-        tuned={name: choices for name, (choices, _) in tuned.items()},
-        tuned_performance={name: performance(labels, risks, threshold, weights) for name, (_, risks) in tuned.items()},
-        calibration=tuple(bins(labels, mean)),
-        histogram=histogram(labels, mean),
-        roc={name: roc(labels, risks.mean(axis=0)) for name, risks in whole.items()},
-        precision_recall={name: precision_recall(labels, risks.mean(axis=0)) for name, risks in whole.items()},
-        thresholds=tuple(at_thresholds(labels, mean, threshold)),
-        subgroups=subgroups(question, whole, weights),
-        hospitals=hospitals(question),
-        shared_rows=shared_rows(question),
-        elsewhere=sites,
-        left_out=without,
-        learning={
-            name: learning_curve(pipelines[name], matrix, labels, range(seed, seed + 3))
-            for name in (LOGISTIC_REGRESSION, RANDOM_FOREST)
-        },
-        instability=instability(refitted, threshold),
-        coverage=nested_coverage(folds, matrix, labels),
-        coverage_with_gap=nested_coverage(folds, matrix, labels, GAP) if is_linear(classifier) else None,
-        intervals=simulated_intervals(classifier, matrix, labels, seed) if is_linear(classifier) else (),
-        measure_next=measured_next(folds, matrix) if is_linear(classifier) else (),
-        sample_size=sample_size(
-            labels, parameter_count(), float(np.mean([losses(labels, run) for run in whole[LOGISTIC_REGRESSION]]))
-        ),
-        odds_ratios=odds_ratios(refitted),
-        importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
-        shuffled_roc_auc=shuffled_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
-        recalibration=harm_elsewhere(best, question.everyone, whole[choice.best][0], seed),
+    return FullEvaluation(
+        tuning={name: choices for name, (choices, _) in tuned.items()},
+        tuning_performance={name: performance(labels, each, threshold, weights) for name, (_, each) in tuned.items()},
+        curves=_curves(labels, risks, best, threshold),
+        subgroups=subgroup_performance(inputs, risks, weights),
+        hospitals=hospital_names(inputs),
+        shared_rows=shared_rows(inputs),
+        other_hospitals=other_hospitals,
+        leave_one_hospital_out=left_out,
+        learning_curve=_learning_curves(inputs),
+        instability=instability(refits, threshold),
+        coverage=nested_label_set_coverage(folds, matrix, labels),
+        coverage_with_gap=nested_label_set_coverage(folds, matrix, labels, COMMON_GAP) if linear else None,
+        interval_coverage=simulate_interval_coverage(classifier, matrix, labels, seed) if linear else (),
+        measure_next=evaluate_measure_next(folds, matrix) if linear else (),
+        sample_size=_sample_size(labels, risks[LOGISTIC_REGRESSION]),
+        odds_ratios=odds_ratios(refits),
+        permutation_importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
+        permuted_labels_roc_auc=permuted_labels_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
+        recalibration_harm=simulate_recalibration(pipelines[best], inputs.all_hospitals, risks[best][0], seed),
     )
+
+
+def _curves(labels: Labels, risks: Mapping[str, Matrix], best: str, threshold: float) -> Curves:
+    """Draw curves of each patient's mean risk (repeats, patients) over the repeats."""
+    mean = {name: runs.mean(axis=0) for name, runs in risks.items()}
+    return Curves(
+        calibration=tuple(calibration_bins(labels, mean[best])),
+        histogram=risk_histogram(labels, mean[best]),
+        thresholds=tuple(threshold_metrics(labels, mean[best], threshold)),
+        roc={name: roc_points(labels, each) for name, each in mean.items()},
+        precision_recall={name: precision_recall_points(labels, each) for name, each in mean.items()},
+    )
+
+
+def _learning_curves(inputs: EvaluationInputs) -> dict[str, tuple[LearningCurvePoint, ...]]:
+    seeds = range(inputs.seed, inputs.seed + 3)
+    return {
+        name: learning_curve(inputs.pipelines[name], inputs.matrix, inputs.labels, seeds)
+        for name in (LOGISTIC_REGRESSION, RANDOM_FOREST)
+    }
+
+
+def _sample_size(labels: Labels, risks: Matrix) -> SampleSize:
+    log_loss = float(np.mean([log_losses(labels, run) for run in risks]))
+    return sample_size(labels, parameter_count(), log_loss)

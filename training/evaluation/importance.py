@@ -9,23 +9,23 @@ from sklearn.base import clone
 
 from schemas.features import FEATURE_NAMES
 from training.arrays import Labels, Matrix
-from training.evaluation.cross_validation import split
-from training.evaluation.metrics import losses
+from training.evaluation.cross_validation import stratified_folds
+from training.evaluation.metrics import log_losses
 
 
 def permutation_importance(
     pipeline: Any, matrix: Matrix, labels: Labels, seed: int, repeats: int = 5
 ) -> dict[str, float]:
-    """Return by how much each field's shuffling raises the log loss of patients out of fold."""
-    chance = np.random.default_rng(seed)
-    rises: dict[str, list[float]] = {name: [] for name in FEATURE_NAMES}
-    for train, test in split(labels, seed):
+    """Return the mean increase of the out-of-fold log loss when each field is permuted."""
+    rng = np.random.default_rng(seed)
+    increases: dict[str, list[float]] = {name: [] for name in FEATURE_NAMES}
+    for train, test in stratified_folds(labels, seed):
         fitted = clone(pipeline).fit(matrix[train], labels[train])
-        before = losses(labels[test], fitted.predict_proba(matrix[test])[:, 1]).mean()
+        before = log_losses(labels[test], fitted.predict_proba(matrix[test])[:, 1]).mean()
         for j, name in enumerate(FEATURE_NAMES):
             for _ in range(repeats):
                 shuffled = matrix[test].copy()
-                shuffled[:, j] = chance.permutation(shuffled[:, j])
-                after = losses(labels[test], fitted.predict_proba(shuffled)[:, 1]).mean()
-                rises[name].append(float(after - before))
-    return {name: float(np.mean(found)) for name, found in rises.items()}
+                shuffled[:, j] = rng.permutation(shuffled[:, j])
+                after = log_losses(labels[test], fitted.predict_proba(shuffled)[:, 1]).mean()
+                increases[name].append(float(after - before))
+    return {name: float(np.mean(found)) for name, found in increases.items()}

@@ -1,4 +1,4 @@
-"""What a training run's evaluation is about, and how deep it goes."""
+"""The inputs of a training run's evaluation, and how much of it is computed."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from training.arrays import Labels, Matrix
 from training.candidates import CANDIDATES, new_pipeline
 
 
-class Depth(msgspec.Struct, frozen=True):
-    """How much is computed: repeats of the cross-validation, bootstrap samples, and whether all the rest is."""
+class EvaluationDepth(msgspec.Struct, frozen=True):
+    """The number of cross-validations and bootstrap samples, and whether `FullEvaluation` is computed."""
 
     repeats: int
     bootstraps: int
-    deep: bool
+    full: bool
 
 
-DEFAULT: Final = Depth(repeats=10, bootstraps=500, deep=True)
-QUICK: Final = Depth(repeats=2, bootstraps=100, deep=False)
+FULL: Final = EvaluationDepth(repeats=10, bootstraps=500, full=True)
+QUICK: Final = EvaluationDepth(repeats=2, bootstraps=100, full=False)
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What an evaluation is about: the training rows (n, 13), all hospitals' rows, and the run's choices."""
+class EvaluationInputs(msgspec.Struct, frozen=True):
+    """The training rows (n, 13) with their labels, the rows of all hospitals, and the settings of the run."""
 
-    everyone: pd.DataFrame
+    all_hospitals: pd.DataFrame
     matrix: Matrix
     labels: Labels
     data: DataEntry
     seed: int
     threshold: float
-    depth: Depth
+    depth: EvaluationDepth
 
     @property
     def pipelines(self) -> dict[str, Any]:

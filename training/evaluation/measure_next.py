@@ -1,7 +1,7 @@
-"""Whether the field that a score recommends to measure next is the right one, on patients with all fields known.
+"""Evaluates the field that a score recommends to measure next, on patients with all fields known.
 
-Fields are deleted from patients of the test folds; one is given back; the closer the risk then comes to that of the
-complete record, the better the choice was.
+Fields are deleted from patients of the test folds, and one is restored. The closer the risk then is to that of the
+complete record, the better the recommendation.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy as np
 from scoring.features import Mask
 from scoring.missingness import missing_fields
 from training.arrays import Matrix
-from training.estimates import FEWEST, NORMAL, Estimate
-from training.evaluation.label_sets import Fold
-from training.evaluation.repeated_cv import lacking_beyond, pattern_without
-from training.evaluation.uncertainty import base_pattern, distances, informed_rows
+from training.estimates import MIN_PATIENTS, Z_95, Estimate
+from training.evaluation.label_sets import NestedFold
+from training.evaluation.repeated_cv import missing_patterns, pattern_of
+from training.evaluation.uncertainty import base_pattern, complete_rows, mean_distances
 
-_FEWEST_MISSING: Final = 2
-"""With one missing field there is nothing to choose."""
+_MIN_MISSING: Final = 2
+"""With one missing field there is nothing to recommend."""
 
 
-class MeasureNext(msgspec.Struct, frozen=True):
+class MeasureNextBenefit(msgspec.Struct, frozen=True):
     """Mean absolute differences of risks from those of complete records, for records that lack some fields.
 
-    `before` is with all of `lacking` missing, `recommended` after the recommended field was given back, `others` after
-    the same field was given back in every fold. `excess` is `recommended` less the least of `others`, which is known in
-    hindsight only, with its 95% interval.
+    `before` is with all of `missing_fields` missing, `recommended` after restoring the recommended field and `others`
+    after restoring the same field in every fold. `excess` is `recommended` minus the smallest of `others`, the best
+    single field in hindsight, with its 95% interval.
     """
 
-    lacking: str
+    missing_fields: str
     patients: int
     before: float
     recommended: float
@@ -40,43 +40,43 @@ class MeasureNext(msgspec.Struct, frozen=True):
     excess: Estimate
 
 
-def measured_next(folds: Sequence[Fold], matrix: Matrix) -> tuple[MeasureNext, ...]:
-    """Recommend by the training part of each fold, and give fields back to the complete patients of its test part.
+def evaluate_measure_next(folds: Sequence[NestedFold], matrix: Matrix) -> tuple[MeasureNextBenefit, ...]:
+    """Recommend by the training part of each fold; restore fields of the complete patients of its test part.
 
-    A record is complete without the fields that few rows have; fewer than 20 complete patients tell nothing.
+    A record counts as complete without the fields that few rows have. Empty for fewer than 20 complete patients.
     """
     base = base_pattern(matrix)
-    informed = informed_rows(matrix, base)
-    if informed.sum() < FEWEST:
+    complete = complete_rows(matrix, base)
+    if complete.sum() < MIN_PATIENTS:
         return ()
-    asked = {name: missing_fields(pattern & ~base) for name, pattern in lacking_beyond(base).items()}
+    missing = {name: missing_fields(pattern & ~base) for name, pattern in missing_patterns(base).items()}
     return tuple(
-        _measured(name, fields, folds, informed, base)
-        for name, fields in asked.items()
-        if len(fields) >= _FEWEST_MISSING
+        _benefit(name, fields, folds, complete, base) for name, fields in missing.items() if len(fields) >= _MIN_MISSING
     )
 
 
-def _measured(name: str, fields: Sequence[str], folds: Sequence[Fold], informed: Mask, base: int) -> MeasureNext:
-    pattern = pattern_without(fields) | base
-    after = [pattern & ~pattern_without([field]) for field in fields]
-    away = np.zeros((len(informed), 1 + len(fields)))
-    chosen, times = np.zeros(len(informed)), np.zeros(len(informed))
+def _benefit(
+    name: str, fields: Sequence[str], folds: Sequence[NestedFold], complete: Mask, base: int
+) -> MeasureNextBenefit:
+    pattern = pattern_of(fields) | base
+    restored = [pattern & ~pattern_of([field]) for field in fields]
+    distance = np.zeros((len(complete), 1 + len(fields)))
+    chosen, times = np.zeros(len(complete)), np.zeros(len(complete))
     for fold in folds:
-        best = int(distances(fold.inner, informed[fold.train], base)[after].argmin())
-        moved = np.abs(fold.outer[:, [pattern, *after]] - fold.outer[:, [base]])
-        away[fold.test] += moved
+        best = int(mean_distances(fold.inner, complete[fold.train], base)[restored].argmin())
+        moved = np.abs(fold.outer[:, [pattern, *restored]] - fold.outer[:, [base]])
+        distance[fold.test] += moved
         chosen[fold.test] += moved[:, 1 + best]
         times[fold.test] += 1
-    away, chosen = away[informed] / times[informed, None], chosen[informed] / times[informed]
-    before, *others = away.mean(axis=0).tolist()
-    excess = chosen - away[:, 1 + int(np.argmin(others))]
+    distance, chosen = distance[complete] / times[complete, None], chosen[complete] / times[complete]
+    before, *others = distance.mean(axis=0).tolist()
+    excess = chosen - distance[:, 1 + int(np.argmin(others))]
     value, error = float(excess.mean()), float(excess.std(ddof=1) / np.sqrt(len(excess)))
-    return MeasureNext(
-        lacking=name,
-        patients=int(informed.sum()),
+    return MeasureNextBenefit(
+        missing_fields=name,
+        patients=int(complete.sum()),
         before=before,
         recommended=float(chosen.mean()),
         others=dict(zip(fields, others, strict=True)),
-        excess=Estimate(value, value - NORMAL * error, value + NORMAL * error),
+        excess=Estimate(value, value - Z_95 * error, value + Z_95 * error),
     )

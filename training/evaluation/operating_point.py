@@ -1,7 +1,7 @@
-"""Two models at one specificity: what is left of a difference in sensitivity when false alarms are as many.
+"""Compares the sensitivity of two models at equal specificity.
 
-Sensitivities at a fixed threshold compare thresholds as much as models: risks that are too low find fewer of the ill
-and raise fewer false alarms.
+At a fixed threshold, sensitivities compare calibration as much as discrimination: risks that are too low have both
+fewer true positives and fewer false positives.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _ROUNDING = 1e-9
 
 
 class OperatingPoint(msgspec.Struct, frozen=True):
-    """A threshold, and how a model does there."""
+    """A decision threshold, and the performance there."""
 
     threshold: float
     performance: Performance
 
 
 def at_specificity(labels: Labels, risks: Matrix, specificity: float, weights: Matrix) -> OperatingPoint:
-    """Measure risks (runs, patients) at the lowest threshold with at least that specificity, over all runs pooled.
+    """Measure risks (runs, patients) at the lowest threshold that reaches the specificity over all runs pooled.
 
-    The threshold is chosen on the patients that it is measured on, which flatters the model a little.
+    Threshold and performance use the same patients, which is slightly optimistic.
     """
-    healthy = np.sort(risks[:, labels == 0], axis=None)
-    below = ceil(specificity * len(healthy) - _ROUNDING)
-    threshold = float(np.nextafter(healthy[below - 1], 2)) if below else 0.0
+    negatives = np.sort(risks[:, labels == 0], axis=None)
+    below = ceil(specificity * len(negatives) - _ROUNDING)
+    threshold = float(np.nextafter(negatives[below - 1], 2)) if below else 0.0
     return OperatingPoint(threshold, performance(labels, risks, threshold, weights))

@@ -1,4 +1,4 @@
-"""Models in hospitals that they were not trained in. No patient is trained on in one and tested in another."""
+"""Candidates in hospitals that they were not trained in; rows shared between hospitals are excluded."""
 
 from __future__ import annotations
 
@@ -8,71 +8,73 @@ from sklearn.base import clone
 from scoring.groups import groups_of
 from training.arrays import Labels, Matrix
 from training.data.dataset import SITES
-from training.data.frames import TRAINING_SITE, apart, features, site_rows, target
-from training.data.population import name_of
-from training.estimates import samples
-from training.evaluation.baseline import USUAL, new_usual_pipeline
-from training.evaluation.inputs import Question
-from training.evaluation.label_sets import coverage
-from training.evaluation.metrics import Performance, counted, performance_elsewhere, prevalence_brier
-from training.evaluation.results import Site
-from training.evaluation.subgroups import groups
+from training.data.frames import TRAINING_SITE, drop_shared_rows, features, site_rows, target
+from training.data.population import hospital_name
+from training.estimates import bootstrap_weights
+from training.evaluation.baseline import BASELINE, new_baseline_pipeline
+from training.evaluation.inputs import EvaluationInputs
+from training.evaluation.label_sets import label_set_coverage
+from training.evaluation.metrics import Performance, hospital_performance, prevalence_brier, small_group_performance
+from training.evaluation.results import HospitalResult
+from training.evaluation.subgroups import patient_groups
 from training.evaluation.uncertainty import label_limits, risks_by_pattern
 
 
-def hospitals(question: Question) -> dict[str, str]:
-    """Name the hospitals whose rows prove them; of the others, their files."""
-    return {site: name_of(site_rows(question.everyone, site), site) for site in SITES}
+def hospital_names(inputs: EvaluationInputs) -> dict[str, str]:
+    """Return the name of each hospital that its rows prove, else the name of its file."""
+    return {site: hospital_name(site_rows(inputs.all_hospitals, site), site) for site in SITES}
 
 
-def elsewhere(question: Question, best: str) -> dict[str, Site]:
-    """Train on the training rows, test in each other hospital."""
-    models = {**question.pipelines, USUAL: new_usual_pipeline(question.seed)}
-    fitted = {name: clone(model).fit(question.matrix, question.labels) for name, model in models.items()}
-    inner = risks_by_pattern(models[best]["classify"], question.matrix, question.labels, question.seed)
-    limits = label_limits(question.labels, groups_of(question.matrix), inner)
-    sites, others = {}, apart(question.everyone)
+def evaluate_other_hospitals(inputs: EvaluationInputs, best: str) -> dict[str, HospitalResult]:
+    """Train on the training rows and test in each other hospital."""
+    models = {**inputs.pipelines, BASELINE: new_baseline_pipeline(inputs.seed)}
+    fitted = {name: clone(model).fit(inputs.matrix, inputs.labels) for name, model in models.items()}
+    inner = risks_by_pattern(models[best]["classify"], inputs.matrix, inputs.labels, inputs.seed)
+    limits = label_limits(inputs.labels, groups_of(inputs.matrix), inner)
+    sites, others = {}, drop_shared_rows(inputs.all_hospitals)
     for site in SITES:
         rows = site_rows(others, site)
         if site == TRAINING_SITE or rows.empty:
             continue
         matrix, labels = features(rows), target(rows)
         risks = {name: model.predict_proba(matrix)[:, 1] for name, model in fitted.items()}
-        sites[site] = Site(
+        sites[site] = HospitalResult(
             patients=len(labels),
             events=int(labels.sum()),
             prevalence_brier=prevalence_brier(labels),
-            models={name: _hospital(labels, found, question) for name, found in risks.items()},
-            coverage=coverage(matrix, labels, risks[best], limits),
-            groups=_groups_elsewhere(matrix, labels, risks[best], question),
+            models={name: _hospital(labels, found, inputs) for name, found in risks.items()},
+            coverage=label_set_coverage(matrix, labels, risks[best], limits),
+            groups=_group_performance(matrix, labels, risks[best], inputs),
         )
     return sites
 
 
-def _groups_elsewhere(matrix: Matrix, labels: Labels, risks: Matrix, question: Question) -> dict[str, Performance]:
-    """Count how a model did on a hospital's patients of one sex, age or kind of chest pain."""
+def _group_performance(
+    matrix: Matrix, labels: Labels, risks: Matrix, inputs: EvaluationInputs
+) -> dict[str, Performance]:
+    """Measure one model in each patient group of a hospital."""
     return {
-        name: counted(
-            labels[who],
-            risks[who],
-            question.threshold,
-            samples(int(who.sum()), question.seed, question.depth.bootstraps),
+        name: small_group_performance(
+            labels[mask],
+            risks[mask],
+            inputs.threshold,
+            bootstrap_weights(int(mask.sum()), inputs.seed, inputs.depth.bootstraps),
         )
-        for name, who in groups(matrix).items()
-        if who.any()
+        for name, mask in patient_groups(matrix).items()
+        if mask.any()
     }
 
 
-def shared_rows(question: Question) -> dict[str, int]:
-    """Count each hospital's rows that stand in the training rows or in an earlier hospital's file, too."""
-    kept = apart(question.everyone)
-    left = {site: int((question.everyone["site"] == site).sum() - (kept["site"] == site).sum()) for site in SITES}
-    return {site: rows for site, rows in left.items() if rows}
+def shared_rows(inputs: EvaluationInputs) -> dict[str, int]:
+    """Count each hospital's rows that are also among the training rows or in an earlier hospital's file."""
+    kept = drop_shared_rows(inputs.all_hospitals)
+    dropped = {site: int((inputs.all_hospitals["site"] == site).sum() - (kept["site"] == site).sum()) for site in SITES}
+    return {site: rows for site, rows in dropped.items() if rows}
 
 
-def left_out(question: Question) -> dict[str, dict[str, Performance]]:
-    """Train in all other hospitals, test in the one that was left out."""
-    found, everyone = {}, apart(question.everyone)
+def leave_one_hospital_out(inputs: EvaluationInputs) -> dict[str, dict[str, Performance]]:
+    """Train on all other hospitals and test in the one that is left out."""
+    found, everyone = {}, drop_shared_rows(inputs.all_hospitals)
     for site in SITES:
         rest, rows = everyone[everyone["site"] != site], site_rows(everyone, site)
         if rows.empty or len(np.unique(target(rest))) < len((0, 1)):
@@ -80,14 +82,14 @@ def left_out(question: Question) -> dict[str, dict[str, Performance]]:
         labels = target(rows)
         found[site] = {
             name: _hospital(
-                labels, clone(model).fit(features(rest), target(rest)).predict_proba(features(rows))[:, 1], question
+                labels, clone(model).fit(features(rest), target(rest)).predict_proba(features(rows))[:, 1], inputs
             )
-            for name, model in question.pipelines.items()
+            for name, model in inputs.pipelines.items()
         }
     return found
 
 
-def _hospital(labels: Labels, risks: Matrix, question: Question) -> Performance:
-    """Measure patients of one hospital."""
-    weights = samples(len(labels), question.seed, question.depth.bootstraps)
-    return performance_elsewhere(labels, risks, question.threshold, weights)
+def _hospital(labels: Labels, risks: Matrix, inputs: EvaluationInputs) -> Performance:
+    """Measure risks of one hospital's patients."""
+    weights = bootstrap_weights(len(labels), inputs.seed, inputs.depth.bootstraps)
+    return hospital_performance(labels, risks, inputs.threshold, weights)

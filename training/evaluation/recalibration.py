@@ -1,8 +1,8 @@
-"""Recalibration: whether to add the same number to the log-odds of all risks, how much, and what harm that does.
+"""Recalibration: whether to shift the log-odds of all risks, by how much, and the harm that such shifts do.
 
-The maximum-likelihood shift makes the mean risk the observed share, and is proposed where it happens to be large: of
-few outcomes that is mostly chance, and applying it makes risks worse (winner's curse). So a proposal goes only as far
-as is certain: to the limit nearest 0 of the shift's 98% interval. `harm` measures what that does. Needs numpy alone.
+The maximum-likelihood shift makes the mean risk equal the observed prevalence. Large estimates from few outcomes are
+mostly chance, and applying them makes risks worse (winner's curse). So a proposal only goes to the limit of the shift's
+98% interval that is nearest 0. `simulate_harm` measures the effect. This module needs numpy alone.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ import numpy as np
 
 from scoring.logistic import logistic
 from training.arrays import Risks
-from training.estimates import NORMAL, Estimate, with_both
-from training.evaluation.metrics import log_odds, losses, shift
+from training.estimates import Z_95, Estimate, with_both_outcomes
+from training.evaluation.metrics import intercept_shift, log_losses, log_odds
 
 if TYPE_CHECKING:
     # `heartstream outcomes` proposes where there is no pandas.
     from training.arrays import Labels, Matrix
 
-ENOUGH: Final = 100
-"""With 50 or 75 outcomes too many of the few proposals do harm; see decision 37."""
+MIN_OUTCOMES: Final = 100
+"""With 50 or 75 outcomes too many of the rare proposals do harm; see decision 37."""
 CERTAINTY: Final = 2.3263478740408408
-"""Standard errors: a limit that chance passes, on its side, in 1 of 100 cases."""
+"""Standard errors of a one-sided 99% limit."""
 HARM_SIZES: Final = (100, 150, 200, 300)
-"""Outcomes in the simulation: from the fewest that carry a proposal on."""
-HIGHEST_HARM: Final = 0.05
-"""At most this share of proposals may make a hospital worse where a shift is needed; a test holds the rule to it."""
+"""Numbers of outcomes in the simulation, from the minimum for a proposal."""
+MAX_HARM: Final = 0.05
+"""The largest share of proposals that may worsen the risks of a hospital that needs a shift, as tested."""
 _DRAWS: Final = 2000
 
 
 class Advice(StrEnum):
-    """What a proposal comes to."""
+    """The advice of a proposal."""
 
     WAIT = "wait"
-    """There are too few outcomes, or all are the same."""
+    """Too few outcomes, or all the same."""
     LEAVE = "leave"
-    """The 98% interval of the shift has 0 in it."""
+    """The 98% interval of the shift includes 0."""
     RECALIBRATE = "recalibrate"
-    """A shift is called for."""
+    """A shift is needed."""
     LOOK_CLOSER = "look_closer"
-    """A shift is called for, and would not improve the Brier score of the very patients that call for it."""
+    """A shift is needed, but would not improve the Brier score of the same patients."""
 
 
 class Proposal(msgspec.Struct, frozen=True):
     """Whether to shift all log-odds.
 
-    `shift` is the maximum-likelihood estimate with its 95% interval, `standard_error` its error, `proposed` the part of
-    it that is certain, 0 where none is. The Brier scores are those of the same patients before and after `proposed`.
+    `shift` is the maximum-likelihood estimate with its 95% interval, `proposed` the limit of its 98% interval that is
+    nearest 0, or 0. The Brier scores are those of the same patients before and after `proposed`.
     """
 
     advice: Advice
@@ -63,11 +63,11 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 class Harm(msgspec.Struct, frozen=True):
-    """What proposals do at one hospital: `outcomes` patients are drawn, and the shift is applied to all its patients.
+    """The effect of proposals at one hospital: `outcomes` patients are drawn, and the shift is applied to all patients.
 
-    `proposed` is the share of draws with a proposal; `worse` the share of these after which the hospital's Brier score
-    or log loss is worse (None where nothing was proposed); `largest_loss` the most that its Brier score gets worse, and
-    `gain` the mean by which a proposal makes it better, against `possible`, what knowing the true shift would give.
+    `proposed` is the share of draws with a proposal; `worse` the share of these that worsen the hospital's Brier score
+    or log loss (None without a proposal). `largest_loss` is the largest worsening of the Brier score, `gain` its mean
+    improvement by a proposal, and `possible` the improvement by the true shift.
     """
 
     hospital: str
@@ -79,65 +79,65 @@ class Harm(msgspec.Struct, frozen=True):
     possible: float
 
 
-class _Found(NamedTuple):
-    """Of each row of weights: the estimated shift, its standard error, the part of it that is certain, Brier scores."""
+class _Shifts(NamedTuple):
+    """By row of weights: the estimated shift, its standard error, its limit nearest 0, and Brier scores."""
 
     value: Matrix
     error: Matrix
-    certain: Matrix
+    limit: Matrix
     before: Matrix
     after: Matrix
 
 
-def propose(labels: Labels, risks: Risks) -> Proposal:
-    """Say whether to shift risks (n,) of patients whose outcomes (n,) are known."""
-    if len(labels) < ENOUGH or labels.min() == labels.max():
+def propose_shift(labels: Labels, risks: Risks) -> Proposal:
+    """Return whether to shift the risks (n,) of patients with known outcomes (n,), and by how much."""
+    if len(labels) < MIN_OUTCOMES or labels.min() == labels.max():
         return Proposal(Advice.WAIT)
-    found = _found(labels, risks, np.ones((1, len(labels))))
-    _, error, certain, before, after = (float(each[0]) for each in found)
+    found = _estimate_shifts(labels, risks, np.ones((1, len(labels))))
+    _, error, limit, before, after = (float(each[0]) for each in found)
     advice = Advice.LEAVE
-    if certain:
+    if limit:
         advice = Advice.RECALIBRATE if after < before else Advice.LOOK_CLOSER
-    return Proposal(advice, shift_interval(labels, risks), error, certain, before, after)
+    return Proposal(advice, shift_interval(labels, risks), error, limit, before, after)
 
 
 def shift_interval(labels: Labels, risks: Risks) -> Estimate | None:
-    """Return the shift with its 95% interval; None where all outcomes are the same: it would be infinite."""
+    """Return the shift with its 95% interval; None if all outcomes are the same, where it is infinite."""
     if labels.min() == labels.max():
         return None
-    found = _found(labels, risks, np.ones((1, len(labels))))
-    value, reach = float(found.value[0]), NORMAL * float(found.error[0])
+    found = _estimate_shifts(labels, risks, np.ones((1, len(labels))))
+    value, reach = float(found.value[0]), Z_95 * float(found.error[0])
     return Estimate(value, value - reach, value + reach)
 
 
-def shifted(risks: Risks, by: float) -> Risks:
-    """Add to the log-odds of risks."""
+def shift_risks(risks: Risks, by: float) -> Risks:
+    """Return the risks with their log-odds shifted."""
     moved: Risks = logistic(log_odds(risks) + by)
     return moved
 
 
-def _found(labels: Labels, risks: Risks, weights: Matrix) -> _Found:
-    """Apply the rule to each row of weights (rows, n).
+def _estimate_shifts(labels: Labels, risks: Risks, weights: Matrix) -> _Shifts:
+    """Estimate the shift for each row of weights (rows, n).
 
-    The error is the robust one (Huber, White): where risks are also too extreme, outcomes scatter more than risks say,
-    and the curvature of the likelihood would be too sure.
+    Standard errors are robust (Huber, White): where risks are too extreme, the curvature of the likelihood would
+    underestimate them.
     """
     odds, total = log_odds(risks), weights.sum(axis=1)
-    value = shift(labels, risks, weights)
+    value = intercept_shift(labels, risks, weights)
     moved = logistic(odds + value[:, None])
     error = np.sqrt((weights * np.square(labels - moved)).sum(axis=1)) / (weights * moved * (1 - moved)).sum(axis=1)
-    certain = np.sign(value) * np.maximum(np.abs(value) - CERTAINTY * error, 0) + 0.0
-    after = (weights * np.square(logistic(odds + certain[:, None]) - labels)).sum(axis=1) / total
-    return _Found(value, error, certain, weights @ np.square(risks - labels) / total, after)
+    limit = np.sign(value) * np.maximum(np.abs(value) - CERTAINTY * error, 0) + 0.0
+    after = (weights * np.square(logistic(odds + limit[:, None]) - labels)).sum(axis=1) / total
+    return _Shifts(value, error, limit, weights @ np.square(risks - labels) / total, after)
 
 
-def harm(
+def simulate_harm(
     hospitals: Mapping[str, tuple[Labels, Risks]], seed: int, sizes: Sequence[int] = HARM_SIZES
 ) -> tuple[Harm, ...]:
-    """Simulate proposals at each hospital: outcomes (n,) and risks (n,) of its patients. Takes a second or two.
+    """Simulate proposals at each hospital from its patients' outcomes and risks (n,). Takes a second or two.
 
-    Outcomes are drawn with replacement: the hospital's patients stand for those who are still to come. Without it, a
-    sample of a small hospital is the hospital, and can do it no harm.
+    Outcomes are drawn with replacement: the hospital's patients represent its future ones. Without replacement, a large
+    sample of a small hospital would be the hospital itself, and do no harm.
     """
     return tuple(_harm(name, *of, seed, size) for name, of in hospitals.items() for size in sizes)
 
@@ -145,31 +145,31 @@ def harm(
 def _harm(hospital: str, labels: Labels, risks: Risks, seed: int, size: int) -> Harm:
     patients = len(labels)
     weights = np.random.default_rng(seed).multinomial(size, np.full(patients, 1 / patients), _DRAWS).astype(np.float64)
-    found = _found(labels, risks, with_both(weights, labels))
-    applied = found.certain[(found.certain != 0) & (found.after < found.before)]
-    truth = shift(labels, risks, np.ones((1, patients)))
+    found = _estimate_shifts(labels, risks, with_both_outcomes(weights, labels))
+    applied = found.limit[(found.limit != 0) & (found.after < found.before)]
+    truth = intercept_shift(labels, risks, np.ones((1, patients)))
     gains, possible = _gains(labels, risks, applied), float(_gains(labels, risks, truth)[0, 0])
-    any_at_all = len(applied) > 0
+    any_proposed = len(applied) > 0
     return Harm(
         hospital,
         size,
         proposed=len(applied) / _DRAWS,
-        worse=float((gains < 0).any(axis=1).mean()) if any_at_all else None,
-        largest_loss=float(max(-gains[:, 0].min(), 0.0)) if any_at_all else 0.0,
-        gain=float(gains[:, 0].mean()) if any_at_all else 0.0,
+        worse=float((gains < 0).any(axis=1).mean()) if any_proposed else None,
+        largest_loss=float(max(-gains[:, 0].min(), 0.0)) if any_proposed else 0.0,
+        gain=float(gains[:, 0].mean()) if any_proposed else 0.0,
         possible=possible,
     )
 
 
 def _gains(labels: Labels, risks: Risks, by: Matrix) -> Matrix:
-    """Return by how much each shift improves the Brier score and the log loss of all patients, (shifts, 2)."""
+    """Return the improvement of Brier score and log loss of all patients by each shift, (shifts, 2)."""
     gains = []
     for each in by:
-        moved = shifted(risks, float(each))
+        moved = shift_risks(risks, float(each))
         gains.append(
             (
                 np.square(risks - labels).mean() - np.square(moved - labels).mean(),
-                losses(labels, risks).mean() - losses(labels, moved).mean(),
+                log_losses(labels, risks).mean() - log_losses(labels, moved).mean(),
             )
         )
     return np.array(gains, dtype=np.float64).reshape(len(by), 2)

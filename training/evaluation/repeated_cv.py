@@ -1,6 +1,6 @@
-"""Repeated cross-validation, with fields deleted as other hospitals lack them.
+"""Repeated cross-validation, also with fields deleted that other hospitals did not measure.
 
-Everything that learns is fitted inside each fold, on whole records; only patients of the test folds lose fields.
+Preprocessor and classifier are fitted inside each fold, on unchanged records; fields are deleted in test folds only.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sklearn.base import clone
 from schemas.features import FEATURE_NAMES
 from scoring.missingness import OPTIONAL
 from training.arrays import Labels, Matrix
-from training.evaluation.cross_validation import split
+from training.evaluation.cross_validation import stratified_folds
 
-Step = Callable[[str], None]
-"""Called with what is being done."""
+OnStep = Callable[[str], None]
+"""Called at the start of each step with its name."""
 
 COMPLETE: Final = "none"
-LACKING: Final[dict[str, tuple[str, ...]]] = {
+MISSING_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     COMPLETE: (),
     "chol": ("chol",),
     "exang": ("exang",),
@@ -31,57 +31,57 @@ LACKING: Final[dict[str, tuple[str, ...]]] = {
     "slope+ca+thal": ("slope", "ca", "thal"),
     "chol+slope+ca+thal": ("chol", "slope", "ca", "thal"),
     "exercise+ca+thal": ("thalach", "exang", "oldpeak", "slope", "ca", "thal"),
-    "all that may be": ("trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"),
+    "all optional": ("trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"),
 }
-"""What is deleted: the fields that matter alone, then the gaps that the other hospitals have."""
+"""Sets of fields to delete: single fields that matter, then the sets that other hospitals commonly lack."""
 
 
-def pattern_without(fields: Sequence[str]) -> int:
-    """Return the pattern of a record that lacks these fields."""
+def pattern_of(fields: Sequence[str]) -> int:
+    """Return the missing-data pattern of a record that lacks these fields."""
     names = [FEATURE_NAMES[field] for field in OPTIONAL]
     return sum(1 << names.index(field) for field in fields)
 
 
-def lacking_beyond(base: int) -> dict[str, int]:
-    """Return the patterns of `LACKING` on top of a pattern that all records have, complete records first, by name.
+def missing_patterns(base: int) -> dict[str, int]:
+    """Return the patterns of `MISSING_FIELDS` combined with `base`, the pattern that all records share, by name.
 
-    Those that lack nothing more are left out.
+    Patterns that equal `base` are omitted, except the first, for complete records.
     """
-    patterns = {name: pattern_without(fields) | base for name, fields in LACKING.items()}
+    patterns = {name: pattern_of(fields) | base for name, fields in MISSING_FIELDS.items()}
     return {name: pattern for name, pattern in patterns.items() if name == COMPLETE or pattern != base}
 
 
-GAP: Final = pattern_without(LACKING["slope+ca+thal"])
-"""The pattern of the other hospitals."""
+COMMON_GAP: Final = pattern_of(MISSING_FIELDS["slope+ca+thal"])
+"""The most common pattern in the other hospitals."""
 
 
 @dataclass(frozen=True, slots=True)
-class OutOfFold:
-    """Risks from models that did not see the patient: by model and deleted fields, (repeats, patients)."""
+class OutOfFoldRisks:
+    """Out-of-fold risks by model and by set of deleted fields, each (repeats, patients)."""
 
     seeds: tuple[int, ...]
     risks: Mapping[str, Mapping[str, Matrix]]
 
 
-def cross_validated(
-    pipelines: Mapping[str, Any], matrix: Matrix, labels: Labels, seeds: Sequence[int], step: Step
-) -> OutOfFold:
-    """Cross-validate unfitted pipelines on (n, 13) rows, once a seed, for each entry of `LACKING`."""
+def repeated_cross_validation(
+    pipelines: Mapping[str, Any], matrix: Matrix, labels: Labels, seeds: Sequence[int], step: OnStep
+) -> OutOfFoldRisks:
+    """Cross-validate unfitted pipelines on (n, 13) rows, once per seed, for each entry of `MISSING_FIELDS`."""
     empty = np.empty((len(seeds), len(labels)))
-    risks = {model: {lacking: empty.copy() for lacking in LACKING} for model in pipelines}
+    risks = {model: {name: empty.copy() for name in MISSING_FIELDS} for model in pipelines}
     for repeat, seed in enumerate(seeds):
         step(f"cross-validation {repeat + 1} of {len(seeds)}")
-        for train, test in split(labels, seed):
+        for train, test in stratified_folds(labels, seed):
             for model, pipeline in pipelines.items():
                 fitted = clone(pipeline).fit(matrix[train], labels[train])
-                for lacking, fields in LACKING.items():
-                    asked = without(matrix[test], fields)
-                    risks[model][lacking][repeat, test] = fitted.predict_proba(asked)[:, 1]
-    return OutOfFold(tuple(seeds), risks)
+                for name, fields in MISSING_FIELDS.items():
+                    rows = delete_fields(matrix[test], fields)
+                    risks[model][name][repeat, test] = fitted.predict_proba(rows)[:, 1]
+    return OutOfFoldRisks(tuple(seeds), risks)
 
 
-def without(matrix: Matrix, fields: Sequence[str]) -> Matrix:
-    """Return the rows with fields deleted."""
+def delete_fields(matrix: Matrix, fields: Sequence[str]) -> Matrix:
+    """Return a copy of the rows with fields set to NaN."""
     deleted = matrix.copy()
     deleted[:, [FEATURE_NAMES.index(name) for name in fields]] = np.nan
     return deleted

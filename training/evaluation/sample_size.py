@@ -1,4 +1,4 @@
-"""The sample size that a model of so many parameters needs: the criteria of Riley et al. (BMJ 2020)."""
+"""The sample size that a model of a given number of parameters needs: the criteria of Riley et al. (BMJ 2020)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPTIMISM: Final = 0.05
 
 
 class SampleSize(msgspec.Struct, frozen=True):
-    """What Riley et al. (BMJ 2020) ask for: patients for a shrinkage of 0.9, an optimism of 0.05 and the prevalence."""
+    """The sample, and the patients that a shrinkage of 0.9, an optimism of 0.05 and the prevalence each require."""
 
     patients: int
     events: int
@@ -26,11 +26,11 @@ class SampleSize(msgspec.Struct, frozen=True):
 
 
 def sample_size(labels: Labels, parameters: int, log_loss: float) -> SampleSize:
-    """Apply Riley's criteria, with the share of variation that the model explains out of fold (Cox and Snell's R²)."""
+    """Apply Riley's criteria, with the out-of-fold Cox-Snell R² of the model."""
     patients, events = len(labels), int(labels.sum())
     share = events / patients
     nothing = -share * log(share) - (1 - share) * log(1 - share)
-    # A model that explains nothing, or all, has no answer; it is asked for very many patients, or hardly any.
+    # R² of 0 or its maximum has no solution: clipped, it asks for very many patients or for few.
     explained, largest = min(max(1 - exp(2 * (log_loss - nothing)), 0.001), 0.89), 1 - exp(-2 * nothing)
     shrunk = explained / (explained + _OPTIMISM * largest)
     counts = (

@@ -1,4 +1,4 @@
-"""How much chance is in a model: with fewer patients, with other patients, and in its own promises."""
+"""Stability of risks and odds ratios over bootstrap refits of the logistic regression."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from scoring.logistic import logistic
 from scoring.submodels import centered, fit_logistic
 from training.arrays import Labels, Matrix
 from training.candidates import INVERSE_PENALTY
-from training.estimates import Estimate, estimate
+from training.estimates import Estimate, bootstrap_estimate
 
 _UNSURE: Final = (0.3, 0.7)
 
 
 class Instability(msgspec.Struct, frozen=True):
-    """How far a patient's risk moves over models from bootstrap samples: widths that hold 95% of them.
+    """How much each patient's risk varies over bootstrap models, as the width of the central 95%.
 
-    `changing` is the share of patients whose label changes in more than 5% of the models.
+    `changing` is the share of patients whose label changes in more than 5% of the models. `unsure` patients have a risk
+    of 0.3 to 0.7.
     """
 
     models: int
@@ -33,11 +34,11 @@ class Instability(msgspec.Struct, frozen=True):
     widths: tuple[float, ...]
 
 
-class Refits(msgspec.Struct, frozen=True):
-    """The logistic regression on all patients, and on samples of them.
+class BootstrapRefits(msgspec.Struct, frozen=True):
+    """The logistic regression fitted on all patients and on bootstrap samples.
 
-    `average` (22,) is the average patient after the preprocessor, `centered` (n, 22) are the patients less that one;
-    `coefficients` (1 + samples, 23) begin with the intercept, and with the regression on all.
+    `average` (22,) is the mean of the preprocessed rows, `centered` (n, 22) are the rows minus it. The first row of
+    `coefficients` (1 + samples, 23) is the fit on all patients, the first column the intercept.
     """
 
     average: Matrix
@@ -45,58 +46,58 @@ class Refits(msgspec.Struct, frozen=True):
     coefficients: Matrix
 
 
-def refits(matrix: Matrix, labels: Labels, weights: Matrix) -> Refits:
-    """Fit the logistic regression once for each row of weights (1 + samples, n), the first of which counts all once.
+def bootstrap_refits(matrix: Matrix, labels: Labels, weights: Matrix) -> BootstrapRefits:
+    """Fit the logistic regression once for each row of weights (1 + samples, n), of which the first is all ones.
 
-    The fields are scaled as for all patients; the fit alone is done again.
+    The preprocessor is fitted once, on all patients.
     """
     inputs = new_preprocessor().fit_transform(matrix)
     average = averages(inputs)
     z = centered(inputs, average)
     used = np.ones((1, z.shape[1]), dtype=bool)
     whole = fit_logistic(z, labels, used, 1 / INVERSE_PENALTY)
-    again = [fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0] for row in weights[1:]]
-    return Refits(average, z, np.array([whole[0], *again]))
+    samples = [fit_logistic(z, labels, used, 1 / INVERSE_PENALTY, row, whole)[0] for row in weights[1:]]
+    return BootstrapRefits(average, z, np.array([whole[0], *samples]))
 
 
-def instability(refitted: Refits, threshold: float) -> Instability:
-    """Look at each patient's risks over models from bootstrap samples (Riley and Collins, 2023)."""
-    design = np.column_stack([np.ones(len(refitted.centered)), refitted.centered])
-    found = logistic(refitted.coefficients @ design.T)
-    ours, risks = found[0], found[1:]
+def instability(refits: BootstrapRefits, threshold: float) -> Instability:
+    """Measure the prediction instability over bootstrap models (Riley and Collins, 2023)."""
+    design = np.column_stack([np.ones(len(refits.centered)), refits.centered])
+    by_model = logistic(refits.coefficients @ design.T)
+    original, risks = by_model[0], by_model[1:]
     low, high = np.quantile(risks, [0.025, 0.975], axis=0)
-    widths, unsure = high - low, (ours >= _UNSURE[0]) & (ours <= _UNSURE[1])
-    changing = ((risks >= threshold) != (ours >= threshold)).mean(axis=0) > 0.05  # noqa: PLR2004  # as documented
+    widths, unsure = high - low, (original >= _UNSURE[0]) & (original <= _UNSURE[1])
+    changing = ((risks >= threshold) != (original >= threshold)).mean(axis=0) > 0.05  # noqa: PLR2004  # as documented
     return Instability(
         models=len(risks),
         median_width=float(np.median(widths)),
         ninth_decile_width=float(np.quantile(widths, 0.9)),
         median_width_unsure=float(np.median(widths[unsure])),
         changing=float(changing.mean()),
-        risks=tuple(np.round(ours, 4).tolist()),
+        risks=tuple(np.round(original, 4).tolist()),
         widths=tuple(np.round(widths, 4).tolist()),
     )
 
 
-def odds_ratios(refitted: Refits) -> dict[str, Estimate]:
-    """Return the logistic regression's odds ratios, with their spread over bootstrap samples.
+def odds_ratios(refits: BootstrapRefits) -> dict[str, Estimate]:
+    """Return the logistic regression's odds ratios, with their bootstrap intervals.
 
-    Of a scale: for a standard deviation more. Of a 0/1 field: for 1 against 0. Of a code: against the average patient,
-    who has a share of each of its field's codes.
+    Of a numeric field for one standard deviation, of a 0/1 field for 1 against 0, of a code against the average
+    patient, who has each of the field's codes in part.
     """
-    fits = refitted.coefficients[:, 1:]
+    fits = refits.coefficients[:, 1:]
     fields, coded = np.array(COLUMN_FIELDS), len(SCALED) + len(BINARY)
     same = (fields[:, None] == fields) & (np.arange(len(fields)) >= coded)
-    against = fits - (fits * refitted.average) @ same
-    return {name: estimate(np.exp(against[:, place])) for place, name in enumerate(column_names())}
+    against = fits - (fits * refits.average) @ same
+    return {name: bootstrap_estimate(np.exp(against[:, place])) for place, name in enumerate(column_names())}
 
 
 def column_names() -> list[str]:
-    """Name the preprocessor's 22 columns, codes with what they mean."""
+    """Return the names of the preprocessor's 22 columns, codes with their meaning."""
     codes = {name: FEATURES[FEATURE_NAMES.index(name)].codes for name in ONE_HOT}
     return [*SCALED, *BINARY, *(f"{name} {code} ({text})" for name in ONE_HOT for code, text in codes[name])]
 
 
 def parameter_count() -> int:
-    """Count what the logistic regression is free to choose: a column of each block of codes follows from the others."""
+    """Return the free parameters of the logistic regression: one column of each coded field is redundant."""
     return len(column_names()) - len(ONE_HOT)

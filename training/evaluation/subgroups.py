@@ -1,4 +1,4 @@
-"""Groups of patients: by sex, by age, by kind of chest pain."""
+"""Performance in subgroups: by sex, age and kind of chest pain."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 from schemas.features import FEATURE_NAMES
 from scoring.features import Mask
 from training.arrays import Matrix
-from training.estimates import with_both
-from training.evaluation.inputs import Question
-from training.evaluation.metrics import Performance, counted, performance
+from training.estimates import with_both_outcomes
+from training.evaluation.inputs import EvaluationInputs
+from training.evaluation.metrics import Performance, performance, small_group_performance
 
 _AGE_SPLIT: Final = 55
 _ASYMPTOMATIC: Final = 4
 
 
-def groups(matrix: Matrix) -> dict[str, Mask]:
-    """Say of each group of patients who of the rows (n, 13) is in it."""
+def patient_groups(matrix: Matrix) -> dict[str, Mask]:
+    """Return each group's mask over the rows (n, 13)."""
     age, sex, pain = (matrix[:, FEATURE_NAMES.index(name)] for name in ("age", "sex", "cp"))
     return {
         "women": sex == 0,
@@ -29,16 +29,18 @@ def groups(matrix: Matrix) -> dict[str, Mask]:
     }
 
 
-def subgroups(question: Question, risks: Mapping[str, Matrix], weights: Matrix) -> dict[str, dict[str, Performance]]:
-    """Measure each model on patients of one sex, age or kind of chest pain, out of fold."""
+def subgroup_performance(
+    inputs: EvaluationInputs, risks: Mapping[str, Matrix], weights: Matrix
+) -> dict[str, dict[str, Performance]]:
+    """Measure each model's out-of-fold risks in each group."""
 
-    def part(who: Mask, runs: Matrix) -> Performance:
-        labels, drawn, threshold = question.labels[who], weights[:, who], question.threshold
-        found = performance(labels, runs[:, who], threshold, with_both(drawn, labels))
-        return found if found.figures else counted(labels, runs[:, who].mean(axis=0), threshold, drawn)
+    def performance_of(mask: Mask, runs: Matrix) -> Performance:
+        labels, drawn, threshold = inputs.labels[mask], weights[:, mask], inputs.threshold
+        found = performance(labels, runs[:, mask], threshold, with_both_outcomes(drawn, labels))
+        return found if found.figures else small_group_performance(labels, runs[:, mask].mean(axis=0), threshold, drawn)
 
     return {
-        name: {model: part(who, runs) for model, runs in risks.items()}
-        for name, who in groups(question.matrix).items()
-        if who.any()
+        name: {model: performance_of(mask, runs) for model, runs in risks.items()}
+        for name, mask in patient_groups(inputs.matrix).items()
+        if mask.any()
     }

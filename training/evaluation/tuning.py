@@ -1,4 +1,4 @@
-"""Nested tuning: what a search over parameters would have found, and what it is worth on patients it did not see."""
+"""Nested hyperparameter tuning: the parameters found, and their performance out of fold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from training.arrays import Labels, Matrix
 from training.candidates import LOGISTIC_REGRESSION, PATTERN_SUBMODELS, RANDOM_FOREST
-from training.evaluation.cross_validation import FOLDS, split
-from training.evaluation.repeated_cv import Step
+from training.evaluation.cross_validation import FOLDS, stratified_folds
+from training.evaluation.repeated_cv import OnStep
 
 GRIDS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
     LOGISTIC_REGRESSION: {"classify__classify__C": [0.03, 0.1, 0.3, 1.0, 3.0]},
@@ -22,26 +22,28 @@ GRIDS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
 }
 
 
-class Tuned(msgspec.Struct, frozen=True):
-    """What nested tuning gave: the parameter of each outer fold, and that of a search on all rows."""
+class TuningResult(msgspec.Struct, frozen=True):
+    """The parameter selected in each outer fold, and by a search on all rows."""
 
     parameter: str
     by_fold: tuple[float, ...]
     on_all_rows: float
 
 
-def nested(model: str, pipeline: Any, matrix: Matrix, labels: Labels, seed: int, step: Step) -> tuple[Tuned, Matrix]:
-    """Tune an unfitted pipeline by log loss inside each outer fold; returns the choices, and risks out of fold (n,)."""
+def nested_tuning(
+    model: str, pipeline: Any, matrix: Matrix, labels: Labels, seed: int, step: OnStep
+) -> tuple[TuningResult, Matrix]:
+    """Tune an unfitted pipeline by log loss inside each outer fold; return parameters and out-of-fold risks."""
     grid = GRIDS[model]
     (parameter,) = grid
-    risks, chosen = np.empty(len(labels)), []
-    for fold, (train, test) in enumerate(split(labels, seed), 1):
+    risks, selected = np.empty(len(labels)), []
+    for fold, (train, test) in enumerate(stratified_folds(labels, seed), 1):
         step(f"tuning {model}, fold {fold} of {FOLDS}")
         search = _search(pipeline, grid, seed).fit(matrix[train], labels[train])
         risks[test] = search.predict_proba(matrix[test])[:, 1]
-        chosen.append(float(search.best_params_[parameter]))
+        selected.append(float(search.best_params_[parameter]))
     on_all_rows = float(_search(pipeline, grid, seed).fit(matrix, labels).best_params_[parameter])
-    return Tuned(parameter.rsplit("__", 1)[-1], tuple(chosen), on_all_rows), risks
+    return TuningResult(parameter.rsplit("__", 1)[-1], tuple(selected), on_all_rows), risks
 
 
 def _search(pipeline: Any, grid: Mapping[str, Sequence[Any]], seed: int) -> GridSearchCV:

@@ -1,7 +1,7 @@
-"""How far a risk can be trusted, measured once at training so that a score can say it at next to no cost.
+"""Measures the uncertainty of risks once, at training, so that scoring only looks it up.
 
-See `scoring.uncertainty` for what is measured. Bootstrap samples of the training patients stand for other patients of
-the same kind; out-of-fold risks set the limits of the label sets (conformal prediction by outcome and patient group).
+`scoring.uncertainty` describes the tables. Bootstrap samples of the training patients represent other samples of the
+same population; out-of-fold risks set the limits of the label sets (conformal prediction by outcome and patient group).
 """
 
 from __future__ import annotations
@@ -22,59 +22,61 @@ from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_col
 from scoring.uncertainty import COVERAGE, Uncertainty
 from training.arrays import Labels, Matrix
 from training.candidates import is_linear, linear_of, penalty_of
-from training.estimates import FEWEST, samples
-from training.evaluation.cross_validation import split
+from training.estimates import MIN_PATIENTS, bootstrap_weights
+from training.evaluation.cross_validation import stratified_folds
 
 BOOTSTRAPS: Final = 200
 _DECIMALS: Final = 4
 _TAILS: Final = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 _OUTCOMES: Final = (0, 1)
-_FEWEST_FOR_LIMIT: Final = 10
-"""Of 9 patients the most extreme is the first limit that can hold 90%; fewer cannot set one."""
+_MIN_FOR_LIMIT: Final = 10
+"""A 90% limit needs at least 9 other patients."""
 
 
-def measure(classifier: Any, inputs: Matrix, matrix: Matrix, labels: Labels, seed: int, bootstraps: int) -> Uncertainty:
+def measure_uncertainty(
+    classifier: Any, inputs: Matrix, matrix: Matrix, labels: Labels, seed: int, bootstraps: int
+) -> Uncertainty:
     """Measure the uncertainty of a fitted classifier on its training rows, preprocessed (n, 22) and before (n, 13).
 
-    A forest has no interval and no distance: it would have to be trained again for each bootstrap sample and pattern.
+    A forest has no interval and no distance: it would have to be refitted for each bootstrap sample and pattern.
     """
     groups, risks = groups_of(matrix), risks_by_pattern(classifier, matrix, labels, seed)
     limits, coverage = label_limits(labels, groups, risks), label_coverage(labels, groups, risks)
     base = base_pattern(matrix)
-    informed = informed_rows(matrix, base)
-    if not is_linear(classifier) or informed.sum() < FEWEST:
+    complete = complete_rows(matrix, base)
+    if not is_linear(classifier) or complete.sum() < MIN_PATIENTS:
         return Uncertainty(None, None, None, limits, coverage)
-    weights = samples(len(labels), seed, bootstraps)[1:]
+    weights = bootstrap_weights(len(labels), seed, bootstraps)[1:]
     z = centered(inputs, averages(inputs))
-    fits = resampled(classifier, z, labels, weights, used_columns())
-    reach, sampling = reaches(fits, z, weights, groups, informed, base)
-    told = np.arange(PATTERNS) | base
-    reach = never_narrowing(np.maximum(reach, sampling)[told])
-    distance = distances(risks, informed, base)[told]
-    return Uncertainty(_rounded(reach), _rounded(sampling[told]), _rounded(distance), limits, coverage)
+    fits = bootstrap_coefficients(classifier, z, labels, weights, used_columns())
+    reach, sampling = interval_reaches(fits, z, weights, groups, complete, base)
+    effective = np.arange(PATTERNS) | base
+    reach = widen_with_missing(np.maximum(reach, sampling)[effective])
+    distance = mean_distances(risks, complete, base)[effective]
+    return Uncertainty(_rounded(reach), _rounded(sampling[effective]), _rounded(distance), limits, coverage)
 
 
 def base_pattern(matrix: Matrix) -> int:
-    """Return the pattern of the fields that fewer than half of the training rows (n, 13) have; 0 where there are none.
+    """Return the pattern of the fields that fewer than half of the training rows (n, 13) have, 0 without such fields.
 
-    Such training cannot say what these fields could still show: for it, a record is complete without them.
+    The effect of these fields cannot be estimated, so a record counts as complete without them.
     """
     rare = np.isnan(matrix[:, OPTIONAL]).mean(axis=0) > 0.5  # noqa: PLR2004  # a half
     return int((rare << np.arange(len(OPTIONAL))).sum())
 
 
-def informed_rows(matrix: Matrix, base: int) -> Mask:
-    """Say which rows (n, 13) have every field but those of the base pattern."""
+def complete_rows(matrix: Matrix, base: int) -> Mask:
+    """Return which rows (n, 13) have all fields except those of the base pattern."""
     needed = [field for bit, field in enumerate(OPTIONAL) if not base >> bit & 1]
-    informed: Mask = np.logical_and.reduce(~np.isnan(matrix[:, needed]), axis=1)
-    return informed
+    complete: Mask = np.logical_and.reduce(~np.isnan(matrix[:, needed]), axis=1)
+    return complete
 
 
-def resampled(classifier: Any, z: Matrix, labels: Labels, weights: Matrix, used: Mask) -> Iterator[Matrix]:
-    """Fit a linear classifier's regressions again on samples of its rows; yields coefficients (patterns, 23).
+def bootstrap_coefficients(classifier: Any, z: Matrix, labels: Labels, weights: Matrix, used: Mask) -> Iterator[Matrix]:
+    """Refit a linear classifier's regressions on bootstrap samples; yield coefficients (patterns, 23).
 
-    `z` (n, 22) are the rows less the average patient, `weights` (samples, n) say how often each sample drew each row,
-    `used` (patterns, 22) which columns each pattern has.
+    `z` (n, 22) are the centred rows, `weights` (samples, n) the counts of each row in each sample, `used`
+    (patterns, 22) the columns that each pattern has.
     """
     fitted = used if isinstance(classifier, PatternSubmodels) else np.ones((1, z.shape[1]), dtype=bool)
     kept = np.column_stack([np.ones(len(used)), used])
@@ -83,33 +85,34 @@ def resampled(classifier: Any, z: Matrix, labels: Labels, weights: Matrix, used:
         yield fit_logistic(z, labels, fitted, penalty_of(classifier), counts, start) * kept
 
 
-def reaches(
-    fits: Iterator[Matrix], z: Matrix, weights: Matrix, groups: Groups, informed: Mask, base: int
+def interval_reaches(
+    fits: Iterator[Matrix], z: Matrix, weights: Matrix, groups: Groups, complete: Mask, base: int
 ) -> tuple[Matrix, Matrix]:
-    """Return how far 90% intervals reach below and above log-odds, and the training sample's part, (patterns, 4, 2).
+    """Return the reach of 90% intervals below and above log-odds, total and due to sampling, each (patterns, 4, 2).
 
-    Each model is compared with the next, of another sample, on informed rows that it was not trained on: its log-odds
-    under each pattern with the other's of complete records (`base`), and with the other's under the same pattern.
+    Each model is compared with the model of the next sample on complete rows that it was not trained on. The total
+    compares its log-odds under each pattern with the other's for the complete record (`base`); the sampling part
+    compares both under the same pattern.
     """
     design = np.column_stack([np.ones(len(z)), z])
-    moved, sampled, who = [], [], []
+    total, sampling, group = [], [], []
     first = before = next(fits)
     for counts, after in zip(weights, (*fits, first), strict=True):
-        apart = (counts == 0) & informed
-        ours, theirs = design[apart] @ before.T, design[apart] @ after.T
-        moved.append((theirs[:, [base]] - ours).astype(np.float32))
-        sampled.append((theirs - ours).astype(np.float32))
-        who.append(groups[apart])
+        out_of_bag = (counts == 0) & complete
+        own, other = design[out_of_bag] @ before.T, design[out_of_bag] @ after.T
+        total.append((other[:, [base]] - own).astype(np.float32))
+        sampling.append((other - own).astype(np.float32))
+        group.append(groups[out_of_bag])
         before = after
-    enough = np.bincount(groups[informed], minlength=len(GROUPS)) >= FEWEST
-    group_of = np.concatenate(who)
-    return _tails(np.concatenate(moved), group_of, enough), _tails(np.concatenate(sampled), group_of, enough)
+    enough = np.bincount(groups[complete], minlength=len(GROUPS)) >= MIN_PATIENTS
+    group_of = np.concatenate(group)
+    return _tails(np.concatenate(total), group_of, enough), _tails(np.concatenate(sampling), group_of, enough)
 
 
 def _tails(differences: Matrix, groups: Groups, enough: Mask) -> Matrix:
-    """Return the limits (patterns, 4, 2) of the middle 90% of differences (cases, patterns), as distances from 0.
+    """Return the limits (patterns, 4, 2) of the central 90% of differences (cases, patterns), as distances from 0.
 
-    A group with too few patients has the limits of all.
+    A group with too few patients gets the limits of all patients.
     """
     limits = np.empty((differences.shape[1], len(GROUPS), 2))
     for group in range(len(GROUPS)):
@@ -120,53 +123,50 @@ def _tails(differences: Matrix, groups: Groups, enough: Mask) -> Matrix:
     return limits
 
 
-def never_narrowing(reach: Matrix) -> Matrix:
-    """Widen reaches (1024, 4, 2) so that no pattern has less than one with fewer fields missing."""
+def widen_with_missing(reach: Matrix) -> Matrix:
+    """Widen reaches (1024, 4, 2) so that they never shrink as fields go missing."""
     wide = reach.copy()
     for bit in range(len(OPTIONAL)):
-        with_field, without = _neighbours(bit)
+        with_field, without = _pattern_pairs(bit)
         wide[without] = np.maximum(wide[without], wide[with_field])
     return wide
 
 
-def _neighbours(bit: int) -> tuple[Groups, Groups]:
-    """Return all patterns that have an optional field, and the same patterns without it."""
+def _pattern_pairs(bit: int) -> tuple[Groups, Groups]:
+    """Return the patterns with an optional field, and the same patterns without it."""
     patterns = np.arange(PATTERNS)
     with_field = patterns[patterns >> bit & 1 == 0]
     return with_field, with_field | 1 << bit
 
 
-def distances(risks: Matrix, informed: Mask, base: int) -> Matrix:
-    """Return the mean absolute difference (1024,) of risks (n, 1024) from those of complete records, out of fold."""
-    away: Matrix = np.abs(risks - risks[:, [base]])[informed].mean(axis=0)
-    return away
+def mean_distances(risks: Matrix, complete: Mask, base: int) -> Matrix:
+    """Return the mean absolute difference (1024,) of out-of-fold risks (n, 1024) from those of complete records."""
+    distance: Matrix = np.abs(risks - risks[:, [base]])[complete].mean(axis=0)
+    return distance
 
 
 def _rounded(table: Matrix) -> Matrix:
-    """Round upwards, so that an interval keeps what it claims."""
+    """Round up, so that intervals keep their coverage."""
     rounded: Matrix = np.ceil(table * 10.0**_DECIMALS) / 10.0**_DECIMALS
     return rounded
 
 
 def risks_by_pattern(classifier: Any, matrix: Matrix, labels: Labels, seed: int) -> Matrix:
-    """Return each row's risk under each pattern, (n, 1024), from models of its kind that were not trained on it.
-
-    A forest is asked for complete records alone; the rest is NaN.
-    """
+    """Return the out-of-fold risk of each row under each pattern, (n, 1024); of a forest only for complete records."""
     risks = np.empty((len(labels), PATTERNS))
-    for train, test in split(labels, seed):
-        risks[test] = risks_of(classifier, matrix[train], labels[train], matrix[test])
+    for train, test in stratified_folds(labels, seed):
+        risks[test] = refit_risks(classifier, matrix[train], labels[train], matrix[test])
     return risks
 
 
-def risks_of(classifier: Any, matrix: Matrix, labels: Labels, asked: Matrix) -> Matrix:
-    """Train a classifier of this kind on rows (n, 13); return the risks of others (m, 13) by pattern, (m, 1024)."""
+def refit_risks(classifier: Any, matrix: Matrix, labels: Labels, test: Matrix) -> Matrix:
+    """Fit a clone on rows (n, 13); return the risks of other rows (m, 13) by pattern, (m, 1024), else NaN."""
     preprocessor = new_preprocessor().fit(matrix)
-    trained, inputs = preprocessor.transform(matrix), preprocessor.transform(asked)
+    trained, inputs = preprocessor.transform(matrix), preprocessor.transform(test)
     fitted = clone(classifier).fit(trained, labels)
     if is_linear(classifier):
         return _of_linear(fitted, inputs, averages(trained))
-    risks = np.full((len(asked), PATTERNS), np.nan)
+    risks = np.full((len(test), PATTERNS), np.nan)
     risks[:, 0] = fitted.predict_proba(inputs)[:, 1]
     return risks
 
@@ -178,37 +178,37 @@ def _of_linear(fitted: Any, inputs: Matrix, center: Matrix) -> Matrix:
 
 
 def label_limits(labels: Labels, groups: Groups, risks: Matrix) -> Matrix:
-    """Return up to which risk label 0 is plausible and from which label 1, (patterns, 4, 2), by `risks` (n, patterns).
+    """Return the largest risk for label 0 and the smallest for label 1, (patterns, 4, 2), from `risks` (n, patterns).
 
-    Conformal by outcome and group (Mondrian), with out-of-fold risks: all but 10% of the group's patients with the
-    outcome keep to the limit. The folds' models stand for the final one, so the 90% is measured
+    Mondrian conformal prediction by outcome and group, with out-of-fold risks: the limit includes 90% of the group's
+    patients with the outcome. The models of the folds approximate the final one, so the coverage is measured
     (`training.evaluation.label_sets`) and not guaranteed.
     """
     limits = np.empty((risks.shape[1], len(GROUPS), 2))
     for group in range(len(GROUPS)):
-        healthy, ill = (risks[comparable(labels, groups, group, outcome)] for outcome in _OUTCOMES)
-        limits[:, group, 0] = _highest(healthy)
-        limits[:, group, 1] = -_highest(-ill)
+        without, having = (risks[calibration_group(labels, groups, group, outcome)] for outcome in _OUTCOMES)
+        limits[:, group, 0] = _upper_limit(without)
+        limits[:, group, 1] = -_upper_limit(-having)
     return limits
 
 
-def comparable(labels: Labels, groups: Groups, group: int, outcome: int) -> Mask:
-    """Say who sets a group's limit for an outcome: those of the group who have it, if there are 10.
+def calibration_group(labels: Labels, groups: Groups, group: int, outcome: int) -> Mask:
+    """Return which patients set a group's limit for an outcome: the group's patients with it, if at least 10.
 
-    Else those with the same kind of chest pain, of either sex, if there are 10; else all who have the outcome.
+    Otherwise those of either sex with the same kind of chest pain, if at least 10; otherwise all with the outcome.
     """
-    has_it: Mask = labels == outcome
+    with_outcome: Mask = labels == outcome
     for wider in (groups == group, groups % 2 == group % 2):
-        chosen: Mask = wider & has_it
-        if chosen.sum() >= _FEWEST_FOR_LIMIT:
+        chosen: Mask = wider & with_outcome
+        if chosen.sum() >= _MIN_FOR_LIMIT:
             return chosen
-    return has_it
+    return with_outcome
 
 
-def _highest(risks: Matrix) -> Matrix:
-    """Return the value of each column (patients, patterns) that all but 10% of the patients keep to."""
-    highest: Matrix = np.sort(risks, axis=0)[_rank(len(risks))]
-    return highest
+def _upper_limit(risks: Matrix) -> Matrix:
+    """Return the conformal 90% quantile of each column (patients, patterns)."""
+    limit: Matrix = np.sort(risks, axis=0)[_rank(len(risks))]
+    return limit
 
 
 def _rank(patients: int) -> int:
@@ -216,19 +216,19 @@ def _rank(patients: int) -> int:
 
 
 def label_coverage(labels: Labels, groups: Groups, risks: Matrix) -> Matrix:
-    """Count each group's patients by outcome, and those whose label set has it, (4, 2, 2), by risks (n, patterns).
+    """Count each group's patients by outcome, and those whose label set has it, (4, 2, 2), from risks (n, patterns).
 
-    Of the patterns with known risks, the one with the fewest counts. A patient's limits are set by the others.
+    Uses the pattern with the lowest coverage; each patient's limits are set by the other patients.
     """
     known = risks[:, ~np.isnan(risks).any(axis=0)]
     counts = np.zeros((len(GROUPS), len(_OUTCOMES), 2))
     for group in range(len(GROUPS)):
         for outcome in _OUTCOMES:
             beyond = (1 - 2 * outcome) * known
-            peers = np.sort(beyond[comparable(labels, groups, group, outcome)], axis=0)
+            peers = np.sort(beyond[calibration_group(labels, groups, group, outcome)], axis=0)
             own = beyond[(labels == outcome) & (groups == group)]
             rank = _rank(len(peers) - 1)
-            # Without a patient who keeps to the limit, the next one takes its place.
+            # Leaving out a patient within the limit moves the limit to the next patient.
             limit = np.where(own <= peers[rank], peers[rank + 1], peers[rank])
             counts[group, outcome] = len(own), (own <= limit).sum(axis=0).min()
     return counts

@@ -1,1 +1,1 @@
-"""Model directories: what workers and gateways load."""
+"""Writes model directories, which workers and gateways load."""

@@ -1,7 +1,6 @@
-"""The model directory, written so that the same training gives the same bytes.
+"""Writes the model directory, reproducibly: the same training gives the same bytes.
 
-No clock, path, random name or thread count goes into it. `scoring.model_artifact`, which reads the files, says what
-they mean.
+It contains no time, path, random name or thread count. `scoring.model_artifact` reads it and documents its files.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from scoring.model_artifact import (
 from scoring.uncertainty import Uncertainty
 from training.arrays import Matrix
 from training.candidates import forest_of
-from training.export.portable_model import plain_model, with_answers
+from training.export.portable_model import new_portable_model, with_answers
 from training.export.replace_folder import replace_folder
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
-"""Version 3 of the tree operators is the first that takes float64 thresholds."""
+"""Version 3 of the tree operators is the first with float64 thresholds."""
 _COMPRESSION: Final = ("zlib", 3)
 _PICKLE_PROTOCOL: Final = 5
 _LIBRARIES: Final = ("joblib", "numpy", "onnx", "scikit-learn", "scipy", "skl2onnx")
@@ -52,7 +51,7 @@ _LIBRARIES: Final = ("joblib", "numpy", "onnx", "scikit-learn", "scipy", "skl2on
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A classifier fitted on all training rows, and how its kind did in cross-validation."""
+    """A classifier fitted on all training rows, with its uncertainty and its metrics in cross-validation."""
 
     name: str
     classifier: Any
@@ -61,23 +60,23 @@ class TrainedModel:
 
     @property
     def file(self) -> str:
-        """The name of its file in the model directory."""
+        """The name of its pickle in the model directory."""
         return f"{self.name}.joblib"
 
     @property
     def onnx_file(self) -> str | None:
-        """The name of its compiled twin, for a forest; what is linear is one dot product and needs none."""
+        """The name of the ONNX file of a forest; a linear model needs none."""
         return f"{self.name}.onnx" if forest_of(self.classifier) is not None else None
 
     @property
     def plain_file(self) -> str:
-        """The name of the file with its numbers, where a fast engine knows its kind."""
+        """The name of its portable form, if a fast engine supports its kind."""
         return f"{self.name}.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """All that a model directory is made from. `matrix` are the training rows, (n, 13), before the preprocessor."""
+class FittedModels:
+    """The contents of a model directory. `matrix` (n, 13) are the training rows before preprocessing."""
 
     preprocessor: Any
     models: tuple[TrainedModel, ...]
@@ -88,15 +87,15 @@ class Training:
     threshold: float
     model_version: str
     documents: Mapping[str, bytes] = field(default_factory=dict)
-    """What is written beside the models, by file name."""
+    """Further files beside the models, by name."""
 
 
-def write_model(folder: Path, training: Training) -> Manifest:
-    """Write the model directory in place of `folder` and return its manifest.
+def write_model(folder: Path, training: FittedModels) -> Manifest:
+    """Replace `folder` by the model directory and return its manifest.
 
-    Raises SettingsError if `folder` holds something else than a model, or cannot be written; it is then as before.
+    Raises SettingsError if `folder` holds something other than a model, or cannot be written; it then stays unchanged.
     """
-    refuse_other_folder(folder)
+    refuse_foreign_folder(folder)
     contents = model_files(training)
     manifest = new_manifest(training, contents)
     try:
@@ -107,8 +106,8 @@ def write_model(folder: Path, training: Training) -> Manifest:
     return manifest
 
 
-def refuse_other_folder(folder: Path) -> None:
-    """Raise SettingsError if `folder` holds something else than a model: writing deletes what is in it."""
+def refuse_foreign_folder(folder: Path) -> None:
+    """Raise SettingsError if `folder` holds something other than a model, as writing deletes its content."""
     if not folder.exists() or (folder / MANIFEST_FILE).is_file():
         return
     if not folder.is_dir():
@@ -117,13 +116,13 @@ def refuse_other_folder(folder: Path) -> None:
         raise SettingsError((f"{folder} is not empty and holds no {MANIFEST_FILE}; give a folder of its own",))
 
 
-def model_files(training: Training) -> dict[str, bytes]:
-    """Return the content of every file but the manifest, by name."""
+def model_files(training: FittedModels) -> dict[str, bytes]:
+    """Return the content of all files except the manifest, by name."""
     contents = {PREPROCESSOR_FILE: as_joblib(training.preprocessor), **training.documents}
     width = training.preprocessor.transform(training.matrix[:1]).shape[1]
     for model in training.models:
         contents[model.file] = as_joblib(model.classifier)
-        plain = plain_model(training.preprocessor, model.classifier, model.uncertainty)
+        plain = new_portable_model(training.preprocessor, model.classifier, model.uncertainty)
         if plain:
             contents[model.plain_file] = with_answers(plain, _ranges(training.matrix)).as_json()
         forest = forest_of(model.classifier)
@@ -135,14 +134,14 @@ def model_files(training: Training) -> dict[str, bytes]:
 
 
 def as_joblib(estimator: Any) -> bytes:
-    """Pickle a fitted estimator the way `joblib.load` reads it."""
+    """Return the joblib pickle of a fitted estimator."""
     target = BytesIO()
     joblib.dump(estimator, target, compress=_COMPRESSION, protocol=_PICKLE_PROTOCOL)
     return target.getvalue()
 
 
 def as_onnx(forest: RandomForestClassifier, width: int) -> bytes:
-    """Compile a fitted forest: input `x` (n, `width`) float64; outputs the labels (n,) and both risks (n, 2)."""
+    """Convert a fitted forest to ONNX: input `x` (n, `width`) float64; outputs labels (n,) and probabilities (n, 2)."""
     compiled = to_onnx(
         forest,
         name="random_forest",
@@ -156,10 +155,10 @@ def as_onnx(forest: RandomForestClassifier, width: int) -> bytes:
 
 
 def _round_input(compiled: onnx.ModelProto) -> None:
-    """Put a rounding to float32 in front of the trees, in place.
+    """Insert a rounding to float32 before the trees, in place.
 
-    scikit-learn's trees round their input so, and their thresholds lie between two float32 numbers. Without it some
-    patients turn off at another branch (tried: risks moved by up to 0.046); with it risks agree within 1e-7.
+    scikit-learn's trees round their input to float32, and their thresholds lie between two float32 numbers. Without the
+    rounding some patients take another branch (measured: risks differ by up to 0.046); with it they agree within 1e-7.
     """
     graph = compiled.graph
     for node in graph.node:
@@ -173,8 +172,8 @@ def _round_input(compiled: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def new_manifest(training: Training, contents: Mapping[str, bytes]) -> Manifest:
-    """Describe a model directory and measure its files."""
+def new_manifest(training: FittedModels, contents: Mapping[str, bytes]) -> Manifest:
+    """Return the manifest, with size and digest of each file."""
     return Manifest(
         schema=MANIFEST_SCHEMA,
         model_version=training.model_version,
@@ -196,7 +195,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _ranges(matrix: Matrix) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest value of each field; of one that no row has, legal limits the wrong way round."""
+    """Return the range of each field; for a field without values, the legal limits reversed: an empty range."""
     ranges = {}
     for feature, column in zip(FEATURES, matrix.T, strict=True):
         measured = column[~np.isnan(column)]
@@ -210,18 +209,18 @@ def _entry(model: TrainedModel, contents: Mapping[str, bytes]) -> ModelEntry:
         file=model.file,
         plain=model.plain_file if model.plain_file in contents else None,
         onnx=model.onnx_file,
-        params=params_of(model.classifier),
+        params=classifier_params(model.classifier),
         metrics=model.metrics,
     )
 
 
-def params_of(classifier: Any) -> dict[str, Any]:
-    """Return the parameters of the classifier itself, without those of what fills in missing values before it."""
+def classifier_params(classifier: Any) -> dict[str, Any]:
+    """Return the parameters of the classifier itself, without those of the imputation before it."""
     inner = classifier["classify"] if isinstance(classifier, Pipeline) else classifier
     params: dict[str, Any] = inner.get_params(deep=False)
     return params
 
 
 def as_json(manifest: Manifest) -> bytes:
-    """Write the manifest for people too: indented, keys sorted, one line feed at the end."""
+    """Return the manifest as JSON: indented, with sorted keys."""
     return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"

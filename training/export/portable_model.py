@@ -1,4 +1,4 @@
-"""A fitted model in the plain form that fast engines read, with the proof that goes with it."""
+"""Exports a fitted model in the portable form of the fast engines, with reference results that verify it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from training.arrays import Matrix
 from training.candidates import center_of, is_linear, linear_of
 
 
-def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PortableModel | None:
-    """Return the model as numbers, None for a kind of classifier that no fast engine knows.
+def new_portable_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) -> PortableModel | None:
+    """Return the portable form of a model, None for a classifier that no fast engine supports.
 
-    Raises TypeError for a preprocessor that is not of the known form.
+    Raises TypeError for an unsupported preprocessor.
     """
     center = center_of(classifier)
     if center is None:
@@ -40,7 +40,7 @@ def plain_model(preprocessor: Any, classifier: Any, uncertainty: Uncertainty) ->
 
 
 def with_answers(plain: PortableModel, ranges: Mapping[str, tuple[float, float]]) -> PortableModel:
-    """Return the model with its answers for the reference cases, too; `ranges` are the training ranges."""
+    """Return the model with its results for the reference cases added; `ranges` are the training ranges."""
     linear = plain.linear
     found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(reference_cases())
     log_odds = None if found is None else found.log_odds
@@ -48,7 +48,7 @@ def with_answers(plain: PortableModel, ranges: Mapping[str, tuple[float, float]]
 
 
 def plan_of(preprocessor: Any) -> Plan:
-    """Read the tables off a fitted preprocessor; raises TypeError for one that is not of the known form."""
+    """Return the plan of a fitted preprocessor. Raises TypeError for an unsupported one."""
     if not isinstance(preprocessor, ColumnTransformer):
         raise TypeError("the preprocessor is not a ColumnTransformer")
     if [name for name, _, _ in preprocessor.transformers_] != ["scaled", "binary", "one_hot"]:

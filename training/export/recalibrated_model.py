@@ -1,7 +1,7 @@
-"""A model directory made of another by adding the same number to the log-odds of all risks.
+"""Recalibrates a model: a new model directory with the log-odds of all risks shifted by a constant.
 
-Nothing is trained: intercepts, label limits and intervals move with the risks, in the numbers of the fast engine and in
-the pickle, whose risks of the reference cases are computed anew. The same model and outcomes give the same bytes.
+Nothing is refitted: intercepts, label limits and intervals are shifted, in the portable form and in the pickle, and the
+risks of the reference cases are recomputed. The same model and outcomes give the same bytes.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from scoring.portable_model import PortableModel
 from scoring.reference_cases import reference_cases
 from training.arrays import Labels, Matrix, Risks
 from training.candidates import is_linear
-from training.evaluation.recalibration import ENOUGH, Advice, propose, shifted
+from training.evaluation.recalibration import MIN_OUTCOMES, Advice, propose_shift, shift_risks
 from training.export.drift_reference import as_json as reference_json
-from training.export.model_directory import as_joblib, as_json, library_versions, refuse_other_folder
+from training.export.model_directory import as_joblib, as_json, library_versions, refuse_foreign_folder
 from training.export.portable_model import with_answers
 from training.export.replace_folder import replace_folder
 from training.report.recalibrated_card import (
@@ -45,40 +45,44 @@ from training.report.recalibrated_card import (
 
 _DECIMALS: Final = 6
 NINETY_PERCENT: Final = 1.6448536269514722
-"""Standard deviations to either side that hold 90% of a normal distribution."""
+"""Standard deviations to either side that cover 90% of a normal distribution."""
 _REFUSED: Final = {
-    Advice.WAIT: f"a shift takes {ENOUGH} outcomes at least, of both kinds",
-    Advice.LEAVE: "chance may explain that its mean risk is off (98% interval): a shift might make it worse",
-    Advice.LOOK_CLOSER: "its risks are off, but a shift would not make them better for these patients: train with them",
+    Advice.WAIT: f"a shift requires at least {MIN_OUTCOMES} outcomes, of both kinds",
+    Advice.LEAVE: "chance may explain the bias of its mean risk (98% interval): a shift might make it worse",
+    Advice.LOOK_CLOSER: "its risks are biased, but a shift would not improve them for these patients: train with them",
 }
 
 
-class Evidence(msgspec.Struct, frozen=True):
-    """Risks (n,) that a model gave to patients, what was found of them (n,), and the SHA-256 of where that stood."""
+class ObservedOutcomes(msgspec.Struct, frozen=True):
+    """Risks (n,) of a model, the observed outcomes (n,) of the same patients, and the SHA-256 of their source."""
 
     risks: Risks
     labels: Labels
     sha256: str
 
 
-def recalibrate(artifact: Artifact, folder: Path, evidence: Evidence, output: Path) -> tuple[Recalibration, Proof]:
-    """Write the recalibrated model of the directory `folder`, loaded as `artifact`, to `output`; prove it before.
+def recalibrate(
+    artifact: Artifact, folder: Path, evidence: ObservedOutcomes, output: Path
+) -> tuple[Recalibration, Proof]:
+    """Recalibrate the model directory `folder`, loaded as `artifact`, and write it to `output` after verifying it.
 
-    Opens the model's pickle. Blocks for some seconds. Raises DataError where no shift is proposed, ArtifactError for a
+    Opens the model's pickle. Blocks for some seconds. Raises DataError if no shift is proposed, ArtifactError for a
     model that cannot be shifted, SettingsError if `output` cannot be written.
     """
-    refuse_other_folder(output)
-    before = _done(artifact, folder)
+    refuse_foreign_folder(output)
+    before = _earlier(artifact, folder)
     if evidence.sha256 in (each.data_sha256 for each in before):
-        raise DataError(f"{folder} was already recalibrated by these outcomes; a second shift takes other patients")
-    made = _planned(artifact, evidence)
+        raise DataError(
+            f"{folder} was already recalibrated with these outcomes; a second shift requires other patients"
+        )
+    made = _new_recalibration(artifact, evidence)
     contents = _contents(artifact, made, (*before, made))
     with TemporaryDirectory() as scratch:
         copy = Path(scratch) / "model"
         replace_folder(copy, contents)
         proof = prove(copy)
     if proof.fallback_reason is not None:
-        raise ArtifactError(f"the recalibrated model cannot be proved: {proof.fallback_reason}")
+        raise ArtifactError(f"the recalibrated model cannot be verified: {proof.fallback_reason}")
     try:
         replace_folder(output, contents)
     except OSError as error:
@@ -86,7 +90,7 @@ def recalibrate(artifact: Artifact, folder: Path, evidence: Evidence, output: Pa
     return made, proof
 
 
-def _done(artifact: Artifact, folder: Path) -> tuple[Recalibration, ...]:
+def _earlier(artifact: Artifact, folder: Path) -> tuple[Recalibration, ...]:
     entry = artifact.manifest.files.get(RECALIBRATION_FILE)
     if entry is None:
         return ()
@@ -96,19 +100,19 @@ def _done(artifact: Artifact, folder: Path) -> tuple[Recalibration, ...]:
     return msgspec.json.decode(content, type=Recalibrations).done
 
 
-def _planned(artifact: Artifact, evidence: Evidence) -> Recalibration:
-    """Apply the rule. Raises DataError where it proposes nothing."""
+def _new_recalibration(artifact: Artifact, evidence: ObservedOutcomes) -> Recalibration:
+    """Return the proposed recalibration. Raises DataError if there is none."""
     labels, risks = evidence.labels, evidence.risks
-    found = propose(labels, risks)
+    found = propose_shift(labels, risks)
     model = artifact.model
     if found.advice is not Advice.RECALIBRATE or found.shift is None or not found.proposed:
         estimated = "" if found.shift is None else f" (estimated shift {found.shift.value:+.2f})"
         raise DataError(
-            f"{model.name} {model.version} is not recalibrated by {len(labels)} outcomes, {int(labels.sum())} with "
+            f"{model.name} {model.version} is not recalibrated with {len(labels)} outcomes, {int(labels.sum())} with "
             f"disease{estimated}: {_REFUSED[found.advice]}"
         )
     applied = round(found.proposed, _DECIMALS)
-    after = shifted(risks, applied)
+    after = shift_risks(risks, applied)
     return Recalibration(
         model=model.name,
         base_version=model.version,
@@ -127,13 +131,11 @@ def _planned(artifact: Artifact, evidence: Evidence) -> Recalibration:
 
 
 def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration, ...]) -> dict[str, bytes]:
-    """Return every file of the new directory, by name: the one model, and what is true of it."""
+    """Return all files of the new directory, by name; it has only the recalibrated model."""
     manifest, name = artifact.manifest, artifact.model.name
     entry, fitted = manifest.models[name], artifact.fitted()
     if artifact.plain is None or entry.plain is None or not is_linear(fitted.classifier):
-        raise ArtifactError(
-            f"{name} has no intercept that could be shifted: recalibrate a logistic regression (--name)"
-        )
+        raise ArtifactError(f"{name} has no intercept to shift: recalibrate a logistic regression (--name)")
     version = _version(made)
     classifier = _shifted_classifier(fitted.classifier, made.applied)
     risks = classifier.predict_proba(fitted.preprocessor.transform(reference_cases()))[:, 1]
@@ -148,7 +150,7 @@ def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration
         **recalibrated_cards(artifact, version, done),
     }
     if artifact.reference is not None:
-        # Its counts of risks are of those before the shift: how they drift cannot be told any more.
+        # Its risk histograms are from before the shift, so drift of risks can no longer be measured.
         contents[REFERENCE_FILE] = reference_json(msgspec.structs.replace(artifact.reference, risks={}))
     described = _manifest(manifest, name, version, contents)
     return {**contents, MANIFEST_FILE: as_json(described)}
@@ -159,7 +161,7 @@ def _version(made: Recalibration) -> str:
 
 
 def _manifest(manifest: Manifest, name: str, version: str, contents: dict[str, bytes]) -> Manifest:
-    """Describe the new directory; the metrics of the cross-validation were those of the base model."""
+    """Return the new manifest, without the cross-validated metrics, which are the base model's."""
     return msgspec.structs.replace(
         manifest,
         model_version=version,

@@ -1,4 +1,4 @@
-"""Folders that are either the old ones or the complete new ones, never half of each."""
+"""Atomic replacement of a folder: readers see the old or the complete new content."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 from runtime.files import sync_folder, write_atomically
 
 FOLDER_MODE: Final = 0o755
-"""As FILE_MODE."""
+"""As `runtime.files.FILE_MODE`."""
 
 
 def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Make `folder` hold exactly `contents`. Raises OSError and then leaves the old folder where it was.
+    """Replace the content of `folder` by `contents`. On OSError the old folder stays.
 
-    All files are written and synced in a new folder beside it; then the two change places. Between the two renames
-    there is an instant without a folder: a reader that meets it must try again.
+    All files are written and synced in a new folder beside it; then the folders are swapped. Between the two renames
+    there is a moment without a folder, in which a reader must retry.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _swap(new: Path, folder: Path) -> None:
-    """Put `new` in the place of `folder`, which is deleted last."""
+    """Rename `new` to `folder`; the old folder is deleted last."""
     if not folder.exists():
         new.rename(folder)
         sync_folder(folder.parent)

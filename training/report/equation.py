@@ -1,4 +1,4 @@
-"""A linear model written so that a reader can compute a risk by hand."""
+"""A linear model as an equation, with which a reader can compute a risk by hand."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from training.candidates import center_of, linear_of
 
 
 class Equation(msgspec.Struct, frozen=True):
-    """log-odds = `intercept` + sum of `slopes` times the field's number + `codes` of the field's code.
+    """log-odds = `intercept` + sum of `slopes` times numeric fields + sum of the `codes` of coded fields.
 
-    The risk is 1 / (1 + exp(-log-odds)). `without` names the fields that this sub-model does without.
+    The risk is 1 / (1 + exp(-log-odds)). `without` names the fields that this sub-model does not use.
     """
 
     without: tuple[str, ...]
@@ -26,7 +26,7 @@ class Equation(msgspec.Struct, frozen=True):
 
 
 def equation(preprocessor: Any, classifier: Any, model: int, without: tuple[str, ...]) -> Equation:
-    """Write out one of a linear classifier's models: 0, or the missing pattern of a sub-model."""
+    """Return the equation of one of a linear classifier's models: 0, or the missing-data pattern of a sub-model."""
     intercepts, coefficients = linear_of(classifier)
     center = center_of(classifier)
     if center is None:
@@ -36,11 +36,11 @@ def equation(preprocessor: Any, classifier: Any, model: int, without: tuple[str,
     scales, affine = len(SCALED), len(SCALED) + len(BINARY)
     per_unit = np.concatenate([weights[:scales] / scaler.scale_, weights[scales:affine]])
     shift = (weights * center).sum() + (weights[:scales] * scaler.mean_ / scaler.scale_).sum()
-    codes, place = {}, affine
+    codes, column = {}, affine
     for name in ONE_HOT:
         legal = FEATURES[FEATURE_NAMES.index(name)].codes
-        codes[name] = {str(code): float(weights[place + j]) for j, (code, _) in enumerate(legal)}
-        place += len(legal)
+        codes[name] = {str(code): float(weights[column + j]) for j, (code, _) in enumerate(legal)}
+        column += len(legal)
     return Equation(
         without=without,
         intercept=float(intercepts[model] - shift),

@@ -1,4 +1,4 @@
-"""Tables and figures as Markdown."""
+"""Markdown tables, metrics and images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from training.evaluation.metrics import Performance
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table, with columns of numbers to the right."""
+    """Return a table, with numeric columns right-aligned."""
     cells = [list(row) for row in rows]
     numbers = [all(_is_number(row[place]) for row in cells) for place in range(len(headings))]
     rule = "|" + "|".join("---:" if is_number else "---" for is_number in numbers) + "|"
@@ -24,27 +24,27 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def ranged(found: Performance, figure: str, digits: int = 2) -> str:
-    """Write a figure with its interval, or that it cannot be estimated."""
+def metric_with_interval(found: Performance, figure: str, digits: int = 2) -> str:
+    """Format a metric with its interval, or as not estimable."""
     if figure not in found.figures:
         return "not estimable"
     return interval(found.figures[figure], digits)
 
 
 def interval(estimate: Estimate, digits: int = 2) -> str:
-    """Write an estimate with its interval."""
+    """Format an estimate with its interval."""
     value, low, high = (
         f"{round(part, digits) + 0.0:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value} ({low} to {high})"
 
 
-def picture(path: str, says: str) -> str:
-    """Return a picture with the text for those who cannot see it."""
-    return f"![{says}]({path})\n"
+def image(path: str, alt: str) -> str:
+    """Return an image with its alternative text."""
+    return f"![{alt}]({path})\n"
 
 
-def pictures_of(folder: str | None, *shown: tuple[str, str]) -> Iterator[str]:
-    """Yield pictures of a folder, each a name with its text; none without a folder."""
+def images(folder: str | None, *shown: tuple[str, str]) -> Iterator[str]:
+    """Yield images of a folder, given by name and alternative text; none without a folder."""
     if folder is not None:
-        yield from (picture(f"{folder}/{name}.svg", says) for name, says in shown)
+        yield from (image(f"{folder}/{name}.svg", alt) for name, alt in shown)

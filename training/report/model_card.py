@@ -1,7 +1,7 @@
-"""The model card: what the model is for, how it was made, and how far it can be trusted. Written by a training run.
+"""The model card: intended use, data, results, known defects and limits. A training run writes it.
 
 Sections follow Mitchell et al. (Model Cards for Model Reporting, 2019); the self-assessment follows TRIPOD+AI (BMJ
-2024) and PROBAST+AI (BMJ 2025). All figures come from the run's report.
+2024) and PROBAST+AI (BMJ 2025). All numbers come from the run's report.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from schemas.records import Score
 from scoring.missingness import missing_fields
 from scoring.model_artifact import DataEntry
 from training.candidates import is_linear
-from training.evaluation.repeated_cv import GAP
-from training.evaluation.results import Report
+from training.evaluation.repeated_cv import COMMON_GAP
+from training.evaluation.results import EvaluationReport
 from training.report.equation import Equation, equation
-from training.report.markdown import pictures_of, table
+from training.report.markdown import images, table
 from training.report.sections.known_defects import known_defects
 from training.report.sections.population import cautions, out_of_scope, training_text
-from training.report.sections.results import deep_results, results
+from training.report.sections.results import full_results, results
 from training.report.sections.self_assessment import assessment
 from training.report.sections.texts import INTENDED, RECALIBRATION
 
 
 class Card(msgspec.Struct, frozen=True):
-    """The card for programs.
+    """The machine-readable card.
 
-    `training` describes the training patients; `report` names the file beside it that has all results.
+    `training` describes the training patients; `report` is the name of the file with all results.
     """
 
     schema: str
@@ -46,7 +46,7 @@ class Card(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     seed: int
     threshold: float
-    choice: str
+    selection: str
     equations: tuple[Equation, ...]
     known_defects: tuple[str, ...]
     assessment: dict[str, str]
@@ -54,18 +54,20 @@ class Card(msgspec.Struct, frozen=True):
     report: str = "report.json"
 
     def as_json(self) -> bytes:
-        """Write the card, indented."""
+        """Return the card as indented JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
-def new_card(report: Report, preprocessor: Any, best: Any, model_version: str, versions: Mapping[str, str]) -> Card:
-    """Make the card of a run's best model, a fitted classifier."""
+def new_card(
+    report: EvaluationReport, preprocessor: Any, best: Any, model_version: str, versions: Mapping[str, str]
+) -> Card:
+    """Return the card of a run's best model, a fitted classifier."""
     imputes = getattr(best, "imputes", True)
-    models = ((0, ()),) if imputes else ((0, ()), (GAP, missing_fields(GAP)))
+    models = ((0, ()),) if imputes else ((0, ()), (COMMON_GAP, missing_fields(COMMON_GAP)))
     equations = tuple(equation(preprocessor, best, *each) for each in models) if is_linear(best) else ()
     return Card(
-        schema="heartstream-model-card/1",
-        model=report.choice.best,
+        schema="heartstream-model-card/2",
+        model=report.selection.best,
         model_version=model_version,
         disclaimer=report.data.disclaimer,
         intended_use=INTENDED,
@@ -77,7 +79,7 @@ def new_card(report: Report, preprocessor: Any, best: Any, model_version: str, v
         versions=dict(versions),
         seed=report.seed,
         threshold=report.threshold,
-        choice=report.choice.reason,
+        selection=report.selection.reason,
         equations=equations,
         known_defects=known_defects(report, equations),
         assessment=assessment(report, imputes=imputes),
@@ -90,23 +92,23 @@ def _predictor(feature: Feature) -> str:
     return f"{feature.meaning} [{feature.unit or 'code'}]" + (f": {codes}" if codes else "")
 
 
-def as_markdown(card: Card, report: Report, pictures: str | None = None) -> str:
-    """Write the card for people; `pictures` is the folder of a deep report's pictures, relative to the page."""
+def as_markdown(card: Card, report: EvaluationReport, pictures: str | None = None) -> str:
+    """Return the card as Markdown; `pictures` is the folder of a full report's figures, relative to the page."""
     parts = [
         f"# Model card: {card.model}, version {card.model_version}\n",
         f"> {card.disclaimer}\n",
         (
-            "Written by the training run. Intervals are of 95%; where nothing else is said, over bootstrap samples of "
-            "the patients that a figure was measured on. They do not cover what another training would change.\n"
+            "Written by the training run. Intervals are 95% bootstrap intervals over the evaluated patients unless "
+            "stated otherwise. They do not include the variation between training samples.\n"
         ),
         *_use(card),
         *_data(card, report),
         *results(report, pictures),
     ]
-    if report.deep is None:
+    if report.full is None:
         parts.append("This was a quick run: hospitals, subgroups, thresholds and stability were not evaluated.\n")
     else:
-        parts += deep_results(report, report.deep, pictures)
+        parts += full_results(report, report.full, pictures)
     parts += [*_equation(card, report, pictures), *_judgement(card)]
     return "\n".join(parts)
 
@@ -114,14 +116,14 @@ def as_markdown(card: Card, report: Report, pictures: str | None = None) -> str:
 def _use(card: Card) -> Iterator[str]:
     yield f"## Intended use\n\n{card.intended_use}\n"
     yield "Out of scope:\n\n" + "".join(f"- {line}\n" for line in card.out_of_scope)
-    yield f"## What a score says\n\n{' '.join((Score.__doc__ or '').split())}\n"
+    yield f"## What a score means\n\n{' '.join((Score.__doc__ or '').split())}\n"
 
 
-def _data(card: Card, report: Report) -> Iterator[str]:
+def _data(card: Card, report: EvaluationReport) -> Iterator[str]:
     data = card.data
     yield (
         f"## Data\n\n{data.name}: {data.rows} patients, {data.positives} with disease "
-        f"({data.positives / data.rows:.0%}). Rows as CSV have SHA-256 `{data.sha256}`. {card.training}\n"
+        f"({data.positives / data.rows:.0%}). The rows as CSV have the SHA-256 `{data.sha256}`. {card.training}\n"
     )
     yield f"Outcome: {card.outcome}.\n"
     yield "Predictors:\n"
@@ -129,22 +131,22 @@ def _data(card: Card, report: Report) -> Iterator[str]:
         ["field", "meaning", "may be missing"],
         ([feature.name, card.predictors[feature.name], "no" if feature.required else "yes"] for feature in FEATURES),
     )
-    if report.deep is not None:
-        size = report.deep.sample_size
+    if report.full is not None:
+        size = report.full.sample_size
         yield (
             f"Sample size: {size.events_per_parameter} events for each of {size.parameters} parameters. Riley's "
-            f"criteria ask for {size.for_shrinkage} patients for a shrinkage of 0.9, {size.for_optimism} for an "
+            f"criteria require {size.for_shrinkage} patients for a shrinkage of 0.9, {size.for_optimism} for an "
             f"optimism of 0.05 and {size.for_prevalence} for the prevalence; there are {size.patients}.\n"
         )
 
 
-def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]:
+def _equation(card: Card, report: EvaluationReport, pictures: str | None) -> Iterator[str]:
     if not card.equations:
         return
-    several = " There is one for each of 1,024 sets of missing fields; two of them:" if card.equations[1:] else ""
+    several = " There is one for each of the 1,024 sets of missing fields; two of them:" if card.equations[1:] else ""
     yield (
-        "## The equation\n\nlog-odds = intercept + coefficient * value for each number + the code's own number; "
-        f"risk = 1 / (1 + exp(-log-odds)).{several}\n"
+        "## The equation\n\nlog-odds = intercept + coefficient * value for each numeric field + the coefficient of "
+        f"each code; risk = 1 / (1 + exp(-log-odds)).{several}\n"
     )
     headings = [
         "",
@@ -152,7 +154,7 @@ def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]
     ]
     rows = [["intercept", *(f"{each.intercept:.6g}" for each in card.equations)]]
     rows += [
-        [f"{name}, a unit", *(_number(each.slopes.get(name)) for each in card.equations)]
+        [f"{name}, per unit", *(_number(each.slopes.get(name)) for each in card.equations)]
         for name in card.equations[0].slopes
     ]
     for name, codes in card.equations[0].codes.items():
@@ -161,19 +163,19 @@ def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]
             for code in codes
         ]
     yield table(headings, rows)
-    if report.deep is not None:
+    if report.full is not None:
         yield (
-            "Odds ratios of the logistic regression (for numbers, a standard deviation more; for sex, fbs and exang, 1 "
-            "against 0; for other codes, against the average patient). The penalty draws them towards 1, those of rare "
-            "codes most, and narrows their intervals: they describe the model, not causes. Below them, by how much "
-            "shuffling a field raises the forest's log loss:\n"
+            "Odds ratios of the logistic regression (numeric fields per standard deviation; sex, fbs and exang 1 "
+            "against 0; other codes against the average patient). The penalty shrinks them towards 1, most for rare "
+            "codes, and narrows their intervals: they describe the model and are not causal. Below, the permutation "
+            "importance: the increase of the forest's log loss when a field is permuted:\n"
         )
-        yield from pictures_of(pictures, ("odds-ratios", "Odds ratios of the logistic regression"))
+        yield from images(pictures, ("odds-ratios", "Odds ratios of the logistic regression"))
         yield table(
-            ["field", "rise of log loss"],
+            ["field", "increase of log loss"],
             (
-                [name, f"{rise:+.3f}"]
-                for name, rise in sorted(report.deep.importance.items(), key=lambda pair: -pair[1])
+                [name, f"{increase:+.3f}"]
+                for name, increase in sorted(report.full.permutation_importance.items(), key=lambda pair: -pair[1])
             ),
         )
 
@@ -181,7 +183,7 @@ def _equation(card: Card, report: Report, pictures: str | None) -> Iterator[str]
 def _judgement(card: Card) -> Iterator[str]:
     yield "## Known defects\n\n" + "".join(f"- {line}\n" for line in card.known_defects)
     yield f"## Before local use\n\n{RECALIBRATION}\n"
-    yield "## Self-assessment\n\nBy TRIPOD+AI and PROBAST+AI, from what the training run knows:\n"
+    yield "## Self-assessment\n\nBy TRIPOD+AI and PROBAST+AI, computed from the training run:\n"
     yield table(["item", "judgement"], ([name, text] for name, text in card.assessment.items()))
     yield f"## Cautions\n\n{card.cautions}\n"
     versions = ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))

@@ -1,6 +1,6 @@
-"""training/eda.ipynb: made of the cells below, executed, and stripped of what would change from run to run.
+"""Generates training/eda.ipynb from the cells below: executed, and reproducible from run to run.
 
-`python -m training.report.notebook` writes it. The functions behind it are those of the docs and of the model card.
+`python -m training.report.notebook` writes it. It uses the same functions as the docs and the model card.
 """
 
 from __future__ import annotations
@@ -42,44 +42,47 @@ cleveland = site_rows(patients, "cleveland")"""
 CELLS: Final[Sequence[tuple[str, str]]] = (
     (
         (
-            "# UCI Heart Disease, before a model is trained\n\nPatients of four hospitals, referred for angiography "
-            "in the 1980s. Disease is `num` > 0: at least one vessel narrowed by half."
+            "# UCI Heart Disease: exploratory data analysis\n\nPatients of four hospitals, referred for angiography "
+            "in the 1980s. Disease is `num` > 0: at least one vessel narrowed by 50%."
         ),
         _SHOW,
     ),
     (
         (
-            "## Is it the published data?\n\nPatients, disease and repeated rows by hospital, and the digest of "
-            "the training rows. Copies go round with other codes, an inverted target and repeated rows."
+            "## Is it the published data?\n\nPatients, disease and duplicate rows by hospital, and the digest of the "
+            "training rows. Altered copies circulate, with other codes, an inverted target or duplicate rows."
         ),
         (
             "counted = patients.assign(disease=target(patients)).groupby('site', sort=False)\n"
             "rows = [[SITE_NAMES[site], str(len(of)), str(of['disease'].sum()), str(of.duplicated().sum())]\n"
             "        for site, of in counted]\n"
-            "display(Markdown(table(['hospital', 'patients', 'with disease', 'repeated'], rows)))\n"
+            "display(Markdown(table(['hospital', 'patients', 'with disease', 'duplicates'], rows)))\n"
             "digest(cleveland)"
         ),
     ),
     ("## Outcome by hospital", "show('outcomes')"),
     (
         (
-            "## What is missing\n\n`ca` is Cleveland's alone, `thal` nearly so. “Normal” in their place understates "
-            "risk: models must answer without them."
+            "## Missing values\n\nOnly Cleveland measured `ca`, and few other patients have `thal`. Imputing “normal” "
+            "understates the risk: models must score without these fields."
         ),
         "show('missingness')\nzero_cholesterol()",
     ),
-    ("## Numbers by outcome", "show('distributions')"),
-    ("## Share with disease by code", "show('prevalences')"),
+    ("## Numeric fields by outcome", "show('distributions')"),
+    ("## Prevalence by code", "show('prevalences')"),
     (
         (
-            "## What goes with what\n\nChest pain type, the highest heart rate and ST depression go with disease "
-            "one by one; `oldpeak` and `slope` tell much the same."
+            "## Associations\n\nChest pain type, maximum heart rate and ST depression are each associated with "
+            "disease; `oldpeak` and `slope` are largely redundant."
         ),
-        "show('correlations')\nrank_correlations(cleveland).loc['disease', list(NAMED)].round(2).to_dict()",
+        (
+            "show('correlations')\n"
+            "rank_correlations(cleveland).loc['disease', list(HIGHLIGHTED_FIELDS)].round(2).to_dict()"
+        ),
     ),
     ("## Heart rate and age", "show('heart-rate')"),
-    ("## What stands out", "show('outliers')\nlist(outside_support(cleveland))"),
-    ("## Are the hospitals alike?", "show('site-shift')"),
+    ("## Outliers", "show('outliers')\nlist(outliers(cleveland))"),
+    ("## Differences between hospitals", "show('site-shift')"),
     (
         "## Patients by outcome",
         (
@@ -89,21 +92,21 @@ CELLS: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
 )
-"""Text and code, in turn."""
+"""Pairs of text and code cells."""
 
 
 def new() -> Any:
-    """Return the notebook, not executed."""
+    """Return the notebook before execution."""
     cells = []
     for number, (text, code) in enumerate(CELLS):
-        cells += [new_markdown_cell(text, id=f"text-{number}"), new_code_cell(code, id=f"code-{number}")]  # type: ignore[no-untyped-call]  # nbformat left its types out
-    return new_notebook(cells=cells, metadata={"kernelspec": _KERNEL, "language_info": {"name": "python"}})  # type: ignore[no-untyped-call]  # nbformat left its types out
+        cells += [new_markdown_cell(text, id=f"text-{number}"), new_code_cell(code, id=f"code-{number}")]  # type: ignore[no-untyped-call]  # nbformat is untyped
+    return new_notebook(cells=cells, metadata={"kernelspec": _KERNEL, "language_info": {"name": "python"}})  # type: ignore[no-untyped-call]  # nbformat is untyped
 
 
 def executed() -> str:
-    """Execute the notebook and return it as text: no times, versions or paths are left in it."""
+    """Execute the notebook and return it as text, without times, versions and paths."""
     notebook = new()
-    # Nothing of it goes over the network, not even to this machine itself.
+    # The kernel uses no network, not even the loopback interface.
     config = Config({"KernelManager": {"transport": "ipc"}})
     client = NotebookClient(
         notebook, timeout=_TIMEOUT_SECONDS, kernel_name="python3", record_timing=False, config=config
@@ -113,7 +116,7 @@ def executed() -> str:
     for cell in notebook.cells:
         cell.metadata = {}
     nbformat.validate(notebook)
-    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]  # nbformat left its types out
+    text: str = nbformat.writes(notebook)  # type: ignore[no-untyped-call]  # nbformat is untyped
     return text + "\n"
 
 
@@ -124,7 +127,7 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__,
         epilog="example: python -m training.report.notebook",
     )
-    parser.add_argument("--output", type=Path, default=NOTEBOOK, help="where to (default: training/eda.ipynb)")
+    parser.add_argument("--output", type=Path, default=NOTEBOOK, help="output file (default: training/eda.ipynb)")
     asked = parser.parse_args(arguments)
     asked.output.write_text(executed(), encoding="utf-8")
     sys.stdout.write(f"wrote {asked.output.name}\n")

@@ -1,7 +1,7 @@
-"""The table of what recalibration does at hospitals that a model was not trained at.
+"""The table of simulated recalibrations in docs/drift.md.
 
-`python -m training.report.recalibration_table` simulates it for every kind of model and writes the table in
-docs/drift.md.
+`python -m training.report.recalibration_table` simulates recalibrations of every candidate in every hospital and writes
+the table.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sklearn.base import clone
 from training.candidates import CANDIDATES, new_pipeline
 from training.data.exploration import SITE_NAMES
 from training.data.frames import TRAINING_SITE, features, read_snapshot, site_rows, target
-from training.evaluation.cross_validation import split
+from training.evaluation.cross_validation import stratified_folds
 from training.evaluation.recalibration import HARM_SIZES, Harm
-from training.evaluation.recalibration_harm import harm_elsewhere
+from training.evaluation.recalibration_harm import simulate_recalibration
 from training.report.markdown import table
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "drift.md"
@@ -29,7 +29,7 @@ _SEED: Final = 42
 
 
 def harm_table(found: Mapping[str, Sequence[Harm]], names: Mapping[str, str]) -> str:
-    """Write what was found, by model, as Markdown; `names` are the hospitals'."""
+    """Return the harm by model as a Markdown table; `names` are the hospitals'."""
     return table(
         ["", "model", "outcomes", "proposed", "of these, worse", "Brier: gain", "possible", "largest loss"],
         harm_rows(found, names),
@@ -37,7 +37,7 @@ def harm_table(found: Mapping[str, Sequence[Harm]], names: Mapping[str, str]) ->
 
 
 def harm_rows(found: Mapping[str, Sequence[Harm]], names: Mapping[str, str]) -> Iterator[list[str]]:
-    """Write a line for each model, hospital and number of outcomes."""
+    """Yield a row for each model, hospital and number of outcomes."""
     for model, harms in found.items():
         for each in harms:
             yield [
@@ -51,21 +51,21 @@ def harm_rows(found: Mapping[str, Sequence[Harm]], names: Mapping[str, str]) -> 
 
 
 def simulate(sizes: Sequence[int] = HARM_SIZES) -> dict[str, tuple[Harm, ...]]:
-    """Simulate recalibration of each kind of model on the shipped data. Takes some ten seconds."""
-    everyone = read_snapshot()
-    ours = site_rows(everyone, TRAINING_SITE)
-    matrix, labels = features(ours), target(ours)
+    """Simulate recalibrations of each candidate on the bundled data. Takes about ten seconds."""
+    patients = read_snapshot()
+    training_rows = site_rows(patients, TRAINING_SITE)
+    matrix, labels = features(training_rows), target(training_rows)
     found = {}
     for candidate in CANDIDATES:
         pipeline, risks = new_pipeline(candidate.new(_SEED)), np.empty(len(labels))
-        for train, test in split(labels, _SEED):
+        for train, test in stratified_folds(labels, _SEED):
             risks[test] = clone(pipeline).fit(matrix[train], labels[train]).predict_proba(matrix[test])[:, 1]
-        found[candidate.name] = harm_elsewhere(pipeline, everyone, risks, _SEED, sizes)
+        found[candidate.name] = simulate_recalibration(pipeline, patients, risks, _SEED, sizes)
     return found
 
 
 def _parts(page: str) -> Iterator[str]:
-    """Yield the page with a new table."""
+    """Yield the parts of the page, with a new table."""
     before, rest = page.split(_BEGIN)
     yield from (before, _BEGIN, "\n\n", harm_table(simulate(), SITE_NAMES), "\n", _END, rest.split(_END)[1])
 

@@ -1,6 +1,6 @@
-"""Copied into each model in MLflow, beside the wheel of its code, and called by MLflow: loads the model from the wheel.
+"""Loads a model in MLflow from the wheel beside this module, which is copied into each model.
 
-It imports nothing of this distribution, for where a model is loaded there may be none.
+It imports nothing of heartstream, which need not be installed where a model is loaded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, str] | None = None) -> Any:
-    """Load and prove a model directory; `model_config` may say the model's `name`."""
+    """Load and verify a model directory; `model_config` may have the model's `name`."""
     (wheel,) = Path(__file__).parent.glob("heartstream_model-*.whl")
-    # A wheel of pure Python can be imported as it is.
+    # A pure-Python wheel can be imported without installation.
     sys.path.insert(0, str(wheel))
     try:
         return import_module("heartstream_model.scoring.pyfunc")._load_pyfunc(path, model_config)  # noqa: SLF001  # MLflow's name

@@ -1,6 +1,6 @@
-"""The models of a run in MLflow: logged so that `mlflow.pyfunc` loads them, registered, and the champion by the rule.
+"""Logs the models of a run in MLflow, registers the best one, and sets the champion alias by the selection rule.
 
-A model in MLflow is the whole model directory with the code that reads it; each named model is one of its own.
+Each model in MLflow contains the whole model directory and the code that reads it; `mlflow.pyfunc` loads it.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from training.evaluation.model_selection import Standing, choose
+from training.evaluation.model_selection import SelectionCriteria, select
 from training.tracking.model_wheel import PACKAGE, write_code
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from training.pipeline import TrainingReport
+    from training.pipeline import TrainingResult
 
-REGISTERED: Final = "heartstream"
+REGISTERED_MODEL: Final = "heartstream"
 CHAMPION: Final = "champion"
 _LIBRARIES: Final = ("msgspec", "numpy", "onnxruntime", "pandas")
-_STANDING: Final = "standing"
+_CRITERIA: Final = "selection_criteria"
 _DATA: Final = "data.sha256"
 _REPEATS: Final = "evaluation.repeats"
 
 
-class Registered(msgspec.Struct, frozen=True):
-    """The version that a run's best model has in the registry, and whether it is the champion; `reason` says why."""
+class RegisteredVersion(msgspec.Struct, frozen=True):
+    """The registered version of a run's best model, whether it became the champion, and the reason."""
 
     version: str
     is_champion: bool
     reason: str
 
 
-def log_models(client: MlflowClient, run_id: str, experiment_id: str, report: TrainingReport) -> dict[str, str]:
-    """Log every named model of a run; returns their ids in MLflow. Blocks for seconds."""
+def log_models(client: MlflowClient, run_id: str, experiment_id: str, report: TrainingResult) -> dict[str, str]:
+    """Log all models of a run; return their ids in MLflow by name. Blocks for seconds."""
     from mlflow.entities import LoggedModelOutput  # noqa: PLC0415  # slow import
 
     ids = {}
@@ -66,7 +66,7 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
 
     example = input_example()
     signature = infer_signature(example, _load_pyfunc(str(folder), {"name": name}).predict(example))
-    # Without it MLflow would drop the column, and what rows are in, before the model sees them.
+    # Without it MLflow would drop the column before the model sees it, and with it the coding of the rows.
     signature.inputs = Schema([*signature.inputs, ColSpec("string", "coding", required=False)])
     requirements = [f"{library}=={version(library)}" for library in _LIBRARIES]
     with TemporaryDirectory() as code:
@@ -84,9 +84,9 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
 
 
 def input_example() -> Any:
-    """Return one made-up record as a frame of float64 columns: no patient, and none of its fields is missing.
+    """Return a synthetic record without missing fields, as a frame of float64 columns.
 
-    Whole numbers as float64, so that MLflow's signature takes missing values in any column.
+    With float64, MLflow's signature accepts missing values in every column.
     """
     import pandas as pd  # noqa: PLC0415  # with MLflow
 
@@ -97,54 +97,53 @@ def input_example() -> Any:
     return pd.DataFrame([[middle[name] for name in FEATURE_NAMES]], columns=list(FEATURE_NAMES), dtype="float64")
 
 
-def register(client: MlflowClient, run_id: str, report: TrainingReport, ids: Mapping[str, str]) -> Registered:
-    """Register the run's best model, and make it the champion unless the rule says that it is worse.
+def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Mapping[str, str]) -> RegisteredVersion:
+    """Register the run's best model, and make it the champion unless the selection rule prefers the present one.
 
-    The rule is that of `training.evaluation.model_selection`, with the new model first: of two that cannot be told
-    apart the newer one is taken. Models that were evaluated on other rows cannot be compared: then the champion stays
-    until somebody decides. It stays, too, where it was evaluated with more repeats: a quick run knows less of its
-    model.
+    The rule of `training.evaluation.model_selection` gets the new model first, so that of two equal models the newer
+    one is taken. The champion stays, until somebody decides, if it was evaluated on other rows, which cannot be
+    compared, or with more repeats, as a quick run is less precise.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
     try:
-        client.create_registered_model(REGISTERED, description="Risk of coronary artery disease; research only.")
+        client.create_registered_model(REGISTERED_MODEL, description="Risk of coronary artery disease; research only.")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    best = report.choice.best
-    standing = next(each for each in report.findings.standings if each.name == best)
+    best = report.selection.best
+    criteria = next(each for each in report.evaluation.selection_criteria if each.name == best)
     tags = {
-        _STANDING: msgspec.json.encode(standing).decode(),
+        _CRITERIA: msgspec.json.encode(criteria).decode(),
         _DATA: report.manifest.data.sha256,
-        _REPEATS: str(report.findings.repeats),
+        _REPEATS: str(report.evaluation.repeats),
         "model_version": report.manifest.model_version,
     }
     created = client.create_model_version(
-        REGISTERED,
+        REGISTERED_MODEL,
         # Not "models:/<id>", which is looked up in MLflow's global store instead of this client's.
         client.get_logged_model(ids[best]).artifact_location,
         run_id,
         tags=tags,
-        description=f"{best}: {report.choice.reason}",
+        description=f"{best}: {report.selection.reason}",
         model_id=ids[best],
     )
-    wins, reason = _is_champion(client, tags)
-    if wins:
-        client.set_registered_model_alias(REGISTERED, CHAMPION, created.version)
-    return Registered(str(created.version), wins, reason)
+    is_champion, reason = _is_champion(client, tags)
+    if is_champion:
+        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, created.version)
+    return RegisteredVersion(str(created.version), is_champion, reason)
 
 
 def _is_champion(client: MlflowClient, tags: Mapping[str, str]) -> tuple[bool, str]:
-    """Hold a new model, by its version's tags, against the champion; returns whether it is to be the next, and why."""
+    """Compare a new version, by its tags, with the champion; return whether it replaces it, and the reason."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
     try:
-        champion = client.get_model_version_by_alias(REGISTERED, CHAMPION)
+        champion = client.get_model_version_by_alias(REGISTERED_MODEL, CHAMPION)
     except MlflowException:
         return True, "there was no champion"
-    by_hand = "; set the alias by hand if it is to go"
-    if champion.tags.get(_DATA) != tags[_DATA] or _STANDING not in champion.tags:
+    by_hand = "; to replace it, set the alias by hand"
+    if champion.tags.get(_DATA) != tags[_DATA] or _CRITERIA not in champion.tags:
         return False, f"version {champion.version} was evaluated on other rows{by_hand}"
     repeats, now = champion.tags.get(_REPEATS, "0"), tags[_REPEATS]
     if int(repeats) > int(now):
@@ -152,10 +151,10 @@ def _is_champion(client: MlflowClient, tags: Mapping[str, str]) -> tuple[bool, s
             False,
             f"version {champion.version} was evaluated with {repeats} repeats, the new one with {now}{by_hand}",
         )
-    new, old = (msgspec.json.decode(each[_STANDING], type=Standing) for each in (tags, champion.tags))
-    choice = choose([_named(new, "the new one"), _named(old, f"version {champion.version}")])
+    new, old = (msgspec.json.decode(each[_CRITERIA], type=SelectionCriteria) for each in (tags, champion.tags))
+    choice = select([_named(new, "the new one"), _named(old, f"version {champion.version}")])
     return choice.best == "the new one", f"{choice.best}: {choice.reason}"
 
 
-def _named(standing: Standing, name: str) -> Standing:
-    return msgspec.structs.replace(standing, name=name)
+def _named(criteria: SelectionCriteria, name: str) -> SelectionCriteria:
+    return msgspec.structs.replace(criteria, name=name)

@@ -1,4 +1,4 @@
-"""The model that an alias of MLflow's registry names, brought here as a model directory."""
+"""Resolves models of MLflow's registry and downloads them as model directories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEME: Final = "models:/"
 _ALIAS: Final = re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[^/@]+)|models:/(?P<numbered>[^/@]+)/(?P<version>\d+)")
 
 
-class Version(msgspec.Struct, frozen=True):
+class ModelVersion(msgspec.Struct, frozen=True):
     """A registered version of a model."""
 
     name: str
@@ -24,33 +24,33 @@ class Version(msgspec.Struct, frozen=True):
 
     @property
     def uri(self) -> str:
-        """The address that always means this version."""
+        """The URI of exactly this version."""
         return f"{SCHEME}{self.name}/{self.version}"
 
 
-class Registry:
-    """MLflow's registry: the one that MLFLOW_TRACKING_URI names, else the local store of `heartstream train`."""
+class MlflowRegistry:
+    """MLflow's registry, at MLFLOW_TRACKING_URI or in the local store of `heartstream train`."""
 
     def __init__(self, folder: Path) -> None:
         self._store = MlflowStore.at(folder)
 
-    def find(self, uri: str) -> Version:
-        """Return which version `models:/NAME@ALIAS` or `models:/NAME/VERSION` is. Raises DependencyError."""
+    def find(self, uri: str) -> ModelVersion:
+        """Resolve `models:/NAME@ALIAS` or `models:/NAME/VERSION`. Raises DependencyError."""
         match = _ALIAS.fullmatch(uri)
         if match is None:
             raise SettingsError((f"{uri} is neither models:/NAME@ALIAS nor models:/NAME/VERSION",))
         if match["version"]:
-            return Version(match["numbered"], match["version"])
+            return ModelVersion(match["numbered"], match["version"])
         with self._store.in_use():
             from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
             found = MlflowClient().get_model_version_by_alias(match["name"], match["alias"])
-        return Version(match["name"], str(found.version))
+        return ModelVersion(match["name"], str(found.version))
 
-    def fetch(self, version: Version, folder: Path) -> Path:
-        """Download a version into a folder; returns the model directory in it, unverified. Blocks on the network.
+    def fetch(self, version: ModelVersion, folder: Path) -> Path:
+        """Download a version into a folder; return the model directory in it, unverified. Blocks on the network.
 
-        Raises DependencyError, and ArtifactError where no model directory is in it.
+        Raises DependencyError, and ArtifactError if it has no model directory.
         """
         with self._store.in_use():
             from mlflow.artifacts import download_artifacts  # noqa: PLC0415  # slow import

@@ -1,4 +1,4 @@
-"""Training runs in MLflow, which is imported only when a run is recorded: that takes a second."""
+"""Records training runs in MLflow, which is imported only then: its import takes a second."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import msgspec
 
 from schemas.errors import DependencyError
 from scoring.model_artifact import Manifest
-from training.tracking.mlflow_models import Registered, log_models, register
+from training.tracking.mlflow_models import RegisteredVersion, log_models, register
 from training.tracking.mlflow_store import MlflowStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from training.pipeline import TrainingReport
+    from training.pipeline import TrainingResult
 
 EXPERIMENT: Final = "heartstream"
 ARTIFACT_PATH: Final = "model"
 _DIGEST_CHARS: Final = 36
-"""MLflow's longest data set digest; the whole one is a tag."""
+"""The maximum length of a dataset digest in MLflow; a tag has the full digest."""
 
 
 class TrackedRun(msgspec.Struct, frozen=True):
-    """Where a run was recorded: its id, the tracking store that has it, and what became of its best model there."""
+    """A recorded run: its id, its tracking store, and the registered version of its best model."""
 
     run_id: str
     store: str
-    registered: Registered
+    registered: RegisteredVersion
 
 
-def track(report: TrainingReport, folder: Path) -> TrackedRun:
-    """Record a finished run: parameters, metrics by fold, data set, model directory, pictures and models.
+def track(report: TrainingResult, folder: Path) -> TrackedRun:
+    """Record a finished run: parameters, metrics by fold, dataset, model directory, figures and models.
 
-    `folder` is where the store is unless MLFLOW_TRACKING_URI names one. Blocks on disk or network, for some seconds.
-    Raises DependencyError.
+    `folder` has the store unless MLFLOW_TRACKING_URI names one. Blocks on disk or network for some seconds. Raises
+    DependencyError.
     """
     store = MlflowStore.at(folder)
     try:
@@ -46,13 +46,13 @@ def track(report: TrainingReport, folder: Path) -> TrackedRun:
 
             run_id, registered = _write(MlflowClient(), store.artifacts, report)
     except DependencyError as error:
-        told = f"the model is at {report.folder}, but MLflow did not record the run: {error}"
-        raise DependencyError(told) from error
+        problem = f"the model is at {report.folder}, but MLflow did not record the run: {error}"
+        raise DependencyError(problem) from error
     return TrackedRun(run_id, store.shown, registered)
 
 
-def _write(client: MlflowClient, artifacts: str | None, report: TrainingReport) -> tuple[str, Registered]:
-    """Write the run. The client, unlike MLflow's global functions, looks at no git repository."""
+def _write(client: MlflowClient, artifacts: str | None, report: TrainingResult) -> tuple[str, RegisteredVersion]:
+    """Write the run. Unlike MLflow's global functions, the client does not inspect git repositories."""
     manifest = report.manifest
     experiment = client.get_experiment_by_name(EXPERIMENT)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifacts)
@@ -74,9 +74,9 @@ def _write(client: MlflowClient, artifacts: str | None, report: TrainingReport) 
     return run_id, registered
 
 
-def _log_metrics(client: MlflowClient, run_id: str, report: TrainingReport, ids: Mapping[str, str]) -> None:
-    """Log each fold as a step, then means and deviations; a model's figures are its own as well as the run's."""
-    for evaluation in report.evaluations:
+def _log_metrics(client: MlflowClient, run_id: str, report: TrainingResult, ids: Mapping[str, str]) -> None:
+    """Log each fold as a step, then means and standard deviations, for the run and the logged model."""
+    for evaluation in report.cross_validations:
         model, model_id = evaluation.name, ids[evaluation.name]
         for step, fold in enumerate(evaluation.folds):
             for name, value in fold.items():
@@ -87,9 +87,9 @@ def _log_metrics(client: MlflowClient, run_id: str, report: TrainingReport, ids:
         client.log_metric(run_id, f"{model}.calibration_slope", evaluation.calibration_slope, model_id=model_id)
 
 
-def _log_figures(client: MlflowClient, run_id: str, report: TrainingReport) -> None:
-    """Log the pictures of a run that was not quick."""
-    if report.findings.deep is None:
+def _log_figures(client: MlflowClient, run_id: str, report: TrainingResult) -> None:
+    """Log the figures of a full run."""
+    if report.evaluation.full is None:
         return
     from training.report.figures.model import MODEL_FIGURES  # noqa: PLC0415  # slow import
     from training.report.figures.style import as_png, style  # noqa: PLC0415  # slow import
@@ -97,7 +97,7 @@ def _log_figures(client: MlflowClient, run_id: str, report: TrainingReport) -> N
     with TemporaryDirectory() as folder:
         for name, draw in MODEL_FIGURES.items():
             with style():
-                (Path(folder) / f"{name}.png").write_bytes(as_png(draw(report.findings, report.findings.deep)))
+                (Path(folder) / f"{name}.png").write_bytes(as_png(draw(report.evaluation, report.evaluation.full)))
         client.log_artifacts(run_id, folder, "figures")
 
 
@@ -108,10 +108,10 @@ def _params(manifest: Manifest) -> Iterator[tuple[str, Any]]:
         yield from ((f"{model}.{name}", value) for name, value in sorted(entry.params.items()))
 
 
-def _data_set(report: TrainingReport) -> Any:
+def _data_set(report: TrainingResult) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415  # slow import
 
     data = report.manifest.data
-    source = "training/snapshot/heart_disease.csv" if report.findings.population.known else data.name
+    source = "training/snapshot/heart_disease.csv" if report.evaluation.population.known else data.name
     described = Dataset(data.name, data.sha256[:_DIGEST_CHARS], "code", source)
     return DatasetInput(described, [InputTag("mlflow.data.context", "training")])

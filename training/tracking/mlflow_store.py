@@ -1,7 +1,6 @@
-"""Where the MLflow store is, by one rule for every command: MLFLOW_TRACKING_URI, else SQLite in a folder.
+"""Locates the MLflow store, by one rule for all commands: MLFLOW_TRACKING_URI, else SQLite in a folder.
 
-MLflow is told the same before it is asked: parts of it, such as `models:/` addresses, go by its global store alone,
-whatever a client was given.
+The same is set globally while MLflow is used: parts of it, such as `models:/` URIs, ignore the client's store.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ _QUIET: Final = {
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""MLflow neither reports home, nor installs log handlers, nor prints the store's address with its password."""
+"""No telemetry, no log handlers, and no printed store URI with its password."""
 
 
 class MlflowStore(msgspec.Struct, frozen=True):
-    """A tracking store; `folder` has it where no address is named, None where one is."""
+    """A tracking store; `folder` is None if MLFLOW_TRACKING_URI names the store."""
 
     uri: str
     folder: Path | None
 
     @classmethod
     def at(cls, folder: Path) -> MlflowStore:
-        """Return the store that MLFLOW_TRACKING_URI names, else the one in `folder`, which need not be there yet.
+        """Return the store that MLFLOW_TRACKING_URI names, else the one in `folder`, which need not exist yet.
 
-        Raises SettingsError where a file is in its place.
+        Raises SettingsError if `folder` is a file.
         """
         if named := os.environ.get(VARIABLE):
             return cls(named, None)
@@ -51,19 +50,19 @@ class MlflowStore(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """The address, fit to be printed."""
+        """The URI without password, for messages."""
         return without_password(self.uri)
 
     @property
     def artifacts(self) -> str | None:
-        """Where a new experiment keeps its artifacts; None lets the store decide."""
+        """The artifact location of a new experiment; None for the store's default."""
         return None if self.folder is None else (self.folder / "artifacts").as_uri()
 
     @contextmanager
     def in_use(self, *, create: bool = False) -> Iterator[None]:
-        """Let MLflow's clients, by default, ask this store, and raise DependencyError where it fails.
+        """Make this the default store of MLflow's clients, and raise its failures as DependencyError.
 
-        A store of a folder that is not there yet is made with `create`, else it is an error.
+        A missing store in a folder is created with `create`, otherwise it is an error.
         """
         exists = self.folder is None or (self.folder / _FILE).exists()
         if not (exists or create):
@@ -73,7 +72,7 @@ class MlflowStore(msgspec.Struct, frozen=True):
             )
         settings = {**_QUIET, **os.environ, VARIABLE: self.uri}
         with warnings.catch_warnings(), _environment(settings):
-            # MLflow warns of its own code, when it is imported and later.
+            # MLflow emits warnings about its own code.
             warnings.simplefilter("ignore")
             from alembic.util import CommandError  # noqa: PLC0415  # slow import, as MLflow's
             from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
@@ -89,11 +88,11 @@ class MlflowStore(msgspec.Struct, frozen=True):
                 raise DependencyError(f"MLflow at {self.shown}: {error}") from error
 
     def _create(self) -> None:
-        """Make the store beside its place and move it there whole: an interrupted migration cannot resume."""
+        """Create the store in a temporary folder and move it into place: an interrupted migration cannot resume."""
         from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
         if self.folder is None:
-            raise AssertionError("a store that is named elsewhere is not made here")
+            raise AssertionError("only a store in a folder is created")
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder), TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:
             if not (self.folder / _FILE).exists():
@@ -110,7 +109,7 @@ class MlflowStore(msgspec.Struct, frozen=True):
 
 
 def _reason(error: Exception) -> str:
-    """Return what the database said, without the statement that it was given."""
+    """Return the database's message, without the SQL statement."""
     return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 

@@ -1,8 +1,7 @@
-"""The wheel with the code of a model in MLflow: the core as one package, whose name collides with nobody's.
+"""Builds the wheel with the code of a model in MLflow.
 
-`schemas` and `scoring` are good names for folders of somebody else's project, too. So they are vendored: they stand in
-the package `heartstream_model`, and import each other there. All else that the code needs is in the model's
-requirements.
+The packages `schemas` and `scoring` could collide with those of a user's project. So the wheel vendors them in the
+package `heartstream_model`. All other dependencies are in the model's requirements.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ _WHEEL: Final = b"Wheel-Version: 1.0\nGenerator: heartstream\nRoot-Is-Purelib: t
 
 
 def write_code(folder: Path, requirements: Sequence[str]) -> list[Path]:
-    """Write what MLflow needs to load a model: the wheel, and the module that imports from it. Returns both."""
+    """Write the wheel and the loader module with which MLflow loads a model; return both paths."""
     wheel = folder / f"{PACKAGE}-{version('heartstream')}-py3-none-any.whl"
     record = f"{_dist_info()}/RECORD"
     lines = []
     with ZipFile(wheel, "w", ZIP_DEFLATED) as archive:
         for name, content in _files(requirements):
-            # With this constructor it has no time of day: the same code gives the same bytes.
+            # A ZipInfo without a date: the same code gives the same bytes.
             archive.writestr(ZipInfo(name), content, ZIP_DEFLATED)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             lines.append(f"{name},sha256={digest},{len(content)}\n")
@@ -48,11 +47,12 @@ def _dist_info() -> str:
 
 
 def _files(requirements: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of the wheel, by name."""
+    """Yield names and contents of the wheel's files, except its RECORD."""
     yield f"{PACKAGE}/__init__.py", b'"""The scoring core of heartstream, as its models in MLflow carry it."""\n'
     for package in _VENDORED:
-        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
-            name = f"{PACKAGE}/{package.__name__}/{path.name}"
+        folder = Path(str(package.__file__)).parent
+        for path in sorted(folder.rglob("*.py")):
+            name = f"{PACKAGE}/{package.__name__}/{path.relative_to(folder).as_posix()}"
             yield name, _IMPORT.sub(rb"\1" + PACKAGE.encode() + rb".\2", path.read_bytes())
     metadata = ["Metadata-Version: 2.1", f"Name: {PACKAGE}", f"Version: {version('heartstream')}"]
     metadata += ["Requires-Python: >=3.11", *(f"Requires-Dist: {each}" for each in requirements)]

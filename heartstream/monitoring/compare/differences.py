@@ -11,7 +11,7 @@ import numpy.typing as npt
 from heartstream.monitoring.outcomes.calibration import ENOUGH, CalibrationMetrics, calibration_metrics
 from schemas.records import ModelRef
 from training.arrays import Risks
-from training.estimates import NORMAL, Estimate
+from training.estimates import Z_95, Estimate
 
 STEPS: Final = 20
 """Risks are binned in twentieths."""
@@ -126,7 +126,7 @@ def _steps(risks: Risks) -> npt.NDArray[np.int64]:
 
 def _mean(values: Risks) -> Estimate:
     """Return the mean with its 95% interval (normal)."""
-    mean, reach = float(values.mean()), NORMAL * float(values.std(ddof=1)) / len(values) ** 0.5
+    mean, reach = float(values.mean()), Z_95 * float(values.std(ddof=1)) / len(values) ** 0.5
     return Estimate(mean, mean - reach, mean + reach)
 
 

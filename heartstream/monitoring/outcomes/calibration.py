@@ -12,9 +12,9 @@ import numpy.typing as npt
 from heartstream.monitoring.outcomes.join import Joined, LeftOut, Pair
 from schemas.records import ModelRef
 from training.arrays import Risks
-from training.estimates import FEWEST, Estimate, wilson
+from training.estimates import MIN_PATIENTS, Estimate, wilson_interval
 from training.evaluation.metrics import calibration, prevalence_brier, roc_auc
-from training.evaluation.recalibration import Proposal, propose, shift_interval
+from training.evaluation.recalibration import Proposal, propose_shift, shift_interval
 
 ENOUGH: Final = 50
 """Fewer outcomes cannot show which of two models is better."""
@@ -75,16 +75,16 @@ def _model_calibration(model: ModelRef, pairs: Sequence[Pair], window: int) -> M
         window,
         calibration_metrics(labels, risks),
         calibration_metrics(labels[-window:], risks[-window:]),
-        propose(labels, risks),
+        propose_shift(labels, risks),
     )
 
 
 def calibration_metrics(labels: Labels, risks: Risks) -> CalibrationMetrics:
     """Compute the metrics of risks (n,) and labels (n,), at least one. Memory and time are linear in n."""
     events, outcomes, everybody = int(labels.sum()), len(labels), np.ones((1, len(labels)))
-    mean_risk, share = float(risks.mean()), wilson(events, outcomes)
+    mean_risk, share = float(risks.mean()), wilson_interval(events, outcomes)
     fewer = min(events, outcomes - events)
-    enough = outcomes >= ENOUGH_FOR_SLOPE and fewer >= FEWEST
+    enough = outcomes >= ENOUGH_FOR_SLOPE and fewer >= MIN_PATIENTS
     return CalibrationMetrics(
         outcomes=outcomes,
         events=events,
@@ -94,7 +94,7 @@ def calibration_metrics(labels: Labels, risks: Risks) -> CalibrationMetrics:
         constant_brier=prevalence_brier(labels),
         intercept=shift_interval(labels, risks),
         slope=float(calibration(labels, risks, everybody)[0][0]) if enough else None,
-        roc_auc=float(roc_auc(labels, risks, everybody)[0]) if fewer >= FEWEST else None,
+        roc_auc=float(roc_auc(labels, risks, everybody)[0]) if fewer >= MIN_PATIENTS else None,
     )
 
 

@@ -12,7 +12,7 @@ from heartstream.monitoring.outcomes.calibration import CalibrationMetrics, Mode
 from heartstream.monitoring.outcomes.join import LeftOut
 from heartstream.terminal.printable import printable
 from training.estimates import Estimate
-from training.evaluation.recalibration import ENOUGH, HIGHEST_HARM, Advice, Proposal
+from training.evaluation.recalibration import MAX_HARM, MIN_OUTCOMES, Advice, Proposal
 
 _WIDTH: Final = 76
 NOTE: Final = (
@@ -29,11 +29,11 @@ _LEFT_OUT: Final = {
     "unreadable_scores": "scores are unreadable",
 }
 _ADVICE: Final = {
-    Advice.WAIT: f"No proposal yet: it needs {ENOUGH} outcomes, of both kinds.",
+    Advice.WAIT: f"No proposal yet: it needs {MIN_OUTCOMES} outcomes, of both kinds.",
     Advice.LEAVE: "Do not recalibrate: these outcomes do not show with 98% confidence that risks are off on average.",
     Advice.RECALIBRATE: "Recalibrate: risks are off on average; the proposed shift is the 98% confidence limit nearest "
     "to 0. In simulations on three other hospitals, a shift proposed by this rule made risks worse in at most "
-    f"{HIGHEST_HARM * 100:.0f} of 100 cases (docs/drift.md). First find out why they are off; then train with these "
+    f"{MAX_HARM * 100:.0f} of 100 cases (docs/drift.md). First find out why they are off; then train with these "
     "patients, or apply the shift: heartstream model recalibrate.",
     Advice.LOOK_CLOSER: "Investigate: risks are off on average, but a shift would not improve them. Their order or "
     "spread is wrong, too: train with these patients.",

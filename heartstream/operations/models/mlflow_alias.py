@@ -12,16 +12,16 @@ from heartstream.terminal.printable import printable
 from heartstream.terminal.tables import print_line
 from schemas.errors import ArtifactError, DependencyError
 from scoring.isolated_load import Proof
-from training.tracking.mlflow_registry import Registry, Version
+from training.tracking.mlflow_registry import MlflowRegistry, ModelVersion
 
 
-def promote_registered(store: Store, registry: Registry, version: Version, public_key: Path | None) -> Proof:
+def promote_registered(store: Store, registry: MlflowRegistry, version: ModelVersion, public_key: Path | None) -> Proof:
     """Fetch a registered version and promote it. Raises ArtifactError or DependencyError."""
     with TemporaryDirectory(prefix="heartstream-") as folder:
         return store.promote(registry.fetch(version, Path(folder)), version.uri, public_key)
 
 
-def follow(store: Store, registry: Registry, uri: str, public_key: Path | None, every: float) -> None:
+def follow(store: Store, registry: MlflowRegistry, uri: str, public_key: Path | None, every: float) -> None:
     """Promote each version that the alias points to, until the process ends.
 
     A version is tried once: after a refusal or a rollback, it is not promoted until the alias has pointed to another
@@ -44,7 +44,7 @@ def follow(store: Store, registry: Registry, uri: str, public_key: Path | None, 
         time.sleep(every)
 
 
-def _try(store: Store, registry: Registry, version: Version, public_key: Path | None) -> None:
+def _try(store: Store, registry: MlflowRegistry, version: ModelVersion, public_key: Path | None) -> None:
     """Promote a version, and print the result."""
     try:
         model = promote_registered(store, registry, version, public_key).model

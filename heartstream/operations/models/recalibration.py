@@ -20,7 +20,7 @@ from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
 from training.data.frames import features, target
 from training.data.labelled import read_labelled
-from training.export.recalibrated_model import Evidence, recalibrate
+from training.export.recalibrated_model import ObservedOutcomes, recalibrate
 
 _MAX_OUTCOMES = 100_000
 
@@ -58,14 +58,14 @@ def recalibrate_directory(  # a command's options
     )
 
 
-def _evidence_from_file(artifact: Artifact, data: Path, options: TextOptions) -> Evidence:
+def _evidence_from_file(artifact: Artifact, data: Path, options: TextOptions) -> ObservedOutcomes:
     """Score labelled patients as worker and gateway do."""
     patients = read_labelled(data, options=options)
     print_notes(data, patients.notes)
-    return Evidence(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
+    return ObservedOutcomes(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
 
 
-def _evidence_from_topics(model: ModelRef) -> Evidence:
+def _evidence_from_topics(model: ModelRef) -> ObservedOutcomes:
     """Return the outcomes of this model's scores on the topics. Raises DataError if there are none."""
     settings = Settings.from_mapping(os.environ)
     with Reader.open(settings) as reader:
@@ -76,8 +76,8 @@ def _evidence_from_topics(model: ModelRef) -> Evidence:
     return evidence_of(pairs)
 
 
-def evidence_of(pairs: list[Pair]) -> Evidence:
+def evidence_of(pairs: list[Pair]) -> ObservedOutcomes:
     """Return risks and outcomes, with a digest of both in the order in which the outcomes became known."""
     text = "".join(f"{pair.risk:.6f},{pair.outcome}\n" for pair in pairs)
     risks, labels = np.array([pair.risk for pair in pairs]), np.array([pair.outcome for pair in pairs], dtype=np.int64)
-    return Evidence(risks, labels, hashlib.sha256(text.encode()).hexdigest())
+    return ObservedOutcomes(risks, labels, hashlib.sha256(text.encode()).hexdigest())

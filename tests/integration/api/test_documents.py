@@ -74,7 +74,7 @@ def test_card_comes_as_markdown_or_json(gateway: Child) -> None:
     page = ask(gateway, "GET", "/model/card")
     card = ask(gateway, "GET", "/model/card", headers={"Accept": "application/json"})
     assert (page.kind, page.body.startswith(b"# Model card")) == ("text/markdown", True)
-    assert (card.kind, card.json["schema"]) == ("application/json", "heartstream-model-card/1")
+    assert (card.kind, card.json["schema"]) == ("application/json", "heartstream-model-card/2")
 
 
 def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Child) -> None:

@@ -24,7 +24,7 @@ from tests.integration.conftest import Workers
 from tests.integration.heartstream.desk import Desk, groups_of, now
 from tests.integration.stream import PARTITIONS, Stream
 from training.data.frames import features, read_snapshot, target
-from training.evaluation.recalibration import Advice, propose, shifted
+from training.evaluation.recalibration import Advice, propose_shift, shift_risks
 from worker.transport.outgoing import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0
@@ -102,7 +102,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     labels, risks = target(frame), scorer.risks(features(frame))
     (of_model,) = told["models"]
     assert of_model["model"]["digest"] == scorer.model.digest
-    direct, proposed = calibration_metrics(labels, risks), propose(labels, risks)
+    direct, proposed = calibration_metrics(labels, risks), propose_shift(labels, risks)
     assert of_model["all"]["outcomes"] == len(everybody)
     assert of_model["last"]["outcomes"] == 100
     for name in ("events", "mean_risk", "brier", "constant_brier", "roc_auc", "slope"):
@@ -117,7 +117,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     assert written.returncode == (0 if advice is Advice.RECALIBRATE else 65), written.stderr
     if advice is Advice.RECALIBRATE:
         new = Scorer.from_directory(tmp_path / "new")
-        assert new.risks(features(frame)) == pytest.approx(shifted(risks, proposed.proposed), abs=2e-6)
+        assert new.risks(features(frame)) == pytest.approx(shift_risks(risks, proposed.proposed), abs=2e-6)
     assert [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)] == before
 
 

@@ -19,8 +19,8 @@ from heartstream.files.score import Request, score_file
 from scoring.scorer import Scorer
 from tests.unit.heartstream.spark_table import BAD, table
 from tests.unit.scoring.keys import Keys
-from training.pipeline import TrainingReport
-from training.tracking.mlflow_models import CHAMPION, REGISTERED
+from training.pipeline import TrainingResult
+from training.tracking.mlflow_models import CHAMPION, REGISTERED_MODEL
 from training.tracking.mlflow_run import track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
@@ -31,7 +31,7 @@ OLDEST_JAVA = 17
 class Job:
     """What the job was given, and where its results are."""
 
-    def __init__(self, folder: Path, report: TrainingReport) -> None:
+    def __init__(self, folder: Path, report: TrainingResult) -> None:
         self.report, self.output, self.patients = report, folder / "output", folder / "patients.parquet"
         pq.write_table(table(), self.patients)
 
@@ -40,7 +40,7 @@ class Job:
         self.output.mkdir()
         keys = Keys(self.output.parent, "ours")
         sign(self.report.folder, key=keys.private)
-        registered = f"models:/{REGISTERED}@{CHAMPION}"
+        registered = f"models:/{REGISTERED_MODEL}@{CHAMPION}"
         names = (self.patients, self.report.folder, keys.public, registered, store, self.output)
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "tests.integration.heartstream.spark_job", *map(str, names)],
@@ -65,7 +65,7 @@ def java_version() -> int:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory, report: TrainingReport) -> Job:
+def job(tmp_path_factory: pytest.TempPathFactory, report: TrainingResult) -> Job:
     if (found := java_version()) < OLDEST_JAVA:
         pytest.skip(f"Spark needs Java {OLDEST_JAVA} or later, and here is {found or 'none'}")
     folder = tmp_path_factory.mktemp("spark")

@@ -10,7 +10,7 @@ import pytest
 from heartstream.cli.data import app
 from heartstream.cli.train import train
 from tests.integration.training.server import Server, content
-from training.data.dataset import SITES, UCI_FILES, file_name, published
+from training.data.dataset import SITES, UCI_FILES, file_name, published_file
 from training.data.frames import read_snapshot, read_uci
 
 TERMINAL = 80
@@ -45,7 +45,7 @@ def test_fetch_without_network_takes_the_snapshot(tmp_path: Path, capsys: pytest
     assert "ConnectError" in err
     assert "using the snapshot that ships with heartstream" in err
     assert {file_name(site): (tmp_path / file_name(site)).read_bytes() for site in SITES} == {
-        file_name(site): published(site) for site in SITES
+        file_name(site): published_file(site) for site in SITES
     }
 
 

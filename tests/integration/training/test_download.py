@@ -10,9 +10,9 @@ import pytest
 
 from schemas.errors import SettingsError
 from tests.integration.training.server import Answer, Handler, Server, content, dripping, in_turn, redirect, status
-from training.data.dataset import SITES, UCI_FILES, RemoteFile, file_name, published
+from training.data.dataset import SITES, UCI_FILES, RemoteFile, file_name, published_file
 from training.data.download import (
-    Fetched,
+    FetchedFile,
     FetchPolicy,
     FileRefusedError,
     Origin,
@@ -22,11 +22,11 @@ from training.data.download import (
 )
 
 VA = UCI_FILES[3]
-GOOD = published("va")
+GOOD = published_file("va")
 AT_ONCE = FetchPolicy(connect_timeout=2, read_timeout=2, deadline=20, tries=3, first_wait=0, longest_wait=0)
 
 
-def fetch_va(folder: Path, server: Server, policy: FetchPolicy = AT_ONCE) -> tuple[Fetched, ...]:
+def fetch_va(folder: Path, server: Server, policy: FetchPolicy = AT_ONCE) -> tuple[FetchedFile, ...]:
     """Fetch one file."""
     return fetch(folder, base_url=server.url, files=[VA], policy=policy)
 
@@ -36,7 +36,7 @@ def test_all_files_arrive_as_published(tmp_path: Path, server: Server) -> None:
     fetched = fetch(tmp_path / "new" / "folder", base_url=server.url)
     assert {entry.origin for entry in fetched} == {Origin.SERVER}
     found = {path.name: path.read_bytes() for path in (tmp_path / "new" / "folder").iterdir()}
-    assert found == {file_name(site): published(site) for site in SITES}
+    assert found == {file_name(site): published_file(site) for site in SITES}
 
 
 def test_verified_file_is_not_downloaded_again(tmp_path: Path, server: Server) -> None:
@@ -206,5 +206,5 @@ def test_snapshot_fills_in_what_is_not_there(tmp_path: Path) -> None:
     origins = {entry.file.name: entry.origin for entry in unpack_snapshot(tmp_path)}
     assert (origins.pop(VA.name), set(origins.values())) == (Origin.CACHE, {Origin.SNAPSHOT})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
-        file_name(site): published(site) for site in SITES
+        file_name(site): published_file(site) for site in SITES
     }

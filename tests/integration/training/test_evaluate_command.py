@@ -10,26 +10,26 @@ from pathlib import Path
 import pytest
 
 from heartstream.cli.evaluate import evaluate
-from training.data.dataset import file_name, published
+from training.data.dataset import file_name, published_file
 from training.data.frames import read_snapshot
 from training.data.labelled import read_labelled
-from training.evaluation.external_validation import evaluate_elsewhere
-from training.pipeline import TrainingReport
+from training.evaluation.external_validation import validate_externally
+from training.pipeline import TrainingResult
 
 
 def file_of(site: str, folder: Path) -> Path:
     path = folder / file_name(site)
-    path.write_bytes(published(site))
+    path.write_bytes(published_file(site))
     return path
 
 
 def test_tables_and_document_say_what_was_found(
-    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The JSON is all that was found; the tables show its figures with their limits, no line broken or cut."""
     data = file_of("va", tmp_path)
     evaluate(report.folder, data, json=tmp_path / "va.json")
-    found = evaluate_elsewhere(report.folder, None, read_labelled(data))
+    found = validate_externally(report.folder, None, read_labelled(data))
     assert (tmp_path / "va.json").read_bytes() == found.as_json()
     assert json.loads(found.as_json())["patients"] == 200
     out = capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_tables_and_document_say_what_was_found(
 
 
 def test_too_few_of_an_outcome_are_said_so(
-    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Switzerland has eight patients without disease: what rests on them is not told, nor are groups."""
     evaluate(report.folder, file_of("switzerland", tmp_path))
@@ -60,7 +60,7 @@ def test_too_few_of_an_outcome_are_said_so(
 
 
 def test_hospitals_are_told_by_name_whatever_it_is(
-    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Names in the column `site` are text: neither the terminal nor the table obeys them."""
     rows = read_snapshot(("hungarian", "va"))
@@ -72,7 +72,7 @@ def test_hospitals_are_told_by_name_whatever_it_is(
 
 
 def test_patients_of_the_training_are_warned_of(
-    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the rows that it was trained on, a model flatters itself; the command says so first."""
     evaluate(report.folder, file_of("cleveland", tmp_path))
@@ -80,7 +80,7 @@ def test_patients_of_the_training_are_warned_of(
 
 
 def test_each_failure_has_its_exit_code(
-    report: TrainingReport, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """65 for data or a model that is refused, 69 for data that cannot be read or results that cannot be written."""
     spoilt, va, written = tmp_path / "heart.csv", file_of("va", tmp_path), tmp_path / "out.json"

@@ -23,8 +23,8 @@ from schemas.features import FEATURE_NAMES
 from scoring.features import Matrix
 from scoring.scorer import Scorer
 from tests.unit.scoring.models import another_version, every_missing_pattern, training_data
-from training.pipeline import TrainingReport
-from training.tracking.mlflow_models import CHAMPION, REGISTERED, input_example
+from training.pipeline import TrainingResult
+from training.tracking.mlflow_models import CHAMPION, REGISTERED_MODEL, input_example
 from training.tracking.mlflow_run import TrackedRun, track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
@@ -46,7 +46,7 @@ assert sys.modules["schemas"] is schemas and not any(name.startswith("scoring.")
 
 
 @pytest.fixture(scope="module")
-def tracked(report: TrainingReport, tmp_path_factory: pytest.TempPathFactory) -> TrackedRun:
+def tracked(report: TrainingResult, tmp_path_factory: pytest.TempPathFactory) -> TrackedRun:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         return track(report, tmp_path_factory.mktemp("store"))
@@ -72,10 +72,10 @@ def loaded_and_asked(store: str, model: str, matrix: Matrix, folder: Path) -> li
     return answers
 
 
-def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
     """Loaded by its alias, it gives all 303 patients and every missing pattern the same risk to the last bit."""
     matrix = np.vstack([training_data()[0], every_missing_pattern()])
-    answers = loaded_and_asked(tracked.store, f"models:/{REGISTERED}@{CHAMPION}", matrix, tmp_path)
+    answers = loaded_and_asked(tracked.store, f"models:/{REGISTERED_MODEL}@{CHAMPION}", matrix, tmp_path)
     scorer = Scorer.from_directory(report.folder)
     found = scorer.explain(matrix)
     intervals = scorer.intervals(matrix, found)
@@ -116,7 +116,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def test_tracking_server_has_the_champion(
     server: str,
-    report: TrainingReport,
+    report: TrainingResult,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -126,13 +126,13 @@ def test_tracking_server_has_the_champion(
     tracked = track(report, tmp_path / "unused")
     assert (tracked.registered.is_champion, "zqx" in tracked.store, capfd.readouterr()) == (True, False, ("", ""))
     rows = every_missing_pattern()[:50]
-    answers = loaded_and_asked(server, f"models:/{REGISTERED}@{CHAMPION}", rows, tmp_path)
+    answers = loaded_and_asked(server, f"models:/{REGISTERED_MODEL}@{CHAMPION}", rows, tmp_path)
     assert [risk.hex() for risk in Scorer.from_directory(report.folder).risks(rows).tolist()] == [
         row[0] for row in answers
     ]
 
 
-def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
     """Each model of the run is one of MLflow's with its own figures; a forest, too, is loaded and scores the same."""
     from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
@@ -156,7 +156,7 @@ def test_input_example_is_nobody() -> None:
     assert not (patients == example).all(axis=1).any()
 
 
-def test_illegal_rows_are_counted_and_not_told(report: TrainingReport) -> None:
+def test_illegal_rows_are_counted_and_not_told(report: TrainingResult) -> None:
     """A frame with an impossible value is refused as a whole; the error holds no value."""
     from scoring.pyfunc import _load_pyfunc  # noqa: PLC0415  # as MLflow calls it
 
@@ -167,18 +167,18 @@ def test_illegal_rows_are_counted_and_not_told(report: TrainingReport) -> None:
     assert "4711" not in str(caught.value)
 
 
-def worse(report: TrainingReport, log_loss: float) -> TrainingReport:
+def worse(report: TrainingResult, log_loss: float) -> TrainingResult:
     """Return the report of a run whose best model had another log loss."""
-    best = report.choice.best
+    best = report.selection.best
     standings = tuple(
         msgspec.structs.replace(each, log_loss=log_loss) if each.name == best else each
-        for each in report.findings.standings
+        for each in report.evaluation.selection_criteria
     )
-    return replace(report, findings=msgspec.structs.replace(report.findings, standings=standings))
+    return replace(report, evaluation=msgspec.structs.replace(report.evaluation, selection_criteria=standings))
 
 
 def test_only_a_better_model_becomes_champion(
-    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is champion; a clearly worse one is registered and is not; one as good takes over."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -187,12 +187,12 @@ def test_only_a_better_model_becomes_champion(
     assert "version 1: log loss" in found[1].reason
 
 
-def repeated(report: TrainingReport, repeats: int) -> TrainingReport:
+def repeated(report: TrainingResult, repeats: int) -> TrainingResult:
     """Return the report of a run that found the same in so many repeats."""
-    return replace(report, findings=msgspec.structs.replace(report.findings, repeats=repeats))
+    return replace(report, evaluation=msgspec.structs.replace(report.evaluation, repeats=repeats))
 
 
-def test_quick_run_does_not_take_over(report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_run_does_not_take_over(report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A champion that was evaluated with more repeats stays; a quick one makes way for a run with more."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = [track(repeated(report, repeats), tmp_path).registered for repeats in (2, 10, 2)]
@@ -201,7 +201,7 @@ def test_quick_run_does_not_take_over(report: TrainingReport, tmp_path: Path, mo
 
 
 def test_models_of_other_rows_are_not_compared(
-    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A better figure on other patients proves nothing: the champion stays."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -212,7 +212,7 @@ def test_models_of_other_rows_are_not_compared(
     assert (registered.is_champion, "evaluated on other rows" in registered.reason) == (False, True)
 
 
-def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingReport, tmp_path: Path) -> None:
+def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
     """What the alias comes to name is fetched, proved and served; what was rolled back is not taken again."""
     from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
@@ -220,7 +220,15 @@ def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingRepor
     digest = Scorer.from_directory(report.folder).model.digest
     other = another_version(report.folder, tmp_path / "other", "2")
     store.promote(other, str(other))
-    command = ("model", "follow", f"models:/{REGISTERED}@{CHAMPION}", "--store", str(store.folder), "--every", "0.1")
+    command = (
+        "model",
+        "follow",
+        f"models:/{REGISTERED_MODEL}@{CHAMPION}",
+        "--store",
+        str(store.folder),
+        "--every",
+        "0.1",
+    )
 
     @contextmanager
     def following(log: Path) -> Iterator[None]:
@@ -243,14 +251,14 @@ def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingRepor
             assert time.monotonic() < end
             time.sleep(0.1)
 
-    version = client.get_model_version_by_alias(REGISTERED, CHAMPION).version
+    version = client.get_model_version_by_alias(REGISTERED_MODEL, CHAMPION).version
     with following(tmp_path / "first.log"):
         awaited(lambda: store.current() == digest)
-    assert store.history()[-1].source == f"models:/{REGISTERED}/{version}"
+    assert store.history()[-1].source == f"models:/{REGISTERED_MODEL}/{version}"
     store.rollback()
-    broken = client.create_model_version(REGISTERED, (tmp_path / "nowhere").as_uri()).version
+    broken = client.create_model_version(REGISTERED_MODEL, (tmp_path / "nowhere").as_uri()).version
     with following(log := tmp_path / "second.log"):
-        client.set_registered_model_alias(REGISTERED, CHAMPION, broken)
+        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, broken)
         awaited(lambda: log.read_text(encoding="utf-8") != "")
-    client.set_registered_model_alias(REGISTERED, CHAMPION, version)
+    client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)
     assert store.current() == Scorer.from_directory(other).model.digest

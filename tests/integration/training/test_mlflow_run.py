@@ -8,7 +8,7 @@ import pytest
 
 from runtime.http import without_password
 from schemas.errors import DependencyError
-from training.pipeline import TrainingReport
+from training.pipeline import TrainingResult
 from training.tracking.mlflow_run import ARTIFACT_PATH, EXPERIMENT, track
 
 # MLflow's own code uses what SQLAlchemy and pydantic have deprecated.
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_run_is_read_back_from_the_local_store(
-    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Parameters, metrics, data digest and every file of the model are in the store, and the console stays quiet."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -32,12 +32,12 @@ def test_run_is_read_back_from_the_local_store(
     assert (run.data.params["seed"], run.data.params["logistic_regression.C"]) == ("42", "0.3")
     expected = {
         f"{found.name}.{metric}.{part}": getattr(figure, part)
-        for found in report.evaluations
+        for found in report.cross_validations
         for metric, figure in found.metrics.items()
         for part in ("mean", "std")
-    } | {f"{found.name}.calibration_slope": found.calibration_slope for found in report.evaluations}
+    } | {f"{found.name}.calibration_slope": found.calibration_slope for found in report.cross_validations}
     assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-12)
-    for found in report.evaluations:
+    for found in report.cross_validations:
         steps = sorted((m.step, m.value) for m in client.get_metric_history(tracked.run_id, f"{found.name}.roc_auc"))
         assert steps == [(step, pytest.approx(fold["roc_auc"])) for step, fold in enumerate(found.folds)]
     assert run.data.tags["data.sha256"] == report.manifest.data.sha256
@@ -50,7 +50,7 @@ def test_run_is_read_back_from_the_local_store(
 
 
 def test_named_store_goes_before_the_local_one(
-    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLFLOW_TRACKING_URI decides where the run goes, and the local folder is not even made."""
     named = f"sqlite:///{tmp_path / 'named.db'}"
@@ -60,7 +60,7 @@ def test_named_store_goes_before_the_local_one(
     assert not (tmp_path / "store").exists()
 
 
-def test_two_runs_share_an_experiment(report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_share_an_experiment(report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second training run is a second run of the same experiment."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = track(report, tmp_path).store
@@ -75,7 +75,7 @@ def test_two_runs_share_an_experiment(report: TrainingReport, tmp_path: Path, mo
 
 
 def test_store_that_cannot_be_used_is_told(
-    report: TrainingReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broken store is a dependency error that says where the finished model is."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "gopher://nowhere")

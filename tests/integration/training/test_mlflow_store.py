@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import training
-from training.pipeline import TrainingReport
+from training.pipeline import TrainingResult
 from training.tracking.mlflow_run import track
 from training.tracking.mlflow_store import MlflowStore
 
@@ -70,7 +70,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unset")
-def test_every_reader_finds_what_was_recorded_by_default(report: TrainingReport, tmp_path: Path) -> None:
+def test_every_reader_finds_what_was_recorded_by_default(report: TrainingResult, tmp_path: Path) -> None:
     """`model promote` and the code that docs/models.md shows; no second store appears in the current directory."""
     track(report, tmp_path / "mlflow")
     promoted = run(tmp_path, "-m", "heartstream", "model", "promote", "models:/heartstream@champion")

@@ -12,7 +12,7 @@ from scoring.model_artifact import DataEntry
 from scoring.uncertainty import UNKNOWN
 from tests.unit.scoring.models import training_data
 from training.candidates import new_logistic_regression
-from training.export.model_directory import TrainedModel, Training, write_model
+from training.export.model_directory import FittedModels, TrainedModel, write_model
 
 
 class Freezing:
@@ -37,4 +37,4 @@ def write_freezing_model(folder: Path, frost: Path) -> None:
     classifier = new_logistic_regression(1).fit(preprocessor.transform(matrix), labels)
     models = (TrainedModel("freezing", Freezing(classifier, frost), UNKNOWN, {}),)
     data = DataEntry("test", len(labels), int(labels.sum()), "", "patients of a test")
-    write_model(folder, Training(preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))
+    write_model(folder, FittedModels(preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))

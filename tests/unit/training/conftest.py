@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from training.data.frames import TRAINING_SITE, read_snapshot, site_rows
-from training.evaluation.cross_validation import Evaluation
-from training.pipeline import TrainingReport
+from training.evaluation.cross_validation import CrossValidation
+from training.pipeline import TrainingResult
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,6 @@ def cleveland(everyone: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def evaluations(report: TrainingReport) -> dict[str, Evaluation]:
+def evaluations(report: TrainingResult) -> dict[str, CrossValidation]:
     """The cross-validations of that run, by model."""
-    return {evaluation.name: evaluation for evaluation in report.evaluations}
+    return {evaluation.name: evaluation for evaluation in report.cross_validations}

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 from schemas.features import FEATURE_NAMES
 from training.candidates import LOGISTIC_REGRESSION, RANDOM_FOREST, new_logistic_regression, new_pipeline
 from training.data.frames import features, site_rows, target
-from training.evaluation.cross_validation import Evaluation, evaluate, scores, split
+from training.evaluation.cross_validation import CrossValidation, cross_validate, fold_metrics, stratified_folds
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from training.evaluation.cross_validation import Evaluation, evaluate, scores, s
     ],
 )
 def test_results_lie_within_what_is_known(
-    evaluations: dict[str, Evaluation], model: str, metric: str, low: float, high: float
+    evaluations: dict[str, CrossValidation], model: str, metric: str, low: float, high: float
 ) -> None:
     """With seed 42, each figure lies where independent work on these 303 patients found it."""
     assert low <= evaluations[model].metrics[metric].mean <= high
 
 
-def test_logistic_regression_is_calibrated(evaluations: dict[str, Evaluation]) -> None:
+def test_logistic_regression_is_calibrated(evaluations: dict[str, CrossValidation]) -> None:
     """Its risks are neither much too extreme nor much too timid."""
     assert 0.75 <= evaluations[LOGISTIC_REGRESSION].calibration_slope <= 1.3
 
@@ -39,7 +39,7 @@ def test_logistic_regression_is_calibrated(evaluations: dict[str, Evaluation]) -
 def test_every_patient_is_tested_once(cleveland: pd.DataFrame) -> None:
     """The folds share out all rows, with disease as often in each as in all."""
     labels = target(cleveland)
-    folds = split(labels, 42)
+    folds = stratified_folds(labels, 42)
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(303))
     assert all(abs(labels[test].mean() - labels.mean()) < 0.01 for _, test in folds)
 
@@ -47,11 +47,11 @@ def test_every_patient_is_tested_once(cleveland: pd.DataFrame) -> None:
 def test_preprocessor_learns_nothing_from_tested_rows(cleveland: pd.DataFrame) -> None:
     """A changed patient changes the risks of those tested in other folds, and of none tested in the same fold."""
     labels, before = target(cleveland), features(cleveland)
-    tested = split(labels, 42)[0][1]
+    tested = stratified_folds(labels, 42)[0][1]
     after = before.copy()
     after[tested[0], FEATURE_NAMES.index("chol")] = 1000.0
     risks = [
-        evaluate("lr", new_pipeline(new_logistic_regression(42)), matrix, labels, seed=42, threshold=0.5).risks
+        cross_validate("lr", new_pipeline(new_logistic_regression(42)), matrix, labels, seed=42, threshold=0.5).risks
         for matrix in (before, after)
     ]
     same = risks[0] == risks[1]
@@ -65,7 +65,9 @@ def test_shuffled_labels_cannot_be_learned(cleveland: pd.DataFrame) -> None:
     aucs = []
     for seed in range(12):
         shuffled = np.random.default_rng(seed).permutation(labels)
-        found = evaluate("lr", new_pipeline(new_logistic_regression(42)), matrix, shuffled, seed=42, threshold=0.5)
+        found = cross_validate(
+            "lr", new_pipeline(new_logistic_regression(42)), matrix, shuffled, seed=42, threshold=0.5
+        )
         aucs.append(found.metrics["roc_auc"].mean)
     assert abs(np.mean(aucs) - 0.5) <= 0.05
 
@@ -77,7 +79,7 @@ def test_missing_tests_do_not_hide_disease(cleveland: pd.DataFrame, seed: int) -
     without = matrix.copy()
     without[:, [FEATURE_NAMES.index(name) for name in ("ca", "thal", "slope")]] = np.nan
     risks = np.empty(len(labels))
-    for train, test in split(labels, seed):
+    for train, test in stratified_folds(labels, seed):
         fitted = new_pipeline(new_logistic_regression(42)).fit(matrix[train], labels[train])
         risks[test] = fitted.predict_proba(without[test])[:, 1]
     assert abs(risks.mean() - 0.459) <= 0.03
@@ -95,6 +97,6 @@ def test_the_model_holds_in_other_hospitals(everyone: pd.DataFrame, cleveland: p
 def test_threshold_decides_the_labels() -> None:
     """A risk at the threshold is positive; what does not need labels does not move with the threshold."""
     labels, risks = np.array([0, 1, 1, 0]), np.array([0.1, 0.3, 0.9, 0.6])
-    low, high = scores(labels, risks, 0.3), scores(labels, risks, 0.95)
+    low, high = fold_metrics(labels, risks, 0.3), fold_metrics(labels, risks, 0.95)
     assert (low["recall"], high["recall"], high["precision"]) == (1.0, 0.0, 0.0)
     assert [low[name] for name in ("roc_auc", "brier")] == [high[name] for name in ("roc_auc", "brier")]

@@ -13,14 +13,14 @@ import pytest
 
 from training.data.exploration import (
     missing_shares,
+    population_stability_index,
     prevalence,
-    severity,
-    stability_index,
+    severity_counts,
     table_one,
     zero_cholesterol,
 )
 from training.data.frames import digest
-from training.pipeline import TrainingReport
+from training.pipeline import TrainingResult
 from training.report.docs_pages import DATA_PAGE, DOCS, data_page, main
 from training.report.figures.data import DATA_FIGURES
 from training.report.figures.style import as_png, as_svg, style
@@ -33,7 +33,7 @@ def test_data_page_is_current(everyone: pd.DataFrame) -> None:
     assert (DOCS / DATA_PAGE).read_text("utf-8") == data_page(everyone)
 
 
-def test_model_card_is_of_this_data_and_model(report: TrainingReport, cleveland: pd.DataFrame) -> None:
+def test_model_card_is_of_this_data_and_model(report: TrainingResult, cleveland: pd.DataFrame) -> None:
     """docs/model-card.json has the training data's digest and the equations that training gives today."""
     card = msgspec.json.decode((DOCS / "model-card.json").read_bytes(), type=Card)
     fresh = msgspec.json.decode((report.folder / "model-card.json").read_bytes(), type=Card)
@@ -63,7 +63,7 @@ def test_picture_is_the_same_each_time(name: str, everyone: pd.DataFrame) -> Non
     assert ET.fromstring(as_svg(one)).tag.endswith("svg")  # noqa: S314  # our own file
 
 
-def test_quick_model_has_no_pages(report: TrainingReport, tmp_path: Path) -> None:
+def test_quick_model_has_no_pages(report: TrainingResult, tmp_path: Path) -> None:
     """A quick run's report lacks most of what the pages show: it is refused, and nothing is written."""
     with pytest.raises(SystemExit, match="comes from a quick run"):
         main([str(report.folder), "--docs", str(tmp_path)])
@@ -72,7 +72,7 @@ def test_quick_model_has_no_pages(report: TrainingReport, tmp_path: Path) -> Non
 
 def test_counts_are_those_that_are_published(everyone: pd.DataFrame) -> None:
     """Severity, zero cholesterol and missing values by hospital are as the data's description has them."""
-    assert severity(everyone).loc["cleveland"].tolist() == [164, 55, 36, 35, 13]
+    assert severity_counts(everyone).loc["cleveland"].tolist() == [164, 55, 36, 35, 13]
     assert zero_cholesterol() == {"cleveland": 0, "hungarian": 0, "switzerland": 123, "va": 49}
     counts = (missing_shares(everyone)["ca"] * [303, 294, 123, 200]).round().astype(int)
     assert counts.tolist() == [4, 291, 118, 198]
@@ -87,13 +87,15 @@ def test_prevalence_counts_every_patient_with_the_field(cleveland: pd.DataFrame)
 
 def test_hospital_is_like_itself_and_unlike_others(everyone: pd.DataFrame) -> None:
     """The stability index against Cleveland is 0 for Cleveland, and beyond the alarm where it is known to be."""
-    assert set(stability_index(everyone, "cleveland").values()) == {0.0}
-    assert all(stability_index(everyone, site)["restecg"] > 1.5 for site in ("hungarian", "switzerland", "va"))
+    assert set(population_stability_index(everyone, "cleveland").values()) == {0.0}
+    assert all(
+        population_stability_index(everyone, site)["restecg"] > 1.5 for site in ("hungarian", "switzerland", "va")
+    )
 
 
 def test_hardly_measured_field_has_no_index(everyone: pd.DataFrame) -> None:
     """Of a field that fewer than 20 of a hospital's patients have, no shift is told."""
-    assert {site: "ca" in stability_index(everyone, site) for site in ("cleveland", "hungarian", "va")} == {
+    assert {site: "ca" in population_stability_index(everyone, site) for site in ("cleveland", "hungarian", "va")} == {
         "cleveland": True,
         "hungarian": False,
         "va": False,

@@ -11,7 +11,7 @@ from schemas.features import FEATURES
 from scoring.drift import RISK_EDGES, Reference
 from scoring.model_artifact import load
 from training.data.frames import features
-from training.evaluation.cross_validation import Evaluation
+from training.evaluation.cross_validation import CrossValidation
 from training.export.drift_reference import as_json, new_reference
 
 
@@ -44,7 +44,7 @@ def test_the_bins_of_a_quantity_hold_about_a_tenth_each(model_dir: Path) -> None
     assert bins["oldpeak"][0] == 99
 
 
-def test_risks_are_out_of_fold(model_dir: Path, evaluations: dict[str, Evaluation]) -> None:
+def test_risks_are_out_of_fold(model_dir: Path, evaluations: dict[str, CrossValidation]) -> None:
     """Each model's histogram is that of the risks from folds that did not train on the patient."""
     reference = load(model_dir).reference
     assert reference is not None
@@ -59,7 +59,7 @@ def test_risks_are_out_of_fold(model_dir: Path, evaluations: dict[str, Evaluatio
 
 
 def test_the_same_training_gives_the_same_bytes(
-    cleveland: pd.DataFrame, evaluations: dict[str, Evaluation], model_dir: Path
+    cleveland: pd.DataFrame, evaluations: dict[str, CrossValidation], model_dir: Path
 ) -> None:
     """And they can be read again."""
     written = as_json(new_reference(features(cleveland), list(evaluations.values())))

@@ -14,48 +14,48 @@ from scoring.groups import GROUPS, groups_of
 from scoring.missingness import PATTERNS
 from training.candidates import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.data.frames import features, site_rows, target
-from training.estimates import samples, wilson
-from training.evaluation.baseline import USUAL, new_usual_pipeline
-from training.evaluation.cross_validation import split
-from training.evaluation.curves import at_thresholds
-from training.evaluation.evaluate import assess
-from training.evaluation.inputs import QUICK, Question
-from training.evaluation.label_sets import coverage, nested_coverage, nested_folds
-from training.evaluation.leakage import shuffled_roc_auc
+from training.estimates import bootstrap_weights, wilson_interval
+from training.evaluation.baseline import BASELINE, new_baseline_pipeline
+from training.evaluation.cross_validation import stratified_folds
+from training.evaluation.curves import threshold_metrics
+from training.evaluation.evaluate import evaluate_candidates
+from training.evaluation.inputs import QUICK, EvaluationInputs
+from training.evaluation.label_sets import label_set_coverage, nested_folds, nested_label_set_coverage
+from training.evaluation.leakage import permuted_labels_roc_auc
 from training.evaluation.learning_curve import learning_curve
-from training.evaluation.measure_next import measured_next
+from training.evaluation.measure_next import evaluate_measure_next
 from training.evaluation.metrics import performance
-from training.evaluation.repeated_cv import COMPLETE, LACKING, cross_validated, without
-from training.evaluation.results import Report
+from training.evaluation.repeated_cv import COMPLETE, MISSING_FIELDS, delete_fields, repeated_cross_validation
+from training.evaluation.results import EvaluationReport
 from training.evaluation.sample_size import sample_size
-from training.evaluation.stability import instability, odds_ratios, refits
+from training.evaluation.stability import bootstrap_refits, instability, odds_ratios
 from training.evaluation.uncertainty import label_limits, risks_by_pattern
-from training.pipeline import TrainingReport
+from training.pipeline import TrainingResult
 from training.report.sections.uncertainty import by_group
 
 GAP = "slope+ca+thal"
 
 
-def test_report_is_the_same_each_time(report: TrainingReport, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+def test_report_is_the_same_each_time(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """A second evaluation of the same rows gives the same bytes, and they can be read back."""
     matrix, labels = features(cleveland), target(cleveland)
-    question = Question(everyone, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
-    again = assess(question, report.evaluations, lambda _step: None)
-    assert again.as_json() == report.findings.as_json()
-    assert msgspec.json.decode(again.as_json(), type=Report).as_json() == again.as_json()
+    inputs = EvaluationInputs(everyone, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
+    again = evaluate_candidates(inputs, report.cross_validations, lambda _step: None)
+    assert again.as_json() == report.evaluation.as_json()
+    assert msgspec.json.decode(again.as_json(), type=EvaluationReport).as_json() == again.as_json()
 
 
-def test_best_model_finds_the_ill_without_their_tests(report: TrainingReport) -> None:
+def test_best_model_finds_the_ill_without_their_tests(report: TrainingResult) -> None:
     """Without slope, ca and thal: sensitivity at least .68 and no bias, where the usual pipeline has neither."""
-    ours, usual = (report.findings.lacking[GAP][name].figures for name in (report.choice.best, USUAL))
+    ours, usual = (report.evaluation.missing_fields[GAP][name].figures for name in (report.selection.best, BASELINE))
     assert ours["recall"].value >= 0.68
     assert abs(ours["bias"].value) <= 0.03
     assert (usual["recall"].value < 0.5, usual["bias"].value < -0.15) == (True, True)
 
 
-def test_nothing_is_better_than_it_can_be(report: TrainingReport) -> None:
+def test_nothing_is_better_than_it_can_be(report: TrainingResult) -> None:
     """On complete records, ROC-AUC and accuracy stay below the alarms, and slopes are where they are known to be."""
-    for name, found in report.findings.lacking[COMPLETE].items():
+    for name, found in report.evaluation.missing_fields[COMPLETE].items():
         figures = found.figures
         assert 0.88 <= figures["roc_auc"].value <= 0.93
         assert 0.80 <= figures["accuracy"].value <= 0.88
@@ -65,7 +65,7 @@ def test_nothing_is_better_than_it_can_be(report: TrainingReport) -> None:
 def test_odds_ratios_are_against_the_average_patient(cleveland: pd.DataFrame) -> None:
     """Weighted by how many have them, a field's codes move the log-odds by nothing on average; 0/1 fields have one."""
     matrix, labels = features(cleveland), target(cleveland)
-    found = odds_ratios(refits(matrix, labels, np.ones((1, len(labels)))))
+    found = odds_ratios(bootstrap_refits(matrix, labels, np.ones((1, len(labels)))))
     for name in ONE_HOT:
         values = matrix[:, FEATURE_NAMES.index(name)]
         shares = [(values == code).sum() for code, _ in FEATURES[FEATURE_NAMES.index(name)].codes]
@@ -79,7 +79,7 @@ def test_best_model_holds_in_long_beach(everyone: pd.DataFrame, cleveland: pd.Da
     va = site_rows(everyone, "va")
     weights = np.ones((1, len(va)))
     accuracies = []
-    for pipeline in (new_pipeline(new_pattern_submodels(42)), new_usual_pipeline(42)):
+    for pipeline in (new_pipeline(new_pattern_submodels(42)), new_baseline_pipeline(42)):
         fitted = pipeline.fit(features(cleveland), target(cleveland))
         risks = fitted.predict_proba(features(va))[:, 1]
         accuracies.append(performance(target(va), risks, 0.5, weights).figures["accuracy"].value)
@@ -90,11 +90,13 @@ def test_best_model_holds_in_long_beach(everyone: pd.DataFrame, cleveland: pd.Da
 def test_tested_patient_teaches_nothing(cleveland: pd.DataFrame) -> None:
     """A patient who is changed beyond recognition changes no risk in the fold where he is tested, but his own."""
     matrix, labels = features(cleveland), target(cleveland)
-    tested = split(labels, 42)[0][1]
+    tested = stratified_folds(labels, 42)[0][1]
     changed = matrix.copy()
     changed[tested[0], FEATURE_NAMES.index("chol")] = 1000.0
-    pipelines = {"p": new_pipeline(new_pattern_submodels(42)), USUAL: new_usual_pipeline(42)}
-    before, after = (cross_validated(pipelines, rows, labels, [42], lambda _step: None) for rows in (matrix, changed))
+    pipelines = {"p": new_pipeline(new_pattern_submodels(42)), BASELINE: new_baseline_pipeline(42)}
+    before, after = (
+        repeated_cross_validation(pipelines, rows, labels, [42], lambda _step: None) for rows in (matrix, changed)
+    )
     for model in pipelines:
         one, other = before.risks[model][COMPLETE][0], after.risks[model][COMPLETE][0]
         np.testing.assert_array_equal(one[tested[1:]], other[tested[1:]])
@@ -104,8 +106,8 @@ def test_tested_patient_teaches_nothing(cleveland: pd.DataFrame) -> None:
 def test_deleted_fields_are_gone() -> None:
     """Each entry of the table deletes its fields and no other, of a copy."""
     matrix = np.ones((2, 13))
-    for fields in LACKING.values():
-        deleted = without(matrix, fields)
+    for fields in MISSING_FIELDS.values():
+        deleted = delete_fields(matrix, fields)
         assert {FEATURE_NAMES[j] for j in np.flatnonzero(np.isnan(deleted[0]))} == set(fields)
     assert not np.isnan(matrix).any()
 
@@ -113,7 +115,7 @@ def test_deleted_fields_are_gone() -> None:
 def test_shuffled_labels_are_a_coin(cleveland: pd.DataFrame) -> None:
     """With labels dealt out at random, ROC-AUC is 0.5 by 0.05."""
     pipeline = new_pipeline(new_logistic_regression(42))
-    assert shuffled_roc_auc(pipeline, features(cleveland), target(cleveland), 42) == pytest.approx(0.5, abs=0.05)
+    assert permuted_labels_roc_auc(pipeline, features(cleveland), target(cleveland), 42) == pytest.approx(0.5, abs=0.05)
 
 
 class Oracle:
@@ -142,7 +144,7 @@ def test_leak_sets_off_the_shuffle_alarm(cleveland: pd.DataFrame) -> None:
     matrix[:, 0] = np.arange(len(labels))
     deals = np.array([np.random.default_rng(42 + deal).permutation(labels) for deal in range(12)])
     with pytest.raises(ArtifactError, match=r"predicted with ROC-AUC 1\.000: the evaluation leaks"):
-        shuffled_roc_auc(Oracle(deals), matrix, labels, 42)
+        permuted_labels_roc_auc(Oracle(deals), matrix, labels, 42)
 
 
 def test_label_sets_keep_their_promise_at_home_alone(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
@@ -152,18 +154,18 @@ def test_label_sets_keep_their_promise_at_home_alone(everyone: pd.DataFrame, cle
     """
     matrix, labels = features(cleveland), target(cleveland)
     classifier = new_pattern_submodels(42)
-    home = nested_coverage(nested_folds(classifier, matrix, labels, [42, 43]), matrix, labels)
+    home = nested_label_set_coverage(nested_folds(classifier, matrix, labels, [42, 43]), matrix, labels)
     assert home.without_disease is not None
     assert home.with_disease is not None
     assert 0.87 <= home.without_disease.value <= 0.96
     assert 0.87 <= home.with_disease.value <= 0.96
     for title in ("chest pain 1 to 3", "chest pain 4"):
         for held in by_group(home)[title]:
-            assert held.held / held.patients >= 0.86, title
+            assert held.covered / held.patients >= 0.86, title
     va = site_rows(everyone, "va")
     limits = label_limits(labels, groups_of(matrix), risks_by_pattern(classifier, matrix, labels, 42))
     risks = new_pipeline(classifier).fit(matrix, labels).predict_proba(features(va))[:, 1]
-    away = coverage(features(va), target(va), risks, limits)
+    away = label_set_coverage(features(va), target(va), risks, limits)
     assert away is not None
     assert away.without_disease is not None
     assert away.without_disease.value < 0.87
@@ -173,7 +175,7 @@ def test_groups_are_counted_once_in_each_view(cleveland: pd.DataFrame) -> None:
     """The four groups, the two sexes and the two kinds of chest pain each add up to all patients of an outcome."""
     matrix, labels = features(cleveland), target(cleveland)
     limits = np.full((PATTERNS, len(GROUPS), 2), 0.5)
-    found = coverage(matrix, labels, labels * 1.0, limits)
+    found = label_set_coverage(matrix, labels, labels * 1.0, limits)
     assert found is not None
     rows = by_group(found)
     views = (GROUPS, ("women", "men"), ("chest pain 1 to 3", "chest pain 4"))
@@ -188,13 +190,13 @@ def test_coverage_counts_those_who_get_a_set(cleveland: pd.DataFrame) -> None:
     """Where a model has no limits for a pattern, its patients have no set: neither held nor missed."""
     matrix, labels = features(cleveland), target(cleveland)
     limits = np.full((PATTERNS, len(GROUPS), 2), np.nan)
-    assert coverage(matrix, labels, labels * 1.0, limits) is None
+    assert label_set_coverage(matrix, labels, labels * 1.0, limits) is None
     limits[0] = (0.5, 0.5)
-    found = coverage(matrix, labels, labels * 1.0, limits)
+    found = label_set_coverage(matrix, labels, labels * 1.0, limits)
     assert found is not None
     complete = int((~np.isnan(matrix).any(axis=1)).sum())
     assert (found.patients, found.single) == (complete, 1.0)
-    assert found.with_disease == wilson(*[int(labels[~np.isnan(matrix).any(axis=1)].sum())] * 2)
+    assert found.with_disease == wilson_interval(*[int(labels[~np.isnan(matrix).any(axis=1)].sum())] * 2)
 
 
 def test_recommended_measurement_is_as_good_as_the_best_in_hindsight(cleveland: pd.DataFrame) -> None:
@@ -204,8 +206,10 @@ def test_recommended_measurement_is_as_good_as_the_best_in_hindsight(cleveland: 
     is better than each of the other fields.
     """
     matrix, labels = features(cleveland), target(cleveland)
-    found = measured_next(nested_folds(new_pattern_submodels(42), matrix, labels, [42, 43]), matrix)
-    assert [each.lacking for each in found] == [name for name, fields in LACKING.items() if len(fields) > 1]
+    found = evaluate_measure_next(nested_folds(new_pattern_submodels(42), matrix, labels, [42, 43]), matrix)
+    assert [each.missing_fields for each in found] == [
+        name for name, fields in MISSING_FIELDS.items() if len(fields) > 1
+    ]
     for each in found:
         assert each.recommended < each.before
         assert each.excess.low <= 0
@@ -227,7 +231,7 @@ def test_sample_size_is_that_of_the_published_example() -> None:
 def test_own_threshold_is_among_those_told(ours: float) -> None:
     """In order, once; at each, what the labels get right is counted."""
     labels, risks = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.37, 0.9])
-    told = list(at_thresholds(labels, risks, ours))
+    told = list(threshold_metrics(labels, risks, ours))
     at = [each.threshold for each in told]
     assert (at, at.count(ours)) == (sorted(set(at)), 1)
     own = told[at.index(ours)]
@@ -237,7 +241,9 @@ def test_own_threshold_is_among_those_told(ours: float) -> None:
 def test_more_bootstrap_models_agree(cleveland: pd.DataFrame) -> None:
     """Two seeds find the same instability, by a tenth."""
     matrix, labels = features(cleveland), target(cleveland)
-    one, other = (instability(refits(matrix, labels, samples(len(labels), seed, 100)), 0.5) for seed in (1, 2))
+    one, other = (
+        instability(bootstrap_refits(matrix, labels, bootstrap_weights(len(labels), seed, 100)), 0.5) for seed in (1, 2)
+    )
     assert one.median_width == pytest.approx(other.median_width, rel=0.1)
     assert len(one.widths) == len(one.risks) == 303
 

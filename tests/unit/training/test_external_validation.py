@@ -11,26 +11,28 @@ import pytest
 from schemas.errors import ArtifactError
 from scoring.scorer import Scorer
 from training.data.frames import features, site_rows, target
-from training.data.labelled import Labelled
-from training.evaluation.external_validation import Elsewhere, evaluate_elsewhere
-from training.evaluation.label_sets import coverage
+from training.data.labelled import LabelledData
+from training.evaluation.external_validation import ExternalValidation, validate_externally
+from training.evaluation.label_sets import label_set_coverage
 from training.evaluation.metrics import performance
-from training.evaluation.subgroups import groups
+from training.evaluation.subgroups import patient_groups
 
 
 @pytest.fixture(scope="module")
-def found(model_dir: Path, everyone: pd.DataFrame) -> Elsewhere:
+def found(model_dir: Path, everyone: pd.DataFrame) -> ExternalValidation:
     """The model on all patients."""
-    return evaluate_elsewhere(model_dir, None, Labelled(everyone, "digest"))
+    return validate_externally(model_dir, None, LabelledData(everyone, "digest"))
 
 
-def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
+def test_figures_are_those_of_the_served_risks(
+    found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame
+) -> None:
     """Overall, of a group, of a hospital and of a pattern: each is measured on the scorer's risks of its patients."""
     matrix, labels = features(everyone), target(everyone)
     risks = Scorer.from_directory(model_dir).risks(matrix)
     parts = {
         "all": (found.overall, np.ones(920, dtype=bool)),
-        "women": (found.groups["women"], groups(matrix)["women"]),
+        "women": (found.groups["women"], patient_groups(matrix)["women"]),
         "va": (found.sites["va"], (everyone["site"] == "va").to_numpy()),
         "complete": (found.patterns["complete"], ~np.isnan(matrix).any(axis=1)),
     }
@@ -42,24 +44,28 @@ def test_figures_are_those_of_the_served_risks(found: Elsewhere, model_dir: Path
         )
 
 
-def test_label_sets_are_counted(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
+def test_label_sets_are_counted(found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame) -> None:
     """Coverage is that of the limits that the model serves with."""
     scorer, matrix = Scorer.from_directory(model_dir), features(everyone)
-    assert found.coverage == coverage(matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits)
+    assert found.coverage == label_set_coverage(
+        matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits
+    )
     assert found.coverage is not None
 
 
-def test_patients_of_the_training_are_counted(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
+def test_patients_of_the_training_are_counted(
+    found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame
+) -> None:
     """All of Cleveland's are among everybody, in any order; a patient who stands twice elsewhere is none of them."""
     assert found.trained_on == 303
     some = site_rows(everyone, "cleveland").sample(50, random_state=1)
-    assert evaluate_elsewhere(model_dir, None, Labelled(some, "")).trained_on == 50
-    assert evaluate_elsewhere(model_dir, None, Labelled(site_rows(everyone, "va"), "")).trained_on == 0
+    assert validate_externally(model_dir, None, LabelledData(some, "")).trained_on == 50
+    assert validate_externally(model_dir, None, LabelledData(site_rows(everyone, "va"), "")).trained_on == 0
 
 
 def test_few_of_an_outcome_leave_share_and_mean_risk(model_dir: Path, everyone: pd.DataFrame) -> None:
     """Of Switzerland's eight patients without disease nothing is told; what rests on the others is, and the share."""
-    swiss = evaluate_elsewhere(model_dir, None, Labelled(site_rows(everyone, "switzerland"), ""))
+    swiss = validate_externally(model_dir, None, LabelledData(site_rows(everyone, "switzerland"), ""))
     assert (swiss.patients, swiss.events, swiss.share.value) == (123, 115, pytest.approx(115 / 123))
     assert swiss.share.low < swiss.share.value < swiss.share.high
     assert {"recall", "brier", "bias"} <= swiss.overall.figures.keys()
@@ -74,16 +80,16 @@ def test_one_outcome_alone_says_nothing(model_dir: Path, everyone: pd.DataFrame)
     """Where everybody has disease, or nearly nobody was seen, there are counts and no figures."""
     ill = everyone[everyone["num"] > 0]
     for few in (ill, everyone.iloc[:12], everyone.iloc[:1]):
-        told = evaluate_elsewhere(model_dir, None, Labelled(few, ""))
+        told = validate_externally(model_dir, None, LabelledData(few, ""))
         assert (told.patients, told.overall.figures, told.thresholds) == (len(few), {}, ())
 
 
-def test_same_data_give_the_same_document(found: Elsewhere, model_dir: Path, everyone: pd.DataFrame) -> None:
+def test_same_data_give_the_same_document(found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame) -> None:
     """Chance has a seed."""
-    assert evaluate_elsewhere(model_dir, None, Labelled(everyone, "digest")).as_json() == found.as_json()
+    assert validate_externally(model_dir, None, LabelledData(everyone, "digest")).as_json() == found.as_json()
 
 
-def test_commonest_patterns_stand_first(found: Elsewhere) -> None:
+def test_commonest_patterns_stand_first(found: ExternalValidation) -> None:
     """Six of them, by how many patients they have."""
     counts = [part.patients for part in found.patterns.values()]
     assert (len(counts), counts) == (6, sorted(counts, reverse=True))
@@ -92,10 +98,10 @@ def test_commonest_patterns_stand_first(found: Elsewhere) -> None:
 
 def test_other_model_of_the_directory_can_be_asked_for(model_dir: Path, everyone: pd.DataFrame) -> None:
     """By name; one that is not there is refused. A forest has label sets for complete records alone."""
-    data = Labelled(everyone, "")
-    forest = evaluate_elsewhere(model_dir, "random_forest", data)
+    data = LabelledData(everyone, "")
+    forest = validate_externally(model_dir, "random_forest", data)
     assert forest.model == "random_forest"
     assert forest.coverage is not None
     assert forest.coverage.patients == forest.patterns["complete"].patients
     with pytest.raises(ArtifactError):
-        evaluate_elsewhere(model_dir, "no_such_model", data)
+        validate_externally(model_dir, "no_such_model", data)

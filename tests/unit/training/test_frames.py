@@ -10,7 +10,7 @@ import pytest
 
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
-from training.data.dataset import SITES, file_name, published
+from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import digest, features, read_snapshot, read_uci, site_rows, target
 
 GOOD = "63.0,1.0,1.0,145.0,233.0,1.0,2.0,150.0,0.0,2.3,3.0,0.0,6.0,0"
@@ -56,13 +56,13 @@ def test_features_are_the_matrix_of_the_contract(cleveland: pd.DataFrame) -> Non
 def test_uci_files_and_snapshot_give_the_same_table(tmp_path: Path, everyone: pd.DataFrame) -> None:
     """It makes no difference which of the two a training run reads."""
     for site in SITES:
-        (tmp_path / file_name(site)).write_bytes(published(site))
+        (tmp_path / file_name(site)).write_bytes(published_file(site))
     pd.testing.assert_frame_equal(read_uci(tmp_path), everyone)
 
 
 @pytest.mark.parametrize("cell", ["?", "", "-9", "-9.0", " ? "])
 def test_every_way_to_write_missing_is_read(tmp_path: Path, cell: str) -> None:
-    """A question mark, nothing, and -9 all mean that a field was not measured."""
+    """A inputs mark, nothing, and -9 all mean that a field was not measured."""
     line = GOOD.replace(",6.0,", f",{cell},")
     assert read_uci(written(tmp_path, line), ("cleveland",))["thal"].isna().all()
 

@@ -21,22 +21,22 @@ from scoring.pipeline import DecodedBatch
 from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
 from training.candidates import new_logistic_regression, new_pattern_submodels
-from training.data.checks import check_rows
+from training.data.checks import check_training_rows
 from training.data.dataset import SITES, file_name
 from training.data.frames import features, read_snapshot, site_rows, target
-from training.evaluation.cross_validation import Evaluation
-from training.evaluation.interval_simulation import simulated_intervals
+from training.evaluation.cross_validation import CrossValidation
+from training.evaluation.interval_simulation import simulate_interval_coverage
 from training.evaluation.label_sets import nested_folds
-from training.evaluation.measure_next import measured_next
-from training.evaluation.uncertainty import measure
+from training.evaluation.measure_next import evaluate_measure_next
+from training.evaluation.uncertainty import measure_uncertainty
 from training.export.drift_reference import new_reference
 from training.export.model_directory import _ranges
-from training.export.portable_model import plain_model
+from training.export.portable_model import new_portable_model
 from training.pipeline import TrainingRequest, train
 
 UNMEASURED = ("chol", "fbs", "slope")
 """One on a scale, one of yes and no, one of codes."""
-ALL = "all that may be"
+ALL = "all optional"
 OUTSIDE = WarningCode.OUT_OF_TRAINING_RANGE
 
 
@@ -113,15 +113,22 @@ def test_intervals_and_next_measurements_are_checked_without_the_fields_that_few
     """A record is complete without them; what lacks nothing else is not asked about; few complete rows tell nothing."""
     rows = site_rows(read_snapshot(), site)
     matrix, labels = features(rows), target(rows)
-    found = simulated_intervals(new_pattern_submodels(1), matrix, labels, 1, repeats=2)
-    assert [each.lacking for each in found] == ["none", "chol", "exang", "chol+slope+ca+thal", "exercise+ca+thal", ALL]
-    advised = measured_next(nested_folds(new_pattern_submodels(1), matrix, labels, [1]), matrix)
+    found = simulate_interval_coverage(new_pattern_submodels(1), matrix, labels, 1, repeats=2)
+    assert [each.missing_fields for each in found] == [
+        "none",
+        "chol",
+        "exang",
+        "chol+slope+ca+thal",
+        "exercise+ca+thal",
+        ALL,
+    ]
+    advised = evaluate_measure_next(nested_folds(new_pattern_submodels(1), matrix, labels, [1]), matrix)
     assert [sorted(each.others) for each in advised] == [
         ["exang", "oldpeak", "thalach"],
         ["chol", "exang", "fbs", "oldpeak", "restecg", "thalach", "trestbps"],
     ]
     few = np.isnan(matrix).sum(axis=1) > 3
-    assert simulated_intervals(new_pattern_submodels(1), matrix[few], labels[few], 1, repeats=2) == ()
+    assert simulate_interval_coverage(new_pattern_submodels(1), matrix[few], labels[few], 1, repeats=2) == ()
 
 
 @settings(max_examples=12)
@@ -137,7 +144,7 @@ def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, row
     frame = frame.sample(min(rows, len(frame)), random_state=seed).reset_index(drop=True)
     frame = frame.assign(**dict.fromkeys(sorted(empty), np.nan))
     try:
-        check_rows(frame)
+        check_training_rows(frame)
     except DataError:
         return
     matrix, labels = features(frame), target(frame)
@@ -145,14 +152,16 @@ def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, row
     inputs = preprocessor.transform(matrix)
     for new in (new_logistic_regression, new_pattern_submodels):
         classifier = new(seed).fit(inputs, labels)
-        plain = plain_model(preprocessor, classifier, measure(classifier, inputs, matrix, labels, seed, bootstraps=2))
+        plain = new_portable_model(
+            preprocessor, classifier, measure_uncertainty(classifier, inputs, matrix, labels, seed, bootstraps=2)
+        )
         assert plain is not None
         assert plain.linear is not None
         tables = plain.uncertainty
         measured = [table for table in (tables.reach, tables.sampling_reach, tables.distance) if table is not None]
         for numbers in (plain.reference_risks, plain.center, plain.linear.coefficients, *measured):
             assert np.isfinite(numbers).all()
-    evaluated = Evaluation("m", {}, plain.reference_risks[: len(labels)], 1.0)
+    evaluated = CrossValidation("m", {}, plain.reference_risks[: len(labels)], 1.0)
     reference = new_reference(matrix, [evaluated])
     assert all(histogram.measured.is_sound() for histogram in reference.fields.values())
     assert all(np.isfinite(limits).all() for limits in _ranges(matrix).values())

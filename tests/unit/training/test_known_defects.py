@@ -10,16 +10,16 @@ import pytest
 
 from training.data.frames import features, site_rows, target
 from training.data.population import data_entry
-from training.estimates import FEWEST, Estimate, samples
-from training.evaluation.inputs import QUICK, Question
-from training.evaluation.label_sets import nested_coverage, nested_folds
-from training.evaluation.other_hospitals import elsewhere, hospitals, shared_rows
-from training.evaluation.repeated_cv import cross_validated
-from training.evaluation.results import Deep, Report, Site
+from training.estimates import MIN_PATIENTS, Estimate, bootstrap_weights
+from training.evaluation.inputs import QUICK, EvaluationInputs
+from training.evaluation.label_sets import nested_folds, nested_label_set_coverage
+from training.evaluation.other_hospitals import evaluate_other_hospitals, hospital_names, shared_rows
+from training.evaluation.repeated_cv import repeated_cross_validation
+from training.evaluation.results import Curves, EvaluationReport, FullEvaluation, HospitalResult
 from training.evaluation.sample_size import SampleSize
-from training.evaluation.stability import Instability, odds_ratios, refits
-from training.evaluation.subgroups import subgroups
-from training.pipeline import TrainingReport
+from training.evaluation.stability import Instability, bootstrap_refits, odds_ratios
+from training.evaluation.subgroups import subgroup_performance
+from training.pipeline import TrainingResult
 from training.report.equation import Equation
 from training.report.sections.known_defects import known_defects
 
@@ -28,48 +28,45 @@ NUMBER = re.compile(r"-?\d+\.\d+|\d+")
 
 
 @pytest.fixture(scope="module")
-def found(report: TrainingReport, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> Report:
+def found(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> EvaluationReport:
     """A report with all that the defects are computed from, of fewer repeats than a run that is not quick."""
     matrix, labels = features(cleveland), target(cleveland)
-    question = Question(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
-    pipeline, weights = question.pipelines[BEST], samples(len(labels), 42, 100)
-    risks = cross_validated({BEST: pipeline}, matrix, labels, [42, 43], lambda _step: None).risks[BEST]["none"]
-    deep = Deep(
-        tuned={},
-        tuned_performance={},
-        calibration=(),
-        histogram=((), ()),
-        roc={},
-        precision_recall={},
-        thresholds=(),
-        subgroups=subgroups(question, {BEST: risks}, weights),
-        hospitals=hospitals(question),
-        shared_rows=shared_rows(question),
-        elsewhere=elsewhere(question, BEST),
-        left_out={},
-        learning={},
+    inputs = EvaluationInputs(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    pipeline, weights = inputs.pipelines[BEST], bootstrap_weights(len(labels), 42, 100)
+    out_of_fold = repeated_cross_validation({BEST: pipeline}, matrix, labels, [42, 43], lambda _step: None)
+    risks = out_of_fold.risks[BEST]["none"]
+    full = FullEvaluation(
+        tuning={},
+        tuning_performance={},
+        curves=Curves((), ((), ()), (), {}, {}),
+        subgroups=subgroup_performance(inputs, {BEST: risks}, weights),
+        hospitals=hospital_names(inputs),
+        shared_rows=shared_rows(inputs),
+        other_hospitals=evaluate_other_hospitals(inputs, BEST),
+        leave_one_hospital_out={},
+        learning_curve={},
         instability=Instability(0, 0, 0, 0, 0, (), ()),
-        coverage=nested_coverage(nested_folds(pipeline["classify"], matrix, labels, [42]), matrix, labels),
+        coverage=nested_label_set_coverage(nested_folds(pipeline["classify"], matrix, labels, [42]), matrix, labels),
         coverage_with_gap=None,
-        intervals=(),
+        interval_coverage=(),
         measure_next=(),
         sample_size=SampleSize(0, 0, 0, 0, 0, 0, 0),
-        odds_ratios=odds_ratios(refits(matrix, labels, weights)),
-        importance={},
-        shuffled_roc_auc=0.5,
+        odds_ratios=odds_ratios(bootstrap_refits(matrix, labels, weights)),
+        permutation_importance={},
+        permuted_labels_roc_auc=0.5,
     )
-    return msgspec.structs.replace(report.findings, deep=deep)
+    return msgspec.structs.replace(report.evaluation, full=full)
 
 
 @pytest.fixture(scope="module")
-def equations(report: TrainingReport) -> tuple[Equation, ...]:
+def equations(report: TrainingResult) -> tuple[Equation, ...]:
     """The equations of that run's card."""
     card = msgspec.json.decode((report.folder / "model-card.json").read_bytes())
     return msgspec.convert(card["equations"], tuple[Equation, ...])
 
 
 @pytest.fixture(scope="module")
-def told(found: Report, equations: tuple[Equation, ...]) -> tuple[str, ...]:
+def told(found: EvaluationReport, equations: tuple[Equation, ...]) -> tuple[str, ...]:
     """The defects of the model of the shipped data."""
     return known_defects(found, equations)
 
@@ -91,13 +88,13 @@ def test_counts_are_those_of_the_rows(told: tuple[str, ...], cleveland: pd.DataF
         f"{name} {code:g} ({count})"
         for name in ("cp", "fbs", "restecg", "exang", "slope", "thal")
         for code, count in cleveland[name].value_counts().sort_index().items()
-        if count < FEWEST
+        if count < MIN_PATIENTS
     ]
     assert f"training patients have: {', '.join(rare)}." in defect(told, "Codes that fewer than")
 
 
 def test_age_is_told_as_the_equation_has_it(
-    told: tuple[str, ...], found: Report, equations: tuple[Equation, ...]
+    told: tuple[str, ...], found: EvaluationReport, equations: tuple[Equation, ...]
 ) -> None:
     """Ten years as the coefficient says; where age raises the risk, nothing is said against it."""
     ten = [10 * each.slopes["age"] for each in equations]
@@ -105,14 +102,14 @@ def test_age_is_told_as_the_equation_has_it(
     other = tuple(
         msgspec.structs.replace(each, slopes={**each.slopes, "age": abs(each.slopes["age"])}) for each in equations
     )
-    assert not [each for each in known_defects(found, other) if "older" in each or "age counts" in each.lower()]
+    assert not [each for each in known_defects(found, other) if "older" in each or "effect of age" in each]
 
 
 def test_other_hospitals_are_told_as_their_patients_show(
     told: tuple[str, ...], everyone: pd.DataFrame, cleveland: pd.DataFrame
 ) -> None:
     """Bias, the share with disease and the group with chest pain 1 to 3 are those of the model's own risks there."""
-    pipeline = Question(everyone, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
+    pipeline = EvaluationInputs(everyone, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
     pipeline.fit(features(cleveland), target(cleveland))
     for site, name, side in (("hungarian", "Budapest", "high"), ("switzerland", "Zurich and Basel", "low")):
         rows = site_rows(everyone, site)
@@ -126,14 +123,14 @@ def test_other_hospitals_are_told_as_their_patients_show(
         )
         assert f"), {pain.sum()} patients with disease" in defect(told, f"In {name} sensitivity")
     healthy = (site_rows(everyone, "switzerland")["num"] == 0).sum()
-    assert defect(told, "In Zurich and Basel the ranking") == (
-        f"In Zurich and Basel the ranking cannot be judged: {healthy} patients without disease."
+    assert defect(told, "In Zurich and Basel discrimination") == (
+        f"In Zurich and Basel discrimination cannot be estimated: {healthy} patients without disease."
     )
-    assert not [each for each in told if each.startswith("In Budapest the ranking")]
+    assert not [each for each in told if each.startswith("In Budapest discrimination")]
 
 
 def test_every_number_is_in_the_report_or_the_rows(
-    told: tuple[str, ...], found: Report, equations: tuple[Equation, ...]
+    told: tuple[str, ...], found: EvaluationReport, equations: tuple[Equation, ...]
 ) -> None:
     """No sentence has a number of its own: each is a figure or count of the report, or part of a name."""
     known = {"1", "3", "4", "10", "20", "0.90", "55"}
@@ -157,20 +154,24 @@ def test_every_number_is_in_the_report_or_the_rows(
         assert [number for number in NUMBER.findall(names) if number not in known] == []
 
 
-def _groups(found: Report) -> list[Site]:
-    deep = found.deep
-    assert deep is not None
-    groups = [of for each in deep.subgroups.values() for of in each.values()]
-    return [*groups, *deep.elsewhere.values(), *(of for site in deep.elsewhere.values() for of in site.groups.values())]
+def _groups(found: EvaluationReport) -> list[HospitalResult]:
+    full = found.full
+    assert full is not None
+    groups = [of for each in full.subgroups.values() for of in each.values()]
+    return [
+        *groups,
+        *full.other_hospitals.values(),
+        *(of for site in full.other_hospitals.values() for of in site.groups.values()),
+    ]
 
 
-def test_what_patients_do_not_show_is_not_said(found: Report, equations: tuple[Equation, ...]) -> None:
+def test_what_patients_do_not_show_is_not_said(found: EvaluationReport, equations: tuple[Equation, ...]) -> None:
     """Another hospital where risks are right, and groups whose intervals reach up to all patients, have no sentence."""
-    deep = found.deep
-    assert deep is not None
+    full = found.full
+    assert full is not None
     right, fine = Estimate(0.0, -0.05, 0.05), Estimate(0.9, 0.85, 0.95)
     calm = {}
-    for site, of in deep.elsewhere.items():
+    for site, of in full.other_hospitals.items():
         best = of.models[BEST]
         figures = {**best.figures, "bias": right, "recall": fine, "specificity": fine, "roc_auc": fine}
         figures["brier"] = Estimate(0.01, 0.0, 0.02)
@@ -180,5 +181,5 @@ def test_what_patients_do_not_show_is_not_said(found: Report, equations: tuple[E
         }
         models = {**of.models, BEST: msgspec.structs.replace(best, figures=figures)}
         calm[site] = msgspec.structs.replace(of, models=models, groups=groups, coverage=None)
-    again = msgspec.structs.replace(found, deep=msgspec.structs.replace(deep, elsewhere=calm))
-    assert [each for each in known_defects(again, equations) if each.startswith("In ") and "practice" not in each] == []
+    again = msgspec.structs.replace(found, full=msgspec.structs.replace(full, other_hospitals=calm))
+    assert [each for each in known_defects(again, equations) if each.startswith("In ")] == []

@@ -15,7 +15,7 @@ from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
 from tests.copies import copy_rows, uci_records
 from tests.unit.training.test_checks import inverted, kaggle_coded
-from training.data.dataset import SITES, file_name, published
+from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import site_rows
 from training.data.labelled import read_labelled
 
@@ -42,10 +42,10 @@ def refusal(path: Path) -> str:
 def test_published_file_is_read(site: str, tmp_path: Path, everyone: pd.DataFrame) -> None:
     """A file of UCI's, without header, holds the snapshot's patients, repeated rows included."""
     path = tmp_path / file_name(site)
-    path.write_bytes(published(site))
+    path.write_bytes(published_file(site))
     found, expected = read_labelled(path), site_rows(everyone, site)
     pd.testing.assert_frame_equal(found.frame.drop(columns="site"), expected.drop(columns="site"))
-    assert found.sha256 == hashlib.sha256(published(site)).hexdigest()
+    assert found.sha256 == hashlib.sha256(published_file(site)).hexdigest()
 
 
 @pytest.mark.parametrize("outcome", ["num", "target"])
@@ -88,7 +88,7 @@ def test_kaggles_copy_is_refused_for_its_coding_and_then_for_its_repeats(
     told = refusal(path)
     assert "rows hold values of another coding of this data" in told
     assert told.endswith("there are several: kaggle-303, kaggle-297, statlog: name yours with --coding")
-    with pytest.raises(DataError, match="only 302 of 1025 rows are different; this is the Kaggle copy") as caught:
+    with pytest.raises(DataError, match="only 302 of 1025 rows are distinct; this is the Kaggle copy") as caught:
         read_labelled(path, "kaggle-303")
     assert "inverted" not in str(caught.value)
 
@@ -157,7 +157,7 @@ def test_missing_columns_are_told_together(tmp_path: Path) -> None:
     absent = [name for name in FEATURE_NAMES if name not in {"age", "sex", "cp"}]
     assert all(f"column {name} is missing" in told for name in absent)
     assert "there is no column num or target" in told
-    assert "column age stands twice" in told
+    assert "column age appears twice" in told
 
 
 def test_bad_cells_are_told_by_place(tmp_path: Path, cleveland: pd.DataFrame) -> None:
@@ -214,7 +214,7 @@ def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFram
         (b"age,sex,cp\n\xff,1,1\n", "it is not UTF-8 text: --encoding names its encoding"),
         (b'"' + b"a" * 200_000 + b'"', "it is not a CSV"),
         (b"1,2,3\n", "it has no header, and 3 columns where UCI's own files have 14"),
-        (published("va") + b"63,1,1,145\n", "line 201 has 4 columns, expected 14"),
+        (published_file("va") + b"63,1,1,145\n", "line 201 has 4 columns, expected 14"),
     ],
     ids=["empty", "header alone", "half a mark", "bytes", "long", "narrow", "joined"],
 )

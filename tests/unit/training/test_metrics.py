@@ -17,15 +17,15 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from training.estimates import FEWEST, samples, wilson, with_both
+from training.estimates import MIN_PATIENTS, bootstrap_weights, wilson_interval, with_both_outcomes
 from training.evaluation.metrics import (
     calibration,
-    counted,
+    hospital_performance,
     net_benefit,
     performance,
-    performance_elsewhere,
     prevalence_brier,
     roc_auc,
+    small_group_performance,
 )
 from training.evaluation.operating_point import at_specificity
 
@@ -89,7 +89,7 @@ def test_calibration_finds_how_timid_and_how_low_risks_are(factor: float, shift:
 def test_perfectly_separated_samples_stay_finite() -> None:
     """Where a sample's outcomes can be told without error, the slope has no finite value, and nothing breaks."""
     labels = np.array([0] * 30 + [1] * 30)
-    found = performance(labels, np.where(labels == 1, 0.9, 0.1), 0.5, samples(60, 1, 20)).figures
+    found = performance(labels, np.where(labels == 1, 0.9, 0.1), 0.5, bootstrap_weights(60, 1, 20)).figures
     assert all(np.isfinite([each.value, each.low, each.high]).all() for each in found.values())
 
 
@@ -110,7 +110,7 @@ def test_interval_holds_the_truth_as_often_as_it_says() -> None:
     held: dict[str, list[bool]] = {name: [] for name in truth}
     for seed in range(600):
         labels, risks, _ = drawn(seed, 300)
-        found = performance(labels, risks, 0.5, samples(300, seed, 200)).figures
+        found = performance(labels, risks, 0.5, bootstrap_weights(300, seed, 200)).figures
         for name, inside in held.items():
             inside.append(found[name].low <= truth[name].value <= found[name].high)
     shares = {name: np.mean(inside) for name, inside in held.items()}
@@ -120,7 +120,7 @@ def test_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_rare_outcome_is_in_every_sample() -> None:
     """Of three patients with disease some sample draws none; such samples are left out, the first row never is."""
     labels = np.array([1] * 3 + [0] * 60)
-    weights = with_both(samples(63, 1, 200), labels)
+    weights = with_both_outcomes(bootstrap_weights(63, 1, 200), labels)
     assert (weights[0] == 1).all()
     assert (weights @ labels > 0).all()
     assert 100 < len(weights) < 201
@@ -128,16 +128,16 @@ def test_rare_outcome_is_in_every_sample() -> None:
 
 def test_too_few_of_an_outcome_say_nothing() -> None:
     """With 19 events there are no figures, with 20 there are; counts are told in any case."""
-    for events in (FEWEST - 1, FEWEST):
+    for events in (MIN_PATIENTS - 1, MIN_PATIENTS):
         labels = np.array([1] * events + [0] * 100)
         found = performance(labels, np.linspace(0.9, 0.1, len(labels)), 0.5, np.ones((1, len(labels))))
-        assert (found.patients, found.events, bool(found.figures)) == (events + 100, events, events >= FEWEST)
+        assert (found.patients, found.events, bool(found.figures)) == (events + 100, events, events >= MIN_PATIENTS)
 
 
 def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> None:
     """With 8 of 123 without disease, specificity, ROC-AUC and slope are not told; sensitivity and Brier score are."""
     labels = np.array([0] * 8 + [1] * 115)
-    figures = performance_elsewhere(labels, np.linspace(0.1, 0.9, 123), 0.5, samples(123, 1, 50)).figures
+    figures = hospital_performance(labels, np.linspace(0.1, 0.9, 123), 0.5, bootstrap_weights(123, 1, 50)).figures
     assert figures.keys().isdisjoint({"specificity", "roc_auc", "slope"})
     assert {"recall", "brier", "bias", "intercept", "accuracy"} <= figures.keys()
 
@@ -145,19 +145,19 @@ def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> No
 def test_small_groups_are_counted() -> None:
     """Of eight patients, sensitivity and specificity are counts with Wilson's interval; the bias needs 20 patients."""
     labels, risks = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.array([0.9, 0.4, 0.8, 0.1, 0.2, 0.7, 0.3, 0.5])
-    found = counted(labels, risks, 0.5, samples(8, 42, 50))
+    found = small_group_performance(labels, risks, 0.5, bootstrap_weights(8, 42, 50))
     assert (found.patients, found.events) == (8, 3)
-    assert found.figures == {"recall": wilson(2, 3), "specificity": wilson(3, 5)}
-    thrice = counted(np.tile(labels, 3), np.tile(risks, 3), 0.5, samples(24, 42, 50))
+    assert found.figures == {"recall": wilson_interval(2, 3), "specificity": wilson_interval(3, 5)}
+    thrice = small_group_performance(np.tile(labels, 3), np.tile(risks, 3), 0.5, bootstrap_weights(24, 42, 50))
     assert thrice.figures["bias"].value == pytest.approx((risks - labels).mean())
-    assert set(counted(labels[:3], risks[:3], 0.5, samples(3, 42, 50)).figures) == {"recall"}
+    assert set(small_group_performance(labels[:3], risks[:3], 0.5, bootstrap_weights(3, 42, 50)).figures) == {"recall"}
 
 
 @pytest.mark.parametrize("specificity", [0.0, 0.5, 0.84, 1.0])
 def test_threshold_at_a_specificity_is_the_lowest(specificity: float) -> None:
     """Over all runs pooled, that many of the healthy are below it, and at the next lower risk fewer would be."""
     labels, risks, _ = drawn(3)
-    weights = samples(len(labels), 42, 10)
+    weights = bootstrap_weights(len(labels), 42, 10)
     runs = np.array([risks, np.roll(risks, 1)])
     found = at_specificity(labels, runs, specificity, weights)
     healthy = np.sort(runs[:, labels == 0], axis=None)
@@ -172,13 +172,13 @@ def test_threshold_at_a_specificity_is_the_lowest(specificity: float) -> None:
 def test_undefined_figure_is_left_out() -> None:
     """Where nobody is labelled 1 there is no precision, and no warning either."""
     labels = np.array([1] * 20 + [0] * 20)
-    assert "precision" not in performance(labels, np.linspace(0.1, 0.2, 40), 0.5, samples(40, 1, 10)).figures
+    assert "precision" not in performance(labels, np.linspace(0.1, 0.2, 40), 0.5, bootstrap_weights(40, 1, 10)).figures
 
 
 def test_wilson_is_the_published_interval() -> None:
     """Newcombe's examples (Stat Med 1998): 81 of 263, 15 of 148, 0 of 20."""
     for events, patients, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
-        found = wilson(events, patients)
+        found = wilson_interval(events, patients)
         assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 

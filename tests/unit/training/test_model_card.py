@@ -17,21 +17,21 @@ from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
 from scoring.scorer import Scorer
 from training.data.frames import features
 from training.data.population import data_entry
-from training.evaluation.baseline import USUAL
-from training.evaluation.results import Report
-from training.pipeline import TrainingReport
+from training.evaluation.baseline import BASELINE
+from training.evaluation.results import EvaluationReport
+from training.pipeline import TrainingResult
 from training.report.markdown import interval
 from training.report.model_card import Card, as_markdown
 
 GAP = ("slope", "ca", "thal")
 
 
-def card_of(report: TrainingReport) -> Card:
+def card_of(report: TrainingResult) -> Card:
     return msgspec.json.decode((report.folder / CARD_DATA_FILE).read_bytes(), type=Card)
 
 
 @pytest.mark.parametrize("missing", [(), GAP], ids=["complete", "slope+ca+thal"])
-def test_equation_gives_the_risk(missing: tuple[str, ...], report: TrainingReport, cleveland: pd.DataFrame) -> None:
+def test_equation_gives_the_risk(missing: tuple[str, ...], report: TrainingResult, cleveland: pd.DataFrame) -> None:
     """Computed by hand from the card, every patient has the risk that is served."""
     (equation,) = [each for each in card_of(report).equations if each.without == missing]
     matrix = features(cleveland[cleveland["ca"].notna() & cleveland["thal"].notna()])
@@ -46,20 +46,20 @@ def test_equation_gives_the_risk(missing: tuple[str, ...], report: TrainingRepor
     np.testing.assert_allclose(by_hand, served, rtol=0, atol=1e-6)
 
 
-def test_page_has_the_figures_of_the_report(report: TrainingReport) -> None:
+def test_page_has_the_figures_of_the_report(report: TrainingResult) -> None:
     """What the page says of the best model and of the usual pipeline is in the report; the disclaimer stands first."""
     page = (report.folder / CARD_FILE).read_text("utf-8")
-    found = msgspec.json.decode((report.folder / REPORT_FILE).read_bytes(), type=Report)
+    found = msgspec.json.decode((report.folder / REPORT_FILE).read_bytes(), type=EvaluationReport)
     assert page.index(report.manifest.data.disclaimer) < page.index("## Intended use")
     lines = [line for line in page.splitlines() if line.startswith("| slope+ca+thal ")]
-    for model, line in zip((report.choice.best, USUAL), lines, strict=True):
+    for model, line in zip((report.selection.best, BASELINE), lines, strict=True):
         for figure in ("recall", "specificity"):
-            assert interval(found.lacking["slope+ca+thal"][model].figures[figure]) in line
-    assert interval(found.usual_at_our_specificity["slope+ca+thal"].performance.figures["recall"]) in lines[1]
-    assert report.choice.reason in page
+            assert interval(found.missing_fields["slope+ca+thal"][model].figures[figure]) in line
+    assert interval(found.baseline_at_equal_specificity["slope+ca+thal"].performance.figures["recall"]) in lines[1]
+    assert report.selection.reason in page
 
 
-def test_quick_card_says_what_it_lacks(report: TrainingReport) -> None:
+def test_quick_card_says_what_it_lacks(report: TrainingResult) -> None:
     """A quick run's card claims nothing of other hospitals."""
     page = (report.folder / CARD_FILE).read_text("utf-8")
     assert ("This was a quick run" in page, "## Other hospitals" in page) == (True, False)
@@ -71,7 +71,7 @@ def test_readme_has_the_disclaimer_of_the_shipped_data(cleveland: pd.DataFrame) 
     assert data_entry(cleveland).disclaimer in readme
 
 
-def test_card_holds_no_path_and_no_clock(report: TrainingReport) -> None:
+def test_card_holds_no_path_and_no_clock(report: TrainingResult) -> None:
     """Nothing in card or report depends on where or when it was written."""
     for name in (CARD_FILE, CARD_DATA_FILE, REPORT_FILE):
         text = (report.folder / name).read_text("utf-8")
@@ -79,16 +79,16 @@ def test_card_holds_no_path_and_no_clock(report: TrainingReport) -> None:
         assert not re.search(r"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", text)
 
 
-def test_card_without_an_equation_is_legible(report: TrainingReport) -> None:
+def test_card_without_an_equation_is_legible(report: TrainingResult) -> None:
     """A forest has no equation, and the page none of its sections."""
     card = msgspec.structs.replace(card_of(report), equations=())
-    page = as_markdown(card, report.findings)
+    page = as_markdown(card, report.evaluation)
     assert "## The equation" not in page
     assert "## Known defects" in page
 
 
-def test_json_card_is_made_of_the_same_words(report: TrainingReport) -> None:
+def test_json_card_is_made_of_the_same_words(report: TrainingResult) -> None:
     """Programs read what people read."""
     document = json.loads((report.folder / CARD_DATA_FILE).read_bytes())
     page = (report.folder / CARD_FILE).read_text("utf-8")
-    assert all(text in page for text in (document["intended_use"], *document["known_defects"], document["choice"]))
+    assert all(text in page for text in (document["intended_use"], *document["known_defects"], document["selection"]))

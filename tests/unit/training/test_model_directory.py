@@ -19,7 +19,7 @@ from scoring.model_artifact import load, read_manifest
 from scoring.submodels import PatternSubmodels
 from training.data.frames import digest, features
 from training.export.model_directory import as_json
-from training.pipeline import TrainingReport, TrainingRequest, check, train
+from training.pipeline import TrainingRequest, TrainingResult, check_request, train
 
 FILES = {
     "best_model.joblib",
@@ -67,7 +67,7 @@ def test_best_model_is_a_copy_of_the_best(model_dir: Path) -> None:
     assert (model_dir / "best_model.joblib").read_bytes() == best
 
 
-def test_manifest_tells_what_was_trained(report: TrainingReport, cleveland: pd.DataFrame) -> None:
+def test_manifest_tells_what_was_trained(report: TrainingResult, cleveland: pd.DataFrame) -> None:
     """Data, seed, threshold, ranges and results stand in it as they were."""
     manifest, _ = read_manifest(report.folder)
     assert manifest == report.manifest
@@ -77,12 +77,12 @@ def test_manifest_tells_what_was_trained(report: TrainingReport, cleveland: pd.D
     assert [manifest.training_range[name] for name in ("age", "chol", "oldpeak", "ca")] == [
         (29.0, 77.0), (126.0, 564.0), (0.0, 6.2), (0.0, 3.0),
     ]  # fmt: skip
-    assert {entry.name: entry.metrics for entry in report.evaluations} == {
+    assert {entry.name: entry.metrics for entry in report.cross_validations} == {
         name: entry.metrics for name, entry in manifest.models.items()
     }
 
 
-def test_manifest_is_written_for_people_too(report: TrainingReport) -> None:
+def test_manifest_is_written_for_people_too(report: TrainingResult) -> None:
     """It is indented, has sorted keys and ends in a line feed."""
     text = (report.folder / "manifest.json").read_text("utf-8")
     assert text.encode() == as_json(report.manifest)
@@ -125,10 +125,10 @@ def test_file_in_the_way_is_told(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_text("x", "utf-8")
     with pytest.raises(SettingsError, match="is a file"):
-        check(TrainingRequest(path, model_version="1"))
+        check_request(TrainingRequest(path, model_version="1"))
 
 
-def test_refused_data_leaves_the_old_model(report: TrainingReport, tmp_path: Path) -> None:
+def test_refused_data_leaves_the_old_model(report: TrainingResult, tmp_path: Path) -> None:
     """A run that fails leaves every file of the model directory as it was."""
     before = {path.name: path.read_bytes() for path in report.folder.iterdir()}
     with pytest.raises(Exception, match=r"processed\.cleveland\.data"):
@@ -139,5 +139,5 @@ def test_refused_data_leaves_the_old_model(report: TrainingReport, tmp_path: Pat
 def test_all_faults_of_a_request_are_told_together(tmp_path: Path) -> None:
     """A threshold and a seed that are out of range are both named, before any work is done."""
     with pytest.raises(SettingsError) as caught:
-        check(TrainingRequest(tmp_path, seed=-1, threshold=1.0, model_version="1"))
+        check_request(TrainingRequest(tmp_path, seed=-1, threshold=1.0, model_version="1"))
     assert len(caught.value.problems) == 2

@@ -9,23 +9,28 @@ import pandas as pd
 import pytest
 
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
-from training.data.dataset import SITES, file_name, published
+from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import (
     TRAINING_SITE,
-    apart,
     digest,
+    drop_shared_rows,
     features,
     read_snapshot,
     read_uci,
     site_rows,
     target,
 )
-from training.data.labelled import Labelled
-from training.data.population import HOSPITALS, data_entry, describe, hospital_of, name_of
-from training.evaluation.external_validation import evaluate_elsewhere
-from training.evaluation.inputs import QUICK, Question
-from training.evaluation.other_hospitals import elsewhere, hospitals, left_out, shared_rows
-from training.pipeline import TrainingReport, TrainingRequest, train
+from training.data.labelled import LabelledData
+from training.data.population import HOSPITALS, data_entry, describe_population, hospital_name, identify_hospital
+from training.evaluation.external_validation import validate_externally
+from training.evaluation.inputs import QUICK, EvaluationInputs
+from training.evaluation.other_hospitals import (
+    evaluate_other_hospitals,
+    hospital_names,
+    leave_one_hospital_out,
+    shared_rows,
+)
+from training.pipeline import TrainingRequest, TrainingResult, train
 
 KNOWN_OF_OTHERS = (r"Cleveland", r"(?<![\w.])198[1-7](?!\w)", r"(?<![\w.])303(?!\w)", r"\b25 of 97\b", r"tested on")
 
@@ -35,44 +40,46 @@ def renamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """UCI's files, with 199 of Long Beach's rows, of which one stands twice there, under the name of Cleveland's."""
     folder = tmp_path_factory.mktemp("renamed")
     for site in SITES:
-        (folder / file_name(site)).write_bytes(published(site))
-    (folder / file_name(TRAINING_SITE)).write_bytes(b"".join(dict.fromkeys(published("va").splitlines(keepends=True))))
+        (folder / file_name(site)).write_bytes(published_file(site))
+    (folder / file_name(TRAINING_SITE)).write_bytes(
+        b"".join(dict.fromkeys(published_file("va").splitlines(keepends=True)))
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
-def foreign(renamed: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
+def foreign(renamed: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     """A model of those rows."""
     output = tmp_path_factory.mktemp("foreign") / "model"
     return train(TrainingRequest(output, data=renamed, model_version="1.2.3", quick=True))
 
 
 @pytest.fixture(scope="module")
-def question(renamed: Path) -> Question:
+def inputs(renamed: Path) -> EvaluationInputs:
     """What an evaluation of those rows and the other files is about."""
     everyone = read_uci(renamed)
     rows = site_rows(everyone, TRAINING_SITE)
-    return Question(everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
+    return EvaluationInputs(everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
 
 
 @pytest.mark.parametrize("file", [CARD_FILE, CARD_DATA_FILE, MANIFEST_FILE, REPORT_FILE])
 @pytest.mark.parametrize("words", KNOWN_OF_OTHERS)
-def test_other_rows_have_nothing_of_clevelands(words: str, file: str, foreign: TrainingReport) -> None:
+def test_other_rows_have_nothing_of_clevelands(words: str, file: str, foreign: TrainingResult) -> None:
     """Under Cleveland's file name, other rows get no sentence about Cleveland, its years or its counts."""
     assert re.findall(words, (foreign.folder / file).read_text("utf-8")) == []
 
 
-def test_other_rows_are_described_by_what_they_show(foreign: TrainingReport, renamed: Path) -> None:
+def test_other_rows_are_described_by_what_they_show(foreign: TrainingResult, renamed: Path) -> None:
     """Rows, digest, ages, women, disease and what is mostly missing; who they are is left to their owner."""
     rows = read_uci(renamed, (TRAINING_SITE,))
     youngest, oldest = rows["age"].min(), rows["age"].max()
     page, women = (foreign.folder / CARD_FILE).read_text("utf-8"), int((rows["sex"] == 0).sum())
     missing = rows.isna().sum()
     for told in (
-        f"Trained on {len(rows)} patients of processed.cleveland.data (who they are is not recorded)",
+        f"trained on {len(rows)} patients of processed.cleveland.data (who they are is not recorded)",
         f"{len(rows)} patients, {(rows['num'] > 0).sum()} with disease ({(rows['num'] > 0).mean():.0%})",
         digest(rows),
-        "it is for the owner of the data to write",
+        "the owner of the data should add it",
         (
             f"The training patients are {youngest:g} to {oldest:g} years old; {women} of {len(rows)} "
             f"({women / len(rows):.0%}) are women"
@@ -81,7 +88,7 @@ def test_other_rows_are_described_by_what_they_show(foreign: TrainingReport, ren
             f"slope ({missing['slope']} of {len(rows)}), ca ({missing['ca']} of {len(rows)}) and thal "
             f"({missing['thal']} of {len(rows)})"
         ),
-        f"All {len(rows)} rows also stand in the file of Long Beach VA",
+        f"All {len(rows)} rows are also in the file of Long Beach VA",
     ):
         assert told in page
 
@@ -90,9 +97,9 @@ def test_other_rows_are_described_by_what_they_show(foreign: TrainingReport, ren
 def test_digest_proves_a_hospital_under_any_name(site: str) -> None:
     """A hospital's rows are known whatever file they stand in; one row fewer, and they prove nothing."""
     rows = read_snapshot((site,)).assign(site=TRAINING_SITE)
-    assert (hospital_of(rows), name_of(rows, TRAINING_SITE)) == (site, HOSPITALS[site].name)
+    assert (identify_hospital(rows), hospital_name(rows, TRAINING_SITE)) == (site, HOSPITALS[site].name)
     assert data_entry(rows).population == f"{len(rows)} {HOSPITALS[site].patients}"
-    assert (hospital_of(rows[1:]), name_of(rows[1:], TRAINING_SITE)) == (None, file_name(TRAINING_SITE))
+    assert (identify_hospital(rows[1:]), hospital_name(rows[1:], TRAINING_SITE)) == (None, file_name(TRAINING_SITE))
     assert data_entry(rows[1:]).population == (
         f"{len(rows) - 1} patients of processed.cleveland.data (who they are is not recorded)"
     )
@@ -100,7 +107,7 @@ def test_digest_proves_a_hospital_under_any_name(site: str) -> None:
 
 def test_rows_are_counted_as_they_are(cleveland: pd.DataFrame) -> None:
     """By code, by what is missing, and by the files they stand in."""
-    found = describe(cleveland)
+    found = describe_population(cleveland)
     ill = cleveland["num"] > 0
     for code in (1, 2, 3, 4):
         who = cleveland["cp"] == code
@@ -112,19 +119,19 @@ def test_rows_are_counted_as_they_are(cleveland: pd.DataFrame) -> None:
     assert found.also_in == {"cleveland": len(cleveland)}
 
 
-def test_patient_is_never_trained_on_and_tested(question: Question, everyone: pd.DataFrame) -> None:
+def test_patient_is_never_trained_on_and_tested(inputs: EvaluationInputs, everyone: pd.DataFrame) -> None:
     """A hospital whose rows are the training rows under another name is no external hospital, and is counted."""
-    assert shared_rows(question) == {"va": int((everyone["site"] == "va").sum())}
-    assert set(elsewhere(question, "pattern_submodels")) == {"hungarian", "switzerland"}
-    assert set(left_out(question)) == {"cleveland", "hungarian", "switzerland"}
-    assert hospitals(question)[TRAINING_SITE] == "processed.cleveland.data"
+    assert shared_rows(inputs) == {"va": int((everyone["site"] == "va").sum())}
+    assert set(evaluate_other_hospitals(inputs, "pattern_submodels")) == {"hungarian", "switzerland"}
+    assert set(leave_one_hospital_out(inputs)) == {"cleveland", "hungarian", "switzerland"}
+    assert hospital_names(inputs)[TRAINING_SITE] == "processed.cleveland.data"
 
 
 def test_only_shared_rows_are_left_out(everyone: pd.DataFrame) -> None:
     """Of a hospital that shares some rows with the training rows, the others stay; the shipped files share none."""
-    assert apart(everyone).equals(everyone)
+    assert drop_shared_rows(everyone).equals(everyone)
     some = site_rows(everyone, "hungarian")[:50].assign(site=TRAINING_SITE)
-    kept = apart(pd.concat([some, everyone[everyone["site"] != TRAINING_SITE]], ignore_index=True))
+    kept = drop_shared_rows(pd.concat([some, everyone[everyone["site"] != TRAINING_SITE]], ignore_index=True))
     counts = kept["site"].value_counts()
     assert (counts[TRAINING_SITE], counts["hungarian"], counts["va"]) == (50, 294 - 50, 200)
 
@@ -132,9 +139,9 @@ def test_only_shared_rows_are_left_out(everyone: pd.DataFrame) -> None:
 def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """Sensitivity and specificity of a group are whole counts of its patients, however few have an outcome."""
     matrix, labels = features(cleveland), target(cleveland)
-    question = Question(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
-    pipeline = question.pipelines["pattern_submodels"].fit(matrix, labels)
-    for site, found in elsewhere(question, "pattern_submodels").items():
+    inputs = EvaluationInputs(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    pipeline = inputs.pipelines["pattern_submodels"].fit(matrix, labels)
+    for site, found in evaluate_other_hospitals(inputs, "pattern_submodels").items():
         rows = site_rows(everyone, site)
         pain, ill = (rows["cp"] != 4).to_numpy(), target(rows) == 1  # asymptomatic
         said = pipeline.predict_proba(features(rows))[:, 1] >= 0.5
@@ -146,8 +153,8 @@ def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland
         )
 
 
-def test_training_rows_are_known_when_they_come_again(foreign: TrainingReport, renamed: Path) -> None:
+def test_training_rows_are_known_when_they_come_again(foreign: TrainingResult, renamed: Path) -> None:
     """A model that is evaluated on the file that trained it says so, whoever the patients are."""
     rows = read_uci(renamed, (TRAINING_SITE,)).assign(site="elsewhere")
-    assert evaluate_elsewhere(foreign.folder, None, Labelled(rows, "")).trained_on == len(rows)
-    assert evaluate_elsewhere(foreign.folder, None, Labelled(rows[:150], "")).trained_on is None
+    assert validate_externally(foreign.folder, None, LabelledData(rows, "")).trained_on == len(rows)
+    assert validate_externally(foreign.folder, None, LabelledData(rows[:150], "")).trained_on is None

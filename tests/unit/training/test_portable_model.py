@@ -15,7 +15,7 @@ from scoring.portable_model import PortableModel
 from scoring.reference_cases import reference_cases, reference_cases_sha256
 from scoring.uncertainty import UNKNOWN
 from training.data.frames import features, target
-from training.export.portable_model import plain_model, plan_of
+from training.export.portable_model import new_portable_model, plan_of
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
@@ -45,7 +45,7 @@ def test_unknown_classifier_has_no_plain_form(model_dir: Path, cleveland: pd.Dat
     preprocessor = load(model_dir).fitted().preprocessor
     inputs = preprocessor.transform(features(cleveland))
     classifier = HistGradientBoostingClassifier(max_iter=3).fit(inputs, target(cleveland))
-    assert plain_model(preprocessor, classifier, UNKNOWN) is None
+    assert new_portable_model(preprocessor, classifier, UNKNOWN) is None
 
 
 def test_unknown_preprocessor_has_no_plan() -> None:

@@ -12,7 +12,7 @@ import pytest
 from heartstream.cli.model import check, recalibrate, sign
 from heartstream.monitoring.outcomes.join import Pair
 from heartstream.operations.models.recalibration import evidence_of
-from schemas.errors import DataError
+from schemas.errors import ArtifactError, DataError
 from schemas.records import Details
 from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.portable_model import PortableModel
@@ -22,10 +22,11 @@ from tests.unit.heartstream.operations.test_model_store import refused
 from tests.unit.scoring.keys import Keys
 from training.data.frames import features, read_snapshot, target
 from training.data.labelled import read_labelled
-from training.evaluation.external_validation import evaluate_elsewhere
-from training.evaluation.recalibration import propose, shifted
+from training.evaluation.external_validation import validate_externally
+from training.evaluation.recalibration import propose_shift, shift_risks
 from training.export.recalibrated_model import recalibrate as recalibrate_by
 from training.export.recalibrated_model import shifted_plain
+from training.report.recalibrated_card import recalibrated_cards
 
 
 def labelled(site: str, folder: Path) -> Path:
@@ -48,11 +49,11 @@ def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, mod
     frame = read_snapshot()
     matrix = features(frame)
     hungarians = (frame["site"] == "hungarian").to_numpy()
-    found = propose(target(frame)[hungarians], before.risks(matrix[hungarians]))
+    found = propose_shift(target(frame)[hungarians], before.risks(matrix[hungarians]))
     assert found.proposed is not None
     old, moved = before.explain(matrix), after.explain(matrix)
     assert after.engine == "linear"
-    assert moved.risks == pytest.approx(shifted(old.risks, found.proposed), abs=2e-6)
+    assert moved.risks == pytest.approx(shift_risks(old.risks, found.proposed), abs=2e-6)
     sets = [scorer._details.columns(matrix, of).label_sets for scorer, of in ((before, old), (after, moved))]
     assert sets[0] == sets[1]
     assert before.uncertainty.reach is not None
@@ -85,7 +86,7 @@ def test_what_the_shift_does_not_change_is_carried_over(model_dir: Path) -> None
     limits[5] = np.nan
     gaps = msgspec.structs.replace(plain, uncertainty=msgspec.structs.replace(plain.uncertainty, label_limits=limits))
     moved = shifted_plain(gaps, 0.4, 0.1)
-    assert moved.uncertainty.label_limits == pytest.approx(shifted(limits, 0.4), nan_ok=True)
+    assert moved.uncertainty.label_limits == pytest.approx(shift_risks(limits, 0.4), nan_ok=True)
     assert np.isnan(moved.uncertainty.label_limits[5]).all()
     assert shifted_plain(plain, 0.0, 0.0).uncertainty.label_limits == pytest.approx(plain.uncertainty.label_limits)
     assert np.array_equal(moved.uncertainty.distance, plain.uncertainty.distance)  # type: ignore[arg-type]
@@ -121,7 +122,7 @@ def test_evaluation_agrees_with_what_is_told(model_dir: Path, tmp_path: Path) ->
     """On the patients that it was recalibrated by: mean risk nearer to the prevalence, a better Brier score."""
     new = by_hungarians(model_dir, tmp_path)
     data = read_labelled(tmp_path / "hungarian.csv")
-    before, after = (evaluate_elsewhere(folder, None, data) for folder in (model_dir, new))
+    before, after = (validate_externally(folder, None, data) for folder in (model_dir, new))
     (done,) = json.loads((new / "recalibration.json").read_bytes())["done"]
     assert after.mean_risk == pytest.approx(done["mean_risk_after"], abs=1e-6)
     assert before.mean_risk > after.mean_risk > after.share.value
@@ -142,6 +143,13 @@ def test_it_can_be_signed_and_checked(model_dir: Path, tmp_path: Path, keys: Key
     check(new)
     sign(new, key=keys.private)
     check(new, public_key=keys.public)
+
+
+def test_a_report_in_another_format_is_refused(model_dir: Path) -> None:
+    """Its version's names are unknown: the model must be trained again, and the error says so."""
+    old = msgspec.structs.replace(load(model_dir), report=b'{"schema": "heartstream-report/1"}')
+    with pytest.raises(ArtifactError, match="another version of heartstream: train the model again"):
+        recalibrated_cards(old, "v", ())
 
 
 def test_what_is_not_proposed_is_not_done(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

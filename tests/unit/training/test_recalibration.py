@@ -13,13 +13,13 @@ from training.data.exploration import SITE_NAMES
 from training.data.frames import features, read_snapshot, target
 from training.evaluation.recalibration import (
     CERTAINTY,
-    ENOUGH,
-    HIGHEST_HARM,
+    MAX_HARM,
+    MIN_OUTCOMES,
     Advice,
-    harm,
-    propose,
+    propose_shift,
     shift_interval,
-    shifted,
+    shift_risks,
+    simulate_harm,
 )
 from training.report.recalibration_table import harm_table, simulate
 
@@ -32,7 +32,7 @@ def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
 def test_a_model_that_imputes_is_to_be_recalibrated_at_long_beach(name: str, model_dir: Path) -> None:
     """Its risks are too low there, where three fields were hardly measured; the proposal makes them better."""
-    found = propose(*of_site("va", Scorer.from_directory(model_dir, name)))
+    found = propose_shift(*of_site("va", Scorer.from_directory(model_dir, name)))
     assert found.advice is Advice.RECALIBRATE
     assert found.shift is not None
     assert found.proposed is not None
@@ -44,16 +44,16 @@ def test_a_model_that_imputes_is_to_be_recalibrated_at_long_beach(name: str, mod
 
 def test_sub_models_by_pattern_need_no_correction_at_long_beach(pattern_scorer: Scorer) -> None:
     """Inputs drift there, and risks are right on average all the same: drift is not error."""
-    assert propose(*of_site("va", pattern_scorer)).advice is Advice.LEAVE
+    assert propose_shift(*of_site("va", pattern_scorer)).advice is Advice.LEAVE
 
 
 def test_the_shift_makes_the_mean_risk_the_share_and_a_part_of_it_is_proposed(pattern_scorer: Scorer) -> None:
     """That is what maximum likelihood asks of an intercept; the proposal stops at the 98% limit nearest 0."""
     labels, risks = of_site("switzerland", pattern_scorer)
-    found = propose(labels, risks)
+    found = propose_shift(labels, risks)
     assert found.shift is not None
     assert found.standard_error is not None
-    assert shifted(risks, found.shift.value).mean() == pytest.approx(labels.mean(), abs=1e-6)
+    assert shift_risks(risks, found.shift.value).mean() == pytest.approx(labels.mean(), abs=1e-6)
     assert found.proposed == pytest.approx(found.shift.value - CERTAINTY * found.standard_error)
 
 
@@ -75,16 +75,16 @@ def test_the_interval_holds_the_truth_in_95_of_100(spread: float) -> None:
 def test_a_proposal_waits_for_enough_outcomes_of_both_kinds(pattern_scorer: Scorer) -> None:
     """Of one less nothing is proposed; nor where all are the same, for the shift would be infinite."""
     labels, risks = of_site("va", pattern_scorer)
-    assert propose(labels[: ENOUGH - 1], risks[: ENOUGH - 1]).advice is Advice.WAIT
-    assert propose(labels[:ENOUGH], risks[:ENOUGH]).advice is not Advice.WAIT
-    assert propose(np.ones(ENOUGH, dtype=np.int64), risks[:ENOUGH]).advice is Advice.WAIT
+    assert propose_shift(labels[: MIN_OUTCOMES - 1], risks[: MIN_OUTCOMES - 1]).advice is Advice.WAIT
+    assert propose_shift(labels[:MIN_OUTCOMES], risks[:MIN_OUTCOMES]).advice is not Advice.WAIT
+    assert propose_shift(np.ones(MIN_OUTCOMES, dtype=np.int64), risks[:MIN_OUTCOMES]).advice is Advice.WAIT
 
 
 def test_a_shift_that_does_not_help_is_not_advised() -> None:
     """One patient in six was called all but healthy and is ill: risks are too low, and right where they are not."""
     labels = np.concatenate([np.tile([0, 1], 50), np.ones(20, dtype=np.int64)])
     risks = np.repeat([0.5, 0.0001], [100, 20])
-    assert propose(labels, risks).advice is Advice.LOOK_CLOSER
+    assert propose_shift(labels, risks).advice is Advice.LOOK_CLOSER
 
 
 def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
@@ -97,7 +97,7 @@ def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
                 assert each.largest_loss < 0.005, (model, each)
             else:
                 assert each.worse is not None
-                assert each.worse <= HIGHEST_HARM, (model, each)
+                assert each.worse <= MAX_HARM, (model, each)
                 assert each.gain > 0, (model, each)
         assert harm_table({model: found}, SITE_NAMES).count("\n") == len(found) + 2
 
@@ -105,15 +105,15 @@ def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
 def test_what_the_simulation_says_is_what_applying_proposals_does(pattern_scorer: Scorer) -> None:
     """Draw by draw, with the rule that users get, on the same draws: the same counts and gains."""
     labels, risks = of_site("hungarian", pattern_scorer)
-    (found,) = harm({"hungarian": (labels, risks)}, seed=3, sizes=[150])
+    (found,) = simulate_harm({"hungarian": (labels, risks)}, seed=3, sizes=[150])
     drawn = np.random.default_rng(3).multinomial(150, np.full(len(labels), 1 / len(labels)), 2000)
     gains = []
     for counts in drawn:
         who = np.repeat(np.arange(len(labels)), counts)
-        made = propose(labels[who], risks[who])
+        made = propose_shift(labels[who], risks[who])
         if made.advice is Advice.RECALIBRATE:
             assert made.proposed is not None
-            gains.append(_brier(labels, risks) - _brier(labels, shifted(risks, made.proposed)))
+            gains.append(_brier(labels, risks) - _brier(labels, shift_risks(risks, made.proposed)))
     assert found.proposed == len(gains) / 2000
     assert found.gain == pytest.approx(np.mean(gains))
 

@@ -16,8 +16,8 @@ from training.data.dataset import (
     UCI_FILES,
     RemoteFile,
     file_name,
-    plain_number,
-    published,
+    format_number,
+    published_file,
     snapshot_rows,
 )
 from training.data.make_snapshot import as_csv, to_uci
@@ -48,7 +48,7 @@ def rows_of(site: str) -> list[dict[str, str]]:
 def test_snapshot_gives_back_the_published_bytes(file: RemoteFile) -> None:
     """Written in UCI's form, a site's rows have the size and SHA-256 that UCI's file has."""
     site = next(site for site in SITES if file_name(site) == file.name)
-    content = published(site)
+    content = published_file(site)
     assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
 
 
@@ -75,7 +75,7 @@ def test_each_site_has_its_findings(site: str, counts: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("site", SITES)
 def test_each_field_is_missing_as_often_as_published(site: str) -> None:
-    """Empty cells are where UCI has a question mark."""
+    """Empty cells are where UCI has a inputs mark."""
     missing = Counter(name for row in rows_of(site) for name, cell in row.items() if not cell)
     assert dict(missing) == MISSING[site]
 
@@ -94,7 +94,7 @@ def test_snapshot_is_written_in_one_form() -> None:
     rows = [tuple(row) for row in snapshot_rows()]
     assert as_csv(rows) == files("training").joinpath("snapshot/heart_disease.csv").read_bytes()
     cells = [cell for row in rows for cell in row[1:] if cell]
-    assert [plain_number(float(cell)) for cell in cells] == cells
+    assert [format_number(float(cell)) for cell in cells] == cells
 
 
 def test_attribution_names_those_who_gave_the_data() -> None:
@@ -118,4 +118,4 @@ def test_words_become_codes() -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_plain_number_loses_nothing(value: float) -> None:
     """A number written in the snapshot's form is read back as the same number."""
-    assert float(plain_number(value)) == value
+    assert float(format_number(value)) == value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.dataset import SITES, file_name, published, snapshot_rows
+from training.data.dataset import SITES, file_name, published_file, snapshot_rows
 from training.data.frames import digest, read_snapshot, read_uci
 
 UCI = Path(__file__).parents[4] / "shared" / "data" / "uci"
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("site", SITES)
 def test_snapshot_equals_uci_value_for_value(site: str) -> None:
-    """Cell by cell, in the order of the file, the snapshot holds UCI's number, or nothing for a question mark."""
+    """Cell by cell, in the order of the file, the snapshot holds UCI's number, or nothing for a inputs mark."""
     lines = (UCI / file_name(site)).read_text("ascii").splitlines()
     theirs = [[None if cell == "?" else float(cell) for cell in line.split(",")] for line in lines]
     ours = [[float(cell) if cell else None for cell in row[1:]] for row in snapshot_rows() if row[0] == site]
@@ -29,7 +29,7 @@ def test_snapshot_equals_uci_value_for_value(site: str) -> None:
 @pytest.mark.parametrize("site", SITES)
 def test_published_form_equals_uci_byte_for_byte(site: str) -> None:
     """What is written where the network is away is what the network would have brought."""
-    assert published(site) == (UCI / file_name(site)).read_bytes()
+    assert published_file(site) == (UCI / file_name(site)).read_bytes()
 
 
 def test_both_sources_give_the_same_digest() -> None:

@@ -14,14 +14,14 @@ from scoring.uncertainty import Uncertainty
 from training.arrays import Labels, Matrix
 from training.candidates import new_logistic_regression, new_pattern_submodels, new_random_forest
 from training.data.frames import features, target
-from training.evaluation.interval_simulation import simulated_intervals
+from training.evaluation.interval_simulation import simulate_interval_coverage
 from training.evaluation.uncertainty import (
     base_pattern,
     label_coverage,
     label_limits,
-    measure,
-    never_narrowing,
+    measure_uncertainty,
     risks_by_pattern,
+    widen_with_missing,
 )
 
 GAP = [10, 11, 12]
@@ -33,7 +33,7 @@ def submodels(cleveland: pd.DataFrame) -> Uncertainty:
     """The uncertainty of the sub-models, from 100 bootstrap samples."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = new_preprocessor().fit_transform(matrix)
-    return measure(new_pattern_submodels(1).fit(inputs, labels), inputs, matrix, labels, 1, 100)
+    return measure_uncertainty(new_pattern_submodels(1).fit(inputs, labels), inputs, matrix, labels, 1, 100)
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def test_interval_holds_another_training_with_every_field_measured(new, clevelan
 
     The tolerance of 3% is the 2% that the training report must keep and the noise of 24 simulated pairs.
     """
-    for found in simulated_intervals(new(1), features(cleveland), target(cleveland), 7, repeats=24):
+    for found in simulate_interval_coverage(new(1), features(cleveland), target(cleveland), 7, repeats=24):
         for truth, held in found.other_model.items():
-            assert held == pytest.approx(0.9, abs=0.03), (found.lacking, truth)
-        assert min(found.by_group.values()) >= 0.85, found.lacking
+            assert held == pytest.approx(0.9, abs=0.03), (found.missing_fields, truth)
+        assert min(found.by_group.values()) >= 0.85, found.missing_fields
 
 
 def test_interval_never_narrows_when_a_field_goes_missing(submodels: Uncertainty) -> None:
@@ -70,10 +70,10 @@ def test_widening_raises_no_more_than_it_must() -> None:
     """Where reaches rise with what is missing already, they stay; a gap is filled with the largest below it."""
     fields_missing = np.array([pattern.bit_count() for pattern in range(PATTERNS)], dtype=float)
     rising = np.broadcast_to(fields_missing[:, None, None], (PATTERNS, len(GROUPS), 2))
-    np.testing.assert_array_equal(never_narrowing(rising), rising)
+    np.testing.assert_array_equal(widen_with_missing(rising), rising)
     dented = rising.copy()
     dented[7] = 0.0
-    np.testing.assert_array_equal(never_narrowing(dented)[7], np.full((len(GROUPS), 2), 2.0))
+    np.testing.assert_array_equal(widen_with_missing(dented)[7], np.full((len(GROUPS), 2), 2.0))
 
 
 def test_fields_that_training_rows_hardly_have_are_not_what_a_complete_record_needs(everyone: pd.DataFrame) -> None:
@@ -83,7 +83,7 @@ def test_fields_that_training_rows_hardly_have_are_not_what_a_complete_record_ne
     base = base_pattern(matrix)
     assert base == sum(1 << OPTIONAL.index(field) for field in GAP)
     inputs = new_preprocessor().fit_transform(matrix)
-    found = measure(new_logistic_regression(1).fit(inputs, labels), inputs, matrix, labels, 1, 20)
+    found = measure_uncertainty(new_logistic_regression(1).fit(inputs, labels), inputs, matrix, labels, 1, 20)
     assert found.distance is not None
     assert (found.distance[base], found.distance[0]) == (0.0, 0.0)
     assert found.distance[base | 1 << OPTIONAL.index(9)] > 0
@@ -174,10 +174,10 @@ def test_risk_by_pattern_is_that_of_the_record_with_the_fields_deleted(cleveland
 
 def expected_risks(new, matrix, deleted, labels):  # type: ignore[no-untyped-def]
     """Cross-validate the long way: fit on whole records, ask about deleted ones."""
-    from training.evaluation.cross_validation import split  # noqa: PLC0415
+    from training.evaluation.cross_validation import stratified_folds  # noqa: PLC0415
 
     risks = np.empty(len(labels))
-    for train, test in split(labels, 42):
+    for train, test in stratified_folds(labels, 42):
         preprocessor = new_preprocessor().fit(matrix[train])
         fitted = new(1).fit(preprocessor.transform(matrix[train]), labels[train])
         risks[test] = fitted.predict_proba(preprocessor.transform(deleted[test]))[:, 1]
@@ -188,7 +188,7 @@ def test_forest_knows_its_limits_for_complete_records_alone(cleveland: pd.DataFr
     """What was not measured is not a number."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = new_preprocessor().fit_transform(matrix)
-    found = measure(new_random_forest(1).fit(inputs, labels), inputs, matrix, labels, 42, 1)
+    found = measure_uncertainty(new_random_forest(1).fit(inputs, labels), inputs, matrix, labels, 42, 1)
     assert (found.reach, found.sampling_reach, found.distance) == (None, None, None)
     assert found.label_limits.shape == (PATTERNS, len(GROUPS), 2)
     assert np.isnan(found.label_limits[1:]).all()

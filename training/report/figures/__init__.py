@@ -1,1 +1,1 @@
-"""Pictures of the data and of the models: the same functions draw for the notebook, the docs and the model card."""
+"""Figures of the data and the models, for the notebook, the docs and the model card."""

@@ -1,4 +1,4 @@
-"""How all pictures look, and how they are written: the same picture gives the same bytes."""
+"""The style of all figures, and reproducible output: the same figure gives the same bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEALTHY: Final = "#0072B2"
 ILL: Final = "#D55E00"
 GREY: Final = "#6b6b6b"
 PALETTE: Final = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's colours, which all kinds of eyes can tell apart."""
+"""Okabe and Ito's palette, safe for colour blindness."""
 SEVERITY: Final = ("#0072B2", "#F7D08A", "#EFA94A", "#D9722E", "#9E3A12")
 _RULES: Final[dict[Any, Any]] = {
     "svg.hashsalt": "heartstream",
@@ -41,24 +41,24 @@ _RULES: Final[dict[Any, Any]] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the project's style, without a screen."""
+    """Apply the project's style and a backend without display."""
     with mpl.rc_context({**_RULES, "backend": "agg"}):
         yield
 
 
-def with_reach(estimates: Iterable[Estimate]) -> tuple[Matrix, Matrix]:
-    """Return figures (n,), and how far their intervals reach below and above (2, n), as error bars take them."""
+def with_error_bars(estimates: Iterable[Estimate]) -> tuple[Matrix, Matrix]:
+    """Return values (n,) and the distances to their limits (2, n), as `errorbar` takes them."""
     found = np.array([[each.value, each.low, each.high] for each in estimates])
     return found[:, 0], np.abs(found[:, 1:] - found[:, :1]).T
 
 
 def short(text: str) -> str:
-    """Return the meaning of a code, short enough for an axis."""
+    """Return the meaning of a code, shortened for an axis."""
     return text.replace("probable or definite left ventricular hypertrophy (Estes)", "LV hypertrophy")
 
 
 def as_svg(figure: Figure) -> bytes:
-    """Write a figure as SVG, without date or version."""
+    """Return a figure as SVG, without date and version."""
     target = BytesIO()
     with mpl.rc_context(_RULES):
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
@@ -66,7 +66,7 @@ def as_svg(figure: Figure) -> bytes:
 
 
 def as_png(figure: Figure) -> bytes:
-    """Write a figure as PNG, without version."""
+    """Return a figure as PNG, without version."""
     target = BytesIO()
     with mpl.rc_context(_RULES):
         figure.savefig(target, format="png", dpi=110, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""The known defects in the model card: each is computed from the training rows and the report, or it is absent."""
+"""The known defects in the model card, each computed from the training rows and the report."""
 
 from __future__ import annotations
 
@@ -7,48 +7,50 @@ from typing import Final
 
 from scoring.uncertainty import COVERAGE
 from training.data.population import Population
-from training.estimates import FEWEST
+from training.estimates import MIN_PATIENTS
 from training.evaluation.metrics import Performance
 from training.evaluation.repeated_cv import COMPLETE
-from training.evaluation.results import Deep, Report
+from training.evaluation.results import EvaluationReport, FullEvaluation
 from training.report.equation import Equation
 from training.report.markdown import interval
 from training.report.sections.population import listed
 
 _UNSURE: Final = 50
-"""With fewer of either outcome, a sensitivity or specificity of 0.8 is uncertain by more than 0.1 either way."""
+"""With fewer patients of either outcome, the interval of a sensitivity of 0.8 reaches more than 0.1 to either side."""
 _CODED: Final = ("cp", "fbs", "restecg", "exang", "slope", "thal")
-"""The fields with codes; of sex there is more to say, and ca is a number to the models."""
+"""The coded fields, without sex, which has its own check, and ca, which the models treat as a number."""
 _WITHOUT_TESTS: Final = "ca+thal"
 _PAIN: Final = {"1": "typical angina (cp 1)", "4": "no pain (cp 4)"}
 
 
-def known_defects(report: Report, equations: Sequence[Equation]) -> tuple[str, ...]:
-    """List what is wrong with a run's best model."""
+def known_defects(report: EvaluationReport, equations: Sequence[Equation]) -> tuple[str, ...]:
+    """Return the defects of a run's best model."""
     return (
         *_age(report, equations),
         *_chest_pain(report.population, equations),
         *_rare_codes(report.population, linear=bool(equations)),
         *_sexes(report.population),
-        *(_found_deep(report, report.deep) if report.deep else ()),
+        *(_full_evaluation(report, report.full) if report.full else ()),
         (
-            "Risks, intervals and label sets hold for patients like those of training alone; no record shows who is "
-            "like them."
+            "Risks, intervals and label sets are valid only for patients like the training patients, and a record does "
+            "not show whether its patient is like them."
         ),
     )
 
 
-def _found_deep(report: Report, deep: Deep) -> Iterator[str]:
-    best = report.choice.best
+def _full_evaluation(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]:
+    best = report.selection.best
     yield from _near_the_outcome(report)
-    yield from _groups("Out of fold", report.lacking[COMPLETE][best], {n: of[best] for n, of in deep.subgroups.items()})
-    yield from _elsewhere(best, deep)
-    yield from _ranking(report.lacking[COMPLETE][best], best, deep)
-    yield from _label_sets(deep)
+    yield from _groups(
+        "Out of fold", report.missing_fields[COMPLETE][best], {n: of[best] for n, of in full.subgroups.items()}
+    )
+    yield from _other_hospitals(best, full)
+    yield from _discrimination(report.missing_fields[COMPLETE][best], best, full)
+    yield from _label_sets(full)
 
 
-def _age(report: Report, equations: Sequence[Equation]) -> Iterator[str]:
-    """Say if a higher age lowers the risk, against what is known of hearts."""
+def _age(report: EvaluationReport, equations: Sequence[Equation]) -> Iterator[str]:
+    """Report if the risk falls with age, contrary to clinical knowledge."""
     if not equations or equations[0].slopes["age"] >= 0:
         return
     whole, *others = (
@@ -58,29 +60,29 @@ def _age(report: Report, equations: Sequence[Equation]) -> Iterator[str]:
     more = f" ({'; '.join(others)})" if others else ""
     yield (
         f"Of two patients who differ in age alone, the older has the lower risk: ten years change the log-odds by "
-        f"{whole}{more}. In practice the risk rises with age."
+        f"{whole}{more}. Clinically, the risk rises with age."
     )
-    if report.deep is not None:
-        ratio = report.deep.odds_ratios["age"]
+    if report.full is not None:
+        ratio = report.full.odds_ratios["age"]
         if ratio.low <= 1 <= ratio.high:
             yield (
-                f"Whether age counts at all, these patients do not show: odds ratio {interval(ratio)} for a standard "
-                "deviation more (logistic regression)."
+                f"The effect of age is not significant: odds ratio {interval(ratio)} per standard deviation (logistic "
+                "regression)."
             )
 
 
 def _chest_pain(population: Population, equations: Sequence[Equation]) -> Iterator[str]:
-    """Say if typical angina stands for less disease than no pain, in the rows and in the model."""
+    """Report if typical angina means less disease than no pain, in the rows and in the model."""
     groups = population.codes["cp"]
     typical, none = (groups[code] for code in _PAIN)
     if not (typical.patients and none.patients):
         return
     learned = not equations or equations[0].codes["cp"]["1"] < equations[0].codes["cp"]["4"]
     if learned and typical.events / typical.patients < none.events / none.patients:
-        told = [f"{groups[code].events} of {groups[code].patients} with {pain}" for code, pain in _PAIN.items()]
+        shares = [f"{groups[code].events} of {groups[code].patients} with {pain}" for code, pain in _PAIN.items()]
         yield (
-            f"Of the training patients {listed(told)} had disease, and the model follows them. In practice typical "
-            "angina speaks for disease."
+            f"Of the training patients, {listed(shares)} had disease, and the model reproduces this. Clinically, "
+            "typical angina indicates disease."
         )
 
 
@@ -89,13 +91,13 @@ def _rare_codes(population: Population, *, linear: bool) -> Iterator[str]:
         f"{field} {code} ({of.patients})"
         for field in _CODED
         for code, of in population.codes[field].items()
-        if of.patients < FEWEST
+        if of.patients < MIN_PATIENTS
     ]
     if rare:
-        drawn = ", and the penalty draws it towards nothing" if linear else ""
+        shrunk = ", and the penalty shrinks it towards 0" if linear else ""
         yield (
-            f"Codes that fewer than {FEWEST} training patients have: {', '.join(rare)}. What the model makes of them "
-            f"rests on few{drawn}, whatever they mean to a physician."
+            f"Codes that fewer than {MIN_PATIENTS} training patients have: {', '.join(rare)}. Their effect in the "
+            f"model rests on few patients{shrunk}, whatever their clinical meaning."
         )
 
 
@@ -103,22 +105,22 @@ def _sexes(population: Population) -> Iterator[str]:
     for name, code in (("women", "0"), ("men", "1")):
         of = population.codes["sex"][code]
         if min(of.events, of.patients - of.events) < _UNSURE:
-            yield f"{of.events} of {of.patients} {name} had disease: what is said of {name} is uncertain."
+            yield f"{of.events} of {of.patients} {name} had disease: all results for {name} are uncertain."
 
 
-def _near_the_outcome(report: Report) -> Iterator[str]:
-    """Say what ca and thal are worth, if most training patients have both."""
+def _near_the_outcome(report: EvaluationReport) -> Iterator[str]:
+    """Report the contribution of ca and thal, if most training patients have both."""
     rows, missing = report.data.rows, report.population.missing
-    whole, without = (report.lacking[name][report.choice.best].figures for name in (COMPLETE, _WITHOUT_TESTS))
+    whole, without = (report.missing_fields[name][report.selection.best].figures for name in (COMPLETE, _WITHOUT_TESTS))
     if max(missing["ca"], missing["thal"]) * 2 < rows and without["roc_auc"].value < whole["roc_auc"].value:
         yield (
-            "ca and thal are measured close to the outcome itself: where they are known, much of the work has been "
-            f"done. Without them the ROC-AUC is {interval(without['roc_auc'])}, with them {interval(whole['roc_auc'])}."
+            "ca and thal are measured close to the outcome itself, when most of the diagnostic work is done. The "
+            f"ROC-AUC is {interval(without['roc_auc'])} without and {interval(whole['roc_auc'])} with them."
         )
 
 
 def _groups(where: str, everybody: Performance, groups: dict[str, Performance]) -> Iterator[str]:
-    """Say which groups are clearly below all patients of the same place."""
+    """Report the groups that are significantly below all patients of the same place."""
     for figure, title in (("recall", "sensitivity"), ("specificity", "specificity")):
         whole = everybody.figures.get(figure)
         low = [
@@ -131,46 +133,46 @@ def _groups(where: str, everybody: Performance, groups: dict[str, Performance]) 
             yield f"{where} {title} is {whole.value:.2f}, but lower in some groups: {'; '.join(low)}."
 
 
-def _elsewhere(best: str, deep: Deep) -> Iterator[str]:
-    """Say where risks are off on average, and where they are worth less than the prevalence."""
-    for site, found in deep.elsewhere.items():
-        name, figures = deep.hospitals[site], found.models[best].figures
+def _other_hospitals(best: str, full: FullEvaluation) -> Iterator[str]:
+    """Report where risks are biased, and where they are worse than predicting the prevalence."""
+    for site, found in full.other_hospitals.items():
+        name, figures = full.hospitals[site], found.models[best].figures
         bias, brier = figures.get("bias"), figures.get("brier")
         if bias is not None and not bias.low <= 0 <= bias.high:
             side = "low" if bias.value < 0 else "high"
             yield (
-                f"In {name} risks are too {side}: mean risk less share with disease is {interval(bias)}; "
+                f"In {name} risks are too {side}: mean risk minus prevalence is {interval(bias)}; "
                 f"{found.events} of {found.patients} patients have disease."
             )
         if brier is not None and brier.low > found.prevalence_brier:
             yield (
-                f"In {name} it would be better to give everybody the prevalence: Brier score "
-                f"{found.prevalence_brier:.2f}, the model's is {interval(brier)}."
+                f"In {name} predicting the prevalence for everybody would be better: its Brier score is "
+                f"{found.prevalence_brier:.2f}, the model's {interval(brier)}."
             )
         yield from _groups(f"In {name}", found.models[best], found.groups)
 
 
-def _ranking(home: Performance, best: str, deep: Deep) -> Iterator[str]:
-    """Say where the ranking is weaker than out of fold, and where it cannot be judged."""
-    ours = home.figures.get("roc_auc")
-    for site, found in deep.elsewhere.items():
-        name, theirs = deep.hospitals[site], found.models[best].figures.get("roc_auc")
-        if theirs is None:
-            healthy = found.patients - found.events
-            few, kind = min((found.events, "with"), (healthy, "without"))
-            yield f"In {name} the ranking cannot be judged: {few} patients {kind} disease."
-        elif ours is not None and theirs.high < ours.value:
-            yield f"In {name} the ranking is weaker: ROC-AUC {interval(theirs)}, out of fold {interval(ours)}."
+def _discrimination(out_of_fold: Performance, best: str, full: FullEvaluation) -> Iterator[str]:
+    """Report where discrimination is worse than out of fold, and where it cannot be estimated."""
+    reference = out_of_fold.figures.get("roc_auc")
+    for site, found in full.other_hospitals.items():
+        name, auc = full.hospitals[site], found.models[best].figures.get("roc_auc")
+        if auc is None:
+            without = found.patients - found.events
+            few, kind = min((found.events, "with"), (without, "without"))
+            yield f"In {name} discrimination cannot be estimated: {few} patients {kind} disease."
+        elif reference is not None and auc.high < reference.value:
+            yield f"In {name} discrimination is worse: ROC-AUC {interval(auc)}, out of fold {interval(reference)}."
 
 
-def _label_sets(deep: Deep) -> Iterator[str]:
-    """Say where label sets hold the true label clearly less often than they promise."""
-    places = {"Out of fold": deep.coverage}
-    places |= {f"In {deep.hospitals[site]}": of.coverage for site, of in deep.elsewhere.items() if of.coverage}
+def _label_sets(full: FullEvaluation) -> Iterator[str]:
+    """Report where label sets have the true label significantly less often than claimed."""
+    places = {"Out of fold": full.coverage}
+    places |= {f"In {full.hospitals[site]}": of.coverage for site, of in full.other_hospitals.items() if of.coverage}
     for where, of in places.items():
         for outcome, share in (("without", of.without_disease), ("with", of.with_disease)):
             if share is not None and share.high < COVERAGE:
                 yield (
-                    f"{where}, label sets hold the true label of patients {outcome} disease in {interval(share)} of "
-                    f"cases, not in {COVERAGE:.2f}."
+                    f"{where}, label sets have the true label for {interval(share)} of patients {outcome} disease, "
+                    f"not for {COVERAGE:.2f}."
                 )

@@ -1,4 +1,4 @@
-"""What the model card says of the patients that trained the model, and of those that test it."""
+"""The sentences of the model card about the patients that train and test the model."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from typing import Final
 
 from training.data.frames import TRAINING_SITE
 from training.data.population import HOSPITALS, Population
-from training.evaluation.results import Report
+from training.evaluation.results import EvaluationReport
 from training.report.sections.texts import OUT_OF_SCOPE, PREPARED, REGULATION
 
 _SELECTED: Final = {
     "cleveland": "consecutive, without earlier infarction or valve disease (Detrano et al., Am J Cardiol 1989)"
 }
-"""What is known of how a hospital's patients were selected, beyond that they were referred."""
+"""How a hospital's patients were selected, beyond their referral, as far as known."""
 _CHOSEN: Final = (
-    "{rows} were also used to choose the penalty of the regressions and the leaves of the forest, and all of them to "
-    "choose the best model: the figures are a little better than new patients would give. Nested tuning, {where}, is "
-    "free of the former."
+    "{rows} were also used to choose the penalty of the regressions and the leaf size of the forest, and all of them "
+    "to select the best model, so the results are slightly optimistic. Nested tuning, {where}, avoids the former bias."
 )
 _FIXED: Final = (
-    "The best model was chosen on the same patients, so its figures are a little better than new patients would give. "
-    "The penalty of the regressions and the leaves of the forest are fixed in the program."
+    "The best model was selected on the same patients, so its results are slightly optimistic. The penalty of the "
+    "regressions and the leaf size of the forest are fixed in the program."
 )
 
 
-def training_text(report: Report, *, imputes: bool) -> str:
-    """Describe the training patients, and what happens where fields are missing."""
+def training_text(report: EvaluationReport, *, imputes: bool) -> str:
+    """Describe the training patients and the handling of missing fields."""
     handled = _incomplete(report.population, imputes=imputes)
     return " ".join([*_who(report), *_counts(report), *_tested(report), PREPARED, *handled])
 
 
-def _who(report: Report) -> Iterator[str]:
+def _who(report: EvaluationReport) -> Iterator[str]:
     population, rows = report.population, report.data.rows
     known = population.known
     if known is not None:
@@ -40,28 +39,28 @@ def _who(report: Report) -> Iterator[str]:
         yield f"{phrase}{f'; {selected}' if selected else ''}."
     else:
         yield (
-            "Who these patients are, where and when they were seen and how they were selected is not recorded: it is "
-            "for the owner of the data to write."
+            "Who these patients are, where and when they were seen and how they were selected is not recorded: the "
+            "owner of the data should add it."
         )
         for site, found in population.also_in.items():
-            yield f"{_share(found, rows)} rows also stand in the file of {HOSPITALS[site].name} in UCI Heart Disease."
+            yield f"{_share(found, rows)} rows are also in the file of {HOSPITALS[site].name} of UCI Heart Disease."
 
 
-def _tested(report: Report) -> Iterator[str]:
-    """Say who tests the model, in a run that asked other hospitals."""
-    if report.deep is None:
+def _tested(report: EvaluationReport) -> Iterator[str]:
+    """Describe the test patients of a run that evaluated other hospitals."""
+    if report.full is None:
         return
-    names = report.deep.hospitals
+    names = report.full.hospitals
     seen = {hospital.name: hospital.seen for hospital in HOSPITALS.values()}
-    tested = [seen.get(names[site], f"of {names[site]}") for site in report.deep.elsewhere]
+    tested = [seen.get(names[site], f"of {names[site]}") for site in report.full.other_hospitals]
     if tested:
-        yield f"The models are tested on, and not trained on, patients {'; '.join(tested)}."
-    for site, left in report.deep.shared_rows.items():
-        yield f"{left} rows of {names[site]} also stand in another of the files and are left out of those tests."
+        yield f"The models are tested, but not trained, on patients {'; '.join(tested)}."
+    for site, left in report.full.shared_rows.items():
+        yield f"{left} rows of {names[site]} are also in another of the files and are excluded from these tests."
 
 
-def _counts(report: Report) -> Iterator[str]:
-    """Say what the rows show."""
+def _counts(report: EvaluationReport) -> Iterator[str]:
+    """Describe the patients as their rows show them."""
     population, rows = report.population, report.data.rows
     women, (youngest, oldest) = population.codes["sex"]["0"].patients, population.ages
     share = f"{women} of {rows} ({women / rows:.0%})"
@@ -73,38 +72,38 @@ def _counts(report: Report) -> Iterator[str]:
 
 def _incomplete(population: Population, *, imputes: bool) -> Iterator[str]:
     if imputes:
-        yield "A record that lacks fields is scored with the average of the training rows in their place."
+        yield "Missing fields of a record are replaced by the mean of the training rows."
         return
-    yield "A record that lacks fields is scored by the sub-model that was trained without them."
+    yield "A record with missing fields is scored by the sub-model that was trained without these fields."
     if population.incomplete:
         yield (
-            f"In sub-models that use a field, training rows that lack it have the average of the others; "
-            f"{population.incomplete} training rows lack any."
+            f"In a sub-model that uses a field, training rows without it are imputed with the mean of the others; "
+            f"{population.incomplete} training rows lack a field."
         )
 
 
-def chosen_text(report: Report) -> str:
-    """Say how far the results flatter the model because choices were made on the same patients."""
+def chosen_text(report: EvaluationReport) -> str:
+    """State how optimistic the results are, because choices were made on the same patients."""
     found, rows = report.population.also_in.get(TRAINING_SITE, 0), report.data.rows
     if not found:
         return _FIXED
-    where = "below" if report.deep else "in a full run"
+    where = "below" if report.full else "in a full run"
     return _CHOSEN.format(rows=f"{_share(found, rows)} rows", where=where)
 
 
-def out_of_scope(report: Report) -> tuple[str, ...]:
-    """List what the model is not for."""
+def out_of_scope(report: EvaluationReport) -> tuple[str, ...]:
+    """Return the uses that the model is not for."""
     decisions, *others = OUT_OF_SCOPE
     known = report.population.known
     unlike = "people who were not referred for angiography" if known else "patients of another kind"
-    return decisions, f"{unlike}: the model knows {report.data.population}", *others
+    return decisions, f"{unlike}: the model was trained on {report.data.population}", *others
 
 
-def cautions(report: Report) -> str:
-    """Say what to keep in mind."""
+def cautions(report: EvaluationReport) -> str:
+    """Return the cautions of the card."""
     data = report.data
-    risks = f"Risks go with the share of the training patients that has disease, {data.positives / data.rows:.0%}."
-    known = "The outcome, 50% narrowing seen by eye in the 1980s, is not what is used today."
+    risks = f"Risks reflect the prevalence among the training patients, {data.positives / data.rows:.0%}."
+    known = "The outcome, 50% narrowing read visually in the 1980s, is not the standard of today."
     return " ".join([risks, *([known] if report.population.known else []), REGULATION])
 
 

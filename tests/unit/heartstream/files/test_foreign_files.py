@@ -27,7 +27,7 @@ from scoring.scorer import Scorer
 from tests.unit.heartstream.files.foreign import NAMES, PATIENTS, Cells, Form, forms
 from tests.unit.heartstream.files.tables import as_records, unseen
 from tests.unit.heartstream.files.test_bytes import WHOLE
-from training.data.dataset import SITES, published, snapshot_rows
+from training.data.dataset import SITES, published_file, snapshot_rows
 
 WIDELY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 PLAIN = ReadOptions()
@@ -113,7 +113,7 @@ def test_what_was_understood_is_said_once(scorer: Scorer, tmp_path: Path) -> Non
 def test_ucis_files_are_read_as_they_are_published(site: str, scorer: Scorer, tmp_path: Path) -> None:
     """No header, `?`, the outcome at the end: the scores are those of the clean file whose ids are row numbers."""
     path = tmp_path / "processed.data"
-    path.write_bytes(published(site))
+    path.write_bytes(published_file(site))
     rows = [row for row in snapshot_rows() if row[0] == site]
     clean = tmp_path / "clean.csv"
     cells = [dict(zip(NAMES, (str(number), *row[1:-1]), strict=True)) for number, row in enumerate(rows, 1)]

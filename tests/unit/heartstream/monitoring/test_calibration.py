@@ -15,9 +15,9 @@ from schemas.records import ModelRef
 from scoring.scorer import Scorer
 from training.arrays import Risks
 from training.data.frames import features, read_snapshot, target
-from training.estimates import samples, wilson
-from training.evaluation.metrics import performance_elsewhere
-from training.evaluation.recalibration import Advice, propose
+from training.estimates import bootstrap_weights, wilson_interval
+from training.evaluation.metrics import hospital_performance
+from training.evaluation.recalibration import Advice, propose_shift
 
 
 def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
@@ -30,7 +30,7 @@ def test_figures_are_those_of_the_training_measures(site: str, pattern_scorer: S
     """Brier, intercept, slope and ROC-AUC of the same rows; what scikit-learn has, it says too."""
     labels, risks = of_site(site, pattern_scorer)
     found = calibration_metrics(labels, risks)
-    direct = performance_elsewhere(labels, risks, 0.5, samples(len(labels), 1, 200)).figures
+    direct = hospital_performance(labels, risks, 0.5, bootstrap_weights(len(labels), 1, 200)).figures
     assert found.brier == pytest.approx(direct["brier"].value) == pytest.approx(brier_score_loss(labels, risks))
     assert found.roc_auc == pytest.approx(direct["roc_auc"].value) == pytest.approx(roc_auc_score(labels, risks))
     assert found.slope == pytest.approx(direct["slope"].value)
@@ -39,7 +39,7 @@ def test_figures_are_those_of_the_training_measures(site: str, pattern_scorer: S
     # Two ways to an interval: curvature, and bootstrap samples.
     assert found.intercept.low == pytest.approx(direct["intercept"].low, abs=0.15)
     assert found.intercept.high == pytest.approx(direct["intercept"].high, abs=0.15)
-    share = wilson(int(labels.sum()), len(labels))
+    share = wilson_interval(int(labels.sum()), len(labels))
     assert found.observed_expected is not None
     ratio = found.observed_expected
     assert (ratio.low * risks.mean(), ratio.high * risks.mean()) == pytest.approx((share.low, share.high))
@@ -51,7 +51,7 @@ def test_cleveland_needs_no_correction(pattern_scorer: Scorer) -> None:
     ratio = calibration_metrics(labels, risks).observed_expected
     assert ratio is not None
     assert ratio.value == pytest.approx(1, abs=0.02)
-    assert propose(labels, risks).advice is Advice.LEAVE
+    assert propose_shift(labels, risks).advice is Advice.LEAVE
 
 
 def test_one_outcome_is_told_of() -> None:
