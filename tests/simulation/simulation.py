@@ -17,7 +17,8 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.threads import World
 from tests.simulation.worker import DEAD_LETTERS, PATIENTS, SCORES, Worker
 
-_SETTLE_SECONDS: Final = 60.0
+_SETTLE_SECONDS: Final = 90.0
+"""A lost request to join is waited for 55 s (five minutes by real clients, decision 54), and replaced later."""
 _STOP_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _PREEMPT_SHARE: Final = 0.1
