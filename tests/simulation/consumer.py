@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 from tests.simulation.clients import CLUSTER_ID, error_of, failure, positions
 from tests.simulation.logs import FakeMessage
 from tests.simulation.membership import NO_MEMBER, STEADY, Member, Place
-from tests.simulation.network import GROUP, INPUT, Request
+from tests.simulation.network import GROUP, INPUT, OFFSET_COMMIT, Request
 
 _COMMIT_SECONDS: Final = 5.0
 _FETCHED: Final = 6
@@ -159,7 +159,7 @@ class FakeConsumer(Member):
             else:
                 self.notify()
 
-        request = self.send(GROUP, "commit", lambda answer: answer(group.commit(member, generation, wanted)), end)
+        request = self.send(GROUP, OFFSET_COMMIT, lambda answer: answer(group.commit(member, generation, wanted)), end)
         self.process.later(_COMMIT_SECONDS, lambda: end(int(KafkaError._TIMED_OUT)))
         if asynchronous:
             return None

@@ -31,6 +31,7 @@ _OFFSETS_RETRY_SECONDS: Final = 0.5
 _LATEST: Final = 4.0
 JOIN: Final = "join"
 END_TXN: Final = "end"
+OFFSET_COMMIT: Final = "commit"
 TXN_OFFSET_COMMIT: Final = "commit offsets"
 
 Answer = Callable[[Any], None]
@@ -51,6 +52,8 @@ class Network:
         """For how long a process cannot reach its group from the moment at which it next joins."""
         self.joining: dict[str, Request] = {}
         """Each process's last request to join its group that was lost with its connection."""
+        self.unanswered: set[str] = set()
+        """Of which kinds of requests the next one is done, and its answer lost."""
         self._copies: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def is_down(self, process: Process, role: str) -> bool:
@@ -170,7 +173,9 @@ class Request:
                 return
             answered = True
             network = self._network
-            if not network.is_down(self._process, self._role):
+            if self._kind in network.unanswered:
+                network.unanswered.discard(self._kind)
+            elif not network.is_down(self._process, self._role):
                 self._process.later(network.delay(self._process, self._role), lambda: self._hear(attempt, result))
 
         self._handler(answer)
