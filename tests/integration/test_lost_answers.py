@@ -41,9 +41,9 @@ class AnswerLosingProxy(Proxy):
 
     loses: int | None = None
 
-    def __init__(self, door: Proxy) -> None:
-        """Take the place of `door`, which must have vanished."""
-        super().__init__(door.port, door.target)
+    def __init__(self, proxy: Proxy) -> None:
+        """Take the place of `proxy`, which must have vanished."""
+        super().__init__(proxy.port, proxy.target)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
         asks = writer.get_extra_info("peername")[1] == self.target
