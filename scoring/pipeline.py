@@ -127,9 +127,10 @@ class Results(msgspec.Struct, frozen=True):
 
     def evidence(self) -> Evidence:
         """Return what the records say of the coding of their source."""
+        if not (self.rejected or self.declared):
+            return [(len(self.places), 0)]
         foreign = [place for place, faults in self.rejected.items() if _is_foreign(faults)]
-        undeclared = [place for place in self.places if place not in self.declared] if self.declared else self.places
-        return evidence_of(undeclared, foreign)
+        return evidence_of([place for place in self.places if place not in self.declared], foreign)
 
     def without_undeclared(self, faults: Faults) -> Results:
         """Reject, for these faults, all scored records that name no coding."""

@@ -20,7 +20,7 @@ from worker.shipment import Shipment
 from worker.traces import Traces
 from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
-from worker.transport.outgoing import Headers
+from worker.transport.outgoing import Headers, OutgoingRecord
 
 INTERFACE = "kafka"
 _BYTES_A_RECORD = 1_024
@@ -64,9 +64,9 @@ class ScoringAgent:
             return
         started = time.perf_counter()
         scored = self._scored([batch for batch, _ in batches])
-        told = _batch_scored([each.results for each in scored], time.perf_counter() - started)
-        told.emit()
-        self._breaker.note(told.scored + told.rejected, told.rejected)
+        event = _batch_scored([each.results for each in scored], time.perf_counter() - started)
+        event.emit()
+        self._breaker.note(event.scored + event.rejected, event.rejected)
         for (_, weight), each in zip(batches, scored, strict=True):
             self._publisher.put(self._shipment(each, weight, started))
 
@@ -84,16 +84,17 @@ class ScoringAgent:
         return scored
 
     def _shipment(self, scored: _Scored, weight: int, started: float) -> Shipment:
-        """Part scores, each with its record's key, from dead letters."""
+        """Separate scores, each with the key of its record, from dead letters."""
         batch, sources, keys, results, encoded = scored
         traced = self._traces.begin(batch, sources, results.rejected, started)
         headers: dict[int, Headers] = {place: span.headers for place, span in traced.items()}
-        letters = [
-            dead_letter(self._dead_letter_topic, batch.messages[place], sources[place], faults, headers.get(place, ()))
-            for place, faults in results.rejected.items()
-        ]
-        codes = tuple(str(faults[0].code) for faults in results.rejected.values())
+        letters: list[OutgoingRecord] = []
+        for place, faults in results.rejected.items():
+            own = headers.get(place, ())
+            letters.append(dead_letter(self._dead_letter_topic, batch.messages[place], sources[place], faults, own))
+        codes: tuple[str, ...] = ()
         if letters:
+            codes = tuple(str(faults[0].code) for faults in results.rejected.values())
             keys = [keys[place] for place in results.places]
             sources = [sources[place] for place in results.places]
             headers = {row: headers[place] for row, place in enumerate(results.places) if place in headers}
@@ -117,6 +118,6 @@ def weight_of(batch: RecordBatch) -> int:
 
 
 def _batch_scored(results: Sequence[Results], seconds: float) -> events.BatchScored:
-    codes = tuple(chain.from_iterable(each.codes() for each in results))
-    scored, rejected = sum(each.scored for each in results), sum(len(each.rejected) for each in results)
-    return events.BatchScored(INTERFACE, scored, rejected, codes, seconds)
+    codes = tuple(chain.from_iterable(each.codes() for each in results if each.rejected))
+    rejected = sum(len(each.rejected) for each in results)
+    return events.BatchScored(INTERFACE, sum(map(len, results)) - rejected, rejected, codes, seconds)

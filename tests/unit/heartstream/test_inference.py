@@ -209,8 +209,8 @@ def test_what_is_no_record_is_refused_by_its_place_and_type(model: Model) -> Non
         (COMPLETE, "put a single one into a list"),
         ([record, 4711], "record 1 is of type int: give a PatientRecord, a mapping, or JSON as bytes or str"),
         (np.ones((2, 14)), "record 0 is of type ndarray"),
-        ([{**record, "ca": pd.NA}], "record 0 holds a NAType: use numbers, and None for values not measured"),
-        ([{**record, "ca": Path("4711")}], "record 0 holds a PosixPath"),
+        ([{**record, "ca": pd.NA}], "record 0 contains a NAType: use numbers, and None for values not measured"),
+        ([{**record, "ca": Path("4711")}], "record 0 contains a PosixPath"),
     ]
     for given, text in cases:
         with pytest.raises(TypeError, match=text) as caught:
