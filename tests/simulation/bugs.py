@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 from faust.types import TP
 
-from tests.simulation.threads import World
 from worker import guarantees
 from worker.guarantees import ExactlyOnce
 from worker.shipment import Shipment
@@ -62,11 +61,10 @@ async def _commit_with_metadata_last(this: ExactlyOnce, shipments: Sequence[Ship
         this._failure = DeliveryError("records are refused by their topics")
     if this._failure is not None:
         raise this._failure
-    await this._member().topic_check.confirm(this._member().topic_check.ask())
     if not all(this._ledger.holds(shipment.batch) for shipment in shipments):
         raise DeliveryError("partitions were lost")
     offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in shipments}
-    World.scheduler.preempt()
+    await this._member().topic_check.confirm(this._member().topic_check.ask())
     await this._store(offsets, this._member().group_metadata())
 
 
