@@ -130,18 +130,18 @@ PROCESS: Final = _gauge(
     "version",
 )
 RECORDS: Final = _counter(
-    "heartstream_records", "Records that got their outcome: scored or rejected.", "interface", "outcome"
+    "heartstream_records", "Records processed, by outcome: scored or rejected.", "interface", "outcome"
 )
 RECORD_FAULTS: Final = _counter(
-    "heartstream_record_faults", "What was wrong with rejected records.", "interface", "code"
+    "heartstream_record_faults", "Errors of rejected records, by code.", "interface", "code"
 )
 DEAD_LETTERS: Final = _counter(
     "heartstream_dead_letters",
-    "Dead letters that the broker has confirmed, by the first thing that was wrong with the record.",
+    "Dead letters confirmed by the broker, by the first error of the record.",
     "code",
 )
 BATCH_RECORDS: Final = _histogram(
-    "heartstream_batch_records", "Records scored at once.", (1, 4, 16, 64, 256, 1024, 4096, 16_384), "interface"
+    "heartstream_batch_records", "Records scored in one batch.", (1, 4, 16, 64, 256, 1024, 4096, 16_384), "interface"
 )
 BATCH_SECONDS: Final = _histogram(
     "heartstream_batch_duration_seconds",
@@ -151,24 +151,22 @@ BATCH_SECONDS: Final = _histogram(
 )
 DELIVERY_SECONDS: Final = _histogram(
     "heartstream_delivery_duration_seconds",
-    "Time from taking up a batch until the broker has confirmed all its results.",
+    "Time from the start of a batch until the broker has confirmed all its results.",
     (0.002, 0.01, 0.05, 0.2, 1, 5, 30, 120),
 )
 LATENCY_SECONDS: Final = _spread_histogram(
     "heartstream_end_to_end_latency_seconds",
     "Time from a record's Kafka timestamp until its outcome was confirmed. Only the first and the last record of a "
-    "batch are asked; the others are taken to lie evenly between them. Clocks of producers and workers must agree.",
+    "batch are measured; the others are interpolated evenly. The clocks of producers and workers must agree.",
     (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 IN_FLIGHT_BATCHES: Final = _gauge(
-    "heartstream_in_flight_batches", "Batches that are being scored or wait for confirmation. Updated every second."
+    "heartstream_in_flight_batches", "Batches being scored or waiting for confirmation. Updated every second."
 )
-IN_FLIGHT_RECORDS: Final = _gauge(
-    "heartstream_in_flight_records", "Records that are being scored or wait for confirmation."
-)
+IN_FLIGHT_RECORDS: Final = _gauge("heartstream_in_flight_records", "Records being scored or waiting for confirmation.")
 COMMITS: Final = _counter_of(
     "heartstream_commits",
-    "Offset commits: stored, failed, or aborted with their transaction.",
+    "Offset commits by result: stored, failed, or aborted with their transaction.",
     "result",
     "stored",
     "failed",
@@ -176,22 +174,22 @@ COMMITS: Final = _counter_of(
 )
 PRODUCER_REPLACEMENTS: Final = _counter(
     "heartstream_producer_replacements",
-    "Transactional clients that did not come back from a call and were replaced (exactly-once alone).",
+    "Transactional producer clients replaced because a call did not return (exactly once only).",
 )
 CONSUMER_REPLACEMENTS: Final = _counter(
     "heartstream_consumer_replacements",
-    "Consumers' clients that were replaced: without group or broker for a minute, or refused by the group for 10 s.",
+    "Consumer clients replaced: without group or broker for a minute, or rejected by the group for 10 s.",
 )
 PAUSED: Final = _gauge(
     "heartstream_consumption_paused",
-    "Whether fetching is paused (1) or not (0), by reason: output, results leave more slowly than records come; "
-    "commits, no offset commit has succeeded for more than two seconds (at least once alone).",
+    "Whether consumption is paused (1) or not (0), by reason: output, results are sent more slowly than records "
+    "arrive; commits, no offset commit has succeeded for more than two seconds (at least once only).",
     "reason",
 )
-PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions that this worker reads.")
+PARTITIONS: Final = _gauge("heartstream_assigned_partitions", "Partitions assigned to this worker.")
 REBALANCES: Final = _counter_of(
     "heartstream_rebalances",
-    "Changes of the assignment: partitions assigned, revoked or lost.",
+    "Rebalances by kind: partitions assigned, revoked or lost.",
     "kind",
     "assigned",
     "revoked",
@@ -199,62 +197,63 @@ REBALANCES: Final = _counter_of(
 )
 LAG_RECORDS: Final = _gauge(
     "heartstream_consumer_lag_records",
-    "Records of a partition without a confirmed outcome, up to its end. Updated every second.",
+    "Records of a partition, up to its end, without a confirmed outcome. Updated every second.",
     "topic",
     "partition",
 )
 LAG_SECONDS: Final = _gauge(
     "heartstream_consumer_lag_seconds",
-    "Age of the oldest record of a partition without a confirmed outcome, by its Kafka timestamp; 0 without lag. While "
-    "that record is not fetched yet: how long it has been known to be there.",
+    "Age of the oldest record of a partition without a confirmed outcome, by its Kafka timestamp; 0 without lag. Until "
+    "that record is fetched: the time since it was first seen.",
     "topic",
     "partition",
 )
 STALLS: Final = _counter(
-    "heartstream_partition_stalls", "Partitions that stood still though the broker answers, and were fetched anew."
+    "heartstream_partition_stalls", "Partitions refetched because they were stalled although the broker answers."
 )
 PROGRESS: Final = _gauge(
-    "heartstream_last_progress_timestamp_seconds", "When a batch was last confirmed (Unix time; 0: not yet)."
+    "heartstream_last_progress_timestamp_seconds", "When a batch was last confirmed (Unix time; 0: never)."
 )
 BROKER_ANSWER: Final = _gauge(
     "heartstream_broker_last_answer_timestamp_seconds",
-    "When a broker last answered a question about offsets or the topic, asked every second (Unix time; 0: not yet).",
+    "When a broker last answered the request for offsets or metadata sent every second (Unix time; 0: never).",
 )
 MODEL: Final = _gauge(
-    "heartstream_model_info", "The model that is served; the value is 1.", "name", "version", "digest", "engine"
+    "heartstream_model_info", "The model in use; the value is 1.", "name", "version", "digest", "engine"
 )
 MODEL_CHANGES: Final = _counter_of(
     "heartstream_model_changes",
-    "Candidates that were there to be served, by what became of them: swapped (in use), refused, or withdrawn while on "
-    "trial (the model before is in use again).",
+    "Candidate models by result: swapped (in use), refused, or withdrawn while on trial (the previous model is in use "
+    "again).",
     "outcome",
     "swapped",
     "refused",
     "withdrawn",
 )
 MODEL_REFUSED: Final = _gauge(
-    "heartstream_model_refused", "Whether what is there to be served is refused and another model is in use (1) or not."
+    "heartstream_model_refused", "Whether the candidate model is refused and another model is in use (1) or not (0)."
 )
 CANARY: Final = _gauge(
     "heartstream_canary_info",
-    "The challenger that answers for some of the keys; the value is 1. Not there when it was refused or withdrawn.",
+    "The challenger that scores some of the keys; the value is 1. Absent after it was refused or withdrawn.",
     "name",
     "version",
     "digest",
 )
 CANARY_REFUSED: Final = _gauge(
-    "heartstream_canary_refused", "Whether the canary was refused or withdrawn since the process started (1) or not."
+    "heartstream_canary_refused",
+    "Whether the canary was refused or withdrawn since the process started (1) or not (0).",
 )
 CANARY_RECORDS: Final = _counter_of(
     "heartstream_canary_records",
-    "Records that the canary answered for; heartstream_records_total has them, too.",
+    "Records processed by the canary, by outcome; heartstream_records_total includes them.",
     "outcome",
     "scored",
     "rejected",
 )
 SHADOW_RECORDS: Final = _counter_of(
     "heartstream_shadow_records",
-    "Records that champion and challenger have both seen, by whether both gave the same label, or one alone a score.",
+    "Records processed by both champion and challenger: same label, other label, or scored by only one of them.",
     "outcome",
     "same_label",
     "other_label",
@@ -262,72 +261,76 @@ SHADOW_RECORDS: Final = _counter_of(
 )
 SHADOW_DIFFERENCE: Final = _counter_of(
     "heartstream_shadow_risk_difference",
-    "By how much the challenger's risks lie above (higher) and below (lower) the champion's, added up. Divided by "
-    "records: their sum is the mean absolute difference, higher less lower the gap in calibration.",
+    "Sum of the amounts by which the challenger's risks are above (higher) and below (lower) the champion's. Divided "
+    "by records, higher plus lower is the mean absolute difference, higher minus lower the calibration gap.",
     "direction",
     "higher",
     "lower",
 )
 SHADOW_SECONDS: Final = _counter_of(
-    "heartstream_shadow_scoring_seconds", "Seconds of scoring, by model.", "model", "champion", "challenger"
+    "heartstream_shadow_scoring_seconds", "Time spent scoring, by model.", "model", "champion", "challenger"
 )
 DRIFT_RECORDS: Final = _gauge(
     "heartstream_drift_window_records",
-    "Records in the window that is compared with the training rows, updated every ten seconds as all of drift; 0: not "
-    "watched. What is told of drift needs 200.",
+    "Records in the window compared with the training rows; 0: drift is not monitored. All drift metrics are updated "
+    "every ten seconds; the others need 200 records.",
 )
 DRIFT_PSI: Final = _gauge(
     "heartstream_drift_psi",
-    "How a field's measured values differ from those of the training rows: population stability index, less what "
-    "chance makes of it. Below 0.1 little, above 0.25 much.",
+    "Population stability index of a field's measured values against the training rows, corrected for chance. Below "
+    "0.1 is little drift, above 0.25 is much.",
     "field",
 )
 DRIFT_MISSING: Final = _gauge(
     "heartstream_drift_missing_share_difference",
-    "Share of records in which the field is not measured, less that share of the training rows.",
+    "Share of records in which the field is not measured, minus the same share of the training rows.",
     "field",
 )
 DRIFT_OUT_OF_RANGE: Final = _gauge(
     "heartstream_drift_out_of_range_share",
-    "Share of the field's measured values below or above all of the training rows.",
+    "Share of the field's measured values outside the range of the training rows.",
     "field",
 )
 DRIFT_SCORE_PSI: Final = _gauge(
     "heartstream_drift_score_psi",
-    "How risks differ from those that the model gave to training rows that it was not trained on: population stability "
-    "index, as above.",
+    "Population stability index of the risks against the model's out-of-fold risks of the training rows, corrected for "
+    "chance as above.",
     "model",
 )
 _OF_OUTCOMES: Final = ("model", "digest", "window")
 OUTCOMES: Final = _gauge(
     "heartstream_outcomes_evaluated",
-    "Known outcomes that belong to a score of the model: all that are held, and the last.",
+    "Known outcomes matched to a score of the model, by window: all that are held, and the last.",
     *_OF_OUTCOMES,
 )
 OUTCOMES_RATIO: Final = _gauge(
     "heartstream_outcomes_observed_expected_ratio",
-    "Share of patients with disease over their mean risk; 1 where risks are right on average.",
+    "Share of patients with disease divided by their mean risk; 1 if risks are right on average.",
     *_OF_OUTCOMES,
 )
 OUTCOMES_RATIO_LOW: Final = _gauge(
-    "heartstream_outcomes_observed_expected_ratio_low", "Lower limit of its 95% interval.", *_OF_OUTCOMES
+    "heartstream_outcomes_observed_expected_ratio_low", "Lower limit of the ratio's 95% interval.", *_OF_OUTCOMES
 )
 OUTCOMES_RATIO_HIGH: Final = _gauge(
-    "heartstream_outcomes_observed_expected_ratio_high", "Upper limit of its 95% interval.", *_OF_OUTCOMES
+    "heartstream_outcomes_observed_expected_ratio_high", "Upper limit of the ratio's 95% interval.", *_OF_OUTCOMES
 )
 OUTCOMES_BRIER: Final = _gauge("heartstream_outcomes_brier_score", "Brier score of the risks.", *_OF_OUTCOMES)
 OUTCOMES_CONSTANT_BRIER: Final = _gauge(
-    "heartstream_outcomes_baseline_brier_score", "Brier score of saying the same share of everybody.", *_OF_OUTCOMES
+    "heartstream_outcomes_baseline_brier_score",
+    "Brier score of predicting the observed share for every patient.",
+    *_OF_OUTCOMES,
 )
 OUTCOMES_INTERCEPT: Final = _gauge(
     "heartstream_outcomes_calibration_intercept",
-    "What would have to be added to all log-odds so that risks are right on average.",
+    "What must be added to all log-odds to make risks right on average.",
     *_OF_OUTCOMES,
 )
 OUTCOMES_ROC_AUC: Final = _gauge(
-    "heartstream_outcomes_roc_auc", "ROC-AUC of the risks, where 20 of either outcome are known.", *_OF_OUTCOMES
+    "heartstream_outcomes_roc_auc", "ROC-AUC of the risks, if at least 20 of each outcome are known.", *_OF_OUTCOMES
 )
-OUTCOMES_LEFT_OUT: Final = _gauge("heartstream_outcomes_excluded", "Outcomes that do not count, by why.", "reason")
+OUTCOMES_LEFT_OUT: Final = _gauge(
+    "heartstream_outcomes_excluded", "Outcomes excluded from the evaluation, by reason.", "reason"
+)
 REQUESTS: Final = _counter("heartstream_http_requests", "HTTP requests by route and status.", "route", "status")
 REQUEST_SECONDS: Final = _histogram(
     "heartstream_http_request_duration_seconds",
@@ -337,7 +340,7 @@ REQUEST_SECONDS: Final = _histogram(
 )
 SPANS: Final = _counter_of(
     "heartstream_trace_spans",
-    "Spans of traces: ended, sent to the collector, or failed to be sent. What ended and was not sent is lost.",
+    "Trace spans: ended, sent to the collector, or failed to be sent. Spans that ended and were not sent are lost.",
     "outcome",
     "ended",
     "sent",

@@ -18,58 +18,60 @@ EVENT_SOURCES: Final = sorted((Path(__file__).parent / "events").glob("*.py"))
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _HEAD: Final = """# Telemetry
 
-What a worker says of itself: health and metrics on its own port (`HEARTSTREAM_TELEMETRY__PORT`, 9100), log lines on
-standard error. The gateway serves `/health` and `/metrics` beside `/predict`. Nothing here holds a patient's value or
-id. `heartstream top` shows the metrics of one or more workers on a terminal.
+A worker serves health and metrics on a separate port (`HEARTSTREAM_TELEMETRY__PORT`, 9100) and writes log lines to
+standard error. The gateway serves `/health` and `/metrics` beside `/predict`. Telemetry contains no patient values or
+ids. `heartstream top` shows the metrics of one or more workers in a terminal.
 
 ![A request that cannot be scored, the gateway's metrics, and its log](pictures/telemetry.svg)
 
 ## Health
 
-200 means yes, 503 means no; the body is JSON with every check and what is wrong. A thread of its own answers, so it
-answers while scoring hangs.
+Status 200 means healthy, 503 unhealthy; the JSON body lists every check and its problem. A separate thread answers, so
+probes work even while scoring hangs.
 
 | path | question | checks |
 |---|---|---|
-| `/health/startup` | has it come up? | the model is verified and proven, the consumer has started |
+| `/health/startup` | has it started? | the model is verified and self-checked, the consumer has started |
 | `/health/live` | is it alive, or would a restart help? | see below |
 | `/health/ready` | can it do its work? | those of `live`, and the five below |
-| `/health` | all well? | as `ready` |
+| `/health` | is everything healthy? | as `ready` |
 
-Ready is a live worker
+A live worker is ready if
 
-- whose model is verified and proven;
-- that is a member of its group, with partitions or, where there are more workers than partitions, without;
-- whom a broker has answered within the last 30 s;
-- whose producer is up and has what was started confirmed within 30 s;
-- whose offset commits succeed: at least once, reading pauses when none has for more than two seconds.
+- its model is verified and self-checked;
+- it is a member of its group, with partitions or, if there are more workers than partitions, without;
+- a broker has answered it within the last 30 s;
+- its producer is up and gets results confirmed within 30 s;
+- its offset commits succeed (at least once: consumption pauses when none has succeeded for more than two seconds).
 
-Not live is a worker
+A worker is not live if
 
-- that has failed and is stopping;
-- whose event loop has been busy with one thing for longer than `HEARTSTREAM_WORKER__STALL_SECONDS` (scoring hangs);
-- whose consumer thread has not come round for a minute and `HEARTSTREAM_WORKER__DRAIN_SECONDS`;
-- with a partition that has records to score and has stood still for twice the stall seconds, though the broker answers
-  and no result is on its way to it.
+- it has failed and is stopping;
+- its event loop has been blocked for longer than `HEARTSTREAM_WORKER__STALL_SECONDS` (scoring hangs);
+- its consumer thread's loop has made no iteration for a minute plus `HEARTSTREAM_WORKER__DRAIN_SECONDS`;
+- a partition with records to score has made no progress for twice the stall timeout, although the broker answers and
+  none of its results are in flight.
 
-While results of other partitions are on their way, each partition is judged by its own turn, by the thread that reads.
-What is read first is scored and confirmed first; so a partition stands still if a later batch is confirmed before its
-own, or if it is not read though the client ran dry or has brought a million records of another partition meanwhile.
-Only the time in which that is so counts: a partition that waits behind a backlog and a slow model is never blamed.
-After the stall seconds the thread fetches the partition anew (`heartstream_partition_stalls_total`); after as many
-again, or at once where a batch was passed over, the process ends, as a restart helps.
+While results of other partitions are in flight, the consumer thread checks for each partition whether its turn has
+passed. Records read first are scored and confirmed first. So a partition is stalled if a later batch is confirmed
+before its own, or if it is not read although the client's queue was empty or the client has delivered a million records
+of another partition meanwhile. Only the time during which this is so counts: waiting behind a backlog and a slow model
+is never a stall. After the stall timeout the thread refetches the partition (`heartstream_partition_stalls_total`).
+After another stall timeout, or at once if a batch was skipped, the process exits, because a restart helps.
 
-A broker out of reach, slow output, an idle topic and a worker without partitions are live: a restart would not help.
+An unreachable broker, slow output, an idle topic or having no partitions do not make a worker fail liveness: a restart
+would not help.
 
 ## Alerts and dashboard
 
-[compose/prometheus/alerts.yaml](../compose/prometheus/alerts.yaml) is the one source of the alert rules, tested beside
-it. They look for standstill, growing lag, silent brokers, late scores, failing commits, many dead letters, models that
-differ, records unlike the training patients ([drift](models.md#drift)), and a gateway that fails, is slow or turns
-callers away. The [runbook](runbook.md) has a section for each: what it means, what to look at, what to do. No rule
-knows a job's name: `heartstream_process_info` tells what an instance is.
+[compose/prometheus/alerts.yaml](../compose/prometheus/alerts.yaml) is the single source of the alert rules; their tests
+are next to it. They detect stalls, growing lag, unreachable brokers, late scores, failing commits, many dead letters,
+differing models, records unlike the training patients ([drift](models.md#drift)), and a gateway that fails, is slow or
+rejects callers. The [runbook](runbook.md) has a section for each: what it means, what to look at, what to do. Rules do
+not depend on job names: `heartstream_process_info` gives an instance's role.
 
-Three objectives over 30 days, each with a page where the error budget burns fast and a ticket where it burns slowly:
+There are three service level objectives over 30 days. Each pages when the error budget burns fast and opens a ticket
+when it burns slowly:
 
 | | of | at least |
 |---|---|---|
@@ -80,11 +82,11 @@ Three objectives over 30 days, each with a page where the error budget burns fas
 [compose/grafana/heartstream.json](../compose/grafana/heartstream.json) is a dashboard for Grafana;
 [compose](../compose/README.md) starts it with Prometheus.
 
-![The dashboard: the broker is frozen from 0:45 to 1:15, a worker is gone from 2:00 to 2:45](pictures/dashboard.png)
+![The dashboard: the broker is frozen from 0:45 to 1:15, a worker is down from 2:00 to 2:45](pictures/dashboard.png)
 
-The worker that owns a partition reports its lag. A partition without an owner has no lag metric: the alert
-`HeartstreamPartitionsUnassigned` is for that. While no broker answers, the end of the partition is unknown: lag in
-records stays as it was, and its age grows.
+The worker that owns a partition reports its lag. A partition without an owner has no lag metric; the alert
+`HeartstreamPartitionsUnassigned` covers that case. While no broker answers, the end of the partition is unknown: lag in
+records keeps its last value, and lag in seconds grows.
 """
 
 
@@ -107,38 +109,37 @@ class EventEntry(msgspec.Struct, frozen=True):
 
 _TRACES: Final = """## Traces
 
-Off, unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that takes
-[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. The library is an extra,
-`pip install 'heartstream[tracing]'`; the images have it.
+Tracing is off unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that accepts
+[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. It needs an extra, `pip install 'heartstream[tracing]'`;
+the images include it.
 
 ```sh
 HEARTSTREAM_TRACING__ENDPOINT=http://collector:4318
 HEARTSTREAM_TRACING__SAMPLE_RATIO=0.01
 ```
 
-- **A record** that has a W3C `traceparent` (and perhaps `tracestate`) among its Kafka headers goes on with that trace.
-  Its span `process patients` begins with the scoring of its batch and ends when its outcome is confirmed; the score, or
-  the dead letter, carries the span's context in the same headers. A dead letter that is sent back belongs to the same
-  trace.
-- **A request** with these headers has a span such as `POST /predict`, and in it `score` for each time that records were
-  scored. Probes and scrapes have none.
-- A trace context that comes along decides whether the record or request is sampled. Of the others the share
-  `HEARTSTREAM_TRACING__SAMPLE_RATIO` begins a trace; by default none.
-- At most `HEARTSTREAM_TRACING__SPANS_PER_SECOND` records or requests a second are traced: a producer that traces
-  everything cannot slow scoring down. Without a span a score carries no context.
-- Attributes are those of OpenTelemetry's conventions for Kafka and HTTP, and `heartstream.outcome`,
-  `heartstream.fault_codes` and `heartstream.records`. Never a key, a path, a query, an address or an exception's text;
-  `baggage` is not read.
-- A collector that is slow or away loses spans and nothing else: they are sent by a thread of its own from a bounded
-  queue, the trouble is told once, and `heartstream_trace_spans_total` shows how many ended and were not sent. At its
-  end a process takes three seconds at most for the last of them.
-- After a crash a score can come again with another span in its header; its value is the same.
+- **A record** with a W3C `traceparent` (and optionally `tracestate`) in its Kafka headers continues that trace. Its
+  span `process patients` starts when its batch is scored and ends when its outcome is confirmed. The score or dead
+  letter carries the span's context in the same headers. A redriven dead letter belongs to the same trace.
+- **A request** with these headers has a span such as `POST /predict`, with a child span `score` each time that records
+  are scored. Probes and scrapes have no spans.
+- An incoming trace context decides whether the record or request is sampled. Of the others, the share
+  `HEARTSTREAM_TRACING__SAMPLE_RATIO` starts a trace; by default none.
+- At most `HEARTSTREAM_TRACING__SPANS_PER_SECOND` records or requests per second are traced, so a producer that traces
+  everything cannot slow down scoring. Without a span, a score carries no context.
+- Attributes follow OpenTelemetry's semantic conventions for Kafka and HTTP, plus `heartstream.outcome`,
+  `heartstream.fault_codes` and `heartstream.records`. They never contain a key, a path, a query, an address or an
+  exception's text; `baggage` is not read.
+- A slow or unreachable collector loses spans and nothing else. A separate thread sends them from a bounded queue, the
+  problem is logged once, and `heartstream_trace_spans_total` shows how many ended and were not sent. On shutdown, a
+  process spends at most three seconds on sending the rest.
+- After a crash, a score can be produced again with another span in its header; its value is the same.
 
-OpenTelemetry's own variables say the rest: `OTEL_SERVICE_NAME` (`heartstream-worker` and `heartstream-gateway`),
+OpenTelemetry's own variables configure the rest: `OTEL_SERVICE_NAME` (`heartstream-worker` and `heartstream-gateway`),
 `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, `OTEL_BSP_MAX_QUEUE_SIZE`. `OTEL_SDK_DISABLED=true`
-switches traces off; nothing but the endpoint above switches them on. Credentials for the collector stand in the file
-that `HEARTSTREAM_TRACING__HEADERS_FILE` names (`authorization=Bearer ...`). In Kubernetes, `k8s/components/tracing`
-lets the pods reach the collector.
+disables tracing; only the endpoint above enables it. Put credentials for the collector in the file named by
+`HEARTSTREAM_TRACING__HEADERS_FILE` (`authorization=Bearer ...`). In Kubernetes, `k8s/components/tracing` lets the pods
+reach the collector.
 """
 
 
@@ -152,7 +153,7 @@ def render() -> str:
         "|---|---|---|---|---|",
         *(_metric_row(metric) for metric in metrics.DESCRIBED),
         "",
-        "Beside these, `process_*` and `python_*` of the client library. A histogram has `_bucket`, `_sum`, `_count`.",
+        "The client library adds `process_*` and `python_*`. A histogram has `_bucket`, `_sum` and `_count`.",
         "",
         "## Events\n",
         "Each is a class in `runtime/events/`. A log line is JSON with `event` (the text), `level` and `timestamp`.",

@@ -1,4 +1,4 @@
-"""Events of the way in: partitions, lag, pauses and the consumer group."""
+"""Events of the consumer: partitions, lag, pauses and the consumer group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _repeats: Final = Repeats()
 
 
 class PartitionsAssigned(msgspec.Struct, frozen=True):
-    """The group gave partitions to this worker, which now has `owned`.
+    """The group assigned partitions to this worker, which now has `owned`.
 
     `positions` are the offsets from which it reads them; None is the first record.
     """
@@ -37,7 +37,7 @@ class PartitionsAssigned(msgspec.Struct, frozen=True):
 
 
 class PartitionsRevoked(msgspec.Struct, frozen=True):
-    """The group takes partitions back. `drained` says if all that was started on them is confirmed and committed."""
+    """The group revokes partitions. `drained`: everything in flight on them was confirmed and committed."""
 
     numbers: Sequence[int]
     owned: int
@@ -57,7 +57,7 @@ class PartitionsRevoked(msgspec.Struct, frozen=True):
 
 
 class PartitionsLost(msgspec.Struct, frozen=True):
-    """Partitions went to others without notice: what was in flight on them will be repeated there."""
+    """Partitions were reassigned without notice: their new owner processes what was in flight again."""
 
     numbers: Sequence[int]
     owned: int
@@ -70,7 +70,7 @@ class PartitionsLost(msgspec.Struct, frozen=True):
 
 
 class LagMeasured(msgspec.Struct, frozen=True):
-    """How far this worker is behind the end of one partition: records, and the age of the oldest of them."""
+    """How far this worker is behind the end of a partition: in records, and the age of the oldest one."""
 
     topic: str
     partition: int
@@ -84,7 +84,7 @@ class LagMeasured(msgspec.Struct, frozen=True):
 
 
 class LagForgotten(msgspec.Struct, frozen=True):
-    """A partition is no longer this worker's to report on."""
+    """A partition's lag is no longer reported by this worker."""
 
     topic: str
     partition: int
@@ -96,7 +96,7 @@ class LagForgotten(msgspec.Struct, frozen=True):
 
 
 class InFlightMeasured(msgspec.Struct, frozen=True):
-    """How much is being scored or waits for the broker's confirmation."""
+    """How much is being scored or waiting for the broker's confirmation."""
 
     batches: int
     records: int
@@ -110,7 +110,7 @@ class InFlightMeasured(msgspec.Struct, frozen=True):
 
 
 class BrokerAnswered(msgspec.Struct, frozen=True):
-    """A broker answered a question at this Unix time."""
+    """A broker answered a request at this Unix time."""
 
     at: float
 
@@ -120,7 +120,7 @@ class BrokerAnswered(msgspec.Struct, frozen=True):
 
 
 class BrokerTroubled(msgspec.Struct, frozen=True):
-    """The Kafka client reports a trouble that it is still trying to overcome by itself."""
+    """The Kafka client reports a problem that it is still retrying by itself."""
 
     client: str
     code: str
@@ -133,7 +133,7 @@ class BrokerTroubled(msgspec.Struct, frozen=True):
 
 
 class PartitionStalled(msgspec.Struct, frozen=True):
-    """A partition stood still although it has records and the broker answers; it is fetched anew."""
+    """A partition stalled although it has records and the broker answers; it is refetched."""
 
     topic: str
     partition: int
@@ -145,7 +145,7 @@ class PartitionStalled(msgspec.Struct, frozen=True):
 
 
 class TopicRecreated(msgspec.Struct, frozen=True):
-    """The topic was deleted and made again since it was read; these partitions begin with their first record."""
+    """The topic was deleted and recreated; these partitions are read from their first record."""
 
     topic: str
     partitions: int
@@ -156,7 +156,7 @@ class TopicRecreated(msgspec.Struct, frozen=True):
 
 
 class GroupRefused(msgspec.Struct, frozen=True):
-    """The consumer group does not let the worker in, as its members share no assignor with it; the worker keeps trying.
+    """The group rejects the worker because its members share no assignor with it; the worker keeps trying.
 
     `reason` names the other members' clients and assignor.
     """
@@ -170,7 +170,7 @@ class GroupRefused(msgspec.Struct, frozen=True):
 
 
 class ConsumerReplaced(msgspec.Struct, frozen=True):
-    """A client found neither group nor broker, or the group refused its transactions, for long: it is replaced."""
+    """A client is replaced: for too long it had no group or broker, or the group rejected its transactions."""
 
     def emit(self) -> None:
         """Count and log it."""
@@ -182,7 +182,7 @@ PauseReason = Literal["output", "commits"]
 
 
 class ConsumptionPaused(msgspec.Struct, frozen=True):
-    """Fetching is paused: results leave more slowly than records come (output), or offset commits fail (commits)."""
+    """Consumption is paused: results are sent more slowly than records arrive (output), or commits fail (commits)."""
 
     reason: PauseReason
     partitions: int
@@ -194,7 +194,7 @@ class ConsumptionPaused(msgspec.Struct, frozen=True):
 
 
 class ConsumptionResumed(msgspec.Struct, frozen=True):
-    """Fetching goes on."""
+    """Consumption resumes."""
 
     reason: PauseReason
     partitions: int

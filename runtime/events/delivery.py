@@ -1,4 +1,4 @@
-"""Events of the way out: results, transactions and offset commits."""
+"""Events of delivery: results, transactions and offset commits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _repeats: Final = Repeats()
 
 
 class ScoreRefused(msgspec.Struct, frozen=True):
-    """The topic of the scores does not take one: a dead letter goes out in its place, if `is_letter`."""
+    """The scores topic rejects a score; if `is_letter`, a dead letter is produced instead."""
 
     code: str
     is_letter: bool
@@ -32,11 +32,11 @@ class ScoreRefused(msgspec.Struct, frozen=True):
 
 
 class BatchDelivered(msgspec.Struct, frozen=True):
-    """The broker has confirmed every result of a batch of `records`, `seconds` after it was taken up.
+    """The broker has confirmed every result of a batch of `records`, `seconds` after its start.
 
     `at`, and the timestamps of its oldest and newest record, are in Unix time; None where a record has no timestamp,
     or nobody waits for its outcome.
-    `dead_letter_codes` has one code a dead letter.
+    `dead_letter_codes` has one code per dead letter.
     """
 
     seconds: float
@@ -59,7 +59,7 @@ class BatchDelivered(msgspec.Struct, frozen=True):
 
 
 class FlushConfirmed(msgspec.Struct, frozen=True):
-    """The broker has every result of a flush. `ranges` are the offsets of its records by partition, end excluded."""
+    """The broker has confirmed a flush. `ranges` are the offsets of its records by partition, end excluded."""
 
     ranges: Mapping[int, Sequence[Sequence[int]]]
 
@@ -69,7 +69,7 @@ class FlushConfirmed(msgspec.Struct, frozen=True):
 
 
 class BatchesLimited(msgspec.Struct, frozen=True):
-    """An output topic takes smaller batches than the client sends: from now on they have at most so many bytes."""
+    """An output topic accepts only smaller batches: from now on the client sends at most `size` bytes per batch."""
 
     size: int
 
@@ -79,7 +79,7 @@ class BatchesLimited(msgspec.Struct, frozen=True):
 
 
 class TransactionBegun(msgspec.Struct, frozen=True):
-    """A transaction is open."""
+    """A transaction has begun."""
 
     def emit(self) -> None:
         """Log it for debugging."""
@@ -97,7 +97,7 @@ class OffsetsSent(msgspec.Struct, frozen=True):
 
 
 class TransactionAborted(msgspec.Struct, frozen=True):
-    """A transaction could not be committed: nothing of it is visible, and it is done again."""
+    """A transaction was aborted: its results are not visible and it is retried."""
 
     reason: str
 
@@ -108,7 +108,7 @@ class TransactionAborted(msgspec.Struct, frozen=True):
 
 
 class TransactionCallSlow(msgspec.Struct, frozen=True):
-    """A call took so long that the client may have sent a request twice: a new one does the next transaction."""
+    """A call was so slow that the client may have sent a request twice: the next transaction uses a new client."""
 
     call: str
     seconds: float
@@ -119,7 +119,7 @@ class TransactionCallSlow(msgspec.Struct, frozen=True):
 
 
 class TransactionSettled(msgspec.Struct, frozen=True):
-    """The group's offsets tell what a client left that was stuck: partitions whose results are there, or come again."""
+    """A stuck transaction was resolved by the group's offsets: partitions committed, and partitions to do again."""
 
     committed: int
     again: int
@@ -131,7 +131,7 @@ class TransactionSettled(msgspec.Struct, frozen=True):
 
 
 class ProducerReplaced(msgspec.Struct, frozen=True):
-    """The transactional client did not come back from a call, or was slow: a new one with its id takes its place."""
+    """A transactional client was stuck in a call, or slow: a new one with the same id replaces it."""
 
     call: str
 
@@ -142,7 +142,7 @@ class ProducerReplaced(msgspec.Struct, frozen=True):
 
 
 class OffsetsCommitted(msgspec.Struct, frozen=True):
-    """The broker has stored offsets, by partition: inside a transaction if `transactional`, else by the consumer."""
+    """Offsets, by partition, were committed: in a transaction if `transactional`, otherwise by the consumer."""
 
     offsets: Mapping[int, int]
     transactional: bool = False
@@ -154,7 +154,7 @@ class OffsetsCommitted(msgspec.Struct, frozen=True):
 
 
 class OffsetCommitFailed(msgspec.Struct, frozen=True):
-    """The broker did not store offsets: they are committed again, or read again by the partitions' new owner."""
+    """An offset commit failed: it is retried, or the partitions' new owner reads the records again."""
 
     reason: str
     partitions: int

@@ -28,7 +28,7 @@ class RequestAnswered(msgspec.Struct, frozen=True):
 
 
 class RequestFailed(msgspec.Struct, frozen=True):
-    """The gateway met an error that it does not know; the caller got a 500 without details."""
+    """An unexpected error in the gateway; the caller got a 500 without details."""
 
     error: BaseException
 
@@ -38,7 +38,7 @@ class RequestFailed(msgspec.Struct, frozen=True):
 
 
 class TokenKeysUnavailable(msgspec.Struct, frozen=True):
-    """The identity provider's keys cannot be read or used; those that are known stay good, tokens of others get 503."""
+    """The identity provider's keys cannot be read or used; known keys stay valid, tokens of others get 503."""
 
     error: BaseException
 
@@ -48,7 +48,7 @@ class TokenKeysUnavailable(msgspec.Struct, frozen=True):
 
 
 class AuditRepaired(msgspec.Struct, frozen=True):
-    """The audit trail's file ended in a part of a line, as after a crash; it was never answered, and was cut off."""
+    """The audit file ended in an incomplete line, as after a crash; it was removed. Its request was never answered."""
 
     removed_bytes: int
 

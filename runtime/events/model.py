@@ -1,4 +1,4 @@
-"""Events of the model in use, of a canary and a challenger beside it, and of what is measured about its scores."""
+"""Events of the model in use, of its canary and challenger, and of measurements of its scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log: Final = structlog.get_logger("heartstream")
 
 
 class ModelLoaded(msgspec.Struct, frozen=True):
-    """A model is verified, proven and in use."""
+    """A model is verified, self-checked and in use."""
 
     name: str
     version: str
@@ -51,7 +51,7 @@ class ModelSwapped(msgspec.Struct, frozen=True):
 
 
 class ModelWithdrawn(msgspec.Struct, frozen=True):
-    """A model had to go while it was on trial; the one before is in use again."""
+    """A model failed its trial; the previous one is in use again."""
 
     reason: str
 
@@ -63,7 +63,7 @@ class ModelWithdrawn(msgspec.Struct, frozen=True):
 
 
 class ModelRefused(msgspec.Struct, frozen=True):
-    """What is there to be served cannot be, and the model in use stays."""
+    """The candidate model is unusable; the current model stays in use."""
 
     reason: str
 
@@ -75,7 +75,7 @@ class ModelRefused(msgspec.Struct, frozen=True):
 
 
 class ModelAgreed(msgspec.Struct, frozen=True):
-    """What is there to be served is what is in use, again."""
+    """The model to be served is again the one in use."""
 
     def emit(self) -> None:
         """Log it."""
@@ -84,7 +84,7 @@ class ModelAgreed(msgspec.Struct, frozen=True):
 
 
 class CanaryLoaded(msgspec.Struct, frozen=True):
-    """A challenger is to answer for a share of the keys."""
+    """A challenger scores a share of the keys."""
 
     name: str
     version: str
@@ -98,7 +98,7 @@ class CanaryLoaded(msgspec.Struct, frozen=True):
 
 
 class CanaryRefused(msgspec.Struct, frozen=True):
-    """The challenger that is to answer for a share of the keys cannot; the model in use answers for all."""
+    """The challenger cannot score its share of the keys; the model in use scores them all."""
 
     reason: str
 
@@ -109,7 +109,7 @@ class CanaryRefused(msgspec.Struct, frozen=True):
 
 
 class CanaryScored(msgspec.Struct, frozen=True):
-    """The canary had its part in a batch."""
+    """The canary scored its share of a batch."""
 
     scored: int
     rejected: int
@@ -121,7 +121,7 @@ class CanaryScored(msgspec.Struct, frozen=True):
 
 
 class CanaryWithdrawn(msgspec.Struct, frozen=True):
-    """The canary had to go; the model in use answers for all keys."""
+    """The canary was withdrawn; the model in use scores all keys."""
 
     reason: str
 
@@ -133,9 +133,9 @@ class CanaryWithdrawn(msgspec.Struct, frozen=True):
 
 
 class ModelsCompared(msgspec.Struct, frozen=True):
-    """Champion and challenger have scored the same records; `one_alone` are records that only one of them could score.
+    """Champion and challenger processed the same records; only one of them could score those in `one_alone`.
 
-    `higher` and `lower` add up by how much the challenger's risks lie above and below the champion's.
+    `higher` and `lower` are sums of how far the challenger's risks are above and below the champion's.
     """
 
     same_label: int
@@ -157,7 +157,7 @@ class ModelsCompared(msgspec.Struct, frozen=True):
 
 
 class DriftMeasured(msgspec.Struct, frozen=True):
-    """How the records that were scored last differ from the training rows: by field, None where too few tell.
+    """How recent records differ from the training rows, by field; None with too few records.
 
     `score_psi` is that of the risks of `model`.
     """
@@ -170,7 +170,7 @@ class DriftMeasured(msgspec.Struct, frozen=True):
     score_psi: float | None
 
     def emit(self) -> None:
-        """Show it; a value that is not known is not shown."""
+        """Set the gauges; remove the unknown ones."""
         metrics.DRIFT_RECORDS.set(self.records)
         metrics.show(metrics.DRIFT_PSI, self.psi)
         metrics.show(metrics.DRIFT_MISSING, self.missing)
@@ -181,14 +181,14 @@ class DriftMeasured(msgspec.Struct, frozen=True):
 class OutcomesJudged(msgspec.Struct, frozen=True):
     """Known outcomes were joined with scores: figures by model, digest and window ("all" or "last").
 
-    A figure that too few outcomes tell is None; `left_out` counts by why.
+    A figure with too few outcomes is None; `left_out` counts excluded outcomes by reason.
     """
 
     figures: Mapping[tuple[str, str, str], Mapping[str, float | None]]
     left_out: Mapping[str, int]
 
     def emit(self) -> None:
-        """Show it; what is no longer known is no longer shown."""
+        """Set the gauges; remove those no longer known."""
         gauges = {
             "outcomes": metrics.OUTCOMES,
             "ratio": metrics.OUTCOMES_RATIO,

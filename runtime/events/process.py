@@ -25,7 +25,7 @@ def render_metrics() -> tuple[bytes, str]:
 
 
 class ProcessStarted(msgspec.Struct, frozen=True):
-    """A process that serves metrics has begun to start."""
+    """A process that serves metrics is starting."""
 
     role: str
     version: str
@@ -37,16 +37,16 @@ class ProcessStarted(msgspec.Struct, frozen=True):
 
 
 class ListenerOpened(msgspec.Struct, frozen=True):
-    """A port takes connections."""
+    """A port accepts connections."""
 
     purpose: str
     host: str
     port: int
     guarded: bool = False
-    """Whether callers have to tell who they are."""
+    """Whether callers must authenticate."""
 
     def emit(self) -> None:
-        """Log it, loudly where the whole network can reach an unprotected port."""
+        """Log it, as a warning if the network can reach an unprotected port."""
         log = _log.bind(purpose=self.purpose, host=self.host, port=self.port)
         if self.guarded or self.host in {"127.0.0.1", "::1", "localhost"}:
             log.info("listening")
@@ -55,7 +55,7 @@ class ListenerOpened(msgspec.Struct, frozen=True):
 
 
 class WorkerDrained(msgspec.Struct, frozen=True):
-    """The worker stops. `complete` says if all that it had started is confirmed and committed."""
+    """The worker stops. `complete`: everything in flight was confirmed and committed."""
 
     complete: bool
 
@@ -69,7 +69,7 @@ class WorkerDrained(msgspec.Struct, frozen=True):
 
 
 class ProcessFailed(msgspec.Struct, frozen=True):
-    """The process cannot go on and ends; what is not committed will be read again."""
+    """The process fails and exits; uncommitted records will be read again."""
 
     role: str
     error: BaseException

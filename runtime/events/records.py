@@ -14,11 +14,11 @@ from runtime import metrics, rejections
 
 _log: Final = structlog.get_logger("heartstream")
 _rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
-"""What is not in the log yet, for at most ten seconds."""
+"""Rejections not logged yet, for at most ten seconds."""
 
 
 class BatchScored(msgspec.Struct, frozen=True):
-    """An interface has the outcomes of a batch. `fault_codes` has one code a fault."""
+    """An interface has processed a batch. `fault_codes` has one code per error."""
 
     interface: str
     scored: int
@@ -40,7 +40,7 @@ class BatchScored(msgspec.Struct, frozen=True):
 
 
 class RecordsRejected(msgspec.Struct, frozen=True):
-    """An interface rejected records within `seconds`. The first is logged at once, then all since every 10 s."""
+    """An interface rejected records. The first is logged at once, the rest every 10 s, as a sum over `seconds`."""
 
     interface: str
     records: int
@@ -56,12 +56,12 @@ class RecordsRejected(msgspec.Struct, frozen=True):
 
 
 def log_due_rejections() -> None:
-    """Log the rejections whose interval is over; callers come by often, so that none waits for the next rejection."""
+    """Log the rejections whose interval is over. Called often, so that none waits for the next rejection."""
     _emit(_rejected.due())
 
 
 def log_remaining_rejections() -> None:
-    """Log every rejection that is not in the log yet: the process ends."""
+    """Log all remaining rejections, as the process exits."""
     _emit(_rejected.rest())
 
 

@@ -13,7 +13,7 @@ _log: Final = structlog.get_logger("heartstream")
 
 
 class SpanEnded(msgspec.Struct, frozen=True):
-    """A span of a trace is over and waits to be sent."""
+    """A trace span has ended and is queued for export."""
 
     def emit(self) -> None:
         """Count it."""
@@ -21,7 +21,7 @@ class SpanEnded(msgspec.Struct, frozen=True):
 
 
 class SpansExported(msgspec.Struct, frozen=True):
-    """Spans were sent to the collector or, after some attempts, given up; told where that is news."""
+    """Spans were exported to the collector or, after retries, dropped; logged when that changes."""
 
     spans: int
     sent: bool
