@@ -37,7 +37,7 @@ class PartitionsAssigned(msgspec.Struct, frozen=True):
 
 
 class PartitionsRevoked(msgspec.Struct, frozen=True):
-    """The group revokes partitions. `drained`: everything in flight on them was confirmed and committed."""
+    """The group revokes partitions. `drained`: whether all in flight on them was confirmed and committed."""
 
     numbers: Sequence[int]
     owned: int
@@ -145,7 +145,7 @@ class PartitionStalled(msgspec.Struct, frozen=True):
 
 
 class TopicRecreated(msgspec.Struct, frozen=True):
-    """The topic was deleted and recreated; these partitions are read from their first record."""
+    """The topic was recreated since it was read; these partitions are read from their first record."""
 
     topic: str
     partitions: int

@@ -55,7 +55,7 @@ class ListenerOpened(msgspec.Struct, frozen=True):
 
 
 class WorkerDrained(msgspec.Struct, frozen=True):
-    """The worker stops. `complete`: everything in flight was confirmed and committed."""
+    """The worker stops. `complete`: whether everything in flight was confirmed and committed."""
 
     complete: bool
 
