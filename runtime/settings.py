@@ -1,7 +1,7 @@
-"""Settings: a value built once from a mapping of names to text, with all that is wrong told together.
+"""Settings: a value built once from environment variables; all problems are reported together.
 
-A field's name is `HEARTSTREAM_<GROUP>__<FIELD>`. With `_FILE` appended, the value is read from the file that is named:
-for secrets. `HEARTSTREAM_KAFKA__OPTIONS__<NAME>` reaches every option of the Kafka client: `SASL_USERNAME` becomes
+A field's name is `HEARTSTREAM_<GROUP>__<FIELD>`. With the suffix `_FILE`, the value is read from the named file; use it
+for secrets. `HEARTSTREAM_KAFKA__OPTIONS__<NAME>` sets any option of the Kafka client: `SASL_USERNAME` becomes
 `sasl.username`. This module is the only reader of the environment.
 """
 
@@ -30,14 +30,14 @@ Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Kafka(msgspec.Struct, frozen=True):
-    """How to reach the brokers. `options` go to librdkafka as they are."""
+    """Kafka connection. `options` are passed to librdkafka unchanged."""
 
     bootstrap_servers: Name = "localhost:9092"
     options: dict[str, str] = {}
 
 
 class Topics(msgspec.Struct, frozen=True):
-    """Which topics to read and write: each is the name of one Kafka topic, and no two are the same."""
+    """Topics to read and write. The five names must be distinct."""
 
     patients: Name = topics.PATIENTS
     scores: Name = topics.SCORES
@@ -47,17 +47,17 @@ class Topics(msgspec.Struct, frozen=True):
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """How the worker takes and commits records.
+    """How the worker consumes, batches and commits records.
 
-    `processing_guarantee` `exactly_once` puts results and offsets into transactions: a consumer that reads committed
-    records alone sees each result once. `batch_records` is the most that is scored at once, `flush_max_records` the
-    most that is confirmed together (a transaction, under exactly-once), `in_flight_max_records` the most that is scored
-    and not confirmed. `instance_id` makes group membership static, so that a restart causes no rebalance.
-    `group_protocol` `consumer` is the group protocol of Kafka 4 (KIP-848). The worker stops
-    when more than `rejection_limit_ratio` of the last `rejection_window_records` or more were rejected: a bad deploy
-    looks like bad data, and must not pour a topic into the dead letters. A partition that stands still for
-    `stall_seconds` behind its end is fetched anew; if that does not help, the worker stops. With `cloudevents` each
-    score carries the headers of a CloudEvent in binary mode; its bytes are the same.
+    With `processing_guarantee` `exactly_once`, results and offsets are written in transactions, and a `read_committed`
+    consumer sees each result once. `batch_records` is the largest batch scored at once. `flush_max_records` is the most
+    records confirmed together (one transaction under exactly-once). `in_flight_max_records` is the most records scored
+    but not yet confirmed. `instance_id` enables static group membership, so that a restart causes no rebalance.
+    `group_protocol` `consumer` selects the Kafka 4 group protocol (KIP-848). The worker stops when more than
+    `rejection_limit_ratio` of the last `rejection_window_records` (or more) were rejected: a bad deploy looks like bad
+    data, and must not send a whole topic to the dead letters. A partition that makes no progress for
+    `stall_seconds` while it has lag is fetched again; if that does not help, the worker stops. With `cloudevents`, each
+    score carries CloudEvents headers (binary mode); its value is unchanged.
     """
 
     group_id: Name = "heartstream"
@@ -76,11 +76,11 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class SchemaRegistry(msgspec.Struct, frozen=True):
-    """A schema registry with Confluent's interface, for records and scores in its frame: docs/formats.md.
+    """A Confluent-compatible schema registry, for records and scores in its wire format: docs/formats.md.
 
-    Records in Avro need its `url`, as `http://registry:8081`, and the extra `avro`; framed JSON needs neither. With
-    `encode_scores`, scores go out with the number of their JSON Schema, which is registered at start if it is not yet.
-    `username` and `password` are for basic authentication: keep the password in a file, and name that by
+    Avro records need `url`, such as `http://registry:8081`, and the extra `avro`; JSON records need neither. With
+    `encode_scores`, scores are written with the ID of their JSON Schema, which is registered at start if needed.
+    `username` and `password` are for basic authentication: keep the password in a file, named by
     `HEARTSTREAM_SCHEMA_REGISTRY__PASSWORD_FILE`.
     """
 
@@ -91,12 +91,13 @@ class SchemaRegistry(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """Which model to serve: a model directory, and in it `name`, or the one that training called best if empty.
+    """The model to serve: model `name` in the model directory `path`; if empty, the best one by training.
 
-    With `public_key`, a PEM file, only a model that was signed with its private key is served.
-    Every `reload_interval_seconds` worker and gateway check whether `path`, which may be a symbolic link, holds another
-    model: it is verified in a process of its own and takes over between two batches; 0 is never. It is refused, and the
-    one in use stays, if the risks of the last records differ by more than `max_score_shift` on average; 1 is no limit.
+    With `public_key`, a PEM file, only models signed with its private key are served.
+    Every `reload_interval_seconds`, worker and gateway check whether `path`, which may be a symbolic link, holds
+    another model; 0 disables the check. The new model is verified in a separate process and takes over between two
+    batches. It is refused, and the current one stays in use, if the risks of recent records change by more than
+    `max_score_shift` on average; 1 means no limit.
     """
 
     path: Name = "model"
@@ -106,11 +107,11 @@ class Model(msgspec.Struct, frozen=True):
     max_score_shift: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
 
     def key_path(self) -> Path | None:
-        """Return where the public key is, None where none is set. Raises SettingsError where it cannot be read."""
+        """Return the path of the public key, or None if none is set. Raises SettingsError if it cannot be read."""
         return None if self.key() is None else Path(self.public_key)
 
     def key(self) -> bytes | None:
-        """Read the public key, None where none is set. Raises SettingsError."""
+        """Read the public key; None if none is set. Raises SettingsError."""
         if not self.public_key:
             return None
         try:
@@ -121,11 +122,10 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Challenger(msgspec.Struct, frozen=True):
-    """Which model `heartstream shadow` tries beside the one that is served, and on which `sample_ratio` of the records.
+    """The model that `heartstream shadow` runs beside the served one, on a `sample_ratio` of the records.
 
-    `path` and `name` are as for the model that is served; the same public key holds for both. With `canary_share` above
-    0, workers give so large a share of the keys, half at most, the challenger's scores in place of those of the model
-    that is served.
+    `path` and `name` are as for the served model; the same public key applies to both. With `canary_share` above 0,
+    workers use the challenger's scores instead of the served model's for that share of the keys, 0.5 at most.
     """
 
     path: str = ""
@@ -135,18 +135,18 @@ class Challenger(msgspec.Struct, frozen=True):
 
 
 class Score(Details, frozen=True):
-    """What a score says beside its risk. Each part can be switched off; the topic is smaller then.
+    """What a score contains beside its risk. Turn parts off to make the topic smaller.
 
-    `interval` and `label_set` say how far the risk can be trusted, `reasons` is how many fields a score names that move
-    the risk most, `measure_next` names the missing fields whose measurement would tell most. With `input_digest` it
-    names the record's bytes, so that a record that is kept elsewhere can be shown to be the one.
+    `interval` and `label_set` quantify the uncertainty of the risk. `reasons` is the number of fields listed as moving
+    the risk most. `measure_next` names the missing fields whose measurement would be most informative. `input_digest`
+    adds a digest of the record's bytes, to match the score with a copy of the record kept elsewhere.
     """
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """Whether records still look like the training patients, told as metrics.
+    """Drift metrics: whether records still resemble the training patients.
 
-    `window_records` is how many of the last records are compared, 200 at least; 0 switches it off.
+    `window_records` is the number of recent records compared, at least 200; 0 disables drift detection.
     """
 
     window_records: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 2_000
@@ -155,27 +155,26 @@ class Drift(msgspec.Struct, frozen=True):
 class Gateway(msgspec.Struct, frozen=True):
     """Where the gateway listens, and the limits of a request.
 
-    `body_limit_bytes` holds for one record, `batch_limit_bytes` and `batch_limit_records` for a JSON array, a tensor or
-    a data frame of records; a stream of lines has no limit. A body of one record must be there in
-    `body_timeout_seconds`, an array in `batch_timeout_seconds`; whoever streams may pause for `body_timeout_seconds` at
-    most, sending or reading. A stream lasts `stream_max_seconds` at most,
-    must bring `stream_records_per_second` on average of six such pauses, and a caller has `streams_per_caller` of them.
-    `concurrent_requests` is how many are
-    under way at once; more are answered with 503. So is what does not fit into `in_flight_limit_bytes` of bodies and
-    answers under way, of which one caller may hold half. A caller may send `records_per_second`, in bursts of
-    `burst_records`; more are answered with 429. 0 means no such limit. A connection that brings no whole header for
-    `keep_alive_seconds` is closed. Told to stop, the gateway says so on `/health/ready` and answers everybody for
-    `shutdown_delay_seconds`, so that callers can go elsewhere; then it finishes requests in flight, for `drain_seconds`
-    at most.
-    With a `metrics_port`, `/metrics` and `/health` are on that port of `HEARTSTREAM_TELEMETRY__HOST`, asking nobody who
-    they are, and `/metrics` is there alone.
-    With `live`, the gateway reads the three topics from their ends, in no consumer group, and shows the stream on its
-    page and at `/stream/events`.
-    A request whose Host header has a public name that is not in `allowed_hosts` (separated by commas; * is any) is
-    refused. If that is empty, no public name is accepted while the gateway is open to everybody, and every name where
-    callers authenticate. IP addresses, names without a dot and names that nobody can register (`.local`, `.internal`,
-    `.svc`) are always accepted. A browser's POST for a page of another origin is refused, but for `allowed_origins`
-    (as `https://ehr.example.org`, separated by commas).
+    `body_limit_bytes` applies to one record, `batch_limit_bytes` and `batch_limit_records` to a JSON array, a tensor or
+    a data frame of records; a stream of lines has no size limit. The body of one record must arrive within
+    `body_timeout_seconds`, an array within `batch_timeout_seconds`. A streaming client may pause for
+    `body_timeout_seconds` at most, sending or reading. A stream lasts `stream_max_seconds` at most and must send
+    `stream_records_per_second` on average over six such pauses; a caller may have `streams_per_caller` of them.
+    At most `concurrent_requests` requests are processed at once; further ones are answered with 503. So are requests
+    that do not fit into `in_flight_limit_bytes`, the total size of bodies and responses in flight, of which one caller
+    may use half. A caller may send `records_per_second`, in bursts of `burst_records`; further records are answered
+    with 429; 0 means no rate limit. A connection that sends no complete header for `keep_alive_seconds` is closed.
+    On SIGTERM, the gateway fails `/health/ready` but keeps serving for `shutdown_delay_seconds`, so that load balancers
+    can stop routing to it; then it finishes requests in flight, for `drain_seconds` at most.
+    With a `metrics_port`, `/metrics` and `/health` are served without authentication on that port of
+    `HEARTSTREAM_TELEMETRY__HOST`, and `/metrics` only there.
+    With `live`, the gateway reads the three topics from their ends, without a consumer group, and shows the stream on
+    its page and at `/stream/events`.
+    `allowed_hosts` lists the public names accepted in the Host header (comma-separated; * is any); requests for others
+    are refused. If it is empty, no public name is accepted while authentication is off, and every name is accepted
+    while it is on. IP addresses, names without a dot and names that cannot be registered (`.local`, `.internal`,
+    `.svc`) are always accepted. Cross-origin POST requests from browsers are refused unless the origin is in
+    `allowed_origins` (such as `https://ehr.example.org`, comma-separated).
     """
 
     host: Name = "127.0.0.1"
@@ -202,13 +201,13 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 class Auth(msgspec.Struct, frozen=True):
-    """Who may use the gateway; without any of these, everybody who can reach it. Health is open to all.
+    """Authentication of gateway callers. If nothing is set, access is open. Health is always open.
 
-    `api_keys` are lines `name:scopes:sha256` that `heartstream api-key` writes: keep them in a file, and name that by
-    `HEARTSTREAM_AUTH__API_KEYS_FILE`. Tokens are accepted of `token_issuer` for `token_audience` whose signing keys are
-    at `token_keys_url` (JWKS, https); they need the extra `auth`. With `tls_certificate` and `tls_key`, PEM files, the
-    gateway speaks TLS alone; with `tls_client_ca` it asks every client for a certificate, whose common name is the
-    caller, who may predict.
+    `api_keys` are lines `name:scopes:sha256` as written by `heartstream api-key`: keep them in a file, named by
+    `HEARTSTREAM_AUTH__API_KEYS_FILE`. JWTs of `token_issuer` for `token_audience` are accepted, verified with the
+    signing keys at `token_keys_url` (JWKS, https); they need the extra `auth`. With `tls_certificate` and `tls_key`,
+    PEM files, the gateway serves TLS only. With `tls_client_ca` it requests a certificate from every client; the
+    common name identifies the caller, who may predict.
     """
 
     api_keys: str = ""
@@ -221,13 +220,13 @@ class Auth(msgspec.Struct, frozen=True):
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """The gateway's audit trail: a JSON line for each record that was to be scored, in `path` (- is standard output).
+    """The gateway's audit trail: one JSON line for each record to be scored, in `path` (- is standard output).
 
-    With `topic` each line goes to that Kafka topic as well, or there alone; none is kept while both are empty. Nothing
-    is answered before its line is on the disk and confirmed by the topic; where that cannot be, callers get 503 and
-    `/health/ready` says so. `key` is the secret that makes pseudonyms of patient ids, 16 characters or more:
-    keep it in a file, and name that by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` writes the whole record as well:
-    the trail is patient data then.
+    With `topic`, lines also go to that Kafka topic, or only there if `path` is empty. If both are empty, there is no
+    audit trail. A response is sent only after its lines are on disk and confirmed by the topic; if that fails, callers
+    get 503 and `/health/ready` fails. `key` is the secret for pseudonymizing patient ids, at least 16 characters: keep
+    it in a file, named by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` also writes the whole record, which makes the
+    audit trail patient data.
     """
 
     path: str = ""
@@ -237,7 +236,7 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 class Telemetry(msgspec.Struct, frozen=True):
-    """Logs, and the worker's own port for `/metrics` and `/health`."""
+    """Logging, and the worker's port for `/metrics` and `/health`."""
 
     host: Name = "127.0.0.1"
     port: Port = 9100
@@ -246,14 +245,14 @@ class Telemetry(msgspec.Struct, frozen=True):
 
 
 class Tracing(msgspec.Struct, frozen=True):
-    """Traces of records and requests (OpenTelemetry): docs/telemetry.md. They need the extra `tracing`.
+    """OpenTelemetry traces of records and requests: docs/telemetry.md. They need the extra `tracing`.
 
-    `endpoint` is a collector that takes OTLP over HTTP, as `http://collector:4318`; empty, nothing is traced. Whoever
-    brings a trace along decides whether it is recorded; of the others, a `sample_ratio` begins one. More than
-    `spans_per_second` records or requests a second are not traced. `headers` are what the collector wants to see, as
-    `name=value,name=value`: keep them in a file, and name that by `HEARTSTREAM_TRACING__HEADERS_FILE`. OpenTelemetry's
-    own variables say the rest (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_CERTIFICATE` and their like), but cannot
-    switch traces on.
+    `endpoint` is a collector that accepts OTLP over HTTP, such as `http://collector:4318`; if empty, tracing is off.
+    An incoming trace context decides whether its trace is recorded; of records and requests without one, a
+    `sample_ratio` starts a trace. At most `spans_per_second` records or requests a second are traced. `headers` are
+    sent to the collector, as `name=value,name=value`: keep them in a file, named by
+    `HEARTSTREAM_TRACING__HEADERS_FILE`. OpenTelemetry's own variables configure the rest (`OTEL_RESOURCE_ATTRIBUTES`,
+    `OTEL_EXPORTER_OTLP_CERTIFICATE` and others), but cannot turn tracing on.
     """
 
     endpoint: str = ""
@@ -263,10 +262,10 @@ class Tracing(msgspec.Struct, frozen=True):
 
 
 class EmbeddedKafka(msgspec.Struct, frozen=True):
-    """The Apache Kafka that `heartstream demo` and the tests run where no broker is named: docs/embedded-kafka.md.
+    """The Apache Kafka that `heartstream demo` and the tests start without a broker: docs/embedded-kafka.md.
 
-    Its jars are downloaded from `maven_repository`, as `https://maven.example.com/central`; empty, from the mirror of
-    Maven Central in the user's Maven settings (`~/.m2/settings.xml`), or from Maven Central.
+    Its jars are downloaded from `maven_repository`, such as `https://maven.example.com/central`; if empty, from the
+    mirror of Maven Central in the user's Maven settings (`~/.m2/settings.xml`), or from Maven Central.
     """
 
     maven_repository: str = ""
@@ -321,7 +320,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def _named_topics(settings: Settings) -> dict[str, str]:
-    """Return all topics that are in use, by the variable that names them."""
+    """Return all topics in use, by the variable that sets them."""
     named = {
         f"{PREFIX}TOPICS__{name.upper()}": topic for name, topic in msgspec.structs.asdict(settings.topics).items()
     }
@@ -334,7 +333,7 @@ def _in_force(groups: Mapping[str, Mapping[str, object]]) -> set[str]:
 
 
 def _known_fields() -> Iterator[tuple[str, tuple[str, msgspec.structs.FieldInfo]]]:
-    """Yield the variable's name without prefix, and the group and field that it sets."""
+    """Yield each variable without prefix, with the group and field that it sets."""
     for group in msgspec.structs.fields(Settings):
         for field in msgspec.structs.fields(group.type):
             if field.name != "options":
@@ -344,7 +343,7 @@ def _known_fields() -> Iterator[tuple[str, tuple[str, msgspec.structs.FieldInfo]
 def _resolved(
     environ: Mapping[str, str], known: Mapping[str, object], problems: list[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each of our variables, without prefix, with its text; `_FILE` variables are replaced by what they name."""
+    """Yield each of our variables, without prefix, with its text; `_FILE` variables yield the content of the file."""
     for name, text in environ.items():
         if not name.startswith(PREFIX):
             continue
@@ -374,9 +373,9 @@ def _suggestion(variable: str, known: Mapping[str, object]) -> str:
 
 
 def describe(settings: Settings) -> list[str]:
-    """Return one line a setting, as variables, with client options redacted unless they are known to be no secret.
+    """Return one `NAME=value` line per setting; client options are redacted unless known not to be secret.
 
-    A protection that is off is a comment: its variable must not be set to nothing.
+    A protection that is off is a comment, because its variable must not be set to an empty value.
     """
     lines = []
     for variable, (group, field) in _known_fields():
@@ -391,7 +390,7 @@ def describe(settings: Settings) -> list[str]:
 
 
 def _without_password(value: object) -> object:
-    """Redact what stands before the host in each URL of a value; a host list may hold several."""
+    """Redact user info in each URL of a value; a host list may hold several."""
     return _USER_INFO.sub("://(redacted)@", value) if isinstance(value, str) else value
 
 

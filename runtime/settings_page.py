@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the settings themselves: `python -m runtime.settings_page`."""
+"""Generate docs/settings.md from the settings: `python -m runtime.settings_page`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "settings.md"
 
 _HEAD: Final = """# Settings
 
-All settings are environment variables. What is wrong with them is told all at once, at start, with exit code 78.
-`heartstream worker --show-config` prints what is in force, without secrets.
+All settings are environment variables. A process with invalid settings reports all problems at start and exits with
+code 78. `heartstream worker --show-config` prints the effective settings, without secrets.
 
-- `<NAME>_FILE` reads a value from the file that it names: for secrets.
-- A named file that is empty, a protection that is set to nothing (keys, tokens, TLS, audit, signatures), and a part of
-  a group without the rest (`AUDIT__KEY` without a path or topic) end the start: none of them means "off".
-- `HEARTSTREAM_KAFKA__OPTIONS__<OPTION>` reaches every option of librdkafka: `SASL_USERNAME` is `sasl.username`. What
-  only consumers or only producers know goes to them alone. What delivery depends on (`enable.idempotence`, `acks`,
-  `enable.auto.commit`, `group.id` and their like) cannot be changed.
+- `<NAME>_FILE` reads the value from the named file. Use it for secrets.
+- An empty file, an empty value for a protection (keys, tokens, TLS, audit, signatures) and an incomplete group
+  (`AUDIT__KEY` without a path or topic) are errors: none of them means "off".
+- `HEARTSTREAM_KAFKA__OPTIONS__<OPTION>` sets any option of librdkafka: `SASL_USERNAME` is `sasl.username`. Options
+  specific to consumers or producers are passed only to them. Options that delivery guarantees depend on
+  (`enable.idempotence`, `acks`, `enable.auto.commit`, `group.id` and similar) cannot be changed.
 
 ```sh
 HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=kafka:9093
@@ -51,7 +51,7 @@ def render() -> str:
 
 
 def _takes(kind: Any) -> str:
-    """Say what a field takes, in words."""
+    """Describe the values that a field accepts."""
     base, limits = (get_args(kind)[0], get_args(kind)[1]) if get_origin(kind) is not None else (kind, None)
     word = {"bool": "true or false", "int": "whole number", "float": "number", "str": "text"}[base.__name__]
     if limits is None:
@@ -59,8 +59,8 @@ def _takes(kind: Any) -> str:
     if limits.pattern:
         return str(limits.pattern).strip("^$()").replace("|", ", ")
     bounds = {"from": limits.ge, "above": limits.gt, "to": limits.le}
-    told = " ".join(f"{name} {bound}" for name, bound in bounds.items() if bound is not None)
-    return f"{word} {told}".strip() if told else f"{word}, not empty"
+    interval = " ".join(f"{name} {bound}" for name, bound in bounds.items() if bound is not None)
+    return f"{word} {interval}".strip() if interval else f"{word}, not empty"
 
 
 if __name__ == "__main__":
