@@ -27,7 +27,7 @@ _CORRUPT: Final = frozenset(
 _NO_GROUP: Final = KafkaError(KafkaError.GROUP_ID_NOT_FOUND).str()
 _CLASSIC_MEMBERS: Final = (
     ". Where members of the classic protocol are in the group, brokers do not let one of the consumer protocol in "
-    "beside them: stop them all first (docs/deployment.md, The other group protocol)"
+    "beside them: stop them all first (docs/deployment.md, Changing the group protocol)"
 )
 _RESET: Final = "then choose where to go on (kafka-consumer-groups.sh --reset-offsets) and start again"
 
