@@ -37,7 +37,7 @@ class Kafka(msgspec.Struct, frozen=True):
 
 
 class Topics(msgspec.Struct, frozen=True):
-    """Topics to read and write. The five names must be distinct."""
+    """Topics to read and write. Each is the name of a single Kafka topic, and no two may be the same."""
 
     patients: Name = topics.PATIENTS
     scores: Name = topics.SCORES
@@ -53,11 +53,13 @@ class Worker(msgspec.Struct, frozen=True):
     consumer sees each result once. `batch_records` is the largest batch scored at once. `flush_max_records` is the most
     records confirmed together (one transaction under exactly-once). `in_flight_max_records` is the most records scored
     but not yet confirmed. `instance_id` enables static group membership, so that a restart causes no rebalance.
-    `group_protocol` `consumer` selects the Kafka 4 group protocol (KIP-848). The worker stops when more than
-    `rejection_limit_ratio` of the last `rejection_window_records` (or more) were rejected: a bad deploy looks like bad
-    data, and must not send a whole topic to the dead letters. A partition that makes no progress for
-    `stall_seconds` while it has lag is fetched again; if that does not help, the worker stops. With `cloudevents`, each
-    score carries CloudEvents headers (binary mode); its value is unchanged.
+    `group_protocol` `consumer` selects the Kafka 4 group protocol (KIP-848).
+
+    The worker stops when more than `rejection_limit_ratio` of the last `rejection_window_records` (or more) were
+    rejected: a bad deploy looks like bad data, and must not send a whole topic to the dead letters. A partition that
+    makes no progress for `stall_seconds` while it has lag is fetched again; if that does not help, the worker stops.
+
+    With `cloudevents`, each score carries CloudEvents headers (binary mode); its value is unchanged.
     """
 
     group_id: Name = "heartstream"
@@ -94,6 +96,7 @@ class Model(msgspec.Struct, frozen=True):
     """The model to serve: model `name` in the model directory `path`; if empty, the best one by training.
 
     With `public_key`, a PEM file, only models signed with its private key are served.
+
     Every `reload_interval_seconds`, worker and gateway check whether `path`, which may be a symbolic link, holds
     another model; 0 disables the check. The new model is verified in a separate process and takes over between two
     batches. It is refused, and the current one stays in use, if the risks of recent records change by more than
@@ -157,19 +160,26 @@ class Gateway(msgspec.Struct, frozen=True):
 
     `body_limit_bytes` applies to one record, `batch_limit_bytes` and `batch_limit_records` to a JSON array, a tensor or
     a data frame of records; a stream of lines has no size limit. The body of one record must arrive within
-    `body_timeout_seconds`, an array within `batch_timeout_seconds`. A streaming client may pause for
-    `body_timeout_seconds` at most, sending or reading. A stream lasts `stream_max_seconds` at most and must send
-    `stream_records_per_second` on average over six such pauses; a caller may have `streams_per_caller` of them.
+    `body_timeout_seconds`, an array within `batch_timeout_seconds`.
+
+    A streaming client may pause for `body_timeout_seconds` at most, sending or reading. A stream lasts
+    `stream_max_seconds` at most and must send `stream_records_per_second` on average over six such pauses; a caller may
+    have `streams_per_caller` of them.
+
     At most `concurrent_requests` requests are processed at once; further ones are answered with 503. So are requests
     that do not fit into `in_flight_limit_bytes`, the total size of bodies and responses in flight, of which one caller
     may use half. A caller may send `records_per_second`, in bursts of `burst_records`; further records are answered
     with 429; 0 means no rate limit. A connection that sends no complete header for `keep_alive_seconds` is closed.
+
     On SIGTERM, the gateway fails `/health/ready` but keeps serving for `shutdown_delay_seconds`, so that load balancers
     can stop routing to it; then it finishes requests in flight, for `drain_seconds` at most.
+
     With a `metrics_port`, `/metrics` and `/health` are served without authentication on that port of
     `HEARTSTREAM_TELEMETRY__HOST`, and `/metrics` only there.
+
     With `live`, the gateway reads the three topics from their ends, without a consumer group, and shows the stream on
     its page and at `/stream/events`.
+
     `allowed_hosts` lists the public names accepted in the Host header (comma-separated; * is any); requests for others
     are refused. If it is empty, no public name is accepted while authentication is off, and every name is accepted
     while it is on. IP addresses, names without a dot and names that cannot be registered (`.local`, `.internal`,
@@ -204,10 +214,13 @@ class Auth(msgspec.Struct, frozen=True):
     """Authentication of gateway callers. If nothing is set, access is open. Health is always open.
 
     `api_keys` are lines `name:scopes:sha256` as written by `heartstream api-key`: keep them in a file, named by
-    `HEARTSTREAM_AUTH__API_KEYS_FILE`. JWTs of `token_issuer` for `token_audience` are accepted, verified with the
-    signing keys at `token_keys_url` (JWKS, https); they need the extra `auth`. With `tls_certificate` and `tls_key`,
-    PEM files, the gateway serves TLS only. With `tls_client_ca` it requests a certificate from every client; the
-    common name identifies the caller, who may predict.
+    `HEARTSTREAM_AUTH__API_KEYS_FILE`.
+
+    JWTs of `token_issuer` for `token_audience` are accepted, verified with the signing keys at `token_keys_url` (JWKS,
+    https); they need the extra `auth`.
+
+    With `tls_certificate` and `tls_key`, PEM files, the gateway serves TLS only. With `tls_client_ca` it requests a
+    certificate from every client; the common name identifies the caller, who may predict.
     """
 
     api_keys: str = ""

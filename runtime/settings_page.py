@@ -38,7 +38,8 @@ def render() -> str:
     """Return the page."""
     parts = [_HEAD]
     for group in msgspec.structs.fields(Settings):
-        parts.append(f"## {group.name}\n\n{' '.join((group.type.__doc__ or '').split())}\n")
+        paragraphs = [" ".join(paragraph.split()) for paragraph in (group.type.__doc__ or "").split("\n\n")]
+        parts.append("\n\n".join([f"## {group.name}", *paragraphs]) + "\n")
         rows = ["| variable | default | takes |", "|---|---|---|"]
         for field in msgspec.structs.fields(group.type):
             if field.name == "options":
