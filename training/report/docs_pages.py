@@ -60,7 +60,7 @@ def _overview(frame: pd.DataFrame) -> Iterator[str]:
     )
     yield _figure("outcomes", "Patients by hospital and severity")
     sites = {SITE_NAMES[site]: (frame["site"] == site).to_numpy() for site in SITE_NAMES}
-    yield "## Patients by hospital\n\nShares are of the patients with the field; - for fewer than 20 of them.\n"
+    yield "## Patients by hospital\n\nShares are of the patients with a value; - means fewer than 20 of them.\n"
     yield table(["", *sites], table_one(frame, FEATURE_NAMES, sites))
     labels = target(cleveland)
     yield "## Cleveland's patients by outcome\n"
@@ -72,9 +72,9 @@ def _missing(frame: pd.DataFrame) -> Iterator[str]:
     shares = missing_shares(frame)
     worst = ", ".join(f"{name} {shares.drop(TRAINING_SITE)[name].min():.0%}" for name in ("ca", "thal", "slope"))
     yield (
-        "## Missing values\n\nCodes for “not measured” count as missing. The other hospitals lack at least these "
-        f"shares: {worst}. A model that imputes “normal” gives risks that are too low ([model card](model-card.md), "
-        "missing fields).\n"
+        "## Missing values\n\nCodes for “not measured” count as missing. Each of the other hospitals lacks at least "
+        f"these shares: {worst}. A model that imputes “normal” gives risks that are too low ([model card]"
+        "(model-card.md), missing fields).\n"
     )
     yield _figure("missingness", "Share of patients without a value, by hospital and field")
 
@@ -101,7 +101,7 @@ def _associations(frame: pd.DataFrame) -> Iterator[str]:
 def _shift(frame: pd.DataFrame) -> Iterator[str]:
     yield (
         "## Other hospitals are other populations\n\nPopulation stability index against Cleveland, over patients with "
-        "the field; - for fewer than 20 of them. Values above 0.25 commonly raise an alarm.\n"
+        "a value; - means fewer than 20 of them. A common alert threshold is 0.25.\n"
     )
     sites = [site for site in SITE_NAMES if site != TRAINING_SITE]
     found = {site: population_stability_index(frame, site) for site in sites}
