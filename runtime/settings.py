@@ -138,7 +138,7 @@ class Challenger(msgspec.Struct, frozen=True):
 
 
 class Score(Details, frozen=True):
-    """What a score contains beside its risk. Turn parts off to make the topic smaller.
+    """What a score contains besides the risk. Turn parts off to make the topic smaller.
 
     `interval` and `label_set` quantify the uncertainty of the risk. `reasons` is the number of fields listed as moving
     the risk most. `measure_next` names the missing fields whose measurement would be most informative. `input_digest`
