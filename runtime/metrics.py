@@ -174,8 +174,8 @@ COMMITS: Final = _counter_of(
 )
 PRODUCER_REPLACEMENTS: Final = _counter(
     "heartstream_producer_replacements",
-    "Transactional producer clients replaced, as a call did not return or was slow, or a record was refused (exactly once "
-    "only).",
+    "Transactional producer clients replaced (exactly once only): a call did not return or was slow, or a record was "
+    "refused.",
 )
 CONSUMER_REPLACEMENTS: Final = _counter(
     "heartstream_consumer_replacements",
