@@ -37,7 +37,7 @@ def tables(report: TrainingResult) -> Iterator[Table]:
         (
             f"{best} with missing fields, and the usual pipeline (median and mode\n"
             f"imputation), {findings.repeats} cross-validations. Bias is mean risk minus prevalence. Last\n"
-            "column: the usual pipeline's sensitivity at the same specificity, with a threshold\nchosen on these risks:"
+            "column: the usual pipeline's sensitivity at the same specificity, with a\nthreshold chosen on these risks:"
         ),
         [
             "missing",

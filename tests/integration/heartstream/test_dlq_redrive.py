@@ -310,7 +310,7 @@ def test_a_source_in_another_coding_is_scored_once_that_is_named(
         assert {code for letter in desk.dead() for code in letter.codes} == {*_OF_ANOTHER_CODING}
         unnamed = desk.run("redrive", "--code", "foreign_source", "--yes").stdout
         assert "redriven: 0 dead letters\nskipped" in unnamed
-        assert "of a source in another coding: --coding names it" in unnamed
+        assert "from a source in another coding: give --coding" in unnamed
         named = desk.run("redrive", "--coding", "kaggle-303", "--yes")
         assert (named.returncode, named.stdout.splitlines()[0]) == (0, "redriven: 80 dead letters")
         stream.read_until(lambda: len([one for one in stream.read if one.letter is None]) == 80)

@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
@@ -71,7 +73,7 @@ def job(tmp_path_factory: pytest.TempPathFactory, report: TrainingResult) -> Job
     folder = tmp_path_factory.mktemp("spark")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        job = Job(folder, report)
+        job = Job(folder, replace(report, folder=copytree(report.folder, folder / "model")))
         job.run()
     return job
 

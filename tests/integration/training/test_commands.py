@@ -43,7 +43,7 @@ def test_fetch_without_network_takes_the_snapshot(tmp_path: Path, capsys: pytest
     out, err = capsys.readouterr()
     assert (len(out.splitlines()), err.count("\n")) == (4, 1)
     assert "ConnectError" in err
-    assert "using the snapshot that ships with heartstream" in err
+    assert "using the bundled snapshot" in err
     assert {file_name(site): (tmp_path / file_name(site)).read_bytes() for site in SITES} == {
         file_name(site): published_file(site) for site in SITES
     }
@@ -52,7 +52,7 @@ def test_fetch_without_network_takes_the_snapshot(tmp_path: Path, capsys: pytest
 def test_offline_asks_nobody(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """With --offline the server is not asked, and the second call has nothing to say on standard error."""
     assert run_fetch("--offline", "--dest", str(tmp_path), "--base-url", server.url) == 0
-    assert "offline: using the snapshot" in capsys.readouterr().err
+    assert "offline: using the bundled snapshot" in capsys.readouterr().err
     assert run_fetch("--offline", "--dest", str(tmp_path), "--base-url", server.url) == 0
     assert (capsys.readouterr().err, server.asked) == ("", [])
 

@@ -38,7 +38,9 @@ def test_tables_and_document_say_what_was_found(
         figure = found.overall.figures[name]
         (line,) = (line for line in out.splitlines() if line.startswith(f"{title}  "))
         assert line.split("  ")[-1].strip() == f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
-    assert f"{found.prevalence_brier:.2f}" in next(line for line in out.splitlines() if "saying the prevalence" in line)
+    assert f"{found.prevalence_brier:.2f}" in next(
+        line for line in out.splitlines() if "predicting the prevalence" in line
+    )
     assert found.groups["women"].figures == {}
     assert "not estimable" in next(line for line in out.splitlines() if line.startswith("women "))
     assert "trestbps+chol+thalach+exang+oldpeak+slope+ca+thal " in out

@@ -14,7 +14,7 @@ from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSe
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from heartstream.demo.patients import real_patients
-from runtime.settings import Registry
+from runtime.settings import SchemaRegistry as RegistrySettings
 from schemas.documents import FOLDER
 from schemas.errors import DependencyError
 from schemas.frames import frame, schema_number
@@ -109,7 +109,7 @@ def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
 
 def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegistryClient) -> None:
     """A schema that is there is not registered again; what is not there is not made up."""
-    asked = SchemaRegistry(Registry(url=f"{registry}/"))
+    asked = SchemaRegistry(RegistrySettings(url=f"{registry}/"))
     schema = (FOLDER / "score.schema.json").read_text("utf-8")
     first = asked.number("some scores/value", schema)
     assert [asked.number("some scores/value", schema), client.get_latest_version("some scores/value").schema_id] == [
@@ -125,7 +125,7 @@ def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegis
 def test_a_registry_that_is_away_is_a_dependency_that_fails(registry: str) -> None:
     """Also what answers and is none; credentials are in no message."""
     for url in ("http://127.0.0.1:1", registry.removesuffix("/apis/ccompat/v7")):
-        away = SchemaRegistry(Registry(url=url, username="Zebra", password="Zebra-4711"))
+        away = SchemaRegistry(RegistrySettings(url=url, username="Zebra", password="Zebra-4711"))
         with pytest.raises(DependencyError) as told:
             away.number("scores-value", "{}")
         assert "Zebra" not in str(told.value)

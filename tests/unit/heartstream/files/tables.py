@@ -48,7 +48,7 @@ def _cell(name: str, cell: str) -> str:
     bare = cell.encode().strip().decode()  # ASCII white space alone
     if not bare or bare.casefold() in UNMEASURED:
         return "null"
-    if (code := WORDS.get(name, {}).get(bare.casefold())) is not None:
+    if (code := WORDS.get(name, {}).get(re.sub(r"[\W_]+", "", bare.casefold()))) is not None:
         return code
     if re.fullmatch(r"-?([1-9]\d*|0)?\.\d*", bare, re.ASCII):
         whole, _, part = bare.partition(".")
