@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from heartstream.cli.options import Count, Flag
-from heartstream.terminal.exit_codes import BAD_USAGE, errors_to_exit_codes
+from heartstream.cli.options import Count, Flag, record_range
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 
 def replay(  # a command's options
@@ -43,12 +42,6 @@ def replay(  # a command's options
         dry_run: Print the number of records, and send nothing.
     """
     with errors_to_exit_codes():
-        from heartstream.operations.dlq.filters import RecordRange  # noqa: PLC0415  # --help should not wait for Faust
         from heartstream.operations.replay import replay as run  # noqa: PLC0415  # --help should not wait for Faust
 
-        try:
-            chosen = RecordRange.of(since, until, limit)
-        except ValueError as error:
-            sys.stderr.write(f"heartstream: {error}\n")
-            raise SystemExit(BAD_USAGE) from None
-        run(to_topic, chosen, model, name, dry_run=dry_run)
+        run(to_topic, record_range(since, until, limit), model, name, dry_run=dry_run)

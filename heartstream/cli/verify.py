@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from heartstream.cli.options import Count, Flag
-from heartstream.terminal.exit_codes import BAD_DATA, BAD_USAGE, errors_to_exit_codes
+from heartstream.cli.options import Count, Flag, record_range
+from heartstream.terminal.exit_codes import BAD_DATA, errors_to_exit_codes
 
 
 def verify(
@@ -36,13 +35,7 @@ def verify(
         json: Print one JSON object per score that is not verified.
     """
     with errors_to_exit_codes():
-        from heartstream.operations.dlq.filters import RecordRange  # noqa: PLC0415  # --help should not wait for Faust
         from heartstream.operations.verify import run  # noqa: PLC0415  # --help should not wait for Faust
 
-        try:
-            chosen = RecordRange.of(since, until, limit)
-        except ValueError as error:
-            sys.stderr.write(f"heartstream: {error}\n")
-            raise SystemExit(BAD_USAGE) from None
-        if not run.verify(models, chosen, as_json=json):
+        if not run.verify(models, record_range(since, until, limit), as_json=json):
             raise SystemExit(BAD_DATA)
