@@ -170,11 +170,12 @@ class DriftMeasured(msgspec.Struct, frozen=True):
     score_psi: float | None
 
     def emit(self) -> None:
-        """Set the gauges; remove the unknown ones."""
+        """Set the gauges; remove the unknown ones, and that of a model that was replaced."""
         metrics.DRIFT_RECORDS.set(self.records)
         metrics.show(metrics.DRIFT_PSI, self.psi)
         metrics.show(metrics.DRIFT_MISSING, self.missing)
         metrics.show(metrics.DRIFT_OUT_OF_RANGE, self.out_of_range)
+        metrics.DRIFT_SCORE_PSI.clear()
         metrics.show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
 
 

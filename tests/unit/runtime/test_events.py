@@ -64,3 +64,11 @@ def test_drift_that_is_not_known_is_not_shown() -> None:
         assert shown("drift_score_psi", model="own") == (known or 0)
         assert shown("drift_window_records") == 500
     assert 'heartstream_drift_psi{field="own"}' not in metrics.render()[0].decode()
+
+
+def test_drift_of_a_replaced_model_is_not_shown() -> None:
+    """Its last value would stand still, and with it an alert that no later record could end."""
+    for model in ("before", "after"):
+        events.DriftMeasured(model, 500, {}, {}, {}, 0.3).emit()
+    told = [sample for sample in metrics.read(metrics.render()[0].decode()) if sample.name.endswith("drift_score_psi")]
+    assert [(sample.labels["model"], sample.value) for sample in told] == [("after", 0.3)]
