@@ -1,4 +1,4 @@
-"""The agent: takes a bundle of record batches, has it scored, hands the outcomes on, and takes the next."""
+"""The Faust agent: scores a bundle of record batches, hands the results to the publisher, and takes the next."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from schemas.codec import encode_scores
 from schemas.records import Source
 from scoring.pipeline import Model, Results
 from scoring.sources import judged
-from worker.breaker import RejectionBreaker
 from worker.dead_letters import dead_letter
-from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
-from worker.shipment import Shipment
-from worker.traces import Traces
+from worker.rejection_limit import RejectionLimit
+from worker.scored_batch import ScoredBatch
+from worker.serdes import PLAIN, Serdes
+from worker.tracing import Tracer
 from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
 from worker.transport.outgoing import Headers, OutgoingRecord
 
 INTERFACE = "kafka"
 _BYTES_A_RECORD = 1_024
-"""A batch of large records takes up room as if each kilobyte were a record."""
+"""A batch of large records counts toward the limit as if each kilobyte were a record."""
 
 
 class ScoringAgent:
-    """Scores bundles of record batches in order, while the publisher has room for more outcomes."""
+    """Scores bundles of record batches in order, as long as the publisher has capacity."""
 
     def __init__(
         self,
@@ -36,28 +36,28 @@ class ScoringAgent:
         ledger: Ledger,
         publisher: Publisher,
         dead_letter_topic: str,
-        breaker: RejectionBreaker,
-        traces: Traces,
-        formats: Formats = PLAIN,
+        limit: RejectionLimit,
+        tracer: Tracer,
+        serdes: Serdes = PLAIN,
     ) -> None:
         self._model = model
         self._ledger = ledger
         self._publisher = publisher
         self._dead_letter_topic = dead_letter_topic
-        self._breaker = breaker
-        self._traces = traces
-        self._formats = formats
+        self._limit = limit
+        self._tracer = tracer
+        self._serdes = serdes
 
     async def run(self, stream: AsyncIterable[Bundle]) -> None:
-        """Score what the stream brings. An exception here ends the process: nothing is committed past the truth."""
+        """Score each bundle of the stream. An exception here ends the process before unscored records are committed."""
         async for bundle in stream:
             await self.score(bundle)
 
     async def score(self, bundle: Bundle) -> None:
-        """Take the batches of a bundle from raw records to outcomes that wait to be sent."""
+        """Decode and score the batches of a bundle, and queue the results for publishing."""
         weights = [weight_of(batch) for batch in bundle]
         await self._publisher.reserve(sum(weights))
-        await self._formats.prepare(chain.from_iterable(batch.values() for batch in bundle))
+        await self._serdes.prepare(chain.from_iterable(batch.values() for batch in bundle))
         batches = [(batch, weight) for batch, weight in zip(bundle, weights, strict=True) if self._ledger.start(batch)]
         self._publisher.release(sum(weights) - sum(weight for _, weight in batches))
         if not batches:
@@ -66,16 +66,16 @@ class ScoringAgent:
         scored = self._scored([batch for batch, _ in batches])
         event = _batch_scored([each.results for each in scored], time.perf_counter() - started)
         event.emit()
-        self._breaker.note(event.scored + event.rejected, event.rejected)
+        self._limit.note(event.scored + event.rejected, event.rejected)
         for (_, weight), each in zip(batches, scored, strict=True):
-            self._publisher.put(self._shipment(each, weight, started))
+            self._publisher.put(self._scored_batch(each, weight, started))
 
     def _scored(self, batches: Sequence[RecordBatch]) -> list[_Scored]:
-        """Score batches together, and judge each by the coding of its partition."""
+        """Score batches together, then check each against the coding of its partition."""
         sources = list(chain.from_iterable(batch.sources() for batch in batches))
         keys = list(chain.from_iterable(batch.keys() for batch in batches))
         messages = list(chain.from_iterable(batch.messages for batch in batches))
-        results = self._model.score(self._formats.batch(messages, sources, keys).decode())
+        results = self._model.score(self._serdes.batch(messages, sources, keys).decode())
         scored, first = [], 0
         for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
             own = slice(first, first := first + len(batch))
@@ -83,10 +83,10 @@ class ScoringAgent:
             scored.append(_Scored(batch, sources[own], keys[own], found, encode_scores(found.scores)))
         return scored
 
-    def _shipment(self, scored: _Scored, weight: int, started: float) -> Shipment:
-        """Separate scores, each with the key of its record, from dead letters."""
+    def _scored_batch(self, scored: _Scored, weight: int, started: float) -> ScoredBatch:
+        """Build the outgoing scores, with their records' keys, and dead letters of a batch."""
         batch, sources, keys, results, encoded = scored
-        traced = self._traces.begin(batch, sources, results.rejected, started)
+        traced = self._tracer.begin(batch, sources, results.rejected, started)
         headers: dict[int, Headers] = {place: span.headers for place, span in traced.items()}
         letters: list[OutgoingRecord] = []
         for place, faults in results.rejected.items():
@@ -98,12 +98,12 @@ class ScoringAgent:
             keys = [keys[place] for place in results.places]
             sources = [sources[place] for place in results.places]
             headers = {row: headers[place] for row, place in enumerate(results.places) if place in headers}
-        carried, spans = self._formats.headers(sources, headers), tuple(traced.values())
-        return Shipment(batch, keys, self._formats.framed(encoded), letters, codes, weight, started, carried, spans)
+        carried, spans = self._serdes.headers(sources, headers), tuple(traced.values())
+        return ScoredBatch(batch, keys, self._serdes.framed(encoded), letters, codes, weight, started, carried, spans)
 
 
 class _Scored(NamedTuple):
-    """A batch with what became of it; `encoded` are the scores as JSON."""
+    """A batch with its results; `encoded` are the scores as JSON."""
 
     batch: RecordBatch
     sources: list[Source]
@@ -113,7 +113,7 @@ class _Scored(NamedTuple):
 
 
 def weight_of(batch: RecordBatch) -> int:
-    """Return the room that a batch takes up among what is outstanding, in records."""
+    """Return what a batch counts toward the limit of records in flight."""
     return max(len(batch), batch.size() // _BYTES_A_RECORD)
 
 

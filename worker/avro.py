@@ -1,4 +1,4 @@
-"""Records that their producer wrote in Avro, as the JSON that they stand for. Alone imports fastavro, an extra."""
+"""Decodes Avro records to JSON. The only module that imports fastavro, an extra."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _COLLECTIONS: Final = ("array", "map")
 
 
 class UnusableSchemaError(HeartstreamError):
-    """A schema that cannot be that of a patient record. The text says why, and is ours alone."""
+    """A schema that cannot describe a patient record. The text says why, and quotes nothing of the schema."""
 
 
 def reader(schema: str) -> Callable[[bytes], bytes | None]:
-    """Return what makes JSON of a value of this schema, and None of what is no such value.
+    """Return a function that converts a value of this schema to JSON, or returns None for an invalid value.
 
     Raises UnusableSchemaError.
     """
     try:
         import fastavro  # noqa: PLC0415  # an extra, where the first record in Avro comes
     except ImportError:
-        raise UnusableSchemaError("is in Avro, and the extra avro is not installed here") from None
+        raise UnusableSchemaError("is in Avro, and the extra avro is not installed") from None
     try:
         document = json.loads(schema)
         parsed = fastavro.parse_schema(document)

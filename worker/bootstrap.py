@@ -1,4 +1,4 @@
-"""Where the worker's objects meet: settings in, a Faust app out."""
+"""The worker's composition root: creates a Faust app from settings."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from scoring.model_manager import Follower, ModelManager, ModelSource
 from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
-from worker.breaker import RejectionBreaker
 from worker.canary import Canary
-from worker.formats import Formats
-from worker.guarantees import AtLeastOnce, ExactlyOnce
-from worker.health import Pulse, WorkerChecks
-from worker.outlets import Outlets
+from worker.delivery import AtLeastOnce, ExactlyOnce
+from worker.health import EventLoopHeartbeat, WorkerChecks
+from worker.output_topics import OutputTopics
 from worker.publisher import Guarantee, Publisher
-from worker.refusals import Substitutes
+from worker.rejection_limit import RejectionLimit
+from worker.serdes import Serdes
 from worker.shadow import GROUP_SUFFIX, Sample, ShadowAgent
-from worker.traces import NoTraces, RecordTraces, Traces
+from worker.substitutes import Substitutes
+from worker.tracing import NoTracer, SamplingTracer, Tracer
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.driver import SCHEME, BundleSchema, KeepingFlowControl, LibrdkafkaTransport
@@ -50,7 +50,7 @@ _NO_CHALLENGER: Final = "HEARTSTREAM_CHALLENGER__PATH is not set"
 
 
 class _NoTables(TableManager):
-    """Starts at once: stock Faust lets a second go by for tables to be declared, before it joins the group."""
+    """Starts at once: stock Faust waits a second for table declarations before it joins the group."""
 
     async def on_start(self) -> None:
         await self._update_channels()
@@ -58,46 +58,46 @@ class _NoTables(TableManager):
 
 
 class ScoringApp(faust.App):
-    """A Faust app that keeps no state on disk and tells its health from the first moment on."""
+    """A Faust app without state on disk, whose telemetry port opens first."""
 
     telemetry: Telemetry
     health: Health
-    pulse: Pulse
+    heartbeat: EventLoopHeartbeat
     role: str
-    beside: Sequence[Beat | Following[Scorer]] = ()
+    background: Sequence[Beat | Following[Scorer]] = ()
     tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.flow_control = KeepingFlowControl()
-        self.pulse = Pulse()
+        self.heartbeat = EventLoopHeartbeat()
 
     @property
     def listens(self) -> bool:
-        """Say whether the telemetry port is open: what goes wrong before keeps the worker from starting."""
+        """Whether the telemetry port is open; earlier failures are failures to start."""
         return self._telemetry_server is not None
 
     def _create_directories(self) -> None:
-        """Make none: a stateless worker runs on a read-only file system."""
+        """Create none: a stateless worker runs on a read-only file system."""
 
     async def on_first_start(self) -> None:
-        """Open the telemetry port before the broker is reached. Raises DependencyError where it is not to be had."""
+        """Open the telemetry port before connecting to the broker. Raises DependencyError if the port is in use."""
         host, port = self.telemetry.host, self.telemetry.port
         try:
             self._telemetry_server = TelemetryServer(host, port, self.health)
         except OSError as error:
             place = f"{host}:{port} (HEARTSTREAM_TELEMETRY__PORT)"
             raise DependencyError(f"cannot listen at {place}: {error.strerror}") from error
-        self.pulse.start()
-        for each in self.beside:
+        self.heartbeat.start()
+        for each in self.background:
             each.start()
         await super().on_first_start()
 
     async def on_shutdown(self) -> None:
         """Send the last spans, and close the telemetry port last."""
         await super().on_shutdown()
-        for each in self.beside:
+        for each in self.background:
             each.stop()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
@@ -108,38 +108,37 @@ class ScoringApp(faust.App):
 def create_app(settings: Settings) -> ScoringApp:
     """Load the model and assemble the worker.
 
-    Raises SettingsError, ArtifactError, or DependencyError of a schema registry, before anything of the broker is
-    touched.
+    Raises SettingsError, ArtifactError, or DependencyError of a schema registry, before connecting to the broker.
     """
-    formats = Formats.of(settings, settings.topics.scores)
+    serdes = Serdes.of(settings, settings.topics.scores)
     if settings.challenger.canary_share and not settings.challenger.path:
-        raise SettingsError((f"{_NO_CHALLENGER}: which model is to answer for a share of the keys?",))
+        raise SettingsError((f"{_NO_CHALLENGER}: a canary share needs a challenger model",))
 
     def new_agent(
-        manager: ModelManager, ledger: Ledger, publisher: Publisher, traces: Traces, breaker: RejectionBreaker
+        manager: ModelManager, ledger: Ledger, publisher: Publisher, tracer: Tracer, limit: RejectionLimit
     ) -> ScoringAgent:
         served = _with_canary(settings, manager)
-        return ScoringAgent(served, ledger, publisher, settings.topics.dead_letters, breaker, traces, formats)
+        return ScoringAgent(served, ledger, publisher, settings.topics.dead_letters, limit, tracer, serdes)
 
-    return _assembled(settings, "worker", new_agent)
+    return _assemble(settings, "worker", new_agent)
 
 
 def create_shadow_app(settings: Settings) -> ScoringApp:
-    """Load champion and challenger and assemble what scores with both, in a group and to a topic of its own.
+    """Load champion and challenger and assemble the shadow, with its own consumer group and output topic.
 
     Raises as `create_app`.
     """
     asked, model = settings.challenger, settings.model
     if not asked.path:
-        raise SettingsError((f"{_NO_CHALLENGER}: which model is to be tried?",))
-    formats = Formats.of(settings, settings.topics.shadow)
+        raise SettingsError((f"{_NO_CHALLENGER}: the shadow needs a challenger model",))
+    serdes = Serdes.of(settings, settings.topics.shadow)
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score)
     champion = ModelManager(load_in_time(source.load))
 
     def new_agent(
-        challenger: ModelManager, ledger: Ledger, publisher: Publisher, _traces: Traces, _breaker: RejectionBreaker
+        challenger: ModelManager, ledger: Ledger, publisher: Publisher, _tracer: Tracer, _limit: RejectionLimit
     ) -> ShadowAgent:
-        return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.sample_ratio), formats)
+        return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.sample_ratio), serdes)
 
     replace, group = msgspec.structs.replace, settings.worker.group_id + GROUP_SUFFIX
     own = replace(
@@ -148,7 +147,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
         topics=replace(settings.topics, scores=settings.topics.shadow),
         worker=replace(settings.worker, group_id=group),
     )
-    return _assembled(own, "shadow", new_agent)
+    return _assemble(own, "shadow", new_agent)
 
 
 def _with_canary(settings: Settings, champion: ModelManager) -> Model:
@@ -159,23 +158,23 @@ def _with_canary(settings: Settings, champion: ModelManager) -> Model:
 
 
 def _source_of(settings: Settings, path: str, name: str) -> ModelSource:
-    """Return where a model of the worker comes from: details, key and drift are the same for each."""
+    """Return the source of a model of the worker; all have the same details, key and drift settings."""
     window_records = settings.drift.window_records
     return ModelSource(Path(path), name or None, settings.model.key_path(), settings.score, window_records)
 
 
 class Agent(Protocol):
-    """What takes bundles from the stream."""
+    """Consumes bundles from the stream."""
 
     async def run(self, stream: AsyncIterable[Bundle]) -> None:
-        """Take what the stream brings."""
+        """Consume the stream."""
         ...
 
 
-NewAgent = Callable[[ModelManager, Ledger, Publisher, Traces, RejectionBreaker], Agent]
+NewAgent = Callable[[ModelManager, Ledger, Publisher, Tracer, RejectionLimit], Agent]
 
 
-def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
+def _assemble(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
     check_options(settings)
     logs.configure(settings.telemetry)
     events.ProcessStarted(role, version("heartstream")).emit()
@@ -189,10 +188,10 @@ def _assembled(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
-    app.beside = [drift_beat(manager.drift)]
+    app.background = [drift_beat(manager.drift)]
     if model.reload_interval_seconds:
-        app.beside.append(Following(Follower(source, manager), model.reload_interval_seconds))
-    app.health = WorkerChecks(app, ledger, app.pulse, settings.worker.stall_seconds).health()
+        app.background.append(Following(Follower(source, manager), model.reload_interval_seconds))
+    app.health = WorkerChecks(app, ledger, app.heartbeat, settings.worker.stall_seconds).health()
     app.tracing = tracing
     _add_agent(app, settings, manager, ledger, new_agent)
     return app
@@ -219,22 +218,22 @@ def _new_app(settings: Settings) -> ScoringApp:
 
 def _add_agent(app: ScoringApp, settings: Settings, manager: ModelManager, ledger: Ledger, new_agent: NewAgent) -> None:
     worker = settings.worker
-    breaker = RejectionBreaker(worker.rejection_window_records, worker.rejection_limit_ratio)
-    guarantee = _guarantee(app, settings, ledger, breaker)
+    limit = RejectionLimit(worker.rejection_window_records, worker.rejection_limit_ratio)
+    guarantee = _guarantee(app, settings, ledger, limit)
     publisher = Publisher(guarantee, ledger, worker.flush_max_records, worker.in_flight_max_records, time.monotonic)
-    traces = NoTraces() if app.tracing is None else RecordTraces(app.tracing, worker.group_id)
-    scoring = new_agent(manager, ledger, publisher, traces, breaker)
+    tracer = NoTracer() if app.tracing is None else SamplingTracer(app.tracing, worker.group_id)
+    scoring = new_agent(manager, ledger, publisher, tracer, limit)
     patients: Any = app.topic(settings.topics.patients, schema=BundleSchema(), acks=False)
 
     async def score(stream: faust.StreamT[Bundle]) -> None:
-        # With the producer, not with the agent: what was started is published after the agent has ended.
+        # Belongs to the producer, not the agent: started batches are published after the agent has ended.
         cast("LibrdkafkaProducer", app.producer).add_future(publisher.run())
         await scoring.run(stream)
 
     app.agent(patients, name="score", supervisor_strategy=CrashingSupervisor)(score)
 
 
-def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: RejectionBreaker) -> Guarantee:
+def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, limit: RejectionLimit) -> Guarantee:
     def producer() -> LibrdkafkaProducer:
         return cast("LibrdkafkaProducer", app.producer)
 
@@ -242,10 +241,12 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, breaker: Rej
         return cast("LibrdkafkaConsumer", app.consumer)
 
     topics, writes_letters = settings.topics, app.role == "worker"
-    outlets = Outlets(admin_config(settings.kafka), topics.scores, (topics.dead_letters,) if writes_letters else ())
+    output_topics = OutputTopics(
+        admin_config(settings.kafka), topics.scores, (topics.dead_letters,) if writes_letters else ()
+    )
     letters = topics.dead_letters if writes_letters else None
-    substitutes = Substitutes(topics.scores, letters, lambda: breaker.note(0, 1), outlets.home)
+    substitutes = Substitutes(topics.scores, letters, lambda: limit.note(0, 1), output_topics.partition_for)
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
         committed = CommittedOffsets(admin_config(settings.kafka), settings.worker.group_id)
-        return ExactlyOnce(producer, topics.scores, ledger, consumer, committed.read, outlets, substitutes)
-    return AtLeastOnce(producer, topics.scores, outlets, substitutes)
+        return ExactlyOnce(producer, topics.scores, ledger, consumer, committed.read, output_topics, substitutes)
+    return AtLeastOnce(producer, topics.scores, output_topics, substitutes)

@@ -1,7 +1,7 @@
-"""The canary: a challenger that answers for some of the keys, while everybody else gets the champion's scores.
+"""The canary: a challenger scores the records of some keys, and the champion all others.
 
-It is held against the champion before its first record and again and again after it; the champion scores what it
-cannot, and answers for all as soon as it has to go.
+Its risks are compared with the champion's before its first record and regularly afterwards. The champion scores what
+the challenger cannot, and everything once the challenger is withdrawn.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from scoring.scorer import Scorer
 _BYTES: Final = 8
 
 
-class KeyShare:
-    """Which keys are taken: a share of them, whatever their partition; a larger share has those of a smaller one."""
+class KeySampler:
+    """Selects a share of the keys, independent of partitions; a larger share includes the keys of a smaller one."""
 
     def __init__(self, share: float) -> None:
         """`share` is 0 to 1."""
         whole = 1 << 8 * _BYTES
-        # One byte more than a digest has is above all of them.
+        # One byte longer than a digest: greater than all of them.
         self._limit = b"\xff" * (_BYTES + 1) if share >= 1 else int(share * whole).to_bytes(_BYTES)
 
-    def takes(self, key: bytes | None) -> bool:
-        """Say whether the records of a key are taken; those without a key are not."""
+    def selects(self, key: bytes | None) -> bool:
+        """Whether records with this key are selected; those without a key are not."""
         return key is not None and blake2b(key, digest_size=_BYTES).digest() < self._limit
 
 
 class Canary:
-    """Parts each batch among champion and challenger. For one thread."""
+    """Splits each batch between champion and challenger. Not thread-safe."""
 
     def __init__(self, champion: ModelManager, challenger: Scorer, share: float) -> None:
-        """`share` is that of the keys, 0 to 1."""
+        """`share` is the share of the keys, 0 to 1."""
         self._champion = champion
         self._challenger: Scorer | None = challenger
-        self._share = KeyShare(share)
-        self._is_admitted = False
-        self._unjudged = 0
+        self._keys = KeySampler(share)
+        self._is_compared = False
+        self._uncompared = 0
 
     @classmethod
     def load(cls, champion: ModelManager, source: ModelSource, share: float) -> Canary | None:
-        """Prove the challenger in a process of its own, and load it; blocks for seconds.
+        """Verify the challenger in a process of its own and load it; blocks for seconds.
 
-        One that is broken is told of and not there: the champion can do without.
+        A challenger that fails to load is logged and skipped: returns None.
         """
         try:
             challenger = source.load_proved()
@@ -59,18 +59,18 @@ class Canary:
         return cls(champion, challenger, share)
 
     def score(self, batch: DecodedBatch) -> Results:
-        """Score a batch, some of its keys with the challenger. Raises what the champion raises."""
-        challenger = self._admitted()
+        """Score a batch, the selected keys with the challenger. Raises what the champion raises."""
+        challenger = self._active_challenger()
         if challenger is None:
             return self._champion.score(batch)
-        ours, others = batch.split(list(map(self._share.takes, batch.keys)))
-        # The champion first: what it is by then is what the challenger is held against.
-        of_others = self._champion.score(others)
-        return merged(of_others, self._try(challenger, ours))
+        selected, others = batch.split(list(map(self._keys.selects, batch.keys)))
+        # The champion first: the challenger is compared with the model that scored this batch.
+        champion_results = self._champion.score(others)
+        return merged(champion_results, self._try(challenger, selected))
 
-    def _admitted(self) -> Scorer | None:
-        """Return the challenger if it may answer: where drift is watched, the champion's last records come first."""
-        if self._challenger is None or self._is_admitted:
+    def _active_challenger(self) -> Scorer | None:
+        """Return the challenger if it may score; with drift monitoring, only after a first comparison."""
+        if self._challenger is None or self._is_compared:
             return self._challenger
         recent = self._champion.recent()
         if recent is None and self._champion.scorer.window is not None:
@@ -78,27 +78,27 @@ class Canary:
         reason = None if recent is None else score_shift(recent, self._challenger, self._champion.max_score_shift)
         if reason is not None:
             self._withdraw(reason)
-        self._is_admitted = True
+        self._is_compared = True
         return self._challenger
 
     def _try(self, challenger: Scorer, batch: DecodedBatch) -> Results:
-        """Score records with the challenger; where that has to go, with the champion."""
+        """Score records with the challenger, or with the champion if the challenger is withdrawn."""
         results = score_on_trial(challenger, batch, self._champion.score, self._withdraw)
         if self._challenger is None:
             return results
-        if reason := self._jumped(challenger, len(results)):
+        if reason := self._score_shift(challenger, len(results)):
             self._withdraw(reason)
             return self._champion.score(batch)
         events.CanaryScored(results.scored, len(results.rejected)).emit()
         return results
 
-    def _jumped(self, challenger: Scorer, records: int) -> str | None:
-        """Say, every so many of its records, how its risks of the last ones jump from the champion's."""
-        self._unjudged += records
-        recent = recent_records(challenger) if self._unjudged >= TRIAL_RECORDS else None
+    def _score_shift(self, challenger: Scorer, records: int) -> str | None:
+        """Compare its last risks with the champion's, once every `TRIAL_RECORDS`; return a shift that is too large."""
+        self._uncompared += records
+        recent = recent_records(challenger) if self._uncompared >= TRIAL_RECORDS else None
         if recent is None:
             return None
-        self._unjudged = 0
+        self._uncompared = 0
         return score_shift(recent, self._champion.scorer, self._champion.max_score_shift)
 
     def _withdraw(self, reason: str) -> None:

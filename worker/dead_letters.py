@@ -61,32 +61,29 @@ def dead_letter(
 
 
 def reduced(letter: OutgoingRecord) -> OutgoingRecord | None:
-    """Make the same dead letter without its largest part, for a topic that does not take one so large.
+    """Return the dead letter without its largest part, for a topic that rejects it as too large.
 
-    Its value, its key or the original's headers go first, whichever is largest, and all that is known of them is how
-    large they were; the first fault and the source go last. Returns None where there is nothing more to leave out.
+    The largest of value, key and original headers is dropped first, leaving a header with its size; then all errors but
+    the first. The source is always kept. Returns None if nothing more can be dropped.
     """
     parts = {
         without_value: len(letter.value or b""),
-        without_key: 0 if _says(letter, KEY_OMITTED_HEADER) else len(letter.key or b""),
+        without_key: 0 if _has_header(letter, KEY_OMITTED_HEADER) else len(letter.key or b""),
         without_headers: sum(len(name) + len(value or b"") + 1 for name, value in letter.headers if name not in _KEPT),
     }
     leave_out = max(parts, key=lambda part: parts[part])
     if parts[leave_out]:
         return leave_out(letter)
-    return _bare(letter) if _says(letter, f"{ERROR_HEADER_PREFIX}message") else None
+    return _bare(letter) if _has_header(letter, f"{ERROR_HEADER_PREFIX}message") else None
 
 
 def without_value(letter: OutgoingRecord) -> OutgoingRecord:
-    """Make the same dead letter without its value.
-
-    A header says that the value was left out and how many bytes it has; the letter's source says where it stands.
-    """
+    """Return the dead letter without its value; a header keeps the value's size in bytes."""
     return _changed(letter, [(VALUE_OMITTED_HEADER, str(len(letter.value or b"")).encode())], value=None)
 
 
 def without_key(letter: OutgoingRecord) -> OutgoingRecord:
-    """Make the same dead letter with its source for a key: every topic takes that, a compacted one too."""
+    """Return the dead letter with its source as its key, which a compacted topic accepts."""
     size = b"" if letter.key is None else str(len(letter.key)).encode()
     source = source_of(letter)
     key = f"{source.topic}:{source.partition}:{source.offset}".encode()
@@ -94,14 +91,14 @@ def without_key(letter: OutgoingRecord) -> OutgoingRecord:
 
 
 def without_headers(letter: OutgoingRecord) -> OutgoingRecord:
-    """Make the same dead letter without the original record's headers."""
+    """Return the dead letter without the original record's headers."""
     kept = [(name, value) for name, value in letter.headers if name in _KEPT]
     left_out = str(len(letter.headers) - len(kept)).encode()
     return _changed(letter, [(HEADERS_OMITTED_HEADER, left_out)], headers=kept)
 
 
 def source_of(letter: OutgoingRecord) -> Source:
-    """Return where the record of a dead letter stands."""
+    """Return the topic, partition and offset of a dead letter's record."""
     return _reason_of(letter).source
 
 
@@ -116,12 +113,12 @@ def _bare(letter: OutgoingRecord) -> OutgoingRecord:
     return _changed(letter, [(DEAD_LETTER_HEADER, first)], headers=marks)
 
 
-def _says(letter: OutgoingRecord, name: str) -> bool:
+def _has_header(letter: OutgoingRecord, name: str) -> bool:
     return any(each == name for each, _ in letter.headers)
 
 
 def _changed(letter: OutgoingRecord, added: Headers, **parts: Any) -> OutgoingRecord:
-    """Return a letter with other parts and more headers."""
+    """Return a copy of a letter with other parts and more headers."""
     key, value = parts.get("key", letter.key), parts.get("value", letter.value)
     headers = [*parts.get("headers", letter.headers), *added]
     changed = OutgoingRecord(letter.topic, key, value, headers, letter.timestamp)

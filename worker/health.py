@@ -1,8 +1,8 @@
-"""Whether the worker has started, is ready and lives: asked by the telemetry port's thread, whatever else hangs.
+"""Startup, readiness and liveness checks. The telemetry port's own thread runs them, so they answer if the rest hangs.
 
-Live means: a restart would not help. So only what is wrong inside this process counts: its consumer's thread or event
-loop does not come round, or records wait though the broker answers and nothing is on its way to it. A broker out of
-reach, slow output and a group that has more workers than partitions are no reason for a restart.
+Liveness fails only if a restart would help, which means a fault inside this process: its consumer thread or event loop
+is stuck, or records wait although the broker answers and no results are in flight. An unreachable broker, slow output,
+or a group with more workers than partitions do not call for a restart.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from worker.transport.lag import SILENT_SECONDS, Behind, LagMeter
 from worker.transport.ledger import Ledger
 from worker.transport.producer import LibrdkafkaProducer
 
-_BEAT_SECONDS: Final = 1.0
+_HEARTBEAT_SECONDS: Final = 1.0
 _OUTPUT_SECONDS: Final = 30.0
-_CURE_AND_REST: Final = 2
-"""Stall limits that a partition may stand still: the consumer's thread cures it after one, and gives up after two."""
+_STALL_LIMITS: Final = 2
+"""A partition may be stalled twice the limit: the consumer thread restarts its fetching first, and then fails."""
 
 
-class Pulse:
-    """Beats on an event loop once a second, so that another thread can tell how long the loop has been busy."""
+class EventLoopHeartbeat:
+    """Records once a second that the event loop runs, so another thread can measure how long it has been blocked."""
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._beat = Beat(self._note, _BEAT_SECONDS)
+        self._timer = Beat(self._record, _HEARTBEAT_SECONDS)
 
     def start(self) -> None:
-        """Begin to beat; called once, on the loop."""
-        self._note()
-        self._beat.start()
+        """Start; called once, on the event loop."""
+        self._record()
+        self._timer.start()
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         self._last = time.monotonic()
 
     def overdue(self) -> float:
-        """Return for how many seconds the loop owes a beat; 0 while it comes round, and before it started."""
-        return 0.0 if self._last is None else max(0.0, time.monotonic() - self._last - _BEAT_SECONDS)
+        """Return by how many seconds the heartbeat is late; 0 while it is on time, and before it has started."""
+        return 0.0 if self._last is None else max(0.0, time.monotonic() - self._last - _HEARTBEAT_SECONDS)
 
 
 class WorkerChecks:
-    """The checks; each says in a few words what is wrong, or None."""
+    """The checks; each returns what is wrong in a few words, or None."""
 
-    def __init__(self, app: App, ledger: Ledger, pulse: Pulse, stall_limit: float) -> None:
-        """`stall_limit` is how long, in seconds, the event loop may be busy, or a partition may stand still."""
+    def __init__(self, app: App, ledger: Ledger, heartbeat: EventLoopHeartbeat, stall_limit: float) -> None:
+        """`stall_limit`: seconds for which the event loop may be blocked, or a partition stalled."""
         self._app = app
         self._ledger = ledger
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._stall_limit = stall_limit
 
     def health(self) -> Health:
-        """Return them by name, for each question."""
+        """Return the checks by name, for each probe."""
         return Health(
             startup={"model": _model, "consumer started": self.consumer_started},
             live={
@@ -77,40 +77,40 @@ class WorkerChecks:
         )
 
     def consumer_started(self) -> str | None:
-        """The consumer has begun to look for the broker, and may wait for it."""
+        """The consumer has started; it may still be waiting for the broker."""
         return None if self._lag is not None else "the consumer has not started yet"
 
     def process(self) -> str | None:
-        """Nothing has failed for good."""
+        """The worker has not crashed."""
         return "the worker has failed and is stopping" if self._app.crashed else None
 
     def event_loop(self) -> str | None:
-        """The loop that scores comes round."""
-        overdue = self._pulse.overdue()
+        """The event loop that scores is not blocked."""
+        overdue = self._heartbeat.overdue()
         if overdue > self._stall_limit:
-            return f"the event loop has been busy with one thing for {overdue:.0f} s"
+            return f"the event loop has been blocked for {overdue:.0f} s"
         return None
 
     def consumer(self) -> str | None:
-        """The thread that owns the consumer comes round."""
+        """The consumer thread polls."""
         consumer = self._consumer
         if consumer is not None and not consumer.is_polling():
-            return "the consumer's thread does not come round"
+            return "the consumer thread does not poll"
         return None
 
     def progress(self) -> str | None:
-        """No partition stands still with records to score, unless the broker is to blame.
+        """No partition with records to score is stalled, unless the broker does not answer.
 
-        While results are on their way, partitions are judged one by one where they are read, and by nobody else: the
-        consumer's thread cures one that stands still beside busy ones, or ends the process.
+        While results are in flight, only the consumer thread checks for stalled partitions: it restarts their fetching,
+        or ends the process.
         """
         lag = self._lag
         if lag is None or not _answers(lag) or self._outstanding():
             return None
-        return standstill(lag.behind, self._ledger, _CURE_AND_REST * self._stall_limit)
+        return stalled_partition(lag.behind, self._ledger, _STALL_LIMITS * self._stall_limit)
 
     def group(self) -> str | None:
-        """The group counts this worker as a member, with partitions or, where there are too few, without."""
+        """The worker is a member of the group, even without partitions if there are too few."""
         consumer = self._consumer
         if consumer is None or consumer.poller is None or not (consumer.joined and consumer.poller.member):
             reason = consumer.poller.refusal.reason if consumer is not None and consumer.poller is not None else None
@@ -118,7 +118,7 @@ class WorkerChecks:
         return None
 
     def broker(self) -> str | None:
-        """A broker has answered lately."""
+        """A broker has answered recently."""
         lag = self._lag
         if lag is None or lag.answered_at is None:
             return "the broker has not answered yet"
@@ -127,21 +127,21 @@ class WorkerChecks:
         return None
 
     def producer(self) -> str | None:
-        """The producer is up, and what was handed to it gets confirmed."""
+        """The producer is running, and its records are being confirmed."""
         producer = self._app._producer  # noqa: SLF001  # `app.producer` would make one
         if not isinstance(producer, LibrdkafkaProducer) or not producer.started or producer.crashed:
-            return "the producer is not up"
+            return "the producer is not running"
         lag = self._lag
         waited = time.monotonic() - lag.held_since if lag is not None and lag.held_since is not None else 0.0
         if waited > _OUTPUT_SECONDS:
-            return f"of what was started, nothing has been confirmed for {waited:.0f} s"
+            return f"no results have been confirmed for {waited:.0f} s"
         return None
 
     def commits(self) -> str | None:
-        """The broker stores offsets; while it does not, reading is held, so that little is repeated."""
+        """Offset commits succeed; while they fail, reading is paused to limit repeated records."""
         poller = self._consumer.poller if self._consumer is not None else None
         if poller is not None and poller.paused == "commits":
-            return "no offset commits succeed: reading is held until one does"
+            return "offset commits fail: reading is paused until one succeeds"
         return None
 
     @property
@@ -160,19 +160,19 @@ class WorkerChecks:
         return producer.outstanding if isinstance(producer, LibrdkafkaProducer) else 0
 
 
-def standstill(all_behind: Mapping[TP, Behind], ledger: Ledger, limit: float) -> str | None:
-    """Say which partition was behind and stood still for longer than `limit` seconds, and has not moved since."""
+def stalled_partition(all_behind: Mapping[TP, Behind], ledger: Ledger, limit: float) -> str | None:
+    """Describe a partition that has lag and has been stalled for more than `limit` seconds."""
     now, finished = time.monotonic(), ledger.progress()
     for tp, behind in all_behind.items():
-        stood = now - behind.still
+        stalled = now - behind.still
         moved = finished.get(tp) not in {None, behind.done}
-        if stood > limit and not moved:
-            return f"partition {tp.partition} of {tp.topic} has stood still for {stood:.0f} s, with records to score"
+        if stalled > limit and not moved:
+            return f"partition {tp.partition} of {tp.topic} has been stalled for {stalled:.0f} s, with records to score"
     return None
 
 
 def _model() -> str | None:
-    """The model is verified and proven: the port opens only then."""
+    """The model is verified: the port opens only then."""
     return None
 
 

@@ -1,8 +1,8 @@
-"""Sends the outcomes of batches, and says what is confirmed: a round at a time.
+"""Publishes the results of batches in flushes, and marks confirmed batches in the ledger.
 
-A round is what is sent until nothing of it is unconfirmed any more, until it has `flush_max_records`, or until its time
-is over. At its end the broker has confirmed all of it, or the process ends. What is scored meanwhile joins the round
-while that lasts, and is sent at once; under exactly-once a round is a transaction.
+A flush takes batches until all of its records are confirmed, it has `flush_max_records`, or its linger time is over;
+each batch is sent at once. It ends when the broker has confirmed all of its records, or else the process ends. Under
+exactly-once a flush is a transaction.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from runtime import events
-from worker.shipment import Shipment
+from worker.scored_batch import ScoredBatch
 from worker.transport.ledger import Ledger
 
-_REST_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 0.001
-"""How often an open round is asked whether it lasts. What is at hand is sent at once."""
+_IDLE_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 0.001
+"""How often an open flush is checked for whether to wait for more batches."""
 
 
 class Guarantee(Protocol):
-    """How a round is sent and confirmed. Everything raises DependencyError where the process cannot go on."""
+    """How a flush is sent and confirmed. All methods raise DependencyError if the process cannot go on."""
 
-    patience: float
-    """How long a round takes further batches at most, in seconds; it ends all the same."""
+    linger: float
+    """For how many seconds at most a flush takes further batches."""
 
     async def open(self) -> None:
-        """Begin a round."""
+        """Begin a flush."""
         ...
 
-    async def rest(self) -> None:
-        """Do what is due between rounds; called once in a while when nothing waits."""
+    async def idle(self) -> None:
+        """Do what is due between flushes; called about once a second while no batch waits."""
         ...
 
-    async def add(self, shipment: Shipment) -> None:
-        """Queue one batch's results."""
+    async def add(self, scored_batch: ScoredBatch) -> None:
+        """Queue one batch's results at the client."""
         ...
 
-    def lasts(self) -> bool:
-        """Say whether an open round is worth keeping open for further batches; does not block."""
+    def accepts_more(self) -> bool:
+        """Whether to keep an open flush open for further batches; does not block."""
         ...
 
-    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
-        """Wait until the round is confirmed; returns what is: all but for partitions that were lost meanwhile."""
+    async def close(self, batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
+        """Wait for confirmation; returns the confirmed batches: all but those of partitions lost in the meantime."""
         ...
 
 
 class Publisher:
-    """Takes shipments in order, and tells the ledger what is confirmed. `put` and `run` are for one task each."""
+    """Publishes scored batches in order. `put` and `run` may each be called by one task."""
 
     def __init__(
         self,
@@ -60,91 +60,91 @@ class Publisher:
         in_flight_max_records: int,
         clock: Callable[[], float],
     ) -> None:
-        """`in_flight_max_records` bounds what was put and is not confirmed; one shipment is always taken."""
+        """`in_flight_max_records` bounds the unconfirmed records; a single batch may exceed it."""
         self._guarantee = guarantee
         self._ledger = ledger
-        self._round_records = flush_max_records
+        self._flush_records = flush_max_records
         self._limit = in_flight_max_records
         self._clock = clock
-        self._waiting: deque[Shipment] = deque()
+        self._waiting: deque[ScoredBatch] = deque()
         self._arrived = asyncio.Event()
-        self._outstanding = 0
+        self._in_flight = 0
         self._freed = asyncio.Event()
 
     async def reserve(self, weight: int) -> None:
-        """Wait until there is room for a batch of this weight."""
-        while self._outstanding and self._outstanding + weight > self._limit:
+        """Wait for capacity for a batch of this weight."""
+        while self._in_flight and self._in_flight + weight > self._limit:
             self._freed.clear()
             await self._freed.wait()
-        self._outstanding += weight
+        self._in_flight += weight
 
     def release(self, weight: int) -> None:
-        """Give room back."""
-        self._outstanding -= weight
+        """Release capacity."""
+        self._in_flight -= weight
         self._freed.set()
 
-    def put(self, shipment: Shipment) -> None:
-        """Hand over the outcomes of a batch for which room was reserved."""
-        self._waiting.append(shipment)
+    def put(self, scored_batch: ScoredBatch) -> None:
+        """Queue the results of a batch whose capacity was reserved."""
+        self._waiting.append(scored_batch)
         self._arrived.set()
 
     async def run(self) -> None:
-        """Publish one round after the other, until cancelled."""
+        """Publish one flush after another, until cancelled."""
         while True:
             first = await self._first()
             await self._guarantee.open()
-            shipments = [first]
+            batches = [first]
             await self._guarantee.add(first)
-            deadline = self._clock() + self._guarantee.patience
+            deadline = self._clock() + self._guarantee.linger
             records = first.records
-            while records < self._round_records and (more := await self._next(deadline)) is not None:
-                shipments.append(more)
+            while records < self._flush_records and (more := await self._next(deadline)) is not None:
+                batches.append(more)
                 records += more.records
                 await self._guarantee.add(more)
-            confirmed = await self._guarantee.close(shipments)
-            self._tell(shipments, confirmed)
+            confirmed = await self._guarantee.close(batches)
+            self._complete(batches, confirmed)
 
-    async def _first(self) -> Shipment:
+    async def _first(self) -> ScoredBatch:
         while not self._waiting:
             self._arrived.clear()
             try:
-                async with asyncio.timeout(_REST_SECONDS):
+                async with asyncio.timeout(_IDLE_SECONDS):
                     await self._arrived.wait()
             except TimeoutError:
-                await self._guarantee.rest()
+                await self._guarantee.idle()
         return self._waiting.popleft()
 
-    async def _next(self, deadline: float) -> Shipment | None:
-        """Return what joins the open round, as soon as it comes; None when the round is over."""
+    async def _next(self, deadline: float) -> ScoredBatch | None:
+        """Return the next batch of the open flush as soon as there is one; None when the flush should end."""
         loop = asyncio.get_running_loop()
         while not self._waiting:
-            if self._clock() >= deadline or not self._guarantee.lasts():
+            if self._clock() >= deadline or not self._guarantee.accepts_more():
                 return None
             self._arrived.clear()
-            look = loop.call_later(_LOOK_SECONDS, self._arrived.set)
+            check = loop.call_later(_CHECK_SECONDS, self._arrived.set)
             await self._arrived.wait()
-            look.cancel()
+            check.cancel()
         return self._waiting.popleft()
 
-    def _tell(self, shipments: Sequence[Shipment], confirmed: Sequence[Shipment]) -> None:
-        """Let the ledger and the metrics know."""
+    def _complete(self, batches: Sequence[ScoredBatch], confirmed: Sequence[ScoredBatch]) -> None:
+        """Mark confirmed batches in the ledger, and record metrics."""
         now, at = time.perf_counter(), time.time()
         if events.is_debugging():
             events.FlushConfirmed(self._ranges(confirmed)).emit()
-        for shipment in confirmed:
-            self._ledger.finish(shipment.batch)
-            batch = shipment.batch
-            oldest, newest = (batch.oldest(), batch.newest()) if shipment.is_awaited else (None, None)
-            events.BatchDelivered(now - shipment.started, at, len(batch), oldest, newest, shipment.codes).emit()
-            for span in shipment.spans:
+        for scored in confirmed:
+            self._ledger.finish(scored.batch)
+            batch = scored.batch
+            oldest, newest = (batch.oldest(), batch.newest()) if scored.is_awaited else (None, None)
+            events.BatchDelivered(now - scored.started, at, len(batch), oldest, newest, scored.codes).emit()
+            for span in scored.spans:
                 span.end()
-        for shipment in shipments:
-            self.release(shipment.weight)
+        for scored in batches:
+            self.release(scored.weight)
 
-    def _ranges(self, shipments: Sequence[Shipment]) -> dict[int, list[list[int]]]:
-        """Return the offsets of what is still this worker's, by partition, runs that follow each other as one."""
+    def _ranges(self, batches: Sequence[ScoredBatch]) -> dict[int, list[list[int]]]:
+        """Return the offset ranges of batches whose partitions are still owned, by partition, merging adjacent ones."""
         ranges: dict[int, list[list[int]]] = {}
-        for batch in (shipment.batch for shipment in shipments if self._ledger.holds(shipment.batch)):
+        for batch in (scored.batch for scored in batches if self._ledger.holds(scored.batch)):
             runs = ranges.setdefault(batch.tp.partition, [])
             first = batch.first_offset()
             if runs and runs[-1][1] == first:

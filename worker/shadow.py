@@ -1,7 +1,7 @@
-"""The challenger's agent: scores a sample of the stream with two models, and sends the second one's scores.
+"""The shadow agent: scores a sample of the stream with champion and challenger, and publishes the challenger's scores.
 
-It is a process and a group of its own, so that nothing of it can hold up, break or lose what the champion does. It
-writes no dead letters: those are the champion's.
+It runs as its own process and consumer group, so it cannot delay or break the champion's worker, which also writes the
+dead letters.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from schemas.records import Source
 from scoring.pipeline import Model, Results
 from scoring.sources import judged
 from worker.agent import weight_of
-from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
-from worker.shipment import Shipment
+from worker.scored_batch import ScoredBatch
+from worker.serdes import PLAIN, Serdes
 from worker.transport.batch import Bundle, RecordBatch
 from worker.transport.ledger import Ledger
 
@@ -30,14 +30,14 @@ _BITS: Final = 53
 
 
 class Sample:
-    """Which records are taken: a share of them, the same after a restart and in any batch."""
+    """Selects a share of the records, the same ones after a restart and in any batch."""
 
     def __init__(self, share: float) -> None:
         """`share` is 0 to 1."""
         self._limit = int(share * (1 << _BITS))
 
-    def takes(self, source: Source) -> bool:
-        """Say whether a record is taken, by where it stands: SplitMix64's mixing of partition and offset."""
+    def selects(self, source: Source) -> bool:
+        """Whether a record is selected: SplitMix64's mixing of its partition and offset."""
         mixed = (source.offset + (source.partition << 40) + 1) * 0x9E3779B97F4A7C15 & _MASK
         mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
         mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
@@ -45,7 +45,7 @@ class Sample:
 
 
 class ShadowAgent:
-    """Scores samples of bundles in order, while the publisher has room; what is not taken is done with at once."""
+    """Scores samples of bundles in order, as long as the publisher has capacity; skips other records."""
 
     def __init__(
         self,
@@ -54,51 +54,51 @@ class ShadowAgent:
         ledger: Ledger,
         publisher: Publisher,
         sample: Sample,
-        formats: Formats = PLAIN,
+        serdes: Serdes = PLAIN,
     ) -> None:
         self._champion = champion
         self._challenger = challenger
         self._ledger = ledger
         self._publisher = publisher
         self._sample = sample
-        self._formats = formats
+        self._serdes = serdes
 
     async def run(self, stream: AsyncIterable[Bundle]) -> None:
-        """Score what the stream brings. An exception here ends the process, which is the challenger's alone."""
+        """Score each bundle of the stream. An exception here ends this process, not the champion's."""
         async for bundle in stream:
             for batch in bundle:
                 await self.score(batch)
 
     async def score(self, batch: RecordBatch) -> None:
-        """Take a batch from raw records to the challenger's scores, which wait to be sent."""
+        """Decode and score a batch's sample, and queue the challenger's scores for publishing."""
         weight = weight_of(batch)
         await self._publisher.reserve(weight)
-        await self._formats.prepare(batch.values())
+        await self._serdes.prepare(batch.values())
         if not self._ledger.start(batch):
             self._publisher.release(weight)
             return
         started = time.perf_counter()
         sources = batch.sources()
-        taken = [place for place, source in enumerate(sources) if self._sample.takes(source)]
-        messages = [batch.messages[place] for place in taken]
-        decoded = self._formats.batch(messages, [sources[place] for place in taken]).decode()
+        selected = [place for place, source in enumerate(sources) if self._sample.selects(source)]
+        messages = [batch.messages[place] for place in selected]
+        decoded = self._serdes.batch(messages, [sources[place] for place in selected]).decode()
         before = time.perf_counter()
         champion = self._champion.score(decoded)
         between = time.perf_counter()
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
         results = judged(challenger, batch.lease.seen)
-        scored = [taken[place] for place in results.places]
-        keys, scores = batch.keys(), self._formats.framed(encode_scores(results.scores))
-        headers = self._formats.headers([sources[place] for place in scored], {})
+        scored = [selected[place] for place in results.places]
+        keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
+        headers = self._serdes.headers([sources[place] for place in scored], {})
         its_keys = [keys[place] for place in scored]
-        self._publisher.put(Shipment(batch, its_keys, scores, [], (), weight, started, headers, is_awaited=False))
+        self._publisher.put(ScoredBatch(batch, its_keys, scores, [], (), weight, started, headers, is_awaited=False))
 
 
 def _compared(
     champion: Results, challenger: Results, champion_seconds: float, challenger_seconds: float
 ) -> events.ModelsCompared:
-    """Compare what two models made of the same records."""
+    """Compare two models' results on the same records."""
     _, ours, theirs = np.intersect1d(champion.places, challenger.places, assume_unique=True, return_indices=True)
     same = int((champion.labels[ours] == challenger.labels[theirs]).sum())
     difference = challenger.risks[theirs] - champion.risks[ours]

@@ -224,7 +224,7 @@ STREAM: Final = (
     ),
     Panel(
         "Rebalances and repairs",
-        "Changes of assignments; partitions that stood still and were fetched anew; clients replaced.",
+        "Changes of assignments; stalled partitions whose fetching was restarted; clients replaced.",
         "short",
         [
             (f"sum by (kind) (increase(heartstream_rebalances_total{_RATE}) {_WORKERS})", "{{kind}}"),

@@ -25,6 +25,6 @@ def shadow(*, show_config: Flag = False) -> None:
     with errors_to_exit_codes():
         settings = load_settings(show_config=show_config)
         from worker.bootstrap import create_shadow_app  # noqa: PLC0415  # Faust takes a second to import
-        from worker.process import run  # noqa: PLC0415  # the same
+        from worker.main import run  # noqa: PLC0415  # the same
 
         run(settings, create_shadow_app)

@@ -23,6 +23,6 @@ def worker(*, show_config: Flag = False) -> None:
     """
     with errors_to_exit_codes():
         settings = load_settings(show_config=show_config)
-        from worker.process import run  # noqa: PLC0415  # Faust takes a second to import; --help should not
+        from worker.main import run  # noqa: PLC0415  # Faust takes a second to import; --help should not
 
         run(settings)

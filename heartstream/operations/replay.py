@@ -24,7 +24,7 @@ from schemas.errors import DependencyError, FaultCode, SettingsError
 from schemas.records import Source
 from schemas.topics import name_problem
 from scoring.scorer import Scorer
-from worker.formats import Formats
+from worker.serdes import Serdes
 
 _CHUNK: Final = 4_000
 _POLL_SECONDS: Final = 0.2
@@ -84,7 +84,7 @@ class Replay:
         self._topic, self._scorer = topic, scorer
         config = {**plain_producer_config(settings.kafka), "message.timeout.ms": _SEND_MILLISECONDS, "log_level": 0}
         self._client = Producer(config)
-        self._formats = Formats.of(settings, topic)
+        self._serdes = Serdes.of(settings, topic)
         self._failure: KafkaError | None = None
 
     def run(  # what to read, and two callbacks
@@ -106,7 +106,7 @@ class Replay:
 
     def _score(self, chunk: Sequence[Message]) -> None:
         sources = [Source(str(each.topic()), each.partition() or 0, each.offset() or 0) for each in chunk]
-        results = self._scorer.score(self._formats.batch(chunk, sources).decode())
+        results = self._scorer.score(self._serdes.batch(chunk, sources).decode())
         self.tally.read += len(chunk)
         self.tally.rejected.update(faults[0].code for faults in results.rejected.values())
         for place, score in zip(results.places, encode_scores(results.scores), strict=True):
@@ -117,8 +117,8 @@ class Replay:
             raise DependencyError(f"{self._topic} rejected a score: {self._failure.name()}")
 
     def _send(self, key: bytes | None, value: bytes, source: Source) -> None:
-        headers: list[Any] = list(self._formats.headers([source], {}).get(0, ()))
-        (sent,) = self._formats.framed([value])
+        headers: list[Any] = list(self._serdes.headers([source], {}).get(0, ()))
+        (sent,) = self._serdes.framed([value])
         while True:
             try:
                 self._client.produce(self._topic, sent, key, headers=headers, on_delivery=self._on_delivery)

@@ -23,7 +23,7 @@ from tests.integration.conftest import Workers
 from tests.integration.stream import Stream
 from tests.outcomes import Rejected, Scored, process
 from tests.unit.scoring.models import with_exchanged_labels
-from worker.canary import KeyShare
+from worker.canary import KeySampler
 from worker.shadow import GROUP_SUFFIX, Sample
 
 SHARE = 0.25
@@ -156,7 +156,7 @@ def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Pa
         trial.send(2_000)
         stream.read_all()
         told = [each for process in (one, other) for each in shown(process) if "heartstream_canary" in each.name]
-    takes = KeyShare(float(share)).takes
+    takes = KeySampler(float(share)).takes
     champion, challenger = Scorer.from_directory(model_dir), Scorer.from_directory(trial.challenger)
     digest = challenger.model.digest
     for sent in stream.sent:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 from faust.types import TP
 
-from worker import guarantees
-from worker.guarantees import ExactlyOnce
-from worker.shipment import Shipment
+from worker import delivery
+from worker.delivery import ExactlyOnce
+from worker.scored_batch import ScoredBatch
 from worker.transport import poller, transactions
 from worker.transport.commits import ConsumerCommits, TransactionCommits, positions_of
 from worker.transport.deliveries import DeliveryError
@@ -55,20 +55,20 @@ def _store_once(this: Poller) -> None:
     this.commits.leave(this._ledger.owned())
 
 
-async def _commit_with_metadata_last(this: ExactlyOnce, shipments: Sequence[Shipment]) -> None:
+async def _commit_with_metadata_last(this: ExactlyOnce, scored_batches: Sequence[ScoredBatch]) -> None:
     if this._failure is None and (refused := await this._producer().settle()):
         this._take_care(refused)
         this._failure = DeliveryError("records are refused by their topics")
     if this._failure is not None:
         raise this._failure
-    if not all(this._ledger.holds(shipment.batch) for shipment in shipments):
+    if not all(this._ledger.holds(scored_batch.batch) for scored_batch in scored_batches):
         raise DeliveryError("partitions were lost")
-    offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in shipments}
+    offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in scored_batches}
     await this._member().topic_check.confirm(this._member().topic_check.ask())
     await this._store(offsets, this._member().group_metadata())
 
 
-async def _renew_blindly(this: ExactlyOnce, call: str, _shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+async def _renew_blindly(this: ExactlyOnce, call: str, _scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
     await this._producer().renew(call)
     return {}
 
@@ -98,7 +98,7 @@ def _commit_any_time(this: ConsumerCommits) -> None:
     _turn(this)
 
 
-async def _rest_beside_transactions(this: ExactlyOnce) -> None:
+async def _idle_beside_transactions(this: ExactlyOnce) -> None:
     """The consumer's own commit of what no transaction carries, which the decision rejects."""
     offsets = this._ledger.passed(this._ledger.owned())
     if offsets:
@@ -120,9 +120,9 @@ def _ignore(*_args: object, **_options: object) -> None:
     pass
 
 
-class _HastyVain(guarantees._Vain):
+class _HastyBudget(delivery._RetryBudget):
     @property
-    def is_hopeless(self) -> bool:
+    def is_exhausted(self) -> bool:
         return self.aborts >= 10
 
 
@@ -153,7 +153,7 @@ BUGS: Final = (
     ),
     Bug("lost partitions done again", "decision 11", ((Ledger, "holds", _always),), _EOS),
     Bug("no fence by the generation", "decision 11", ((TransactionCommits, "rebalanced", _ignore),), _EOS),
-    Bug("ten aborts end the worker", "decision 11", ((guarantees, "_Vain", _HastyVain),), _EOS),
+    Bug("ten aborts end the worker", "decision 11", ((delivery, "_RetryBudget", _HastyBudget),), _EOS),
     Bug("stuck round done again blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
     Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),
     Bug(
@@ -164,6 +164,6 @@ BUGS: Final = (
     ),
     Bug("fenced client ends the worker", "decision 45", ((transactions, "hopeless", _fail_on_fence),), _EOS),
     Bug(
-        "consumer commits beside transactions", "decision 45", ((ExactlyOnce, "rest", _rest_beside_transactions),), _EOS
+        "consumer commits beside transactions", "decision 45", ((ExactlyOnce, "idle", _idle_beside_transactions),), _EOS
     ),
 )

@@ -11,7 +11,7 @@ from tests.simulation.clients import FakeAdminClient
 from tests.simulation.consumer import FakeConsumer
 from tests.simulation.threads import Threading, Time
 from tests.simulation.worker import SimulatedPoller
-from worker import agent, guarantees, publisher
+from worker import agent, delivery, publisher
 from worker.transport import (
     commits,
     consumer,
@@ -27,7 +27,7 @@ from worker.transport import (
     transactions,
 )
 
-_TIMED: Final = (agent, commits, consumer, group_refusal, guarantees, lag, poller, publisher, transactions)
+_TIMED: Final = (agent, commits, consumer, group_refusal, delivery, lag, poller, publisher, transactions)
 _THREADED: Final = (handoff, ledger, poller, producer, transactions)
 _WAITS: Final = (
     # How often the product looks, where a look costs the simulation as much as a second does.

@@ -19,10 +19,10 @@ from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Event, VirtualLoop
 from tests.simulation.transactional import FakeProducer
 from worker.agent import ScoringAgent
-from worker.breaker import RejectionBreaker
-from worker.guarantees import AtLeastOnce, ExactlyOnce
+from worker.delivery import AtLeastOnce, ExactlyOnce
 from worker.publisher import Guarantee, Publisher
-from worker.traces import NoTraces
+from worker.rejection_limit import RejectionLimit
+from worker.tracing import NoTracer
 from worker.transport.batch import Bundle
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.ledger import Ledger
@@ -207,13 +207,13 @@ class Worker:
         producer.client_config = _producer_config(self.name, is_exactly_once=self.is_exactly_once)
         producer.patience, producer.new_client = PATIENCE, FakeProducer
         consumer.ledger, consumer.options = ledger, _options(is_exactly_once=self.is_exactly_once)
-        breaker = RejectionBreaker(1_000_000, 1.0)
+        limit = RejectionLimit(1_000_000, 1.0)
         guarantee: Guarantee = AtLeastOnce(lambda: producer, SCORES)
         if self.is_exactly_once:
             committed = CommittedOffsets({}, "group")
             guarantee = ExactlyOnce(lambda: producer, SCORES, ledger, lambda: consumer, committed.read)
         publisher = Publisher(guarantee, ledger, 20, 12, self._loop.time)
-        return publisher, ScoringAgent(self.model, ledger, publisher, DEAD_LETTERS, breaker, NoTraces())
+        return publisher, ScoringAgent(self.model, ledger, publisher, DEAD_LETTERS, limit, NoTracer())
 
     async def _run(self) -> None:
         publisher, agent = self._build()

@@ -30,7 +30,7 @@ from scoring.missingness import pattern_name
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
-from worker.formats import Formats
+from worker.serdes import Serdes
 
 _AT_ONCE: Final = 4_000
 
@@ -78,22 +78,22 @@ def count_topic(artifact: Artifact, settings: Settings, last: int, coding: str |
     Timestamps decide which are the newest; at most `last` are read per partition, and kept in memory. Raises
     DependencyError and ArtifactError.
     """
-    topic, formats = settings.topics.patients, Formats.reading(settings)
+    topic, serdes = settings.topics.patients, Serdes.reading(settings)
     counter = _Counter(artifact, f"the topic {topic}", coding)
     with Reader.open(settings) as reader:
         spans = {
             number: Span(max(span.first, span.end - last), span.end) for number, span in reader.spans(topic).items()
         }
-        messages = ((moment_of(message), _value_of(message, formats)) for message in reader.read(topic, spans))
+        messages = ((moment_of(message), _value_of(message, serdes)) for message in reader.read(topic, spans))
         newest = heapq.nlargest(last, messages)
     for batch in _batches(value for _, value in newest):
         counter.take(batch)
     return counter.result()
 
 
-def _value_of(message: Message, formats: Formats) -> bytes:
+def _value_of(message: Message, serdes: Serdes) -> bytes:
     """Return the decoded record; an undecodable one as it is, for the core to reject."""
-    content = formats.content_of(message)
+    content = serdes.content_of(message)
     return content if isinstance(content, bytes) else message.value() or b""
 
 

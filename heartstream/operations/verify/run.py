@@ -19,7 +19,7 @@ from heartstream.terminal.progress import ProgressCounter
 from heartstream.terminal.tables import print_line
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
-from worker.formats import Formats
+from worker.serdes import Serdes
 
 _SHOWN: Final = 20
 """At most this many findings per verdict are printed; JSON has all."""
@@ -36,7 +36,7 @@ def verify(folder: Path | None, chosen: RecordRange, *, as_json: bool) -> bool:
         size = sum(span.end - span.first for span in spans.values())
         with ProgressCounter(size, "scores") as progress:
             for finding in islice(
-                verify_scores(scores, records, topic, spans, models, Formats.reading(settings)), chosen.limit
+                verify_scores(scores, records, topic, spans, models, Serdes.reading(settings)), chosen.limit
             ):
                 progress.advance()
                 verdicts[finding.verdict] += 1

@@ -18,7 +18,7 @@ from schemas.codec import UNDECODABLE, decode_score, encode_score, input_digest
 from schemas.frames import unframed
 from schemas.records import Score, Source
 from scoring.scorer import Scorer
-from worker.formats import Formats
+from worker.serdes import Serdes
 
 _CHUNK: Final = 5_000
 """Scores that are verified together; they and their records are in memory."""
@@ -67,7 +67,7 @@ class _StoredScore(NamedTuple):
 
 
 def verify_scores(  # where scores and records are, and what both are read with
-    scores: Reader, records: Reader, topic: str, spans: Mapping[int, Span], models: ModelDirectories, formats: Formats
+    scores: Reader, records: Reader, topic: str, spans: Mapping[int, Span], models: ModelDirectories, serdes: Serdes
 ) -> Iterator[Finding]:
     """Yield a finding for each score in these ranges. Raises DependencyError and ArtifactError.
 
@@ -82,7 +82,7 @@ def verify_scores(  # where scores and records are, and what both are read with
                 yield stored
             else:
                 stored_scores.append(stored)
-        yield from _findings(stored_scores, originals.at(stored.source for stored in stored_scores), models, formats)
+        yield from _findings(stored_scores, originals.at(stored.source for stored in stored_scores), models, serdes)
 
 
 def _decode(message: Message) -> _StoredScore | Finding:
@@ -142,7 +142,7 @@ def _findings(
     stored_scores: Sequence[_StoredScore],
     originals: Mapping[Source, Message],
     models: ModelDirectories,
-    formats: Formats,
+    serdes: Serdes,
 ) -> Iterator[Finding]:
     """Yield the findings; records with the same model and options are scored together."""
     to_score: dict[int, tuple[Scorer, list[_StoredScore]]] = {}
@@ -162,7 +162,7 @@ def _findings(
             to_score.setdefault(id(scorer), (scorer, []))[1].append(stored)
     for scorer, group in to_score.values():
         sources = [stored.source for stored in group]
-        batch = formats.batch([originals[source] for source in sources], sources)
+        batch = serdes.batch([originals[source] for source in sources], sources)
         for stored, outcome in zip(group, scorer.score(batch.decode()).outcomes(), strict=True):
             yield _compare(stored, b"" if isinstance(outcome, tuple) else encode_score(outcome))
 

@@ -85,7 +85,7 @@ def test_frozen_scoring_is_not_live(stream: Stream, freezing_workers: Workers, f
         frost.touch()
         send_patients(stream, 0, 100)
         told = await_health(worker, "/health/live", 503)
-        assert told["event loop"].startswith("the event loop has been busy with one thing for ")
+        assert told["event loop"].startswith("the event loop has been blocked for ")
         assert [problem for name, problem in told.items() if name != "event loop"] == ["ok", "ok", "ok"]
         frost.unlink()
         await_health(worker, "/health/ready", 200)

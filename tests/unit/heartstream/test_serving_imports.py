@@ -30,7 +30,7 @@ record = json.dumps({"patient_id": "p", **fields}).encode()
 assert scorer.self_check()
 """
 WORKER = """
-import worker.process
+import worker.main
 from runtime.settings import Settings
 from worker.bootstrap import create_app
 

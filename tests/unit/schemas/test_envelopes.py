@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from schemas.errors import FaultCode
 from schemas.faults import examine
 from tests.examples import accepted
-from worker.formats import PLAIN
+from worker.serdes import PLAIN
 
 COMPLETE = dict(accepted())["complete"]
 RECORD = json.loads(COMPLETE)

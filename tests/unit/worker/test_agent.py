@@ -17,12 +17,12 @@ from tests.outcomes import Scored, process
 from tests.unit.worker.test_ledger import OTHER, TOPIC, FakeMessage, granted
 from tests.unit.worker.test_publisher import HeldGuarantee, publishing
 from worker.agent import ScoringAgent
-from worker.breaker import RejectionBreaker
-from worker.formats import PLAIN, Formats
 from worker.publisher import Publisher
+from worker.rejection_limit import RejectionLimit
+from worker.scored_batch import ScoredBatch
+from worker.serdes import PLAIN, Serdes
 from worker.shadow import Sample, ShadowAgent
-from worker.shipment import Shipment
-from worker.traces import NoTraces
+from worker.tracing import NoTracer
 from worker.transport.batch import RecordBatch
 from worker.transport.ledger import Ledger
 
@@ -63,9 +63,9 @@ def entered_with(ledger: Ledger, tp: TP, *records: tuple[bytes, list[tuple[str, 
     return batch
 
 
-def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher, formats: Formats = PLAIN) -> ScoringAgent:
-    breaker = RejectionBreaker(100, 1.0)
-    return ScoringAgent(ModelManager(scorer), ledger, publisher, "dead-letters", breaker, NoTraces(), formats)
+def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher, serdes: Serdes = PLAIN) -> ScoringAgent:
+    limit = RejectionLimit(100, 1.0)
+    return ScoringAgent(ModelManager(scorer), ledger, publisher, "dead-letters", limit, NoTracer(), serdes)
 
 
 async def test_each_batch_of_a_bundle_gets_its_own_outcomes(scorer: Scorer) -> None:
@@ -91,7 +91,7 @@ async def test_a_batch_whose_partition_left_is_left_alone(scorer: Scorer) -> Non
         await agent(scorer, ledger, publisher).score(bundle)
         await asyncio.wait_for(guarantee.closing.wait(), 5)
         await asyncio.wait_for(publisher.reserve(19), 5)
-    assert [shipment.batch for shipment in guarantee.rounds[0]] == [bundle[0]]
+    assert [scored_batch.batch for scored_batch in guarantee.rounds[0]] == [bundle[0]]
 
 
 async def test_envelopes_are_opened_wherever_they_stand(scorer: Scorer) -> None:
@@ -103,7 +103,7 @@ async def test_envelopes_are_opened_wherever_they_stand(scorer: Scorer) -> None:
     first = entered_with(ledger, TOPIC, (_GOOD, None), (_ENVELOPE, _STRUCTURED))
     second = entered_with(ledger, OTHER, (_ENVELOPE, _STRUCTURED), (bad, _STRUCTURED), (_GOOD, None))
     async with publishing(ledger, guarantee) as publisher:
-        await agent(scorer, ledger, publisher, Formats(score_events=_EVENTS)).score((first, second))
+        await agent(scorer, ledger, publisher, Serdes(score_events=_EVENTS)).score((first, second))
         guarantee.more = False
         await asyncio.wait_for(guarantee.closing.wait(), 5)
     one, two = guarantee.rounds[0]
@@ -119,17 +119,19 @@ async def test_a_challenger_opens_envelopes_and_names_its_own_scores(scorer: Sco
     """What it samples of a batch is read as the champion reads it."""
     ledger, guarantee, sample = granted(TOPIC), HeldGuarantee(), Sample(0.5)
     batch = entered_with(ledger, TOPIC, *[(_ENVELOPE, _STRUCTURED), (_GOOD, None), (_BAD, None)] * 4)
-    places = [place for place, source in enumerate(batch.sources()) if sample.takes(source)]
+    places = [place for place, source in enumerate(batch.sources()) if sample.selects(source)]
     async with publishing(ledger, guarantee) as publisher:
         await ShadowAgent(
-            ModelManager(scorer), ModelManager(scorer), ledger, publisher, sample, Formats(score_events=_EVENTS)
+            ModelManager(scorer), ModelManager(scorer), ledger, publisher, sample, Serdes(score_events=_EVENTS)
         ).score(batch)
         await asyncio.wait_for(guarantee.closing.wait(), 5)
-    (shipment,) = guarantee.rounds[0]
+    (scored_batch,) = guarantee.rounds[0]
     kept = [place for place in places if place % 3 != 2]
     assert {place % 3 for place in places} == {0, 1, 2}
-    assert shipment.scores == [_alone(scorer, TOPIC, place) for place in kept]
-    assert [shipment.headers[at] for at in range(len(kept))] == [_EVENTS.headers(batch.sources()[at]) for at in kept]
+    assert scored_batch.scores == [_alone(scorer, TOPIC, place) for place in kept]
+    assert [scored_batch.headers[at] for at in range(len(kept))] == [
+        _EVENTS.headers(batch.sources()[at]) for at in kept
+    ]
 
 
 def _alone(scorer: Scorer, tp: TP, offset: int) -> bytes:
@@ -144,7 +146,7 @@ async def test_a_foreign_partition_is_dead_lettered_and_the_others_are_scored(sc
     guarantee.confirm.set()
     foreign, own = copy_records("kaggle-303"), uci_records("statlog")
 
-    async def of_next(worker: ScoringAgent, *batches: RecordBatch) -> dict[TP, Shipment]:
+    async def of_next(worker: ScoringAgent, *batches: RecordBatch) -> dict[TP, ScoredBatch]:
         guarantee.closing.clear()
         await worker.score(batches)
         await asyncio.wait_for(guarantee.closing.wait(), 5)

@@ -28,7 +28,7 @@ from tests.unit.scoring.models import (
     with_classifier,
     with_exchanged_labels,
 )
-from worker.canary import Canary, KeyShare
+from worker.canary import Canary, KeySampler
 
 ROWS = random_rows(500, seed=8)
 VALUES = as_values(ROWS)
@@ -60,7 +60,7 @@ def of(scorer: Scorer) -> list[Outcome]:
 
 def parted(champion: Scorer, challenger: Scorer, share: float = SHARE) -> list[Outcome]:
     """What each record gets by its key alone."""
-    takes = KeyShare(share).takes
+    takes = KeySampler(share).selects
     return [
         second if takes(key) else first for key, first, second in zip(KEYS, of(champion), of(challenger), strict=True)
     ]
@@ -87,7 +87,7 @@ def is_told_of_as_withdrawn() -> bool:
 def test_the_share_of_keys_holds(share: float) -> None:
     """Keys that count up, as ids do, are taken independently of each other."""
     keys = [b"%d" % number for number in range(100_000)]
-    taken = [KeyShare(share).takes(key) for key in keys]
+    taken = [KeySampler(share).selects(key) for key in keys]
     assert sum(taken) == pytest.approx(share * len(keys), rel=0.1)
     both = sum(a and b for a, b in pairwise(taken))
     assert both == pytest.approx(share * share * len(keys), rel=0.2)
@@ -96,15 +96,15 @@ def test_the_share_of_keys_holds(share: float) -> None:
 def test_none_all_and_no_key() -> None:
     """A share of 0 takes none, of 1 all that have a key; an empty key is a key."""
     keys = [b"", b"1", b"\xff" * 100]
-    assert not any(map(KeyShare(0).takes, keys))
-    assert all(map(KeyShare(1).takes, keys))
-    assert not KeyShare(1).takes(None)
+    assert not any(map(KeySampler(0).selects, keys))
+    assert all(map(KeySampler(1).selects, keys))
+    assert not KeySampler(1).selects(None)
 
 
 @given(st.binary(), st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_share_keeps_the_keys_of_a_smaller_one(key: bytes, one: float, other: float) -> None:
     """Whoever raises the share changes nobody's model back."""
-    assert KeyShare(min(one, other)).takes(key) <= KeyShare(max(one, other)).takes(key)
+    assert KeySampler(min(one, other)).selects(key) <= KeySampler(max(one, other)).selects(key)
 
 
 @pytest.mark.parametrize("size", [1, 7, 500])
@@ -116,7 +116,7 @@ def test_a_key_has_one_model_in_any_batch(scorer: Scorer, other: Scorer, size: i
     expected = parted(scorer, other)
     assert [outcome for batch in batches for outcome in answered(canary, batch)] == expected
     theirs = sum(decode_score(each.value).model.version == "2" for each in expected if isinstance(each, Scored))
-    assert (shown("records_total") - before, theirs) == (theirs, sum(map(KeyShare(SHARE).takes, KEYS)))
+    assert (shown("records_total") - before, theirs) == (theirs, sum(map(KeySampler(SHARE).selects, KEYS)))
 
 
 def test_records_without_a_key_are_the_champions(scorer: Scorer, other: Scorer) -> None:
@@ -131,7 +131,7 @@ def test_rejected_records_keep_their_places(scorer: Scorer, other: Scorer) -> No
     values: list[bytes | None] = [value if place % 5 else b"broken" for place, value in enumerate(VALUES)]
     batch = JsonBatch(values, None, SOURCES, KEYS)
     found = outcomes_of(Canary(ModelManager(scorer), other, SHARE).score(batch.decode()))
-    takes = KeyShare(SHARE).takes
+    takes = KeySampler(SHARE).selects
     assert [isinstance(each, Rejected) for each in found] == [place % 5 == 0 for place in range(len(VALUES))]
     versions = {
         (takes(key), decode_score(each.value).model.version)
@@ -143,7 +143,7 @@ def test_rejected_records_keep_their_places(scorer: Scorer, other: Scorer) -> No
 
 def test_one_that_fails_on_a_record_goes_and_the_record_is_scored(scorer: Scorer, artifact: Artifact) -> None:
     """The champion answers for all keys from that batch on; it is told, and none of it counts as the canary's."""
-    place = next(place for place, key in enumerate(KEYS) if KeyShare(SHARE).takes(key))
+    place = next(place for place, key in enumerate(KEYS) if KeySampler(SHARE).selects(key))
     canary = announced(Canary(ModelManager(scorer), failing_on(artifact, place), SHARE))
     assert (shown("info"), shown("refused"), before := shown("records_total")) == (1, 0, before)
     assert answered(canary) == of(scorer) == answered(canary)

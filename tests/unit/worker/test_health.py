@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from faust.types import TP
 
-from worker.health import Pulse, standstill
+from worker.health import EventLoopHeartbeat, stalled_partition
 from worker.transport.batch import RecordBatch
 from worker.transport.lag import Behind
 from worker.transport.ledger import Ledger
@@ -44,26 +44,26 @@ def finish_up_to_100(ledger: Ledger) -> None:
 def test_a_partition_that_stood_still_beyond_the_limit_is_named() -> None:
     """Records to score, none finished for 20 seconds, 10 allowed."""
     behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 20)}
-    assert standstill(behind, ledger_at_100(), 10) == (
-        "partition 0 of patients has stood still for 20 s, with records to score"
+    assert stalled_partition(behind, ledger_at_100(), 10) == (
+        "partition 0 of patients has been stalled for 20 s, with records to score"
     )
 
 
 def test_a_partition_may_stand_still_up_to_the_limit() -> None:
     """A batch takes its time."""
     behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 5)}
-    assert standstill(behind, ledger_at_100(), 10) is None
+    assert stalled_partition(behind, ledger_at_100(), 10) is None
 
 
 def test_a_partition_that_moved_since_it_was_measured_does_not_stand() -> None:
     """After long trouble with the output, the first confirmed batch clears the worker at once."""
     behind = {HERE: Behind(50, 55, 0.0, time.monotonic() - 20)}
-    assert standstill(behind, ledger_at_100(), 10) is None
+    assert stalled_partition(behind, ledger_at_100(), 10) is None
 
 
 async def test_a_loop_that_is_busy_is_overdue() -> None:
     """Another thread sees how long an event loop has not come round, while it does not."""
-    pulse = Pulse()
+    pulse = EventLoopHeartbeat()
     before = pulse.overdue()
     pulse.start()
     asking = asyncio.get_running_loop().run_in_executor(None, _first_above, pulse.overdue, 0.2)
@@ -75,7 +75,7 @@ def test_the_time_between_two_beats_is_no_delay(monkeypatch: pytest.MonkeyPatch)
     """Else a worker with a short limit would fail its probes shortly before each beat."""
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[-1])
-    pulse = Pulse()
+    pulse = EventLoopHeartbeat()
     loop = asyncio.new_event_loop()
     loop.run_until_complete(_start(pulse))
     loop.close()
@@ -88,7 +88,7 @@ def test_the_time_between_two_beats_is_no_delay(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_loop_that_comes_round_beats() -> None:
     """The delay ends by itself when the loop is free again."""
-    pulse = Pulse()
+    pulse = EventLoopHeartbeat()
     pulse.start()
     time.sleep(1.2)  # noqa: ASYNC251  # the loop is to be busy
     late = pulse.overdue()
@@ -98,7 +98,7 @@ async def test_a_loop_that_comes_round_beats() -> None:
     assert late >= 0.2
 
 
-async def _start(pulse: Pulse) -> None:
+async def _start(pulse: EventLoopHeartbeat) -> None:
     pulse.start()
 
 

@@ -12,47 +12,47 @@ import structlog
 from schemas.errors import DependencyError
 from tests.unit.worker.test_ledger import TOPIC, enter, granted
 from worker.publisher import Publisher
-from worker.shipment import Shipment
+from worker.scored_batch import ScoredBatch
 from worker.transport.ledger import Ledger
 
 
 class HeldGuarantee:
     """Keeps what it is given, takes more while it is told to, and confirms a round when it is let."""
 
-    patience = 60.0
+    linger = 60.0
 
     def __init__(self) -> None:
         self.more = False
-        self.rounds: list[list[Shipment]] = []
+        self.rounds: list[list[ScoredBatch]] = []
         self.confirm = asyncio.Event()
         self.added = asyncio.Event()
         self.closing = asyncio.Event()
-        self.lost: Sequence[Shipment] = ()
+        self.lost: Sequence[ScoredBatch] = ()
 
     async def open(self) -> None:
         self.rounds.append([])
 
-    async def add(self, shipment: Shipment) -> None:
-        self.rounds[-1].append(shipment)
+    async def add(self, scored_batch: ScoredBatch) -> None:
+        self.rounds[-1].append(scored_batch)
         self.added.set()
 
-    async def rest(self) -> None:
+    async def idle(self) -> None:
         """Do nothing: there is nothing beside the rounds."""
 
-    def lasts(self) -> bool:
+    def accepts_more(self) -> bool:
         return self.more
 
-    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+    async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
         self.closing.set()
         await self.confirm.wait()
-        return [shipment for shipment in shipments if shipment not in self.lost]
+        return [scored_batch for scored_batch in scored_batches if scored_batch not in self.lost]
 
 
-def started(ledger: Ledger, first: int) -> Shipment:
-    """Return a shipment for a batch of ten records that is being scored."""
+def started(ledger: Ledger, first: int) -> ScoredBatch:
+    """Return a scored_batch for a batch of ten records that is being scored."""
     batch = enter(ledger, first)
     assert ledger.start(batch)
-    return Shipment(batch, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
+    return ScoredBatch(batch, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
 
 
 @asynccontextmanager
@@ -69,25 +69,25 @@ async def publishing(ledger: Ledger, guarantee: HeldGuarantee, flush_max_records
 async def test_a_lone_batch_is_a_round() -> None:
     """Where nothing else is at hand, a round ends with its first batch: no timer holds it back."""
     ledger, guarantee = granted(), HeldGuarantee()
-    shipment = started(ledger, 0)
+    scored_batch = started(ledger, 0)
     async with publishing(ledger, guarantee) as publisher:
-        publisher.put(shipment)
+        publisher.put(scored_batch)
         await asyncio.wait_for(guarantee.closing.wait(), 5)
-    assert guarantee.rounds == [[shipment]]
+    assert guarantee.rounds == [[scored_batch]]
 
 
 async def test_what_comes_while_a_round_waits_is_the_next_round() -> None:
     """Batches that were put meanwhile go together, up to the limit; the rest is a third round."""
     ledger, guarantee = granted(), HeldGuarantee()
-    shipments = [started(ledger, first) for first in range(0, 50, 10)]
+    scored_batches = [started(ledger, first) for first in range(0, 50, 10)]
     async with publishing(ledger, guarantee) as publisher:
-        publisher.put(shipments[0])
+        publisher.put(scored_batches[0])
         await asyncio.wait_for(guarantee.closing.wait(), 5)
-        for shipment in shipments[1:]:
-            publisher.put(shipment)
+        for scored_batch in scored_batches[1:]:
+            publisher.put(scored_batch)
         guarantee.confirm.set()
         await asyncio.wait_for(asyncio.to_thread(ledger.wait_idle, {TOPIC}, 5), 5)
-    assert guarantee.rounds == [shipments[:1], shipments[1:4], shipments[4:]]
+    assert guarantee.rounds == [scored_batches[:1], scored_batches[1:4], scored_batches[4:]]
 
 
 async def test_what_comes_while_a_round_lasts_is_sent_at_once() -> None:
@@ -96,9 +96,9 @@ async def test_what_comes_while_a_round_lasts_is_sent_at_once() -> None:
     guarantee.more = True
     first, second = started(ledger, 0), started(ledger, 10)
     async with publishing(ledger, guarantee) as publisher:
-        for shipment in (first, second):
+        for scored_batch in (first, second):
             guarantee.added.clear()
-            publisher.put(shipment)
+            publisher.put(scored_batch)
             await asyncio.wait_for(guarantee.added.wait(), 5)
         assert not guarantee.closing.is_set()
         guarantee.more = False
@@ -109,7 +109,7 @@ async def test_what_comes_while_a_round_lasts_is_sent_at_once() -> None:
 async def test_a_round_ends_when_its_time_is_over() -> None:
     """However long it might last: what is confirmed must become known."""
     ledger, guarantee = granted(), HeldGuarantee()
-    guarantee.more, guarantee.patience = True, 0.01
+    guarantee.more, guarantee.linger = True, 0.01
     async with publishing(ledger, guarantee) as publisher:
         publisher.put(started(ledger, 0))
         await asyncio.wait_for(guarantee.closing.wait(), 5)
@@ -119,12 +119,12 @@ async def test_a_confirmed_flush_is_logged_with_its_records(caplog: pytest.LogCa
     """At debug level: the offsets of its records by partition, runs that follow each other as one."""
     caplog.set_level("DEBUG", "heartstream")
     ledger, guarantee = granted(), HeldGuarantee()
-    shipments = [started(ledger, first) for first in (0, 10, 30)]
+    scored_batches = [started(ledger, first) for first in (0, 10, 30)]
     guarantee.confirm.set()
     with structlog.testing.capture_logs() as lines:
         async with publishing(ledger, guarantee) as publisher:
-            for shipment in shipments:
-                publisher.put(shipment)
+            for scored_batch in scored_batches:
+                publisher.put(scored_batch)
             await asyncio.wait_for(asyncio.to_thread(ledger.wait_idle, {TOPIC}, 5), 5)
     assert lines == [{"log_level": "debug", "event": "flush confirmed", "ranges": {0: [[0, 20], [30, 40]]}}]
 
@@ -162,8 +162,8 @@ async def test_a_failed_round_ends_publishing() -> None:
     """A round that can never be confirmed raises out of `run`, with nothing told to the ledger."""
 
     class Failing(HeldGuarantee):
-        async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
-            raise DependencyError(f"{len(shipments)} undeliverable")
+        async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
+            raise DependencyError(f"{len(scored_batches)} undeliverable")
 
     ledger = granted()
     publisher = Publisher(Failing(), ledger, 30, in_flight_max_records=20, clock=asyncio.get_running_loop().time)

@@ -22,18 +22,18 @@ from tests.unit.worker.stuck import (
     new_producer,
 )
 from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
-from worker.guarantees import ExactlyOnce
-from worker.shipment import Shipment
+from worker.delivery import ExactlyOnce
+from worker.scored_batch import ScoredBatch
 from worker.transport.ledger import Ledger
 from worker.transport.outgoing import OutgoingRecord
 from worker.transport.producer import LibrdkafkaProducer
 
 
-def shipment(ledger: Ledger, tp: TP, value: bytes) -> Shipment:
+def scored_batch(ledger: Ledger, tp: TP, value: bytes) -> ScoredBatch:
     """Return the outcome of a batch of ten records, offsets 0 to 9."""
     batch = enter(ledger, 0, tp=tp)
     assert ledger.start(batch)
-    return Shipment(batch, [None], [value], [], (), 10, 0.0)
+    return ScoredBatch(batch, [None], [value], [], (), 10, 0.0)
 
 
 def exactly_once(producer: LibrdkafkaProducer, broker: FakeBroker, ledger: Ledger) -> ExactlyOnce:
@@ -41,13 +41,15 @@ def exactly_once(producer: LibrdkafkaProducer, broker: FakeBroker, ledger: Ledge
     return ExactlyOnce(lambda: producer, "scores", ledger, lambda: member, broker.committed)
 
 
-async def publish(guarantee: ExactlyOnce, shipments: list[Shipment], producer: LibrdkafkaProducer) -> list[Shipment]:
+async def publish(
+    guarantee: ExactlyOnce, scored_batches: list[ScoredBatch], producer: LibrdkafkaProducer
+) -> list[ScoredBatch]:
     """Publish one round."""
     async with producer:
         await guarantee.open()
-        for each in shipments:
+        for each in scored_batches:
             await guarantee.add(each)
-        return list(await guarantee.close(shipments))
+        return list(await guarantee.close(scored_batches))
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -57,10 +59,10 @@ async def test_a_round_is_there_once_wherever_its_client_is_stuck(call: str, don
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     stuck = FakeClient(broker, call, done=done)
     producer = new_producer(broker, stuck)
-    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
-    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    scored_batches = [scored_batch(ledger, TOPIC, b"one"), scored_batch(ledger, OTHER, b"two")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
     assert (broker.results, broker.offsets) == ([b"one", b"two"], {TOPIC: 10, OTHER: 10})
-    assert confirmed == shipments
+    assert confirmed == scored_batches
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -69,9 +71,9 @@ async def test_an_abort_that_is_stuck_repeats_nothing(done: bool) -> None:  # no
     broker, ledger = FakeBroker(refusals=1), granted()
     stuck = FakeClient(broker, "abort_transaction", done=done)
     producer = new_producer(broker, stuck)
-    shipments = [shipment(ledger, TOPIC, b"one")]
-    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
-    assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, shipments)
+    scored_batches = [scored_batch(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
+    assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, scored_batches)
 
 
 async def test_a_stuck_client_is_not_called_again() -> None:
@@ -79,7 +81,7 @@ async def test_a_stuck_client_is_not_called_again() -> None:
     broker, ledger = FakeBroker(), granted()
     stuck, heir = FakeClient(broker, "commit_transaction"), FakeClient(broker)
     producer = new_producer(broker, stuck, heir)
-    await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+    await publish(exactly_once(producer, broker, ledger), [scored_batch(ledger, TOPIC, b"one")], producer)
     assert (stuck.calls[-1], heir.calls[0]) == ("commit_transaction", "init_transactions")
     assert heir.config["transactional.id"] == stuck.config["transactional.id"]
 
@@ -101,11 +103,11 @@ async def test_a_partition_that_was_lost_is_not_done_again() -> None:
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     stuck = FakeClient(broker, "commit_transaction")
     producer = new_producer(broker, stuck)
-    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
-    publishing = asyncio.create_task(publish(exactly_once(producer, broker, ledger), shipments, producer))
+    scored_batches = [scored_batch(ledger, TOPIC, b"one"), scored_batch(ledger, OTHER, b"two")]
+    publishing = asyncio.create_task(publish(exactly_once(producer, broker, ledger), scored_batches, producer))
     assert await asyncio.to_thread(stuck.is_stuck.wait, 5)
     ledger.end([OTHER])
-    assert (await publishing, broker.results, broker.offsets) == (shipments[:1], [b"one"], {TOPIC: 10})
+    assert (await publishing, broker.results, broker.offsets) == (scored_batches[:1], [b"one"], {TOPIC: 10})
 
 
 async def test_a_partition_that_another_has_done_is_done() -> None:
@@ -113,8 +115,8 @@ async def test_a_partition_that_another_has_done_is_done() -> None:
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     producer = new_producer(broker, FakeClient(broker, "commit_transaction"))
     broker.offsets[OTHER] = 15
-    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
-    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    scored_batches = [scored_batch(ledger, TOPIC, b"one"), scored_batch(ledger, OTHER, b"two")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
     assert (broker.results, broker.offsets) == ([b"one"], {TOPIC: 10, OTHER: 15})
     assert sorted(each.scores[0] for each in confirmed) == [b"one", b"two"]
 
@@ -126,12 +128,12 @@ async def test_a_refusal_that_is_told_after_more_was_to_be_sent_is_not_forgotten
     clients = [RefusingClient(broker, 1_000) for _ in range(3)]
     producer = new_producer(broker, *clients)
     letters = [OutgoingRecord("dead-letters", None, value, []) for value in (b"small", os.urandom(size), b"other")]
-    shipments = [
-        structs.replace(shipment(ledger, TOPIC, b"one"), letters=letters),
-        shipment(ledger, OTHER, b"two"),
+    scored_batches = [
+        structs.replace(scored_batch(ledger, TOPIC, b"one"), letters=letters),
+        scored_batch(ledger, OTHER, b"two"),
     ]
-    confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
-    assert (confirmed, broker.offsets) == (shipments, {TOPIC: 10, OTHER: 10})
+    confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), scored_batches, producer), 4)
+    assert (confirmed, broker.offsets) == (scored_batches, {TOPIC: 10, OTHER: 10})
     assert broker.results == [b"one", b"small", b"", b"other", b"two"]
     assert [client.calls.count("abort_transaction") for client in clients] == [1, 1, 0]
 
@@ -141,9 +143,9 @@ async def test_a_transaction_that_can_only_be_aborted_is_not_waited_for() -> Non
     broker, ledger = FakeBroker(), granted()
     client = GapClient(broker)
     producer = new_producer(broker, client)
-    shipments = [shipment(ledger, TOPIC, b"one")]
-    confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
-    assert (confirmed, broker.results, broker.offsets) == (shipments, [b"one"], {TOPIC: 10})
+    scored_batches = [scored_batch(ledger, TOPIC, b"one")]
+    confirmed = await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), scored_batches, producer), 4)
+    assert (confirmed, broker.results, broker.offsets) == (scored_batches, [b"one"], {TOPIC: 10})
     assert client.calls.count("abort_transaction") == 1
 
 
@@ -153,8 +155,8 @@ async def test_a_client_that_was_refused_a_record_begins_no_further_transaction(
     clients = [RefusingClient(broker, 1_000) for _ in range(3)]
     producer = new_producer(broker, *clients)
     letters = [OutgoingRecord("dead-letters", None, os.urandom(20_000), [])]
-    shipments = [structs.replace(shipment(ledger, TOPIC, b"one"), letters=letters)]
-    await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), shipments, producer), 4)
+    scored_batches = [structs.replace(scored_batch(ledger, TOPIC, b"one"), letters=letters)]
+    await asyncio.wait_for(publish(exactly_once(producer, broker, ledger), scored_batches, producer), 4)
     begun = [
         call for client in clients for call in client.calls if call.endswith(("begin_transaction", "init_transactions"))
     ]
@@ -165,7 +167,7 @@ async def test_the_member_hears_whether_the_group_knows_it() -> None:
     """A transaction with offsets of an older generation is refused, the next one is not."""
     broker, ledger = FakeBroker(refusals=1), granted()
     producer = new_producer(broker)
-    await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+    await publish(exactly_once(producer, broker, ledger), [scored_batch(ledger, TOPIC, b"one")], producer)
     assert broker.refused == [True, False]
 
 
@@ -173,7 +175,7 @@ async def test_nothing_is_committed_of_a_topic_that_was_made_again() -> None:
     """Its records would be read from the first on, and come again."""
     broker, ledger = FakeBroker(), granted()
     producer = new_producer(broker)
-    guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
+    guarantee, batch = exactly_once(producer, broker, ledger), scored_batch(ledger, TOPIC, b"one")
     async with producer:
         await guarantee.open()
         await guarantee.add(batch)
@@ -188,7 +190,7 @@ async def test_patience_ends() -> None:
     broker, ledger = FakeBroker(), granted()
     stuck = FakeClient(broker, "commit_transaction")
     producer = new_producer(broker, stuck, patience=structs.replace(QUICK, total=0.5))
-    guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
+    guarantee, batch = exactly_once(producer, broker, ledger), scored_batch(ledger, TOPIC, b"one")
     async with producer:
         await guarantee.open()
         await guarantee.add(batch)
@@ -215,7 +217,7 @@ async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None
     async with producer:
         assert await asyncio.to_thread(clients[-1].is_stuck.wait, 5)
         broker.outage = ""
-        guarantee, batch = exactly_once(producer, broker, ledger), shipment(ledger, TOPIC, b"one")
+        guarantee, batch = exactly_once(producer, broker, ledger), scored_batch(ledger, TOPIC, b"one")
         await guarantee.open()
         await guarantee.add(batch)
         assert await guarantee.close([batch]) == [batch]
@@ -225,9 +227,9 @@ async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None
 async def test_a_member_that_the_group_has_forgotten_waits_until_it_hears_of_it() -> None:
     """Thirty commits are refused in a row, in less time than patience lasts: the round goes on, and is there once."""
     broker, ledger = FakeBroker(refusals=30), granted()
-    producer, shipments = new_producer(broker), [shipment(ledger, TOPIC, b"one")]
-    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
-    assert (confirmed, broker.results, broker.refusals) == (shipments, [b"one"], 0)
+    producer, scored_batches = new_producer(broker), [scored_batch(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
+    assert (confirmed, broker.results, broker.refusals) == (scored_batches, [b"one"], 0)
 
 
 async def test_refusals_without_end_end_the_round() -> None:
@@ -235,7 +237,7 @@ async def test_refusals_without_end_end_the_round() -> None:
     broker, ledger = FakeBroker(refusals=1_000_000), granted()
     producer = new_producer(broker, patience=structs.replace(QUICK, total=0.1))
     with pytest.raises(DependencyError, match="transactions in a row had to be aborted"):
-        await publish(exactly_once(producer, broker, ledger), [shipment(ledger, TOPIC, b"one")], producer)
+        await publish(exactly_once(producer, broker, ledger), [scored_batch(ledger, TOPIC, b"one")], producer)
     assert broker.results == []
 
 
@@ -245,10 +247,10 @@ async def test_a_client_whose_transaction_was_ended_has_a_successor(call: str) -
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     late = FakeClient(broker, fenced_in=call)
     producer = new_producer(broker, late)
-    shipments = [shipment(ledger, TOPIC, b"one"), shipment(ledger, OTHER, b"two")]
-    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
+    scored_batches = [scored_batch(ledger, TOPIC, b"one"), scored_batch(ledger, OTHER, b"two")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
     assert (broker.results, broker.offsets) == ([b"one", b"two"], {TOPIC: 10, OTHER: 10})
-    assert confirmed == shipments
+    assert confirmed == scored_batches
     assert late.calls[-1] == call
 
 
@@ -257,9 +259,9 @@ async def test_a_client_that_is_fenced_while_results_are_on_their_way_has_a_succ
     broker, ledger = FakeBroker(), granted()
     late = FakeClient(broker, fenced_in="poll")
     producer = new_producer(broker, late)
-    shipments = [shipment(ledger, TOPIC, b"one")]
-    confirmed = await publish(exactly_once(producer, broker, ledger), shipments, producer)
-    assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, shipments)
+    scored_batches = [scored_batch(ledger, TOPIC, b"one")]
+    confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
+    assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, scored_batches)
 
 
 @pytest.mark.parametrize("refusals", [0, 1, 2])
@@ -271,7 +273,7 @@ async def test_a_request_that_arrives_late_finds_another_epoch(refusals: int) ->
     guarantee = exactly_once(producer, broker, ledger)
     async with producer:
         for tp, value in ((TOPIC, b"one"), (OTHER, b"two")):
-            batch = shipment(ledger, tp, value)
+            batch = scored_batch(ledger, tp, value)
             await guarantee.open()
             await guarantee.add(batch)
             assert await guarantee.close([batch]) == [batch]
@@ -286,7 +288,7 @@ async def test_a_client_whose_calls_are_quick_stays() -> None:
     guarantee = exactly_once(producer, broker, ledger)
     async with producer:
         for tp in (TOPIC, OTHER):
-            batch = shipment(ledger, tp, b"one")
+            batch = scored_batch(ledger, tp, b"one")
             await guarantee.open()
             await guarantee.add(batch)
             await guarantee.close([batch])

@@ -1,4 +1,4 @@
-"""The circuit breaker: stops a worker that rejects too much."""
+"""Stops a worker that rejects too many records."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import deque
 from schemas.errors import DependencyError
 
 
-class RejectionBreaker:
-    """Watches the share of rejected records among the last `window` or more; above `limit_share` it trips.
+class RejectionLimit:
+    """The share of rejected records among the last `window` or more may not exceed `limit_share`.
 
-    A limit of 1 never trips.
+    A limit of 1 is never exceeded.
     """
 
     def __init__(self, window: int, limit_share: float) -> None:
@@ -21,7 +21,7 @@ class RejectionBreaker:
         self._rejected = 0
 
     def note(self, records: int, rejected: int) -> None:
-        """Take in a batch before it is published; raises DependencyError when the limit is passed."""
+        """Count a batch before it is published; raises DependencyError if the limit is exceeded."""
         self._batches.append((records, rejected))
         self._records += records
         self._rejected += rejected

@@ -13,8 +13,8 @@ from confluent_kafka import Message
 from runtime.settings import SchemaRegistry as RegistrySettings
 from schemas.errors import DependencyError
 from schemas.frames import frame
-from worker.formats import Formats
-from worker.registry import SchemaRegistry
+from worker.schema_registry import SchemaRegistry
+from worker.serdes import Serdes
 
 JSON = b'{"schema":"{}","schemaType":"JSON","later":{}}'
 
@@ -80,7 +80,7 @@ def test_a_registry_that_does_not_answer_stops_the_process(failing: Failing, ans
     failing.answers += answers
     asked = len(answers)
     with pytest.raises(DependencyError, match="schema registry"):
-        Formats(failing.registry).content_of(Message(topic="patients", value=frame(7) + b"{}"))
+        Serdes(failing.registry).content_of(Message(topic="patients", value=frame(7) + b"{}"))
     assert len(failing.asked) == asked
 
 
@@ -91,7 +91,7 @@ def test_credentials_do_not_follow_a_redirect(failing: Failing, status: int) -> 
     failing.answers += [(status, b"")] * 2
     failing.location = f"http://127.0.0.1:{elsewhere.server_port}/schemas/ids/7"
     threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
-    told = f"HTTP {status}, and redirects are not followed: HEARTSTREAM_SCHEMA_REGISTRY__URL"
+    told = f"HTTP {status}, and redirects are not followed: set HEARTSTREAM_SCHEMA_REGISTRY__URL"
     with pytest.raises(DependencyError, match=told):
         failing.registry.schema(7)
     with pytest.raises(DependencyError, match=told):
@@ -106,13 +106,13 @@ def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
 ) -> None:
     """A thousand records that name it cost one request; it may be registered later, and is then found."""
     now = [0.0]
-    monkeypatch.setattr("worker.formats.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("worker.serdes.time.monotonic", lambda: now[0])
     failing.answers += [(404, b""), (200, JSON)]
-    formats, message = Formats(failing.registry), Message(topic="patients", value=frame(7) + b"{}")
-    assert all(isinstance(formats.content_of(message), tuple) for _ in range(1_000))
+    serdes, message = Serdes(failing.registry), Message(topic="patients", value=frame(7) + b"{}")
+    assert all(isinstance(serdes.content_of(message), tuple) for _ in range(1_000))
     assert len(failing.asked) == 1
     now[0] = 31.0
-    assert [formats.content_of(message) for _ in range(3)] == [b"{}"] * 3
+    assert [serdes.content_of(message) for _ in range(3)] == [b"{}"] * 3
     assert len(failing.asked) == 2
 
 
@@ -121,20 +121,20 @@ async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: Faili
     turned = threading.Event()
     failing.answers += [(404, b"")]
     failing.before_answer = lambda: turned.wait(30)
-    formats, value = Formats(failing.registry), frame(7) + b"{}"
-    preparing = asyncio.create_task(formats.prepare([value, None, b"{}", value]))
+    serdes, value = Serdes(failing.registry), frame(7) + b"{}"
+    preparing = asyncio.create_task(serdes.prepare([value, None, b"{}", value]))
     for _ in range(100):
         await asyncio.sleep(0)
     turned.set()
     await asyncio.wait_for(preparing, 30)
-    assert isinstance(formats.content_of(Message(topic="patients", value=value)), tuple)
+    assert isinstance(serdes.content_of(Message(topic="patients", value=value)), tuple)
     assert len(failing.asked) == 1
 
 
 def test_memory_of_unknown_numbers_is_bounded(failing: Failing) -> None:
     """Whoever names ever new numbers fills no memory."""
     failing.answers += [(404, b"")] * 1_200
-    formats = Formats(failing.registry)
+    serdes = Serdes(failing.registry)
     for number in range(1_200):
-        formats.content_of(Message(topic="patients", value=frame(number) + b"{}"))
-    assert len(formats._unknown) <= 1_000  # what is bounded
+        serdes.content_of(Message(topic="patients", value=frame(number) + b"{}"))
+    assert len(serdes._unknown) <= 1_000  # what is bounded

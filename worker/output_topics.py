@@ -1,4 +1,4 @@
-"""What is known of the topics that results go to: asked of the broker before the first result is sent."""
+"""Partition counts and size limits of the output topics, queried before the first result is sent."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worker.transport.outgoing import ANY_PARTITION
 
 _CALL_SECONDS: Final = 10.0
 _SHARE_OF_LIMIT: Final = 0.95
-"""What the client counts for a batch is not quite what the broker counts."""
+"""The client's count of a batch's bytes differs slightly from the broker's."""
 
 
-class Outlets:
-    """The topic of the scores and, if there is one, that of the dead letters.
+class OutputTopics:
+    """The scores topic and, if there is one, the dead-letter topic.
 
-    Until the broker has answered, nothing is known; the limit of batches is never known where the worker may not read
-    the topics' configuration.
+    Nothing is known until the broker has answered. The batch limit stays unknown if the worker may not read the
+    topics' configuration.
     """
 
     def __init__(self, config: Mapping[str, object], scores: str, others: Sequence[str] = ()) -> None:
@@ -29,23 +29,23 @@ class Outlets:
         self._topics = (scores, *others)
         self._partitions: dict[str, int] = {}
         self.batch_bytes: int | None = None
-        """The most that a batch may have for each of the topics to take it."""
+        """The largest batch, in bytes, that every output topic accepts."""
 
     @property
     def is_known(self) -> bool:
         """Whether the broker has answered."""
         return self._partitions.get(self._scores, 0) > 0
 
-    def home(self, topic: str, partition: int) -> int:
-        """Return where results without a key go: all of one source partition to the same, so that order stays."""
+    def partition_for(self, topic: str, partition: int) -> int:
+        """Return the output partition of results without a key: one per source partition, to preserve their order."""
         partitions = self._partitions.get(topic, 0)
         return partition % partitions if partitions else ANY_PARTITION
 
-    async def ask(self) -> None:
-        """Ask the broker; where it does not answer, it is asked again another time."""
-        await asyncio.to_thread(self._ask)
+    async def query(self) -> None:
+        """Query the broker; without an answer, the next flush tries again."""
+        await asyncio.to_thread(self._query)
 
-    def _ask(self) -> None:
+    def _query(self) -> None:
         admin = AdminClient(dict[str, Any](self._config) | {"log_level": 0})
         try:
             found = {name: admin.list_topics(name, timeout=_CALL_SECONDS).topics[name] for name in self._topics}

@@ -25,7 +25,7 @@ from tests.integration.stream import Stream
 from tests.outcomes import Scored, process
 from tests.registry import running_registry
 from tests.unit.worker.test_formats import SCHEMA
-from worker.registry import SchemaRegistry
+from worker.schema_registry import SchemaRegistry
 
 PATIENTS: list[dict[str, Any]] = real_patients()[:200]
 PROTOBUF = 'syntax = "proto3"; message Patient { string patient_id = 1; }'
@@ -61,9 +61,9 @@ def send_broken(stream: Stream, client: SchemaRegistryClient) -> list[tuple[byte
     avro = client.register_schema("broken-avro", Schema(json.dumps(SCHEMA), "AVRO"))
     protobuf = client.register_schema("broken-protobuf", Schema(PROTOBUF, "PROTOBUF"))
     broken = [
-        (frame(avro) + b"Zebra", "is not what the Avro schema of its frame says"),
+        (frame(avro) + b"Zebra", "does not match the Avro schema of its frame"),
         (frame(protobuf) + b"\0", "is framed with a schema that is neither JSON Schema nor Avro"),
-        (frame(2**31 - 1) + b"{}", "is framed with a number that the schema registry does not know"),
+        (frame(2**31 - 1) + b"{}", "is framed with a schema ID that the schema registry does not have"),
     ]
     for value, _ in broken:
         stream.send(value, b"broken")

@@ -1,8 +1,8 @@
-"""A schema registry, asked over HTTP: Confluent's interface, which others have as well.
+"""A client for schema registries with Confluent's HTTP interface.
 
-A call blocks, for ten seconds at most. It is made at start, and once for each schema that records name, in a thread of
-its own; a number that the registry does not know is asked for again half a minute later. While it is away, a worker
-that meets a new schema stops, and has lost nothing.
+A call blocks for at most ten seconds. Calls are made at start and, in a thread, once for each schema ID in the records;
+an unknown ID is looked up again after 30 seconds. If the registry is down, a worker that meets a new schema stops
+without losing records.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 _ATTEMPTS: Final = 3
 _CALL_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.5
-_NO_REDIRECT: Final = 400
+_BAD_REQUEST: Final = 400
 _NOT_FOUND: Final = 404
-_TRY_AGAIN: Final = 500
-_LARGEST_ANSWER: Final = 10_000_000
+_SERVER_ERROR: Final = 500
+_MAX_RESPONSE_BYTES: Final = 10_000_000
 
 
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """A schema as the registry holds it; of Avro, where its type is not told."""
+    """A registered schema; its type is Avro unless stated."""
 
     schema: str
     schema_type: str = msgspec.field(name="schemaType", default="AVRO")
@@ -44,12 +44,12 @@ class _Numbered(msgspec.Struct):
 
 
 class SchemaRegistry:
-    """Knows schemas by number, and numbers by schema."""
+    """Looks up schemas by ID, and the IDs of schemas."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises SettingsError where the URL is none of HTTP's. Asks nothing yet."""
+        """Make no request yet. Raises SettingsError for a URL that is not HTTP or HTTPS."""
         if not settings.url.startswith(("http://", "https://")):
-            raise SettingsError(("HEARTSTREAM_SCHEMA_REGISTRY__URL is no URL such as http://registry:8081",))
+            raise SettingsError(("HEARTSTREAM_SCHEMA_REGISTRY__URL is not an HTTP URL, such as http://registry:8081",))
         self._url = settings.url.rstrip("/")
         self._headers = {"Content-Type": _MEDIA_TYPE, "Accept": f"{_MEDIA_TYPE}, application/json"}
         if settings.username:
@@ -57,21 +57,21 @@ class SchemaRegistry:
             self._headers["Authorization"] = f"Basic {credentials}"
 
     def schema(self, number: int) -> Registered | None:
-        """Return the schema of a number, None where the registry knows none. Raises DependencyError."""
-        return self._ask(f"/schemas/ids/{number}", Registered)
+        """Return the schema with an ID, or None if the registry does not have it. Raises DependencyError."""
+        return self._request(f"/schemas/ids/{number}", Registered)
 
     def number(self, subject: str, schema: str) -> int:
-        """Return the number of a JSON Schema of this subject, which is registered if it is not. DependencyError."""
+        """Return the ID of a subject's JSON Schema, registering it if necessary. Raises DependencyError."""
         body = msgspec.json.encode({"schema": schema, "schemaType": "JSON"})
         place = f"/subjects/{quote(subject, safe='')}"
-        # To look it up takes no right to write.
-        found = self._ask(place, _Numbered, body) or self._ask(f"{place}/versions", _Numbered, body)
+        # A lookup does not need write permission.
+        found = self._request(place, _Numbered, body) or self._request(f"{place}/versions", _Numbered, body)
         if found is None:
-            raise DependencyError("the schema registry takes no schema at its URL: is its path right?")
+            raise DependencyError("the schema registry accepts no schema at its URL: check its path")
         return found.id
 
-    def _ask(self, path: str, kind: type[_Answer], body: bytes | None = None) -> _Answer | None:
-        """Ask until there is an answer, three times at most; None is that what is asked for is not there."""
+    def _request(self, path: str, kind: type[_Response], body: bytes | None = None) -> _Response | None:
+        """Send a request, with up to three attempts; None if the resource does not exist."""
         reason = ""
         for attempt in range(_ATTEMPTS):
             time.sleep(_PAUSE_SECONDS if attempt else 0)
@@ -81,7 +81,7 @@ class SchemaRegistry:
                     body=body,
                     headers=self._headers,
                     seconds=_CALL_SECONDS,
-                    largest=_LARGEST_ANSWER,
+                    largest=_MAX_RESPONSE_BYTES,
                 )
                 return msgspec.json.decode(answer, type=kind)
             except HTTPError as refusal:
@@ -89,15 +89,13 @@ class SchemaRegistry:
                 if refusal.code == _NOT_FOUND:
                     return None
                 reason = f"HTTP {refusal.code}"
-                if refusal.code < _NO_REDIRECT:
-                    reason += (
-                        ", and redirects are not followed: HEARTSTREAM_SCHEMA_REGISTRY__URL has to name where it leads"
-                    )
-                if refusal.code < _TRY_AGAIN:
+                if refusal.code < _BAD_REQUEST:
+                    reason += ", and redirects are not followed: set HEARTSTREAM_SCHEMA_REGISTRY__URL to their target"
+                if refusal.code < _SERVER_ERROR:
                     break
             except OSError as failure:
                 reason = type(failure).__name__
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                reason = "its answer cannot be read"
+                reason = "its response is invalid"
                 break
-        raise DependencyError(f"the schema registry does not answer as one: {reason}")
+        raise DependencyError(f"the schema registry request failed: {reason}")

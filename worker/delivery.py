@@ -2,7 +2,7 @@
 
 Scores and dead letters can be larger than their topic takes, without the key that it wants, or older, and a broker
 refuses whole batches of them. So refused ones are sent once more with the present time, in small groups, those beyond a
-few kilobytes alone. In place of what is refused even then goes what its topic takes (`worker.refusals`).
+few kilobytes alone. In place of what is refused even then goes what its topic takes (`worker.substitutes`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.careful import Care
-from worker.outlets import Outlets
-from worker.refusals import NO_SUBSTITUTES, Substitutes, small_groups, smaller_batches, with_headers
-from worker.shipment import Shipment
+from worker.output_topics import OutputTopics
+from worker.resend_plan import ResendPlan
+from worker.scored_batch import ScoredBatch
+from worker.substitutes import NO_SUBSTITUTES, Substitutes, small_groups, smaller_batches, with_headers
 from worker.transport.commits import positions_of
 from worker.transport.deliveries import DeliveryError, FinalDeliveryError
 from worker.transport.ledger import Ledger
@@ -30,61 +30,61 @@ from worker.transport.transactions import AbortRequiredError, Patience, SilentCl
 
 _NO_MEMBER: Final = frozenset({"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION"})
 """Why the group refuses a transaction whose consumer is no member of it, or one of an earlier generation."""
-_VAIN_ABORTS: Final = 10
+_MAX_ABORTS: Final = 10
 """Transactions aborted in a row, without any news, until the process may give up."""
 
 
 class AtLeastOnce:
     """A round is confirmed when the broker has every record of it. After a crash, records are scored again."""
 
-    patience = 0.02
+    linger = 0.02
     """Under a steady flow, something is always unconfirmed: then a round ends with a short wait for the broker."""
 
     def __init__(
         self,
         producer: Callable[[], LibrdkafkaProducer],
         topic: str,
-        outlets: Outlets | None = None,
+        output_topics: OutputTopics | None = None,
         substitutes: Substitutes = NO_SUBSTITUTES,
     ) -> None:
         """`producer` is asked for when it is needed, as Faust makes it at start; `topic` takes the scores."""
         self._producer = producer
         self._topic = topic
-        self._outlets = outlets
+        self._output_topics = output_topics
         self._substitutes = substitutes
 
     async def open(self) -> None:
         """Know the topics before anything is sent."""
-        await _know(self._outlets, self._producer())
+        await _know(self._output_topics, self._producer())
 
-    async def rest(self) -> None:
+    async def idle(self) -> None:
         """Need nothing: the consumer commits."""
 
-    async def add(self, shipment: Shipment) -> None:
+    async def add(self, scored_batch: ScoredBatch) -> None:
         """Queue scores, then dead letters."""
-        await _queue(self._producer(), self._topic, shipment, self._outlets)
+        await _queue(self._producer(), self._topic, scored_batch, self._output_topics)
 
-    def lasts(self) -> bool:
+    def accepts_more(self) -> bool:
         """Take more as long as something is unconfirmed: only then is a wait needed at all."""
         return self._producer().outstanding > 0
 
-    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+    async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
         """Wait for the broker; send what it refused once more, or something in its place."""
-        refused = with_headers(await self._producer().settle(), shipments)
+        refused = with_headers(await self._producer().settle(), scored_batches)
         while (size := smaller_batches(refused, self._producer().batch_bytes)) is not None:
             await self._producer().limit_batches(size)
-            refused = with_headers(await self._send(refused), shipments)
+            refused = with_headers(await self._send(refused), scored_batches)
         for group in small_groups(refused):
-            await self._send_carefully(group, shipments)
-        return shipments
+            await self._send_carefully(group, scored_batches)
+        return scored_batches
 
-    async def _send_carefully(self, records: Sequence[OutgoingRecord], shipments: Sequence[Shipment]) -> None:
+    async def _send_carefully(self, records: Sequence[OutgoingRecord], scored_batches: Sequence[ScoredBatch]) -> None:
         refused = await self._send(records)
         if len(records) > 1:
             for record in refused:
-                await self._send_carefully([record], shipments)
-        elif refused and (substitute := self._substitutes.of(refused[0], shipments)) is not None:
-            await self._send_carefully([substitute], shipments)
+                await self._send_carefully([record], scored_batches)
+        elif refused and (substitute := self._substitutes.of(refused[0], scored_batches)) is not None:
+            await self._send_carefully([substitute], scored_batches)
 
     async def _send(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
         """Send records; returns those that the broker refused."""
@@ -115,7 +115,7 @@ class ExactlyOnce:
     was: what they pass is done.
     """
 
-    patience = 0.1
+    linger = 0.1
     """A batch that was read and is never scored, as its partition is lost, must not hold the others up."""
 
     def __init__(
@@ -125,7 +125,7 @@ class ExactlyOnce:
         ledger: Ledger,
         member: Callable[[], Membership],
         committed: Callable[[Collection[TP]], Awaitable[Mapping[TP, int]]],
-        outlets: Outlets | None = None,
+        output_topics: OutputTopics | None = None,
         substitutes: Substitutes = NO_SUBSTITUTES,
     ) -> None:
         """`member` returns the consumer; `committed` asks for the group's offsets."""
@@ -134,31 +134,31 @@ class ExactlyOnce:
         self._ledger = ledger
         self._member = member
         self._committed = committed
-        self._outlets = outlets
+        self._output_topics = output_topics
         self._substitutes = substitutes
-        self._care = Care(substitutes)
+        self._resend_plan = ResendPlan(substitutes)
         """What was learnt of the records of this round that were refused."""
         self._failure: DeliveryError | AbortRequiredError | None = None
         """Why the open transaction cannot be committed."""
 
     async def open(self) -> None:
         """Begin a transaction."""
-        self._care = Care(self._substitutes)
-        await _know(self._outlets, self._producer())
+        self._resend_plan = ResendPlan(self._substitutes)
+        await _know(self._output_topics, self._producer())
         await self._begin()
 
     async def _begin(self) -> None:
         self._failure = None
-        self._care.news = False
+        self._resend_plan.has_news = False
         await self._producer().begin()
 
-    async def add(self, shipment: Shipment) -> None:
+    async def add(self, scored_batch: ScoredBatch) -> None:
         """Queue scores, then dead letters. A failure is kept for `close`, as the transaction must be aborted for it."""
         if self._failure is not None:
             return
         try:
-            await _queue(self._producer(), self._topic, self._care.bulk(shipment), self._outlets)
-            for group in self._care.groups(shipment):
+            await _queue(self._producer(), self._topic, self._resend_plan.bulk(scored_batch), self._output_topics)
+            for group in self._resend_plan.groups(scored_batch):
                 await self._send_apart(group)
         except (DeliveryError, AbortRequiredError) as error:
             self._failure = error
@@ -172,19 +172,19 @@ class ExactlyOnce:
             raise DeliveryError("records are refused by their topics")
 
     def _take_care(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord] = ()) -> None:
-        self._care.note(refused, group, self._producer().batch_bytes)
+        self._resend_plan.note(refused, group, self._producer().batch_bytes)
 
-    def lasts(self) -> bool:
+    def accepts_more(self) -> bool:
         """Wait for batches that are being scored: a transaction costs several requests, however little is in it."""
         return self._ledger.any_waiting()
 
-    async def close(self, shipments: Sequence[Shipment]) -> Sequence[Shipment]:
+    async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
         """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
-        confirmed: list[Shipment] = []
-        vain = _Vain(self._producer().patience)
-        while shipments:
+        confirmed: list[ScoredBatch] = []
+        retry_budget = _RetryBudget(self._producer().patience)
+        while scored_batches:
             try:
-                await self._commit(shipments)
+                await self._commit(scored_batches)
             except FinalDeliveryError:
                 raise
             except (AbortRequiredError, DeliveryError) as error:
@@ -192,22 +192,22 @@ class ExactlyOnce:
             except SilentClientError as error:
                 reason, stuck = str(error), True
             else:
-                confirmed += shipments
+                confirmed += scored_batches
                 break
-            offsets = await (self._learn(reason, shipments) if stuck else self._abort(reason, shipments))
-            held = [shipment for shipment in shipments if self._ledger.holds(shipment.batch)]
-            confirmed += [shipment for shipment in held if _is_done(shipment, offsets)]
-            left = [shipment for shipment in held if not _is_done(shipment, offsets)]
-            vain.note(news=left != shipments or self._care.news)
-            if vain.is_hopeless:
-                raise DependencyError(f"{vain.aborts} transactions in a row had to be aborted: {reason}")
-            shipments = left
-            if shipments:
-                await vain.pause()
-                await self._again(shipments)
+            offsets = await (self._learn(reason, scored_batches) if stuck else self._abort(reason, scored_batches))
+            held = [scored_batch for scored_batch in scored_batches if self._ledger.holds(scored_batch.batch)]
+            confirmed += [scored_batch for scored_batch in held if _is_done(scored_batch, offsets)]
+            left = [scored_batch for scored_batch in held if not _is_done(scored_batch, offsets)]
+            retry_budget.note(has_news=left != scored_batches or self._resend_plan.has_news)
+            if retry_budget.is_exhausted:
+                raise DependencyError(f"{retry_budget.aborts} transactions in a row had to be aborted: {reason}")
+            scored_batches = left
+            if scored_batches:
+                await retry_budget.pause()
+                await self._again(scored_batches)
         return confirmed
 
-    async def _commit(self, shipments: Sequence[Shipment]) -> None:
+    async def _commit(self, scored_batches: Sequence[ScoredBatch]) -> None:
         """Commit the open transaction, if all of it is delivered and every partition is still this worker's.
 
         Which topic it is is asked for after all of its records were read. The group's metadata is read before the
@@ -222,9 +222,9 @@ class ExactlyOnce:
             raise self._failure
         await check.confirm(asked)
         group = self._member().group_metadata()
-        if not all(self._ledger.holds(shipment.batch) for shipment in shipments):
+        if not all(self._ledger.holds(scored_batch.batch) for scored_batch in scored_batches):
             raise DeliveryError("partitions were lost")
-        await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in shipments}, group)
+        await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in scored_batches}, group)
 
     async def _store(self, offsets: Mapping[TP, int], group: Any) -> None:
         positions = positions_of(offsets, self._ledger.note)
@@ -239,7 +239,7 @@ class ExactlyOnce:
         self._ledger.note_stored(offsets)
         events.OffsetsCommitted(by_partition, transactional=True).emit()
 
-    async def rest(self) -> None:
+    async def idle(self) -> None:
         """Commit how far partitions were read beyond their last record: an offset a transaction, without results."""
         if not self._ledger.passed(self._ledger.owned()):
             return
@@ -256,7 +256,7 @@ class ExactlyOnce:
         except SilentClientError as error:
             await self._learn(str(error), ())
 
-    async def _abort(self, reason: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+    async def _abort(self, reason: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
         """Abort the open transaction; returns offsets only if the client was stuck."""
         try:
             await self._producer().require_transactions().abort(reason)
@@ -265,37 +265,37 @@ class ExactlyOnce:
         else:
             refused = await self._producer().forget_failures()
             # Nothing can be queued in a failed transaction: `add` may have met that before it heard of the reason.
-            if refused and not self._care.news:
+            if refused and not self._resend_plan.has_news:
                 self._take_care(refused)
-            if self._care.batch_bytes is not None:
-                await self._producer().limit_batches(self._care.batch_bytes)
-                self._care.batch_bytes = None
+            if self._resend_plan.batch_bytes is not None:
+                await self._producer().limit_batches(self._resend_plan.batch_bytes)
+                self._resend_plan.batch_bytes = None
             return {}
-        return await self._learn(call, shipments)
+        return await self._learn(call, scored_batches)
 
-    async def _learn(self, call: str, shipments: Sequence[Shipment]) -> Mapping[TP, int]:
+    async def _learn(self, call: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
         """Replace the client that is stuck in `call`; returns what is committed when nothing is pending any more.
 
         Another member may have committed a partition that this one lost unawares: that counts as well, as its results
         are there.
         """
-        tps = {shipment.batch.tp for shipment in shipments if self._ledger.holds(shipment.batch)}
+        tps = {scored_batch.batch.tp for scored_batch in scored_batches if self._ledger.holds(scored_batch.batch)}
         producer = self._producer()
         async with producer.in_time():
             await producer.renew(call)
             offsets = await self._committed(tps) if tps else {}
-        done = {shipment.batch.tp for shipment in shipments if _is_done(shipment, offsets)}
+        done = {scored_batch.batch.tp for scored_batch in scored_batches if _is_done(scored_batch, offsets)}
         events.TransactionSettled(len(done), len(tps - done)).emit()
         return offsets
 
-    async def _again(self, shipments: Sequence[Shipment]) -> None:
+    async def _again(self, scored_batches: Sequence[ScoredBatch]) -> None:
         """Do what is left of an aborted round once more."""
         await self._begin()
-        for shipment in shipments:
-            await self.add(shipment)
+        for scored_batch in scored_batches:
+            await self.add(scored_batch)
 
 
-class _Vain:
+class _RetryBudget:
     """Counts transactions that were aborted in a row, without any news since the first of them."""
 
     def __init__(self, patience: Patience) -> None:
@@ -303,41 +303,43 @@ class _Vain:
         self._since = time.monotonic()
         self.aborts = 0
 
-    def note(self, *, news: bool) -> None:
+    def note(self, *, has_news: bool) -> None:
         """An abort: with news, the next attempt may well succeed."""
-        self.aborts = 0 if news else self.aborts + 1
-        if news:
+        self.aborts = 0 if has_news else self.aborts + 1
+        if has_news:
             self._since = time.monotonic()
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether there were many of them, for long."""
-        return self.aborts >= _VAIN_ABORTS and time.monotonic() - self._since > self._patience.total
+        return self.aborts >= _MAX_ABORTS and time.monotonic() - self._since > self._patience.total
 
     async def pause(self) -> None:
         """Let the consumer's thread learn of a rebalance, or that the group has forgotten it."""
         await asyncio.sleep(min(self._patience.pause * (self.aborts + 1), self._patience.call))
 
 
-def _is_done(shipment: Shipment, offsets: Mapping[TP, int]) -> bool:
-    return offsets.get(shipment.batch.tp, -1) >= shipment.batch.next_offset
+def _is_done(scored_batch: ScoredBatch, offsets: Mapping[TP, int]) -> bool:
+    return offsets.get(scored_batch.batch.tp, -1) >= scored_batch.batch.next_offset
 
 
-async def _know(outlets: Outlets | None, producer: LibrdkafkaProducer) -> None:
+async def _know(output_topics: OutputTopics | None, producer: LibrdkafkaProducer) -> None:
     """Ask the broker once what its topics take, and send no larger batches."""
-    if outlets is None or outlets.is_known:
+    if output_topics is None or output_topics.is_known:
         return
-    await outlets.ask()
-    if outlets.batch_bytes is not None and outlets.batch_bytes < producer.batch_bytes:
-        await producer.limit_batches(outlets.batch_bytes)
+    await output_topics.query()
+    if output_topics.batch_bytes is not None and output_topics.batch_bytes < producer.batch_bytes:
+        await producer.limit_batches(output_topics.batch_bytes)
 
 
-async def _queue(producer: LibrdkafkaProducer, topic: str, shipment: Shipment, outlets: Outlets | None) -> None:
+async def _queue(
+    producer: LibrdkafkaProducer, topic: str, scored_batch: ScoredBatch, output_topics: OutputTopics | None
+) -> None:
     """Queue scores, then dead letters."""
-    source = shipment.batch.tp.partition
-    home = ANY_PARTITION if outlets is None else outlets.home(topic, source)
-    await producer.queue(topic, shipment.keys, shipment.scores, shipment.headers, home)
-    for letter in shipment.letters:
-        if letter.key is None and outlets is not None:
-            letter.partition = outlets.home(letter.topic, source)
+    source = scored_batch.batch.tp.partition
+    home = ANY_PARTITION if output_topics is None else output_topics.partition_for(topic, source)
+    await producer.queue(topic, scored_batch.keys, scored_batch.scores, scored_batch.headers, home)
+    for letter in scored_batch.letters:
+        if letter.key is None and output_topics is not None:
+            letter.partition = output_topics.partition_for(letter.topic, source)
         await producer.queue_record(letter)

@@ -1,7 +1,7 @@
-"""Traces of records: each goes on with the trace that its record's headers bring along (W3C Trace Context).
+"""Tracing of records: each span continues the trace in its record's headers (W3C Trace Context).
 
-A span begins with the scoring of its record's batch and ends when the outcome is confirmed. Its attributes are those of
-OpenTelemetry's conventions for Kafka, but never the record's key.
+A span begins when its record's batch is scored and ends when the outcome is confirmed. Its attributes follow
+OpenTelemetry's conventions for Kafka, without the record's key.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from worker.transport.batch import RecordBatch
 NO_SPANS: Final[Mapping[int, Span]] = {}
 
 
-class Traces(Protocol):
+class Tracer(Protocol):
     """Begins the spans of a batch."""
 
     def begin(
         self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Faults], started: float
     ) -> Mapping[int, Span]:
-        """Return the spans of those records that are traced, by place in the batch, in order."""
+        """Return the spans of the traced records by their index in the batch, in order."""
         ...
 
 
-class NoTraces:
+class NoTracer:
     """Traces nothing."""
 
     def begin(
@@ -40,8 +40,8 @@ class NoTraces:
         return NO_SPANS
 
 
-class RecordTraces:
-    """Traces records that bring a sampled trace along, and a share of the others."""
+class SamplingTracer:
+    """Traces records that carry a sampled trace, and a share of the others."""
 
     def __init__(self, tracing: Tracing, group_id: str) -> None:
         self._tracing = tracing
@@ -54,7 +54,7 @@ class RecordTraces:
         seconds = time.perf_counter() - started
         spans: dict[int, Span] = {}
         for place, parent in self._wanted(batch):
-            # Beyond what is allowed, the rest of the batch costs nothing more.
+            # Over the rate limit, skip the rest of the batch.
             if not self._tracing.allows():
                 break
             faults = rejected.get(place, ())
@@ -66,7 +66,7 @@ class RecordTraces:
         return spans
 
     def _wanted(self, batch: RecordBatch) -> Iterator[tuple[int, Parent | None]]:
-        """Yield the places of records to be traced, in order, with what they bring along."""
+        """Yield the indexes of the records to trace, in order, with their parent spans."""
         picked = set(self._tracing.picked(len(batch)))
         for place, message in enumerate(batch.messages):
             headers = headers_of(message)
@@ -89,7 +89,7 @@ def _attributes(source: Source, group_id: str, *, is_rejected: bool) -> Attribut
 
 
 def _mark(span: Span, faults: Faults) -> None:
-    """Show what is wrong with a rejected record: codes, a small, closed set."""
+    """Add the error codes of a rejected record, a bounded set, to its span."""
     if faults:
         codes = [str(fault.code) for fault in faults]
         span.note({"heartstream.fault_codes": codes})

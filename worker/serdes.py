@@ -1,4 +1,4 @@
-"""What records come in, and what scores go out in: CloudEvents, and the frames of a schema registry."""
+"""Deserializes records and serializes scores: CloudEvents, and the wire format of a schema registry."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from schemas.jsonschema import documents
 from schemas.records import RECORD_MAX_BYTES, Source
 from scoring.batches import JsonBatch
 from worker.avro import UnusableSchemaError, reader
-from worker.registry import SchemaRegistry
-from worker.shipment import EventHeaders
+from worker.schema_registry import SchemaRegistry
+from worker.scored_batch import EventHeaders
 from worker.transport.outgoing import Headers
 
 _Read = Callable[[bytes], Content]
 _UNKNOWN_SECONDS: Final = 30.0
-"""How long a number that the registry does not know is not asked for again: it may be registered later."""
+"""How long an unknown schema ID is not looked up again; it may be registered later."""
 _MOST_UNKNOWN: Final = 1_000
 
 
-class Formats:
-    """Opens what records come in, and puts on scores what they go out in. For one thread."""
+class Serdes:
+    """Unwraps the envelopes and wire formats of records, and adds those of scores. Not thread-safe."""
 
     def __init__(
         self, registry: SchemaRegistry | None = None, score_events: ScoreEvents | None = None, score_frame: bytes = b""
     ) -> None:
-        """Without a registry, what is in a frame is taken for JSON."""
+        """Without a registry, framed values are read as JSON."""
         self._registry = registry
         self._score_events = score_events
         self._score_frame = score_frame
         self._reads: dict[int, _Read] = {}
         self._unknown: dict[int, float] = {}
-        """Numbers that the registry did not know, and when it is asked again."""
+        """Schema IDs that the registry did not have, and when to look them up again."""
 
     @classmethod
     def of(cls, settings: Settings, scores: str) -> Self:
-        """Return those of a process that sends scores to the topic `scores`; the registry is asked for their number.
+        """Return the serdes of a process that publishes to the topic `scores`; looks up the score schema's ID.
 
         Raises SettingsError and DependencyError.
         """
@@ -55,7 +55,7 @@ class Formats:
             return cls(registry, ScoreEvents(scores) if events else None)
         if registry is None or events:
             problem = (
-                "needs HEARTSTREAM_SCHEMA_REGISTRY__URL" if registry is None else "leaves no plain JSON for CloudEvents"
+                "needs HEARTSTREAM_SCHEMA_REGISTRY__URL" if registry is None else "cannot be combined with CloudEvents"
             )
             raise SettingsError((f"HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES {problem}",))
         schema = json.dumps(documents()["score.schema.json"])
@@ -63,13 +63,13 @@ class Formats:
 
     @classmethod
     def reading(cls, settings: Settings) -> Self:
-        """Return those of a process that sends no scores. Raises SettingsError."""
+        """Return the serdes of a process that only reads. Raises SettingsError."""
         return cls(_registry_of(settings))
 
     def content_of(self, message: Message) -> Content:
-        """Return what is to be decoded of a record of the patients topic. All who score it read it so.
+        """Return the JSON content of a record of the patients topic.
 
-        Blocks where a schema is met for the first time: see `worker.registry`. Raises DependencyError.
+        Blocks when it meets a new schema: see `worker.schema_registry`. Raises DependencyError.
         """
         content = unwrapped(message.value(), headers_of(message))
         if not isinstance(content, bytes) or len(content) > RECORD_MAX_BYTES or is_utf_16(content):
@@ -80,12 +80,12 @@ class Formats:
     def batch(
         self, messages: Sequence[Message], sources: Sequence[Source], keys: Sequence[bytes | None] = ()
     ) -> JsonBatch:
-        """Return messages of the patients topic, read at these places, as a batch."""
+        """Return messages of the patients topic as a batch; `sources` are their topics, partitions and offsets."""
         values = [message.value() for message in messages]
         return JsonBatch(values, None, sources, keys, lambda place: self.content_of(messages[place]))
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
-        """Ask the registry for the schemas that these values name first, while the event loop goes on.
+        """Look up the new schema IDs of these values in a thread.
 
         Raises DependencyError.
         """
@@ -97,11 +97,11 @@ class Formats:
                 await asyncio.to_thread(self._read, number)
 
     def framed(self, scores: list[bytes]) -> list[bytes]:
-        """Return scores as they go out."""
+        """Return scores in their wire format."""
         return [self._score_frame + score for score in scores] if self._score_frame else scores
 
     def headers(self, sources: Sequence[Source], traces: Mapping[int, Headers]) -> Mapping[int, Headers]:
-        """Return the headers of scores of these sources, by place; `traces` has those of the few that are traced."""
+        """Return the headers of the scores of these sources, by index; `traces` has those of the traced ones."""
         return traces if self._score_events is None else EventHeaders(self._score_events, sources, traces)
 
     def _read(self, number: int) -> _Read:
@@ -121,7 +121,7 @@ class Formats:
         return read
 
 
-PLAIN: Final = Formats()
+PLAIN: Final = Serdes()
 
 
 def _registry_of(settings: Settings) -> SchemaRegistry | None:
@@ -137,7 +137,7 @@ def _reader_of(schema_type: str, schema: str) -> _Read:
         read = reader(schema)
     except UnusableSchemaError as error:
         return _refusing(str(error))
-    malformed = _fault("is not what the Avro schema of its frame says")
+    malformed = _fault("does not match the Avro schema of its frame")
 
     def avro(value: bytes) -> Content:
         found = read(value)
@@ -149,7 +149,7 @@ def _reader_of(schema_type: str, schema: str) -> _Read:
 def _json(value: bytes) -> Content:
     if value.lstrip()[:1] == b"{":
         return value
-    return _fault("is framed for a schema registry and no JSON; for Avro set HEARTSTREAM_SCHEMA_REGISTRY__URL")
+    return _fault("is framed for a schema registry and is not JSON; for Avro set HEARTSTREAM_SCHEMA_REGISTRY__URL")
 
 
 def _refusing(message: str) -> _Read:
@@ -161,4 +161,4 @@ def _fault(message: str) -> tuple[Fault, ...]:
     return (Fault(FaultCode.MALFORMED_FRAME, "", message),)
 
 
-_UNKNOWN: Final = _refusing("is framed with a number that the schema registry does not know")
+_UNKNOWN: Final = _refusing("is framed with a schema ID that the schema registry does not have")

@@ -18,7 +18,7 @@ from schemas.frames import frame
 from schemas.records import RECORD_MAX_BYTES
 from tests.examples import accepted
 from worker.avro import UnusableSchemaError, reader
-from worker.formats import PLAIN, Formats
+from worker.serdes import PLAIN, Serdes
 
 RECORD = dict(accepted())["complete"]
 FIELDS = [{"name": name, "type": ["null", "double", "long"]} for name in json.loads(RECORD) if name != "patient_id"]
@@ -111,7 +111,7 @@ def test_a_schema_that_cannot_be_a_records_is_refused(schema: str) -> None:
 def test_settings_that_contradict_each_other_are_refused(registry: SchemaRegistry, events: bool, named: str) -> None:  # noqa: FBT001  # a parameter of the test
     """Before anything is asked of a registry."""
     with pytest.raises(SettingsError, match=named):
-        Formats.of(Settings(worker=Worker(cloudevents=events), schema_registry=registry), "scores")
+        Serdes.of(Settings(worker=Worker(cloudevents=events), schema_registry=registry), "scores")
 
 
 def test_faults_are_the_contracts() -> None:

@@ -1,4 +1,4 @@
-"""What is to be sent for one batch."""
+"""The results of one batch, ready to be published."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from worker.transport.outgoing import Headers, OutgoingRecord
 
 
 class EventHeaders(Mapping[int, Headers]):
-    """The headers of scores that are events, and of their spans. They are made when a score is sent: none wait."""
+    """The headers of scores sent as CloudEvents, with those of their spans; made only when a score is sent."""
 
     def __init__(
         self, events: ScoreEvents, sources: Sequence[Source], traces: Mapping[int, Headers] = MappingProxyType({})
     ) -> None:
-        """`sources` has one entry a score; `traces` has the headers of the few that are traced, by place."""
+        """`sources` has one entry per score; `traces` has the headers of the traced ones, by index."""
         self._event = events.headers
         self._sources = sources
         self._traces = traces
 
     def __getitem__(self, place: int) -> list[tuple[str, bytes | None]]:
-        """Return those of one score, by its place among the scores."""
+        """Return the headers of the score at an index."""
         return [*self._event(self._sources[place]), *self._traces.get(place, ())]
 
     def __contains__(self, place: object) -> bool:
-        """Say whether there is such a score: each has headers."""
+        """Whether there is such a score: each has headers."""
         return isinstance(place, int) and 0 <= place < len(self._sources)
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the places."""
+        """Yield the indexes."""
         return iter(range(len(self._sources)))
 
     def __len__(self) -> int:
@@ -42,13 +42,13 @@ class EventHeaders(Mapping[int, Headers]):
         return len(self._sources)
 
 
-class Shipment(msgspec.Struct, frozen=True):
-    """The outcomes of one batch, ready to be sent: scores with their keys, and dead letters.
+class ScoredBatch(msgspec.Struct, frozen=True):
+    """The results of one batch, ready to be sent: scores with their keys, and dead letters.
 
-    `codes` has the code of each dead letter's first fault. `weight` is the room that it takes up among what is
-    outstanding, in records; `started` is when its scoring began (`time.perf_counter`). `headers` has those of the few
-    scores that carry any, or of all, by their place among the scores; `spans` end when the batch is confirmed.
-    `is_awaited` says whether somebody waits for these scores, so that it counts how long they take.
+    `codes` has the code of each dead letter's first error. `weight` is what the batch counts toward the limit of
+    records in flight; `started` is when its scoring began (`time.perf_counter`, s). `headers` has the headers of scores
+    that carry any, by index; `spans` end when the batch is confirmed. `is_awaited` is false for shadow scores, whose
+    latency is not measured.
     """
 
     batch: RecordBatch
@@ -64,5 +64,5 @@ class Shipment(msgspec.Struct, frozen=True):
 
     @property
     def records(self) -> int:
-        """Count the outcomes."""
+        """The number of scores and dead letters."""
         return len(self.scores) + len(self.letters)

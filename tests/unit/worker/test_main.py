@@ -11,7 +11,7 @@ import time
 from runtime import logs
 from runtime.settings import Telemetry
 from worker.bootstrap import ScoringApp
-from worker.process import _BoundedWorker
+from worker.main import _BoundedWorker
 
 worker = _BoundedWorker(ScoringApp("stuck"), quiet=True, redirect_stdouts=False)
 logs.configure(Telemetry())

@@ -1,4 +1,4 @@
-"""Running the worker as a process: start, stop in bounded time, and an exit code that tells the truth."""
+"""Runs the worker as a process: start, stop in bounded time, meaningful exit code."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from schemas.errors import DependencyError
 from worker.bootstrap import ScoringApp, create_app
 
 _SLACK_SECONDS: Final = 35.0
-"""After the drain: 10 for what is on its way, 15 to leave the group, 5 for an open transaction, and 5 for the rest."""
+"""After draining: 10 for results in flight, 15 to leave the group, 5 for an open transaction, and 5 for the rest."""
 
 
 class _BoundedWorker(Worker):
-    """Faust's worker, whose end cannot hang, whether before its shutdown begins or in it."""
+    """Faust's worker with a time limit on stopping, from a crash or a signal on."""
 
     role: str
     stop_within_seconds: float
     _timer: threading.Timer | None = None
 
     def _crash(self, reason: BaseException) -> None:
-        """Keep the first cause: what fails on the way out, as others are stopped, follows from it."""
+        """Keep the first reason: later failures, while services stop, are its consequences."""
         super()._crash(self.crash_reason or reason)
         self._bound()
 
     async def stop(self) -> None:
-        """Stop; if that hangs, the process ends all the same, with nothing committed past the truth."""
+        """Stop; if this hangs, the process ends anyway. Unconfirmed records are not committed."""
         self._bound()
         await super().stop()
 
     def _bound(self) -> None:
-        """End the process when its time is over, from the first call on."""
+        """Start the time limit after which the process ends, on the first call."""
         if self._timer is None:
             self._timer = threading.Timer(self.stop_within_seconds, self._end)
             self._timer.daemon = True
@@ -51,9 +51,9 @@ class _BoundedWorker(Worker):
 
 
 def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_app) -> None:
-    """Run a worker, or what `create` makes, until SIGTERM or SIGINT; raises SystemExit, code 0 where nothing failed.
+    """Run a worker, or what `create` makes, until SIGTERM or SIGINT; raises SystemExit, with code 0 if nothing failed.
 
-    To have no time to finish all that was started is no failure: what is not committed is read again.
+    Running out of time to finish batches is not a failure: what is not committed is read again.
 
     Raises SettingsError, ArtifactError or DependencyError before it starts.
     """
