@@ -13,7 +13,7 @@ from hypothesis import settings
 from xdist.workermanage import WorkerController
 
 from scoring.scorer import Scorer
-from tests.brokers import broker_kinds
+from tests.support.brokers import broker_kinds
 from training.pipeline import TrainingRequest, TrainingResult, train
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)

@@ -36,8 +36,8 @@ from heartstream.demo.processes import Child, predict, running
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.topics import DEAD_LETTERS, OUTCOMES, PATIENTS, SCORES, SHADOW
-from tests.brokers import cut_off, running_kind
-from tests.prometheus import Line, Prometheus, as_asked, queries, running_prometheus
+from tests.support.brokers import cut_off, running_kind
+from tests.support.prometheus import Line, Prometheus, as_asked, queries, running_prometheus
 
 PICTURE: Final = Path(__file__).parent / "dashboard.png"
 DASHBOARD: Final = Path(__file__).parents[2] / "compose" / "grafana" / "heartstream.json"

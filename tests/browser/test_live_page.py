@@ -20,9 +20,9 @@ from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child, running
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
-from tests.brokers import broker_kinds, running_kind
 from tests.browser.accessible import violations
-from tests.browser.conftest import Visit
+from tests.browser.visit import Visit
+from tests.support.brokers import broker_kinds, running_kind
 
 MARKER = "Zebra-4711"
 DEADLINE_SECONDS = 60

@@ -7,7 +7,7 @@ import urllib.request
 
 from heartstream.demo.processes import Child, predict
 from tests.browser.accessible import violations
-from tests.browser.conftest import Visit
+from tests.browser.visit import Visit
 
 LOW = {"age": 43, "sex": 0, "cp": 2, "trestbps": 118, "chol": 204, "fbs": 0, "restecg": 0} | {
     "thalach": 171, "exang": 0, "oldpeak": 0, "slope": 1, "ca": 0, "thal": 3,

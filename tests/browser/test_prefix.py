@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from heartstream.demo.processes import Child
-from tests.browser.conftest import READY, Visit
-from tests.browser.prefix_proxy import below_prefix
+from tests.browser.visit import READY, Visit
+from tests.fakes.prefix_proxy import below_prefix
 
 
 @pytest.fixture

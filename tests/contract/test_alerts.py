@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.telemetry import ALERTS, rules, script, unknown
+from tests.support.telemetry import ALERTS, rules, script, unknown
 
 FOLDER = ALERTS.parent
 CASES = FOLDER / "alerts.test.yaml"

@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from runtime import metrics
-from tests.prometheus import as_asked, legend_labels, queries
-from tests.promql import Named
-from tests.telemetry import known_series, script, unknown
+from tests.support.prometheus import as_asked, legend_labels, queries
+from tests.support.promql import Named
+from tests.support.telemetry import known_series, script, unknown
 
 FOLDER = Path("compose/grafana")
 TEXT = (FOLDER / "heartstream.json").read_text(encoding="utf-8")

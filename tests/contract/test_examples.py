@@ -22,9 +22,9 @@ from schemas.features import FEATURE_NAMES
 from schemas.records import DeadLetter, PatientRecord, Source
 from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
 from scoring.scorer import Scorer
-from tests.examples import FOLDER, Pair, accepted, rejected, rejected_unwritten
-from tests.outcomes import Rejected, Scored, process
-from tests.unit.schemas.mutations import json_objects
+from tests.support.examples import FOLDER, Pair, accepted, rejected, rejected_unwritten
+from tests.support.outcomes import Rejected, Scored, process
+from tests.support.record_strategies import json_objects
 
 ACCEPTED = accepted()
 REJECTED = [*rejected(), *rejected_unwritten()]

@@ -15,7 +15,7 @@ import yaml
 from heartstream.cli import app
 from runtime.telemetry_page import event_entries
 from schemas.errors import FaultCode
-from tests.telemetry import known_series, rules
+from tests.support.telemetry import known_series, rules
 from worker.health import WorkerChecks
 
 TEXT = Path("docs/runbook.md").read_text(encoding="utf-8")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
-from tests.faults.broker import running_broker
 from tests.faults.plans import FAUST_PLANS, PLANS, Plan
 from tests.faults.run import Guarantee, Models, Report, Setting, run_plan
 from tests.faults.stage import Together, tell
 from tests.faults.table import as_json, lines
+from tests.support.proxied_broker import running_broker
 
 GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
     "at_least_once": ("at_least_once",),

@@ -10,7 +10,7 @@ import msgspec
 from schemas.errors import Fault
 from schemas.records import Source
 from schemas.repeats import RepeatFilter
-from tests.outcomes import Outcome, Rejected, Scored
+from tests.support.outcomes import Outcome, Rejected, Scored
 
 
 class Sent(msgspec.Struct, frozen=True):

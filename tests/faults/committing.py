@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from tests.faults.late import CatchingProxy, LateProxy, Often
-from tests.faults.requests import Request
+from tests.fakes.kafka_requests import Request
+from tests.fakes.late_proxy import CatchingProxy, LateProxy, Often
 from tests.faults.stage import Stage
 
 _OFTEN: Final = {"HEARTSTREAM_WORKER__COMMIT_INTERVAL_SECONDS": "0.3"}

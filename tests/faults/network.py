@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.proxy import Mode
+from tests.fakes.tcp_proxy import Mode
 from tests.faults.stage import SESSION_SECONDS, FaultDidNotOccurError, Stage
 
 

@@ -18,7 +18,6 @@ from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.faults.acceptor import Guarantee, refusal
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
-from tests.faults.broker import Broker
 from tests.faults.crew import Crew
 from tests.faults.flight import lost_in_flight, moments
 from tests.faults.laws import broken_laws
@@ -29,7 +28,8 @@ from tests.faults.poison import culprit, poison
 from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
 from tests.faults.swapping import Alternatives, scorers_named, serve
 from tests.faults.trace import read_trace
-from tests.outcomes import Outcome, process
+from tests.support.outcomes import Outcome, process
+from tests.support.proxied_broker import Broker
 from training.pipeline import TrainingRequest, train
 
 WorkerKind = Literal["heartstream", "faust"]

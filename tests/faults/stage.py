@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from runtime.settings import Topics
-from tests.faults.broker import Broker
 from tests.faults.crew import Crew, Member
 from tests.faults.flight import FlightRecorder
 from tests.faults.load import Load
 from tests.faults.outcomes import Outcomes
+from tests.support.proxied_broker import Broker
 
 if TYPE_CHECKING:
     from tests.faults.swapping import Alternatives

@@ -16,7 +16,7 @@ from scoring.model_artifact import load
 from tests.faults.account import Result
 from tests.faults.crew import Member
 from tests.faults.stage import Stage
-from tests.unit.scoring.models import another_version, with_exchanged_labels
+from tests.support.models import another_version, with_exchanged_labels
 
 SETTINGS: Final = {"HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS": "0.2"}
 

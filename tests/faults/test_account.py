@@ -7,7 +7,7 @@ import msgspec
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
-from tests.outcomes import Outcome, Rejected, Scored
+from tests.support.outcomes import Outcome, Rejected, Scored
 
 FAULT = (Fault(FaultCode.NOT_JSON, "", "expected JSON"),)
 SENT = [Sent(Source("in", 0, offset), b"key-%d" % (offset % 2), b"record") for offset in range(6)]

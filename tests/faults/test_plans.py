@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.__main__ import GUARANTEES, run_plans
-from tests.faults.broker import Broker, running_broker
 from tests.faults.plans import PLANS
 from tests.faults.poison import poison
 from tests.faults.run import Models, Setting
 from tests.faults.swapping import Alternatives
+from tests.support.proxied_broker import Broker, running_broker
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from runtime.ports import free_port
-from tests.faults.proxy import Mode, Proxy
+from tests.fakes.tcp_proxy import Mode, Proxy
 
 DEADLINE = 20.0
 

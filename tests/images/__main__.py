@@ -18,8 +18,8 @@ from scoring.scorer import Scorer
 from tests.images import composed, laws, living
 from tests.images.broker import running_broker
 from tests.images.build import BASE, OPTIONS, Image, build, build_options, named
-from tests.images.engine import docker_answers, tell
 from tests.images.table import Finding, as_json, lines
+from tests.support.docker_cli import docker_answers, tell
 from training.pipeline import TrainingRequest, train
 
 TAG: Final = "checked"

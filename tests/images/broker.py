@@ -12,10 +12,10 @@ import msgspec
 from heartstream.brokers import IMAGE, await_broker, container_environment, container_properties
 from runtime.ports import free_port
 from scoring.scorer import Scorer
-from tests.brokers import Listener, with_listener
-from tests.images.engine import docker
-from tests.integration.stream import Sent, Stream
-from tests.outcomes import Scored, process
+from tests.support.brokers import Listener, with_listener
+from tests.support.docker_cli import docker
+from tests.support.outcomes import Scored, process
+from tests.support.stream import Sent, Stream
 
 INSIDE: Final = "kafka:9092"
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from tests.images.engine import ROOT, docker
+from tests.support.docker_cli import ROOT, docker
 
 Target = Literal["worker", "gateway", "train"]
 TARGETS: Final[tuple[Target, ...]] = get_args(Target)

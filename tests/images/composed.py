@@ -23,9 +23,9 @@ from schemas.errors import DependencyError
 from scoring.scorer import Scorer
 from tests.images.broker import check_outcomes, send
 from tests.images.build import Image
-from tests.images.engine import ROOT, attempt, docker, run, wait_for
-from tests.integration.stream import Stream
-from tests.outcomes import Scored, process
+from tests.support.docker_cli import ROOT, attempt, docker, run, wait_for
+from tests.support.outcomes import Scored, process
+from tests.support.stream import Stream
 
 SERVICES: Final = ("kafka", "topics", "volume", "train", "worker", "gateway")
 """Those whose images are made here; the others' come from a registry."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.ports import free_port
-from tests.images.engine import attempt, docker, inspect, wait_for
+from tests.support.docker_cli import attempt, docker, inspect, wait_for
 
 HARDENED: Final = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 _PORTS: Final = {"worker": 9100, "gateway": 8000}

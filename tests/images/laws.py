@@ -18,7 +18,7 @@ from scoring.scorer import Scorer
 from tests.images.broker import Broker
 from tests.images.build import TARGETS, Image, Target
 from tests.images.container import HARDENED, as_root, inside
-from tests.images.engine import ROOT, attempt, inspect
+from tests.support.docker_cli import ROOT, attempt, inspect
 
 SERVING: Final[tuple[Target, ...]] = ("worker", "gateway")
 LARGEST_BYTES: Final = 250_000_000

@@ -20,10 +20,10 @@ from scoring.scorer import Scorer
 from tests.images.broker import INSIDE, check_outcomes, send
 from tests.images.build import Image, baked
 from tests.images.container import HARDENED, Container, running
-from tests.images.engine import docker, inspect
 from tests.images.laws import SERVING, Law, Setting
-from tests.integration.stream import Stream
-from tests.outcomes import Scored, process
+from tests.support.docker_cli import docker, inspect
+from tests.support.outcomes import Scored, process
+from tests.support.stream import Stream
 
 SLOWEST_START_SECONDS: Final = 2.0
 _STARTS: Final = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from heartstream.brokers import Kind
 from heartstream.demo.processes import Child, running
 from runtime.ports import free_port
 from runtime.settings import Topics
-from tests.brokers import broker_kinds, own_kind, running_kind
 from tests.integration.kafkas import Kafka, RealKafka, SimulatedKafka
-from tests.integration.stream import Stream
+from tests.support.brokers import broker_kinds, own_kind, running_kind
+from tests.support.stream import Stream
+from tests.support.workers import Starter, Workers
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -92,42 +93,11 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
         yield kafka
 
 
-class Workers:
-    """Starts workers of one group, as users start them."""
-
-    def __init__(self, model_dir: Path, topics: Topics, log_folder: Path) -> None:
-        self.settings = {
-            "HEARTSTREAM_MODEL__PATH": str(model_dir),
-            "HEARTSTREAM_TOPICS__PATIENTS": topics.patients,
-            "HEARTSTREAM_TOPICS__SCORES": topics.scores,
-            "HEARTSTREAM_TOPICS__DEAD_LETTERS": topics.dead_letters,
-            "HEARTSTREAM_TOPICS__OUTCOMES": topics.outcomes,
-            "HEARTSTREAM_TOPICS__SHADOW": topics.shadow,
-            "HEARTSTREAM_WORKER__GROUP_ID": f"group-{topics.patients}",
-        }
-        self.model_dir = model_dir
-        self.log_folder = log_folder
-
-    def start(self, address: str, **settings: str) -> AbstractContextManager[Child]:
-        """Run a worker while the context lasts."""
-        port = str(free_port())
-        own = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address, "HEARTSTREAM_TELEMETRY__PORT": port}
-        log = self.log_folder / f"worker-{port}.log"
-        return running("worker", {**self.settings, **own, **settings}, f"http://127.0.0.1:{port}", log)
-
-    def logs(self) -> str:
-        """Return all that the workers wrote."""
-        return "".join(path.read_text(encoding="utf-8") for path in sorted(self.log_folder.glob("worker-*.log")))
-
-
 @pytest.fixture
 def workers(model_dir: Path, topics: Topics, tmp_path: Path) -> Iterator[Workers]:
     workers = Workers(model_dir, topics, tmp_path)
     yield workers
     sys.stdout.write(workers.logs())
-
-
-Starter = Callable[..., AbstractContextManager[Child]]
 
 
 @pytest.fixture(scope="session")

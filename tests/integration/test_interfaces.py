@@ -22,11 +22,11 @@ from heartstream import Rejection, encode_score, load_model
 from heartstream.demo.processes import Child
 from runtime.settings import Topics
 from schemas.frames import schema_number
-from tests.examples import shows_another_coding
-from tests.integration.calls import LINES, ask
-from tests.integration.conftest import Starter, Workers
-from tests.integration.stream import Stream
-from tests.unit.schemas.mutations import values
+from tests.support.calls import LINES, ask
+from tests.support.examples import shows_another_coding
+from tests.support.record_strategies import values
+from tests.support.stream import Stream
+from tests.support.workers import Starter, Workers
 
 _SOURCE = re.compile(rb'"source":(null|\{[^{}]*\})\}$')
 

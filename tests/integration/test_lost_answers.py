@@ -12,11 +12,11 @@ from typing import Final, Protocol
 import pytest
 from confluent_kafka import TopicPartition
 
-from tests.faults import requests
-from tests.faults.broker import Broker, running_broker
-from tests.faults.proxy import Proxy, _Link
+from tests.fakes import kafka_requests as requests
+from tests.fakes.tcp_proxy import Link, Proxy
 from tests.integration.kafkas import Kafka, Reader, RealKafka, SimulatedKafka, Writer, at, law, reader_of, until
 from tests.simulation import network
+from tests.support.proxied_broker import Broker, running_broker
 
 _KEYS: Final = {
     network.OFFSET_COMMIT: requests.OFFSET_COMMIT,
@@ -45,7 +45,7 @@ class AnswerLosingProxy(Proxy):
         """Take the place of `proxy`, which must have vanished."""
         super().__init__(proxy.port, proxy.target)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         asks = writer.get_extra_info("peername")[1] == self.target
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:

@@ -19,9 +19,9 @@ from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict
 from runtime.settings import Topics
 from schemas.errors import FaultCode
-from tests.integration.conftest import Starter, Workers
-from tests.integration.stream import PARTITIONS, Stream
-from tests.prometheus import Prometheus, as_asked, is_installed, legend_labels, queries, running_prometheus
+from tests.support.prometheus import Prometheus, as_asked, is_installed, legend_labels, queries, running_prometheus
+from tests.support.stream import PARTITIONS, Stream
+from tests.support.workers import Starter, Workers
 
 pytestmark = pytest.mark.skipif(not is_installed("prometheus"), reason="prometheus is not installed")
 

@@ -18,11 +18,11 @@ from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.scorer import Scorer
-from tests.drifting import shown
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.outcomes import Rejected, Scored, process
-from tests.unit.scoring.models import with_exchanged_labels
+from tests.support.drift import shown
+from tests.support.models import with_exchanged_labels
+from tests.support.outcomes import Rejected, Scored, process
+from tests.support.stream import Stream
+from tests.support.workers import Workers
 from worker.canary import KeySampler
 from worker.shadow import GROUP_SUFFIX, Sample
 
@@ -79,7 +79,7 @@ class Trial:
         made = {
             sent.source: (sent.key, process([sent.value], [sent.source], scorer)[0])
             for sent in self.stream.sent
-            if sample.takes(sent.source)
+            if sample.selects(sent.source)
         }
         return {source: (key, each.value) for source, (key, each) in made.items() if isinstance(each, Scored)}
 
@@ -156,7 +156,7 @@ def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Pa
         trial.send(2_000)
         stream.read_all()
         told = [each for process in (one, other) for each in shown(process) if "heartstream_canary" in each.name]
-    takes = KeySampler(float(share)).takes
+    takes = KeySampler(float(share)).selects
     champion, challenger = Scorer.from_directory(model_dir), Scorer.from_directory(trial.challenger)
     digest = challenger.model.digest
     for sent in stream.sent:

@@ -14,13 +14,13 @@ from heartstream.demo.processes import Child
 from schemas.codec import decode_score
 from scoring.drift import ENOUGH_RECORDS
 from scoring.scorer import Scorer
-from tests.drifting import shown
-from tests.integration.calls import PATIENTS, ask
-from tests.integration.conftest import Starter, Workers
-from tests.integration.stream import Stream
-from tests.outcomes import Scored, process
-from tests.unit.scoring.models import another_version, with_exchanged_labels
-from tests.unit.training.test_recalibrated_model import labelled
+from tests.support.calls import PATIENTS, ask
+from tests.support.drift import shown
+from tests.support.models import another_version, with_exchanged_labels
+from tests.support.outcomes import Scored, process
+from tests.support.public_copies import labelled
+from tests.support.stream import Stream
+from tests.support.workers import Starter, Workers
 
 _FOLLOW = {"HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS": "0.1"}
 

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
-from tests.images.engine import tell
 from tests.k8s import clients, stage
 from tests.k8s.cluster import Cluster, ClusterError
 from tests.k8s.laws import LAWS
+from tests.support.docker_cli import tell
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from schemas.errors import DependencyError
-from tests.images import engine
-from tests.images.engine import Found
+from tests.support import docker_cli
+from tests.support.docker_cli import Found
 
 NAMESPACE: Final = "heartstream"
 _PATIENCE_SECONDS: Final = 240.0
@@ -92,7 +92,7 @@ def is_ready(pod: Any) -> bool:
 def wait_for(what: str, look: Callable[[], Found]) -> Found:
     """Look until something is found (anything true) and return it; raises ClusterError if it takes too long."""
     try:
-        return engine.wait_for(what, look, _PATIENCE_SECONDS, _TICK_SECONDS)
+        return docker_cli.wait_for(what, look, _PATIENCE_SECONDS, _TICK_SECONDS)
     except TimeoutError as error:
         raise ClusterError(str(error)) from error
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tests.images.engine import ROOT
 from tests.k8s.cluster import NAMESPACE, Cluster
 from tests.k8s.manifests import BESIDE, own_overlay
+from tests.support.docker_cli import ROOT
 
 LOCAL: Final = ROOT / "k8s/overlays/local"
 ALL: Final = ("statefulset/kafka", "deployment/heartstream-worker", "deployment/heartstream-gateway")

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tests.images.engine import ROOT
 from tests.k8s import clients, deployment
 from tests.k8s.cluster import NAMESPACE, Cluster, ClusterError, ends_of, is_ready, wait_for
 from tests.k8s.manifests import BESIDE, own_overlay
+from tests.support.docker_cli import ROOT
 
 BAD_MODEL: Final = "Error 65"
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.images.engine import ROOT
+from tests.support.docker_cli import ROOT
 
 BESIDE: Final = {"local": ("shadow", "outcomes"), "production": ("shadow", "outcomes", "strimzi-beside")}
 """What runs beside the worker, as an overlay of one's own adds it."""

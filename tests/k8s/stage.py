@@ -12,9 +12,9 @@ from typing import Final
 from heartstream.brokers import IMAGE as KAFKA
 from schemas.errors import DependencyError
 from tests.images.build import build, build_options, named
-from tests.images.engine import ROOT, docker_answers, run, tell
 from tests.k8s import clients
 from tests.k8s.cluster import NAMESPACE, Cluster
+from tests.support.docker_cli import ROOT, docker_answers, run, tell
 
 IMAGES: Final = named("local")
 _OWN: Final = ROOT.parent / "shared/tools/k8s/cluster.sh"

@@ -11,7 +11,6 @@ import pytest
 from api.bootstrap import new_browser_policy
 from runtime.settings import Settings
 from schemas import topics
-from tests.images.engine import ROOT
 from tests.k8s.manifests import (
     BESIDE,
     OVERLAYS,
@@ -26,6 +25,7 @@ from tests.k8s.manifests import (
     pod_templates,
     selects,
 )
+from tests.support.docker_cli import ROOT
 from worker.shadow import GROUP_SUFFIX
 
 pytestmark = [

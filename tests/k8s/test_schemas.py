@@ -10,8 +10,8 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
-from tests.images.engine import ROOT
 from tests.k8s.manifests import OVERLAYS, Document, builder, built
+from tests.support.docker_cli import ROOT
 
 pytestmark = [
     pytest.mark.skipif(builder() is None, reason="needs kubectl or kustomize"),

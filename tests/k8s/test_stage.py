@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.engine import ROOT
+from tests.support.docker_cli import ROOT
 
 CLAIM = {"items": [{"metadata": {"name": "standard", "annotations": {}}}]}
 

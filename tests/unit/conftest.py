@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heartstream.cli.model import sign
-from tests.unit.scoring.keys import Keys
+from tests.support.signing_keys import Keys
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from heartstream.demo.processes import Child
-from tests.integration.conftest import Starter
+from tests.support.workers import Starter
 
 
 @pytest.fixture(scope="session")

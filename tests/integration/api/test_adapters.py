@@ -17,8 +17,8 @@ from heartstream.demo.processes import Child
 from schemas.features import FEATURE_NAMES
 from scoring.pyfunc import RiskModel
 from scoring.scorer import Scorer
-from tests.copies import copy_records, uci_records
-from tests.integration.calls import JSON, PATIENTS, ask
+from tests.support.calls import JSON, PATIENTS, ask
+from tests.support.public_copies import copy_records, uci_records
 
 RECORDS = real_patients()[:30]
 FRAME = pd.DataFrame(RECORDS)[list(FEATURE_NAMES)].astype(float)

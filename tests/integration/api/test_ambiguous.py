@@ -13,7 +13,7 @@ from heartstream.demo.processes import Child
 from schemas.features import FEATURE_NAMES
 from schemas.fhir import OPERATION
 from scoring.scorer import Scorer
-from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask
+from tests.support.calls import JSON, LINES, PATIENTS, Answer, ask
 
 CSV = {"Content-Type": "text/csv"}
 RECORD = real_patients()[0]

@@ -21,9 +21,9 @@ from heartstream.demo.processes import Child, running
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.errors import DependencyError
-from tests.images.engine import attempt, wait_for
-from tests.integration.calls import JSON, LINES, PATIENTS, ask
-from tests.integration.conftest import Starter
+from tests.support.calls import JSON, LINES, PATIENTS, ask
+from tests.support.docker_cli import attempt, wait_for
+from tests.support.workers import Starter
 
 KEY = "a-test-key-of-some-length"
 

@@ -6,7 +6,6 @@ import base64
 import datetime as dt
 import hashlib
 import hmac
-import ipaddress
 import json
 import ssl
 import threading
@@ -22,17 +21,15 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
 from api.auth import new_key
 from api.problems import RefusalError
 from heartstream.demo.processes import Child, running
 from runtime.ports import free_port
-from tests.integration.calls import PATIENTS, ask
-from tests.integration.conftest import Starter
+from tests.fakes.identity_provider import CertificateAuthority, IdentityProvider
+from tests.support.calls import PATIENTS, ask
+from tests.support.workers import Starter
 
 (LAB, LAB_LINE), (SCRAPER, SCRAPER_LINE), (CHIEF, CHIEF_LINE) = (
     new_key(name, scopes) for name, scopes in (("lab", ["predict"]), ("prometheus", ["metrics"]), ("chief", ["admin"]))
@@ -116,42 +113,9 @@ def test_every_caller_has_its_own_bucket(start: Starter) -> None:
         assert predicted(gateway, bearer(CHIEF)) == 200
 
 
-class Provider:
-    """An identity provider: signs tokens, and publishes its keys."""
-
-    def __init__(self) -> None:
-        self.keys = {"k1": ec.generate_private_key(ec.SECP256R1())}
-        self.asked = 0
-
-    def key_set(self) -> Mapping[str, Any]:
-        self.asked += 1
-        found = [
-            {
-                **json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())),
-                "kid": kid,
-                "use": "sig",
-                "alg": "ES256",
-            }
-            for kid, key in self.keys.items()
-        ]
-        return {"keys": found}
-
-    def token(self, kid: str = "k1", **changes: Any) -> str:
-        now = dt.datetime.now(dt.UTC)
-        claims = {
-            "iss": "https://id.example",
-            "aud": "heartstream",
-            "sub": "ward-7",
-            "scope": "predict openid",
-            "exp": now + dt.timedelta(minutes=5),
-        }
-        claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
-        return jwt.encode(claims, self.keys[kid], algorithm="ES256", headers={"kid": kid})
-
-
 @pytest.fixture
-def provider() -> Provider:
-    return Provider()
+def provider() -> IdentityProvider:
+    return IdentityProvider()
 
 
 class Request:
@@ -161,14 +125,14 @@ class Request:
         self.headers = {"Authorization": f"Bearer {token}"}
 
 
-def tokens(provider: Provider, clock: Any = None) -> Any:
+def tokens(provider: IdentityProvider, clock: Any = None) -> Any:
     from api.tokens import Tokens  # noqa: PLC0415
 
     times = {} if clock is None else {"clock": clock}
     return Tokens("https://id.example", "heartstream", provider.key_set, **times)
 
 
-async def test_a_good_token_names_its_subject_and_scopes(provider: Provider) -> None:
+async def test_a_good_token_names_its_subject_and_scopes(provider: IdentityProvider) -> None:
     """Only the scopes that exist here."""
     caller = await tokens(provider).caller(Request(provider.token()))
     assert (caller.name, caller.scopes) == ("token:ward-7", frozenset({"predict"}))
@@ -191,7 +155,9 @@ async def test_a_good_token_names_its_subject_and_scopes(provider: Provider) -> 
         {"nbf": dt.datetime(2100, 1, 1, tzinfo=dt.UTC)},
     ],
 )
-async def test_a_token_for_others_or_another_time_is_refused(provider: Provider, changes: dict[str, Any]) -> None:
+async def test_a_token_for_others_or_another_time_is_refused(
+    provider: IdentityProvider, changes: dict[str, Any]
+) -> None:
     """Issuer, audience and time are checked, and must be there."""
     assert await tokens(provider).caller(Request(provider.token(**changes))) is None
 
@@ -200,7 +166,7 @@ def encoded(part: bytes) -> str:
     return base64.urlsafe_b64encode(part).decode().rstrip("=")
 
 
-async def test_forged_tokens_are_refused(provider: Provider) -> None:
+async def test_forged_tokens_are_refused(provider: IdentityProvider) -> None:
     """No signature, a shared secret made of the public key, another's key with a known name."""
     interface, good = tokens(provider), provider.token()
     head, claims, _ = good.split(".")
@@ -208,19 +174,19 @@ async def test_forged_tokens_are_refused(provider: Provider) -> None:
     public = json.dumps(provider.key_set()).encode()
     shared = encoded(b'{"alg":"HS256","kid":"k1"}') + "." + claims
     secret = f"{shared}.{encoded(hmac.digest(public, shared.encode(), 'sha256'))}"
-    stranger = Provider().token()
+    stranger = IdentityProvider().token()
     for token in (f"{none}.{claims}.", f"{head}.{claims}.AAAA", secret, stranger):
         assert await interface.caller(Request(token)) is None
     assert await interface.caller(Request(good)) is not None
 
 
-async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: Provider) -> None:
+async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: IdentityProvider) -> None:
     """A rotated key is found; made-up key names make us ask at most once in half a minute."""
     now = [1000.0]
     interface = tokens(provider, lambda: now[0])
     assert await interface.caller(Request(provider.token())) is not None
     provider.keys["k2"] = ec.generate_private_key(ec.SECP256R1())
-    stranger = Provider()
+    stranger = IdentityProvider()
     stranger.keys["k9"] = stranger.keys["k1"]
     for _ in range(50):
         assert await interface.caller(Request(stranger.token("k9"))) is None
@@ -229,7 +195,7 @@ async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: Provide
     assert (await interface.caller(Request(provider.token("k2"))) is not None, provider.asked) == (True, 2)
 
 
-async def test_known_keys_outlive_a_provider_that_is_away(provider: Provider) -> None:
+async def test_known_keys_outlive_a_provider_that_is_away(provider: IdentityProvider) -> None:
     """Its outage is not ours, until a key that is not known comes."""
     now = [1000.0]
     interface = tokens(provider, lambda: now[0])
@@ -244,9 +210,9 @@ async def test_known_keys_outlive_a_provider_that_is_away(provider: Provider) ->
     assert await interface.caller(Request(good)) is not None
 
 
-def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Provider, tmp_path: Path) -> None:
+def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: IdentityProvider, tmp_path: Path) -> None:
     """From the settings to the answer, over TLS to a provider with a certificate of its own."""
-    ca = Authority(tmp_path)
+    ca = CertificateAuthority(tmp_path)
     certificate, key = ca.issue("127.0.0.1")
 
     class Keys(BaseHTTPRequestHandler):
@@ -274,13 +240,13 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Provider
         ) as gateway:
             assert predicted(gateway, bearer(provider.token())) == 200
             assert predicted(gateway, bearer(provider.token(scope="openid"))) == 403
-            assert predicted(gateway, bearer(Provider().token())) == 401
+            assert predicted(gateway, bearer(IdentityProvider().token())) == 401
     server.shutdown()
     server.server_close()
 
 
 @pytest.mark.parametrize("status", [302, 308])
-def test_keys_come_from_the_url_that_was_given_alone(provider: Provider, status: int) -> None:
+def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider, status: int) -> None:
     """A redirect, which could lead to plain HTTP or to anybody, is not followed; what is larger than keys is none."""
     from api.tokens import key_set  # noqa: PLC0415  # an extra
 
@@ -310,50 +276,10 @@ def test_keys_come_from_the_url_that_was_given_alone(provider: Provider, status:
     assert asked == ["/good", "/keys", "/endless"]
 
 
-class Authority:
-    """Issues certificates for a test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
-        self.certificate = folder / "ca.pem"
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        made = self._built(self._name, self._key.public_key()).add_extension(constraints, critical=True)
-        self.certificate.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-    def _built(self, name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = dt.datetime.now(dt.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )
-
-    def issue(self, name: str, *more: str) -> tuple[Path, Path]:
-        """Write a certificate for 127.0.0.1 with this common name, and perhaps more of them, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in (name, *more)])
-        made = self._built(subject, key.public_key()).add_extension(address, critical=False)
-        paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        paths[0].write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return paths
-
-
 @contextmanager
-def tls_gateway(model_dir: Path, folder: Path, ca: Authority, **settings: str) -> Iterator[Callable[..., int]]:
+def tls_gateway(
+    model_dir: Path, folder: Path, ca: CertificateAuthority, **settings: str
+) -> Iterator[Callable[..., int]]:
     """Run a gateway that speaks TLS and asks for certificates; yield what sends a request and returns its status."""
     (server, server_key), port = ca.issue("gateway"), free_port()
     fixed = {
@@ -394,7 +320,7 @@ def tls_gateway(model_dir: Path, folder: Path, ca: Authority, **settings: str) -
 def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> None:
     """A certificate of the named authority may predict; without one health alone is answered; one of others is none."""
     (tmp_path / "other").mkdir()
-    ca, other = Authority(tmp_path), Authority(tmp_path / "other")
+    ca, other = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path / "other")
     client, twofold, stranger = ca.issue("ward-7"), ca.issue("ward-8", "chief"), other.issue("ward-7")
     with tls_gateway(model_dir, tmp_path, ca) as answered:
         found = (answered("/predict", client, PATIENTS[0]), answered("/metrics", client), answered("/health", client))
@@ -408,7 +334,7 @@ def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> No
 
 def test_a_key_is_judged_by_itself_whatever_certificate_comes_with_it(model_dir: Path, tmp_path: Path) -> None:
     """Neither do its scopes grow by a certificate's nor shrink to them, and a bad key is not healed by one."""
-    ca = Authority(tmp_path)
+    ca = CertificateAuthority(tmp_path)
     client, trail = ca.issue("lab"), tmp_path / "trail.jsonl"
     keys = f"{LAB_LINE} {SCRAPER_LINE} {CHIEF_LINE}"
     audit = {"AUDIT__PATH": str(trail), "AUDIT__KEY": "a secret of good length"}
@@ -437,7 +363,7 @@ def rsa_key(bits: int, **more: Any) -> tuple[rsa.RSAPrivateKey, dict[str, Any]]:
     ],
 )
 async def test_keys_that_should_not_sign_do_not(
-    provider: Provider, bits: int, more: dict[str, Any], *, is_good: bool
+    provider: IdentityProvider, bits: int, more: dict[str, Any], *, is_good: bool
 ) -> None:
     """Too short a key, or one that is for encryption, proves nothing, however good its signature."""
     key, entry = rsa_key(bits, **more)
@@ -456,7 +382,7 @@ ODD_SETS += [{"keys": [{"kid": "k1", "kty": "EC", "crv": "P-256", "x": "AA", "y"
 
 
 @pytest.mark.parametrize("odd", ODD_SETS, ids=str)
-async def test_an_odd_key_set_is_the_providers_trouble(provider: Provider, odd: object) -> None:
+async def test_an_odd_key_set_is_the_providers_trouble(provider: IdentityProvider, odd: object) -> None:
     """503 while no token can be checked, never an error of ours; keys that are known stay good."""
     now = [1000.0]
     interface, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.key_set

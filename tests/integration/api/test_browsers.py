@@ -13,8 +13,8 @@ from api.auth import new_key
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
 from schemas.fhir import OPERATION
-from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
-from tests.integration.conftest import Starter
+from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.support.workers import Starter
 
 ALLOWED = "https://ehr.example.org"
 

@@ -15,8 +15,8 @@ from runtime.ports import free_port
 from schemas import openapi
 from schemas.documents import FOLDER
 from scoring.scorer import Scorer
-from tests.integration.calls import PATIENTS, ask
-from tests.integration.conftest import Starter
+from tests.support.calls import PATIENTS, ask
+from tests.support.workers import Starter
 
 
 def test_openapi_is_valid(gateway: Child) -> None:

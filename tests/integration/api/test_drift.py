@@ -6,9 +6,9 @@ import itertools
 import json
 import time
 
-from tests.drifting import INPUTS, SCORES, drifting, patients_of, shown, told
-from tests.integration.calls import JSON, ask
-from tests.integration.conftest import Starter
+from tests.support.calls import JSON, ask
+from tests.support.drift import INPUTS, SCORES, drifting, patients_of, shown, told
+from tests.support.workers import Starter
 
 DEADLINE_SECONDS = 60.0
 

@@ -19,9 +19,9 @@ from api.fhir.reading import Reading, read
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
 from schemas.fhir import EXTENSION, FHIR_TYPE, OPERATION
-from tests.bundles import bundle, observation, patient, quantity, resources, unchecked
-from tests.integration.calls import JSON, Answer, ask
-from tests.integration.conftest import Starter
+from tests.support.calls import JSON, Answer, ask
+from tests.support.fhir_bundles import bundle, observation, patient, quantity, resources, unchecked
+from tests.support.workers import Starter
 
 FHIR = {"Content-Type": FHIR_TYPE}
 RECORDS = real_patients()

@@ -9,9 +9,9 @@ import pytest
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected
-from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
-from tests.outcomes import Rejected, Scored, process
+from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.support.examples import accepted, rejected
+from tests.support.outcomes import Rejected, Scored, process
 
 RECORD = PATIENTS[0]
 

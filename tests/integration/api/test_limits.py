@@ -16,8 +16,8 @@ from itertools import count
 from pathlib import Path
 
 from heartstream.demo.processes import Child
-from tests.integration.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
-from tests.integration.conftest import Starter
+from tests.support.calls import JSON, LINES, PATIENTS, Answer, ask, connected, everything
+from tests.support.workers import Starter
 
 _ATTEMPTS = 128
 """asyncio's in each second without a file descriptor, each of them with a line."""

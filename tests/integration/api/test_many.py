@@ -15,10 +15,10 @@ from heartstream.demo.processes import Child
 from schemas.faults import examine
 from schemas.records import PatientRecord
 from scoring.scorer import Scorer
-from tests.copies import copy_records, uci_records
-from tests.examples import rejected
-from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
-from tests.outcomes import Rejected, process
+from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.support.examples import rejected
+from tests.support.outcomes import Rejected, process
+from tests.support.public_copies import copy_records, uci_records
 
 PATH = "/predict/batch"
 # A flaw that is no JSON would break the array, and one with a line break the lines.

@@ -16,9 +16,9 @@ import pytest
 
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
-from tests.images.engine import ROOT, attempt, docker, docker_answers, inspect, wait_for
-from tests.integration.calls import JSON, LINES, PATIENTS, ask, connected, everything
-from tests.integration.conftest import Starter
+from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.support.docker_cli import ROOT, attempt, docker, docker_answers, inspect, wait_for
+from tests.support.workers import Starter
 
 IMAGE = "python:3.11-slim"
 POD_MIB = 320

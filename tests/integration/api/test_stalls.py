@@ -13,8 +13,8 @@ import pytest
 
 from bench.stalls import GOAL_SECONDS, JSON, LINES, Gateway, bodies, gateway, measure, send
 from runtime.settings import Settings
-from tests.integration.calls import PATIENTS, ask
-from tests.integration.conftest import Starter
+from tests.support.calls import PATIENTS, ask
+from tests.support.workers import Starter
 
 ADVERSARIAL = list(bodies())
 

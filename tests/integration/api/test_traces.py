@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.integration.calls import JSON, LINES, PATIENTS, ask
-from tests.integration.collector import SpanTold, collecting
-from tests.integration.conftest import Starter
+from tests.fakes.otlp_collector import SpanTold, collecting
+from tests.support.calls import JSON, LINES, PATIENTS, ask
+from tests.support.workers import Starter
 
 MARKER = "Zebra-4711"
 RECORD = PATIENTS[0]

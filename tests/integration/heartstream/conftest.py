@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk
-from tests.integration.stream import Stream
+from tests.support.dlq_harness import DlqHarness
+from tests.support.stream import Stream
+from tests.support.workers import Workers
 
 
 @pytest.fixture
-def desk(stream: Stream, workers: Workers) -> Desk:
-    return Desk(stream.address, stream.topics, workers.settings)
+def harness(stream: Stream, workers: Workers) -> DlqHarness:
+    return DlqHarness(stream.address, stream.topics, workers.settings)

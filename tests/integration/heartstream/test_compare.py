@@ -15,10 +15,10 @@ from runtime.kafka.topics import create_topics
 from runtime.settings import Kafka, Settings
 from schemas.records import Source
 from scoring.scorer import Scorer
-from tests.integration.heartstream.desk import Desk, now
-from tests.integration.stream import PARTITIONS
-from tests.outcomes import Scored, process
-from tests.unit.scoring.models import another_version
+from tests.support.dlq_harness import DlqHarness, now
+from tests.support.models import another_version
+from tests.support.outcomes import Scored, process
+from tests.support.stream import PARTITIONS
 from training.data.frames import features, read_snapshot, target
 from worker.transport.outgoing import OutgoingRecord
 
@@ -28,12 +28,12 @@ NAMES = "logistic_regression", "random_forest"
 class Life:
     """All real patients, scored by a champion, and in part by a challenger."""
 
-    def __init__(self, desk: Desk, model_dir: Path) -> None:
-        self.desk = desk
+    def __init__(self, harness: DlqHarness, model_dir: Path) -> None:
+        self.harness = harness
         self.champion, self.challenger = (Scorer.from_directory(model_dir, name) for name in NAMES)
         self.values = [json.dumps(record).encode() for record in real_patients()]
-        self.sources = [Source(desk.topics.patients, place % 2, place) for place in range(len(self.values))]
-        create_topics(desk.address, [desk.topics.shadow, desk.topics.outcomes], PARTITIONS, {})
+        self.sources = [Source(harness.topics.patients, place % 2, place) for place in range(len(self.values))]
+        create_topics(harness.address, [harness.topics.shadow, harness.topics.outcomes], PARTITIONS, {})
 
     def say(self, topic: str, scorer: Scorer, places: range) -> None:
         """Write a model's scores of some records."""
@@ -43,22 +43,22 @@ class Life:
                 self.send(topic, outcome.value)
 
     def send(self, topic: str, value: bytes) -> None:
-        self.desk.producer.produce(topic, value, timestamp=now())
+        self.harness.producer.produce(topic, value, timestamp=now())
 
     def find(self, last: int = 10_000, outcomes: int = 0) -> ComparisonResult:
-        self.desk.producer.flush()
-        kafka = Kafka(bootstrap_servers=self.desk.address)
-        return compare_topics(Settings(kafka=kafka, topics=self.desk.topics), last, outcomes)
+        self.harness.producer.flush()
+        kafka = Kafka(bootstrap_servers=self.harness.address)
+        return compare_topics(Settings(kafka=kafka, topics=self.harness.topics), last, outcomes)
 
 
 @pytest.fixture
-def life(desk: Desk, model_dir: Path) -> Life:
-    return Life(desk, model_dir)
+def life(harness: DlqHarness, model_dir: Path) -> Life:
+    return Life(harness, model_dir)
 
 
 def test_records_that_both_scored_are_compared_once(life: Life, model_dir: Path, tmp_path: Path) -> None:
     """However often scores came again, and by pair of models where one was swapped; what does not count is told."""
-    topics, everybody = life.desk.topics, range(len(life.values))
+    topics, everybody = life.harness.topics, range(len(life.values))
     swapped = Scorer.from_directory(another_version(model_dir, tmp_path / "other", "2"), NAMES[0])
     life.say(topics.scores, life.champion, everybody[:500])
     life.say(topics.scores, swapped, everybody[500:900])
@@ -81,7 +81,7 @@ def test_records_that_both_scored_are_compared_once(life: Life, model_dir: Path,
 
 def test_memory_is_bounded_by_the_newest(life: Life) -> None:
     """Older scores of the challenger are left out, and told."""
-    topics, everybody = life.desk.topics, range(400)
+    topics, everybody = life.harness.topics, range(400)
     life.say(topics.scores, life.champion, everybody)
     life.say(topics.shadow, life.challenger, everybody)
     found = life.find(last=150)
@@ -90,14 +90,14 @@ def test_memory_is_bounded_by_the_newest(life: Life) -> None:
 
 def test_both_are_judged_by_the_same_outcomes(life: Life) -> None:
     """An outcome counts for both or for neither; the figures are those of the same rows directly."""
-    topics, everybody = life.desk.topics, range(len(life.values))
+    topics, everybody = life.harness.topics, range(len(life.values))
     life.say(topics.scores, life.champion, everybody)
     life.say(topics.shadow, life.challenger, everybody[::3])
-    life.desk.producer.flush()
+    life.harness.producer.flush()
     labels = target(read_snapshot())
     for value, outcome in zip(life.values, labels.tolist(), strict=True):
         known = {"patient_id": json.loads(value)["patient_id"], "outcome": outcome}
-        life.desk.send(OutgoingRecord(topics.outcomes, None, json.dumps(known).encode(), (), now()))
+        life.harness.send(OutgoingRecord(topics.outcomes, None, json.dumps(known).encode(), (), now()))
     [compared] = life.find(outcomes=10_000).compared
     frame = features(read_snapshot())[::3]
     direct = compare_outcomes(labels[::3], life.champion.risks(frame), life.challenger.risks(frame))

@@ -17,7 +17,7 @@ from msgspec.structs import asdict, astuple
 from heartstream.demo.run import TOPICS
 from runtime.ports import free_port
 from runtime.settings import Topics
-from tests.integration.stream import DEADLINE_SECONDS
+from tests.support.stream import DEADLINE_SECONDS
 
 
 def test_it_is_where_others_look_and_ends_in_order(model_dir: Path, tmp_path: Path) -> None:

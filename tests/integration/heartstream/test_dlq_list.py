@@ -11,7 +11,7 @@ import pytest
 
 from runtime.ports import free_port
 from schemas.errors import FaultCode
-from tests.integration.heartstream.desk import Desk, columns, now
+from tests.support.dlq_harness import DlqHarness, columns, now
 from worker.dead_letters import without_value
 from worker.transport.outgoing import OutgoingRecord
 
@@ -21,10 +21,10 @@ MARKER = "Zebra-4711"
 MODEL_FAILURE, NOT_JSON = FaultCode.MODEL_FAILURE, FaultCode.NOT_JSON
 
 
-def test_piped_output_is_plain(desk: Desk) -> None:
+def test_piped_output_is_plain(harness: DlqHarness) -> None:
     """One line a letter with tabs between its cells, no colour; the numbers go to standard error."""
-    desk.letters([NOT_JSON, MODEL_FAILURE, NOT_JSON])
-    run = desk.run("list")
+    harness.letters([NOT_JSON, MODEL_FAILURE, NOT_JSON])
+    run = harness.run("list")
     rows = columns(run.stdout)
     assert run.stdout.splitlines()[0] == "POSITION\tTIME\tSOURCE\tATTEMPTS\tSTATE\tERRORS"
     assert sorted(row[5] for row in rows) == ["model_failure at /age", "not_json at /age", "not_json at /age"]
@@ -45,30 +45,30 @@ def test_piped_output_is_plain(desk: Desk) -> None:
         (["--key", "old", "--since", "2h"], []),
     ],
 )
-def test_filters(desk: Desk, filters: list[str], expected: list[str]) -> None:
+def test_filters(harness: DlqHarness, filters: list[str], expected: list[str]) -> None:
     """By code, by the record's own time, by key; all must hold."""
     for name, age in (("new", 1), ("old", 3)):
-        desk.send(desk.letter_of(desk.record(name.encode(), b"v", timestamp=now() - age * HOUR)))
-    run = desk.run("list", "--with-key", *filters)
+        harness.send(harness.letter_of(harness.record(name.encode(), b"v", timestamp=now() - age * HOUR)))
+    run = harness.run("list", "--with-key", *filters)
     assert sorted(row[5] for row in columns(run.stdout)) == expected
 
 
-def test_list_tells_what_was_redriven(desk: Desk) -> None:
+def test_list_tells_what_was_redriven(harness: DlqHarness) -> None:
     """State and --waiting tell the letters that were sent back from those that were not."""
-    desk.letters([NOT_JSON, MODEL_FAILURE])
-    desk.run("redrive", "--code", "not_json", "--yes")
-    states = {row[5]: row[4] for row in columns(desk.run("list").stdout)}
+    harness.letters([NOT_JSON, MODEL_FAILURE])
+    harness.run("redrive", "--code", "not_json", "--yes")
+    states = {row[5]: row[4] for row in columns(harness.run("list").stdout)}
     assert states == {"not_json at /age": "redriven", "model_failure at /age": "waiting"}
-    assert [row[5] for row in columns(desk.run("list", "--waiting").stdout)] == ["model_failure at /age"]
+    assert [row[5] for row in columns(harness.run("list", "--waiting").stdout)] == ["model_failure at /age"]
 
 
-def test_no_patient_is_printed_unasked(desk: Desk) -> None:
+def test_no_patient_is_printed_unasked(harness: DlqHarness) -> None:
     """Key, value and header values of a record are in no output, unless asked for."""
     marker = MARKER.encode()
-    desk.send(desk.letter_of(desk.record(marker, marker, [("trace", marker)])))
-    position = columns(desk.run("list").stdout)[0][0]
+    harness.send(harness.letter_of(harness.record(marker, marker, [("trace", marker)])))
+    position = columns(harness.run("list").stdout)[0][0]
     silent = [
-        desk.run(*arguments)
+        harness.run(*arguments)
         for arguments in (
             ["list"],
             ["list", "--json"],
@@ -80,33 +80,35 @@ def test_no_patient_is_printed_unasked(desk: Desk) -> None:
         )
     ]
     loud = [
-        desk.run("list", "--with-key"),
-        desk.run("list", "--json", "--with-key"),
-        desk.run("show", position, "--with-value"),
-        desk.run("show", position, "--with-value", "--json"),
+        harness.run("list", "--with-key"),
+        harness.run("list", "--json", "--with-key"),
+        harness.run("show", position, "--with-value"),
+        harness.run("show", position, "--with-value", "--json"),
     ]
     assert [run.returncode for run in [*silent, *loud]] == [0] * 11
     assert [MARKER in run.stdout + run.stderr for run in silent] == [False] * 7
     assert [MARKER in run.stdout for run in loud] == [True] * 4
 
 
-def test_what_is_printed_cannot_steer_a_terminal(desk: Desk) -> None:
+def test_what_is_printed_cannot_steer_a_terminal(harness: DlqHarness) -> None:
     """Control characters in keys, values and headers are escaped, also in the middle of a table."""
-    desk.send(desk.letter_of(desk.record(b"a\tb\x1b[2J\xff", b"line\n\x1b]0;x\x07", [("h\x1b[1m", b"\x9b31m")])))
-    rows = columns(desk.run("list", "--with-key").stdout)
-    shown = desk.run("show", rows[0][0], "--with-value").stdout
+    harness.send(
+        harness.letter_of(harness.record(b"a\tb\x1b[2J\xff", b"line\n\x1b]0;x\x07", [("h\x1b[1m", b"\x9b31m")]))
+    )
+    rows = columns(harness.run("list", "--with-key").stdout)
+    shown = harness.run("show", rows[0][0], "--with-value").stdout
     assert rows[0][5] == "a\\tb\\x1b[2J\\xff"
     assert shown.endswith("\nline\\n\\x1b]0;x\\x07\n")
     assert "\x1b" not in shown
 
 
-def test_json_holds_the_bytes(desk: Desk) -> None:
+def test_json_holds_the_bytes(harness: DlqHarness) -> None:
     """What is UTF-8 stands as text, so that it can be repaired and sent; other bytes stand in Base64."""
-    desk.send(desk.letter_of(desk.record("ключ".encode(), b'{"age":\n 1}', [("a", b"1"), ("b", None)])))
+    harness.send(harness.letter_of(harness.record("ключ".encode(), b'{"age":\n 1}', [("a", b"1"), ("b", None)])))
     today = now() // DAY * DAY
-    desk.send(desk.letter_of(desk.record(b"\xff", b"\xfe", timestamp=today + 123)))
-    places = [f"{letter.partition}:{letter.offset}" for letter in desk.dead()]
-    shown = [json.loads(desk.run("show", place, "--with-value", "--json").stdout) for place in places]
+    harness.send(harness.letter_of(harness.record(b"\xff", b"\xfe", timestamp=today + 123)))
+    places = [f"{letter.partition}:{letter.offset}" for letter in harness.dead()]
+    shown = [json.loads(harness.run("show", place, "--with-value", "--json").stdout) for place in places]
     text, other = sorted(shown, key=lambda one: "key" not in one)
     assert (text["key"], text["value"]) == ("ключ", '{"age":\n 1}')
     assert text["headers_base64"] == [["a", "MQ=="], ["b", None]]
@@ -114,29 +116,31 @@ def test_json_holds_the_bytes(desk: Desk) -> None:
     assert other["time"] == f"{datetime.fromtimestamp(today / 1000, UTC).date()}T00:00:00.123Z"
 
 
-def test_an_omitted_value_is_told(desk: Desk) -> None:
+def test_an_omitted_value_is_told(harness: DlqHarness) -> None:
     """It cannot be taken for an empty one."""
-    desk.send(without_value(desk.letter_of(desk.record(b"k", b"12345"))))
-    position = columns(desk.run("list").stdout)[0][0]
-    line = json.loads(desk.run("list", "--json").stdout)
+    harness.send(without_value(harness.letter_of(harness.record(b"k", b"12345"))))
+    position = columns(harness.run("list").stdout)[0][0]
+    line = json.loads(harness.run("list", "--json").stdout)
     assert (line["value_bytes"], line["value_omitted"]) == (5, True)
-    assert "omitted: too large for the topic (5 bytes)" in desk.run("show", position, "--with-value").stdout
+    assert "omitted: too large for the topic (5 bytes)" in harness.run("show", position, "--with-value").stdout
 
 
-def test_a_foreign_record_is_listed(desk: Desk) -> None:
+def test_a_foreign_record_is_listed(harness: DlqHarness) -> None:
     """What is no dead letter of ours is shown as that, and stops nothing."""
-    desk.send(OutgoingRecord(desk.topics.dead_letters, None, None, [("heartstream.dead-letter", b"{")]))
-    run = desk.run("list")
+    harness.send(OutgoingRecord(harness.topics.dead_letters, None, None, [("heartstream.dead-letter", b"{")]))
+    run = harness.run("list")
     assert [row[2:] for row in columns(run.stdout)] == [["-", "0", "waiting", "not written by heartstream"]]
 
 
-def test_a_closed_pipe_is_no_error_to_tell(desk: Desk, tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error_to_tell(harness: DlqHarness, tmp_path: Path) -> None:
     """`| head` ends the command without a word, as it ends other programs."""
-    desk.letters([NOT_JSON] * 5_000)
+    harness.letters([NOT_JSON] * 5_000)
     log = tmp_path / "stderr"
     with (
         log.open("wb") as told,
-        subprocess.Popen(desk.command("list"), env=desk.environment, stdout=subprocess.PIPE, stderr=told) as lister,
+        subprocess.Popen(
+            harness.command("list"), env=harness.environment, stdout=subprocess.PIPE, stderr=told
+        ) as lister,
     ):
         assert lister.stdout is not None
         lister.stdout.readline()
@@ -145,9 +149,9 @@ def test_a_closed_pipe_is_no_error_to_tell(desk: Desk, tmp_path: Path) -> None:
     assert (code, log.read_bytes()) == (141, b"")
 
 
-def test_an_empty_topic(desk: Desk) -> None:
+def test_an_empty_topic(harness: DlqHarness) -> None:
     """Nothing on standard output, and code 0."""
-    run = desk.run("list")
+    run = harness.run("list")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "0 dead letters\n")
 
 
@@ -165,9 +169,9 @@ def test_an_empty_topic(desk: Desk) -> None:
     ],
 )
 def test_what_goes_wrong_is_told_in_one_line(
-    desk: Desk, arguments: list[str], settings: dict[str, str], code: int, told: str
+    harness: DlqHarness, arguments: list[str], settings: dict[str, str], code: int, told: str
 ) -> None:
     """With the exit code of its kind, and no trace of the stack."""
-    run = desk.run(*arguments, **settings)
+    run = harness.run(*arguments, **settings)
     assert (run.returncode, told in run.stderr, run.stdout) == (code, True, "")
     assert "Traceback" not in run.stderr

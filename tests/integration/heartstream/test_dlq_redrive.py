@@ -28,11 +28,11 @@ from schemas.topics import (
     TIMESTAMP_HEADER,
 )
 from scoring.scorer import Scorer
-from tests.copies import copy_records, uci_records
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk, Written, now
-from tests.integration.stream import DEADLINE_SECONDS, Stream
-from tests.outcomes import Scored, process
+from tests.support.dlq_harness import DlqHarness, Written, await_letters, now
+from tests.support.outcomes import Scored, process
+from tests.support.public_copies import copy_records, uci_records
+from tests.support.stream import DEADLINE_SECONDS, Stream
+from tests.support.workers import Workers
 from worker.dead_letters import without_value
 from worker.transport.outgoing import OutgoingRecord
 
@@ -42,65 +42,58 @@ MODEL_FAILURE, NOT_JSON = FaultCode.MODEL_FAILURE, FaultCode.NOT_JSON
 _OF_ANOTHER_CODING = (FaultCode.FOREIGN_CODE, FaultCode.FOREIGN_SOURCE)
 
 
-def await_letters(desk: Desk, count: int) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while len(found := desk.dead()) < count:
-        assert time.monotonic() < deadline, f"{len(found)} of {count} letters"
-        time.sleep(0.2)
-
-
 def headers_added(record: Written) -> tuple[bytes | None, bytes | None]:
     added = dict(record.headers)
     return added.get(REDRIVE_ATTEMPTS_HEADER), added.get(FIRST_FAILURE_HEADER)
 
 
-def test_a_record_that_fails_again_and_again_is_redriven_three_times(desk: Desk, workers: Workers) -> None:
+def test_a_record_that_fails_again_and_again_is_redriven_three_times(harness: DlqHarness, workers: Workers) -> None:
     """Each time with the same key, value, headers and timestamp; then it stays, and the summary says so."""
     value = FLAWS["a code of another coding"](dict(real_patients()[0]))
-    source = desk.record(b"key-1", value, HEADERS, sent := now() - DAY)
-    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
+    source = harness.record(b"key-1", value, HEADERS, sent := now() - DAY)
+    with workers.start(harness.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         told = []
         for letters in (1, 2, 3, 4):
-            await_letters(desk, letters)
-            told.append(desk.run("redrive", "--yes").stdout)
+            await_letters(harness, letters)
+            told.append(harness.run("redrive", "--yes").stdout)
     assert [text.splitlines()[0] for text in told] == ["redriven: 1 dead letter"] * 3 + ["redriven: 0 dead letters"]
     assert told[3].splitlines()[1] == "skipped 1 dead letter: failed again after the maximum number of attempts"
-    first, *again = desk.patients()
+    first, *again = harness.patients()
     assert [(one.key, one.value, one.headers[:4], one.timestamp) for one in again] == [
         (b"key-1", value, HEADERS, sent)
     ] * 3
     place = f'{{"topic":"{source.topic}","partition":{source.partition},"offset":{source.offset}}}'.encode()
     assert [headers_added(one) for one in again] == [(b"1", place), (b"2", place), (b"3", place)]
     assert [[name for name, _ in one.headers if name in REASON_HEADERS] for one in (first, *again)] == [[]] * 4
-    found = desk.dead()
+    found = harness.dead()
     assert [(one.key, one.value, one.headers, one.timestamp) for one in found] == [(b"key-1", value, HEADERS, sent)] * 4
     assert [one.attempts for one in found] == [0, 1, 2, 3]
     assert [one.first_failure for one in found] == [None, source, source, source]
 
 
-def test_a_mended_worker_scores_what_is_redriven(desk: Desk, stream: Stream, workers: Workers) -> None:
+def test_a_mended_worker_scores_what_is_redriven(harness: DlqHarness, stream: Stream, workers: Workers) -> None:
     """A good record that a bad deploy made a dead letter has its score after a redrive, on its key's partition."""
-    desk.letters([MODEL_FAILURE])
+    harness.letters([MODEL_FAILURE])
     good = json.dumps(real_patients()[0]).encode()
-    desk.send(desk.letter_of(source := desk.record(b"good", good)))
-    assert desk.run("redrive", "--key", "good", "--yes").returncode == 0
-    with workers.start(desk.address):
-        places = [place for place, one in desk.read(desk.topics.patients) if one.key == b"good"]
+    harness.send(harness.letter_of(source := harness.record(b"good", good)))
+    assert harness.run("redrive", "--key", "good", "--yes").returncode == 0
+    with workers.start(harness.address):
+        places = [place for place, one in harness.read(harness.topics.patients) if one.key == b"good"]
         stream.read_until(lambda: all(place in stream.results for place in places))
     (score,) = stream.results[places[1]]
     assert [place.partition for place in places] == [source.partition] * 2
     assert (score.key, score.letter) == (b"good", None)
 
 
-def test_letters_are_redriven_once(desk: Desk) -> None:
+def test_letters_are_redriven_once(harness: DlqHarness) -> None:
     """With and without filters, in any order of them: each letter is sent back once, and none is passed over."""
-    desk.letters([MODEL_FAILURE, NOT_JSON] * 30)
+    harness.letters([MODEL_FAILURE, NOT_JSON] * 30)
     runs = [
-        desk.run("redrive", "--code", "model_failure", "--limit", "7", "--yes"),
-        desk.run("redrive", "--key", "k-3", "--yes"),
-        desk.run("redrive", "--code", "model_failure", "--yes"),
-        desk.run("redrive", "--yes"),
-        desk.run("redrive", "--yes"),
+        harness.run("redrive", "--code", "model_failure", "--limit", "7", "--yes"),
+        harness.run("redrive", "--key", "k-3", "--yes"),
+        harness.run("redrive", "--code", "model_failure", "--yes"),
+        harness.run("redrive", "--yes"),
+        harness.run("redrive", "--yes"),
     ]
     assert [run.stdout.splitlines()[0] for run in runs] == [
         "redriven: 7 dead letters",
@@ -109,144 +102,146 @@ def test_letters_are_redriven_once(desk: Desk) -> None:
         "redriven: 29 dead letters",
         "redriven: 0 dead letters",
     ]
-    assert desk.keys_sent_back() == sorted(f"k-{number}" for number in range(60))
+    assert harness.keys_sent_back() == sorted(f"k-{number}" for number in range(60))
 
 
-def test_it_stops_before_it_sends_what_it_could_not_keep_in_mind(desk: Desk) -> None:
+def test_it_stops_before_it_sends_what_it_could_not_keep_in_mind(harness: DlqHarness) -> None:
     """Every second letter of a large partition, at random: code 1 with the reason, and yet none is sent twice."""
     rng = random.Random(42)  # noqa: S311  # for variety, not for secrets
-    desk.letters((rng.choice([MODEL_FAILURE, NOT_JSON]) for _ in range(30_000)), partition=1)
-    scattered = desk.run("redrive", "--code", "not_json", "--yes")
-    sent = len(desk.patients())
-    rest = desk.run("redrive", "--yes")
+    harness.letters((rng.choice([MODEL_FAILURE, NOT_JSON]) for _ in range(30_000)), partition=1)
+    scattered = harness.run("redrive", "--code", "not_json", "--yes")
+    sent = len(harness.patients())
+    rest = harness.run("redrive", "--yes")
     assert (scattered.returncode, "skips too many letters" in scattered.stderr, rest.returncode) == (1, True, 0)
     assert scattered.stdout.splitlines()[0] == f"redriven: {sent:,} dead letters"
-    assert desk.keys_sent_back() == sorted(f"k-{number}" for number in range(30_000))
+    assert harness.keys_sent_back() == sorted(f"k-{number}" for number in range(30_000))
 
 
-def test_a_dry_run_sends_nothing(desk: Desk) -> None:
+def test_a_dry_run_sends_nothing(harness: DlqHarness) -> None:
     """It says what would be sent, and a later redrive sends exactly that."""
-    desk.letters([MODEL_FAILURE, MODEL_FAILURE, NOT_JSON])
-    dry = desk.run("redrive", "--dry-run")
-    between = desk.patients()
-    wet = desk.run("redrive", "--yes")
+    harness.letters([MODEL_FAILURE, MODEL_FAILURE, NOT_JSON])
+    dry = harness.run("redrive", "--dry-run")
+    between = harness.patients()
+    wet = harness.run("redrive", "--yes")
     assert (dry.returncode, dry.stderr, between) == (0, "", [])
     assert dry.stdout.replace("to redrive:", "redriven:") == wet.stdout
-    assert len(desk.patients()) == 3
+    assert len(harness.patients()) == 3
 
 
 @pytest.mark.parametrize(("answer", "code", "sent"), [("y", 0, 2), ("n", 1, 0), ("", 1, 0)])
-def test_on_a_terminal_it_asks(desk: Desk, answer: str, code: int, sent: int) -> None:
+def test_on_a_terminal_it_asks(harness: DlqHarness, answer: str, code: int, sent: int) -> None:
     """Only a plain yes sends."""
-    desk.letters([MODEL_FAILURE] * 2)
+    harness.letters([MODEL_FAILURE] * 2)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(desk.command("redrive"), env=desk.environment, stdin=theirs, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        harness.command("redrive"), env=harness.environment, stdin=theirs, stdout=subprocess.PIPE
+    )
     os.write(ours, f"{answer}\n".encode())
     output, _ = process.communicate(timeout=DEADLINE_SECONDS)
     os.close(ours)
     os.close(theirs)
-    assert (process.returncode, len(desk.patients())) == (code, sent)
+    assert (process.returncode, len(harness.patients())) == (code, sent)
     assert output.startswith(b"to redrive: 2 dead letters\n")
 
 
-def test_without_a_terminal_it_wants_a_yes(desk: Desk) -> None:
+def test_without_a_terminal_it_wants_a_yes(harness: DlqHarness) -> None:
     """Exit code 2, nothing sent, and what to do."""
-    desk.letters([MODEL_FAILURE])
-    run = desk.run("redrive")
-    assert (run.returncode, desk.patients(), "--yes" in run.stderr) == (2, [], True)
+    harness.letters([MODEL_FAILURE])
+    run = harness.run("redrive")
+    assert (run.returncode, harness.patients(), "--yes" in run.stderr) == (2, [], True)
 
 
-def test_an_omitted_value_is_fetched_from_its_source(desk: Desk) -> None:
+def test_an_omitted_value_is_fetched_from_its_source(harness: DlqHarness) -> None:
     """A letter that was too large goes back whole; one whose original is gone, or is another record, stays."""
     large, small = b"x" * 3_000_000, b"small"
-    kept = desk.record(b"same", large, HEADERS, sent := now() - DAY)
-    desk.send(without_value(desk.letter_of(kept)))
-    gone = without_value(desk.letter_of(kept))
+    kept = harness.record(b"same", large, HEADERS, sent := now() - DAY)
+    harness.send(without_value(harness.letter_of(kept)))
+    gone = without_value(harness.letter_of(kept))
     for partition, offset in ((kept.partition, 999), (99, 0)):
         place = Source(kept.topic, partition, offset)
-        desk.send(_moved(gone, desk, place))
-    desk.send(_moved(gone, desk, desk.record(b"same", small)))
-    run = desk.run("redrive", "--yes")
+        harness.send(_moved(gone, harness, place))
+    harness.send(_moved(gone, harness, harness.record(b"same", small)))
+    run = harness.run("redrive", "--yes")
     assert run.stdout.splitlines() == [
         "redriven: 1 dead letter",
         "          1  model_failure",
         "skipped 3 dead letters: without its value, key or headers, which the source topic no longer holds",
     ]
-    back = [one for one in desk.patients() if REDRIVE_ATTEMPTS_HEADER in dict(one.headers)]
+    back = [one for one in harness.patients() if REDRIVE_ATTEMPTS_HEADER in dict(one.headers)]
     assert [(one.key, one.headers[:4], one.timestamp) for one in back] == [(b"same", HEADERS, sent)]
     assert back[0].value == large
 
 
-def _moved(letter: OutgoingRecord, desk: Desk, source: Source) -> OutgoingRecord:
+def _moved(letter: OutgoingRecord, harness: DlqHarness, source: Source) -> OutgoingRecord:
     """Return the letter as if its original stood at `source`."""
     reason = decode_dead_letter(dict(letter.headers)[DEAD_LETTER_HEADER] or b"")
     moved = encode_dead_letter(DeadLetter(reason.errors, source))
     headers = [(name, moved if name == DEAD_LETTER_HEADER else value) for name, value in letter.headers]
-    return OutgoingRecord(desk.topics.dead_letters, letter.key, None, headers, letter.timestamp)
+    return OutgoingRecord(harness.topics.dead_letters, letter.key, None, headers, letter.timestamp)
 
 
-def test_what_would_go_unread_is_left(desk: Desk) -> None:
+def test_what_would_go_unread_is_left(harness: DlqHarness) -> None:
     """A record older than the patients topic keeps records stays, unless it is given the present time."""
-    desk.record(b"young", b"1")
+    harness.record(b"young", b"1")
     for age in (1, 1000):
-        desk.send(_aged(desk, f"{age}", now() - age * DAY))
-    first, second = desk.run("redrive", "--yes"), desk.run("redrive", "--yes", "--present-time")
+        harness.send(_aged(harness, f"{age}", now() - age * DAY))
+    first, second = harness.run("redrive", "--yes"), harness.run("redrive", "--yes", "--present-time")
     assert [run.stdout.splitlines()[0] for run in (first, second)] == ["redriven: 1 dead letter"] * 2
     assert "too old for the retention of the topic" in first.stdout
-    times = {one.key: one.timestamp for one in desk.patients()}
+    times = {one.key: one.timestamp for one in harness.patients()}
     assert (times[b"1"] < now() - DAY // 2, times[b"1000"] > now() - DAY) == (True, True)
 
 
-def _aged(desk: Desk, key: str, timestamp: int) -> OutgoingRecord:
+def _aged(harness: DlqHarness, key: str, timestamp: int) -> OutgoingRecord:
     """Return a letter of an old record, on a topic that stamps letters itself, as an operator should set it."""
-    letter = desk.letter_of(desk.record(b"other", b"0"))
+    letter = harness.letter_of(harness.record(b"other", b"0"))
     headers = [(name, str(timestamp).encode() if name == TIMESTAMP_HEADER else one) for name, one in letter.headers]
     return OutgoingRecord(letter.topic, key.encode(), letter.value, headers, now())
 
 
-def test_what_is_not_ours_stays(desk: Desk) -> None:
+def test_what_is_not_ours_stays(harness: DlqHarness) -> None:
     """A record without our header, and a letter of another topic, are neither sent back nor passed over in silence."""
-    desk.send(OutgoingRecord(desk.topics.dead_letters, b"k", b"not a letter", []))
-    letter = desk.letter_of(desk.record(b"k", b"v"))
-    desk.send(_moved(letter, desk, Source("elsewhere", 0, 0)))
-    run = desk.run("redrive", "--yes")
+    harness.send(OutgoingRecord(harness.topics.dead_letters, b"k", b"not a letter", []))
+    letter = harness.letter_of(harness.record(b"k", b"v"))
+    harness.send(_moved(letter, harness, Source("elsewhere", 0, 0)))
+    run = harness.run("redrive", "--yes")
     assert run.stdout.splitlines() == [
         "redriven: 0 dead letters",
         "skipped 1 dead letter: not written by heartstream, or with unreadable headers",
         "skipped 1 dead letter: from another topic than the patients topic",
     ]
-    assert len(desk.patients()) == 1
+    assert len(harness.patients()) == 1
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_an_end_in_the_middle_loses_nothing(desk: Desk, signum: signal.Signals, code: int) -> None:
+def test_an_end_in_the_middle_loses_nothing(harness: DlqHarness, signum: signal.Signals, code: int) -> None:
     """The next run takes up the rest: nothing twice after Ctrl-C or SIGTERM, at most one chunk after SIGKILL."""
-    desk.letters([MODEL_FAILURE] * 20_000)
-    process = subprocess.Popen(desk.command("redrive", "--yes"), env=desk.environment, stdout=subprocess.PIPE)
-    await_records(desk, 1)
+    harness.letters([MODEL_FAILURE] * 20_000)
+    process = subprocess.Popen(harness.command("redrive", "--yes"), env=harness.environment, stdout=subprocess.PIPE)
+    await_records(harness, 1)
     process.send_signal(signum)
     process.communicate(timeout=DEADLINE_SECONDS)
-    sent = len(desk.patients())
-    assert desk.run("redrive", "--yes").returncode == 0
-    counts = Counter(desk.keys_sent_back())
+    sent = len(harness.patients())
+    assert harness.run("redrive", "--yes").returncode == 0
+    counts = Counter(harness.keys_sent_back())
     repeated = sum(counts.values()) - len(counts)
     assert (process.returncode, 0 < sent < 20_000, len(counts)) == (code, True, 20_000)
     assert repeated <= (500 if signum is signal.SIGKILL else 0)
 
 
-def await_records(desk: Desk, count: int) -> None:
+def await_records(harness: DlqHarness, count: int) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while len(desk.patients()) < count:
+    while len(harness.patients()) < count:
         assert time.monotonic() < deadline
 
 
-def test_transactions_leave_no_trace(group_stream: Stream, desk: Desk) -> None:
+def test_transactions_leave_no_trace(group_stream: Stream, harness: DlqHarness) -> None:
     """Letters of aborted transactions are not redriven; Kafka's marks between others do not scatter what is done."""
     producer = Producer(
-        {"bootstrap.servers": group_stream.address, "transactional.id": desk.topics.patients, "log_level": 2}
+        {"bootstrap.servers": group_stream.address, "transactional.id": harness.topics.patients, "log_level": 2}
     )
     producer.init_transactions(30)
-    letter = desk.letter_of(desk.record(b"k", b"v"))
+    letter = harness.letter_of(harness.record(b"k", b"v"))
     for number in range(20):
         producer.begin_transaction()
         producer.produce(letter.topic, letter.value, str(number).encode(), headers=list(letter.headers), partition=1)
@@ -255,44 +250,44 @@ def test_transactions_leave_no_trace(group_stream: Stream, desk: Desk) -> None:
             producer.abort_transaction()
         else:
             producer.commit_transaction()
-    run = desk.run("redrive", "--yes")
-    (place,) = committed(desk, [TopicPartition(letter.topic, 1)])
-    assert (run.stdout.splitlines()[0], desk.run("redrive", "--yes").stdout) == (
+    run = harness.run("redrive", "--yes")
+    (place,) = committed(harness, [TopicPartition(letter.topic, 1)])
+    assert (run.stdout.splitlines()[0], harness.run("redrive", "--yes").stdout) == (
         "redriven: 10 dead letters",
         "redriven: 0 dead letters\n",
     )
     assert (place.offset >= 37, place.metadata or "") == (True, "")
 
 
-def committed(desk: Desk, places: list[TopicPartition]) -> list[TopicPartition]:
+def committed(harness: DlqHarness, places: list[TopicPartition]) -> list[TopicPartition]:
     """Return what the group keeps in mind."""
-    admin = AdminClient({"bootstrap.servers": desk.address})
+    admin = AdminClient({"bootstrap.servers": harness.address})
     request = [ConsumerGroupTopicPartitions(GROUP, places)]
     (answer,) = admin.list_consumer_group_offsets(request).values()
     found: list[TopicPartition] = answer.result(60).topic_partitions
     return found
 
 
-def test_what_the_broker_does_not_take_is_left(group_stream: Stream, desk: Desk) -> None:
+def test_what_the_broker_does_not_take_is_left(group_stream: Stream, harness: DlqHarness) -> None:
     """A record that is too large stays and is counted; small ones go, though together they are too large as well."""
-    desk.letters([MODEL_FAILURE] * 200)
-    desk.send(desk.letter_of(desk.record(b"large", os.urandom(50_000))))
+    harness.letters([MODEL_FAILURE] * 200)
+    harness.send(harness.letter_of(harness.record(b"large", os.urandom(50_000))))
     limit = ConfigEntry("max.message.bytes", "5000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, desk.topics.patients, incremental_configs=[limit])
+    resource = ConfigResource(ConfigResource.Type.TOPIC, harness.topics.patients, incremental_configs=[limit])
     admin = AdminClient({"bootstrap.servers": group_stream.address})
     (done,) = admin.incremental_alter_configs([resource]).values()
     done.result(60)
-    run = desk.run("redrive", "--yes")
+    run = harness.run("redrive", "--yes")
     assert run.stdout.splitlines() == [
         "redriven: 200 dead letters",
         "        200  model_failure",
         "skipped 1 dead letter: rejected by the broker: too large, or with an invalid timestamp",
     ]
-    assert desk.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
+    assert harness.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
 
 
 def test_a_source_in_another_coding_is_scored_once_that_is_named(
-    desk: Desk, stream: Stream, workers: Workers, scorer: Scorer
+    harness: DlqHarness, stream: Stream, workers: Workers, scorer: Scorer
 ) -> None:
     """No record of it has a score; each is a letter, and redriven with its coding it has the risk of UCI's record."""
     values = copy_records("kaggle-303")[:80]
@@ -303,27 +298,27 @@ def test_a_source_in_another_coding_is_scored_once_that_is_named(
         for score in [decode_score(outcome.value)]
     }
     for value in values:
-        desk.producer.produce(desk.topics.patients, value, b"clinic", on_delivery=lambda *_: None)
-    assert desk.producer.flush(DEADLINE_SECONDS) == 0
-    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
-        await_letters(desk, 80)
-        assert {code for letter in desk.dead() for code in letter.codes} == {*_OF_ANOTHER_CODING}
-        unnamed = desk.run("redrive", "--code", "foreign_source", "--yes").stdout
+        harness.producer.produce(harness.topics.patients, value, b"clinic", on_delivery=lambda *_: None)
+    assert harness.producer.flush(DEADLINE_SECONDS) == 0
+    with workers.start(harness.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
+        await_letters(harness, 80)
+        assert {code for letter in harness.dead() for code in letter.codes} == {*_OF_ANOTHER_CODING}
+        unnamed = harness.run("redrive", "--code", "foreign_source", "--yes").stdout
         assert "redriven: 0 dead letters\nskipped" in unnamed
         assert "from a source in another coding: give --coding" in unnamed
-        named = desk.run("redrive", "--coding", "kaggle-303", "--yes")
+        named = harness.run("redrive", "--coding", "kaggle-303", "--yes")
         assert (named.returncode, named.stdout.splitlines()[0]) == (0, "redriven: 80 dead letters")
         stream.read_until(lambda: len([one for one in stream.read if one.letter is None]) == 80)
     scores = [decode_score(one.value or b"") for one in stream.read if one.letter is None]
     assert {score.patient_id: score.risk for score in scores} == expected
-    sent_again = [one.value or b"" for one in desk.patients()[80:]]
+    sent_again = [one.value or b"" for one in harness.patients()[80:]]
     assert sorted(sent_again) == sorted(value[:-1] + b',"coding":"kaggle-303"}' for value in values)
 
 
-def test_what_cannot_take_a_coding_is_left(desk: Desk) -> None:
+def test_what_cannot_take_a_coding_is_left(harness: DlqHarness) -> None:
     """A value that is no plain record stays, with the reason."""
-    desk.letters([FaultCode.FOREIGN_CODE] * 3)
-    told = desk.run("redrive", "--coding", "statlog", "--yes")
+    harness.letters([FaultCode.FOREIGN_CODE] * 3)
+    told = harness.run("redrive", "--coding", "statlog", "--yes")
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, "redriven: 0 dead letters")
     assert "skipped 3 dead letters: not a plain JSON record, or naming its coding already" in told.stdout
-    assert desk.patients() == []
+    assert harness.patients() == []

@@ -22,7 +22,7 @@ from heartstream.embedded_kafka.preparation import install
 from heartstream.embedded_kafka.server import KafkaServer, running_kafka
 from runtime.kafka.topics import create_topics
 from schemas.errors import DependencyError
-from tests.waiting import await_condition
+from tests.support.waiting import await_condition
 
 WAIT_SECONDS = 60.0
 

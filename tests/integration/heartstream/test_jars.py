@@ -16,7 +16,7 @@ import pytest
 from heartstream.embedded_kafka.jars import fetch_jars, locked_jars
 from runtime.ports import free_port
 from schemas.errors import DependencyError
-from tests.integration.training.server import Server, content, running_server
+from tests.fakes.http_server import Server, content, running_server
 from training.data.dataset import RemoteFile
 
 BODIES = {f"jar-{number}-1.jar": bytes([number]) * 200_000 for number in range(20)}

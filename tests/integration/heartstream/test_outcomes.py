@@ -20,9 +20,9 @@ from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from schemas.codec import decode_score
 from scoring.scorer import Scorer
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk, groups_of, now
-from tests.integration.stream import PARTITIONS, Stream
+from tests.support.dlq_harness import DlqHarness, groups_of, now
+from tests.support.stream import PARTITIONS, Stream
+from tests.support.workers import Workers
 from training.data.frames import features, read_snapshot, target
 from training.evaluation.recalibration import Advice, propose_shift, shift_risks
 from worker.transport.outgoing import OutgoingRecord
@@ -53,36 +53,36 @@ def scored(stream: Stream, workers: Workers, site: str) -> list[tuple[dict[str, 
     return everybody
 
 
-def say(desk: Desk, known: Sequence[dict[str, Any]]) -> None:
+def say(harness: DlqHarness, known: Sequence[dict[str, Any]]) -> None:
     """Put outcomes on their topic."""
     for each in known:
         value = json.dumps(each).encode()
-        desk.send(OutgoingRecord(desk.topics.outcomes, each["patient_id"].encode(), value, (), now()))
+        harness.send(OutgoingRecord(harness.topics.outcomes, each["patient_id"].encode(), value, (), now()))
 
 
-def run(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(harness: DlqHarness, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "heartstream", "outcomes", *arguments],
-        env=desk.environment,
+        env=harness.environment,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def recalibrated(desk: Desk, model: Path, output: Path) -> subprocess.CompletedProcess[str]:
+def recalibrated(harness: DlqHarness, model: Path, output: Path) -> subprocess.CompletedProcess[str]:
     told = ("recalibrate", str(model), "--outcomes", "--name", MODEL["HEARTSTREAM_MODEL__NAME"], "-o", str(output))
     return subprocess.run(
         [sys.executable, "-m", "heartstream", "model", *told],
-        env=desk.environment,
+        env=harness.environment,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def asked(desk: Desk, *arguments: str) -> dict[str, Any]:
-    done = run(desk, "--json", *arguments)
+def asked(harness: DlqHarness, *arguments: str) -> dict[str, Any]:
+    done = run(harness, "--json", *arguments)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -90,13 +90,13 @@ def asked(desk: Desk, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("site", "advice"), [("va", Advice.RECALIBRATE), ("cleveland", Advice.LEAVE)])
 def test_what_is_told_is_what_the_same_rows_say_directly(
-    stream: Stream, workers: Workers, desk: Desk, site: str, advice: Advice, tmp_path: Path
+    stream: Stream, workers: Workers, harness: DlqHarness, site: str, advice: Advice, tmp_path: Path
 ) -> None:
     """Long Beach is to be recalibrated, and is, Cleveland is not; figures are those of the model on the same rows."""
     everybody = scored(stream, workers, site)
     before = [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)]
-    say(desk, [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody])
-    told = asked(desk, "--window", "100")
+    say(harness, [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody])
+    told = asked(harness, "--window", "100")
     frame = read_snapshot([site])
     scorer = Scorer.from_directory(workers.model_dir, MODEL["HEARTSTREAM_MODEL__NAME"])
     labels, risks = target(frame), scorer.risks(features(frame))
@@ -113,7 +113,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     assert of_model["proposal"]["shift"]["value"] == pytest.approx(proposed.shift.value)
     assert of_model["proposal"]["advice"] == proposed.advice == advice
     assert set(told["left_out"].values()) == {0}
-    written = recalibrated(desk, workers.model_dir, tmp_path / "new")
+    written = recalibrated(harness, workers.model_dir, tmp_path / "new")
     assert written.returncode == (0 if advice is Advice.RECALIBRATE else 65), written.stderr
     if advice is Advice.RECALIBRATE:
         new = Scorer.from_directory(tmp_path / "new")
@@ -121,7 +121,7 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     assert [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)] == before
 
 
-def test_what_does_not_count_is_told(stream: Stream, workers: Workers, desk: Desk) -> None:
+def test_what_does_not_count_is_told(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
     """By why, in words that name no patient; `source` picks the score, and the text says what biases all of it."""
     everybody = scored(stream, workers, "switzerland")
     name = [str(record["patient_id"]) for record, _ in everybody]
@@ -129,22 +129,22 @@ def test_what_does_not_count_is_told(stream: Stream, workers: Workers, desk: Des
     place = {
         patient: {"topic": at.topic, "partition": at.partition, "offset": at.offset} for patient, at in source.items()
     }
-    say(desk, [{"patient_id": each, "outcome": 1} for each in name[:60]])
-    say(desk, [{"patient_id": name[0], "outcome": 1, "source": place[name[0]]}])
-    say(desk, [{"patient_id": name[1], "outcome": 0}, {"patient_id": "nobody", "outcome": 1}])
-    say(desk, [{"patient_id": name[70], "outcome": 1, "source": place[name[71]]}])
-    say(desk, [{"patient_id": name[2], "outcome": 2}])
-    told = asked(desk)
+    say(harness, [{"patient_id": each, "outcome": 1} for each in name[:60]])
+    say(harness, [{"patient_id": name[0], "outcome": 1, "source": place[name[0]]}])
+    say(harness, [{"patient_id": name[1], "outcome": 0}, {"patient_id": "nobody", "outcome": 1}])
+    say(harness, [{"patient_id": name[70], "outcome": 1, "source": place[name[71]]}])
+    say(harness, [{"patient_id": name[2], "outcome": 2}])
+    told = asked(harness)
     counted = {"unreadable": 1, "without_score": 1, "other_patient": 1, "repeated": 1, "contradictory": 2}
     assert {reason: count for reason, count in told["left_out"].items() if count} == counted
     assert told["models"][0]["all"]["outcomes"] == 59
-    assert asked(desk, "--outcomes", "10")["left_out"]["older"] == 54
-    text = run(desk).stdout
+    assert asked(harness, "--outcomes", "10")["left_out"]["older"] == 54
+    text = run(harness).stdout
     assert "(verification bias)" in " ".join(text.split())
     assert not any(each in text for each in name)
 
 
-def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Workers, desk: Desk) -> None:
+def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
     """A patient comes again after the outcome became known: that score has none."""
     create_topics(stream.address, [stream.topics.outcomes], PARTITIONS, {})
     (record, _), *_ = patients("va")
@@ -153,23 +153,23 @@ def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Wor
         worker.await_ready()
         stream.send(json.dumps(record).encode(), key)
         stream.read_all()
-        say(desk, [{"patient_id": key.decode(), "outcome": 1}])
+        say(harness, [{"patient_id": key.decode(), "outcome": 1}])
         stream.send(json.dumps({**record, "age": 30, "cp": 1, "sex": 0}).encode(), key)
         stream.read_all()
     first, second = (decode_score(each.value or b"").risk for each in stream.read)
     assert first > second
-    assert asked(desk)["models"][0]["all"]["mean_risk"] == first
+    assert asked(harness)["models"][0]["all"]["mean_risk"] == first
 
 
-def test_following_tells_what_changes(stream: Stream, workers: Workers, desk: Desk) -> None:
+def test_following_tells_what_changes(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
     """In words and as metrics; at its end it says what a single run says."""
     everybody = scored(stream, workers, "va")
     known = [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody]
-    say(desk, known[:30])
+    say(harness, known[:30])
     port = free_port()
     follower = subprocess.Popen(
         [sys.executable, "-m", "heartstream", "outcomes", "--follow", "--interval", "0.2", "--json"],
-        env={**desk.environment, "HEARTSTREAM_TELEMETRY__PORT": str(port)},
+        env={**harness.environment, "HEARTSTREAM_TELEMETRY__PORT": str(port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -178,13 +178,13 @@ def test_following_tells_what_changes(stream: Stream, workers: Workers, desk: De
         assert follower.stdout is not None
         assert json.loads(follower.stdout.readline())["models"][0]["all"]["outcomes"] == 30
         assert shown(port)["heartstream_outcomes_evaluated", "all"] == 30
-        say(desk, known[30:])
+        say(harness, known[30:])
         found: dict[str, Any] = {}
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not found or found["models"][0]["all"]["outcomes"] < len(known):
             assert time.monotonic() < deadline
             found = json.loads(follower.stdout.readline())
-        assert found == asked(desk)
+        assert found == asked(harness)
         ratio = found["models"][0]["all"]["observed_expected"]
         told = shown(port)
         assert told["heartstream_outcomes_observed_expected_ratio", "all"] == ratio["value"]
@@ -206,8 +206,8 @@ def shown(port: int) -> dict[tuple[str, str], float]:
     return {(sample.name, sample.labels.get("window", "")): sample.value for sample in samples}
 
 
-def test_without_the_topic_it_says_so(desk: Desk) -> None:
+def test_without_the_topic_it_says_so(harness: DlqHarness) -> None:
     """Nothing is created by asking."""
-    done = run(desk)
+    done = run(harness)
     assert (done.returncode, done.stdout) == (69, "")
-    assert desk.topics.outcomes in done.stderr
+    assert harness.topics.outcomes in done.stderr

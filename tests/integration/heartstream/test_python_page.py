@@ -15,8 +15,8 @@ from confluent_kafka import Producer
 
 from heartstream.demo.patients import real_patients
 from runtime.settings import Topics
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
+from tests.support.stream import Stream
+from tests.support.workers import Workers
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")

@@ -28,9 +28,9 @@ from runtime.processors import usable_processors
 from schemas.features import FEATURE_NAMES
 from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected, shows_another_coding
-from tests.unit.heartstream.files.tables import through_stream
-from tests.waiting import await_condition
+from tests.support.examples import accepted, rejected, shows_another_coding
+from tests.support.file_tables import through_stream
+from tests.support.waiting import await_condition
 
 ROWS = 600_000
 """More than two journals' worth."""

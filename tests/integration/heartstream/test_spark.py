@@ -19,8 +19,8 @@ import pytest
 from heartstream.cli.model import sign
 from heartstream.files.score import Request, score_file
 from scoring.scorer import Scorer
-from tests.unit.heartstream.spark_table import BAD, table
-from tests.unit.scoring.keys import Keys
+from tests.support.signing_keys import Keys
+from tests.support.spark_table import BAD, table
 from training.pipeline import TrainingResult
 from training.tracking.mlflow_models import CHAMPION, REGISTERED_MODEL
 from training.tracking.mlflow_run import track

@@ -7,55 +7,54 @@ import json
 import pytest
 
 from runtime.record_times import NO_TIMESTAMP
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import DEADLINE_SECONDS, Desk, columns, now
-from tests.integration.heartstream.test_dlq_redrive import await_letters
-from tests.integration.worker.test_health import shown
-from tests.integration.worker.test_stream import patient
-from tests.waiting import await_condition
+from tests.support.dlq_harness import DlqHarness, await_letters, columns, now
+from tests.support.stream import DEADLINE_SECONDS
+from tests.support.waiting import await_condition
+from tests.support.worker_health import shown
+from tests.support.workers import Workers, patient
 
 BEFORE_1970, EARLIEST, SOON = -5_000_000_000, 1, now() + 50 * 60_000
 """Times that a broker takes, at its default settings; it refuses what is more than an hour ahead of it."""
 
 
-def test_every_timestamp_survives_dead_letters(desk: Desk, workers: Workers) -> None:
+def test_every_timestamp_survives_dead_letters(harness: DlqHarness, workers: Workers) -> None:
     """Records with odd timestamps, and one with none, have them as dead letters, and none has become a latency."""
     # One key, and so one partition: retention keeps what is old beside what is new.
     times = [NO_TIMESTAMP, BEFORE_1970, EARLIEST, SOON]
     for time in times:
-        desk.record(b"k", b"%d" % time, timestamp=time)
-    with workers.start(desk.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
-        await_letters(desk, 4)
-        letters = {letter.value: letter.timestamp for letter in desk.dead()}
+        harness.record(b"k", b"%d" % time, timestamp=time)
+    with workers.start(harness.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
+        await_letters(harness, 4)
+        letters = {letter.value: letter.timestamp for letter in harness.dead()}
         assert letters == {b"%d" % time: None if time == NO_TIMESTAMP else time for time in times}
         # The old ones could be deleted unread.
-        assert desk.run("redrive", "--yes").stdout.splitlines()[0] == "redriven: 2 dead letters"
-        await_letters(desk, 6)
-    assert [one.timestamp for one in desk.patients()] == [*times, NO_TIMESTAMP, SOON]
+        assert harness.run("redrive", "--yes").stdout.splitlines()[0] == "redriven: 2 dead letters"
+        await_letters(harness, 6)
+    assert [one.timestamp for one in harness.patients()] == [*times, NO_TIMESTAMP, SOON]
 
 
-def test_records_without_a_timestamp_have_no_latency(desk: Desk, workers: Workers) -> None:
+def test_records_without_a_timestamp_have_no_latency(harness: DlqHarness, workers: Workers) -> None:
     """They are scored, and are in no metric of time."""
-    with workers.start(desk.address) as worker:
+    with workers.start(harness.address) as worker:
         worker.await_ready()
         for number in range(5):
             key, value = patient(number)
-            desk.record(key, value, timestamp=NO_TIMESTAMP)
+            harness.record(key, value, timestamp=NO_TIMESTAMP)
         await_condition(lambda: shown(worker, "records_total", outcome="scored") == 5, DEADLINE_SECONDS)
         await_condition(lambda: shown(worker, "in_flight_batches") == 0, DEADLINE_SECONDS)
         assert shown(worker, "end_to_end_latency_seconds_count") == 0
 
 
 @pytest.mark.parametrize("stamped", [False, True])
-def test_lists_show_that_there_is_no_timestamp(desk: Desk, stamped: bool) -> None:  # noqa: FBT001  # a parameter
+def test_lists_show_that_there_is_no_timestamp(harness: DlqHarness, stamped: bool) -> None:  # noqa: FBT001  # a parameter
     """Nor is it the time at which the topic took the letter; a bound in time excludes the letter."""
-    letter = desk.letter_of(desk.record(b"k", b"v", timestamp=NO_TIMESTAMP))
+    letter = harness.letter_of(harness.record(b"k", b"v", timestamp=NO_TIMESTAMP))
     letter.timestamp = now() if stamped else letter.timestamp
-    desk.send(letter)
-    (row,) = columns(desk.run("list").stdout)
+    harness.send(letter)
+    (row,) = columns(harness.run("list").stdout)
     assert row[1] == "-"
-    assert json.loads(desk.run("list", "--json").stdout)["time"] is None
-    assert "time           none: the original record has no timestamp" in desk.run("show", row[0]).stdout
+    assert json.loads(harness.run("list", "--json").stdout)["time"] is None
+    assert "time           none: the original record has no timestamp" in harness.run("show", row[0]).stdout
     bounds = (["--since", "1960-01-01"], ["--until", "2100-01-01"])
-    assert [columns(desk.run("list", *bound).stdout) for bound in bounds] == [[], []]
-    assert desk.run("redrive", "--until", "2100-01-01", "--yes").stdout == "redriven: 0 dead letters\n"
+    assert [columns(harness.run("list", *bound).stdout) for bound in bounds] == [[], []]
+    assert harness.run("redrive", "--until", "2100-01-01", "--yes").stdout == "redriven: 0 dead letters\n"

@@ -15,7 +15,7 @@ from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from runtime.settings import Topics
 from schemas.errors import DependencyError
-from tests.brokers import cut_off
+from tests.support.brokers import cut_off
 
 
 def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,75 +10,39 @@ import pytest
 from confluent_kafka import Producer
 
 from heartstream.cli.model import recalibrate
-from heartstream.demo.patients import FLAWS, real_patients
 from runtime.kafka.topics import create_topics
 from schemas.codec import decode_score
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.outcomes import Scored, process
-from tests.unit.scoring.models import another_version, with_exchanged_labels
+from tests.support.models import another_version, with_exchanged_labels
+from tests.support.outcomes import Scored, process
+from tests.support.stream import Stream
+from tests.support.verify_harness import VerifyHarness
+from tests.support.workers import Workers
 from training.data.frames import read_snapshot
-
-PATIENTS = real_patients()
-
-
-class Desk:
-    """A stream that a worker has scored, and the command."""
-
-    def __init__(self, stream: Stream, workers: Workers) -> None:
-        self.stream, self.workers = stream, workers
-
-    def scored(self, records: int, **settings: str) -> None:
-        """Send patients and a bad record, and have a worker score them."""
-        for number in range(records):
-            self.stream.send(json.dumps(PATIENTS[number % len(PATIENTS)]).encode(), b"%d" % number)
-        self.stream.send(next(iter(FLAWS.values()))(dict(PATIENTS[0])), b"bad")
-        with self.workers.start(self.stream.address, **settings) as worker:
-            worker.await_ready()
-            self.stream.read_all()
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run heartstream with the settings of the workers."""
-        servers = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.stream.address}
-        return subprocess.run(
-            [sys.executable, "-m", "heartstream", *arguments],
-            env={**os.environ, **self.workers.settings, **servers},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-
-    def verify(self, *arguments: str) -> tuple[int, list[dict[str, object]], dict[str, int]]:
-        """Return the exit code, what was not proved, and the counts."""
-        done = self.run("verify", "--json", *arguments)
-        counts = [line.split(None, 1) for line in done.stderr.splitlines() if line[:1] == " "]
-        assert "Traceback" not in done.stderr
-        found = {verdict: int(number.replace(",", "")) for number, verdict in counts}
-        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], found
 
 
 @pytest.fixture
-def desk(stream: Stream, workers: Workers) -> Desk:
-    return Desk(stream, workers)
+def harness(stream: Stream, workers: Workers) -> VerifyHarness:
+    return VerifyHarness(stream, workers)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 @pytest.mark.parametrize("score", [{}, {"REASONS": "0", "INTERVAL": "false"}, {"INPUT_DIGEST": "true"}], ids=str)
-def test_scores_of_a_stream_are_proved(desk: Desk, guarantee: str, score: dict[str, str]) -> None:
+def test_scores_of_a_stream_are_proved(harness: VerifyHarness, guarantee: str, score: dict[str, str]) -> None:
     """Every one, whatever it says beside its risk, is what its model makes of its record: no byte differs."""
     named = {f"HEARTSTREAM_SCORE__{name}": value for name, value in score.items()}
-    desk.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **named)
-    assert desk.verify() == (0, [], {"verified": 920})
-    assert desk.verify("--limit", "10") == (0, [], {"verified": 10})
-    assert desk.verify("--until", "1d") == (0, [], {"verified": 0})
-    assert desk.verify("--since", "1d") == (0, [], {"verified": 920})
+    harness.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **named)
+    assert harness.verify() == (0, [], {"verified": 920})
+    assert harness.verify("--limit", "10") == (0, [], {"verified": 10})
+    assert harness.verify("--until", "1d") == (0, [], {"verified": 0})
+    assert harness.verify("--since", "1d") == (0, [], {"verified": 920})
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_scores_of_a_recalibrated_model_are_proved(desk: Desk, guarantee: str, model_dir: Path, tmp_path: Path) -> None:
+def test_scores_of_a_recalibrated_model_are_proved(
+    harness: VerifyHarness, guarantee: str, model_dir: Path, tmp_path: Path
+) -> None:
     """A worker serves what `model recalibrate` wrote; its scores name that directory, which proves each of them."""
     models = tmp_path / "models"
     models.mkdir()
@@ -89,39 +50,41 @@ def test_scores_of_a_recalibrated_model_are_proved(desk: Desk, guarantee: str, m
     recalibrate(model_dir, output=models / "recalibrated", data=tmp_path / "hungarian.csv")
     made, base = Scorer.from_directory(models / "recalibrated"), load(model_dir).model
     settings = {"HEARTSTREAM_MODEL__PATH": str(models / "recalibrated")}
-    desk.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **settings)
-    scores = [decode_score(result.value or b"") for result in desk.stream.read if result.letter is None]
+    harness.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **settings)
+    scores = [decode_score(result.value or b"") for result in harness.stream.read if result.letter is None]
     assert {score.model for score in scores} == {made.model} != {base}
-    values = {sent.source: sent.value for sent in desk.stream.sent}
+    values = {sent.source: sent.value for sent in harness.stream.sent}
     again = process([values[score.source] for score in scores], [score.source for score in scores], made)
     assert [each.value for each in again if isinstance(each, Scored)] == [
-        result.value for result in desk.stream.read if result.letter is None
+        result.value for result in harness.stream.read if result.letter is None
     ]
-    assert desk.verify()[2] == {"verified": 0, "model absent": 920}
-    assert desk.verify("--models", str(models)) == (0, [], {"verified": 920})
+    assert harness.verify()[2] == {"verified": 0, "model absent": 920}
+    assert harness.verify("--models", str(models)) == (0, [], {"verified": 920})
 
 
-def forged(desk: Desk, changes: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+def forged(harness: VerifyHarness, changes: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
     """Write scores to the topic that are those of the first record, changed; return them."""
-    original = next(result for result in desk.stream.read if result.letter is None)
+    original = next(result for result in harness.stream.read if result.letter is None)
     assert original.value is not None
     written = [original.value.replace(before, after) for before, after in changes]
-    producer = Producer({"bootstrap.servers": desk.stream.address})
+    producer = Producer({"bootstrap.servers": harness.stream.address})
     for value in written:
-        producer.produce(desk.stream.topics.scores, value, original.key, partition=original.partition)
+        producer.produce(harness.stream.topics.scores, value, original.key, partition=original.partition)
     assert producer.flush(60) == 0
     return written
 
 
-def test_what_was_changed_is_found(desk: Desk, model_dir: Path) -> None:
+def test_what_was_changed_is_found(harness: VerifyHarness, model_dir: Path) -> None:
     """A label, a record's digest, a model's digest, what is no score: each is named, without any id."""
-    desk.scored(50, HEARTSTREAM_SCORE__INPUT_DIGEST="true")
+    harness.scored(50, HEARTSTREAM_SCORE__INPUT_DIGEST="true")
     digest = load(model_dir).model.digest.encode()
-    first = next(result for result in desk.stream.read if result.letter is None)
+    first = next(result for result in harness.stream.read if result.letter is None)
     record = json.loads(first.value or b"")["input_digest"].encode()
-    forged(desk, [(b'"label":0', b'"label":1'), (b'"label":1', b'"label":0'), (record, b"0" * 16), (digest, b"f" * 16)])
-    forged(desk, [(first.value or b"", b"no score")])
-    code, findings, counts = desk.verify()
+    forged(
+        harness, [(b'"label":0', b'"label":1'), (b'"label":1', b'"label":0'), (record, b"0" * 16), (digest, b"f" * 16)]
+    )
+    forged(harness, [(first.value or b"", b"no score")])
+    code, findings, counts = harness.verify()
     unchanged = 1  # one of the two labels was what it was already
     expected = {"verified": 50 + unchanged, "different": 1, "input changed": 1, "model absent": 1, "unreadable": 1}
     assert (code, counts) == (65, expected)
@@ -129,46 +92,48 @@ def test_what_was_changed_is_found(desk: Desk, model_dir: Path) -> None:
     assert all("patient_id" not in each for each in findings)
 
 
-def test_records_that_are_gone_are_no_proof_and_no_disproof(desk: Desk) -> None:
+def test_records_that_are_gone_are_no_proof_and_no_disproof(harness: VerifyHarness) -> None:
     """After the patients topic's retention a score cannot be proved; that is said, and is no error."""
-    desk.scored(60)
-    end = desk.stream.end_of(0)
-    desk.stream.delete_before({0: end})
-    gone = sum(result.source.partition == 0 for result in desk.stream.read if result.letter is None)
-    code, _, counts = desk.verify()
+    harness.scored(60)
+    end = harness.stream.end_of(0)
+    harness.stream.delete_before({0: end})
+    gone = sum(result.source.partition == 0 for result in harness.stream.read if result.letter is None)
+    code, _, counts = harness.verify()
     assert gone > 0
     assert (code, counts) == (0, {"verified": 60 - gone, "input gone": gone})
 
 
-def test_the_model_that_a_score_names_is_looked_for(desk: Desk, tmp_path: Path, model_dir: Path) -> None:
+def test_the_model_that_a_score_names_is_looked_for(harness: VerifyHarness, tmp_path: Path, model_dir: Path) -> None:
     """Among many models the one with the score's digest is taken; where it is not, nothing is claimed."""
-    desk.scored(30)
+    harness.scored(30)
     models = tmp_path / "models"
     models.mkdir()
     another_version(model_dir, models / "other", "2")
-    assert desk.verify("--models", str(models))[2] == {"verified": 0, "model absent": 30}
+    assert harness.verify("--models", str(models))[2] == {"verified": 0, "model absent": 30}
     (models / "current").symlink_to(model_dir)
-    assert desk.verify("--models", str(models)) == (0, [], {"verified": 30})
-    assert desk.run("verify", "--models", str(tmp_path / "none")).returncode == 65
+    assert harness.verify("--models", str(models)) == (0, [], {"verified": 30})
+    assert harness.run("verify", "--models", str(tmp_path / "none")).returncode == 65
 
 
-def test_replay_scores_the_past_again_into_a_topic_of_its_own(desk: Desk, tmp_path: Path, model_dir: Path) -> None:
+def test_replay_scores_the_past_again_into_a_topic_of_its_own(
+    harness: VerifyHarness, tmp_path: Path, model_dir: Path
+) -> None:
     """Each record has its score by the other model, with its key; the stream's topics and group stay as they are."""
-    desk.scored(300)
-    target = f"{desk.stream.topics.scores}-replay"
-    create_topics(desk.stream.address, [target], 4, {})
+    harness.scored(300)
+    target = f"{harness.stream.topics.scores}-replay"
+    create_topics(harness.stream.address, [target], 4, {})
     exchanged = with_exchanged_labels(model_dir, tmp_path / "exchanged")
-    before = len(desk.stream.read)
-    done = desk.run("replay", "--to-topic", target, "--model", str(exchanged))
+    before = len(harness.stream.read)
+    done = harness.run("replay", "--to-topic", target, "--model", str(exchanged))
     assert (done.returncode, done.stderr) == (0, "")
     counts = [int(line.split()[0]) for line in done.stdout.splitlines()]
     assert counts == [301, 300, 1]
     scorer = Scorer.from_directory(exchanged)
-    values = {sent.source: (sent.key, process([sent.value], [sent.source], scorer)[0]) for sent in desk.stream.sent}
+    values = {sent.source: (sent.key, process([sent.value], [sent.source], scorer)[0]) for sent in harness.stream.sent}
     expected = {source: (key, each.value) for source, (key, each) in values.items() if isinstance(each, Scored)}
-    assert read_scores(desk.stream.address, target) == expected
-    desk.stream.read_to_end()
-    assert len(desk.stream.read) == before
+    assert read_scores(harness.stream.address, target) == expected
+    harness.stream.read_to_end()
+    assert len(harness.stream.read) == before
 
 
 def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, bytes]]:
@@ -185,11 +150,11 @@ def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, by
     return found
 
 
-def test_replay_does_not_write_to_the_stream(desk: Desk) -> None:
+def test_replay_does_not_write_to_the_stream(harness: VerifyHarness) -> None:
     """Neither to its topics, nor to one that is not there; a dry run sends nothing."""
-    desk.scored(20)
-    for topic in (desk.stream.topics.patients, desk.stream.topics.scores, desk.stream.topics.dead_letters):
-        assert desk.run("replay", "--to-topic", topic).returncode == 78
-    done = desk.run("replay", "--to-topic", "nowhere")
+    harness.scored(20)
+    for topic in (harness.stream.topics.patients, harness.stream.topics.scores, harness.stream.topics.dead_letters):
+        assert harness.run("replay", "--to-topic", topic).returncode == 78
+    done = harness.run("replay", "--to-topic", "nowhere")
     assert (done.returncode, "there is no topic nowhere" in done.stderr) == (69, True)
-    assert "21  records at most" in desk.run("replay", "--to-topic", "nowhere", "--dry-run").stdout
+    assert "21  records at most" in harness.run("replay", "--to-topic", "nowhere", "--dry-run").stdout

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.training.server import Server, content, running_server
+from tests.fakes.http_server import Server, content, running_server
 from training.data.dataset import SITES, file_name, published_file
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from heartstream.cli.data import app
 from heartstream.cli.train import train
-from tests.integration.training.server import Server, content
+from tests.fakes.http_server import Server, content
 from training.data.dataset import SITES, UCI_FILES, file_name, published_file
 from training.data.frames import read_snapshot, read_uci
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingsError
-from tests.integration.training.server import Answer, Handler, Server, content, dripping, in_turn, redirect, status
+from tests.fakes.http_server import Answer, Handler, Server, content, dripping, in_turn, redirect, status
 from training.data.dataset import SITES, UCI_FILES, RemoteFile, file_name, published_file
 from training.data.download import (
     FetchedFile,

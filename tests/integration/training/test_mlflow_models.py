@@ -22,7 +22,7 @@ from runtime.ports import free_port
 from schemas.features import FEATURE_NAMES
 from scoring.features import Matrix
 from scoring.scorer import Scorer
-from tests.unit.scoring.models import another_version, every_missing_pattern, training_data
+from tests.support.models import another_version, every_missing_pattern, training_data
 from training.pipeline import TrainingResult
 from training.tracking.mlflow_models import CHAMPION, REGISTERED_MODEL, input_example
 from training.tracking.mlflow_run import TrackedRun, track

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.settings import Topics
-from tests.faults.broker import Broker, running_broker
-from tests.integration.stream import Stream
+from tests.support.proxied_broker import Broker, running_broker
+from tests.support.stream import Stream
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scoring.estimators import new_preprocessor
 from scoring.features import Matrix
 from scoring.model_artifact import DataEntry
 from scoring.uncertainty import UNKNOWN
-from tests.unit.scoring.models import training_data
+from tests.support.models import training_data
 from training.candidates import new_logistic_regression
 from training.export.model_directory import FittedModels, TrainedModel, write_model
 

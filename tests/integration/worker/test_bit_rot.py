@@ -7,9 +7,9 @@ import re
 
 from heartstream.demo.patients import real_patients
 from runtime.settings import Topics
-from tests.brokers import own_kafka
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
+from tests.support.brokers import own_kafka
+from tests.support.stream import Stream
+from tests.support.workers import Workers
 
 
 def test_a_flipped_byte_is_never_scored(topics: Topics, workers: Workers) -> None:

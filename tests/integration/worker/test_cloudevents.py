@@ -19,11 +19,11 @@ from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.scorer import Scorer
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk
-from tests.integration.heartstream.test_verify import Desk as VerifyDesk
-from tests.integration.stream import Sent, Stream
-from tests.outcomes import Scored, process
+from tests.support.dlq_harness import DlqHarness
+from tests.support.outcomes import Scored, process
+from tests.support.stream import Sent, Stream
+from tests.support.verify_harness import VerifyHarness
+from tests.support.workers import Workers
 
 MARKER = "Zebra-4711"
 PATIENTS: list[dict[str, Any]] = [
@@ -105,17 +105,17 @@ def test_events_are_scored_and_scores_are_events(
         assert read.get_data() == expected_score(patient, sent, scorer)
         assert not any(MARKER.encode() in value for _, value in result.headers)
     assert MARKER not in workers.logs()
-    desk = VerifyDesk(stream, workers)
-    assert desk.verify() == (0, [], {"verified": 200})
+    harness = VerifyHarness(stream, workers)
+    assert harness.verify() == (0, [], {"verified": 200})
 
 
 def test_events_can_be_replayed_and_sent_again(stream: Stream, workers: Workers) -> None:
     """A replay scores what is in them, as other events; a dead letter goes back as the event that it was."""
     patients = send_each_kind(stream)
-    desk = Desk(stream.address, stream.topics, {**workers.settings, **ON})
+    harness = DlqHarness(stream.address, stream.topics, {**workers.settings, **ON})
     target = f"{stream.topics.scores}-replay"
     create_topics(stream.address, [target], 4, {})
-    replayed = VerifyDesk(stream, workers)
+    replayed = VerifyHarness(stream, workers)
     workers.settings.update(ON)
     assert replayed.run("replay", "--to-topic", target).returncode == 0
     with Reader.open(Settings(kafka=Kafka(bootstrap_servers=stream.address))) as reader:
@@ -125,8 +125,8 @@ def test_events_can_be_replayed_and_sent_again(stream: Stream, workers: Workers)
         ("heartstream.score.v1", f"/heartstream/{target}", name_of(sent.source)) for sent in stream.sent
     }
     assert len(read) == len(patients)
-    broken = desk.record(b"k", b"no envelope", ENVELOPE)
-    desk.send(desk.letter_of(broken))
-    assert desk.run("redrive", "--yes").returncode == 0
-    sent_again = [written for written in desk.patients() if written.value == b"no envelope"]
+    broken = harness.record(b"k", b"no envelope", ENVELOPE)
+    harness.send(harness.letter_of(broken))
+    assert harness.run("redrive", "--yes").returncode == 0
+    sent_again = [written for written in harness.patients() if written.value == b"no envelope"]
     assert [written.headers[:1] for written in sent_again] == [tuple(ENVELOPE)] * 2

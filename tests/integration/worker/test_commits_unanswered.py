@@ -8,15 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from heartstream.demo.processes import Child
-from tests.faults.broker import Broker
-from tests.faults.requests import OFFSET_COMMIT
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.losing import LosingProxy, Loss
-from tests.integration.worker.test_exactly_once import QUICK_EXPIRY
-from tests.integration.worker.test_health import checks, shown
-from tests.integration.worker.test_stream import send_patients
-from tests.waiting import await_condition
+from tests.fakes.kafka_requests import OFFSET_COMMIT
+from tests.fakes.losing_proxy import LosingProxy, Loss
+from tests.support.proxied_broker import Broker
+from tests.support.stream import Stream
+from tests.support.waiting import await_condition
+from tests.support.worker_health import checks, shown
+from tests.support.workers import QUICK_EXPIRY, Workers, send_patients
 
 SETTINGS = {**QUICK_EXPIRY, "HEARTSTREAM_KAFKA__OPTIONS__SOCKET_TIMEOUT_MS": "10000"}
 

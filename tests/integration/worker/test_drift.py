@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 from heartstream.demo.patients import Record
-from tests.drifting import INPUTS, SCORES, drifting, patients_of, shown, told
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
+from tests.support.drift import INPUTS, SCORES, drifting, patients_of, shown, told
+from tests.support.stream import Stream
+from tests.support.workers import Workers
 
 WINDOW = 600
 DEADLINE_SECONDS = 120.0

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from confluent_kafka import TopicPartition
 
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_exactly_once import GUARANTEE
-from tests.integration.worker.test_stream import send_patients
-
-
-def reason_of_end(workers: Workers, address: str, **settings: str) -> str:
-    """Run a worker until it ends by itself with code 1; returns what its last line tells."""
-    with workers.start(address, **settings) as worker:
-        assert worker.process.wait(90) == 1
-    lines = [json.loads(line) for line in workers.logs().splitlines() if line.startswith("{")]
-    assert [line["event"] for line in lines].count("process failed") == 1
-    assert workers.logs().splitlines()[-1].startswith("{")
-    (failed,) = [line for line in lines if line["event"] == "process failed"]
-    return str(failed["exception"])
+from tests.support.stream import Stream
+from tests.support.workers import GUARANTEE, Workers, reason_of_end, send_patients
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])

@@ -9,13 +9,16 @@ import time
 import pytest
 
 from schemas.topics import VALUE_OMITTED_HEADER
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_stream import crash_three_times, patient, send_patients
-
-GUARANTEE = "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE"
-EXACTLY_ONCE = {GUARANTEE: "exactly_once"}
-QUICK_EXPIRY = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
+from tests.support.stream import Stream
+from tests.support.workers import (
+    EXACTLY_ONCE,
+    GUARANTEE,
+    QUICK_EXPIRY,
+    Workers,
+    crash_three_times,
+    patient,
+    send_patients,
+)
 
 
 def test_results_and_offsets_are_committed_together(group_stream: Stream, workers: Workers) -> None:

@@ -9,11 +9,10 @@ from contextlib import ExitStack, contextmanager
 from confluent_kafka import Consumer
 
 from heartstream.demo.processes import Child
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_health import await_health, checks
-from tests.integration.worker.test_stream import send_patients
-from tests.waiting import await_condition
+from tests.support.stream import Stream
+from tests.support.waiting import await_condition
+from tests.support.worker_health import await_health, checks
+from tests.support.workers import Workers, send_patients
 
 CLIENT, WATCHED_SECONDS = "reports-of-others", 12.0
 

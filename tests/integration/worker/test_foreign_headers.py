@@ -17,11 +17,11 @@ from schemas.topics import (
     TIMESTAMP_HEADER,
     VALUE_OMITTED_HEADER,
 )
-from tests.integration.collector import collecting
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk, columns
+from tests.fakes.otlp_collector import collecting
 from tests.integration.raw_records import RawRecord, send_raw
-from tests.integration.stream import Sent, Stream
+from tests.support.dlq_harness import DlqHarness, columns, drift_report
+from tests.support.stream import Sent, Stream
+from tests.support.workers import Workers
 from worker.transport.outgoing import OutgoingRecord
 
 NAMES = [(b"before", b"1"), (b"na\xefve", b"2"), (b"\xff", None), (b"after", b"3")]
@@ -69,13 +69,11 @@ def test_a_reader_that_has_run_for_long_still_notices(stream: Stream) -> None:
 
 def test_commands_read_what_the_worker_reads(stream: Stream, workers: Workers) -> None:
     """`drift --topic` and `dlq` meet the same records, on the patients topic and among the letters."""
-    from tests.integration.heartstream.test_drift_topic import asked  # noqa: PLC0415
-
-    desk = Desk(stream.address, stream.topics, workers.settings)
+    harness = DlqHarness(stream.address, stream.topics, workers.settings)
     send(stream)
-    assert asked(desk, "--topic", "10")["drift"]["records"] == 2
+    assert drift_report(harness, "--topic", "10")["drift"]["records"] == 2
     send_raw(stream.address, stream.topics.dead_letters, [RawRecord(b"k", b"{}", NAMES)])
-    run = desk.run("list")
+    run = harness.run("list")
     assert (run.returncode, run.stderr.splitlines()[0]) == (0, "1 dead letter")
 
 
@@ -94,11 +92,11 @@ def test_commands_read_what_the_worker_reads(stream: Stream, workers: Workers) -
 )
 def test_no_header_holds_up_the_letters(stream: Stream, workers: Workers, name: str, value: bytes) -> None:
     """What another producer wrote under our names is data: the letters beside it are listed and sent back."""
-    desk = Desk(stream.address, stream.topics, workers.settings)
-    good = desk.letter_of(desk.record(b"k", b"v"))
+    harness = DlqHarness(stream.address, stream.topics, workers.settings)
+    good = harness.letter_of(harness.record(b"k", b"v"))
     forged = OutgoingRecord(good.topic, good.key, good.value, [*good.headers, (name, value)], good.timestamp)
-    desk.send(forged)
-    desk.send(good)
-    listed, sent = desk.run("list"), desk.run("redrive", "--yes")
+    harness.send(forged)
+    harness.send(good)
+    listed, sent = harness.run("list"), harness.run("redrive", "--yes")
     assert (listed.returncode, len(columns(listed.stdout)), sent.returncode) == (0, 2, 0), listed.stderr + sent.stderr
-    assert desk.run("list", "--waiting").returncode == 0
+    assert harness.run("list", "--waiting").returncode == 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_recreated_topic import PROTOCOL
-from tests.integration.worker.test_stream import send_patients
+from tests.support.stream import Stream
+from tests.support.workers import PROTOCOL, Workers, send_patients
 
 CLASSIC, CONSUMER = {PROTOCOL: "classic"}, {PROTOCOL: "consumer"}
 

@@ -9,56 +9,20 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from heartstream.demo.processes import Child
-from runtime import metrics
 from runtime.ports import free_port
 from runtime.settings import Topics
-from tests.brokers import cut_off
-from tests.integration.conftest import Workers
-from tests.integration.stream import DEADLINE_SECONDS, Stream
 from tests.integration.worker.freezing import write_freezing_model
-from tests.integration.worker.test_stream import patient, send_patients
+from tests.support.brokers import cut_off
+from tests.support.stream import Stream
+from tests.support.worker_health import await_health, checks, shown, wait_until
+from tests.support.workers import Workers, patient, send_patients
 
 STALL_SECONDS = 3.0
-
-
-def checks(worker: Child, path: str) -> tuple[int, dict[str, str]]:
-    """Return the status and what each check says."""
-    try:
-        with urllib.request.urlopen(f"{worker.url}{path}", timeout=10) as response:
-            return response.status, json.load(response)["checks"]
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)["checks"]
-
-
-def shown(worker: Child, name: str, **labels: str) -> float | None:
-    """Return the sum of a metric's samples with these labels, None where there is none."""
-    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
-        samples = metrics.read(response.read().decode())
-    values = [s.value for s in samples if s.name == f"heartstream_{name}" and labels.items() <= s.labels.items()]
-    return sum(values) if values else None
-
-
-def wait_until(condition: Callable[[], bool], told: Callable[[], object]) -> None:
-    """Wait until a condition holds; fails, with what is told, if it does not in time."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.1)
-
-
-def await_health(worker: Child, path: str, status: int) -> dict[str, str]:
-    """Wait for an answer with this status and return its checks."""
-    wait_until(lambda: checks(worker, path)[0] == status, lambda: checks(worker, path))
-    return checks(worker, path)[1]
 
 
 @pytest.fixture

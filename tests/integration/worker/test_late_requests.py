@@ -9,15 +9,13 @@ from functools import partial
 
 import pytest
 
-from tests.faults.broker import Broker
-from tests.faults.late import CommitProxy, LateProxy, Often
-from tests.faults.proxy import _Link
-from tests.faults.requests import ACCEPTED, ADD_PARTITIONS_TO_TXN, FENCED, Request
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, QUICK_EXPIRY
-from tests.integration.worker.test_stream import send_patients
-from tests.waiting import await_condition
+from tests.fakes.kafka_requests import ACCEPTED, ADD_PARTITIONS_TO_TXN, FENCED, Request
+from tests.fakes.late_proxy import CommitProxy, LateProxy, Often
+from tests.fakes.tcp_proxy import Link
+from tests.support.proxied_broker import Broker
+from tests.support.stream import Stream
+from tests.support.waiting import await_condition
+from tests.support.workers import EXACTLY_ONCE, QUICK_EXPIRY, Workers, send_patients
 
 COUNT = int(os.environ.get("TEST_LATE_END_TXN", "8"))
 """How many EndTxn are late in the test of many."""
@@ -129,7 +127,7 @@ class DeafProxy(CommitProxy):
 
     is_deaf = False
 
-    async def pass_on(self, request: Request, link: _Link) -> bytes | None:  # noqa: ARG002  # as in the base class
+    async def pass_on(self, request: Request, link: Link) -> bytes | None:  # noqa: ARG002  # as in the base class
         return None if self.is_deaf and request.kind == ADD_PARTITIONS_TO_TXN else request.message
 
 

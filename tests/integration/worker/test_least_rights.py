@@ -28,14 +28,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported, s
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
 from runtime.settings import Topics
-from tests.brokers import Listener, own_kafka
-from tests.examples import accepted
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_endings import reason_of_end
-from tests.integration.worker.test_exactly_once import GUARANTEE
-from tests.integration.worker.test_stream import send_patients
 from tests.k8s.manifests import builder, of_kind
+from tests.support.brokers import Listener, own_kafka
+from tests.support.examples import accepted
+from tests.support.stream import Stream
+from tests.support.workers import GUARANTEE, Workers, reason_of_end, send_patients
 
 pytestmark = pytest.mark.skipif(builder() is None, reason="needs kubectl or kustomize")
 _PASSWORD = "a password of tests"  # noqa: S105  # opens nothing

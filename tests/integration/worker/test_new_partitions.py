@@ -9,10 +9,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from runtime.settings import Topics
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.integration.worker.test_recreated_topic import PROTOCOL
-from tests.integration.worker.test_stream import patient
+from tests.support.stream import Stream
+from tests.support.workers import PROTOCOL, Workers, patient
 
 BEFORE, AFTER, RECORDS = 2, 6, 3_000
 

@@ -8,7 +8,7 @@ import uuid
 from confluent_kafka import Consumer, Producer, TopicPartition
 from faust.types import TP
 
-from tests.integration.stream import Stream
+from tests.support.stream import Stream
 from worker.transport.offsets import CommittedOffsets
 
 

@@ -7,12 +7,10 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from tests.integration.conftest import Workers
-from tests.integration.stream import PARTITIONS, Stream
-from tests.integration.worker.test_exactly_once import GUARANTEE
-from tests.integration.worker.test_health import checks, shown
-from tests.integration.worker.test_stream import patient, send_patients
-from tests.waiting import await_condition
+from tests.support.stream import PARTITIONS, Stream
+from tests.support.waiting import await_condition
+from tests.support.worker_health import checks, shown
+from tests.support.workers import GUARANTEE, Workers, patient, send_patients
 
 GUARANTEES = ("at_least_once", "exactly_once")
 

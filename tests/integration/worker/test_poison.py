@@ -11,11 +11,10 @@ import pytest
 from heartstream.demo.patients import real_patients
 from schemas.errors import FaultCode
 from schemas.topics import KEY_OMITTED_HEADER, VALUE_OMITTED_HEADER
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.desk import Desk
 from tests.integration.raw_records import RawHeaders, RawRecord, send_raw
-from tests.integration.stream import Sent, Stream
-from tests.integration.worker.test_stream import send_patients
+from tests.support.dlq_harness import DlqHarness
+from tests.support.stream import Sent, Stream
+from tests.support.workers import Workers, send_patients
 
 GUARANTEES = ["at_least_once", "exactly_once"]
 KEYS: list[bytes | None] = [None, b"", b"k", b"k" * 70_000, b"k" * 1_048_200]
@@ -112,8 +111,8 @@ def test_what_was_left_out_of_a_letter_is_redriven_from_its_source(stream: Strea
         stream.read_all()
     (letter,) = stream.read
     assert {VALUE_OMITTED_HEADER, KEY_OMITTED_HEADER} <= dict(letter.headers).keys()
-    desk = Desk(stream.address, stream.topics, workers.settings)
-    shown, sent = desk.run("show", f"{letter.partition}:{letter.offset}"), desk.run("redrive", "--yes")
+    harness = DlqHarness(stream.address, stream.topics, workers.settings)
+    shown, sent = harness.run("show", f"{letter.partition}:{letter.offset}"), harness.run("redrive", "--yes")
     assert (shown.returncode, sent.returncode, shown.stdout.count("omitted")) == (0, 0, 3), shown.stderr + sent.stderr
-    again = desk.patients()[-1]
+    again = harness.patients()[-1]
     assert (again.key, again.value, again.headers[0]) == (record.key, record.value, ("h", header))

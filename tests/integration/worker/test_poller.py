@@ -15,8 +15,8 @@ from faust.types import TP
 from runtime import events
 from runtime.kafka.config import admin_config, consumer_config
 from runtime.settings import Settings
-from tests.brokers import cut_off
-from tests.integration.stream import PARTITIONS, Stream
+from tests.support.brokers import cut_off
+from tests.support.stream import PARTITIONS, Stream
 from worker.transport.batch import RecordBatch
 from worker.transport.handoff import Handoff
 from worker.transport.ledger import Ledger

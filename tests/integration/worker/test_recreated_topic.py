@@ -7,13 +7,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from runtime.kafka.topics import create_topics
-from tests.integration.conftest import Workers
-from tests.integration.stream import PARTITIONS, Stream
-from tests.integration.worker.test_exactly_once import GUARANTEE
-from tests.integration.worker.test_stream import patient
-from tests.waiting import await_condition
-
-PROTOCOL = "HEARTSTREAM_WORKER__GROUP_PROTOCOL"
+from tests.support.stream import PARTITIONS, Stream
+from tests.support.waiting import await_condition
+from tests.support.workers import GUARANTEE, PROTOCOL, Workers, patient
 
 
 def recreate(stream: Stream) -> None:

@@ -19,12 +19,12 @@ from schemas.documents import FOLDER
 from schemas.errors import DependencyError
 from schemas.frames import frame, schema_number
 from scoring.scorer import Scorer
-from tests.integration.conftest import Workers
-from tests.integration.heartstream.test_verify import Desk
-from tests.integration.stream import Stream
-from tests.outcomes import Scored, process
-from tests.registry import running_registry
-from tests.unit.worker.test_formats import SCHEMA
+from tests.support.avro import SCHEMA
+from tests.support.outcomes import Scored, process
+from tests.support.schema_registry import running_registry
+from tests.support.stream import Stream
+from tests.support.verify_harness import VerifyHarness
+from tests.support.workers import Workers
 from worker.schema_registry import SchemaRegistry
 
 PATIENTS: list[dict[str, Any]] = real_patients()[:200]
@@ -104,7 +104,7 @@ def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
         digest = hashlib.sha256(sent.value or b"").hexdigest()[:16]
         assert schema_number(result.value or b"") == number
         assert read(result.value or b"", place) == {**json.loads(expected.value), "input_digest": digest}
-    assert Desk(stream, workers).verify() == (0, [], {"verified": len(PATIENTS)})
+    assert VerifyHarness(stream, workers).verify() == (0, [], {"verified": len(PATIENTS)})
 
 
 def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegistryClient) -> None:

@@ -8,21 +8,20 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from heartstream.demo.patients import FLAWS, real_patients
+from heartstream.demo.patients import FLAWS
 from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
 from schemas.faults import examine
 from schemas.repeats import RepeatFilter
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected, shows_another_coding
-from tests.integration.conftest import Workers
-from tests.integration.stream import Stream
-from tests.outcomes import Scored, process
+from tests.support.examples import accepted, rejected, shows_another_coding
+from tests.support.outcomes import Scored, process
+from tests.support.stream import Stream
+from tests.support.workers import _PATIENTS, Workers, crash_three_times, patient, send_patients
 
 SLOWLY = {
     "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
@@ -30,23 +29,6 @@ SLOWLY = {
     "HEARTSTREAM_KAFKA__OPTIONS__LINGER_MS": "50",
 }
 """So that a worker is in mid-stream for many seconds, however busy the machine of the test is."""
-
-
-def patient(number: int) -> tuple[bytes, bytes]:
-    """Return key and value of a patient with a number of its own."""
-    patients = _PATIENTS
-    record = {**patients[number % len(patients)], "patient_id": f"patient-{number}"}
-    return f"patient-{number}".encode(), json.dumps(record).encode()
-
-
-_PATIENTS = real_patients()
-
-
-def send_patients(stream: Stream, first: int, stop: int) -> None:
-    for number in range(first, stop):
-        key, value = patient(number)
-        stream.send(value, key)
-    stream.flush()
 
 
 @pytest.mark.parametrize("pure_python", [False, True], ids=["cython", "pure"])
@@ -159,21 +141,6 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, 
     assert (stream.answered, different) == (40_000, [])
     seen = RepeatFilter()
     assert sum(seen.is_new(result.partition, result.source) for result in stream.read) == 40_000
-
-
-def crash_three_times(stream: Stream, workers: Workers, settings: Mapping[str, str], every: int) -> None:
-    """Kill a worker three times, whenever so many more records have an outcome, and let a fourth do the rest."""
-    left = []
-    for _ in range(3):
-        target = stream.answered + every
-        with workers.start(stream.address, **settings) as worker:
-            stream.read_until(lambda target=target: stream.answered >= target)
-            worker.process.send_signal(signal.SIGKILL)
-            worker.process.wait()
-        left.append(len(stream.sent) - stream.answered)
-    with workers.start(stream.address, **settings):
-        stream.read_all()
-    assert all(left), "the workers were killed too late to be in mid-stream"
 
 
 def test_repeats_of_records_without_a_key_are_told_from_new_results(

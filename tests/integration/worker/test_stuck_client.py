@@ -7,14 +7,12 @@ import json
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from tests.faults.broker import Broker
-from tests.faults.proxy import Mode
-from tests.integration.conftest import Workers
-from tests.integration.stream import PARTITIONS, Stream
-from tests.integration.worker.losing import JoinLosingProxy, LosingProxy, Loss
-from tests.integration.worker.test_exactly_once import EXACTLY_ONCE, GUARANTEE, QUICK_EXPIRY
-from tests.integration.worker.test_stream import send_patients
-from tests.waiting import await_condition
+from tests.fakes.losing_proxy import JoinLosingProxy, LosingProxy, Loss
+from tests.fakes.tcp_proxy import Mode
+from tests.support.proxied_broker import Broker
+from tests.support.stream import PARTITIONS, Stream
+from tests.support.waiting import await_condition
+from tests.support.workers import EXACTLY_ONCE, GUARANTEE, QUICK_EXPIRY, Workers, send_patients
 
 
 @pytest.mark.parametrize(("loss", "committed"), [(Loss.ANSWER, True), (Loss.REQUEST, False)])

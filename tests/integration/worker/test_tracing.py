@@ -16,10 +16,10 @@ from heartstream.demo.processes import Child
 from runtime import metrics
 from runtime.ports import free_port
 from scoring.scorer import Scorer
-from tests.integration.collector import SpanTold, collecting
-from tests.integration.conftest import Workers
-from tests.integration.stream import DEADLINE_SECONDS, Result, Stream
-from tests.outcomes import Scored, process
+from tests.fakes.otlp_collector import SpanTold, collecting
+from tests.support.outcomes import Scored, process
+from tests.support.stream import DEADLINE_SECONDS, Result, Stream
+from tests.support.workers import Workers
 
 MARKER = "Zebra-4711"
 PATIENT = {**real_patients()[0], "patient_id": MARKER}

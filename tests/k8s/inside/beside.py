@@ -31,7 +31,7 @@ def from_the_starts(topics: tuple[str, ...]) -> Consumer:
 def sampled(scores: Scores, share: float) -> Scores:
     """Return the scores of the records that a challenger is to see."""
     sample = Sample(share)
-    return {source: score for source, score in scores.items() if sample.takes(source)}
+    return {source: score for source, score in scores.items() if sample.selects(source)}
 
 
 def tell(producer: Producer, score: bytes) -> None:

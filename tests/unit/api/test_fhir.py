@@ -17,7 +17,7 @@ from heartstream.demo.patients import real_patients
 from schemas.errors import Fault
 from schemas.features import FEATURE_NAMES
 from schemas.fhir import LOINC, MEASURES, OWN
-from tests.bundles import DAY, Json, bundle, observation, patient, quantity, resources, unchecked
+from tests.support.fhir_bundles import DAY, Json, bundle, observation, patient, quantity, resources, unchecked
 
 TODAY = dt.date(2026, 11, 26)
 RECORD = real_patients()[0]

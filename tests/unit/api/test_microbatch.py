@@ -12,7 +12,7 @@ from heartstream.demo.patients import FLAWS, real_patients
 from schemas.errors import ArtifactError
 from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
-from tests.outcomes import Outcome, outcomes_of, process
+from tests.support.outcomes import Outcome, outcomes_of, process
 
 
 class Counting(Scorer):

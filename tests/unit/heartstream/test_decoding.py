@@ -14,8 +14,8 @@ from schemas.faults import examine
 from schemas.frames import frame
 from schemas.records import PatientRecord, Source
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected
-from tests.outcomes import Scored, process
+from tests.support.examples import accepted, rejected
+from tests.support.outcomes import Scored, process
 
 SOURCE = Source("patients", 3, 4711)
 Decode = Callable[[bytes | None], Score | DeadLetter]

@@ -33,11 +33,11 @@ from heartstream.spark import ModelBundle, scored
 from schemas.headers import COLUMN_NAMES
 from schemas.records import Source
 from scoring.scorer import Scorer
-from tests.copies import copy_records, uci_records
-from tests.examples import accepted, rejected, rejected_unwritten, shows_another_coding
-from tests.outcomes import Scored, process
-from tests.unit.heartstream.spark_table import BAD, table
-from tests.unit.scoring.keys import Keys
+from tests.support.examples import accepted, rejected, rejected_unwritten, shows_another_coding
+from tests.support.outcomes import Scored, process
+from tests.support.public_copies import copy_records, uci_records
+from tests.support.signing_keys import Keys
+from tests.support.spark_table import BAD, table
 
 SOURCE = Source("patients", 3, 4711)
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]

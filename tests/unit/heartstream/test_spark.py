@@ -18,9 +18,9 @@ from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
 from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE
-from tests.unit.heartstream.spark_table import BAD, table
-from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.models import another_version
+from tests.support.models import another_version
+from tests.support.signing_keys import Keys
+from tests.support.spark_table import BAD, table
 
 Rows = list[dict[str, object]]
 each_model = pytest.mark.parametrize("model", ["logistic_regression", "pattern_submodels"])

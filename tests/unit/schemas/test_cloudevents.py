@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.cloudevents import ScoreEvents, unwrapped
 from schemas.records import RECORD_MAX_BYTES, Source
-from tests.examples import accepted
+from tests.support.examples import accepted
 
 RECORD = dict(accepted())["complete"]
 PATIENT: dict[str, Any] = json.loads(RECORD)

@@ -44,8 +44,8 @@ from schemas.records import (
     WarningCode,
 )
 from scoring.features import as_matrix, blank_missing, convert, legal_rows
-from tests.examples import accepted
-from tests.unit.schemas.mutations import FIELDS, legal_members, legal_records, values, written
+from tests.support.examples import accepted
+from tests.support.record_strategies import FIELDS, legal_members, legal_records, values, written
 
 COMPLETE = dict(accepted())["complete"].strip()
 MODEL = ModelRef("logistic_regression", "1.0", "0123456789abcdef")

@@ -14,8 +14,8 @@ from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, with_coding
 from schemas.faults import examine
 from schemas.features import FEATURES
 from schemas.records import PatientRecord
-from tests.copies import COPIES, copy_rows
-from tests.unit.schemas.mutations import json_objects, legal_records
+from tests.support.public_copies import COPIES, copy_rows
+from tests.support.record_strategies import json_objects, legal_records
 
 CODED = {feature.name: feature for feature in FEATURES if feature.codes}
 

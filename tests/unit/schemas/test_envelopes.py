@@ -9,7 +9,7 @@ from confluent_kafka import Message
 
 from schemas.errors import FaultCode
 from schemas.faults import examine
-from tests.examples import accepted
+from tests.support.examples import accepted
 from worker.serdes import PLAIN
 
 COMPLETE = dict(accepted())["complete"]

@@ -14,8 +14,8 @@ from schemas.errors import Fault, FaultCode, RecordError
 from schemas.faults import examine
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord
-from tests.examples import accepted
-from tests.unit.schemas.mutations import FIELDS, values
+from tests.support.examples import accepted
+from tests.support.record_strategies import FIELDS, values
 
 COMPLETE: dict[str, Any] = json.loads(dict(accepted())["complete"])
 OPTIONAL = [feature for feature in FEATURES if not feature.required]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.frames import FRAME_BYTES, frame, schema_number, unframed
-from tests.unit.schemas.mutations import values
+from tests.support.record_strategies import values
 
 
 @given(st.integers(0, 2**32 - 1), st.binary())

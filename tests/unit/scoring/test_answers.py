@@ -12,7 +12,7 @@ from schemas.errors import ArtifactError
 from scoring.model_artifact import Artifact
 from scoring.portable_model import PortableModel
 from scoring.scorer import Scorer
-from tests.unit.scoring.models import plain_of, with_plain
+from tests.support.models import plain_of, with_plain
 
 TABLES: dict[str, Callable[[PortableModel], object]] = {
     "intervals": lambda plain: {"reach": plain.uncertainty.reach * 0.999},  # type: ignore[operator]

@@ -17,8 +17,8 @@ from scoring.groups import groups_of
 from scoring.missingness import OPTIONAL, pattern_name, patterns_of
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
-from tests.outcomes import Scored, process
-from tests.unit.scoring.models import as_values, every_missing_pattern, plain_of, random_rows, training_data
+from tests.support.models import as_values, every_missing_pattern, plain_of, random_rows, training_data
+from tests.support.outcomes import Scored, process
 
 SWITCHES = [
     Details(interval, label_set, reasons, measure_next=measure_next)

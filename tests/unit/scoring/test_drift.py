@@ -20,8 +20,8 @@ from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
 from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
-from tests.drifting import INPUTS, SCORES, drifting, patients_of
-from tests.outcomes import Rejected, process
+from tests.support.drift import INPUTS, SCORES, drifting, patients_of
+from tests.support.outcomes import Rejected, process
 
 MODELS = ("logistic_regression", "pattern_submodels", "random_forest")
 RANGE = dict.fromkeys(FEATURE_NAMES, (0.0, 10.0))

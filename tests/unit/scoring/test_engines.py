@@ -21,7 +21,7 @@ from scoring.missingness import patterns_of
 from scoring.model_artifact import Artifact
 from scoring.portable_model import Linear
 from scoring.reference_cases import reference_cases
-from tests.unit.scoring.models import (
+from tests.support.models import (
     every_missing_pattern,
     other_forest,
     plain_of,

@@ -14,8 +14,8 @@ from schemas.faults import examine
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from schemas.records import PatientRecord
 from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
-from tests.examples import accepted
-from tests.unit.scoring.models import as_value, random_rows
+from tests.support.examples import accepted
+from tests.support.models import as_value, random_rows
 
 COMPLETE = json.loads(dict(accepted())["complete"])
 ROW = [float(COMPLETE[name]) for name in FEATURE_NAMES]

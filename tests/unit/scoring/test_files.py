@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scoring.model_artifact import MANIFEST_FILE, PREPROCESSOR_FILE, load
-from tests.unit.scoring.test_model_artifact import change_byte, refusal
+from tests.support.model_files import change_byte, refusal
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, PREPROCESSOR_FILE, "random_forest.onnx"])

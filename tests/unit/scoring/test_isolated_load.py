@@ -14,25 +14,8 @@ from heartstream.cli.model import check, sign
 from schemas.errors import ArtifactError
 from scoring.isolated_load import prove
 from scoring.model_artifact import PREPROCESSOR_FILE
-from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.test_model_artifact import change_byte, change_manifest, pickled, replace_file
-
-
-class Runs:
-    """Unpickled, it calls a function with arguments."""
-
-    def __init__(self, function: object, *arguments: object) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> object:
-        return self.call
-
-
-def with_only_pickles(folder: Path, pickle: object) -> Path:
-    """Leave scikit-learn to serve the model, from this pickle, with its digest in the manifest."""
-    replace_file(folder, "pattern_submodels.json", b"{}")
-    replace_file(folder, PREPROCESSOR_FILE, pickled(pickle))
-    return folder
+from tests.support.model_files import Runs, change_byte, change_manifest, pickled, replace_file, with_only_pickles
+from tests.support.signing_keys import Keys
 
 
 def signed(folder: Path, keys: Keys, pickle: object) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 
 from schemas.features import FEATURE_NAMES
 from scoring.missingness import PATTERNS, missing_fields, pattern_masks, pattern_name, patterns_of
-from tests.unit.scoring.models import every_missing_pattern, random_rows
+from tests.support.models import every_missing_pattern, random_rows
 
 
 def test_every_pattern_has_its_number() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import re
 from collections.abc import Callable
 from importlib import import_module
@@ -28,6 +26,7 @@ from scoring.model_artifact import (
     read_manifest,
 )
 from scoring.scorer import Scorer
+from tests.support.model_files import change_byte, change_manifest, measured, pickled, refusal, replace_file
 
 PICKLES = (
     PREPROCESSOR_FILE,
@@ -70,41 +69,6 @@ def trapped(folder: Path, mark: Path) -> Path:
     for name in PICKLES:
         replace_file(folder, name, pickled(Trap(mark)))
     return folder
-
-
-def pickled(thing: object) -> bytes:
-    target = io.BytesIO()
-    joblib.dump(thing, target)
-    return target.getvalue()
-
-
-def replace_file(folder: Path, name: str, content: bytes) -> None:
-    """Write a file and its digest, as someone who may write the manifest could."""
-    (folder / name).write_bytes(content)
-    change_manifest(folder, lambda manifest: manifest["files"].update({name: measured(content)}))
-
-
-def measured(content: bytes) -> dict[str, Any]:
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
-    change(manifest)
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest), "utf-8")
-
-
-def change_byte(path: Path) -> None:
-    """Change one byte in the middle of a file, and not its size."""
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def refusal(folder: Path, name: str | None = None) -> str:
-    with pytest.raises(ArtifactError) as caught:
-        load(folder, name)
-    return str(caught.value)
 
 
 def other_schema(folder: Path) -> None:

@@ -11,8 +11,7 @@ from schemas.errors import ArtifactError, FaultCode
 from scoring.features import Matrix
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
-from tests.outcomes import Outcome, Rejected, Scored, process
-from tests.unit.scoring.models import (
+from tests.support.models import (
     Spoiled,
     Switch,
     as_values,
@@ -24,6 +23,7 @@ from tests.unit.scoring.models import (
     reference,
     with_classifier,
 )
+from tests.support.outcomes import Outcome, Rejected, Scored, process
 
 ROWS = random_rows(2000, seed=3)
 BATCH = as_values(ROWS)

@@ -17,9 +17,8 @@ from scoring.isolated_load import Proof, prove
 from scoring.model_artifact import Artifact, load
 from scoring.model_manager import TRIAL_RECORDS, Facts, Follower, ModelManager, ModelSource
 from scoring.scorer import Scorer
-from tests.outcomes import Outcome, Scored, process
-from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.models import (
+from tests.support.model_files import Runs, with_only_pickles
+from tests.support.models import (
     Spoiled,
     Switch,
     another_version,
@@ -31,7 +30,8 @@ from tests.unit.scoring.models import (
     with_classifier,
     with_exchanged_labels,
 )
-from tests.unit.scoring.test_isolated_load import Runs, with_only_pickles
+from tests.support.outcomes import Outcome, Scored, process
+from tests.support.signing_keys import Keys
 
 ROWS = random_rows(500, seed=5)
 BATCH = as_values(ROWS)

@@ -16,12 +16,12 @@ from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected, rejected_unwritten
-from tests.outcomes import Outcome, Rejected, Scored, process
-from tests.unit.heartstream.spark_table import BAD
-from tests.unit.heartstream.spark_table import table as patients_and_bad_rows
-from tests.unit.schemas.mutations import legal_records, near_records, values
-from tests.unit.scoring.models import as_values, every_missing_pattern
+from tests.support.examples import accepted, rejected, rejected_unwritten
+from tests.support.models import as_values, every_missing_pattern
+from tests.support.outcomes import Outcome, Rejected, Scored, process
+from tests.support.record_strategies import legal_records, near_records, values
+from tests.support.spark_table import BAD
+from tests.support.spark_table import table as patients_and_bad_rows
 
 LEGAL = dict(accepted())["complete"]
 EVERY_EXAMPLE = [value for _, value in accepted()] + [value for _, value, _ in [*rejected(), *rejected_unwritten()]]

@@ -8,7 +8,7 @@ import pytest
 from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.features import legal_rows
 from scoring.reference_cases import reference_cases, reference_cases_sha256
-from tests.unit.scoring.models import OPTIONAL
+from tests.support.models import OPTIONAL
 
 
 def test_reference_cases_are_legal() -> None:

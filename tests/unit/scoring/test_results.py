@@ -15,8 +15,8 @@ from schemas.codec import decode
 from scoring.batches import JsonBatch
 from scoring.pipeline import Results, joined, merged, rejection
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected
-from tests.outcomes import Rejected, outcomes_of
+from tests.support.examples import accepted, rejected
+from tests.support.outcomes import Rejected, outcomes_of
 
 EXAMPLES = dict(accepted())
 PLAIN, DECLARED, BROKEN = EXAMPLES["complete"], EXAMPLES["coding-uci"], rejected()[0][1]

@@ -17,9 +17,9 @@ from scoring.features import Matrix, as_matrix, blank_missing
 from scoring.missingness import patterns_of
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
-from tests.outcomes import Scored, process
-from tests.unit.schemas.mutations import legal_records
-from tests.unit.scoring.models import OPTIONAL, as_values, every_missing_pattern, random_rows, reference, with_manifest
+from tests.support.models import OPTIONAL, as_values, every_missing_pattern, random_rows, reference, with_manifest
+from tests.support.outcomes import Scored, process
+from tests.support.record_strategies import legal_records
 
 each_feature = pytest.mark.parametrize("j", range(len(FEATURES)), ids=FEATURE_NAMES)
 TYPICAL = [54.0, 1.0, 3.0, 130.0, 246.0, 0.0, 1.0, 150.0, 0.0, 1.0, 2.0, 0.0, 3.0]

@@ -17,8 +17,8 @@ from schemas.errors import ArtifactError, SettingsError
 from scoring.isolated_load import prove
 from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE
-from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.test_model_artifact import change_byte, change_manifest, measured
+from tests.support.model_files import change_byte, change_manifest, measured
+from tests.support.signing_keys import Keys
 from worker.bootstrap import create_app
 
 

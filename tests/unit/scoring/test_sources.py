@@ -17,8 +17,8 @@ from scoring.evidence import FOREIGN_SHARE, RECENT_RECORDS, SourceWindow
 from scoring.pipeline import Results
 from scoring.scorer import Scorer
 from scoring.sources import FOREIGN_SOURCE
-from tests.copies import COPIES, copy_records, uci_records
-from tests.outcomes import Outcome, Rejected, Scored, outcomes_of
+from tests.support.outcomes import Outcome, Rejected, Scored, outcomes_of
+from tests.support.public_copies import COPIES, copy_records, uci_records
 
 FOREIGN = ("kaggle-303", "kaggle-297", "keel")
 PATIENT = (

@@ -11,7 +11,7 @@ from scoring.estimators import COLUMN_FIELDS, new_preprocessor
 from scoring.features import Matrix
 from scoring.missingness import PATTERNS, pattern_masks, patterns_of
 from scoring.submodels import PatternSubmodels, centered, column_patterns, fit_logistic, used_columns
-from tests.unit.scoring.models import every_missing_pattern, training_data
+from tests.support.models import every_missing_pattern, training_data
 
 CLOSE = 1e-8
 

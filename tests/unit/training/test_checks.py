@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from schemas.errors import ArtifactError, DataError
+from tests.support.public_copies import TO_KAGGLE, inverted, kaggle_coded
 from training.candidates import new_pipeline, new_random_forest
 from training.data.checks import certain_duplicates, check_training_rows
 from training.data.frames import features, site_rows, target
@@ -16,25 +17,6 @@ from training.data.labelled import read_labelled
 from training.evaluation.cross_validation import cross_validate
 from training.evaluation.leakage import refuse_implausible
 from training.evaluation.metrics import roc_auc
-
-TO_KAGGLE = {
-    "cp": {4: 0, 2: 1, 3: 2, 1: 3},
-    "restecg": {2: 0, 0: 1, 1: 2},
-    "slope": {3: 0, 2: 1, 1: 2},
-    "thal": {6: 1, 3: 2, 7: 3},
-}
-
-
-def inverted(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with disease where there was none, as in Kaggle's target."""
-    return frame.assign(num=(frame["num"] == 0).astype(int))
-
-
-def kaggle_coded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows as Kaggle's heart.csv codes them."""
-    coded = {name: frame[name].map(codes) for name, codes in TO_KAGGLE.items()}
-    coded["thal"] = coded["thal"].fillna(0)
-    return inverted(frame.assign(**coded, ca=frame["ca"].fillna(4)))
 
 
 def test_published_training_rows_pass(cleveland: pd.DataFrame) -> None:

@@ -13,8 +13,7 @@ import pytest
 from schemas.codings import CODINGS
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
-from tests.copies import copy_rows, uci_records
-from tests.unit.training.test_checks import inverted, kaggle_coded
+from tests.support.public_copies import copy_rows, inverted, kaggle_coded, uci_records
 from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import site_rows
 from training.data.labelled import read_labelled

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from scoring.scorer import Scorer
-from tests.unit.scoring.models import every_missing_pattern
+from tests.support.models import every_missing_pattern
 from training.tracking.model_wheel import write_code
 
 PROJECT = """

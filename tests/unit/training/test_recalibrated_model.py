@@ -18,8 +18,9 @@ from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.portable_model import PortableModel
 from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
-from tests.unit.heartstream.operations.test_model_store import refused
-from tests.unit.scoring.keys import Keys
+from tests.support.commands import refused
+from tests.support.public_copies import labelled
+from tests.support.signing_keys import Keys
 from training.data.frames import features, read_snapshot, target
 from training.data.labelled import read_labelled
 from training.evaluation.external_validation import validate_externally
@@ -27,13 +28,6 @@ from training.evaluation.recalibration import propose_shift, shift_risks
 from training.export.recalibrated_model import recalibrate as recalibrate_by
 from training.export.recalibrated_model import shifted_plain
 from training.report.recalibrated_card import recalibrated_cards
-
-
-def labelled(site: str, folder: Path) -> Path:
-    """Write a hospital's patients as somebody would who measured them."""
-    path = folder / f"{site}.csv"
-    read_snapshot([site]).to_csv(path, index=False)
-    return path
 
 
 def by_hungarians(model_dir: Path, folder: Path, name: str | None = None, output: str = "new") -> Path:

@@ -11,11 +11,10 @@ from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
 from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
-from tests.copies import copy_records, uci_records
-from tests.examples import accepted, rejected
-from tests.outcomes import Scored, process
-from tests.unit.worker.test_ledger import OTHER, TOPIC, FakeMessage, granted
-from tests.unit.worker.test_publisher import HeldGuarantee, publishing
+from tests.support.examples import accepted, rejected
+from tests.support.outcomes import Scored, process
+from tests.support.public_copies import copy_records, uci_records
+from tests.unit.worker.ledgers import OTHER, TOPIC, FakeMessage, HeldGuarantee, granted, publishing
 from worker.agent import ScoringAgent
 from worker.publisher import Publisher
 from worker.rejection_limit import RejectionLimit

@@ -16,8 +16,7 @@ from scoring.batches import JsonBatch
 from scoring.model_artifact import Artifact, load
 from scoring.model_manager import TRIAL_RECORDS, ModelManager, ModelSource
 from scoring.scorer import Scorer
-from tests.outcomes import Outcome, Rejected, Scored, outcomes_of, process
-from tests.unit.scoring.models import (
+from tests.support.models import (
     Spoiled,
     Switch,
     another_version,
@@ -28,6 +27,7 @@ from tests.unit.scoring.models import (
     with_classifier,
     with_exchanged_labels,
 )
+from tests.support.outcomes import Outcome, Rejected, Scored, outcomes_of, process
 from worker.canary import Canary, KeySampler
 
 ROWS = random_rows(500, seed=8)

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from faust.types import TP
 
-from tests.unit.worker.test_ledger import OTHER as THERE
-from tests.unit.worker.test_ledger import TOPIC as HERE
-from tests.unit.worker.test_ledger import enter, granted
+from tests.unit.worker.ledgers import OTHER as THERE
+from tests.unit.worker.ledgers import TOPIC as HERE
+from tests.unit.worker.ledgers import enter, granted
 from worker.transport import commits
 from worker.transport.commits import ConsumerCommits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from tests.unit.worker.test_ledger import enter, granted
+from tests.unit.worker.ledgers import enter, granted
 from worker.transport.batch import RecordBatch
 from worker.transport.handoff import Handoff
 

@@ -4,48 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import dataclass
 
-from confluent_kafka import TIMESTAMP_CREATE_TIME
-from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.transport.batch import BatchState, RecordBatch
+from tests.unit.worker.ledgers import OTHER, TOPIC, enter, granted
+from worker.transport.batch import BatchState
 from worker.transport.ledger import Ledger
-
-TOPIC = TP("patients", 0)
-OTHER = TP("patients", 1)
-
-
-@dataclass
-class FakeMessage:
-    """Stands for a consumed message; librdkafka makes the real ones."""
-
-    at: int
-
-    def offset(self) -> int:
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        return TIMESTAMP_CREATE_TIME, 1_000
-
-    def __len__(self) -> int:
-        return 100
-
-
-def enter(ledger: Ledger, first: int, count: int = 10, tp: TP = TOPIC) -> RecordBatch:
-    lease = ledger.lease(tp)
-    assert lease is not None
-    batch = RecordBatch(tp, [FakeMessage(first + i) for i in range(count)], lease)
-    ledger.enter(batch)
-    return batch
-
-
-def granted(*tps: TP) -> Ledger:
-    ledger = Ledger()
-    ledger.grant(tps or (TOPIC,))
-    return ledger
 
 
 def test_nothing_is_committable_before_something_is_finished() -> None:

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import pytest
 import structlog
 
 from schemas.errors import DependencyError
-from tests.unit.worker.test_ledger import TOPIC, enter, granted
+from tests.unit.worker.ledgers import TOPIC, HeldGuarantee, enter, granted, publishing
 from worker.publisher import Publisher
 from worker.scored_batch import ScoredBatch
 from worker.transport.ledger import Ledger
-
-
-class HeldGuarantee:
-    """Keeps what it is given, takes more while it is told to, and confirms a round when it is let."""
-
-    linger = 60.0
-
-    def __init__(self) -> None:
-        self.more = False
-        self.rounds: list[list[ScoredBatch]] = []
-        self.confirm = asyncio.Event()
-        self.added = asyncio.Event()
-        self.closing = asyncio.Event()
-        self.lost: Sequence[ScoredBatch] = ()
-
-    async def open(self) -> None:
-        self.rounds.append([])
-
-    async def add(self, scored_batch: ScoredBatch) -> None:
-        self.rounds[-1].append(scored_batch)
-        self.added.set()
-
-    async def idle(self) -> None:
-        """Do nothing: there is nothing beside the rounds."""
-
-    def accepts_more(self) -> bool:
-        return self.more
-
-    async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
-        self.closing.set()
-        await self.confirm.wait()
-        return [scored_batch for scored_batch in scored_batches if scored_batch not in self.lost]
 
 
 def started(ledger: Ledger, first: int) -> ScoredBatch:
@@ -53,17 +20,6 @@ def started(ledger: Ledger, first: int) -> ScoredBatch:
     batch = enter(ledger, first)
     assert ledger.start(batch)
     return ScoredBatch(batch, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
-
-
-@asynccontextmanager
-async def publishing(ledger: Ledger, guarantee: HeldGuarantee, flush_max_records: int = 30) -> AsyncIterator[Publisher]:
-    clock = asyncio.get_running_loop().time
-    publisher = Publisher(guarantee, ledger, flush_max_records, in_flight_max_records=20, clock=clock)
-    task = asyncio.create_task(publisher.run())
-    try:
-        yield publisher
-    finally:
-        task.cancel()
 
 
 async def test_a_lone_batch_is_a_round() -> None:

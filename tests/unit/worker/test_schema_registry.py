@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Message
 
-from runtime.settings import SchemaRegistry as RegistrySettings
 from schemas.errors import DependencyError
 from schemas.frames import frame
-from worker.schema_registry import SchemaRegistry
+from tests.fakes.schema_registry import FailingRegistry
 from worker.serdes import Serdes
 
 JSON = b'{"schema":"{}","schemaType":"JSON","later":{}}'
 
 
-class Failing(HTTPServer):
-    """Gives these answers, one a request, and keeps what was asked."""
-
-    def __init__(self, answers: list[tuple[int, bytes]]) -> None:
-        super().__init__(("127.0.0.1", 0), _Answering)
-        self.answers = answers
-        self.asked: list[tuple[str, str | None]] = []
-        self.location = ""
-        self.before_answer: Callable[[], object] = lambda: None
-
-    @property
-    def registry(self) -> SchemaRegistry:
-        return SchemaRegistry(RegistrySettings(url=f"http://127.0.0.1:{self.server_port}", username="u", password="p"))
-
-
-class _Answering(BaseHTTPRequestHandler):
-    server: Failing
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
-        self.server.before_answer()
-        status, body = self.server.answers.pop(0)
-        self.send_response(status)
-        if self.server.location:
-            self.send_header("Location", self.server.location)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def failing() -> Iterator[Failing]:
-    server = Failing([])
+def failing() -> Iterator[FailingRegistry]:
+    server = FailingRegistry([])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -65,7 +28,7 @@ def failing() -> Iterator[Failing]:
     server.server_close()
 
 
-def test_a_registry_that_stumbles_is_asked_again(failing: Failing) -> None:
+def test_a_registry_that_stumbles_is_asked_again(failing: FailingRegistry) -> None:
     """Twice; what it says then counts, and each time it is told who asks."""
     failing.answers += [(503, b""), (500, b""), (200, JSON)]
     found = failing.registry.schema(7)
@@ -75,7 +38,9 @@ def test_a_registry_that_stumbles_is_asked_again(failing: Failing) -> None:
 
 
 @pytest.mark.parametrize("answers", [[(503, b"")] * 3, [(401, b"")], [(200, b"<html>")], [(200, b"\xff")]], ids=repr)
-def test_a_registry_that_does_not_answer_stops_the_process(failing: Failing, answers: list[tuple[int, bytes]]) -> None:
+def test_a_registry_that_does_not_answer_stops_the_process(
+    failing: FailingRegistry, answers: list[tuple[int, bytes]]
+) -> None:
     """What no asking again can mend is not asked again."""
     failing.answers += answers
     asked = len(answers)
@@ -85,9 +50,9 @@ def test_a_registry_that_does_not_answer_stops_the_process(failing: Failing, ans
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_credentials_do_not_follow_a_redirect(failing: Failing, status: int) -> None:
+def test_credentials_do_not_follow_a_redirect(failing: FailingRegistry, status: int) -> None:
     """Nothing is asked of the other host; the error names the setting."""
-    elsewhere = Failing([(200, JSON)] * 2)
+    elsewhere = FailingRegistry([(200, JSON)] * 2)
     failing.answers += [(status, b"")] * 2
     failing.location = f"http://127.0.0.1:{elsewhere.server_port}/schemas/ids/7"
     threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
@@ -102,7 +67,7 @@ def test_credentials_do_not_follow_a_redirect(failing: Failing, status: int) -> 
 
 
 def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
-    failing: Failing, monkeypatch: pytest.MonkeyPatch
+    failing: FailingRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thousand records that name it cost one request; it may be registered later, and is then found."""
     now = [0.0]
@@ -116,7 +81,7 @@ def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
     assert len(failing.asked) == 2
 
 
-async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: Failing) -> None:
+async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: FailingRegistry) -> None:
     """The answer comes only after the loop has turned; the batch then finds what it needs at hand."""
     turned = threading.Event()
     failing.answers += [(404, b"")]
@@ -131,7 +96,7 @@ async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: Faili
     assert len(failing.asked) == 1
 
 
-def test_memory_of_unknown_numbers_is_bounded(failing: Failing) -> None:
+def test_memory_of_unknown_numbers_is_bounded(failing: FailingRegistry) -> None:
     """Whoever names ever new numbers fills no memory."""
     failing.answers += [(404, b"")] * 1_200
     serdes = Serdes(failing.registry)

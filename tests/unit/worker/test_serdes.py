@@ -16,18 +16,12 @@ from runtime.settings import SchemaRegistry, Settings, Worker
 from schemas.errors import Fault, SettingsError
 from schemas.frames import frame
 from schemas.records import RECORD_MAX_BYTES
-from tests.examples import accepted
+from tests.support.avro import FIELDS, SCHEMA
+from tests.support.examples import accepted
 from worker.avro import UnusableSchemaError, reader
 from worker.serdes import PLAIN, Serdes
 
 RECORD = dict(accepted())["complete"]
-FIELDS = [{"name": name, "type": ["null", "double", "long"]} for name in json.loads(RECORD) if name != "patient_id"]
-SCHEMA: dict[str, Any] = {
-    "type": "record",
-    "name": "Patient",
-    "namespace": "clinic",
-    "fields": [{"name": "patient_id", "type": "string"}, *FIELDS],
-}
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 
 

@@ -12,7 +12,7 @@ from faust.types import TP
 from msgspec import structs
 
 from schemas.errors import DependencyError
-from tests.unit.worker.stuck import (
+from tests.fakes.kafka_clients import (
     QUICK,
     FakeBroker,
     FakeClient,
@@ -21,7 +21,7 @@ from tests.unit.worker.stuck import (
     RepeatingClient,
     new_producer,
 )
-from tests.unit.worker.test_ledger import OTHER, TOPIC, enter, granted
+from tests.unit.worker.ledgers import OTHER, TOPIC, enter, granted
 from worker.delivery import ExactlyOnce
 from worker.scored_batch import ScoredBatch
 from worker.transport.ledger import Ledger

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from schemas.features import FEATURES
 from scoring.scorer import Scorer
-from tests.examples import accepted, rejected
-from tests.unit.heartstream.files.tables import (
+from tests.support.examples import accepted, rejected
+from tests.support.file_tables import (
+    COMPLETE,
     NAMES,
     REFUSED,
     Row,
@@ -28,7 +29,7 @@ from tests.unit.heartstream.files.tables import (
     write_csv,
     write_parquet,
 )
-from tests.unit.schemas.mutations import ODD_VALUES, legal_values, values
+from tests.support.record_strategies import ODD_VALUES, legal_values, values
 
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 WIDELY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -163,14 +164,10 @@ def test_columns_may_stand_in_any_order(table: list[Row], order: list[str], scor
         assert expected == through_file(write_csv(tmp_path / "in.csv", clean, order), scorer)
 
 
-WHOLE = {"patient_id": "p", "age": 63, "sex": 1, "cp": 4, "trestbps": 120, "chol": 120, "fbs": 1, "restecg": 2}
-WHOLE |= {"thalach": 120, "exang": 0, "oldpeak": 2, "slope": 3, "ca": None, "thal": 6}
-
-
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint16(), pa.float16(), pa.float32()])
 def test_numbers_of_any_width_are_numbers(kind: pa.DataType, scorer: Scorer, tmp_path: Path) -> None:
     """Integers and floats of any width stand for their value, legal or not."""
-    table = [WHOLE, {**WHOLE, "chol": None, "cp": 5}]
+    table = [COMPLETE, {**COMPLETE, "chol": None, "cp": 5}]
     arrays = {n: pa.array([r[n] for r in table], pa.string() if n == "patient_id" else kind) for n in NAMES}
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table(arrays), source)
@@ -179,7 +176,7 @@ def test_numbers_of_any_width_are_numbers(kind: pa.DataType, scorer: Scorer, tmp
 
 def test_a_column_without_any_value_is_missing_throughout(scorer: Scorer, tmp_path: Path) -> None:
     """A Parquet column of type null stands for null."""
-    table = [WHOLE]
+    table = [COMPLETE]
     arrays = {n: pa.array([r[n] for r in table]) for n in NAMES}
     assert pa.types.is_null(arrays["ca"].type)
     source = tmp_path / "in.parquet"
@@ -190,13 +187,13 @@ def test_a_column_without_any_value_is_missing_throughout(scorer: Scorer, tmp_pa
 @pytest.mark.parametrize("raw", [b"\xff", b"\xed\xa0\x80", b"ok\xc3"])
 def test_an_id_that_is_no_text_is_rejected_with_its_reason(raw: bytes, scorer: Scorer, tmp_path: Path) -> None:
     """A row whose id is not UTF-8 has the fault that a record with these bytes has; the others are scored."""
-    good, bad = as_records([WHOLE, WHOLE])
+    good, bad = as_records([COMPLETE, COMPLETE])
     bad = bad.replace(b'"p"', b'"' + raw + b'"')
-    source = write_csv(tmp_path / "in.csv", [WHOLE, {**WHOLE, "patient_id": "HERE"}])
+    source = write_csv(tmp_path / "in.csv", [COMPLETE, {**COMPLETE, "patient_id": "HERE"}])
     source.write_bytes(source.read_bytes().replace(b"HERE", raw))
     assert through_stream([good, bad], scorer) == through_file(source, scorer)
     ids = pa.array([b"p", raw]).cast(pa.string(), safe=False)
-    arrays = {n: ids if n == "patient_id" else pa.array([WHOLE[n]] * 2, pa.float64()) for n in NAMES}
+    arrays = {n: ids if n == "patient_id" else pa.array([COMPLETE[n]] * 2, pa.float64()) for n in NAMES}
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table(arrays), source)
     assert through_stream([good, bad], scorer) == through_file(source, scorer)
@@ -205,7 +202,7 @@ def test_an_id_that_is_no_text_is_rejected_with_its_reason(raw: bytes, scorer: S
 @pytest.mark.parametrize("length", [1, 128, 129, 70_000])
 def test_ids_are_as_long_as_the_contract_says(length: int, scorer: Scorer, tmp_path: Path) -> None:
     """1 to 128 characters, of any width."""
-    table = [{**WHOLE, "patient_id": "é" * length}]
+    table = [{**COMPLETE, "patient_id": "é" * length}]
     expected = through_stream(as_records(table), scorer)
     assert expected == through_file(write_csv(tmp_path / "in.csv", table), scorer)
     assert expected == through_file(write_parquet(tmp_path / "in.parquet", table), scorer)
@@ -213,7 +210,7 @@ def test_ids_are_as_long_as_the_contract_says(length: int, scorer: Scorer, tmp_p
 
 def test_dictionaries_of_ids_are_text(scorer: Scorer, tmp_path: Path) -> None:
     """An id column may be a dictionary, or large or view strings."""
-    table = [WHOLE, {**WHOLE, "patient_id": "q"}]
+    table = [COMPLETE, {**COMPLETE, "patient_id": "q"}]
     expected = through_stream(as_records(table), scorer)
     for kind in (pa.dictionary(pa.int8(), pa.string()), pa.large_string(), pa.string_view()):
         arrays = {n: pa.array([r[n] for r in table], kind if n == "patient_id" else pa.float64()) for n in NAMES}

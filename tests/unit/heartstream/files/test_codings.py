@@ -16,8 +16,8 @@ from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
-from tests.copies import copy_records, uci_records
-from tests.unit.heartstream.files.tables import unseen
+from tests.support.file_tables import unseen
+from tests.support.public_copies import copy_records, uci_records
 
 KINDS = ("ndjson", "csv")
 

@@ -24,9 +24,8 @@ from schemas.features import FEATURE_NAMES
 from schemas.reading import ReadOptions
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
+from tests.support.file_tables import COMPLETE, as_records, unseen
 from tests.unit.heartstream.files.foreign import NAMES, PATIENTS, Cells, Form, forms
-from tests.unit.heartstream.files.tables import as_records, unseen
-from tests.unit.heartstream.files.test_bytes import WHOLE
 from training.data.dataset import SITES, published_file, snapshot_rows
 
 WIDELY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -303,7 +302,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(
         columns = {n: pa.array([float(r[n]) if r[n] else None for r in rows]) for n in FEATURE_NAMES}
         pq.write_table(pa.table({"patient_id": [r["patient_id"] for r in rows], **columns}), path)
     else:
-        path.write_bytes(Form().write(rows) if kind == "csv" else b"\n".join(as_records([WHOLE] * 40_000)))
+        path.write_bytes(Form().write(rows) if kind == "csv" else b"\n".join(as_records([COMPLETE] * 40_000)))
     whole = path.read_bytes()
 
     def meanwhile(_done: int, _total: int | None, tally: Tally) -> None:
@@ -320,7 +319,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_lines_with_a_byte_order_mark_lose_no_record(encoding: str, scorer: Scorer, tmp_path: Path) -> None:
     """The first record is scored as the others are."""
-    records = as_records([WHOLE, {**WHOLE, "patient_id": "é"}])
+    records = as_records([COMPLETE, {**COMPLETE, "patient_id": "é"}])
     (clean := tmp_path / "clean.ndjson").write_bytes(b"\n".join(records))
     (path := tmp_path / "in.ndjson").write_bytes(b"\n".join(records).decode().encode(encoding))
     assert scored(clean, scorer)[0] == scored(path, scorer)[0]
@@ -330,7 +329,7 @@ def test_lines_with_a_byte_order_mark_lose_no_record(encoding: str, scorer: Scor
 def test_a_json_document_is_no_file_of_lines(content: bytes, scorer: Scorer, tmp_path: Path) -> None:
     """An array, and records over several lines, are told from records that are broken one by one."""
     path = tmp_path / "in.ndjson"
-    path.write_bytes(content % tuple(as_records([WHOLE, WHOLE])))
+    path.write_bytes(content % tuple(as_records([COMPLETE, COMPLETE])))
     assert "jq -c '.[]' FILE" in refused(path, scorer)
 
 

@@ -14,16 +14,15 @@ from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DependencyError, SettingsError
 from scoring.scorer import Scorer
-from tests.unit.heartstream.files.tables import as_records, unseen
-from tests.unit.heartstream.files.test_bytes import WHOLE
+from tests.support.file_tables import COMPLETE, as_records, unseen
 
-BAD = {**WHOLE, "thal": 4}
+BAD = {**COMPLETE, "thal": 4}
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "in.ndjson"
-    path.write_bytes(b"\n".join(as_records([WHOLE, BAD, WHOLE])) + b"\n")
+    path.write_bytes(b"\n".join(as_records([COMPLETE, BAD, COMPLETE])) + b"\n")
     return path
 
 

@@ -18,9 +18,8 @@ from heartstream.files.score import Request, score_file
 from heartstream.files.tally import ScoredBatch
 from schemas.errors import ArtifactError, DependencyError, Fault, FaultCode
 from scoring.scorer import Scorer
-from tests.unit.heartstream.files.tables import Row, as_records, unseen, write_csv, write_parquet
-from tests.unit.heartstream.files.test_bytes import WHOLE
-from tests.waiting import await_condition
+from tests.support.file_tables import COMPLETE, Row, as_records, unseen, write_csv, write_parquet
+from tests.support.waiting import await_condition
 
 DEADLINE_SECONDS = 60.0
 _LARGE = 1 << 26
@@ -29,7 +28,7 @@ _LARGE = 1 << 26
 
 def rows(number: int) -> list[Row]:
     """Return patients of whom one in a hundred is none."""
-    return [{**WHOLE, "patient_id": f"p-{row}", "thal": 6 if row % 100 else 1} for row in range(number)]
+    return [{**COMPLETE, "patient_id": f"p-{row}", "thal": 6 if row % 100 else 1} for row in range(number)]
 
 
 @pytest.fixture(scope="module")

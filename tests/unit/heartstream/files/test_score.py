@@ -19,16 +19,15 @@ from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DataError, DependencyError, SettingsError
 from scoring.scorer import Scorer
-from tests.unit.heartstream.files.tables import NAMES, as_records, unseen, write_csv, write_parquet
-from tests.unit.heartstream.files.test_bytes import WHOLE
+from tests.support.file_tables import COMPLETE, NAMES, as_records, unseen, write_csv, write_parquet
 
-BAD = {**WHOLE, "thal": 4}
+BAD = {**COMPLETE, "thal": 4}
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "in.ndjson"
-    path.write_bytes(b"\n".join(as_records([WHOLE, BAD, WHOLE])) + b"\n")
+    path.write_bytes(b"\n".join(as_records([COMPLETE, BAD, COMPLETE])) + b"\n")
     return path
 
 
@@ -72,7 +71,7 @@ def test_errors_hold_no_value(scorer: Scorer, tmp_path: Path) -> None:
 def test_where_nothing_is_rejected_there_is_no_errors_file(wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
     """Also none of an earlier run, when that was to be replaced."""
     (tmp_path / "errors.ndjson").write_text("old")
-    wanted.source.write_bytes(b"".join(as_records([WHOLE])))
+    wanted.source.write_bytes(b"".join(as_records([COMPLETE])))
     again = Request(wanted.source, wanted.output, wanted.errors, force=True)
     assert Tally(1) == score_file(again, scorer, unseen)
     assert {"in.ndjson", "out.ndjson"} == names_in(tmp_path)
@@ -121,7 +120,7 @@ def test_only_the_same_job_is_gone_on_with(change: str, wanted: Request, scorer:
     with pytest.raises(Stopped):
         score_file(wanted, scorer, stop)
     if change == "input":
-        wanted.source.write_bytes(b"".join(as_records([WHOLE])))
+        wanted.source.write_bytes(b"".join(as_records([COMPLETE])))
     if change == "version":
         journal = journal_path(wanted.output)
         journal.write_bytes(re.sub(rb',"batching":\d+', b"", journal.read_bytes()))
@@ -145,7 +144,7 @@ def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) ->
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_all_that_is_wrong_with_columns_is_said_at_once(suffix: str, scorer: Scorer, tmp_path: Path) -> None:
     """Missing columns and unknown ones are named, with the fields that may be meant and the options that help."""
-    row = {**WHOLE, "note": 1, "cholest": 2}
+    row = {**COMPLETE, "note": 1, "cholest": 2}
     names = [name for name in row if name not in {"age", "chol"}]
     write = write_csv if suffix == "csv" else write_parquet
     expected = (
@@ -157,7 +156,7 @@ def test_all_that_is_wrong_with_columns_is_said_at_once(suffix: str, scorer: Sco
 
 def test_a_repeated_column_is_refused(scorer: Scorer, tmp_path: Path) -> None:
     """It cannot be known which of them is meant."""
-    path = write_csv(tmp_path / "in.csv", [WHOLE], [*NAMES, "age"])
+    path = write_csv(tmp_path / "in.csv", [COMPLETE], [*NAMES, "age"])
     said = "FILE is refused: more than one column age: --ignore-columns NAME leaves one out, as it is written"
     assert refused(path, scorer) == said
 
@@ -175,7 +174,7 @@ def test_columns_of_other_types_are_refused(scorer: Scorer, tmp_path: Path) -> N
 
 def test_a_row_with_other_cells_than_the_header_is_refused(scorer: Scorer, tmp_path: Path) -> None:
     """It is said where, and not what is in it."""
-    path = write_csv(tmp_path / "in.csv", [WHOLE])
+    path = write_csv(tmp_path / "in.csv", [COMPLETE])
     path.write_bytes(path.read_bytes() + b"SECRET,1,2\r\n")
     place = len(path.read_bytes()) - len(b"SECRET,1,2\r\n")
     said = refused(path, scorer)
@@ -199,7 +198,7 @@ def test_a_damaged_compressed_file_is_refused(suffix: str, inner: str, scorer: S
     noise = tmp_path / f"noise.{inner}.{suffix}"
     noise.write_bytes(b"noise" * 50)
     assert refused(noise, scorer) == "FILE is damaged, or not compressed as its name says"
-    plain = write_csv(tmp_path / "plain.csv", [WHOLE] * 5000)
+    plain = write_csv(tmp_path / "plain.csv", [COMPLETE] * 5000)
     whole = gzip.compress(plain.read_bytes()) if suffix == "gz" else zstd(plain.read_bytes())
     noise.write_bytes(whole[:-20])
     assert refused(noise, scorer).startswith("FILE is")
@@ -214,7 +213,7 @@ def zstd(content: bytes) -> bytes:
 @pytest.mark.parametrize("inner", ["csv", "ndjson"])
 def test_compression_changes_nothing_inside(suffix: str, inner: str, scorer: Scorer, tmp_path: Path) -> None:
     """Read and written compressed, in several parts, the scores are the same."""
-    rows = [{**WHOLE, "patient_id": f"p-{number}"} for number in range(30_000)]
+    rows = [{**COMPLETE, "patient_id": f"p-{number}"} for number in range(30_000)]
     plain = write_csv(tmp_path / "plain.csv", rows) if inner == "csv" else tmp_path / "plain.ndjson"
     if inner == "ndjson":
         plain.write_bytes(b"\n".join(as_records(rows)))
@@ -259,7 +258,7 @@ def test_the_format_is_told_by_the_name_or_given(source: Path, scorer: Scorer, t
 
 def test_blank_lines_are_no_records(scorer: Scorer, tmp_path: Path) -> None:
     """As for lines over HTTP; they are not counted as rows."""
-    (record,) = as_records([WHOLE])
+    (record,) = as_records([COMPLETE])
     source = tmp_path / "in.jsonl"
     source.write_bytes(b"\n" + record + b"\r\n \r\n\n" + record)
     assert Tally(2) == score_file(Request(source, tmp_path / "out"), scorer, unseen)
@@ -267,7 +266,7 @@ def test_blank_lines_are_no_records(scorer: Scorer, tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_one_rejected_record(scorer: Scorer, tmp_path: Path) -> None:
     """Its length does not matter: it is refused unread, and what comes after it is scored."""
-    (record,) = as_records([WHOLE])
+    (record,) = as_records([COMPLETE])
     source = tmp_path / "in.ndjson"
     source.write_bytes(b"x" * 10_000_000 + b"\n" + record)
     assert Tally(1, 1, {"too_large": 1}) == score_file(Request(source, tmp_path / "out"), scorer, unseen)

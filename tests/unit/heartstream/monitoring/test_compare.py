@@ -21,8 +21,8 @@ from heartstream.monitoring.compare.differences import EDGES, STEPS, ComparisonC
 from schemas.codec import decode_score
 from schemas.records import ModelRef
 from scoring.scorer import Scorer
-from tests.outcomes import Scored, process
-from tests.unit.scoring.models import with_exchanged_labels
+from tests.support.models import with_exchanged_labels
+from tests.support.outcomes import Scored, process
 
 MODELS = ModelRef("first", "1", "a" * 16), ModelRef("second", "1", "b" * 16)
 risks = st.integers(0, 1_000_000).map(lambda millionths: millionths / 1e6)

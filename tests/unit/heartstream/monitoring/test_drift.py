@@ -26,7 +26,7 @@ from schemas.features import FEATURE_NAMES
 from scoring.drift import ENOUGH_RECORDS, Census, Window
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
-from tests.drifting import INPUTS, SCORES, limits
+from tests.support.drift import INPUTS, SCORES, limits
 from training.data.frames import features, read_snapshot
 
 

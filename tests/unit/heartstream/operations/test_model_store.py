@@ -9,16 +9,16 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from heartstream.cli.model import list_, promote, rollback, sign
 from heartstream.operations.models.store import CURRENT, Store
 from scoring.model_artifact import MANIFEST_FILE, load
-from tests.unit.scoring.keys import Keys
-from tests.unit.scoring.models import another_version
-from tests.unit.scoring.test_model_artifact import change_byte
+from tests.support.commands import refused
+from tests.support.model_files import change_byte
+from tests.support.models import another_version
+from tests.support.signing_keys import Keys
 
 
 class Shelf:
@@ -41,16 +41,6 @@ class Shelf:
 @pytest.fixture
 def shelf(tmp_path: Path, model_dir: Path) -> Shelf:
     return Shelf(tmp_path, model_dir)
-
-
-def refused(
-    capsys: pytest.CaptureFixture[str], command: Any, *arguments: object, code: int = 65, **options: object
-) -> str:
-    """Return what a command says that ends with this code."""
-    with pytest.raises(SystemExit) as caught:
-        command(*arguments, **options)
-    assert caught.value.code == code
-    return capsys.readouterr().err
 
 
 def test_each_rollback_goes_one_promotion_further_back(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,8 @@ from schemas.codec import decode_score
 from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer
 from scoring.wording import UNCERTAIN
-from tests.outcomes import Scored, process
-from tests.unit.scoring.keys import Keys
+from tests.support.outcomes import Scored, process
+from tests.support.signing_keys import Keys
 
 EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples" / "patients" / "v1" / "accepted"
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Final
+
+import pandas as pd
 
 from schemas.codings import CODINGS
 from schemas.features import FEATURE_NAMES
 from training.data.dataset import snapshot_rows
+from training.data.frames import read_snapshot
 
 COPIES: Final = ("kaggle-303", "kaggle-297", "statlog", "keel")
 OUTCOME: Final = "outcome"
@@ -65,3 +69,30 @@ def uci_records(name: str) -> list[bytes]:
         record = json.loads(value)
         records.append({field: codes[field][each] if field in codes else each for field, each in record.items()})
     return [json.dumps(record).encode() for record in records]
+
+
+def inverted(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with disease where there was none, as in Kaggle's target."""
+    return frame.assign(num=(frame["num"] == 0).astype(int))
+
+
+def kaggle_coded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows as Kaggle's heart.csv codes them."""
+    coded = {name: frame[name].map(codes) for name, codes in TO_KAGGLE.items()}
+    coded["thal"] = coded["thal"].fillna(0)
+    return inverted(frame.assign(**coded, ca=frame["ca"].fillna(4)))
+
+
+def labelled(site: str, folder: Path) -> Path:
+    """Write a hospital's patients as somebody would who measured them."""
+    path = folder / f"{site}.csv"
+    read_snapshot([site]).to_csv(path, index=False)
+    return path
+
+
+TO_KAGGLE = {
+    "cp": {4: 0, 2: 1, 3: 2, 1: 3},
+    "restecg": {2: 0, 0: 1, 1: 2},
+    "slope": {3: 0, 2: 1, 1: 2},
+    "thal": {6: 1, 3: 2, 7: 3},
+}

@@ -18,7 +18,7 @@ from schemas.records import RECORD_MAX_BYTES
 Pair = tuple[str, str]
 """The code and the JSON Pointer of a fault."""
 
-FOLDER: Final = Path(__file__).parent.parent / "schemas" / "examples" / "patients" / "v1"
+FOLDER: Final = Path(__file__).parents[2] / "schemas" / "examples" / "patients" / "v1"
 
 
 def accepted() -> list[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from runtime import metrics
-from tests.promql import Named
+from tests.support.promql import Named
 
 ALERTS = Path("compose/prometheus/alerts.yaml")
 _SCRAPED = {"instance"}

@@ -11,7 +11,7 @@ from typing import Final
 from heartstream.demo.patients import Record, real_patients
 from heartstream.demo.processes import Child
 from runtime.metrics import Sample, read
-from tests.telemetry import rules
+from tests.support.telemetry import rules
 
 INPUTS, SCORES = "HeartstreamInputDrift", "HeartstreamScoreDrift"
 _LIMIT: Final = re.compile(r"(heartstream_drift_\w+)\)* > ([\d.]+)")

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from tests.faults.proxy import Proxy, _Link, _reset
-from tests.faults.requests import (
+from tests.fakes.kafka_requests import (
     ADD_OFFSETS_TO_TXN,
     END_TXN,
     OFFSET_COMMIT,
@@ -22,6 +21,7 @@ from tests.faults.requests import (
     parse,
     read_message,
 )
+from tests.fakes.tcp_proxy import Link, Proxy, reset
 
 Choice = Callable[[Request], bool]
 _AWAITED: Final = {
@@ -52,11 +52,11 @@ class CommitProxy(Proxy):
         """Take the place of `interface`, which must have vanished."""
         super().__init__(interface.port, interface.target)
 
-    async def pass_on(self, request: Request, link: _Link) -> bytes | None:
+    async def pass_on(self, request: Request, link: Link) -> bytes | None:
         """Return what is to arrive of a request; None loses the connection."""
         raise NotImplementedError
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         asks = writer.get_extra_info("peername")[1] == self.target
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
@@ -88,7 +88,7 @@ class LateProxy(CommitProxy):
         self.listeners: list[Callable[[Request], None]] = []
         self.answers: Counter[tuple[str, int]] = Counter()
 
-    async def pass_on(self, request: Request, link: _Link) -> bytes | None:  # noqa: ARG002  # as in the base class
+    async def pass_on(self, request: Request, link: Link) -> bytes | None:  # noqa: ARG002  # as in the base class
         """Deliver what is due by now; then lose this request, or age it."""
         late, awaited = self._lost.get(request.owner, (None, []))
         if late is not None:
@@ -108,7 +108,7 @@ class LateProxy(CommitProxy):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.target)
         writer.write(struct.pack(">i", len(late.message)) + late.message)
         self.answers[late.name, error_of(late, await read_message(reader))] += 1
-        _reset(writer)
+        reset(writer)
         for listener in self.listeners:
             await asyncio.to_thread(listener, late)
 
@@ -128,7 +128,7 @@ class CatchingProxy(CommitProxy):
         """Say whether it has come."""
         return owner.encode() not in self._awaited
 
-    async def pass_on(self, request: Request, link: _Link) -> bytes | None:
+    async def pass_on(self, request: Request, link: Link) -> bytes | None:
         """Let the request through, and break the connection if it is awaited."""
         awaited = next((owner for owner in self._awaited if request.owner.startswith(owner)), None)
         if awaited is not None and request.kind in {END_TXN, OFFSET_COMMIT}:

@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: 
 
 from heartstream.brokers import Kind, await_broker
 from runtime.ports import free_port
-from tests.brokers import Listener, OwnKafka, own_kafka
-from tests.faults.proxy import Proxy
+from tests.fakes.tcp_proxy import Proxy
+from tests.support.brokers import Listener, OwnKafka, own_kafka
 
 LARGEST_RECORD_BYTES: Final = 20_000_000
 _CALL_SECONDS: Final = 60.0

@@ -20,7 +20,7 @@ import yaml
 
 from runtime.ports import free_port
 
-FOLDER = Path(__file__).parent.parent / "compose" / "prometheus"
+FOLDER = Path(__file__).parents[2] / "compose" / "prometheus"
 _START_SECONDS = 60.0
 
 

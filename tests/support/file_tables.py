@@ -20,9 +20,11 @@ from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
 from scoring.scorer import Scorer
 from scoring.sources import judged
-from tests.outcomes import Rejected, outcomes_of
+from tests.support.outcomes import Rejected, outcomes_of
 
 NAMES = ("patient_id", *FEATURE_NAMES)
+COMPLETE = {"patient_id": "p", "age": 63, "sex": 1, "cp": 4, "trestbps": 120, "chol": 120, "fbs": 1, "restecg": 2}
+COMPLETE |= {"thalach": 120, "exang": 0, "oldpeak": 2, "slope": 3, "ca": None, "thal": 6}
 Row = Mapping[str, str | float | None]
 UNMEASURED = {"na", "n/a", "#n/a", "nan", "?", "none", "null", "."}
 _TRUE_FALSE = {"true": "1", "false": "0", "t": "1", "f": "0"}

@@ -7,8 +7,8 @@ import contextlib
 import struct
 from enum import Enum
 
-from tests.faults.proxy import Proxy, _Link
-from tests.faults.requests import END_TXN, read_message
+from tests.fakes.kafka_requests import END_TXN, read_message
+from tests.fakes.tcp_proxy import Link, Proxy
 
 _JOIN_GROUP = 11
 
@@ -32,7 +32,7 @@ class LosingProxy(Proxy):
         self._awaited: set[tuple[int, int]] = set()
         self.lost = 0
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         asks = writer.get_extra_info("peername")[1] == self.target
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
@@ -65,7 +65,7 @@ class JoinLosingProxy(Proxy):
     armed = False
     lost = 0
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         asks = writer.get_extra_info("peername")[1] == self.target
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:

@@ -99,7 +99,7 @@ class Proxy:
 
     async def _cut(self) -> None:
         for writer in self._writers:
-            _reset(writer)
+            reset(writer)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
 
@@ -120,9 +120,9 @@ class Proxy:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
-            _reset(writer)
+            reset(writer)
             return
-        link = _Link()
+        link = Link()
         self._writers |= {writer, far_writer}
         pumps = [
             self._loop.create_task(self._pump(reader, far_writer, link)),
@@ -135,11 +135,11 @@ class Proxy:
             self._writers -= {writer, far_writer}
             self._tasks.difference_update(pumps)
             for end in (writer, far_writer):
-                _reset(end)
+                reset(end)
             for pump in pumps:
                 pump.cancel()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         """Carry one direction of a connection."""
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
@@ -153,14 +153,14 @@ class Proxy:
                 await writer.drain()
 
 
-class _Link:
+class Link:
     """What both directions of a connection know."""
 
     broken = False
     """Whether bytes were swallowed: what would come after them makes no sense."""
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
     """Close at once, as a cable that is pulled or a process that dies: with RST, nothing flushed."""
     connection = writer.get_extra_info("socket")
     if connection is not None and not writer.transport.is_closing():

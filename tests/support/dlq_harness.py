@@ -1,12 +1,14 @@
-"""A desk at which a test works with dead letters: writes records and letters, runs the command, reads topics."""
+"""A harness at which a test works with dead letters: writes records and letters, runs the command, reads topics."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from confluent_kafka import (
@@ -24,10 +26,10 @@ from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from runtime.settings import Topics
 from schemas.errors import Fault, FaultCode
 from schemas.records import Source
+from tests.support.stream import DEADLINE_SECONDS
 from worker.dead_letters import dead_letter
 from worker.transport.outgoing import OutgoingRecord
 
-DEADLINE_SECONDS = 90.0
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -54,7 +56,7 @@ def groups_of(address: str, topic: str) -> set[str]:
     return {name for name, position in zip(names, positions, strict=True) if position.offset >= 0}
 
 
-class Desk:
+class DlqHarness:
     """The dead letters of one test's topics."""
 
     def __init__(self, address: str, topics: Topics, settings: dict[str, str]) -> None:
@@ -143,7 +145,7 @@ class Desk:
         consumer = Consumer(
             {
                 "bootstrap.servers": self.address,
-                "group.id": "desk",
+                "group.id": "harness",
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
@@ -205,3 +207,23 @@ def now() -> int:
 def columns(stdout: str) -> list[list[str]]:
     """Return the cells of a table that was written for programs, without its head."""
     return [line.split("\t") for line in stdout.splitlines()[1:]]
+
+
+def await_letters(harness: DlqHarness, count: int) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while len(found := harness.dead()) < count:
+        assert time.monotonic() < deadline, f"{len(found)} of {count} letters"
+        time.sleep(0.2)
+
+
+def drift_report(harness: DlqHarness, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "heartstream", "drift", "--json", *arguments],
+        env=harness.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

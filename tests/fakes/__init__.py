@@ -1,0 +1,1 @@
+"""Fakes of other systems: brokers and proxies that misbehave, collectors and servers that record what they are sent."""

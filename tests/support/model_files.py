@@ -1,0 +1,68 @@
+"""Model directories changed file by file: bytes, manifests and hostile pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+
+from schemas.errors import ArtifactError
+from scoring.model_artifact import MANIFEST_FILE, PREPROCESSOR_FILE, load
+
+
+def pickled(thing: object) -> bytes:
+    target = io.BytesIO()
+    joblib.dump(thing, target)
+    return target.getvalue()
+
+
+def replace_file(folder: Path, name: str, content: bytes) -> None:
+    """Write a file and its digest, as someone who may write the manifest could."""
+    (folder / name).write_bytes(content)
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: measured(content)}))
+
+
+def measured(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
+    change(manifest)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest), "utf-8")
+
+
+def change_byte(path: Path) -> None:
+    """Change one byte in the middle of a file, and not its size."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def refusal(folder: Path, name: str | None = None) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        load(folder, name)
+    return str(caught.value)
+
+
+class Runs:
+    """Unpickled, it calls a function with arguments."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> object:
+        return self.call
+
+
+def with_only_pickles(folder: Path, pickle: object) -> Path:
+    """Leave scikit-learn to serve the model, from this pickle, with its digest in the manifest."""
+    replace_file(folder, "pattern_submodels.json", b"{}")
+    replace_file(folder, PREPROCESSOR_FILE, pickled(pickle))
+    return folder

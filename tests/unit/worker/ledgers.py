@@ -1,0 +1,94 @@
+"""Ledgers with assigned partitions and batches in them, without Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from confluent_kafka import TIMESTAMP_CREATE_TIME
+from faust.types import TP
+
+from worker.publisher import Publisher
+from worker.scored_batch import ScoredBatch
+from worker.transport.batch import RecordBatch
+from worker.transport.ledger import Ledger
+
+TOPIC = TP("patients", 0)
+
+
+OTHER = TP("patients", 1)
+
+
+@dataclass
+class FakeMessage:
+    """Stands for a consumed message; librdkafka makes the real ones."""
+
+    at: int
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, 1_000
+
+    def __len__(self) -> int:
+        return 100
+
+
+def enter(ledger: Ledger, first: int, count: int = 10, tp: TP = TOPIC) -> RecordBatch:
+    lease = ledger.lease(tp)
+    assert lease is not None
+    batch = RecordBatch(tp, [FakeMessage(first + i) for i in range(count)], lease)
+    ledger.enter(batch)
+    return batch
+
+
+def granted(*tps: TP) -> Ledger:
+    ledger = Ledger()
+    ledger.grant(tps or (TOPIC,))
+    return ledger
+
+
+class HeldGuarantee:
+    """Keeps what it is given, takes more while it is told to, and confirms a round when it is let."""
+
+    linger = 60.0
+
+    def __init__(self) -> None:
+        self.more = False
+        self.rounds: list[list[ScoredBatch]] = []
+        self.confirm = asyncio.Event()
+        self.added = asyncio.Event()
+        self.closing = asyncio.Event()
+        self.lost: Sequence[ScoredBatch] = ()
+
+    async def open(self) -> None:
+        self.rounds.append([])
+
+    async def add(self, scored_batch: ScoredBatch) -> None:
+        self.rounds[-1].append(scored_batch)
+        self.added.set()
+
+    async def idle(self) -> None:
+        """Do nothing: there is nothing beside the rounds."""
+
+    def accepts_more(self) -> bool:
+        return self.more
+
+    async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
+        self.closing.set()
+        await self.confirm.wait()
+        return [scored_batch for scored_batch in scored_batches if scored_batch not in self.lost]
+
+
+@asynccontextmanager
+async def publishing(ledger: Ledger, guarantee: HeldGuarantee, flush_max_records: int = 30) -> AsyncIterator[Publisher]:
+    clock = asyncio.get_running_loop().time
+    publisher = Publisher(guarantee, ledger, flush_max_records, in_flight_max_records=20, clock=clock)
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield publisher
+    finally:
+        task.cancel()
