@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the lock files anew from pyproject.toml. They hold hashes and no address, so any package index serves.
-# Needs uv. Takes the newest versions; `git checkout requirements` first keeps those that are there.
+# Needs a uv that knows dependency groups. Takes the newest versions; `git checkout requirements` first keeps those that are there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ compile() { # compile NAME [uv options]
 }
 
 # The largest first: the others take its versions.
-compile dev --extra dev
+compile dev --all-extras --group dev
 for name in demo train; do
   compile "$name" --extra "$name" --constraint requirements/dev.lock
 done

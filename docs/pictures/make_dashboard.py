@@ -5,7 +5,7 @@
 Two workers with a canary, a challenger in shadow, what judges by outcomes, a gateway and a broker run for some minutes.
 The broker freezes for a while; later a worker is killed, and comes back. A Prometheus with compose's configuration
 scrapes them, and is asked for what the dashboard asks for. Needs Prometheus (Debian: apt install prometheus), Docker
-for the broker, and the `dev` extra.
+for the broker, and the `dev` dependency group.
 """
 
 from __future__ import annotations

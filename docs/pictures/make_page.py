@@ -3,7 +3,7 @@
     heartstream train --output model && python docs/pictures/make_page.py model
 
 Writes page-score.png, page-live.png and page-model.png. Needs Chromium (Debian: apt install chromium) and the `dev`
-extra.
+dependency group.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     heartstream train --output model && python docs/pictures/make_reports.py model
 
-Needs Chromium (Debian: apt install chromium) and the `dev` extra.
+Needs Chromium (Debian: apt install chromium) and the `dev` dependency group.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     cluster    pods and services (after `./run cluster --keep`, with KUBECONFIG set)
     telemetry  metrics and log lines of a gateway (--model DIRECTORY)
 
-Needs the `dev` extra, and what each of them is about.
+Needs the `dev` dependency group, and what each of them is about.
 """
 
 from __future__ import annotations
