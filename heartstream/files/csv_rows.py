@@ -12,8 +12,9 @@ _QUOTE: Final = b'"'
 def row_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     """Return a pattern that matches one row with its line ending."""
     inner = rb"[^%b\r\n]*+" % re.escape(delimiter)
-    cell = rb'(?:"(?:[^"]++|"")*+"%b|(?!")%b)' % (inner, inner)
-    return re.compile(rb"%b(?:%b%b)*+(?:\r\n|\n|\r|\Z)" % (cell, re.escape(delimiter), cell))
+    # Atomic groups, as repeats that are possessive and may fail midway match too much before Python 3.11.5 (gh-106052).
+    cell = rb'(?:(?>"[^"]*+(?:""[^"]*+)*")%b|(?!")%b)' % (inner, inner)
+    return re.compile(rb"%b(?>(?:%b%b)*)(?:\r\n|\n|\r|\Z)" % (cell, re.escape(delimiter), cell))
 
 
 def spans(text: bytes, row: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:

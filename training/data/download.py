@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -164,7 +165,7 @@ async def _fetch_all(
         write_atomically(path, content)
         return FetchedFile(file, path, Origin.SERVER)
 
-    async with httpx.AsyncClient(timeout=timeout, follow_redirects=True) as client:
+    async with httpx.AsyncClient(timeout=timeout, follow_redirects=True, verify=trusted_certificates()) as client:
         downloads = [asyncio.create_task(fetched(file)) for file in files]
         try:
             return tuple(await asyncio.gather(*downloads))
@@ -172,6 +173,13 @@ async def _fetch_all(
             for download in downloads:
                 download.cancel()
             await asyncio.gather(*downloads, return_exceptions=True)
+
+
+def trusted_certificates() -> ssl.SSLContext:
+    """Return a TLS context with httpx's own certificates and the system's, where a company proxy's CA is installed."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
 
 
 async def _download(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from training.data.download import (
     Origin,
     SourceUnreachableError,
     fetch,
+    trusted_certificates,
     unpack_snapshot,
 )
 
@@ -208,3 +210,12 @@ def test_snapshot_fills_in_what_is_not_there(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         file_name(site): published_file(site) for site in SITES
     }
+
+
+def test_certificates_of_the_system_are_trusted() -> None:
+    """A company's proxy presents certificates of its own CA, which is installed in the system's store only."""
+    system = ssl.create_default_context().get_ca_certs(binary_form=True)
+    trusted = trusted_certificates()
+    assert set(system) <= set(trusted.get_ca_certs(binary_form=True))
+    assert trusted.verify_mode is ssl.CERT_REQUIRED
+    assert trusted.check_hostname

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heartstream.files.csv_rows import count_rows, open_quote, row_pattern, row_start, spans, whole_rows
@@ -40,6 +40,7 @@ def test_a_block_ends_with_the_last_row_that_is_whole(rows: list[list[str]], lin
 
 
 @given(rows=st.lists(CELLS, max_size=6), tail=st.text("a,\n", max_size=20))
+@example(rows=[], tail="")
 def test_a_quote_that_stays_open_is_found_where_its_row_begins(rows: list[list[str]], tail: str) -> None:
     """However many rows it would take for one cell; text whose quotes are closed has none."""
     text = b"".join(written(rows, "\n"))
