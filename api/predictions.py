@@ -24,7 +24,7 @@ from runtime.settings import Gateway
 from schemas.codec import encode_score
 from schemas.http import LINES_TYPE
 from scoring.evidence import SourceWindow
-from scoring.pipeline import Faults, Model, Outcome, rejection
+from scoring.pipeline import Issues, Model, Outcome, rejection
 
 _ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _JSON: Final = "application/json"
@@ -61,7 +61,7 @@ class Predictions:
             await self._audit.commit(lines)
         return results.outcome(place)
 
-    async def reject(self, request: web.Request, body: bytes, faults: Faults, seconds: float) -> None:
+    async def reject(self, request: web.Request, body: bytes, faults: Issues, seconds: float) -> None:
         """Count and note what was to be a record and is none, as if the core had rejected it in so many seconds."""
         results = rejection(faults)
         count(results, seconds)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import msgspec
 from aiohttp import web
 
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 from schemas.http import PROBLEM_TYPE, Problem, RejectedRecord
 
 Teller = Callable[[HTTPStatus, str], web.Response]
@@ -52,7 +52,7 @@ class RefusalError(Exception):
         return response
 
 
-def rejected_record(faults: Sequence[Fault]) -> web.Response:
+def rejected_record(faults: Sequence[ValidationIssue]) -> web.Response:
     """Say all that is wrong with a record (422)."""
     problem = Problem(
         "urn:heartstream:problem:rejected-record",
@@ -64,7 +64,7 @@ def rejected_record(faults: Sequence[Fault]) -> web.Response:
     return respond(problem)
 
 
-def rejected_line(index: int, faults: Sequence[Fault]) -> bytes:
+def rejected_line(index: int, faults: Sequence[ValidationIssue]) -> bytes:
     """Say all that is wrong with one of many records, as JSON."""
     return msgspec.json.encode(RejectedRecord(index, tuple(faults)))
 

@@ -13,14 +13,14 @@ from api.batches import Batches
 from api.strict_json import RepeatedMemberError, refuse_repeated_members
 from api.turns import SLICE_RECORDS, Turns
 from schemas.codec import EncodableScore
-from schemas.errors import FaultCode, RecordError
-from schemas.faults import FIELD_NAMES
+from schemas.errors import RecordError, RejectionCode
 from schemas.records import ModelRef
+from schemas.validation import FIELD_NAMES
 from scoring.evidence import SourceWindow
 from scoring.model_manager import ModelManager
 from scoring.pipeline import Results
 
-_REPEATED: Final = str(FaultCode.DUPLICATE_FIELD)
+_REPEATED: Final = str(RejectionCode.DUPLICATE_FIELD)
 _TOLD: Final = 10
 """So many bad rows are told in full."""
 _LONGEST_CODING: Final = 64

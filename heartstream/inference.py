@@ -16,7 +16,7 @@ from heartstream.files.batching import BATCH_ROWS
 from heartstream.optional_deps import files_extra
 from schemas.codec import decode_score, encode_score
 from schemas.codings import CODINGS, unknown_coding_text
-from schemas.errors import DataError, Fault
+from schemas.errors import DataError, ValidationIssue
 from schemas.records import Details, ModelRef, PatientRecord, Score
 from scoring.batches import JsonBatch
 from scoring.engines import Vector
@@ -37,7 +37,7 @@ _KINDS: Final = "a PatientRecord, a mapping, or JSON as bytes or str"
 class Rejection(msgspec.Struct, frozen=True):
     """Why a record was rejected: all its errors, as in a dead letter."""
 
-    errors: tuple[Fault, ...]
+    errors: tuple[ValidationIssue, ...]
 
 
 class Results(Sequence[Score | Rejection]):

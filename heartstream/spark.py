@@ -155,8 +155,8 @@ def _loaded(bundle: ModelBundle) -> Scorer:
 def _table(patient_ids: pa.Array, results: Results) -> pa.RecordBatch:
     """Return scores and errors in the order of the rows."""
     errors: list[bytes | None] = [None] * len(patient_ids)
-    for place, faults in results.rejected.items():
-        errors[place] = msgspec.json.encode(faults)
+    for place, issues in results.rejected.items():
+        errors[place] = msgspec.json.encode(issues)
     absent = np.array([error is not None for error in errors], dtype=bool)
     places = pa.array(np.cumsum(~absent) - 1, mask=absent)
     return pa.RecordBatch.from_arrays(

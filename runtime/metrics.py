@@ -1,7 +1,7 @@
-"""Every number that a process shows, by Prometheus' conventions: base units, `_total` for what is counted, few labels.
+"""All metrics, named by Prometheus' conventions: base units, `_total` for counters, few labels.
 
-A label's values are a small, closed set: interfaces, outcomes, fault codes, routes, owned partitions. `runtime.events`
-moves the numbers. This module is the only importer of prometheus_client.
+A label's values are a small, closed set: interfaces, outcomes, rejection codes, routes, assigned partitions. Events
+(`runtime.events`) update the metrics. This module is the only importer of prometheus_client.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ PROCESS: Final = _gauge(
 RECORDS: Final = _counter(
     "heartstream_records", "Records processed, by outcome: scored or rejected.", "interface", "outcome"
 )
-RECORD_FAULTS: Final = _counter(
-    "heartstream_record_faults", "Errors of rejected records, by code.", "interface", "code"
+RECORD_ERRORS: Final = _counter(
+    "heartstream_record_errors", "Errors of rejected records, by code.", "interface", "code"
 )
 DEAD_LETTERS: Final = _counter(
     "heartstream_dead_letters",

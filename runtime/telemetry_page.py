@@ -128,7 +128,7 @@ HEARTSTREAM_TRACING__SAMPLE_RATIO=0.01
 - At most `HEARTSTREAM_TRACING__SPANS_PER_SECOND` records or requests per second are traced, so a producer that traces
   everything cannot slow down scoring. Without a span, a score carries no context.
 - Attributes follow OpenTelemetry's semantic conventions for Kafka and HTTP, plus `heartstream.outcome`,
-  `heartstream.fault_codes` and `heartstream.records`. They never contain a key, a path, a query, an address or an
+  `heartstream.rejection_codes` and `heartstream.records`. They never contain a key, a path, a query, an address or an
   exception's text; `baggage` is not read.
 - A slow or unreachable collector loses spans and nothing else. A separate thread sends them from a bounded queue, the
   problem is logged once, and `heartstream_trace_spans_total` shows how many ended and were not sent. On shutdown, a

@@ -14,12 +14,12 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from schemas.errors import Fault, FaultCode
-from schemas.faults import DEEPEST, refuse_deep_nesting
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.jsonschema import SCORE_SCHEMA
 from schemas.records import RECORD_MAX_BYTES, Source
+from schemas.validation import DEEPEST, refuse_deep_nesting
 
-Content = bytes | tuple[Fault, ...] | None
+Content = bytes | tuple[ValidationIssue, ...] | None
 """What there is to be decoded of a record (None is a tombstone), or all that is wrong with what it came in."""
 
 CONTENT_TYPE_HEADER: Final = "content-type"
@@ -61,17 +61,17 @@ def unwrapped(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] |
     if format_ is None or value is None or len(value) > RECORD_MAX_BYTES:
         return value
     if format_ != _JSON_FORMAT:
-        return (_fault("", "is a CloudEvent in another format than JSON"),)
+        return (_issue("", "is a CloudEvent in another format than JSON"),)
     return _data_of(value)
 
 
-def _data_of(value: bytes) -> bytes | tuple[Fault, ...]:
-    if _is_doubtful(value) and (faults := _faults(value)):
-        return faults
+def _data_of(value: bytes) -> bytes | tuple[ValidationIssue, ...]:
+    if _is_doubtful(value) and (issues := _issues(value)):
+        return issues
     try:
         envelope = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _faults(value) or _UNREADABLE
+        return _issues(value) or _UNREADABLE
     if isinstance(envelope.data, msgspec.Raw):
         return bytes(envelope.data)
     try:
@@ -94,19 +94,19 @@ def _format(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
     return None
 
 
-def _fault(pointer: str, message: str) -> Fault:
-    return Fault(FaultCode.MALFORMED_EVENT, pointer, message)
+def _issue(pointer: str, message: str) -> ValidationIssue:
+    return ValidationIssue(RejectionCode.MALFORMED_EVENT, pointer, message)
 
 
-_UNREADABLE: Final = (_fault("", "is no CloudEvent in JSON, though its content-type says so"),)
-_NOT_BASE64: Final = _fault("/data_base64", "must be text in Base64 (RFC 4648)")
+_UNREADABLE: Final = (_issue("", "is no CloudEvent in JSON, though its content-type says so"),)
+_NOT_BASE64: Final = _issue("/data_base64", "must be text in Base64 (RFC 4648)")
 
 
 class _Members(list[tuple[str, Any]]):
     """The members of a JSON object, which a dict would silently merge."""
 
 
-def _faults(value: bytes) -> tuple[Fault, ...]:
+def _issues(value: bytes) -> tuple[ValidationIssue, ...]:
     """Return all that is wrong with an envelope; nothing, where all that is looked at is right."""
     try:
         text = value.decode("utf-8")
@@ -118,15 +118,15 @@ def _faults(value: bytes) -> tuple[Fault, ...]:
         return _UNREADABLE
     names, members = [name for name, _ in parsed], dict(parsed)
     version_is_known = members.get("specversion") == _VERSION
-    faults = [] if version_is_known else [_fault("/specversion", f'must be "{_VERSION}"')]
+    issues = [] if version_is_known else [_issue("/specversion", f'must be "{_VERSION}"')]
     lacking = [name for name in _REQUIRED if not isinstance(members.get(name), str) or not members[name]]
-    faults += [_fault(f"/{name}", "must be text that is not empty") for name in lacking]
+    issues += [_issue(f"/{name}", "must be text that is not empty") for name in lacking]
     holders = names.count("data") + names.count("data_base64")
     if holders != 1:
-        faults.append(_fault("/data", "must be there once; it holds the patient record, or data_base64 does"))
+        issues.append(_issue("/data", "must be there once; it holds the patient record, or data_base64 does"))
     elif not isinstance(members.get("data_base64", ""), str):
-        faults.append(_NOT_BASE64)
-    return tuple(faults)
+        issues.append(_NOT_BASE64)
+    return tuple(issues)
 
 
 class ScoreEvents:

@@ -1,7 +1,7 @@
 """The only decoder and the only encoder of what is on the wire.
 
 Written for speed: one C call a record in each direction. What the fast decoder does not take is left to
-`schemas.faults.examine`, which knows why.
+`schemas.validation.validate`, which knows why.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _QUOTES_CODING: Final = _QUOTES_PLAIN + 4
 
 
 def decode(value: bytes | None) -> PatientRecord | None:
-    """Decode one record that names no coding if it is well-formed beyond doubt, else None: then `examine` must decide.
+    """Decode one record that names no coding if it is well-formed beyond doubt, else None: then `validate` must decide.
 
     The JSON decoder keeps the last of repeated fields without a word. A flat record that holds all its fields cannot
     repeat one without more quote characters than the fields need, so counting them finds every repeat (and sends the

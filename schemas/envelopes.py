@@ -8,24 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 
 _UTF_16_STARTS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{\0", b'"\0', b'\0"\0', b"[\0", b"\0[\0")
 _CONNECT: Final = frozenset({"schema", "payload"})
 _DEBEZIUM: Final = frozenset({"before", "after", "op"})
 
 UTF_16: Final = "the record is UTF-16 text; send UTF-8"
-ENCODED_TWICE: Final = Fault(
-    FaultCode.NOT_AN_OBJECT, "", "the record is JSON within a JSON string: it was encoded twice; encode it once"
+ENCODED_TWICE: Final = ValidationIssue(
+    RejectionCode.NOT_AN_OBJECT, "", "the record is JSON within a JSON string: it was encoded twice; encode it once"
 )
-_IN_CONNECT: Final = Fault(
-    FaultCode.UNKNOWN_FIELD,
+_IN_CONNECT: Final = ValidationIssue(
+    RejectionCode.UNKNOWN_FIELD,
     "",
     "the record is an envelope of Kafka Connect (schema and payload): set schemas.enable=false on the connector's "
     "value.converter",
 )
-_IN_DEBEZIUM: Final = Fault(
-    FaultCode.UNKNOWN_FIELD,
+_IN_DEBEZIUM: Final = ValidationIssue(
+    RejectionCode.UNKNOWN_FIELD,
     "",
     "the record is a change event of Debezium (before, after, op): unwrap it with Debezium's ExtractNewRecordState "
     "transform, and set schemas.enable=false on the connector's value.converter",
@@ -37,7 +37,7 @@ def is_utf_16(value: bytes) -> bool:
     return value.startswith(_UTF_16_STARTS)
 
 
-def envelope_fault(members: Sequence[tuple[str, Any]]) -> Fault | None:
+def envelope_issue(members: Sequence[tuple[str, Any]]) -> ValidationIssue | None:
     """Return what is wrong with a JSON object that is a known envelope, by its members; None for any other."""
     inner = members
     if {name for name, _ in members} == _CONNECT:

@@ -10,8 +10,8 @@
     ├── DecodeError       a message is no result   -> the consumer reads another topic, or an incompatible version
     └── SettingsError     the configuration is bad -> list every problem, do not start
 
-A bad record is data, not an exception: the scoring core returns it as a value that carries its `Fault` s. `RecordError`
-is for the interfaces that have to raise. No message here ever holds a value, an id or a field name of a record.
+A bad record is data, not an exception: the scoring core returns it as a value that carries its `ValidationIssue`s.
+`RecordError` is for interfaces that must raise. No message ever contains a value, an id or a field name of a record.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SettingsError(HeartstreamError):
         self.problems = problems
 
 
-class FaultCode(StrEnum):
+class RejectionCode(StrEnum):
     """Why a record was rejected. The set is closed: it is a metric label and part of the contract."""
 
     EMPTY_VALUE = "empty_value"
@@ -77,22 +77,22 @@ class FaultCode(StrEnum):
     UNDELIVERABLE_SCORE = "undeliverable_score"
 
 
-class Fault(msgspec.Struct, frozen=True, gc=False):
+class ValidationIssue(msgspec.Struct, frozen=True, gc=False):
     """One thing that is wrong with one record.
 
     `pointer` is a JSON Pointer (RFC 6901) into the record, "" for the record as a whole; it only ever names fields of
     the contract. `message` says what is expected and never what was found.
     """
 
-    code: FaultCode
+    code: RejectionCode
     pointer: str
     message: str
 
 
 class RecordError(HeartstreamError):
-    """A record that cannot be scored, for the interfaces that must raise. `faults` lists all that is wrong with it."""
+    """A record that cannot be scored, for the interfaces that must raise. `issues` lists all that is wrong with it."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        """Keep every fault; the text names only codes and pointers."""
-        super().__init__("; ".join(f"{fault.code} at {fault.pointer or '(record)'}" for fault in faults))
-        self.faults = faults
+    def __init__(self, issues: tuple[ValidationIssue, ...]) -> None:
+        """Keep every issue; the text names only codes and pointers."""
+        super().__init__("; ".join(f"{issue.code} at {issue.pointer or '(record)'}" for issue in issues))
+        self.issues = issues

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 from schemas.records import ModelRef
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -20,14 +20,14 @@ class Problem(msgspec.Struct, frozen=True):
     title: str
     status: int
     detail: str
-    errors: tuple[Fault, ...] = ()
+    errors: tuple[ValidationIssue, ...] = ()
 
 
 class RejectedRecord(msgspec.Struct, frozen=True):
     """Stands where the score of a record would stand, in an answer to many. `index` is its place, from 0."""
 
     index: int
-    errors: tuple[Fault, ...]
+    errors: tuple[ValidationIssue, ...]
 
 
 class ServedModel(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 
 PATIENT_ID_MAX_CHARS = 128
 RECORD_MAX_BYTES = 65_536
@@ -136,7 +136,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 class DeadLetter(msgspec.Struct, frozen=True):
     """Why a record could not be scored; travels in a header beside the original bytes, key and headers."""
 
-    errors: tuple[Fault, ...]
+    errors: tuple[ValidationIssue, ...]
     source: Source
 
 

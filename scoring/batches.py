@@ -10,10 +10,10 @@ import numpy as np
 from schemas.cloudevents import Content
 from schemas.codec import decode, decode_coded
 from schemas.codings import CODINGS
-from schemas.faults import examine
 from schemas.records import PatientRecord, Source
+from schemas.validation import validate
 from scoring.features import Mask, Matrix, as_matrix, blank_missing, convert, convert_rows, legal_rows
-from scoring.pipeline import DecodedBatch, Faults
+from scoring.pipeline import DecodedBatch, Issues
 
 
 class JsonBatch:
@@ -39,7 +39,7 @@ class JsonBatch:
 
     def decode(self) -> DecodedBatch:
         """Decode each record, put it into UCI's codes, and reject it where it is not legal."""
-        rejected: dict[int, Faults] = {}
+        rejected: dict[int, Issues] = {}
         places, records, slow = self._readable(rejected)
         matrix = as_matrix(records)
         blank_missing(matrix)
@@ -52,7 +52,7 @@ class JsonBatch:
         legal = legal_rows(matrix)
         return decoded if legal.all() else self._legal(decoded, legal, slow)
 
-    def _readable(self, rejected: dict[int, Faults]) -> tuple[list[int], list[PatientRecord], dict[int, Content]]:
+    def _readable(self, rejected: dict[int, Issues]) -> tuple[list[int], list[PatientRecord], dict[int, Content]]:
         """Return places and records, and the content of those that were decoded the slow way, by row."""
         places: list[int] = []
         records: list[PatientRecord] = []
@@ -70,7 +70,7 @@ class JsonBatch:
             records.append(record)
         return places, records, slow
 
-    def _decode_slowly(self, content: Content, value: bytes | None) -> PatientRecord | Faults:
+    def _decode_slowly(self, content: Content, value: bytes | None) -> PatientRecord | Issues:
         """Find the record that is there after all, else all that is wrong with it."""
         if isinstance(content, tuple):
             return content
@@ -81,14 +81,14 @@ class JsonBatch:
         rejected = dict(decoded.rejected)
         for row in np.flatnonzero(~legal).tolist():
             place = decoded.places[row]
-            faults = self._examine(slow.get(row, self._values[place]))
-            if isinstance(faults, PatientRecord):
+            issues = self._examine(slow.get(row, self._values[place]))
+            if isinstance(issues, PatientRecord):
                 raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
-            rejected[place] = faults
+            rejected[place] = issues
         return decoded.where(legal, dict(sorted(rejected.items())))
 
-    def _examine(self, content: Content) -> PatientRecord | Faults:
-        return content if isinstance(content, tuple) else examine(content, self._coding)
+    def _examine(self, content: Content) -> PatientRecord | Issues:
+        return content if isinstance(content, tuple) else validate(content, self._coding)
 
 
 class ColumnBatch(msgspec.Struct, frozen=True):
@@ -116,12 +116,12 @@ class ColumnBatch(msgspec.Struct, frozen=True):
         decoded = DecodedBatch(places, self.patient_ids, self.matrix, {}, declared)
         if legal.all():
             return decoded
-        rejected: dict[int, Faults] = {}
+        rejected: dict[int, Issues] = {}
         for row in np.flatnonzero(~legal).tolist():
-            faults = examine(self.write(row), self.coding)
-            if isinstance(faults, PatientRecord):
+            issues = validate(self.write(row), self.coding)
+            if isinstance(issues, PatientRecord):
                 return self._written_out()
-            rejected[row] = faults
+            rejected[row] = issues
         return decoded.where(legal, rejected)
 
     def _written_out(self) -> DecodedBatch:

@@ -1,6 +1,6 @@
 """Patient records as numbers: an (n, 13) float64 matrix, in feature-table order, NaN where not measured.
 
-The vectorised twin of `schemas.faults`: it accepts no row that the slow path would reject.
+The vectorised twin of `schemas.validation`: it accepts no row that the slow path would reject.
 """
 
 from __future__ import annotations

@@ -288,4 +288,4 @@ def score_on_trial(
 
 def _failures(results: Results) -> set[int]:
     """Return the places of the records on which the model failed."""
-    return {place for place, faults in results.rejected.items() if faults == MODEL_FAILURE}
+    return {place for place, issues in results.rejected.items() if issues == MODEL_FAILURE}

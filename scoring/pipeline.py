@@ -15,18 +15,18 @@ import msgspec
 import numpy as np
 
 from schemas.codec import EncodableScore
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef, Source
 from scoring.engines import Vector
 from scoring.evidence import Evidence, evidence_of
 from scoring.features import Mask, Matrix
 
-Faults = tuple[Fault, ...]
-Outcome = EncodableScore | Faults
+Issues = tuple[ValidationIssue, ...]
+Outcome = EncodableScore | Issues
 """What becomes of one record: its score, or all that is wrong with it."""
 
-MODEL_FAILURE: Final = (Fault(FaultCode.MODEL_FAILURE, "", "the model could not score this record"),)
+MODEL_FAILURE: Final = (ValidationIssue(RejectionCode.MODEL_FAILURE, "", "the model could not score this record"),)
 
 
 class DecodedBatch(msgspec.Struct, frozen=True):
@@ -40,13 +40,13 @@ class DecodedBatch(msgspec.Struct, frozen=True):
     places: Sequence[int]
     patient_ids: Sequence[str]
     matrix: Matrix
-    rejected: Mapping[int, Faults]
+    rejected: Mapping[int, Issues]
     declared: AbstractSet[int] = frozenset()
     values: Sequence[bytes | None] | None = None
     sources: Sequence[Source | None] | None = None
     keys: Sequence[bytes | None] = ()
 
-    def where(self, mask: Mask, rejected: Mapping[int, Faults]) -> DecodedBatch:
+    def where(self, mask: Mask, rejected: Mapping[int, Issues]) -> DecodedBatch:
         """Return the rows that `mask` (n,) selects, beside these rejected records."""
         rows = np.flatnonzero(mask).tolist()
         return msgspec.structs.replace(
@@ -60,8 +60,8 @@ class DecodedBatch(msgspec.Struct, frozen=True):
     def split(self, taken: Sequence[bool]) -> tuple[DecodedBatch, DecodedBatch]:
         """Return the records that are `taken`, by place, and the others; all keep their places."""
         mask = np.array([taken[place] for place in self.places], dtype=np.bool_)
-        ours = {place: faults for place, faults in self.rejected.items() if taken[place]}
-        theirs = {place: faults for place, faults in self.rejected.items() if not taken[place]}
+        ours = {place: issues for place, issues in self.rejected.items() if taken[place]}
+        theirs = {place: issues for place, issues in self.rejected.items() if not taken[place]}
         return self.where(mask, ours), self.where(~mask, theirs)
 
 
@@ -82,7 +82,7 @@ class Model(Protocol):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What became of the records of a batch: columns of the scored ones, in order, and the faults of the others.
+    """What became of the records of a batch: columns of the scored ones, in order, and the issues of the others.
 
     `places` (n,) rise; `matrix` (n, 13), `risks` (n,) and `labels` (n,), true for label 1, are what `scores` were made
     of, and `models` made them. `rejected` is by place, in order; for `declared` see `DecodedBatch`.
@@ -94,7 +94,7 @@ class Results(msgspec.Struct, frozen=True):
     labels: Mask
     scores: Sequence[EncodableScore]
     models: Sequence[ModelRef]
-    rejected: Mapping[int, Faults]
+    rejected: Mapping[int, Issues]
     declared: AbstractSet[int] = frozenset()
 
     def __len__(self) -> int:
@@ -122,31 +122,31 @@ class Results(msgspec.Struct, frozen=True):
         return [found[place] for place in range(len(self))]
 
     def codes(self) -> tuple[str, ...]:
-        """Return the code of each fault."""
-        return tuple(str(fault.code) for faults in self.rejected.values() for fault in faults)
+        """Return the code of each issue."""
+        return tuple(str(issue.code) for issues in self.rejected.values() for issue in issues)
 
     def evidence(self) -> Evidence:
         """Return what the records say of the coding of their source."""
         if not (self.rejected or self.declared):
             return [(len(self.places), 0)]
-        foreign = [place for place, faults in self.rejected.items() if _is_foreign(faults)]
+        foreign = [place for place, issues in self.rejected.items() if _is_foreign(issues)]
         return evidence_of([place for place in self.places if place not in self.declared], foreign)
 
-    def without_undeclared(self, faults: Faults) -> Results:
-        """Reject, for these faults, all scored records that name no coding."""
+    def without_undeclared(self, issues: Issues) -> Results:
+        """Reject, for these issues, all scored records that name no coding."""
         kept = [row for row, place in enumerate(self.places) if place in self.declared]
-        refused = dict.fromkeys((place for place in self.places if place not in self.declared), faults)
+        refused = dict.fromkeys((place for place in self.places if place not in self.declared), issues)
         return msgspec.structs.replace(self.rows(kept), rejected=dict(sorted({**self.rejected, **refused}.items())))
 
     def split(self, sizes: Iterable[int]) -> Iterator[Results]:
         """Yield the results of consecutive parts of the batch, each with places from 0 on."""
         bad = list(self.rejected)
-        start = row = fault = 0
+        start = row = issue = 0
         for size in sizes:
             stop = start + size
-            after, end = bisect_left(self.places, stop, row), bisect_left(bad, stop, fault)
-            yield self if size == len(self) else self._part(range(start, stop), slice(row, after), bad[fault:end])
-            start, row, fault = stop, after, end
+            after, end = bisect_left(self.places, stop, row), bisect_left(bad, stop, issue)
+            yield self if size == len(self) else self._part(range(start, stop), slice(row, after), bad[issue:end])
+            start, row, issue = stop, after, end
 
     def _part(self, span: range, rows: slice, bad: Sequence[int]) -> Results:
         start = span.start
@@ -180,9 +180,9 @@ _NO_RESULTS: Final = Results(
 )
 
 
-def rejection(faults: Faults) -> Results:
+def rejection(issues: Issues) -> Results:
     """Return the results of a batch of one record that is rejected."""
-    return msgspec.structs.replace(_NO_RESULTS, rejected={0: faults})
+    return msgspec.structs.replace(_NO_RESULTS, rejected={0: issues})
 
 
 def joined(parts: Sequence[Results]) -> Results:
@@ -195,7 +195,7 @@ def joined(parts: Sequence[Results]) -> Results:
             msgspec.structs.replace(
                 part,
                 places=[place + start for place in part.places],
-                rejected={place + start: faults for place, faults in part.rejected.items()},
+                rejected={place + start: issues for place, issues in part.rejected.items()},
                 declared=frozenset(place + start for place in part.declared),
             )
             for part, start in zip(parts, starts, strict=False)
@@ -223,6 +223,6 @@ def _concatenated(parts: Sequence[Results]) -> Results:
     )
 
 
-def _is_foreign(faults: Faults) -> bool:
+def _is_foreign(issues: Issues) -> bool:
     """Say whether a record shows that its source may be in another coding."""
-    return any(fault.code is FaultCode.FOREIGN_CODE for fault in faults)
+    return any(issue.code is RejectionCode.FOREIGN_CODE for issue in issues)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.codings import CODINGS, FOREIGN_NAMES
-from schemas.errors import DataError, Fault, FaultCode
+from schemas.errors import DataError, RejectionCode, ValidationIssue
 from scoring.evidence import SourceWindow
 from scoring.pipeline import Results
 
 FOREIGN_SOURCE: Final = (
-    Fault(
-        FaultCode.FOREIGN_SOURCE,
+    ValidationIssue(
+        RejectionCode.FOREIGN_SOURCE,
         "",
         "the record is legal, but others of its source belong to another coding of this data, so it may mean "
         f"something else; there are several ({', '.join(FOREIGN_NAMES)}): name yours for the whole source, in "

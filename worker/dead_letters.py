@@ -16,7 +16,7 @@ from confluent_kafka import Message
 from runtime.record_headers import headers_of
 from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from schemas.codec import decode_dead_letter, encode_dead_letter
-from schemas.errors import Fault, RecordError
+from schemas.errors import RecordError, ValidationIssue
 from schemas.records import DeadLetter, Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
@@ -38,7 +38,7 @@ _MARKS: Final = frozenset({VALUE_OMITTED_HEADER, KEY_OMITTED_HEADER, HEADERS_OMI
 
 
 def dead_letter(
-    topic: str, message: Message, source: Source, faults: tuple[Fault, ...], trace: Headers = ()
+    topic: str, message: Message, source: Source, faults: tuple[ValidationIssue, ...], trace: Headers = ()
 ) -> OutgoingRecord:
     """Make the dead letter for one record: its key, value, headers and timestamp, and every fault.
 

@@ -14,7 +14,7 @@ from runtime.record_headers import headers_of
 from runtime.settings import Settings
 from schemas.cloudevents import Content, ScoreEvents, unwrapped
 from schemas.envelopes import is_utf_16
-from schemas.errors import Fault, FaultCode, SettingsError
+from schemas.errors import RejectionCode, SettingsError, ValidationIssue
 from schemas.frames import FRAME_BYTES, MAGIC, frame, schema_number
 from schemas.jsonschema import documents
 from schemas.records import RECORD_MAX_BYTES, Source
@@ -157,8 +157,8 @@ def _refusing(message: str) -> _Read:
     return lambda _: fault
 
 
-def _fault(message: str) -> tuple[Fault, ...]:
-    return (Fault(FaultCode.MALFORMED_FRAME, "", message),)
+def _fault(message: str) -> tuple[ValidationIssue, ...]:
+    return (ValidationIssue(RejectionCode.MALFORMED_FRAME, "", message),)
 
 
 _UNKNOWN: Final = _refusing("is framed with a schema ID that the schema registry does not have")

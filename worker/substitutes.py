@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, Message
 
 from runtime import events
 from schemas.codec import decode_score
-from schemas.errors import DependencyError, Fault, FaultCode
+from schemas.errors import DependencyError, RejectionCode, ValidationIssue
 from schemas.records import Source
 from worker.dead_letters import dead_letter, reduced, without_key
 from worker.scored_batch import ScoredBatch
@@ -20,9 +20,13 @@ from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
 
 _GROUP_BYTES: Final = 8_192
 _SMALLEST_BATCH: Final = 16_384
-_CODE: Final = FaultCode.UNDELIVERABLE_SCORE
-_NO_KEY: Final = Fault(_CODE, "", "has no key, and the scores topic is compacted: it accepts no record without one")
-_TOO_LARGE: Final = Fault(_CODE, "", "its score and key are larger than max.message.bytes of the scores topic")
+_CODE: Final = RejectionCode.UNDELIVERABLE_SCORE
+_NO_KEY: Final = ValidationIssue(
+    _CODE, "", "has no key, and the scores topic is compacted: it accepts no record without one"
+)
+_TOO_LARGE: Final = ValidationIssue(
+    _CODE, "", "its score and key are larger than max.message.bytes of the scores topic"
+)
 
 
 class Substitutes:

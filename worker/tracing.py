@@ -14,7 +14,7 @@ from runtime.record_headers import headers_of
 from runtime.tracing.spans import Attributes, Span, Tracing
 from runtime.tracing.trace_context import Parent, read_parent
 from schemas.records import Source
-from scoring.pipeline import Faults
+from scoring.pipeline import Issues
 from worker.transport.batch import RecordBatch
 
 NO_SPANS: Final[Mapping[int, Span]] = {}
@@ -24,7 +24,7 @@ class Tracer(Protocol):
     """Begins the spans of a batch."""
 
     def begin(
-        self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Faults], started: float
+        self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Issues], started: float
     ) -> Mapping[int, Span]:
         """Return the spans of the traced records by their index in the batch, in order."""
         ...
@@ -34,7 +34,7 @@ class NoTracer:
     """Traces nothing."""
 
     def begin(
-        self, _batch: RecordBatch, _sources: Sequence[Source], _rejected: Mapping[int, Faults], _started: float
+        self, _batch: RecordBatch, _sources: Sequence[Source], _rejected: Mapping[int, Issues], _started: float
     ) -> Mapping[int, Span]:
         """Return none."""
         return NO_SPANS
@@ -48,7 +48,7 @@ class SamplingTracer:
         self._group_id = group_id
 
     def begin(
-        self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Faults], started: float
+        self, batch: RecordBatch, sources: Sequence[Source], rejected: Mapping[int, Issues], started: float
     ) -> Mapping[int, Span]:
         """Begin the spans of a batch whose scoring began at `started` (`time.perf_counter`)."""
         seconds = time.perf_counter() - started
@@ -88,9 +88,9 @@ def _attributes(source: Source, group_id: str, *, is_rejected: bool) -> Attribut
     }
 
 
-def _mark(span: Span, faults: Faults) -> None:
+def _mark(span: Span, faults: Issues) -> None:
     """Add the error codes of a rejected record, a bounded set, to its span."""
     if faults:
         codes = [str(fault.code) for fault in faults]
-        span.note({"heartstream.fault_codes": codes})
+        span.note({"heartstream.rejection_codes": codes})
         span.fail(codes[0])

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from api.strict_json import RepeatedMemberError, refuse_repeated_members
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.fhir import SentBundle, SentEntry, SentKind, SentObservation, SentParameters, SentPatient
 
 _MOST_ENTRIES: Final = 1000
@@ -28,7 +28,7 @@ _Read = TypeVar("_Read")
 class Complaint(msgspec.Struct, frozen=True):
     """A fault, whose pointer is a FHIRPath, and the field that cannot be told because of it."""
 
-    fault: Fault
+    fault: ValidationIssue
     field: str = ""
 
 
@@ -48,9 +48,9 @@ class Part(msgspec.Struct, frozen=True):
         return self.full_url
 
 
-def complaint(code: FaultCode, at: str, text: str, field: str = "") -> Complaint:
+def complaint(code: RejectionCode, at: str, text: str, field: str = "") -> Complaint:
     """Make a complaint."""
-    return Complaint(Fault(code, at, text), field)
+    return Complaint(ValidationIssue(code, at, text), field)
 
 
 def parts_of(body: bytes) -> list[Part | Complaint] | Complaint:
@@ -59,21 +59,21 @@ def parts_of(body: bytes) -> list[Part | Complaint] | Complaint:
     if isinstance(bundle, Complaint):
         return bundle
     if bundle.type != "collection":
-        return complaint(FaultCode.IMPOSSIBLE_CODE, "Bundle.type", "must be collection")
+        return complaint(RejectionCode.IMPOSSIBLE_CODE, "Bundle.type", "must be collection")
     if len(bundle.entry) > _MOST_ENTRIES:
-        return complaint(FaultCode.TOO_LARGE, "Bundle.entry", f"there are more than {_MOST_ENTRIES} entries")
+        return complaint(RejectionCode.TOO_LARGE, "Bundle.entry", f"there are more than {_MOST_ENTRIES} entries")
     return list(_parts(bundle))
 
 
 def _bundle(body: bytes) -> SentBundle | Complaint:
     if body.count(b"{") > _MOST_OBJECTS:
-        return complaint(FaultCode.TOO_LARGE, "", f"there are more than {_MOST_OBJECTS} JSON objects")
+        return complaint(RejectionCode.TOO_LARGE, "", f"there are more than {_MOST_OBJECTS} JSON objects")
     try:
         refuse_repeated_members(body)
     except RepeatedMemberError:
-        return complaint(FaultCode.DUPLICATE_FIELD, "", "a member of a JSON object stands more than once")
+        return complaint(RejectionCode.DUPLICATE_FIELD, "", "a member of a JSON object stands more than once")
     except ValueError:
-        return complaint(FaultCode.NOT_JSON, "", "the body is not a JSON document in UTF-8")
+        return complaint(RejectionCode.NOT_JSON, "", "the body is not a JSON document in UTF-8")
     kind = _decoded(body, SentKind, "")
     if isinstance(kind, SentKind) and kind.resource_type == "Parameters":
         return _inner(body)
@@ -82,11 +82,11 @@ def _bundle(body: bytes) -> SentBundle | Complaint:
 
 def _as_bundle(body: bytes | msgspec.Raw) -> SentBundle | Complaint:
     kind = _decoded(body, SentKind, "")
-    if isinstance(kind, Complaint) and kind.fault.code is FaultCode.NOT_JSON:
+    if isinstance(kind, Complaint) and kind.fault.code is RejectionCode.NOT_JSON:
         return kind
     if isinstance(kind, Complaint) or kind.resource_type != "Bundle":
         return complaint(
-            FaultCode.NOT_AN_OBJECT, "", "send a Bundle, alone or as the parameter `resource` of Parameters"
+            RejectionCode.NOT_AN_OBJECT, "", "send a Bundle, alone or as the parameter `resource` of Parameters"
         )
     return _decoded(body, SentBundle, "Bundle")
 
@@ -99,7 +99,9 @@ def _inner(body: bytes) -> SentBundle | Complaint:
     match parameters.parameter:
         case (only,) if only.name == "resource" and only.resource is not UNSET:
             return _as_bundle(only.resource)
-    return complaint(FaultCode.NOT_AN_OBJECT, "Parameters", "must have one parameter, `resource`, which is a Bundle")
+    return complaint(
+        RejectionCode.NOT_AN_OBJECT, "Parameters", "must have one parameter, `resource`, which is a Bundle"
+    )
 
 
 def _parts(bundle: SentBundle) -> Iterator[Part | Complaint]:
@@ -112,12 +114,12 @@ def _parts(bundle: SentBundle) -> Iterator[Part | Complaint]:
 def _part(entry: SentEntry, at: str) -> Part | Complaint | None:
     """Read an entry; None if it is of a kind that is not read here."""
     if entry.resource is UNSET:
-        return complaint(FaultCode.MISSING_FIELD, at, "the entry has no resource")
+        return complaint(RejectionCode.MISSING_FIELD, at, "the entry has no resource")
     kind = _decoded(entry.resource, SentKind, at)
     if isinstance(kind, Complaint):
         return kind
     if not kind.resource_type:
-        return complaint(FaultCode.MISSING_FIELD, f"{at}.resourceType", "tells what the resource is")
+        return complaint(RejectionCode.MISSING_FIELD, f"{at}.resourceType", "tells what the resource is")
     if kind.resource_type not in _KINDS:
         return None
     resource = _decoded(entry.resource, _KINDS[kind.resource_type], at)
@@ -133,6 +135,8 @@ def _decoded(body: bytes | msgspec.Raw, kind: type[_Read], at: str) -> _Read | C
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
-        return complaint(FaultCode.WRONG_TYPE, at + _CHOICE.sub(".value", path.rstrip("`").replace("[...]", "")), text)
+        return complaint(
+            RejectionCode.WRONG_TYPE, at + _CHOICE.sub(".value", path.rstrip("`").replace("[...]", "")), text
+        )
     except msgspec.MsgspecError:
-        return complaint(FaultCode.NOT_JSON, at, "the body holds half of a surrogate pair, which is no character")
+        return complaint(RejectionCode.NOT_JSON, at, "the body holds half of a surrogate pair, which is no character")

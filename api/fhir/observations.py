@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from api.fhir.bundle import Complaint, Part, complaint
 from api.fhir.dates import Days, days_of
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from schemas.features import FEATURES
 from schemas.fhir import (
     BLOOD_PRESSURE_PANEL,
@@ -58,18 +58,18 @@ def observed_in(part: Part, observation: SentObservation) -> Observed | Complain
     at = part.at
     if observation.modifier_extension is not UNSET or observation.implicit_rules is not UNSET:
         text = "has a modifierExtension or implicitRules, which change its meaning; none is known here"
-        return complaint(FaultCode.UNSUPPORTED_CODING, at, text)
+        return complaint(RejectionCode.UNSUPPORTED_CODING, at, text)
     measure, holder, at = _measure(observation, at)
     if measure is None:
         text = "no code is one that is read here (docs/fhir.md), or they mean different fields; leave it out"
-        return complaint(FaultCode.UNKNOWN_FIELD, f"{at}.code", text)
+        return complaint(RejectionCode.UNKNOWN_FIELD, f"{at}.code", text)
     field = measure.field
     if observation.status not in FINAL:
         text = f"{field}: only what is {', '.join(FINAL)} counts; leave others out"
-        return complaint(FaultCode.IMPOSSIBLE_CODE, f"{part.at}.status", text, field)
+        return complaint(RejectionCode.IMPOSSIBLE_CODE, f"{part.at}.status", text, field)
     days = _days(observation)
     if isinstance(days, str):
-        return complaint(FaultCode.WRONG_TYPE, f"{part.at}.effective", days, field)
+        return complaint(RejectionCode.WRONG_TYPE, f"{part.at}.effective", days, field)
     told = _told(measure, holder, at)
     if isinstance(told, Complaint):
         return told
@@ -110,15 +110,17 @@ def _told(measure: Measure, holder: SentValue, at: str) -> _Told | Complaint:
     given = [name for name in _VALUES if getattr(holder, name) is not UNSET]
     if holder.modifier_extension is not UNSET:
         return complaint(
-            FaultCode.UNSUPPORTED_CODING, at, f"{field}: has a modifierExtension, which is not known", field
+            RejectionCode.UNSUPPORTED_CODING, at, f"{field}: has a modifierExtension, which is not known", field
         )
     if not given and holder.data_absent_reason is not UNSET:
         return _Told(None)
     if not given:
         text = f"{field}: has neither a value nor a dataAbsentReason; send {_expected(measure)}"
-        return complaint(FaultCode.MISSING_VALUE, at, text, field)
+        return complaint(RejectionCode.MISSING_VALUE, at, text, field)
     if len(given) > 1 or holder.data_absent_reason is not UNSET:
-        return complaint(FaultCode.DUPLICATE_FIELD, at, f"{field}: must have one value, or a dataAbsentReason", field)
+        return complaint(
+            RejectionCode.DUPLICATE_FIELD, at, f"{field}: must have one value, or a dataAbsentReason", field
+        )
     return _checked(measure, _read(measure, holder, at), at)
 
 
@@ -134,7 +136,7 @@ def _read(measure: Measure, holder: SentValue, at: str) -> _Told | Complaint:
             return _Told(float(holder.value_integer))
         if isinstance(holder.value_boolean, bool) and field in FLAGS:
             return _Told(float(holder.value_boolean))
-    return complaint(FaultCode.WRONG_TYPE, f"{at}.value", f"{field}: must be {_expected(measure)}", field)
+    return complaint(RejectionCode.WRONG_TYPE, f"{at}.value", f"{field}: must be {_expected(measure)}", field)
 
 
 def _expected(measure: Measure) -> str:
@@ -147,13 +149,13 @@ def _expected(measure: Measure) -> str:
 def _quantity(measure: Measure, quantity: SentQuantity, at: str) -> _Told | Complaint:
     field = measure.field
     if quantity.comparator is not UNSET:
-        return complaint(FaultCode.IMPOSSIBLE_CODE, f"{at}.comparator", f"{field}: an exact value is needed", field)
+        return complaint(RejectionCode.IMPOSSIBLE_CODE, f"{at}.comparator", f"{field}: an exact value is needed", field)
     if isinstance(quantity.value, msgspec.UnsetType):
-        return complaint(FaultCode.MISSING_VALUE, at, f"{field}: the quantity has no value", field)
+        return complaint(RejectionCode.MISSING_VALUE, at, f"{field}: the quantity has no value", field)
     factor = measure.units.get(quantity.code) if quantity.system == UCUM else None
     if factor is None:
         text = f"{field}: the unit must be {' or '.join(measure.units)}, as a code of {UCUM}"
-        return complaint(FaultCode.UNSUPPORTED_CODING, f"{at}.code", text, field)
+        return complaint(RejectionCode.UNSUPPORTED_CODING, f"{at}.code", text, field)
     scale = f"from {quantity.code} (x {factor:g})" if factor != 1 else ""
     if measure.cut is not None:
         return _flag(field, measure.cut, quantity.value * factor, at, scale)
@@ -173,7 +175,7 @@ def _flag(field: str, cut: Cut, number: float, at: str, scale: str) -> _Told | C
     """Say whether a quantity is over what the field asks for."""
     if not cut.lowest <= number <= cut.highest:
         text = f"{field}: must be {cut.lowest:g} to {cut.highest:g} mg/dL"
-        return complaint(FaultCode.OUT_OF_RANGE, at, text, field)
+        return complaint(RejectionCode.OUT_OF_RANGE, at, text, field)
     converted = f", converted {scale}," if scale else ""
     return _Told(
         float(number > cut.above), f"{field} says whether the quantity sent{converted} is over {cut.above:g} mg/dL."
@@ -185,12 +187,12 @@ def _coded(field: str, concept: SentConcept, at: str) -> _Told | Complaint:
     system = f"{OWN}:{field}"
     codes = {coding.code for coding in concept.coding if coding.system == system}
     if not codes:
-        return complaint(FaultCode.UNSUPPORTED_CODING, at, f"{field}: must have a code of {system}", field)
+        return complaint(RejectionCode.UNSUPPORTED_CODING, at, f"{field}: must have a code of {system}", field)
     if len(codes) > 1:
-        return complaint(FaultCode.DUPLICATE_FIELD, at, f"{field}: has more than one code of {system}", field)
+        return complaint(RejectionCode.DUPLICATE_FIELD, at, f"{field}: has more than one code of {system}", field)
     (code,) = codes
     if not (code.isascii() and code.isdigit() and len(code) <= _LONGEST_CODE):
-        return complaint(FaultCode.IMPOSSIBLE_CODE, at, f"{field}: must be a code of {system}", field)
+        return complaint(RejectionCode.IMPOSSIBLE_CODE, at, f"{field}: must be a code of {system}", field)
     return _Told(float(int(code)))
 
 
@@ -198,5 +200,5 @@ def _checked(measure: Measure, told: _Told | Complaint, at: str) -> _Told | Comp
     """Refuse numbers that stand for "missing" in a record: here, what was not measured is told in so many words."""
     if isinstance(told, _Told) and told.value in _FEATURES[measure.field].missing:
         text = f"{measure.field}: impossible; what was not measured has a dataAbsentReason or is left out"
-        return complaint(FaultCode.OUT_OF_RANGE, at, text, measure.field)
+        return complaint(RejectionCode.OUT_OF_RANGE, at, text, measure.field)
     return told

@@ -10,27 +10,27 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.fhir import FHIR_TYPE, CodeableConcept, Coding, Issue, OperationOutcome
 
 FAULT_SYSTEM: Final = "urn:heartstream:fault"
-_OF_FAULTS: Final[Mapping[FaultCode, str]] = {
-    FaultCode.EMPTY_VALUE: "required",
-    FaultCode.TOO_LARGE: "too-long",
-    FaultCode.NOT_UTF8: "structure",
-    FaultCode.NOT_JSON: "structure",
-    FaultCode.NOT_AN_OBJECT: "structure",
-    FaultCode.DUPLICATE_FIELD: "conflict",
-    FaultCode.UNKNOWN_FIELD: "not-supported",
-    FaultCode.MISSING_FIELD: "required",
-    FaultCode.MISSING_VALUE: "required",
-    FaultCode.WRONG_TYPE: "structure",
-    FaultCode.WRONG_LENGTH: "too-long",
-    FaultCode.IMPOSSIBLE_CODE: "code-invalid",
-    FaultCode.FOREIGN_CODE: "code-invalid",
-    FaultCode.FOREIGN_SOURCE: "code-invalid",
-    FaultCode.UNSUPPORTED_CODING: "not-supported",
-    FaultCode.MODEL_FAILURE: "exception",
+_OF_FAULTS: Final[Mapping[RejectionCode, str]] = {
+    RejectionCode.EMPTY_VALUE: "required",
+    RejectionCode.TOO_LARGE: "too-long",
+    RejectionCode.NOT_UTF8: "structure",
+    RejectionCode.NOT_JSON: "structure",
+    RejectionCode.NOT_AN_OBJECT: "structure",
+    RejectionCode.DUPLICATE_FIELD: "conflict",
+    RejectionCode.UNKNOWN_FIELD: "not-supported",
+    RejectionCode.MISSING_FIELD: "required",
+    RejectionCode.MISSING_VALUE: "required",
+    RejectionCode.WRONG_TYPE: "structure",
+    RejectionCode.WRONG_LENGTH: "too-long",
+    RejectionCode.IMPOSSIBLE_CODE: "code-invalid",
+    RejectionCode.FOREIGN_CODE: "code-invalid",
+    RejectionCode.FOREIGN_SOURCE: "code-invalid",
+    RejectionCode.UNSUPPORTED_CODING: "not-supported",
+    RejectionCode.MODEL_FAILURE: "exception",
 }
 """FHIR's IssueType of each fault; of others it is `value`."""
 _OF_STATUSES: Final[Mapping[HTTPStatus, str]] = {
@@ -46,10 +46,10 @@ _OF_STATUSES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "transient",
 }
 """FHIR's IssueType of each status; of others it is `exception`."""
-_UNREADABLE: Final = frozenset({FaultCode.NOT_JSON, FaultCode.NOT_AN_OBJECT})
+_UNREADABLE: Final = frozenset({RejectionCode.NOT_JSON, RejectionCode.NOT_AN_OBJECT})
 
 
-def rejected(faults: Sequence[Fault]) -> web.Response:
+def rejected(faults: Sequence[ValidationIssue]) -> web.Response:
     """Say all that is wrong with a Bundle: 400 where it is none, 422 where no record can be made of it."""
     issues = tuple(_issue(fault) for fault in faults)
     is_bundle = _UNREADABLE.isdisjoint(fault.code for fault in faults)
@@ -61,7 +61,7 @@ def plain(status: HTTPStatus, detail: str) -> web.Response:
     return _respond(status, (Issue("error", _OF_STATUSES.get(status, "exception"), CodeableConcept(detail)),))
 
 
-def _issue(fault: Fault) -> Issue:
+def _issue(fault: ValidationIssue) -> Issue:
     details = CodeableConcept(fault.message, (Coding(FAULT_SYSTEM, str(fault.code)),))
     place = (fault.pointer,) if fault.pointer else UNSET
     return Issue("error", _OF_FAULTS.get(fault.code, "value"), details, place)

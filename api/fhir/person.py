@@ -12,7 +12,7 @@ from msgspec import UNSET
 from api.fhir.bundle import Complaint, Part, complaint
 from api.fhir.dates import Days, ages, days_of
 from api.fhir.observations import Observed
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from schemas.fhir import SEXES, SentPatient, SentReference
 
 _GENDERS: Final = (*SEXES, "other", "unknown", "")
@@ -36,15 +36,15 @@ def person_of(parts: Sequence[Part]) -> Person | Complaint:
     """Return the one Patient."""
     found = [(part, part.resource) for part in parts if isinstance(part.resource, SentPatient)]
     if len(found) != 1:
-        code = FaultCode.DUPLICATE_FIELD if found else FaultCode.MISSING_FIELD
+        code = RejectionCode.DUPLICATE_FIELD if found else RejectionCode.MISSING_FIELD
         return complaint(code, "Bundle.entry", "there must be one Patient")
     ((part, patient),) = found
     if patient.modifier_extension is not UNSET or patient.implicit_rules is not UNSET:
         text = "has a modifierExtension or implicitRules, which change its meaning; none is known here"
-        return complaint(FaultCode.UNSUPPORTED_CODING, part.at, text)
+        return complaint(RejectionCode.UNSUPPORTED_CODING, part.at, text)
     if not part.reference:
         text = "must have an id, or its entry a fullUrl, for the answer to refer to"
-        return complaint(FaultCode.MISSING_FIELD, part.at, text)
+        return complaint(RejectionCode.MISSING_FIELD, part.at, text)
     local = f"Patient/{patient.id}" if patient.id else part.reference
     names = frozenset({local, part.reference, part.full_url or local})
     return Person(part.at, patient.id or part.full_url, names, part.reference, patient)
@@ -54,10 +54,10 @@ def sex_of(person: Person, observed: Sequence[Observed]) -> float | Complaint | 
     """Return the record's sex: the gender, or an Observation of ours, or both where they agree; None if none tells."""
     gender, at = person.told.gender, f"{person.at}.gender"
     if gender not in _GENDERS:
-        return complaint(FaultCode.IMPOSSIBLE_CODE, at, "sex: must be male, female, other or unknown", "sex")
+        return complaint(RejectionCode.IMPOSSIBLE_CODE, at, "sex: must be male, female, other or unknown", "sex")
     told, own = SEXES.get(gender), observed[0].value if observed else None
     if told is not None and own is not None and told != own:
-        return complaint(FaultCode.DUPLICATE_FIELD, at, "sex: gender and Observation contradict each other", "sex")
+        return complaint(RejectionCode.DUPLICATE_FIELD, at, "sex: gender and Observation contradict each other", "sex")
     return told if own is None else own
 
 
@@ -79,17 +79,19 @@ def age_of(person: Person, observed: Mapping[str, Sequence[Observed]], today: dt
         return Age(own[0].value if own else None)
     birth = days_of(born)
     if birth is None:
-        return complaint(FaultCode.WRONG_TYPE, at, "age: birthDate is no date", "age")
+        return complaint(RejectionCode.WRONG_TYPE, at, "age: birthDate is no date", "age")
     if own:
         low, high = ages(birth, own[0].days or _last(observed) or (today, today))
         if low <= (own[0].value or 0) <= high:
             return Age(own[0].value)
-        return complaint(FaultCode.DUPLICATE_FIELD, at, "age: birthDate and Observation contradict each other", "age")
+        return complaint(
+            RejectionCode.DUPLICATE_FIELD, at, "age: birthDate and Observation contradict each other", "age"
+        )
     last = _last(observed)
     low, high = ages(birth, last or (today, today))
     if low != high:
         text = "age: birthDate or the last Observation's date is too coarse to tell; send whole dates, or LOINC 30525-0"
-        return complaint(FaultCode.MISSING_VALUE, at, text, "age")
+        return complaint(RejectionCode.MISSING_VALUE, at, text, "age")
     when = "the date of the last Observation" if last else "the day of this assessment, for no Observation has a date"
     return Age(float(low), f"age is {low}, in completed years on {when}.")
 

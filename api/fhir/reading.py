@@ -14,11 +14,11 @@ from api.fhir.bundle import Complaint, Part, complaint, parts_of
 from api.fhir.observations import Observed, observed_in
 from api.fhir.person import Person, age_of, person_of, sex_of
 from api.rows import written
-from schemas.errors import Fault, FaultCode
-from schemas.faults import examine
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
 from schemas.fhir import SentObservation, SentReference
 from schemas.records import PatientRecord
+from schemas.validation import validate
 
 _TOMORROW: Final = dt.timedelta(days=1)
 """Where it is already tomorrow, an Observation of that day is no mistake."""
@@ -38,7 +38,7 @@ class Reading(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     places: Mapping[str, str]
 
-    def faults_of(self, faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    def faults_of(self, faults: Sequence[ValidationIssue]) -> tuple[ValidationIssue, ...]:
         """Return what is wrong with the record as what is wrong with the Bundle that it was made of."""
         return tuple(_placed(fault, self.places) for fault in faults)
 
@@ -52,12 +52,12 @@ class _Work(msgspec.Struct):
     subject: str = ""
 
 
-def read(body: bytes, today: dt.date) -> Reading | tuple[Fault, ...]:
+def read(body: bytes, today: dt.date) -> Reading | tuple[ValidationIssue, ...]:
     """Return the patient record that a Bundle holds, or every fault that can be found in it (never empty)."""
     return read_parts(parts_of(body), today)
 
 
-def read_parts(parts: Sequence[Part | Complaint] | Complaint, today: dt.date) -> Reading | tuple[Fault, ...]:
+def read_parts(parts: Sequence[Part | Complaint] | Complaint, today: dt.date) -> Reading | tuple[ValidationIssue, ...]:
     """Do the second half of it, given what the Bundle was taken apart into: each half takes some 10 ms at most."""
     if isinstance(parts, Complaint):
         return (parts.fault,)
@@ -80,7 +80,7 @@ def _observe(parts: Sequence[Part], work: _Work, today: dt.date) -> None:
             one = _of_another(part.at, part.resource.subject, work) or observed_in(part, part.resource)
             if isinstance(one, Observed) and one.days and one.days[0] > today + _TOMORROW:
                 text = f"{one.field}: lies in the future"
-                one = complaint(FaultCode.OUT_OF_RANGE, f"{part.at}.effective", text, one.field)
+                one = complaint(RejectionCode.OUT_OF_RANGE, f"{part.at}.effective", text, one.field)
             if isinstance(one, Complaint):
                 work.complaints.append(one)
             elif one.value is not None:
@@ -88,7 +88,7 @@ def _observe(parts: Sequence[Part], work: _Work, today: dt.date) -> None:
     for field, observed in found.items():
         if len({one.value for one in observed}) > 1:
             text = f"{field}: Observations contradict each other; send the one that counts"
-            work.complaints.append(complaint(FaultCode.DUPLICATE_FIELD, observed[-1].at, text, field))
+            work.complaints.append(complaint(RejectionCode.DUPLICATE_FIELD, observed[-1].at, text, field))
     work.observed = found
 
 
@@ -98,12 +98,12 @@ def _of_another(at: str, subject: SentReference | UnsetType, work: _Work) -> Com
         return None
     if not work.person.is_meant_by(subject):
         text = "must refer to the Patient of the Bundle, or be left out"
-        return complaint(FaultCode.IMPOSSIBLE_CODE, f"{at}.subject", text)
+        return complaint(RejectionCode.IMPOSSIBLE_CODE, f"{at}.subject", text)
     work.subject = subject.reference
     return None
 
 
-def _put_together(work: _Work, today: dt.date) -> Reading | tuple[Fault, ...]:
+def _put_together(work: _Work, today: dt.date) -> Reading | tuple[ValidationIssue, ...]:
     numbers = {field: observed[0].value for field, observed in work.observed.items()}
     places = {field: observed[0].at for field, observed in work.observed.items()}
     notes = [one.note for observed in work.observed.values() for one in observed if one.note]
@@ -126,18 +126,20 @@ def _put_together(work: _Work, today: dt.date) -> Reading | tuple[Fault, ...]:
     return Reading(record, work.subject, used, tuple(dict.fromkeys(notes)), places)
 
 
-def _all_faults(work: _Work, record: bytes, places: Mapping[str, str]) -> Iterator[Fault]:
+def _all_faults(work: _Work, record: bytes, places: Mapping[str, str]) -> Iterator[ValidationIssue]:
     """Yield what is wrong with the Bundle, and with that part of its record which could be told."""
     yield from (each.fault for each in work.complaints)
     untold = {each.field for each in work.complaints}
     if work.person is None:
         untold |= {"age", "sex"}
-    examined = examine(record)
+    examined = validate(record)
     if not isinstance(examined, PatientRecord):
         yield from (_placed(fault, places) for fault in examined if fault.pointer[1:] not in untold)
 
 
-def _placed(fault: Fault, places: Mapping[str, str]) -> Fault:
+def _placed(fault: ValidationIssue, places: Mapping[str, str]) -> ValidationIssue:
     """Say where in the Bundle a fault of the record comes from."""
     field = fault.pointer[1:]
-    return Fault(fault.code, places.get(field, "Bundle"), f"{field}: {fault.message}" if field else fault.message)
+    return ValidationIssue(
+        fault.code, places.get(field, "Bundle"), f"{field}: {fault.message}" if field else fault.message
+    )

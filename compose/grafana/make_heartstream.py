@@ -361,10 +361,10 @@ GATEWAY: Final = (
         width=6,
     ),
     Panel(
-        "Faults a second over HTTP",
-        "What was wrong with records that came by HTTP, by code. Every fault counts.",
+        "Rejection reasons per second over HTTP",
+        "Validation issues of records sent over HTTP, by code. A record may have several.",
         "short",
-        [(f'sum by (code) (rate(heartstream_record_faults_total{{interface="http"}}{_RATE}))', "{{code}}")],
+        [(f'sum by (code) (rate(heartstream_record_errors_total{{interface="http"}}{_RATE}))', "{{code}}")],
         width=6,
     ),
 )

@@ -146,7 +146,7 @@ def telemetry(asked: argparse.Namespace) -> None:
         for _ in range(200):
             predict(url, RECORD.read_bytes())
         terminal.run("curl -s localhost:8000/predict -d '{'", f"curl -s {url}/predict -d '{{' | fold -w 116")
-        chosen = "grep -E '^heartstream_(records|record_faults|model_info|http_requests)' | grep -v _created"
+        chosen = "grep -E '^heartstream_(records|record_errors|model_info|http_requests)' | grep -v _created"
         terminal.run(f"curl -s localhost:8000/metrics | {chosen}", f"curl -s {url}/metrics | {chosen}")
         lines = log.read_text(encoding="utf-8").replace(url.rpartition(":")[2], "8000").splitlines()
         terminal.say("heartstream gateway    # its log", [line for line in lines if line.startswith("{")])

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from heartstream.cli.options import CodingName, Count, Flag
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 
 if TYPE_CHECKING:
     from heartstream.operations.dlq.dead_letters import Selection
@@ -35,7 +35,9 @@ class Filters:
         limit: Stop after this many dead letters.
     """
 
-    code: Annotated[tuple[FaultCode, ...], Parameter(negative="", show_default=False, name_transform=_as_written)] = ()
+    code: Annotated[
+        tuple[RejectionCode, ...], Parameter(negative="", show_default=False, name_transform=_as_written)
+    ] = ()
     since: str | None = None
     until: str | None = None
     key: str | None = None

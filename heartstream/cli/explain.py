@@ -37,13 +37,13 @@ def explain(
     """
     with errors_to_exit_codes():
         from heartstream.reports.explanation import explain_record, read, rejection_text  # noqa: PLC0415  # --help should not wait
-        from schemas.errors import Fault  # noqa: PLC0415  # the same
+        from schemas.errors import ValidationIssue  # noqa: PLC0415  # the same
 
         settings = load_settings().model
         folder, chosen = model or Path(settings.path), name or settings.name or None
         outcome = explain_record(read(record), folder, chosen, settings.key())
         if isinstance(outcome, tuple):
-            faults: tuple[Fault, ...] = outcome
-            sys.stderr.write(rejection_text(faults))
+            issues: tuple[ValidationIssue, ...] = outcome
+            sys.stderr.write(rejection_text(issues))
             raise SystemExit(BAD_DATA)
         sys.stdout.write(outcome.as_json() if json else outcome.as_text(bars=sys.stdout.isatty()))

@@ -49,7 +49,7 @@ class LiveView:
 
 def render(reconciliation: Reconciliation, rates: Rates) -> Group:
     """Return the panel, the last scores and the codes of dead letters."""
-    return Group(_numbers(reconciliation, rates), _scores(reconciliation), _faults(reconciliation))
+    return Group(_numbers(reconciliation, rates), _scores(reconciliation), _issues(reconciliation))
 
 
 def _numbers(reconciliation: Reconciliation, rates: Rates) -> Panel:
@@ -85,8 +85,8 @@ def _bar(score: Score) -> Text:
     return Text("█" * filled, style=colour) + Text("░" * (_BAR_CELLS - filled), style="dim")
 
 
-def _faults(reconciliation: Reconciliation) -> Table:
+def _issues(reconciliation: Reconciliation) -> Table:
     table = Table(title="dead letters by code", title_justify="left", box=None, padding=(0, 2), show_header=False)
-    for code, count in reconciliation.faults.most_common(8):
+    for code, count in reconciliation.issues.most_common(8):
         table.add_row(str(count), code)
     return table

@@ -45,7 +45,7 @@ class Reconciliation:
         self._early: list[tuple[Source, bool, float]] = []
         self._counts: Counter[str] = Counter()
         self._delays: deque[float] = deque(maxlen=_REMEMBERED_DELAYS)
-        self.faults: Counter[str] = Counter()
+        self.issues: Counter[str] = Counter()
         self.last_scores: deque[Score] = deque(maxlen=_SHOWN)
 
     def produced(self, source: Source, *, good: bool, at: float) -> None:
@@ -61,7 +61,7 @@ class Reconciliation:
     def dead(self, letter: DeadLetter, at: float) -> None:
         """Add a dead letter."""
         if self._close(letter.source, good=False, at=at):
-            self.faults.update(str(fault.code) for fault in letter.errors)
+            self.issues.update(str(issue.code) for issue in letter.errors)
 
     def _close(self, source: Source, *, good: bool, at: float) -> bool:
         """Match a result with an open record of this run; returns whether there is one."""

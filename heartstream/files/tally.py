@@ -8,16 +8,16 @@ from collections.abc import Mapping
 import msgspec
 
 from heartstream.files.formats import Content
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 from scoring.evidence import Evidence
-from scoring.pipeline import Faults, Results
+from scoring.pipeline import Issues, Results
 
 
 class RejectedRow(msgspec.Struct, frozen=True):
     """A line of the errors file: the row, counted from 1, and its errors, as in a dead letter."""
 
     row: int
-    errors: tuple[Fault, ...]
+    errors: tuple[ValidationIssue, ...]
 
 
 class ScoredBatch(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class ScoredBatch(msgspec.Struct, frozen=True):
 
     content: Content
     scored: int
-    rejected: Mapping[int, Faults]
+    rejected: Mapping[int, Issues]
     evidence: Evidence
 
 
@@ -49,12 +49,12 @@ class Tally(msgspec.Struct, frozen=True):
     def plus(self, part: Results | ScoredBatch) -> Tally:
         """Return the counts including those of another batch."""
         codes = Counter(self.codes)
-        for faults in part.rejected.values():
-            codes.update({str(fault.code) for fault in faults})
+        for issues in part.rejected.values():
+            codes.update({str(issue.code) for issue in issues})
         return Tally(self.scored + part.scored, self.rejected + len(part.rejected), dict(codes))
 
     def error_lines(self, part: Results | ScoredBatch) -> bytes:
         """Return the errors of the batch that follows these rows, one line per rejected row."""
         return msgspec.json.Encoder().encode_lines(
-            [RejectedRow(self.rows + place + 1, faults) for place, faults in part.rejected.items()]
+            [RejectedRow(self.rows + place + 1, issues) for place, issues in part.rejected.items()]
         )

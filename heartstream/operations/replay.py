@@ -20,7 +20,7 @@ from runtime.kafka.config import plain_producer_config
 from runtime.kafka.range_reader import Reader, Span
 from runtime.settings import Settings
 from schemas.codec import encode_scores
-from schemas.errors import DependencyError, FaultCode, SettingsError
+from schemas.errors import DependencyError, RejectionCode, SettingsError
 from schemas.records import Source
 from schemas.topics import name_problem
 from scoring.scorer import Scorer
@@ -36,7 +36,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.read = self.scored = 0
-        self.rejected: Counter[FaultCode] = Counter()
+        self.rejected: Counter[RejectionCode] = Counter()
 
     def lines(self) -> list[str]:
         """Return the counts as lines."""
@@ -108,7 +108,7 @@ class Replay:
         sources = [Source(str(each.topic()), each.partition() or 0, each.offset() or 0) for each in chunk]
         results = self._scorer.score(self._serdes.batch(chunk, sources).decode())
         self.tally.read += len(chunk)
-        self.tally.rejected.update(faults[0].code for faults in results.rejected.values())
+        self.tally.rejected.update(issues[0].code for issues in results.rejected.values())
         for place, score in zip(results.places, encode_scores(results.scores), strict=True):
             self._send(chunk[place].key(), score, sources[place])
         while self._client.flush(_POLL_SECONDS):

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.codec import decode_score, encode_scores
-from schemas.errors import DependencyError, Fault
+from schemas.errors import DependencyError, ValidationIssue
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from schemas.records import Details, Reason, Score, WarningCode
 from scoring.batches import JsonBatch
@@ -73,7 +73,7 @@ def read(path: Path) -> bytes:
 
 def explain_record(
     value: bytes, model: Path, name: str | None, public_key: bytes | None
-) -> Explanation | tuple[Fault, ...]:
+) -> Explanation | tuple[ValidationIssue, ...]:
     """Score one record; returns its errors if it is rejected. Raises ArtifactError."""
     scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)), public_key)
     results = scorer.score(JsonBatch([value]).decode())
@@ -83,9 +83,9 @@ def explain_record(
     return Explanation(results.matrix, decode_score(score), scorer)
 
 
-def rejection_text(faults: Sequence[Fault]) -> str:
+def rejection_text(issues: Sequence[ValidationIssue]) -> str:
     """Return why a record is rejected, without its values."""
-    lines = (f"  {fault.pointer or '(record)'}: {fault.message} [{fault.code}]" for fault in faults)
+    lines = (f"  {issue.pointer or '(record)'}: {issue.message} [{issue.code}]" for issue in issues)
     return "heartstream: the record is rejected:\n" + "".join(f"{line}\n" for line in lines)
 
 

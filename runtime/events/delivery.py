@@ -23,9 +23,9 @@ class ScoreRefused(msgspec.Struct, frozen=True):
     is_letter: bool
 
     def emit(self) -> None:
-        """Count it as a fault of its record, and log it."""
+        """Count it as an error of its record, and log it."""
         if self.is_letter:
-            metrics.RECORD_FAULTS.labels("kafka", self.code).inc()
+            metrics.RECORD_ERRORS.labels("kafka", self.code).inc()
         repeats = _repeats.left_out(("scores", self.code))
         if repeats is not None:
             _log.warning("score refused", code=self.code, dead_letter=self.is_letter, repeats=repeats)

@@ -18,12 +18,12 @@ _rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
 
 
 class BatchScored(msgspec.Struct, frozen=True):
-    """An interface has processed a batch. `fault_codes` has one code per error."""
+    """An interface has processed a batch. `rejection_codes` has one code per error."""
 
     interface: str
     scored: int
     rejected: int
-    fault_codes: tuple[str, ...]
+    rejection_codes: tuple[str, ...]
     seconds: float
 
     def emit(self) -> None:
@@ -33,9 +33,9 @@ class BatchScored(msgspec.Struct, frozen=True):
         metrics.BATCH_SECONDS.labels(self.interface).observe(self.seconds)
         if self.rejected:
             metrics.RECORDS.labels(self.interface, "rejected").inc(self.rejected)
-            for code, faults in Counter(self.fault_codes).items():
-                metrics.RECORD_FAULTS.labels(self.interface, code).inc(faults)
-            _rejected.note(self.interface, self.rejected, self.fault_codes)
+            for code, issues in Counter(self.rejection_codes).items():
+                metrics.RECORD_ERRORS.labels(self.interface, code).inc(issues)
+            _rejected.note(self.interface, self.rejected, self.rejection_codes)
             log_due_rejections()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from schemas.topics import FIRST_FAILURE_HEADER, REASON_HEADERS, REDRIVE_ATTEMPTS_HEADER
 
 PAGE = Path("docs/dead-letters.md").read_text(encoding="utf-8")
@@ -13,7 +13,7 @@ PAGE = Path("docs/dead-letters.md").read_text(encoding="utf-8")
 
 def test_every_code_is_explained() -> None:
     """The table of codes has each code once, in the order of the contract."""
-    assert re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", PAGE, re.MULTILINE) == [str(code) for code in FaultCode]
+    assert re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", PAGE, re.MULTILINE) == [str(code) for code in RejectionCode]
 
 
 def test_every_header_is_explained() -> None:

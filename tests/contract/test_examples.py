@@ -16,10 +16,10 @@ from schemas import documents as generated
 from schemas import jsonschema as schemas
 from schemas.codec import decode, decode_coded, decode_dead_letter, encode_dead_letter
 from schemas.codings import CODINGS
-from schemas.errors import Fault, FaultCode
-from schemas.faults import examine
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
 from schemas.records import DeadLetter, PatientRecord, Source
+from schemas.validation import validate
 from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
 from scoring.scorer import Scorer
 from tests.support.examples import FOLDER, Pair, accepted, rejected, rejected_unwritten
@@ -36,16 +36,16 @@ CONTRACT_WORDS = {"patient_id", *FEATURE_NAMES, "coding", "uci", "kaggle", "null
 
 each_accepted = pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in ACCEPTED])
 each_rejected = pytest.mark.parametrize(
-    ("value", "expected"), [pytest.param(value, faults, id=name) for name, value, faults in REJECTED]
+    ("value", "expected"), [pytest.param(value, issues, id=name) for name, value, issues in REJECTED]
 )
 
 
-def pairs(faults: Sequence[Fault]) -> list[Pair]:
-    return [(fault.code.value, fault.pointer) for fault in faults]
+def pairs(issues: Sequence[ValidationIssue]) -> list[Pair]:
+    return [(issue.code.value, issue.pointer) for issue in issues]
 
 
-def faults_of(value: bytes | None) -> tuple[Fault, ...]:
-    verdict = examine(value)
+def issues_of(value: bytes | None) -> tuple[ValidationIssue, ...]:
+    verdict = validate(value)
     assert not isinstance(verdict, PatientRecord)
     return verdict
 
@@ -81,16 +81,16 @@ def test_there_are_examples_of_every_fault_of_a_record() -> None:
     Only a broken model gives model_failure; malformed_event and malformed_frame are about what a record comes in,
     foreign_source about its neighbours.
     """
-    shown = {code for _, _, faults in REJECTED for code, _ in faults}
-    assert {code.value for code in FaultCode} - NOT_OF_THE_RECORD == shown
+    shown = {code for _, _, issues in REJECTED for code, _ in issues}
+    assert {code.value for code in RejectionCode} - NOT_OF_THE_RECORD == shown
 
 
 def test_every_rejected_file_belongs_to_a_pair() -> None:
-    """A record without its faults, or faults without their record, would be tested by nothing."""
+    """A record without its issues, or issues without their record, would be tested by nothing."""
     names = [path.name for path in (FOLDER / "rejected").iterdir()]
     records = {name.removesuffix(".record") for name in names if name.endswith(".record")}
-    faults = {name.removesuffix(".faults.json") for name in names if name.endswith(".faults.json")}
-    assert (records, len(names)) == (faults, len(records) + len(faults))
+    issues = {name.removesuffix(".issues.json") for name in names if name.endswith(".issues.json")}
+    assert (records, len(names)) == (issues, len(records) + len(issues))
 
 
 def test_rejected_files_stay_small() -> None:
@@ -100,8 +100,8 @@ def test_rejected_files_stay_small() -> None:
 
 @each_accepted
 def test_accepted_example_is_a_record_to_the_slow_path(value: bytes) -> None:
-    """`examine` finds the numbers that were sent, and nothing wrong."""
-    verdict = examine(value)
+    """`validate` finds the numbers that were sent, and nothing wrong."""
+    verdict = validate(value)
     assert isinstance(verdict, PatientRecord)
     np.testing.assert_array_equal([numbers_as_sent(value)], as_matrix([verdict]))
 
@@ -109,7 +109,7 @@ def test_accepted_example_is_a_record_to_the_slow_path(value: bytes) -> None:
 @each_accepted
 def test_accepted_example_is_legal_to_the_fast_path(value: bytes) -> None:
     """Decoder and vectorised check take the record, with the numbers that were sent."""
-    record = decode(value) or examine(value)
+    record = decode(value) or validate(value)
     assert isinstance(record, PatientRecord)
     matrix = blanked(record)
     np.testing.assert_array_equal([numbers_as_sent(value)], matrix)
@@ -119,8 +119,8 @@ def test_accepted_example_is_legal_to_the_fast_path(value: bytes) -> None:
 @each_accepted
 def test_both_paths_read_the_same_patient_id(value: bytes) -> None:
     """The id is what any JSON parser reads, by either path."""
-    record = decode(value) or examine(value)
-    slow = examine(value)
+    record = decode(value) or validate(value)
+    slow = validate(value)
     assert isinstance(record, PatientRecord)
     assert isinstance(slow, PatientRecord)
     assert [json.loads(value)["patient_id"]] * 2 == [record.patient_id, slow.patient_id]
@@ -145,9 +145,9 @@ def test_accepted_example_is_scored(value: bytes, scorer: Scorer) -> None:
 
 
 @each_rejected
-def test_rejected_example_has_its_faults(value: bytes | None, expected: list[Pair]) -> None:
+def test_rejected_example_has_its_issues(value: bytes | None, expected: list[Pair]) -> None:
     """All that is wrong is found, in order, and nothing else."""
-    assert expected == pairs(faults_of(value))
+    assert expected == pairs(issues_of(value))
 
 
 @each_rejected
@@ -157,7 +157,7 @@ def test_rejected_example_is_rejected_by_the_pipeline(
     """The one path of every interface gives the same faults."""
     (outcome,) = process([value], [SOURCE], scorer)
     assert isinstance(outcome, Rejected)
-    assert expected == pairs(outcome.faults)
+    assert expected == pairs(outcome.issues)
 
 
 @each_rejected
@@ -165,7 +165,7 @@ def test_messages_repeat_nothing_from_the_record(value: bytes | None, expected: 
     """No value, id or unknown field name of a record gets into a message: those are logged and sent on."""
     text = (value or b"")[:100_000].decode("latin-1").replace("\0", "")
     sent = set(re.findall(r"[\w.?-]{3,}", text)) - CONTRACT_WORDS
-    messages = " ".join(fault.message for fault in faults_of(value))
+    messages = " ".join(issue.message for issue in issues_of(value))
     assert [word for word in sorted(sent) if word in messages] == []
 
 
@@ -173,7 +173,7 @@ def test_messages_repeat_nothing_from_the_record(value: bytes | None, expected: 
 def test_pointers_name_only_fields_of_the_contract(value: bytes | None, expected: list[Pair]) -> None:  # noqa: ARG001
     """A pointer is "" or leads to a known field."""
     allowed = {"", "/patient_id", "/coding", *(f"/{name}" for name in FEATURE_NAMES)}
-    assert {fault.pointer for fault in faults_of(value)} <= allowed
+    assert {issue.pointer for issue in issues_of(value)} <= allowed
 
 
 @pytest.mark.parametrize("name", sorted(generated.documents()))
@@ -198,7 +198,7 @@ def test_json_schema_is_valid(name: str) -> None:
 @given(json_objects())
 def test_json_schema_and_examine_agree(document: object) -> None:
     """A record fits the schema if and only if it is legal, so that producers can check before they send."""
-    accepts = isinstance(examine(json.dumps(document).encode()), PatientRecord)
+    accepts = isinstance(validate(json.dumps(document).encode()), PatientRecord)
     assert accepts == validator("patient-record.schema.json").is_valid(document)
 
 
@@ -215,6 +215,6 @@ def test_every_score_fits_its_json_schema(model: str, source: Source | None, req
 @each_rejected
 def test_every_dead_letter_fits_its_json_schema(value: bytes | None, expected: list[Pair]) -> None:
     """What goes into the header of a dead letter is what its schema says, and can be read again."""
-    encoded = encode_dead_letter(DeadLetter(faults_of(value), SOURCE))
+    encoded = encode_dead_letter(DeadLetter(issues_of(value), SOURCE))
     assert list(validator("dead-letter.schema.json").iter_errors(json.loads(encoded))) == []
     assert expected == pairs(decode_dead_letter(encoded).errors)

@@ -74,11 +74,11 @@ def test_an_accepted_example_is_valid_and_read_as_its_record(path: Path) -> None
     assert reading.record + b"\n" == path.with_suffix(".record").read_bytes()
 
 
-@pytest.mark.parametrize("path", sorted((EXAMPLES / "rejected").glob("*.faults.json")), ids=lambda path: path.stem)
-def test_a_rejected_example_has_its_faults(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((EXAMPLES / "rejected").glob("*.issues.json")), ids=lambda path: path.stem)
+def test_a_rejected_example_has_its_issues(path: Path) -> None:
     """Code and place of each, in order; and it is FHIR all the same, so that it is ours to refuse."""
-    body = path.with_name(path.name.replace(".faults", "")).read_bytes()
+    body = path.with_name(path.name.replace(".issues", "")).read_bytes()
     Bundle.model_validate_json(body)
     found = read(body, TODAY)
     assert not isinstance(found, Reading)
-    assert [[str(fault.code), fault.pointer] for fault in found] == json.loads(path.read_bytes())
+    assert [[str(issue.code), issue.pointer] for issue in found] == json.loads(path.read_bytes())

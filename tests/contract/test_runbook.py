@@ -14,7 +14,7 @@ import yaml
 
 from heartstream.cli import app
 from runtime.telemetry_page import event_entries
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from tests.support.telemetry import known_series, rules
 from worker.health import WorkerChecks
 
@@ -65,9 +65,9 @@ def test_every_setting_exists() -> None:
 
 
 def test_every_metric_and_code_exists() -> None:
-    """Names with underscores are metrics, fault codes, labels of metrics, or the client's own codes."""
+    """Names with underscores are metrics, rejection codes, labels of metrics, or the client's own codes."""
     words = {word for word in QUOTED if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)}
-    assert words - known_series().keys() - {str(code) for code in FaultCode} == set()
+    assert words - known_series().keys() - {str(code) for code in RejectionCode} == set()
 
 
 def test_every_log_line_and_check_exists() -> None:

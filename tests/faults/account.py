@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 from schemas.records import Source
 from schemas.repeats import RepeatFilter
 from tests.support.outcomes import Outcome, Rejected, Scored
@@ -32,7 +32,7 @@ class Result(msgspec.Struct, frozen=True):
     source: Source
     key: bytes | None
     value: bytes | None
-    faults: tuple[Fault, ...] | None
+    faults: tuple[ValidationIssue, ...] | None
     written: float = 0.0
 
 

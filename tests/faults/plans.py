@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import DependencyError, FaultCode
+from schemas.errors import DependencyError, RejectionCode
 from tests.faults import committing, network, poison, swapping, topics, upstream
 from tests.faults.crew import Member
 from tests.faults.load import Load, Recipe
@@ -174,7 +174,7 @@ def poisoned(stage: Stage, quick: bool) -> str:  # noqa: FBT001
     stage.start_worker()
     stage.await_outcomes()
     failures = sum(
-        result.faults is not None and result.faults[0].code is FaultCode.MODEL_FAILURE
+        result.faults is not None and result.faults[0].code is RejectionCode.MODEL_FAILURE
         for result in stage.outcomes.results
     )
     if not failures:

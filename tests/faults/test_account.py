@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import Source
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
 from tests.support.outcomes import Outcome, Rejected, Scored
 
-FAULT = (Fault(FaultCode.NOT_JSON, "", "expected JSON"),)
+FAULT = (ValidationIssue(RejectionCode.NOT_JSON, "", "expected JSON"),)
 SENT = [Sent(Source("in", 0, offset), b"key-%d" % (offset % 2), b"record") for offset in range(6)]
 EXPECTED: list[Outcome] = [*(Scored(b"score-%d" % offset) for offset in range(5)), Rejected(FAULT)]
 RESULTS = [

@@ -63,7 +63,7 @@ def _is_right(stream: Stream, sent: Sent, scorer: Scorer) -> bool:
         assert result.value == expected.value
         return True
     assert result.letter is not None, "a score where a dead letter was due"
-    assert (result.value, result.letter.errors) == (sent.value, expected.faults)
+    assert (result.value, result.letter.errors) == (sent.value, expected.issues)
     return False
 
 

@@ -18,7 +18,7 @@ import pytest
 from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict
 from runtime.settings import Topics
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from tests.support.prometheus import Prometheus, as_asked, is_installed, legend_labels, queries, running_prometheus
 from tests.support.stream import PARTITIONS, Stream
 from tests.support.workers import Starter, Workers
@@ -110,7 +110,7 @@ def test_prometheus_tells_what_was_sent(observed: Observed) -> None:
     expected = {
         'heartstream_records_total{interface="kafka",outcome="scored"}': GOOD,
         'heartstream_records_total{interface="kafka",outcome="rejected"}': BAD,
-        f'heartstream_dead_letters_total{{code="{FaultCode.NOT_JSON}"}}': BAD,
+        f'heartstream_dead_letters_total{{code="{RejectionCode.NOT_JSON}"}}': BAD,
         'heartstream_records_total{interface="http",outcome="scored"}': ASKED,
         'heartstream_http_requests_total{route="/predict",status="200"}': ASKED,
         'heartstream_http_requests_total{route="/predict",status="422"}': REFUSED,

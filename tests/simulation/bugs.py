@@ -1,4 +1,4 @@
-"""Faults that the worker had, or would have without a line that a decision asks for, to be put back one at a time."""
+"""Issues that the worker had, or would have without a line that a decision asks for, to be put back one at a time."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _GRACEFUL: Final = ("produce", "produce", "start", "stop", "swap", "grow", "gap"
 _FAULTS: Final = ("kill", "suspend", "cut", "cut", "refuse", "deaf", "slow", "strand", "hold")
 _AT_LEAST_ONCE_FAULTS: Final = (*_FAULTS, "cut", "slow", "stop", "start")
 _EXACTLY_ONCE_FAULTS: Final = (*_FAULTS, *2 * ("strand", "stuck", "late", "hold"), "hold")
-"""Faults that come often have more than one place; none is drawn that its guarantee cannot meet."""
+"""Issues that come often have more than one place; none is drawn that its guarantee cannot meet."""
 _AT_LEAST_ONCE_ROLES: Final = (GROUP, GROUP, INPUT, OUTPUT)
 """Without transactions, a producer connects to the partitions' leaders alone, and all offsets go by the consumer's
 connection to its group."""

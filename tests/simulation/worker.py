@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from faust.types import TP
 
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import Source
 from scoring.pipeline import DecodedBatch, Results
 from tests.simulation.network import BACKOFF_SECONDS
@@ -36,7 +36,7 @@ PATIENTS: Final = "patients"
 SCORES: Final = "scores"
 DEAD_LETTERS: Final = "dead-letters"
 _FLUSH_SECONDS: Final = 3.0
-_FAULTS: Final = (Fault(FaultCode.MISSING_FIELD, "age", "is missing"),)
+_FAULTS: Final = (ValidationIssue(RejectionCode.MISSING_FIELD, "age", "is missing"),)
 PATIENCE: Final = Patience(call=1.5, silence=4.0, pause=0.2, total=30.0)
 
 

@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from runtime.settings import Topics
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import Source
 from tests.support.stream import DEADLINE_SECONDS
 from worker.dead_letters import dead_letter
@@ -93,7 +93,7 @@ class DlqHarness:
         """Put a record on the patients topic."""
         return self.send(OutgoingRecord(self.topics.patients, key, value, headers, timestamp or now()))
 
-    def letter_of(self, source: Source, code: FaultCode = FaultCode.MODEL_FAILURE) -> OutgoingRecord:
+    def letter_of(self, source: Source, code: RejectionCode = RejectionCode.MODEL_FAILURE) -> OutgoingRecord:
         """Make the dead letter that a worker makes for the record at `source`."""
         (written,) = [one for place, one in self.read(source.topic) if place == source]
         message = Message(
@@ -105,9 +105,9 @@ class DlqHarness:
             headers=list(written.headers),
             timestamp=(TIMESTAMP_CREATE_TIME, written.timestamp),
         )
-        return dead_letter(self.topics.dead_letters, message, source, (Fault(code, "/age", "must be right"),))
+        return dead_letter(self.topics.dead_letters, message, source, (ValidationIssue(code, "/age", "must be right"),))
 
-    def letters(self, codes: Iterable[FaultCode], **options: int) -> None:
+    def letters(self, codes: Iterable[RejectionCode], **options: int) -> None:
         """Put one dead letter a code on the topic, without originals: their keys are k-0, k-1, and so on."""
         for number, code in enumerate(codes):
             message = Message(
@@ -119,7 +119,9 @@ class DlqHarness:
                 timestamp=(TIMESTAMP_CREATE_TIME, now()),
             )
             source = Source(self.topics.patients, 0, number)
-            letter = dead_letter(self.topics.dead_letters, message, source, (Fault(code, "/age", "must be right"),))
+            letter = dead_letter(
+                self.topics.dead_letters, message, source, (ValidationIssue(code, "/age", "must be right"),)
+            )
             self.producer.produce(letter.topic, letter.value, letter.key, headers=list(letter.headers), **options)
             self.producer.poll(0)
         assert self.producer.flush(DEADLINE_SECONDS) == 0

@@ -1,7 +1,7 @@
 """The contract's examples: the test data of every interface.
 
 `schemas/examples/patients/v1/accepted/<name>.json` holds a record that must be scored. A `rejected/<name>.record` holds
-the raw bytes of one that must not be, and `rejected/<name>.faults.json` all that is wrong with it, in order.
+the raw bytes of one that must not be, and `rejected/<name>.issues.json` all that is wrong with it, in order.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import FaultCode
-from schemas.faults import examine
+from schemas.errors import RejectionCode
 from schemas.features import FEATURE_NAMES
 from schemas.records import RECORD_MAX_BYTES
+from schemas.validation import validate
 
 Pair = tuple[str, str]
-"""The code and the JSON Pointer of a fault."""
+"""The code and the JSON Pointer of an issue."""
 
 FOLDER: Final = Path(__file__).parents[2] / "schemas" / "examples" / "patients" / "v1"
 
@@ -27,8 +27,8 @@ def accepted() -> list[tuple[str, bytes]]:
 
 
 def rejected() -> list[tuple[str, bytes, list[Pair]]]:
-    """Return name, bytes and complete faults of each record that must not be scored."""
-    return [(path.stem, path.read_bytes(), _faults(path)) for path in sorted((FOLDER / "rejected").glob("*.record"))]
+    """Return name, bytes and complete issues of each record that must not be scored."""
+    return [(path.stem, path.read_bytes(), _issues(path)) for path in sorted((FOLDER / "rejected").glob("*.record"))]
 
 
 def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
@@ -45,12 +45,12 @@ def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
 
 def shows_another_coding(value: bytes) -> bool:
     """Say whether a record is evidence that its source is in another coding, so that its neighbours are refused."""
-    found = examine(value)
-    return isinstance(found, tuple) and any(fault.code == FaultCode.FOREIGN_CODE for fault in found)
+    found = validate(value)
+    return isinstance(found, tuple) and any(issue.code == RejectionCode.FOREIGN_CODE for issue in found)
 
 
-def _faults(record: Path) -> list[Pair]:
-    pairs = json.loads(record.with_suffix(".faults.json").read_text("utf-8"))
+def _issues(record: Path) -> list[Pair]:
+    pairs = json.loads(record.with_suffix(".issues.json").read_text("utf-8"))
     return [(code, pointer) for code, pointer in pairs]
 
 

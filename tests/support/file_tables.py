@@ -95,8 +95,8 @@ def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list
         return REFUSED
     for row, outcome in enumerate(outcomes, 1):
         if isinstance(outcome, Rejected):
-            faults = [{"code": str(f.code), "pointer": f.pointer, "message": f.message} for f in outcome.faults]
-            errors.append({"row": row, "errors": faults})
+            issues = [{"code": str(f.code), "pointer": f.pointer, "message": f.message} for f in outcome.issues]
+            errors.append({"row": row, "errors": issues})
         else:
             scores += outcome.value + b"\n"
     return scores, errors

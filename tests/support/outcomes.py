@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.codec import EncodableScore, encode_score
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 from schemas.records import Source
 from scoring.batches import JsonBatch
 from scoring.pipeline import Model, Results
@@ -22,7 +22,7 @@ class Scored(msgspec.Struct, frozen=True):
 class Rejected(msgspec.Struct, frozen=True):
     """A record that cannot be scored, with all that is wrong with it."""
 
-    faults: tuple[Fault, ...]
+    issues: tuple[ValidationIssue, ...]
 
 
 Outcome = Scored | Rejected

@@ -24,10 +24,10 @@ from schemas.codings import CODINGS, UCI, Coding
 from schemas.dialects import SAMPLE_BYTES, Dialect, dialect_of
 from schemas.encodings import Utf8Text
 from schemas.errors import DataError, DependencyError
-from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.headers import field_of
 from schemas.reading import TextOptions
+from schemas.validation import validate
 from scoring.features import blank_missing, convert, legal_rows
 from training.arrays import Labels, Matrix
 from training.data.checks import foreign_codes, inverted_target, too_many_duplicates
@@ -205,10 +205,10 @@ def _illegal(matrix: Matrix, sent: Matrix, lines: Sequence[int], coding: str | N
             name: None if np.isnan(value) else value
             for name, value in zip(FEATURE_NAMES, sent[place].tolist(), strict=True)
         }
-        found = examine(msgspec.json.encode({"patient_id": "-", **numbers}), coding)
+        found = validate(msgspec.json.encode({"patient_id": "-", **numbers}), coding)
         if isinstance(found, tuple):
-            faults = ", ".join(f"{fault.pointer[1:]} {fault.message}" for fault in found)
-            yield f"line {lines[place]}: {faults}"
+            issues = ", ".join(f"{issue.pointer[1:]} {issue.message}" for issue in found)
+            yield f"line {lines[place]}: {issues}"
 
 
 def _other_classes(frame: pd.DataFrame) -> Iterator[str]:

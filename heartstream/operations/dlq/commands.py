@@ -23,7 +23,7 @@ from heartstream.terminal.progress import ProgressCounter
 from heartstream.terminal.signals import deferred_interrupts
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
-from schemas.errors import DependencyError, FaultCode
+from schemas.errors import DependencyError, RejectionCode
 from schemas.records import Source
 
 _OFFSET_WIDTH: Final = 9
@@ -38,7 +38,7 @@ class ListOptions(msgspec.Struct, frozen=True):
     as_json: bool
 
 
-def read_selection(codes: Iterable[FaultCode], since: str | None, until: str | None, key: str | None) -> Selection:
+def read_selection(codes: Iterable[RejectionCode], since: str | None, until: str | None, key: str | None) -> Selection:
     """Parse the filters; exits with code 2 for an invalid time."""
     try:
         return selection(codes, since, until, key, datetime.now(UTC))
@@ -49,7 +49,7 @@ def read_selection(codes: Iterable[FaultCode], since: str | None, until: str | N
 def list_letters(wanted: Selection, form: ListOptions) -> None:
     """Print the matching letters."""
     settings = Settings.from_mapping(os.environ)
-    count, codes = 0, Counter[FaultCode]()
+    count, codes = 0, Counter[RejectionCode]()
     with Reader.open(settings, GROUP) as reader:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
         write = _writer(settings, backlog, form)

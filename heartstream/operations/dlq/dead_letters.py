@@ -10,7 +10,7 @@ from confluent_kafka import Message
 from runtime.record_headers import headers_of
 from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from schemas.codec import UNDECODABLE, decode_dead_letter, decode_source
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from schemas.records import DeadLetter, Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
@@ -77,15 +77,15 @@ class DeadLetterRecord(msgspec.Struct, frozen=True):
         return self.omitted_bytes is None and not self.lacks_key and not self.lacks_headers
 
     @property
-    def codes(self) -> tuple[FaultCode, ...]:
+    def codes(self) -> tuple[RejectionCode, ...]:
         """The distinct error codes of the letter."""
-        return tuple(dict.fromkeys(fault.code for fault in self.reason.errors)) if self.reason else ()
+        return tuple(dict.fromkeys(issue.code for issue in self.reason.errors)) if self.reason else ()
 
 
 class Selection(msgspec.Struct, frozen=True):
     """A filter for letters: with any of `codes`, from `since` to before `until`, with `key`."""
 
-    codes: frozenset[FaultCode] = frozenset()
+    codes: frozenset[RejectionCode] = frozenset()
     since: int | None = None
     until: int | None = None
     key: bytes | None = None

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from heartstream.operations.dlq.dead_letters import Selection
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 
 _AGE: Final = re.compile(r"(\d+)([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -64,7 +64,7 @@ def parse_position(text: str, topic: str) -> tuple[str, int, int]:
 
 
 def selection(
-    codes: Iterable[FaultCode], since: str | None, until: str | None, key: str | None, now: datetime
+    codes: Iterable[RejectionCode], since: str | None, until: str | None, key: str | None, now: datetime
 ) -> Selection:
     """Parse the filters. Raises ValueError for an invalid time."""
     return Selection(

@@ -23,7 +23,7 @@ from runtime.record_times import NO_TIMESTAMP
 from runtime.settings import Settings
 from schemas.codec import encode_source
 from schemas.codings import with_coding
-from schemas.errors import DependencyError, FaultCode, HeartstreamError
+from schemas.errors import DependencyError, HeartstreamError, RejectionCode
 from schemas.topics import FIRST_FAILURE_HEADER, REDRIVE_ATTEMPTS_HEADER
 
 _CHUNK_LETTERS: Final = 500
@@ -60,7 +60,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.redriven = 0
-        self.codes: Counter[FaultCode] = Counter()
+        self.codes: Counter[RejectionCode] = Counter()
         self.skipped: Counter[SkipReason] = Counter()
 
     def count_redriven(self, letter: DeadLetterRecord) -> None:
@@ -99,7 +99,7 @@ def skip_reason(letter: DeadLetterRecord, request: RedriveRequest) -> SkipReason
 def _coding_missing(letter: DeadLetterRecord, coding: str | None) -> SkipReason | None:
     """Return whether the letter needs a coding that is not given, or cannot take the given one."""
     if coding is None:
-        return SkipReason.CODING_NOT_GIVEN if FaultCode.FOREIGN_SOURCE in letter.codes else None
+        return SkipReason.CODING_NOT_GIVEN if RejectionCode.FOREIGN_SOURCE in letter.codes else None
     # An omitted value is checked later.
     if letter.omitted_bytes is None and with_coding(letter.value, coding) is None:
         return SkipReason.CODING_NOT_ADDABLE

@@ -12,7 +12,7 @@ import msgspec
 
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from heartstream.operations.dlq.redrive import Tally
-from schemas.errors import Fault, FaultCode, RecordError
+from schemas.errors import RecordError, RejectionCode, ValidationIssue
 from schemas.records import Source
 
 _UNKNOWN: Final = "-"
@@ -58,7 +58,7 @@ class _JsonLine(msgspec.Struct, frozen=True):
     time: str | None
     attempts: int
     state: str
-    errors: tuple[Fault, ...]
+    errors: tuple[ValidationIssue, ...]
     source: Source | None
     first_failure: Source | None
     key_bytes: int | None
@@ -127,8 +127,8 @@ def letter_lines(letter: DeadLetterRecord, topic: str, *, redriven: bool, with_v
         yield f"headers        {len(letter.headers)}"
     for name, value in letter.headers if with_value else ():
         yield f"header         {escaped(name)}: {bytes_text(value)}"
-    for fault in reason.errors if reason else ():
-        yield escaped(f"error          {fault.code} at {fault.pointer or '(record)'}: {fault.message}")
+    for issue in reason.errors if reason else ():
+        yield escaped(f"error          {issue.code} at {issue.pointer or '(record)'}: {issue.message}")
     if reason is None:
         yield "error          unknown: heartstream did not write this record"
     if with_value and letter.omitted_bytes is None:
@@ -136,7 +136,7 @@ def letter_lines(letter: DeadLetterRecord, topic: str, *, redriven: bool, with_v
         yield bytes_text(letter.value)
 
 
-def code_lines(codes: Counter[FaultCode]) -> Iterator[str]:
+def code_lines(codes: Counter[RejectionCode]) -> Iterator[str]:
     """Yield one line per code, most frequent first."""
     for code, count in sorted(codes.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"  {count:>9,}  {code}"

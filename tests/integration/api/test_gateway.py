@@ -35,7 +35,7 @@ def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) 
         found = ask(gateway, "POST", "/predict", value)
         assert (found.status, found.kind) == (422, "application/problem+json")
         assert found.json["errors"] == [
-            {"code": fault.code, "pointer": fault.pointer, "message": fault.message} for fault in expected.faults
+            {"code": fault.code, "pointer": fault.pointer, "message": fault.message} for fault in expected.issues
         ]
 
 
@@ -48,7 +48,7 @@ def test_every_example_of_the_contract_has_its_outcome(gateway: Child, scorer: S
             assert (found.status, found.body) == (200, expected.value)
         else:
             pairs = [(error["code"], error["pointer"]) for error in found.json["errors"]]
-            assert (found.status, pairs) == (422, [(fault.code, fault.pointer) for fault in expected.faults])
+            assert (found.status, pairs) == (422, [(fault.code, fault.pointer) for fault in expected.issues])
 
 
 @pytest.mark.parametrize(

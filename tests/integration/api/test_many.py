@@ -12,8 +12,8 @@ import pytest
 from bench.cost import resident_mib
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
-from schemas.faults import examine
 from schemas.records import PatientRecord
+from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
 from tests.support.examples import rejected
@@ -29,7 +29,7 @@ def expected(bodies: Sequence[bytes], scorer: Scorer) -> list[object]:
     """Return what must stand at each place."""
     outcomes = process(bodies, [None] * len(bodies), scorer)
     return [
-        {"index": index, "errors": [{"code": f.code, "pointer": f.pointer, "message": f.message} for f in each.faults]}
+        {"index": index, "errors": [{"code": f.code, "pointer": f.pointer, "message": f.message} for f in each.issues]}
         if isinstance(each, Rejected)
         else json.loads(each.value)
         for index, each in enumerate(outcomes)
@@ -167,7 +167,7 @@ def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 def test_an_array_in_another_coding_is_not_scored(gateway: Child) -> None:
     """Nor are the rows of it that happen to be legal, wherever they stand: an array is one source."""
-    legal = [value for value in copy_records("kaggle-303") if isinstance(examine(value), PatientRecord)]
+    legal = [value for value in copy_records("kaggle-303") if isinstance(validate(value), PatientRecord)]
     body = b"[" + b",".join([*legal, *PATIENTS[:500], *copy_records("kaggle-303")]) + b"]"
     found = ask(gateway, "POST", PATH, body, JSON).json
     assert {each["code"] for one in found for each in one["errors"]} == {"foreign_code", "foreign_source"}

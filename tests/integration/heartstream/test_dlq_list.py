@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.ports import free_port
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from tests.support.dlq_harness import DlqHarness, columns, now
 from worker.dead_letters import without_value
 from worker.transport.outgoing import OutgoingRecord
@@ -18,7 +18,7 @@ from worker.transport.outgoing import OutgoingRecord
 HOUR = 3_600_000
 DAY = 24 * HOUR
 MARKER = "Zebra-4711"
-MODEL_FAILURE, NOT_JSON = FaultCode.MODEL_FAILURE, FaultCode.NOT_JSON
+MODEL_FAILURE, NOT_JSON = RejectionCode.MODEL_FAILURE, RejectionCode.NOT_JSON
 
 
 def test_piped_output_is_plain(harness: DlqHarness) -> None:

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.operations.dlq.backlog import GROUP
 from schemas.codec import decode_dead_letter, decode_score, encode_dead_letter
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from schemas.records import DeadLetter, Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
@@ -38,8 +38,8 @@ from worker.transport.outgoing import OutgoingRecord
 
 DAY = 86_400_000
 HEADERS = (("trace", b"1"), ("trace", b"2"), ("empty", b""), ("null", None))
-MODEL_FAILURE, NOT_JSON = FaultCode.MODEL_FAILURE, FaultCode.NOT_JSON
-_OF_ANOTHER_CODING = (FaultCode.FOREIGN_CODE, FaultCode.FOREIGN_SOURCE)
+MODEL_FAILURE, NOT_JSON = RejectionCode.MODEL_FAILURE, RejectionCode.NOT_JSON
+_OF_ANOTHER_CODING = (RejectionCode.FOREIGN_CODE, RejectionCode.FOREIGN_SOURCE)
 
 
 def headers_added(record: Written) -> tuple[bytes | None, bytes | None]:
@@ -317,7 +317,7 @@ def test_a_source_in_another_coding_is_scored_once_that_is_named(
 
 def test_what_cannot_take_a_coding_is_left(harness: DlqHarness) -> None:
     """A value that is no plain record stays, with the reason."""
-    harness.letters([FaultCode.FOREIGN_CODE] * 3)
+    harness.letters([RejectionCode.FOREIGN_CODE] * 3)
     told = harness.run("redrive", "--coding", "statlog", "--yes")
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, "redriven: 0 dead letters")
     assert "skipped 3 dead letters: not a plain JSON record, or naming its coding already" in told.stdout

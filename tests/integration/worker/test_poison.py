@@ -9,7 +9,7 @@ import os
 import pytest
 
 from heartstream.demo.patients import real_patients
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from schemas.topics import KEY_OMITTED_HEADER, VALUE_OMITTED_HEADER
 from tests.integration.raw_records import RawHeaders, RawRecord, send_raw
 from tests.support.dlq_harness import DlqHarness
@@ -75,9 +75,9 @@ def test_every_record_is_accounted_for(stream: Stream, workers: Workers, guarant
         codes = [] if result.letter is None else [fault.code for fault in result.letter.errors]
         if sent.value in (b"{}", None):
             assert codes
-            assert FaultCode.UNDELIVERABLE_SCORE not in codes
+            assert RejectionCode.UNDELIVERABLE_SCORE not in codes
         elif codes:
-            assert codes == [FaultCode.UNDELIVERABLE_SCORE]
+            assert codes == [RejectionCode.UNDELIVERABLE_SCORE]
             assert len(sent.key or b"") >= 70_000 or (sent.key is None and "compacted" in settings)
         else:
             assert result.key == sent.key

@@ -15,8 +15,8 @@ import pytest
 from heartstream.demo.patients import FLAWS
 from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
-from schemas.faults import examine
 from schemas.repeats import RepeatFilter
+from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, shows_another_coding
 from tests.support.outcomes import Scored, process
@@ -54,7 +54,7 @@ def test_every_record_has_exactly_one_outcome(
                 assert result.value == expected.value
             else:
                 assert result.letter is not None
-                assert (result.value, result.letter.errors) == (sent.value, expected.faults)
+                assert (result.value, result.letter.errors) == (sent.value, expected.issues)
                 assert ("trace", b"1") in result.headers
 
 
@@ -75,7 +75,7 @@ def test_every_example_of_the_contract_has_its_outcome(stream: Stream, workers: 
             assert result.value == expected.value
         else:
             assert result.letter is not None
-            assert (result.value or b"", result.letter.errors) == (sent.value, expected.faults)
+            assert (result.value or b"", result.letter.errors) == (sent.value, expected.issues)
 
 
 def test_a_result_keeps_its_records_key_and_partition(stream: Stream, workers: Workers) -> None:
@@ -235,7 +235,7 @@ def test_no_patient_is_in_logs_metrics_or_dead_letter_headers(stream: Stream, wo
 
 
 def test_dead_letters_tell_all_that_is_wrong(stream: Stream, workers: Workers) -> None:
-    """The header holds the same faults as `examine` finds, and Kafka Streams' names point to the source."""
+    """The header holds the same faults as `validate` finds, and Kafka Streams' names point to the source."""
     value = json.dumps({**_PATIENTS[0], "age": 630, "thal": 2, "sex": True}).encode()
     stream.send(value, b"k")
     with workers.start(stream.address):
@@ -243,7 +243,7 @@ def test_dead_letters_tell_all_that_is_wrong(stream: Stream, workers: Workers) -
     result = stream.only(stream.sent[0])
     headers = dict(result.headers)
     assert result.letter is not None
-    assert result.letter.errors == examine(value)
+    assert result.letter.errors == validate(value)
     assert headers["__streams.errors.topic"] == stream.topics.patients.encode()
     assert headers["__streams.errors.message"] == b"out_of_range at /age; wrong_type at /sex; foreign_code at /thal"
 

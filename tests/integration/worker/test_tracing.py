@@ -122,7 +122,7 @@ def test_a_rejected_records_span_says_why(stream: Stream, workers: Workers) -> N
         assert result.letter is not None
         codes = [str(fault.code) for fault in result.letter.errors]
         assert (span.failed, span.attributes["heartstream.outcome"]) == (True, "rejected")
-        assert (span.attributes["error.type"], span.attributes["heartstream.fault_codes"]) == (codes[0], codes)
+        assert (span.attributes["error.type"], span.attributes["heartstream.rejection_codes"]) == (codes[0], codes)
     first = next(result for result in results if result.value == value)
     assert (headers_of(first)["tracestate"], ("kept", b"as it was") in first.headers) == ("a=1", True)
     assert MARKER.encode() not in b"".join(collector.bodies)

@@ -14,7 +14,7 @@ from api.fhir.dates import ages, days_of
 from api.fhir.outcomes import rejected
 from api.fhir.reading import Reading, read
 from heartstream.demo.patients import real_patients
-from schemas.errors import Fault
+from schemas.errors import ValidationIssue
 from schemas.features import FEATURE_NAMES
 from schemas.fhir import LOINC, MEASURES, OWN
 from tests.support.fhir_bundles import DAY, Json, bundle, observation, patient, quantity, resources, unchecked
@@ -252,9 +252,9 @@ def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults
     found = read(unchecked(*parts), TODAY)
     if isinstance(found, Reading):
         # What the mapping lets through, the core refuses.
-        from schemas.faults import examine  # noqa: PLC0415
+        from schemas.validation import validate  # noqa: PLC0415
 
-        examined = examine(found.record)
+        examined = validate(found.record)
         assert isinstance(examined, tuple)
         found = found.faults_of(examined)
     assert CANARY not in repr(found)
@@ -336,7 +336,7 @@ def test_nothing_that_is_sent_makes_it_fail(data: st.DataObject) -> None:
     parts[part] = {**parts[part], member: data.draw(json_values)}
     found = read(unchecked(*parts), TODAY)
     if not isinstance(found, Reading):
-        assert all(isinstance(fault, Fault) for fault in found)
+        assert all(isinstance(fault, ValidationIssue) for fault in found)
         assert rejected(found).status in {400, 422}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from api.window import BINS, SECONDS, Latency, Pairs, Window
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import DeadLetter, ModelRef, Score, Source
 
 MODEL = ModelRef("m", "1", "0" * 16)
@@ -31,8 +31,8 @@ def note(window: Window, each: Score, at: int | None = None) -> None:
         window.note_score(each, Source("scores", 0, 0), at)
 
 
-def letter(*codes: FaultCode) -> DeadLetter:
-    return DeadLetter(tuple(Fault(code, "", "") for code in codes), Source("patients", 0, 0))
+def letter(*codes: RejectionCode) -> DeadLetter:
+    return DeadLetter(tuple(ValidationIssue(code, "", "") for code in codes), Source("patients", 0, 0))
 
 
 def test_what_is_seen_is_summed_up() -> None:
@@ -57,7 +57,7 @@ def test_the_window_slides() -> None:
     clock = Clock()
     window = Window(clock)
     note(window, score(0.7))
-    window.note_dead_letter(letter(FaultCode.NOT_JSON))
+    window.note_dead_letter(letter(RejectionCode.NOT_JSON))
     clock.now += SECONDS
     assert (window.snapshot().scores, window.snapshot().dead_letter_codes) == (1, {"not_json": 1})
     clock.now += 1
@@ -111,8 +111,8 @@ def test_a_busy_second_is_sampled() -> None:
 def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
     """Two faults of one code are one dead letter; the commonest code comes first."""
     window = Window(Clock())
-    window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE, FaultCode.OUT_OF_RANGE, FaultCode.FOREIGN_CODE))
-    window.note_dead_letter(letter(FaultCode.OUT_OF_RANGE))
+    window.note_dead_letter(letter(RejectionCode.OUT_OF_RANGE, RejectionCode.OUT_OF_RANGE, RejectionCode.FOREIGN_CODE))
+    window.note_dead_letter(letter(RejectionCode.OUT_OF_RANGE))
     snapshot = window.snapshot()
     assert snapshot.dead_letters == 2
     assert list(snapshot.dead_letter_codes.items()) == [("out_of_range", 2), ("foreign_code", 1)]

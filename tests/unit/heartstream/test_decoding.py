@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from heartstream import DeadLetter, DecodeError, Score, decode_dead_letter, decode_score, encode_score
 from schemas.codec import encode_dead_letter
-from schemas.faults import examine
 from schemas.frames import frame
 from schemas.records import PatientRecord, Source
+from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected
 from tests.support.outcomes import Scored, process
@@ -35,9 +35,9 @@ def test_a_score_is_read_and_written_as_it_was(model: str, request: pytest.Fixtu
 @pytest.mark.parametrize("value", [value for _, value, _ in rejected()], ids=[name for name, _, _ in rejected()])
 def test_a_dead_letter_is_read(value: bytes) -> None:
     """Each example's reasons are read as they were written."""
-    faults = examine(value)
-    assert not isinstance(faults, PatientRecord)
-    assert decode_dead_letter(encode_dead_letter(DeadLetter(faults, SOURCE))) == DeadLetter(faults, SOURCE)
+    issues = validate(value)
+    assert not isinstance(issues, PatientRecord)
+    assert decode_dead_letter(encode_dead_letter(DeadLetter(issues, SOURCE))) == DeadLetter(issues, SOURCE)
 
 
 @pytest.mark.parametrize("decode", [decode_score, decode_dead_letter])

@@ -70,7 +70,7 @@ def test_an_example_has_the_outcome_that_the_worker_gives_it(name: str, model_di
             assert isinstance(result, Score)
             assert encode_score(msgspec.structs.replace(result, source=SOURCE)) == outcome.value
         else:
-            assert result == Rejection(outcome.faults)
+            assert result == Rejection(outcome.issues)
 
 
 def test_results_have_the_order_of_the_records(model: Model) -> None:

@@ -81,7 +81,7 @@ def test_a_batch_of_a_whole_partition_is_scored_in_parts(model_dir: Path) -> Non
 
 
 def test_a_column_of_nothing_but_null_is_one_of_numbers_not_measured(model_dir: Path) -> None:
-    """Spark's void, in any place: the same scores, and for an id the fault of a record without one."""
+    """Spark's void, in any place: the same scores, and for an id the issue of a record without one."""
     bundle = ModelBundle.of(model_dir, None, None, Details())
     given = table()
     place = COLUMN_NAMES.index("ca")

@@ -30,10 +30,10 @@ def event(**changes: object) -> bytes:
     return json.dumps({name: value for name, value in members.items() if value is not None}).encode()
 
 
-def faults(value: bytes, headers: list[tuple[str, bytes | None]] | None = None) -> list[tuple[str, str]]:
+def issues(value: bytes, headers: list[tuple[str, bytes | None]] | None = None) -> list[tuple[str, str]]:
     content = unwrapped(value, headers or STRUCTURED)
     assert isinstance(content, tuple)
-    return [(str(fault.code), fault.pointer) for fault in content]
+    return [(str(issue.code), issue.pointer) for issue in content]
 
 
 @given(st.fixed_dictionaries({"id": TEXT, "source": TEXT, "type": TEXT, "subject": TEXT}))
@@ -94,7 +94,7 @@ def test_media_types_are_read_as_http_reads_them(header: tuple[str, bytes]) -> N
 )
 def test_all_that_is_wrong_with_an_envelope_is_told(changes: dict[str, object], pointers: list[str]) -> None:
     """By one code, with a pointer to each attribute."""
-    assert faults(event(**changes)) == [("malformed_event", pointer) for pointer in pointers]
+    assert issues(event(**changes)) == [("malformed_event", pointer) for pointer in pointers]
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_all_that_is_wrong_with_an_envelope_is_told(changes: dict[str, object], 
     ids=repr,
 )
 def test_what_is_no_json_object_is_no_event(value: bytes) -> None:
-    """The fault points at the record as a whole, or at what is lacking."""
-    assert {code for code, _ in faults(value)} == {"malformed_event"}
+    """The issue points at the record as a whole, or at what is lacking."""
+    assert {code for code, _ in issues(value)} == {"malformed_event"}
 
 
 @pytest.mark.parametrize("second", [b'"data":{}', b'"d\\u0061ta":{}', b'"data_base64":"e30="'])
 def test_an_event_with_two_records_is_refused(second: bytes) -> None:
     """No parser's choice decides who of two patients is scored, however the name is written."""
-    assert faults(event()[:-1] + b"," + second + b"}") == [("malformed_event", "/data")]
+    assert issues(event()[:-1] + b"," + second + b"}") == [("malformed_event", "/data")]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_event_with_two_records_is_refused(second: bytes) -> None:
 )
 def test_other_formats_of_events_are_refused(format_: bytes) -> None:
     """They are said to be events, so their bytes are not taken for records."""
-    assert faults(event(), [("content-type", format_)]) == [("malformed_event", "")]
+    assert issues(event(), [("content-type", format_)]) == [("malformed_event", "")]
 
 
 def test_tombstones_and_giants_are_left_to_the_decoder_of_records() -> None:
@@ -149,7 +149,7 @@ def test_an_envelope_is_taken_if_and_only_if_the_sdk_takes_it(
         assert isinstance(content, tuple)
     elif isinstance(content, tuple):
         # The SDK's Base64 skips what is not of its alphabet.
-        assert [fault.pointer for fault in content] == ["/data_base64"]
+        assert [issue.pointer for issue in content] == ["/data_base64"]
 
 
 @given(TEXT)

@@ -27,8 +27,7 @@ from schemas.codec import (
     reason_json,
 )
 from schemas.codings import CODINGS
-from schemas.errors import Fault, FaultCode
-from schemas.faults import examine
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
 from schemas.jsonschema import documents
 from schemas.records import (
@@ -43,6 +42,7 @@ from schemas.records import (
     Source,
     WarningCode,
 )
+from schemas.validation import validate
 from scoring.features import as_matrix, blank_missing, convert, legal_rows
 from tests.support.examples import accepted
 from tests.support.record_strategies import FIELDS, legal_members, legal_records, values, written
@@ -76,12 +76,12 @@ def as_json_numbers(row: list[float]) -> list[float | None]:
 @MANY
 @given(values())
 def test_fast_path_takes_only_what_the_slow_path_takes(value: bytes) -> None:
-    """What decoder and vectorised check accept, `examine` accepts with the same id, coding and numbers."""
+    """What decoder and vectorised check accept, `validate` accepts with the same id, coding and numbers."""
     fast = fast_verdict(value)
     if fast is None:
         return
     record, numbers = fast
-    expected = examine(value)
+    expected = validate(value)
     assert isinstance(expected, PatientRecord)
     assert (expected.patient_id, expected.coding) == (record.patient_id, record.coding)
     assert [getattr(expected, name) for name in FEATURE_NAMES] == numbers
@@ -89,15 +89,15 @@ def test_fast_path_takes_only_what_the_slow_path_takes(value: bytes) -> None:
 
 @given(values())
 def test_vectorised_check_refuses_nothing_legal(value: bytes) -> None:
-    """A record that the fast decoder takes and `examine` takes is no illegal row."""
-    if (decode(value) or decode_coded(value)) is not None and isinstance(examine(value), PatientRecord):
+    """A record that the fast decoder takes and `validate` takes is no illegal row."""
+    if (decode(value) or decode_coded(value)) is not None and isinstance(validate(value), PatientRecord):
         assert fast_verdict(value) is not None
 
 
 @given(legal_records())
 def test_every_legal_record_is_accepted(value: bytes) -> None:
-    """However a legal record is written, `examine` takes it."""
-    assert isinstance(examine(value), PatientRecord)
+    """However a legal record is written, `validate` takes it."""
+    assert isinstance(validate(value), PatientRecord)
 
 
 @given(legal_members())
@@ -112,8 +112,8 @@ def test_legal_records_take_the_fast_path(members: list[tuple[str, str]]) -> Non
 
 @given(st.binary() | st.none())
 def test_decoders_never_raise(value: bytes | None) -> None:
-    """Any bytes give a record, None or faults: no exception."""
-    verdict = examine(value)
+    """Any bytes give a record, None or issues: no exception."""
+    verdict = validate(value)
     assert (decode(value) or decode_coded(value)) is None or isinstance(verdict, PatientRecord | tuple)
     assert verdict
 
@@ -207,10 +207,12 @@ def test_score_is_what_its_schema_says(score: Score) -> None:
     assert list(VALIDATOR.iter_errors(json.loads(written_score(score)))) == []
 
 
-@given(st.lists(st.builds(Fault, st.sampled_from(FaultCode), TEXT, TEXT)).map(tuple), SOURCES.filter(bool))
-def test_dead_letter_survives_the_wire(faults: tuple[Fault, ...], source: Source) -> None:
+@given(
+    st.lists(st.builds(ValidationIssue, st.sampled_from(RejectionCode), TEXT, TEXT)).map(tuple), SOURCES.filter(bool)
+)
+def test_dead_letter_survives_the_wire(issues: tuple[ValidationIssue, ...], source: Source) -> None:
     """What is read back from the header is what was written."""
-    letter = DeadLetter(faults, source)
+    letter = DeadLetter(issues, source)
     assert letter == decode_dead_letter(encode_dead_letter(letter))
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
 from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, with_coding
-from schemas.faults import examine
 from schemas.features import FEATURES
 from schemas.records import PatientRecord
+from schemas.validation import validate
 from tests.support.public_copies import COPIES, copy_rows
 from tests.support.record_strategies import json_objects, legal_records
 
@@ -57,10 +57,10 @@ def test_coded_record_is_the_record(name: str, value: bytes, data: DataObject) -
     for field, codes in CODINGS[name].codes.items():
         theirs = [code for code, ours in codes.items() if ours == sent[field]]
         sent[field] = data.draw(st.sampled_from(theirs)) if theirs else sent[field]
-    expected = examine(value)
+    expected = validate(value)
     assert isinstance(expected, PatientRecord)
     numbers = [getattr(expected, feature.name) for feature in FEATURES]
-    for found in (examine(json.dumps(sent).encode(), name), examine(json.dumps(sent | {"coding": name}).encode())):
+    for found in (validate(json.dumps(sent).encode(), name), validate(json.dumps(sent | {"coding": name}).encode())):
         assert isinstance(found, PatientRecord)
         assert (found.coding, [getattr(found, feature.name) for feature in FEATURES]) == (UCI, numbers)
 

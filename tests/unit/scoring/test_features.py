@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.faults import examine
 from schemas.features import FEATURE_NAMES, FEATURES, Feature
 from schemas.records import PatientRecord
+from schemas.validation import validate
 from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
 from tests.support.examples import accepted
 from tests.support.models import as_value, random_rows
@@ -102,7 +102,7 @@ def test_check_agrees_with_examine_on_numbers(changes: dict[int, float | None]) 
     matrix = np.array([ROW])
     for j, number in changes.items():
         matrix[0, j] = math.nan if number is None else number
-    expected = isinstance(examine(as_value("p", matrix[0].tolist())), PatientRecord)
+    expected = isinstance(validate(as_value("p", matrix[0].tolist())), PatientRecord)
     blank_missing(matrix)
     assert expected == bool(legal_rows(matrix)[0])
 

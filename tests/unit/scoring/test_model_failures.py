@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.errors import ArtifactError, FaultCode
+from schemas.errors import ArtifactError, RejectionCode
 from scoring.features import Matrix
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
@@ -52,8 +52,8 @@ def outcomes_of(batch: list[bytes], scorer: Scorer) -> list[Outcome]:
     return process(batch, [None] * len(batch), scorer)
 
 
-def codes(outcome: Outcome) -> list[FaultCode]:
-    return [fault.code for fault in outcome.faults] if isinstance(outcome, Rejected) else []
+def codes(outcome: Outcome) -> list[RejectionCode]:
+    return [issue.code for issue in outcome.issues] if isinstance(outcome, Rejected) else []
 
 
 @each_spoil
@@ -64,7 +64,7 @@ def test_record_that_the_model_fails_on_is_rejected_alone(
     """In a batch of 2,000, exactly the culprits are rejected, as failures of the model."""
     outcomes = outcomes_of(BATCH, spoiled_scorer(linear_artifact, spoil(preprocessed(linear_artifact, places))))
     rejected = {place: codes(outcome) for place, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)}
-    assert {place: [FaultCode.MODEL_FAILURE] for place in places} == rejected
+    assert {place: [RejectionCode.MODEL_FAILURE] for place in places} == rejected
 
 
 @each_spoil
@@ -82,7 +82,7 @@ def test_culprit_is_found_in_a_batch_of_any_size(linear_artifact: Artifact, size
     """A batch that is the culprit, or little more, is no special case."""
     scorer = spoiled_scorer(linear_artifact, raises_on(preprocessed(linear_artifact, [0])))
     outcomes = outcomes_of(BATCH[:size], scorer)
-    assert [[FaultCode.MODEL_FAILURE]] + [[]] * (size - 1) == [codes(outcome) for outcome in outcomes]
+    assert [[RejectionCode.MODEL_FAILURE]] + [[]] * (size - 1) == [codes(outcome) for outcome in outcomes]
 
 
 def test_message_of_a_model_failure_gives_nothing_away(linear_artifact: Artifact) -> None:
@@ -90,7 +90,7 @@ def test_message_of_a_model_failure_gives_nothing_away(linear_artifact: Artifact
     scorer = spoiled_scorer(linear_artifact, raises_on(preprocessed(linear_artifact, [0])))
     (outcome,) = outcomes_of(BATCH[:1], scorer)
     assert isinstance(outcome, Rejected)
-    assert [(f.pointer, f.message) for f in outcome.faults] == [("", "the model could not score this record")]
+    assert [(f.pointer, f.message) for f in outcome.issues] == [("", "the model could not score this record")]
 
 
 @each_failure
@@ -125,7 +125,7 @@ def test_unreadable_records_need_no_model(linear_artifact: Artifact) -> None:
     switch = Switch(raises)
     scorer = spoiled_scorer(linear_artifact, switch)
     switch.thrown = True
-    assert [codes(outcome) for outcome in process([None], [None], scorer)] == [[FaultCode.EMPTY_VALUE]]
+    assert [codes(outcome) for outcome in process([None], [None], scorer)] == [[RejectionCode.EMPTY_VALUE]]
 
 
 def test_sound_model_is_sound(scorer: Scorer, forest_scorer: Scorer) -> None:

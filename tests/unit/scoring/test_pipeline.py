@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from heartstream.files.score import score_batch
 from schemas.codec import decode_score, encode_scores
 from schemas.codings import FOREIGN_NAMES
-from schemas.faults import examine
 from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
+from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, rejected_unwritten
 from tests.support.models import as_values, every_missing_pattern
@@ -38,8 +38,8 @@ def scored_alone(value: bytes | None, source: Source | None, scorer: Scorer) -> 
 @MANY
 @given(value=values() | st.none(), source=SOURCES)
 def test_record_is_scored_if_and_only_if_it_is_legal(scorer: Scorer, value: bytes | None, source: Source) -> None:
-    """`examine` alone decides: a legal record has a score, any other exactly the faults that `examine` finds."""
-    verdict, outcome = examine(value), scored_alone(value, source, scorer)
+    """`validate` alone decides: a legal record has a score, any other exactly the issues that `validate` finds."""
+    verdict, outcome = validate(value), scored_alone(value, source, scorer)
     if isinstance(verdict, PatientRecord):
         assert isinstance(outcome, Scored)
     else:
@@ -88,7 +88,7 @@ def test_score_survives_the_wire(scorer: Scorer, value: bytes, source: Source | 
 @given(legal_records(), SOURCES)
 def test_score_belongs_to_its_record(scorer: Scorer, value: bytes, source: Source | None) -> None:
     """Id, source, model, threshold and missing fields are those of the record, the place and the model."""
-    record, outcome = examine(value), scored_alone(value, source, scorer)
+    record, outcome = validate(value), scored_alone(value, source, scorer)
     assert isinstance(record, PatientRecord)
     assert isinstance(outcome, Scored)
     score = decode_score(outcome.value)

@@ -67,10 +67,10 @@ def test_an_outcome_is_found_by_its_place(scorer: Scorer, batch: list[bytes]) ->
 @given(BATCHES)
 def test_only_records_that_name_no_coding_are_refused_with_their_source(scorer: Scorer, batch: list[bytes]) -> None:
     """What was rejected before keeps its own faults."""
-    faults = rejection(results_of([BROKEN], scorer).rejected[0]).rejected[0]
-    before, after = outcomes_of(results_of(batch, scorer)), results_of(batch, scorer).without_undeclared(faults)
+    issues = rejection(results_of([BROKEN], scorer).rejected[0]).rejected[0]
+    before, after = outcomes_of(results_of(batch, scorer)), results_of(batch, scorer).without_undeclared(issues)
     assert outcomes_of(after) == [
-        Rejected(faults) if value == PLAIN else outcome for value, outcome in zip(batch, before, strict=True)
+        Rejected(issues) if value == PLAIN else outcome for value, outcome in zip(batch, before, strict=True)
     ]
     assert list(after.rejected) == sorted(after.rejected)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import encode_scores
-from schemas.errors import FaultCode
+from schemas.errors import RejectionCode
 from scoring import sources
 from scoring.batches import JsonBatch
 from scoring.evidence import FOREIGN_SHARE, RECENT_RECORDS, SourceWindow
@@ -36,7 +36,7 @@ def judged(results: Results, window: SourceWindow) -> list[Outcome]:
 
 
 def codes(outcomes: Sequence[Outcome]) -> set[str]:
-    return {str(fault.code) for each in outcomes if isinstance(each, Rejected) for fault in each.faults}
+    return {str(issue.code) for each in outcomes if isinstance(each, Rejected) for issue in each.issues}
 
 
 def named(value: bytes, coding: str) -> bytes:
@@ -129,4 +129,4 @@ def test_model_failures_and_other_faults_are_no_evidence(scorer: Scorer) -> None
     window = SourceWindow()
     judged(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
     assert window.is_clean
-    assert FOREIGN_SOURCE[0].code == FaultCode.FOREIGN_SOURCE
+    assert FOREIGN_SOURCE[0].code == RejectionCode.FOREIGN_SOURCE

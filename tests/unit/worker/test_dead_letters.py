@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from runtime.record_times import NO_TIMESTAMP
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,
@@ -21,8 +21,8 @@ from schemas.topics import (
 from worker.dead_letters import dead_letter, reduced, without_value
 from worker.transport.outgoing import OutgoingRecord
 
-FAULTS = (Fault(FaultCode.WRONG_TYPE, "/age", "must be a number"),)
-OTHER_FAULTS = (Fault(FaultCode.NOT_JSON, "", "the record is not a JSON document"),)
+FAULTS = (ValidationIssue(RejectionCode.WRONG_TYPE, "/age", "must be a number"),)
+OTHER_FAULTS = (ValidationIssue(RejectionCode.NOT_JSON, "", "the record is not a JSON document"),)
 SOURCE = Source("patients", 3, 14)
 TIME = 1_700_000_000_123
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.settings import SchemaRegistry, Settings, Worker
-from schemas.errors import Fault, SettingsError
+from schemas.errors import SettingsError, ValidationIssue
 from schemas.frames import frame
 from schemas.records import RECORD_MAX_BYTES
 from tests.support.avro import FIELDS, SCHEMA
@@ -112,4 +112,4 @@ def test_faults_are_the_contracts() -> None:
     """They are values, so that a batch goes on beside them."""
     content = PLAIN.content_of(message(frame(0) + b"Zebra"))
     assert isinstance(content, tuple)
-    assert all(isinstance(fault, Fault) and "Zebra" not in fault.message for fault in content)
+    assert all(isinstance(fault, ValidationIssue) and "Zebra" not in fault.message for fault in content)

@@ -6,9 +6,9 @@ import pickle
 
 from heartstream.demo.patients import FLAWS, demo_records, real_patients
 from heartstream.demo.reconciliation import Reconciliation
-from schemas.errors import Fault, FaultCode
-from schemas.faults import examine
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import DeadLetter, ModelRef, PatientRecord, Score, Source
+from schemas.validation import validate
 
 HERE = Source("patients", 0, 7)
 
@@ -18,7 +18,7 @@ def score(source: Source) -> Score:
 
 
 def letter(source: Source) -> DeadLetter:
-    return DeadLetter((Fault(FaultCode.NOT_JSON, "", "no"),), source)
+    return DeadLetter((ValidationIssue(RejectionCode.NOT_JSON, "", "no"),), source)
 
 
 def test_a_record_with_one_outcome_balances() -> None:
@@ -66,12 +66,12 @@ def test_every_real_patient_is_a_legal_record() -> None:
     """The demo's good records are all good: 920 of them."""
     records = [record for record, _ in zip(demo_records(1, 0.0), range(920), strict=False)]
     assert len({record.key for record in records}) == 920
-    assert all(isinstance(examine(record.value), PatientRecord) for record in records)
+    assert all(isinstance(validate(record.value), PatientRecord) for record in records)
 
 
 def test_every_flaw_is_a_rejection() -> None:
     """Each of the 14 ways to break a record breaks each kind of record."""
-    outcomes = {name: examine(flaw(dict(real_patients()[0]))) for name, flaw in FLAWS.items()}
+    outcomes = {name: validate(flaw(dict(real_patients()[0]))) for name, flaw in FLAWS.items()}
     assert len(outcomes) == 14
     assert not [name for name, outcome in outcomes.items() if isinstance(outcome, PatientRecord)]
 

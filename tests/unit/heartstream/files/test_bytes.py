@@ -91,7 +91,7 @@ EXAMPLES = _GOOD + [each for _, value, _ in rejected() for each in [value, *[dic
 def test_the_contracts_examples_come_out_of_lines_as_of_the_stream(
     model: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Each example that is a line has the score, or the faults, that the stream gives it."""
+    """Each example that is a line has the score, or the issues, that the stream gives it."""
     scorer: Scorer = request.getfixturevalue(model)
     lines = [value for value in EXAMPLES if b"\n" not in value and value.strip()]
     source = tmp_path / "in.ndjson"
@@ -104,7 +104,7 @@ def test_the_contracts_examples_come_out_of_lines_as_of_the_stream(
 def test_the_contracts_examples_come_out_of_columns_as_of_the_stream(
     model: str, suffix: str, write: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Each example that a row can hold has the score, or the faults, that the stream gives it."""
+    """Each example that a row can hold has the score, or the issues, that the stream gives it."""
     scorer: Scorer = request.getfixturevalue(model)
     found = [row for row in representable(EXAMPLES) if row["patient_id"] != ""]
     assert len(found) > 40

@@ -16,7 +16,7 @@ from heartstream.files.formats import Format
 from heartstream.files.process_pool import ProcessPool
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import ScoredBatch
-from schemas.errors import ArtifactError, DependencyError, Fault, FaultCode
+from schemas.errors import ArtifactError, DependencyError, RejectionCode, ValidationIssue
 from scoring.scorer import Scorer
 from tests.support.file_tables import COMPLETE, Row, as_records, unseen, write_csv, write_parquet
 from tests.support.waiting import await_condition
@@ -70,7 +70,9 @@ def joined(batch: object) -> ScoredBatch:
     if batch == [b"leave"]:
         os._exit(3)
     content = b"x" * _LARGE if batch == [b"grow"] else b"+".join(batch)
-    return ScoredBatch(content, len(batch), {0: (Fault(FaultCode.EMPTY_VALUE, "", str(os.getpid())),)}, [])
+    return ScoredBatch(
+        content, len(batch), {0: (ValidationIssue(RejectionCode.EMPTY_VALUE, "", str(os.getpid())),)}, []
+    )
 
 
 def pooled(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:

@@ -141,7 +141,7 @@ def test_the_settings_name_the_model_unless_an_option_does(
 def test_bad_record_is_refused_with_all_reasons(
     model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 65, each fault on a line, and no value of the patient."""
+    """Exit code 65, each issue on a line, and no value of the patient."""
     code, out, err = run(capsys, written(tmp_path, age=4711, thal=2), "--model", model_dir)
     assert (code, out) == (65, "")
     assert ("/age:" in err, "/thal:" in err, "4711" in err) == (True, True, False)

@@ -8,15 +8,15 @@ import pytest
 
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord, Selection
 from heartstream.operations.dlq.filters import parse_position, parse_time, selection
-from schemas.errors import Fault, FaultCode
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import DeadLetter, Source
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def letter(timestamp: int | None, key: bytes | None, *codes: FaultCode) -> DeadLetterRecord:
-    faults = tuple(Fault(code, "", "") for code in codes)
-    reason = DeadLetter(faults, Source("patients", 0, 0)) if codes else None
+def letter(timestamp: int | None, key: bytes | None, *codes: RejectionCode) -> DeadLetterRecord:
+    issues = tuple(ValidationIssue(code, "", "") for code in codes)
+    reason = DeadLetter(issues, Source("patients", 0, 0)) if codes else None
     return DeadLetterRecord(0, 0, timestamp, key, b"value", (), reason, 0, None, None)
 
 
@@ -65,21 +65,21 @@ def test_other_positions_are_refused(text: str) -> None:
     ("wanted", "expected"),
     [
         (Selection(), "abcd"),
-        (Selection(codes=frozenset({FaultCode.NOT_JSON})), "a"),
-        (Selection(codes=frozenset({FaultCode.NOT_JSON, FaultCode.WRONG_TYPE})), "ab"),
+        (Selection(codes=frozenset({RejectionCode.NOT_JSON})), "a"),
+        (Selection(codes=frozenset({RejectionCode.NOT_JSON, RejectionCode.WRONG_TYPE})), "ab"),
         (Selection(since=20), "bc"),
         (Selection(until=20), "a"),
         (Selection(since=20, until=30), "b"),
         (Selection(key=b"k"), "bd"),
-        (selection([FaultCode.WRONG_TYPE], None, None, "k", NOW), "b"),
+        (selection([RejectionCode.WRONG_TYPE], None, None, "k", NOW), "b"),
     ],
 )
 def test_a_selection_takes_what_it_says(wanted: Selection, expected: str) -> None:
     """All filters must hold; of several codes any; a record without a timestamp is in no span of time."""
     letters = {
-        "a": letter(10, b"other", FaultCode.NOT_JSON, FaultCode.OUT_OF_RANGE),
-        "b": letter(20, b"k", FaultCode.WRONG_TYPE),
-        "c": letter(30, None, FaultCode.EMPTY_VALUE),
+        "a": letter(10, b"other", RejectionCode.NOT_JSON, RejectionCode.OUT_OF_RANGE),
+        "b": letter(20, b"k", RejectionCode.WRONG_TYPE),
+        "c": letter(30, None, RejectionCode.EMPTY_VALUE),
         "d": letter(None, b"k"),
     }
     assert "".join(name for name, one in letters.items() if wanted.matches(one)) == expected

@@ -1,7 +1,7 @@
 """The slow path of decoding: everything that is wrong with one record, or the record.
 
-`examine` is the authority on what a legal record is. The fast path (`schemas.codec.decode` and `scoring.features`) may
-only accept what `examine` accepts, with the same numbers; a property test holds it to that.
+`validate` is the authority on what a legal record is. The fast path (`schemas.codec.decode` and `scoring.features`) may
+only accept what `validate` accepts, with the same numbers; a property test holds it to that.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, Coding, unknown_coding_text
-from schemas.envelopes import ENCODED_TWICE, UTF_16, envelope_fault, is_utf_16
-from schemas.errors import Fault, FaultCode
+from schemas.envelopes import ENCODED_TWICE, UTF_16, envelope_issue, is_utf_16
+from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES, FEATURES, Feature, Kind
 from schemas.records import PATIENT_ID_MAX_CHARS, RECORD_MAX_BYTES, PatientRecord
 
@@ -31,63 +31,67 @@ class _NotFinite:
     """Stands for NaN, Infinity and -Infinity, which Python's JSON parser takes and JSON does not know."""
 
 
-def examine(value: bytes | None, coding: str | None = None) -> PatientRecord | tuple[Fault, ...]:
-    """Return the record that `value` holds, or every fault that can be found in it (never empty).
+def validate(value: bytes | None, coding: str | None = None) -> PatientRecord | tuple[ValidationIssue, ...]:
+    """Return the record that `value` holds, or every issue that can be found in it (never empty).
 
     A record that names no coding is in `coding`, the one that was named for its whole source. What comes back is in
     UCI's codes, and says so where a coding was named. Fields in which a number stands for "not measured" come back as
     None. Takes some 20 µs, at most some milliseconds: for offenders only.
     """
     members = _members(value)
-    if isinstance(members, Fault):
+    if isinstance(members, ValidationIssue):
         return (members,)
-    faults, found = _name_faults(members)
+    issues, found = _name_issues(members)
     named = found.get("coding", coding)
     known = CODINGS.get(named) if isinstance(named, str) else None
     numbers: dict[str, float | None] = {}
     for name, raw in found.items():
         outcome = _read_field(name, raw, known)
-        if isinstance(outcome, Fault):
-            faults.append(outcome)
+        if isinstance(outcome, ValidationIssue):
+            issues.append(outcome)
         elif name in _BY_NAME:
             numbers[name] = outcome
-    if faults:
-        return tuple(faults)
+    if issues:
+        return tuple(issues)
     declared = msgspec.UNSET if named is None else UCI
     return PatientRecord(patient_id=found["patient_id"], **numbers, coding=declared)
 
 
-def _members(value: bytes | None) -> list[tuple[str, Any]] | Fault:
+def _members(value: bytes | None) -> list[tuple[str, Any]] | ValidationIssue:
     """Parse `value` into the members of one JSON object, in order and with repeats."""
     if not value:
-        return Fault(FaultCode.EMPTY_VALUE, "", "the record has no value; a tombstone cannot be scored")
+        return ValidationIssue(RejectionCode.EMPTY_VALUE, "", "the record has no value; a tombstone cannot be scored")
     if len(value) > RECORD_MAX_BYTES:
-        return Fault(FaultCode.TOO_LARGE, "", f"the record is larger than {RECORD_MAX_BYTES} bytes")
+        return ValidationIssue(RejectionCode.TOO_LARGE, "", f"the record is larger than {RECORD_MAX_BYTES} bytes")
     text = _text(value)
-    return text if isinstance(text, Fault) else _parsed(text)
+    return text if isinstance(text, ValidationIssue) else _parsed(text)
 
 
-def _text(value: bytes) -> str | Fault:
+def _text(value: bytes) -> str | ValidationIssue:
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
-        return Fault(FaultCode.NOT_UTF8, "", UTF_16 if is_utf_16(value) else "the record is not UTF-8 text")
+        return ValidationIssue(
+            RejectionCode.NOT_UTF8, "", UTF_16 if is_utf_16(value) else "the record is not UTF-8 text"
+        )
     # Without a byte order mark, English text in UTF-16 is UTF-8 as well: every other character is NUL.
-    return Fault(FaultCode.NOT_JSON, "", UTF_16) if is_utf_16(value) else text
+    return ValidationIssue(RejectionCode.NOT_JSON, "", UTF_16) if is_utf_16(value) else text
 
 
-def _parsed(text: str) -> list[tuple[str, Any]] | Fault:
+def _parsed(text: str) -> list[tuple[str, Any]] | ValidationIssue:
     try:
         refuse_deep_nesting(text)
         parsed = json.loads(text, object_pairs_hook=_Members, parse_int=float, parse_constant=lambda _: _NotFinite())
     except ValueError:
         wrong = "begins with a byte order mark; send UTF-8 without one" if text.startswith("\ufeff") else _NO_JSON
-        return Fault(FaultCode.NOT_JSON, "", f"the record {wrong}")
+        return ValidationIssue(RejectionCode.NOT_JSON, "", f"the record {wrong}")
     if isinstance(parsed, str) and parsed.lstrip().startswith("{"):
         return ENCODED_TWICE
     if not isinstance(parsed, _Members):
-        return Fault(FaultCode.NOT_AN_OBJECT, "", "the record is not a JSON object; send one object a record")
-    return envelope_fault(parsed) or list(parsed)
+        return ValidationIssue(
+            RejectionCode.NOT_AN_OBJECT, "", "the record is not a JSON object; send one object a record"
+        )
+    return envelope_issue(parsed) or list(parsed)
 
 
 class _Members(list[tuple[str, Any]]):
@@ -114,9 +118,9 @@ def refuse_deep_nesting(text: str) -> None:
             raise ValueError("nested too deep")
 
 
-def _name_faults(members: list[tuple[str, Any]]) -> tuple[list[Fault], dict[str, Any]]:
-    """Check which fields are there; return the faults and the known fields that stand exactly once."""
-    faults: list[Fault] = []
+def _name_issues(members: list[tuple[str, Any]]) -> tuple[list[ValidationIssue], dict[str, Any]]:
+    """Check which fields are there; return the issues and the known fields that stand exactly once."""
+    issues: list[ValidationIssue] = []
     found: dict[str, Any] = {}
     repeated: set[str] = set()
     unknown: list[str] = []
@@ -127,17 +131,19 @@ def _name_faults(members: list[tuple[str, Any]]) -> tuple[list[Fault], dict[str,
             repeated.add(name)
         else:
             found[name] = raw
-    faults.extend(
-        Fault(FaultCode.DUPLICATE_FIELD, f"/{name}", "the field stands more than once")
+    issues.extend(
+        ValidationIssue(RejectionCode.DUPLICATE_FIELD, f"/{name}", "the field stands more than once")
         for name in FIELD_NAMES
         if name in repeated
     )
     if unknown:
-        faults.append(Fault(FaultCode.UNKNOWN_FIELD, "", _unknown_text(unknown)))
-    faults.extend(
-        Fault(FaultCode.MISSING_FIELD, f"/{name}", _absent_text(name)) for name in FIELD_NAMES[:-1] if name not in found
+        issues.append(ValidationIssue(RejectionCode.UNKNOWN_FIELD, "", _unknown_text(unknown)))
+    issues.extend(
+        ValidationIssue(RejectionCode.MISSING_FIELD, f"/{name}", _absent_text(name))
+        for name in FIELD_NAMES[:-1]
+        if name not in found
     )
-    return faults, found
+    return issues, found
 
 
 def _unknown_text(unknown: list[str]) -> str:
@@ -155,84 +161,88 @@ def _absent_text(name: str) -> str:
     return "the field must be there; send null if it was not measured"
 
 
-def _read_field(name: str, raw: Any, coding: Coding | None) -> Fault | float | None:
+def _read_field(name: str, raw: Any, coding: Coding | None) -> ValidationIssue | float | None:
     """Check one field; return its number, None where it is not measured or not a number, or what is wrong with it.
 
     `coding` is what the record is said to be in, None where it names none, or one that is not known.
     """
     if name == "patient_id":
-        return _patient_id_fault(raw)
+        return _patient_id_issue(raw)
     if name == "coding":
-        return _coding_fault(raw)
+        return _coding_issue(raw)
     return _read_number(_BY_NAME[name], raw, coding)
 
 
-def _patient_id_fault(raw: Any) -> Fault | None:
+def _patient_id_issue(raw: Any) -> ValidationIssue | None:
     pointer = "/patient_id"
     if not isinstance(raw, str):
-        return Fault(FaultCode.WRONG_TYPE, pointer, "must be a string")
+        return ValidationIssue(RejectionCode.WRONG_TYPE, pointer, "must be a string")
     if not 1 <= len(raw) <= PATIENT_ID_MAX_CHARS:
-        return Fault(FaultCode.WRONG_LENGTH, pointer, f"must have 1 to {PATIENT_ID_MAX_CHARS} characters")
+        return ValidationIssue(RejectionCode.WRONG_LENGTH, pointer, f"must have 1 to {PATIENT_ID_MAX_CHARS} characters")
     try:
         raw.encode("utf-8")
     except UnicodeEncodeError:
-        return Fault(FaultCode.NOT_UTF8, pointer, "holds half of a surrogate pair, which is no character")
+        return ValidationIssue(RejectionCode.NOT_UTF8, pointer, "holds half of a surrogate pair, which is no character")
     return None
 
 
-def _coding_fault(raw: Any) -> Fault | None:
+def _coding_issue(raw: Any) -> ValidationIssue | None:
     if isinstance(raw, str) and raw in CODINGS:
         return None
-    return Fault(FaultCode.UNSUPPORTED_CODING, "/coding", unknown_coding_text())
+    return ValidationIssue(RejectionCode.UNSUPPORTED_CODING, "/coding", unknown_coding_text())
 
 
-def _read_number(feature: Feature, raw: Any, coding: Coding | None) -> Fault | float | None:
+def _read_number(feature: Feature, raw: Any, coding: Coding | None) -> ValidationIssue | float | None:
     pointer = f"/{feature.name}"
     if raw is None:
         return _missing(feature)
     if isinstance(raw, _NotFinite):
-        return Fault(FaultCode.NOT_FINITE, pointer, "must be a finite number; send null if it was not measured")
+        return ValidationIssue(
+            RejectionCode.NOT_FINITE, pointer, "must be a finite number; send null if it was not measured"
+        )
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        return Fault(FaultCode.WRONG_TYPE, pointer, f"must be a number{_or_null(feature)}")
+        return ValidationIssue(RejectionCode.WRONG_TYPE, pointer, f"must be a number{_or_null(feature)}")
     if raw in feature.missing:
         return _missing(feature)
     codes = None if coding is None else coding.codes.get(feature.name)
     if codes is not None:
         return _converted(feature, raw, codes)
-    return _limits_fault(feature, raw, is_declared=coding is not None) or float(raw)
+    return _limits_issue(feature, raw, is_declared=coding is not None) or float(raw)
 
 
-def _converted(feature: Feature, raw: float, codes: Mapping[int, int | None]) -> Fault | float | None:
+def _converted(feature: Feature, raw: float, codes: Mapping[int, int | None]) -> ValidationIssue | float | None:
     """Read a code of another coding."""
     if raw not in codes:
         meanings: dict[int | None, str] = {**dict(feature.codes)}
         known = (f"{code} ({meanings.get(ours, 'not measured')})" for code, ours in codes.items())
         text = f"must be one of {', '.join(known)} in the coding of this record{_or_null(feature)}"
-        return Fault(FaultCode.IMPOSSIBLE_CODE, f"/{feature.name}", text)
+        return ValidationIssue(RejectionCode.IMPOSSIBLE_CODE, f"/{feature.name}", text)
     ours = codes[int(raw)]
     return _missing(feature) if ours is None else float(ours)
 
 
-def _missing(feature: Feature) -> Fault | None:
+def _missing(feature: Feature) -> ValidationIssue | None:
     if not feature.required:
         return None
-    return Fault(FaultCode.MISSING_VALUE, f"/{feature.name}", "is required: no score is given without it")
+    return ValidationIssue(RejectionCode.MISSING_VALUE, f"/{feature.name}", "is required: no score is given without it")
 
 
-def _limits_fault(feature: Feature, value: float, *, is_declared: bool) -> Fault | None:
+def _limits_issue(feature: Feature, value: float, *, is_declared: bool) -> ValidationIssue | None:
     pointer = f"/{feature.name}"
     low, high = feature.interval
     in_range = low <= value <= high
     hint = next((hint for hint in feature.hints if hint.matches(value)), None)
     advice = f"; {hint.text}" if hint and hint.text else ""
     if not is_declared and not in_range and hint is not None and hint.is_foreign(value, feature.kind):
-        return Fault(FaultCode.FOREIGN_CODE, pointer, f"{_legal(feature)}; {hint.text or NAME_YOUR_CODING}")
+        return ValidationIssue(
+            RejectionCode.FOREIGN_CODE, pointer, f"{_legal(feature)}; {hint.text or NAME_YOUR_CODING}"
+        )
     if feature.kind is Kind.CODE and not (in_range and value not in feature.gaps and value == math.floor(value)):
-        return Fault(FaultCode.IMPOSSIBLE_CODE, pointer, f"{_legal(feature)}{advice}")
+        return ValidationIssue(RejectionCode.IMPOSSIBLE_CODE, pointer, f"{_legal(feature)}{advice}")
     if not in_range:
-        return Fault(FaultCode.OUT_OF_RANGE, pointer, f"{_legal(feature)}{advice}")
+        return ValidationIssue(RejectionCode.OUT_OF_RANGE, pointer, f"{_legal(feature)}{advice}")
     if feature.whole and value != math.floor(value):
-        return Fault(FaultCode.NOT_AN_INTEGER, pointer, "must be a whole number")
+        return ValidationIssue(RejectionCode.NOT_AN_INTEGER, pointer, "must be a whole number")
     return None
 
 

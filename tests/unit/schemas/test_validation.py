@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Fault, FaultCode, RecordError
-from schemas.faults import examine
+from schemas.errors import RecordError, RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord
+from schemas.validation import validate
 from tests.support.examples import accepted
 from tests.support.record_strategies import FIELDS, values
 
@@ -21,13 +21,13 @@ COMPLETE: dict[str, Any] = json.loads(dict(accepted())["complete"])
 OPTIONAL = [feature for feature in FEATURES if not feature.required]
 
 
-def faults_of(value: bytes) -> Sequence[Fault]:
-    verdict = examine(value)
+def issues_of(value: bytes) -> Sequence[ValidationIssue]:
+    verdict = validate(value)
     return () if isinstance(verdict, PatientRecord) else verdict
 
 
-def found(value: bytes) -> list[tuple[FaultCode, str]]:
-    return [(fault.code, fault.pointer) for fault in faults_of(value)]
+def found(value: bytes) -> list[tuple[RejectionCode, str]]:
+    return [(issue.code, issue.pointer) for issue in issues_of(value)]
 
 
 def record(**changes: Any) -> bytes:
@@ -48,52 +48,52 @@ def at_depth(frames: int, call: Callable[[], Any]) -> Any:
 def test_absent_field_is_named(field: str) -> None:
     """Each of the 14 fields must be there."""
     document = {name: value for name, value in COMPLETE.items() if name != field}
-    assert [(FaultCode.MISSING_FIELD, f"/{field}")] == found(json.dumps(document).encode())
+    assert [(RejectionCode.MISSING_FIELD, f"/{field}")] == found(json.dumps(document).encode())
 
 
 @pytest.mark.parametrize("field", FEATURE_NAMES)
 @pytest.mark.parametrize("text", ["true", "false", '"63"', '"?"', '""', "{}", "[]", "[63]", '"null"'])
 def test_only_a_number_is_a_number(field: str, text: str) -> None:
     """No text, truth value, list or object passes for a number, whatever the field."""
-    assert [(FaultCode.WRONG_TYPE, f"/{field}")] == found(with_text(field, text))
+    assert [(RejectionCode.WRONG_TYPE, f"/{field}")] == found(with_text(field, text))
 
 
 @pytest.mark.parametrize("field", FEATURE_NAMES)
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
 def test_number_must_be_finite(field: str, text: str) -> None:
     """The three words that some writers of JSON use for no number are told apart from broken JSON."""
-    assert [(FaultCode.NOT_FINITE, f"/{field}")] == found(with_text(field, text))
+    assert [(RejectionCode.NOT_FINITE, f"/{field}")] == found(with_text(field, text))
 
 
 @pytest.mark.parametrize("feature", OPTIONAL, ids=lambda feature: feature.name)
 def test_missing_value_is_none(feature: Any) -> None:
     """Null and each code for "not measured" come back as None."""
     sent = [None, *feature.missing, *(float(code) for code in feature.missing)]
-    verdicts = [examine(record(**{feature.name: value})) for value in sent]
+    verdicts = [validate(record(**{feature.name: value})) for value in sent]
     assert [None] * len(sent) == [getattr(verdict, feature.name) for verdict in verdicts]
 
 
 @pytest.mark.parametrize("field", ["age", "sex", "cp"])
 def test_required_value_may_not_be_null(field: str) -> None:
     """No score is given without age, sex and chest pain."""
-    assert [(FaultCode.MISSING_VALUE, f"/{field}")] == found(record(**{field: None}))
+    assert [(RejectionCode.MISSING_VALUE, f"/{field}")] == found(record(**{field: None}))
 
 
 @pytest.mark.parametrize("value", [0.5, 1.5])
 def test_fraction_is_no_foreign_code(value: float) -> None:
     """0, 1 and 2 are codes of thal in other copies; what lies between them is no code of anyone."""
-    assert found(record(thal=value)) == [(FaultCode.IMPOSSIBLE_CODE, "/thal")]
+    assert found(record(thal=value)) == [(RejectionCode.IMPOSSIBLE_CODE, "/thal")]
 
 
 @pytest.mark.parametrize("digits", [400, 4_301, 10_000])
 def test_integer_of_any_length_is_json(digits: int) -> None:
     """However many digits an integer has, it is JSON: it is out of range, not unreadable."""
-    assert found(with_text("age", "9" * digits)) == [(FaultCode.OUT_OF_RANGE, "/age")]
+    assert found(with_text("age", "9" * digits)) == [(RejectionCode.OUT_OF_RANGE, "/age")]
 
 
 @pytest.mark.parametrize("nesting", [10, 700, 950])
 def test_verdict_does_not_depend_on_the_caller(nesting: int) -> None:
-    """A record has the same faults at every interface, however deep that interface's stack is."""
+    """A record has the same issues at every interface, however deep that interface's stack is."""
     value = with_text("age", "[" * nesting + "]" * nesting)
     assert found(value) == at_depth(500, lambda: found(value))
 
@@ -101,7 +101,7 @@ def test_verdict_does_not_depend_on_the_caller(nesting: int) -> None:
 @pytest.mark.parametrize("nesting", [2_000, 30_000])
 def test_deep_nesting_is_survived(nesting: int) -> None:
     """A value that is nested too deep to be read is rejected like any other."""
-    assert found(b"[" * nesting) == [(FaultCode.NOT_JSON, "")]
+    assert found(b"[" * nesting) == [(RejectionCode.NOT_JSON, "")]
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_deep_nesting_is_survived(nesting: int) -> None:
 )
 def test_likely_misspelling_is_pointed_out(sent: str, meant: str) -> None:
     """The message names the field that was probably meant, not the name that came."""
-    (fault,) = faults_of(record(**{sent: 1}))
-    assert fault.message.endswith(f"is one of them meant to be {meant}?")
+    (issue,) = issues_of(record(**{sent: 1}))
+    assert issue.message.endswith(f"is one of them meant to be {meant}?")
 
 
 @pytest.mark.parametrize(
@@ -128,32 +128,32 @@ def test_likely_misspelling_is_pointed_out(sent: str, meant: str) -> None:
 )
 def test_known_mistake_comes_with_advice(field: str, value: float, words: str) -> None:
     """A value that is wrong in a known way is answered with what to do about it."""
-    (fault,) = faults_of(record(**{field: value}))
-    assert words in fault.message
+    (issue,) = issues_of(record(**{field: value}))
+    assert words in issue.message
 
 
 @given(values())
 def test_pointers_lead_to_fields_of_the_contract(value: bytes) -> None:
     """Whatever is sent, a pointer is "" or leads to a known field."""
-    assert {fault.pointer for fault in faults_of(value)} <= {"", "/coding", *(f"/{name}" for name in FIELDS)}
+    assert {issue.pointer for issue in issues_of(value)} <= {"", "/coding", *(f"/{name}" for name in FIELDS)}
 
 
 @given(values())
 def test_no_fault_is_told_twice(value: bytes) -> None:
-    """A field has at most one fault of a kind."""
+    """A field has at most one issue of a kind."""
     assert len(set(found(value))) == len(found(value))
 
 
 @given(st.dictionaries(st.sampled_from(["zqx-id", *FIELDS, "coding", "zqx"]), st.just("zqx-4711") | st.just(["zqx"])))
 def test_messages_give_nothing_away(document: dict[str, Any]) -> None:
     """No text that came with a record gets into a message, and none into the text of a RecordError."""
-    faults = tuple(faults_of(json.dumps({**document, "zqx": 1}).encode()))
-    told = " ".join([*(fault.message for fault in faults), str(RecordError(faults))])
+    issues = tuple(issues_of(json.dumps({**document, "zqx": 1}).encode()))
+    told = " ".join([*(issue.message for issue in issues), str(RecordError(issues))])
     assert "zqx" not in told
 
 
 def test_record_error_names_codes_and_pointers() -> None:
-    """The exception for interfaces that must raise keeps every fault, and says where they are."""
-    faults = tuple(faults_of(record(age=None, ca=9)))
-    error = RecordError(faults)
-    assert ("missing_value at /age; impossible_code at /ca", faults) == (str(error), error.faults)
+    """The exception for interfaces that must raise keeps every issue, and says where they are."""
+    issues = tuple(issues_of(record(age=None, ca=9)))
+    error = RecordError(issues)
+    assert ("missing_value at /age; impossible_code at /ca", issues) == (str(error), error.issues)
