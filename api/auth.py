@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from schemas.errors import SettingsError
-from schemas.fhir import OPERATION
+from schemas.fhir.mapping import OPERATION
 
 PREDICT: Final = "predict"
 METRICS: Final = "metrics"

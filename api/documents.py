@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from api.files import fixed
-from schemas import asyncapi, openapi
+from schemas.generate import asyncapi, openapi
 
 _VENDOR: Final = Path(__file__).parent / "vendor"
 _TYPES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}

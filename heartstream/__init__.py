@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from heartstream.decoding import decode_dead_letter, decode_score, encode_score
+from schemas.deduplication import RepeatFilter
 from schemas.errors import ArtifactError, DataError, DecodeError, HeartstreamError, SettingsError, ValidationIssue
 from schemas.records import DeadLetter, Details, ModelRef, PatientRecord, Reason, Score, ScoreWarning, Source
-from schemas.repeats import RepeatFilter
 from schemas.topics import DEAD_LETTER_HEADER
 
 if TYPE_CHECKING:

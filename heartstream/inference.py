@@ -15,7 +15,7 @@ import numpy as np
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.optional_deps import files_extra
 from schemas.codec import decode_score, encode_score
-from schemas.codings import CODINGS, unknown_coding_text
+from schemas.codings import CODINGS, known_codings_text
 from schemas.errors import DataError, ValidationIssue
 from schemas.records import Details, ModelRef, PatientRecord, Score
 from scoring.batches import JsonBatch
@@ -115,7 +115,7 @@ class Model:
         if something is neither a record nor a table. The messages contain no values.
         """
         if coding is not None and coding not in CODINGS:
-            raise DataError(f"the coding {unknown_coding_text()}")
+            raise DataError(f"the coding {known_codings_text()}")
         if _is_table(records):
             batches = self._rows(records, coding)
         else:

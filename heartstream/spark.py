@@ -28,9 +28,9 @@ from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import columns_of
 from heartstream.files.parquet_records import name_problems, plain, wrong_type
 from schemas.codec import encode_scores
-from schemas.codings import CODINGS, unknown_coding_text
+from schemas.codings import CODINGS, known_codings_text
+from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import ArtifactError, DataError
-from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
 from scoring.evidence import SourceWindow
 from scoring.model_artifact import MANIFEST_FILE, load
@@ -118,7 +118,7 @@ def score(
     if problems := problems_of(frame.schema):
         raise DataError(f"the table is refused: {'; '.join(problems)}")
     if coding is not None and coding not in CODINGS:
-        raise DataError(f"the coding {unknown_coding_text()}")
+        raise DataError(f"the coding {known_codings_text()}")
     bundle = ModelBundle.of(Path(model).resolve(), name, public_key, details)
     return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, bundle, coding=coding), SCHEMA)
 

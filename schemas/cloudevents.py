@@ -15,8 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.jsonschema import SCORE_SCHEMA
-from schemas.records import RECORD_MAX_BYTES, Source
+from schemas.records import RECORD_MAX_BYTES, SCORE_SCHEMA_ID, Source
 from schemas.validation import DEEPEST, refuse_deep_nesting
 
 Content = bytes | tuple[ValidationIssue, ...] | None
@@ -28,7 +27,7 @@ EVENT_SOURCE_HEADER: Final = "ce_source"
 SCORE_ATTRIBUTES: Final = {
     "ce_specversion": "1.0",
     "ce_type": "heartstream.score.v1",
-    "ce_dataschema": SCORE_SCHEMA,
+    "ce_dataschema": SCORE_SCHEMA_ID,
     CONTENT_TYPE_HEADER: "application/json",
 }
 """Headers that each score has the same, where scores are events."""
@@ -52,7 +51,7 @@ class _Envelope(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Envelope).decode
 
 
-def unwrapped(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Content:
+def unwrap(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] | None) -> Content:
     """Return what is to be decoded of a record with these headers: its value, or the `data` of the event in it.
 
     The bytes of `data` are those that came. The envelope's own limit in size is that of a record.

@@ -15,7 +15,6 @@ import msgspec
 
 from schemas.codings import CODINGS
 from schemas.features import FEATURE_NAMES
-from schemas.frames import unframed
 from schemas.records import (
     PATIENT_ID_MAX_CHARS,
     RECORD_MAX_BYTES,
@@ -28,6 +27,7 @@ from schemas.records import (
     ScoreWarning,
     Source,
 )
+from schemas.wire_format import strip_prefix
 
 _decode: Final = msgspec.json.Decoder(PatientRecord).decode
 _encoder: Final = msgspec.json.Encoder()
@@ -224,7 +224,7 @@ def decode_score(value: bytes) -> Score:
 
     Raises one of `UNDECODABLE` on anything else.
     """
-    return msgspec.json.decode(unframed(value), type=Score)
+    return msgspec.json.decode(strip_prefix(value), type=Score)
 
 
 def decode_dead_letter(value: bytes) -> DeadLetter:

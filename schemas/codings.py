@@ -74,7 +74,7 @@ FOREIGN_NAMES: Final = tuple(name for name in CODINGS if name != UCI)
 """The codings that are not UCI's."""
 
 
-def unknown_coding_text() -> str:
+def known_codings_text() -> str:
     """Say which names there are."""
     return f"must be one of {', '.join(CODINGS)}; without it a record is in the coding {UCI}"
 

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.errors import ValidationIssue
 
+SCORE_SCHEMA_ID = "urn:heartstream:score:1"
 PATIENT_ID_MAX_CHARS = 128
 RECORD_MAX_BYTES = 65_536
 """A patient record needs under 400 bytes; anything over this limit is rejected unread."""

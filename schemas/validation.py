@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, Coding, unknown_coding_text
+from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, Coding, known_codings_text
 from schemas.envelopes import ENCODED_TWICE, UTF_16, envelope_issue, is_utf_16
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES, FEATURES, Feature, Kind
@@ -189,7 +189,7 @@ def _patient_id_issue(raw: Any) -> ValidationIssue | None:
 def _coding_issue(raw: Any) -> ValidationIssue | None:
     if isinstance(raw, str) and raw in CODINGS:
         return None
-    return ValidationIssue(RejectionCode.UNSUPPORTED_CODING, "/coding", unknown_coding_text())
+    return ValidationIssue(RejectionCode.UNSUPPORTED_CODING, "/coding", known_codings_text())
 
 
 def _read_number(feature: Feature, raw: Any, coding: Coding | None) -> ValidationIssue | float | None:

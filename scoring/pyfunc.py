@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.codings import CODINGS, UCI, unknown_coding_text
+from schemas.codings import CODINGS, UCI, known_codings_text
 from schemas.features import FEATURE_NAMES
 from scoring.features import blank_missing, convert_rows, legal_rows
 from scoring.scorer import Scorer
@@ -34,7 +34,7 @@ class RiskModel:
         if "coding" in model_input:
             codings = dict(enumerate(model_input["coding"].fillna(UCI)))
             if count := sum(name not in CODINGS for name in codings.values()):
-                raise ValueError(f"{count} of {len(codings)} rows name no known coding: coding {unknown_coding_text()}")
+                raise ValueError(f"{count} of {len(codings)} rows name no known coding: coding {known_codings_text()}")
             convert_rows(matrix, codings)
         illegal = np.flatnonzero(~legal_rows(matrix))
         if len(illegal):

@@ -12,12 +12,12 @@ from confluent_kafka import Message
 
 from runtime.record_headers import headers_of
 from runtime.settings import Settings
-from schemas.cloudevents import Content, ScoreEvents, unwrapped
+from schemas.cloudevents import Content, ScoreEvents, unwrap
 from schemas.envelopes import is_utf_16
 from schemas.errors import RejectionCode, SettingsError, ValidationIssue
-from schemas.frames import FRAME_BYTES, MAGIC, frame, schema_number
-from schemas.jsonschema import documents
+from schemas.generate.json_schema import documents
 from schemas.records import RECORD_MAX_BYTES, Source
+from schemas.wire_format import MAGIC_BYTE, PREFIX_BYTES, schema_id, schema_prefix
 from scoring.batches import JsonBatch
 from worker.avro import UnusableSchemaError, reader
 from worker.schema_registry import SchemaRegistry
@@ -59,7 +59,7 @@ class Serdes:
             )
             raise SettingsError((f"HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES {problem}",))
         schema = json.dumps(documents()["score.schema.json"])
-        return cls(registry, None, frame(registry.number(f"{scores}-value", schema)))
+        return cls(registry, None, schema_prefix(registry.number(f"{scores}-value", schema)))
 
     @classmethod
     def reading(cls, settings: Settings) -> Self:
@@ -71,11 +71,11 @@ class Serdes:
 
         Blocks when it meets a new schema: see `worker.schema_registry`. Raises DependencyError.
         """
-        content = unwrapped(message.value(), headers_of(message))
+        content = unwrap(message.value(), headers_of(message))
         if not isinstance(content, bytes) or len(content) > RECORD_MAX_BYTES or is_utf_16(content):
             return content
-        number = schema_number(content)
-        return content if number is None else self._read(number)(content[FRAME_BYTES:])
+        number = schema_id(content)
+        return content if number is None else self._read(number)(content[PREFIX_BYTES:])
 
     def batch(
         self, messages: Sequence[Message], sources: Sequence[Source], keys: Sequence[bytes | None] = ()
@@ -91,7 +91,7 @@ class Serdes:
         """
         if self._registry is None:
             return
-        named = {schema_number(value) for value in values if value is not None and value[:1] == MAGIC}
+        named = {schema_id(value) for value in values if value is not None and value[:1] == MAGIC_BYTE}
         for number in named:
             if number is not None and number not in self._reads:
                 await asyncio.to_thread(self._read, number)

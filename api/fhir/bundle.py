@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from api.strict_json import RepeatedMemberError, refuse_repeated_members
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.fhir import SentBundle, SentEntry, SentKind, SentObservation, SentParameters, SentPatient
+from schemas.fhir.requests import SentBundle, SentEntry, SentKind, SentObservation, SentParameters, SentPatient
 
 _MOST_ENTRIES: Final = 1000
 _MOST_OBJECTS: Final = 10 * _MOST_ENTRIES

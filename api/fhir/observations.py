@@ -12,22 +12,8 @@ from api.fhir.bundle import Complaint, Part, complaint
 from api.fhir.dates import Days, days_of
 from schemas.errors import RejectionCode
 from schemas.features import FEATURES
-from schemas.fhir import (
-    BLOOD_PRESSURE_PANEL,
-    BY_CODE,
-    CODED,
-    FINAL,
-    FLAGS,
-    LOINC,
-    OWN,
-    UCUM,
-    Cut,
-    Measure,
-    SentConcept,
-    SentObservation,
-    SentQuantity,
-    SentValue,
-)
+from schemas.fhir.mapping import BLOOD_PRESSURE_PANEL, BY_CODE, CODED, FINAL, FLAGS, LOINC, OWN, UCUM, Cut, Measure
+from schemas.fhir.requests import SentConcept, SentObservation, SentQuantity, SentValue
 
 _FEATURES: Final = {feature.name: feature for feature in FEATURES}
 _LONGEST_CODE: Final = 3

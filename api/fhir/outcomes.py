@@ -11,7 +11,8 @@ from aiohttp import web
 from msgspec import UNSET
 
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.fhir import FHIR_TYPE, CodeableConcept, Coding, Issue, OperationOutcome
+from schemas.fhir.mapping import FHIR_TYPE
+from schemas.fhir.responses import CodeableConcept, Coding, Issue, OperationOutcome
 
 FAULT_SYSTEM: Final = "urn:heartstream:fault"
 _OF_FAULTS: Final[Mapping[RejectionCode, str]] = {

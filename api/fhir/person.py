@@ -13,7 +13,8 @@ from api.fhir.bundle import Complaint, Part, complaint
 from api.fhir.dates import Days, ages, days_of
 from api.fhir.observations import Observed
 from schemas.errors import RejectionCode
-from schemas.fhir import SEXES, SentPatient, SentReference
+from schemas.fhir.mapping import SEXES
+from schemas.fhir.requests import SentPatient, SentReference
 
 _GENDERS: Final = (*SEXES, "other", "unknown", "")
 

@@ -16,7 +16,7 @@ from api.fhir.person import Person, age_of, person_of, sex_of
 from api.rows import written
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
-from schemas.fhir import SentObservation, SentReference
+from schemas.fhir.requests import SentObservation, SentReference
 from schemas.records import PatientRecord
 from schemas.validation import validate
 

@@ -25,7 +25,8 @@ from api.strict_json import without_bom
 from api.turns import Turns
 from runtime.settings import Gateway
 from schemas.codec import decode_score, encode_score
-from schemas.fhir import FHIR_TYPE, OPERATION, capability
+from schemas.fhir.mapping import FHIR_TYPE, OPERATION
+from schemas.fhir.responses import capability_statement
 from scoring.model_manager import ModelManager
 
 _TYPES: Final = (FHIR_TYPE, "application/json")
@@ -54,7 +55,7 @@ class Fhir:
         self._manager = manager
         self._settings = settings
         self._now = now
-        self._capability = msgspec.json.encode(capability(version("heartstream"), now().date().isoformat()))
+        self._capability = msgspec.json.encode(capability_statement(version("heartstream"), now().date().isoformat()))
 
     def routes(self) -> list[web.RouteDef]:
         """Return the protocol's routes."""

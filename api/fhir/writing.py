@@ -9,9 +9,8 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from api.fhir.reading import Reading
-from schemas.fhir import (
-    EXTENSION,
-    UCUM,
+from schemas.fhir.mapping import EXTENSION, UCUM
+from schemas.fhir.responses import (
     Annotation,
     CodeableConcept,
     Coding,

@@ -15,7 +15,7 @@ from heartstream.files.notes import print_notes
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from schemas.errors import SettingsError
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 
 if TYPE_CHECKING:
     from heartstream.monitoring.compare.comparison import ComparisonResult

@@ -14,7 +14,7 @@ from heartstream.files.formats import Format
 from heartstream.files.notes import print_notes
 from heartstream.terminal.exit_codes import FAILED, errors_to_exit_codes
 from schemas.errors import SettingsError
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 
 if TYPE_CHECKING:
     from heartstream.monitoring.drift.counting import DriftCounts

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from heartstream.terminal.exit_codes import BAD_USAGE
-from schemas.codings import CODINGS, unknown_coding_text
-from schemas.reading import ReadOptions, TextOptions
+from schemas.codings import CODINGS, known_codings_text
+from schemas.read_options import ReadOptions, TextOptions
 
 if TYPE_CHECKING:
     from heartstream.operations.dlq.filters import RecordRange
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def _known(_kind: object, name: str | None) -> None:
     """Raise ValueError for an unknown coding."""
     if name is not None and name not in CODINGS:
-        raise ValueError(unknown_coding_text())
+        raise ValueError(known_codings_text())
 
 
 CodingName = Annotated[str, Parameter(validator=_known, name="--coding")]

@@ -1,7 +1,7 @@
 """Arrow columns as input of the core: ids, numbers, and, for doubtful rows, the equivalent JSON record.
 
-A CSV cell is text, as `schemas.cells` reads it. It goes into the record unchanged if it is a JSON number, NaN, Infinity
-or -Infinity; otherwise as a JSON string, which validation rejects in place of a number.
+A CSV cell is text, as `schemas.csv_cells` reads it. It goes into the record unchanged if it is a JSON number, NaN,
+Infinity or -Infinity; otherwise as a JSON string, which validation rejects in place of a number.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from schemas.cells import NUMBER
+from schemas.column_mapping import COLUMN_NAMES
+from schemas.csv_cells import NUMBER
 from schemas.features import FEATURE_NAMES
-from schemas.headers import COLUMN_NAMES
 from schemas.records import PATIENT_ID_MAX_CHARS
 from scoring.batches import ColumnBatch
 from scoring.features import Mask, Matrix

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from heartstream.files.csv_rows import row_pattern, spans
-from schemas.dialects import Dialect
-from schemas.headers import COLUMN_NAMES, PATIENT_ID, ColumnPlan
+from schemas.column_mapping import COLUMN_NAMES, PATIENT_ID, ColumnMapping
+from schemas.csv_dialect import Dialect
 
 _CELLS: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -18,7 +18,7 @@ _CELLS: Final = pa.dictionary(pa.int32(), pa.string())
 class CsvParser:
     """Parses the rows of one file whose columns are known. `row` matches one row."""
 
-    def __init__(self, dialect: Dialect, plan: ColumnPlan) -> None:
+    def __init__(self, dialect: Dialect, plan: ColumnMapping) -> None:
         # Arrow handles SIGINT itself while it parses, and loses it if the block is parsed before it checks.
         pa.enable_signal_handlers(False)
         delimiter = dialect.delimiter.encode()

@@ -19,12 +19,12 @@ from heartstream.files.columns import Places, dictionary, indices_of, numbers_as
 from heartstream.files.csv_parser import CsvParser
 from heartstream.files.csv_rows import count_rows, open_quote, row_start, whole_rows
 from heartstream.files.input_file import InputOptions, RawFile, data_errors, read_errors
-from schemas.cells import CellReader
-from schemas.dialects import SAMPLE_BYTES, Dialect, dialect_of
-from schemas.encodings import Utf8Text
+from schemas.column_mapping import COLUMN_NAMES, PATIENT_ID, PUBLISHED_MAPPING, ColumnMapping, map_columns
+from schemas.csv_cells import CellReader
+from schemas.csv_dialect import SAMPLE_BYTES, Dialect, detect_dialect
 from schemas.errors import DataError
-from schemas.headers import COLUMN_NAMES, PATIENT_ID, PUBLISHED_PLAN, ColumnPlan, plan_columns
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
+from schemas.text_encoding import Utf8Text
 
 _MOST_BYTES: Final = 1 << 23
 """A longer row has an unclosed quote, or is not CSV."""
@@ -42,7 +42,7 @@ class CsvRecords:
         with read_errors(path), data_errors(path):
             self._text = Utf8Text(self._file.content, reading.options.encoding)
             self._rest = self._next_block()
-            dialect = dialect_of(self._rest[:SAMPLE_BYTES], reading.options)
+            dialect = detect_dialect(self._rest[:SAMPLE_BYTES], reading.options)
             plan = _plan(dialect, reading.options)
         self._cells = CellReader(dialect.decimal, reading.options, reading.coding)
         self._plain: set[bytes] = set()
@@ -157,19 +157,19 @@ class CsvRecords:
         return dictionary([*distinct], np.array([*moved, -1])[places])
 
 
-def _plan(dialect: Dialect, options: ReadOptions) -> ColumnPlan:
+def _plan(dialect: Dialect, options: ReadOptions) -> ColumnMapping:
     """Map the fields to columns. Raises DataError with every problem of the header."""
     if dialect.is_published:
         if options.id_column is not None:
             raise DataError("--id-column names a column, and it has no header: --row-ids numbers the rows")
-        return PUBLISHED_PLAN
-    found = plan_columns(dialect.header, options)
+        return PUBLISHED_MAPPING
+    found = map_columns(dialect.header, options)
     if isinstance(found, list):
         raise DataError("; ".join(found))
     return found
 
 
-def sample_notes(cells: CellReader, dialect: Dialect, plan: ColumnPlan) -> list[str]:
+def sample_notes(cells: CellReader, dialect: Dialect, plan: ColumnMapping) -> list[str]:
     """Return notes on cells of the first rows that are not plain numbers."""
     for row in dialect.rows:
         for name, place in zip(COLUMN_NAMES[1:], plan.places[1:], strict=True):

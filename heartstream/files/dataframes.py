@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.parquet_records import name_problems, plain, type_problems, wrong_type
+from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import DataError
-from schemas.headers import COLUMN_NAMES
 
 _UNCONVERTIBLE: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
 """What pyarrow raises for columns that it cannot convert. The messages hold cells."""

@@ -16,9 +16,9 @@ import msgspec
 
 from heartstream.files.formats import PIPE, Compression, compression_of
 from heartstream.optional_deps import files_extra
-from schemas.encodings import Readable
 from schemas.errors import DataError, DependencyError
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
+from schemas.text_encoding import Readable
 
 NotesCallback = Callable[[Path, Sequence[str]], None]
 """Receives a file and notes on how it is read; none for a file without peculiarities."""

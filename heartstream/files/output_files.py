@@ -16,7 +16,7 @@ from heartstream.files.formats import PIPE, Compress, Content, Format, compressi
 from heartstream.files.output_paths import FILE_MODE, journal_path, new_journal_path, open_locked, partial_path
 from heartstream.files.tally import Tally
 from schemas.errors import DependencyError, HeartstreamError, SettingsError
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 from schemas.records import Details, ModelRef
 
 

@@ -18,9 +18,9 @@ from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import numbers_as_text
 from heartstream.files.formats import PIPE
 from heartstream.files.input_file import InputOptions, changed_error, read_errors
+from schemas.column_mapping import COLUMN_NAMES, PATIENT_ID, ColumnMapping, field_of, map_columns
 from schemas.errors import DataError
-from schemas.headers import COLUMN_NAMES, PATIENT_ID, ColumnPlan, field_of, plan_columns
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 
 
 class ParquetRecords:
@@ -83,9 +83,9 @@ class ParquetRecords:
             yield plain(pa.RecordBatch.from_arrays(columns, COLUMN_NAMES))
 
 
-def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnPlan:
+def _plan(path: Path, schema: pa.Schema, options: ReadOptions) -> ColumnMapping:
     """Map the fields to columns. Raises DataError with every problem of names and types."""
-    plan = plan_columns(schema.names, options)
+    plan = map_columns(schema.names, options)
     if isinstance(plan, list):
         fields = [field.with_name(field_of(field.name) or field.name) for field in schema]
         raise _refused(path, [*plan, *type_problems(fields)])

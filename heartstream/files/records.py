@@ -12,9 +12,9 @@ from heartstream.files.batching import LINES_BATCH_BYTES
 from heartstream.files.formats import Format
 from heartstream.files.input_file import InputOptions, RawFile, data_errors, read_errors
 from heartstream.optional_deps import files_extra
-from schemas.encodings import Utf8Text
 from schemas.errors import DataError
 from schemas.records import RECORD_MAX_BYTES
+from schemas.text_encoding import Utf8Text
 
 _DOCUMENT: Final = re.compile(rb"\s*(\[\s*(\{|\Z)|\{\s*\Z)")
 

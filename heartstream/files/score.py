@@ -21,7 +21,7 @@ from heartstream.files.records import open_records
 from heartstream.files.tally import ScoredBatch, Tally
 from schemas.codec import encode_score_lines
 from schemas.errors import SettingsError
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 from schemas.records import Details
 from scoring.batches import JsonBatch
 from scoring.engines import SklearnEngine

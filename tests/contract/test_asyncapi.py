@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from schemas import topics
-from schemas.documents import FOLDER
+from schemas.generate.documents import FOLDER
 
 PACKAGE = "@asyncapi/specs@6.11.1"
 DOCUMENT = json.loads((FOLDER / "asyncapi.json").read_bytes())

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from schemas import documents as generated
-from schemas import jsonschema as schemas
 from schemas.codec import decode, decode_coded, decode_dead_letter, encode_dead_letter
 from schemas.codings import CODINGS
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
+from schemas.generate import documents as generated
+from schemas.generate import json_schema
 from schemas.records import DeadLetter, PatientRecord, Source
 from schemas.validation import validate
 from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
@@ -178,7 +178,7 @@ def test_pointers_name_only_fields_of_the_contract(value: bytes | None, expected
 
 @pytest.mark.parametrize("name", sorted(generated.documents()))
 def test_committed_json_schema_is_current(name: str) -> None:
-    """The committed file is what `python -m schemas.documents` writes."""
+    """The committed file is what `python -m schemas.generate` writes."""
     assert generated.render(generated.documents()[name]) == (generated.FOLDER / name).read_text("utf-8")
 
 
@@ -187,7 +187,7 @@ def test_no_other_json_schema_is_committed() -> None:
     assert sorted(generated.documents()) == sorted(path.name for path in generated.FOLDER.iterdir())
 
 
-@pytest.mark.parametrize("name", sorted(schemas.documents()))
+@pytest.mark.parametrize("name", sorted(json_schema.documents()))
 def test_json_schema_is_valid(name: str) -> None:
     """Each document is JSON Schema 2020-12, and says so."""
     document = json.loads((generated.FOLDER / name).read_text("utf-8"))
@@ -196,7 +196,7 @@ def test_json_schema_is_valid(name: str) -> None:
 
 
 @given(json_objects())
-def test_json_schema_and_examine_agree(document: object) -> None:
+def test_json_schema_and_validation_agree(document: object) -> None:
     """A record fits the schema if and only if it is legal, so that producers can check before they send."""
     accepts = isinstance(validate(json.dumps(document).encode()), PatientRecord)
     assert accepts == validator("patient-record.schema.json").is_valid(document)

@@ -13,7 +13,7 @@ from fhir.resources.R4B.bundle import Bundle
 from api.fhir import outcomes, writing
 from api.fhir.reading import Reading, read
 from schemas.features import FEATURES
-from schemas.fhir import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
+from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
 
 PAGE = Path("docs/fhir.md").read_text(encoding="utf-8")
 EXAMPLES = Path("schemas/examples/fhir/v1")

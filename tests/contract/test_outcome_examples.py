@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from schemas.codec import decode_known_outcome
-from schemas.documents import FOLDER
+from schemas.generate.documents import FOLDER
 from schemas.records import KnownOutcome
 
 EXAMPLES = Path("schemas/examples/outcomes/v1")

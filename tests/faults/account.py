@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from schemas.deduplication import RepeatFilter
 from schemas.errors import ValidationIssue
 from schemas.records import Source
-from schemas.repeats import RepeatFilter
 from tests.support.outcomes import Outcome, Rejected, Scored
 
 

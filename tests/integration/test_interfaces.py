@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from heartstream import Rejection, encode_score, load_model
 from heartstream.demo.processes import Child
 from runtime.settings import Topics
-from schemas.frames import schema_number
+from schemas.wire_format import schema_id
 from tests.support.calls import LINES, ask
 from tests.support.examples import shows_another_coding
 from tests.support.record_strategies import values
@@ -37,14 +37,14 @@ def gateway(start: Starter) -> Iterator[Child]:
         yield child
 
 
-def unframed(value: bytes) -> bool:
+def without_prefix(value: bytes) -> bool:
     """Say whether there is something, and not in a frame."""
-    return bool(value) and schema_number(value) is None
+    return bool(value) and schema_id(value) is None
 
 
 def comparable(value: bytes) -> bool:
     """Say whether a value means the same at each interface. The first line of a file may have a byte order mark."""
-    return unframed(value) and not shows_another_coding(value) and not value.startswith(codecs.BOM_UTF8)
+    return without_prefix(value) and not shows_another_coding(value) and not value.startswith(codecs.BOM_UTF8)
 
 
 @contextmanager

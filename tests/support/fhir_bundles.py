@@ -13,7 +13,7 @@ from fhir.resources.R4B.bundle import Bundle, BundleEntry
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 
-from schemas.fhir import FLAGS, LOINC, OWN, UCUM
+from schemas.fhir.mapping import FLAGS, LOINC, OWN, UCUM
 
 Json = dict[str, Any]
 DAY = "2024-03-15T10:30:00+01:00"

@@ -1,6 +1,6 @@
 """Reads labelled patients from a user's file, strictly; an error lists all problems.
 
-Files are parsed as by `heartstream score` (`schemas.dialects`). Two formats are accepted: a header that names the 13
+Files are parsed as by `heartstream score` (`schemas.csv_dialect`). Two formats are accepted: a header that names the 13
 fields and the outcome, or no header and UCI's 14 columns. Codes and outcome of a named coding are converted to UCI's.
 """
 
@@ -19,14 +19,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from schemas.cells import NUMBER, CellReader
 from schemas.codings import CODINGS, UCI, Coding
-from schemas.dialects import SAMPLE_BYTES, Dialect, dialect_of
-from schemas.encodings import Utf8Text
+from schemas.column_mapping import field_of
+from schemas.csv_cells import NUMBER, CellReader
+from schemas.csv_dialect import SAMPLE_BYTES, Dialect, detect_dialect
 from schemas.errors import DataError, DependencyError
 from schemas.features import FEATURE_NAMES
-from schemas.headers import field_of
-from schemas.reading import TextOptions
+from schemas.read_options import TextOptions
+from schemas.text_encoding import Utf8Text
 from schemas.validation import validate
 from scoring.features import blank_missing, convert, legal_rows
 from training.arrays import Labels, Matrix
@@ -99,7 +99,7 @@ def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
     """Parse the file. Raises DataError."""
     source = Utf8Text(BytesIO(raw), options.encoding)
     text = b"".join(iter(source.read, b""))
-    dialect = dialect_of(text[:SAMPLE_BYTES], options)
+    dialect = detect_dialect(text[:SAMPLE_BYTES], options)
     rows = _rows(text, dialect)
     header = rows[0][1] if rows else []
     names = [field_of(cell) or cell.lower() for cell in header]

@@ -14,7 +14,7 @@ from runtime.kafka.range_reader import Reader, Span
 from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from runtime.settings import Topics
 from schemas.codec import UNDECODABLE, decode_known_outcome
-from schemas.frames import unframed
+from schemas.wire_format import strip_prefix
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class CountingDecoder(Generic[T]):
 
 def read_score(value: bytes) -> SeenScore:
     """Decode the needed fields of a score, with or without a schema registry header. Raises one of `UNDECODABLE`."""
-    return _decode_score(unframed(value))
+    return _decode_score(strip_prefix(value))
 
 
 class Outcomes(NamedTuple):

@@ -14,7 +14,7 @@ from heartstream.monitoring.outcomes.topics import Spans, join_topics
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.errors import DataError, DependencyError, SettingsError
-from schemas.reading import TextOptions
+from schemas.read_options import TextOptions
 from schemas.records import ModelRef
 from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer

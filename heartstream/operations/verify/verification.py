@@ -15,8 +15,8 @@ from confluent_kafka import Message
 from heartstream.operations.verify.models import ModelDirectories
 from runtime.kafka.range_reader import AbsentTopicError, Reader, Span
 from schemas.codec import UNDECODABLE, decode_score, encode_score, input_digest
-from schemas.frames import unframed
 from schemas.records import Score, Source
+from schemas.wire_format import strip_prefix
 from scoring.scorer import Scorer
 from worker.serdes import Serdes
 
@@ -87,7 +87,7 @@ def verify_scores(  # where scores and records are, and what both are read with
 
 def _decode(message: Message) -> _StoredScore | Finding:
     place = message.partition() or 0, message.offset() or 0
-    value = unframed(message.value() or b"")
+    value = strip_prefix(message.value() or b"")
     try:
         score = decode_score(value)
     except UNDECODABLE:

@@ -11,7 +11,7 @@ import pytest
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
 from schemas.features import FEATURE_NAMES
-from schemas.fhir import OPERATION
+from schemas.fhir.mapping import OPERATION
 from scoring.scorer import Scorer
 from tests.support.calls import JSON, LINES, PATIENTS, Answer, ask
 

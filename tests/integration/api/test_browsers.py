@@ -12,7 +12,7 @@ import pytest
 from api.auth import new_key
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
-from schemas.fhir import OPERATION
+from schemas.fhir.mapping import OPERATION
 from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
 from tests.support.workers import Starter
 

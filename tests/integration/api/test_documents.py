@@ -12,8 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api import documents
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
-from schemas import openapi
-from schemas.documents import FOLDER
+from schemas.generate import openapi
+from schemas.generate.documents import FOLDER
 from scoring.scorer import Scorer
 from tests.support.calls import PATIENTS, ask
 from tests.support.workers import Starter

@@ -18,7 +18,7 @@ from api.auth import new_key
 from api.fhir.reading import Reading, read
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
-from schemas.fhir import EXTENSION, FHIR_TYPE, OPERATION
+from schemas.fhir.mapping import EXTENSION, FHIR_TYPE, OPERATION
 from tests.support.calls import JSON, Answer, ask
 from tests.support.fhir_bundles import bundle, observation, patient, quantity, resources, unchecked
 from tests.support.workers import Starter

@@ -15,9 +15,9 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from heartstream.demo.patients import real_patients
 from runtime.settings import SchemaRegistry as RegistrySettings
-from schemas.documents import FOLDER
 from schemas.errors import DependencyError
-from schemas.frames import frame, schema_number
+from schemas.generate.documents import FOLDER
+from schemas.wire_format import schema_id, schema_prefix
 from scoring.scorer import Scorer
 from tests.support.avro import SCHEMA
 from tests.support.outcomes import Scored, process
@@ -61,9 +61,9 @@ def send_broken(stream: Stream, client: SchemaRegistryClient) -> list[tuple[byte
     avro = client.register_schema("broken-avro", Schema(json.dumps(SCHEMA), "AVRO"))
     protobuf = client.register_schema("broken-protobuf", Schema(PROTOBUF, "PROTOBUF"))
     broken = [
-        (frame(avro) + b"Zebra", "does not match the Avro schema of its frame"),
-        (frame(protobuf) + b"\0", "is framed with a schema that is neither JSON Schema nor Avro"),
-        (frame(2**31 - 1) + b"{}", "is framed with a schema ID that the schema registry does not have"),
+        (schema_prefix(avro) + b"Zebra", "does not match the Avro schema of its frame"),
+        (schema_prefix(protobuf) + b"\0", "is framed with a schema that is neither JSON Schema nor Avro"),
+        (schema_prefix(2**31 - 1) + b"{}", "is framed with a schema ID that the schema registry does not have"),
     ]
     for value, _ in broken:
         stream.send(value, b"broken")
@@ -102,7 +102,7 @@ def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
         (expected,) = process([json.dumps(PATIENTS[int(sent.key or b"")]).encode()], [sent.source], scorer)
         assert isinstance(expected, Scored)
         digest = hashlib.sha256(sent.value or b"").hexdigest()[:16]
-        assert schema_number(result.value or b"") == number
+        assert schema_id(result.value or b"") == number
         assert read(result.value or b"", place) == {**json.loads(expected.value), "input_digest": digest}
     assert VerifyHarness(stream, workers).verify() == (0, [], {"verified": len(PATIENTS)})
 

@@ -15,7 +15,7 @@ import pytest
 from heartstream.demo.patients import FLAWS
 from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
-from schemas.repeats import RepeatFilter
+from schemas.deduplication import RepeatFilter
 from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, shows_another_coding

@@ -16,7 +16,7 @@ from api.fhir.reading import Reading, read
 from heartstream.demo.patients import real_patients
 from schemas.errors import ValidationIssue
 from schemas.features import FEATURE_NAMES
-from schemas.fhir import LOINC, MEASURES, OWN
+from schemas.fhir.mapping import LOINC, MEASURES, OWN
 from tests.support.fhir_bundles import DAY, Json, bundle, observation, patient, quantity, resources, unchecked
 
 TODAY = dt.date(2026, 11, 26)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from heartstream import DeadLetter, DecodeError, Score, decode_dead_letter, decode_score, encode_score
 from schemas.codec import encode_dead_letter
-from schemas.frames import frame
 from schemas.records import PatientRecord, Source
 from schemas.validation import validate
+from schemas.wire_format import schema_prefix
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected
 from tests.support.outcomes import Scored, process
@@ -29,7 +29,7 @@ def test_a_score_is_read_and_written_as_it_was(model: str, request: pytest.Fixtu
     for outcome in process(values, [SOURCE] * len(values), scorer):
         assert isinstance(outcome, Scored)
         assert encode_score(decode_score(outcome.value)) == outcome.value
-        assert encode_score(decode_score(frame(7) + outcome.value)) == outcome.value
+        assert encode_score(decode_score(schema_prefix(7) + outcome.value)) == outcome.value
 
 
 @pytest.mark.parametrize("value", [value for _, value, _ in rejected()], ids=[name for name, _, _ in rejected()])

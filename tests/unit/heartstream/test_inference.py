@@ -30,7 +30,7 @@ from heartstream.demo.patients import real_patients
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.dataframes import ArrowTable
 from heartstream.spark import ModelBundle, scored
-from schemas.headers import COLUMN_NAMES
+from schemas.column_mapping import COLUMN_NAMES
 from schemas.records import Source
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, rejected_unwritten, shows_another_coding

@@ -13,8 +13,8 @@ from pyspark.sql import types as spark
 
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.spark import ModelBundle, problems_of, scored
+from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import ArtifactError
-from schemas.headers import COLUMN_NAMES
 from schemas.records import Details
 from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE

@@ -12,7 +12,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cloudevents import ScoreEvents, unwrapped
+from schemas.cloudevents import ScoreEvents, unwrap
 from schemas.records import RECORD_MAX_BYTES, Source
 from tests.support.examples import accepted
 
@@ -31,7 +31,7 @@ def event(**changes: object) -> bytes:
 
 
 def issues(value: bytes, headers: list[tuple[str, bytes | None]] | None = None) -> list[tuple[str, str]]:
-    content = unwrapped(value, headers or STRUCTURED)
+    content = unwrap(value, headers or STRUCTURED)
     assert isinstance(content, tuple)
     return [(str(issue.code), issue.pointer) for issue in content]
 
@@ -42,7 +42,7 @@ def test_the_data_of_an_event_is_what_its_producer_put_in(attributes: dict[str, 
     contents = []
     for data in (PATIENT, RECORD):
         message = to_structured_event(CloudEvent(dict(attributes), data))
-        contents.append(unwrapped(message.value, list(message.headers.items())))
+        contents.append(unwrap(message.value, list(message.headers.items())))
     assert isinstance(contents[0], bytes)
     assert (json.loads(contents[0]), contents[1]) == (PATIENT, RECORD)
 
@@ -51,19 +51,19 @@ def test_the_bytes_of_data_are_not_written_anew() -> None:
     """Repeated fields and odd numbers inside reach the decoder of records, which knows what to say of them."""
     odd = b'{ "age":6.3e1,"age":64 }'
     value = json.dumps({**ATTRIBUTES, "data": 0}).encode().replace(b'"data": 0', b'"data": ' + odd)
-    assert unwrapped(value, STRUCTURED) == odd
+    assert unwrap(value, STRUCTURED) == odd
 
 
 @pytest.mark.parametrize("headers", [None, [], [("content-type", None)], [("content-type", b"application/json")]])
 def test_a_record_that_does_not_say_that_it_is_an_envelope_is_none(headers: list[tuple[str, bytes | None]]) -> None:
     """Not even where it looks like one."""
-    assert unwrapped(event(), headers) == event()
+    assert unwrap(event(), headers) == event()
 
 
 def test_binary_mode_is_a_plain_record() -> None:
     """Its headers change nothing."""
     message = to_binary_event(CloudEvent({**ATTRIBUTES, "datacontenttype": "application/json"}, RECORD))
-    assert unwrapped(message.value, list(message.headers.items())) == RECORD
+    assert unwrap(message.value, list(message.headers.items())) == RECORD
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_binary_mode_is_a_plain_record() -> None:
 )
 def test_media_types_are_read_as_http_reads_them(header: tuple[str, bytes]) -> None:
     """Case and parameters make no difference."""
-    assert json.loads(unwrapped(event(), [("other", b"x"), header])) == PATIENT  # type: ignore[arg-type]  # bytes, or the test fails
+    assert json.loads(unwrap(event(), [("other", b"x"), header])) == PATIENT  # type: ignore[arg-type]  # bytes, or the test fails
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_other_formats_of_events_are_refused(format_: bytes) -> None:
 def test_tombstones_and_giants_are_left_to_the_decoder_of_records() -> None:
     """It knows their codes, and reads no more of a giant than its length."""
     giant = event(subject="x" * RECORD_MAX_BYTES)
-    assert [unwrapped(value, STRUCTURED) for value in (None, b"", giant)] == [None, b"", giant]
+    assert [unwrap(value, STRUCTURED) for value in (None, b"", giant)] == [None, b"", giant]
 
 
 @given(
@@ -144,7 +144,7 @@ def test_an_envelope_is_taken_if_and_only_if_the_sdk_takes_it(
         from_kafka_event(KafkaMessage(dict(STRUCTURED), None, value))
     except Exception:  # noqa: BLE001  # it raises much: of its own, TypeError, binascii.Error
         complete = False
-    content = unwrapped(value, STRUCTURED)
+    content = unwrap(value, STRUCTURED)
     if not complete:
         assert isinstance(content, tuple)
     elif isinstance(content, tuple):
@@ -157,7 +157,7 @@ def test_no_fault_repeats_what_an_envelope_holds(text: str) -> None:
     """Messages and pointers are ours alone."""
     marker = f"Zebra {text}"
     for value in (event(specversion=marker), event(**{marker: 1}, id=None), event(data=None, data_base64=marker)):
-        content = unwrapped(value, [("content-type", b"application/cloudevents+json; x=Zebra")])
+        content = unwrap(value, [("content-type", b"application/cloudevents+json; x=Zebra")])
         assert isinstance(content, tuple)
         assert "Zebra" not in str(content)
 

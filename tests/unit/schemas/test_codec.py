@@ -29,7 +29,7 @@ from schemas.codec import (
 from schemas.codings import CODINGS
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
-from schemas.jsonschema import documents
+from schemas.generate.json_schema import documents
 from schemas.records import (
     PATIENT_ID_MAX_CHARS,
     RECORD_MAX_BYTES,

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Message
 
 from schemas.errors import DependencyError
-from schemas.frames import frame
+from schemas.wire_format import schema_prefix
 from tests.fakes.schema_registry import FailingRegistry
 from worker.serdes import Serdes
 
@@ -45,7 +45,7 @@ def test_a_registry_that_does_not_answer_stops_the_process(
     failing.answers += answers
     asked = len(answers)
     with pytest.raises(DependencyError, match="schema registry"):
-        Serdes(failing.registry).content_of(Message(topic="patients", value=frame(7) + b"{}"))
+        Serdes(failing.registry).content_of(Message(topic="patients", value=schema_prefix(7) + b"{}"))
     assert len(failing.asked) == asked
 
 
@@ -73,7 +73,7 @@ def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
     now = [0.0]
     monkeypatch.setattr("worker.serdes.time.monotonic", lambda: now[0])
     failing.answers += [(404, b""), (200, JSON)]
-    serdes, message = Serdes(failing.registry), Message(topic="patients", value=frame(7) + b"{}")
+    serdes, message = Serdes(failing.registry), Message(topic="patients", value=schema_prefix(7) + b"{}")
     assert all(isinstance(serdes.content_of(message), tuple) for _ in range(1_000))
     assert len(failing.asked) == 1
     now[0] = 31.0
@@ -86,7 +86,7 @@ async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: Faili
     turned = threading.Event()
     failing.answers += [(404, b"")]
     failing.before_answer = lambda: turned.wait(30)
-    serdes, value = Serdes(failing.registry), frame(7) + b"{}"
+    serdes, value = Serdes(failing.registry), schema_prefix(7) + b"{}"
     preparing = asyncio.create_task(serdes.prepare([value, None, b"{}", value]))
     for _ in range(100):
         await asyncio.sleep(0)
@@ -101,5 +101,5 @@ def test_memory_of_unknown_numbers_is_bounded(failing: FailingRegistry) -> None:
     failing.answers += [(404, b"")] * 1_200
     serdes = Serdes(failing.registry)
     for number in range(1_200):
-        serdes.content_of(Message(topic="patients", value=frame(number) + b"{}"))
+        serdes.content_of(Message(topic="patients", value=schema_prefix(number) + b"{}"))
     assert len(serdes._unknown) <= 1_000  # what is bounded

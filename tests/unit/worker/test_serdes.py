@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from runtime.settings import SchemaRegistry, Settings, Worker
 from schemas.errors import SettingsError, ValidationIssue
-from schemas.frames import frame
 from schemas.records import RECORD_MAX_BYTES
+from schemas.wire_format import schema_prefix
 from tests.support.avro import FIELDS, SCHEMA
 from tests.support.examples import accepted
 from worker.avro import UnusableSchemaError, reader
@@ -37,19 +37,19 @@ def written(record: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> bytes:
 
 def test_framed_json_needs_no_registry() -> None:
     """The record is what stands in the frame, whatever its number, also in an event's."""
-    assert PLAIN.content_of(message(frame(7) + RECORD)) == RECORD
-    assert PLAIN.content_of(message(frame(7) + b" " + RECORD, [("ce_id", b"1")])) == b" " + RECORD
+    assert PLAIN.content_of(message(schema_prefix(7) + RECORD)) == RECORD
+    assert PLAIN.content_of(message(schema_prefix(7) + b" " + RECORD, [("ce_id", b"1")])) == b" " + RECORD
 
 
 def test_a_value_without_a_frame_is_left_alone() -> None:
     """A tombstone, a giant, and what is too short for a frame as well."""
-    for value in (None, b"", RECORD, b"\0\0\0\0", frame(7) + b" " * RECORD_MAX_BYTES):
+    for value in (None, b"", RECORD, b"\0\0\0\0", schema_prefix(7) + b" " * RECORD_MAX_BYTES):
         assert PLAIN.content_of(message(value)) == value
 
 
 def test_what_is_framed_and_no_json_is_said_to_need_a_registry() -> None:
     """By its code, so that a fleet without one sees what comes."""
-    content = PLAIN.content_of(message(frame(7) + written(json.loads(RECORD))))
+    content = PLAIN.content_of(message(schema_prefix(7) + written(json.loads(RECORD))))
     assert isinstance(content, tuple)
     assert [(str(fault.code), fault.pointer) for fault in content] == [("malformed_frame", "")]
     assert "HEARTSTREAM_SCHEMA_REGISTRY__URL" in content[0].message
@@ -110,6 +110,6 @@ def test_settings_that_contradict_each_other_are_refused(registry: SchemaRegistr
 
 def test_faults_are_the_contracts() -> None:
     """They are values, so that a batch goes on beside them."""
-    content = PLAIN.content_of(message(frame(0) + b"Zebra"))
+    content = PLAIN.content_of(message(schema_prefix(0) + b"Zebra"))
     assert isinstance(content, tuple)
     assert all(isinstance(fault, ValidationIssue) and "Zebra" not in fault.message for fault in content)

@@ -11,7 +11,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 from training.data.dataset import snapshot_rows
 
 NAMES: Final = ("patient_id", *FEATURE_NAMES)

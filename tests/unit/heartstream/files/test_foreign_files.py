@@ -21,7 +21,7 @@ from heartstream.monitoring.compare.comparison import compare_file
 from heartstream.monitoring.drift.counting import count_file
 from schemas.errors import DataError, DependencyError, SettingsError
 from schemas.features import FEATURE_NAMES
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.support.file_tables import COMPLETE, as_records, unseen

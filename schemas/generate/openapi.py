@@ -1,6 +1,6 @@
-"""OpenAPI 3.1 of the HTTP interface, generated from the definitions in this room.
+"""OpenAPI 3.1 document of the HTTP interface.
 
-Every operation is a line of `_OPERATIONS`; what goes over the wire is described by the JSON Schemas of the contract.
+`OPERATIONS` lists every operation; bodies are described by the JSON Schemas of the contract.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas import fhir
+from schemas.fhir import responses
+from schemas.fhir.mapping import FHIR_TYPE, OPERATION
+from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
-from schemas.jsonschema import of_structs, patient_record
 from schemas.records import Score
 
 JSON: Final = "application/json"
@@ -97,16 +98,16 @@ OPERATIONS: Final = (
     ),
     Operation(
         "post",
-        fhir.OPERATION,
+        OPERATION,
         "heartDiseaseRisk",
         "fhir",
         "Score the patient of a FHIR Bundle",
         "FHIR R4: one Patient and Observations of the 13 fields in, a RiskAssessment with the risk of `/predict` out. "
         "Errors are OperationOutcomes, with everything that is wrong. docs/fhir.md has the codes and units.",
-        {fhir.FHIR_TYPE: _ref("RiskAssessment")},
-        {fhir.FHIR_TYPE: _ref("Bundle")},
+        {FHIR_TYPE: _ref("RiskAssessment")},
+        {FHIR_TYPE: _ref("Bundle")},
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
-        (fhir.FHIR_TYPE, "OperationOutcome"),
+        (FHIR_TYPE, "OperationOutcome"),
     ),
     Operation(
         "get",
@@ -115,7 +116,7 @@ OPERATIONS: Final = (
         "fhir",
         "Show the CapabilityStatement",
         "What a FHIR client can do here.",
-        {fhir.FHIR_TYPE: {"type": "object"}},
+        {FHIR_TYPE: {"type": "object"}},
     ),
     Operation(
         "get",
@@ -225,6 +226,28 @@ def _problem(status: HTTPStatus, kind: str, schema: str) -> dict[str, Any]:
     return answer
 
 
+def _bundle() -> dict[str, Any]:
+    """Describe the envelope of a Bundle; docs/fhir.md describes its resources."""
+    resource = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
+    entry = {
+        "type": "object",
+        "required": ["resource"],
+        "properties": {"fullUrl": {"type": "string"}, "resource": resource},
+    }
+    return {
+        "title": "Bundle",
+        "description": "A FHIR R4 Bundle: one Patient and Observations of the 13 fields.",
+        "externalDocs": {"url": "https://hl7.org/fhir/R4/bundle.html"},
+        "type": "object",
+        "required": ["resourceType", "type", "entry"],
+        "properties": {
+            "resourceType": {"const": "Bundle"},
+            "type": {"const": "collection"},
+            "entry": {"type": "array", "minItems": 1, "items": entry},
+        },
+    }
+
+
 def _schemas() -> dict[str, Any]:
     """Return the schemas of all that is sent and answered."""
     health = {
@@ -235,6 +258,6 @@ def _schemas() -> dict[str, Any]:
             "checks": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     }
-    structs = of_structs([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
-    resources = {"Bundle": fhir.bundle_schema(), **of_structs(fhir.WRITTEN, _REF + "{name}")}
+    structs = struct_schemas([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
+    resources = {"Bundle": _bundle(), **struct_schemas(responses.RESPONSE_TYPES, _REF + "{name}")}
     return {"Health": health, "PatientRecord": {**patient_record(), "examples": [EXAMPLE]}, **structs, **resources}

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from schemas.codings import UCI
+from schemas.column_mapping import normalized
 from schemas.features import FEATURES
-from schemas.headers import normalized
-from schemas.reading import TextOptions
+from schemas.read_options import TextOptions
 
 NA_VALUES: Final = ("NA", "N/A", "#N/A", "NaN", "?", "None", "NULL", ".")
 NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.deduplication import RepeatFilter
 from schemas.records import Source
-from schemas.repeats import RepeatFilter
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(1, 3))

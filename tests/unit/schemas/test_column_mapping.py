@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import chain
 
-from schemas.cells import NA_VALUES, CellReader
+from schemas.column_mapping import COLUMN_NAMES, ColumnMapping, field_of, map_columns, normalized
+from schemas.csv_cells import NA_VALUES, CellReader
 from schemas.features import FEATURES
-from schemas.headers import COLUMN_NAMES, ColumnPlan, field_of, normalized, plan_columns
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 
 
 def test_a_name_belongs_to_one_field() -> None:
@@ -33,10 +33,10 @@ def test_a_word_stands_for_one_code_and_is_no_marker() -> None:
 def test_ids_and_fields_have_their_places() -> None:
     """Ids come from where an option says, and the file's own are not read then."""
     header = ["Nr", "patient_id", *COLUMN_NAMES[1:]]
-    by_column = plan_columns(header, ReadOptions(id_column="nr"))
-    by_row = plan_columns(header, ReadOptions(row_ids=True, ignore_columns="Nr"))
-    assert isinstance(by_column, ColumnPlan)
-    assert isinstance(by_row, ColumnPlan)
+    by_column = map_columns(header, ReadOptions(id_column="nr"))
+    by_row = map_columns(header, ReadOptions(row_ids=True, ignore_columns="Nr"))
+    assert isinstance(by_column, ColumnMapping)
+    assert isinstance(by_row, ColumnMapping)
     assert (by_column.places, by_row.places) == ((0, *range(2, 15)), (None, *range(2, 15)))
     assert 'not read: "patient_id"' in chain(by_column.notes)
 
@@ -49,9 +49,9 @@ def test_options_that_name_no_column_or_a_field_are_refused() -> None:
         (ReadOptions(ignore_columns="a,b"), "--ignore-columns names 2 column(s) that the file has not"),
         (ReadOptions(ignore_columns="chol"), "no column chol"),
     ):
-        found = plan_columns(COLUMN_NAMES, options)
+        found = map_columns(COLUMN_NAMES, options)
         assert isinstance(found, list)
         assert said in found
-    twice = plan_columns([*COLUMN_NAMES, "Nr", "NR"], ReadOptions(id_column="nr", ignore_extra=True))
+    twice = map_columns([*COLUMN_NAMES, "Nr", "NR"], ReadOptions(id_column="nr", ignore_extra=True))
     assert isinstance(twice, list)
     assert "--id-column names a column that stands there more than once" in twice

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
+from schemas.column_mapping import field_of, is_header
 from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
-from schemas.headers import field_of, is_header
-from schemas.reading import TextOptions
+from schemas.read_options import TextOptions
 
 OUTCOME: Final = "num"
 PUBLISHED_COLUMNS: Final = (*FEATURE_NAMES, OUTCOME)
@@ -50,10 +50,10 @@ class Dialect(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def dialect_of(sample: bytes, options: TextOptions) -> Dialect:
+def detect_dialect(sample: bytes, options: TextOptions) -> Dialect:
     """Recognise how a file is written by its first bytes, which are UTF-8. Raises DataError.
 
-    A first line that is neither a header nor a row of UCI's is returned as a header; `plan_columns` refuses it.
+    A first line that is neither a header nor a row of UCI's is returned as a header; `map_columns` refuses it.
     """
     directive = _DIRECTIVE.match(sample)
     skipped = directive.end() if directive else 0

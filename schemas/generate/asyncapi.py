@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 of the Kafka interface, generated from the definitions in this room: what is on which topic."""
+"""AsyncAPI 3.0 document of the Kafka interface: topics, messages and headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from schemas import topics
 from schemas.cloudevents import EVENT_ID_HEADER, EVENT_SOURCE_HEADER, SCORE_ATTRIBUTES
-from schemas.jsonschema import of_structs, patient_record
+from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.records import DeadLetter, KnownOutcome, Score
 
 _SCHEMAS: Final = "#/components/schemas/"
@@ -109,4 +109,4 @@ def _messages() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    return {"PatientRecord": patient_record(), **of_structs([Score, DeadLetter, KnownOutcome], _SCHEMAS + "{name}")}
+    return {"PatientRecord": patient_record(), **struct_schemas([Score, DeadLetter, KnownOutcome], _SCHEMAS + "{name}")}

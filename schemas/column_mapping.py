@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from schemas.features import FEATURE_NAMES, FEATURES
-from schemas.reading import ReadOptions
+from schemas.read_options import ReadOptions
 
 PATIENT_ID: Final = "patient_id"
 COLUMN_NAMES: Final = (PATIENT_ID, *FEATURE_NAMES)
@@ -48,7 +48,7 @@ def is_header(cells: Sequence[str]) -> bool:
     return len({field_of(cell) for cell in cells} - {None}) >= _HEADER_FIELDS
 
 
-class ColumnPlan(msgspec.Struct, frozen=True):
+class ColumnMapping(msgspec.Struct, frozen=True):
     """Where the columns of `COLUMN_NAMES` stand in a file; the id's place is None where rows are numbered instead.
 
     `notes` say what was understood beyond the fields' own names.
@@ -58,11 +58,13 @@ class ColumnPlan(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-PUBLISHED_PLAN: Final = ColumnPlan((None, *range(len(FEATURE_NAMES))), (f"{PATIENT_ID} is the number of the row",))
+PUBLISHED_MAPPING: Final = ColumnMapping(
+    (None, *range(len(FEATURE_NAMES))), (f"{PATIENT_ID} is the number of the row",)
+)
 """Where the fields stand in UCI's published files: in the table's order, without ids."""
 
 
-def plan_columns(header: Sequence[str], options: ReadOptions) -> ColumnPlan | list[str]:
+def map_columns(header: Sequence[str], options: ReadOptions) -> ColumnMapping | list[str]:
     """Find the fields in a header; returns all that is wrong with it instead, with the options that would read it."""
     names = [name.strip() for name in header]
     ignored, problems = _named(names, options.ignored, "--ignore-columns")
@@ -82,7 +84,7 @@ def plan_columns(header: Sequence[str], options: ReadOptions) -> ColumnPlan | li
         return problems
     places = tuple(fields.index(name) if name in fields else None for name in COLUMN_NAMES)
     unread = [place for place, each in enumerate(fields) if each is None]
-    return ColumnPlan(places, tuple(_notes(names, places, unread)))
+    return ColumnMapping(places, tuple(_notes(names, places, unread)))
 
 
 def _named(names: Sequence[str], wanted: Sequence[str], option: str) -> tuple[set[int], list[str]]:

@@ -1,4 +1,4 @@
-"""JSON Schema 2020-12 documents of the contract, generated from the definitions in this room."""
+"""JSON Schema 2020-12 documents of the contract."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import msgspec
 
 from schemas.codings import CODINGS, UCI, Coding
 from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
-from schemas.records import PATIENT_ID_MAX_CHARS, DeadLetter, KnownOutcome, PatientRecord, Score
+from schemas.records import PATIENT_ID_MAX_CHARS, SCORE_SCHEMA_ID, DeadLetter, KnownOutcome, PatientRecord, Score
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-SCORE_SCHEMA: Final = "urn:heartstream:score:1"
 
 
 def _number(feature: Feature) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def _coded(feature: Feature, coding: Coding) -> dict[str, Any]:
     return {"anyOf": [numbers, {"type": "null"}, absent], "description": text}
 
 
-def of_structs(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> dict[str, dict[str, Any]]:
+def struct_schemas(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> dict[str, dict[str, Any]]:
     """Describe output types, and what they are made of, by name.
 
     What is written has all its fields, but for those that can be switched off.
@@ -107,7 +106,7 @@ def _can_be_absent(field: msgspec.structs.FieldInfo) -> bool:
 
 def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
     """Describe one output type as a document."""
-    definitions = of_structs([kind], "#/$defs/{name}")
+    definitions = struct_schemas([kind], "#/$defs/{name}")
     top = definitions.pop(kind.__name__)
     return {"$schema": DIALECT, "$id": identifier, **top, "$defs": definitions}
 
@@ -133,7 +132,7 @@ def documents() -> dict[str, dict[str, Any]]:
             "$id": "urn:heartstream:patient-record:1",
             **patient_record(),
         },
-        "score.schema.json": _of_struct(Score, SCORE_SCHEMA),
+        "score.schema.json": _of_struct(Score, SCORE_SCHEMA_ID),
         "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
         "known-outcome.schema.json": _of_struct(KnownOutcome, "urn:heartstream:known-outcome:1"),
     }

@@ -1,0 +1,122 @@
+"""The FHIR resources that requests contain, with the elements that are read; others are ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Integer = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Optional = UnsetType | msgspec.Raw
+"""An element of which it only matters whether it is there."""
+
+
+class SentCoding(msgspec.Struct, frozen=True):
+    """A code, of a system."""
+
+    system: str = ""
+    code: str = ""
+
+
+class SentConcept(msgspec.Struct, frozen=True):
+    """Codes that all mean one thing."""
+
+    coding: tuple[SentCoding, ...] = ()
+
+
+class SentQuantity(msgspec.Struct, frozen=True):
+    """A number with its unit."""
+
+    value: float | UnsetType = UNSET
+    system: str = ""
+    code: str = ""
+    comparator: Optional = UNSET
+
+
+class SentReference(msgspec.Struct, frozen=True):
+    """Another resource."""
+
+    reference: str = ""
+
+
+class SentPeriod(msgspec.Struct, frozen=True):
+    """A time from and to."""
+
+    start: str = ""
+    end: str = ""
+
+
+class SentValue(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What an Observation or a part of it found: one `value[x]`, or why there is none."""
+
+    code: SentConcept = SentConcept()
+    value_quantity: SentQuantity | UnsetType = UNSET
+    value_codeable_concept: SentConcept | UnsetType = UNSET
+    value_boolean: bool | UnsetType = UNSET
+    value_integer: Integer | UnsetType = UNSET
+    value_string: Optional = UNSET
+    value_range: Optional = UNSET
+    value_ratio: Optional = UNSET
+    value_sampled_data: Optional = UNSET
+    value_time: Optional = UNSET
+    value_date_time: Optional = UNSET
+    value_period: Optional = UNSET
+    data_absent_reason: Optional = UNSET
+    modifier_extension: Optional = UNSET
+
+
+class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
+    """One finding about the patient."""
+
+    id: str = ""
+    status: str = ""
+    subject: SentReference | UnsetType = UNSET
+    effective_date_time: str = ""
+    effective_instant: str = ""
+    effective_period: SentPeriod = SentPeriod()
+    component: tuple[SentValue, ...] = ()
+    implicit_rules: Optional = UNSET
+
+
+class SentPatient(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Whom the findings are about."""
+
+    id: str = ""
+    gender: str = ""
+    birth_date: str = ""
+    modifier_extension: Optional = UNSET
+    implicit_rules: Optional = UNSET
+
+
+class SentEntry(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A resource in a Bundle."""
+
+    full_url: str = ""
+    resource: Optional = UNSET
+
+
+class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A collection of resources."""
+
+    type: str = ""
+    entry: tuple[SentEntry, ...] = ()
+
+
+class SentParameter(msgspec.Struct, frozen=True):
+    """A named part of what an operation is called with."""
+
+    name: str = ""
+    resource: Optional = UNSET
+
+
+class SentParameters(msgspec.Struct, frozen=True):
+    """What FHIR libraries wrap the input of an operation in."""
+
+    parameter: tuple[SentParameter, ...] = ()
+
+
+class SentKind(msgspec.Struct, frozen=True, rename="camel"):
+    """Which resource it is."""
+
+    resource_type: str = ""

@@ -1,0 +1,1 @@
+"""JSON Schema, OpenAPI and AsyncAPI documents, generated from the definitions in `schemas`."""
