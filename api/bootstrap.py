@@ -32,9 +32,9 @@ from api.tensors import Tensors
 from api.traces import tracing_requests
 from api.turns import Turns
 from runtime import settings as configured
-from runtime.beat import Beat, drift_beat
-from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health
+from runtime.model_reload import ModelReloader, emit_model_loaded, emit_model_withdrawn, load_with_timeout
+from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
@@ -96,7 +96,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     if tracing is not None:
         application.middlewares.insert(0, tracing_requests(tracing))
         application.on_cleanup.append(_closing(tracing.close))
-    application.cleanup_ctx.append(_running(drift_beat(manager.drift)))
+    application.cleanup_ctx.append(_running(periodic_drift_report(manager.drift)))
     if following is not None:
         application.cleanup_ctx.append(_running(following))
     if limits.live:
@@ -123,14 +123,16 @@ def new_browser_policy(settings: configured.Gateway, *, is_open: bool) -> Browse
     return BrowserPolicy(origins(settings.allowed_origins), allowed if allowed or is_open else ANY_HOST)
 
 
-def _served(settings: Settings) -> tuple[ModelManager, Following[Scorer] | None]:
+def _served(settings: Settings) -> tuple[ModelManager, ModelReloader[Scorer] | None]:
     """Load the model; and follow what its path holds, if that is wanted."""
     model, window_records = settings.model, settings.drift.window_records
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
-    manager = ModelManager(load_in_time(source.load), model.max_score_shift, tell_withdrawn)
-    tell_loaded(manager.facts())
+    manager = ModelManager(load_with_timeout(source.load), model.max_score_shift, emit_model_withdrawn)
+    emit_model_loaded(manager.facts())
     following = (
-        Following(Follower(source, manager), model.reload_interval_seconds) if model.reload_interval_seconds else None
+        ModelReloader(Follower(source, manager), model.reload_interval_seconds)
+        if model.reload_interval_seconds
+        else None
     )
     return manager, following
 
@@ -142,7 +144,7 @@ def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitabl
     return close
 
 
-def _running(lasting: Beat | Following[Scorer]) -> Callable[[web.Application], AsyncIterator[None]]:
+def _running(lasting: PeriodicCall | ModelReloader[Scorer]) -> Callable[[web.Application], AsyncIterator[None]]:
     """Run something while the gateway runs."""
 
     async def run(_application: web.Application) -> AsyncIterator[None]:

@@ -23,9 +23,8 @@ from api.problems import RefusalError
 from api.window import Window
 from runtime import events
 from runtime.kafka.config import standalone_consumer_config
+from runtime.kafka.messages import headers_of, timestamp_of
 from runtime.logs import CLIENT_LOG
-from runtime.record_headers import headers_of
-from runtime.record_times import timestamp_of
 from runtime.settings import Settings, Topics
 from schemas.codec import UNDECODABLE, decode_dead_letter, decode_score
 from schemas.records import Source

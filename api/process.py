@@ -15,7 +15,7 @@ from api.bootstrap import create_application, new_gatekeeper, new_tls
 from api.leaving import Leaving
 from api.server import QuietRunner
 from runtime import events, logs
-from runtime.collection import keep_collections_rare
+from runtime.gc_tuning import tune_gc
 from runtime.health import TelemetryServer
 from runtime.settings import Gateway, Settings
 
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
     telemetry = None
     if settings.gateway.metrics_port:
         telemetry = TelemetryServer(settings.telemetry.host, settings.gateway.metrics_port, health)
-    keep_collections_rare()
+    tune_gc()
     try:
         asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
     finally:

@@ -32,7 +32,7 @@ from heartstream.files.records import open_records
 from heartstream.files.score import Request, score_batch, score_file
 from heartstream.files.tally import Tally
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from runtime.collection import keep_collections_rare
+from runtime.gc_tuning import tune_gc
 from schemas.codec import encode_score_lines
 from schemas.features import FEATURE_NAMES
 from schemas.records import Details
@@ -262,7 +262,7 @@ def main() -> None:
         if asked.memory:
             print("\n".join(memory(Path(scratch), folder, MEMORY_ROWS, asked.processes)))
             return
-        keep_collections_rare()
+        tune_gc()
         figures = []
         for kind in kinds:
             tell(f"writing {rows:,} rows of {kind}")

@@ -31,7 +31,7 @@ from api.bootstrap import create_application
 from api.leaving import Leaving
 from api.process import new_runner
 from heartstream.demo.patients import real_patients
-from runtime.collection import keep_collections_rare
+from runtime.gc_tuning import tune_gc
 from runtime.settings import Settings
 from training.pipeline import TrainingRequest, train
 
@@ -101,7 +101,7 @@ def gateway(settings: Settings) -> Iterator[Gateway]:
         return int(runner.addresses[0][1])
 
     port = loop.run_until_complete(start())
-    keep_collections_rare()
+    tune_gc()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

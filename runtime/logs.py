@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import structlog
 
-from runtime.repeats import ClientRepeats
+from runtime.log_throttling import ThrottlingFilter
 from runtime.settings import Telemetry
 from schemas.errors import HeartstreamError
 
 CLIENT_LOG: Final = logging.getLogger("librdkafka")
 """Where the Kafka client writes its own lines, which name brokers and topics but no record."""
 
-_CLIENT_REPEATS: Final = ClientRepeats()
+_THROTTLE: Final = ThrottlingFilter()
 
 _QUIET: Final = {
     "worker": "WARNING",
@@ -51,7 +51,7 @@ FIELDS: Final = frozenset(
             "drained",
             "complete",
         ),
-        *("committed", "again", "call", "client", "code", "repeats", "watches_drift", "share", "group"),
+        *("committed", "again", "call", "client", "code", "suppressed", "watches_drift", "share", "group"),
         *("batch_bytes", "dead_letter"),
         *("positions", "numbers", "offsets", "ranges", "transactional"),
     }
@@ -108,11 +108,12 @@ def _stdlib_config(
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "one"}},
         "root": {"handlers": ["stderr"], "level": level},
-        "filters": {"repeats": {"()": lambda: _CLIENT_REPEATS}},
+        "filters": {"throttle": {"()": lambda: _THROTTLE}},
         "loggers": {name: {"level": limit} for name, limit in _QUIET.items()}
         # asyncio tells 128 times a second that no connection can be accepted, while there are no file descriptors.
         | {
-            name: {"level": _QUIET.get(name, "NOTSET"), "filters": ["repeats"]} for name in (CLIENT_LOG.name, "asyncio")
+            name: {"level": _QUIET.get(name, "NOTSET"), "filters": ["throttle"]}
+            for name in (CLIENT_LOG.name, "asyncio")
         },
     }
 
@@ -135,7 +136,7 @@ def _known_fields_only(_logger: Any, _method: str, event: structlog.typing.Event
     for name in unknown:
         del event[name]
     if unknown:
-        event["left_out"] = len(unknown)
+        event["dropped_fields"] = len(unknown)
     return event
 
 

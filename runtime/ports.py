@@ -1,4 +1,4 @@
-"""Loopback ports that are free, for processes that are started side by side on one machine."""
+"""Free loopback ports, for processes that run side by side on one machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import suppress
 from typing import Final
 
 _LISTENING: Final = range(10_000, 32_768)
-"""Below the ports that Linux and others give to connections that go out."""
+"""Below the ephemeral ports of Linux and other systems."""
 _turns: Final = itertools.count(997 * os.getpid())
-"""Each process begins at a place of its own and goes on where it was: a port that was told to be free, and at which
-nobody listens yet, is not told again, and seldom by another process that looks at the same time."""
+"""Each process starts at a different port and never returns the same one twice: a port that was returned is free until
+somebody listens there, and another process that searches at the same time is unlikely to return it."""
 
 
 def free_port() -> int:
-    """Return a loopback port that is free now, and that the system does not give to anybody's connection meanwhile."""
+    """Return a free loopback port outside the ephemeral range, so that no outgoing connection takes it meanwhile."""
     while True:
         port = _LISTENING[next(_turns) % len(_LISTENING)]
         with suppress(OSError), socket.socket() as probe:
@@ -24,9 +24,9 @@ def free_port() -> int:
             return port
 
 
-def usual_port(port: int) -> int:
-    """Return this loopback port if nobody listens there, else one that is free."""
-    # The option is what servers set too: connections that were closed a moment ago are nobody.
+def preferred_port(port: int) -> int:
+    """Return this loopback port if nobody listens there, else a free one."""
+    # Servers set this option, too: a connection in TIME_WAIT does not occupy the port.
     with suppress(OSError), socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))

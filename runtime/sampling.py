@@ -1,4 +1,4 @@
-"""Which records and requests begin a trace, and how many spans a second there may be."""
+"""Which records and requests start a trace, and how many spans per second there may be."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable
 
 
-class Share:
-    """Picks one in so many, at random. What is not picked costs nothing: the gaps between picks are drawn."""
+class RandomSampler:
+    """Samples at random with a given ratio. Unsampled items cost nothing: the gaps between samples are drawn."""
 
-    def __init__(self, share: float, draw: Callable[[], float]) -> None:
-        """`share` is from 0 to 1; `draw` gives a number from 0 up to 1, without it."""
-        self._share = share
+    def __init__(self, ratio: float, draw: Callable[[], float]) -> None:
+        """`ratio` is 0 to 1; `draw` returns a random number from [0, 1)."""
+        self._ratio = ratio
         self._draw = draw
         self._gap = self._next_gap()
 
-    def among(self, count: int) -> list[int]:
-        """Return which of the next `count` are picked, by their place."""
+    def pick(self, count: int) -> list[int]:
+        """Return the indices of the next `count` items that are sampled."""
         picked = []
         while self._gap < count:
             picked.append(int(self._gap))
@@ -25,28 +25,28 @@ class Share:
         return picked
 
     def _next_gap(self) -> float:
-        """Draw how many go by before the next: a geometric distribution."""
-        if self._share <= 0:
+        """Draw how many items are skipped before the next sample, from a geometric distribution."""
+        if self._ratio <= 0:
             return math.inf
-        if self._share >= 1:
+        if self._ratio >= 1:
             return 0.0
-        return math.floor(math.log(1 - self._draw()) / math.log(1 - self._share))
+        return math.floor(math.log(1 - self._draw()) / math.log(1 - self._ratio))
 
 
-class Budget:
-    """Lets so many pass in a second, and bursts of as many after a quiet one. Not safe to share between threads."""
+class RateLimiter:
+    """A token bucket that holds one second's worth of tokens. Not thread-safe."""
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
-        self._per_second = self._left = per_second
+        self._per_second = self._tokens = per_second
         self._clock = clock
         self._at = clock()
 
     def take(self) -> bool:
-        """Say whether one more may pass."""
+        """Take a token; return whether there was one."""
         now = self._clock()
-        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._tokens = min(self._per_second, self._tokens + (now - self._at) * self._per_second)
         self._at = now
-        if self._left < 1:
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True

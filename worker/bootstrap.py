@@ -16,11 +16,11 @@ from faust.tables.manager import TableManager
 from mode import CrashingSupervisor
 
 from runtime import events, logs
-from runtime.beat import Beat, drift_beat
-from runtime.following import Following, load_in_time, tell_loaded, tell_withdrawn
 from runtime.health import Health, TelemetryServer
 from runtime.kafka.config import EXACTLY_ONCE, admin_config
 from runtime.kafka.option_check import check_options
+from runtime.model_reload import ModelReloader, emit_model_loaded, emit_model_withdrawn, load_with_timeout
+from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
@@ -64,7 +64,7 @@ class ScoringApp(faust.App):
     health: Health
     heartbeat: EventLoopHeartbeat
     role: str
-    background: Sequence[Beat | Following[Scorer]] = ()
+    background: Sequence[PeriodicCall | ModelReloader[Scorer]] = ()
     tracing: Tracing | None = None
     _telemetry_server: TelemetryServer | None = None
 
@@ -133,7 +133,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
         raise SettingsError((f"{_NO_CHALLENGER}: the shadow needs a challenger model",))
     serdes = Serdes.of(settings, settings.topics.shadow)
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score)
-    champion = ModelManager(load_in_time(source.load))
+    champion = ModelManager(load_with_timeout(source.load))
 
     def new_agent(
         challenger: ModelManager, ledger: Ledger, publisher: Publisher, _tracer: Tracer, _limit: RejectionLimit
@@ -181,16 +181,16 @@ def _assemble(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
     tracing = open_tracing(settings.tracing, role)
     model = settings.model
     source = _source_of(settings, model.path, model.name)
-    manager = ModelManager(load_in_time(source.load), model.max_score_shift, tell_withdrawn)
-    tell_loaded(manager.facts())
+    manager = ModelManager(load_with_timeout(source.load), model.max_score_shift, emit_model_withdrawn)
+    emit_model_loaded(manager.facts())
     app = _new_app(settings)
     app.role = role
     ledger = Ledger()
     app.transport = LibrdkafkaTransport(app, settings, ledger)
     app.telemetry = settings.telemetry
-    app.background = [drift_beat(manager.drift)]
+    app.background = [periodic_drift_report(manager.drift)]
     if model.reload_interval_seconds:
-        app.background.append(Following(Follower(source, manager), model.reload_interval_seconds))
+        app.background.append(ModelReloader(Follower(source, manager), model.reload_interval_seconds))
     app.health = WorkerChecks(app, ledger, app.heartbeat, settings.worker.stall_seconds).health()
     app.tracing = tracing
     _add_agent(app, settings, manager, ledger, new_agent)

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from confluent_kafka import Message
 
-from runtime.record_headers import headers_of
-from runtime.record_times import NO_TIMESTAMP, timestamp_of
+from runtime.kafka.messages import NO_TIMESTAMP, headers_of, timestamp_of
 from schemas.codec import decode_dead_letter, encode_dead_letter
 from schemas.errors import RecordError, ValidationIssue
 from schemas.records import DeadLetter, Source

@@ -14,8 +14,8 @@ from typing import Final
 from faust import App
 from faust.types import TP
 
-from runtime.beat import Beat
 from runtime.health import Health
+from runtime.periodic import PeriodicCall
 from worker.transport.consumer import LibrdkafkaConsumer
 from worker.transport.lag import SILENT_SECONDS, Behind, LagMeter
 from worker.transport.ledger import Ledger
@@ -32,7 +32,7 @@ class EventLoopHeartbeat:
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._timer = Beat(self._record, _HEARTBEAT_SECONDS)
+        self._timer = PeriodicCall(self._record, _HEARTBEAT_SECONDS)
 
     def start(self) -> None:
         """Start; called once, on the event loop."""

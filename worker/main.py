@@ -11,7 +11,7 @@ from typing import Final
 from faust.worker import Worker
 
 from runtime import events
-from runtime.collection import keep_collections_rare
+from runtime.gc_tuning import tune_gc
 from runtime.settings import Settings
 from schemas.errors import DependencyError
 from worker.bootstrap import ScoringApp, create_app
@@ -58,7 +58,7 @@ def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_ap
     Raises SettingsError, ArtifactError or DependencyError before it starts.
     """
     app = create(settings)
-    keep_collections_rare()
+    tune_gc()
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner, process.role = None, app.role
     process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS

@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from confluent_kafka import Message
 
-from runtime.record_headers import headers_of
+from runtime.kafka.messages import headers_of
 from runtime.settings import Settings
 from schemas.cloudevents import Content, ScoreEvents, unwrap
 from schemas.envelopes import is_utf_16

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
-from runtime.record_headers import headers_of
+from runtime.kafka.messages import headers_of
 from runtime.tracing.spans import Attributes, Span, Tracing
 from runtime.tracing.trace_context import Parent, read_parent
 from schemas.records import Source

@@ -70,8 +70,8 @@ def score(  # noqa: PLR0913  # a command's options
     with errors_to_exit_codes():
         from heartstream.files.render import Throughput, progress_bar, summary  # noqa: PLC0415  # the same
         from heartstream.files.score import Request, score_file  # noqa: PLC0415  # --help should not wait for numpy
-        from runtime.collection import keep_collections_rare  # noqa: PLC0415  # the same
-        from runtime.processors import usable_processors  # noqa: PLC0415  # the same
+        from runtime.cpu_count import usable_cpus  # noqa: PLC0415  # the same
+        from runtime.gc_tuning import tune_gc  # noqa: PLC0415  # the same
         from runtime.settings import Settings  # noqa: PLC0415  # the same
         from scoring.scorer import Scorer  # noqa: PLC0415  # the same
 
@@ -80,8 +80,8 @@ def score(  # noqa: PLR0913  # a command's options
             errors = output.with_name(f"{output.name}.errors.ndjson")
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
         scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
-        keep_collections_rare()
-        count = processes or min(usable_processors(), _DEFAULT_PROCESSES)
+        tune_gc()
+        count = processes or min(usable_cpus(), _DEFAULT_PROCESSES)
         request = Request(source, output, errors, format, resume, force, count, coding, options)
         try:
             throughput = Throughput()

@@ -20,9 +20,9 @@ from heartstream.demo.patients import DemoRecord, Outcome, demo_records, known_o
 from heartstream.demo.processes import Child, predict, running
 from heartstream.demo.reconciliation import Reconciliation, Summary
 from heartstream.demo.view import View
+from runtime.kafka.messages import headers_of
 from runtime.kafka.topics import create_topics
-from runtime.ports import free_port, usual_port
-from runtime.record_headers import headers_of
+from runtime.ports import free_port, preferred_port
 from runtime.settings import PREFIX, Settings, Topics
 from schemas.codec import decode_dead_letter, decode_score
 from schemas.errors import DependencyError
@@ -64,7 +64,7 @@ class DemoRequest(msgspec.Struct, frozen=True):
 
     def port(self, usual: int) -> int:
         """Return the port to use: an endless demo uses the default ports, where the other commands find it."""
-        return free_port() if self.records else usual_port(usual)
+        return free_port() if self.records else preferred_port(usual)
 
 
 def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:

@@ -1,8 +1,8 @@
-"""Everything that a process can say: one frozen class an event, whose `emit` writes its metric and its log line.
+"""Events of all processes: one frozen class per event, whose `emit` updates its metrics and writes its log line.
 
-Business code emits events and neither logs nor counts. No event holds a patient's value or id. An event lives in the
-module of its component; callers take all of them from here. docs/telemetry.md is made from these modules and
-`runtime.metrics`.
+Business code emits events and neither logs nor counts. No event contains a patient's value or id. An event is defined
+in the module of its component; callers import all of them from here. docs/telemetry.md is generated from these modules
+and `runtime.metrics`.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from typing import Final, Literal, get_args
 import msgspec
 import structlog
 
-from runtime import metrics
 from runtime.events import records
-from runtime.repeats import Repeats
+from runtime.log_throttling import LogThrottle
+from runtime.metrics import consumer as metrics
 
 _log: Final = structlog.get_logger("heartstream")
-_repeats: Final = Repeats()
+_throttle: Final = LogThrottle()
 
 
 class PartitionsAssigned(msgspec.Struct, frozen=True):
@@ -127,9 +127,9 @@ class BrokerTroubled(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Log it, and how often it came since it was logged last."""
-        repeats = _repeats.left_out((self.client, self.code))
-        if repeats is not None:
-            _log.warning("broker troubled", client=self.client, code=self.code, repeats=repeats)
+        suppressed = _throttle.admit((self.client, self.code))
+        if suppressed is not None:
+            _log.warning("broker troubled", client=self.client, code=self.code, suppressed=suppressed)
 
 
 class PartitionStalled(msgspec.Struct, frozen=True):

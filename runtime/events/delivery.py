@@ -9,11 +9,12 @@ from typing import Final
 import msgspec
 import structlog
 
-from runtime import metrics
-from runtime.repeats import Repeats
+from runtime.log_throttling import LogThrottle
+from runtime.metrics import delivery as metrics
+from runtime.metrics import records as record_metrics
 
 _log: Final = structlog.get_logger("heartstream")
-_repeats: Final = Repeats()
+_throttle: Final = LogThrottle()
 
 
 class ScoreRefused(msgspec.Struct, frozen=True):
@@ -25,10 +26,10 @@ class ScoreRefused(msgspec.Struct, frozen=True):
     def emit(self) -> None:
         """Count it as an error of its record, and log it."""
         if self.is_letter:
-            metrics.RECORD_ERRORS.labels("kafka", self.code).inc()
-        repeats = _repeats.left_out(("scores", self.code))
-        if repeats is not None:
-            _log.warning("score refused", code=self.code, dead_letter=self.is_letter, repeats=repeats)
+            record_metrics.RECORD_ERRORS.labels("kafka", self.code).inc()
+        suppressed = _throttle.admit(("scores", self.code))
+        if suppressed is not None:
+            _log.warning("score refused", code=self.code, dead_letter=self.is_letter, suppressed=suppressed)
 
 
 class BatchDelivered(msgspec.Struct, frozen=True):

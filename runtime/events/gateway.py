@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from runtime import metrics
 from runtime.events import records
+from runtime.metrics import gateway as metrics
 
 _log: Final = structlog.get_logger("heartstream")
 

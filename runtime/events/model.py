@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from runtime import metrics
+from runtime.metrics import model as metrics
+from runtime.metrics import show
 
 _log: Final = structlog.get_logger("heartstream")
 
@@ -172,11 +173,11 @@ class DriftMeasured(msgspec.Struct, frozen=True):
     def emit(self) -> None:
         """Set the gauges; remove the unknown ones, and that of a model that was replaced."""
         metrics.DRIFT_RECORDS.set(self.records)
-        metrics.show(metrics.DRIFT_PSI, self.psi)
-        metrics.show(metrics.DRIFT_MISSING, self.missing)
-        metrics.show(metrics.DRIFT_OUT_OF_RANGE, self.out_of_range)
+        show(metrics.DRIFT_PSI, self.psi)
+        show(metrics.DRIFT_MISSING, self.missing)
+        show(metrics.DRIFT_OUT_OF_RANGE, self.out_of_range)
         metrics.DRIFT_SCORE_PSI.clear()
-        metrics.show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
+        show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
 
 
 class OutcomesJudged(msgspec.Struct, frozen=True):
@@ -205,4 +206,4 @@ class OutcomesJudged(msgspec.Struct, frozen=True):
             for labels, figures in self.figures.items():
                 if (value := figures[name]) is not None:
                     gauge.labels(*labels).set(value)
-        metrics.show(metrics.OUTCOMES_LEFT_OUT, self.left_out)
+        show(metrics.OUTCOMES_LEFT_OUT, self.left_out)

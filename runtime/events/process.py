@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from runtime import metrics
 from runtime.events import records
+from runtime.metrics import process as metrics
+from runtime.metrics import render
 
 _log: Final = structlog.get_logger("heartstream")
 
@@ -21,7 +22,7 @@ def is_debugging() -> bool:
 
 def render_metrics() -> tuple[bytes, str]:
     """Return all metrics in Prometheus text format, and their content type."""
-    return metrics.render()
+    return render()
 
 
 class ProcessStarted(msgspec.Struct, frozen=True):

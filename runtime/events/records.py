@@ -10,10 +10,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from runtime import metrics, rejections
+from runtime.log_throttling import RejectionSummary, RejectionThrottle
+from runtime.metrics import records as metrics
 
 _log: Final = structlog.get_logger("heartstream")
-_rejected: Final = rejections.RejectionTally(10.0, time.monotonic)
+_rejected: Final = RejectionThrottle(10.0, time.monotonic)
 """Rejections not logged yet, for at most ten seconds."""
 
 
@@ -35,7 +36,7 @@ class BatchScored(msgspec.Struct, frozen=True):
             metrics.RECORDS.labels(self.interface, "rejected").inc(self.rejected)
             for code, issues in Counter(self.rejection_codes).items():
                 metrics.RECORD_ERRORS.labels(self.interface, code).inc(issues)
-            _rejected.note(self.interface, self.rejected, self.rejection_codes)
+            _rejected.add(self.interface, self.rejected, self.rejection_codes)
             log_due_rejections()
 
 
@@ -62,9 +63,9 @@ def log_due_rejections() -> None:
 
 def log_remaining_rejections() -> None:
     """Log all remaining rejections, as the process exits."""
-    _emit(_rejected.rest())
+    _emit(_rejected.remaining())
 
 
-def _emit(summed_up: Iterable[rejections.Rejections]) -> None:
-    for each in summed_up:
+def _emit(summaries: Iterable[RejectionSummary]) -> None:
+    for each in summaries:
         RecordsRejected(each.interface, each.records, each.codes, each.seconds).emit()

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from runtime import metrics
+from runtime.metrics import tracing as metrics
 
 _log: Final = structlog.get_logger("heartstream")
 

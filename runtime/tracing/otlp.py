@@ -37,7 +37,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace import Span as SdkSpan
 
 from runtime import events
-from runtime.sampling import Budget, Share
+from runtime.sampling import RandomSampler, RateLimiter
 from runtime.settings import Tracing as TracingSettings
 from runtime.tracing.spans import Attributes, Kind
 from runtime.tracing.trace_context import Parent, write_parent
@@ -66,12 +66,12 @@ class OtlpTracing:
         exporter = _TellingExporter(OTLPSpanExporter(settings.endpoint.rstrip("/") + _PATH, headers=headers))
         self._provider.add_span_processor(_CountingProcessor(exporter))
         self._tracer = self._provider.get_tracer("heartstream")
-        self._share = Share(settings.sample_ratio, random.random)
-        self._budget = Budget(settings.spans_per_second, time.monotonic)
+        self._share = RandomSampler(settings.sample_ratio, random.random)
+        self._budget = RateLimiter(settings.spans_per_second, time.monotonic)
 
     def picked(self, count: int) -> Sequence[int]:
         """Return which of `count` begin a trace of their own, by their place."""
-        return self._share.among(count)
+        return self._share.pick(count)
 
     def allows(self) -> bool:
         """Say whether one more may be traced, and count it."""

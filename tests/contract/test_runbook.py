@@ -13,7 +13,7 @@ import structlog
 import yaml
 
 from heartstream.cli import app
-from runtime.telemetry_page import event_entries
+from runtime.generate.telemetry import event_entries
 from schemas.errors import RejectionCode
 from tests.support.telemetry import known_series, rules
 from worker.health import WorkerChecks

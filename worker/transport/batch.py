@@ -9,7 +9,7 @@ from enum import Enum
 from confluent_kafka import Message
 from faust.types import TP
 
-from runtime.record_times import timestamp_of
+from runtime.kafka.messages import timestamp_of
 from schemas.records import Source
 from scoring.evidence import SourceWindow
 

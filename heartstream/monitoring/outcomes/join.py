@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from runtime.record_times import NO_TIMESTAMP
+from runtime.kafka.messages import NO_TIMESTAMP
 from schemas.records import KnownOutcome, ModelRef, Source
 
 Moment = tuple[int, int, int]

@@ -10,8 +10,8 @@ import msgspec
 from confluent_kafka import Message
 
 from heartstream.monitoring.outcomes.join import DatedOutcome, Join, Joined, Moment, SeenScore
+from runtime.kafka.messages import NO_TIMESTAMP, timestamp_of
 from runtime.kafka.range_reader import Reader, Span
-from runtime.record_times import NO_TIMESTAMP, timestamp_of
 from runtime.settings import Topics
 from schemas.codec import UNDECODABLE, decode_known_outcome
 from schemas.wire_format import strip_prefix

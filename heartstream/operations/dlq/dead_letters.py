@@ -7,8 +7,7 @@ from typing import Final, Self
 import msgspec
 from confluent_kafka import Message
 
-from runtime.record_headers import headers_of
-from runtime.record_times import NO_TIMESTAMP, timestamp_of
+from runtime.kafka.messages import NO_TIMESTAMP, headers_of, timestamp_of
 from schemas.codec import UNDECODABLE, decode_dead_letter, decode_source
 from schemas.errors import RejectionCode
 from schemas.records import DeadLetter, Source

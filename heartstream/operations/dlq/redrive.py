@@ -18,8 +18,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from heartstream.operations.dlq.backlog import Backlog
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord, Selection
 from runtime.kafka.config import plain_producer_config
+from runtime.kafka.messages import NO_TIMESTAMP
 from runtime.kafka.range_reader import Reader
-from runtime.record_times import NO_TIMESTAMP
 from runtime.settings import Settings
 from schemas.codec import encode_source
 from schemas.codings import with_coding

@@ -24,7 +24,7 @@ import pytest
 
 from heartstream.files.output_files import Journal
 from heartstream.files.output_paths import journal_path
-from runtime.processors import usable_processors
+from runtime.cpu_count import usable_cpus
 from schemas.features import FEATURE_NAMES
 from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
@@ -208,7 +208,7 @@ def test_an_ended_run_is_gone_on_with(
     assert whole.returncode == 65
     journal = journal_path(output)
     asked = [] if blow is signal.SIGTERM else ["--processes", "3"]
-    expected = 3 if asked else (2 if usable_processors() > 1 else 0)
+    expected = 3 if asked else (2 if usable_cpus() > 1 else 0)
     with subprocess.Popen(
         command(model_dir, str(source), "-o", str(output), *asked),
         env={**os.environ, **fast},

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runtime.record_times import NO_TIMESTAMP
+from runtime.kafka.messages import NO_TIMESTAMP
 from tests.support.dlq_harness import DlqHarness, await_letters, columns, now
 from tests.support.stream import DEADLINE_SECONDS
 from tests.support.waiting import await_condition

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from heartstream.demo.patients import real_patients
-from runtime.record_headers import UNREADABLE_NAME, headers_of
+from runtime.kafka.messages import UNREADABLE_NAME, headers_of
 from schemas.records import Source
 from schemas.topics import (
     DEAD_LETTER_HEADER,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from runtime import logs
-from runtime.telemetry_page import EVENT_SOURCES
+from runtime.generate.telemetry import EVENT_SOURCES
 
 MARKER = "Jane-Doe-63"
 
@@ -57,7 +57,7 @@ def test_our_own_errors_keep_their_text() -> None:
 def test_a_field_that_is_not_on_the_list_is_left_out() -> None:
     """Whoever logs one by mistake is told so in the line."""
     line = lines()[-1]
-    assert (line["event"], line["records"], line["left_out"]) == ("a field that nobody knows", 3, 1)
+    assert (line["event"], line["records"], line["dropped_fields"]) == ("a field that nobody knows", 3, 1)
 
 
 def test_every_field_of_an_event_is_on_the_list() -> None:

@@ -67,8 +67,8 @@ def test_every_metric_that_is_described_is_shown() -> None:
 
 def test_what_is_shown_can_be_read_back() -> None:
     """Names, labels and values survive the text."""
-    metrics.LAG_RECORDS.labels("read-back", "7").set(12)
+    metrics.consumer.LAG_RECORDS.labels("read-back", "7").set(12)
     samples = [s for s in metrics.read(metrics.render()[0].decode()) if s.labels.get("topic") == "read-back"]
-    metrics.LAG_RECORDS.remove("read-back", "7")
+    metrics.consumer.LAG_RECORDS.remove("read-back", "7")
     labels = {"topic": "read-back", "partition": "7"}
     assert samples == [metrics.Sample("heartstream_consumer_lag_records", labels, 12.0)]

@@ -6,30 +6,30 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.sampling import Budget, Share
+from runtime.sampling import RandomSampler, RateLimiter
 
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.sampled_from([0.05, 0.3, 0.9]), st.integers(0, 1000))
 def test_picks_do_not_depend_on_batches(sizes: list[int], share: float, seed: int) -> None:
     """However records are cut into batches, the same ones are picked."""
-    whole = Share(share, np.random.default_rng(seed).random).among(sum(sizes))
-    cut = Share(share, np.random.default_rng(seed).random)
+    whole = RandomSampler(share, np.random.default_rng(seed).random).pick(sum(sizes))
+    cut = RandomSampler(share, np.random.default_rng(seed).random)
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
-    parts = [start + place for start, size in zip(starts, sizes, strict=True) for place in cut.among(size)]
+    parts = [start + place for start, size in zip(starts, sizes, strict=True) for place in cut.pick(size)]
     assert parts == whole
 
 
 def test_a_share_is_what_it_says() -> None:
     """Of 100,000, one in twenty; of none or all, none or all."""
     shares = [0.0, 0.05, 1.0]
-    counts = [len(Share(share, np.random.default_rng(4711).random).among(100_000)) for share in shares]
+    counts = [len(RandomSampler(share, np.random.default_rng(4711).random).pick(100_000)) for share in shares]
     assert (counts[0], 4_700 < counts[1] < 5_300, counts[2]) == (0, True, 100_000)
 
 
 def test_a_budget_is_refilled_by_time() -> None:
     """Ten at once, then as many as the time that has gone by allows, and never more than ten at once."""
     now = [0.0]
-    budget = Budget(10, lambda: now[-1])
+    budget = RateLimiter(10, lambda: now[-1])
     passed = [sum(budget.take() for _ in range(50))]
     for later in (0.5, 100.0):
         now.append(later)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.generate.settings import PAGE, render
 from runtime.settings import Settings, describe
-from runtime.settings_page import PAGE, render
 from schemas.errors import SettingsError
 
 

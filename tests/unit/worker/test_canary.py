@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import events, metrics
+from runtime import events
+from runtime.metrics import model as metrics
 from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.batches import JsonBatch

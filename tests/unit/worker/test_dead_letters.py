@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord
-from runtime.record_times import NO_TIMESTAMP
+from runtime.kafka.messages import NO_TIMESTAMP
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import Source
 from schemas.topics import (

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.following import Following, load_in_time
 from runtime.metrics import read, render
+from runtime.model_reload import ModelReloader, load_with_timeout
 from schemas.errors import ArtifactError
 
 
@@ -56,7 +56,7 @@ def shown(name: str, /, **labels: str) -> float:
 
 async def followed(shelf: Shelf) -> None:
     """Follow until the last of what is found has been looked at."""
-    following = Following(shelf, 0.001)
+    following = ModelReloader(shelf, 0.001)
     following.start()
     async with asyncio.timeout(30):
         await shelf.looked.wait()
@@ -90,23 +90,23 @@ def test_a_model_that_never_loads_is_refused_in_time() -> None:
     """Whatever it does meanwhile; and what loads in time, or fails in it, does so as if nobody waited."""
     stop = threading.Event()
     with pytest.raises(ArtifactError, match=r"did not load in 0\.05 seconds"):
-        load_in_time(stop.wait, 0.05)
+        load_with_timeout(stop.wait, 0.05)
     stop.set()
-    assert load_in_time(lambda: "model", 60) == "model"
+    assert load_with_timeout(lambda: "model", 60) == "model"
 
     def fails() -> str:
         raise ArtifactError("changed")
 
     with pytest.raises(ArtifactError, match="changed"):
-        load_in_time(fails, 60)
+        load_with_timeout(fails, 60)
 
 
 ENDLESS = """
-from runtime.following import load_in_time
+from runtime.model_reload import load_with_timeout
 def endless():
     while True:
         pass
-load_in_time(endless, 0.5)
+load_with_timeout(endless, 0.5)
 """
 
 

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""How many CPUs this process may use."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
-"""As a container sees its own: microseconds of processor time, or "max", in a period of microseconds."""
+"""As seen in a container: microseconds of CPU time, or "max", per period of microseconds."""
 
 
-def usable_processors(quota: Path = _QUOTA) -> int:
-    """Return how many processors are free to be used: those that the system allows, or what a container may take.
+def usable_cpus(quota: Path = _QUOTA) -> int:
+    """Return how many CPUs the scheduler affinity and the container's quota allow, at least 1.
 
-    At least 1. `quota` is a file of the form of cgroup v2's `cpu.max`; where there is none, nothing limits.
+    `quota` is a file in the format of cgroup v2's `cpu.max`; without one there is no limit.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runtime.beat import Beat
+from runtime.periodic import PeriodicCall
 
 
 async def test_it_is_done_until_it_is_stopped() -> None:
@@ -17,7 +17,7 @@ async def test_it_is_done_until_it_is_stopped() -> None:
             beat.stop()
             enough.set()
 
-    beat = Beat(call, 0.001)
+    beat = PeriodicCall(call, 0.001)
     beat.start()
     async with asyncio.timeout(30):
         await enough.wait()
@@ -37,7 +37,7 @@ async def test_it_goes_on_after_a_failure() -> None:
             raise ZeroDivisionError
         came.set()
 
-    beat = Beat(call, 0.001)
+    beat = PeriodicCall(call, 0.001)
     beat.start()
     async with asyncio.timeout(30):
         await came.wait()

@@ -1,19 +1,20 @@
-"""docs/telemetry.md, made from the metrics and the source of the events: `python -m runtime.telemetry_page`."""
+"""docs/telemetry.md, generated from the metrics and the source of the events."""
 
 from __future__ import annotations
 
 import ast
-import sys
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import msgspec
 
 from runtime import metrics
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "telemetry.md"
-EVENT_SOURCES: Final = sorted((Path(__file__).parent / "events").glob("*.py"))
+PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "telemetry.md"
+EVENT_SOURCES: Final = sorted((Path(__file__).parent.parent / "events").glob("*.py"))
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _HEAD: Final = """# Telemetry
@@ -99,7 +100,7 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 class EventEntry(msgspec.Struct, frozen=True):
-    """What an event means, which lines it may write and which metrics it moves."""
+    """What an event means, which lines it may write and which metrics it updates."""
 
     name: str
     meaning: str
@@ -166,13 +167,13 @@ def render() -> str:
     return "\n".join(lines)
 
 
-def _metric_row(metric: metrics.Described) -> str:
+def _metric_row(metric: metrics.MetricDescription) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
     return f"| `{metric.name}` | {metric.kind} | {_unit(metric.name)} | {labels} | {metric.meaning} |"
 
 
 def _unit(name: str) -> str:
-    """Read a metric's unit from its name, as the conventions have it."""
+    """Derive a metric's unit from its name, as the conventions define."""
     words = name.removesuffix("_total").split("_")
     if "timestamp" in words:
         return "Unix time, seconds"
@@ -180,19 +181,22 @@ def _unit(name: str) -> str:
 
 
 def _event_row(entry: EventEntry) -> str:
-    told = "<br>".join(f"{line.level}: {line.text}" for line in entry.lines)
+    logged = "<br>".join(f"{line.level}: {line.text}" for line in entry.lines)
     fields = ", ".join(dict.fromkeys(f"`{field}`" for line in entry.lines for field in line.fields))
-    moved = ", ".join(f"`{name}`" for name in entry.metrics)
-    return f"| `{entry.name}` | {entry.meaning} | {told} | {fields} | {moved} |"
+    updated = ", ".join(f"`{name}`" for name in entry.metrics)
+    return f"| `{entry.name}` | {entry.meaning} | {logged} | {fields} | {updated} |"
 
 
 def event_entries() -> Iterator[EventEntry]:
-    """Read every event class from the source of `runtime.events`, one component after the other."""
+    """Yield every event class of `runtime.events`, by component, as documented in its source."""
     for source in EVENT_SOURCES:
+        module = importlib.import_module(f"runtime.events.{source.stem}")
         for node in ast.parse(source.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 meaning = " ".join((ast.get_docstring(node) or "").split("\n\n", 1)[0].split())
-                yield EventEntry(node.name, meaning, tuple(_log_lines(node)), tuple(dict.fromkeys(_moved(node))))
+                yield EventEntry(
+                    node.name, meaning, tuple(_log_lines(node)), tuple(dict.fromkeys(_updated_metrics(node, module)))
+                )
 
 
 def _log_lines(event: ast.ClassDef) -> Iterator[LogLine]:
@@ -210,14 +214,11 @@ def _names(call: ast.Call) -> list[str]:
     return [keyword.arg.replace("exc_info", "exception") for keyword in call.keywords if keyword.arg]
 
 
-def _moved(event: ast.ClassDef) -> Iterator[str]:
-    """Find the metrics that an event moves."""
+def _updated_metrics(event: ast.ClassDef, module: ModuleType) -> Iterator[str]:
+    """Yield the metrics that an event updates: attributes of the modules of `runtime.metrics` that its own imports."""
     for node in ast.walk(event):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "metrics":
-            metric = getattr(metrics, node.attr)
-            yield from (described.name for described in metrics.DESCRIBED if described.metric is metric)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(render(), encoding="utf-8")
-    sys.stdout.write("wrote docs/telemetry.md\n")
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            component = getattr(module, node.value.id, None)
+            if isinstance(component, ModuleType) and component.__name__.startswith("runtime.metrics."):
+                metric = getattr(component, node.attr)
+                yield from (described.name for described in metrics.DESCRIBED if described.metric is metric)

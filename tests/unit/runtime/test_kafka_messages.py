@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
-from runtime.record_headers import headers_of
+from runtime.kafka.messages import headers_of
 
 
 def test_headers_stand_in_their_order_with_repeats_and_without_values() -> None:

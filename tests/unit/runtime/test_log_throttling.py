@@ -9,39 +9,39 @@ import subprocess
 import sys
 from collections import Counter
 
-from runtime.repeats import ClientRepeats, Repeats
+from runtime.log_throttling import LogThrottle, ThrottlingFilter
 
 
 def test_the_first_is_written_and_then_one_an_interval() -> None:
     """Each kind for itself; what was left out is counted until the next, and then forgotten."""
     now = 0.0
-    repeats = Repeats(10.0, lambda: now)
-    assert [repeats.left_out("a"), repeats.left_out("a"), repeats.left_out("b")] == [0, None, 0]
+    throttle = LogThrottle(10.0, lambda: now)
+    assert [throttle.admit("a"), throttle.admit("a"), throttle.admit("b")] == [0, None, 0]
     now = 9.9
-    assert repeats.left_out("a") is None
+    assert throttle.admit("a") is None
     now = 10.0
-    assert [repeats.left_out("a"), repeats.left_out("a")] == [2, None]
+    assert [throttle.admit("a"), throttle.admit("a")] == [2, None]
     now = 25.0
-    assert [repeats.left_out("a"), repeats.left_out("b")] == [1, 0]
+    assert [throttle.admit("a"), throttle.admit("b")] == [1, 0]
 
 
 def test_another_trouble_of_the_same_client_is_written() -> None:
     """What differs in numbers alone, as ports and milliseconds do, is the same; a cause that differs is not."""
-    repeats = ClientRepeats()
+    throttle = ThrottlingFilter()
     texts = ["b:1 Connect failed (after 0ms)", "b:1 Connect failed (after 10ms)", "b:1 SASL authentication error"]
     lines = [logging.LogRecord("librdkafka", 40, "", 0, "%s [%s] %s", ("FAIL", "c", text), None) for text in texts]
-    assert [repeats.filter(line) for line in lines] == [True, False, True]
+    assert [throttle.filter(line) for line in lines] == [True, False, True]
 
 
 def test_old_kinds_are_forgotten() -> None:
     """However many kinds there are in the life of a process."""
     now = 0.0
-    repeats = Repeats(10.0, lambda: now)
+    throttle = LogThrottle(10.0, lambda: now)
     for kind in range(300):
-        repeats.left_out(kind)
+        throttle.admit(kind)
     now = 10.0
-    repeats.left_out("another")
-    assert repeats.kinds == 1
+    throttle.admit("another")
+    assert throttle.kinds == 1
 
 
 WITHOUT_BROKER = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.processors import usable_processors
+from runtime.cpu_count import usable_cpus
 
 ALLOWED = len(os.sched_getaffinity(0))
 
@@ -27,16 +27,16 @@ def test_a_quota_limits_whole_processors(quota: str, processors: int, tmp_path: 
     """A part of one is not counted, but one is always there; what cannot be read limits nothing."""
     file = tmp_path / "cpu.max"
     file.write_text(quota)
-    assert usable_processors(file) == processors
+    assert usable_cpus(file) == processors
 
 
 def test_without_a_quota_the_system_decides(tmp_path: Path) -> None:
     """As it does where there are no containers, and by affinity."""
-    assert usable_processors(tmp_path / "absent") == ALLOWED
+    assert usable_cpus(tmp_path / "absent") == ALLOWED
     one = next(iter(os.sched_getaffinity(0)))
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {one})
     try:
-        assert usable_processors(tmp_path / "absent") == 1
+        assert usable_cpus(tmp_path / "absent") == 1
     finally:
         os.sched_setaffinity(0, before)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from runtime import events, metrics
-from runtime.telemetry_page import PAGE, event_entries, render
+from runtime.generate.telemetry import PAGE, event_entries, render
 
 
 def test_the_page_is_current() -> None:
-    """docs/telemetry.md says what a process can say now: if not, run `python -m runtime.telemetry_page`."""
+    """docs/telemetry.md says what a process can say now: if not, run `python -m runtime.generate`."""
     assert PAGE.read_text(encoding="utf-8") == render()
 
 

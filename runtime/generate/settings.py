@@ -1,8 +1,7 @@
-"""Generate docs/settings.md from the settings: `python -m runtime.settings_page`."""
+"""docs/settings.md, generated from the settings and their docstrings."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
@@ -10,7 +9,7 @@ import msgspec
 
 from runtime.settings import PREFIX, Settings
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "settings.md"
+PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "settings.md"
 
 _HEAD: Final = """# Settings
 
@@ -62,8 +61,3 @@ def _takes(kind: Any) -> str:
     bounds = {"from": limits.ge, "above": limits.gt, "to": limits.le}
     interval = " ".join(f"{name} {bound}" for name, bound in bounds.items() if bound is not None)
     return f"{word} {interval}".strip() if interval else f"{word}, not empty"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(render(), encoding="utf-8")
-    sys.stdout.write("wrote docs/settings.md\n")

@@ -1,0 +1,1 @@
+"""Generated documentation: docs/settings.md and docs/telemetry.md."""

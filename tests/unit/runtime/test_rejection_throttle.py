@@ -1,0 +1,84 @@
+"""Laws of telling of rejections: at once, then seldom, and never of fewer than there were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import structlog.testing
+
+from runtime import events
+from runtime.log_throttling import RejectionSummary, RejectionThrottle
+
+
+@dataclass
+class Clock:
+    """A clock that is set by hand."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def throttle(clock: Clock) -> RejectionThrottle:
+    return RejectionThrottle(10.0, clock)
+
+
+def test_the_first_is_told_at_once(throttle: RejectionThrottle) -> None:
+    """Nobody waits to hear that something is wrong, at any interface."""
+    throttle.add("kafka", 2, ["not_json", "not_json"])
+    first = throttle.due()
+    throttle.add("http", 1, ["empty_value"])
+    assert (first, throttle.due()) == (
+        [RejectionSummary("kafka", 2, ("not_json",), 0.0)],
+        [RejectionSummary("http", 1, ("empty_value",), 0.0)],
+    )
+
+
+def test_what_follows_is_summed_up(throttle: RejectionThrottle, clock: Clock) -> None:
+    """A batch a second for a minute: a line at once and then one in ten seconds, and all records in them."""
+    told: list[RejectionSummary] = []
+    for second in range(60):
+        clock.now = second
+        throttle.add("kafka", 3, ["not_json" if second % 2 else "empty_value"])
+        told += throttle.due()
+    assert [each.records for each in told] == [3, 30, 30, 30, 30, 30]
+    assert sum(each.records for each in [*told, *throttle.remaining()]) == 180
+    assert told[1] == RejectionSummary("kafka", 30, ("empty_value", "not_json"), 9.0)
+
+
+def test_the_last_ones_are_told_though_no_more_come(throttle: RejectionThrottle, clock: Clock) -> None:
+    """Whoever asks from time to time is told when it is time, once."""
+    throttle.add("kafka", 1, ["not_json"])
+    throttle.due()
+    clock.now = 1.0
+    throttle.add("kafka", 5, ["wrong_type"])
+    early, clock.now = throttle.due(), 10.0
+    assert (early, throttle.due(), throttle.due()) == ([], [RejectionSummary("kafka", 5, ("wrong_type",), 9.0)], [])
+
+
+def test_after_a_quiet_time_the_first_is_told_at_once_again(throttle: RejectionThrottle, clock: Clock) -> None:
+    """News after an hour does not wait."""
+    throttle.add("kafka", 1, ["not_json"])
+    throttle.due()
+    clock.now = 3600.0
+    throttle.add("kafka", 1, ["not_json"])
+    assert throttle.due() == [RejectionSummary("kafka", 1, ("not_json",), 0.0)]
+
+
+def test_the_end_of_the_process_tells_the_rest() -> None:
+    """A thousand batches with a bad record each, then a worker that drains: a few lines, with all records in them."""
+    events.WorkerDrained(complete=True).emit()
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(1000):
+            events.BatchScored("kafka", 9, 1, ("not_json",), 0.001).emit()
+        events.WorkerDrained(complete=True).emit()
+    told = [line["records"] for line in lines if line["event"] == "records rejected"]
+    assert (sum(told), len(told) < 5) == (1000, True)
