@@ -52,7 +52,7 @@ def granted(*tps: TP) -> Ledger:
 
 
 class HeldGuarantee:
-    """Keeps what it is given, takes more while it is told to, and confirms a round when it is let."""
+    """Stores what it is given, extends a flush while `more` is set, and confirms it when the test allows."""
 
     linger = 60.0
 
@@ -72,7 +72,7 @@ class HeldGuarantee:
         self.added.set()
 
     async def idle(self) -> None:
-        """Do nothing: there is nothing beside the rounds."""
+        """Do nothing: no offsets need a transaction of their own."""
 
     def accepts_more(self) -> bool:
         return self.more

@@ -1,4 +1,4 @@
-"""Laws of the agent: batches of several partitions go through scoring together, and part again."""
+"""The agent scores batches of several partitions together and returns each batch's own outcomes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def agent(scorer: Scorer, ledger: Ledger, publisher: Publisher, serdes: Serdes =
 
 
 async def test_each_batch_of_a_bundle_gets_its_own_outcomes(scorer: Scorer) -> None:
-    """Scores are those of records scored alone, with their keys; a dead letter stays with its batch."""
+    """Each score equals that of the record scored alone; keys and dead letters stay with their batch."""
     ledger, guarantee = granted(TOPIC, OTHER), HeldGuarantee()
     guarantee.more = True
     bundle = entered(ledger, TOPIC, _GOOD), entered(ledger, OTHER, _BAD, _GOOD)
@@ -81,8 +81,8 @@ async def test_each_batch_of_a_bundle_gets_its_own_outcomes(scorer: Scorer) -> N
     assert (second.batch, second.keys, second.scores, len(second.letters)) == (bundle[1], [b"1"], alone[1:], 1)
 
 
-async def test_a_batch_whose_partition_left_is_left_alone(scorer: Scorer) -> None:
-    """The others of its bundle are scored, and its room is given back."""
+async def test_a_batch_of_a_revoked_partition_is_not_scored(scorer: Scorer) -> None:
+    """The other batches of its bundle are scored, and its in-flight capacity is released."""
     ledger, guarantee = granted(TOPIC, OTHER), HeldGuarantee()
     bundle = entered(ledger, TOPIC, _GOOD), entered(ledger, OTHER, *[_GOOD] * 19)
     ledger.close({OTHER})
@@ -93,8 +93,8 @@ async def test_a_batch_whose_partition_left_is_left_alone(scorer: Scorer) -> Non
     assert [scored_batch.batch for scored_batch in guarantee.rounds[0]] == [bundle[0]]
 
 
-async def test_envelopes_are_opened_wherever_they_stand(scorer: Scorer) -> None:
-    """In any batch of a bundle, among plain records; a dead letter has its record's own headers and no event's."""
+async def test_cloudevents_are_unwrapped_at_any_position_of_a_bundle(scorer: Scorer) -> None:
+    """Events and plain records can alternate; a dead letter keeps its record's headers and gets none of an event's."""
     ledger, guarantee = granted(TOPIC, OTHER), HeldGuarantee()
     guarantee.more = True
     bad = _ENVELOPE.replace(b'"age": 63', b'"age": 630')
@@ -114,8 +114,8 @@ async def test_envelopes_are_opened_wherever_they_stand(scorer: Scorer) -> None:
     assert [name for name, _ in letter.headers if name.startswith(("ce_", "content"))] == ["content-type"]
 
 
-async def test_a_challenger_opens_envelopes_and_names_its_own_scores(scorer: Scorer) -> None:
-    """What it samples of a batch is read as the champion reads it."""
+async def test_a_challenger_unwraps_cloudevents_and_identifies_its_own_scores(scorer: Scorer) -> None:
+    """The challenger reads its sample of a batch exactly as the champion does."""
     ledger, guarantee, sample = granted(TOPIC), HeldGuarantee(), Sample(0.5)
     batch = entered_with(ledger, TOPIC, *[(_ENVELOPE, _STRUCTURED), (_GOOD, None), (_BAD, None)] * 4)
     places = [place for place, source in enumerate(batch.sources()) if sample.selects(source)]
@@ -139,8 +139,8 @@ def _alone(scorer: Scorer, tp: TP, offset: int) -> bytes:
     return outcome.value
 
 
-async def test_a_foreign_partition_is_dead_lettered_and_the_others_are_scored(scorer: Scorer) -> None:
-    """What a partition's last records show holds for it alone, from batch to batch, until the partition leaves."""
+async def test_a_partition_in_another_coding_is_dead_lettered_and_the_others_are_scored(scorer: Scorer) -> None:
+    """A partition's recent records decide for that partition only, across batches, until it is revoked."""
     ledger, guarantee = granted(TOPIC, OTHER), HeldGuarantee()
     guarantee.confirm.set()
     foreign, own = copy_records("kaggle-303"), uci_records("statlog")

@@ -1,4 +1,4 @@
-"""Laws of the consumer's own offset commits, on a consumer that answers when the test says so."""
+"""Offset commits of the consumer, with a fake client that answers when the test says so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
 
 
 class Answer(NamedTuple):
-    """Stands for a position of a commit that was answered; librdkafka alone makes those with an error."""
+    """A partition's result in a commit callback; only librdkafka can create one with an error."""
 
     topic: str
     partition: int
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 
 class FakeConsumer:
-    """Takes commits; the test answers them."""
+    """Takes commits and leaves it to the test to answer them."""
 
     def __init__(self) -> None:
         self.asked: list[list[TopicPartition]] = []
@@ -41,8 +41,8 @@ class FakeConsumer:
             self.wait()
 
 
-class Bench:
-    """Commits of two partitions, every tenth of a second of a clock that the test moves."""
+class Harness:
+    """Commits of two partitions, checked every tenth of a second of a clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -55,7 +55,7 @@ class Bench:
         self.ledger.finish(batch)
 
     def turn_for(self, seconds: float) -> list[bool]:
-        """Let time pass; returns what the commits said of being overdue."""
+        """Advance the clock; return for each turn whether commits were overdue."""
         said = []
         for _ in range(round(seconds / 0.1)):
             self.now += 0.1
@@ -69,22 +69,22 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    bench = Bench()
+def bench(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    bench = Harness()
     monkeypatch.setattr(commits.time, "monotonic", lambda: bench.now)
     return bench
 
 
-def test_a_commit_without_an_answer_is_overdue_after_two_seconds(bench: Bench) -> None:
-    """And no longer once it is answered."""
+def test_a_commit_without_an_answer_is_overdue_after_two_seconds(bench: Harness) -> None:
+    """It is no longer overdue once it is answered."""
     bench.finish(HERE, 7)
     early, late = bench.turn_for(2.0), bench.turn_for(0.4)
     bench.answer()
     assert (any(early), late[-1], bench.commits.are_overdue()) == (False, True, False)
 
 
-def test_refused_commits_are_overdue_likewise_and_asked_again(bench: Bench) -> None:
-    """The refusal of a rebalance is no answer; its offsets go again until they are taken."""
+def test_refused_commits_are_overdue_too_and_are_retried(bench: Harness) -> None:
+    """A refusal during a rebalance is not an answer: the offsets are committed again until they are accepted."""
     bench.finish(HERE, 7)
     said = []
     for _ in range(25):
@@ -96,8 +96,8 @@ def test_refused_commits_are_overdue_likewise_and_asked_again(bench: Bench) -> N
     assert not bench.commits.are_overdue()
 
 
-def test_an_answer_to_any_commit_shows_that_they_come_back(bench: Bench) -> None:
-    """A coordinator that takes a second for each is slow, and not silent."""
+def test_commits_that_are_answered_late_are_not_overdue(bench: Harness) -> None:
+    """A coordinator that needs a second for each commit is slow, not unreachable."""
     said = []
     for number in range(60):
         bench.finish(HERE, number)
@@ -107,8 +107,8 @@ def test_an_answer_to_any_commit_shows_that_they_come_back(bench: Bench) -> None
     assert not any(said)
 
 
-def test_a_refusal_is_not_waited_for_where_its_partition_is_gone(bench: Bench) -> None:
-    """The partition that is left is idle, and must be read when records come: what is stored of it is stored again."""
+def test_a_refused_commit_of_a_revoked_partition_is_not_waited_for(bench: Harness) -> None:
+    """The remaining partition is idle and must stay readable: its stored offset is committed again as a probe."""
     bench.ledger.grant([THERE], {THERE: 5})
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
@@ -121,8 +121,8 @@ def test_a_refusal_is_not_waited_for_where_its_partition_is_gone(bench: Bench) -
     assert not any(bench.turn_for(5.0))
 
 
-def test_with_nothing_stored_nothing_is_waited_for(bench: Bench) -> None:
-    """Not even a question can be asked: whoever owns nothing that was ever committed has nothing to lose."""
+def test_without_a_stored_offset_no_answer_is_waited_for(bench: Harness) -> None:
+    """There is no offset to commit as a probe, and none that could be lost."""
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
     bench.answer(REFUSED)
@@ -131,8 +131,8 @@ def test_with_nothing_stored_nothing_is_waited_for(bench: Bench) -> None:
     assert not any(bench.turn_for(5.0))
 
 
-def test_a_silent_broker_is_asked_whether_it_takes_commits(bench: Bench) -> None:
-    """A worker that was idle when the network died must not read a backlog before a commit has come back."""
+def test_a_probe_commit_checks_that_a_silent_broker_accepts_commits(bench: Harness) -> None:
+    """A worker that was idle when the network failed reads no backlog until a commit is answered."""
     bench.ledger.grant([HERE], {HERE: 5})
     assert not any(bench.turn_for(5.0))
     bench.commits.doubt(bench.now - 2.0)
@@ -142,8 +142,8 @@ def test_a_silent_broker_is_asked_whether_it_takes_commits(bench: Bench) -> None
     assert not any(bench.turn_for(5.0))
 
 
-def test_a_commit_that_fails_when_partitions_are_given_back_is_counted_from_its_beginning(bench: Bench) -> None:
-    """No commit was in flight when the network died: what is kept is not read on for two seconds more."""
+def test_a_commit_that_fails_during_a_revocation_is_overdue_from_its_start(bench: Harness) -> None:
+    """After it timed out, the remaining partitions are not read for another two seconds."""
     bench.finish(THERE, 9)
     bench.turn_for(0.1)
     bench.answer()
@@ -160,8 +160,8 @@ def test_a_commit_that_fails_when_partitions_are_given_back_is_counted_from_its_
     assert bench.commits.are_overdue()
 
 
-def test_one_partition_refused_holds_and_the_others_are_noted(bench: Bench) -> None:
-    """A commit of two partitions of which one is refused: the other is stored, and is not asked for again."""
+def test_a_partly_refused_commit_stores_the_accepted_partitions(bench: Harness) -> None:
+    """Only the refused partition's offset is committed again."""
     bench.finish(HERE, 7)
     bench.finish(THERE, 9)
     bench.turn_for(0.1)
@@ -176,8 +176,8 @@ def test_one_partition_refused_holds_and_the_others_are_noted(bench: Bench) -> N
     assert ([[tp.partition for tp in asked] for asked in bench.consumer.asked], said[-1]) == ([[0]], True)
 
 
-def test_a_commit_waits_for_the_answer_to_the_one_before_it(bench: Bench) -> None:
-    """A commit that the client repeats would set the group back if it arrived behind a later one."""
+def test_a_commit_waits_for_the_answer_to_the_one_before_it(bench: Harness) -> None:
+    """A commit that the client retries could otherwise arrive after a later one and move the group back."""
     for number in (7, 8):
         bench.finish(HERE, number)
         bench.turn_for(0.3)
@@ -187,8 +187,8 @@ def test_a_commit_waits_for_the_answer_to_the_one_before_it(bench: Bench) -> Non
     assert [[place.offset for place in asked] for asked in bench.consumer.asked] == [[9]]
 
 
-def test_a_client_that_lost_its_partitions_waits_for_no_answer(bench: Bench) -> None:
-    """Cut off from its broker it may never hear of its last commit; it must come round, to be replaced."""
+def test_a_client_that_lost_its_partitions_waits_for_no_answer(bench: Harness) -> None:
+    """Cut off from its broker it may never get an answer, and it must stay responsive to be replaced."""
     bench.finish(HERE, 7)
     assert bench.turn_for(3.0)[-1]
     bench.ledger.end([HERE, THERE])

@@ -1,4 +1,4 @@
-"""Laws of what a dead letter keeps and adds."""
+"""What a dead letter keeps of its record, and the headers that it adds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def message(headers: list[tuple[str, bytes | None]], kind: int = TIMESTAMP_CREAT
 
 
 def consumed(record: OutgoingRecord) -> Message:
-    """Return what a consumer of the dead letter topic gets."""
+    """Return the letter as a consumer of the dead letter topic receives it."""
     return Message(
         topic=record.topic,
         partition=0,
@@ -47,18 +47,18 @@ def consumed(record: OutgoingRecord) -> Message:
 
 
 def test_a_dead_letter_keeps_key_value_headers_and_timestamp() -> None:
-    """Repeated headers, empty ones and ones without a value stand as they stood, before those that are added."""
+    """Repeated, empty and null headers are kept in order, before the added ones."""
     headers = [("a", b"1"), ("a", b"2"), ("b", None), ("c", b"")]
     letter = dead_letter("dlq", message(headers), SOURCE, FAULTS)
     assert (letter.key, letter.value, letter.timestamp) == (b"k", b"v", TIME)
     assert list(letter.headers)[:4] == headers
 
 
-def test_a_dead_letter_tells_the_names_of_kip_1034() -> None:
-    """Exception, message, topic, partition and offset, and never a stack trace."""
+def test_a_dead_letter_has_the_headers_of_kip_1034() -> None:
+    """Exception, message, topic, partition and offset, but no stack trace."""
     letter = dead_letter("dlq", message([]), SOURCE, FAULTS)
-    told = {name.removeprefix("__streams.errors."): value for name, value in letter.headers if name.startswith("__")}
-    assert told == {
+    added = {name.removeprefix("__streams.errors."): value for name, value in letter.headers if name.startswith("__")}
+    assert added == {
         "exception": b"RecordError",
         "message": b"wrong_type at /age",
         "topic": b"patients",
@@ -67,8 +67,8 @@ def test_a_dead_letter_tells_the_names_of_kip_1034() -> None:
     }
 
 
-def test_a_record_that_fails_again_has_new_reasons_and_its_count() -> None:
-    """Reasons replace reasons; the count of attempts, the first failure and the sender's headers stay."""
+def test_a_record_that_fails_again_gets_new_reasons_and_keeps_its_attempts() -> None:
+    """New reasons replace the old ones; the number of attempts, the first failure and the producer's headers stay."""
     first = dead_letter("dlq", message([("a", b"1")]), Source("patients", 0, 1), OTHER_FAULTS)
     kept = [(REDRIVE_ATTEMPTS_HEADER, b"2"), (FIRST_FAILURE_HEADER, b'{"topic":"patients","partition":0,"offset":1}')]
     again = dead_letter("dlq", message([*first.headers, *kept]), SOURCE, FAULTS)
@@ -82,15 +82,15 @@ def test_a_record_that_fails_again_has_new_reasons_and_its_count() -> None:
 
 @pytest.mark.parametrize("kind", [TIMESTAMP_NOT_AVAILABLE, TIMESTAMP_CREATE_TIME])
 def test_a_record_without_timestamp_has_none_as_a_dead_letter(kind: int) -> None:
-    """No time is made up, neither by the client nor where the topic stamps letters itself."""
+    """No time is invented, even if the topic sets its own append time."""
     letter = dead_letter("dlq", message([], kind, NO_TIMESTAMP), SOURCE, FAULTS)
     assert (letter.timestamp, DeadLetterRecord.of(consumed(letter)).timestamp) == (NO_TIMESTAMP, None)
     letter.timestamp = TIME
     assert DeadLetterRecord.of(consumed(letter)).timestamp is None
 
 
-def test_a_letter_without_its_value_says_how_large_it_was() -> None:
-    """Everything else stays, and a reader can tell it from a tombstone's."""
+def test_a_letter_whose_value_is_omitted_states_its_size() -> None:
+    """Everything else stays, and a reader can distinguish the letter from that of a tombstone."""
     whole = dead_letter("dlq", message([("a", b"1")]), SOURCE, FAULTS)
     less = without_value(whole)
     assert (less.topic, less.key, less.value, less.timestamp) == ("dlq", b"k", None, TIME)
@@ -98,15 +98,15 @@ def test_a_letter_without_its_value_says_how_large_it_was() -> None:
     assert DeadLetterRecord.of(consumed(less)).omitted_bytes == 1
 
 
-def test_a_senders_own_header_cannot_pass_for_ours() -> None:
-    """A record that comes with our names, in any form, becomes a letter with only what the worker says."""
+def test_a_producer_cannot_forge_the_headers_of_a_dead_letter() -> None:
+    """Headers of a record with our names are replaced by what the worker writes."""
     forged = [(name, b"forged") for name in sorted(REASON_HEADERS)]
     letter = DeadLetterRecord.of(consumed(dead_letter("dlq", message(forged), SOURCE, FAULTS)))
     assert (letter.reason is not None, letter.omitted_bytes, letter.timestamp) == (True, None, TIME)
 
 
-def test_the_log_append_time_of_the_topic_does_not_hide_the_records_own() -> None:
-    """Where the topic stamps letters itself, the original's time is read from its header."""
+def test_the_records_timestamp_survives_log_append_time() -> None:
+    """If the topic sets its own append time, the original timestamp is read from its header."""
     record = dead_letter("dlq", message([]), SOURCE, FAULTS)
     record.timestamp = TIME + 5_000
     assert DeadLetterRecord.of(consumed(record)).timestamp == TIME
@@ -117,10 +117,10 @@ def test_the_log_append_time_of_the_topic_does_not_hide_the_records_own() -> Non
     value=st.none() | st.binary(max_size=300),
     headers=st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=100)), max_size=4),
 )
-def test_a_letter_is_cut_down_to_its_source(
+def test_a_letter_is_reduced_until_only_its_source_is_left(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
-    """The largest part goes first, whatever is left out is told, and the first fault and the source stay to the end."""
+    """The largest part is dropped first, every omission is marked, and the first fault and the source always stay."""
     record = Message(topic="patients", partition=3, offset=14, key=key, value=value, headers=headers)
     letter = dead_letter("dlq", record, SOURCE, (*FAULTS, *OTHER_FAULTS))
     forms = [letter]

@@ -1,4 +1,4 @@
-"""Laws of the queue between Faust's conductor and the agent."""
+"""The flow control queue between Faust's conductor and the agent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mode.utils.queues import FlowControlQueue
 from worker.transport.driver import KeepingFlowControl
 
 
-async def test_resuming_after_a_rebalance_keeps_what_is_queued() -> None:
-    """A batch that waits for the agent keeps its place, where stock Faust would throw it away."""
+async def test_resuming_after_a_rebalance_keeps_the_queue() -> None:
+    """Stock Faust would drop a batch that waits for the agent."""
     flow = KeepingFlowControl()
     queue: FlowControlQueue[str] = FlowControlQueue(maxsize=1, flow_control=flow, clear_on_resume=True)
     flow.resume()

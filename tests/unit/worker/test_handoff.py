@@ -1,4 +1,4 @@
-"""Laws of the queue between the consumer's thread and the event loop."""
+"""The bounded queue between the consumer thread and the event loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.transport.handoff import Handoff
 
 
 async def test_batches_come_out_in_order() -> None:
-    """First in, first out, across threads."""
+    """Batches that another thread puts are taken first in, first out."""
     ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 1000)
     batches = [enter(ledger, first) for first in range(0, 100, 10)]
     thread = threading.Thread(target=lambda: [handoff.put(batch) for batch in batches])
@@ -23,8 +23,8 @@ async def test_batches_come_out_in_order() -> None:
     assert taken == batches
 
 
-async def test_small_batches_come_out_together_and_a_large_one_alone() -> None:
-    """A bundle has at most 500 records, unless its only batch has more; none overtakes another."""
+async def test_small_batches_are_bundled_and_a_large_one_is_alone() -> None:
+    """A bundle has at most 500 records unless its only batch is larger; the order is kept."""
     ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 8_000)
     sizes = [1, 499, 1, 600, 2]
     batches = [enter(ledger, 1_000 * number, size) for number, size in enumerate(sizes)]
@@ -35,15 +35,15 @@ async def test_small_batches_come_out_together_and_a_large_one_alone() -> None:
 
 
 async def test_a_bundle_is_no_larger_than_a_batch_may_be() -> None:
-    """Whoever lets one record be scored at a time gets one at a time; the limit is that of two batches."""
+    """A queue limit of two batches of one record bundles one record at a time."""
     ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 2)
     for first in range(2):
         handoff.put(enter(ledger, first, 1))
     assert [len(await asyncio.wait_for(handoff.take(), 5)) for _ in range(2)] == [1, 1]
 
 
-async def test_it_is_full_at_the_limit_and_has_room_again_at_half() -> None:
-    """Hysteresis: room comes back only when half is free."""
+async def test_it_is_full_at_the_limit_and_accepts_batches_again_at_half() -> None:
+    """A full queue accepts no batch until half of it is free (hysteresis)."""
     ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 40)
     for first in range(0, 40, 10):
         handoff.put(enter(ledger, first))
@@ -53,8 +53,8 @@ async def test_it_is_full_at_the_limit_and_has_room_again_at_half() -> None:
     assert handoff.wait_for_room(0.0)
 
 
-async def test_large_records_fill_it_before_their_number_does() -> None:
-    """64 MiB are enough, however few records they are."""
+async def test_it_is_also_limited_by_bytes() -> None:
+    """64 MiB fill it, however few records they are."""
     ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 1_000_000)
     handoff.put(enter(ledger, 0, 600_000))
     assert not handoff.is_full()
@@ -62,8 +62,8 @@ async def test_large_records_fill_it_before_their_number_does() -> None:
     assert handoff.is_full()
 
 
-async def test_eight_batches_fill_it_however_small_they_are() -> None:
-    """Small batches wait in the client, where they become larger ones, not here."""
+async def test_it_is_also_limited_to_eight_batches() -> None:
+    """Small batches wait in the client, where they are merged into larger ones."""
     ledger, handoff = granted(), Handoff(asyncio.get_running_loop(), 1_000_000)
     for first in range(8):
         assert not handoff.is_full()

@@ -1,4 +1,4 @@
-"""Laws of the worker's checks that need no broker."""
+"""Health checks of the worker that need no broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FakeMessage:
 
 
 def ledger_at_100() -> Ledger:
-    """Return a ledger whose partition is done up to offset 100."""
+    """Return a ledger whose partition is finished up to offset 100."""
     ledger = Ledger()
     ledger.grant([HERE])
     finish_up_to_100(ledger)
@@ -41,28 +41,28 @@ def finish_up_to_100(ledger: Ledger) -> None:
     ledger.finish(batch)
 
 
-def test_a_partition_that_stood_still_beyond_the_limit_is_named() -> None:
-    """Records to score, none finished for 20 seconds, 10 allowed."""
+def test_a_partition_that_stalls_beyond_the_limit_is_named() -> None:
+    """No record was finished for 20 seconds although there is lag; 10 seconds are allowed."""
     behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 20)}
     assert stalled_partition(behind, ledger_at_100(), 10) == (
         "partition 0 of patients has been stalled for 20 s, with records to score"
     )
 
 
-def test_a_partition_may_stand_still_up_to_the_limit() -> None:
-    """A batch takes its time."""
+def test_a_partition_may_stall_up_to_the_limit() -> None:
+    """A batch may take a while."""
     behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 5)}
     assert stalled_partition(behind, ledger_at_100(), 10) is None
 
 
-def test_a_partition_that_moved_since_it_was_measured_does_not_stand() -> None:
-    """After long trouble with the output, the first confirmed batch clears the worker at once."""
+def test_a_partition_that_progressed_since_the_last_measurement_is_healthy() -> None:
+    """After a long output failure the first confirmed batch makes the worker healthy at once."""
     behind = {HERE: Behind(50, 55, 0.0, time.monotonic() - 20)}
     assert stalled_partition(behind, ledger_at_100(), 10) is None
 
 
-async def test_a_loop_that_is_busy_is_overdue() -> None:
-    """Another thread sees how long an event loop has not come round, while it does not."""
+async def test_a_blocked_event_loop_is_overdue() -> None:
+    """Another thread can read how long the event loop has been blocked while it still is."""
     pulse = EventLoopHeartbeat()
     before = pulse.overdue()
     pulse.start()
@@ -71,8 +71,8 @@ async def test_a_loop_that_is_busy_is_overdue() -> None:
     assert (before, await asking > 0.2) == (0.0, True)
 
 
-def test_the_time_between_two_beats_is_no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a worker with a short limit would fail its probes shortly before each beat."""
+def test_the_interval_between_two_beats_is_not_a_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with a short stall limit would otherwise fail its probes just before each beat."""
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[-1])
     pulse = EventLoopHeartbeat()
@@ -86,8 +86,8 @@ def test_the_time_between_two_beats_is_no_delay(monkeypatch: pytest.MonkeyPatch)
     assert overdue == {100.0: 0.0, 100.99: 0.0, 101.0: 0.0, 101.5: 0.5, 104.0: 3.0}
 
 
-async def test_a_loop_that_comes_round_beats() -> None:
-    """The delay ends by itself when the loop is free again."""
+async def test_an_event_loop_that_runs_again_is_no_longer_overdue() -> None:
+    """The delay returns to zero without intervention once the loop is free."""
     pulse = EventLoopHeartbeat()
     pulse.start()
     time.sleep(1.2)  # noqa: ASYNC251  # the loop is to be busy

@@ -1,4 +1,4 @@
-"""Laws of the lag meter, on a consumer that answers as librdkafka does."""
+"""The lag meter and its stall detection, with a fake consumer that answers as librdkafka does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FakeMessage:
 
 @dataclass
 class FakeConsumer:
-    """A consumer of a partition that begins at `low` and ends at `end`; `silent` is a broker out of reach."""
+    """A consumer of a partition with offsets from `low` to `end`; `silent` stands for an unreachable broker."""
 
     low: int = 0
     end: int = 0
@@ -59,7 +59,7 @@ class FakeConsumer:
         return self.low, self.end + (self.unreadable if cached else 0)
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        """Do nothing: nothing is paused here."""
+        """Do nothing: no partition is ever paused."""
 
     def seek(self, position: TopicPartition) -> None:
         self.sought.append(position)
@@ -72,8 +72,8 @@ class FakeConsumer:
 
 
 @dataclass
-class Bench:
-    """A meter with all that it measures."""
+class Harness:
+    """A meter with everything that it measures."""
 
     consumer: FakeConsumer
     ledger: Ledger
@@ -88,7 +88,7 @@ class Bench:
         return batch
 
     def measure(self) -> tuple[float, float] | None:
-        """Return lag in records and in seconds, as it is shown."""
+        """Return the lag in records and in seconds, as the metrics show it."""
         self.meter.measure("lag-test")
         shown = {
             s.name: s.value for s in metrics.read(metrics.render()[0].decode()) if s.labels.get("topic") == HERE.topic
@@ -99,18 +99,18 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    """A partition that this worker owns, and reads from offset 100."""
+def bench() -> Harness:
+    """A partition that is assigned to this worker, read from offset 100."""
     consumer, ledger = FakeConsumer(), Ledger()
     meter = LagMeter(consumer, ledger, 10.0)  # type: ignore[arg-type]  # has the methods that are called
     ledger.grant([HERE])
     meter.begin([TopicPartition(*HERE, 100)])
-    yield Bench(consumer, ledger, meter)
+    yield Harness(consumer, ledger, meter)
     meter.forget([HERE])
 
 
-def test_records_count_until_they_are_confirmed(bench: Bench) -> None:
-    """Reading a record does not take it out of the lag; its confirmed outcome does."""
+def test_records_are_lag_until_their_outcome_is_confirmed(bench: Harness) -> None:
+    """Reading a record does not reduce the lag; confirming its outcome does."""
     bench.consumer.end = 130
     batch = bench.read(100, 20, written=time.time() - 5)
     first = bench.measure()
@@ -121,8 +121,8 @@ def test_records_count_until_they_are_confirmed(bench: Bench) -> None:
     assert (first[0], second[0]) == (30, 10)
 
 
-def test_seconds_are_the_age_of_the_oldest_record_in_flight(bench: Bench) -> None:
-    """By the record's own timestamp."""
+def test_seconds_are_the_age_of_the_oldest_record_in_flight(bench: Harness) -> None:
+    """The age is computed from the record's own timestamp."""
     bench.consumer.end = 120
     bench.read(100, 20, written=time.time() - 5)
     shown = bench.measure()
@@ -130,15 +130,15 @@ def test_seconds_are_the_age_of_the_oldest_record_in_flight(bench: Bench) -> Non
     assert 5 <= shown[1] < 10
 
 
-def test_no_lag_is_no_seconds(bench: Bench) -> None:
-    """An idle topic does not age, however old its last record is."""
+def test_without_lag_there_is_no_lag_in_seconds(bench: Harness) -> None:
+    """An idle topic has no lag, however old its last record is."""
     bench.consumer.end = 120
     bench.ledger.finish(bench.read(100, 20, written=time.time() - 3600))
     assert bench.measure() == (0, 0)
 
 
-def test_a_record_that_is_not_read_yet_ages_from_when_it_was_seen(bench: Bench) -> None:
-    """Nobody knows its timestamp: what is told is never more than its age."""
+def test_a_record_that_is_not_read_yet_ages_from_when_it_was_seen(bench: Harness) -> None:
+    """Its timestamp is still unknown, so the lag is never more than its actual age."""
     bench.consumer.end = 101
     before = time.monotonic()
     shown = [bench.measure(), bench.measure()]
@@ -147,8 +147,8 @@ def test_a_record_that_is_not_read_yet_ages_from_when_it_was_seen(bench: Bench) 
     assert 0 < shown[1][1] <= time.monotonic() - before
 
 
-def test_records_of_an_open_transaction_are_no_lag(bench: Bench) -> None:
-    """Nobody may read them: the worker is at the end of what can be read, however often either side is asked."""
+def test_records_of_an_open_transaction_are_not_lag(bench: Harness) -> None:
+    """The worker is at the last stable offset, whichever of position and end offset is queried first."""
     others = [TP(HERE.topic, number) for number in (1, 2)]
     bench.ledger.grant(others)
     bench.consumer.end, bench.consumer.unreadable = 120, 50
@@ -161,23 +161,23 @@ def test_records_of_an_open_transaction_are_no_lag(bench: Bench) -> None:
     bench.meter.forget(others)
 
 
-def test_a_partition_that_was_never_read_has_its_lag(bench: Bench) -> None:
-    """It counts from the committed offset, so one that the client never begins to fetch is seen to stand still."""
+def test_a_partition_that_was_never_read_has_lag(bench: Harness) -> None:
+    """It counts from the committed offset, so a partition that the client never fetches is seen to stall."""
     bench.consumer.end = 150
     assert bench.measure() is not None
     assert bench.meter.behind[HERE].records == 50
 
 
-def test_without_a_committed_offset_all_that_is_retained_is_lag(bench: Bench) -> None:
-    """A new group begins at the first record that there is."""
+def test_without_a_committed_offset_every_retained_record_is_lag(bench: Harness) -> None:
+    """A new group begins at the first retained record."""
     bench.consumer.low, bench.consumer.end = 40, 60
     bench.meter.begin([TopicPartition(*HERE, OFFSET_BEGINNING)])
     bench.measure()
     assert bench.meter.behind[HERE].records == 20
 
 
-def test_the_broker_is_not_asked_while_results_are_confirmed(bench: Bench) -> None:
-    """A question holds up the thread that reads; confirmed results answer it."""
+def test_the_broker_is_not_queried_while_results_are_confirmed(bench: Harness) -> None:
+    """A query blocks the consumer thread, and a confirmed result already shows that the broker answers."""
     bench.consumer.end = 200
     bench.measure()
     asked = len(bench.consumer.asked)
@@ -189,23 +189,23 @@ def test_the_broker_is_not_asked_while_results_are_confirmed(bench: Bench) -> No
     assert (len(bench.consumer.asked), bench.meter.answered_at > answered) == (asked, True)
 
 
-def test_a_silent_broker_is_asked_less_often(bench: Bench) -> None:
-    """Each question without an answer costs the thread a second."""
+def test_a_silent_broker_is_queried_less_often(bench: Harness) -> None:
+    """Each query that times out costs the consumer thread a second."""
     bench.consumer.silent = True
     for _ in range(5):
         bench.measure()
     assert (bench.consumer.asked, bench.meter.answered_at) == (["end"], None)
 
 
-def test_a_worker_without_partitions_asks_for_its_topic(bench: Bench) -> None:
-    """So that it knows, with nothing to read, whether the broker answers."""
+def test_a_worker_without_partitions_queries_its_topic(bench: Harness) -> None:
+    """Without anything to read it still knows whether the broker answers."""
     bench.ledger.end([HERE])
     bench.meter.measure("patients")
     assert (bench.consumer.asked, bench.meter.answered_at is not None) == (["patients"], True)
 
 
-def test_what_stands_still_behind_a_silent_broker_does_not_count_as_standing(bench: Bench) -> None:
-    """The time begins when the broker answers."""
+def test_a_partition_does_not_stall_while_the_broker_is_silent(bench: Harness) -> None:
+    """The stall time begins when the broker answers."""
     bench.consumer.end = 150
     bench.consumer.silent = True
     bench.measure()
@@ -215,8 +215,8 @@ def test_what_stands_still_behind_a_silent_broker_does_not_count_as_standing(ben
     assert (second.seen == first.seen, second.still > first.still) == (True, True)
 
 
-def test_what_is_outstanding_without_an_end_is_noted(bench: Bench) -> None:
-    """From the first measurement on that finds batches outstanding, until one is finished."""
+def test_the_time_since_the_last_finished_batch_is_tracked(bench: Harness) -> None:
+    """It runs from the first measurement that finds batches in flight, until one of them is finished."""
     bench.consumer.end = 140
     bench.measure()
     nothing = bench.meter.held_since
@@ -237,8 +237,8 @@ def test_what_is_outstanding_without_an_end_is_noted(bench: Bench) -> None:
     assert (since == same, moved > since) == (True, True)
 
 
-def test_a_partition_that_went_shows_nothing(bench: Bench) -> None:
-    """Its new owner tells of it."""
+def test_a_revoked_partition_shows_no_lag(bench: Harness) -> None:
+    """Its new owner reports it."""
     bench.consumer.end = 150
     bench.measure()
     bench.ledger.end([HERE])
@@ -246,16 +246,16 @@ def test_a_partition_that_went_shows_nothing(bench: Bench) -> None:
     assert (bench.measure(), dict(bench.meter.behind)) == (None, {})
 
 
-def look(bench: Bench, times: int = 1) -> None:
-    """Measure, and look after stalls, with a client that has nothing more to hand out."""
+def look(bench: Harness, times: int = 1) -> None:
+    """Measure and check for stalls, with a client that has nothing left to return."""
     for _ in range(times):
         bench.meter.ran_dry()
         bench.measure()
         bench.meter.cure_stalls()
 
 
-def test_a_partition_that_stands_still_is_fetched_anew_then_given_up(bench: Bench) -> None:
-    """One cure, by seeking to where it stands; when that does not help, the worker must stop."""
+def test_a_stalled_partition_is_sought_once_then_the_worker_stops(bench: Harness) -> None:
+    """The only remedy is a seek to its position; if it still stalls afterwards, the worker stops."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150
@@ -266,8 +266,8 @@ def test_a_partition_that_stands_still_is_fetched_anew_then_given_up(bench: Benc
     assert cured(bench) == [(0, 100)]
 
 
-def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
-    """Slow output holds the partitions up; its own time limit ends it."""
+def test_batches_in_flight_are_not_a_stall(bench: Harness) -> None:
+    """Slow output delays the partitions; it has its own timeout."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
     bench.consumer.end = 150
     bench.read(100, 20, written=time.time())
@@ -277,9 +277,9 @@ def test_what_is_on_its_way_to_the_broker_is_no_stall(bench: Bench) -> None:
 
 @dataclass
 class Busy:
-    """Partitions of which batches are read and finished in order, while `HERE` stands still behind its end."""
+    """Partitions whose batches are read and finished in order, while `HERE` does not progress."""
 
-    bench: Bench
+    bench: Harness
     tps: list[TP]
     records: int = 2
     offset: int = 0
@@ -295,7 +295,7 @@ class Busy:
         return batch
 
     def turn(self) -> None:
-        """Finish a batch of each partition, look after stalls with the next ones started, and finish those."""
+        """Finish a batch of each partition, check for stalls while the next ones are in flight, and finish those."""
         for look in (True, False):
             batches = [self.start(tp) for tp in self.tps]
             self.offset += self.records
@@ -308,8 +308,8 @@ class Busy:
 
 
 @pytest.fixture
-def busy(bench: Bench) -> Busy:
-    """Three busy partitions beside one that stands still, and a meter that is impatient."""
+def busy(bench: Harness) -> Busy:
+    """Three busy partitions beside a stalled one, and a meter with a short limit."""
     tps = [TP(HERE.topic, number) for number in (1, 2, 3)]
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.05)  # type: ignore[arg-type]
     bench.ledger.grant(tps)
@@ -320,7 +320,7 @@ def busy(bench: Bench) -> Busy:
 
 
 def until_given_up(busy: Busy, before: Callable[[], None] = lambda: None) -> None:
-    """Keep busy until the meter gives a partition up; fails if it does not."""
+    """Keep the partitions busy until the meter stops the worker; fail if it does not."""
 
     def keep_busy() -> None:
         deadline = time.monotonic() + 20
@@ -332,40 +332,40 @@ def until_given_up(busy: Busy, before: Callable[[], None] = lambda: None) -> Non
         keep_busy()
 
 
-def cured(bench: Bench) -> list[tuple[int, int]]:
+def cured(bench: Harness) -> list[tuple[int, int]]:
     return [(int(place.partition), int(place.offset)) for place in bench.consumer.sought]
 
 
-def test_a_partition_that_is_not_read_though_the_client_runs_dry_stalls(bench: Bench, busy: Busy) -> None:
-    """Beside busy ones, and with results on their way: it is fetched anew, then the worker must stop."""
+def test_an_unread_partition_stalls_when_the_client_has_nothing_else_to_return(bench: Harness, busy: Busy) -> None:
+    """Even with busy partitions and results in flight: it is sought once, then the worker stops."""
     until_given_up(busy, bench.meter.ran_dry)
     assert cured(bench) == [(0, 100)]
 
 
-def test_a_partition_that_is_not_read_while_another_passes_it_stalls(bench: Bench, busy: Busy) -> None:
-    """Behind a backlog the client never runs dry: a million records of another partition are proof as well."""
+def test_an_unread_partition_stalls_when_another_is_a_million_records_ahead(bench: Harness, busy: Busy) -> None:
+    """With a backlog the client never runs out of records, so this distance counts as proof as well."""
     busy.records = 600_000
     until_given_up(busy)
     assert cured(bench) == [(0, 100)]
 
 
-def test_a_batch_that_is_passed_over_stalls(bench: Bench, busy: Busy) -> None:
-    """Later batches of other partitions are finished, and it is not: to fetch it anew would not help."""
+def test_a_batch_that_is_never_finished_stalls(bench: Harness, busy: Busy) -> None:
+    """Later batches of other partitions are finished; a seek would not help and is not tried."""
     bench.read(100, 20, written=time.time())
     until_given_up(busy)
     assert cured(bench) == []
 
 
-def test_a_partition_may_wait_for_its_turn_for_as_long_as_it_takes(bench: Bench, busy: Busy) -> None:
-    """Behind a backlog and a slow scorer, a partition that is not read yet is not blamed."""
+def test_a_partition_that_waits_behind_a_backlog_does_not_stall(bench: Harness, busy: Busy) -> None:
+    """With a backlog and a slow scorer an unread partition may wait for any length of time."""
     deadline = time.monotonic() + 0.5
     while time.monotonic() < deadline:
         busy.turn()
     assert (cured(bench), bench.meter.behind[HERE].records > 0) == ([], True)
 
 
-def test_a_hundred_partitions_on_a_slow_scorer_are_not_blamed(bench: Bench) -> None:
-    """Each batch takes longer than the stall limit, all are read at once and scored one after the other."""
+def test_a_hundred_partitions_with_a_slow_scorer_do_not_stall(bench: Harness) -> None:
+    """All are read at once and scored one by one, each batch slower than the stall limit."""
     tps = [TP(HERE.topic, number) for number in range(100)]
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.001)  # type: ignore[arg-type]
     bench.ledger.grant(tps)
@@ -383,8 +383,8 @@ def test_a_hundred_partitions_on_a_slow_scorer_are_not_blamed(bench: Bench) -> N
     assert cured(bench) == []
 
 
-def test_a_partition_does_not_stand_still_while_reading_waits_for_commits(bench: Bench) -> None:
-    """A restart would bring no commit back: the time counts from when reading goes on."""
+def test_a_partition_does_not_stall_while_reading_waits_for_commits(bench: Harness) -> None:
+    """A restart would not fix the commits: the stall time restarts when reading resumes."""
     bench.consumer.end = 150
     look(bench)
     begun = bench.meter.behind[HERE].still
@@ -394,8 +394,8 @@ def test_a_partition_does_not_stand_still_while_reading_waits_for_commits(bench:
     assert begun < held == bench.meter.behind[HERE].still
 
 
-def test_time_in_which_reading_is_held_back_is_no_standing_still(bench: Bench) -> None:
-    """While the output stands still, lag is measured and no partition is blamed; it counts again afterwards."""
+def test_time_under_back_pressure_does_not_count_as_a_stall(bench: Harness) -> None:
+    """While the output is blocked, lag is measured but no partition stalls; afterwards the time counts again."""
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150

@@ -1,4 +1,4 @@
-"""Laws of the ledger: what may be committed."""
+"""The ledger decides which offsets may be committed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from worker.transport.batch import BatchState
 from worker.transport.ledger import Ledger
 
 
-def test_nothing_is_committable_before_something_is_finished() -> None:
-    """A batch that is only started commits nothing."""
+def test_nothing_is_committable_before_a_batch_is_finished() -> None:
+    """A batch that has only been started makes no offset committable."""
     ledger = granted()
     batch = enter(ledger, 100)
     assert ledger.start(batch)
@@ -22,7 +22,7 @@ def test_nothing_is_committable_before_something_is_finished() -> None:
 
 
 def test_a_finished_batch_behind_an_unfinished_one_is_not_committable() -> None:
-    """A (100-109) in flight, B (110-119) finished: nothing may be committed, where stock Faust would commit 120."""
+    """With 100-109 in flight and 110-119 finished nothing may be committed; stock Faust would commit 120."""
     ledger = granted()
     first, second = enter(ledger, 100), enter(ledger, 110)
     assert ledger.start(first)
@@ -33,8 +33,8 @@ def test_a_finished_batch_behind_an_unfinished_one_is_not_committable() -> None:
     assert ledger.take_committable() == {TOPIC: 120}
 
 
-def test_an_offset_is_handed_out_once() -> None:
-    """What was handed out for committing is not handed out again, unless it is given back."""
+def test_an_offset_is_returned_for_committing_once() -> None:
+    """It is not returned again unless it is given back."""
     ledger = granted()
     batch = enter(ledger, 0)
     ledger.start(batch)
@@ -43,8 +43,8 @@ def test_an_offset_is_handed_out_once() -> None:
     assert ledger.take_committable() == {}
 
 
-def test_a_failed_commit_is_due_again() -> None:
-    """An offset that the broker did not store is handed out again (faust #611)."""
+def test_a_failed_commit_is_retried() -> None:
+    """An offset that the broker did not store becomes committable again (faust #611)."""
     ledger = granted()
     batch = enter(ledger, 0)
     ledger.start(batch)
@@ -54,8 +54,8 @@ def test_a_failed_commit_is_due_again() -> None:
     assert ledger.take_committable() == offsets
 
 
-def test_a_commit_on_its_way_is_unstored_until_it_is_confirmed() -> None:
-    """A revocation commits also what an asynchronous commit may still fail to store."""
+def test_a_pending_commit_is_unstored_until_it_is_confirmed() -> None:
+    """A revocation also commits what a pending asynchronous commit might still fail to store."""
     ledger = granted()
     batch = enter(ledger, 0)
     ledger.start(batch)
@@ -66,8 +66,8 @@ def test_a_commit_on_its_way_is_unstored_until_it_is_confirmed() -> None:
     assert ledger.unstored([TOPIC]) == {}
 
 
-def test_closing_drops_what_was_not_started() -> None:
-    """After a revocation begins, waiting batches cannot be started, and started ones still count."""
+def test_closing_a_partition_drops_the_batches_that_were_not_started() -> None:
+    """Once a revocation has begun no waiting batch can start, but started ones still count."""
     ledger = granted()
     started, waiting = enter(ledger, 0), enter(ledger, 10)
     ledger.start(started)
@@ -79,7 +79,7 @@ def test_closing_drops_what_was_not_started() -> None:
 
 
 def test_a_batch_of_an_ended_lease_changes_nothing() -> None:
-    """A batch that finishes after its partition left and returned does not count for the new lease (robinhood #681)."""
+    """A batch that finishes after its partition was revoked and reassigned does not count (robinhood #681)."""
     ledger = granted()
     late = enter(ledger, 0)
     ledger.start(late)
@@ -90,7 +90,7 @@ def test_a_batch_of_an_ended_lease_changes_nothing() -> None:
     assert ledger.take_committable() == {}
 
 
-def test_a_partition_that_returns_is_committed_again() -> None:
+def test_a_partition_that_is_reassigned_is_committed_again() -> None:
     """The new lease commits from its own first batch on."""
     ledger = granted()
     ledger.close([TOPIC])
@@ -102,8 +102,8 @@ def test_a_partition_that_returns_is_committed_again() -> None:
     assert ledger.take_committable() == {TOPIC: 510}
 
 
-def test_partitions_do_not_hold_each_other_back() -> None:
-    """An unfinished batch of one partition does not stop another's commits."""
+def test_partitions_do_not_block_each_other() -> None:
+    """An unfinished batch of one partition does not delay another's commits."""
     ledger = granted(TOPIC, OTHER)
     stuck, free = enter(ledger, 0), enter(ledger, 0, tp=OTHER)
     ledger.start(stuck)
@@ -113,7 +113,7 @@ def test_partitions_do_not_hold_each_other_back() -> None:
 
 
 def test_waiting_for_idle_ends_when_the_last_started_batch_is_confirmed() -> None:
-    """The wait of a revocation ends with the confirmation, from another thread."""
+    """A revocation stops waiting as soon as another thread confirms the last batch."""
     ledger = granted()
     batch = enter(ledger, 0)
     ledger.start(batch)
@@ -125,8 +125,8 @@ def test_waiting_for_idle_ends_when_the_last_started_batch_is_confirmed() -> Non
     finisher.join()
 
 
-def test_the_end_of_a_partition_is_committable_when_all_before_it_is_done() -> None:
-    """Offsets after the last record belong to none (a marker): they are done with that record, not before it."""
+def test_the_end_offset_is_committable_when_all_records_before_it_are_finished() -> None:
+    """Offsets behind the last record (transaction markers) are committed with that record, not earlier."""
     ledger = granted()
     batch = enter(ledger, 100)
     ledger.start(batch)
@@ -137,14 +137,14 @@ def test_the_end_of_a_partition_is_committable_when_all_before_it_is_done() -> N
 
 
 def test_the_end_of_a_partition_without_records_is_committable() -> None:
-    """Records that were aborted or deleted leave nothing to score."""
+    """Aborted or deleted records leave nothing to score."""
     ledger = granted()
     ledger.reached_end(TOPIC, 7)
     assert ledger.take_committable() == {TOPIC: 7}
 
 
-def test_an_end_that_lies_behind_dropped_records_commits_nothing() -> None:
-    """Their next owner scores them."""
+def test_an_end_offset_behind_dropped_records_is_not_committable() -> None:
+    """The partition's next owner scores those records."""
     ledger = granted()
     first, _waiting = enter(ledger, 100), enter(ledger, 110)
     ledger.start(first)
@@ -155,8 +155,8 @@ def test_an_end_that_lies_behind_dropped_records_commits_nothing() -> None:
     assert ledger.unstored([TOPIC]) == {TOPIC: 110}
 
 
-def test_an_end_does_not_outlive_the_records_that_come_after_it() -> None:
-    """A record that is read later counts by itself."""
+def test_an_end_offset_is_superseded_by_later_records() -> None:
+    """A record that is read later has to be finished itself."""
     ledger = granted()
     ledger.reached_end(TOPIC, 100)
     batch = enter(ledger, 100)
@@ -166,8 +166,8 @@ def test_an_end_does_not_outlive_the_records_that_come_after_it() -> None:
     assert ledger.take_committable() == {TOPIC: 110}
 
 
-def test_a_transaction_of_its_own_is_for_what_no_other_carries() -> None:
-    """Only with nothing in flight, and only beyond what is stored."""
+def test_end_offsets_get_their_own_transaction_only_when_idle() -> None:
+    """Only when nothing is in flight, and only for offsets beyond the stored ones."""
     ledger = Ledger()
     ledger.grant([TOPIC], {TOPIC: 100})
     ledger.reached_end(TOPIC, 100)
@@ -182,8 +182,8 @@ def test_a_transaction_of_its_own_is_for_what_no_other_carries() -> None:
     assert (before, during, after, ledger.passed([TOPIC])) == ({}, {}, {TOPIC: 111}, {})
 
 
-def test_what_the_group_has_committed_is_not_committed_again() -> None:
-    """A rebalance alone gives the broker nothing to do."""
+def test_offsets_that_the_group_has_committed_are_not_committed_again() -> None:
+    """A rebalance alone causes no commits."""
     ledger = Ledger()
     ledger.grant([TOPIC], {TOPIC: 100})
     ledger.reached_end(TOPIC, 100)
@@ -194,7 +194,7 @@ def test_what_the_group_has_committed_is_not_committed_again() -> None:
 def test_committable_is_always_the_end_of_the_longest_finished_prefix(
     plan: list[tuple[int, bool]], order: random.Random
 ) -> None:
-    """Whatever the sizes and whatever finishes in whatever order, the committed offset equals a plain recount."""
+    """For all batch sizes and orders of completion the committable offset equals a naive recount."""
     ledger = granted()
     batches, next_offset = [], 0
     for size, _ in plan:

@@ -1,4 +1,4 @@
-"""Laws of the worker process: it ends in bounded time."""
+"""The worker process always ends in bounded time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ time.sleep(60)
 """
 
 
-def test_a_worker_that_failed_ends_though_its_shutdown_never_begins() -> None:
-    """With code 1, and its last line says which role it had and what failed first."""
+def test_a_failed_worker_exits_even_if_its_shutdown_hangs() -> None:
+    """It exits with code 1, and its last log line contains its role and the first failure."""
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=50, check=False)
     last = json.loads(done.stderr.splitlines()[-1])
     assert (done.returncode, last["event"], last["role"]) == (1, "process failed", "shadow")

@@ -1,4 +1,4 @@
-"""Laws of rounds: what is sent together, and when the ledger hears of it."""
+"""Which scored batches are flushed together, and when the ledger marks them as finished."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from worker.transport.ledger import Ledger
 
 
 def started(ledger: Ledger, first: int) -> ScoredBatch:
-    """Return a scored_batch for a batch of ten records that is being scored."""
+    """Return the outcomes of a batch of ten records that is being scored."""
     batch = enter(ledger, first)
     assert ledger.start(batch)
     return ScoredBatch(batch, [None] * 10, [b"score"] * 10, [], (), 10, 0.0)
 
 
-async def test_a_lone_batch_is_a_round() -> None:
-    """Where nothing else is at hand, a round ends with its first batch: no timer holds it back."""
+async def test_a_single_batch_is_flushed_at_once() -> None:
+    """With no other batch at hand a flush has one batch: no linger time delays it."""
     ledger, guarantee = granted(), HeldGuarantee()
     scored_batch = started(ledger, 0)
     async with publishing(ledger, guarantee) as publisher:
@@ -32,8 +32,8 @@ async def test_a_lone_batch_is_a_round() -> None:
     assert guarantee.rounds == [[scored_batch]]
 
 
-async def test_what_comes_while_a_round_waits_is_the_next_round() -> None:
-    """Batches that were put meanwhile go together, up to the limit; the rest is a third round."""
+async def test_batches_that_arrive_during_a_confirmation_form_the_next_flush() -> None:
+    """They are flushed together up to the record limit; the rest forms a third flush."""
     ledger, guarantee = granted(), HeldGuarantee()
     scored_batches = [started(ledger, first) for first in range(0, 50, 10)]
     async with publishing(ledger, guarantee) as publisher:
@@ -46,8 +46,8 @@ async def test_what_comes_while_a_round_waits_is_the_next_round() -> None:
     assert guarantee.rounds == [scored_batches[:1], scored_batches[1:4], scored_batches[4:]]
 
 
-async def test_what_comes_while_a_round_lasts_is_sent_at_once() -> None:
-    """A batch joins the open round without waiting for its confirmation; the round ends when it lasts no longer."""
+async def test_batches_that_arrive_during_an_open_flush_join_it() -> None:
+    """They are sent without waiting for a confirmation; the flush ends when the guarantee extends it no longer."""
     ledger, guarantee = granted(), HeldGuarantee()
     guarantee.more = True
     first, second = started(ledger, 0), started(ledger, 10)
@@ -62,8 +62,8 @@ async def test_what_comes_while_a_round_lasts_is_sent_at_once() -> None:
     assert guarantee.rounds == [[first, second]]
 
 
-async def test_a_round_ends_when_its_time_is_over() -> None:
-    """However long it might last: what is confirmed must become known."""
+async def test_a_flush_ends_after_its_maximum_time() -> None:
+    """Even if it could be extended: confirmed results must become visible."""
     ledger, guarantee = granted(), HeldGuarantee()
     guarantee.more, guarantee.linger = True, 0.01
     async with publishing(ledger, guarantee) as publisher:
@@ -72,7 +72,7 @@ async def test_a_round_ends_when_its_time_is_over() -> None:
 
 
 async def test_a_confirmed_flush_is_logged_with_its_records(caplog: pytest.LogCaptureFixture) -> None:
-    """At debug level: the offsets of its records by partition, runs that follow each other as one."""
+    """The debug line has the offsets by partition, with consecutive ranges merged."""
     caplog.set_level("DEBUG", "heartstream")
     ledger, guarantee = granted(), HeldGuarantee()
     scored_batches = [started(ledger, first) for first in (0, 10, 30)]
@@ -85,8 +85,8 @@ async def test_a_confirmed_flush_is_logged_with_its_records(caplog: pytest.LogCa
     assert lines == [{"log_level": "debug", "event": "flush confirmed", "ranges": {0: [[0, 20], [30, 40]]}}]
 
 
-async def test_the_ledger_hears_of_confirmed_batches_alone() -> None:
-    """Nothing is committable before its round is confirmed, nor what was lost in it."""
+async def test_only_confirmed_batches_are_finished() -> None:
+    """Nothing is committable before its flush is confirmed, nor is a batch that was lost in it."""
     ledger, guarantee = granted(), HeldGuarantee()
     kept, lost = started(ledger, 0), started(ledger, 10)
     guarantee.lost = [lost]
@@ -101,8 +101,8 @@ async def test_the_ledger_hears_of_confirmed_batches_alone() -> None:
     assert (before, ledger.take_committable()) == ({}, {TOPIC: 10})
 
 
-async def test_room_is_bounded_and_given_back() -> None:
-    """What is outstanding never exceeds the limit, but a batch beyond it is taken when it is alone."""
+async def test_records_in_flight_are_bounded() -> None:
+    """They never exceed the limit, except that a single larger batch is accepted when nothing else is in flight."""
     publisher = Publisher(
         HeldGuarantee(), granted(), 30, in_flight_max_records=20, clock=asyncio.get_running_loop().time
     )
@@ -114,8 +114,8 @@ async def test_room_is_bounded_and_given_back() -> None:
     await asyncio.wait_for(second, 5)
 
 
-async def test_a_failed_round_ends_publishing() -> None:
-    """A round that can never be confirmed raises out of `run`, with nothing told to the ledger."""
+async def test_a_failed_flush_ends_publishing() -> None:
+    """A flush that can never be confirmed raises out of `run`, and nothing becomes committable."""
 
     class Failing(HeldGuarantee):
         async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:

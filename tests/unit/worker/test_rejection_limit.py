@@ -1,4 +1,4 @@
-"""Laws of the circuit limit."""
+"""The rejection limit stops the worker when too many recent records are rejected."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def test_it_trips_above_the_limit() -> None:
     assert trips(RejectionLimit(100, 0.5), (50, 0), (50, 50), (50, 1)) == [False, False, True]
 
 
-def test_it_says_what_it_saw() -> None:
-    """The error counts, and names no record."""
+def test_the_error_contains_counts_only() -> None:
+    """The error contains the counts and nothing of a record."""
     with pytest.raises(DependencyError, match="100 of the last 100 records were rejected"):
         RejectionLimit(100, 0.5).note(100, 100)
 
 
-def test_it_does_not_judge_by_a_few_records() -> None:
-    """Fewer records than the window never trip it, were they all bad."""
+def test_it_never_trips_on_fewer_records_than_its_window() -> None:
+    """Fewer records than the window never trip it, even if all of them are rejected."""
     assert trips(RejectionLimit(100, 0.5), (99, 99)) == [False]
 
 
-def test_it_forgets_what_is_older_than_the_window() -> None:
-    """A bad hour does not count for ever."""
+def test_it_counts_only_the_records_of_its_window() -> None:
+    """Rejections that are older than the window no longer count."""
     assert not any(trips(RejectionLimit(100, 0.5), *[(50, 25)] * 10, (100, 0), (100, 50)))
 
 
-def test_a_limit_of_one_lets_everything_through() -> None:
-    """The limit can be switched off."""
+def test_a_limit_of_one_disables_it() -> None:
+    """With a limit of 1 any rejection ratio is accepted."""
     assert trips(RejectionLimit(10, 1.0), (1000, 1000)) == [False]

@@ -1,4 +1,4 @@
-"""Laws of asking a schema registry, on a server that fails as one does."""
+"""The schema registry client, against a server that fails as a registry does."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def failing() -> Iterator[FailingRegistry]:
     server.server_close()
 
 
-def test_a_registry_that_stumbles_is_asked_again(failing: FailingRegistry) -> None:
-    """Twice; what it says then counts, and each time it is told who asks."""
+def test_server_errors_are_retried_twice(failing: FailingRegistry) -> None:
+    """The third response counts, and every request carries the credentials."""
     failing.answers += [(503, b""), (500, b""), (200, JSON)]
     found = failing.registry.schema(7)
     assert found is not None
@@ -38,10 +38,8 @@ def test_a_registry_that_stumbles_is_asked_again(failing: FailingRegistry) -> No
 
 
 @pytest.mark.parametrize("answers", [[(503, b"")] * 3, [(401, b"")], [(200, b"<html>")], [(200, b"\xff")]], ids=repr)
-def test_a_registry_that_does_not_answer_stops_the_process(
-    failing: FailingRegistry, answers: list[tuple[int, bytes]]
-) -> None:
-    """What no asking again can mend is not asked again."""
+def test_a_failing_registry_stops_the_process(failing: FailingRegistry, answers: list[tuple[int, bytes]]) -> None:
+    """Errors that a retry cannot fix are not retried."""
     failing.answers += answers
     asked = len(answers)
     with pytest.raises(DependencyError, match="schema registry"):
@@ -51,25 +49,25 @@ def test_a_registry_that_does_not_answer_stops_the_process(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_credentials_do_not_follow_a_redirect(failing: FailingRegistry, status: int) -> None:
-    """Nothing is asked of the other host; the error names the setting."""
-    elsewhere = FailingRegistry([(200, JSON)] * 2)
+    """The other host gets no request; the error names the setting."""
+    other_host = FailingRegistry([(200, JSON)] * 2)
     failing.answers += [(status, b"")] * 2
-    failing.location = f"http://127.0.0.1:{elsewhere.server_port}/schemas/ids/7"
-    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
-    told = f"HTTP {status}, and redirects are not followed: set HEARTSTREAM_SCHEMA_REGISTRY__URL"
-    with pytest.raises(DependencyError, match=told):
+    failing.location = f"http://127.0.0.1:{other_host.server_port}/schemas/ids/7"
+    threading.Thread(target=other_host.serve_forever, daemon=True).start()
+    message = f"HTTP {status}, and redirects are not followed: set HEARTSTREAM_SCHEMA_REGISTRY__URL"
+    with pytest.raises(DependencyError, match=message):
         failing.registry.schema(7)
-    with pytest.raises(DependencyError, match=told):
+    with pytest.raises(DependencyError, match=message):
         failing.registry.number("scores-value", "{}")
-    elsewhere.shutdown()
-    elsewhere.server_close()
-    assert elsewhere.asked == []
+    other_host.shutdown()
+    other_host.server_close()
+    assert other_host.asked == []
 
 
-def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
+def test_a_schema_is_fetched_once_and_an_unknown_id_again_after_a_while(
     failing: FailingRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand records that name it cost one request; it may be registered later, and is then found."""
+    """A thousand records cost one request; a schema that is registered later is found."""
     now = [0.0]
     monkeypatch.setattr("worker.serdes.time.monotonic", lambda: now[0])
     failing.answers += [(404, b""), (200, JSON)]
@@ -81,8 +79,8 @@ def test_a_schema_is_asked_for_once_and_an_unknown_number_once_in_a_while(
     assert len(failing.asked) == 2
 
 
-async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: FailingRegistry) -> None:
-    """The answer comes only after the loop has turned; the batch then finds what it needs at hand."""
+async def test_the_event_loop_is_not_blocked_by_the_registry(failing: FailingRegistry) -> None:
+    """The response arrives while the loop runs; the batch then finds its schema in the cache."""
     turned = threading.Event()
     failing.answers += [(404, b"")]
     failing.before_answer = lambda: turned.wait(30)
@@ -96,8 +94,8 @@ async def test_the_event_loop_goes_on_while_the_registry_is_asked(failing: Faili
     assert len(failing.asked) == 1
 
 
-def test_memory_of_unknown_numbers_is_bounded(failing: FailingRegistry) -> None:
-    """Whoever names ever new numbers fills no memory."""
+def test_the_cache_of_unknown_ids_is_bounded(failing: FailingRegistry) -> None:
+    """A producer that sends ever new schema IDs does not fill the memory."""
     failing.answers += [(404, b"")] * 1_200
     serdes = Serdes(failing.registry)
     for number in range(1_200):

@@ -1,4 +1,4 @@
-"""Laws of what records come in, without a registry, and of Avro's decoder."""
+"""Deserialization of records without a schema registry, and the Avro decoder."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def written(record: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> bytes:
 
 
 def test_framed_json_needs_no_registry() -> None:
-    """The record is what stands in the frame, whatever its number, also in an event's."""
+    """The frame's payload is the record, whatever the schema ID; a CloudEvent's data likewise."""
     assert PLAIN.content_of(message(schema_prefix(7) + RECORD)) == RECORD
     assert PLAIN.content_of(message(schema_prefix(7) + b" " + RECORD, [("ce_id", b"1")])) == b" " + RECORD
 
 
-def test_a_value_without_a_frame_is_left_alone() -> None:
-    """A tombstone, a giant, and what is too short for a frame as well."""
+def test_a_value_without_a_frame_is_returned_unchanged() -> None:
+    """So are tombstones, oversized values and values that are too short for a frame."""
     for value in (None, b"", RECORD, b"\0\0\0\0", schema_prefix(7) + b" " * RECORD_MAX_BYTES):
         assert PLAIN.content_of(message(value)) == value
 
 
-def test_what_is_framed_and_no_json_is_said_to_need_a_registry() -> None:
-    """By its code, so that a fleet without one sees what comes."""
+def test_a_framed_value_that_is_not_json_is_reported_as_needing_a_registry() -> None:
+    """The fault's message names the setting of the schema registry's URL."""
     content = PLAIN.content_of(message(schema_prefix(7) + written(json.loads(RECORD))))
     assert isinstance(content, tuple)
     assert [(str(fault.code), fault.pointer) for fault in content] == [("malformed_frame", "")]
@@ -56,23 +56,23 @@ def test_what_is_framed_and_no_json_is_said_to_need_a_registry() -> None:
 
 
 @given(st.fixed_dictionaries({"patient_id": st.text(), **{field["name"]: NUMBERS for field in FIELDS}}))
-def test_avro_is_read_as_the_json_that_it_stands_for(record: dict[str, Any]) -> None:
-    """Each number, null and id, to the last digit."""
+def test_avro_is_decoded_to_the_equivalent_json(record: dict[str, Any]) -> None:
+    """Numbers, nulls and ids are decoded without loss."""
     made = reader(json.dumps(SCHEMA))(written(record))
     assert made is not None
     assert json.loads(made) == record
 
 
-def test_avros_nan_is_not_null() -> None:
-    """It would pass for a test that was not done; the decoder of records says what it is."""
+def test_nan_in_avro_does_not_become_null() -> None:
+    """It would pass for a missing test; as NaN it is rejected by validation."""
     made = reader(json.dumps(SCHEMA))(written({**json.loads(RECORD), "oldpeak": float("nan")}))
     assert made is not None
     assert b"NaN" in made
 
 
 @given(st.binary(max_size=80))
-def test_bytes_of_no_such_record_are_none(value: bytes) -> None:
-    """They never raise, and what follows a whole record makes it none."""
+def test_bytes_that_do_not_match_the_schema_decode_to_none(value: bytes) -> None:
+    """Decoding never raises, and trailing bytes after a record make it invalid."""
     read = reader(json.dumps(SCHEMA))
     made = read(value)
     assert made is None or written(json.loads(made)) is not None
@@ -88,8 +88,8 @@ def test_bytes_of_no_such_record_are_none(value: bytes) -> None:
         json.dumps({**SCHEMA, "fields": [{"name": "x", "type": ["null", {"type": "map", "values": "null"}]}]}),
     ],
 )
-def test_a_schema_that_cannot_be_a_records_is_refused(schema: str) -> None:
-    """One that is none, one that refers to another, and one whose values could have no end."""
+def test_an_unusable_schema_is_refused(schema: str) -> None:
+    """Invalid schemas, references to other schemas and recursive schemas are refused."""
     with pytest.raises(UnusableSchemaError):
         reader(schema)
 
@@ -102,14 +102,14 @@ def test_a_schema_that_cannot_be_a_records_is_refused(schema: str) -> None:
         (SchemaRegistry(url="file:///etc"), False, "HEARTSTREAM_SCHEMA_REGISTRY__URL"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(registry: SchemaRegistry, events: bool, named: str) -> None:  # noqa: FBT001  # a parameter of the test
-    """Before anything is asked of a registry."""
+def test_contradictory_settings_are_refused(registry: SchemaRegistry, events: bool, named: str) -> None:  # noqa: FBT001  # a parameter of the test
+    """The refusal comes before any request to the registry."""
     with pytest.raises(SettingsError, match=named):
         Serdes.of(Settings(worker=Worker(cloudevents=events), schema_registry=registry), "scores")
 
 
-def test_faults_are_the_contracts() -> None:
-    """They are values, so that a batch goes on beside them."""
+def test_undecodable_values_yield_faults_without_record_content() -> None:
+    """Issues are values, so the rest of the batch is scored, and no message contains the record's bytes."""
     content = PLAIN.content_of(message(schema_prefix(0) + b"Zebra"))
     assert isinstance(content, tuple)
     assert all(isinstance(fault, ValidationIssue) and "Zebra" not in fault.message for fault in content)

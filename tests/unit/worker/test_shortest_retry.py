@@ -1,4 +1,4 @@
-"""The bound below which a transactional call was not repeated by the client follows from its configuration."""
+"""The client's configuration determines how soon it can have repeated a transactional request."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from runtime.settings import Settings
 from worker.transport.transactions import shortest_retry
 
 
-def test_a_call_is_quick_if_no_request_of_it_can_have_been_repeated() -> None:
-    """The client repeats a request after its backoff, a fifth less at the earliest, or offsets after half a second."""
+def test_the_shortest_retry_follows_from_the_backoff_settings() -> None:
+    """A request is repeated after its backoff minus 20% jitter at the earliest, offsets after half a second."""
     guarantee = {"HEARTSTREAM_WORKER__GROUP_ID": "group", "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": "exactly_once"}
     chosen = [{}, {"RETRY_BACKOFF_MS": "100"}, {"RETRY_BACKOFF_MAX_MS": "200"}, {"RETRY_BACKOFF_MS": "1000"}]
     bounds = [

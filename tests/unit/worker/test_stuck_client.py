@@ -1,4 +1,4 @@
-"""Laws of exactly-once over a client that gets stuck: each result once, whatever became of the call."""
+"""Exactly-once with a client that hangs: each result is committed once, whatever happened to the call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from worker.transport.producer import LibrdkafkaProducer
 
 
 def scored_batch(ledger: Ledger, tp: TP, value: bytes) -> ScoredBatch:
-    """Return the outcome of a batch of ten records, offsets 0 to 9."""
+    """Return the outcomes of a batch of ten records, offsets 0 to 9."""
     batch = enter(ledger, 0, tp=tp)
     assert ledger.start(batch)
     return ScoredBatch(batch, [None], [value], [], (), 10, 0.0)
@@ -44,7 +44,7 @@ def exactly_once(producer: LibrdkafkaProducer, broker: FakeBroker, ledger: Ledge
 async def publish(
     guarantee: ExactlyOnce, scored_batches: list[ScoredBatch], producer: LibrdkafkaProducer
 ) -> list[ScoredBatch]:
-    """Publish one round."""
+    """Publish one flush."""
     async with producer:
         await guarantee.open()
         for each in scored_batches:
@@ -54,8 +54,8 @@ async def publish(
 
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "init_transactions"])
-async def test_a_round_is_there_once_wherever_its_client_is_stuck(call: str, done: bool) -> None:  # noqa: FBT001
-    """Be the call done or not, the results and offsets of both partitions are committed once, and confirmed."""
+async def test_a_flush_is_committed_once_in_whichever_call_its_client_hangs(call: str, done: bool) -> None:  # noqa: FBT001
+    """Whether or not the hanging call took effect, results and offsets of both partitions are committed once."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     stuck = FakeClient(broker, call, done=done)
     producer = new_producer(broker, stuck)
@@ -66,8 +66,8 @@ async def test_a_round_is_there_once_wherever_its_client_is_stuck(call: str, don
 
 
 @pytest.mark.parametrize("done", [False, True])
-async def test_an_abort_that_is_stuck_repeats_nothing(done: bool) -> None:  # noqa: FBT001
-    """A transaction that must be aborted and cannot be is done again by the next client."""
+async def test_a_hanging_abort_repeats_nothing(done: bool) -> None:  # noqa: FBT001
+    """The next client repeats a transaction that had to be aborted and could not be."""
     broker, ledger = FakeBroker(refusals=1), granted()
     stuck = FakeClient(broker, "abort_transaction", done=done)
     producer = new_producer(broker, stuck)
@@ -76,8 +76,8 @@ async def test_an_abort_that_is_stuck_repeats_nothing(done: bool) -> None:  # no
     assert (broker.results, broker.offsets, confirmed) == ([b"one"], {TOPIC: 10}, scored_batches)
 
 
-async def test_a_stuck_client_is_not_called_again() -> None:
-    """After the call that it does not come back from, it hears nothing more, and the next has its id."""
+async def test_a_client_that_hangs_is_not_called_again() -> None:
+    """The next client has its transactional id."""
     broker, ledger = FakeBroker(), granted()
     stuck, heir = FakeClient(broker, "commit_transaction"), FakeClient(broker)
     producer = new_producer(broker, stuck, heir)
@@ -86,8 +86,8 @@ async def test_a_stuck_client_is_not_called_again() -> None:
     assert heir.config["transactional.id"] == stuck.config["transactional.id"]
 
 
-async def test_a_stuck_client_tells_nobody_anything() -> None:
-    """What it calls back after it was given up, be it fatal, changes nothing for its successor."""
+async def test_callbacks_of_a_replaced_client_are_ignored() -> None:
+    """Even a fatal error that it reports later does not affect its successor."""
     broker = FakeBroker()
     stuck = FakeClient(broker, "init_transactions")
     producer = new_producer(broker, stuck)
@@ -98,8 +98,8 @@ async def test_a_stuck_client_tells_nobody_anything() -> None:
         assert await producer.settle() == []
 
 
-async def test_a_partition_that_was_lost_is_not_done_again() -> None:
-    """While the client was stuck, one of two partitions went to another worker: only the other is done again."""
+async def test_a_partition_that_was_lost_meanwhile_is_not_repeated() -> None:
+    """One of two partitions is reassigned while the client hangs: only the other one is repeated."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     stuck = FakeClient(broker, "commit_transaction")
     producer = new_producer(broker, stuck)
@@ -110,8 +110,8 @@ async def test_a_partition_that_was_lost_is_not_done_again() -> None:
     assert (await publishing, broker.results, broker.offsets) == (scored_batches[:1], [b"one"], {TOPIC: 10})
 
 
-async def test_a_partition_that_another_has_done_is_done() -> None:
-    """Where this worker lost a partition unawares, what the group's offset has passed is not sent again."""
+async def test_a_partition_that_another_worker_has_committed_is_not_repeated() -> None:
+    """If the group's offset has passed the batch, its results are not sent again."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     producer = new_producer(broker, FakeClient(broker, "commit_transaction"))
     broker.offsets[OTHER] = 15
@@ -122,8 +122,8 @@ async def test_a_partition_that_another_has_done_is_done() -> None:
 
 
 @pytest.mark.parametrize("size", [2_000, 20_000])
-async def test_a_refusal_that_is_told_after_more_was_to_be_sent_is_not_forgotten(size: int) -> None:
-    """Two aborts tell which letter is too large, be it sent beside others or alone; it goes without its value."""
+async def test_an_oversized_letter_is_found_after_two_aborts(size: int) -> None:
+    """Sent with others or alone, it is then sent without its value."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     clients = [RefusingClient(broker, 1_000) for _ in range(3)]
     producer = new_producer(broker, *clients)
@@ -138,8 +138,8 @@ async def test_a_refusal_that_is_told_after_more_was_to_be_sent_is_not_forgotten
     assert [client.calls.count("abort_transaction") for client in clients] == [1, 1, 0]
 
 
-async def test_a_transaction_that_can_only_be_aborted_is_not_waited_for() -> None:
-    """Its records would wait until their delivery times out; the round is done again within a second instead."""
+async def test_a_transaction_that_must_be_aborted_is_not_waited_for() -> None:
+    """Its records would wait for their delivery timeout; the flush is repeated within a second instead."""
     broker, ledger = FakeBroker(), granted()
     client = GapClient(broker)
     producer = new_producer(broker, client)
@@ -150,7 +150,7 @@ async def test_a_transaction_that_can_only_be_aborted_is_not_waited_for() -> Non
 
 
 async def test_a_client_that_was_refused_a_record_begins_no_further_transaction() -> None:
-    """Brokers would refuse what it sends to that partition next, for the gap in its sequence."""
+    """Brokers would reject its next record of that partition because of the sequence gap."""
     broker, ledger = FakeBroker(), granted()
     clients = [RefusingClient(broker, 1_000) for _ in range(3)]
     producer = new_producer(broker, *clients)
@@ -163,16 +163,16 @@ async def test_a_client_that_was_refused_a_record_begins_no_further_transaction(
     assert begun == ["init_transactions", "begin_transaction"] * 3
 
 
-async def test_the_member_hears_whether_the_group_knows_it() -> None:
-    """A transaction with offsets of an older generation is refused, the next one is not."""
+async def test_a_refused_generation_is_reported_to_the_consumer() -> None:
+    """Offsets of an older generation are refused, those of the next transaction are not."""
     broker, ledger = FakeBroker(refusals=1), granted()
     producer = new_producer(broker)
     await publish(exactly_once(producer, broker, ledger), [scored_batch(ledger, TOPIC, b"one")], producer)
     assert broker.refused == [True, False]
 
 
-async def test_nothing_is_committed_of_a_topic_that_was_made_again() -> None:
-    """Its records would be read from the first on, and come again."""
+async def test_nothing_is_committed_for_a_recreated_topic() -> None:
+    """Its records start at offset 0, so a commit of the old offset would skip them."""
     broker, ledger = FakeBroker(), granted()
     producer = new_producer(broker)
     guarantee, batch = exactly_once(producer, broker, ledger), scored_batch(ledger, TOPIC, b"one")
@@ -185,8 +185,8 @@ async def test_nothing_is_committed_of_a_topic_that_was_made_again() -> None:
     assert (broker.results, broker.offsets) == ([], {})
 
 
-async def test_patience_ends() -> None:
-    """Where no client comes back from anything, the round fails after the whole patience, with nothing confirmed."""
+async def test_a_flush_fails_when_no_client_returns() -> None:
+    """It fails after the total time limit, and nothing is committed."""
     broker, ledger = FakeBroker(), granted()
     stuck = FakeClient(broker, "commit_transaction")
     producer = new_producer(broker, stuck, patience=structs.replace(QUICK, total=0.5))
@@ -200,8 +200,8 @@ async def test_patience_ends() -> None:
     assert (broker.results, broker.offsets) == ([], {})
 
 
-async def test_the_broker_knows_a_client_before_its_first_round() -> None:
-    """What a predecessor left open ends when the worker starts, though there is nothing to do."""
+async def test_transactions_are_initialized_at_start() -> None:
+    """A predecessor's open transaction is aborted when the worker starts, even if there is nothing to do."""
     broker = FakeBroker()
     broker.open_results = [b"left open"]
     async with new_producer(broker):
@@ -209,8 +209,8 @@ async def test_the_broker_knows_a_client_before_its_first_round() -> None:
     assert (broker.open_results, broker.results) == ([], [])
 
 
-async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None:
-    """Clients come and go until the coordinator answers one, and then a round goes on."""
+async def test_a_start_waits_for_the_coordinator() -> None:
+    """Clients are replaced until the coordinator answers one; then a flush succeeds."""
     broker, ledger = FakeBroker(outage="init_transactions"), granted()
     clients = [FakeClient(broker) for _ in range(3)]
     producer = new_producer(broker, *clients, patience=structs.replace(QUICK, silence=0.06))
@@ -224,16 +224,16 @@ async def test_a_start_without_a_coordinator_takes_as_long_as_it_takes() -> None
     assert broker.results == [b"one"]
 
 
-async def test_a_member_that_the_group_has_forgotten_waits_until_it_hears_of_it() -> None:
-    """Thirty commits are refused in a row, in less time than patience lasts: the round goes on, and is there once."""
+async def test_refused_commits_are_retried_until_the_member_has_rejoined() -> None:
+    """Thirty refusals in a row within the time limit: the flush goes on and is committed once."""
     broker, ledger = FakeBroker(refusals=30), granted()
     producer, scored_batches = new_producer(broker), [scored_batch(ledger, TOPIC, b"one")]
     confirmed = await publish(exactly_once(producer, broker, ledger), scored_batches, producer)
     assert (confirmed, broker.results, broker.refusals) == (scored_batches, [b"one"], 0)
 
 
-async def test_refusals_without_end_end_the_round() -> None:
-    """Where every commit is refused, the round fails when patience is over, with nothing confirmed."""
+async def test_a_flush_fails_when_every_commit_is_refused() -> None:
+    """It fails after the total time limit, and nothing is committed."""
     broker, ledger = FakeBroker(refusals=1_000_000), granted()
     producer = new_producer(broker, patience=structs.replace(QUICK, total=0.1))
     with pytest.raises(DependencyError, match="transactions in a row had to be aborted"):
@@ -242,8 +242,8 @@ async def test_refusals_without_end_end_the_round() -> None:
 
 
 @pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "begin_transaction"])
-async def test_a_client_whose_transaction_was_ended_has_a_successor(call: str) -> None:
-    """The coordinator fences a transaction that takes too long: its round is done again, once, by a new client."""
+async def test_a_client_whose_transaction_timed_out_is_replaced(call: str) -> None:
+    """The coordinator fences it, and a new client repeats the flush once."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     late = FakeClient(broker, fenced_in=call)
     producer = new_producer(broker, late)
@@ -254,8 +254,8 @@ async def test_a_client_whose_transaction_was_ended_has_a_successor(call: str) -
     assert late.calls[-1] == call
 
 
-async def test_a_client_that_is_fenced_while_results_are_on_their_way_has_a_successor() -> None:
-    """The client raises a fatal error as soon as it is asked what is new."""
+async def test_a_client_that_is_fenced_while_results_are_in_flight_is_replaced() -> None:
+    """The client reports the fatal error at its next poll."""
     broker, ledger = FakeBroker(), granted()
     late = FakeClient(broker, fenced_in="poll")
     producer = new_producer(broker, late)
@@ -265,8 +265,8 @@ async def test_a_client_that_is_fenced_while_results_are_on_their_way_has_a_succ
 
 
 @pytest.mark.parametrize("refusals", [0, 1, 2])
-async def test_a_request_that_arrives_late_finds_another_epoch(refusals: int) -> None:
-    """Calls take long enough for a second request, which arrives in the next transaction: each result is there once."""
+async def test_a_late_duplicate_request_finds_a_newer_epoch(refusals: int) -> None:
+    """A second copy of a slow request arrives in the next transaction: each result is committed once."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     producer = new_producer(broker, *(RepeatingClient(broker) for _ in range(9)))
     producer.client_config = {**producer.client_config, "retry.backoff.ms": 0}
@@ -281,8 +281,8 @@ async def test_a_request_that_arrives_late_finds_another_epoch(refusals: int) ->
     assert (broker.results, broker.offsets) == ([b"one", b"two"], {TOPIC: 10, OTHER: 10})
 
 
-async def test_a_client_whose_calls_are_quick_stays() -> None:
-    """Where no call took long enough for a second request, one client does every transaction."""
+async def test_a_client_whose_calls_are_fast_is_kept() -> None:
+    """If no call took long enough for a duplicate request, one client runs every transaction."""
     broker, ledger = FakeBroker(), granted(TOPIC, OTHER)
     producer = new_producer(broker)
     guarantee = exactly_once(producer, broker, ledger)
