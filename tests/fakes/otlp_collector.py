@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 
-class SpanTold(msgspec.Struct, frozen=True):
+class ReceivedSpan(msgspec.Struct, frozen=True):
     """A span as it came; ids in hexadecimal, no parent is the empty text."""
 
     service: str
@@ -43,18 +43,18 @@ class Collector:
         self.bodies: list[bytes] = []
         self.authorizations: set[str | None] = set()
 
-    def spans(self) -> list[SpanTold]:
+    def spans(self) -> list[ReceivedSpan]:
         """Return all spans, in the order in which they began."""
-        told = []
+        spans = []
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 service = _attributes(resource.resource.attributes)["service.name"]
-                told += [(span.start_time_unix_nano, span, service) for s in resource.scope_spans for span in s.spans]
-        return [_told(service, span) for _, span, service in sorted(told, key=lambda each: each[0])]
+                spans += [(span.start_time_unix_nano, span, service) for s in resource.scope_spans for span in s.spans]
+        return [_received(service, span) for _, span, service in sorted(spans, key=lambda each: each[0])]
 
 
-def _told(service: str, span: Any) -> SpanTold:
-    return SpanTold(
+def _received(service: str, span: Any) -> ReceivedSpan:
+    return ReceivedSpan(
         service,
         span.name,
         span.kind,

@@ -18,7 +18,7 @@ from runtime.settings import Kafka, Settings
 from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.scorer import Scorer
-from tests.support.drift import shown
+from tests.support.drift import scrape
 from tests.support.models import with_exchanged_labels
 from tests.support.outcomes import Rejected, Scored, process
 from tests.support.stream import Stream
@@ -98,7 +98,7 @@ def test_the_sample_is_scored_beside_a_stream_that_stays_as_it_is(trial: Trial) 
         trial.send(2_000)
         stream.read_all()
         trial.await_commits()
-        metrics = {(each.name, *each.labels.values()): each.value for each in shown(shadow)}
+        metrics = {(each.name, *each.labels.values()): each.value for each in scrape(shadow)}
     expected = trial.expected()
     assert trial.scores() == {source: [score] for source, score in expected.items()}
     assert (stream.answered, stream.repeated()) == (2_000 + len(FLAWS), 0)
@@ -155,7 +155,7 @@ def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Pa
         stream.await_members(trial.workers.settings["HEARTSTREAM_WORKER__GROUP_ID"], 2)
         trial.send(2_000)
         stream.read_all()
-        told = [each for process in (one, other) for each in shown(process) if "heartstream_canary" in each.name]
+        canaries = [each for process in (one, other) for each in scrape(process) if "heartstream_canary" in each.name]
     takes = KeySampler(float(share)).selects
     champion, challenger = Scorer.from_directory(model_dir), Scorer.from_directory(trial.challenger)
     digest = challenger.model.digest
@@ -167,8 +167,8 @@ def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Pa
         else:
             assert found.value == expected.value
     assert (stream.answered, stream.repeated()) == (2_000 + len(FLAWS), 0)
-    assert [each.labels["digest"] for each in told if each.name == "heartstream_canary_info"] == [digest] * 2
-    assert sum(each.value for each in told if each.name == "heartstream_canary_records_total") == sum(
+    assert [each.labels["digest"] for each in canaries if each.name == "heartstream_canary_info"] == [digest] * 2
+    assert sum(each.value for each in canaries if each.name == "heartstream_canary_records_total") == sum(
         takes(sent.key) for sent in stream.sent
     )
 

@@ -15,7 +15,7 @@ from schemas.codec import decode_score
 from scoring.drift import ENOUGH_RECORDS
 from scoring.scorer import Scorer
 from tests.support.calls import PATIENTS, ask
-from tests.support.drift import shown
+from tests.support.drift import scrape
 from tests.support.models import another_version, with_exchanged_labels
 from tests.support.outcomes import Scored, process
 from tests.support.public_copies import labelled
@@ -50,13 +50,13 @@ def store(tmp_path: Path, model_dir: Path) -> Store:
 
 def refused(child: Child) -> bool:
     """Say whether a process shows that it refuses what is there."""
-    return any(each.name == "heartstream_model_refused" and each.value == 1 for each in shown(child))
+    return any(each.name == "heartstream_model_refused" and each.value == 1 for each in scrape(child))
 
 
 def can_compare(child: Child) -> bool:
     """Say whether a process has seen records enough to hold a candidate against the model in use."""
     return any(
-        each.name == "heartstream_drift_window_records" and each.value >= ENOUGH_RECORDS for each in shown(child)
+        each.name == "heartstream_drift_window_records" and each.value >= ENOUGH_RECORDS for each in scrape(child)
     )
 
 

@@ -1,4 +1,4 @@
-"""The conditions of the drift alerts, asked of the metrics of one process; and patients in endless shuffled rounds."""
+"""The conditions of the drift alerts, evaluated on one process's metrics; and endless patients in random order."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ INPUTS, SCORES = "HeartstreamInputDrift", "HeartstreamScoreDrift"
 _LIMIT: Final = re.compile(r"(heartstream_drift_\w+)\)* > ([\d.]+)")
 
 
-def shown(process: Child) -> list[Sample]:
-    """Return what a process shows at /metrics."""
+def scrape(process: Child) -> list[Sample]:
+    """Return the metrics of a process."""
     with urllib.request.urlopen(f"{process.url}/metrics", timeout=10) as response:
         return read(response.read().decode())
 
 
 def limits() -> dict[str, dict[str, float]]:
-    """Return, for each of the two alerts, the metrics that it asks and above which value it holds."""
+    """Return, for each of the two alerts, its metrics and the value above which each fires."""
     asked = {rule["alert"]: rule["expr"] for rule in rules() if rule.get("alert") in {INPUTS, SCORES}}
     return {name: {metric: float(limit) for metric, limit in _LIMIT.findall(expr)} for name, expr in asked.items()}
 
 
 def drifting(samples: Iterable[Sample]) -> set[str]:
     """Return the alerts whose condition holds."""
-    told = [(sample.name, abs(sample.value)) for sample in samples]
+    values = [(sample.name, abs(sample.value)) for sample in samples]
     return {
         name
         for name, asked in limits().items()
-        if any(value > asked.get(metric, float("inf")) for metric, value in told)
+        if any(value > asked.get(metric, float("inf")) for metric, value in values)
     }
 
 
-def told(samples: Iterable[Sample]) -> Mapping[str, float]:
-    """Return what is told of drift, as `metric` or `metric/label`."""
+def drift_metrics(samples: Iterable[Sample]) -> Mapping[str, float]:
+    """Return the drift metrics, as `metric` or `metric/label`."""
     drift = [sample for sample in samples if sample.name.startswith("heartstream_drift_")]
     names = ["/".join((sample.name.removeprefix("heartstream_drift_"), *sample.labels.values())) for sample in drift]
     return dict(zip(names, (sample.value for sample in drift), strict=True))
 
 
 def patients_of(site: str, seed: int) -> Iterator[Record]:
-    """Yield one hospital's patients without end: each round all of them, in a new order."""
+    """Yield one hospital's patients endlessly: all of them per round, in a new order."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     patients = [patient for patient in real_patients() if str(patient["patient_id"]).startswith(f"{site}-")]
     assert patients

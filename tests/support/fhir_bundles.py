@@ -57,8 +57,8 @@ def patient(record: Mapping[str, Any], **others: Any) -> Json:
 
 def resources(record: Mapping[str, Any]) -> list[Json]:
     """Tell a record; what is missing is left out."""
-    told = [observation(field, value) for field, value in record.items() if field not in {"patient_id", "age", "sex"}]
-    return [patient(record), *(each for each in told if "dataAbsentReason" not in each)]
+    parts = [observation(field, value) for field, value in record.items() if field not in {"patient_id", "age", "sex"}]
+    return [patient(record), *(each for each in parts if "dataAbsentReason" not in each)]
 
 
 def bundle(*parts: Json) -> bytes:

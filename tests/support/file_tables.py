@@ -115,5 +115,5 @@ def through_file(source: Path, scorer: Scorer) -> tuple[bytes, list[object]]:
         if "in another coding" not in str(error):
             raise
         return REFUSED
-    told = errors.read_bytes().splitlines() if errors.exists() else []
-    return output.read_bytes(), [json.loads(line) for line in told]
+    lines = errors.read_bytes().splitlines() if errors.exists() else []
+    return output.read_bytes(), [json.loads(line) for line in lines]

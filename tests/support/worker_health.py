@@ -14,7 +14,7 @@ from tests.support.stream import DEADLINE_SECONDS
 
 
 def checks(worker: Child, path: str) -> tuple[int, dict[str, str]]:
-    """Return the status and what each check says."""
+    """Return the status of a probe and the result of each of its checks."""
     try:
         with urllib.request.urlopen(f"{worker.url}{path}", timeout=10) as response:
             return response.status, json.load(response)["checks"]
@@ -23,7 +23,7 @@ def checks(worker: Child, path: str) -> tuple[int, dict[str, str]]:
             return error.code, json.load(error)["checks"]
 
 
-def shown(worker: Child, name: str, **labels: str) -> float | None:
+def metric(worker: Child, name: str, **labels: str) -> float | None:
     """Return the sum of a metric's samples with these labels, None where there is none."""
     with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
         samples = metrics.read(response.read().decode())
@@ -31,15 +31,15 @@ def shown(worker: Child, name: str, **labels: str) -> float | None:
     return sum(values) if values else None
 
 
-def wait_until(condition: Callable[[], bool], told: Callable[[], object]) -> None:
-    """Wait until a condition holds; fails, with what is told, if it does not in time."""
+def wait_until(condition: Callable[[], bool], describe: Callable[[], object]) -> None:
+    """Wait until a condition holds; fail with a description if it does not in time."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, describe()
         time.sleep(0.1)
 
 
 def await_health(worker: Child, path: str, status: int) -> dict[str, str]:
-    """Wait for an answer with this status and return its checks."""
+    """Wait until the probe returns this status, and return its checks."""
     wait_until(lambda: checks(worker, path)[0] == status, lambda: checks(worker, path))
     return checks(worker, path)[1]

@@ -53,7 +53,7 @@ class Workers:
 
 
 def patient(number: int) -> tuple[bytes, bytes]:
-    """Return key and value of a patient with a number of its own."""
+    """Return key and value of a patient whose id has this number."""
     record = {**_PATIENTS[number % len(_PATIENTS)], "patient_id": f"patient-{number}"}
     return f"patient-{number}".encode(), json.dumps(record).encode()
 
@@ -66,7 +66,7 @@ def send_patients(stream: Stream, first: int, stop: int) -> None:
 
 
 def crash_three_times(stream: Stream, workers: Workers, settings: Mapping[str, str], every: int) -> None:
-    """Kill a worker three times, whenever so many more records have an outcome, and let a fourth do the rest."""
+    """Kill a worker three times, after every `every` outcomes, and let a fourth score the rest."""
     left = []
     for _ in range(3):
         target = stream.answered + every
@@ -81,7 +81,7 @@ def crash_three_times(stream: Stream, workers: Workers, settings: Mapping[str, s
 
 
 def reason_of_end(workers: Workers, address: str, **settings: str) -> str:
-    """Run a worker until it ends by itself with code 1; returns what its last line tells."""
+    """Run a worker until it ends by itself with code 1; return the reason in its last log line."""
     with workers.start(address, **settings) as worker:
         assert worker.process.wait(90) == 1
     lines = [json.loads(line) for line in workers.logs().splitlines() if line.startswith("{")]

@@ -7,7 +7,7 @@ import json
 import time
 
 from tests.support.calls import JSON, ask
-from tests.support.drift import INPUTS, SCORES, drifting, patients_of, shown, told
+from tests.support.drift import INPUTS, SCORES, drift_metrics, drifting, patients_of, scrape
 from tests.support.workers import Starter
 
 DEADLINE_SECONDS = 60.0
@@ -16,10 +16,10 @@ DEADLINE_SECONDS = 60.0
 def test_another_hospitals_patients_drift(start: Starter) -> None:
     """Of no request nothing is told; of some hundred patients of Long Beach, both alerts' conditions."""
     with start(DRIFT__WINDOW_RECORDS="300") as gateway:
-        assert told(shown(gateway)) == {"window_records": 0}
+        assert drift_metrics(scrape(gateway)) == {"window_records": 0}
         va, deadline = patients_of("va", 1), time.monotonic() + DEADLINE_SECONDS
-        while drifting(seen := shown(gateway)) != {INPUTS, SCORES}:
-            assert time.monotonic() < deadline, told(seen)
+        while drifting(seen := scrape(gateway)) != {INPUTS, SCORES}:
+            assert time.monotonic() < deadline, drift_metrics(seen)
             found = ask(gateway, "POST", "/predict/batch", json.dumps([*itertools.islice(va, 200)]).encode(), JSON)
             assert found.status == 200
 
@@ -29,4 +29,4 @@ def test_a_gateway_that_watches_nothing_tells_nothing(start: Starter) -> None:
     with start(DRIFT__WINDOW_RECORDS="0") as gateway:
         body = json.dumps([*itertools.islice(patients_of("va", 1), 200)]).encode()
         assert ask(gateway, "POST", "/predict/batch", body, JSON).status == 200
-        assert told(shown(gateway)) == {"window_records": 0}
+        assert drift_metrics(scrape(gateway)) == {"window_records": 0}

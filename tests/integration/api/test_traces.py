@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.fakes.otlp_collector import SpanTold, collecting
+from tests.fakes.otlp_collector import ReceivedSpan, collecting
 from tests.support.calls import JSON, LINES, PATIENTS, ask
 from tests.support.workers import Starter
 
@@ -18,9 +18,9 @@ def parent(number: int, flags: str = "01") -> dict[str, str]:
     return {"Traceparent": f"00-{number:032x}-{number:016x}-{flags}"}
 
 
-def by_trace(spans: list[SpanTold]) -> dict[str, list[SpanTold]]:
+def by_trace(spans: list[ReceivedSpan]) -> dict[str, list[ReceivedSpan]]:
     """Return each trace's spans, the server's first."""
-    traces: dict[str, list[SpanTold]] = {}
+    traces: dict[str, list[ReceivedSpan]] = {}
     for span in sorted(spans, key=lambda span: -span.kind):
         traces.setdefault(span.trace_id, []).append(span)
     return traces

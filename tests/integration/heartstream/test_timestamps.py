@@ -10,7 +10,7 @@ from runtime.kafka.messages import NO_TIMESTAMP
 from tests.support.dlq_harness import DlqHarness, await_letters, columns, now
 from tests.support.stream import DEADLINE_SECONDS
 from tests.support.waiting import await_condition
-from tests.support.worker_health import shown
+from tests.support.worker_health import metric
 from tests.support.workers import Workers, patient
 
 BEFORE_1970, EARLIEST, SOON = -5_000_000_000, 1, now() + 50 * 60_000
@@ -40,9 +40,9 @@ def test_records_without_a_timestamp_have_no_latency(harness: DlqHarness, worker
         for number in range(5):
             key, value = patient(number)
             harness.record(key, value, timestamp=NO_TIMESTAMP)
-        await_condition(lambda: shown(worker, "records_total", outcome="scored") == 5, DEADLINE_SECONDS)
-        await_condition(lambda: shown(worker, "in_flight_batches") == 0, DEADLINE_SECONDS)
-        assert shown(worker, "end_to_end_latency_seconds_count") == 0
+        await_condition(lambda: metric(worker, "records_total", outcome="scored") == 5, DEADLINE_SECONDS)
+        await_condition(lambda: metric(worker, "in_flight_batches") == 0, DEADLINE_SECONDS)
+        assert metric(worker, "end_to_end_latency_seconds_count") == 0
 
 
 @pytest.mark.parametrize("stamped", [False, True])

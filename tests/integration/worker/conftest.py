@@ -1,4 +1,4 @@
-"""A broker that workers reach through a proxy, for tests of a bad network."""
+"""A broker that workers reach through a proxy, for tests of network failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.stream import Stream
 
 @pytest.fixture(scope="module")
 def proxied() -> Iterator[Broker]:
-    """A broker with a second interface."""
+    """A broker with a second listener, behind a proxy."""
     with running_broker() as broker:
         yield broker
 

@@ -1,4 +1,4 @@
-"""A model that hangs while a file exists: what a worker meets when scoring freezes."""
+"""A model that hangs while a file exists, for tests of a worker whose scoring blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.export.model_directory import FittedModels, TrainedModel, write_mo
 
 
 class Freezing:
-    """A fitted classifier that gives no answer while the file `frost` exists."""
+    """A fitted classifier that returns no prediction while the file `frost` exists."""
 
     def __init__(self, classifier: Any, frost: Path) -> None:
         self.classifier, self.frost = classifier, frost

@@ -1,4 +1,4 @@
-"""A byte that a disk has changed is noticed: no risk is made of it."""
+"""A byte that changed on a broker's disk is detected and never scored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.workers import Workers
 
 
 def test_a_flipped_byte_is_never_scored(topics: Topics, workers: Workers) -> None:
-    """Age 63 becomes 33 in the segment: the worker scores what is before it, says where it is, and stops."""
+    """Age 63 becomes 33 in the log segment: the worker scores the records before it, logs the offset and stops."""
     with own_kafka() as kafka, Stream.open(kafka.address, topics, partitions=1) as stream:
         for number in range(3):
             stream.send(json.dumps({**real_patients()[0], "age": 63, "patient_id": f"p-{number}"}).encode(), b"k")
@@ -23,8 +23,8 @@ def test_a_flipped_byte_is_never_scored(topics: Topics, workers: Workers) -> Non
             "at=$(grep -abo '\"age\": 63' $f | sed -n 2p | cut -d: -f1) && "
             "printf 3 | dd status=none of=$f bs=1 seek=$((at + 7)) conv=notrunc && grep -ac '\"age\": 33' $f"
         )
-        code, told = kafka.shell(flip)
-        assert (code, told[:2]) == (0, b"1\n"), told
+        code, output = kafka.shell(flip)
+        assert (code, output[:2]) == (0, b"1\n"), output
         with workers.start(stream.address) as worker:
             assert worker.process.wait(90) == 1
         stream.read_to_end()

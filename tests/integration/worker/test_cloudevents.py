@@ -1,4 +1,4 @@
-"""Laws of CloudEvents through Kafka, on real workers: events of the SDK's are scored, and scores are events to it."""
+"""CloudEvents through Kafka, on real workers: events of the SDK are scored, and the SDK reads scores as events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def event(data: dict[str, Any] | bytes, **more: str) -> CloudEvent:
 
 
 def send_each_kind(stream: Stream) -> list[dict[str, Any]]:
-    """Send plain records, and some in each way in which the SDK sends events; return their patients."""
+    """Send plain records, and events in each mode of the SDK; return their patients."""
     patients = PATIENTS[:200]
     for plain, binary, structured, as_bytes in zip(*[iter(patients)] * 4, strict=True):
         stream.send(json.dumps(plain).encode(), b"k")
@@ -54,12 +54,12 @@ def send_each_kind(stream: Stream) -> list[dict[str, Any]]:
 
 
 def read_as_event(headers: Sequence[tuple[str, bytes]], value: bytes) -> BaseCloudEvent:
-    """Read a result as a consumer with the SDK does."""
+    """Read a result as a consumer that uses the SDK does."""
     assert len(dict(headers)) == len(headers), "a header stands twice"
     return from_kafka_event(KafkaMessage(dict(headers), None, value))
 
 
-def told(event: BaseCloudEvent) -> tuple[str, ...]:
+def attributes(event: BaseCloudEvent) -> tuple[str, ...]:
     return event.get_type(), event.get_source(), event.get_id(), str(event.get_dataschema())
 
 
@@ -68,7 +68,7 @@ def name_of(source: Source) -> str:
 
 
 def expected_score(patient: dict[str, Any], sent: Sent, scorer: Scorer) -> dict[str, Any]:
-    """Return what a plain record of the patient would get, with the digest of the bytes that came."""
+    """Return the score of the patient's plain record, with the digest of the bytes that were sent."""
     (outcome,) = process([json.dumps(patient).encode()], [sent.source], scorer)
     assert isinstance(outcome, Scored)
     digest = hashlib.sha256(sent.value or b"").hexdigest()[:16]
@@ -79,9 +79,9 @@ def expected_score(patient: dict[str, Any], sent: Sent, scorer: Scorer) -> dict[
 def test_events_are_scored_and_scores_are_events(
     stream: Stream, workers: Workers, scorer: Scorer, guarantee: str
 ) -> None:
-    """In each mode, by the patient that is in them; each score is an event of its record's place, and can be proved.
+    """Events of every content mode are scored; each score is an event with its record's source, and can be verified.
 
-    A broken envelope becomes a dead letter that is still what it was, with no header that scores have.
+    A malformed envelope is dead-lettered unchanged, without the event headers of scores.
     """
     patients = send_each_kind(stream)
     broken = b'{"specversion":"1.0","id":"%s","source":"/clinic","type":"patient"}' % MARKER.encode()
@@ -99,7 +99,7 @@ def test_events_are_scored_and_scores_are_events(
     for sent, result in scores.values():
         read = read_as_event(result.headers, result.value or b"")
         source = f"/heartstream/{stream.topics.scores}"
-        assert told(read) == ("heartstream.score.v1", source, name_of(sent.source), "urn:heartstream:score:1")
+        assert attributes(read) == ("heartstream.score.v1", source, name_of(sent.source), "urn:heartstream:score:1")
         assert read.get_data() == json.loads(result.value or b"")
         patient = by_id[decode_score(result.value or b"").patient_id]
         assert read.get_data() == expected_score(patient, sent, scorer)
@@ -109,8 +109,8 @@ def test_events_are_scored_and_scores_are_events(
     assert harness.verify() == (0, [], {"verified": 200})
 
 
-def test_events_can_be_replayed_and_sent_again(stream: Stream, workers: Workers) -> None:
-    """A replay scores what is in them, as other events; a dead letter goes back as the event that it was."""
+def test_events_can_be_replayed_and_redriven(stream: Stream, workers: Workers) -> None:
+    """A replay scores the events' data as new events; a dead letter is redriven as the original event."""
     patients = send_each_kind(stream)
     harness = DlqHarness(stream.address, stream.topics, {**workers.settings, **ON})
     target = f"{stream.topics.scores}-replay"
@@ -121,7 +121,7 @@ def test_events_can_be_replayed_and_sent_again(stream: Stream, workers: Workers)
     with Reader.open(Settings(kafka=Kafka(bootstrap_servers=stream.address))) as reader:
         found = [(message.headers(), message.value() or b"") for message in reader.read(target, reader.spans(target))]
     read = [read_as_event(headers, value) for headers, value in found]  # type: ignore[arg-type]  # read as bytes
-    assert {told(each)[:3] for each in read} == {
+    assert {attributes(each)[:3] for each in read} == {
         ("heartstream.score.v1", f"/heartstream/{target}", name_of(sent.source)) for sent in stream.sent
     }
     assert len(read) == len(patients)

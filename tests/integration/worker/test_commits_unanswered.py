@@ -1,4 +1,4 @@
-"""Laws of an at-least-once worker whose offset commits are not answered, on a real broker with real processes."""
+"""An at-least-once worker whose offset commits are not answered, on a real broker."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.fakes.losing_proxy import LosingProxy, Loss
 from tests.support.proxied_broker import Broker
 from tests.support.stream import Stream
 from tests.support.waiting import await_condition
-from tests.support.worker_health import checks, shown
+from tests.support.worker_health import checks, metric
 from tests.support.workers import QUICK_EXPIRY, Workers, send_patients
 
 SETTINGS = {**QUICK_EXPIRY, "HEARTSTREAM_KAFKA__OPTIONS__SOCKET_TIMEOUT_MS": "10000"}
 
 
 class CommitLosingProxy(LosingProxy):
-    """Loses every OffsetCommit request while `losing`, and nothing else."""
+    """Drops every OffsetCommit request while `losing`, and nothing else."""
 
     losing = False
 
@@ -40,7 +40,7 @@ def proxy(proxied: Broker) -> Iterator[CommitLosingProxy]:
 
 
 def lose_commits(stream: Stream, proxy: CommitLosingProxy, worker: Child) -> int:
-    """Let commits get lost while records flow, until the worker reads no more; returns what may be repeated."""
+    """Drop commits while records flow, until the worker pauses; return the number of records that may be repeated."""
     send_patients(stream, 0, 400)
     stream.read_all()
     stream.await_commits(f"group-{stream.topics.patients}")
@@ -48,20 +48,20 @@ def lose_commits(stream: Stream, proxy: CommitLosingProxy, worker: Child) -> int
 
     def is_held() -> bool:
         send_patients(stream, len(stream.sent), len(stream.sent) + 20)
-        return shown(worker, "consumption_paused", reason="commits") == 1
+        return metric(worker, "consumption_paused", reason="commits") == 1
 
     await_condition(is_held, 30)
     stream.read_to_end()
     in_flight = len(stream.sent) - 400
     send_patients(stream, len(stream.sent), len(stream.sent) + 2_000)
-    await_condition(lambda: (shown(worker, "consumer_lag_records") or 0) >= 2_000, 30)
+    await_condition(lambda: (metric(worker, "consumer_lag_records") or 0) >= 2_000, 30)
     return in_flight
 
 
-def test_reading_waits_for_commits_and_goes_on_with_them(
+def test_reading_pauses_until_commits_succeed_again(
     proxied: Broker, proxied_stream: Stream, proxy: CommitLosingProxy, workers: Workers
 ) -> None:
-    """It says so and stays alive; when commits come back, every record is scored, once, and committed."""
+    """The worker stays live and reports the reason; when commits succeed, every record is scored once and committed."""
     stream = proxied_stream
     with workers.start(proxied.proxied, **SETTINGS) as worker:
         lose_commits(stream, proxy, worker)
@@ -70,14 +70,14 @@ def test_reading_waits_for_commits_and_goes_on_with_them(
         proxy.losing = False
         stream.read_all()
         stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
-        assert (shown(worker, "consumption_paused", reason="commits"), stream.repeated()) == (0, 0)
+        assert (metric(worker, "consumption_paused", reason="commits"), stream.repeated()) == (0, 0)
         worker.check()
 
 
-def test_what_came_while_reading_was_held_is_not_repeated(
+def test_a_paused_worker_bounds_the_repeats_of_a_crash(
     proxied: Broker, proxied_stream: Stream, proxy: CommitLosingProxy, workers: Workers
 ) -> None:
-    """The worker dies before a commit comes back: its successor repeats what was scored until reading was held."""
+    """Killed before a commit succeeds, its successor repeats only what was scored before reading paused."""
     stream = proxied_stream
     with workers.start(proxied.proxied, **SETTINGS) as worker:
         in_flight = lose_commits(stream, proxy, worker)

@@ -1,4 +1,4 @@
-"""Laws of the guarantees at their edges: transactions, crashes within them, oversized dead letters."""
+"""Exactly-once at its edges: crashes and rebalances within transactions, oversized dead letters, fencing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.workers import (
 
 
 def test_results_and_offsets_are_committed_together(group_stream: Stream, workers: Workers) -> None:
-    """Good and bad records under exactly-once: each has one outcome, and the group's offsets are the ends."""
+    """Valid and invalid records have one outcome each, and the group's offsets are the end offsets."""
     stream = group_stream
     send_patients(stream, 0, 5_000)
     for number in range(200):
@@ -34,7 +34,7 @@ def test_results_and_offsets_are_committed_together(group_stream: Stream, worker
 
 
 def test_a_crash_within_a_transaction_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
-    """SIGKILL in mid-stream, three times: a reader of committed records sees each result once."""
+    """After three SIGKILLs a read_committed consumer sees each result once."""
     stream = group_stream
     send_patients(stream, 0, 40_000)
     settings = {**EXACTLY_ONCE, **QUICK_EXPIRY, "HEARTSTREAM_WORKER__BATCH_RECORDS": "20"}
@@ -43,7 +43,7 @@ def test_a_crash_within_a_transaction_repeats_nothing(group_stream: Stream, work
 
 
 def join_and_leave(stream: Stream, workers: Workers, settings: dict[str, str]) -> None:
-    """Send 20,000 records while a second worker joins and leaves; wait until all have an outcome and are committed."""
+    """Send 20,000 records while a second worker joins and leaves; wait until all outcomes are committed."""
     settings = {**settings, "HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
     with workers.start(stream.address, **settings) as first:
         first.await_ready()
@@ -57,16 +57,16 @@ def join_and_leave(stream: Stream, workers: Workers, settings: dict[str, str]) -
 
 
 def test_a_rebalance_within_transactions_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
-    """A second worker joins in mid-stream and leaves again, under exactly-once: nothing lost, nothing repeated."""
+    """A second worker joins and leaves while records flow: nothing is lost, nothing is repeated."""
     join_and_leave(group_stream, workers, EXACTLY_ONCE)
     assert (group_stream.answered, group_stream.repeated()) == (20_000, 0)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
+def test_an_oversized_dead_letter_is_sent_without_its_value(
     group_stream: Stream, workers: Workers, guarantee: str
 ) -> None:
-    """Dead letters over the topic's limit go out without value, with its size; all others whole, and all scores."""
+    """Letters above the topic's limit state their value's size instead; other letters and all scores are complete."""
     stream = group_stream
     stream.limit_dead_letters(20_000)
     # Random, as the limit is on compressed bytes.
@@ -88,14 +88,16 @@ def test_a_dead_letter_that_its_topic_does_not_take_goes_without_its_value(
     assert (values, omitted) == (sorted(small), [b"30000"] * 3)
 
 
-def test_workers_of_the_new_group_protocol_lose_and_repeat_nothing(group_stream: Stream, workers: Workers) -> None:
-    """With KIP-848 a second worker joins and leaves in mid-stream: every record has one outcome."""
+def test_workers_with_the_consumer_group_protocol_lose_and_repeat_nothing(
+    group_stream: Stream, workers: Workers
+) -> None:
+    """With KIP-848 a second worker joins and leaves while records flow: every record has one outcome."""
     join_and_leave(group_stream, workers, {"HEARTSTREAM_WORKER__GROUP_PROTOCOL": "consumer"})
     assert (group_stream.answered, group_stream.repeated()) == (20_000, 0)
 
 
-def test_a_transaction_that_its_coordinator_ended_is_done_again(group_stream: Stream, workers: Workers) -> None:
-    """A worker that was suspended for longer than its transactions may take goes on: each result is there once."""
+def test_a_transaction_that_timed_out_is_repeated(group_stream: Stream, workers: Workers) -> None:
+    """A worker that was suspended beyond the transaction timeout continues, and each result exists once."""
     stream = group_stream
     slow = {**EXACTLY_ONCE, "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "1000"}
     slow |= {"HEARTSTREAM_KAFKA__OPTIONS__DELIVERY_TIMEOUT_MS": "1000", "HEARTSTREAM_WORKER__BATCH_RECORDS": "20"}
@@ -116,8 +118,8 @@ def test_a_transaction_that_its_coordinator_ended_is_done_again(group_stream: St
     assert (worker.process.returncode, stream.repeated(), stream.answered) == (0, 0, len(stream.sent))
 
 
-def test_a_worker_whose_membership_another_takes_over_stops(group_stream: Stream, workers: Workers) -> None:
-    """Both have the transactional id of their static member: the younger goes on, whoever fences whose transactions."""
+def test_a_worker_whose_static_membership_is_taken_over_stops(group_stream: Stream, workers: Workers) -> None:
+    """Both have the transactional id of the static member: the newer one continues, whichever is fenced first."""
     stream = group_stream
     settings = {
         **EXACTLY_ONCE,

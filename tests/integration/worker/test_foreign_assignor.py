@@ -1,4 +1,4 @@
-"""Laws of a group in which another client has members with another assignor, on a real broker."""
+"""A consumer group in which another client uses a different assignor, on a real broker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT, WATCHED_SECONDS = "reports-of-others", 12.0
 
 @contextmanager
 def foreign_member(stream: Stream, group: str) -> Iterator[Consumer]:
-    """Be a member of the workers' group, with an assignor that they do not offer."""
+    """Join the workers' group with an assignor that they do not support."""
     own = {"client.id": CLIENT, "partition.assignment.strategy": "range", "enable.auto.commit": False, "log_level": 2}
     member = Consumer({"bootstrap.servers": stream.address, "group.id": group, **own})
     try:
@@ -30,26 +30,28 @@ def foreign_member(stream: Stream, group: str) -> Iterator[Consumer]:
         member.close()
 
 
-def told_of_group(worker: Child) -> str:
-    """Return what health says of the group; empty until the worker answers."""
+def group_status(worker: Child) -> str:
+    """Return what the health check reports of the group; empty until the worker answers."""
     try:
         return checks(worker, "/health/ready")[1]["group"]
     except OSError:
         return ""
 
 
-def test_a_foreign_assignor_is_named_and_the_worker_joins_afterwards(group_stream: Stream, workers: Workers) -> None:
-    """Health and one log line name the other client and its assignor; once it has left, everything is scored."""
+def test_another_assignor_is_reported_and_the_worker_joins_once_it_is_gone(
+    group_stream: Stream, workers: Workers
+) -> None:
+    """Health and one log line name the other client and its assignor; when it leaves, every record is scored."""
     stream, group = group_stream, workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
     with ExitStack() as theirs, ExitStack() as ours:
         theirs.enter_context(foreign_member(stream, group))
         worker = ours.enter_context(workers.start(stream.address))
         send_patients(stream, 0, 100)
-        await_condition(lambda: CLIENT in told_of_group(worker), 60)
-        told, began = told_of_group(worker), time.monotonic()
-        assert "use the assignor range, this worker cooperative-sticky: it joins once they have left" in told
+        await_condition(lambda: CLIENT in group_status(worker), 60)
+        status, began = group_status(worker), time.monotonic()
+        assert "use the assignor range, this worker cooperative-sticky: it joins once they have left" in status
         while time.monotonic() < began + WATCHED_SECONDS:
-            assert (checks(worker, "/health/live")[0], told_of_group(worker)) == (200, told)
+            assert (checks(worker, "/health/live")[0], group_status(worker)) == (200, status)
             time.sleep(0.2)
         theirs.close()
         await_health(worker, "/health/ready", 200)

@@ -1,4 +1,4 @@
-"""Laws of headers that a producer may send and the client cannot decode: names that are not UTF-8."""
+"""Header names that are not UTF-8, which a producer may send and the Python client cannot decode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENT = {**real_patients()[0], "patient_id": 'O"Brien'}
 
 
 def send(stream: Stream) -> list[Source]:
-    """Send a bad record, one that only the slow way reads, and a plain one, each with these headers."""
+    """Send an invalid record, one for the slow decoder and a plain one, each with these headers."""
     values = [b"{}", json.dumps(PATIENT).encode(), json.dumps(real_patients()[1]).encode()]
     records = [RawRecord(b"k", value, NAMES) for value in values]
     places = send_raw(stream.address, stream.topics.patients, records)
@@ -40,7 +40,7 @@ def send(stream: Stream) -> list[Source]:
 
 @pytest.mark.parametrize("traced", [False, True], ids=["plain", "traced"])
 def test_a_header_name_that_is_not_utf_8_stops_nothing(stream: Stream, workers: Workers, *, traced: bool) -> None:
-    """Scored or dead-lettered like any other; the letter keeps what can be read, and the values of what cannot."""
+    """Such records are scored or dead-lettered; the letter keeps readable names and the values of unreadable ones."""
     bad, quoted, plain = send(stream)
     with collecting() as collector:
         tracing = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SAMPLE_RATIO": "1"}
@@ -55,8 +55,8 @@ def test_a_header_name_that_is_not_utf_8_stops_nothing(stream: Stream, workers: 
     assert all(result.letter is None for place in (quoted, plain) for result in stream.results[place])
 
 
-def test_a_reader_that_has_run_for_long_still_notices(stream: Stream) -> None:
-    """Python's quick calls do not check what C returns: the 300th such record is read as the first was."""
+def test_undecodable_headers_are_detected_in_a_long_running_process(stream: Stream) -> None:
+    """Optimized calls of Python skip checks of C return values: the 300th such record is read like the first."""
     send_raw(stream.address, stream.topics.patients, [RawRecord(b"k", b"v", NAMES)] * 300)
     consumer = Consumer({"bootstrap.servers": stream.address, "group.id": "reader", "log_level": 2})
     consumer.assign([TopicPartition(stream.topics.patients, 0, 0)])
@@ -68,7 +68,7 @@ def test_a_reader_that_has_run_for_long_still_notices(stream: Stream) -> None:
 
 
 def test_commands_read_what_the_worker_reads(stream: Stream, workers: Workers) -> None:
-    """`drift --topic` and `dlq` meet the same records, on the patients topic and among the letters."""
+    """`drift --topic` and `dlq` read the same records, in the patients and in the dead letter topic."""
     harness = DlqHarness(stream.address, stream.topics, workers.settings)
     send(stream)
     assert drift_report(harness, "--topic", "10")["drift"]["records"] == 2
@@ -90,8 +90,10 @@ def test_commands_read_what_the_worker_reads(stream: Stream, workers: Workers) -
         (DEAD_LETTER_HEADER, b'{"errors":[],"source":{"topic":"\xff","partition":0,"offset":0}}'),
     ],
 )
-def test_no_header_holds_up_the_letters(stream: Stream, workers: Workers, name: str, value: bytes) -> None:
-    """What another producer wrote under our names is data: the letters beside it are listed and sent back."""
+def test_a_forged_header_does_not_block_the_dead_letters(
+    stream: Stream, workers: Workers, name: str, value: bytes
+) -> None:
+    """A producer's headers with our names are data: the letters beside it are listed and redriven."""
     harness = DlqHarness(stream.address, stream.topics, workers.settings)
     good = harness.letter_of(harness.record(b"k", b"v"))
     forged = OutgoingRecord(good.topic, good.key, good.value, [*good.headers, (name, value)], good.timestamp)

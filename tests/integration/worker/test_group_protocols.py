@@ -1,4 +1,4 @@
-"""Laws of a group whose workers change from one group protocol to the other, on a real broker."""
+"""A consumer group that migrates between the classic and the consumer group protocol, on a real broker."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.workers import PROTOCOL, Workers, send_patients
 CLASSIC, CONSUMER = {PROTOCOL: "classic"}, {PROTOCOL: "consumer"}
 
 
-def test_from_classic_to_consumer_all_workers_stop_in_between(group_stream: Stream, workers: Workers) -> None:
-    """A worker of the consumer protocol beside classic ones ends and says why; after them, one goes on."""
+def test_classic_to_consumer_needs_all_workers_to_stop(group_stream: Stream, workers: Workers) -> None:
+    """A worker with the consumer protocol ends with the reason while classic ones run, and works after they stopped."""
     stream, group = group_stream, workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
     with workers.start(stream.address, **CLASSIC) as first:
         send_patients(stream, 0, 5_000)
@@ -32,8 +32,8 @@ def test_from_classic_to_consumer_all_workers_stop_in_between(group_stream: Stre
     assert (stream.answered, stream.repeated()) == (15_000, 0)
 
 
-def test_from_consumer_to_classic_workers_roll(group_stream: Stream, workers: Workers) -> None:
-    """A classic worker joins in mid-stream, and the last one of the consumer protocol leaves."""
+def test_consumer_to_classic_is_a_rolling_change(group_stream: Stream, workers: Workers) -> None:
+    """A classic worker joins while records flow, and the last one with the consumer protocol leaves."""
     stream, group = group_stream, workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
     with workers.start(stream.address, **CONSUMER) as old:
         old.await_ready()

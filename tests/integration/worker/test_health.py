@@ -1,4 +1,4 @@
-"""Laws of health and lag, on real Kafka: frozen scoring, a broker out of reach, partitions that go."""
+"""Health and lag of real workers: blocked scoring, an unreachable broker, revoked partitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runtime.settings import Topics
 from tests.integration.worker.freezing import write_freezing_model
 from tests.support.brokers import cut_off
 from tests.support.stream import Stream
-from tests.support.worker_health import await_health, checks, shown, wait_until
+from tests.support.worker_health import await_health, checks, metric, wait_until
 from tests.support.workers import Workers, patient, send_patients
 
 STALL_SECONDS = 3.0
@@ -27,7 +27,7 @@ STALL_SECONDS = 3.0
 
 @pytest.fixture
 def frost(tmp_path: Path) -> Path:
-    """While this file exists, a model of `frozen_workers` does not answer."""
+    """While this file exists, a model of `freezing_workers` hangs."""
     return tmp_path / "frost"
 
 
@@ -41,65 +41,71 @@ def freezing_workers(workers: Workers, tmp_path: Path, frost: Path) -> Workers:
     return workers
 
 
-def test_frozen_scoring_is_not_live(stream: Stream, freezing_workers: Workers, frost: Path) -> None:
-    """Scoring that hangs makes a worker not live after the stall seconds, and live again when it goes on."""
+def test_a_worker_whose_scoring_hangs_is_not_live(stream: Stream, freezing_workers: Workers, frost: Path) -> None:
+    """It fails liveness after the stall seconds, and passes again when scoring continues."""
     with freezing_workers.start(stream.address) as worker:
         worker.await_ready()
         assert (checks(worker, "/health/startup")[0], checks(worker, "/health/live")[0]) == (200, 200)
         frost.touch()
         send_patients(stream, 0, 100)
-        told = await_health(worker, "/health/live", 503)
-        assert told["event loop"].startswith("the event loop has been blocked for ")
-        assert [problem for name, problem in told.items() if name != "event loop"] == ["ok", "ok", "ok"]
+        status_of = await_health(worker, "/health/live", 503)
+        assert status_of["event loop"].startswith("the event loop has been blocked for ")
+        assert [problem for name, problem in status_of.items() if name != "event loop"] == ["ok", "ok", "ok"]
         frost.unlink()
         await_health(worker, "/health/ready", 200)
         stream.read_all()
     assert (stream.answered, stream.repeated()) == (100, 0)
 
 
-def test_lag_is_told_in_records_and_in_seconds(stream: Stream, freezing_workers: Workers, frost: Path) -> None:
-    """Lag counts what is not confirmed, what is fetched included; its seconds are the oldest record's age."""
+def test_lag_is_reported_in_records_and_in_seconds(stream: Stream, freezing_workers: Workers, frost: Path) -> None:
+    """It counts unconfirmed records, including fetched ones; in seconds it is the oldest record's age."""
     with freezing_workers.start(stream.address) as worker:
         worker.await_ready()
-        assert shown(worker, "end_to_end_latency_seconds_count") == 0
+        assert metric(worker, "end_to_end_latency_seconds_count") == 0
         frost.touch()
         sent = time.time()
         send_patients(stream, 0, 300)
-        wait_until(lambda: shown(worker, "consumer_lag_records") == 300, lambda: shown(worker, "consumer_lag_records"))
-        wait_until(lambda: (shown(worker, "in_flight_batches") or 0) > 0, lambda: "nothing outstanding")
-        wait_until(lambda: (shown(worker, "consumer_lag_seconds", partition="0") or 0) > 2, lambda: "lag is too young")
-        assert (shown(worker, "consumer_lag_seconds", partition="0") or 0) <= time.time() - sent
+        wait_until(
+            lambda: metric(worker, "consumer_lag_records") == 300,
+            lambda: metric(worker, "consumer_lag_records"),
+        )
+        wait_until(lambda: (metric(worker, "in_flight_batches") or 0) > 0, lambda: "nothing outstanding")
+        wait_until(lambda: (metric(worker, "consumer_lag_seconds", partition="0") or 0) > 2, lambda: "lag is too young")
+        assert (metric(worker, "consumer_lag_seconds", partition="0") or 0) <= time.time() - sent
         frost.unlink()
         stream.read_all()
-        wait_until(lambda: shown(worker, "consumer_lag_records") == 0, lambda: shown(worker, "consumer_lag_records"))
-        assert shown(worker, "consumer_lag_seconds") == 0
-        assert shown(worker, "end_to_end_latency_seconds_count") == 300
-        assert (shown(worker, "end_to_end_latency_seconds_sum") or 0) / 300 > 1
+        wait_until(
+            lambda: metric(worker, "consumer_lag_records") == 0,
+            lambda: metric(worker, "consumer_lag_records"),
+        )
+        assert metric(worker, "consumer_lag_seconds") == 0
+        assert metric(worker, "end_to_end_latency_seconds_count") == 300
+        assert (metric(worker, "end_to_end_latency_seconds_sum") or 0) / 300 > 1
 
 
 def test_dead_letters_are_counted_by_code(stream: Stream, workers: Workers) -> None:
-    """Each confirmed dead letter counts once, under the first of its faults."""
+    """Each confirmed dead letter counts once, by the code of its first fault."""
     stream.send(b"not json")
     stream.send(b"nor this")
     stream.send(json.dumps({**json.loads(patient(1)[1]), "age": 630, "thal": 2}).encode())
     with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1") as worker:
         worker.await_ready()
         stream.read_all()
-        counted = {code: shown(worker, "dead_letters_total", code=code) for code in ("not_json", "out_of_range")}
-        assert (counted, shown(worker, "dead_letters_total")) == ({"not_json": 2, "out_of_range": 1}, 3)
+        counted = {code: metric(worker, "dead_letters_total", code=code) for code in ("not_json", "out_of_range")}
+        assert (counted, metric(worker, "dead_letters_total")) == ({"not_json": 2, "out_of_range": 1}, 3)
 
 
-def test_a_broker_out_of_reach_makes_not_ready_but_live(own_stream: Stream, workers: Workers) -> None:
-    """With records to score and no broker, for longer than any stall: not ready, live, and in the end all scored."""
+def test_an_unreachable_broker_makes_a_worker_not_ready_but_live(own_stream: Stream, workers: Workers) -> None:
+    """Even for longer than the stall limit and with lag; afterwards every record is scored."""
     stream = own_stream
     send_patients(stream, 0, 40_000)
     settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "20", "HEARTSTREAM_WORKER__STALL_SECONDS": str(STALL_SECONDS)}
     with workers.start(stream.address, **settings) as worker:
         stream.read_until(lambda: stream.answered >= 1_000)
         with cut_off(stream.address):
-            told = await_health(worker, "/health/ready", 503)
-            wait_until(lambda: checks(worker, "/health/ready")[1]["broker"] != "ok", lambda: told)
-            waiting = shown(worker, "consumer_lag_records") or 0
+            status_of = await_health(worker, "/health/ready", 503)
+            wait_until(lambda: checks(worker, "/health/ready")[1]["broker"] != "ok", lambda: status_of)
+            waiting = metric(worker, "consumer_lag_records") or 0
             assert (checks(worker, "/health/live")[0], waiting > 0) == (200, True)
         stream.read_until(lambda: stream.answered == len(stream.sent))
         await_health(worker, "/health/ready", 200)
@@ -109,7 +115,7 @@ def test_a_broker_out_of_reach_makes_not_ready_but_live(own_stream: Stream, work
 def test_a_worker_without_partitions_is_ready(
     group_stream: Stream, broker: str, topics: Topics, workers: Workers
 ) -> None:
-    """Two workers, one partition: both ready. The owner loses it while it sleeps, and is ready again without."""
+    """With one partition for two workers both are ready; the owner stays ready after losing it while suspended."""
     del group_stream
     alone = Topics(patients=f"{topics.patients}-one", scores=f"{topics.scores}-one", dead_letters=topics.dead_letters)
     settings = {
@@ -121,33 +127,36 @@ def test_a_worker_without_partitions_is_ready(
         first.await_ready()
         with workers.start(broker, **settings) as second:
             second.await_ready()
-            assert [shown(worker, "assigned_partitions") for worker in (first, second)] == [1, 0]
+            assert [metric(worker, "assigned_partitions") for worker in (first, second)] == [1, 0]
             first.process.send_signal(signal.SIGSTOP)
             try:
-                wait_until(lambda: shown(second, "assigned_partitions") == 1, lambda: "the partition did not move")
+                wait_until(lambda: metric(second, "assigned_partitions") == 1, lambda: "the partition did not move")
             finally:
                 first.process.send_signal(signal.SIGCONT)
-            wait_until(lambda: shown(first, "rebalances_total", kind="lost") == 1, lambda: "nothing is lost")
+            wait_until(lambda: metric(first, "rebalances_total", kind="lost") == 1, lambda: "nothing is lost")
             await_health(first, "/health/ready", 200)
-            assert (shown(first, "assigned_partitions"), shown(first, "consumer_lag_records")) == (0, None)
+            assert (metric(first, "assigned_partitions"), metric(first, "consumer_lag_records")) == (
+                0,
+                None,
+            )
             send_patients(stream, 0, 100)
             stream.read_all()
-            assert (stream.answered, shown(second, "records_total", outcome="scored")) == (100, 100)
+            assert (stream.answered, metric(second, "records_total", outcome="scored")) == (100, 100)
 
 
 def test_a_worker_starts_without_a_broker(workers: Workers) -> None:
-    """It has come up and lives, and waits: to start it again and again would bring no broker back."""
+    """It is started and live but not ready: restarting it would not bring the broker back."""
     with workers.start(f"127.0.0.1:{free_port()}") as worker:
         wait_until(lambda: startup(worker) == 200, lambda: startup(worker))
-        status, told = checks(worker, "/health/ready")
+        status, status_of = checks(worker, "/health/ready")
         assert (checks(worker, "/health/live")[0], status) == (200, 503)
-        assert told["broker"] == "the broker has not answered yet"
-        assert told["group"] == "not a member of the consumer group"
+        assert status_of["broker"] == "the broker has not answered yet"
+        assert status_of["group"] == "not a member of the consumer group"
     assert worker.process.returncode == 0
 
 
 def startup(worker: Child) -> int:
-    """Return the answer to whether it has come up; 0 where nobody answers yet."""
+    """Return the status of the startup probe; 0 until the worker listens."""
     worker.check()
     try:
         return checks(worker, "/health/startup")[0]
@@ -155,8 +164,8 @@ def startup(worker: Child) -> int:
         return 0
 
 
-def test_a_port_that_is_taken_is_named(model_dir: Path) -> None:
-    """A second worker on one machine says which setting it needs, in one line, and ends as a gateway would."""
+def test_a_port_in_use_is_reported(model_dir: Path) -> None:
+    """A second worker on the same host names the setting to change in one line and exits as a gateway does."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         settings = {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_TELEMETRY__PORT": str(port)}
@@ -167,5 +176,5 @@ def test_a_port_that_is_taken_is_named(model_dir: Path) -> None:
             text=True,
             check=False,
         )
-    told = f"heartstream: cannot listen at 127.0.0.1:{port} (HEARTSTREAM_TELEMETRY__PORT): Address already in use"
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (69, told)
+    status_of = f"heartstream: cannot listen at 127.0.0.1:{port} (HEARTSTREAM_TELEMETRY__PORT): Address already in use"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (69, status_of)

@@ -1,4 +1,4 @@
-"""Laws of exactly-once where requests of a transaction arrive a second time, late, on a real broker."""
+"""Exactly-once when duplicates of a transaction's requests arrive late, on a real broker."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def proxied(proxied: Broker) -> Broker:
-    """The second interface is closed: each test opens one of its own there."""
+    """Its proxy is closed: each test puts its own in its place."""
     proxied.proxy.vanish()
     return proxied
 
 
 class Once:
-    """Picks the first request of a name."""
+    """Selects the first request of a name."""
 
     def __init__(self, name: str) -> None:
         self._name, self._is_due = name, True
@@ -50,7 +50,7 @@ class Once:
 def test_a_late_commit_does_not_complete_the_next_transaction(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
-    """The worker is killed in the transaction in which the commit of the one before arrives: nothing comes twice."""
+    """The worker is killed in the transaction in which the previous commit arrives again: nothing is repeated."""
     stream = proxied_stream
     with LateProxy(proxied.proxy, Once("commit")) as late:
         late.listeners.append(lambda _: worker.process.send_signal(signal.SIGKILL))
@@ -67,7 +67,7 @@ def test_a_late_commit_does_not_complete_the_next_transaction(
 def test_a_late_abort_does_not_abort_the_next_transaction(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
-    """The group refuses a transaction's offsets, and its abort comes again in the next one: nothing is lost."""
+    """The group refuses a transaction's offsets, and its abort arrives again in the next one: nothing is lost."""
     stream = proxied_stream
     with LateProxy(proxied.proxy, Once("abort"), Once("offsets")) as late, workers.start(proxied.proxied, **SETTINGS):
         send_patients(stream, 0, 500)
@@ -77,8 +77,8 @@ def test_a_late_abort_does_not_abort_the_next_transaction(
     assert late.answers.total() == 1
 
 
-def test_late_offsets_do_not_take_the_group_back(proxied: Broker, proxied_stream: Stream, workers: Workers) -> None:
-    """The offsets of a transaction arrive again in the next one, after its own: the next worker repeats nothing."""
+def test_late_offsets_do_not_move_the_group_back(proxied: Broker, proxied_stream: Stream, workers: Workers) -> None:
+    """A transaction's offsets arrive again after those of the next one: the next worker repeats nothing."""
     stream = proxied_stream
     with LateProxy(proxied.proxy, Once("offsets")) as late, workers.start(proxied.proxied, **SETTINGS):
         for number in (1, 2):
@@ -90,10 +90,10 @@ def test_late_offsets_do_not_take_the_group_back(proxied: Broker, proxied_stream
 
 
 @pytest.mark.timeout(300 + 5 * COUNT)
-def test_many_late_requests_lose_tear_and_repeat_nothing(
+def test_many_late_requests_lose_split_and_repeat_nothing(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
-    """Commits, aborts and offsets are late, and the group refuses half of the transactions at first, from a seed."""
+    """Random commits, aborts and offsets are late, and the group refuses half of the transactions at first."""
     stream = proxied_stream
     chosen, refused = Often(47, commit=0.9, abort=1, offsets=0.1), Often(48, offsets=0.5)
     with LateProxy(proxied.proxy, chosen, refused) as late, workers.start(proxied.proxied, **SETTINGS) as worker:
@@ -115,7 +115,7 @@ def _has_answered(stream: Stream, count: int) -> bool:
 
 
 def finish(stream: Stream, workers: Workers) -> None:
-    """Let another worker do what is left, and read all outcomes."""
+    """Let another worker score the rest, and read all outcomes."""
     with workers.start(stream.address, **SETTINGS):
         stream.read_all()
         stream.await_commits(workers.settings["HEARTSTREAM_WORKER__GROUP_ID"])
@@ -123,7 +123,7 @@ def finish(stream: Stream, workers: Workers) -> None:
 
 
 class DeafProxy(CommitProxy):
-    """Loses every request to add partitions to a transaction, with its connection, while it `is_deaf`."""
+    """Drops every AddPartitionsToTxn request, with its connection, while it `is_deaf`."""
 
     is_deaf = False
 
@@ -131,10 +131,10 @@ class DeafProxy(CommitProxy):
         return None if self.is_deaf and request.kind == ADD_PARTITIONS_TO_TXN else request.message
 
 
-def test_a_transaction_that_its_coordinator_never_heard_of_can_be_aborted(
+def test_a_transaction_that_never_reached_its_coordinator_can_be_aborted(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
-    """No request to begin a transaction arrives until its results are given up: the worker aborts it and goes on."""
+    """No request to begin it arrives until its delivery times out: the worker aborts it and continues."""
     stream = proxied_stream
     with DeafProxy(proxied.proxy) as deaf, workers.start(proxied.proxied, **SETTINGS) as worker:
         send_patients(stream, 0, 500)

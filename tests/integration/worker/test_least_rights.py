@@ -1,4 +1,4 @@
-"""A worker with the rights that the manifests give it, on a broker that refuses all that is not allowed."""
+"""A worker with exactly the ACLs of the manifests, on a broker that denies everything else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OPERATIONS = {"DescribeConfigs": "DESCRIBE_CONFIGS"}
 
 
 class Guarded:
-    """A broker whose interface `open_address` is for tests alone, and whose other knows users and their rights."""
+    """A broker whose listener `open_address` is for tests only; the other one authenticates users and applies ACLs."""
 
     def __init__(self, open_address: str, guarded_address: str) -> None:
         self.open_address, self.guarded_address = open_address, guarded_address
@@ -110,8 +110,8 @@ def guarded() -> Iterator[Guarded]:
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_path: Path, guarantee: str) -> None:
-    """With the rights of its user in the production overlay a worker scores and rejects under either guarantee."""
+def test_the_acls_of_a_worker_are_sufficient(guarded: Guarded, model_dir: Path, tmp_path: Path, guarantee: str) -> None:
+    """With its user's ACLs of the production overlay a worker scores and dead-letters under either guarantee."""
     workers = Workers(model_dir, Topics(), tmp_path)
     options = {
         f"HEARTSTREAM_KAFKA__OPTIONS__{name.upper().replace('.', '_')}": value
@@ -140,24 +140,24 @@ def test_a_worker_does_with_its_rights(guarded: Guarded, model_dir: Path, tmp_pa
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_a_topic_of_scores_that_is_not_there_ends_the_worker(
+def test_a_missing_scores_topic_stops_the_worker(
     guarded: Guarded, model_dir: Path, tmp_path: Path, topics: Topics, guarantee: str
 ) -> None:
-    """Whatever else fails on the way out, the topic that is missing is what is told."""
+    """The reason is the missing topic, whatever else fails during shutdown."""
     workers = Workers(model_dir, topics, tmp_path)
     missing = {"HEARTSTREAM_TOPICS__SCORES": "no-such-topic", GUARANTEE: guarantee}
     with Stream.open(guarded.open_address, topics) as stream:
         send_patients(stream, 0, 100)
         quick = {"HEARTSTREAM_KAFKA__OPTIONS__TOPIC_METADATA_PROPAGATION_MAX_MS": "1000"}
-        told = reason_of_end(workers, guarded.open_address, **missing, **quick)
-    assert "no-such-topic" in told
+        reason = reason_of_end(workers, guarded.open_address, **missing, **quick)
+    assert "no-such-topic" in reason
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_a_topic_of_scores_that_may_not_be_written_ends_the_worker(
+def test_a_scores_topic_without_write_access_stops_the_worker(
     guarded: Guarded, model_dir: Path, tmp_path: Path, guarantee: str
 ) -> None:
-    """The right that is missing is told, with the topic that it is missing for."""
+    """The reason names the missing permission and the topic."""
     workers = Workers(model_dir, Topics(), tmp_path)
     options = {
         f"HEARTSTREAM_KAFKA__OPTIONS__{name.upper().replace('.', '_')}": value
@@ -168,13 +168,13 @@ def test_a_topic_of_scores_that_may_not_be_written_ends_the_worker(
     with Stream.open(guarded.open_address, Topics()) as stream:
         create_topics(guarded.open_address, ["audit"], 1, {})
         send_patients(stream, 0, 100)
-        told = reason_of_end(workers, guarded.guarded_address, **own, **options)
-    assert "TOPIC_AUTHORIZATION_FAILED" in told
-    assert "audit" in told
+        reason = reason_of_end(workers, guarded.guarded_address, **own, **options)
+    assert "TOPIC_AUTHORIZATION_FAILED" in reason
+    assert "audit" in reason
 
 
-def test_outcomes_are_judged_with_the_right_to_read_two_topics(guarded: Guarded) -> None:
-    """Its user is in no group, and `heartstream outcomes` asks for none."""
+def test_outcomes_needs_read_access_to_two_topics_only(guarded: Guarded) -> None:
+    """`heartstream outcomes` joins no consumer group, and its user may use none."""
     options = {
         f"HEARTSTREAM_KAFKA__OPTIONS__{name.upper().replace('.', '_')}": value
         for name, value in guarded.as_user("heartstream-outcomes").items()
@@ -213,8 +213,8 @@ def test_outcomes_are_judged_with_the_right_to_read_two_topics(guarded: Guarded)
         ("heartstream-shadow", "scores", False),
     ],
 )
-def test_users_write_where_they_may(guarded: Guarded, user: str, topic: str, is_allowed: bool) -> None:  # noqa: FBT001
-    """Nobody writes where it has no business."""
+def test_users_can_write_only_where_their_acls_allow(guarded: Guarded, user: str, topic: str, is_allowed: bool) -> None:  # noqa: FBT001
+    """Every other user is denied on every topic."""
     create_topics(guarded.open_address, [Topics().shadow], 1, {})
     with Stream.open(guarded.open_address, Topics(dead_letters="audit")):
         ends: list[KafkaError | None] = []
@@ -224,8 +224,8 @@ def test_users_write_where_they_may(guarded: Guarded, user: str, topic: str, is_
     assert [error is None for error in ends] == [is_allowed]
 
 
-def test_keda_can_tell_the_lag(guarded: Guarded) -> None:
-    """KEDA's user sees the ends of the patients topic and the group's offsets, and nobody else's."""
+def test_keda_can_compute_the_lag(guarded: Guarded) -> None:
+    """Its user can read the end offsets of the patients topic and the group's offsets, and nothing else."""
     with Stream.open(guarded.open_address, Topics()):
         admin = AdminClient({**guarded.as_user("heartstream-lag"), "log_level": 0})
         (end,) = admin.list_offsets({TopicPartition("patients", 0): OffsetSpec.latest()}).values()

@@ -1,4 +1,4 @@
-"""Laws of a topic that gets more partitions while workers read it, on a real broker."""
+"""A topic that gets more partitions while workers read it, on a real broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEFORE, AFTER, RECORDS = 2, 6, 3_000
 
 
 def send_evenly(stream: Stream, partitions: int, first: int, stop: int) -> None:
-    """Send patients to all partitions in turn, with a client that knows of all of them."""
+    """Send patients to all partitions in turn, with a client that knows all of them."""
     producer = Producer({"bootstrap.servers": stream.address, "log_level": 2})
     for number in range(first, stop):
         key, value = patient(number)
@@ -29,7 +29,7 @@ def send_evenly(stream: Stream, partitions: int, first: int, stop: int) -> None:
 def test_records_of_new_partitions_are_scored_from_the_first_on(
     broker: str, topics: Topics, workers: Workers, protocol: str
 ) -> None:
-    """Two workers read two partitions, then there are six: no record is missed, and none is scored twice."""
+    """Two workers read two partitions, which become six: no record is skipped or scored twice."""
     with Stream.open(broker, topics, BEFORE) as stream:
         with workers.start(broker, **{PROTOCOL: protocol}) as one, workers.start(broker, **{PROTOCOL: protocol}) as two:
             one.await_ready()

@@ -1,4 +1,4 @@
-"""Laws of asking for a group's committed offsets, on a real broker."""
+"""Reading a group's committed offsets, on a real broker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.stream import Stream
 from worker.transport.offsets import CommittedOffsets
 
 
-async def test_an_offset_is_told_when_its_transaction_has_ended(group_stream: Stream) -> None:
-    """Offset 5 is committed, 7 in an open transaction: the answer waits for its end, and is 7. Others have none."""
+async def test_committed_offsets_wait_for_an_open_transaction(group_stream: Stream) -> None:
+    """With 5 committed and 7 in an open transaction the query waits and returns 7; other partitions have none."""
     address, topic, group = group_stream.address, group_stream.topics.patients, f"group-{uuid.uuid4().hex}"
     member = Consumer({"bootstrap.servers": address, "group.id": group})
     producer = Producer({"bootstrap.servers": address, "transactional.id": group})
@@ -25,7 +25,7 @@ async def test_an_offset_is_told_when_its_transaction_has_ended(group_stream: St
             producer.commit_transaction(60)
     asked = CommittedOffsets({"bootstrap.servers": address}, group).read([TP(topic, 0), TP(topic, 1)])
     reading = asyncio.create_task(asked)
-    told, _ = await asyncio.wait([reading], timeout=2)
+    finished, _ = await asyncio.wait([reading], timeout=2)
     producer.commit_transaction(60)
-    assert (told, await asyncio.wait_for(reading, 60)) == (set(), {TP(topic, 0): 7})
+    assert (finished, await asyncio.wait_for(reading, 60)) == (set(), {TP(topic, 0): 7})
     member.close()

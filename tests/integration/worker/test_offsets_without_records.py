@@ -1,4 +1,4 @@
-"""Laws of offsets without a record to score: markers, records of aborted transactions, and of open ones."""
+"""Offsets without a record to score: transaction markers, aborted records and open transactions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 
 from tests.support.stream import PARTITIONS, Stream
 from tests.support.waiting import await_condition
-from tests.support.worker_health import checks, shown
+from tests.support.worker_health import checks, metric
 from tests.support.workers import GUARANTEE, Workers, patient, send_patients
 
 GUARANTEES = ("at_least_once", "exactly_once")
@@ -24,7 +24,7 @@ def transactional(stream: Stream) -> Producer:
 
 
 def produce(stream: Stream, producer: Producer, first: int, stop: int) -> None:
-    """Put patients into the open transaction, one partition after the other; they count as sent once they stand."""
+    """Put patients into the open transaction, one partition after the other; they count as sent once delivered."""
     for number in range(first, stop):
         key, value = patient(number)
         stream.send_by(producer, value, key, number % PARTITIONS)
@@ -32,7 +32,7 @@ def produce(stream: Stream, producer: Producer, first: int, stop: int) -> None:
 
 
 def ends_behind_markers(stream: Stream) -> dict[int, int]:
-    """Return the ends of partitions whose last record is followed by a marker, once all the markers stand."""
+    """Return the end offsets of partitions whose last record is followed by a marker, once all markers are written."""
     last = {sent.source.partition: 0 for sent in stream.sent}
     for sent in stream.sent:
         last[sent.source.partition] = max(last[sent.source.partition], sent.source.offset)
@@ -42,10 +42,10 @@ def ends_behind_markers(stream: Stream) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-def test_retention_up_to_the_last_marker_is_no_loss(stream: Stream, workers: Workers, guarantee: str) -> None:
-    """All records of a transaction are scored, then retention takes them and their markers: nothing was lost.
+def test_retention_up_to_the_last_marker_loses_nothing(stream: Stream, workers: Workers, guarantee: str) -> None:
+    """Retention deletes records that were scored, with their markers: the worker starts again without an error.
 
-    The group has committed the ends of its partitions, so its lag is zero for every tool, and it starts again.
+    The group has committed the end offsets, so every tool shows a lag of zero.
     """
     group, settings = workers.settings["HEARTSTREAM_WORKER__GROUP_ID"], {GUARANTEE: guarantee}
     producer = transactional(stream)
@@ -75,8 +75,8 @@ def test_retention_up_to_the_last_marker_is_no_loss(stream: Stream, workers: Wor
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-def test_aborted_records_are_passed_and_committed(stream: Stream, workers: Workers, guarantee: str) -> None:
-    """What its producer aborted gets no score, and the offsets behind the last record are committed all the same."""
+def test_aborted_records_are_skipped_and_committed(stream: Stream, workers: Workers, guarantee: str) -> None:
+    """Records of an aborted transaction get no score, and the offsets behind the last record are committed."""
     group = workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
     producer = transactional(stream)
     for number in range(8):
@@ -94,8 +94,8 @@ def test_aborted_records_are_passed_and_committed(stream: Stream, workers: Worke
     assert (stream.answered, stream.repeated()) == (8, 0)
 
 
-def test_an_open_transaction_of_others_is_neither_lag_nor_standstill(stream: Stream, workers: Workers) -> None:
-    """Records behind it cannot be read: there is nothing to do, a restart would not help, and it says so."""
+def test_an_open_transaction_of_a_producer_is_neither_lag_nor_a_stall(stream: Stream, workers: Workers) -> None:
+    """Records behind it cannot be read yet; the worker stays healthy and reports why."""
     limit = 2.0
     producer = transactional(stream)
     send_patients(stream, 0, 100)
@@ -106,7 +106,7 @@ def test_an_open_transaction_of_others_is_neither_lag_nor_standstill(stream: Str
         send_patients(stream, 120, 220)
         deadline = time.monotonic() + 6 * limit
         while time.monotonic() < deadline:
-            assert (checks(worker, "/health/live")[0], shown(worker, "consumer_lag_records")) == (200, 0)
+            assert (checks(worker, "/health/live")[0], metric(worker, "consumer_lag_records")) == (200, 0)
             time.sleep(0.1)
         producer.commit_transaction(60)
         stream.read_all()

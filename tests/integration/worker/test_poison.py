@@ -1,4 +1,4 @@
-"""No record stops a worker, whatever its producer chose beside the value, and whatever the output topics take."""
+"""No record stops a worker, whatever its key, headers and value, and whatever the output topics accept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SETTINGS = {
 
 
 def usual(stream: Stream, name: str) -> None:
-    """Give the output topics the broker's own limit, and the settings of this case."""
+    """Set the output topics to the broker's default limit, then apply the settings of this case."""
     for topic in (stream.topics.scores, stream.topics.dead_letters):
         stream.configure(topic, "max.message.bytes", "1048588")
     for topic, (setting, value) in SETTINGS[name].items():
@@ -45,7 +45,7 @@ def usual(stream: Stream, name: str) -> None:
 
 
 def send_poison(stream: Stream) -> None:
-    """Send the product of keys, headers and values between ordinary records."""
+    """Send every combination of keys, headers and values between ordinary records."""
     send_patients(stream, 0, 200)
     product = itertools.product(KEYS, HEADERS.values(), VALUES)
     # The client in use here refuses to send a record without key and value.
@@ -59,7 +59,7 @@ def send_poison(stream: Stream) -> None:
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_every_record_is_accounted_for(stream: Stream, workers: Workers, guarantee: str, settings: str) -> None:
-    """One outcome each, committed to the end; a legal record is scored, or its letter says why it cannot be."""
+    """Each has one outcome, committed to the end: a valid record's score, or a dead letter with the reason."""
     usual(stream, settings)
     send_poison(stream)
     options = {
@@ -85,10 +85,10 @@ def test_every_record_is_accounted_for(stream: Stream, workers: Workers, guarant
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 @pytest.mark.parametrize("limited", ["scores", "dead_letters"])
-def test_a_topic_that_takes_small_batches_gets_small_batches(
+def test_batches_shrink_to_the_limit_of_their_topic(
     stream: Stream, workers: Workers, guarantee: str, limited: str
 ) -> None:
-    """A backlog of 20,000 records, whose scores would fill batches of a megabyte: all scored, in order."""
+    """A backlog of 20,000 records, whose scores would fill batches of a megabyte, is scored in order."""
     stream.configure(getattr(stream.topics, limited), "max.message.bytes", "65536")
     send_patients(stream, 0, 20_000)
     with workers.start(stream.address, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee) as worker:
@@ -101,8 +101,8 @@ def test_a_topic_that_takes_small_batches_gets_small_batches(
         seen[result.source.partition] = result.source.offset
 
 
-def test_what_was_left_out_of_a_letter_is_redriven_from_its_source(stream: Stream, workers: Workers) -> None:
-    """Key, value and headers are those of the record, though its letter has none of them."""
+def test_omitted_parts_of_a_letter_are_redriven_from_its_source(stream: Stream, workers: Workers) -> None:
+    """Key, value and headers are those of the record, though its letter contains none of them."""
     usual(stream, "dead letters tiny")
     header = os.urandom(5_000)
     record = RawRecord(os.urandom(5_000), os.urandom(5_000), [(b"h", header)])

@@ -1,4 +1,4 @@
-"""Laws of the consumer's thread, on a real broker."""
+"""The consumer thread, on a real broker."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from worker.transport.poller import Poller
 P = TypeVar("P", bound=Poller)
 
 
-class MeddledPoller(Poller):
-    """A poller whose partitions somebody pauses once, on its own thread, as the client may be used by no other."""
+class PausingPoller(Poller):
+    """A poller whose partitions are paused once, on its own thread, as the client is not shared between threads."""
 
     victims: Collection[int] = range(PARTITIONS)
 
@@ -47,7 +47,7 @@ class MeddledPoller(Poller):
 def polling(
     stream: Stream, kind: type[P], **client: object
 ) -> Iterator[tuple[P, Ledger, Handoff, list[BaseException]]]:
-    """Run a poller of a group of its own."""
+    """Run a poller with its own group."""
     names = {"BOOTSTRAP_SERVERS": stream.address}
     settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__{name}": text for name, text in names.items()})
     config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}", **client}
@@ -72,9 +72,9 @@ def polling(
         poller.join()
 
 
-async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
-    """A partition that stays paused without anybody wanting it (librdkafka #5591) is noticed and fetched anew."""
-    with polling(stream, MeddledPoller) as (poller, ledger, handoff, failures):
+async def test_a_partition_that_stays_paused_is_sought(stream: Stream) -> None:
+    """A partition that stays paused unintentionally (librdkafka #5591) is detected and sought to its position."""
+    with polling(stream, PausingPoller) as (poller, ledger, handoff, failures):
         stream.send(b"first", b"key")
         stream.flush()
         (first,) = await asyncio.wait_for(handoff.take(), 60)
@@ -88,9 +88,9 @@ async def test_a_partition_that_is_left_paused_is_cured(stream: Stream) -> None:
         assert (second.values(), second.tp, failures) == ([b"second"], TP(*first.tp), [])
 
 
-async def test_one_that_is_left_paused_beside_busy_ones_is_cured(stream: Stream) -> None:
-    """Other partitions go on all the time, with results on their way: the one that does not is fetched anew."""
-    with polling(stream, MeddledPoller) as (poller, ledger, handoff, failures):
+async def test_a_partition_that_stays_paused_beside_busy_ones_is_sought(stream: Stream) -> None:
+    """The other partitions progress all the time, with results in flight."""
+    with polling(stream, PausingPoller) as (poller, ledger, handoff, failures):
         stream.send(b"first", b"key")
         stream.flush()
         (first,) = await asyncio.wait_for(handoff.take(), 60)
@@ -105,7 +105,7 @@ async def test_one_that_is_left_paused_beside_busy_ones_is_cured(stream: Stream)
 
 
 async def next_beside_others(stream: Stream, ledger: Ledger, handoff: Handoff, tp: TP) -> RecordBatch:
-    """Keep other partitions busy, with one batch of theirs always on its way, until there is a batch of this one."""
+    """Keep other partitions busy, with one of their batches always in flight, until this one has a batch."""
     under_way: RecordBatch | None = None
     while True:
         for number in range(20):
@@ -119,8 +119,8 @@ async def next_beside_others(stream: Stream, ledger: Ledger, handoff: Handoff, t
             under_way = batch
 
 
-async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None:
-    """A partition that ends in a transaction's marker, which is no record, is done when its last record is."""
+async def test_transaction_markers_at_the_end_are_not_lag(stream: Stream) -> None:
+    """A partition that ends with a transaction marker is finished with its last record."""
     producer = Producer(
         {"bootstrap.servers": stream.address, "transactional.id": stream.topics.patients, "log_level": 2}
     )
@@ -140,8 +140,8 @@ async def test_transaction_markers_at_the_end_are_no_lag(stream: Stream) -> None
         assert (poller.is_alive(), failures) == (True, [])
 
 
-async def test_a_thread_that_is_held_back_still_comes_round(stream: Stream) -> None:
-    """While nobody takes what was read (the output stands still), the thread shows that it lives, and loses nothing."""
+async def test_a_consumer_thread_under_back_pressure_stays_responsive(stream: Stream) -> None:
+    """While nothing takes the read batches the thread still reports itself as alive, and loses nothing."""
     for number in range(1_000):
         stream.send(b"%d" % number, b"key")
     stream.flush()
@@ -162,7 +162,7 @@ async def test_a_thread_that_is_held_back_still_comes_round(stream: Stream) -> N
 
 
 class WatchedPoller(Poller):
-    """A poller that tells when it has given up a client."""
+    """A poller that signals when it has given up a client."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -177,7 +177,7 @@ class WatchedPoller(Poller):
 async def test_a_client_that_lost_its_group_and_its_broker_is_replaced(
     own_stream: Stream, instance: dict[str, object]
 ) -> None:
-    """Another one joins when the broker is back, and goes on at the committed offset; nothing comes twice."""
+    """A new client joins when the broker is back and continues at the committed offset; nothing is repeated."""
     stream, soon = own_stream, {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, **instance}
     with polling(stream, WatchedPoller, **soon) as (poller, ledger, handoff, failures):
         stream.send(b"first", b"key")

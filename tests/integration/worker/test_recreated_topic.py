@@ -1,4 +1,4 @@
-"""Laws of a topic that is deleted and made again under the same name, on a real broker."""
+"""A topic that is deleted and recreated with the same name, on a real broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.workers import GUARANTEE, PROTOCOL, Workers, patient
 
 
 def recreate(stream: Stream) -> None:
-    """Delete the patients topic and make it again at once."""
+    """Delete the patients topic and recreate it at once."""
     topic = stream.topics.patients
     admin = AdminClient({"bootstrap.servers": stream.address})
     admin.delete_topics([topic])[topic].result(60)
@@ -29,7 +29,7 @@ def recreate(stream: Stream) -> None:
 
 
 def send_keyed(stream: Stream, first: int, stop: int) -> set[bytes]:
-    """Send patients, each with a key of its own; returns the keys."""
+    """Send patients, each with its own key; return the keys."""
     keys = set()
     for number in range(first, stop):
         key, value = patient(number)
@@ -47,12 +47,12 @@ def keys_of_scores(stream: Stream) -> set[bytes | None]:
     ("guarantee", "protocol"),
     [("at_least_once", "classic"), ("at_least_once", "consumer"), ("exactly_once", "classic")],
 )
-def test_a_worker_that_reads_it_stops_and_its_successor_begins_anew(
+def test_a_worker_stops_and_its_successor_begins_at_the_new_topic(
     group_stream: Stream, workers: Workers, guarantee: str, protocol: str
 ) -> None:
-    """The client goes on at the old offset in the new topic: the worker notices and says so; no record is missed.
+    """The client would continue at the old offset: the worker detects this and stops, and no record is skipped.
 
-    Under exactly-once none comes twice, as nothing that was read of the new topic was committed for the old one.
+    Under exactly-once none is repeated, as nothing of the new topic was committed under the old one.
     """
     stream, settings = group_stream, {GUARANTEE: guarantee, PROTOCOL: protocol}
     old = send_keyed(stream, 0, 100)
@@ -75,8 +75,8 @@ def test_a_worker_that_reads_it_stops_and_its_successor_begins_anew(
     assert (code, "was deleted and made again while it was read" in workers.logs()) == (1, True)
 
 
-def test_offsets_that_were_committed_for_its_predecessor_do_not_count(group_stream: Stream, workers: Workers) -> None:
-    """A member that leaves a deleted topic commits for it, and the broker keeps that for the new one of its name."""
+def test_offsets_of_the_deleted_topic_are_ignored(group_stream: Stream, workers: Workers) -> None:
+    """A member commits for a deleted topic as it leaves, and the broker keeps the offset for the new one."""
     stream, group = group_stream, workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
     old = send_keyed(stream, 0, 100)
     with workers.start(stream.address):

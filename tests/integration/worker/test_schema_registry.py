@@ -1,4 +1,4 @@
-"""Laws of a schema registry's frames, on a real registry, broker and worker, with Confluent's own serializers."""
+"""Schema registry frames with a real registry, broker and worker, and Confluent's own serializers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def client(registry: str) -> Iterator[SchemaRegistryClient]:
 
 
 def send_all(stream: Stream, client: SchemaRegistryClient) -> None:
-    """Send patients in turn as plain JSON, in Confluent's frame of JSON, and in that of Avro."""
+    """Send patients in turn as plain JSON, as framed JSON and as framed Avro."""
     place = SerializationContext(stream.topics.patients, MessageField.VALUE)
     schema = (FOLDER / "patient-record.schema.json").read_text("utf-8")
     as_json = JSONSerializer(schema, client)
@@ -57,7 +57,7 @@ def send_all(stream: Stream, client: SchemaRegistryClient) -> None:
 
 
 def send_broken(stream: Stream, client: SchemaRegistryClient) -> list[tuple[bytes, str]]:
-    """Send what cannot be scored; return it with the messages of its faults."""
+    """Send values that cannot be decoded; return them with the messages of their faults."""
     avro = client.register_schema("broken-avro", Schema(json.dumps(SCHEMA), "AVRO"))
     protobuf = client.register_schema("broken-protobuf", Schema(PROTOBUF, "PROTOBUF"))
     broken = [
@@ -71,12 +71,13 @@ def send_broken(stream: Stream, client: SchemaRegistryClient) -> list[tuple[byte
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
+def test_confluents_serializers_interoperate_with_the_worker(
     stream: Stream, workers: Workers, scorer: Scorer, registry: str, client: SchemaRegistryClient, guarantee: str
 ) -> None:
-    """In JSON and Avro, by what is in the frame; scores stand in a frame with the number of their schema.
+    """JSON and Avro are scored by their payload; scores are framed with their own schema's ID.
 
-    What cannot be read becomes a dead letter with its frame. Each score can be proved, and its digest is of what came.
+    Undecodable values are dead-lettered with their frame. Each score can be verified, and its digest is that of
+    the sent bytes.
     """
     send_all(stream, client)
     broken = send_broken(stream, client)
@@ -107,8 +108,8 @@ def test_what_confluents_clients_write_is_scored_and_they_read_the_scores(
     assert VerifyHarness(stream, workers).verify() == (0, [], {"verified": len(PATIENTS)})
 
 
-def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegistryClient) -> None:
-    """A schema that is there is not registered again; what is not there is not made up."""
+def test_a_schema_is_registered_once(registry: str, client: SchemaRegistryClient) -> None:
+    """A registered schema is not registered again, and an unknown ID yields no schema."""
     asked = SchemaRegistry(RegistrySettings(url=f"{registry}/"))
     schema = (FOLDER / "score.schema.json").read_text("utf-8")
     first = asked.number("some scores/value", schema)
@@ -122,10 +123,10 @@ def test_a_number_is_asked_for_once_and_stays(registry: str, client: SchemaRegis
     assert asked.schema(2**31 - 1) is None
 
 
-def test_a_registry_that_is_away_is_a_dependency_that_fails(registry: str) -> None:
-    """Also what answers and is none; credentials are in no message."""
+def test_an_unreachable_registry_is_a_dependency_error(registry: str) -> None:
+    """So is a server that is not a registry; no message contains the credentials."""
     for url in ("http://127.0.0.1:1", registry.removesuffix("/apis/ccompat/v7")):
         away = SchemaRegistry(RegistrySettings(url=url, username="Zebra", password="Zebra-4711"))
-        with pytest.raises(DependencyError) as told:
+        with pytest.raises(DependencyError) as raised:
             away.number("scores-value", "{}")
-        assert "Zebra" not in str(told.value)
+        assert "Zebra" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Laws of the Kafka interface, on real brokers with real worker processes."""
+"""The Kafka interface, on real brokers with real worker processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SLOWLY = {
 def test_every_record_has_exactly_one_outcome(
     every_broker: str, topics: Topics, workers: Workers, scorer: Scorer, *, pure_python: bool
 ) -> None:
-    """920 real patients and 14 kinds of bad records: one outcome each, with the bytes that scoring gives."""
+    """920 real patients and 14 kinds of invalid records have one outcome each, equal to that of scoring."""
     with Stream.open(every_broker, topics) as stream:
         for number, record in enumerate(_PATIENTS):
             stream.send(json.dumps(record).encode(), f"key-{number}".encode())
@@ -59,7 +59,7 @@ def test_every_record_has_exactly_one_outcome(
 
 
 def test_every_example_of_the_contract_has_its_outcome(stream: Stream, workers: Workers, scorer: Scorer) -> None:
-    """Each accepted and rejected example gives over Kafka exactly what scoring gives."""
+    """Each accepted and rejected example has the same outcome over Kafka as in scoring."""
     values = [value for _, value in accepted()] + [value for _, value, _ in rejected()]
     with workers.start(stream.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         # Those that show another coding come later: what is read with them would be refused with them.
@@ -79,7 +79,7 @@ def test_every_example_of_the_contract_has_its_outcome(stream: Stream, workers: 
 
 
 def test_a_result_keeps_its_records_key_and_partition(stream: Stream, workers: Workers) -> None:
-    """The same partitioner on both sides: a key's scores stand on the partition where its records stood, in order."""
+    """Both sides use the same partitioner: a key's scores are in its records' partition, in order."""
     send_patients(stream, 0, 200)
     with workers.start(stream.address):
         stream.read_all()
@@ -93,7 +93,7 @@ def test_a_result_keeps_its_records_key_and_partition(stream: Stream, workers: W
 
 
 def test_a_value_of_ten_megabytes_is_dead_lettered_whole(stream: Stream, workers: Workers) -> None:
-    """A record far too large to be a patient goes to the dead letters with all its bytes."""
+    """A value that is far too large for a patient record is dead-lettered with all its bytes."""
     value = b"x" * 10_000_000
     assert len(value) < LARGEST_RECORD_BYTES
     stream.send(value, b"large")
@@ -107,7 +107,7 @@ def test_a_value_of_ten_megabytes_is_dead_lettered_whole(stream: Stream, workers
 
 
 def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
-    """SIGTERM in mid-stream: what was started is confirmed and committed, the next worker takes up the rest."""
+    """On SIGTERM started batches are confirmed and committed, and the next worker continues from there."""
     send_patients(stream, 0, 40_000)
     left = []
     for _ in range(2):
@@ -124,7 +124,7 @@ def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers
 
 
 def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, workers: Workers) -> None:
-    """SIGKILL in mid-stream: every record has an outcome; repeats are byte-identical, and the filter drops them all."""
+    """After SIGKILL every record has an outcome; repeats are byte-identical, and the repeat filter drops them."""
     stream = group_stream
     send_patients(stream, 0, 40_000)
     settings = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
@@ -143,10 +143,10 @@ def test_killing_loses_nothing_and_repeats_the_same_bytes(group_stream: Stream, 
     assert sum(seen.is_new(result.partition, result.source) for result in stream.read) == 40_000
 
 
-def test_repeats_of_records_without_a_key_are_told_from_new_results(
+def test_the_repeat_filter_distinguishes_repeats_of_records_without_a_key(
     broker: str, topics: Topics, workers: Workers
 ) -> None:
-    """Killed three times, with 12 partitions and batches of five: no new result is dropped, no repeat let through."""
+    """After three kills, with 12 partitions and batches of five, it drops no new result and keeps no repeat."""
     settings = {
         "HEARTSTREAM_WORKER__BATCH_RECORDS": "20",
         "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000",
@@ -166,7 +166,7 @@ def test_repeats_of_records_without_a_key_are_told_from_new_results(
 
 
 def test_joining_and_leaving_loses_and_repeats_nothing(group_stream: Stream, workers: Workers) -> None:
-    """A second worker joins in mid-stream and leaves again, twice; all is committed in the end (faust #502, #596)."""
+    """A second worker joins and leaves twice while records flow; everything is committed (faust #502, #596)."""
     stream = group_stream
     settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "50"}
     with workers.start(stream.address, **settings) as first:
@@ -183,7 +183,7 @@ def test_joining_and_leaving_loses_and_repeats_nothing(group_stream: Stream, wor
 
 
 def test_a_worker_without_partitions_leaves_its_group(group_stream: Stream, workers: Workers) -> None:
-    """More workers than partitions: the idle one tells the group that it leaves, long before its session expires."""
+    """An idle worker leaves the group when it stops, long before its session expires."""
     topic = f"{group_stream.topics.patients}-narrow"
     create_topics(group_stream.address, [topic], 1, {})
     settings = {"HEARTSTREAM_TOPICS__PATIENTS": topic, "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "250000"}
@@ -216,7 +216,7 @@ def test_fausts_own_command_runs_the_worker(stream: Stream, workers: Workers) ->
 
 
 def test_no_patient_is_in_logs_metrics_or_dead_letter_headers(stream: Stream, workers: Workers) -> None:
-    """Marker values of good and bad records appear nowhere but in the records' own values and keys."""
+    """Marker values occur only in the records' own keys and values."""
     marker = "Zebra-4711"
     good = {**_PATIENTS[0], "patient_id": marker}
     bad = [flaw(dict(good)) for flaw in FLAWS.values()]
@@ -234,8 +234,8 @@ def test_no_patient_is_in_logs_metrics_or_dead_letter_headers(stream: Stream, wo
     assert marker not in metrics + workers.logs() + headers
 
 
-def test_dead_letters_tell_all_that_is_wrong(stream: Stream, workers: Workers) -> None:
-    """The header holds the same faults as `validate` finds, and Kafka Streams' names point to the source."""
+def test_dead_letters_list_every_fault(stream: Stream, workers: Workers) -> None:
+    """The header has the same faults as `validate` finds, and the headers of Kafka Streams name the source."""
     value = json.dumps({**_PATIENTS[0], "age": 630, "thal": 2, "sex": True}).encode()
     stream.send(value, b"k")
     with workers.start(stream.address):
@@ -249,7 +249,7 @@ def test_dead_letters_tell_all_that_is_wrong(stream: Stream, workers: Workers) -
 
 
 def test_a_changed_model_is_refused(stream: Stream, workers: Workers, model_dir: Path, tmp_path: Path) -> None:
-    """A worker whose model directory was tampered with does not start, and says why (exit code 65)."""
+    """A worker whose model directory was modified exits with code 65 and the reason."""
     folder = tmp_path / "model"
     folder.mkdir()
     for file in model_dir.iterdir():
@@ -260,8 +260,8 @@ def test_a_changed_model_is_refused(stream: Stream, workers: Workers, model_dir:
     assert (code, "preprocessor.joblib: has 11 bytes" in workers.logs()) == (65, True)
 
 
-def test_bad_settings_are_all_told(stream: Stream, workers: Workers) -> None:
-    """Exit code 78, with every problem."""
+def test_invalid_settings_are_reported_together(stream: Stream, workers: Workers) -> None:
+    """The worker exits with code 78 and lists every invalid setting."""
     settings = {"HEARTSTREAM_WORKER__BATCH_RECORDS": "many", "HEARTSTREAM_WORKER__GRUOP_ID": "x"}
     with workers.start(stream.address, **settings) as worker:
         code = worker.process.wait(60)
@@ -269,9 +269,9 @@ def test_bad_settings_are_all_told(stream: Stream, workers: Workers) -> None:
 
 
 def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Workers) -> None:
-    """Where most records are rejected, the worker stops (code 1) and says why, with most of them not dead-lettered.
+    """If most records are rejected the worker exits with code 1 before it dead-letters them all.
 
-    What it had read when it stopped is not skipped: the next one goes on with it (faust #527).
+    Records that it had read are not skipped: the next worker scores them (faust #527).
     """
     for number in range(20_000):
         stream.send(b'{"not": "a patient"}', str(number).encode())
@@ -288,7 +288,7 @@ def test_a_flood_of_bad_records_stops_the_worker(stream: Stream, workers: Worker
 
 
 def test_a_lost_committed_offset_stops_the_worker(stream: Stream, workers: Workers) -> None:
-    """Records that went before they were scored are not skipped in silence: code 1, and the log says what to do."""
+    """Records that retention deleted before they were scored are reported: exit code 1, and how to proceed."""
     send_patients(stream, 0, 1_000)
     with workers.start(stream.address):
         stream.read_all()
@@ -303,7 +303,7 @@ def test_a_lost_committed_offset_stops_the_worker(stream: Stream, workers: Worke
 
 
 def test_a_fenced_worker_stops(stream: Stream, workers: Workers) -> None:
-    """When another worker takes its static membership, a worker ends with code 1 instead of idling in good health."""
+    """A worker whose static membership is taken over exits with code 1 instead of staying idle and healthy."""
     settings = {"HEARTSTREAM_WORKER__INSTANCE_ID": "the-same"}
     with workers.start(stream.address, **settings) as first:
         first.await_ready()

@@ -1,4 +1,4 @@
-"""Laws of exactly-once where the broker's answers do not come, on a real broker with real worker processes."""
+"""Exactly-once when the broker's responses are lost, on a real broker with real workers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support.workers import EXACTLY_ONCE, GUARANTEE, QUICK_EXPIRY, Workers
 
 
 @pytest.mark.parametrize(("loss", "committed"), [(Loss.ANSWER, True), (Loss.REQUEST, False)])
-def test_a_commit_whose_answer_is_lost_is_found_out(
+def test_a_commit_whose_response_is_lost_is_resolved(
     proxied: Broker,
     proxied_stream: Stream,
     workers: Workers,
     loss: Loss,
     committed: bool,  # noqa: FBT001
 ) -> None:
-    """The broker commits and its answer is lost, or it never hears of it: each result is there once, by one worker."""
+    """Whether or not the broker received the commit, each result is committed once, by one worker."""
     stream = proxied_stream
     proxied.proxy.vanish()
     with LosingProxy(proxied.proxy.port, proxied.proxy.target, loss) as proxy:
@@ -38,10 +38,10 @@ def test_a_commit_whose_answer_is_lost_is_found_out(
     assert (settled["committed"] > 0, settled["again"] > 0) == (committed, not committed)
 
 
-def test_a_member_whose_request_to_join_is_lost_goes_on(
+def test_a_member_whose_join_request_is_lost_recovers(
     proxied: Broker, proxied_stream: Stream, workers: Workers
 ) -> None:
-    """Its client would wait for minutes, with partitions that the group has given to another: it takes a new one."""
+    """Its client would wait for minutes, with partitions that are reassigned: the worker replaces the client."""
     stream, settings = proxied_stream, {**EXACTLY_ONCE, **QUICK_EXPIRY}
     proxied.proxy.vanish()
     with JoinLosingProxy(proxied.proxy.port, proxied.proxy.target) as proxy:
@@ -63,10 +63,10 @@ def test_a_member_whose_request_to_join_is_lost_goes_on(
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_a_worker_that_cannot_finish_in_time_stops_well(
+def test_a_worker_that_cannot_drain_in_time_stops_cleanly(
     proxied: Broker, proxied_stream: Stream, workers: Workers, guarantee: str
 ) -> None:
-    """SIGTERM while nothing reaches the broker: the worker ends in time, with code 0, and says that work is left."""
+    """On SIGTERM with an unreachable broker it exits in time with code 0 and logs that records are left."""
     stream = proxied_stream
     send_patients(stream, 0, 40_000)
     settings = {
@@ -88,8 +88,8 @@ def test_a_worker_that_cannot_finish_in_time_stops_well(
     assert guarantee == "at_least_once" or stream.repeated() == 0
 
 
-def test_what_a_predecessor_left_open_ends_when_the_worker_starts(group_stream: Stream, workers: Workers) -> None:
-    """A static member's open transaction holds readers up no longer than its successor takes to start, though idle."""
+def test_an_open_transaction_of_a_predecessor_is_aborted_at_start(group_stream: Stream, workers: Workers) -> None:
+    """It blocks readers no longer than the static member's successor takes to start, even if that is idle."""
     stream = group_stream
     group = workers.settings["HEARTSTREAM_WORKER__GROUP_ID"]
     left = {"transactional.id": f"{group}-one", "transaction.timeout.ms": 600_000}
@@ -106,11 +106,11 @@ def test_what_a_predecessor_left_open_ends_when_the_worker_starts(group_stream: 
 
 
 def readable(stream: Stream) -> int:
-    """Return how many offsets of the scores a reader of committed records may pass."""
+    """Return how many offsets of the scores topic a read_committed consumer can pass."""
     positions = [TopicPartition(stream.topics.scores, number) for number in range(PARTITIONS)]
     return sum(stream._consumer.get_watermark_offsets(position, timeout=10)[1] for position in positions)
 
 
 def lines(workers: Workers, event: str) -> list[dict[str, object]]:
-    """Return what the workers logged of one kind."""
+    """Return the log lines of one event."""
     return [line for line in map(json.loads, workers.logs().splitlines()) if line.get("event") == event]

@@ -1,4 +1,4 @@
-"""Laws of traces through Kafka, with a real worker and a real receiver of OTLP."""
+"""Traces through Kafka, with a real worker and a real OTLP receiver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heartstream.demo.processes import Child
 from runtime import metrics
 from runtime.ports import free_port
 from scoring.scorer import Scorer
-from tests.fakes.otlp_collector import SpanTold, collecting
+from tests.fakes.otlp_collector import ReceivedSpan, collecting
 from tests.support.outcomes import Scored, process
 from tests.support.stream import DEADLINE_SECONDS, Result, Stream
 from tests.support.workers import Workers
@@ -35,8 +35,8 @@ def send(stream: Stream, value: bytes, headers: dict[str, str]) -> None:
     stream.send(value, MARKER.encode(), [(name, text.encode()) for name, text in headers.items()])
 
 
-def shown(worker: Child, outcome: str) -> float:
-    """Return how many spans had this outcome, as the worker's metrics tell."""
+def span_count(worker: Child, outcome: str) -> float:
+    """Return how many spans had this outcome, by the worker's metrics."""
     with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as response:
         samples = metrics.read(response.read().decode())
     name, labels = "heartstream_trace_spans_total", {"outcome": outcome}
@@ -44,25 +44,25 @@ def shown(worker: Child, outcome: str) -> float:
 
 
 def await_failed(worker: Child) -> None:
-    """Wait until the worker has given spans up."""
+    """Wait until the worker has dropped spans that it could not export."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not shown(worker, "failed"):
+    while not span_count(worker, "failed"):
         assert time.monotonic() < deadline, "no span was given up"
         time.sleep(0.1)
 
 
 def headers_of(result: Result) -> dict[str, str]:
-    """Return the trace context that a result carries; it has each header once."""
+    """Return the trace context of a result, in which each header occurs once."""
     carried = [(name, value.decode()) for name, value in result.headers if name in {"traceparent", "tracestate"}]
     assert len(carried) == len(dict(carried))
     return dict(carried)
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-def test_a_trace_goes_on_from_the_producer_to_the_reader_of_scores(
+def test_a_trace_continues_from_the_producer_to_the_reader_of_scores(
     stream: Stream, workers: Workers, scorer: Scorer, guarantee: str
 ) -> None:
-    """A span below the producer's, named in the score's header; no key and no id of a patient in what is sent."""
+    """The span is a child of the producer's, the score's header names it, and it contains no key or patient id."""
     value = json.dumps(PATIENT).encode()
     send(stream, value, {"traceparent": parent(1), "tracestate": "vendor=x"})
     for other in ({}, {"traceparent": parent(2, "00")}, {"traceparent": MARKER}, {"other": MARKER}):
@@ -74,10 +74,10 @@ def test_a_trace_goes_on_from_the_producer_to_the_reader_of_scores(
         }
         with workers.start(stream.address, **settings) as worker:
             stream.read_all()
-        told = collector.spans()
+        received = collector.spans()
     traced, *others = [(sent, stream.only(sent)) for sent in stream.sent if sent]
     by_headers = [result for _, result in (traced, *others) if result.headers]
-    (span,) = told
+    (span,) = received
     (result,) = by_headers
     source = result.source
     (expected,) = process([value], [source], scorer)
@@ -104,8 +104,8 @@ def test_a_trace_goes_on_from_the_producer_to_the_reader_of_scores(
     assert MARKER.encode() not in b"".join(collector.bodies)
 
 
-def test_a_rejected_records_span_says_why(stream: Stream, workers: Workers) -> None:
-    """It is an error with every code; the dead letter carries its context in place of the producer's."""
+def test_the_span_of_a_rejected_record_has_the_reasons(stream: Stream, workers: Workers) -> None:
+    """Its status is an error with every code; the dead letter carries its context instead of the producer's."""
     value = json.dumps({**PATIENT, "age": 630, "thal": 2, MARKER: 1}).encode()
     send(stream, value, {"traceparent": parent(1), "tracestate": "a=1", "kept": "as it was"})
     for number, flaw in enumerate(FLAWS.values(), 2):
@@ -113,10 +113,10 @@ def test_a_rejected_records_span_says_why(stream: Stream, workers: Workers) -> N
     with collecting() as collector:
         with workers.start(stream.address, HEARTSTREAM_TRACING__ENDPOINT=collector.url):
             stream.read_all()
-        told = {span.trace_id: span for span in collector.spans()}
+        received = {span.trace_id: span for span in collector.spans()}
     results = [stream.only(sent) for sent in stream.sent]
-    spans = {span.parent: span for span in told.values()}
-    assert len(results) == len(told) == len(FLAWS) + 1
+    spans = {span.parent: span for span in received.values()}
+    assert len(results) == len(received) == len(FLAWS) + 1
     for result in results:
         span = spans[headers_of(result)["traceparent"]]
         assert result.letter is not None
@@ -129,8 +129,8 @@ def test_a_rejected_records_span_says_why(stream: Stream, workers: Workers) -> N
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-def test_traced_scores_keep_their_place(stream: Stream, workers: Workers, guarantee: str) -> None:
-    """Some records of a batch are traced, some are rejected: each score has its own header, and all are in order."""
+def test_traced_scores_keep_their_order(stream: Stream, workers: Workers, guarantee: str) -> None:
+    """In batches of traced, untraced and rejected records each score has its own header, in order."""
     for number in range(3_000):
         record = {**PATIENT, "patient_id": str(number), "age": 630 if number % 11 == 0 else 60}
         headers = [("traceparent", parent(number).encode())] if number % 7 == 1 else []
@@ -142,20 +142,20 @@ def test_traced_scores_keep_their_place(stream: Stream, workers: Workers, guaran
         }
         with workers.start(stream.address, **settings):
             stream.read_all()
-        told = {span.parent: span for span in collector.spans()}
-    assert (len(told), stream.answered, stream.repeated()) == (len(range(1, 3_000, 7)), 3_000, 0)
+        received = {span.parent: span for span in collector.spans()}
+    assert (len(received), stream.answered, stream.repeated()) == (len(range(1, 3_000, 7)), 3_000, 0)
     for sent in stream.sent:
         result, number = stream.only(sent), int(json.loads(sent.value or b"")["patient_id"])
         carried = headers_of(result)
-        traces = [told[text].trace_id for text in carried.values()]
+        traces = [received[text].trace_id for text in carried.values()]
         assert traces == ([f"{number:032x}"] if number % 7 == 1 else [])
     for partition in range(4):
         scores = [result for result in stream.read if result.letter is None and result.partition == partition]
         assert [score.source.offset for score in scores] == sorted(score.source.offset for score in scores)
 
 
-def test_a_transaction_that_is_done_again_keeps_its_traces(group_stream: Stream, workers: Workers) -> None:
-    """A dead letter that its topic refuses aborts the round: what is seen in the end names the spans that were sent."""
+def test_a_repeated_transaction_keeps_its_traces(group_stream: Stream, workers: Workers) -> None:
+    """A refused dead letter aborts the flush; the committed results name the spans that were exported."""
     stream = group_stream
     stream.limit_dead_letters(20_000)
     # Random, as the limit is on compressed bytes.
@@ -170,27 +170,27 @@ def test_a_transaction_that_is_done_again_keeps_its_traces(group_stream: Stream,
         }
         with workers.start(stream.address, **settings):
             stream.read_all()
-        told = collector.spans()
+        received = collector.spans()
     carried = [headers_of(stream.only(sent))["traceparent"] for sent in stream.sent]
     assert '"transaction aborted"' in workers.logs()
     assert (len(carried), stream.repeated()) == (499, 0)
-    assert sorted(carried) == sorted(span.parent for span in told)
+    assert sorted(carried) == sorted(span.parent for span in received)
 
 
-def test_a_share_of_other_records_begins_traces(stream: Stream, workers: Workers) -> None:
-    """With a share of one, each record has a trace; those whose trace is not recorded stay without."""
+def test_a_ratio_of_the_other_records_begins_traces(stream: Stream, workers: Workers) -> None:
+    """With a ratio of 1 each record has a trace, except where the producer's is not sampled."""
     for number in range(100):
         send(stream, json.dumps(PATIENT).encode(), {"traceparent": parent(1, "00")} if number % 2 else {})
     with collecting() as collector:
         settings = {"HEARTSTREAM_TRACING__ENDPOINT": collector.url, "HEARTSTREAM_TRACING__SAMPLE_RATIO": "1"}
         with workers.start(stream.address, **settings):
             stream.read_all()
-        told = collector.spans()
-    assert ({span.parent_id for span in told}, len({span.trace_id for span in told})) == ({""}, 50)
+        received = collector.spans()
+    assert ({span.parent_id for span in received}, len({span.trace_id for span in received})) == ({""}, 50)
 
 
-def test_there_are_no_more_spans_than_allowed(stream: Stream, workers: Workers) -> None:
-    """However many records bring a trace along: what is beyond is scored without."""
+def test_the_number_of_spans_is_limited(stream: Stream, workers: Workers) -> None:
+    """However many records carry a trace, those beyond the limit are scored without a span."""
     for number in range(1, 2_001):
         send(stream, json.dumps(PATIENT).encode(), {"traceparent": parent(number)})
     with collecting() as collector:
@@ -199,28 +199,28 @@ def test_there_are_no_more_spans_than_allowed(stream: Stream, workers: Workers) 
         with workers.start(stream.address, **settings):
             stream.read_all()
             seconds = time.monotonic() - started
-        told: list[SpanTold] = collector.spans()
+        received: list[ReceivedSpan] = collector.spans()
     headed = [result for result in stream.read if result.headers]
     assert stream.answered == 2_000
-    assert len(headed) == len(told) <= 10 * (1 + seconds)
+    assert len(headed) == len(received) <= 10 * (1 + seconds)
 
 
 def test_a_collector_that_is_down_stops_nothing(stream: Stream, workers: Workers) -> None:
-    """All is scored; the trouble is told once and counted; nobody waits for it at the end."""
+    """Every record is scored; the failure is logged once and counted, and does not delay the exit."""
     for number in range(1, 5_001):
         send(stream, json.dumps(PATIENT).encode(), {"traceparent": parent(number)})
     address = f"http://127.0.0.1:{free_port()}"
     with workers.start(stream.address, HEARTSTREAM_TRACING__ENDPOINT=address) as worker:
         stream.read_all()
         await_failed(worker)
-        ended = shown(worker, "ended")
+        ended = span_count(worker, "ended")
     assert (worker.process.returncode, stream.answered, stream.repeated(), ended > 0) == (0, 5_000, 0, True)
     assert workers.logs().count('"traces cannot be sent"') == 1
     assert MARKER not in workers.logs()
 
 
-def test_a_collector_that_never_answers_delays_no_end(stream: Stream, workers: Workers) -> None:
-    """Told to stop, a worker gives the last spans three seconds, whatever the collector does."""
+def test_a_collector_that_hangs_does_not_delay_the_exit(stream: Stream, workers: Workers) -> None:
+    """On SIGTERM the last spans get three seconds."""
     for number in range(1, 1_001):
         send(stream, json.dumps(PATIENT).encode(), {"traceparent": parent(number)})
     with socket.create_server(("127.0.0.1", 0)) as silent:
