@@ -1,4 +1,4 @@
-"""A real gateway process for all tests that change nothing."""
+"""A real gateway process, shared by all tests that do not change it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.support.workers import Starter
 
 @pytest.fixture(scope="session")
 def gateway(start: Starter) -> Iterator[Child]:
-    """A gateway with a short patience, for all tests that change nothing."""
+    """A gateway with a short body timeout, for all tests that do not change it."""
     with start(GATEWAY__BODY_TIMEOUT_SECONDS="1") as child:
         yield child

@@ -1,4 +1,4 @@
-"""Teaches Schemathesis JSON lines."""
+"""JSON Lines for Schemathesis."""
 
 from __future__ import annotations
 

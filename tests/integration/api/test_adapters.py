@@ -1,4 +1,4 @@
-"""Laws of the other protocols, with their own clients: the same scores by every way in."""
+"""Other inference protocols, with their own clients: every interface gives the same scores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def infer(triton: InferenceServerClient, model: str, inputs: list[InferInput]) -
 
 
 def test_triton_client_finds_server_and_model(triton: InferenceServerClient, scorer: Scorer) -> None:
-    """Live, ready, and described as the protocol says."""
+    """Live, ready, and described as the protocol requires."""
     name = scorer.model.name
     assert (triton.is_server_live(), triton.is_server_ready(), triton.is_model_ready(name)) == (True, True, True)
     assert triton.get_server_metadata()["name"] == "heartstream"
@@ -64,7 +64,7 @@ def test_infer_on_records_gives_the_score_objects(
 
 
 def test_infer_on_fields_gives_the_same_risks(triton: InferenceServerClient, gateway: Child, scorer: Scorer) -> None:
-    """A tensor for each field; -9 stands for a missing number, as in UCI's files."""
+    """One tensor per field; -9 is a missing number, as in UCI's files."""
     inputs = [tensor(name, FRAME[name].fillna(-9).tolist(), "FP64") for name in FEATURE_NAMES]
     inputs.append(tensor("patient_id", [record["patient_id"] for record in RECORDS], "BYTES"))
     found = infer(triton, scorer.model.name, inputs)
@@ -73,7 +73,7 @@ def test_infer_on_fields_gives_the_same_risks(triton: InferenceServerClient, gat
 
 
 def test_infer_refuses_a_bad_record_without_its_value(triton: InferenceServerClient, scorer: Scorer) -> None:
-    """The row, the code and the field are told; the value is not."""
+    """The error has the row, the code and the field, but not the value."""
     inputs = [tensor(name, [*FRAME[name].fillna(-9)[:3]], "FP64") for name in FEATURE_NAMES if name != "age"]
     inputs.append(tensor("age", [63, 4711, 50], "FP64"))
     with pytest.raises(InferenceServerException) as caught:
@@ -83,7 +83,7 @@ def test_infer_refuses_a_bad_record_without_its_value(triton: InferenceServerCli
 
 
 def test_binary_tensors_are_refused_in_words(triton: InferenceServerClient, scorer: Scorer) -> None:
-    """The client's default is an extension that is not spoken here."""
+    """The client's default is the binary extension, which is not supported here."""
     wanted = InferInput("record", [1], "BYTES")
     wanted.set_data_from_numpy(np.array([PATIENTS[0].decode()], dtype=np.object_))
     with pytest.raises(InferenceServerException, match="binary_data=False"):
@@ -91,7 +91,7 @@ def test_binary_tensors_are_refused_in_words(triton: InferenceServerClient, scor
 
 
 def test_another_model_is_not_served(triton: InferenceServerClient) -> None:
-    """Nor does a wrong name get the right model's scores."""
+    """An unknown model name never gets the served model's scores."""
     with pytest.raises(InferenceServerException, match="no such model"):
         infer(triton, "another", [tensor("record", [PATIENTS[0].decode()], "BYTES")])
 
@@ -116,7 +116,7 @@ def test_another_model_is_not_served(triton: InferenceServerClient) -> None:
     ],
 )
 def test_wrong_requests_are_told(gateway: Child, scorer: Scorer, document: object) -> None:
-    """400 with the protocol's own error object."""
+    """400 with the protocol's error object."""
     found = ask(gateway, "POST", f"/v2/models/{scorer.model.name}/infer", json.dumps(document).encode(), JSON)
     assert (found.status, list(found.json)) == (400, ["error"])
 
@@ -134,7 +134,7 @@ def mlflow(gateway: Child, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_mlflow_client_gets_what_pyfunc_gives(mlflow: Any, scorer: Scorer) -> None:
-    """`/ping` answers (or it would raise); `/invocations` gives the frame that the model gives in one's own process."""
+    """`/ping` answers, and `/invocations` returns the same frame as the model in one's own process."""
     mlflow.ping()
     found = pd.DataFrame(mlflow.invoke(FRAME).get_predictions())
     pd.testing.assert_frame_equal(found, RiskModel(scorer).predict(FRAME).reset_index(drop=True))
@@ -152,7 +152,7 @@ def test_mlflow_client_gets_what_pyfunc_gives(mlflow: Any, scorer: Scorer) -> No
     ids=["records", "instances", "inputs-rows", "inputs-columns", "csv"],
 )
 def test_every_shape_of_a_frame_is_the_same(gateway: Child, scorer: Scorer, kind: str, body: str) -> None:
-    """Rows, columns or CSV: the same risks."""
+    """Rows, columns and CSV have the same risks."""
     found = ask(gateway, "POST", "/invocations", body.encode(), {"Content-Type": kind})
     risks = [row["risk"] for row in found.json["predictions"]]
     assert risks == RiskModel(scorer).predict(FRAME)["risk"].tolist()
@@ -175,14 +175,14 @@ def test_every_shape_of_a_frame_is_the_same(gateway: Child, scorer: Scorer, kind
     ],
 )
 def test_wrong_frames_are_told(gateway: Child, kind: str, body: bytes) -> None:
-    """400 with MLflow's own error object."""
+    """400 with MLflow's error object."""
     found = ask(gateway, "POST", "/invocations", body, {"Content-Type": kind})
     assert (found.status, found.json["error_code"]) == (400, "BAD_REQUEST")
 
 
 @pytest.mark.parametrize("cell", ["Zebra", "inf", "-Infinity", "1e999", "6_3"])
 def test_a_cell_that_is_no_number_is_told_and_not_repeated(gateway: Child, cell: str) -> None:
-    """By row, code and field; infinity does not pass for "not measured"."""
+    """The error has row, code and field; infinity does not count as "not measured"."""
     text = FRAME[:2].to_csv(index=False).replace("63.0", cell, 1)
     found = ask(gateway, "POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
     told = found.json["message"]
@@ -201,7 +201,7 @@ NAMED = {
 
 @pytest.mark.parametrize("document", NAMED.values(), ids=NAMED)
 def test_mlflows_rows_are_scored_in_the_coding_that_is_named(gateway: Child, document: object) -> None:
-    """The predictions are those of the same patients in UCI's codes."""
+    """The predictions equal those of the same patients in UCI's codes."""
     own = {"dataframe_records": [json.loads(record) for record in uci_records("kaggle-303")[:30]]}
     expected = ask(gateway, "POST", "/invocations", json.dumps(own).encode(), JSON)
     found = ask(gateway, "POST", "/invocations", json.dumps(document).encode(), JSON)
@@ -212,14 +212,14 @@ def test_mlflows_rows_are_scored_in_the_coding_that_is_named(gateway: Child, doc
     "more", [{"coding": "kaggle-303"}, {"params": {"coding": "kaggle"}}, {"params": {"codings": "uci"}}, {"options": 1}]
 )
 def test_what_invocations_do_not_know_is_refused(gateway: Child, more: dict[str, object]) -> None:
-    """Nothing that may say what rows are in is dropped, nor a coding that is not known."""
+    """Unknown members and codings are refused, since they might change the meaning of the rows."""
     body = json.dumps({"dataframe_records": RECORDS[:2], **more}).encode()
     assert ask(gateway, "POST", "/invocations", body, JSON).status == 400
 
 
 @pytest.mark.parametrize("way", ["tensor", "parameter"])
 def test_infer_in_the_coding_that_is_named(gateway: Child, scorer: Scorer, way: str) -> None:
-    """A tensor `coding`, or the request's parameter."""
+    """The coding is a tensor `coding`, or a parameter of the request."""
     tensors = [
         {
             "name": name,
@@ -239,7 +239,7 @@ def test_infer_in_the_coding_that_is_named(gateway: Child, scorer: Scorer, way: 
 
 
 def test_pyfunc_reads_the_coding_of_each_row(scorer: Scorer) -> None:
-    """A frame may hold several; one that is not known refuses it."""
+    """A frame can mix codings; an unknown one refuses the frame."""
     frame = pd.concat([pd.DataFrame(CODED).assign(coding="kaggle-303"), pd.DataFrame(RECORDS)], ignore_index=True)
     own = pd.concat([pd.DataFrame(map(json.loads, uci_records("kaggle-303")[:30])), pd.DataFrame(RECORDS)])
     model = RiskModel(scorer)

@@ -1,4 +1,4 @@
-"""Laws of bodies that can be read in two ways: never by guessing; and of marks and types that programs send."""
+"""Ambiguous request bodies are refused, never guessed; byte order marks and numeric types are handled strictly."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def infer(gateway: Child, scorer: Scorer, body: str) -> Answer:
     ],
 )
 def test_a_frame_that_names_something_twice_is_refused(gateway: Child, kind: dict[str, str], body: str) -> None:
-    """Keys, columns and headers, at any depth and however they are written: 400 with the code of the core."""
+    """Duplicate keys, columns and headers, at any depth and however escaped, give 400 with `duplicate_field`."""
     found = ask(gateway, "POST", "/invocations", body.encode(), kind)
     assert (found.status, "duplicate_field" in found.json["message"]) == (400, True)
 
 
 def test_tensors_that_name_something_twice_are_refused(gateway: Child, scorer: Scorer) -> None:
-    """Tensors of one name, and members of one name within them."""
+    """Duplicate tensor names, and duplicate members within a tensor."""
     good = json.dumps({"inputs": tensors()})
     assert infer(gateway, scorer, good).status == 200
     for body in (
@@ -81,20 +81,20 @@ def test_tensors_that_name_something_twice_are_refused(gateway: Child, scorer: S
     ],
 )
 def test_a_byte_order_mark_changes_nothing(gateway: Child, path: str, kind: dict[str, str], body: bytes) -> None:
-    """The answer is that to the same body without it, for every record of it."""
+    """The response equals that to the same body without it, for every record."""
     plain, marked = (ask(gateway, "POST", path, each, kind) for each in (body, codecs.BOM_UTF8 + body))
     assert (marked.status, marked.body) == (plain.status, plain.body)
 
 
 def test_a_record_that_begins_with_a_mark_is_told_so(gateway: Child) -> None:
-    """One record is judged as on Kafka, where it is no JSON; what is wrong is said in words that help."""
+    """As on Kafka a single record with a mark is invalid JSON, and the message mentions the mark."""
     (told,) = ask(gateway, "POST", "/predict", codecs.BOM_UTF8 + PATIENTS[0], JSON).json["errors"]
     assert (told["code"], "byte order mark" in told["message"]) == ("not_json", True)
 
 
 @pytest.mark.parametrize("kind", ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"])
 def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scorer: Scorer, kind: str) -> None:
-    """A type is a promise: 63 keeps that of each; 2.3, a text, true and what does not fit break it."""
+    """63 fits every integer type; 2.3, a string, true and numbers out of range are refused."""
     sent = lambda element: json.dumps({"inputs": tensors(age={"datatype": kind, "data": [element]})})  # noqa: E731
     assert infer(gateway, scorer, sent(63)).body == infer(gateway, scorer, json.dumps({"inputs": tensors()})).body
     largest = 2 ** (int(kind.strip("UINT")) - (not kind.startswith("U")))
@@ -106,7 +106,7 @@ def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child
 
 @pytest.mark.parametrize("kind", ["FP16", "FP32", "FP64"])
 def test_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scorer: Scorer, kind: str) -> None:
-    """Numbers and null are; texts, truth values and what the type cannot hold are not."""
+    """Numbers and null are accepted; strings, booleans and numbers out of range are not."""
     sent = lambda element: json.dumps({"inputs": tensors(oldpeak={"datatype": kind, "data": [element]})})  # noqa: E731
     assert [infer(gateway, scorer, sent(element)).status for element in (2.3, 2, None)] == [200] * 3
     for element in ("2.3", True, {"a": 1}, 1e6 if kind == "FP16" else 1e39):
@@ -114,7 +114,7 @@ def test_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scor
 
 
 def test_an_uneven_row_is_named(gateway: Child) -> None:
-    """By its number, in frames and in CSV."""
+    """The error has the row's number, in frames and in CSV."""
     split = json.dumps({"dataframe_split": {"columns": ["age", "sex"], "data": [[1, 2], [1]]}}).encode()
     for kind, body in ((JSON, split), (CSV, b"age,sex\n1,2\n1\n")):
         found = ask(gateway, "POST", "/invocations", body, kind)
@@ -122,7 +122,7 @@ def test_an_uneven_row_is_named(gateway: Child) -> None:
 
 
 def test_lines_that_call_themselves_an_array_are_told_their_type(gateway: Child) -> None:
-    """So is one record alone."""
+    """The error for JSON lines or a single record sent as JSON suggests application/x-ndjson."""
     for body in (b"\n".join(PATIENTS[:2]), PATIENTS[0]):
         found = ask(gateway, "POST", "/predict/batch", body, JSON)
         assert (found.status, "application/x-ndjson" in found.json["detail"]) == (400, True)

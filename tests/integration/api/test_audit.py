@@ -1,4 +1,4 @@
-"""Laws of the audit trail: complete, without a name, and never bypassed."""
+"""The audit trail is complete, pseudonymous and never bypassed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lines(trail: Path) -> list[dict[str, object]]:
 
 
 def test_every_record_of_every_door_has_an_entry(start: Starter, tmp_path: Path) -> None:
-    """One record, an array, lines, tensors and frames, scored or rejected: digests in order, who and when."""
+    """Records, arrays, lines, tensors and frames, scored or rejected: digests in order, caller and time."""
     trail = tmp_path / "audit.jsonl"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
         began = time.time()
@@ -65,7 +65,7 @@ def test_every_record_of_every_door_has_an_entry(start: Starter, tmp_path: Path)
 
 
 def test_a_patient_is_a_pseudonym(start: Starter, tmp_path: Path) -> None:
-    """No id and no value; the same patient is the same under one key, and another under another."""
+    """No id and no value; a patient has one pseudonym per key."""
     marked = json.loads(PATIENTS[0]) | {"patient_id": "Zebra-4711", "chol": 417}
     body, trails = json.dumps(marked).encode(), [tmp_path / "one", tmp_path / "two"]
     for trail, key in zip(trails, (KEY, KEY[::-1]), strict=True):
@@ -79,14 +79,14 @@ def test_a_patient_is_a_pseudonym(start: Starter, tmp_path: Path) -> None:
 
 
 def test_the_record_itself_only_on_request(start: Starter, tmp_path: Path) -> None:
-    """Behind a switch of its own."""
+    """A separate setting includes the input."""
     with start(AUDIT__PATH=str(tmp_path / "trail"), AUDIT__KEY=KEY, AUDIT__WITH_INPUT="true") as gateway:
         ask(gateway, "POST", "/predict", PATIENTS[0])
     assert [each["input"] for each in lines(tmp_path / "trail")] == [PATIENTS[0].decode()]
 
 
 def test_what_cannot_be_noted_is_not_answered(start: Starter) -> None:
-    """A full disk: 503, no score, and the others' probes go on."""
+    """On a full disk scoring gives 503 without a score, and probes are still answered."""
     with start(AUDIT__PATH="/dev/full", AUDIT__KEY=KEY) as gateway:
         found = ask(gateway, "POST", "/predict", PATIENTS[0])
         many = ask(gateway, "POST", "/predict/batch", PATIENTS[0], LINES)
@@ -95,7 +95,7 @@ def test_what_cannot_be_noted_is_not_answered(start: Starter) -> None:
 
 
 def test_a_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> None:
-    """The same lines as the file, also those that were on their way when it was told to stop."""
+    """It has the same lines as the file, including those in flight at SIGTERM."""
     topic, trail = f"audit-{uuid.uuid4().hex[:8]}", tmp_path / "trail"
     create_topics(broker, [topic], 1, {})
     with start(AUDIT__PATH=str(trail), AUDIT__TOPIC=topic, AUDIT__KEY=KEY, KAFKA__BOOTSTRAP_SERVERS=broker) as gateway:
@@ -108,7 +108,7 @@ def test_a_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> 
 
 
 def test_no_answer_goes_out_while_the_topic_is_away(model_dir: Path, tmp_path: Path) -> None:
-    """With the topic alone and no broker: 503 from the first request on, never a risk, and the gateway is not ready."""
+    """With only a topic and no broker every request gets 503, and the gateway is not ready."""
     port, away = free_port(), free_port()
     settings = {
         "HEARTSTREAM_MODEL__PATH": str(model_dir),
@@ -149,7 +149,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_on_a_full_disk_nothing_is_answered_without_its_line(start: Starter, small_disk: Path) -> None:
-    """Callers go on until the disk is full and beyond: as many whole lines as answers, and no part of one."""
+    """As the disk fills up there are as many complete lines as responses, and no partial one."""
     trail = small_disk / "trail"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway, ThreadPoolExecutor(8) as callers:
         found = list(callers.map(lambda place: _asked_alone(gateway, place), range(800)))
@@ -166,13 +166,13 @@ def test_on_a_full_disk_nothing_is_answered_without_its_line(start: Starter, sma
 
 
 def _asked_alone(gateway: Child, place: int) -> tuple[str, int]:
-    """Ask for a patient who is like no other; returns the record's digest, and the status."""
+    """Send a unique patient; return the record's digest and the status."""
     body = json.dumps(json.loads(PATIENTS[0]) | {"patient_id": f"p-{place}"}).encode()
     return hashlib.sha256(body).hexdigest(), ask(gateway, "POST", "/predict", body).status
 
 
 def test_what_a_crash_left_of_a_line_is_cut_off(start: Starter, tmp_path: Path) -> None:
-    """The next line stands alone; whole lines stay."""
+    """A partial line is truncated, complete lines stay, and the next line is appended."""
     trail = tmp_path / "trail"
     trail.write_bytes(b'{"interface":"http"}\n{"interface":"ht')
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
@@ -181,7 +181,7 @@ def test_what_a_crash_left_of_a_line_is_cut_off(start: Starter, tmp_path: Path) 
 
 
 def test_a_file_that_was_rotated_is_begun_anew(start: Starter, tmp_path: Path) -> None:
-    """Moved away or cut to nothing, with SIGHUP or without: each line is in one of them, and the gateway lives on."""
+    """Renamed or truncated, with SIGHUP or without: each line is in one of the files, and the gateway keeps running."""
     trail, old = tmp_path / "trail", tmp_path / "trail.1"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
         ask(gateway, "POST", "/predict", PATIENTS[0])
@@ -195,14 +195,14 @@ def test_a_file_that_was_rotated_is_begun_anew(start: Starter, tmp_path: Path) -
 
 
 def test_the_trail_is_its_owners_alone(start: Starter, tmp_path: Path) -> None:
-    """Whatever the umask is."""
+    """Its mode is 0600, whatever the umask."""
     trail = tmp_path / "trail"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY):
         assert stat.S_IMODE(trail.stat().st_mode) == 0o600
 
 
 def test_no_answer_is_ahead_of_its_line(start: Starter, tmp_path: Path) -> None:
-    """A gateway that is killed while it is busy has a whole line for every answer that anybody got."""
+    """A gateway that is killed under load has a complete line for every response that was received."""
     trail = tmp_path / "trail"
     answered: list[str] = []
     with suppress(AssertionError), start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
@@ -226,7 +226,7 @@ def test_no_answer_is_ahead_of_its_line(start: Starter, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"PATH": "/no/such/folder/trail", "KEY": KEY}, {"PATH": "x", "KEY": "short"}])
 def test_a_trail_that_cannot_be_kept_stops_the_start(model_dir: Path, tmp_path: Path, settings: dict[str, str]) -> None:
-    """The setting is named, and the key is not shown."""
+    """The error names the setting and does not show the key."""
     port = str(free_port())
     named = {f"HEARTSTREAM_AUDIT__{name}": value for name, value in settings.items()}
     fixed = {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_GATEWAY__PORT": port}

@@ -1,4 +1,4 @@
-"""Laws of who may use the gateway: keys, tokens and certificates, each for what it is good for, and nothing open."""
+"""Authentication and authorization at the gateway: API keys, tokens and client certificates."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def predicted(gateway: Child, headers: Mapping[str, str]) -> int:
 
 
 def test_health_is_open_and_nothing_else(guarded: Child) -> None:
-    """Without a key only probes are answered; the rest is 401 and says how to ask."""
+    """Without credentials only probes are answered; everything else is 401 with WWW-Authenticate."""
     assert [ask(guarded, "GET", path).status for path in OPEN] == [200] * len(OPEN)
     found = [ask(guarded, "GET", path) for path in CLOSED] + [ask(guarded, "POST", "/predict", PATIENTS[0])]
     assert [each.status for each in found] == [401] * len(found)
@@ -69,7 +69,7 @@ def test_health_is_open_and_nothing_else(guarded: Child) -> None:
     ids=["bearer", "x-api-key", "basic"],
 )
 def test_a_key_is_taken_in_each_form(guarded: Child, headers: dict[str, str]) -> None:
-    """As programs, gateways and browsers send it."""
+    """As a bearer token, as X-API-Key and as a basic password."""
     assert predicted(guarded, headers) == 200
 
 
@@ -91,13 +91,13 @@ def test_a_key_is_taken_in_each_form(guarded: Child, headers: dict[str, str]) ->
     ],
 )
 def test_what_is_no_key_is_refused(guarded: Child, headers: dict[str, str]) -> None:
-    """A part of one, its hash, another kind: 401, and no word on what was wrong."""
+    """Part of a key, its hash, or another scheme gives 401 without a hint of what was wrong."""
     found = ask(guarded, "POST", "/predict", PATIENTS[0], headers)
     assert (found.status, found.json["detail"]) == (401, "Tell who you are: by key, token or certificate.")
 
 
 def test_scopes_are_kept(guarded: Child) -> None:
-    """Who may predict reads no metrics, and the other way round; admin may do all; documents are for all of them."""
+    """`predict` reads no metrics and `metrics` scores nothing; `admin` may do both; documents are open to all three."""
     keys = (LAB, SCRAPER, CHIEF)
     assert [predicted(guarded, bearer(key)) for key in keys] == [200, 403, 200]
     assert [ask(guarded, "GET", "/metrics", None, bearer(key)).status for key in keys] == [403, 200, 200]
@@ -105,7 +105,7 @@ def test_scopes_are_kept(guarded: Child) -> None:
 
 
 def test_every_caller_has_its_own_bucket(start: Starter) -> None:
-    """Not its address: one who sends too much takes nothing from another behind the same proxy."""
+    """Rate limits apply per key, not per address: callers behind one proxy do not affect each other."""
     with start(
         AUTH__API_KEYS=f"{LAB_LINE} {CHIEF_LINE}", GATEWAY__RECORDS_PER_SECOND="1", GATEWAY__BURST_RECORDS="2"
     ) as gateway:
@@ -119,7 +119,7 @@ def provider() -> IdentityProvider:
 
 
 class Request:
-    """As much of a request as the credentials look at."""
+    """The part of a request that the credentials are read from."""
 
     def __init__(self, token: str) -> None:
         self.headers = {"Authorization": f"Bearer {token}"}
@@ -133,7 +133,7 @@ def tokens(provider: IdentityProvider, clock: Any = None) -> Any:
 
 
 async def test_a_good_token_names_its_subject_and_scopes(provider: IdentityProvider) -> None:
-    """Only the scopes that exist here."""
+    """Scopes that do not exist here are ignored."""
     caller = await tokens(provider).caller(Request(provider.token()))
     assert (caller.name, caller.scopes) == ("token:ward-7", frozenset({"predict"}))
 
@@ -158,7 +158,7 @@ async def test_a_good_token_names_its_subject_and_scopes(provider: IdentityProvi
 async def test_a_token_for_others_or_another_time_is_refused(
     provider: IdentityProvider, changes: dict[str, Any]
 ) -> None:
-    """Issuer, audience and time are checked, and must be there."""
+    """Issuer, audience and times are required and verified."""
     assert await tokens(provider).caller(Request(provider.token(**changes))) is None
 
 
@@ -167,7 +167,7 @@ def encoded(part: bytes) -> str:
 
 
 async def test_forged_tokens_are_refused(provider: IdentityProvider) -> None:
-    """No signature, a shared secret made of the public key, another's key with a known name."""
+    """`alg: none`, an HMAC with the public key, and another key under a known id."""
     interface, good = tokens(provider), provider.token()
     head, claims, _ = good.split(".")
     none = encoded(b'{"alg":"none","kid":"k1"}')
@@ -181,7 +181,7 @@ async def test_forged_tokens_are_refused(provider: IdentityProvider) -> None:
 
 
 async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: IdentityProvider) -> None:
-    """A rotated key is found; made-up key names make us ask at most once in half a minute."""
+    """A rotated key is found, but unknown key ids cause at most one fetch per half minute."""
     now = [1000.0]
     interface = tokens(provider, lambda: now[0])
     assert await interface.caller(Request(provider.token())) is not None
@@ -196,7 +196,7 @@ async def test_new_keys_are_fetched_but_not_for_every_stranger(provider: Identit
 
 
 async def test_known_keys_outlive_a_provider_that_is_away(provider: IdentityProvider) -> None:
-    """Its outage is not ours, until a key that is not known comes."""
+    """An outage of the provider only affects keys that are not cached yet."""
     now = [1000.0]
     interface = tokens(provider, lambda: now[0])
     good = provider.token()
@@ -211,7 +211,7 @@ async def test_known_keys_outlive_a_provider_that_is_away(provider: IdentityProv
 
 
 def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: IdentityProvider, tmp_path: Path) -> None:
-    """From the settings to the answer, over TLS to a provider with a certificate of its own."""
+    """From the settings to the response, over TLS to a provider with its own certificate authority."""
     ca = CertificateAuthority(tmp_path)
     certificate, key = ca.issue("127.0.0.1")
 
@@ -247,7 +247,7 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Identity
 
 @pytest.mark.parametrize("status", [302, 308])
 def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider, status: int) -> None:
-    """A redirect, which could lead to plain HTTP or to anybody, is not followed; what is larger than keys is none."""
+    """Redirects are not followed, and an oversized key set is refused."""
     from api.tokens import key_set  # noqa: PLC0415  # an extra
 
     asked = []
@@ -280,7 +280,7 @@ def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider,
 def tls_gateway(
     model_dir: Path, folder: Path, ca: CertificateAuthority, **settings: str
 ) -> Iterator[Callable[..., int]]:
-    """Run a gateway that speaks TLS and asks for certificates; yield what sends a request and returns its status."""
+    """Run a gateway with TLS that asks for client certificates; yield a function that returns a request's status."""
     (server, server_key), port = ca.issue("gateway"), free_port()
     fixed = {
         "MODEL__PATH": str(model_dir),
@@ -318,7 +318,7 @@ def tls_gateway(
 
 
 def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> None:
-    """A certificate of the named authority may predict; without one health alone is answered; one of others is none."""
+    """The authority's certificates may predict; without one only health is answered; others are rejected."""
     (tmp_path / "other").mkdir()
     ca, other = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path / "other")
     client, twofold, stranger = ca.issue("ward-7"), ca.issue("ward-8", "chief"), other.issue("ward-7")
@@ -333,7 +333,7 @@ def test_client_certificates_name_callers(model_dir: Path, tmp_path: Path) -> No
 
 
 def test_a_key_is_judged_by_itself_whatever_certificate_comes_with_it(model_dir: Path, tmp_path: Path) -> None:
-    """Neither do its scopes grow by a certificate's nor shrink to them, and a bad key is not healed by one."""
+    """A certificate neither extends nor restricts a key's scopes, and does not make an invalid key valid."""
     ca = CertificateAuthority(tmp_path)
     client, trail = ca.issue("lab"), tmp_path / "trail.jsonl"
     keys = f"{LAB_LINE} {SCRAPER_LINE} {CHIEF_LINE}"
@@ -347,7 +347,7 @@ def test_a_key_is_judged_by_itself_whatever_certificate_comes_with_it(model_dir:
 
 
 def rsa_key(bits: int, **more: Any) -> tuple[rsa.RSAPrivateKey, dict[str, Any]]:
-    """Make a key and its entry in a key set."""
+    """Create a key and its entry in a key set."""
     key = rsa.generate_private_key(65537, bits)
     return key, {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "k1", **more}
 
@@ -365,7 +365,7 @@ def rsa_key(bits: int, **more: Any) -> tuple[rsa.RSAPrivateKey, dict[str, Any]]:
 async def test_keys_that_should_not_sign_do_not(
     provider: IdentityProvider, bits: int, more: dict[str, Any], *, is_good: bool
 ) -> None:
-    """Too short a key, or one that is for encryption, proves nothing, however good its signature."""
+    """Short keys and encryption keys verify nothing, even if their signature is right."""
     key, entry = rsa_key(bits, **more)
     good = provider.key_set()["keys"][0] | {"kid": "another"}
     provider.key_set = lambda: {"keys": [entry, good]}
@@ -383,7 +383,7 @@ ODD_SETS += [{"keys": [{"kid": "k1", "kty": "EC", "crv": "P-256", "x": "AA", "y"
 
 @pytest.mark.parametrize("odd", ODD_SETS, ids=str)
 async def test_an_odd_key_set_is_the_providers_trouble(provider: IdentityProvider, odd: object) -> None:
-    """503 while no token can be checked, never an error of ours; keys that are known stay good."""
+    """An unusable key set gives 503, never an internal error; cached keys stay valid."""
     now = [1000.0]
     interface, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.key_set
     provider.key_set = lambda: odd

@@ -1,4 +1,4 @@
-"""Laws of what other people's web pages can do with a gateway, and of what is kept of its answers: nothing."""
+"""What other web pages can do with a gateway, and what browsers may cache of its responses."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ALLOWED = "https://ehr.example.org"
 
 @pytest.fixture(scope="module")
 def known(start: Starter) -> Iterator[Child]:
-    """A gateway with a public name, whose answers may be asked for by the pages of one other origin."""
+    """A gateway with a public host name that allows one other origin."""
     with start(GATEWAY__ALLOWED_HOSTS="hs.example.org, other.example.org", GATEWAY__ALLOWED_ORIGINS=ALLOWED) as gateway:
         yield gateway
 
 
 def test_every_answer_with_a_patient_is_kept_by_nobody(gateway: Child) -> None:
-    """Scores, streams, bundles, frames, tensors, refusals, and what is not even HTTP: no-store and nosniff."""
+    """Scores, streams, bundles, frames, tensors, refusals and non-HTTP have no-store and nosniff."""
     name = ask(gateway, "GET", "/model").json["model"]["name"]
     tensors = {"inputs": [{"name": "record", "shape": [1], "datatype": "BYTES", "data": [PATIENTS[0].decode()]}]}
     asked = [
@@ -54,7 +54,7 @@ def test_every_answer_with_a_patient_is_kept_by_nobody(gateway: Child) -> None:
 
 
 def test_what_never_changes_may_be_kept(gateway: Child) -> None:
-    """The page's own files say nothing of a patient; a browser asks whether its copy is good."""
+    """Static files contain no patient data; browsers revalidate them."""
     for path in ("/", "/page/page.js", "/fields", "/docs", "/openapi.json"):
         found = ask(gateway, "GET", path).headers
         assert (found["Cache-Control"], found["X-Content-Type-Options"]) == ("no-cache", "nosniff")
@@ -80,13 +80,13 @@ def test_what_never_changes_may_be_kept(gateway: Child) -> None:
 )
 @pytest.mark.parametrize("kind", ["text/plain", "application/json"])
 def test_other_peoples_pages_post_nothing(known: Child, headers: Mapping[str, str], status: int, kind: str) -> None:
-    """A browser says who made it send; only pages of ours and of origins that are allowed may. Programs are no page."""
+    """Only our own pages and allowed origins may post; programs send no origin and are not restricted."""
     sent = {"Host": "hs.example.org", "Content-Type": kind, **headers}
     assert ask(known, "POST", "/predict", PATIENTS[0], sent).status == status
 
 
 def test_links_from_elsewhere_still_lead_here(known: Child) -> None:
-    """What is only read is answered: that a page cannot read it is the browser's business."""
+    """Cross-site reads are answered, but without CORS headers no page can read them."""
     found = ask(known, "GET", "/", None, {"Sec-Fetch-Site": "cross-site", "Host": "hs.example.org"})
     assert (found.status, "Access-Control-Allow-Origin" in found.headers) == (200, False)
 
@@ -104,7 +104,7 @@ FOREIGN = [
 
 
 def test_a_foreign_name_is_no_way_in(gateway: Child, known: Child) -> None:
-    """A stranger's name that resolves to us is refused (421), for reading too; addresses and names inside never are."""
+    """Unknown host names get 421 (DNS rebinding), for reads as well; addresses and internal names are accepted."""
     for host in INSIDE:
         assert ask(gateway, "POST", "/predict", PATIENTS[0], {"Host": host}).status == 200
     for host in FOREIGN:
@@ -122,13 +122,13 @@ def test_a_foreign_name_is_no_way_in(gateway: Child, known: Child) -> None:
 
 
 def test_probes_are_answered_by_any_name(gateway: Child) -> None:
-    """A load balancer may call us as it likes: health says nothing of patients."""
+    """Load balancers may use any host name, as health contains no patient data."""
     for path in ("/health/startup", "/health/live", "/health/ready", "/ping", "/v2/health/ready"):
         assert ask(gateway, "GET", path, None, {"Host": "lb.example.com"}).status == 200
 
 
 def test_a_gateway_that_asks_for_keys_takes_any_name_until_some_are_set(start: Starter) -> None:
-    """A page that rebinds a name has no credentials, and an Ingress in front chooses the name."""
+    """With authentication a rebinding page has no credentials, so allowed hosts are optional."""
     key, line = new_key("lab", ["predict"])
     sent = {"Authorization": f"Bearer {key}", "Host": "heartstream.example.com"}
     with start(AUTH__API_KEYS=line) as gateway:
@@ -141,7 +141,7 @@ def test_a_gateway_that_asks_for_keys_takes_any_name_until_some_are_set(start: S
 
 @pytest.mark.parametrize("coding", ["zstd", "br", "compress", "gzip, gzip", "Zebra-4711"])
 def test_a_coding_that_is_not_read_is_told_with_those_that_are(gateway: Child, coding: str) -> None:
-    """415 with Accept-Encoding (RFC 9110), not a fault of the record that it would hold."""
+    """415 with Accept-Encoding (RFC 9110), not a fault of the record."""
     found = ask(gateway, "POST", "/predict", PATIENTS[0], {"Content-Encoding": coding})
     accepted = found.headers["Accept-Encoding"].split(", ")
     assert (found.status, found.kind, accepted) == (415, "application/problem+json", ["gzip", "x-gzip", "deflate"])
@@ -149,7 +149,7 @@ def test_a_coding_that_is_not_read_is_told_with_those_that_are(gateway: Child, c
 
 
 def test_a_coding_that_is_read_changes_nothing(gateway: Child) -> None:
-    """`x-gzip` is gzip by RFC 9110; codings are named in any case."""
+    """`x-gzip` is gzip by RFC 9110; content codings are case-insensitive."""
     expected = ask(gateway, "POST", "/predict", PATIENTS[0]).body
     for coding, packed in (("gzip", gzip.compress), ("X-GZip", gzip.compress), ("deflate", zlib.compress)):
         found = ask(gateway, "POST", "/predict", packed(PATIENTS[0]), {"Content-Encoding": coding})
@@ -157,7 +157,7 @@ def test_a_coding_that_is_read_changes_nothing(gateway: Child) -> None:
 
 
 def test_what_the_library_refuses_is_a_problem_too(gateway: Child, start: Starter) -> None:
-    """417, and 501, 400 and 414 of the telemetry port: in the one form, quoting nothing."""
+    """417, and the telemetry port's 501, 400 and 414, are problem documents that quote nothing."""
     expected = ask(gateway, "POST", "/predict", b"{}", {"Expect": "Zebra-4711"})
     port = free_port()
     with start(GATEWAY__METRICS_PORT=str(port)) as child:

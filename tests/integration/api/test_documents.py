@@ -1,4 +1,4 @@
-"""Laws of what the gateway says of itself: valid, current, complete, and true."""
+"""The gateway's documents are valid, up to date, complete and correct."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.workers import Starter
 
 
 def test_openapi_is_valid(gateway: Child) -> None:
-    """By the validator of the specification."""
+    """By the specification's validator."""
     assert list(OpenAPIV31SpecValidator(ask(gateway, "GET", "/openapi.json").json).iter_errors()) == []
 
 
 @pytest.mark.parametrize("name", ["openapi", "asyncapi"])
 def test_served_document_is_the_committed_one(gateway: Child, name: str) -> None:
-    """What is served is what is reviewed, but for the version of the product."""
+    """Except for the product version."""
     served, committed = ask(gateway, "GET", f"/{name}.json").json, json.loads((FOLDER / f"{name}.json").read_bytes())
     assert served["info"].pop("version") == version("heartstream")
     committed["info"].pop("version")
@@ -34,12 +34,12 @@ def test_served_document_is_the_committed_one(gateway: Child, name: str) -> None
 
 
 def test_examples_of_openapi_are_legal(gateway: Child) -> None:
-    """The record that a reader tries first is scored."""
+    """The example record is scored."""
     assert ask(gateway, "POST", "/predict", json.dumps(openapi.EXAMPLE).encode()).status == 200
 
 
 def test_answers_are_what_openapi_says(gateway: Child) -> None:
-    """Score, served model and health fit their schemas, references resolved."""
+    """Score, served model and health match their schemas, with references resolved."""
     document = ask(gateway, "GET", "/openapi.json").json
     for path, answer in {
         "/model": ask(gateway, "GET", "/model"),
@@ -53,7 +53,7 @@ def test_answers_are_what_openapi_says(gateway: Child) -> None:
 
 
 def test_docs_page_needs_nobody_else(gateway: Child) -> None:
-    """Page and files come from here, under a policy that allows no other source."""
+    """Page and files are served from here, with a policy that allows no other source."""
     page = ask(gateway, "GET", "/docs")
     assert (page.status, page.kind, b"http" in page.body) == (200, "text/html", False)
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
@@ -64,13 +64,13 @@ def test_docs_page_needs_nobody_else(gateway: Child) -> None:
 
 
 def test_model_is_the_one_in_the_scores(gateway: Child, scorer: Scorer) -> None:
-    """Name, version and digest are those that every score bears."""
+    """Name, version and digest equal those of every score."""
     told, score = ask(gateway, "GET", "/model").json, ask(gateway, "POST", "/predict", PATIENTS[0]).json
     assert (told["model"], told["threshold"], told["engine"]) == (score["model"], score["threshold"], scorer.engine)
 
 
 def test_card_comes_as_markdown_or_json(gateway: Child) -> None:
-    """As the caller prefers."""
+    """As the Accept header asks."""
     page = ask(gateway, "GET", "/model/card")
     card = ask(gateway, "GET", "/model/card", headers={"Accept": "application/json"})
     assert (page.kind, page.body.startswith(b"# Model card")) == ("text/markdown", True)
@@ -78,7 +78,7 @@ def test_card_comes_as_markdown_or_json(gateway: Child) -> None:
 
 
 def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Child) -> None:
-    """A resource that OpenAPI does not tell of is the page's, or is defined elsewhere."""
+    """A route that OpenAPI does not describe belongs to the page or to another specification."""
     described = set(ask(gateway, "GET", "/openapi.json").json["paths"])
     elsewhere = {"/openapi.json", "/asyncapi.json", "/ping", "/invocations"}
     assert described.isdisjoint(elsewhere)
@@ -91,7 +91,7 @@ def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Chil
 
 
 def test_metrics_can_have_a_port_of_their_own(start: Starter) -> None:
-    """There alone, for a scraper inside; health is on both."""
+    """Then only that port serves metrics; both serve health."""
     port = free_port()
     with start(GATEWAY__METRICS_PORT=str(port)) as gateway:
         ask(gateway, "POST", "/predict", PATIENTS[0])

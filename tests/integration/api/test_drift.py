@@ -1,4 +1,4 @@
-"""Drift, told by a real gateway of what is asked over HTTP."""
+"""Drift metrics of a real gateway, by the records that are sent over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEADLINE_SECONDS = 60.0
 
 
 def test_another_hospitals_patients_drift(start: Starter) -> None:
-    """Of no request nothing is told; of some hundred patients of Long Beach, both alerts' conditions."""
+    """Without requests there are no values; some hundred patients of Long Beach meet the conditions of both alerts."""
     with start(DRIFT__WINDOW_RECORDS="300") as gateway:
         assert drift_metrics(scrape(gateway)) == {"window_records": 0}
         va, deadline = patients_of("va", 1), time.monotonic() + DEADLINE_SECONDS
@@ -25,7 +25,7 @@ def test_another_hospitals_patients_drift(start: Starter) -> None:
 
 
 def test_a_gateway_that_watches_nothing_tells_nothing(start: Starter) -> None:
-    """Switched off, the window stays empty, and no log or metric speaks of drift."""
+    """Switched off, the window stays empty, and neither logs nor metrics mention drift."""
     with start(DRIFT__WINDOW_RECORDS="0") as gateway:
         body = json.dumps([*itertools.islice(patients_of("va", 1), 200)]).encode()
         assert ask(gateway, "POST", "/predict/batch", body, JSON).status == 200

@@ -1,4 +1,4 @@
-"""Laws of the FHIR interface: the risk of `/predict`, in resources that `fhir.resources` finds valid; errors, too."""
+"""The FHIR interface returns the risk of `/predict`, in resources that `fhir.resources` accepts; so are errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assess(gateway: Child, body: bytes) -> Answer:
 
 
 def valid(answer: Answer) -> dict[str, Any]:
-    """A RiskAssessment that the specification's model takes, and gives back unchanged."""
+    """A RiskAssessment that the specification's model accepts and returns unchanged."""
     assert (answer.status, answer.kind) == (200, FHIR_TYPE), answer.body
     assert json.loads(RiskAssessment.model_validate_json(answer.body).model_dump_json()) == answer.json
     return answer.json
@@ -62,7 +62,7 @@ def _value(extension: dict[str, Any]) -> Any:
 
 
 def test_every_real_patient_has_the_risk_of_predict(gateway: Child) -> None:
-    """Every third of all 920, round through FHIR: all that a score says, from the number to the model."""
+    """Every third of all 920 patients: each part of the score is the same through FHIR."""
     records = RECORDS[::3]
     sent = [{**record, "patient_id": "p-1"} for record in records]
     scores = ask(gateway, "POST", "/predict/batch", json.dumps(sent).encode(), JSON).json
@@ -82,7 +82,7 @@ def test_every_real_patient_has_the_risk_of_predict(gateway: Child) -> None:
 
 
 def test_an_answer_says_what_it_rests_on(gateway: Child) -> None:
-    """Subject, time, model, the Observations that were used, and for people what is missing and what it is not for."""
+    """Subject, time, model, the Observations used, missing fields and the intended use."""
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     parts = [patient(RECORDS[0]), observation("cp", 1), observation("chol", 5.2, valueQuantity=quantity(5.2, "mmol/L"))]
     answer = valid(assess(gateway, bundle(*parts)))
@@ -103,7 +103,7 @@ def test_an_answer_says_what_it_rests_on(gateway: Child) -> None:
 
 
 def test_all_that_is_wrong_is_one_outcome(gateway: Child) -> None:
-    """What the mapping and the core refuse, with FHIR's codes, ours and places; not a value."""
+    """Problems of the mapping and of validation, with FHIR's codes, ours and locations, but no value."""
     parts = [
         patient(RECORDS[0], gender=CANARY),
         observation("chol", 233, valueQuantity=quantity(233, CANARY)),
@@ -131,7 +131,7 @@ def test_all_that_is_wrong_is_one_outcome(gateway: Child) -> None:
 
 
 def test_what_only_the_core_refuses_has_its_place(gateway: Child) -> None:
-    """A value that is well coded and impossible."""
+    """A well-formed but impossible value has its location."""
     answer = assess(gateway, bundle(*resources({**RECORDS[0], "chol": 5})))
     assert refused(answer, 422) == [("value", "out_of_range")]
     (issue,) = answer.json["issue"]
@@ -140,7 +140,7 @@ def test_what_only_the_core_refuses_has_its_place(gateway: Child) -> None:
 
 
 def test_a_request_that_is_no_bundle_is_refused(gateway: Child) -> None:
-    """400 for what is no Bundle, 415, 404, 405, 413 and 408 for what is none of this interface's, all as outcomes."""
+    """400 for other resources, and 415, 404, 405, 413 and 408, are all OperationOutcomes."""
     assert refused(assess(gateway, b"{" + CANARY.encode()), 400) == [("structure", "not_json")]
     assert refused(assess(gateway, json.dumps(patient(RECORDS[0])).encode()), 400) == [("structure", "not_an_object")]
     xml = ask(gateway, "POST", OPERATION, b"<Bundle/>", {"Content-Type": "application/fhir+xml"})
@@ -151,7 +151,7 @@ def test_a_request_that_is_no_bundle_is_refused(gateway: Child) -> None:
 
 
 def test_answers_are_what_openapi_says(gateway: Child) -> None:
-    """A RiskAssessment and an OperationOutcome fit their schemas."""
+    """A RiskAssessment and an OperationOutcome match their schemas."""
     document = ask(gateway, "GET", "/openapi.json").json
     responses = document["paths"][OPERATION]["post"]["responses"]
     for body in (bundle(*resources(RECORDS[0])), unchecked(observation("cp", 1))):
@@ -162,13 +162,13 @@ def test_answers_are_what_openapi_says(gateway: Child) -> None:
 
 
 def test_operation_has_its_name_encoded_or_not(gateway: Child) -> None:
-    """Some clients write the dollar sign as %24."""
+    """Some clients send the dollar sign as %24."""
     body = bundle(*resources(RECORDS[0]))
     assert valid(ask(gateway, "POST", OPERATION.replace("$", "%24"), body, JSON))["prediction"]
 
 
 def test_metadata_is_a_valid_capability_statement(gateway: Child) -> None:
-    """It names the version of FHIR and the operation that is there."""
+    """It has the FHIR version and the operation."""
     answer = ask(gateway, "GET", "/fhir/metadata")
     assert (answer.status, answer.kind) == (200, FHIR_TYPE)
     CapabilityStatement.model_validate_json(answer.body)
@@ -184,7 +184,7 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_door_is_kept_as_all_others(start: Starter, trail: Path) -> None:
-    """Who may not predict, or asks too often, gets an outcome; what was scored or refused stands in the audit trail."""
+    """403 and 429 are OperationOutcomes, and scored and refused Bundles are in the audit trail."""
     (lab, lab_line), (scraper, scraper_line) = new_key("lab", ["predict"]), new_key("prometheus", ["metrics"])
     keys = trail.with_name("keys.txt")
     keys.write_text(f"{lab_line}\n{scraper_line}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Laws of the HTTP interface, on a real gateway process."""
+"""The HTTP interface, on a real gateway process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORD = PATIENTS[0]
 
 
 def test_a_prediction_is_the_score_object(gateway: Child, scorer: Scorer) -> None:
-    """The same bytes as the core gives, for every real patient."""
+    """The response has the bytes of scoring, for real patients."""
     for record in real_patients()[::40]:
         value = json.dumps(record).encode()
         (expected,) = process([value], [None], scorer)
@@ -27,7 +27,7 @@ def test_a_prediction_is_the_score_object(gateway: Child, scorer: Scorer) -> Non
 
 
 def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) -> None:
-    """Each kind of bad record is a problem document (RFC 9457) with every fault."""
+    """Each kind of invalid record gives a problem document (RFC 9457) with every fault."""
     for flaw in FLAWS.values():
         value = flaw(real_patients()[0]) or b""
         (expected,) = process([value], [None], scorer)
@@ -40,7 +40,7 @@ def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) 
 
 
 def test_every_example_of_the_contract_has_its_outcome(gateway: Child, scorer: Scorer) -> None:
-    """Each accepted and rejected example gives over HTTP exactly what scoring gives."""
+    """Each accepted and rejected example has the same outcome over HTTP as in scoring."""
     for value in [value for _, value in accepted()] + [value for _, value, _ in rejected()]:
         (expected,) = process([value], [None], scorer)
         found = ask(gateway, "POST", "/predict", value)
@@ -62,13 +62,13 @@ def test_every_example_of_the_contract_has_its_outcome(gateway: Child, scorer: S
 def test_other_errors_are_problem_documents(
     gateway: Child, method: str, path: str, body: bytes | None, status: int
 ) -> None:
-    """Whatever goes wrong is told in the same form."""
+    """Every error has the same form."""
     found = ask(gateway, method, path, body)
     assert (found.status, found.kind, found.json["status"]) == (status, "application/problem+json", status)
 
 
 def test_a_body_that_stops_halfway_is_cut_off(gateway: Child) -> None:
-    """A half-sent body is answered with 408 and the connection is closed, instead of being held for ever."""
+    """An incomplete body gets 408 and a closed connection instead of being held forever."""
     with connected(gateway) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
         answer = everything(connection)
@@ -76,7 +76,7 @@ def test_a_body_that_stops_halfway_is_cut_off(gateway: Child) -> None:
 
 
 def test_what_is_not_http_is_not_quoted(gateway: Child) -> None:
-    """A record that stands where a request should (a wrong Content-Length) does not come back in the answer."""
+    """A record in place of a request line (wrong Content-Length) is not repeated in the response."""
     with connected(gateway) as connection:
         body = b'{}{"age": 63, "name": "Zebra-4711"}\r\n\r\n'
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n" + body)
@@ -86,13 +86,13 @@ def test_what_is_not_http_is_not_quoted(gateway: Child) -> None:
 
 
 def test_a_body_that_is_not_what_it_says_is_the_callers_fault(gateway: Child) -> None:
-    """Garbage that calls itself gzip is a 400, not a 500."""
+    """Invalid gzip is a 400, not a 500."""
     found = ask(gateway, "POST", "/predict", b"not gzip", {"Content-Encoding": "gzip"})
     assert (found.status, found.kind) == (400, "application/problem+json")
 
 
 def test_no_answer_tells_a_version(gateway: Child) -> None:
-    """Scores, pages, errors, streams, and what is not even HTTP."""
+    """Neither scores, pages, errors and streams, nor responses to non-HTTP."""
     answers = [
         ask(gateway, "POST", "/predict", RECORD),
         ask(gateway, "POST", "/predict", b"{}"),
@@ -107,7 +107,7 @@ def test_no_answer_tells_a_version(gateway: Child) -> None:
 
 
 def test_health_and_metrics_are_served(gateway: Child) -> None:
-    """A ready gateway says so, and counts its requests."""
+    """A ready gateway reports it and counts its requests."""
     ask(gateway, "POST", "/predict", RECORD)
     health = ask(gateway, "GET", "/health")
     metrics = ask(gateway, "GET", "/metrics").body.decode()
@@ -117,7 +117,7 @@ def test_health_and_metrics_are_served(gateway: Child) -> None:
 
 
 def test_no_patient_is_in_errors_logs_or_metrics(gateway: Child) -> None:
-    """A marker in any place of a bad request, by any way in, comes back nowhere."""
+    """A marker anywhere in an invalid request, on any interface, appears nowhere."""
     marker = "Zebra-4711"
     good = {**real_patients()[0], "patient_id": marker}
     bad = [{**good, **change} for change in ({"age": marker}, {marker: 1}, {"sex": 7}, {"coding": marker})]

@@ -1,4 +1,4 @@
-"""Laws of overload and abuse: bounded, told, and never at the cost of others."""
+"""Overload and abuse are bounded, reported, and never affect other callers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALF = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
 
 
 def test_too_many_requests_at_once_are_refused(start: Starter) -> None:
-    """503 with a time to come back, while health and metrics are still told; then there is room again."""
+    """503 with Retry-After while health and metrics are still served; later requests are accepted."""
     with start(GATEWAY__CONCURRENT_REQUESTS="2", GATEWAY__BODY_TIMEOUT_SECONDS="3") as gateway:
         with connected(gateway) as one, connected(gateway) as other:
             one.sendall(HALF)
@@ -42,7 +42,7 @@ def test_too_many_requests_at_once_are_refused(start: Starter) -> None:
 
 
 def _until_refused(gateway: Child) -> Answer:
-    """Ask until the two half requests have arrived."""
+    """Send requests until the two incomplete ones have arrived."""
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
         found = ask(gateway, "POST", "/predict", PATIENTS[0])
@@ -52,7 +52,7 @@ def _until_refused(gateway: Child) -> Answer:
 
 
 def test_a_caller_who_sends_too_much_is_told_when_to_come_back(start: Starter) -> None:
-    """429 with Retry-After; what is too large for any bucket is 413; a stream is slowed down instead."""
+    """429 with Retry-After; 413 beyond the burst; a stream is slowed down instead."""
     with start(GATEWAY__RECORDS_PER_SECOND="10", GATEWAY__BURST_RECORDS="10") as gateway:
         array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:11]) + b"]", JSON)
         assert (array.status, "10 records" in array.json["detail"]) == (413, True)
@@ -66,7 +66,7 @@ def test_a_caller_who_sends_too_much_is_told_when_to_come_back(start: Starter) -
 
 
 def test_an_array_beyond_its_limit_is_refused(start: Starter) -> None:
-    """Before it is read to the end; a stream of lines of the same size is not."""
+    """It is refused before it is read to the end; a stream of lines of the same size is not."""
     with start(GATEWAY__BATCH_LIMIT_BYTES="10000") as gateway:
         array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:100]) + b"]", JSON)
         lines = ask(gateway, "POST", "/predict/batch", b"\n".join(PATIENTS[:100]), LINES)
@@ -74,7 +74,7 @@ def test_an_array_beyond_its_limit_is_refused(start: Starter) -> None:
 
 
 def test_headers_that_never_end_are_cut_off(start: Starter) -> None:
-    """A connection that sends half a header holds nothing for ever."""
+    """An incomplete header does not hold a connection forever."""
     with (
         start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__KEEP_ALIVE_SECONDS="1") as gateway,
         connected(gateway) as slow,
@@ -85,7 +85,7 @@ def test_headers_that_never_end_are_cut_off(start: Starter) -> None:
 
 
 def test_who_does_not_read_is_cut_off(start: Starter) -> None:
-    """A stream whose answers nobody takes ends; meanwhile others are answered."""
+    """A stream whose responses are not read is closed; meanwhile others are answered."""
     with start(GATEWAY__BODY_TIMEOUT_SECONDS="1") as gateway, connected(gateway) as deaf:
         deaf.settimeout(30)
         head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
@@ -103,7 +103,7 @@ def test_who_does_not_read_is_cut_off(start: Starter) -> None:
 
 
 def test_nobody_notices_when_it_stops(start: Starter) -> None:
-    """SIGTERM under load: who stops calling when `/health/ready` says so has every single request answered."""
+    """On SIGTERM under load, callers that stop once `/health/ready` fails have every request answered."""
     with start(GATEWAY__SHUTDOWN_DELAY_SECONDS="2") as gateway, ThreadPoolExecutor(9) as callers:
         gone, answered = threading.Event(), []
         calls = [callers.submit(_call_until, gateway, gone, answered) for _ in range(8)]
@@ -121,7 +121,7 @@ def test_nobody_notices_when_it_stops(start: Starter) -> None:
 
 
 def _call_until(gateway: Child, gone: threading.Event, answered: list[int]) -> None:
-    """Keep one connection busy, a new one where the gateway has closed it; any error is one."""
+    """Keep one connection busy, and reconnect if the gateway closes it; any error fails."""
     connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)
     while not gone.is_set():
         connection.request("POST", "/predict", body=PATIENTS[0])
@@ -139,7 +139,7 @@ def chunk(lines: bytes) -> bytes:
 
 
 def test_streams_of_one_caller_leave_room_for_others(start: Starter) -> None:
-    """Beyond its share a caller is refused (429), and single records are answered as ever."""
+    """Beyond its limit a caller gets 429, and single records are still answered."""
     with start(GATEWAY__CONCURRENT_REQUESTS="8", GATEWAY__STREAMS_PER_CALLER="2") as gateway, ExitStack() as stack:
         streams = [stack.enter_context(connected(gateway)) for _ in range(8)]
         for stream in streams:
@@ -150,14 +150,14 @@ def test_streams_of_one_caller_leave_room_for_others(start: Starter) -> None:
 
 
 def test_a_stream_of_nothing_ends(start: Starter) -> None:
-    """Line feeds alone keep no stream open, though none of the pauses between them is too long."""
+    """Line feeds alone do not keep a stream open, however short the pauses between them."""
     with start(GATEWAY__BODY_TIMEOUT_SECONDS="0.5") as gateway, connected(gateway) as stream:
         stream.sendall(STREAM)
         assert _sent_until_answered(stream, b"\n").startswith(b"HTTP/1.1 408")
 
 
 def test_a_stream_has_an_end(start: Starter) -> None:
-    """Also one that brings records all the time is broken off when its time is over."""
+    """A stream is closed at its time limit, even if records keep coming."""
     with start(GATEWAY__STREAM_MAX_SECONDS="2") as gateway, connected(gateway) as stream:
         stream.sendall(STREAM)
         answer = b""
@@ -169,7 +169,7 @@ def test_a_stream_has_an_end(start: Starter) -> None:
 
 
 def _sent_until_answered(stream: socket.socket, line: bytes) -> bytes:
-    """Send a line every 0.2 s until something comes, at most a minute; return what came."""
+    """Send a line every 0.2 s until something is received, at most for a minute; return it."""
     stream.settimeout(0.2)
     for _ in range(300):
         stream.sendall(chunk(line))
@@ -179,7 +179,7 @@ def _sent_until_answered(stream: socket.socket, line: bytes) -> bytes:
 
 
 def test_bodies_that_are_arriving_are_finished(start: Starter) -> None:
-    """SIGTERM in the middle of a record, an array and a stream: the rest is taken, and everybody has an answer."""
+    """On SIGTERM within a record, an array and a stream the rest is read, and each is answered."""
     array = b"[" + b",".join(PATIENTS[:40]) + b"]"
     with start(GATEWAY__DRAIN_SECONDS="30", GATEWAY__BODY_TIMEOUT_SECONDS="30") as gateway, ExitStack() as stack:
         one, many, lines = (stack.enter_context(connected(gateway)) for _ in range(3))
@@ -206,7 +206,7 @@ def _head(path: str, length: int) -> bytes:
 
 
 def test_a_hang_up_does_not_end_it(start: Starter) -> None:
-    """SIGHUP, which tools send after they have rotated a file."""
+    """Tools send SIGHUP after rotating a file."""
     with start() as gateway:
         for _ in range(3):
             gateway.process.send_signal(signal.SIGHUP)
@@ -214,13 +214,13 @@ def test_a_hang_up_does_not_end_it(start: Starter) -> None:
 
 
 class Balancer:
-    """Knows which gateways are ready, as a load balancer that reads their probes does."""
+    """Knows which gateways are ready, as a load balancer does from their probes."""
 
     def __init__(self) -> None:
         self.ready: list[Child] = []
 
     def look(self, gateways: Sequence[Child]) -> None:
-        """Ask every gateway."""
+        """Probe every gateway."""
         self.ready = [gateway for gateway in gateways if self._is_ready(gateway)]
 
     def _is_ready(self, gateway: Child) -> bool:
@@ -231,7 +231,7 @@ class Balancer:
 
 
 def test_a_rolling_restart_fails_nobody(start: Starter) -> None:
-    """Two gateways are replaced one after the other under load: each request that a ready one was given is answered."""
+    """Two gateways are replaced one after the other under load: every request to a ready one is answered."""
     settings = {"GATEWAY__SHUTDOWN_DELAY_SECONDS": "2"}
     with ExitStack() as stack, ThreadPoolExecutor(5) as callers:
         running = [stack.enter_context(start(**settings)) for _ in range(2)]
@@ -254,7 +254,7 @@ def test_a_rolling_restart_fails_nobody(start: Starter) -> None:
 
 
 def _call_ready(balancer: Balancer, gone: threading.Event, answered: list[int]) -> None:
-    """Send each request to some gateway that is ready; any error is one."""
+    """Send each request to a ready gateway; any error fails."""
     for turn in count():
         if gone.is_set():
             return
@@ -263,7 +263,7 @@ def _call_ready(balancer: Balancer, gone: threading.Event, answered: list[int]) 
 
 
 def test_a_gateway_without_file_descriptors_floods_no_log(start: Starter) -> None:
-    """The event loop fails to accept 128 times a second: a line in ten seconds is enough, and it serves when it can."""
+    """The event loop fails to accept 128 times a second: it logs at most every ten seconds, and recovers."""
     with start() as gateway, ExitStack() as opened:
         used = len(list(Path(f"/proc/{gateway.process.pid}/fd").iterdir()))
         resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))

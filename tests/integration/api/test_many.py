@@ -1,4 +1,4 @@
-"""Laws of `/predict/batch`: arrays and lines, each record with its own outcome, in bounded memory."""
+"""`/predict/batch`: arrays and JSON lines, each record with its own outcome, in bounded memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIXED = [*PATIENTS[:5], b'{"patient_id":"x"}', *PATIENTS[5:9], b"7", PATIENTS[9]
 
 
 def expected(bodies: Sequence[bytes], scorer: Scorer) -> list[object]:
-    """Return what must stand at each place."""
+    """Return the expected entry of each record."""
     outcomes = process(bodies, [None] * len(bodies), scorer)
     return [
         {"index": index, "errors": [{"code": f.code, "pointer": f.pointer, "message": f.message} for f in each.issues]}
@@ -37,13 +37,13 @@ def expected(bodies: Sequence[bytes], scorer: Scorer) -> list[object]:
 
 
 def test_array_gives_an_array(gateway: Child, scorer: Scorer) -> None:
-    """Scores and faults stand where their records stood."""
+    """Scores and faults are in the order of their records."""
     found = ask(gateway, "POST", PATH, b"[" + b", ".join(MIXED) + b"]", JSON)
     assert (found.status, found.kind, found.json) == (200, "application/json", expected(MIXED, scorer))
 
 
 def test_lines_give_lines(gateway: Child, scorer: Scorer) -> None:
-    """The same, a line each; a line that is no JSON at all has its faults as well, and an empty one is none."""
+    """One line per record; a line of invalid JSON has its faults as well, and an empty line is skipped."""
     bodies = [*MIXED, *(flaw(real_patients()[0]) or b"" for flaw in FLAWS.values()), PATIENTS[10]]
     bodies = [body for body in bodies if body.strip() and b"\n" not in body]
     found = ask(gateway, "POST", PATH, b"\n\n".join(bodies) + b"\n", LINES)
@@ -52,7 +52,7 @@ def test_lines_give_lines(gateway: Child, scorer: Scorer) -> None:
 
 
 def test_same_bytes_as_one_by_one(gateway: Child) -> None:
-    """A score is the same to the byte, alone or among others."""
+    """A score is byte for byte the same alone and among others."""
     alone = [ask(gateway, "POST", "/predict", body).body for body in PATIENTS[:40]]
     lines = ask(gateway, "POST", PATH, b"\n".join(PATIENTS[:40]), LINES).body.splitlines()
     array = ask(gateway, "POST", PATH, b"[" + b",".join(PATIENTS[:40]) + b"]", JSON).body
@@ -61,32 +61,32 @@ def test_same_bytes_as_one_by_one(gateway: Child) -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b" [ ] "])
 def test_empty_array_is_an_empty_array(gateway: Child, body: bytes) -> None:
-    """Nothing in, nothing out."""
+    """An empty array is not an error."""
     assert ask(gateway, "POST", PATH, body, JSON).json == []
 
 
 def test_no_lines_are_no_lines(gateway: Child) -> None:
-    """Nothing in, nothing out."""
+    """An empty body of lines is not an error."""
     found = ask(gateway, "POST", PATH, b"\n", LINES)
     assert (found.status, found.body) == (200, b"")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1", b"[1,]", b"\xff", b"null", b"[" * 50_000])
 def test_what_is_no_array_is_refused(gateway: Child, body: bytes) -> None:
-    """As a whole, with a problem document."""
+    """It is refused as a whole, with a problem document."""
     found = ask(gateway, "POST", PATH, body, JSON)
     assert (found.status, found.kind) == (400, "application/problem+json")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_other_types_are_refused(gateway: Child, kind: str) -> None:
-    """The answer says what to send."""
+    """415, and the response names the supported types."""
     found = ask(gateway, "POST", PATH, b"[]", {"Content-Type": kind})
     assert (found.status, "application/x-ndjson" in found.json["detail"]) == (415, True)
 
 
 def test_each_rejected_example_has_its_faults(gateway: Child) -> None:
-    """The contract's examples, as lines, where one fits on a line."""
+    """The contract's rejected examples that fit on a line."""
     examples = [(value, faults) for _, value, faults in rejected() if value.strip() and b"\n" not in value.strip(b"\n")]
     found = ask(gateway, "POST", PATH, b"\n".join(value.strip(b"\n") for value, _ in examples), LINES)
     pairs = [[(e["code"], e["pointer"]) for e in json.loads(line)["errors"]] for line in found.body.splitlines()]
@@ -94,14 +94,14 @@ def test_each_rejected_example_has_its_faults(gateway: Child) -> None:
 
 
 def test_line_without_end_is_one_rejected_record(gateway: Child) -> None:
-    """A megabyte without a line break is too large, and what follows is scored."""
+    """A megabyte without a line feed is too large, and the next line is scored."""
     found = ask(gateway, "POST", PATH, b"x" * 1_000_000 + b"\n" + PATIENTS[0], LINES)
     first, second = (json.loads(line) for line in found.body.splitlines())
     assert ([error["code"] for error in first["errors"]], "risk" in second) == (["too_large"], True)
 
 
 def test_lines_are_answered_while_they_are_sent(gateway: Child) -> None:
-    """Who sends one line, and has not ended, gets its score."""
+    """A caller that has sent one line of an open request gets its score."""
     with connected(gateway) as connection:
         head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
@@ -117,7 +117,7 @@ def test_lines_are_answered_while_they_are_sent(gateway: Child) -> None:
 
 
 def test_a_stream_that_stops_is_broken_off(gateway: Child) -> None:
-    """After a pause that is too long the answer ends without its last chunk: it cannot pass for whole."""
+    """After the timeout the response ends without its last chunk, so it is not mistaken for complete."""
     with connected(gateway) as connection:
         head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
         line = PATIENTS[0] + b"\n"
@@ -130,7 +130,7 @@ def test_a_stream_that_stops_is_broken_off(gateway: Child) -> None:
 
 
 def test_a_long_stream_takes_no_memory(gateway: Child) -> None:
-    """A hundred thousand lines, some 20 MB, are answered in full; the gateway grows by less than the answer."""
+    """100,000 lines (20 MB) are answered in full; the gateway grows by less than the response."""
     lines = 100_000
     before = resident_mib(gateway.process.pid)
     connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
@@ -166,7 +166,7 @@ def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def test_an_array_in_another_coding_is_not_scored(gateway: Child) -> None:
-    """Nor are the rows of it that happen to be legal, wherever they stand: an array is one source."""
+    """Nor are its rows that happen to be valid, wherever they are: an array is one source."""
     legal = [value for value in copy_records("kaggle-303") if isinstance(validate(value), PatientRecord)]
     body = b"[" + b",".join([*legal, *PATIENTS[:500], *copy_records("kaggle-303")]) + b"]"
     found = ask(gateway, "POST", PATH, body, JSON).json
@@ -174,7 +174,7 @@ def test_an_array_in_another_coding_is_not_scored(gateway: Child) -> None:
 
 
 def test_lines_are_judged_by_what_has_come(gateway: Child) -> None:
-    """Lines of another coding are not scored; those that name their coding are, as UCI's records."""
+    """Lines of another coding are not scored unless they declare it."""
     mixed = [*copy_records("kaggle-303"), *copy_records("kaggle-303", coding="kaggle-303")]
     found = [json.loads(line) for line in ask(gateway, "POST", PATH, b"\n".join(mixed), LINES).body.splitlines()]
     alone = [ask(gateway, "POST", "/predict", record).json for record in uci_records("kaggle-303")]

@@ -1,4 +1,4 @@
-"""Laws of the gateway's memory: what the shipped pod has is enough, whatever well-formed requests come together."""
+"""The gateway's memory: the shipped pod's limit is enough for any mix of well-formed requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CSV = {"Content-Type": "text/csv"}
 
 @pytest.fixture
 def pod(model_dir: Path) -> Iterator[tuple[int, str]]:
-    """A gateway with the shipped defaults in a container of the pod's size: its port, and the container's id."""
+    """A gateway with default settings in a container of the pod's size: its port and the container's id."""
     if not docker_answers() or attempt("docker", "image", "inspect", IMAGE).returncode:
         pytest.skip(f"no Docker with {IMAGE}")
     port, packages = free_port(), sysconfig.get_paths()["purelib"]
@@ -49,7 +49,7 @@ def pod(model_dir: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_the_shipped_pod_survives_the_worst_mix(pod: tuple[int, str]) -> None:
-    """Everything at once, from several callers: it is answered or refused, nothing is killed, and then all is well."""
+    """All requests at once from several callers are answered or refused, and nothing is OOM-killed."""
     port, container = pod
     mix = [*_mix()] * 2
     with _unfinished(port, 40), ThreadPoolExecutor(24) as senders:
@@ -71,7 +71,7 @@ def test_the_shipped_pod_survives_the_worst_mix(pod: tuple[int, str]) -> None:
 
 
 def _mix() -> Iterator[tuple[str, bytes, dict[str, str]]]:
-    """Yield well-formed requests: a path, a body, and what it is."""
+    """Yield well-formed requests: path, body and content type."""
     good, bad = PATIENTS[0], b"{}"
     names = list(json.loads(good))
     row = ",".join("1" for _ in names)
@@ -95,7 +95,7 @@ def _mix() -> Iterator[tuple[str, bytes, dict[str, str]]]:
 
 
 def _status(port: int, caller: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> int:
-    """Return the status of an answer, which is read; 0 where the gateway hung up, having refused to read more."""
+    """Return the status of a response, which is read; 0 if the gateway closed the connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120, source_address=(caller, 0))
     try:
         if "{model}" in path:
@@ -113,7 +113,7 @@ def _status(port: int, caller: str, path: str, body: bytes | None = None, header
 
 @contextmanager
 def _unfinished(port: int, count: int) -> Iterator[None]:
-    """Hold uploads open that lack their last bytes."""
+    """Keep uploads open that lack their last bytes."""
     held = []
     for turn in range(count):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(CALLERS[turn % 4], 0))
@@ -133,7 +133,7 @@ def _unfinished(port: int, count: int) -> Iterator[None]:
 
 
 def test_what_is_refused_gives_its_memory_back(start: Starter) -> None:
-    """Of two bodies that do not fit together one is refused with 503 before it is all there; then there is room again.
+    """Of two bodies that do not fit together one gets 503 before it is complete; then there is room again.
 
     They arrive at the same time, so it may be either.
     """
@@ -147,7 +147,7 @@ def test_what_is_refused_gives_its_memory_back(start: Starter) -> None:
 
 
 def _end(upload: socket.socket, rest: bytes) -> int:
-    """Send the rest of a body; returns the answer's status, 503 where the gateway had hung up."""
+    """Send the rest of a body; return the response's status, 503 if the gateway had closed the connection."""
     try:
         upload.sendall(rest)
         return int(upload.recv(12)[9:])
@@ -156,7 +156,7 @@ def _end(upload: socket.socket, rest: bytes) -> int:
 
 
 def test_who_does_not_take_an_answer_is_cut_off(start: Starter) -> None:
-    """The answer to an array that nobody reads is held for as long as a pause may last, and no longer."""
+    """An array's response that nobody reads is held until the timeout and no longer."""
     body = b"[" + b",".join([b"{}"] * 4_000) + b"]"
     with (
         start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__BATCH_LIMIT_RECORDS="4000") as gateway,

@@ -1,4 +1,4 @@
-"""Laws of the event loop: no request, whatever it holds, keeps all others waiting."""
+"""No request, whatever it contains, blocks the event loop for others."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def running(model_dir: Path) -> Iterator[Gateway]:
 
 
 def test_no_route_holds_the_event_loop(running: Gateway) -> None:
-    """Each route of the router, under each body that is made for it, gives others a turn within some milliseconds.
+    """Each route, with each body made for it, yields to others within milliseconds.
 
-    It is processor time of the event loop's thread between two looks at the sockets. Other work on the machine slows
-    even that down, so that twice the goal counts here: `python -m bench.stalls` holds the goal itself.
+    The measure is CPU time of the event loop's thread between two polls. Other load on the machine slows even
+    that down, so twice the goal is allowed here: `python -m bench.stalls` checks the goal itself.
     """
     found = measure(running)
     assert {route: told for route, told in found.items() if told[0] > 2 * GOAL_SECONDS} == {}
@@ -37,7 +37,7 @@ def test_no_route_holds_the_event_loop(running: Gateway) -> None:
 
 
 def test_many_callers_together_hold_it_no_longer(running: Gateway) -> None:
-    """Heavy requests that come at once take turns with each other, not one turn each before anybody else has one."""
+    """Heavy requests that arrive together take turns one by one, not all in one turn."""
     chosen = [body for body in ADVERSARIAL if "2500" in body.name] * 2
     longest = []
     while len(longest) < 3 and min(longest, default=1) > 2 * GOAL_SECONDS:
@@ -50,7 +50,7 @@ def test_many_callers_together_hold_it_no_longer(running: Gateway) -> None:
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/invocations", "/v2/models/{model}/infer"])
 def test_what_is_no_record_is_charged_as_well(start: Starter, path: str) -> None:
-    """A body that cannot be read costs its caller as many tokens as its size, before it is looked at."""
+    """An invalid body costs its caller tokens by its size, before it is parsed."""
     junk = b"[" + b" " * 40_000 + b"}"
     with start(GATEWAY__RECORDS_PER_SECOND="0.01", GATEWAY__BURST_RECORDS="25") as gateway:
         path = path.format(model=ask(gateway, "GET", "/model").json["model"]["name"])
@@ -60,14 +60,14 @@ def test_what_is_no_record_is_charged_as_well(start: Starter, path: str) -> None
 
 
 def test_empty_lines_are_charged(start: Starter) -> None:
-    """A stream of nothing but line feeds is slowed down like one of records."""
+    """A stream of only line feeds is slowed down like one of records."""
     with start(GATEWAY__RECORDS_PER_SECOND="0.01", GATEWAY__BURST_RECORDS="100") as gateway:
         assert ask(gateway, "POST", "/predict/batch", b"\n" * 100, {"Content-Type": LINES}).status == 200
         assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 429
 
 
 def test_more_records_than_the_limit_are_refused(start: Starter) -> None:
-    """In every form, with 413, before they are scored: as records, as values, as rows of CSV."""
+    """In every form (records, values, rows of CSV), with 413, before they are scored."""
     many = [json.loads(PATIENTS[0])] * 5
     columns = ",".join(many[0]) + "\n"
     with start(GATEWAY__BATCH_LIMIT_RECORDS="4") as gateway:
@@ -88,7 +88,7 @@ def test_more_records_than_the_limit_are_refused(start: Starter) -> None:
 
 
 def test_tensors_are_json(start: Starter) -> None:
-    """What a page of another site can send without asking is no tensor."""
+    """A content type that another site's page can send without a preflight is refused."""
     with start() as gateway:
         model = ask(gateway, "GET", "/model").json["model"]["name"]
         record = {"name": "record", "shape": [1], "datatype": "BYTES", "data": [PATIENTS[0].decode()]}
@@ -101,7 +101,7 @@ def test_tensors_are_json(start: Starter) -> None:
 
 
 def test_tensors_are_nested_by_their_shape(start: Starter) -> None:
-    """[records, 1] may be nested as it says; what is nested deeper is refused."""
+    """[records, 1] may be nested accordingly; deeper nesting is refused."""
     with start() as gateway:
         model = ask(gateway, "GET", "/model").json["model"]["name"]
         found = []
@@ -117,7 +117,7 @@ def test_tensors_are_nested_by_their_shape(start: Starter) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_compressed_bodies_are_read(start: Starter, encoding: str) -> None:
-    """As they were before they were compressed; half of one, and other encodings, are refused."""
+    """They score like the uncompressed body; truncated ones and other content codings are refused."""
     packed = gzip.compress(PATIENTS[0]) if encoding == "gzip" else zlib.compress(PATIENTS[0])
     headers = {"Content-Type": JSON, "Content-Encoding": encoding}
     with start() as gateway:

@@ -1,4 +1,4 @@
-"""Laws of traces over HTTP, with a real gateway and a real receiver of OTLP."""
+"""Traces over HTTP, with a real gateway and a real OTLP receiver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def by_trace(spans: list[ReceivedSpan]) -> dict[str, list[ReceivedSpan]]:
 
 
 def test_a_trace_goes_on_from_the_caller_to_the_scoring(start: Starter) -> None:
-    """A span of the request below the caller's, and in it one of the scoring; all is sent when the gateway ends."""
+    """The request's span is a child of the caller's and contains one of scoring; all are sent at exit."""
     with collecting() as collector:
         with start(TRACING__ENDPOINT=collector.url, TRACING__HEADERS="authorization=Bearer x") as gateway:
             ask(gateway, "POST", "/predict", RECORD, {**parent(1), "tracestate": "vendor=x"})
@@ -47,7 +47,7 @@ def test_a_trace_goes_on_from_the_caller_to_the_scoring(start: Starter) -> None:
 
 
 def test_many_records_are_scored_in_spans_of_their_own_request(start: Starter) -> None:
-    """Requests that are scored together keep their own traces; an array, lines and rows say how many records."""
+    """Micro-batched requests keep their own traces; arrays, lines and rows state the number of records."""
     rows = json.dumps({"dataframe_records": [json.loads(record) for record in PATIENTS[:3]]}).encode()
     with collecting() as collector:
         with start(TRACING__ENDPOINT=collector.url) as gateway, ThreadPoolExecutor(16) as pool:
@@ -67,7 +67,7 @@ def test_many_records_are_scored_in_spans_of_their_own_request(start: Starter) -
 
 
 def test_no_patient_is_in_a_trace(start: Starter) -> None:
-    """A marker in every place of a request, good and bad, is in nothing that is sent; nor are probes."""
+    """A marker anywhere in a request is in no span; probes have no spans."""
     good = json.dumps({**json.loads(RECORD), "patient_id": MARKER}).encode()
     with collecting() as collector:
         with start(TRACING__ENDPOINT=collector.url, TRACING__SAMPLE_RATIO="1") as gateway:
@@ -91,7 +91,7 @@ def test_no_patient_is_in_a_trace(start: Starter) -> None:
 
 
 def test_whose_trace_is_not_recorded_has_no_span(start: Starter) -> None:
-    """The caller decides; without a trace of his own, the share does."""
+    """The caller's sampling flag decides; without a trace the sample ratio does."""
     with collecting() as collector:
         with start(TRACING__ENDPOINT=collector.url, TRACING__SAMPLE_RATIO="1") as gateway:
             ask(gateway, "POST", "/predict", RECORD, parent(1, "00"))

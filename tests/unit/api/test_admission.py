@@ -1,4 +1,4 @@
-"""Laws of admission: what is under way is bounded, and each caller has a bucket of its own."""
+"""Rate limiting and load shedding: concurrent requests are bounded, and each caller has its own bucket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALICE, BOB = (cast("web.BaseRequest", name) for name in ("alice", "bob"))
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -30,7 +30,7 @@ def admission(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) ->
 
 
 def test_more_than_the_most_are_refused_until_one_leaves() -> None:
-    """503 with a time to come back, and room again afterwards."""
+    """Requests beyond the limit get 503 with Retry-After until another one ends."""
     interfaces = admission(Clock())
     interfaces.enter()
     interfaces.enter()
@@ -45,7 +45,7 @@ def test_more_than_the_most_are_refused_until_one_leaves() -> None:
 
 
 def test_a_bucket_fills_with_time() -> None:
-    """A burst is taken at once; then records come in at the rate."""
+    """A burst is accepted at once; then records are accepted at the rate."""
     clock = Clock()
     interfaces = admission(clock)
     interfaces.charge(ALICE, 20)
@@ -59,14 +59,14 @@ def test_a_bucket_fills_with_time() -> None:
 
 
 def test_callers_do_not_share_a_bucket() -> None:
-    """One who sends too much takes nothing from another."""
+    """A caller that sends too much takes no tokens from another."""
     interfaces = admission(Clock())
     interfaces.charge(ALICE, 20)
     interfaces.charge(BOB, 20)
 
 
 def test_a_bucket_never_holds_more_than_a_burst() -> None:
-    """A night of silence is not saved up."""
+    """Tokens do not accumulate over an idle night."""
     clock = Clock()
     interfaces = admission(clock)
     clock.now += 36_000
@@ -76,19 +76,19 @@ def test_a_bucket_never_holds_more_than_a_burst() -> None:
 
 
 def test_more_than_a_burst_at_once_never_fits() -> None:
-    """Whoever asks for that is told to send less, not to wait."""
+    """Such a request gets 413 instead of a time to retry."""
     with pytest.raises(RefusalError) as caught:
         admission(Clock()).charge(ALICE, 21)
     assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 def test_rate_zero_is_no_limit() -> None:
-    """By default nobody is counted."""
+    """The default is no rate limit."""
     admission(Clock(), rate=0).charge(ALICE, 1_000_000)
 
 
 async def test_a_stream_waits_for_its_tokens() -> None:
-    """Lines are slowed down to the rate, not refused; more than a burst comes in parts."""
+    """Lines are slowed down to the rate instead of refused; more than a burst is waited for in parts."""
     interfaces = Admission(1, 1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
     begin = asyncio.get_running_loop().time()
     await interfaces.wait(ALICE, 70)
@@ -96,7 +96,7 @@ async def test_a_stream_waits_for_its_tokens() -> None:
 
 
 def test_one_caller_has_so_many_streams() -> None:
-    """429 for the next of the same caller, while another may stream; one that ends makes room."""
+    """The next stream of a caller gets 429 while another caller may still stream; an ended one frees its place."""
     interfaces = admission(Clock())
     with interfaces.streaming(ALICE), interfaces.streaming(BOB):
         with interfaces.streaming(ALICE), pytest.raises(RefusalError) as caught, interfaces.streaming(ALICE):

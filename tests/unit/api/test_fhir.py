@@ -1,4 +1,4 @@
-"""Laws of reading FHIR: what is sent is what is scored, what is doubtful is refused with every reason."""
+"""Reading FHIR Bundles: what is sent is what is scored, and what is ambiguous is refused with every reason."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def measured(code: str, value: float, unit: str) -> Json:
 
 
 def instead(field: str, *others: Json) -> list[Json]:
-    """The whole Bundle, with other resources in place of a field's."""
+    """The complete Bundle, with other resources in place of a field's."""
     return [*(part for part in WHOLE if part["id"] != f"o-{field}"), *others]
 
 
 def changed(identity: str, **changes: Any) -> list[Json]:
-    """The whole Bundle, with members of one resource changed; None takes one away."""
+    """The complete Bundle with members of one resource changed; None removes one."""
     found = []
     for part in WHOLE:
         merged = part | changes if part["id"] == identity else part
@@ -51,7 +51,7 @@ def changed(identity: str, **changes: Any) -> list[Json]:
 
 
 def told(body: bytes) -> dict[str, float | None]:
-    """The fields that a Bundle was read as."""
+    """The fields as which a Bundle is read."""
     reading = read(body, TODAY)
     assert isinstance(reading, Reading), reading
     record = json.loads(reading.record)
@@ -60,7 +60,7 @@ def told(body: bytes) -> dict[str, float | None]:
 
 
 def wrong(body: bytes) -> list[tuple[str, str]]:
-    """Code and place of all that is wrong with a Bundle."""
+    """Code and location of every problem of a Bundle."""
     faults = read(body, TODAY)
     assert not isinstance(faults, Reading), faults
     assert CANARY not in repr(faults)
@@ -68,7 +68,7 @@ def wrong(body: bytes) -> list[tuple[str, str]]:
 
 
 def test_every_real_patient_is_read_as_sent() -> None:
-    """All 920, through the models of `fhir.resources`; what is missing stays missing."""
+    """All 920, built by the models of `fhir.resources`; missing values stay missing."""
     for record in real_patients():
         assert told(bundle(*resources(record))) == {name: record[name] for name in FEATURE_NAMES}
 
@@ -104,7 +104,7 @@ del BLOOD_PRESSURE["dataAbsentReason"]
     ],
 )
 def test_what_hospitals_send_is_converted(field: str, value: float | None, others: list[Json]) -> None:
-    """Panels, units, raw values, numbers of codes; what is sent twice alike counts once."""
+    """Panels, units, raw values and numeric codes; identical duplicates count once."""
     tidy = [{name: found for name, found in part.items() if found is not None} for part in others]
     assert told(bundle(*instead(field, *tidy))) == {
         **{name: RECORD[name] for name in FEATURE_NAMES},
@@ -124,14 +124,14 @@ def test_what_hospitals_send_is_converted(field: str, value: float | None, other
     ],
 )
 def test_age_is_that_of_the_last_observation(born: str, when: str, age: int) -> None:
-    """In completed years, where both dates tell it beyond doubt; an older Observation does not matter."""
+    """In completed years, if both dates determine it; an older Observation does not matter."""
     old = observation("chol", 233, effectiveDateTime="1999")
     others = [{**part, "effectiveDateTime": when} for part in instead("chol")[1:]]
     assert told(bundle(patient(RECORD, birthDate=born), old, *others))["age"] == age
 
 
 def test_age_without_dates_is_that_of_today() -> None:
-    """The day of the assessment, which the answer says."""
+    """It is computed on the day of the assessment, and the response says so."""
     undated = [{name: value for name, value in part.items() if name != "effectiveDateTime"} for part in WHOLE]
     reading = read(bundle(*undated), TODAY)
     assert isinstance(reading, Reading)
@@ -140,7 +140,7 @@ def test_age_without_dates_is_that_of_today() -> None:
 
 
 def test_an_observation_can_tell_age_and_sex() -> None:
-    """Where the Patient has no date of birth, or no gender that the model knows."""
+    """If the Patient has no birth date, or no gender that the model knows."""
     age = measured("30525-0", 70, "a")
     sex = observation("sex", 0)
     nobody = {"resourceType": "Patient", "id": "p-1", "gender": "other"}
@@ -248,7 +248,7 @@ NUMBER = {"system": "http://unitsofmeasure.org", "code": "mg/dL"}
     ],
 )
 def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults: list[tuple[str, str]]) -> None:
-    """Each by its code and place; nothing that was sent is repeated."""
+    """Every problem has a code and a location; no value of the request is repeated."""
     found = read(unchecked(*parts), TODAY)
     if isinstance(found, Reading):
         # What the mapping lets through, the core refuses.
@@ -281,12 +281,12 @@ def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults
     ],
 )
 def test_what_is_no_bundle_is_refused(body: bytes, fault: tuple[str, str]) -> None:
-    """By its form, before anything in it is looked at."""
+    """Its structure is checked before its content."""
     assert wrong(body) == [fault]
 
 
 def test_a_bundle_can_come_in_parameters() -> None:
-    """As FHIR's libraries call operations."""
+    """FHIR client libraries call operations this way."""
     parameter = {"name": "resource", "resource": json.loads(bundle(*WHOLE))}
     body = json.dumps({"resourceType": "Parameters", "parameter": [parameter]}).encode()
     assert read(body, TODAY) == read(bundle(*WHOLE), TODAY)
@@ -305,7 +305,7 @@ def test_a_bundle_can_come_in_parameters() -> None:
 def test_a_patient_is_found_by_every_name(
     full_url: str | None, identity: str | None, refers: str, patient_id: str | None
 ) -> None:
-    """By the full URL of its entry, by its id, in a version; and the answer names it as the Observations did."""
+    """By full URL, by id and by version; the response uses the Observations' reference."""
     person = {"resource": {**patient(RECORD), "id": identity}, "fullUrl": full_url}
     person["resource"] = {name: value for name, value in person["resource"].items() if value is not None}
     person = {name: value for name, value in person.items() if value is not None}
@@ -316,7 +316,7 @@ def test_a_patient_is_found_by_every_name(
 
 
 def test_other_resources_are_not_read() -> None:
-    """An encounter or a device changes nothing."""
+    """An Encounter or a Device changes nothing."""
     assert told(unchecked(*WHOLE, {"resourceType": "Encounter", "status": CANARY})) == told(unchecked(*WHOLE))
 
 
@@ -329,7 +329,7 @@ json_values = st.recursive(
 
 @given(st.data())
 def test_nothing_that_is_sent_makes_it_fail(data: st.DataObject) -> None:
-    """Whatever stands in place of any member, it is read or refused; a refusal is one that can be told."""
+    """With any JSON value in place of any member the Bundle is read or refused with valid faults."""
     part = data.draw(st.integers(0, len(WHOLE) - 1))
     member = data.draw(st.sampled_from([*WHOLE[part], "component", "valueString", "valueInteger", "effectivePeriod"]))
     parts = [*WHOLE]
@@ -343,7 +343,7 @@ def test_nothing_that_is_sent_makes_it_fail(data: st.DataObject) -> None:
 @given(st.dates(max_value=dt.date(2200, 1, 1)), st.dates(max_value=dt.date(2200, 1, 1)))
 @example(dt.date(2000, 2, 29), dt.date(2001, 2, 28))
 def test_coarse_dates_hold_the_true_age(birth: dt.date, day: dt.date) -> None:
-    """What a year, a month or a day can mean has the true age in it; whole dates tell it exactly."""
+    """The range of ages that a year, a month or a day allows contains the true age; full dates give it exactly."""
     true = next(years for years in range(day.year - birth.year, -2300, -1) if _birthday(birth, years) <= day)
     for length in (4, 7, 10):
         for other in (4, 7, 10):
@@ -356,7 +356,7 @@ def test_coarse_dates_hold_the_true_age(birth: dt.date, day: dt.date) -> None:
 
 
 def _birthday(birth: dt.date, years: int) -> dt.date:
-    """Who was born on 29 February has a birthday on 1 March of other years."""
+    """Someone born on 29 February has their birthday on 1 March in other years."""
     try:
         return birth.replace(year=birth.year + years)
     except ValueError:
@@ -365,12 +365,12 @@ def _birthday(birth: dt.date, years: int) -> dt.date:
 
 @pytest.mark.parametrize("text", ["", "24", "2024-13", "2024-02-30", "2024-3-1", "2024-03-15T10:00", DAY + "x", "0000"])
 def test_what_is_no_date_is_none(text: str) -> None:
-    """FHIR's dates alone."""
+    """Only FHIR's date formats are accepted."""
     assert days_of(text) is None
 
 
 def test_every_code_is_of_a_field_and_every_field_has_one() -> None:
-    """The table of codes covers the 13 fields, each by a code of our own at least."""
+    """The table of codes covers the 13 fields, each with at least a code of our own system."""
     assert {measure.field for measure in MEASURES if measure.system == OWN} == set(FEATURE_NAMES)
     assert {measure.field for measure in MEASURES} == set(FEATURE_NAMES)
     assert len({(measure.system, measure.code) for measure in MEASURES}) == len(MEASURES)

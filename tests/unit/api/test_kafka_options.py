@@ -1,4 +1,4 @@
-"""A gateway with a Kafka client checks the client's options before it starts."""
+"""A gateway with a Kafka client validates the client's options before it starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.errors import SettingsError
 
 @pytest.mark.parametrize("use", [{"HEARTSTREAM_GATEWAY__LIVE": "true"}, {"HEARTSTREAM_AUDIT__TOPIC": "audit"}])
 def test_bad_options_are_refused_before_the_gateway_starts(use: dict[str, str]) -> None:
-    """Unknown options, and options that would weaken delivery, are all listed, without their values."""
+    """Unknown options and options that would weaken delivery are all listed, without their values."""
     names = {"ACKS": "0", "NO_SUCH_THING": "secret"}
     options = {f"HEARTSTREAM_KAFKA__OPTIONS__{name}": text for name, text in names.items()}
     with pytest.raises(SettingsError) as refusal:

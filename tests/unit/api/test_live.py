@@ -1,4 +1,4 @@
-"""Laws of publishing: bounded queues, bounded subscribers, and an end for all of them."""
+"""Broadcasting live snapshots: bounded queues, bounded subscribers, and an end for all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_a_subscriber_is_told_at_once() -> None:
 
 
 async def test_a_slow_subscriber_misses_snapshots() -> None:
-    """Whoever does not read gets no third one; whoever reads gets it all the same."""
+    """A subscriber that does not read gets no third one; one that reads gets them all."""
     published = broadcast()
     slow, quick = published.subscribe(), published.subscribe()
     read = [quick.get_nowait()]
@@ -33,7 +33,7 @@ async def test_a_slow_subscriber_misses_snapshots() -> None:
 
 
 async def test_no_more_than_twenty_subscribe() -> None:
-    """The twenty-first is refused (503) until another goes."""
+    """The twenty-first is refused with 503 until another one leaves."""
     published = broadcast()
     queues = [published.subscribe() for _ in range(20)]
     with pytest.raises(RefusalError) as refusal:
@@ -44,7 +44,7 @@ async def test_no_more_than_twenty_subscribe() -> None:
 
 
 async def test_closing_ends_every_subscription() -> None:
-    """When the gateway stops, even those who have not read are let go, and nobody comes in."""
+    """When the gateway stops, slow subscribers are disconnected too, and new ones are refused."""
     published = broadcast()
     queue = published.subscribe()
     published.publish_once()

@@ -1,4 +1,4 @@
-"""Laws of scoring together: who comes in one turn is one batch, and each gets what it would get alone."""
+"""Micro-batching: requests of one turn of the event loop are scored together, each with its own outcome."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Counting(Scorer):
         return counting
 
     def explain(self, matrix):
-        """Note how many rows come."""
+        """Record the number of rows."""
         self.sizes.append(len(matrix))
         return super().explain(matrix)
 
@@ -43,7 +43,7 @@ async def all_at_once(batch: MicroBatch, bodies: list[bytes]) -> list[Outcome]:
 
 
 async def test_concurrent_requests_are_one_batch(scorer: Scorer) -> None:
-    """Thirty tasks that run in one turn cost one call of the model."""
+    """Thirty tasks of one turn cost one call of the model."""
     counting = Counting.of(scorer)
     bodies = [json.dumps(record).encode() for record in real_patients()[:30]]
     await all_at_once(MicroBatch(ModelManager(counting)), bodies)
@@ -51,7 +51,7 @@ async def test_concurrent_requests_are_one_batch(scorer: Scorer) -> None:
 
 
 async def test_each_gets_its_own_outcome(scorer: Scorer) -> None:
-    """Good and bad records together: every one has the outcome that it has alone."""
+    """Valid and invalid records together have the outcomes that they have alone."""
     bodies = [json.dumps(record).encode() for record in real_patients()[:20]]
     bodies[3::5] = [flaw(real_patients()[0]) or b"" for flaw in list(FLAWS.values())[:4]]
     assert await all_at_once(MicroBatch(ModelManager(scorer)), bodies) == [
@@ -60,7 +60,7 @@ async def test_each_gets_its_own_outcome(scorer: Scorer) -> None:
 
 
 async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
-    """A cancelled request is scored with the others, for nobody."""
+    """A cancelled request does not affect the others of its batch."""
     batch = MicroBatch(ModelManager(scorer))
     body = json.dumps(real_patients()[0]).encode()
     gone, here = batch.score(body), batch.score(body)
@@ -84,6 +84,6 @@ async def test_a_broken_model_is_told_to_all(scorer: Scorer) -> None:
 
 
 def test_needs_a_running_loop(scorer: Scorer) -> None:
-    """There is nobody to come back to without one."""
+    """Without an event loop nothing could return the result."""
     with pytest.raises(RuntimeError):
         MicroBatch(ModelManager(scorer)).score(b"{}")

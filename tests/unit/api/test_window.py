@@ -1,4 +1,4 @@
-"""Laws of the live view's window: sums of the last minute, bounded, without any patient's id."""
+"""The live view's window: statistics of the last minute in bounded memory, without patient ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MODEL = ModelRef("m", "1", "0" * 16)
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,7 +36,7 @@ def letter(*codes: RejectionCode) -> DeadLetter:
 
 
 def test_what_is_seen_is_summed_up() -> None:
-    """Risks fall into 20 bins, 1.0 into the last; labels are counted; the last score comes first."""
+    """Risks are counted in 20 bins, 1.0 in the last one; labels are counted; the latest score comes first."""
     clock = Clock()
     window = Window(clock)
     for offset, risk in enumerate((0.0, 0.049, 0.5, 1.0)):
@@ -53,7 +53,7 @@ def test_what_is_seen_is_summed_up() -> None:
 
 
 def test_the_window_slides() -> None:
-    """After a minute nothing is left in the sums; the last scores stay to be looked at."""
+    """After a minute the sums are empty; the latest scores stay."""
     clock = Clock()
     window = Window(clock)
     note(window, score(0.7))
@@ -67,7 +67,7 @@ def test_the_window_slides() -> None:
 
 
 def test_the_rate_is_that_of_whole_seconds() -> None:
-    """The second that is going on does not pull the rate down, nor does time before the window began."""
+    """Neither the current second nor the time before the window began lowers the rate."""
     clock = Clock()
     window = Window(clock)
     for _ in range(2):
@@ -80,7 +80,7 @@ def test_the_rate_is_that_of_whole_seconds() -> None:
 
 
 def test_latency_joins_record_and_score_in_any_order() -> None:
-    """Latency is from a record's timestamp to that of its score, whichever of them is read first; never negative."""
+    """It is the difference of their timestamps, whichever is read first, and never negative."""
     window = Window(Clock())
     window.note_record(2, 0, 1_000)
     note(window, score(0.2, 0), 1_010)
@@ -92,7 +92,7 @@ def test_latency_joins_record_and_score_in_any_order() -> None:
 
 
 def test_what_never_meets_is_forgotten() -> None:
-    """Times that find no partner take bounded memory: the oldest goes."""
+    """Unmatched timestamps take bounded memory: the oldest is dropped."""
     pairs = Pairs(most=2)
     for offset in range(3):
         pairs.read((0, offset), 100)
@@ -100,7 +100,7 @@ def test_what_never_meets_is_forgotten() -> None:
 
 
 def test_a_busy_second_is_sampled() -> None:
-    """Beyond 2,000 scores a second the rest is counted, not decoded, and the snapshot says so."""
+    """Beyond 2,000 scores a second the rest is counted but not decoded, and the snapshot says so."""
     window = Window(Clock())
     for _ in range(2_500):
         note(window, score(0.2))
@@ -109,7 +109,7 @@ def test_a_busy_second_is_sampled() -> None:
 
 
 def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
-    """Two faults of one code are one dead letter; the commonest code comes first."""
+    """Two faults with one code count once; the most frequent code comes first."""
     window = Window(Clock())
     window.note_dead_letter(letter(RejectionCode.OUT_OF_RANGE, RejectionCode.OUT_OF_RANGE, RejectionCode.FOREIGN_CODE))
     window.note_dead_letter(letter(RejectionCode.OUT_OF_RANGE))
@@ -119,14 +119,14 @@ def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
 
 
 def test_no_patient_is_in_a_snapshot() -> None:
-    """An id of a patient is nowhere in what is published."""
+    """No patient id is published."""
     window = Window(Clock())
     note(window, score(0.2))
     assert b"Zebra" not in msgspec.json.encode(window.snapshot())
 
 
 def test_lag_is_told_while_the_broker_answers() -> None:
-    """What was measured last stands, until nobody can know."""
+    """The last measurement is shown until the connection is lost."""
     window = Window(Clock())
     assert window.snapshot().lag is None
     window.connected, window.lag = True, 7
