@@ -13,7 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -45,40 +45,6 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     input: str | None = None
 
 
-class Audit(Protocol):
-    """Notes what was scored."""
-
-    def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:
-        """Return the lines that note what became of these bodies, one each; the first one's place is `first`."""
-
-    async def commit(self, lines: bytes) -> None:
-        """Wait until lines are durable everywhere; raises RefusalError (503) if they cannot be. Only then answer."""
-
-    def problem(self) -> str | None:
-        """Say why lines cannot be written now, for `/health/ready`."""
-
-    def close(self) -> None:
-        """Finish; may block for some seconds."""
-
-
-class NoAudit:
-    """Notes nothing."""
-
-    def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:  # noqa: ARG002
-        """Return nothing."""
-        return b""
-
-    async def commit(self, lines: bytes) -> None:
-        """Do nothing."""
-
-    def problem(self) -> str | None:
-        """Say that all is well."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 class Trail:
     """Writes entries as JSON lines."""
 
@@ -97,22 +63,22 @@ class Trail:
         self._now = now
 
     def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:
-        """Return one line a body."""
+        """Return the lines that note what became of these bodies, one each; the first one's place is `first`."""
         return _ENCODER.encode_lines(list(self._entries(caller, bodies, results, first)))
 
     async def commit(self, lines: bytes) -> None:
-        """Wait until all committers have the lines; raises RefusalError."""
+        """Wait until lines are durable everywhere; raises RefusalError (503) if they cannot be. Only then answer."""
         done = [committer.commit(lines) for committer in self._committers]
         if any(isinstance(found, BaseException) for found in await asyncio.gather(*done, return_exceptions=True)):
             detail = "The audit trail cannot be written, so nothing is answered."
             raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
 
     def problem(self) -> str | None:
-        """Return the first problem of any committer."""
+        """Say why lines cannot be written now, for `/health/ready`."""
         return next(filter(None, (committer.problem() for committer in self._committers)), None)
 
     def close(self) -> None:
-        """Finish with all of them."""
+        """Finish; may block for some seconds."""
         for committer in self._committers:
             committer.close()
 

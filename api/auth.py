@@ -12,11 +12,13 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Final, Protocol
 
 import msgspec
 from aiohttp import web
 
+from api.problems import RefusalError
 from schemas.errors import SettingsError
 from schemas.fhir.mapping import OPERATION
 
@@ -139,18 +141,17 @@ def _sent(request: web.BaseRequest) -> str | None:
             return request.headers.get("X-API-Key")
 
 
-ANYBODY: Final = Caller("", frozenset(SCOPES))
 CALLER: Final = web.RequestKey("caller", Caller)
 
 
 def caller_of(request: web.BaseRequest) -> str:
     """Name who asks: the caller that is known, or the address."""
-    known: Caller = request.get(CALLER, ANYBODY)
-    return known.name or f"address:{request.remote or ''}"
+    known: Caller | None = request.get(CALLER)
+    return known.name if known is not None else f"address:{request.remote or ''}"
 
 
 class Gatekeeper:
-    """Names the caller of each request by the first credentials that tell. Without any, everybody may do all."""
+    """Names the caller of each request by the first credentials that tell. Without any, nobody is asked."""
 
     def __init__(self, credentials: Iterable[Credentials]) -> None:
         self._credentials = tuple(credentials)
@@ -160,14 +161,16 @@ class Gatekeeper:
         """Whether nobody is asked."""
         return not self._credentials
 
-    async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Return who asks, None if nothing tells."""
-        if self.is_open:
-            return ANYBODY
+    async def authorized(self, request: web.BaseRequest, scope: str | None) -> Caller:
+        """Return who asks; raises RefusalError where nothing tells (401), or the caller may not use the scope (403)."""
         for each in self._credentials:
             if (found := await each.caller(request)) is not None:
-                return found
-        return None
+                break
+        else:
+            raise RefusalError(HTTPStatus.UNAUTHORIZED, "Tell who you are: by key, token or certificate.")
+        if not found.may(scope):
+            raise RefusalError(HTTPStatus.FORBIDDEN, "This caller may not use this resource.")
+        return found
 
 
 OPEN: Final = frozenset({"/health", "/health/startup", "/health/live", "/health/ready", "/ping"})
@@ -183,17 +186,23 @@ _SCOPES: Final[Mapping[str, str]] = {
 }
 
 
-def route_of(request: web.Request) -> str:
-    """Return the pattern that a request's path matches: a small, closed set."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "(unknown)"
+class Route(msgspec.Struct, frozen=True):
+    """A route: the pattern of its path, whether it is open to everybody, and the scope that it asks for.
+
+    Only health is open. Where the scope is None, any known caller may use the route.
+    """
+
+    name: str
+    is_public: bool
+    scope: str | None
 
 
-def is_public(route: str) -> bool:
-    """Say whether a route is open to everybody: health alone."""
-    return route in OPEN or route.startswith("/v2/health/")
+def resource_of(request: web.Request) -> web.AbstractResource | None:
+    """Return the resource that a request's path matches; None where there is none."""
+    return request.match_info.route.resource
 
 
-def scope_of(route: str) -> str | None:
-    """Return the scope that a route asks for; None where any known caller may use it."""
-    return _SCOPES.get(route)
+def describe_route(resource: web.AbstractResource | None) -> Route:
+    """Describe the route of a resource; those of paths that are not known share one."""
+    name = resource.canonical if resource is not None else "(unknown)"
+    return Route(name, name in OPEN or name.startswith("/v2/health/"), _SCOPES.get(name))

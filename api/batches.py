@@ -13,7 +13,7 @@ from aiohttp import web
 
 from api import answers, bodies
 from api.admission import Admission
-from api.audit import Audit
+from api.audit import Trail
 from api.auth import caller_of
 from api.memory import Memory
 from api.microbatch import count
@@ -51,7 +51,7 @@ class Batches:
     """Reads, charges, scores and notes what comes as many records; one for all routes, which share the event loop."""
 
     def __init__(
-        self, model: Model, admission: Admission, audit: Audit, settings: Gateway, turns: Turns, memory: Memory
+        self, model: Model, admission: Admission, audit: Trail | None, settings: Gateway, turns: Turns, memory: Memory
     ) -> None:
         self._memory = memory
         self._model = model
@@ -107,7 +107,7 @@ class Batches:
 
         def score(part: Sequence[bytes]) -> float:
             began = time.perf_counter()
-            with scoring(request, len(part)):
+            with scoring(len(part)):
                 found.append(self._model.score(JsonBatch(part).decode()))
             return time.perf_counter() - began
 
@@ -117,16 +117,17 @@ class Batches:
         starts = range(0, len(results), JUDGED_TOGETHER)
         for few in results.split(min(JUDGED_TOGETHER, len(results) - start) for start in starts):
             await self._turns.run(count, few, seconds * len(few) / len(results))
-        await self._note(request, records, results)
+        if self._audit is not None:
+            await self._note(self._audit, request, records, results)
         return results
 
-    async def _note(self, request: web.Request, records: Sequence[bytes], results: Results) -> None:
+    async def _note(self, audit: Trail, request: web.Request, records: Sequence[bytes], results: Results) -> None:
         lines: list[bytes] = []
         start = 0
         for part in slices(records):
-            lines.append(await self._turns.run(self._audit.lines, caller_of(request), part, results, start))
+            lines.append(await self._turns.run(audit.lines, caller_of(request), part, results, start))
             start += len(part)
-        await self._audit.commit(b"".join(lines))
+        await audit.commit(b"".join(lines))
 
     async def answer(self, request: web.Request, parts: Sequence[bytes], content_type: str) -> web.StreamResponse:
         """Send an answer of any size; whoever does not take it is cut off."""

@@ -20,11 +20,9 @@ _PAUSES: Final = 6
 _WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
-def _accept(_part: bytes) -> None:
-    """Look at nothing."""
-
-
-async def whole(request: web.Request, limit: int, seconds: float, look: Callable[[bytes], object] = _accept) -> bytes:
+async def whole(
+    request: web.Request, limit: int, seconds: float, look: Callable[[bytes], object] | None = None
+) -> bytes:
     """Return a body of at most `limit` bytes that arrives within `seconds`; raises RefusalError.
 
     `look` sees each part as it comes, and may raise RefusalError before the rest is read.
@@ -35,7 +33,8 @@ async def whole(request: web.Request, limit: int, seconds: float, look: Callable
         body = content.read_nowait()
         if len(body) > limit:
             raise too_large(limit)
-        look(body)
+        if look is not None:
+            look(body)
         return body
     read = bytearray()
     try:
@@ -43,7 +42,8 @@ async def whole(request: web.Request, limit: int, seconds: float, look: Callable
             async for part in _parts(request):
                 if len(read) + len(part) > limit:
                     raise too_large(limit)
-                look(part)
+                if look is not None:
+                    look(part)
                 read += part
     except TimeoutError:
         raise late() from None

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from api import documents, page, state
 from api.admission import Admission
-from api.audit import Audit, NoAudit, Trail
+from api.audit import Trail
 from api.audit_commit import Committer, Writer
 from api.audit_file import AuditFile, AuditOutput
 from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
@@ -24,10 +24,9 @@ from api.fhir.routes import Fhir
 from api.invocations import Invocations
 from api.leaving import Leaving
 from api.memory import Memory
-from api.middleware import admitting, as_problems, asking
+from api.middleware import guarding
 from api.predictions import Predictions
 from api.rows import Rows
-from api.server import finish_headers
 from api.tensors import Tensors
 from api.traces import tracing_requests
 from api.turns import Turns
@@ -52,7 +51,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     manager, following = _served(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
     ready = {"model": _self_check(manager), "leaving": leaving.problem}
-    ready |= {"audit": audit.problem} if isinstance(audit, Trail) else {}
+    ready |= {} if audit is None else {"audit": audit.problem}
     health = Health(startup={}, live={}, ready=ready)
     admission = Admission(
         limits.concurrent_requests,
@@ -67,14 +66,8 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     predictions = Predictions(manager, admission, audit, limits, batches, turns)
     rows = Rows(manager, batches, turns)
     pages = state.ModelPages(manager)
-    application = web.Application(
-        middlewares=[
-            leaving.counting,
-            as_problems,
-            asking(gatekeeper, new_browser_policy(limits, is_open=gatekeeper.is_open)),
-            admitting(admission, memory),
-        ]
-    )
+    policy = new_browser_policy(limits, is_open=gatekeeper.is_open)
+    application = web.Application(middlewares=[guarding(gatekeeper, policy, admission, memory, leaving)])
     application.add_routes(
         [
             web.post("/predict", predictions.one),
@@ -91,8 +84,9 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             *Fhir(predictions, manager, admission, limits, turns, memory, lambda: dt.datetime.now(dt.UTC)).routes(),
         ]
     )
-    application.on_response_prepare.extend((finish_headers, leaving.hang_up))
-    application.on_cleanup.append(_closing(audit.close))
+    application.on_response_prepare.append(leaving.finish)
+    if audit is not None:
+        application.on_cleanup.append(_closing(audit.close))
     if tracing is not None:
         application.middlewares.insert(0, tracing_requests(tracing))
         application.on_cleanup.append(_closing(tracing.close))
@@ -192,8 +186,8 @@ def _tokens(issuer: str, audience: str, url: str) -> Credentials:
     return Tokens(issuer, audience, lambda: key_set(url))
 
 
-def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> Audit:
-    """Make what keeps the audit trail, as the settings say. Raises SettingsError."""
+def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> Trail | None:
+    """Make what keeps the audit trail, as the settings say; None for none. Raises SettingsError."""
     writers: list[Writer] = []
     if (settings.path or settings.topic) and len(settings.key) < _SHORTEST_KEY:
         raise SettingsError((f"HEARTSTREAM_AUDIT__KEY has less than {_SHORTEST_KEY} characters",))
@@ -204,7 +198,7 @@ def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> Audit:
 
         writers.append(AuditTopic(kafka, settings.topic))
     committers = [Committer(writer) for writer in writers]
-    return Trail(settings.key.encode(), committers, with_input=settings.with_input) if writers else NoAudit()
+    return Trail(settings.key.encode(), committers, with_input=settings.with_input) if writers else None
 
 
 def _opened(path: str) -> Writer:

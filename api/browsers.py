@@ -32,12 +32,6 @@ _FOREIGN_HOST: Final = (
 )
 
 
-def protect(response: web.StreamResponse) -> None:
-    """Keep an answer out of caches, unless its handler chose otherwise, and from being taken for another type."""
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-
-
 def origins(text: str) -> frozenset[str]:
     """Read a list of origins, separated by commas. Raises SettingsError."""
     found = frozenset(each.strip().lower() for each in text.split(",") if each.strip())
@@ -72,15 +66,18 @@ class BrowserPolicy:
 
     def check(self, request: web.BaseRequest) -> None:
         """Raise RefusalError where a request is cross-site (403) or its host is foreign (421)."""
-        host = request.headers.get("Host")
+        headers = request.headers
+        host = headers.get("Host")
         if host is not None and not self.is_known(host):
             raise RefusalError(HTTPStatus.MISDIRECTED_REQUEST, _FOREIGN_HOST, ends_connection=True)
+        if "Sec-Fetch-Site" not in headers and "Origin" not in headers:
+            return
         if request.method not in _SAFE_METHODS and self._is_cross_site(request, host):
             raise RefusalError(HTTPStatus.FORBIDDEN, _CROSS_SITE, ends_connection=True)
 
     def _is_cross_site(self, request: web.BaseRequest, host: str | None) -> bool:
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-        if site in _OWN_SITE or (site is None and origin is None):
+        if site in _OWN_SITE:
             return False
         if site is None and origin is not None and host is not None and _authority(origin) == host.lower():
             return False

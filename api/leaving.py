@@ -6,7 +6,8 @@ import asyncio
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+
+from api.server import set_headers
 
 
 class Leaving:
@@ -33,26 +34,19 @@ class Leaving:
         """Say what is not well, for `/health/ready`."""
         return "stopping" if self._has_begun else None
 
-    @property
-    def counting(self) -> Middleware:
-        """A middleware that counts the POSTs under way."""
+    def enter(self) -> None:
+        """Count a POST that begins."""
+        self._under_way += 1
 
-        @web.middleware
-        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.method != "POST":
-                return await handler(request)
-            self._under_way += 1
-            try:
-                return await handler(request)
-            finally:
-                self._under_way -= 1
-                if self._has_begun and not self._under_way:
-                    self._idle.set()
+    def leave(self) -> None:
+        """Count a POST that is answered."""
+        self._under_way -= 1
+        if self._has_begun and not self._under_way:
+            self._idle.set()
 
-        return count
-
-    async def hang_up(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """End the connection with this answer, if it is time; called before an answer goes out."""
+    async def finish(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Set the headers of an answer, and end the connection if it is time; called before it goes out."""
+        set_headers(response)
         if self._has_begun:
             response.force_close()
             response.headers["Connection"] = "close"

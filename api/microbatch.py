@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime import events
+from schemas.codec import encode_scores
 from scoring.batches import JsonBatch
-from scoring.pipeline import Model, Results
+from scoring.pipeline import Issues, Model, Results
 
 INTERFACE: Final = "http"
-OneOf = tuple[Results, int]
-"""The results of a batch, and the place of one of its records."""
+Encoded = bytes | Issues
+"""The outcome of one record: its score as JSON, or its faults."""
+OneOf = tuple[Encoded, Results, int]
+"""The outcome of one record, the results of its batch, and its place there."""
 
 
 _QUIET_TURNS: Final = 2
@@ -61,7 +64,7 @@ class MicroBatch:
         if self._waiting:
             loop.call_soon(self._flush, loop)
         try:
-            results = self._score([body for body, _ in waiting])
+            results, outcomes = self._score([body for body, _ in waiting])
         except Exception as error:  # noqa: BLE001  # each request tells its caller of it, and the log
             for _, future in waiting:
                 if not future.done():
@@ -69,13 +72,13 @@ class MicroBatch:
             return
         for place, (_, future) in enumerate(waiting):
             if not future.done():
-                future.set_result((results, place))
+                future.set_result((outcomes[place], results, place))
 
-    def _score(self, bodies: Sequence[bytes]) -> Results:
+    def _score(self, bodies: Sequence[bytes]) -> tuple[Results, Sequence[Encoded]]:
         started = time.perf_counter()
         results = self._model.score(JsonBatch(bodies).decode())
         count(results, time.perf_counter() - started)
-        return results
+        return results, _encode(results)
 
     def _first(self) -> list[tuple[bytes, asyncio.Future[OneOf]]]:
         """Return those that are scored in this turn."""
@@ -85,6 +88,15 @@ class MicroBatch:
             if place and (size > _LARGEST_BYTES or place == _LARGEST):
                 return self._waiting[:place]
         return self._waiting
+
+
+def _encode(results: Results) -> Sequence[Encoded]:
+    """Encode all scores of a batch together; returns one outcome a record, in order."""
+    scores = encode_scores(results.scores)
+    if not results.rejected:
+        return scores
+    found: dict[int, Encoded] = {**dict(zip(results.places, scores, strict=True)), **results.rejected}
+    return [found[place] for place in range(len(results))]
 
 
 def count(results: Results, seconds: float) -> None:

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from api import bodies, problems
 from api.admission import Admission
-from api.audit import Audit
+from api.audit import Trail
 from api.auth import caller_of
 from api.batches import JUDGED_TOGETHER, Batches, Body
-from api.microbatch import MicroBatch, count
+from api.microbatch import Encoded, MicroBatch, count
 from api.problems import RefusalError
 from api.strict_json import without_bom
 from api.traces import scoring
@@ -34,7 +34,7 @@ class Predictions:
     """Scores what is posted."""
 
     def __init__(
-        self, model: Model, admission: Admission, audit: Audit, settings: Gateway, batches: Batches, turns: Turns
+        self, model: Model, admission: Admission, audit: Trail | None, settings: Gateway, batches: Batches, turns: Turns
     ) -> None:
         self._batches = batches
         self._turns = turns
@@ -51,21 +51,22 @@ class Predictions:
         outcome = await self.outcome(request, body)
         if isinstance(outcome, tuple):
             return problems.rejected_record(outcome)
-        return web.Response(body=encode_score(outcome), content_type=_JSON)
+        return web.Response(body=outcome, content_type=_JSON)
 
-    async def outcome(self, request: web.Request, record: bytes) -> Outcome:
+    async def outcome(self, request: web.Request, record: bytes) -> Encoded:
         """Return what becomes of one record that was charged for: it is scored and noted."""
-        with scoring(request, 1):
-            results, place = await self._together.score(record)
-        if lines := self._audit.lines(caller_of(request), [record], results, place):
-            await self._audit.commit(lines)
-        return results.outcome(place)
+        with scoring(1):
+            outcome, results, place = await self._together.score(record)
+        if self._audit is not None:
+            await self._audit.commit(self._audit.lines(caller_of(request), [record], results, place))
+        return outcome
 
     async def reject(self, request: web.Request, body: bytes, faults: Issues, seconds: float) -> None:
         """Count and note what was to be a record and is none, as if the core had rejected it in so many seconds."""
         results = rejection(faults)
         count(results, seconds)
-        await self._audit.commit(self._audit.lines(caller_of(request), [body], results))
+        if self._audit is not None:
+            await self._audit.commit(self._audit.lines(caller_of(request), [body], results))
 
     async def many(self, request: web.Request) -> web.StreamResponse:
         """Score many: a JSON array gives an array, lines give lines; a rejected record has its faults in its place."""

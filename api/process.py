@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import ssl
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from runtime.gc_tuning import tune_gc
 from runtime.health import TelemetryServer
 from runtime.settings import Gateway, Settings
 
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _CUT_OFF_SECONDS: Final = 1.0
 """So long what is left after the drain time may take to be answered, and then to be cancelled."""
 _LINGERING_SECONDS: Final = 1.0
@@ -66,9 +66,8 @@ async def _serve(
     await runner.setup()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(signum, stopping.set)
+    for signum in _STOP_SIGNALS:
+        loop.add_signal_handler(signum, stopping.set)
     site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
@@ -80,3 +79,7 @@ async def _serve(
     # aiohttp drops what arrives once it cleans up: all bodies must be there before.
     await leaving.drained(settings.drain_seconds)
     await runner.cleanup()
+    for signum in _STOP_SIGNALS:
+        # A second signal must not kill a process that is about to exit: its exit code would not be 0.
+        loop.remove_signal_handler(signum)
+        signal.signal(signum, signal.SIG_IGN)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from api import problems
-from api.browsers import protect
 
 _READ_BYTES: Final = 16_384
 NAME: Final = "heartstream"
 """What `Server` says; by default it tells the versions of Python and aiohttp."""
 
 
-async def finish_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Set the headers that every answer has; called before an answer goes out."""
-    _finish(response)
+def set_headers(response: web.StreamResponse) -> None:
+    """Set the headers that every answer has.
 
-
-def _finish(response: web.StreamResponse) -> None:
-    response.headers["Server"] = NAME
-    protect(response)
+    They keep it out of caches, unless its handler chose otherwise, and from being taken for another type.
+    """
+    headers = response.headers
+    headers["Server"] = NAME
+    headers.setdefault("Cache-Control", "no-store")
+    headers["X-Content-Type-Options"] = "nosniff"
 
 
 class _QuietHandler(web.RequestHandler):
@@ -45,10 +46,23 @@ class _QuietHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Return a problem document and end the connection."""
-        response = problems.of_status(HTTPStatus(status), problems.plain)
-        response.force_close()
-        _finish(response)
-        return response
+        return _last(problems.of_status(HTTPStatus(status), problems.plain))
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Send an answer. What aiohttp refuses before any middleware is called, as an unknown `Expect`, it quotes."""
+        # The first check is cheap; that of a class with an abstract base is not.
+        if type(resp) is not web.Response and isinstance(resp, web.HTTPException):
+            resp = _last(problems.of_aiohttp(resp, problems.plain))
+        return super().finish_response(request, resp, start_time)
+
+
+def _last(response: web.Response) -> web.Response:
+    """End the connection with an answer that no middleware sees."""
+    response.force_close()
+    set_headers(response)
+    return response
 
 
 class _QuietServer(web.Server):
@@ -66,19 +80,8 @@ class QuietRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         usual = await super()._make_server()
-
-        async def handled(request: web.BaseRequest) -> web.StreamResponse:
-            # What aiohttp refuses before any middleware is called, such as an unknown `Expect`, it quotes.
-            try:
-                return await usual.request_handler(request)
-            except web.HTTPException as error:
-                response = problems.of_aiohttp(error, problems.plain)
-                response.force_close()
-                _finish(response)
-                return response
-
         return _QuietServer(
-            handled,
+            usual.request_handler,
             request_factory=usual.request_factory,
             loop=usual._loop,  # noqa: SLF001
             **usual._kwargs,  # noqa: SLF001

@@ -6,32 +6,36 @@ can stand there.
 
 from __future__ import annotations
 
+import functools
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from api.auth import METRICS, is_public, route_of, scope_of
+from api.auth import METRICS, Route, describe_route, resource_of
 from runtime.tracing.spans import Span, Tracing
 from runtime.tracing.trace_context import read_parent
 from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNTRACED: Final = nullcontext()
-_SPAN: Final = web.RequestKey("span", Span)
+_SPAN: Final[ContextVar[Span | None]] = ContextVar("span", default=None)
+"""That of the request at hand, which has a task of its own, and so a context."""
 
 
 def tracing_requests(tracing: Tracing) -> Middleware:
     """Return a middleware that gives a request its span; probes and scrapes have none."""
+    described = functools.cache(describe_route)
 
     @web.middleware
     async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
-        span = _begin(tracing, request)
+        span = _begin(tracing, request, described(resource_of(request)))
         if span is None:
             return await handler(request)
-        request[_SPAN] = span
+        _SPAN.set(span)
         with span:
             response = await handler(request)
             span.note({"http.response.status_code": response.status})
@@ -42,9 +46,8 @@ def tracing_requests(tracing: Tracing) -> Middleware:
     return trace
 
 
-def _begin(tracing: Tracing, request: web.Request) -> Span | None:
-    route = route_of(request)
-    if is_public(route) or scope_of(route) == METRICS:
+def _begin(tracing: Tracing, request: web.Request, route: Route) -> Span | None:
+    if route.is_public or route.scope == METRICS:
         return None
     parent = read_parent((name, request.headers.get(name)) for name in (TRACEPARENT_HEADER, TRACESTATE_HEADER))
     wanted = bool(tracing.picked(1)) if parent is None else parent.is_sampled
@@ -52,11 +55,11 @@ def _begin(tracing: Tracing, request: web.Request) -> Span | None:
         return None
     # Any word can stand where the method should.
     method = request.method if request.method in _METHODS else "_OTHER"
-    attributes = {"http.request.method": method, "http.route": route, "url.scheme": request.scheme}
-    return tracing.begin(f"{method} {route}", "server", parent, attributes)
+    attributes = {"http.request.method": method, "http.route": route.name, "url.scheme": request.scheme}
+    return tracing.begin(f"{method} {route.name}", "server", parent, attributes)
 
 
-def scoring(request: web.Request, records: int) -> AbstractContextManager[object]:
-    """Return the span of scoring what a request brought; nothing, where the request is not traced."""
-    span = request.get(_SPAN)
+def scoring(records: int) -> AbstractContextManager[object]:
+    """Return the span of scoring what the request at hand brought; nothing, where the request is not traced."""
+    span = _SPAN.get()
     return _UNTRACED if span is None else span.child("score", {"heartstream.records": records})

@@ -24,7 +24,7 @@ from api.problems import RefusalError
 from api.strict_json import without_bom
 from api.turns import Turns
 from runtime.settings import Gateway
-from schemas.codec import decode_score, encode_score
+from schemas.codec import decode_score
 from schemas.fhir.mapping import FHIR_TYPE, OPERATION
 from schemas.fhir.responses import capability_statement
 from scoring.model_manager import ModelManager
@@ -84,5 +84,5 @@ class Fhir:
         outcome = await self._predictions.outcome(request, reading.record)
         if isinstance(outcome, tuple):
             return outcomes.rejected(reading.faults_of(outcome))
-        answer = assessment(reading, decode_score(encode_score(outcome)), self._manager.scorer, now)
+        answer = assessment(reading, decode_score(outcome), self._manager.scorer, now)
         return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -22,9 +24,16 @@ class RequestAnswered(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count it."""
-        metrics.REQUESTS.labels(self.route, str(self.status)).inc()
-        metrics.REQUEST_SECONDS.labels(self.route).observe(self.seconds)
+        count, observe = _request_metrics(self.route, self.status)
+        count()
+        observe(self.seconds)
         records.log_due_rejections()
+
+
+@functools.cache
+def _request_metrics(route: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
+    """Return what counts a request and observes its seconds: finding the labels takes longer than counting."""
+    return metrics.REQUESTS.labels(route, str(status)).inc, metrics.REQUEST_SECONDS.labels(route).observe
 
 
 class RequestFailed(msgspec.Struct, frozen=True):

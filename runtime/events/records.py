@@ -58,7 +58,8 @@ class RecordsRejected(msgspec.Struct, frozen=True):
 
 def log_due_rejections() -> None:
     """Log the rejections whose interval is over. Called often, so that none waits for the next rejection."""
-    _emit(_rejected.due())
+    if _rejected.has_pending:
+        _emit(_rejected.due())
 
 
 def log_remaining_rejections() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from api.microbatch import MicroBatch
 from heartstream.demo.patients import FLAWS, real_patients
+from schemas.codec import encode_score
 from schemas.errors import ArtifactError
 from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
@@ -36,7 +37,7 @@ class Counting(Scorer):
 
 async def all_at_once(batch: MicroBatch, bodies: list[bytes]) -> list[Outcome]:
     async def one(body: bytes) -> Outcome:
-        results, place = await batch.score(body)
+        _, results, place = await batch.score(body)
         return outcomes_of(results)[place]
 
     return await asyncio.gather(*map(one, bodies))
@@ -59,13 +60,23 @@ async def test_each_gets_its_own_outcome(scorer: Scorer) -> None:
     ]
 
 
+async def test_each_is_encoded_as_alone(scorer: Scorer) -> None:
+    """Scores are encoded with those of the batch, each to the bytes that it has alone; faults stay as they are."""
+    bodies = [json.dumps(record).encode() for record in real_patients()[:20]]
+    bodies[3::5] = [flaw(real_patients()[0]) or b"" for flaw in list(FLAWS.values())[:4]]
+    batch = MicroBatch(ModelManager(scorer))
+    found = await asyncio.gather(*map(batch.score, bodies))
+    alone = [results.outcome(place) for _, results, place in found]
+    assert [each if isinstance(each, tuple) else encode_score(each) for each in alone] == [each[0] for each in found]
+
+
 async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
     """A cancelled request does not affect the others of its batch."""
     batch = MicroBatch(ModelManager(scorer))
     body = json.dumps(real_patients()[0]).encode()
     gone, here = batch.score(body), batch.score(body)
     gone.cancel()
-    results, place = await here
+    _, results, place = await here
     assert outcomes_of(results)[place : place + 1] == process([body], [None], scorer)
 
 

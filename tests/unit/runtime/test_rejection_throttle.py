@@ -73,6 +73,18 @@ def test_after_a_quiet_time_the_first_is_told_at_once_again(throttle: RejectionT
     assert throttle.due() == [RejectionSummary("kafka", 1, ("not_json",), 0.0)]
 
 
+def test_has_pending_until_everything_is_reported(throttle: RejectionThrottle, clock: Clock) -> None:
+    """It is set for rejections that are due and for those that must wait, and cleared with the last report."""
+    before = throttle.has_pending
+    throttle.add("kafka", 1, ["not_json"])
+    first = (throttle.has_pending, len(throttle.due()), throttle.has_pending)
+    throttle.add("kafka", 1, ["not_json"])
+    waiting = (len(throttle.due()), throttle.has_pending)
+    clock.now = 10.0
+    assert (before, first, waiting) == (False, (True, 1, False), (0, True))
+    assert (len(throttle.due()), throttle.has_pending) == (1, False)
+
+
 def test_the_end_of_the_process_tells_the_rest() -> None:
     """A thousand batches with a bad record each, then a worker that drains: a few lines, with all records in them."""
     events.WorkerDrained(complete=True).emit()
