@@ -25,6 +25,7 @@ _JOIN_SECONDS: Final = 55.0
 """A client waits that long to join (`max.poll.interval.ms`) if no other request shows that its connection is dead."""
 _RETRY_SECONDS: Final = 0.1
 _QUICK: Final = 0.004
+_SLOW: Final = 0.45
 BACKOFF_SECONDS: Final = 0.6
 """The transactional client's `retry.backoff.ms`, which it makes up to a fifth shorter or longer."""
 _OFFSETS_RETRY_SECONDS: Final = 0.5
@@ -46,6 +47,8 @@ class Network:
         self._random = scheduler.rng.random
         self.down: dict[tuple[str, str], float] = {}
         self.slow: dict[tuple[str, str], float] = {}
+        self._latest: dict[tuple[str, str, bool], float] = {}
+        """When the last message on a slow connection comes, either way: one connection keeps their order."""
         self.late: dict[tuple[str, str], int] = {}
         """For a process and a kind of request, behind how many others the next one arrives, whose connection breaks."""
         self.stranded: dict[str, float] = {}
@@ -60,11 +63,14 @@ class Network:
         """Say whether this process cannot reach this role now."""
         return bool(self.down) and self.down.get((process.name, role), 0.0) > self._scheduler.now
 
-    def delay(self, process: Process, role: str) -> float:
-        """Return how long one way takes now."""
-        if self.slow and self.slow.get((process.name, role), 0.0) > self._scheduler.now:
-            return 0.05 + self._random() * 1.2
-        return self._random() * _QUICK
+    def delay(self, process: Process, role: str, *, back: bool = False) -> float:
+        """Return how long one way takes now, `back` to the client or to the broker."""
+        if not self.slow or (until := self.slow.get((process.name, role))) is None:
+            return self._random() * _QUICK
+        now, way = self._scheduler.now, (process.name, role, back)
+        seconds = 0.05 + self._random() * _SLOW if until > now else self._random() * _QUICK
+        self._latest[way] = latest = max(now + seconds, self._latest.get(way, 0.0))
+        return latest - now
 
     def keep(self, process: Process, handler: Handler, count: int) -> None:
         """Deliver a request whose connection broke behind `count` others of its producer, or a few seconds later."""
@@ -176,7 +182,8 @@ class Request:
             if self._kind in network.unanswered:
                 network.unanswered.discard(self._kind)
             elif not network.is_down(self._process, self._role):
-                self._process.later(network.delay(self._process, self._role), lambda: self._hear(attempt, result))
+                seconds = network.delay(self._process, self._role, back=True)
+                self._process.later(seconds, lambda: self._hear(attempt, result))
 
         self._handler(answer)
 

@@ -68,6 +68,18 @@ def test_the_last_commit_is_not_overtaken_by_the_one_before() -> None:
     assert broken == [None] * 40
 
 
+def test_a_client_whose_commits_are_not_answered_is_replaced() -> None:
+    """It believes that it owns partitions: its group dropped it while it waited to join, and all calls time out."""
+    steps = (
+        Step(7.411, "slow", role=GROUP, seconds=0.63),
+        Step(7.781, "strand", seconds=16.7),
+        Step(8.157, "deaf"),
+        Step(9.7, "produce", count=3),
+    )
+    broken = [run(Schedule(seed, False, False, 0.0, 1, 1, steps)).broken for seed in range(40)]
+    assert broken == [None] * 40
+
+
 def test_every_task_is_done_in_a_process_of_its_own() -> None:
     """What one leaves behind is gone with its process."""
     found = dict(results(lambda task: (task, os.getpid()), range(7)))

@@ -124,6 +124,10 @@ class Time:
 
     time = perf_counter = monotonic
 
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        Event().wait(seconds)
+
 
 class _Handle(asyncio.Handle):
     """A callback that is due: made in fewer steps, without what only a loop in debug mode keeps."""

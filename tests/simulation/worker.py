@@ -258,7 +258,8 @@ def _options(*, is_exactly_once: bool) -> ConsumerOptions:
         commit_interval=None if is_exactly_once else 0.5,
         drain_timeout=6.0,
         revoke_timeout=6.0,
-        stall_limit=60.0,
+        # Nothing may need the cure of a partition that stands still.
+        stall_limit=600.0,
         solitude_limit=8.0,
         expulsion_limit=10.0,
     )

@@ -20,6 +20,11 @@ _OVERDUE_SECONDS: Final = 2.0
 """A coordinator answers within milliseconds, and refuses commits for a moment while a rebalance ends or it moves to
 another broker. It is less than any session timeout: reading is held before the group can give partitions away."""
 
+_ANSWER_SECONDS: Final = 10.0
+_LAST_BACKOFF: Final = 2.0
+_JITTER: Final = 1.2
+"""The client repeats an offset commit twice, the second time after twice the backoff, a fifth more at most."""
+
 
 class Commits(Protocol):
     """Sees to it that what the ledger allows is stored."""
@@ -41,6 +46,10 @@ class Commits(Protocol):
         """Say whether the broker has stored no offsets for so long that more results would be too many to repeat."""
         ...
 
+    def are_unanswered(self, seconds: float) -> bool:
+        """Say whether a broker has neither stored nor refused what it was asked to store for more than so long."""
+        ...
+
     def doubt(self, since: float) -> None:
         """Hear that since then (monotonic seconds) no broker answered, or stored what it was given: ask it again."""
         ...
@@ -55,15 +64,18 @@ class ConsumerCommits:
 
     group_metadata: object = None
 
-    def __init__(self, consumer: Consumer, ledger: Ledger, interval: float) -> None:
-        """`interval` is in seconds."""
+    def __init__(self, consumer: Consumer, ledger: Ledger, interval: float, longest_retry: float = 0.24) -> None:
+        """`interval` is in seconds. See the function `longest_retry`."""
         self._consumer = consumer
         self._ledger = ledger
         self._interval = interval
+        self._longest_retry = longest_retry
         self._next = 0.0
         self.is_in_flight = False
-        self._unanswered_since: float | None = None
+        self._unstored_since: float | None = None
         """When the first commit was sent since one last succeeded, or since when it is doubted that one would."""
+        self._unanswered_since: float | None = None
+        """When the first commit was sent since a broker last answered one."""
 
     def turn(self) -> None:
         """Hand committable offsets to the client when it is time; the result comes back through `heard`.
@@ -76,15 +88,15 @@ class ConsumerCommits:
             return
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
-        if not offsets and self._unanswered_since is not None:
+        if not offsets and self._unstored_since is not None:
             # To store again what is stored shows whether commits succeed.
             offsets = self._ledger.stored()
             if not offsets:
-                self._unanswered_since = None
+                self._unstored_since = None
         if offsets:
             self.is_in_flight = True
-            if self._unanswered_since is None:
-                self._unanswered_since = now
+            self._unstored_since = self._unstored_since or now
+            self._unanswered_since = self._unanswered_since or now
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
 
     def rebalanced(self) -> None:
@@ -96,29 +108,37 @@ class ConsumerCommits:
         offsets = {tp_of(position): position.offset for position in positions}
         failed = {tp_of(position): position.offset for position in positions if error or position.error}
         self._ledger.note_stored({tp: offsets[tp] for tp in offsets.keys() - failed.keys()})
+        # The client's own errors are negative; the others are a broker's answer.
+        if error is None or error.code() > 0:
+            self._unanswered_since = None
         if failed:
             self._ledger.give_back(failed)
             reason = error or next(position.error for position in positions if position.error)
             events.OffsetCommitFailed(reason.name(), len(failed)).emit()
         else:
-            self._unanswered_since = None
+            self._unstored_since = None
             events.OffsetsCommitted({position.partition: position.offset for position in positions}).emit()
 
     def are_overdue(self) -> bool:
         """Say whether none has succeeded for two seconds and an interval, though one was sent or the broker silent."""
-        since = self._unanswered_since
+        since = self._unstored_since
         if since is None:
             return False
         if not self._ledger.owned():
             # Nothing would be repeated, and a client that is cut off may never hear of its last commit.
-            self._unanswered_since = None
+            self._unstored_since = None
             return False
         return time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 
+    def are_unanswered(self, seconds: float) -> bool:
+        """Say whether no broker has answered for so long, though a commit was sent."""
+        since = self._unanswered_since
+        return since is not None and time.monotonic() - since > seconds
+
     def doubt(self, since: float) -> None:
         """Begin to count from then: a connection that is dead is noticed late, and for each one by itself."""
-        if self._unanswered_since is None and self._ledger.stored():
-            self._unanswered_since = since
+        if self._unstored_since is None and self._ledger.stored():
+            self._unstored_since = since
 
     def leave(self, tps: set[TP]) -> bool:
         """Store what is committable of these partitions and wait for the broker.
@@ -126,10 +146,27 @@ class ConsumerCommits:
         A commit that fails may be the first to meet a network that is dead, and this wait the longest: it counts.
         """
         began = time.monotonic()
-        is_stored = _commit(self._consumer, self._ledger, self._ledger.unstored(tps))
+        offsets = self._ledger.unstored(tps)
+        is_stored = not offsets or (self._come_after(tps) and _commit(self._consumer, self._ledger, offsets))
         if not is_stored:
             self.doubt(began)
         return is_stored
+
+    def _come_after(self, tps: set[TP]) -> bool:
+        """Wait until a commit in flight can no longer arrive behind the next one; False if no broker answers.
+
+        Its own answer is heard in a poll alone, and not in the callback of a revocation. If its connection broke, the
+        client repeats it when its backoff is over, and meanwhile another commit would be sent at once. An answer to a
+        question shows that a connection is there; after the longest backoff, the repetition is on it.
+        """
+        if not self.is_in_flight:
+            return True
+        try:
+            self._consumer.committed([TopicPartition(*tp) for tp in tps], timeout=_ANSWER_SECONDS)
+        except KafkaException:
+            return False
+        time.sleep(self._longest_retry)
+        return True
 
 
 class TransactionCommits:
@@ -161,6 +198,10 @@ class TransactionCommits:
         """Never: without its offsets a transaction does not commit, and no result of it counts."""
         return False
 
+    def are_unanswered(self, seconds: float) -> bool:  # noqa: ARG002
+        """Never: the group's refusal of transactions shows that this client has lost it."""
+        return False
+
     def doubt(self, since: float) -> None:
         """Do nothing: there is nothing to repeat."""
 
@@ -170,6 +211,12 @@ class TransactionCommits:
         Only where nothing is in flight, so it cannot overtake a transaction; and no later one can come of this member.
         """
         return _commit(self._consumer, self._ledger, self._ledger.passed(tps))
+
+
+def longest_retry(config: Mapping[str, object]) -> float:
+    """Return for how long, in seconds, a client of this configuration waits at most to repeat an offset commit."""
+    backoff = float(str(config.get("retry.backoff.ms", 100))) * _LAST_BACKOFF * _JITTER
+    return min(backoff, float(str(config.get("retry.backoff.max.ms", 1_000)))) / 1_000
 
 
 def tp_of(position: TopicPartition) -> TP:

@@ -19,7 +19,7 @@ from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
 from worker.transport.batch import RecordBatch
-from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, tp_of, tps_of
+from worker.transport.commits import Commits, ConsumerCommits, TransactionCommits, longest_retry, tp_of, tps_of
 from worker.transport.consumer_errors import CorruptBatchError, check, is_corrupt, on_client_error
 from worker.transport.group_refusal import GroupRefusal
 from worker.transport.handoff import Handoff
@@ -98,7 +98,7 @@ class Poller(threading.Thread):
         self.commits: Commits = (
             TransactionCommits(consumer, self._ledger)
             if options.commit_interval is None
-            else ConsumerCommits(consumer, self._ledger, options.commit_interval)
+            else ConsumerCommits(consumer, self._ledger, options.commit_interval, longest_retry(options.client_config))
         )
         self.lag = LagMeter(consumer, self._ledger, options.stall_limit)
         self.member = False
@@ -186,15 +186,11 @@ class Poller(threading.Thread):
             leave(self._consumer)
 
     def _turn(self) -> None:
-        """Commit and measure when it is time, then read what is there."""
-        now = self.last_turn = time.monotonic()
-        self.commits.turn()
+        """Do what is due, then read what is there."""
+        self._keep_up()
         if self._pauses:
             self._pauses.resume()
-        self._measure_in_time(now)
         self.lag.cure_stalls()
-        if self._solitude.is_too_long(now, self._is_alone(now)) or self._is_expelled(now):
-            self._replace()
         if self._handoff.is_full():
             self._hold_back()
         else:
@@ -203,10 +199,18 @@ class Poller(threading.Thread):
             if self.commits.are_overdue():
                 self._pause_until(lambda: not self.commits.are_overdue(), "commits")
 
+    def _keep_up(self) -> None:
+        """Do what is due whether records are read or not, and show that the thread comes round."""
+        now = self.last_turn = time.monotonic()
+        self.commits.turn()
+        self._measure_in_time(now)
+        if self._solitude.is_too_long(now, self._is_alone(now)) or self._is_expelled(now):
+            self._replace()
+
     def _is_alone(self, now: float) -> bool:
-        """Say whether this client has no partitions, and no group or no broker either."""
+        """Say whether this client has lost its group or the brokers: it owns nothing, or hears of no commit."""
         if self._ledger.owned():
-            return False
+            return self.commits.are_unanswered(SILENT_SECONDS)
         answered = self.lag.answered_at
         return not self.member or answered is None or now - answered > SILENT_SECONDS
 
@@ -273,7 +277,7 @@ class Poller(threading.Thread):
         while time.monotonic() < deadline and not self._stopping.is_set():
             if self._handoff.wait_for_room(_FULL_WAIT_SECONDS):
                 return
-            self._commit_while_held()
+            self._keep_up()
         self._pause_until(lambda: self._handoff.wait_for_room(0), "output")
 
     def _pause_until(self, is_over: Callable[[], bool], reason: events.PauseReason) -> None:
@@ -281,22 +285,16 @@ class Poller(threading.Thread):
         self._pauses.pause()
         self.paused = reason
         events.ConsumptionPaused(reason, len(self._pauses)).emit()
-        while not (self._stopping.is_set() or is_over() or self._is_expelled(self.last_turn)):
+        while not (self._stopping.is_set() or is_over()):
             message = self._consumer.poll(_FULL_WAIT_SECONDS)
             if message is not None:
                 self._hand_off([message])
                 # It is from a partition that came while the others were paused.
                 self._pauses.pause()
-            self._commit_while_held()
+            self._keep_up()
         self._pauses.resume()
         self.paused = None
         events.ConsumptionResumed(reason, len(self._ledger.owned())).emit()
-
-    def _commit_while_held(self) -> None:
-        """Commit, and show that the thread comes round: slow output is no reason to be restarted."""
-        self.last_turn = time.monotonic()
-        self.commits.turn()
-        self._measure_in_time(self.last_turn)
 
     def _measure_in_time(self, now: float) -> None:
         """Measure the lag, and see that the topic is still the same, where a second has passed."""

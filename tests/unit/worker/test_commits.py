@@ -13,7 +13,7 @@ from tests.unit.worker.ledgers import OTHER as THERE
 from tests.unit.worker.ledgers import TOPIC as HERE
 from tests.unit.worker.ledgers import enter, granted
 from worker.transport import commits
-from worker.transport.commits import ConsumerCommits
+from worker.transport.commits import ConsumerCommits, longest_retry
 
 REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
 
@@ -34,11 +34,20 @@ class FakeConsumer:
         self.asked: list[list[TopicPartition]] = []
         self.wait: Callable[[], None] = lambda: None
         """What happens while a commit is waited for."""
+        self.calls: list[str] = []
+        self.question: KafkaException | None = None
 
     def commit(self, offsets: list[TopicPartition], *, asynchronous: bool) -> None:
         self.asked.append(offsets)
         if not asynchronous:
+            self.calls.append("commit")
             self.wait()
+
+    def committed(self, _partitions: list[TopicPartition], timeout: float) -> None:
+        assert timeout > 0
+        self.calls.append("question")
+        if self.question is not None:
+            raise self.question
 
 
 class Harness:
@@ -72,6 +81,7 @@ class Harness:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Harness:
     bench = Harness()
     monkeypatch.setattr(commits.time, "monotonic", lambda: bench.now)
+    monkeypatch.setattr(commits.time, "sleep", lambda seconds: bench.consumer.calls.append(f"{seconds} s"))
     return bench
 
 
@@ -185,6 +195,56 @@ def test_a_commit_waits_for_the_answer_to_the_one_before_it(bench: Harness) -> N
     bench.answer()
     bench.turn_for(0.1)
     assert [[place.offset for place in asked] for asked in bench.consumer.asked] == [[9]]
+
+
+def test_the_commit_of_a_revocation_comes_after_one_in_flight(bench: Harness) -> None:
+    """Whose answer cannot be heard then: a connection must be there, and a repetition's backoff be over."""
+    bench.finish(HERE, 7)
+    bench.turn_for(0.1)
+    bench.finish(HERE, 8)
+    assert bench.commits.leave({HERE})
+    assert bench.consumer.calls == ["question", "0.24 s", "commit"]
+
+
+def test_without_one_in_flight_it_is_sent_at_once(bench: Harness) -> None:
+    bench.finish(HERE, 7)
+    assert bench.commits.leave({HERE})
+    assert bench.consumer.calls == ["commit"]
+
+
+def test_partitions_are_let_go_without_it_where_no_connection_is_there(bench: Harness) -> None:
+    """It would fare no better than the one in flight, and might be overtaken by it."""
+    bench.finish(HERE, 7)
+    bench.turn_for(0.1)
+    bench.finish(HERE, 8)
+    bench.consumer.question = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    assert not bench.commits.leave({HERE})
+    assert bench.consumer.calls == ["question"]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({}, 0.24),
+        ({"retry.backoff.ms": "300"}, 0.72),
+        ({"retry.backoff.ms": 900}, 1.0),
+        ({"retry.backoff.max.ms": 150}, 0.15),
+    ],
+)
+def test_a_repetition_waits_for_its_backoff(options: dict[str, object], seconds: float) -> None:
+    """The second one for twice as long as the first, a fifth more at most, and never longer than the greatest."""
+    assert longest_retry(options) == pytest.approx(seconds)
+
+
+def test_a_broker_that_refuses_has_answered(bench: Harness) -> None:
+    """Errors of the client itself are no answer: the client may have lost its broker for ever."""
+    bench.finish(HERE, 7)
+    bench.turn_for(0.1)
+    bench.answer(KafkaError(KafkaError._TIMED_OUT))
+    bench.turn_for(30.0)
+    assert bench.commits.are_unanswered(29.0)
+    bench.answer(REFUSED)
+    assert not bench.commits.are_unanswered(0.0)
 
 
 def test_a_client_that_lost_its_partitions_waits_for_no_answer(bench: Harness) -> None:
