@@ -213,12 +213,13 @@ class ExactlyOnce:
         Which topic it is is asked for after all of its records were read. The group's metadata is read before the
         partitions are looked at: if one is lost later, the broker sees that the metadata is old.
         """
+        if self._failure is not None:
+            raise self._failure
         check = self._member().topic_check
         asked = check.ask()
-        if self._failure is None and (refused := await self._producer().settle()):
+        if refused := await self._producer().settle():
             self._take_care(refused)
             self._failure = DeliveryError("records are refused by their topics")
-        if self._failure is not None:
             raise self._failure
         await check.confirm(asked)
         group = self._member().group_metadata()

@@ -38,7 +38,7 @@ class FakeBroker:
         self.fenced = threading.Event()
         self.outage = outage
         self.refusals = refusals
-        self.topic = "one"
+        self.topic, self.questions = "one", 0
         self.refused: list[bool] = []
         """What the member heard of its transactions."""
         self.late: Callable[[], None] = lambda: None
@@ -62,6 +62,7 @@ class FakeBroker:
 
     def ask(self) -> str:
         """Say which topic it is now."""
+        self.questions += 1
         return self.topic
 
     async def confirm(self, asked: str) -> None:

@@ -136,6 +136,7 @@ async def test_an_oversized_letter_is_found_after_two_aborts(size: int) -> None:
     assert (confirmed, broker.offsets) == (scored_batches, {TOPIC: 10, OTHER: 10})
     assert broker.results == [b"one", b"small", b"", b"other", b"two"]
     assert [client.calls.count("abort_transaction") for client in clients] == [1, 1, 0]
+    assert broker.questions == 1, "of a transaction that has failed already, nobody asks whose topic it is"
 
 
 async def test_a_transaction_that_must_be_aborted_is_not_waited_for() -> None:
