@@ -1,4 +1,4 @@
-"""The artifacts that the laws of scoring are about."""
+"""The model artifacts that these tests score with."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def forest_artifact(model_dir: Path) -> Artifact:
 
 @pytest.fixture
 def folder(model_dir: Path, tmp_path: Path) -> Path:
-    """A copy of the model directory, to be damaged."""
+    """A copy of the model directory, for tests that damage it."""
     return Path(shutil.copytree(model_dir, tmp_path / "model"))

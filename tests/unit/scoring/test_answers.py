@@ -1,4 +1,4 @@
-"""What is said beside a risk is proved by what training recorded of the reference cases."""
+"""Intervals, label sets and ranges are verified against what training recorded for the reference cases."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ TABLES: dict[str, Callable[[PortableModel], object]] = {
 
 
 @pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact", "forest_artifact"])
-def test_every_trained_model_says_what_was_recorded(fixture: str, request: pytest.FixtureRequest) -> None:
-    """The proof is there, and holds."""
+def test_every_trained_model_reproduces_its_recorded_answers(fixture: str, request: pytest.FixtureRequest) -> None:
+    """Training records the answers, and the loaded model reproduces them."""
     artifact = request.getfixturevalue(fixture)
     assert plain_of(artifact).recorded_answers is not None
     Scorer(artifact)
 
 
 @pytest.mark.parametrize(("name", "change"), TABLES.items(), ids=TABLES)
-def test_other_tables_are_refused(
+def test_other_uncertainty_tables_are_refused(
     pattern_artifact: Artifact, name: str, change: Callable[[PortableModel], dict[str, object]]
 ) -> None:
-    """The risks are right, the tables well formed: the recorded answers alone tell, and name what is wrong."""
+    """Risks and table shapes are right: only the recorded answers reveal the change, and the error names it."""
     plain = plain_of(pattern_artifact)
     changed = with_plain(pattern_artifact, uncertainty=msgspec.structs.replace(plain.uncertainty, **change(plain)))
     with pytest.raises(ArtifactError, match=f"^the model's {name} of reference cases are not those"):
@@ -42,7 +42,7 @@ def test_other_tables_are_refused(
 
 
 def test_other_training_ranges_are_refused(pattern_artifact: Artifact) -> None:
-    """They decide which values a score warns of."""
+    """Training ranges decide which values a score warns about."""
     manifest = pattern_artifact.manifest
     low, high = manifest.training_range["age"]
     ranges = {**manifest.training_range, "age": (low, high - 5)}
@@ -53,8 +53,8 @@ def test_other_training_ranges_are_refused(pattern_artifact: Artifact) -> None:
         Scorer(changed)
 
 
-def test_a_model_without_recorded_answers_is_scored(pattern_artifact: Artifact) -> None:
-    """Models of versions that recorded only risks are proved by those."""
+def test_a_model_without_recorded_answers_is_accepted(pattern_artifact: Artifact) -> None:
+    """Models of versions that recorded only risks are verified by their risks."""
     plain = plain_of(pattern_artifact)
     content = msgspec.json.decode(plain.as_json())
     del content["golden_answers"]

@@ -1,4 +1,4 @@
-"""What a score says beside its risk is true, is said where it can be known, and can be switched off."""
+"""The details of a score are correct, null where they cannot be known, and can be switched off."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def scores_of(rows: Matrix, scorer: Scorer) -> list[Score]:
 
 @pytest.mark.parametrize("name", ["scorer", "pattern_scorer"])
 def test_risk_lies_in_its_interval(name: str, request: pytest.FixtureRequest) -> None:
-    """To the last shown digit, also where the risk is close to 0 or 1."""
+    """To the last printed digit, even if the risk is close to 0 or 1."""
     for score in scores_of(EVERYTHING, request.getfixturevalue(name)):
         assert isinstance(score.interval, tuple)
         low, high = score.interval
@@ -47,10 +47,11 @@ def test_risk_lies_in_its_interval(name: str, request: pytest.FixtureRequest) ->
 
 
 @pytest.mark.parametrize("name", ["scorer", "pattern_scorer"])
-def test_interval_never_narrows_when_a_field_goes_missing(name: str, request: pytest.FixtureRequest) -> None:
-    """For real patients, whatever they lack already, deleting a field leaves the interval as wide or wider.
+def test_interval_never_narrows_when_a_field_is_removed(name: str, request: pytest.FixtureRequest) -> None:
+    """For real patients, whatever else is missing, removing a field leaves the interval as wide or wider.
 
-    Widths are those of log-odds: in shares of 1 the same width is less towards 0 and 1, and the risk itself moves.
+    Widths are compared in log-odds: in probabilities the same width is smaller near 0 and 1, and the risk itself
+    moves.
     """
     scorer: Scorer = request.getfixturevalue(name)
     rows = np.vstack([training_data()[0], random_rows(50)])
@@ -64,8 +65,8 @@ def test_interval_never_narrows_when_a_field_goes_missing(name: str, request: py
         assert (after[fine] >= before[fine] - 0.05).all()
 
 
-def test_little_known_is_told_as_little_known(pattern_scorer: Scorer) -> None:
-    """A man of 49 with non-anginal pain, all else unknown: a real one was ill; he is not told "no disease"."""
+def test_few_measurements_give_a_wide_interval_and_both_labels(pattern_scorer: Scorer) -> None:
+    """A real man of 49 with non-anginal pain and nothing else measured was ill: "no disease" alone would be wrong."""
     row = np.full((1, len(FEATURE_NAMES)), np.nan)
     row[0, :3] = 49, 1, 3
     (score,) = scores_of(row, pattern_scorer)
@@ -77,7 +78,7 @@ def test_little_known_is_told_as_little_known(pattern_scorer: Scorer) -> None:
 
 
 def widths(rows: Matrix, scorer: Scorer) -> Matrix:
-    """Return the widths of intervals in log-odds, NaN where a limit is within 0.005 of 0 or 1."""
+    """Return the interval widths in log-odds, NaN if a limit is within 0.005 of 0 or 1."""
     intervals = np.array([score.interval for score in scores_of(rows, scorer)])
     intervals[(intervals < 0.005) | (intervals > 0.995)] = np.nan
     log_odds = np.log(intervals / (1 - intervals))
@@ -86,10 +87,10 @@ def widths(rows: Matrix, scorer: Scorer) -> Matrix:
 
 
 @pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact"])
-def test_next_measurement_is_the_missing_field_that_leaves_least_unknown(
+def test_measure_next_lists_the_fields_that_reduce_uncertainty_most(
     fixture: str, request: pytest.FixtureRequest
 ) -> None:
-    """Of each pattern, the up to three missing fields without which the table's distance is least, in that order."""
+    """Of each pattern, the up to three missing fields whose measurement leaves the smallest distance, in order."""
     artifact: Artifact = request.getfixturevalue(fixture)
     distance = plain_of(artifact).uncertainty.distance
     assert distance is not None
@@ -102,7 +103,7 @@ def test_next_measurement_is_the_missing_field_that_leaves_least_unknown(
 
 @pytest.mark.parametrize("name", ["scorer", "pattern_scorer", "forest_scorer"])
 def test_label_set_follows_the_limits_of_the_pattern(name: str, request: pytest.FixtureRequest) -> None:
-    """A label is plausible where the risk keeps to the limit of its class; a set is never empty."""
+    """A label is in the set if the risk is within its class's limit; a set is never empty."""
     scorer: Scorer = request.getfixturevalue(name)
     fixture = {"scorer": "linear_artifact", "pattern_scorer": "pattern_artifact", "forest_scorer": "forest_artifact"}
     limits = plain_of(request.getfixturevalue(fixture[name])).uncertainty.label_limits
@@ -112,8 +113,8 @@ def test_label_set_follows_the_limits_of_the_pattern(name: str, request: pytest.
         assert score.label_set == (None if highest != highest else plausible or (0, 1))  # noqa: PLR0124  # NaN
 
 
-def test_forest_says_what_it_does_not_know(forest_scorer: Scorer) -> None:
-    """A forest has no interval and no exact reasons, and no label set where fields are missing: null, not a guess."""
+def test_forest_returns_null_for_what_it_cannot_know(forest_scorer: Scorer) -> None:
+    """A forest has no interval, no exact reasons, and no label set when fields are missing."""
     complete, gaps = scores_of(every_missing_pattern()[[0, 1]], forest_scorer)
     assert (complete.interval, complete.reasons, complete.measure_next) == (None, None, None)
     assert gaps.sampling_interval is msgspec.UNSET
@@ -122,7 +123,7 @@ def test_forest_says_what_it_does_not_know(forest_scorer: Scorer) -> None:
 
 @pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact"])
 def test_reasons_are_the_strongest_contributions(fixture: str, request: pytest.FixtureRequest) -> None:
-    """The fields with the largest part in the log-odds come first, with their exact parts to three decimals."""
+    """The fields with the largest contributions to the log-odds come first, exact to three decimals."""
     artifact: Artifact = request.getfixturevalue(fixture)
     engine = build_engine(artifact).engine
     found = engine.explain(EVERYTHING).contributions
@@ -134,7 +135,7 @@ def test_reasons_are_the_strongest_contributions(fixture: str, request: pytest.F
 
 @pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact"])
 def test_all_reasons_explain_the_whole_risk(fixture: str, request: pytest.FixtureRequest) -> None:
-    """Thirteen reasons and the average patient's log-odds give the risk back."""
+    """Thirteen reasons plus the average patient's log-odds add up to the risk."""
     artifact: Artifact = request.getfixturevalue(fixture)
     linear = plain_of(artifact).linear
     assert linear is not None
@@ -147,7 +148,7 @@ def test_all_reasons_explain_the_whole_risk(fixture: str, request: pytest.Fixtur
 
 
 def test_pattern_names_the_submodel(pattern_scorer: Scorer, scorer: Scorer) -> None:
-    """A sub-model is named; a model that imputes has none, and says of each missing field that it was imputed."""
+    """A sub-model has a pattern; a model that imputes has none and warns of each imputed field."""
     rows = every_missing_pattern()
     expected = [pattern_name(pattern) for pattern in patterns_of(rows).tolist()]
     assert expected == [score.pattern for score in scores_of(rows, pattern_scorer)]
@@ -159,10 +160,10 @@ def test_pattern_names_the_submodel(pattern_scorer: Scorer, scorer: Scorer) -> N
 
 @pytest.mark.parametrize("details", SWITCHES)
 @pytest.mark.parametrize("fixture", ["pattern_artifact", "forest_artifact"])
-def test_switch_takes_a_part_away_and_changes_no_other(
+def test_switched_off_details_are_absent_and_change_nothing_else(
     fixture: str, details: Details, request: pytest.FixtureRequest
 ) -> None:
-    """What is switched off is absent; the rest has the same bytes as before."""
+    """The remaining details have the same bytes as before."""
     artifact: Artifact = request.getfixturevalue(fixture)
     rows = EVERYTHING[::40]
     whole = scores_of(rows, Scorer(artifact, Details(reasons=13)))

@@ -1,4 +1,4 @@
-"""Laws of drift: what a window of records tells against the training patients, and when it tells nothing."""
+"""Drift of a window of records from the training patients, and when it is not reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVEN = Reference(
 
 
 def even(seed: int, records: int) -> Matrix:
-    """Draw records as `EVEN` has them."""
+    """Draw records from the uniform distribution of `EVEN`."""
     return np.random.default_rng(seed).uniform(0, 10, (records, len(FEATURE_NAMES)))
 
 
@@ -44,7 +44,7 @@ def window(records: int = 1_000) -> Window:
 
 
 def noted(rows: Matrix, batch: int = 10) -> Drift:
-    """Show a window these rows, whose first column is also their risk in tenths."""
+    """Add these rows to a window; their first column is also their risk in tenths."""
     seen = window()
     for first in range(0, len(rows), batch):
         part = rows[first : first + batch]
@@ -53,7 +53,7 @@ def noted(rows: Matrix, batch: int = 10) -> Drift:
 
 
 def score(scorer: Scorer, patients: Iterator[Record], records: int) -> set[str]:
-    """Score so many patients by the path of every interface; return the alerts whose condition then holds."""
+    """Score patients as every interface does; return the alerts whose condition then holds."""
     while records > 0:
         values = [json.dumps(patient).encode() for patient in itertools.islice(patients, 50)]
         outcomes = process(values, [None] * len(values), ModelManager(scorer))
@@ -69,8 +69,8 @@ def alerts(seen: Window | None) -> set[str]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_cleveland_alone_is_no_drift_and_long_beach_after_it_is(model_dir: Path, model: str) -> None:
-    """Real patients: the training hospital's, in rounds, raise no alert however often; another's raise both."""
+def test_cleveland_is_not_drift_and_long_beach_is(model_dir: Path, model: str) -> None:
+    """Real patients: the training hospital's never raise an alert, however often they repeat; another's raise both."""
     scorer = Scorer(load(model_dir, model), window_records=1_000)
     cleveland = patients_of("cleveland", 1)
     assert [score(scorer, cleveland, 250) for _ in range(12)] == [set()] * 12
@@ -79,14 +79,14 @@ def test_cleveland_alone_is_no_drift_and_long_beach_after_it_is(model_dir: Path,
 
 
 @pytest.mark.parametrize("site", ["hungarian", "switzerland"])
-def test_other_hospitals_drift_too(model_dir: Path, site: str) -> None:
-    """Each of the four hospitals measured other patients, or measured otherwise."""
+def test_every_other_hospital_drifts(model_dir: Path, site: str) -> None:
+    """Each hospital has different patients or measures differently."""
     scorer = Scorer(load(model_dir), window_records=1_000)
     assert INPUTS in score(scorer, patients_of(site, 3), 1_000)
 
 
-def test_chance_is_not_drift() -> None:
-    """Of 50 windows of 200 to 2,000 records like the training rows, no field comes near the limit of 0.25."""
+def test_random_variation_is_not_drift() -> None:
+    """In 50 windows of 200 to 2,000 records like the training rows no field comes near the limit of 0.25."""
     found = [noted(even(seed, 200 + 40 * seed)) for seed in range(50)]
     values = np.array([[value for value in drift.psi.values() if value is not None] for drift in found])
     assert values.shape == (50, len(FEATURE_NAMES))
@@ -94,7 +94,7 @@ def test_chance_is_not_drift() -> None:
     assert values.mean() < 0.02
 
 
-def test_a_shift_is_told_for_the_field_that_has_it() -> None:
+def test_a_shift_is_reported_for_its_field_only() -> None:
     """One field's values move by a third of their range; the others stay."""
     rows = even(1, 1_000)
     rows[:, 4] = np.clip(rows[:, 4] + 3, 0, 10)
@@ -102,8 +102,8 @@ def test_a_shift_is_told_for_the_field_that_has_it() -> None:
     assert [name for name, value in psi.items() if value is None or value > 0.25] == [FEATURE_NAMES[4]]
 
 
-def test_what_is_missing_is_told_apart_from_what_is_measured() -> None:
-    """A field that half of the records lack has a difference of a half and no other values than before."""
+def test_missing_values_are_reported_apart_from_measured_ones() -> None:
+    """A field that half of the records lack has a missing ratio of a half, and no PSI."""
     rows = even(2, 1_000)
     rows[::2, 7] = np.nan
     drift = noted(rows)
@@ -111,14 +111,14 @@ def test_what_is_missing_is_told_apart_from_what_is_measured() -> None:
     assert (drift.psi[FEATURE_NAMES[7]] or 0) < 0.1
 
 
-def test_values_out_of_the_training_range_are_told_as_a_share_of_what_is_measured() -> None:
-    """Of 500 measured values, 100 lie above and 100 below."""
+def test_the_out_of_range_ratio_counts_measured_values() -> None:
+    """Of 500 measured values 100 are above and 100 below the range."""
     rows = even(3, 1_000)
     rows[:500, 5], rows[500:600, 5], rows[600:700, 5] = np.nan, 11, -1
     assert noted(rows).out_of_range == {name: 0.4 if name == FEATURE_NAMES[5] else 0.0 for name in FEATURE_NAMES}
 
 
-def test_risks_that_move_are_told() -> None:
+def test_shifted_risks_are_reported() -> None:
     """All risks are below a half."""
     rows = even(4, 1_000)
     rows[:, 0] /= 2
@@ -126,8 +126,8 @@ def test_risks_that_move_are_told() -> None:
     assert (noted(even(4, 1_000)).score_psi or 0) < 0.1
 
 
-def test_nothing_is_told_of_too_few() -> None:
-    """Of 199 records nothing; of 200 all; of a field that 199 of them have, its missing share alone."""
+def test_too_few_records_report_nothing() -> None:
+    """199 records report nothing, 200 everything; a field that 199 of them have reports its missing ratio only."""
     drift = noted(even(5, ENOUGH_RECORDS - 1), 1)
     assert (drift.records, drift.score_psi) == (ENOUGH_RECORDS - 1, None)
     assert {*drift.psi.values(), *drift.missing.values(), *drift.out_of_range.values()} == {None}
@@ -140,8 +140,8 @@ def test_nothing_is_told_of_too_few() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64, 65, 1_000, 4_000])
-def test_old_records_leave(batch: int) -> None:
-    """Whatever the batches are, the window holds what came last, as many as it should and less than a batch more."""
+def test_the_window_drops_old_records(batch: int) -> None:
+    """Whatever the batch size, it holds the most recent records: at least its size, and less than one batch more."""
     seen = window(300)
     shifted, after = even(6, 40_000) + 20, even(7, 40_000)
     for rows in (shifted, after):
@@ -152,16 +152,16 @@ def test_old_records_leave(batch: int) -> None:
     assert set(drift.out_of_range.values()) == {0.0}
 
 
-def test_an_empty_batch_leaves_nothing() -> None:
-    """A batch whose records are all rejected is not held."""
+def test_an_empty_batch_is_not_stored() -> None:
+    """A batch whose records are all rejected leaves no entry."""
     seen = window()
     for _ in range(10):
         seen.note(np.empty((0, len(FEATURE_NAMES))), np.empty(0))
     assert (seen.measure().records, len(seen._batches)) == (0, 0)
 
 
-def test_producers_that_take_turns_are_seen_alike() -> None:
-    """Every other record comes from another producer: half of what is looked at is each one's."""
+def test_alternating_producers_are_sampled_equally() -> None:
+    """If every other record comes from another producer, half of the sample does."""
     rows = even(8, 640)
     rows[::2, 9] = np.nan
     seen = window()
@@ -170,8 +170,8 @@ def test_producers_that_take_turns_are_seen_alike() -> None:
     assert seen.measure().missing[FEATURE_NAMES[9]] == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_directory_without_a_reference_is_served_unwatched(folder: Path) -> None:
-    """Older training runs left none; the scores are the same."""
+def test_a_model_without_a_drift_reference_is_served_without_drift(folder: Path) -> None:
+    """Older training runs wrote no reference; the scores are the same."""
     with_reference = Scorer(load(folder), window_records=500)
     rewrite(folder, None)
     without = Scorer(load(folder), window_records=500)
@@ -181,14 +181,14 @@ def test_a_directory_without_a_reference_is_served_unwatched(folder: Path) -> No
     assert bare.replace(without.model.digest.encode(), with_reference.model.digest.encode()) == watched
 
 
-def test_a_window_of_no_records_watches_nothing(model_dir: Path) -> None:
-    """0 switches it off, and so does no setting."""
+def test_a_window_of_zero_records_disables_drift(model_dir: Path) -> None:
+    """So does a missing setting."""
     assert Scorer(load(model_dir), window_records=0).window is None
     assert Scorer(load(model_dir)).window is None
 
 
 def broken() -> Iterable[tuple[str, object]]:
-    """Yield references that are none, by what is wrong."""
+    """Yield invalid references, with what is wrong."""
     document = msgspec.to_builtins(EVEN)
     field, fields = document["fields"]["age"], document["fields"]
     yield "other schema", {**document, "schema": "heartstream-reference/9"}
@@ -205,8 +205,8 @@ def broken() -> Iterable[tuple[str, object]]:
 
 
 @pytest.mark.parametrize(("wrong", "document"), list(broken()))
-def test_a_reference_that_is_none_is_refused(folder: Path, wrong: str, document: object) -> None:
-    """The manifest may vouch for it: a model whose reference cannot be read is not loaded."""
+def test_an_invalid_drift_reference_is_refused(folder: Path, wrong: str, document: object) -> None:
+    """Even with a matching manifest, a model whose reference cannot be read is not loaded."""
     rewrite(folder, msgspec.json.encode(document))
     with pytest.raises(ArtifactError, match=r"reference\.json"):
         load(folder)
@@ -214,7 +214,7 @@ def test_a_reference_that_is_none_is_refused(folder: Path, wrong: str, document:
 
 
 def rewrite(folder: Path, reference: bytes | None) -> None:
-    """Put another reference, or none, into a model directory and its manifest."""
+    """Replace or remove the reference of a model directory, with its entry in the manifest."""
     manifest, _ = read_manifest(folder)
     files = {name: entry for name, entry in manifest.files.items() if name != REFERENCE_FILE}
     (folder / REFERENCE_FILE).unlink()

@@ -1,4 +1,4 @@
-"""Fast engines give scikit-learn's risks, and are used only where they do."""
+"""Fast engines reproduce scikit-learn's risks and are used only if they do."""
 
 from __future__ import annotations
 
@@ -64,37 +64,39 @@ def engine_of(artifact: Artifact) -> tuple[Engine, str | None]:
 
 @each_linear
 @each_input
-def test_linear_engine_gives_scikit_learns_risks(fixture: str, matrix: Matrix, request: pytest.FixtureRequest) -> None:
-    """Sums over the fields give the risks of the whole pipeline, within 1e-12."""
+def test_linear_engine_reproduces_scikit_learns_risks(
+    fixture: str, matrix: Matrix, request: pytest.FixtureRequest
+) -> None:
+    """Sums over the fields equal the risks of the whole pipeline within 1e-12."""
     artifact = request.getfixturevalue(fixture)
     difference = linear_engine(artifact).explain(matrix).risks - reference(artifact, matrix)
     assert np.abs(difference).max() <= 1e-12
 
 
 @each_input
-def test_forest_engine_gives_scikit_learns_risks(forest_artifact: Artifact, matrix: Matrix) -> None:
-    """The compiled forest gives the risks of the fitted one, within 1e-6."""
+def test_forest_engine_reproduces_scikit_learns_risks(forest_artifact: Artifact, matrix: Matrix) -> None:
+    """The compiled forest's risks equal those of the fitted one within 1e-6."""
     difference = forest_engine(forest_artifact).explain(matrix).risks - reference(forest_artifact, matrix)
     assert np.abs(difference).max() <= 1e-6
 
 
 @each_input
 def test_sklearn_engine_is_scikit_learn(linear_artifact: Artifact, matrix: Matrix) -> None:
-    """The way out is the pipeline as trained, to the last bit."""
+    """The fallback engine is the pipeline as trained, to the last bit."""
     np.testing.assert_array_equal(
         reference(linear_artifact, matrix), SklearnEngine(linear_artifact).explain(matrix).risks
     )
 
 
 @each_input
-def test_plan_is_the_preprocessor(linear_artifact: Artifact, matrix: Matrix) -> None:
-    """The tables give the preprocessor's output, within rounding."""
+def test_preprocessing_tables_equal_the_preprocessor(linear_artifact: Artifact, matrix: Matrix) -> None:
+    """The tables reproduce the preprocessor's output, except for rounding."""
     expected = linear_artifact.fitted().preprocessor.transform(matrix)
     np.testing.assert_allclose(plain_of(linear_artifact).plan.transform(matrix), expected, rtol=0, atol=1e-12)
 
 
 def test_missing_code_counts_as_the_average_patient(linear_artifact: Artifact) -> None:
-    """A missing thal adds the average log-odds of the training rows that have it, not those of "normal"."""
+    """A missing thal contributes the average of the training rows that have it, not the value of "normal"."""
     matrix, _ = training_data()
     thal = FEATURE_NAMES.index("thal")
     known = matrix[~np.isnan(matrix[:, thal])]
@@ -108,7 +110,7 @@ def test_missing_code_counts_as_the_average_patient(linear_artifact: Artifact) -
 @each_linear
 @each_input
 def test_contributions_sum_to_the_log_odds(fixture: str, matrix: Matrix, request: pytest.FixtureRequest) -> None:
-    """The fields' additions to the log-odds of the average training patient are the classifier's decision function."""
+    """The contributions plus the average training patient's log-odds equal the decision function."""
     artifact = request.getfixturevalue(fixture)
     fitted, linear = artifact.fitted(), plain_of(artifact).linear
     assert linear is not None
@@ -120,14 +122,14 @@ def test_contributions_sum_to_the_log_odds(fixture: str, matrix: Matrix, request
 
 @each_linear
 def test_missing_field_contributes_nothing(fixture: str, request: pytest.FixtureRequest) -> None:
-    """What was not measured is no reason for a risk."""
+    """A field that was not measured is never a reason."""
     engine, matrix = linear_engine(request.getfixturevalue(fixture)), every_missing_pattern()
     places = [FEATURE_NAMES.index(name) for name in engine.fields]
     assert (contributions(engine, matrix)[np.isnan(matrix[:, places])] == 0).all()
 
 
-def test_submodel_does_without_the_missing_field(pattern_artifact: Artifact) -> None:
-    """A record without thal is scored by other coefficients than one that has it, in each field."""
+def test_submodel_ignores_the_missing_field(pattern_artifact: Artifact) -> None:
+    """A record without thal is scored with different coefficients in every other field."""
     row = random_rows(1)
     gap = row.copy()
     gap[0, FEATURE_NAMES.index("thal")] = np.nan
@@ -138,7 +140,7 @@ def test_submodel_does_without_the_missing_field(pattern_artifact: Artifact) -> 
 
 
 def test_each_field_has_one_contribution(linear_artifact: Artifact) -> None:
-    """Changing one field changes one column of the contributions, a column of its own."""
+    """Changing one field changes exactly one column of the contributions."""
     engine, row = linear_engine(linear_artifact), random_rows(1)
     before, moved = contributions(engine, row)[0], []
     for j, feature in enumerate(FEATURES):
@@ -150,8 +152,8 @@ def test_each_field_has_one_contribution(linear_artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact", "forest_artifact"])
-def test_row_does_not_depend_on_the_others(fixture: str, request: pytest.FixtureRequest) -> None:
-    """All that is said of a row is the same to the last bit alone, in a batch of any size and at any place in it."""
+def test_a_row_does_not_depend_on_its_batch(fixture: str, request: pytest.FixtureRequest) -> None:
+    """All outputs of a row are the same to the last bit alone and anywhere in a batch of any size."""
     engine, _ = engine_of(request.getfixturevalue(fixture))
     matrix = np.vstack([random_rows(150), every_missing_pattern()[::7]])
     whole = everything(engine, matrix)
@@ -162,7 +164,7 @@ def test_row_does_not_depend_on_the_others(fixture: str, request: pytest.Fixture
 
 
 def everything(engine: Engine, matrix: Matrix) -> Matrix:
-    """Return all numbers that the engine gives, a row for each record."""
+    """Return all numbers that the engine computes, a row for each record."""
     found = engine.explain(matrix)
     parts = [found.risks, found.log_odds, found.contributions]
     return np.column_stack([part for part in parts if part is not None])
@@ -178,14 +180,14 @@ def contributions(engine: LinearEngine, matrix: Matrix) -> Matrix:
     ("fixture", "name"),
     [("linear_artifact", "linear"), ("pattern_artifact", "linear"), ("forest_artifact", "onnx")],
 )
-def test_sound_artifact_gets_its_fast_engine(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
-    """What training writes is scored fast, and needs no reason."""
+def test_valid_artifact_gets_its_fast_engine(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
+    """Models that training writes are scored by the fast engine, without a fallback reason."""
     engine, reason = engine_of(request.getfixturevalue(fixture))
     assert (name, None) == (engine.name, reason)
 
 
-def test_another_forests_onnx_is_found_out(forest_artifact: Artifact) -> None:
-    """An engine that disagrees with scikit-learn is not used, and the reason says by how much."""
+def test_onnx_of_another_forest_is_detected(forest_artifact: Artifact) -> None:
+    """An engine that disagrees with scikit-learn is not used, and the reason states the difference."""
     onnx = as_onnx(other_forest(forest_artifact), forest_artifact.fitted().classifier["classify"].n_features_in_)
     engine, reason = engine_of(msgspec.structs.replace(forest_artifact, onnx=onnx))
     assert engine.name == "sklearn"
@@ -194,8 +196,8 @@ def test_another_forests_onnx_is_found_out(forest_artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize(("fixture", "beyond"), [("linear_artifact", 2e-12), ("forest_artifact", 2e-6)])
-def test_one_wrong_risk_is_found_out(fixture: str, beyond: float, request: pytest.FixtureRequest) -> None:
-    """An engine that misses one reference risk by more than its tolerance is not used; scikit-learn scores then."""
+def test_one_wrong_risk_is_detected(fixture: str, beyond: float, request: pytest.FixtureRequest) -> None:
+    """If one reference risk is off by more than the tolerance, scikit-learn scores instead."""
     artifact = request.getfixturevalue(fixture)
     risks = plain_of(artifact).reference_risks.copy()
     risks[500] += beyond
@@ -206,8 +208,8 @@ def test_one_wrong_risk_is_found_out(fixture: str, beyond: float, request: pytes
 
 
 @pytest.mark.parametrize("name", ["slope", "intercept"])
-def test_wrong_number_is_found_out(name: str, linear_artifact: Artifact) -> None:
-    """A plain model whose numbers are not the trained ones does not reproduce the trained model's risks."""
+def test_wrong_coefficient_is_detected(name: str, linear_artifact: Artifact) -> None:
+    """A portable model whose numbers are not the trained ones does not reproduce the reference risks."""
     linear = plain_of(linear_artifact).linear
     assert linear is not None
     wrong = {
@@ -228,8 +230,8 @@ NO_PROOF = {
 
 
 @pytest.mark.parametrize("changes", NO_PROOF.values(), ids=NO_PROOF)
-def test_engine_without_proof_is_not_used(linear_artifact: Artifact, changes: dict[str, Any]) -> None:
-    """Reference risks that are not those of the reference cases prove nothing."""
+def test_engine_without_valid_reference_risks_is_not_used(linear_artifact: Artifact, changes: dict[str, Any]) -> None:
+    """Reference risks of other cases verify nothing."""
     engine, reason = engine_of(with_plain(linear_artifact, **changes))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 
@@ -254,10 +256,10 @@ NO_TABLES = {
 
 
 @pytest.mark.parametrize(("name", "spoil"), NO_TABLES.values(), ids=NO_TABLES)
-def test_tables_that_no_training_gives_are_not_used(
+def test_implausible_uncertainty_tables_are_not_used(
     linear_artifact: Artifact, name: str, spoil: Callable[[Matrix], Matrix]
 ) -> None:
-    """Right risks prove no interval and no label set: these would be null, or surer than anything is known."""
+    """Correct risks do not verify intervals and label sets: invalid tables would make them null or too certain."""
     tables = plain_of(linear_artifact).uncertainty
     changed = msgspec.structs.replace(tables, **{name: spoil(getattr(tables, name))})
     engine, reason = engine_of(with_plain(linear_artifact, uncertainty=changed))
@@ -265,14 +267,14 @@ def test_tables_that_no_training_gives_are_not_used(
 
 
 @pytest.mark.parametrize("plain", [b"", b"{}", b"[]", b"no JSON"])
-def test_broken_numbers_are_no_reason_to_stop(linear_artifact: Artifact, plain: bytes) -> None:
-    """Plain numbers that cannot be read leave scikit-learn to score."""
+def test_unreadable_portable_model_falls_back_to_scikit_learn(linear_artifact: Artifact, plain: bytes) -> None:
+    """The reason is reported."""
     engine, reason = engine_of(msgspec.structs.replace(linear_artifact, plain=plain))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 
 
-def test_broken_onnx_is_no_reason_to_stop(forest_artifact: Artifact) -> None:
-    """A compiled forest that cannot be opened leaves scikit-learn to score."""
+def test_unreadable_onnx_falls_back_to_scikit_learn(forest_artifact: Artifact) -> None:
+    """The reason is reported."""
     engine, reason = engine_of(msgspec.structs.replace(forest_artifact, onnx=b"no onnx"))
     assert (engine.name, bool(reason)) == ("sklearn", True)
 
@@ -284,7 +286,7 @@ def test_forest_without_onnx_is_scored_by_scikit_learn(forest_artifact: Artifact
 
 
 def test_unknown_classifier_is_scored_by_scikit_learn(linear_artifact: Artifact) -> None:
-    """A classifier of another kind has no fast engine, and its own risks."""
+    """A classifier of another kind has no fast engine, and keeps its own risks."""
     matrix, labels = training_data()
     inputs = linear_artifact.fitted().preprocessor.transform(matrix)
     artifact = with_classifier(linear_artifact, HistGradientBoostingClassifier(max_iter=3).fit(inputs, labels))
@@ -297,10 +299,10 @@ def test_unknown_classifier_is_scored_by_scikit_learn(linear_artifact: Artifact)
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=22, max_size=22),
     st.floats(allow_nan=False, allow_infinity=False),
 )
-def test_plain_numbers_come_back_to_the_last_bit(
+def test_coefficients_survive_serialization_to_the_last_bit(
     linear_artifact: Artifact, coefficients: list[float], intercept: float
 ) -> None:
-    """Whatever float64 a training finds, the engine computes with that float64."""
+    """The engine computes with exactly the float64 values that training found."""
     linear = Linear(np.array([intercept]), np.array([coefficients]))
     read = plain_of(with_plain(linear_artifact, linear=linear)).linear
     assert read is not None
@@ -309,8 +311,8 @@ def test_plain_numbers_come_back_to_the_last_bit(
     ]
 
 
-def test_logistic_is_the_definition() -> None:
-    """Within two units of the last place of 1 / (1 + exp(-x)), computed with 50 digits; 0 and 1 far out."""
+def test_logistic_is_accurate() -> None:
+    """Within two units in the last place of 1 / (1 + exp(-x)) at 50 digits; exactly 0 and 1 far out."""
     log_odds = np.concatenate([np.linspace(-40, 40, 2001), [-745.0, 745.0, -1e308, 1e308, 0.0, -0.0]])
     with localcontext(prec=50):
         expected = [float(1 / (1 + (-Decimal(x)).exp())) if abs(x) < 1e4 else float(x > 0) for x in log_odds.tolist()]
@@ -318,8 +320,8 @@ def test_logistic_is_the_definition() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 70), st.integers(0, 9))
-def test_logistic_does_not_depend_on_place_or_length(seed: int, length: int, start: int) -> None:
-    """The same log-odds give the same bits alone, in any batch and at any address: numpy computes in blocks."""
+def test_logistic_does_not_depend_on_the_batch(seed: int, length: int, start: int) -> None:
+    """A value has the same bits alone and in any batch at any address, although numpy computes in blocks."""
     log_odds = np.random.default_rng(seed).normal(0, 8, 80)
     expected = np.array([logistic(log_odds[i : i + 1].copy())[0] for i in range(start, start + length)])
     np.testing.assert_array_equal(expected, logistic(log_odds[start : start + length]))

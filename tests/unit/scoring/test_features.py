@@ -1,4 +1,4 @@
-"""The vectorised check knows the feature table to the last limit."""
+"""The vectorised validation applies exactly the limits of the feature table."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ NUMBERS = (
 
 
 def legal(feature: Feature, value: float) -> bool:
-    """Say what the check makes of a legal record in which one field has that value."""
+    """Return whether the check accepts a valid record in which one field has this value."""
     matrix = np.array([ROW])
     matrix[0, FEATURE_NAMES.index(feature.name)] = value
     return bool(legal_rows(matrix)[0])
 
 
 @each_feature
-def test_limits_are_legal_and_what_lies_beyond_is_not(feature: Feature) -> None:
-    """The interval is closed, and exact to the next number that a float64 can hold."""
+def test_limits_are_valid_and_values_beyond_them_are_not(feature: Feature) -> None:
+    """The interval is closed, exact to the next float64."""
     low, high = feature.interval
     inside = [legal(feature, low), legal(feature, high)]
     beyond = [math.nextafter(low, -math.inf), math.nextafter(high, math.inf), low - 1, high + 1]
@@ -45,8 +45,8 @@ def test_limits_are_legal_and_what_lies_beyond_is_not(feature: Feature) -> None:
 
 
 @each_feature
-def test_only_codes_are_legal_codes(feature: Feature) -> None:
-    """Of the whole numbers around a code book, the codes alone are legal."""
+def test_only_listed_codes_are_valid(feature: Feature) -> None:
+    """Of the integers around a field's codes only the codes are valid."""
     if feature.codes:
         codes = {code for code, _ in feature.codes}
         assert sorted(codes) == [number for number in range(-10, 20) if legal(feature, number)]
@@ -56,8 +56,8 @@ def test_only_codes_are_legal_codes(feature: Feature) -> None:
 
 
 @each_feature
-def test_fractions_are_legal_where_the_table_says_so(feature: Feature) -> None:
-    """Only a field that is not whole takes a fraction."""
+def test_fractions_are_valid_only_in_real_valued_fields(feature: Feature) -> None:
+    """Fields of whole numbers reject any fraction."""
     low, high = feature.interval
     fractions = [low + 0.5, high - 0.5, math.nextafter(low, math.inf)]
     assert [not feature.whole] * 3 == [legal(feature, value) for value in fractions]
@@ -65,19 +65,19 @@ def test_fractions_are_legal_where_the_table_says_so(feature: Feature) -> None:
 
 @each_feature
 def test_required_field_may_not_be_missing(feature: Feature) -> None:
-    """A missing value is legal if and only if the field is not required."""
+    """A missing value is valid if and only if the field is optional."""
     assert (not feature.required) == legal(feature, math.nan)
 
 
 @each_feature
-def test_infinity_is_not_legal(feature: Feature) -> None:
-    """No limit lets infinity through."""
+def test_infinity_is_invalid(feature: Feature) -> None:
+    """No limit admits infinity."""
     assert [legal(feature, math.inf), legal(feature, -math.inf)] == [False, False]
 
 
 @each_feature
 def test_blanking_follows_the_table(feature: Feature) -> None:
-    """A number is blanked in a field if and only if the table gives it as "not measured" there."""
+    """A number is replaced by NaN if and only if the table lists it as "not measured" for that field."""
     numbers = [float(number) for number in range(-20, 20)]
     matrix = np.tile(np.array(ROW), (len(numbers), 1))
     matrix[:, FEATURE_NAMES.index(feature.name)] = numbers
@@ -86,8 +86,8 @@ def test_blanking_follows_the_table(feature: Feature) -> None:
     assert [number in feature.missing for number in numbers] == blanked
 
 
-def test_blanking_leaves_other_numbers_alone() -> None:
-    """Only what stands for "not measured" is changed."""
+def test_blanking_changes_no_other_number() -> None:
+    """Only codes for "not measured" are replaced."""
     matrix = np.array([ROW, ROW])
     matrix[1, FEATURE_NAMES.index("chol")] = 0
     expected = matrix.copy()
@@ -98,7 +98,7 @@ def test_blanking_leaves_other_numbers_alone() -> None:
 
 @given(st.dictionaries(st.integers(0, len(FEATURES) - 1), NUMBERS, min_size=1, max_size=3))
 def test_check_agrees_with_examine_on_numbers(changes: dict[int, float | None]) -> None:
-    """A row of numbers is legal to the check if and only if it is to the slow path."""
+    """The fast check accepts a row of numbers if and only if the slow path does."""
     matrix = np.array([ROW])
     for j, number in changes.items():
         matrix[0, j] = math.nan if number is None else number
@@ -107,28 +107,28 @@ def test_check_agrees_with_examine_on_numbers(changes: dict[int, float | None]) 
     assert expected == bool(legal_rows(matrix)[0])
 
 
-def test_rows_are_judged_one_by_one() -> None:
-    """An illegal row does not make its neighbours illegal."""
+def test_rows_are_validated_independently() -> None:
+    """An invalid row does not invalidate its neighbours."""
     matrix: Matrix = np.tile(np.array(ROW), (len(FEATURES) + 1, 1))
     matrix[np.arange(len(FEATURES)), np.arange(len(FEATURES))] = 1e6
     assert [False] * len(FEATURES) + [True] == legal_rows(matrix).tolist()
 
 
-def test_columns_stand_in_the_order_of_the_table() -> None:
-    """The numbers of a record come out in the order of the table, however they came in; null becomes NaN."""
+def test_columns_are_in_the_order_of_the_table() -> None:
+    """Whatever the order of a record's fields; null becomes NaN."""
     record = PatientRecord("p", **{name: float(j) for j, name in reversed(list(enumerate(FEATURE_NAMES)))})
     expected = [[float(j) for j in range(len(FEATURES))], [math.nan] * len(FEATURES)]
     empty = PatientRecord("q", **dict.fromkeys(FEATURE_NAMES))
     np.testing.assert_array_equal(expected, as_matrix([record, empty]))
 
 
-def test_no_records_are_no_rows() -> None:
-    """An empty batch has 13 columns all the same, and no illegal row."""
+def test_an_empty_batch_has_no_rows() -> None:
+    """It still has 13 columns, and no invalid row."""
     matrix = as_matrix([])
     blank_missing(matrix)
     assert (matrix.shape, legal_rows(matrix).tolist()) == ((0, 13), [])
 
 
-def test_made_up_legal_rows_are_legal() -> None:
-    """The rows that other tests score are legal records."""
+def test_generated_rows_are_valid() -> None:
+    """The rows that other tests score are valid records."""
     assert legal_rows(random_rows(500)).all()

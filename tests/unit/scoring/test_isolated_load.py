@@ -1,4 +1,4 @@
-"""A model that is not trusted yet cannot hurt the process that asks about it."""
+"""An untrusted model is verified in a child process and cannot harm the process that verifies it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.signing_keys import Keys
 
 
 def signed(folder: Path, keys: Keys, pickle: object) -> Path:
-    """Return the same, signed: its makers are hostile, or were deceived."""
+    """Sign it: its makers are hostile, or were deceived."""
     sign(with_only_pickles(folder, pickle), key=keys.private)
     return folder
 
 
 def has_ended(process: int) -> bool:
-    """Say whether a process ends within a minute."""
+    """Return whether a process ends within a minute."""
     try:
         descriptor = os.pidfd_open(process)
     except ProcessLookupError:
@@ -36,13 +36,13 @@ def has_ended(process: int) -> bool:
         os.close(descriptor)
 
 
-def test_sound_model_is_proved(folder: Path) -> None:
-    """The child says what the parent would find."""
+def test_valid_model_is_verified(folder: Path) -> None:
+    """The child process reports the model, its engine and the fallback reason."""
     proof = prove(folder, "random_forest")
     assert (proof.model.name, proof.engine, proof.fallback_reason) == ("random_forest", "onnx", None)
 
 
-def test_refusal_is_told_as_the_child_tells_it(folder: Path) -> None:
+def test_refusal_contains_every_reason_of_the_child(folder: Path) -> None:
     """Every reason reaches the parent."""
     change_byte(folder / "random_forest.onnx")
     change_manifest(folder, lambda manifest: manifest.update(threshold=7))
@@ -50,31 +50,31 @@ def test_refusal_is_told_as_the_child_tells_it(folder: Path) -> None:
         prove(folder)
 
 
-def test_shell_command_in_a_pickle_is_not_run_where_a_fast_engine_serves(folder: Path, tmp_path: Path) -> None:
-    """A pickle that would run a shell command is never opened, though the manifest has its digest."""
+def test_pickle_is_not_opened_if_a_fast_engine_serves(folder: Path, tmp_path: Path) -> None:
+    """A pickle that would run a shell command is never opened, although the manifest has its digest."""
     replace_file(folder, PREPROCESSOR_FILE, pickled(Runs(os.system, f"touch {tmp_path / 'sprung'}")))
     assert prove(folder).engine == "linear"
     assert not (tmp_path / "sprung").exists()
 
 
-def test_shell_command_that_nobody_signed_is_not_run(folder: Path, tmp_path: Path) -> None:
-    """A model that only its pickles can serve is refused, and they stay shut, though the manifest has their digests."""
+def test_unsigned_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
+    """A model that only its pickles can serve is refused unopened, although the manifest has their digests."""
     hostile = with_only_pickles(folder, Runs(os.system, f"touch {tmp_path / 'sprung'}"))
     with pytest.raises(ArtifactError, match="because no public key says who signed them: sign the model"):
         prove(hostile)
     assert not (tmp_path / "sprung").exists()
 
 
-def test_shell_command_that_somebody_else_signed_is_not_run(folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """A signature by another key is none."""
+def test_pickle_signed_with_another_key_is_not_opened(folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """A signature by another key is invalid."""
     hostile = signed(folder, Keys(tmp_path, "other"), Runs(os.system, f"touch {tmp_path / 'sprung'}"))
     with pytest.raises(ArtifactError, match="is no signature of the manifest by the configured key"):
         prove(hostile, None, keys.public)
     assert not (tmp_path / "sprung").exists()
 
 
-def test_model_cannot_say_of_itself_that_it_is_sound(folder: Path) -> None:
-    """A pickle that would write a proof in the child's name and end it does not get to."""
+def test_model_cannot_forge_its_verification(folder: Path) -> None:
+    """A pickle that would print the child's success message and exit is not opened."""
     proof = {"name": "pattern_submodels", "version": "1", "digest": "0"}
     forged = f"""{{"type":"proof","proof":{{"model":{json.dumps(proof)},"engine":"linear","fallback_reason":null}}}}"""
     script = f"import os; os.write(1, {forged.encode()!r}); os._exit(0)"
@@ -83,7 +83,7 @@ def test_model_cannot_say_of_itself_that_it_is_sound(folder: Path) -> None:
 
 
 def test_signed_pickles_are_opened(folder: Path, keys: Keys) -> None:
-    """Where no fast engine serves, what was signed is served by scikit-learn, and the reason is told."""
+    """If no fast engine can serve a signed model, scikit-learn does, and the reason is reported."""
     replace_file(folder, "pattern_submodels.json", b"{}")
     sign(folder, key=keys.private)
     proof = prove(folder, None, keys.public)
@@ -91,42 +91,42 @@ def test_signed_pickles_are_opened(folder: Path, keys: Keys) -> None:
 
 
 def test_crash_of_the_child_is_a_refusal(folder: Path, keys: Keys) -> None:
-    """A pickle that ends its process ends the child's, and the parent says so."""
+    """A pickle that exits ends only the child, and the parent reports its exit code."""
     with pytest.raises(ArtifactError, match=r"ended with code 7"):
         prove(signed(folder, keys, Runs(os._exit, 7)), None, keys.public)
 
 
 def test_memory_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
-    """A pickle that asks for 8 GiB gets none, and the model is refused."""
+    """A pickle that allocates 8 GiB fails, and the model is refused."""
     with pytest.raises(ArtifactError, match="MemoryError"):
         prove(signed(folder, keys, Runs(bytearray, 8 << 30)), None, keys.public)
 
 
 def test_time_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
-    """A pickle that sleeps for an hour is ended when the time is up."""
+    """A pickle that sleeps for an hour is killed at the time limit."""
     with pytest.raises(ArtifactError, match="did not load in 3 seconds"):
         prove(signed(folder, keys, Runs(time.sleep, 3600)), None, keys.public, seconds=3)
 
 
 def test_output_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
-    """A pickle that writes without end is told to stop after a megabyte: the parent reads no more."""
+    """A pickle that writes endlessly is stopped after a megabyte."""
     endless = "import os\nwhile True: os.write(2, b'x' * 65536)"
     with pytest.raises(ArtifactError, match="File too large"):
         prove(signed(folder, keys, Runs(exec, endless)), None, keys.public)
 
 
-def test_nothing_that_the_child_started_outlives_it(folder: Path, tmp_path: Path, keys: Keys) -> None:
-    """A process left in the background neither holds the parent up nor stays."""
+def test_processes_of_the_child_are_killed_with_it(folder: Path, tmp_path: Path, keys: Keys) -> None:
+    """A background process neither blocks the parent nor survives."""
     started = tmp_path / "started"
     with pytest.raises(ArtifactError, match="fails on reference cases"):
         prove(signed(folder, keys, Runs(os.system, f"sleep 3600 & echo $! > {started}")), None, keys.public)
     assert has_ended(int(started.read_text()))
 
 
-def test_child_sees_no_secret_of_the_parent(
+def test_child_does_not_inherit_the_environment(
     folder: Path, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The parent's environment is not the child's."""
+    """Secrets in the parent's environment are not visible to it."""
     monkeypatch.setenv("HEARTSTREAM_KAFKA__OPTIONS__SASL_PASSWORD", "zqx")
     seen = tmp_path / "seen"
     with pytest.raises(ArtifactError):
@@ -134,17 +134,17 @@ def test_child_sees_no_secret_of_the_parent(
     assert "zqx" not in seen.read_text()
 
 
-def test_modules_of_the_working_directory_are_not_the_childs(
+def test_child_does_not_import_from_the_working_directory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is named like one of our packages, where the command is run, is not run."""
+    """A file in the current directory that is named like one of our packages is not imported."""
     (tmp_path / "scoring.py").write_text("raise SystemExit('not ours')")
     monkeypatch.chdir(tmp_path)
     assert prove(folder).engine == "linear"
 
 
-def test_command_says_sound_or_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0 and the engine, or 65 and the reason."""
+def test_check_command_exits_with_0_or_65(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the engine, or the reason for the refusal."""
     check(folder)
     assert "engine: linear" in capsys.readouterr().out
     change_byte(folder / "pattern_submodels.json")
@@ -154,8 +154,8 @@ def test_command_says_sound_or_not(folder: Path, capsys: pytest.CaptureFixture[s
     assert "pattern_submodels.json: has" in capsys.readouterr().err
 
 
-def test_terminal_obeys_no_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a manifest says is printed without the characters that would move the cursor or clear the screen."""
+def test_control_characters_of_a_manifest_are_escaped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A manifest cannot move the cursor or clear the screen of a terminal."""
     change_manifest(folder, lambda manifest: manifest.update(model_version="1\x1b[2J"))
     check(folder)
     change_manifest(folder, lambda manifest: manifest.update(schema="\x1b[2J", best="\x9b2J"))

@@ -1,4 +1,4 @@
-"""A model directory is believed file by file, and no code in it runs before all of it is believed."""
+"""Every file of a model directory is verified, and no code in it runs before all of them are."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Trap:
         self.mark = mark
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Tell pickle to call `mark.touch()`."""
+        """Make pickle call `mark.touch()`."""
         return Path.touch, (self.mark,)
 
 
@@ -53,13 +53,13 @@ class Unloadable:
     """Cannot be unpickled, like an object of a package that is not installed here."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Tell pickle to import what is not there."""
+        """Make pickle import a module that does not exist."""
         return import_module, ("no_such_package",)
 
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """The file that a trap writes."""
+    """The file that a trap creates."""
     return tmp_path / "a-trap-was-sprung"
 
 
@@ -169,71 +169,73 @@ PROBLEMS: dict[Callable[[Path], None], str] = {
     garbage_manifest: "is not a manifest",
     no_manifest: "cannot read manifest.json (No such file or directory)",
 }
-each_problem = pytest.mark.parametrize(("spoil", "told"), PROBLEMS.items(), ids=[spoil.__name__ for spoil in PROBLEMS])
+each_problem = pytest.mark.parametrize(
+    ("spoil", "expected_text"), PROBLEMS.items(), ids=[spoil.__name__ for spoil in PROBLEMS]
+)
 
 
 @each_problem
-def test_problem_is_told(folder: Path, spoil: Callable[[Path], None], told: str) -> None:
-    """Whatever is wrong with a directory is an ArtifactError that says what."""
+def test_problem_is_reported(folder: Path, spoil: Callable[[Path], None], expected_text: str) -> None:
+    """Whatever is wrong with a directory is an ArtifactError that names it."""
     spoil(folder)
-    assert told in refusal(folder)
+    assert expected_text in refusal(folder)
 
 
 @each_problem
 def test_nothing_is_unpickled_from_a_refused_directory(
-    trapped: Path, mark: Path, spoil: Callable[[Path], None], told: str
+    trapped: Path, mark: Path, spoil: Callable[[Path], None], expected_text: str
 ) -> None:
-    """With anything wrong, though each pickle has the digest in the manifest, no code of the directory runs."""
+    """With any problem no pickle is opened, even if the manifest has its digest."""
     spoil(trapped)
-    assert told in refusal(trapped)
+    assert expected_text in refusal(trapped)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("name", PICKLES)
 def test_changed_pickle_is_not_unpickled(folder: Path, mark: Path, name: str) -> None:
-    """A pickle that was put in place of another, with the manifest as it was, does not run."""
+    """A pickle that was replaced without updating the manifest is not opened."""
     (folder / name).write_bytes(pickled(Trap(mark)))
     assert f"{name}: has " in refusal(folder)
     assert not mark.exists()
 
 
 def test_trap_works(trapped: Path, mark: Path) -> None:
-    """The traps of these tests are sprung by unpickling: a test that finds none sprung proves something."""
+    """Unpickling triggers the traps of these tests, so an untriggered one proves something."""
     joblib.load(trapped / PREPROCESSOR_FILE)
     assert mark.exists()
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_one_changed_byte_is_found(folder: Path, name: str) -> None:
-    """Each file is checked by its SHA-256, also those that are not loaded, and both digests are told."""
+def test_one_changed_byte_is_detected(folder: Path, name: str) -> None:
+    """Each file is verified by SHA-256, even if it is not loaded, and the error has both digests."""
     expected = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     change_byte(folder / name)
     actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     size = (folder / name).stat().st_size
-    told = f"{name}: has {size} bytes and SHA-256 {actual}, expected {size} bytes and SHA-256 {expected}"
-    assert told in refusal(folder, "logistic_regression")
+    expected_text = f"{name}: has {size} bytes and SHA-256 {actual}, expected {size} bytes and SHA-256 {expected}"
+    assert expected_text in refusal(folder, "logistic_regression")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_lost_file_is_found(folder: Path, name: str) -> None:
-    """Each listed file must be there, also those that are not loaded."""
+def test_missing_file_is_detected(folder: Path, name: str) -> None:
+    """Each listed file must exist, even if it is not loaded."""
     (folder / name).unlink()
     assert f"{name}: cannot be read (No such file or directory)" in refusal(folder, "logistic_regression")
 
 
-def test_all_problems_are_told_together(folder: Path) -> None:
-    """One attempt shows everything that must be put right."""
+def test_all_problems_are_reported_together(folder: Path) -> None:
+    """One attempt lists everything that is wrong."""
     together = (other_schema, other_features, missing_onnx, unlisted_classifier, file_elsewhere)
     change_byte(folder / PREPROCESSOR_FILE)
     for spoil in together:
         spoil(folder)
     message = refusal(folder)
-    told = [*(PROBLEMS[spoil] for spoil in together), "preprocessor.joblib: has "]
-    assert [problem for problem in told if problem not in message] == []
+    expected_text = [*(PROBLEMS[spoil] for spoil in together), "preprocessor.joblib: has "]
+    assert [problem for problem in expected_text if problem not in message] == []
 
 
-def test_unknown_name_is_told_with_the_other_problems(folder: Path) -> None:
-    """Asking for a model that is not there does not hide what else is wrong."""
+def test_unknown_model_name_does_not_hide_other_problems(folder: Path) -> None:
+    """An unknown name is reported together with everything else that is wrong."""
     change_byte(folder / "random_forest.onnx")
     message = refusal(folder, "gradient_boosting")
     assert (PROBLEMS[unknown_best] in message, PROBLEMS[tampered_onnx] in message) == (True, True)
@@ -242,16 +244,16 @@ def test_unknown_name_is_told_with_the_other_problems(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../secret", "/etc/hostname", "a/b", "./preprocessor.joblib", "..", ".", "", "a/", "a\0b", "x" * 300]
 )
-def test_file_name_that_leads_elsewhere_is_refused(folder: Path, name: str) -> None:
-    """Only plain names of files in the directory may be listed; anything else is an ArtifactError."""
+def test_file_name_outside_the_directory_is_refused(folder: Path, name: str) -> None:
+    """Only plain file names may be listed; anything else is an ArtifactError."""
     (folder.parent / "secret").write_bytes(b"")
     change_manifest(folder, lambda manifest: manifest["files"].update({name: measured(b"")}))
     assert f"model directory {folder} refused" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["../model/pattern_submodels.joblib", "/tmp/pattern_submodels.joblib"])  # noqa: S108
-def test_model_file_elsewhere_is_refused(folder: Path, name: str) -> None:
-    """A model may not name a file that is not listed, wherever it is."""
+def test_unlisted_model_file_is_refused(folder: Path, name: str) -> None:
+    """A model may not refer to a file that the manifest does not list."""
     change_manifest(folder, lambda manifest: manifest["models"]["pattern_submodels"].update(file=name))
     assert f"{name}: not listed in the manifest" in refusal(folder)
 
@@ -261,8 +263,8 @@ def test_model_file_elsewhere_is_refused(folder: Path, name: str) -> None:
     [b"", b"\x00\xff", b"null", b"[]", b"{}", b'{"schema": 1}', b"\x80\x04N.", b'{"schema": "\xff"}', b"[" * 50_000],
     ids=["empty", "binary", "null", "list", "no-fields", "wrong-type", "pickle", "not-utf8", "deep"],
 )
-def test_garbage_is_not_a_manifest(folder: Path, content: bytes) -> None:
-    """A manifest that cannot be read is an ArtifactError, whatever is in it."""
+def test_unreadable_manifest_is_refused(folder: Path, content: bytes) -> None:
+    """Any content that is not a manifest is an ArtifactError."""
     (folder / MANIFEST_FILE).write_bytes(content)
     assert "is not a manifest" in refusal(folder)
 
@@ -271,25 +273,28 @@ def test_garbage_is_not_a_manifest(folder: Path, content: bytes) -> None:
     "field", ["schema", "best", "threshold", "versions", "training_range", "models", "files", "model_version"]
 )
 def test_manifest_must_be_complete(folder: Path, field: str) -> None:
-    """A manifest without one of its fields is refused, and the field is named."""
+    """A manifest without one of its fields is refused, and the error names the field."""
     change_manifest(folder, lambda manifest: manifest.pop(field))
     assert f"`{field}`" in refusal(folder)
 
 
-def test_no_directory_is_no_model(tmp_path: Path) -> None:
-    """A path where nothing is is an ArtifactError that names the path, and the command that makes a model."""
-    told = refusal(tmp_path / "nowhere")
-    assert (f"no model at {tmp_path / 'nowhere'}" in told, "heartstream train makes one" in told) == (True, True)
+def test_missing_directory_is_reported(tmp_path: Path) -> None:
+    """The error names the path and the command that trains a model."""
+    expected_text = refusal(tmp_path / "nowhere")
+    assert (f"no model at {tmp_path / 'nowhere'}" in expected_text, "heartstream train makes one" in expected_text) == (
+        True,
+        True,
+    )
 
 
-def test_file_is_no_model(tmp_path: Path) -> None:
-    """A file where the directory should be is an ArtifactError."""
+def test_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    """It is an ArtifactError."""
     (tmp_path / "model").write_bytes(b"")
     assert "cannot read manifest.json (Not a directory)" in refusal(tmp_path / "model")
 
 
-def test_sound_model_is_served_without_its_pickles(trapped: Path, mark: Path) -> None:
-    """Where a fast engine serves, no pickle is opened, not even one with the digest in the manifest."""
+def test_valid_model_is_served_without_its_pickles(trapped: Path, mark: Path) -> None:
+    """If a fast engine serves, no pickle is opened, even if the manifest has its digest."""
     scorers = [
         Scorer.from_directory(trapped, name) for name in ("logistic_regression", "pattern_submodels", "random_forest")
     ]
@@ -297,8 +302,8 @@ def test_sound_model_is_served_without_its_pickles(trapped: Path, mark: Path) ->
     assert not mark.exists()
 
 
-def test_pickle_that_cannot_be_read_is_refused(folder: Path) -> None:
-    """A verified file that this process cannot unpickle is a bad model, not a crash."""
+def test_pickle_that_cannot_be_loaded_is_refused(folder: Path) -> None:
+    """A verified file that cannot be unpickled here is an invalid model, not a crash."""
     replace_file(folder, PREPROCESSOR_FILE, pickled(Unloadable()))
     with pytest.raises(ArtifactError, match=r"preprocessor\.joblib: cannot be loaded \(ModuleNotFoundError"):
         load(folder).fitted()
@@ -309,27 +314,27 @@ def test_pickle_that_cannot_be_read_is_refused(folder: Path) -> None:
     [{"scikit-learn": "0.24.2"}, {"scikit-learn": "99.0"}, {}],
     ids=["older", "newer", "unknown"],
 )
-def test_other_scikit_learn_unpickles_nothing(trapped: Path, mark: Path, versions: dict[str, str]) -> None:
-    """Pickles are opened only by the scikit-learn that wrote them; a fast engine serves their model all the same."""
+def test_another_scikit_learn_version_opens_no_pickle(trapped: Path, mark: Path, versions: dict[str, str]) -> None:
+    """Only the version that wrote a pickle opens it; a fast engine still serves the model."""
     change_manifest(trapped, lambda manifest: manifest.update(versions=versions))
-    told = f"trained with scikit-learn {versions.get('scikit-learn')}, but {sklearn.__version__} is installed"
-    with pytest.raises(ArtifactError, match=re.escape(told)):
+    expected_text = f"trained with scikit-learn {versions.get('scikit-learn')}, but {sklearn.__version__} is installed"
+    with pytest.raises(ArtifactError, match=re.escape(expected_text)):
         load(trapped).fitted()
     assert (Scorer.from_directory(trapped).fallback_reason, mark.exists()) == (None, False)
 
 
 def test_model_that_nothing_can_serve_is_refused_with_both_reasons(folder: Path) -> None:
-    """Where the plain numbers are no model and the pickles are of another scikit-learn, both are told."""
+    """The portable model is invalid and the pickles need another scikit-learn: the error has both reasons."""
     replace_file(folder, "logistic_regression.json", b"{}")
     change_manifest(folder, lambda manifest: manifest["versions"].update({"scikit-learn": "0.24.2"}))
     with pytest.raises(ArtifactError) as caught:
         Scorer.from_directory(folder, "logistic_regression")
-    told = ("missing required field", "scikit-learn cannot score instead", "trained with scikit-learn 0.24.2")
-    assert [text for text in told if text not in str(caught.value)] == []
+    expected_text = ("missing required field", "scikit-learn cannot score instead", "trained with scikit-learn 0.24.2")
+    assert [text for text in expected_text if text not in str(caught.value)] == []
 
 
-def test_model_is_what_the_name_says(linear_artifact: Artifact, forest_artifact: Artifact) -> None:
-    """Each model of the directory can be chosen by name; only the forest has a compiled twin."""
+def test_each_model_can_be_chosen_by_name(linear_artifact: Artifact, forest_artifact: Artifact) -> None:
+    """Only the forest has a compiled form."""
     found = [
         (artifact.model.name, type(artifact.fitted().classifier["classify"]), artifact.onnx is None)
         for artifact in (linear_artifact, forest_artifact)
@@ -338,39 +343,39 @@ def test_model_is_what_the_name_says(linear_artifact: Artifact, forest_artifact:
     assert expected == found
 
 
-def test_best_model_is_loaded_unless_another_is_asked_for(folder: Path) -> None:
-    """Without a name, training decides."""
+def test_best_model_is_loaded_by_default(folder: Path) -> None:
+    """Without a name the model that training selected is loaded."""
     change_manifest(folder, lambda manifest: manifest.update(best="random_forest"))
     names = [load(folder).model.name, load(folder, "logistic_regression").model.name]
     assert names == ["random_forest", "logistic_regression"]
 
 
 def test_digest_is_of_the_manifest(model_dir: Path, linear_artifact: Artifact) -> None:
-    """The digest in a score is the first 16 digits of the manifest's SHA-256, so anyone can check it."""
+    """The digest in a score is the first 16 digits of the manifest's SHA-256, so anyone can verify it."""
     expected = hashlib.sha256((model_dir / MANIFEST_FILE).read_bytes()).hexdigest()[:16]
     assert (expected, expected) == (linear_artifact.model.digest, read_manifest(model_dir)[1])
 
 
-def test_same_directory_is_the_same_model(folder: Path, model_dir: Path) -> None:
-    """Loading again, or loading a copy, gives the same reference and the same risks."""
+def test_copy_of_a_directory_is_the_same_model(folder: Path, model_dir: Path) -> None:
+    """Loading again, or loading a copy, gives the same digest and the same risks."""
     first, second = Scorer.from_directory(folder), Scorer.from_directory(model_dir)
     assert (first.model, first._reference_risks.tolist()) == (second.model, second._reference_risks.tolist())
 
 
 def test_another_model_has_another_digest(folder: Path, linear_artifact: Artifact) -> None:
-    """Whatever changes in the manifest changes the digest, a file's digest too."""
+    """Any change of the manifest, including a file's digest, changes the model's digest."""
     change_manifest(folder, lambda manifest: manifest.update(seed=43))
     assert linear_artifact.model.digest != load(folder).model.digest
 
 
-def test_file_that_is_not_listed_is_left_alone(folder: Path, mark: Path) -> None:
-    """A stray file in the directory is neither loaded nor an error."""
+def test_unlisted_file_is_ignored(folder: Path, mark: Path) -> None:
+    """A stray file is neither loaded nor an error."""
     (folder / "stray.joblib").write_bytes(pickled(Trap(mark)))
     assert load(folder).model.name in {"pattern_submodels", "random_forest"}
     assert not mark.exists()
 
 
-def test_file_entry_measures_content() -> None:
-    """Size and SHA-256 are those of the bytes."""
+def test_file_entry_has_size_and_sha256() -> None:
+    """Both are those of the content."""
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert FileEntry(3, digest) == FileEntry.of(b"abc")

@@ -1,4 +1,4 @@
-"""A record that the model fails on is set aside alone; a model that fails on all is refused."""
+"""A record that the model fails on is rejected alone; a model that fails on every record is refused."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ def codes(outcome: Outcome) -> list[RejectionCode]:
 def test_record_that_the_model_fails_on_is_rejected_alone(
     linear_artifact: Artifact, spoil: Any, places: list[int]
 ) -> None:
-    """In a batch of 2,000, exactly the culprits are rejected, as failures of the model."""
+    """In a batch of 2,000 exactly the failing records are rejected, as model failures."""
     outcomes = outcomes_of(BATCH, spoiled_scorer(linear_artifact, spoil(preprocessed(linear_artifact, places))))
     rejected = {place: codes(outcome) for place, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)}
     assert {place: [RejectionCode.MODEL_FAILURE] for place in places} == rejected
 
 
 @each_spoil
-def test_culprit_changes_no_other_score(linear_artifact: Artifact, spoil: Any) -> None:
-    """The other 1,999 records have the bytes that they have without the culprit."""
+def test_failing_record_changes_no_other_score(linear_artifact: Artifact, spoil: Any) -> None:
+    """The other 1,999 records have the same bytes as without it."""
     scorer = spoiled_scorer(linear_artifact, spoil(preprocessed(linear_artifact, [1234])))
     others = outcomes_of(BATCH[:1234] + BATCH[1235:], scorer)
     together = outcomes_of(BATCH, scorer)
@@ -78,15 +78,15 @@ def test_culprit_changes_no_other_score(linear_artifact: Artifact, spoil: Any) -
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_culprit_is_found_in_a_batch_of_any_size(linear_artifact: Artifact, size: int) -> None:
-    """A batch that is the culprit, or little more, is no special case."""
+def test_failing_record_is_found_in_a_batch_of_any_size(linear_artifact: Artifact, size: int) -> None:
+    """A batch of just the failing record, or little more, is not a special case."""
     scorer = spoiled_scorer(linear_artifact, raises_on(preprocessed(linear_artifact, [0])))
     outcomes = outcomes_of(BATCH[:size], scorer)
     assert [[RejectionCode.MODEL_FAILURE]] + [[]] * (size - 1) == [codes(outcome) for outcome in outcomes]
 
 
-def test_message_of_a_model_failure_gives_nothing_away(linear_artifact: Artifact) -> None:
-    """The exception of a model may quote the record, so its text goes nowhere."""
+def test_message_of_a_model_failure_contains_no_record(linear_artifact: Artifact) -> None:
+    """A model's exception may quote the record, so its text is not used."""
     scorer = spoiled_scorer(linear_artifact, raises_on(preprocessed(linear_artifact, [0])))
     (outcome,) = outcomes_of(BATCH[:1], scorer)
     assert isinstance(outcome, Rejected)
@@ -95,7 +95,7 @@ def test_message_of_a_model_failure_gives_nothing_away(linear_artifact: Artifact
 
 @each_failure
 def test_model_that_fails_on_everything_is_refused(linear_artifact: Artifact, failure: Any) -> None:
-    """When the model breaks under way, no record is blamed: the batch has no outcome at all."""
+    """If the model breaks while serving no record is rejected: the batch fails as a whole."""
     switch = Switch(failure)
     scorer = spoiled_scorer(linear_artifact, switch)
     switch.thrown = True
@@ -105,13 +105,13 @@ def test_model_that_fails_on_everything_is_refused(linear_artifact: Artifact, fa
 
 @each_failure
 def test_model_that_fails_from_the_start_is_not_loaded(linear_artifact: Artifact, failure: Any) -> None:
-    """A model that makes no risks of the reference cases is an ArtifactError when it is loaded."""
+    """A model that cannot score the reference cases is an ArtifactError at loading."""
     with pytest.raises(ArtifactError):
         spoiled_scorer(linear_artifact, failure)
 
 
-def test_model_that_drifted_is_refused_when_it_fails(linear_artifact: Artifact) -> None:
-    """A model that fails on a record is blamed itself if it gives the reference cases other risks than before."""
+def test_model_whose_risks_changed_is_refused_when_it_fails(linear_artifact: Artifact) -> None:
+    """If a record fails, the model is at fault if it no longer reproduces its reference risks."""
     culprit = preprocessed(linear_artifact, [0])
     switch = Switch(lambda inputs, probabilities: gives_on(culprit, float("nan"))(inputs, probabilities * 0.9))
     scorer = spoiled_scorer(linear_artifact, switch)
@@ -120,16 +120,16 @@ def test_model_that_drifted_is_refused_when_it_fails(linear_artifact: Artifact) 
         outcomes_of(BATCH[:2], scorer)
 
 
-def test_unreadable_records_need_no_model(linear_artifact: Artifact) -> None:
-    """A broken model is not asked about records that are rejected anyway."""
+def test_rejected_records_need_no_model(linear_artifact: Artifact) -> None:
+    """A broken model is not asked about records that validation rejects."""
     switch = Switch(raises)
     scorer = spoiled_scorer(linear_artifact, switch)
     switch.thrown = True
     assert [codes(outcome) for outcome in process([None], [None], scorer)] == [[RejectionCode.EMPTY_VALUE]]
 
 
-def test_sound_model_is_sound(scorer: Scorer, forest_scorer: Scorer) -> None:
-    """A model that works reproduces its reference risks, before and after it has scored."""
+def test_working_model_passes_its_self_check(scorer: Scorer, forest_scorer: Scorer) -> None:
+    """It reproduces its reference risks before and after it has scored."""
     before = [scorer.self_check(), forest_scorer.self_check()]
     outcomes_of(BATCH[:100], scorer)
     outcomes_of(BATCH[:100], forest_scorer)
@@ -137,15 +137,15 @@ def test_sound_model_is_sound(scorer: Scorer, forest_scorer: Scorer) -> None:
 
 
 @each_failure
-def test_broken_model_is_not_sound(linear_artifact: Artifact, failure: Any) -> None:
-    """A model that breaks says so when it is asked, and does not raise."""
+def test_broken_model_fails_its_self_check(linear_artifact: Artifact, failure: Any) -> None:
+    """The self-check returns false and does not raise."""
     switch = Switch(failure)
     scorer = spoiled_scorer(linear_artifact, switch)
     before, switch.thrown = scorer.self_check(), True
     assert (before, scorer.self_check()) == (True, False)
 
 
-def test_spoiled_classifier_is_the_trained_one_until_it_is_spoiled(linear_artifact: Artifact) -> None:
-    """The fakes of these tests change nothing but what they say."""
+def test_fake_classifier_is_the_trained_one_until_it_fails(linear_artifact: Artifact) -> None:
+    """The fakes of these tests change nothing but the failures."""
     scorer = spoiled_scorer(linear_artifact, Switch(raises))
     np.testing.assert_array_equal(np.round(reference(linear_artifact, ROWS), 6), scorer.risks(ROWS))

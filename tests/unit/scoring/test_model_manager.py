@@ -1,4 +1,4 @@
-"""Laws of the model in use: another takes over between two batches, and no record pays for a bad one."""
+"""A model is swapped between two batches, and no record is affected by an invalid one."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ BATCH = as_values(ROWS)
 LIMIT = 0.25
 
 
-class Told:
-    """What was told of withdrawn models."""
+class Withdrawals:
+    """The withdrawals that were reported."""
 
     def __init__(self) -> None:
         self.reasons: list[tuple[str, str]] = []
@@ -48,8 +48,8 @@ class Told:
         self.reasons.append((facts.digest, reason))
 
 
-class Place:
-    """A link to one model directory, which may be moved to others."""
+class ModelLink:
+    """A link to a model directory, which can be moved to others."""
 
     def __init__(self, folder: Path, model_dir: Path) -> None:
         self.folder, self.model_dir, self.link = folder, model_dir, folder / "current"
@@ -69,8 +69,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, model_dir: Path) -> Place:
-    return Place(tmp_path, model_dir)
+def model_link(tmp_path: Path, model_dir: Path) -> ModelLink:
+    return ModelLink(tmp_path, model_dir)
 
 
 @pytest.fixture(scope="module")
@@ -86,143 +86,143 @@ def served(manager: ModelManager, batch: list[bytes] = BATCH) -> list[Outcome]:
     return process(batch, [None] * len(batch), manager)
 
 
-def test_a_candidate_takes_over_from_the_next_batch_on(place: Place, tmp_path: Path) -> None:
+def test_a_candidate_takes_over_from_the_next_batch_on(model_link: ModelLink, tmp_path: Path) -> None:
     """Each batch has the bytes of the model in use then; the trial changes none of them."""
-    place.holds(another_version(place.model_dir, tmp_path / "other", "2"))
-    before, candidate = place.manager.scorer, place.follower.find_update()()
+    model_link.holds(another_version(model_link.model_dir, tmp_path / "other", "2"))
+    before, candidate = model_link.manager.scorer, model_link.follower.find_update()()
     assert candidate is not None
-    assert served(place.manager) == outcomes_of(BATCH, before)
-    facts = place.follower.swap(candidate)
+    assert served(model_link.manager) == outcomes_of(BATCH, before)
+    facts = model_link.follower.swap(candidate)
     for _ in range(0, 2 * TRIAL_RECORDS, len(BATCH)):
-        assert served(place.manager) == outcomes_of(BATCH, candidate)
-    assert (facts.version, facts.digest) == ("2", place.source.digest())
+        assert served(model_link.manager) == outcomes_of(BATCH, candidate)
+    assert (facts.version, facts.digest) == ("2", model_link.source.digest())
 
 
-def test_nothing_is_to_be_done_where_nothing_changed(place: Place) -> None:
-    """The model in use is no candidate."""
-    assert place.follower.find_update()() is None
+def test_an_unchanged_model_is_not_a_candidate(model_link: ModelLink) -> None:
+    """Without a change of the directory there is no update."""
+    assert model_link.follower.find_update()() is None
 
 
-def test_a_candidate_whose_risks_jump_is_refused(place: Place, tmp_path: Path) -> None:
-    """Exchanged labels are found on the last records before any is scored so; without records nothing is known."""
-    place.holds(with_exchanged_labels(place.model_dir, tmp_path / "exchanged"))
-    assert place.follower.find_update()() is not None
+def test_a_candidate_whose_risks_shift_is_refused(model_link: ModelLink, tmp_path: Path) -> None:
+    """Exchanged labels are detected on recent records before any record is scored; without records they are not."""
+    model_link.holds(with_exchanged_labels(model_link.model_dir, tmp_path / "exchanged"))
+    assert model_link.follower.find_update()() is not None
     for start in range(0, len(BATCH), 50):
-        served(place.manager, BATCH[start : start + 50])
-    assert "on average from those of the other model, more than 0.25" in place.refusal()
+        served(model_link.manager, BATCH[start : start + 50])
+    assert "on average from those of the other model, more than 0.25" in model_link.refusal()
 
 
-def test_a_model_that_has_just_come_does_not_let_a_bad_one_in(place: Place, tmp_path: Path) -> None:
-    """It has scored nothing yet: the next candidate is held against it on the records of the model before."""
+def test_a_candidate_is_compared_on_records_of_the_previous_model(model_link: ModelLink, tmp_path: Path) -> None:
+    """The current model has scored nothing yet: the next candidate is compared on its predecessor's records."""
     for start in range(0, len(BATCH), 50):
-        served(place.manager, BATCH[start : start + 50])
-    place.follower.swap(Scorer.from_directory(another_version(place.model_dir, tmp_path / "other", "2")))
-    place.holds(with_exchanged_labels(place.model_dir, tmp_path / "exchanged"))
-    assert "the risks of 500 records differ" in place.refusal()
+        served(model_link.manager, BATCH[start : start + 50])
+    model_link.follower.swap(Scorer.from_directory(another_version(model_link.model_dir, tmp_path / "other", "2")))
+    model_link.holds(with_exchanged_labels(model_link.model_dir, tmp_path / "exchanged"))
+    assert "the risks of 500 records differ" in model_link.refusal()
 
 
-def test_a_broken_candidate_is_refused_until_it_is_whole(place: Place, tmp_path: Path) -> None:
-    """A model that is still being copied is refused with its reason, and taken when its last byte is there."""
-    other = another_version(place.model_dir, tmp_path / "other", "2")
+def test_an_incomplete_candidate_is_refused_until_it_is_complete(model_link: ModelLink, tmp_path: Path) -> None:
+    """A model that is still being copied is refused with the reason, and accepted once its last byte is written."""
+    other = another_version(model_link.model_dir, tmp_path / "other", "2")
     whole = (other / "pattern_submodels.json").read_bytes()
     (other / "pattern_submodels.json").write_bytes(whole[:-1])
-    place.holds(other)
-    first = place.refusal()
+    model_link.holds(other)
+    first = model_link.refusal()
     assert f"pattern_submodels.json: has {len(whole) - 1} bytes" in first
-    assert place.refusal() == first
+    assert model_link.refusal() == first
     (other / "pattern_submodels.json").write_bytes(whole)
-    assert place.follower.find_update()() is not None
+    assert model_link.follower.find_update()() is not None
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_what_is_loaded_is_what_was_proved(
-    place: Place, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch, *, signed: bool
+def test_the_loaded_model_is_the_verified_one(
+    model_link: ModelLink, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch, *, signed: bool
 ) -> None:
-    """A link that moves between proof and loading is noticed before anything of its new target is opened."""
-    other, hostile = (another_version(place.model_dir, tmp_path / name, name) for name in ("2", "3"))
+    """A link that moves between verification and loading is detected before its new target is opened."""
+    other, hostile = (another_version(model_link.model_dir, tmp_path / name, name) for name in ("2", "3"))
     with_only_pickles(hostile, Runs(os.system, f"touch {tmp_path / 'sprung'}"))
     if signed:
         for folder in (other, hostile):
             sign(folder, key=keys.private)
-    place.holds(other)
+    model_link.holds(other)
 
     def prove_and_move(*arguments: Any) -> Proof:
         proof = prove(*arguments)
-        place.holds(hostile)
+        model_link.holds(hostile)
         return proof
 
     monkeypatch.setattr(model_manager, "prove", prove_and_move)
-    source = msgspec.structs.replace(place.source, public_key=keys.public if signed else None)
+    source = msgspec.structs.replace(model_link.source, public_key=keys.public if signed else None)
     assert source.load_proved().model.version == "2"
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_model_that_changes_while_it_is_proved_is_refused(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_changes_during_verification_is_refused(
+    model_link: ModelLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole SHA-256 counts, not the digits that are shown."""
-    place.holds(another_version(place.model_dir, tmp_path / "2", "2"))
+    """The whole SHA-256 is compared, not only the digits that are shown."""
+    model_link.holds(another_version(model_link.model_dir, tmp_path / "2", "2"))
 
     def prove_another(*arguments: Any) -> Proof:
         proof = prove(*arguments)
         return msgspec.structs.replace(proof, sha256=proof.sha256[:-1] + "g")
 
     monkeypatch.setattr(model_manager, "prove", prove_another)
-    assert "changed while it was proved" in place.refusal()
+    assert "changed while it was proved" in model_link.refusal()
 
 
-def test_a_place_without_a_model_is_refused(place: Place, tmp_path: Path) -> None:
-    """A link to nowhere has no model; what is served stays."""
-    place.holds(tmp_path / "nowhere")
-    assert place.refusal().startswith(f"no model at {place.link}: cannot read manifest.json (No such file")
-    assert isinstance(served(place.manager)[0], Scored)
+def test_a_dangling_link_is_refused(model_link: ModelLink, tmp_path: Path) -> None:
+    """The current model keeps serving."""
+    model_link.holds(tmp_path / "nowhere")
+    assert model_link.refusal().startswith(f"no model at {model_link.link}: cannot read manifest.json (No such file")
+    assert isinstance(served(model_link.manager)[0], Scored)
 
 
-def swapped(first: Scorer, second: Scorer, told: Told) -> ModelManager:
-    manager = ModelManager(first, LIMIT, told)
+def swapped(first: Scorer, second: Scorer, withdrawals: Withdrawals) -> ModelManager:
+    manager = ModelManager(first, LIMIT, withdrawals)
     manager.swap(second)
     return manager
 
 
-def test_a_model_that_breaks_on_trial_goes_and_no_record_pays(artifact: Artifact) -> None:
-    """The batch at hand has the scores of the model before, and so has what follows."""
-    switch, told, before = Switch(raises), Told(), Scorer(artifact)
+def test_a_model_that_breaks_on_trial_is_withdrawn_without_a_lost_record(artifact: Artifact) -> None:
+    """The current batch and all later ones have the scores of the previous model."""
+    switch, withdrawals, before = Switch(raises), Withdrawals(), Scorer(artifact)
     broken = Scorer(with_classifier(artifact, Spoiled(artifact.fitted().classifier, switch)))
-    manager = swapped(before, broken, told)
+    manager = swapped(before, broken, withdrawals)
     switch.thrown = True
     assert served(manager) == outcomes_of(BATCH, before) == served(manager)
     reason = "the model no longer reproduces its own results on reference cases"
-    assert (manager.scorer, told.reasons) == (before, [(before.model.digest, reason)])
+    assert (manager.scorer, withdrawals.reasons) == (before, [(before.model.digest, reason)])
 
 
-def test_a_model_that_fails_on_some_records_goes(artifact: Artifact) -> None:
-    """One record that the model before can score is enough."""
-    told, before = Told(), Scorer(artifact)
+def test_a_model_that_fails_on_some_records_is_withdrawn(artifact: Artifact) -> None:
+    """One record that the previous model can score is enough."""
+    withdrawals, before = Withdrawals(), Scorer(artifact)
     culprits = artifact.fitted().preprocessor.transform(ROWS[[7]])
     spoiled = Spoiled(artifact.fitted().classifier, gives_on(culprits, float("nan")))
-    manager = swapped(before, Scorer(with_classifier(artifact, spoiled)), told)
+    manager = swapped(before, Scorer(with_classifier(artifact, spoiled)), withdrawals)
     assert served(manager) == outcomes_of(BATCH, before)
-    assert [reason for _, reason in told.reasons] == ["it fails on records that the other model can score"]
+    assert [reason for _, reason in withdrawals.reasons] == ["it fails on records that the other model can score"]
 
 
-def test_records_that_neither_model_can_score_do_not_send_it_away(artifact: Artifact) -> None:
-    """They are dead letters, as they were."""
-    told = Told()
+def test_records_that_neither_model_can_score_do_not_withdraw_it(artifact: Artifact) -> None:
+    """They are dead letters, as before."""
+    withdrawals = Withdrawals()
     culprits = artifact.fitted().preprocessor.transform(ROWS[[7]])
     spoiled = with_classifier(artifact, Spoiled(artifact.fitted().classifier, gives_on(culprits, float("nan"))))
     before, after = Scorer(spoiled), Scorer(spoiled)
-    manager = swapped(before, after, told)
+    manager = swapped(before, after, withdrawals)
     assert served(manager) == outcomes_of(BATCH, after)
-    assert (manager.scorer, told.reasons) == (after, [])
+    assert (manager.scorer, withdrawals.reasons) == (after, [])
 
 
-def test_a_jump_is_found_at_the_end_of_the_trial(place: Place, tmp_path: Path) -> None:
-    """Where no records had come before the swap, those of the trial tell; the model is not taken again."""
-    told = Told()
-    exchanged = with_exchanged_labels(place.model_dir, tmp_path / "exchanged")
-    manager = ModelManager(place.manager.scorer, LIMIT, told)
-    follower, before = Follower(place.source, manager), manager.scorer
-    place.holds(exchanged)
+def test_a_shift_is_detected_at_the_end_of_the_trial(model_link: ModelLink, tmp_path: Path) -> None:
+    """Without records before the swap those of the trial decide; the model is not loaded again."""
+    withdrawals = Withdrawals()
+    exchanged = with_exchanged_labels(model_link.model_dir, tmp_path / "exchanged")
+    manager = ModelManager(model_link.manager.scorer, LIMIT, withdrawals)
+    follower, before = Follower(model_link.source, manager), manager.scorer
+    model_link.holds(exchanged)
     candidate = follower.find_update()()
     assert candidate is not None
     follower.swap(candidate)
@@ -231,16 +231,16 @@ def test_a_jump_is_found_at_the_end_of_the_trial(place: Place, tmp_path: Path) -
         outcomes = served(manager, BATCH[:100])
         records += 100
     assert (records, outcomes) == (TRIAL_RECORDS, outcomes_of(BATCH[:100], before))
-    assert [digest for digest, _ in told.reasons] == [before.model.digest]
+    assert [digest for digest, _ in withdrawals.reasons] == [before.model.digest]
     with pytest.raises(ArtifactError, match="was withdrawn: the risks of"):
         follower.find_update()()
 
 
 def test_a_trial_ends(artifact: Artifact) -> None:
-    """A model that breaks later is broken: then nothing is right but to stop."""
+    """A model that breaks after its trial stops the worker."""
     switch = Switch(gives(2.0))
     second = Scorer(with_classifier(artifact, Spoiled(artifact.fitted().classifier, switch)))
-    manager = swapped(Scorer(artifact), second, Told())
+    manager = swapped(Scorer(artifact), second, Withdrawals())
     for _ in range(0, TRIAL_RECORDS, len(BATCH)):
         served(manager)
     switch.thrown = True
@@ -248,19 +248,21 @@ def test_a_trial_ends(artifact: Artifact) -> None:
         served(manager)
 
 
-def test_large_batches_lengthen_the_trial(place: Place, tmp_path: Path) -> None:
-    """A window sees 64 records of a batch: the trial lasts until there are enough of them to judge by."""
-    manager, told = place.manager, Told()
-    manager = ModelManager(manager.scorer, LIMIT, told)
-    manager.swap(Scorer(load(with_exchanged_labels(place.model_dir, tmp_path / "exchanged")), window_records=1_000))
+def test_large_batches_lengthen_the_trial(model_link: ModelLink, tmp_path: Path) -> None:
+    """A window keeps 64 records of a batch: the trial lasts until there are enough of them to compare."""
+    manager, withdrawals = model_link.manager, Withdrawals()
+    manager = ModelManager(manager.scorer, LIMIT, withdrawals)
+    manager.swap(
+        Scorer(load(with_exchanged_labels(model_link.model_dir, tmp_path / "exchanged")), window_records=1_000)
+    )
     large = as_values(random_rows(TRIAL_RECORDS, seed=6))
     batches = 0
-    while not told.reasons and batches < 10:
+    while not withdrawals.reasons and batches < 10:
         served(manager, large)
         batches += 1
     assert batches == int(np.ceil(200 / 63))
 
 
-def test_digest_is_that_of_the_manifest(place: Place) -> None:
-    """What is looked at cheaply is what loading finds."""
-    assert place.source.digest() == place.manager.scorer.model.digest
+def test_the_polled_digest_is_that_of_the_loaded_model(model_link: ModelLink) -> None:
+    """The cheap check of the manifest finds the digest that loading finds."""
+    assert model_link.source.digest() == model_link.manager.scorer.model.digest

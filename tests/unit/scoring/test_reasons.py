@@ -1,4 +1,4 @@
-"""Reasons that are remembered are the bytes of those that are made."""
+"""The cached bytes of reasons equal newly encoded ones."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ STRONGEST = StrongestReasons(FEATURE_NAMES)
 
 
 @given(batches=st.lists(ROWS, min_size=1, max_size=3), count=st.integers(1, 13))
-def test_reasons_are_the_strongest_in_the_order_of_fields(batches: list[list[list[float]]], count: int) -> None:
-    """Whatever came before: by strength, equal ones as the fields stand, with three decimals and the sign of zero."""
+def test_reasons_are_ordered_by_strength_then_by_field(batches: list[list[list[float]]], count: int) -> None:
+    """Whatever was encoded before, with three decimals and the sign of zero."""
     for rows in batches:
         expected = []
         for row in np.round(np.array(rows), 3).tolist():

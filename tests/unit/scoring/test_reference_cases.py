@@ -1,4 +1,4 @@
-"""The reference cases are fit to prove an engine: legal, the same for ever, and holding what a record may hold."""
+"""The reference cases can verify an engine: they are valid, never change, and cover what a record may contain."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from scoring.reference_cases import reference_cases, reference_cases_sha256
 from tests.support.models import OPTIONAL
 
 
-def test_reference_cases_are_legal() -> None:
-    """An engine is proved on records that it may meet."""
+def test_reference_cases_are_valid() -> None:
+    """An engine is verified on records that it may get."""
     assert legal_rows(reference_cases()).all()
 
 
 def test_reference_cases_are_the_same_everywhere() -> None:
-    """What a model makes of them can be compared with what scikit-learn made of them elsewhere, years ago."""
+    """A model's risks can be compared with those that scikit-learn computed on another machine, years ago."""
     np.testing.assert_array_equal(reference_cases(), reference_cases())
     assert reference_cases_sha256() == "5bcb0731451ec02b428d4bcce0fb8857d220b16a4eacc4aaab06c82b4e305154"
 
 
 @pytest.mark.parametrize("j", range(len(FEATURES)), ids=FEATURE_NAMES)
-def test_reference_cases_hold_the_limits_and_all_codes(j: int) -> None:
-    """Both limits of each quantity and each code of each field are proved."""
+def test_reference_cases_contain_the_limits_and_all_codes(j: int) -> None:
+    """Both limits of each quantity and each code of each field occur."""
     feature = FEATURES[j]
     wanted = {float(code) for code, _ in feature.codes} or set(feature.interval)
     assert wanted <= set(reference_cases()[:, j].tolist())
 
 
-def test_reference_cases_lack_each_field_that_may_be_missing() -> None:
-    """Each optional field is missing in some reference case and there in another; required ones always are there."""
+def test_reference_cases_omit_each_optional_field() -> None:
+    """Each optional field is missing in some cases and present in others; required fields are always present."""
     missing = np.isnan(reference_cases()).mean(axis=0)
     assert [j in OPTIONAL for j in range(len(FEATURES))] == [0 < share < 1 for share in missing.tolist()]

@@ -1,4 +1,4 @@
-"""Laws of batches and results: however a batch is cut, split or merged, each record keeps its own outcome."""
+"""However batches are split, joined or merged, each record keeps its own outcome."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def results_of(values: Sequence[bytes], scorer: Scorer) -> Results:
 
 
 def assert_same(one: Results, other: Results) -> None:
-    """Compare every column, and all that is derived from them."""
+    """Compare every column, and everything that is derived from them."""
     assert outcomes_of(one) == outcomes_of(other)
     assert (list(one.places), one.rejected, one.declared) == (list(other.places), other.rejected, other.declared)
     assert (list(one.models), list(one.rejected)) == (list(other.models), list(other.rejected))
@@ -41,8 +41,8 @@ def assert_same(one: Results, other: Results) -> None:
 
 
 @given(st.lists(BATCHES, max_size=5))
-def test_joined_batches_are_one_batch_and_split_again(scorer: Scorer, batches: list[list[bytes]]) -> None:
-    """Places are those of the whole in one, and those of the parts in the others."""
+def test_joined_batches_equal_one_batch_and_split_again(scorer: Scorer, batches: list[list[bytes]]) -> None:
+    """Positions are relative to the whole batch, and to the parts after splitting."""
     parts, whole = [results_of(batch, scorer) for batch in batches], results_of(list(chain(*batches)), scorer)
     assert_same(joined(parts), whole)
     for part, own in zip(parts, whole.split(map(len, batches)), strict=True):
@@ -51,14 +51,14 @@ def test_joined_batches_are_one_batch_and_split_again(scorer: Scorer, batches: l
 
 @given(MARKED)
 def test_a_batch_that_was_split_by_record_is_merged_in_order(scorer: Scorer, batch: list[tuple[bytes, bool]]) -> None:
-    """Whichever records go to another model: each outcome returns to its place."""
+    """Whichever records another model scores, each outcome returns to its position."""
     values, taken = [value for value, _ in batch], [each for _, each in batch]
     ours, others = JsonBatch(values).decode().split(taken)
     assert_same(merged(scorer.score(others), scorer.score(ours)), results_of(values, scorer))
 
 
 @given(BATCHES)
-def test_an_outcome_is_found_by_its_place(scorer: Scorer, batch: list[bytes]) -> None:
+def test_an_outcome_is_found_by_its_position(scorer: Scorer, batch: list[bytes]) -> None:
     """One by one as all together."""
     results = results_of(batch, scorer)
     assert [results.outcome(place) for place in range(len(batch))] == results.outcomes()
@@ -66,7 +66,7 @@ def test_an_outcome_is_found_by_its_place(scorer: Scorer, batch: list[bytes]) ->
 
 @given(BATCHES)
 def test_only_records_that_name_no_coding_are_refused_with_their_source(scorer: Scorer, batch: list[bytes]) -> None:
-    """What was rejected before keeps its own faults."""
+    """Records that were rejected before keep their own faults."""
     issues = rejection(results_of([BROKEN], scorer).rejected[0]).rejected[0]
     before, after = outcomes_of(results_of(batch, scorer)), results_of(batch, scorer).without_undeclared(issues)
     assert outcomes_of(after) == [
@@ -76,8 +76,8 @@ def test_only_records_that_name_no_coding_are_refused_with_their_source(scorer: 
 
 
 @given(MARKED)
-def test_an_envelope_is_opened_once(scorer: Scorer, batch: list[tuple[bytes, bool]]) -> None:
-    """And only where the value by itself is no plain record; the outcome is that of what it holds."""
+def test_an_envelope_is_unwrapped_once(scorer: Scorer, batch: list[tuple[bytes, bool]]) -> None:
+    """And only if the value itself is not a plain record; the outcome is that of its content."""
     opened: Counter[int] = Counter()
 
     def content(place: int) -> Content:

@@ -1,4 +1,4 @@
-"""A score says what its reader must know: the risk, on which side of the threshold, and what to doubt."""
+"""A score has the risk, the label by the threshold, and warnings of what to doubt."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ CLEVELAND = {
 
 
 def scores_of(rows: Matrix, scorer: Scorer) -> list[Score]:
-    """Score legal rows (n, 13) through the one path of every interface."""
+    """Score valid rows (n, 13) as every interface does."""
     values = as_values(rows)
     return [decode_score(o.value) for o in process(values, [None] * len(values), scorer) if isinstance(o, Scored)]
 
 
 def doubts_of(row: list[float], scorer: Scorer) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Return what a score of a row (13,) calls missing, and its warnings as code and field."""
+    """Return the missing fields of a row's (13,) score, and its warnings as code and field."""
     (score,) = scores_of(np.array([row]), scorer)
     return score.missing, [(warning.code.value, warning.field) for warning in score.warnings]
 
@@ -56,21 +56,21 @@ def changed(j: int, value: float) -> list[float]:
     return [value if i == j else number for i, number in enumerate(TYPICAL)]
 
 
-def test_typical_record_raises_no_doubt(scorer: Scorer) -> None:
-    """A complete record like those of the training has neither missing fields nor warnings."""
+def test_typical_record_has_no_warnings(scorer: Scorer) -> None:
+    """A complete record within the training ranges has no missing fields and no warnings."""
     assert doubts_of(TYPICAL, scorer) == ((), [])
 
 
 @pytest.mark.parametrize("j", OPTIONAL, ids=[FEATURE_NAMES[j] for j in OPTIONAL])
-def test_missing_field_is_called_imputed(j: int, scorer: Scorer) -> None:
-    """A field that was not measured is listed, once as missing and once as imputed, and no other is."""
+def test_missing_field_is_reported_as_missing_and_imputed(j: int, scorer: Scorer) -> None:
+    """Once each, and no other field is."""
     name = FEATURE_NAMES[j]
     assert ((name,), [("imputed", name)]) == doubts_of(changed(j, math.nan), scorer)
 
 
 @each_feature
 def test_training_range_is_exact(j: int, scorer: Scorer) -> None:
-    """The smallest and largest training value are inside; the next legal value beyond is warned of."""
+    """The smallest and largest training value have no warning; the next valid value beyond has one."""
     name, step = FEATURE_NAMES[j], 1 if FEATURES[j].whole else 0.1
     low, high = FEATURES[j].interval
     lowest, highest = CLEVELAND[name]
@@ -83,8 +83,8 @@ def test_training_range_is_exact(j: int, scorer: Scorer) -> None:
 
 
 @given(value=legal_records())
-def test_doubts_are_exactly_those_of_the_record(scorer: Scorer, value: bytes) -> None:
-    """Missing fields in the table's order, a warning for each, then one for each field outside the training range."""
+def test_warnings_are_exactly_those_of_the_record(scorer: Scorer, value: bytes) -> None:
+    """Imputed fields in the table's order, then the fields outside the training range."""
     matrix = as_matrix([msgspec.json.decode(value, type=PatientRecord)])
     blank_missing(matrix)
     missing, outside = fields_missing(matrix[0]), fields_outside(matrix[0])
@@ -96,8 +96,8 @@ def test_doubts_are_exactly_those_of_the_record(scorer: Scorer, value: bytes) ->
     assert (missing, tuple(warnings)) == (score.missing, score.warnings)
 
 
-def test_doubts_stay_right_when_memory_is_full(linear_artifact: Artifact) -> None:
-    """More kinds of record than are remembered (4,096) change nothing: each still has its own doubts."""
+def test_warnings_stay_right_when_their_cache_is_full(linear_artifact: Artifact) -> None:
+    """More kinds of records than the cache holds (4,096) still have their own warnings."""
     rows = np.vstack([every_missing_pattern(seed) for seed in range(6)])
     expected = [(fields_missing(row), fields_outside(row)) for row in rows]
     assert len(set(expected)) > 4096
@@ -108,9 +108,9 @@ def test_doubts_stay_right_when_memory_is_full(linear_artifact: Artifact) -> Non
 
 
 def doubts(metadata: msgspec.Raw) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    told = msgspec.json.decode(b'{"label":%s}' % bytes(metadata), type=Doubts)
-    outside = [each.field for each in told.warnings if each.code is WarningCode.OUT_OF_TRAINING_RANGE]
-    return told.missing, tuple(outside)
+    decoded = msgspec.json.decode(b'{"label":%s}' % bytes(metadata), type=Doubts)
+    outside = [each.field for each in decoded.warnings if each.code is WarningCode.OUT_OF_TRAINING_RANGE]
+    return decoded.missing, tuple(outside)
 
 
 class Doubts(msgspec.Struct):
@@ -120,7 +120,7 @@ class Doubts(msgspec.Struct):
 
 @pytest.mark.parametrize("model", ["scorer", "forest_scorer"])
 def test_risk_is_a_probability_of_six_decimals(model: str, request: pytest.FixtureRequest) -> None:
-    """Risks lie in 0 to 1 and have no more than six decimals."""
+    """Risks are between 0 and 1 with at most six decimals."""
     rows = np.vstack([random_rows(500), every_missing_pattern()])
     risks = [score.risk for score in scores_of(rows, request.getfixturevalue(model))]
     assert len(rows) == len(risks)
@@ -129,14 +129,14 @@ def test_risk_is_a_probability_of_six_decimals(model: str, request: pytest.Fixtu
 
 @pytest.mark.parametrize("model", ["scorer", "forest_scorer"])
 def test_label_follows_risk_and_threshold(model: str, request: pytest.FixtureRequest) -> None:
-    """The label is 1 if and only if the risk that is shown is at or above the threshold that is shown."""
+    """The label is 1 if and only if the printed risk is at or above the printed threshold."""
     scores = scores_of(random_rows(500), request.getfixturevalue(model))
     assert {0, 1} == {score.label for score in scores}
     assert [int(score.risk >= score.threshold) for score in scores] == [score.label for score in scores]
 
 
 def test_risk_at_the_threshold_is_labelled_one(linear_artifact: Artifact) -> None:
-    """The threshold belongs to the upper side, to the last shown decimal."""
+    """To the last printed decimal."""
     row = np.array([TYPICAL])
     risk = Scorer(linear_artifact).risks(row).item()
     thresholds = [risk, round(risk + 1e-6, 6), round(risk - 1e-6, 6)]
@@ -147,8 +147,8 @@ def test_risk_at_the_threshold_is_labelled_one(linear_artifact: Artifact) -> Non
 
 
 @pytest.mark.parametrize("model", ["scorer", "forest_scorer"])
-def test_risk_is_scikit_learns(model: str, request: pytest.FixtureRequest) -> None:
-    """The risk in a score is what the fitted pipeline gives, within the rounding to six decimals."""
+def test_risk_equals_scikit_learns(model: str, request: pytest.FixtureRequest) -> None:
+    """The risk is that of the fitted pipeline, rounded to six decimals."""
     artifact = request.getfixturevalue({"scorer": "linear_artifact", "forest_scorer": "forest_artifact"}[model])
     rows = random_rows(300)
     actual = [score.risk for score in scores_of(rows, request.getfixturevalue(model))]
@@ -156,7 +156,7 @@ def test_risk_is_scikit_learns(model: str, request: pytest.FixtureRequest) -> No
 
 
 def test_score_names_its_model(scorer: Scorer, forest_scorer: Scorer) -> None:
-    """Two models of one directory are told apart by name and share version and digest."""
+    """Two models of one directory differ in name and share version and digest."""
     (linear,), (forest,) = (scores_of(np.array([TYPICAL]), each) for each in (scorer, forest_scorer))
     assert [(score.model.name, score.model.version) for score in (linear, forest)] == [
         ("logistic_regression", "test"),
@@ -165,8 +165,8 @@ def test_score_names_its_model(scorer: Scorer, forest_scorer: Scorer) -> None:
     assert linear.model.digest == forest.model.digest
 
 
-def test_engines_are_the_fast_ones(scorer: Scorer, forest_scorer: Scorer) -> None:
-    """What training writes is served fast."""
+def test_trained_models_are_scored_by_fast_engines(scorer: Scorer, forest_scorer: Scorer) -> None:
+    """No model that training writes needs scikit-learn."""
     assert [(s.engine, s.fallback_reason) for s in (scorer, forest_scorer)] == [("linear", None), ("onnx", None)]
 
 

@@ -1,4 +1,4 @@
-"""With a key configured, only what its owner signed is served, to the last byte."""
+"""If a public key is configured, only a model that its owner signed is served, byte for byte."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refusal(folder: Path, public: Path) -> str:
 
 
 def test_signed_model_is_served(signed: Path, keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was signed is loaded, here and in a process of its own."""
+    """It is loaded in this process and in a child process."""
     assert load(signed, public_key=keys.public.read_bytes()).model.version == "test"
     assert prove(signed, None, keys.public).engine == "linear"
     check(signed, public_key=keys.public)
@@ -37,17 +37,17 @@ def test_signed_model_is_served(signed: Path, keys: Keys, capsys: pytest.Capture
 
 
 def test_unsigned_model_is_refused(model_dir: Path, keys: Keys) -> None:
-    """A model without a signature is sound, and is not served all the same."""
+    """A valid model without a signature is not served."""
     assert "is not signed: cannot read manifest.json.sig" in refusal(model_dir, keys.public)
 
 
-def test_key_of_somebody_else_is_refused(signed: Path, tmp_path: Path) -> None:
-    """A signature counts for one key alone."""
+def test_signature_by_another_key_is_refused(signed: Path, tmp_path: Path) -> None:
+    """A signature is valid for one key only."""
     assert "is no signature of the manifest by the configured key" in refusal(signed, Keys(tmp_path, "other").public)
 
 
 def test_changed_manifest_is_refused(signed: Path, keys: Keys) -> None:
-    """A file that was swapped together with its digest in the manifest is found by the signature."""
+    """A file that was replaced together with its digest in the manifest is detected by the signature."""
     content = b"something else"
     (signed / "best_model.joblib").write_bytes(content)
     change_manifest(signed, lambda manifest: manifest["files"].update({"best_model.joblib": measured(content)}))
@@ -55,29 +55,29 @@ def test_changed_manifest_is_refused(signed: Path, keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, "pattern_submodels.json", "preprocessor.joblib"])
-def test_one_byte_is_enough(name: str, signed: Path, keys: Keys) -> None:
-    """A byte that differs, in any file, is found."""
+def test_one_changed_byte_is_detected(name: str, signed: Path, keys: Keys) -> None:
+    """In any file."""
     change_byte(signed / name)
-    told = refusal(signed, keys.public)
-    assert "is no signature" in told or f"{name}: has" in told
+    message = refusal(signed, keys.public)
+    assert "is no signature" in message or f"{name}: has" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"no key"], ids=["empty", "text"])
-def test_what_is_no_key_is_told(content: bytes, signed: Path, tmp_path: Path) -> None:
-    """A key file that holds no key is named as that, and is no reason to serve without."""
+def test_invalid_key_file_is_reported(content: bytes, signed: Path, tmp_path: Path) -> None:
+    """An invalid key file does not disable the verification."""
     (tmp_path / "bad.pub").write_bytes(content)
     assert "the public key is no PEM file" in refusal(signed, tmp_path / "bad.pub")
 
 
-def test_key_of_another_kind_is_told(signed: Path, tmp_path: Path) -> None:
-    """A key of another algorithm is not taken."""
+def test_key_of_another_algorithm_is_refused(signed: Path, tmp_path: Path) -> None:
+    """Only Ed25519 keys are accepted."""
     pem = new_curve_key(SECP256R1()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "other.pub").write_bytes(pem)
     assert "not of Ed25519" in refusal(signed, tmp_path / "other.pub")
 
 
-def test_broken_model_is_not_signed(signed: Path, keys: Keys) -> None:
-    """Files that are not the manifest's are no model, and get no signature."""
+def test_invalid_model_is_not_signed(signed: Path, keys: Keys) -> None:
+    """Files that do not match the manifest get no signature."""
     (signed / SIGNATURE_FILE).unlink()
     change_byte(signed / "pattern_submodels.json")
     with pytest.raises(SystemExit) as caught:
@@ -85,8 +85,8 @@ def test_broken_model_is_not_signed(signed: Path, keys: Keys) -> None:
     assert (caught.value.code, (signed / SIGNATURE_FILE).exists()) == (65, False)
 
 
-def test_signing_writes_through_no_link(signed: Path, keys: Keys, tmp_path: Path) -> None:
-    """A link that waits where the signature goes is replaced; what it leads to stays as it was."""
+def test_signing_does_not_follow_links(signed: Path, keys: Keys, tmp_path: Path) -> None:
+    """A link in place of the signature is replaced; its target stays unchanged."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (signed / SIGNATURE_FILE).unlink()
@@ -96,7 +96,7 @@ def test_signing_writes_through_no_link(signed: Path, keys: Keys, tmp_path: Path
 
 
 def test_pipe_for_a_signature_is_refused(signed: Path, keys: Keys) -> None:
-    """Where reading would never end, nothing is read."""
+    """A named pipe, which would block forever, is not read."""
     (signed / SIGNATURE_FILE).unlink()
     os.mkfifo(signed / SIGNATURE_FILE)
     assert "is not signed: cannot read manifest.json.sig" in refusal(signed, keys.public)
@@ -104,7 +104,7 @@ def test_pipe_for_a_signature_is_refused(signed: Path, keys: Keys) -> None:
 
 @pytest.mark.parametrize("start", [create_app, run_gateway], ids=["worker", "gateway"])
 def test_worker_and_gateway_refuse_unsigned_models(start, model_dir: Path, keys: Keys) -> None:  # type: ignore[no-untyped-def]
-    """With a key configured, neither starts with a model that is not signed, nor with a key that is not there."""
+    """With a key configured, neither starts with an unsigned model or an unreadable key."""
     environ = {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_MODEL__PUBLIC_KEY": str(keys.public)}
     with pytest.raises(ArtifactError, match="is not signed"):
         start(Settings.from_mapping(environ))

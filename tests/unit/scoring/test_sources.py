@@ -1,4 +1,4 @@
-"""A source that shows another coding is not scored, by any way into the core; a slip of the pen condemns none."""
+"""A source whose records use another coding is not scored by any interface; a single typo does not condemn it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def named(value: bytes, coding: str) -> bytes:
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("size", [1000, 200, 50, 20])
 def test_no_row_of_a_foreign_copy_is_scored(scorer: Scorer, name: str, size: int) -> None:
-    """Rows that happen to be legal are refused with their neighbours, however the copy is cut into batches."""
+    """Rows that happen to be valid are refused with their neighbours, whatever the batch size."""
     values, window = copy_records(name), SourceWindow()
     for start in range(0, len(values), size):
         outcomes = judged(scored(values[start : start + size], scorer), window)
@@ -55,23 +55,23 @@ def test_no_row_of_a_foreign_copy_is_scored(scorer: Scorer, name: str, size: int
 
 
 @pytest.mark.parametrize("name", [name for name in COPIES if name != "keel"])
-def test_copy_with_its_coding_named_is_scored_as_ucis_rows(scorer: Scorer, name: str) -> None:
-    """Each score has the bytes of the same patient's in UCI's codes, whether the record or its source names it."""
+def test_copy_with_a_declared_coding_is_scored_as_ucis_rows(scorer: Scorer, name: str) -> None:
+    """Its scores have the bytes of UCI's, whether the record or its source declares the coding."""
     expected = encode_scores(scored(uci_records(name), scorer).scores)
     outcomes = judged(scored(copy_records(name, coding=name), scorer), SourceWindow())
     assert expected == [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
     assert expected == encode_scores(scored(copy_records(name), scorer, name).scores)
 
 
-def test_wrong_coding_is_what_was_wrong(scorer: Scorer) -> None:
-    """The patient of 0.33 has 0.88 in the coding that the others of the file prove."""
+def test_the_wrong_coding_changes_the_risk(scorer: Scorer) -> None:
+    """A patient of risk 0.33 has 0.88 in the coding that the rest of the file proves."""
     both = scored([PATIENT, named(PATIENT, "kaggle-303")], scorer)
     wrong, right = both.risks
     assert (wrong < 0.5, right > 0.8) == (True, True)
 
 
-def test_one_slip_condemns_no_file(scorer: Scorer) -> None:
-    """One slope 0 in 1,190 rows is one rejected row."""
+def test_one_typo_does_not_condemn_a_file(scorer: Scorer) -> None:
+    """One slope of 0 in 1,190 rows is one rejected row."""
     values = uci_records("statlog") * 4
     values[700] = json.dumps(json.loads(values[700]) | {"slope": 0}).encode()
     outcomes = judged(scored(values, scorer), SourceWindow())
@@ -80,8 +80,8 @@ def test_one_slip_condemns_no_file(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("coding", ["uci", "statlog"])
-def test_a_named_coding_overrules_the_suspicion(scorer: Scorer, coding: str) -> None:
-    """Records that name their coding are scored among foreign ones, and are no evidence either way."""
+def test_a_declared_coding_overrules_the_detection(scorer: Scorer, coding: str) -> None:
+    """Records that declare their coding are scored among foreign ones, and are no evidence either way."""
     foreign, own = copy_records("kaggle-303")[:40], [named(value, coding) for value in uci_records("statlog")[:40]]
     outcomes = judged(scored([*foreign, *own], scorer), SourceWindow())
     assert [isinstance(outcome, Scored) for outcome in outcomes] == [False] * 40 + [True] * 40
@@ -92,14 +92,14 @@ def test_a_named_coding_overrules_the_suspicion(scorer: Scorer, coding: str) -> 
 
 
 def test_declared_records_do_not_hide_foreign_ones(scorer: Scorer) -> None:
-    """However many records name their coding, those that name none are judged by themselves."""
+    """However many records declare their coding, the others are judged by themselves."""
     declared = [named(value, "uci") for value in uci_records("statlog")] * 4
     outcomes = judged(scored([*declared, *copy_records("kaggle-303")[:20]], scorer), SourceWindow())
     assert not any(isinstance(outcome, Scored) for outcome in outcomes[-20:])
 
 
-def test_mended_source_is_scored_again(scorer: Scorer) -> None:
-    """A source is foreign by its last records alone: when these are clean, it is scored."""
+def test_corrected_source_is_scored_again(scorer: Scorer) -> None:
+    """Only its recent records decide: once they are clean it is scored."""
     window = SourceWindow()
     judged(scored(copy_records("kaggle-303"), scorer), window)
     clean = scored(uci_records("statlog")[: RECENT_RECORDS // 2], scorer)
@@ -112,7 +112,7 @@ runs = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 300)).filter(lambd
 
 @given(runs)
 def test_window_is_the_shortest_that_is_long_enough(evidence: list[tuple[int, int]]) -> None:
-    """The rule is of the fewest last runs that hold enough records, and needs one foreign record of ten."""
+    """The rule uses the fewest recent batches that have enough records, and needs one foreign record of ten."""
     window = SourceWindow()
     for end in range(1, len(evidence) + 1):
         start = end
@@ -124,8 +124,8 @@ def test_window_is_the_shortest_that_is_long_enough(evidence: list[tuple[int, in
         assert (window.is_foreign, window.is_clean) == (expected, not foreign)
 
 
-def test_model_failures_and_other_faults_are_no_evidence(scorer: Scorer) -> None:
-    """Only a value that is known from another coding says anything of the coding."""
+def test_other_faults_are_not_evidence_of_another_coding(scorer: Scorer) -> None:
+    """Only a value that is known from another coding counts."""
     window = SourceWindow()
     judged(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
     assert window.is_clean

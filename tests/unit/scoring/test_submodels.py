@@ -1,4 +1,4 @@
-"""The sub-models are the logistic regressions that scikit-learn fits, each without the fields of its pattern."""
+"""The sub-models are the logistic regressions that scikit-learn fits without the fields of their pattern."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fitted() -> PatternSubmodels:
 
 @pytest.mark.parametrize("pattern", [0, 1, 7, 512, 896, 1000, PATTERNS - 1])
 def test_submodel_is_the_regression_without_the_missing_fields(pattern: int, fitted: PatternSubmodels) -> None:
-    """Coefficients are those of scikit-learn's regression on the remaining columns; the others are 0."""
+    """Its coefficients are those of scikit-learn on the remaining columns; the others are 0."""
     x, y = inputs(), training_data()[1]
     used = ~pattern_masks()[pattern][list(COLUMN_FIELDS)]
     alone = LogisticRegression(C=0.3, solver="newton-cholesky", tol=1e-10, max_iter=1000)
@@ -38,8 +38,8 @@ def test_submodel_is_the_regression_without_the_missing_fields(pattern: int, fit
     assert (fitted.coef_[pattern, ~used] == 0).all()
 
 
-def test_value_of_a_missing_field_cannot_matter(fitted: PatternSubmodels) -> None:
-    """Two patients who differ only in what is then deleted have one risk."""
+def test_values_of_a_removed_field_do_not_matter(fitted: PatternSubmodels) -> None:
+    """Two patients who differ only in removed fields have one risk."""
     x = inputs()[:50]
     gaps = np.isin(COLUMN_FIELDS, [11, 12])
     one, other = x.copy(), x.copy()
@@ -48,15 +48,15 @@ def test_value_of_a_missing_field_cannot_matter(fitted: PatternSubmodels) -> Non
     np.testing.assert_array_equal(fitted.predict_proba(one), fitted.predict_proba(other))
 
 
-def test_columns_tell_the_pattern_of_the_record() -> None:
-    """Each pattern survives the preprocessor."""
+def test_columns_identify_the_pattern_of_the_record() -> None:
+    """The pattern survives the preprocessor."""
     rows = every_missing_pattern()
     columns = new_preprocessor().fit(training_data()[0]).transform(rows)
     np.testing.assert_array_equal(patterns_of(rows), column_patterns(columns))
 
 
-def test_weight_counts_a_patient_several_times() -> None:
-    """Weights of a bootstrap sample give the model of the sample itself."""
+def test_weights_equal_repeated_rows() -> None:
+    """The weights of a bootstrap sample give the model of the sample itself."""
     x, y = centered(inputs(), np.nanmean(inputs(), axis=0)), training_data()[1]
     drawn = np.random.default_rng(3).integers(0, len(y), len(y))
     used = used_columns()[::100]
@@ -64,8 +64,8 @@ def test_weight_counts_a_patient_several_times() -> None:
     np.testing.assert_allclose(weighted, fit_logistic(x[drawn], y[drawn], used, 2.0), rtol=0, atol=CLOSE)
 
 
-def test_start_does_not_decide_the_end(fitted: PatternSubmodels) -> None:
-    """From any coefficients, the same ones are found."""
+def test_the_start_does_not_change_the_solution(fitted: PatternSubmodels) -> None:
+    """From any initial coefficients the same ones are found."""
     x, y = inputs(), training_data()[1]
     z, start = centered(x, fitted.center_), np.random.default_rng(1).normal(0, 0.5, (PATTERNS, 23))
     start[:, 1:] *= used_columns()
@@ -73,14 +73,14 @@ def test_start_does_not_decide_the_end(fitted: PatternSubmodels) -> None:
     np.testing.assert_allclose(found[:, 1:], fitted.coef_, rtol=0, atol=CLOSE)
 
 
-def test_rows_that_no_model_separates_do_not_hang() -> None:
+def test_overflowing_rows_raise() -> None:
     """Numbers that overflow end in an error, not in coefficients."""
     with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
         fit_logistic(np.full((4, 22), np.inf), np.array([0, 1, 0, 1]), used_columns(), 1.0)
 
 
-def test_is_an_estimator_of_scikit_learn(fitted: PatternSubmodels) -> None:
-    """It can be cloned, and both classes' probabilities add up to 1."""
+def test_it_is_a_scikit_learn_estimator(fitted: PatternSubmodels) -> None:
+    """It can be cloned, and the probabilities of both classes add up to 1."""
     assert clone(fitted).get_params() == {"C": 0.3}
     probabilities = fitted.predict_proba(inputs())
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-15)
