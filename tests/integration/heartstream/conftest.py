@@ -1,4 +1,4 @@
-"""Dead letters on the best broker there is."""
+"""Dead letters on a real broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Spark job, run by `test_spark.py` in a process of its own: `python -m tests.integration.heartstream.spark_job`."""
+"""A Spark job, which `test_spark.py` runs as `python -m tests.integration.heartstream.spark_job`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOCAL = {
 
 
 def main(patients: str, model: str, public_key: str, registered: str, store: str, output: str) -> None:
-    """Score a Parquet file by `heartstream.spark`, and good rows by MLflow's `spark_udf`; write both."""
+    """Score a Parquet file by `heartstream.spark`, and valid rows by MLflow's `spark_udf`; write both."""
     key = Path(public_key).read_bytes()
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]")
@@ -51,7 +51,7 @@ def main(patients: str, model: str, public_key: str, registered: str, store: str
 
 
 def by_a_worker(frame: DataFrame, bundle: ModelBundle) -> str:
-    """Send what the driver has proved with one byte of a model changed; return what Spark says of it."""
+    """Send the verified bundle with one byte of a model changed; return Spark's error."""
     files = dict(bundle.files)
     name = "pattern_submodels.json"
     files[name] = files[name][:-1] + b"?"
@@ -64,7 +64,7 @@ def by_a_worker(frame: DataFrame, bundle: ModelBundle) -> str:
 
 
 def by_mlflow(spark: SparkSession, registered: str, store: str, output: str, patients: str) -> None:
-    """Score good rows by the model of the registry."""
+    """Score valid rows with the registered model."""
     import mlflow  # noqa: PLC0415  # slow import
 
     mlflow.set_tracking_uri(store)

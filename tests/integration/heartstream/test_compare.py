@@ -1,4 +1,4 @@
-"""`heartstream compare` on a real broker: two models' scores of a stream, and what was found of the patients."""
+"""`heartstream compare` on a real broker: two models' scores of a stream, and known outcomes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from worker.transport.outgoing import OutgoingRecord
 NAMES = "logistic_regression", "random_forest"
 
 
-class Life:
-    """All real patients, scored by a champion, and in part by a challenger."""
+class ScoredPatients:
+    """All real patients, scored by a champion, and some by a challenger."""
 
     def __init__(self, harness: DlqHarness, model_dir: Path) -> None:
         self.harness = harness
@@ -36,7 +36,7 @@ class Life:
         create_topics(harness.address, [harness.topics.shadow, harness.topics.outcomes], PARTITIONS, {})
 
     def say(self, topic: str, scorer: Scorer, places: range) -> None:
-        """Write a model's scores of some records."""
+        """Produce a model's scores of some records."""
         values, sources = [self.values[at] for at in places], [self.sources[at] for at in places]
         for outcome in process(values, sources, scorer):
             if isinstance(outcome, Scored):
@@ -52,12 +52,12 @@ class Life:
 
 
 @pytest.fixture
-def life(harness: DlqHarness, model_dir: Path) -> Life:
-    return Life(harness, model_dir)
+def life(harness: DlqHarness, model_dir: Path) -> ScoredPatients:
+    return ScoredPatients(harness, model_dir)
 
 
-def test_records_that_both_scored_are_compared_once(life: Life, model_dir: Path, tmp_path: Path) -> None:
-    """However often scores came again, and by pair of models where one was swapped; what does not count is told."""
+def test_records_that_both_scored_are_compared_once(life: ScoredPatients, model_dir: Path, tmp_path: Path) -> None:
+    """However often scores are repeated, and per pair of models after a swap; excluded scores are reported."""
     topics, everybody = life.harness.topics, range(len(life.values))
     swapped = Scorer.from_directory(another_version(model_dir, tmp_path / "other", "2"), NAMES[0])
     life.say(topics.scores, life.champion, everybody[:500])
@@ -79,8 +79,8 @@ def test_records_that_both_scored_are_compared_once(life: Life, model_dir: Path,
     assert found.compared[0].largest_difference == pytest.approx(np.abs(expected).max())
 
 
-def test_memory_is_bounded_by_the_newest(life: Life) -> None:
-    """Older scores of the challenger are left out, and told."""
+def test_memory_is_bounded_by_the_latest_scores(life: ScoredPatients) -> None:
+    """Older scores of the challenger are excluded and reported."""
     topics, everybody = life.harness.topics, range(400)
     life.say(topics.scores, life.champion, everybody)
     life.say(topics.shadow, life.challenger, everybody)
@@ -88,8 +88,8 @@ def test_memory_is_bounded_by_the_newest(life: Life) -> None:
     assert (sum(each.records for each in found.compared), found.left_out.older) == (150, 250)
 
 
-def test_both_are_judged_by_the_same_outcomes(life: Life) -> None:
-    """An outcome counts for both or for neither; the figures are those of the same rows directly."""
+def test_both_models_are_evaluated_on_the_same_outcomes(life: ScoredPatients) -> None:
+    """An outcome counts for both or neither; the metrics are those of the same rows computed directly."""
     topics, everybody = life.harness.topics, range(len(life.values))
     life.say(topics.scores, life.champion, everybody)
     life.say(topics.shadow, life.challenger, everybody[::3])

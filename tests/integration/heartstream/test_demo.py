@@ -1,4 +1,4 @@
-"""Laws of the demo that goes on: other commands find it where they look, and Ctrl-C loses nothing."""
+"""The demo that keeps running: other commands find it by the settings, and Ctrl-C loses nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from runtime.settings import Topics
 from tests.support.stream import DEADLINE_SECONDS
 
 
-def test_it_is_where_others_look_and_ends_in_order(model_dir: Path, tmp_path: Path) -> None:
-    """Worker and gateway are on the ports of the settings; interrupted as a terminal does it, the books balance."""
+def test_it_uses_the_ports_of_the_settings_and_ends_cleanly(model_dir: Path, tmp_path: Path) -> None:
+    """Interrupted as by a terminal, every record has one outcome."""
     worker_port, gateway_port = free_port(), free_port()
     ports = {"HEARTSTREAM_TELEMETRY__PORT": str(worker_port), "HEARTSTREAM_GATEWAY__PORT": str(gateway_port)}
     command = [sys.executable, "-m", "heartstream", "demo", "--broker", "embedded", "--records", "0"]
@@ -43,15 +43,17 @@ def test_it_is_where_others_look_and_ends_in_order(model_dir: Path, tmp_path: Pa
 
 
 def await_flow(told: Path, demo: subprocess.Popen[bytes]) -> None:
-    """Wait until it has told its numbers twice: records flow then."""
+    """Wait until it has printed its numbers twice: then records flow."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while told.read_text().count("\nin ") < 2:
         assert (demo.poll(), time.monotonic() < deadline) == (None, True), told.read_text()
         time.sleep(0.1)
 
 
-def test_on_somebodys_broker_it_keeps_to_itself(broker: str, topics: Topics, model_dir: Path, tmp_path: Path) -> None:
-    """Whatever topics and audit trail the settings name, the demo has its own topics, and their model."""
+def test_on_an_existing_broker_it_uses_its_own_topics(
+    broker: str, topics: Topics, model_dir: Path, tmp_path: Path
+) -> None:
+    """Topics, model and audit trail of the settings are not touched."""
     named = {f"HEARTSTREAM_TOPICS__{field.upper()}": name for field, name in asdict(topics).items()}
     (tmp_path / "patients").write_text(named.pop("HEARTSTREAM_TOPICS__PATIENTS"))
     (tmp_path / "servers").write_text(broker)

@@ -1,4 +1,4 @@
-"""Laws of `heartstream dlq list` and `show`, run as users run them, on a real broker."""
+"""`heartstream dlq list` and `show`, run as users run them, on a real broker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODEL_FAILURE, NOT_JSON = RejectionCode.MODEL_FAILURE, RejectionCode.NOT_JSON
 
 
 def test_piped_output_is_plain(harness: DlqHarness) -> None:
-    """One line a letter with tabs between its cells, no colour; the numbers go to standard error."""
+    """One line per letter with tab-separated cells and no colour; the counts go to standard error."""
     harness.letters([NOT_JSON, MODEL_FAILURE, NOT_JSON])
     run = harness.run("list")
     rows = columns(run.stdout)
@@ -46,15 +46,15 @@ def test_piped_output_is_plain(harness: DlqHarness) -> None:
     ],
 )
 def test_filters(harness: DlqHarness, filters: list[str], expected: list[str]) -> None:
-    """By code, by the record's own time, by key; all must hold."""
+    """By code, by the record's own time and by key; all must match."""
     for name, age in (("new", 1), ("old", 3)):
         harness.send(harness.letter_of(harness.record(name.encode(), b"v", timestamp=now() - age * HOUR)))
     run = harness.run("list", "--with-key", *filters)
     assert sorted(row[5] for row in columns(run.stdout)) == expected
 
 
-def test_list_tells_what_was_redriven(harness: DlqHarness) -> None:
-    """State and --waiting tell the letters that were sent back from those that were not."""
+def test_list_shows_what_was_redriven(harness: DlqHarness) -> None:
+    """The state, and --waiting, distinguish redriven letters from the others."""
     harness.letters([NOT_JSON, MODEL_FAILURE])
     harness.run("redrive", "--code", "not_json", "--yes")
     states = {row[5]: row[4] for row in columns(harness.run("list").stdout)}
@@ -62,8 +62,8 @@ def test_list_tells_what_was_redriven(harness: DlqHarness) -> None:
     assert [row[5] for row in columns(harness.run("list", "--waiting").stdout)] == ["model_failure at /age"]
 
 
-def test_no_patient_is_printed_unasked(harness: DlqHarness) -> None:
-    """Key, value and header values of a record are in no output, unless asked for."""
+def test_no_patient_is_printed_by_default(harness: DlqHarness) -> None:
+    """Keys, values and header values of a record need an option."""
     marker = MARKER.encode()
     harness.send(harness.letter_of(harness.record(marker, marker, [("trace", marker)])))
     position = columns(harness.run("list").stdout)[0][0]
@@ -90,8 +90,8 @@ def test_no_patient_is_printed_unasked(harness: DlqHarness) -> None:
     assert [MARKER in run.stdout for run in loud] == [True] * 4
 
 
-def test_what_is_printed_cannot_steer_a_terminal(harness: DlqHarness) -> None:
-    """Control characters in keys, values and headers are escaped, also in the middle of a table."""
+def test_control_characters_are_escaped(harness: DlqHarness) -> None:
+    """In keys, values and headers, and within a table."""
     harness.send(
         harness.letter_of(harness.record(b"a\tb\x1b[2J\xff", b"line\n\x1b]0;x\x07", [("h\x1b[1m", b"\x9b31m")]))
     )
@@ -102,8 +102,8 @@ def test_what_is_printed_cannot_steer_a_terminal(harness: DlqHarness) -> None:
     assert "\x1b" not in shown
 
 
-def test_json_holds_the_bytes(harness: DlqHarness) -> None:
-    """What is UTF-8 stands as text, so that it can be repaired and sent; other bytes stand in Base64."""
+def test_json_preserves_the_bytes(harness: DlqHarness) -> None:
+    """UTF-8 is text, so that it can be edited and sent; other bytes are Base64."""
     harness.send(harness.letter_of(harness.record("ключ".encode(), b'{"age":\n 1}', [("a", b"1"), ("b", None)])))
     today = now() // DAY * DAY
     harness.send(harness.letter_of(harness.record(b"\xff", b"\xfe", timestamp=today + 123)))
@@ -116,8 +116,8 @@ def test_json_holds_the_bytes(harness: DlqHarness) -> None:
     assert other["time"] == f"{datetime.fromtimestamp(today / 1000, UTC).date()}T00:00:00.123Z"
 
 
-def test_an_omitted_value_is_told(harness: DlqHarness) -> None:
-    """It cannot be taken for an empty one."""
+def test_an_omitted_value_is_marked(harness: DlqHarness) -> None:
+    """It is distinguished from an empty one."""
     harness.send(without_value(harness.letter_of(harness.record(b"k", b"12345"))))
     position = columns(harness.run("list").stdout)[0][0]
     line = json.loads(harness.run("list", "--json").stdout)
@@ -126,14 +126,14 @@ def test_an_omitted_value_is_told(harness: DlqHarness) -> None:
 
 
 def test_a_foreign_record_is_listed(harness: DlqHarness) -> None:
-    """What is no dead letter of ours is shown as that, and stops nothing."""
+    """A record that is not a dead letter of heartstream is marked as such, and does not end the list."""
     harness.send(OutgoingRecord(harness.topics.dead_letters, None, None, [("heartstream.dead-letter", b"{")]))
     run = harness.run("list")
     assert [row[2:] for row in columns(run.stdout)] == [["-", "0", "waiting", "not written by heartstream"]]
 
 
-def test_a_closed_pipe_is_no_error_to_tell(harness: DlqHarness, tmp_path: Path) -> None:
-    """`| head` ends the command without a word, as it ends other programs."""
+def test_a_closed_pipe_is_not_an_error(harness: DlqHarness, tmp_path: Path) -> None:
+    """With `| head` the command ends without a message."""
     harness.letters([NOT_JSON] * 5_000)
     log = tmp_path / "stderr"
     with (
@@ -149,8 +149,8 @@ def test_a_closed_pipe_is_no_error_to_tell(harness: DlqHarness, tmp_path: Path) 
     assert (code, log.read_bytes()) == (141, b"")
 
 
-def test_an_empty_topic(harness: DlqHarness) -> None:
-    """Nothing on standard output, and code 0."""
+def test_an_empty_topic_lists_nothing(harness: DlqHarness) -> None:
+    """Standard output is empty and the exit code is 0."""
     run = harness.run("list")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "0 dead letters\n")
 
@@ -168,10 +168,10 @@ def test_an_empty_topic(harness: DlqHarness) -> None:
         (["show", "99:0"], {}, 1, "there is no dead letter at"),
     ],
 )
-def test_what_goes_wrong_is_told_in_one_line(
+def test_errors_are_one_line(
     harness: DlqHarness, arguments: list[str], settings: dict[str, str], code: int, told: str
 ) -> None:
-    """With the exit code of its kind, and no trace of the stack."""
+    """With the exit code of their kind and no traceback."""
     run = harness.run(*arguments, **settings)
     assert (run.returncode, told in run.stderr, run.stdout) == (code, True, "")
     assert "Traceback" not in run.stderr

@@ -1,4 +1,4 @@
-"""Laws of `heartstream dlq redrive`, run as users run it, on a real broker."""
+"""`heartstream dlq redrive`, run as users run it, on a real broker."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def headers_added(record: Written) -> tuple[bytes | None, bytes | None]:
     return added.get(REDRIVE_ATTEMPTS_HEADER), added.get(FIRST_FAILURE_HEADER)
 
 
-def test_a_record_that_fails_again_and_again_is_redriven_three_times(harness: DlqHarness, workers: Workers) -> None:
-    """Each time with the same key, value, headers and timestamp; then it stays, and the summary says so."""
+def test_a_record_that_keeps_failing_is_redriven_three_times(harness: DlqHarness, workers: Workers) -> None:
+    """With unchanged key, value, headers and timestamp; then it stays, and the summary says so."""
     value = FLAWS["a code of another coding"](dict(real_patients()[0]))
     source = harness.record(b"key-1", value, HEADERS, sent := now() - DAY)
     with workers.start(harness.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
@@ -71,8 +71,8 @@ def test_a_record_that_fails_again_and_again_is_redriven_three_times(harness: Dl
     assert [one.first_failure for one in found] == [None, source, source, source]
 
 
-def test_a_mended_worker_scores_what_is_redriven(harness: DlqHarness, stream: Stream, workers: Workers) -> None:
-    """A good record that a bad deploy made a dead letter has its score after a redrive, on its key's partition."""
+def test_a_fixed_worker_scores_redriven_records(harness: DlqHarness, stream: Stream, workers: Workers) -> None:
+    """A valid record that a faulty deployment dead-lettered gets its score, in its key's partition."""
     harness.letters([MODEL_FAILURE])
     good = json.dumps(real_patients()[0]).encode()
     harness.send(harness.letter_of(source := harness.record(b"good", good)))
@@ -86,7 +86,7 @@ def test_a_mended_worker_scores_what_is_redriven(harness: DlqHarness, stream: St
 
 
 def test_letters_are_redriven_once(harness: DlqHarness) -> None:
-    """With and without filters, in any order of them: each letter is sent back once, and none is passed over."""
+    """With and without filters, in any order: each letter is redriven once, and none is skipped."""
     harness.letters([MODEL_FAILURE, NOT_JSON] * 30)
     runs = [
         harness.run("redrive", "--code", "model_failure", "--limit", "7", "--yes"),
@@ -105,8 +105,8 @@ def test_letters_are_redriven_once(harness: DlqHarness) -> None:
     assert harness.keys_sent_back() == sorted(f"k-{number}" for number in range(60))
 
 
-def test_it_stops_before_it_sends_what_it_could_not_keep_in_mind(harness: DlqHarness) -> None:
-    """Every second letter of a large partition, at random: code 1 with the reason, and yet none is sent twice."""
+def test_it_stops_before_it_sends_what_it_could_not_record(harness: DlqHarness) -> None:
+    """A random half of a large partition: exit code 1 with the reason, and still none is sent twice."""
     rng = random.Random(42)  # noqa: S311  # for variety, not for secrets
     harness.letters((rng.choice([MODEL_FAILURE, NOT_JSON]) for _ in range(30_000)), partition=1)
     scattered = harness.run("redrive", "--code", "not_json", "--yes")
@@ -118,7 +118,7 @@ def test_it_stops_before_it_sends_what_it_could_not_keep_in_mind(harness: DlqHar
 
 
 def test_a_dry_run_sends_nothing(harness: DlqHarness) -> None:
-    """It says what would be sent, and a later redrive sends exactly that."""
+    """It prints what would be sent, and a later redrive sends exactly that."""
     harness.letters([MODEL_FAILURE, MODEL_FAILURE, NOT_JSON])
     dry = harness.run("redrive", "--dry-run")
     between = harness.patients()
@@ -130,7 +130,7 @@ def test_a_dry_run_sends_nothing(harness: DlqHarness) -> None:
 
 @pytest.mark.parametrize(("answer", "code", "sent"), [("y", 0, 2), ("n", 1, 0), ("", 1, 0)])
 def test_on_a_terminal_it_asks(harness: DlqHarness, answer: str, code: int, sent: int) -> None:
-    """Only a plain yes sends."""
+    """Only "yes" sends."""
     harness.letters([MODEL_FAILURE] * 2)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -144,15 +144,15 @@ def test_on_a_terminal_it_asks(harness: DlqHarness, answer: str, code: int, sent
     assert output.startswith(b"to redrive: 2 dead letters\n")
 
 
-def test_without_a_terminal_it_wants_a_yes(harness: DlqHarness) -> None:
-    """Exit code 2, nothing sent, and what to do."""
+def test_without_a_terminal_it_needs_the_yes_option(harness: DlqHarness) -> None:
+    """Exit code 2, nothing is sent, and the error names the option."""
     harness.letters([MODEL_FAILURE])
     run = harness.run("redrive")
     assert (run.returncode, harness.patients(), "--yes" in run.stderr) == (2, [], True)
 
 
 def test_an_omitted_value_is_fetched_from_its_source(harness: DlqHarness) -> None:
-    """A letter that was too large goes back whole; one whose original is gone, or is another record, stays."""
+    """Oversized letters are redriven in full; if the original is gone or is another record the letter stays."""
     large, small = b"x" * 3_000_000, b"small"
     kept = harness.record(b"same", large, HEADERS, sent := now() - DAY)
     harness.send(without_value(harness.letter_of(kept)))
@@ -173,15 +173,15 @@ def test_an_omitted_value_is_fetched_from_its_source(harness: DlqHarness) -> Non
 
 
 def _moved(letter: OutgoingRecord, harness: DlqHarness, source: Source) -> OutgoingRecord:
-    """Return the letter as if its original stood at `source`."""
+    """Return the letter as if its original were at `source`."""
     reason = decode_dead_letter(dict(letter.headers)[DEAD_LETTER_HEADER] or b"")
     moved = encode_dead_letter(DeadLetter(reason.errors, source))
     headers = [(name, moved if name == DEAD_LETTER_HEADER else value) for name, value in letter.headers]
     return OutgoingRecord(harness.topics.dead_letters, letter.key, None, headers, letter.timestamp)
 
 
-def test_what_would_go_unread_is_left(harness: DlqHarness) -> None:
-    """A record older than the patients topic keeps records stays, unless it is given the present time."""
+def test_records_beyond_the_retention_are_skipped(harness: DlqHarness) -> None:
+    """A record older than the patients topic's retention stays, unless --present-time is given."""
     harness.record(b"young", b"1")
     for age in (1, 1000):
         harness.send(_aged(harness, f"{age}", now() - age * DAY))
@@ -193,14 +193,14 @@ def test_what_would_go_unread_is_left(harness: DlqHarness) -> None:
 
 
 def _aged(harness: DlqHarness, key: str, timestamp: int) -> OutgoingRecord:
-    """Return a letter of an old record, on a topic that stamps letters itself, as an operator should set it."""
+    """Return a letter of an old record, in a topic with log append time, as is recommended."""
     letter = harness.letter_of(harness.record(b"other", b"0"))
     headers = [(name, str(timestamp).encode() if name == TIMESTAMP_HEADER else one) for name, one in letter.headers]
     return OutgoingRecord(letter.topic, key.encode(), letter.value, headers, now())
 
 
-def test_what_is_not_ours_stays(harness: DlqHarness) -> None:
-    """A record without our header, and a letter of another topic, are neither sent back nor passed over in silence."""
+def test_foreign_records_are_skipped(harness: DlqHarness) -> None:
+    """A record without our header and a letter of another topic are counted, not redriven."""
     harness.send(OutgoingRecord(harness.topics.dead_letters, b"k", b"not a letter", []))
     letter = harness.letter_of(harness.record(b"k", b"v"))
     harness.send(_moved(letter, harness, Source("elsewhere", 0, 0)))
@@ -214,8 +214,8 @@ def test_what_is_not_ours_stays(harness: DlqHarness) -> None:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_an_end_in_the_middle_loses_nothing(harness: DlqHarness, signum: signal.Signals, code: int) -> None:
-    """The next run takes up the rest: nothing twice after Ctrl-C or SIGTERM, at most one chunk after SIGKILL."""
+def test_an_interrupted_redrive_loses_nothing(harness: DlqHarness, signum: signal.Signals, code: int) -> None:
+    """The next run continues: nothing twice after Ctrl-C or SIGTERM, at most one chunk after SIGKILL."""
     harness.letters([MODEL_FAILURE] * 20_000)
     process = subprocess.Popen(harness.command("redrive", "--yes"), env=harness.environment, stdout=subprocess.PIPE)
     await_records(harness, 1)
@@ -235,8 +235,8 @@ def await_records(harness: DlqHarness, count: int) -> None:
         assert time.monotonic() < deadline
 
 
-def test_transactions_leave_no_trace(group_stream: Stream, harness: DlqHarness) -> None:
-    """Letters of aborted transactions are not redriven; Kafka's marks between others do not scatter what is done."""
+def test_transactions_are_respected(group_stream: Stream, harness: DlqHarness) -> None:
+    """Letters of aborted transactions are not redriven, and markers do not fragment the completed offsets."""
     producer = Producer(
         {"bootstrap.servers": group_stream.address, "transactional.id": harness.topics.patients, "log_level": 2}
     )
@@ -260,7 +260,7 @@ def test_transactions_leave_no_trace(group_stream: Stream, harness: DlqHarness) 
 
 
 def committed(harness: DlqHarness, places: list[TopicPartition]) -> list[TopicPartition]:
-    """Return what the group keeps in mind."""
+    """Return the offsets and metadata that the group has committed."""
     admin = AdminClient({"bootstrap.servers": harness.address})
     request = [ConsumerGroupTopicPartitions(GROUP, places)]
     (answer,) = admin.list_consumer_group_offsets(request).values()
@@ -268,8 +268,8 @@ def committed(harness: DlqHarness, places: list[TopicPartition]) -> list[TopicPa
     return found
 
 
-def test_what_the_broker_does_not_take_is_left(group_stream: Stream, harness: DlqHarness) -> None:
-    """A record that is too large stays and is counted; small ones go, though together they are too large as well."""
+def test_records_that_the_broker_rejects_are_skipped(group_stream: Stream, harness: DlqHarness) -> None:
+    """An oversized record stays and is counted; small ones are sent, though their batch would be too large."""
     harness.letters([MODEL_FAILURE] * 200)
     harness.send(harness.letter_of(harness.record(b"large", os.urandom(50_000))))
     limit = ConfigEntry("max.message.bytes", "5000", incremental_operation=AlterConfigOpType.SET)
@@ -286,10 +286,10 @@ def test_what_the_broker_does_not_take_is_left(group_stream: Stream, harness: Dl
     assert harness.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
 
 
-def test_a_source_in_another_coding_is_scored_once_that_is_named(
+def test_a_source_in_another_coding_is_scored_after_a_redrive_with_it(
     harness: DlqHarness, stream: Stream, workers: Workers, scorer: Scorer
 ) -> None:
-    """No record of it has a score; each is a letter, and redriven with its coding it has the risk of UCI's record."""
+    """No record of it is scored at first; redriven with its coding each has the risk of UCI's record."""
     values = copy_records("kaggle-303")[:80]
     expected = {
         score.patient_id: score.risk
@@ -315,8 +315,8 @@ def test_a_source_in_another_coding_is_scored_once_that_is_named(
     assert sorted(sent_again) == sorted(value[:-1] + b',"coding":"kaggle-303"}' for value in values)
 
 
-def test_what_cannot_take_a_coding_is_left(harness: DlqHarness) -> None:
-    """A value that is no plain record stays, with the reason."""
+def test_a_coding_applies_to_plain_records_only(harness: DlqHarness) -> None:
+    """Other values stay, with the reason."""
     harness.letters([RejectionCode.FOREIGN_CODE] * 3)
     told = harness.run("redrive", "--coding", "statlog", "--yes")
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, "redriven: 0 dead letters")

@@ -1,4 +1,4 @@
-"""`heartstream drift --topic` on a real broker: the last records of the patients topic, and no more."""
+"""`heartstream drift --topic` on a real broker: the last records of the patients topic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.transport.outgoing import OutgoingRecord
 
 
 def produce(harness: DlqHarness, site: str, began: int) -> None:
-    """Put a hospital's patients on the topic, a millisecond after each other from `began` on."""
+    """Produce a hospital's patients, a millisecond apart from `began` on."""
     for number, record in enumerate(each for each in real_patients() if str(each["patient_id"]).startswith(site)):
         value, key = json.dumps(record).encode(), str(record["patient_id"]).encode()
         harness.producer.produce(harness.topics.patients, value, key, timestamp=began + number)
@@ -18,7 +18,7 @@ def produce(harness: DlqHarness, site: str, began: int) -> None:
 
 
 def test_the_last_records_are_compared(harness: DlqHarness) -> None:
-    """Cleveland came first: the last 200 are Long Beach's, which drift; more reach back to Cleveland."""
+    """Cleveland came first: the last 200 records are Long Beach's, which drift; 1,000 include Cleveland's."""
     produce(harness, "cleveland", now() - 100_000)
     produce(harness, "va", now() - 10_000)
     harness.send(OutgoingRecord(harness.topics.patients, b"k", b"not json", (), now() - 100_001))
@@ -29,7 +29,7 @@ def test_the_last_records_are_compared(harness: DlqHarness) -> None:
     assert groups_of(harness.address, harness.topics.patients) == set()
 
 
-def test_cleveland_alone_is_no_drift(harness: DlqHarness) -> None:
-    """The patients that the model was trained on."""
+def test_cleveland_is_not_drift(harness: DlqHarness) -> None:
+    """The model was trained on these patients."""
     produce(harness, "cleveland", now() - 10_000)
     assert not drift_report(harness, "--topic", "1000", "--fail-on-drift")["drifts"]

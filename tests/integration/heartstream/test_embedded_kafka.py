@@ -1,4 +1,4 @@
-"""Laws of the embedded Kafka: it is Apache Kafka, it keeps its data, and it leaves nothing behind however it ends."""
+"""The embedded Kafka is a real Apache Kafka, keeps its data, and leaves nothing behind however it ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def produce(server: KafkaServer, topic: str, value: bytes) -> None:
 
 
 def read(server: KafkaServer, topic: str, count: int, **options: str) -> list[bytes | None]:
-    """Read so many values as a member of a new group."""
+    """Read so many values with a new consumer group."""
     named = {name.replace("_", "."): value for name, value in options.items()}
     group = {"group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest", "log_level": 2}
     consumer = Consumer({"bootstrap.servers": server.address, **group, **named})
@@ -68,13 +68,13 @@ def read(server: KafkaServer, topic: str, count: int, **options: str) -> list[by
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_both_group_protocols_work(kafka: KafkaServer, topic: str, protocol: str) -> None:
-    """The one of old, and that of Kafka 4 (KIP-848)."""
+    """The classic one, and that of Kafka 4 (KIP-848)."""
     produce(kafka, topic, b"1")
     assert read(kafka, topic, 1, group_protocol=protocol) == [b"1"]
 
 
-def test_a_transaction_is_committed(kafka: KafkaServer, topic: str) -> None:
-    """Readers of committed records see it."""
+def test_transactions_work(kafka: KafkaServer, topic: str) -> None:
+    """A read_committed consumer sees the committed record."""
     producer = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic, "log_level": 2})
     producer.init_transactions(WAIT_SECONDS)
     producer.begin_transaction()
@@ -84,8 +84,8 @@ def test_a_transaction_is_committed(kafka: KafkaServer, topic: str) -> None:
 
 
 @pytest.mark.parametrize("end", [KafkaServer.stop, KafkaServer.kill])
-def test_data_outlives_a_restart(installation: Installation, end: object) -> None:
-    """Stopped or killed, it has its records when it is started again, at the same address."""
+def test_data_survives_a_restart(installation: Installation, end: object) -> None:
+    """Stopped or killed, it has its records and its address when it is started again."""
     with running_kafka(installation) as server:
         create_topics(server.address, ["kept"], 1, {})
         produce(server, "kept", b"1")
@@ -94,8 +94,8 @@ def test_data_outlives_a_restart(installation: Installation, end: object) -> Non
         assert read(server, "kept", 1) == [b"1"]
 
 
-def test_frozen_it_answers_later(kafka: KafkaServer, topic: str) -> None:
-    """Frozen, it answers nobody; thawed, it answers those who wait."""
+def test_a_frozen_broker_answers_once_it_is_thawed(kafka: KafkaServer, topic: str) -> None:
+    """Requests wait until then."""
     kafka.freeze()
     with ThreadPoolExecutor(1) as pool:
         producing = pool.submit(produce, kafka, topic, b"1")
@@ -108,7 +108,7 @@ def test_frozen_it_answers_later(kafka: KafkaServer, topic: str) -> None:
 
 
 def test_it_leaves_nothing_behind(installation: Installation) -> None:
-    """When the context ends, process and folder are gone."""
+    """Process and folder are gone when the context ends."""
     with running_kafka(installation) as server:
         folder, pid = server.folder, server.pid
         assert (folder.is_dir(), is_running(pid)) == (True, True)
@@ -126,8 +126,8 @@ with running_kafka(install()) as server:
 
 
 @pytest.mark.parametrize("killed", ["parent", "supervisor", "parent while frozen"])
-def test_it_goes_with_its_parent(killed: str) -> None:
-    """Its parent is killed, or who watches for that: the broker ends, and its folder goes with the last of them."""
+def test_it_ends_with_its_parent(killed: str) -> None:
+    """If the parent or its supervisor is killed the broker ends, and its folder is removed."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -141,7 +141,7 @@ def test_it_goes_with_its_parent(killed: str) -> None:
 
 
 def test_a_broker_that_cannot_start_says_why(installation: Installation) -> None:
-    """The end of its log is in the message."""
+    """The error has the end of its log."""
     with (
         pytest.raises(DependencyError, match=r"(?s)its log ends:.*ConfigException"),
         running_kafka(installation, properties={"log.segment.bytes": "no number"}),
@@ -149,8 +149,8 @@ def test_a_broker_that_cannot_start_says_why(installation: Installation) -> None
         pass
 
 
-def test_many_start_at_once(installation: Installation) -> None:
-    """Each has a port and a folder of its own."""
+def test_several_can_start_at_once(installation: Installation) -> None:
+    """Each has its own port and folder."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         servers = list(pool.map(lambda _: stack.enter_context(running_kafka(installation)), range(2)))
         for server in servers:
@@ -160,7 +160,7 @@ def test_many_start_at_once(installation: Installation) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Say whether there is such a process, and it has not ended."""
+    """Return whether there is such a process that has not ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

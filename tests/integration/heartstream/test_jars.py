@@ -1,4 +1,4 @@
-"""Laws of the embedded Kafka's jars: exactly those that are locked, whoever downloads them and however often."""
+"""The jars of the embedded Kafka are exactly the locked ones, whoever downloads them and however often."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def repository() -> Iterator[Server]:
         yield server
 
 
-def test_the_lock_names_kafka_and_no_place() -> None:
-    """Apache Kafka 4.1.0 and what it needs, each with a hash; paths are those of any Maven repository."""
+def test_the_lock_has_kafka_and_no_host() -> None:
+    """Apache Kafka 4.1.0 and its dependencies, each with a hash; paths are those of any Maven repository."""
     jars = locked_jars()
     assert "org/apache/kafka/kafka_2.13/4.1.0/kafka_2.13-4.1.0.jar" in [jar.name for jar in jars]
     assert (len(jars), len({jar.name for jar in jars})) == (46, 46)
@@ -41,7 +41,7 @@ def test_the_lock_names_kafka_and_no_place() -> None:
 
 
 def test_jars_are_downloaded_once(repository: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The first time each is asked for once and a line says what happens; the second time nothing is."""
+    """The first time each is requested once, with one line of progress; the second time none is."""
     for _ in range(2):
         paths = fetch_jars(tmp_path / "jars", repository.url, JARS)
         assert [path.read_bytes() for path in paths] == list(BODIES.values())
@@ -50,7 +50,7 @@ def test_jars_are_downloaded_once(repository: Server, tmp_path: Path, capfd: pyt
 
 
 def test_another_jar_is_refused(repository: Server, tmp_path: Path) -> None:
-    """What does not have the locked hash is not kept, and the message names the jar."""
+    """A jar without the locked hash is not kept, and the error names it."""
     repository.answers["jar-3-1.jar"] = content(b"x" * 200_000)
     with pytest.raises(DependencyError, match=r"jar-3-1\.jar refused"):
         fetch_jars(tmp_path / "jars", repository.url, JARS)
@@ -58,7 +58,7 @@ def test_another_jar_is_refused(repository: Server, tmp_path: Path) -> None:
 
 
 def test_two_processes_may_download_at_once(repository: Server, tmp_path: Path) -> None:
-    """Both have every jar in the end, whole."""
+    """Both have every jar in full."""
     with get_context("spawn").Pool(2) as pool:
         for paths in pool.starmap(fetch_jars, [(tmp_path / "jars", repository.url, JARS)] * 2):
             assert [path.read_bytes() for path in paths] == list(BODIES.values())
@@ -66,7 +66,7 @@ def test_two_processes_may_download_at_once(repository: Server, tmp_path: Path) 
 
 
 def test_offline_it_says_what_to_do(tmp_path: Path) -> None:
-    """The setting, the command, the folder and the other brokers; code 69."""
+    """The setting, the command, the folder and the other brokers; exit code 69."""
     nobody = f"http://user:secret@127.0.0.1:{free_port()}/m2"
     own = {"XDG_CACHE_HOME": str(tmp_path), "HEARTSTREAM_EMBEDDED_KAFKA__MAVEN_REPOSITORY": nobody}
     command = [sys.executable, "-m", "heartstream", "demo", "--broker", "embedded", "--download-only"]

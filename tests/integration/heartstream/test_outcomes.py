@@ -1,4 +1,4 @@
-"""`heartstream outcomes` on a real broker: real patients scored by a real worker, and what was found of them."""
+"""`heartstream outcomes` on a real broker: real patients, scored by a real worker, and their known outcomes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODEL = {"HEARTSTREAM_MODEL__NAME": "logistic_regression"}
 
 
 def patients(site: str) -> list[tuple[dict[str, Any], int]]:
-    """Return a hospital's patients as records, with what was found of each."""
+    """Return a hospital's patients as records, each with its outcome."""
     found = target(read_snapshot()).tolist()
     return [
         (record, outcome)
@@ -54,7 +54,7 @@ def scored(stream: Stream, workers: Workers, site: str) -> list[tuple[dict[str, 
 
 
 def say(harness: DlqHarness, known: Sequence[dict[str, Any]]) -> None:
-    """Put outcomes on their topic."""
+    """Produce outcomes."""
     for each in known:
         value = json.dumps(each).encode()
         harness.send(OutgoingRecord(harness.topics.outcomes, each["patient_id"].encode(), value, (), now()))
@@ -89,10 +89,10 @@ def asked(harness: DlqHarness, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("site", "advice"), [("va", Advice.RECALIBRATE), ("cleveland", Advice.LEAVE)])
-def test_what_is_told_is_what_the_same_rows_say_directly(
+def test_metrics_equal_those_computed_directly(
     stream: Stream, workers: Workers, harness: DlqHarness, site: str, advice: Advice, tmp_path: Path
 ) -> None:
-    """Long Beach is to be recalibrated, and is, Cleveland is not; figures are those of the model on the same rows."""
+    """Long Beach needs recalibration and gets it, Cleveland does not."""
     everybody = scored(stream, workers, site)
     before = [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)]
     say(harness, [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody])
@@ -121,8 +121,8 @@ def test_what_is_told_is_what_the_same_rows_say_directly(
     assert [groups_of(stream.address, topic) for topic in (stream.topics.scores, stream.topics.outcomes)] == before
 
 
-def test_what_does_not_count_is_told(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
-    """By why, in words that name no patient; `source` picks the score, and the text says what biases all of it."""
+def test_excluded_outcomes_are_reported(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
+    """By reason, without naming a patient; `source` selects the score, and the text names the biases."""
     everybody = scored(stream, workers, "switzerland")
     name = [str(record["patient_id"]) for record, _ in everybody]
     source = {score.patient_id: score.source for score in (decode_score(each.value or b"") for each in stream.read)}
@@ -145,7 +145,7 @@ def test_what_does_not_count_is_told(stream: Stream, workers: Workers, harness: 
 
 
 def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
-    """A patient comes again after the outcome became known: that score has none."""
+    """A patient who returns after the outcome became known: the new score has none."""
     create_topics(stream.address, [stream.topics.outcomes], PARTITIONS, {})
     (record, _), *_ = patients("va")
     key = str(record["patient_id"]).encode()
@@ -161,8 +161,8 @@ def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Wor
     assert asked(harness)["models"][0]["all"]["mean_risk"] == first
 
 
-def test_following_tells_what_changes(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
-    """In words and as metrics; at its end it says what a single run says."""
+def test_follow_reports_changes(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
+    """As text and as metrics; at its end the result is that of a single run."""
     everybody = scored(stream, workers, "va")
     known = [{"patient_id": str(record["patient_id"]), "outcome": found} for record, found in everybody]
     say(harness, known[:30])
@@ -206,8 +206,8 @@ def shown(port: int) -> dict[tuple[str, str], float]:
     return {(sample.name, sample.labels.get("window", "")): sample.value for sample in samples}
 
 
-def test_without_the_topic_it_says_so(harness: DlqHarness) -> None:
-    """Nothing is created by asking."""
+def test_a_missing_topic_is_reported(harness: DlqHarness) -> None:
+    """It is not created by reading."""
     done = run(harness)
     assert (done.returncode, done.stdout) == (69, "")
     assert harness.topics.outcomes in done.stderr

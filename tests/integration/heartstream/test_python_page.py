@@ -1,4 +1,4 @@
-"""The examples of docs/python.md do what the page says: each is run as a program of its own, as a reader would."""
+"""The examples of docs/python.md do what the page says: each runs as a program of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MY_APP = "my-app"
 
 @pytest.fixture
 def folder(model_dir: Path, tmp_path: Path) -> Path:
-    """What the page takes for granted: a model directory and the file of patients."""
+    """What the page assumes: a model directory and a file of patients."""
     (tmp_path / "model").symlink_to(model_dir)
     with (tmp_path / "patients.csv").open("wb") as file:
         subprocess.run([sys.executable, "-m", "heartstream", "data", "patients"], stdout=file, cwd=ROOT, check=True)
@@ -51,7 +51,7 @@ def output_of(example: str, folder: Path) -> list[str]:
 
 
 def first_lines(example: str, count: int) -> list[str]:
-    """Run an example that goes on until somebody stops it; returns what it prints first."""
+    """Run an example that does not end by itself; return its first lines."""
     with subprocess.Popen(
         [sys.executable, "-c", example], env=environment(), stdout=subprocess.PIPE, text=True
     ) as running:
@@ -66,7 +66,7 @@ def first_lines(example: str, count: int) -> list[str]:
 
 
 def test_records_are_scored(folder: Path) -> None:
-    """The complete record has a risk, the one without fields all its reasons, the model its disclaimer."""
+    """The complete record has a risk, the one without fields has every fault, the model has its disclaimer."""
     score, rejection, disclaimer = output_of(RECORDS, folder)
     assert re.fullmatch(r"p-1 0\.\d+ \(0\.\d+, 0\.\d+\)", score)
     assert rejection.startswith("rejected: missing_field /age, missing_field /sex, ")
@@ -74,7 +74,7 @@ def test_records_are_scored(folder: Path) -> None:
 
 
 def test_a_data_frame_is_scored(folder: Path) -> None:
-    """Each patient of the file gets a risk, and the five highest ones are shown; none of these patients is rejected."""
+    """Each patient of the file has a risk, and the five highest ones are shown."""
     header, *rows = output_of(FRAME, folder)
     assert header.split() == ["patient_id", "risk"]
     risks = [float(row.split()[2]) for row in rows]
@@ -84,7 +84,7 @@ def test_a_data_frame_is_scored(folder: Path) -> None:
 
 
 def test_scores_and_dead_letters_are_consumed(stream: Stream, workers: Workers, broker: str, topics: Topics) -> None:
-    """What a worker writes is read from real topics; a score that stands there twice is printed once."""
+    """A worker's results are read from real topics; a repeated score is printed once."""
 
     def send(value: bytes) -> None:
         stream.send(value, b"one key")

@@ -1,4 +1,4 @@
-"""The file interface as a command: exit codes, pipes, and a run that is killed."""
+"""`heartstream score` as a command: exit codes, pipes, and interrupted runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(model: Path, *arguments: str, piped: bytes = b"", **settings: str) -> su
 
 
 def table(rows: int) -> pa.Table:
-    """Return patients, legal and in each thousand some with Kaggle's codes."""
+    """Return patients, some of each thousand with Kaggle's codes."""
     matrix = np.resize(reference_cases(), (rows, len(FEATURE_NAMES)))
     matrix[::250, FEATURE_NAMES.index("thal")] = 1
     columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
@@ -62,7 +62,7 @@ def examples() -> list[bytes]:
 
 
 def test_examples_through_a_pipe(model_dir: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """Standard input to standard output: the stream's bytes, a line of counts, and an exit code that says "some"."""
+    """Standard input to standard output: the stream's bytes, a line of counts, and the exit code for rejections."""
     scores, errors = through_stream(examples(), scorer)
     told = tmp_path / "errors.ndjson"
     done = run(model_dir, "-", "-o", "-", "--format", "ndjson", "--errors", str(told), piped=b"\n".join(examples()))
@@ -75,7 +75,7 @@ def test_examples_through_a_pipe(model_dir: Path, scorer: Scorer, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_tables_through_a_pipe(kind: str, model_dir: Path, tmp_path: Path) -> None:
-    """CSV and Parquet can be piped too; with all rows scored the exit code is 0."""
+    """CSV and Parquet can be piped too; if every row is scored the exit code is 0."""
     found = table(1000).filter(pa.array(np.arange(1000) % 250 != 0))
     source = tmp_path / f"in.{kind}"
     (pyarrow.csv.write_csv if kind == "csv" else pq.write_table)(found, source)
@@ -86,8 +86,8 @@ def test_tables_through_a_pipe(kind: str, model_dir: Path, tmp_path: Path) -> No
     assert len(found) == piped.stdout.count(b"\n")
 
 
-def test_lines_are_scored_as_they_come(model_dir: Path) -> None:
-    """A pipe that stays open and names its coding gets the scores of what it has sent."""
+def test_lines_of_a_declared_coding_are_scored_as_they_arrive(model_dir: Path) -> None:
+    """The pipe is still open when their scores are written."""
     line = dict(accepted())["complete"].replace(b"\n", b" ")
     with subprocess.Popen(
         command(model_dir, "-", "-o", "-", "--format", "ndjson", "--coding", "uci"),
@@ -105,8 +105,8 @@ def test_lines_are_scored_as_they_come(model_dir: Path) -> None:
         assert child.wait(60) == 0
 
 
-def test_a_pipe_that_names_no_coding_is_scored_once_its_first_records_are_seen(model_dir: Path) -> None:
-    """99 lines bring no score, for they could belong to another coding; the hundredth brings those of all."""
+def test_a_pipe_without_a_coding_is_scored_after_100_records(model_dir: Path) -> None:
+    """99 lines have no score yet, as they could use another coding; the hundredth brings all of them."""
     line = dict(accepted())["complete"].replace(b"\n", b" ") + b"\n"
     with subprocess.Popen(
         command(model_dir, "-", "-o", "-", "--format", "ndjson"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -124,8 +124,8 @@ def test_a_pipe_that_names_no_coding_is_scored_once_its_first_records_are_seen(m
         assert child.wait(60) == 0
 
 
-def test_a_reader_that_leaves_ends_the_run_quietly(model_dir: Path, tmp_path: Path) -> None:
-    """As `head` does: no trace of the stack."""
+def test_a_closed_pipe_ends_the_run_without_a_traceback(model_dir: Path, tmp_path: Path) -> None:
+    """As with `head`."""
     source = tmp_path / "in.parquet"
     pq.write_table(table(50_000), source)
     with subprocess.Popen(
@@ -148,21 +148,21 @@ def test_a_reader_that_leaves_ends_the_run_quietly(model_dir: Path, tmp_path: Pa
         (["-", "-o", "-", "--format", "ndjson", "--resume"], 78),
     ],
 )
-def test_exit_codes(arguments: Sequence[str], code: int, model_dir: Path) -> None:
-    """One line on standard error says why."""
+def test_errors_have_exit_codes(arguments: Sequence[str], code: int, model_dir: Path) -> None:
+    """One line on standard error has the reason."""
     done = run(model_dir, *arguments)
     assert (code, b"") == (done.returncode, done.stdout)
     assert done.stderr.startswith(b"heartstream: ")
     assert b"Traceback" not in done.stderr
 
 
-def test_a_bad_model_is_told_apart(tmp_path: Path) -> None:
+def test_an_invalid_model_has_its_own_exit_code(tmp_path: Path) -> None:
     """65, as for every command."""
     assert run(tmp_path, "-", "-o", "-", "--format", "ndjson").returncode == 65
 
 
-def test_settings_of_scores_hold_here_too(model_dir: Path) -> None:
-    """What is switched off for the stream is switched off for files."""
+def test_score_settings_apply(model_dir: Path) -> None:
+    """Details that are switched off for the stream are switched off for files."""
     line = dict(accepted())["complete"].replace(b"\n", b" ")
     done = run(
         model_dir,
@@ -192,13 +192,13 @@ def children(pid: int) -> list[Path]:
         ("csv", "", signal.SIGTERM, -signal.SIGTERM),
     ],
 )
-def test_an_ended_run_is_gone_on_with(
+def test_an_interrupted_run_is_resumed(
     inner: str, outer: str, blow: signal.Signals, code: int, model_dir: Path, tmp_path: Path
 ) -> None:
-    """However it ended in its midst, no process is left, and `--resume` gives what one process gives undisturbed.
+    """However it ended no process is left, and `--resume` gives the files of an undisturbed single process.
 
-    Two score by default, where there are two processors. Ctrl-C goes to all processes of a terminal: one line says
-    what to do next.
+    Two processes score by default on two CPUs. Ctrl-C goes to all processes of a terminal: one line says what to
+    do next.
     """
     source = tmp_path / f"in.{inner}"
     (pyarrow.csv.write_csv if inner == "csv" else pq.write_table)(table(ROWS), source)
@@ -234,8 +234,8 @@ def test_an_ended_run_is_gone_on_with(
     assert not journal.exists()
 
 
-def test_a_terminal_sees_how_far_it_is(model_dir: Path, tmp_path: Path) -> None:
-    """Rows, rate and the time that remains, while several processes score; a line of counts at the end."""
+def test_a_terminal_shows_progress(model_dir: Path, tmp_path: Path) -> None:
+    """Rows, rate and remaining time while several processes score; a line of counts at the end."""
     source = tmp_path / "in.parquet"
     pq.write_table(table(200_000), source)
     ours, theirs = pty.openpty()
@@ -272,7 +272,7 @@ finally:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_tables_need_no_pandas(kind: str, model_dir: Path, tmp_path: Path) -> None:
-    """Arrow would load it where it is installed: half a second, and 50 MB a process."""
+    """Arrow would import it if it is installed: half a second, and 50 MB per process."""
     source = tmp_path / f"in.{kind}"
     (pyarrow.csv.write_csv if kind == "csv" else pq.write_table)(table(1000), source)
     arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]
@@ -293,10 +293,8 @@ app(sys.argv[1:])
 @pytest.mark.parametrize(
     ("name", "code"), [("in.csv", 78), ("in.parquet", 78), ("in.ndjson.zst", 78), ("in.jsonl.gz", 0)]
 )
-def test_without_pyarrow_lines_are_scored_and_the_rest_says_what_to_install(
-    name: str, code: int, model_dir: Path, tmp_path: Path
-) -> None:
-    """What the file needs is an extra, and NDJSON needs none."""
+def test_without_pyarrow_only_ndjson_is_scored(name: str, code: int, model_dir: Path, tmp_path: Path) -> None:
+    """Other formats say which extra to install."""
     source = tmp_path / name
     source.write_bytes(gzip.compress(dict(accepted())["complete"].replace(b"\n", b" ")))
     arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]

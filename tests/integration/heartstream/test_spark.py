@@ -1,4 +1,4 @@
-"""Laws of Spark: on local[2], each row has what `heartstream score` makes of it, and none is lost."""
+"""Spark on local[2]: each row has the outcome of `heartstream score`, and none is lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OLDEST_JAVA = 17
 
 
 class Job:
-    """What the job was given, and where its results are."""
+    """The job's input, and where its results are."""
 
     def __init__(self, folder: Path, report: TrainingResult) -> None:
         self.report, self.output, self.patients = report, folder / "output", folder / "patients.parquet"
@@ -56,7 +56,7 @@ class Job:
 
 
 def java_version() -> int:
-    """Ask the Java that Spark would start for its version; 0 where there is none."""
+    """Return the version of the Java that Spark would start; 0 if there is none."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which(f"{home}/bin/java" if home else "java")
     if java is None:
@@ -78,8 +78,8 @@ def job(tmp_path_factory: pytest.TempPathFactory, report: TrainingResult) -> Job
     return job
 
 
-def test_each_row_has_what_the_file_door_makes_of_it(job: Job) -> None:
-    """The same bytes for a score, the same faults for a row that is none; one row out for each row in."""
+def test_each_row_has_the_outcome_of_the_file_interface(job: Job) -> None:
+    """The same bytes for a score and the same faults for an invalid row, one row out per row in."""
     scores, errors = job.output / "scores.ndjson", job.output / "errors.ndjson"
     request = Request(job.patients, scores, errors)
     tally = score_file(request, Scorer.from_directory(job.report.folder), lambda *_: None)
@@ -103,23 +103,23 @@ def test_a_row_has_a_score_or_errors(job: Job) -> None:
             )
 
 
-def test_a_table_or_model_that_is_wrong_is_refused_by_the_driver(job: Job) -> None:
-    """Before anything is computed, with all that is wrong."""
+def test_an_invalid_table_or_model_is_refused_by_the_driver(job: Job) -> None:
+    """Before anything is computed, with every problem."""
     told = json.loads((job.output / "refusals.json").read_text())
     assert told[0] == "DataError: the table is refused: no column thal"
     assert told[1].startswith("DataError: the table is refused: no column ca; 1 column(s)")
     assert told[2].startswith("ArtifactError: no model at")
 
 
-def test_a_model_that_was_changed_on_its_way_scores_nothing(job: Job) -> None:
-    """A Python worker verifies what it gets: the job ends with what is wrong with it."""
+def test_a_model_that_was_changed_on_the_way_scores_nothing(job: Job) -> None:
+    """A Python worker verifies what it receives: the job fails with the reason."""
     told = json.loads((job.output / "refusals.json").read_text())[3]
     assert "pattern_submodels.json: has" in told
     assert "ArtifactError" in told
 
 
 def test_the_registered_model_gives_the_same_risks(job: Job) -> None:
-    """MLflow's `spark_udf` of the champion gives each good row the file interface's risk to the last bit."""
+    """MLflow's `spark_udf` of the champion gives each valid row the same risk to the last bit."""
     by_mlflow = {row["patient_id"]: row["risk"] for row in pq.read_table(job.output / "mlflow").to_pylist()}
     found = pq.read_table(job.output / "scored").to_pylist()
     expected = {row["patient_id"]: row["risk"] for row in found if str(row["patient_id"]).startswith("good-")}

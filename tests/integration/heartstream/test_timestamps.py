@@ -1,4 +1,4 @@
-"""Laws of the timestamps that producers choose, or leave out, on a real broker: none is lost, and none is made up."""
+"""Timestamps that producers choose or omit, on a real broker: none is lost and none is invented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEFORE_1970, EARLIEST, SOON = -5_000_000_000, 1, now() + 50 * 60_000
 
 
 def test_every_timestamp_survives_dead_letters(harness: DlqHarness, workers: Workers) -> None:
-    """Records with odd timestamps, and one with none, have them as dead letters, and none has become a latency."""
+    """Unusual and missing timestamps are kept in dead letters, and are no latencies."""
     # One key, and so one partition: retention keeps what is old beside what is new.
     times = [NO_TIMESTAMP, BEFORE_1970, EARLIEST, SOON]
     for time in times:
@@ -34,7 +34,7 @@ def test_every_timestamp_survives_dead_letters(harness: DlqHarness, workers: Wor
 
 
 def test_records_without_a_timestamp_have_no_latency(harness: DlqHarness, workers: Workers) -> None:
-    """They are scored, and are in no metric of time."""
+    """They are scored, and are in no time metric."""
     with workers.start(harness.address) as worker:
         worker.await_ready()
         for number in range(5):
@@ -46,8 +46,8 @@ def test_records_without_a_timestamp_have_no_latency(harness: DlqHarness, worker
 
 
 @pytest.mark.parametrize("stamped", [False, True])
-def test_lists_show_that_there_is_no_timestamp(harness: DlqHarness, stamped: bool) -> None:  # noqa: FBT001  # a parameter
-    """Nor is it the time at which the topic took the letter; a bound in time excludes the letter."""
+def test_lists_show_missing_timestamps(harness: DlqHarness, stamped: bool) -> None:  # noqa: FBT001  # a parameter
+    """Not the letter's append time; a time filter excludes the letter."""
     letter = harness.letter_of(harness.record(b"k", b"v", timestamp=NO_TIMESTAMP))
     letter.timestamp = now() if stamped else letter.timestamp
     harness.send(letter)

@@ -1,4 +1,4 @@
-"""Laws of `heartstream topics`: they are there afterwards, and what was there is left alone."""
+"""`heartstream topics` creates missing topics and leaves existing ones unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(broker: str, topics: Topics, *arguments: str) -> subprocess.CompletedPro
 
 
 def test_topics_are_created_once(broker: str, topics: Topics) -> None:
-    """The one that was there keeps its partitions; a second run makes only what it names beside."""
+    """An existing one keeps its partitions; a second run only creates the additional ones."""
     create_topics(broker, [topics.patients], 2, {})
     done = [
         run(broker, topics, "--partitions", "3"),
@@ -56,13 +56,13 @@ def test_topics_are_created_once(broker: str, topics: Topics) -> None:
     assert [len(found[name].partitions) for name in names] == [2, 3, 3, 3, 3, 5]
 
 
-def test_no_partition_is_no_topic(broker: str, topics: Topics) -> None:
-    """A wrong number is a wrong use."""
+def test_zero_partitions_are_refused(broker: str, topics: Topics) -> None:
+    """It is a usage error."""
     assert run(broker, topics, "--partitions", "0").returncode != 0
 
 
-def test_waiting_for_a_broker_is_said() -> None:
-    """Nobody has to guess why nothing happens, nor what is waited for."""
+def test_a_wait_for_a_broker_is_reported() -> None:
+    """With the broker's address."""
     address = f"127.0.0.1:{free_port()}"
     environment = {**os.environ, "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address}
     arguments = [sys.executable, "-m", "heartstream", "topics"]
@@ -72,8 +72,8 @@ def test_waiting_for_a_broker_is_said() -> None:
         waiting.kill()
 
 
-def test_a_broker_that_stands_still_is_asked_again(own_broker: str, topics: Topics) -> None:
-    """The first question is given up; the topic is there in the end."""
+def test_a_frozen_broker_is_asked_again(own_broker: str, topics: Topics) -> None:
+    """The first request times out; the topic is created in the end."""
     broker = own_broker
     with ThreadPoolExecutor(1) as pool:
         with cut_off(broker):
@@ -85,7 +85,7 @@ def test_a_broker_that_stands_still_is_asked_again(own_broker: str, topics: Topi
 
 
 def test_a_broker_that_never_answers_is_named() -> None:
-    """It takes connections and says nothing: whoever waits hears which broker, which topic and how long."""
+    """If it accepts connections but never responds, the error has the broker, the topic and the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         told = f"cannot create topic patients: the broker at {address} could not in 1.5 s"

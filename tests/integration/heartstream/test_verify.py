@@ -1,4 +1,4 @@
-"""Laws of verify and replay, on real workers' scores: what was scored can be proved, and what was changed is found."""
+"""Verify and replay on real workers' scores: scores can be verified, and changes are detected."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def harness(stream: Stream, workers: Workers) -> VerifyHarness:
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 @pytest.mark.parametrize("score", [{}, {"REASONS": "0", "INTERVAL": "false"}, {"INPUT_DIGEST": "true"}], ids=str)
-def test_scores_of_a_stream_are_proved(harness: VerifyHarness, guarantee: str, score: dict[str, str]) -> None:
-    """Every one, whatever it says beside its risk, is what its model makes of its record: no byte differs."""
+def test_scores_of_a_stream_are_verified(harness: VerifyHarness, guarantee: str, score: dict[str, str]) -> None:
+    """Whatever their details, all scores equal what the model makes of their records, byte for byte."""
     named = {f"HEARTSTREAM_SCORE__{name}": value for name, value in score.items()}
     harness.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **named)
     assert harness.verify() == (0, [], {"verified": 920})
@@ -40,10 +40,10 @@ def test_scores_of_a_stream_are_proved(harness: VerifyHarness, guarantee: str, s
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_scores_of_a_recalibrated_model_are_proved(
+def test_scores_of_a_recalibrated_model_are_verified(
     harness: VerifyHarness, guarantee: str, model_dir: Path, tmp_path: Path
 ) -> None:
-    """A worker serves what `model recalibrate` wrote; its scores name that directory, which proves each of them."""
+    """They name the directory that `model recalibrate` wrote, which verifies each of them."""
     models = tmp_path / "models"
     models.mkdir()
     read_snapshot(["hungarian"]).to_csv(tmp_path / "hungarian.csv", index=False)
@@ -63,7 +63,7 @@ def test_scores_of_a_recalibrated_model_are_proved(
 
 
 def forged(harness: VerifyHarness, changes: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """Write scores to the topic that are those of the first record, changed; return them."""
+    """Produce changed scores of the first record; return them."""
     original = next(result for result in harness.stream.read if result.letter is None)
     assert original.value is not None
     written = [original.value.replace(before, after) for before, after in changes]
@@ -74,8 +74,8 @@ def forged(harness: VerifyHarness, changes: Sequence[tuple[bytes, bytes]]) -> li
     return written
 
 
-def test_what_was_changed_is_found(harness: VerifyHarness, model_dir: Path) -> None:
-    """A label, a record's digest, a model's digest, what is no score: each is named, without any id."""
+def test_changed_scores_are_detected(harness: VerifyHarness, model_dir: Path) -> None:
+    """Label, input digest, model digest, invalid score: each finding is named, without an id."""
     harness.scored(50, HEARTSTREAM_SCORE__INPUT_DIGEST="true")
     digest = load(model_dir).model.digest.encode()
     first = next(result for result in harness.stream.read if result.letter is None)
@@ -92,8 +92,8 @@ def test_what_was_changed_is_found(harness: VerifyHarness, model_dir: Path) -> N
     assert all("patient_id" not in each for each in findings)
 
 
-def test_records_that_are_gone_are_no_proof_and_no_disproof(harness: VerifyHarness) -> None:
-    """After the patients topic's retention a score cannot be proved; that is said, and is no error."""
+def test_scores_of_deleted_records_are_neither_verified_nor_wrong(harness: VerifyHarness) -> None:
+    """After the patients topic's retention this is reported, and is not an error."""
     harness.scored(60)
     end = harness.stream.end_of(0)
     harness.stream.delete_before({0: end})
@@ -103,8 +103,8 @@ def test_records_that_are_gone_are_no_proof_and_no_disproof(harness: VerifyHarne
     assert (code, counts) == (0, {"verified": 60 - gone, "input gone": gone})
 
 
-def test_the_model_that_a_score_names_is_looked_for(harness: VerifyHarness, tmp_path: Path, model_dir: Path) -> None:
-    """Among many models the one with the score's digest is taken; where it is not, nothing is claimed."""
+def test_the_model_is_found_by_the_scores_digest(harness: VerifyHarness, tmp_path: Path, model_dir: Path) -> None:
+    """Among several models; without it the verdict is "model absent"."""
     harness.scored(30)
     models = tmp_path / "models"
     models.mkdir()
@@ -115,10 +115,8 @@ def test_the_model_that_a_score_names_is_looked_for(harness: VerifyHarness, tmp_
     assert harness.run("verify", "--models", str(tmp_path / "none")).returncode == 65
 
 
-def test_replay_scores_the_past_again_into_a_topic_of_its_own(
-    harness: VerifyHarness, tmp_path: Path, model_dir: Path
-) -> None:
-    """Each record has its score by the other model, with its key; the stream's topics and group stay as they are."""
+def test_replay_scores_the_past_into_a_separate_topic(harness: VerifyHarness, tmp_path: Path, model_dir: Path) -> None:
+    """Each record has its score by the other model, with its key; the stream's topics and group do not change."""
     harness.scored(300)
     target = f"{harness.stream.topics.scores}-replay"
     create_topics(harness.stream.address, [target], 4, {})
@@ -137,7 +135,7 @@ def test_replay_scores_the_past_again_into_a_topic_of_its_own(
 
 
 def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, bytes]]:
-    """Read a topic of scores by source; no source comes twice."""
+    """Read a topic of scores by source; no source occurs twice."""
     from runtime.kafka.range_reader import Reader  # noqa: PLC0415  # used here alone
     from runtime.settings import Kafka, Settings  # noqa: PLC0415
     from schemas.codec import decode_score  # noqa: PLC0415
@@ -151,7 +149,7 @@ def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, by
 
 
 def test_replay_does_not_write_to_the_stream(harness: VerifyHarness) -> None:
-    """Neither to its topics, nor to one that is not there; a dry run sends nothing."""
+    """Neither to its topics nor to a missing one; a dry run sends nothing."""
     harness.scored(20)
     for topic in (harness.stream.topics.patients, harness.stream.topics.scores, harness.stream.topics.dead_letters):
         assert harness.run("replay", "--to-topic", topic).returncode == 78

@@ -1,4 +1,4 @@
-"""The command where only serving is installed."""
+"""The command line where only the serving dependencies are installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WITHOUT_TRAINING = "import sys; sys.modules['training'] = None; from heartstrea
 
 
 def test_a_serving_image_knows_its_commands_without_training() -> None:
-    """An unknown command and a list of commands need nothing of `training`, which serving images do not hold."""
+    """Help and unknown commands do not import `training`, which serving images do not contain."""
     for words, code in ((["nonsense"], 2), (["--help"], 0), (["data", "--help"], 0)):
         done = subprocess.run(
             [sys.executable, "-c", _WITHOUT_TRAINING, *words], capture_output=True, text=True, check=False
@@ -19,8 +19,8 @@ def test_a_serving_image_knows_its_commands_without_training() -> None:
         assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 
 
-def test_what_needs_training_says_what_to_install() -> None:
-    """One line, and the code of bad settings."""
+def test_commands_that_need_training_say_what_to_install() -> None:
+    """In one line, with the exit code of invalid settings."""
     words = ["data", "fetch", "--offline"]
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_TRAINING, *words], capture_output=True, text=True, check=False
@@ -29,8 +29,8 @@ def test_what_needs_training_says_what_to_install() -> None:
     assert "pip install 'heartstream[train]'" in done.stderr
 
 
-def test_patients_to_try_are_legal_rows(model_dir: Path, tmp_path: Path) -> None:
-    """What `data patients` prints, the file interface scores to the last row."""
+def test_sample_patients_are_valid_rows(model_dir: Path, tmp_path: Path) -> None:
+    """Every row that `data patients` prints is scored."""
     rows, scores = tmp_path / "patients.csv", tmp_path / "scores.ndjson"
     with rows.open("w") as file:
         subprocess.run([sys.executable, "-m", "heartstream", "data", "patients"], stdout=file, check=True)
@@ -39,8 +39,8 @@ def test_patients_to_try_are_legal_rows(model_dir: Path, tmp_path: Path) -> None
     assert len(scores.read_text("utf-8").splitlines()) == 920
 
 
-def test_codes_are_taken_as_they_are_told() -> None:
-    """A code can be pasted from a dead letter; help names it so, and dashes do as well."""
+def test_fault_codes_are_accepted_as_printed() -> None:
+    """With underscores, as in dead letters and the help, or with dashes."""
     words = [sys.executable, "-m", "heartstream", "dlq", "list"]
     told = subprocess.run([*words, "--help"], capture_output=True, text=True, check=True).stdout
     assert ("foreign_code" in told, "foreign-code" in told) == (True, False)

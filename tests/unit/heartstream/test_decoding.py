@@ -1,4 +1,4 @@
-"""Laws of decoding results: what a worker writes is read, anything else is a `DecodeError` without a value."""
+"""Decoding results: what a worker writes is decoded, anything else is a `DecodeError` without a value."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Decode = Callable[[bytes | None], Score | DeadLetter]
 
 
 @pytest.mark.parametrize("model", ["scorer", "pattern_scorer", "forest_scorer"])
-def test_a_score_is_read_and_written_as_it_was(model: str, request: pytest.FixtureRequest) -> None:
-    """Each example's score, with a schema registry's frame or without, has the bytes that the worker wrote."""
+def test_a_score_round_trips(model: str, request: pytest.FixtureRequest) -> None:
+    """Each example's score, with a schema registry frame or without, has the bytes that the worker wrote."""
     scorer: Scorer = request.getfixturevalue(model)
     values = [value for _, value in accepted()]
     for outcome in process(values, [SOURCE] * len(values), scorer):
@@ -33,17 +33,17 @@ def test_a_score_is_read_and_written_as_it_was(model: str, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("value", [value for _, value, _ in rejected()], ids=[name for name, _, _ in rejected()])
-def test_a_dead_letter_is_read(value: bytes) -> None:
-    """Each example's reasons are read as they were written."""
-    issues = validate(value)
-    assert not isinstance(issues, PatientRecord)
-    assert decode_dead_letter(encode_dead_letter(DeadLetter(issues, SOURCE))) == DeadLetter(issues, SOURCE)
+def test_a_dead_letter_round_trips(value: bytes) -> None:
+    """Each example's faults are decoded as they were encoded."""
+    faults = validate(value)
+    assert not isinstance(faults, PatientRecord)
+    assert decode_dead_letter(encode_dead_letter(DeadLetter(faults, SOURCE))) == DeadLetter(faults, SOURCE)
 
 
 @pytest.mark.parametrize("decode", [decode_score, decode_dead_letter])
 @given(st.none() | st.binary() | st.sampled_from([b"[" * 30_000, b"\xff", b'{"patient_id":"p"}', b"{}", b"null"]))
-def test_anything_else_is_refused_by_our_own_error(decode: Decode, value: bytes | None) -> None:
-    """Noise, a tombstone, another document: never an error of the JSON library."""
+def test_anything_else_raises_a_decode_error(decode: Decode, value: bytes | None) -> None:
+    """Noise, a tombstone or another document never raises an error of the JSON library."""
     with pytest.raises(DecodeError, match=r"^not a (score|dead letter): "):
         decode(value)
 
@@ -62,8 +62,8 @@ def test_anything_else_is_refused_by_our_own_error(decode: Decode, value: bytes 
         ),
     ],
 )
-def test_the_error_names_the_place_and_no_value(decode: Decode, value: bytes | None, text: str) -> None:
-    """Also not in what a traceback shows beside it."""
+def test_the_error_has_the_position_and_no_value(decode: Decode, value: bytes | None, text: str) -> None:
+    """Not in a chained exception either."""
     with pytest.raises(DecodeError) as caught:
         decode(value)
     assert (str(caught.value), caught.value.__suppress_context__) == (text, value is not None)

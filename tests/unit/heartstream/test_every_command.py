@@ -1,4 +1,4 @@
-"""What every command owes a stranger: help, one clear line and a code where something is missing, and a quiet end."""
+"""Every command has help, one clear error line with an exit code, and a clean end."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ ASK_A_BROKER = [
 
 
 def started(folder: Path, arguments: Sequence[object], **settings: str) -> subprocess.Popen[str]:
-    """Start heartstream, or another module where the first argument is -m, in a folder."""
+    """Start heartstream in a folder, or another module if the first argument is -m."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith((PREFIX, "MLFLOW_"))}
     words = [str(each) for each in (arguments if arguments[0] == "-m" else ("-m", "heartstream", *arguments))]
     return subprocess.Popen(
@@ -77,7 +77,7 @@ def started(folder: Path, arguments: Sequence[object], **settings: str) -> subpr
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return the exit code and what was said; no trace of the stack was."""
+    """Return the exit code and the output, and check that there is no traceback."""
     _, told = process.communicate(timeout=250)
     assert not re.search("Traceback|Exception ignored", told)
     return process.returncode, told
@@ -87,7 +87,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 def test_help_fits_a_terminal_and_has_an_example(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """80 columns, no colour where none is wanted; a command, not a group of them, shows how it is used."""
+    """80 columns, no colour with NO_COLOR; each command that is not a group has an example."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     with pytest.raises(SystemExit) as caught:
@@ -99,8 +99,8 @@ def test_help_fits_a_terminal_and_has_an_example(
 
 
 @pytest.mark.parametrize("words", READ_A_MODEL, ids=lambda words: " ".join(map(str, words[:2])))
-def test_where_there_is_no_model_the_command_that_makes_one_is_named(words: Sequence[object], tmp_path: Path) -> None:
-    """In one line, with the code of a refused model, and without waiting for a broker."""
+def test_without_a_model_the_train_command_is_suggested(words: Sequence[object], tmp_path: Path) -> None:
+    """In one line, with the exit code of a refused model, and without waiting for a broker."""
     code, told = ended(started(tmp_path, words, HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=NO_BROKER))
     line = told.splitlines()[-1]
     assert (code, line.startswith("heartstream: no model at "), "heartstream train makes one" in line) == (
@@ -112,10 +112,8 @@ def test_where_there_is_no_model_the_command_that_makes_one_is_named(words: Sequ
 
 
 @pytest.mark.parametrize("words", ASK_A_BROKER, ids=" ".join)
-def test_a_wait_for_a_broker_is_reported_before_it_is_over(
-    words: Sequence[object], model_dir: Path, tmp_path: Path
-) -> None:
-    """Which broker is waited for is the first line, seconds before the one that says that nobody answered."""
+def test_a_wait_for_a_broker_is_reported_at_its_start(words: Sequence[object], model_dir: Path, tmp_path: Path) -> None:
+    """Seconds before the line that says that it did not answer."""
     words = [model_dir if word == "model" and place else word for place, word in enumerate(words)]
     settings = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": NO_BROKER, "HEARTSTREAM_MODEL__PATH": str(model_dir)}
     process = started(tmp_path, words, **settings)
@@ -126,8 +124,8 @@ def test_a_wait_for_a_broker_is_reported_before_it_is_over(
 
 
 @pytest.mark.parametrize("words", [("topics",), ("dlq", "list"), ("verify",)], ids=" ".join)
-def test_ctrl_c_while_a_broker_is_waited_for(words: Sequence[object], model_dir: Path, tmp_path: Path) -> None:
-    """It ends with its code and a line, and not only when the wait is over."""
+def test_ctrl_c_ends_a_wait_for_a_broker(words: Sequence[object], model_dir: Path, tmp_path: Path) -> None:
+    """At once, with its exit code and one line."""
     settings = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": NO_BROKER, "HEARTSTREAM_MODEL__PATH": str(model_dir)}
     process = started(tmp_path, words, **settings)
     assert process.stderr is not None
@@ -146,8 +144,8 @@ def test_ctrl_c_while_a_broker_is_waited_for(words: Sequence[object], model_dir:
     ],
     ids=["train", "bench.score", "bench.stream"],
 )
-def test_ctrl_c_in_long_work(words: Sequence[object], moment: str, tmp_path: Path) -> None:
-    """Code 130 and one line; nothing that was half done is left, and no temporary folder."""
+def test_ctrl_c_ends_long_work(words: Sequence[object], moment: str, tmp_path: Path) -> None:
+    """Exit code 130 and one line; no partial result and no temporary folder is left."""
     (tmp_path / "tmp").mkdir()
     settings = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": NO_BROKER, "TMPDIR": str(tmp_path / "tmp")}
     process = started(tmp_path, words, **settings)
@@ -172,8 +170,8 @@ def test_ctrl_c_in_long_work(words: Sequence[object], moment: str, tmp_path: Pat
     ],
     ids=lambda words: words[0],
 )
-def test_a_reader_may_leave(words: Sequence[object], model_dir: Path, tmp_path: Path) -> None:
-    """Where nobody reads the output any more, as after `| head -1`, there is no error of ours."""
+def test_a_closed_pipe_is_not_an_error(words: Sequence[object], model_dir: Path, tmp_path: Path) -> None:
+    """When nothing reads the output any more, as after `| head -1`, the command ends without a message."""
     chosen = [model_dir if word == "{model}" else word for word in words]
     if "drift" in words:
         chosen = ["drift", tmp_path / "patients.csv", "--json"]
@@ -188,15 +186,15 @@ def test_a_reader_may_leave(words: Sequence[object], model_dir: Path, tmp_path: 
 
 
 def test_a_full_disk_behind_standard_output_is_an_error(model_dir: Path) -> None:
-    """One line, and the code of what cannot be written."""
+    """One line, and the exit code of an unavailable output."""
     words = [sys.executable, "-m", "heartstream", "explain", str(EXAMPLE), "--model", str(model_dir)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (UNAVAILABLE, "heartstream: No space left on device\n")
 
 
-def test_a_terminal_of_few_characters_gets_escapes() -> None:
-    """What its encoding lacks is no UnicodeEncodeError."""
+def test_an_ascii_terminal_gets_escapes() -> None:
+    """Characters that its encoding lacks raise no UnicodeEncodeError."""
     words = [sys.executable, "-m", "heartstream", "drift", "--help"]
     done = subprocess.run(
         words, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Laws of scoring in a Python process: the outcomes of every other interface, whatever records are handed over as."""
+"""`load_model(...).score(...)` has the outcomes of every other interface, in whatever form the records are passed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def model(model_dir: Path) -> Model:
 
 
 def same_as_each(results: Results, outcomes: Sequence[bytes | tuple[ValidationIssue, ...]]) -> bool:
-    """Say whether the results are these outcomes, to the byte."""
+    """Return whether the results equal these outcomes, byte for byte."""
     return [encode_score(each) if isinstance(each, Score) else each.errors for each in results] == [*outcomes]
 
 
@@ -60,8 +60,8 @@ def numbers(count: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_example_has_the_outcome_that_the_worker_gives_it(name: str, model_dir: Path) -> None:
-    """Each record of the corpus, alone: the score's bytes, once it has a source, or the same reasons in order."""
+def test_an_example_has_the_outcome_of_the_worker(name: str, model_dir: Path) -> None:
+    """The score's bytes, with a source added, or the same faults in order."""
     model, scorer = load_model(model_dir, name=name), Scorer.from_directory(model_dir, name)
     for value in VALUES:
         (outcome,) = process([value], [SOURCE], scorer)
@@ -74,7 +74,7 @@ def test_an_example_has_the_outcome_that_the_worker_gives_it(name: str, model_di
 
 
 def test_results_have_the_order_of_the_records(model: Model) -> None:
-    """More records than are scored at once, good and bad, from an iterator: each result is that of its record."""
+    """For more records than one batch, valid and invalid, from an iterator."""
     values = [value for value in VALUES if not shows_another_coding(value or b"")]
     alone = [model.score([value])[0] for value in values]
     count = BATCH_ROWS // len(values) + 2
@@ -83,14 +83,14 @@ def test_results_have_the_order_of_the_records(model: Model) -> None:
 
 @pytest.mark.parametrize("name", [name for name, _ in accepted()])
 def test_a_record_may_be_text_or_an_object(name: str, model: Model) -> None:
-    """JSON as bytes or text, a mapping and a `PatientRecord` have the same result."""
+    """JSON as bytes or str, a mapping and a `PatientRecord` have the same result."""
     value = dict(accepted())[name]
     record = msgspec.json.decode(value, type=PatientRecord)
     assert len({encode_score(each) for each in model.score([value, value.decode(), json.loads(value), record])}) == 1
 
 
-def test_numpy_numbers_are_numbers(model: Model) -> None:
-    """What came from an array is scored as what it was made of."""
+def test_numpy_numbers_are_accepted(model: Model) -> None:
+    """They are scored like the Python numbers that they equal."""
     plain = json.loads(COMPLETE)
     boxed = {
         name: value if name == "patient_id" else (np.int64 if isinstance(value, int) else np.float32)(value)
@@ -102,17 +102,17 @@ def test_numpy_numbers_are_numbers(model: Model) -> None:
 
 @pytest.mark.parametrize("make", [dict, lambda fields: PatientRecord(**fields)], ids=["mapping", "PatientRecord"])
 @pytest.mark.parametrize("value", [float("nan"), np.float64("nan"), np.float32("nan"), float("inf")])
-def test_what_is_not_finite_does_not_pass_for_not_measured(
+def test_nan_in_a_record_is_rejected(
     value: float, make: Callable[[dict[str, object]], dict[str, object] | PatientRecord], model: Model
 ) -> None:
-    """NaN in a record is a mistake, for None is there to be used."""
+    """NaN is an error, as a missing value is None."""
     (result,) = model.score([make({**json.loads(COMPLETE), "ca": value})])
     assert isinstance(result, Rejection)
     assert [(str(issue.code), issue.pointer) for issue in result.errors] == [("not_finite", "/ca")]
 
 
 class Exported:
-    """A table of a library that this one does not know, which speaks Arrow."""
+    """A table of an unknown library that implements Arrow's C stream interface."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -123,7 +123,7 @@ class Exported:
 
 @pytest.mark.parametrize("wrap", [lambda given: given, Exported], ids=["pyarrow", "exported"])
 def test_a_row_of_a_table_has_the_outcome_of_spark(wrap: Callable[[pa.Table], ArrowTable], model_dir: Path) -> None:
-    """The patients of four hospitals with bad rows between them: the same bytes and reasons, in the table's order."""
+    """The patients of four hospitals and invalid rows: the same bytes and faults, in the table's order."""
     given = table()
     bundle = ModelBundle.of(model_dir, None, None, Details())
     expected = pa.Table.from_batches(scored(bundle, given.to_batches())).to_pylist()
@@ -143,7 +143,7 @@ def test_a_row_of_a_table_has_the_outcome_of_spark(wrap: Callable[[pa.Table], Ar
 
 
 def test_a_pandas_data_frame_is_scored_by_its_rows(model: Model) -> None:
-    """Its index is no column, nor an order; what pandas calls missing is not measured, in any type of column."""
+    """The index is ignored, and pandas' missing values are not measured, in any column type."""
     frame = numbers(300)
     frame["ca"] = frame["ca"].astype("Float64")
     frame["slope"] = frame["slope"].astype(object).where(frame["slope"].notna(), None)
@@ -158,7 +158,7 @@ def test_a_pandas_data_frame_is_scored_by_its_rows(model: Model) -> None:
 
 
 def test_nan_of_arrow_is_not_null(model: Model) -> None:
-    """As in a Parquet file: null is not measured, NaN is a mistake."""
+    """As in a Parquet file null is not measured and NaN is an error."""
     given = pa.Table.from_pandas(numbers(2), preserve_index=False)
     columns = {name: given[name] for name in COLUMN_NAMES}
     columns["chol"] = pa.array([float("nan"), None])
@@ -169,15 +169,15 @@ def test_nan_of_arrow_is_not_null(model: Model) -> None:
     assert "chol" in second.missing
 
 
-def test_nothing_is_scored_as_nothing(model: Model) -> None:
-    """Neither a list nor a data frame needs records."""
+def test_empty_input_gives_empty_results(model: Model) -> None:
+    """An empty list or data frame is not an error."""
     for empty in ([], numbers(3)[:0], pd.DataFrame(columns=list(COLUMN_NAMES))):
         results = model.score(empty)
         assert (len(results), results.risks.shape, results.rejections) == (0, (0,), {})
 
 
-def test_all_that_is_wrong_with_a_table_is_told_without_a_value(model: Model) -> None:
-    """Names that are missing, unknown or repeated, then types; each with what the columns must be."""
+def test_all_problems_of_a_table_are_reported_without_values(model: Model) -> None:
+    """Missing, unknown and repeated columns, then types; each with the required columns."""
     frame = numbers(3)
     wrong = frame.drop(columns=["ca"]).assign(SECRET=1, SECRET2="SECRET3")
     wrong = pd.concat([wrong, frame["chol"]], axis=1)
@@ -193,16 +193,16 @@ def test_all_that_is_wrong_with_a_table_is_told_without_a_value(model: Model) ->
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.bool_(), pa.decimal128(5, 2), pa.date32()], ids=str)
-def test_a_column_of_no_numbers_is_refused(kind: pa.DataType, model: Model) -> None:
-    """Text, truth, decimals and dates are not guessed at."""
+def test_a_column_of_another_type_is_refused(kind: pa.DataType, model: Model) -> None:
+    """Text, booleans, decimals and dates are not converted."""
     given = pa.Table.from_pandas(numbers(1), preserve_index=False)
     given = given.set_column(given.column_names.index("fbs"), "fbs", pa.nulls(1, kind))
     with pytest.raises(DataError, match="fbs is not a column of integers or floats"):
         model.score(given)
 
 
-def test_what_is_no_record_is_refused_by_its_place_and_type(model: Model) -> None:
-    """A mistake of the program is a TypeError that says what to hand over, and holds no value."""
+def test_an_unsupported_record_type_is_a_type_error(model: Model) -> None:
+    """It has the record's position and type, the accepted types, and no value."""
     record = json.loads(COMPLETE)
     cases: list[tuple[object, str]] = [
         (record, "put a single one into a list"),
@@ -220,8 +220,8 @@ def test_what_is_no_record_is_refused_by_its_place_and_type(model: Model) -> Non
         model.score(pd.Series([4711.0]))
 
 
-def test_a_source_in_another_coding_is_not_scored_unless_that_is_named(model: Model) -> None:
-    """As for a batch over HTTP; with its coding, by argument or in each record, scores are those of UCI's codes."""
+def test_a_source_in_another_coding_needs_its_coding(model: Model) -> None:
+    """As for a batch over HTTP; with the coding, by argument or per record, the scores equal UCI's."""
     records, expected = copy_records("kaggle-303"), [*model.score(uci_records("kaggle-303"))]
     refused = model.score(records)
     assert len(refused.rejections) == len(records)
@@ -238,8 +238,8 @@ def test_a_source_in_another_coding_is_not_scored_unless_that_is_named(model: Mo
         model.score(records, coding="SECRET")
 
 
-def test_a_digest_is_of_what_was_handed_over(model_dir: Path) -> None:
-    """JSON has the worker's; a row has none; an object has no bytes, so it is refused rather than given some."""
+def test_an_input_digest_needs_bytes(model_dir: Path) -> None:
+    """JSON has the worker's digest, a table row has none, and an object is refused because it has no bytes."""
     model = load_model(model_dir, details=Details(input_digest=True))
     (outcome,) = process([COMPLETE], [None], Scorer.from_directory(model_dir, details=Details(input_digest=True)))
     assert isinstance(outcome, Scored)
@@ -251,24 +251,24 @@ def test_a_digest_is_of_what_was_handed_over(model_dir: Path) -> None:
         model.score([json.loads(COMPLETE)])
 
 
-def test_results_are_a_sequence_that_tells_no_patient(model: Model) -> None:
-    """They can be sliced and read from the end; in a log they are two counts."""
+def test_results_are_a_sequence_without_patients_in_its_repr(model: Model) -> None:
+    """They can be sliced; in a log they are two counts."""
     results = model.score([COMPLETE, b"SECRET"])
     assert [*results[1:]] == [results[-1]]
     assert isinstance(results[-1], Rejection)
     assert repr(results) == "<heartstream.Results: 1 scored, 1 rejected>"
 
 
-def test_a_model_tells_what_it_is(model: Model, model_dir: Path) -> None:
-    """Its reference and threshold are those of its scores; the disclaimer is the manifest's."""
+def test_a_model_describes_itself(model: Model, model_dir: Path) -> None:
+    """Its reference and threshold are those of its scores, and the disclaimer is the manifest's."""
     (score,) = model.score([COMPLETE])
     assert isinstance(score, Score)
     assert (model.ref, model.threshold) == (score.model, score.threshold)
     assert model.disclaimer == Scorer.from_directory(model_dir).manifest.data.disclaimer
 
 
-def test_what_is_no_model_is_refused(model_dir: Path, signed: Path, keys: Keys, tmp_path: Path) -> None:
-    """No directory, another name, a file that changed, no signature or somebody else's: the text says which."""
+def test_an_invalid_model_is_refused(model_dir: Path, signed: Path, keys: Keys, tmp_path: Path) -> None:
+    """A missing directory, another name, a changed file, a missing or wrong signature: the error says which."""
     changed = tmp_path / "changed"
     shutil.copytree(model_dir, changed)
     (changed / "best_model.joblib").write_bytes(b"")

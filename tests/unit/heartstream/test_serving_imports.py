@@ -1,4 +1,4 @@
-"""A serving process stays small: it imports what it needs, and none of what training needs."""
+"""A serving process stays small: it imports nothing that only training needs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ PROCESSES = {"core": SCORE, "worker": WORKER, "gateway": GATEWAY, "command": COM
 
 @cache
 def imported_by(program: str, model: Path, name: str, before: str = "") -> frozenset[str]:
-    """Run a program in a process of its own and return the names of all modules that it imported."""
+    """Run a program in a child process and return the names of all modules that it imported."""
     lines = ("import json, sys", "from pathlib import Path", "model, name = sys.argv[1:]", before, program)
     script = "\n".join((*lines, 'print("MODULES", *sys.modules)'))
     environment = {variable: text for variable, text in os.environ.items() if not variable.startswith("HEARTSTREAM_")}
@@ -78,28 +78,28 @@ def imported_by(program: str, model: Path, name: str, before: str = "") -> froze
 
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
 @pytest.mark.parametrize("program", PROCESSES.values(), ids=PROCESSES)
-def test_serving_imports_nothing_of_the_workshop(program: str, name: str, model_dir: Path) -> None:
-    """With either model, a process that scores has loaded no library that only training or an extra needs."""
+def test_serving_imports_nothing_of_training(program: str, name: str, model_dir: Path) -> None:
+    """A process that scores with either model imports no library that only training or an extra needs."""
     imported = {module.split(".")[0] for module in imported_by(program, model_dir, name)}
     assert imported.intersection(WORKSHOP + EXTRAS) == set()
 
 
 @pytest.mark.parametrize("program", PROCESSES.values(), ids=PROCESSES)
 def test_linear_model_needs_no_runtime_for_forests(program: str, model_dir: Path) -> None:
-    """A logistic regression is served without onnxruntime and without numpy's random generators."""
+    """A logistic regression is served without onnxruntime and numpy.random."""
     imported = imported_by(program, model_dir, "logistic_regression")
     assert imported.intersection({"onnxruntime", "numpy.random", "scoring.estimators"}) == set()
 
 
 def test_command_imports_no_framework_to_show_its_settings(model_dir: Path) -> None:
-    """What only reads settings waits for neither Faust nor aiohttp nor numpy."""
+    """Reading settings imports neither Faust nor aiohttp nor numpy."""
     imported = imported_by(COMMAND, model_dir, "logistic_regression")
     assert imported.intersection({"faust", "aiohttp", "numpy", "confluent_kafka"}) == set()
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
-def test_models_are_served_where_scikit_learn_is_not_installed(name: str, model_dir: Path) -> None:
-    """A sound model is scored where none of scikit-learn, scipy and joblib can be imported."""
+def test_models_are_served_without_scikit_learn(name: str, model_dir: Path) -> None:
+    """A valid model is scored if scikit-learn, scipy and joblib cannot be imported."""
     absent = "sys.modules.update(sklearn=None, scipy=None, joblib=None)"
     assert "scoring.engines" in imported_by(SCORE, model_dir, name, absent)
 
@@ -133,8 +133,8 @@ assert "HEARTSTREAM_TRACING__ENDPOINT: traces need pip install 'heartstream[trac
 """
 
 
-def test_lack_of_opentelemetry_is_told_where_traces_are_switched_on(model_dir: Path) -> None:
-    """A process that should trace and cannot does not start, and says what to install."""
+def test_missing_opentelemetry_is_reported_if_tracing_is_on(model_dir: Path) -> None:
+    """The process does not start, and the error says what to install."""
     assert imported_by(UNTRACED, model_dir, "logistic_regression", "sys.modules.update(opentelemetry=None)")
 
 
@@ -153,11 +153,11 @@ for command in (outcomes, compare):
 """
 
 
-def test_lack_of_the_workshop_is_told_where_outcomes_are_judged() -> None:
-    """In an image that serves, which has no training, what judges outcomes says what to install."""
+def test_missing_training_is_reported_if_outcomes_need_it() -> None:
+    """In a serving image the error says what to install."""
     assert imported_by(UNJUDGED, ROOT, "", "sys.modules.update(training=None)")
 
 
-def test_lack_of_scikit_learn_is_told_where_it_is_needed(model_dir: Path) -> None:
-    """A model that only scikit-learn could serve is refused where that is not installed, with what to install."""
+def test_missing_scikit_learn_is_reported_if_a_model_needs_it(model_dir: Path) -> None:
+    """The model is refused, and the error says what to install."""
     assert imported_by(REFUSED, model_dir, "logistic_regression", "sys.modules.update(joblib=None)")

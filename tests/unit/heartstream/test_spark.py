@@ -1,4 +1,4 @@
-"""Laws of the file interface on Spark that need no Spark session; those that do: tests/integration/heartstream."""
+"""Spark scoring without a Spark session; tests with one are in tests/integration/heartstream."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ NO_NUMBERS = [
 
 
 def through_spark(bundle: ModelBundle, batches: list[pa.RecordBatch]) -> Rows:
-    """Score as a Python worker does: the bundle came pickled."""
+    """Score as a Python worker of Spark does, with the pickled bundle."""
     found = pa.Table.from_batches(scored(pickle.loads(pickle.dumps(bundle)), iter(batches)))  # noqa: S301  # as Spark does
     return found.to_pylist()
 
 
 def schema(**changes: spark.DataType) -> spark.StructType:
-    """Return the schema of a legal table but for `changes`."""
+    """Return the schema of a valid table, except for `changes`."""
     kinds: dict[str, spark.DataType] = dict.fromkeys(COLUMN_NAMES, spark.DoubleType())
     kinds |= {"patient_id": spark.StringType()} | changes
     return spark.StructType([spark.StructField(name, kind) for name, kind in kinds.items()])
@@ -59,7 +59,7 @@ def schema(**changes: spark.DataType) -> spark.StructType:
 @each_model
 @pytest.mark.parametrize("rows", [50, 1000])
 def test_risk_and_label_are_those_of_the_score(model: str, rows: int, model_dir: Path) -> None:
-    """To the last bit, for each patient of four hospitals, whatever rows are rejected between them."""
+    """To the last bit, for the patients of four hospitals with rejected rows between them."""
     bundle = ModelBundle.of(model_dir, model, None, Details())
     given = table()
     found = through_spark(bundle, given.to_batches(rows))
@@ -72,16 +72,16 @@ def test_risk_and_label_are_those_of_the_score(model: str, rows: int, model_dir:
     assert sum(row["risk"] is row["label"] is row["score"] is None for row in found) == len(BAD)
 
 
-def test_a_batch_of_a_whole_partition_is_scored_in_parts(model_dir: Path) -> None:
-    """Spark may be told to send any number of rows at once: the text of their scores would be too large for Arrow."""
+def test_a_large_batch_is_scored_in_parts(model_dir: Path) -> None:
+    """Spark can pass any number of rows at once, and the text of their scores would be too large for Arrow."""
     given = pa.concat_tables([table()] * 10).combine_chunks().to_batches()
     found = list(scored(ModelBundle.of(model_dir, None, None, Details()), given))
     assert [part.num_rows for part in found] == [BATCH_ROWS, 10 * table().num_rows - BATCH_ROWS]
     assert pa.Table.from_batches(found)["patient_id"].to_pylist() == given[0]["patient_id"].to_pylist()
 
 
-def test_a_column_of_nothing_but_null_is_one_of_numbers_not_measured(model_dir: Path) -> None:
-    """Spark's void, in any place: the same scores, and for an id the issue of a record without one."""
+def test_a_void_column_is_not_measured(model_dir: Path) -> None:
+    """In any position: the same scores, and for the id the fault of a record without one."""
     bundle = ModelBundle.of(model_dir, None, None, Details())
     given = table()
     place = COLUMN_NAMES.index("ca")
@@ -94,8 +94,8 @@ def test_a_column_of_nothing_but_null_is_one_of_numbers_not_measured(model_dir: 
     assert all('"/patient_id"' in str(row["errors"]) for row in nobody)
 
 
-def test_an_id_that_is_no_text_is_handed_back_as_it_came(model_dir: Path) -> None:
-    """Spark's strings may be any bytes; such a row is rejected and can be found by its id."""
+def test_an_id_that_is_not_utf8_is_returned_unchanged(model_dir: Path) -> None:
+    """Spark's strings can be any bytes; such a row is rejected and identified by its id."""
     given = table().slice(1, 2)
     ids = pa.array([b"\xff", b"p-1"], pa.binary()).view(pa.string())
     (batch,) = given.set_column(0, "patient_id", ids).combine_chunks().to_batches()
@@ -106,25 +106,25 @@ def test_an_id_that_is_no_text_is_handed_back_as_it_came(model_dir: Path) -> Non
 
 @pytest.mark.parametrize("kind", NUMBERS, ids=str)
 def test_numbers_of_any_width_are_accepted(kind: spark.DataType) -> None:
-    """What is in them is for the record's own rules."""
+    """Their values are validated like any record's."""
     assert problems_of(schema(chol=kind)) == []
     assert problems_of(schema(patient_id=spark.NullType())) == []
 
 
 @pytest.mark.parametrize("kind", NO_NUMBERS, ids=str)
-def test_a_column_that_is_no_number_is_refused(kind: spark.DataType) -> None:
-    """Text, nested, decimal, time: also those that Arrow has no type for."""
+def test_a_column_of_another_type_is_refused(kind: spark.DataType) -> None:
+    """Text, nested, decimal and time types, including those without an Arrow type."""
     assert problems_of(schema(chol=kind)) == ["chol is not a column of integers or floats"]
 
 
 @pytest.mark.parametrize("kind", [spark.LongType(), spark.BinaryType(), spark.TimestampType()], ids=str)
-def test_an_id_that_is_no_text_is_refused(kind: spark.DataType) -> None:
-    """An integer has more than one text."""
+def test_an_id_column_of_another_type_is_refused(kind: spark.DataType) -> None:
+    """An integer has more than one text form."""
     assert problems_of(schema(patient_id=kind)) == ["patient_id is not a column of text"]
 
 
-def test_all_that_is_wrong_with_a_table_is_told_at_once() -> None:
-    """Missing, unknown, repeated, and of another type; unknown ones are counted, for a name may be a patient's."""
+def test_all_problems_of_a_table_are_reported_together() -> None:
+    """Missing, unknown, repeated and of another type; unknown names are only counted, as they may identify patients."""
     fields = [field for field in schema(age=spark.StringType()) if field.name not in {"ca", "thal"}]
     fields += [spark.StructField(name, spark.DateType()) for name in ("SECRET", "CA")]
     fields.append(spark.StructField("chol", spark.DoubleType()))
@@ -136,15 +136,15 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once() -> None:
     ]
 
 
-def test_a_signed_model_is_verified_where_it_arrives(signed: Path, keys: Keys) -> None:
-    """The signature and the key travel with it, and what is signed scores."""
+def test_a_signed_model_is_verified_on_the_executor(signed: Path, keys: Keys) -> None:
+    """The signature and the key are part of the bundle."""
     bundle = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
     assert len(through_spark(bundle, table().to_batches())) == table().num_rows
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, "pattern_submodels.json"])
-def test_a_model_that_was_changed_on_its_way_is_refused(name: str, signed: Path, keys: Keys) -> None:
-    """A byte is enough, in the manifest, in the signature, or in a file of the model."""
+def test_a_bundle_that_was_changed_is_refused(name: str, signed: Path, keys: Keys) -> None:
+    """One byte is enough, in the manifest, the signature or a model file."""
     bundle = ModelBundle.of(signed, None, keys.public.read_bytes(), Details())
     files = dict(bundle.files)
     files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
@@ -153,8 +153,8 @@ def test_a_model_that_was_changed_on_its_way_is_refused(name: str, signed: Path,
         through_spark(other, table().to_batches())
 
 
-def test_the_driver_refuses_what_is_not_signed_by_the_key(model_dir: Path, signed: Path, tmp_path: Path) -> None:
-    """No signature, or somebody else's: before anything travels."""
+def test_the_driver_refuses_a_model_without_a_valid_signature(model_dir: Path, signed: Path, tmp_path: Path) -> None:
+    """Before anything is sent to executors."""
     other = Keys(tmp_path, "other").public.read_bytes()
     with pytest.raises(ArtifactError, match="is no signature of the manifest by the configured key"):
         ModelBundle.of(signed, None, other, Details())
@@ -162,8 +162,8 @@ def test_the_driver_refuses_what_is_not_signed_by_the_key(model_dir: Path, signe
         ModelBundle.of(model_dir, None, other, Details())
 
 
-def test_an_executor_takes_no_other_model_than_was_proved(model_dir: Path, tmp_path: Path) -> None:
-    """A model directory that changes while it is packed is whole, and another one: its digest tells."""
+def test_an_executor_refuses_another_model_than_the_verified_one(model_dir: Path, tmp_path: Path) -> None:
+    """A directory that is replaced while it is packed is valid, but has another digest."""
     other = another_version(model_dir, tmp_path / "other", "2")
     files = tuple((path.name, path.read_bytes()) for path in other.iterdir() if path.is_file())
     bundle = ModelBundle(load(model_dir).model.digest, files, None, None, Details())

@@ -66,7 +66,7 @@ def test_an_outcome_is_found_by_its_position(scorer: Scorer, batch: list[bytes])
 
 @given(BATCHES)
 def test_only_records_that_name_no_coding_are_refused_with_their_source(scorer: Scorer, batch: list[bytes]) -> None:
-    """Records that were rejected before keep their own faults."""
+    """Records that were rejected before keep their own issues."""
     issues = rejection(results_of([BROKEN], scorer).rejected[0]).rejected[0]
     before, after = outcomes_of(results_of(batch, scorer)), results_of(batch, scorer).without_undeclared(issues)
     assert outcomes_of(after) == [

@@ -1,4 +1,4 @@
-"""Laws of the demo's book-keeping."""
+"""The demo's reconciliation of records and outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def letter(source: Source) -> DeadLetter:
 
 
 def test_a_record_with_one_outcome_balances() -> None:
-    """Produced = scored + dead, nothing repeated, nothing wrong."""
+    """One outcome of the right kind leaves nothing open, repeated or wrong."""
     account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     account.scored(score(HERE), 1.0)
@@ -30,14 +30,14 @@ def test_a_record_with_one_outcome_balances() -> None:
 
 
 def test_a_lost_record_does_not_balance() -> None:
-    """A record without outcome is open."""
+    """A record without an outcome is open."""
     account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     assert (account.summary().open, account.summary().balanced) == (1, False)
 
 
 def test_a_repeated_result_does_not_balance() -> None:
-    """A second result for the same record is counted."""
+    """A second result for a record is counted as repeated."""
     account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     account.scored(score(HERE), 1.0)
@@ -45,8 +45,8 @@ def test_a_repeated_result_does_not_balance() -> None:
     assert (account.summary().repeated, account.summary().balanced) == (1, False)
 
 
-def test_a_good_record_that_is_dead_lettered_is_wrong() -> None:
-    """The kind of outcome counts too."""
+def test_a_valid_record_that_is_dead_lettered_is_wrong() -> None:
+    """The kind of the outcome counts too."""
     account = Reconciliation()
     account.produced(HERE, good=True, at=0.0)
     account.dead(letter(HERE), 1.0)
@@ -54,7 +54,7 @@ def test_a_good_record_that_is_dead_lettered_is_wrong() -> None:
 
 
 def test_a_result_before_its_records_confirmation_is_matched_later() -> None:
-    """The worker can be faster than the producer's confirmation."""
+    """The worker can be faster than the producer's delivery report."""
     account = Reconciliation()
     account.scored(score(HERE), 1.0)
     account.produced(HERE, good=True, at=0.5)
@@ -62,22 +62,22 @@ def test_a_result_before_its_records_confirmation_is_matched_later() -> None:
     assert account.summary().balanced
 
 
-def test_every_real_patient_is_a_legal_record() -> None:
-    """The demo's good records are all good: 920 of them."""
+def test_every_real_patient_is_a_valid_record() -> None:
+    """The demo has 920 valid records."""
     records = [record for record, _ in zip(demo_records(1, 0.0), range(920), strict=False)]
     assert len({record.key for record in records}) == 920
     assert all(isinstance(validate(record.value), PatientRecord) for record in records)
 
 
-def test_every_flaw_is_a_rejection() -> None:
-    """Each of the 14 ways to break a record breaks each kind of record."""
+def test_every_flaw_is_rejected() -> None:
+    """Each of the 14 ways to break a record makes it invalid."""
     outcomes = {name: validate(flaw(dict(real_patients()[0]))) for name, flaw in FLAWS.items()}
     assert len(outcomes) == 14
     assert not [name for name, outcome in outcomes.items() if isinstance(outcome, PatientRecord)]
 
 
-def test_the_books_of_a_long_run_stay_small() -> None:
-    """What a hundred times as many closed records take is no more, whatever the order in which they close."""
+def test_the_memory_of_a_long_run_is_bounded() -> None:
+    """A hundred times as many closed records take no more memory, whatever the order in which they close."""
     sizes = []
     for count in (1_000, 100_000):
         account = Reconciliation()

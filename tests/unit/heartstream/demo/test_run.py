@@ -1,4 +1,4 @@
-"""Laws of the demo's own Kafka client."""
+"""The demo's own Kafka client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heartstream.demo import run
 
 
 class LeaderlessConsumer:
-    """A consumer whose partition gets its leader after so many questions."""
+    """A consumer whose partition gets a leader after some queries."""
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
@@ -24,8 +24,8 @@ class LeaderlessConsumer:
         return 0, 7
 
 
-def test_a_partition_that_has_no_leader_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Topics that were just created are like that on a slow broker."""
+def test_a_partition_without_a_leader_is_queried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New topics have no leader for a moment on a slow broker."""
     monkeypatch.setattr(run, "_TICK_SECONDS", 0.0)
     consumer = LeaderlessConsumer(refusals=3)
     assert run._end_of(cast("Consumer", consumer), TopicPartition("demo.risk-scores", 0)) == 7

@@ -1,4 +1,4 @@
-"""Laws of where jars come from: the setting, then the mirror that Maven would take, then Maven Central."""
+"""The Maven repository for jars: the setting, then the mirror that Maven would use, then Maven Central."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMESPACE = ' xmlns="http://maven.apache.org/SETTINGS/1.2.0"'
 
 
 def settings(home: Path, mirrors: str, servers: str = "", namespace: str = NAMESPACE) -> Path:
-    """Write the user's Maven settings; returns the home folder."""
+    """Write the user's Maven settings; return the home directory."""
     (home / ".m2").mkdir()
     text = f"<settings{namespace}><servers>{servers}</servers><mirrors>{mirrors}</mirrors></settings>"
     (home / ".m2" / "settings.xml").write_text(text)
@@ -24,13 +24,13 @@ def settings(home: Path, mirrors: str, servers: str = "", namespace: str = NAMES
 
 
 def test_without_settings_it_is_maven_central(tmp_path: Path) -> None:
-    """The host is in the domain that Maven's group id, org.apache.maven, is named after."""
+    """The host is in the domain after which Maven's group id, org.apache.maven, is named."""
     url = urlsplit(repository_url("", {}, tmp_path))
     assert (url.scheme, str(url.hostname).split(".")[:-4:-1]) == ("https", ["org", "apache", "maven"])
 
 
-def test_the_setting_comes_first(tmp_path: Path) -> None:
-    """Before every mirror."""
+def test_the_setting_overrides_every_mirror(tmp_path: Path) -> None:
+    """`MAVEN_REPOSITORY` is used even if a mirror matches."""
     home = settings(tmp_path, MIRROR.format("m", "*", "https://mirror/m2"))
     assert repository_url("http://named/m2", {}, home) == "http://named/m2"
 
@@ -48,28 +48,28 @@ def test_the_setting_comes_first(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("namespace", ["", NAMESPACE])
-def test_a_mirror_of_central_is_taken(tmp_path: Path, pattern: str, is_taken: bool, namespace: str) -> None:  # noqa: FBT001
-    """As Maven matches its patterns; a mirror of something else is none."""
+def test_a_mirror_of_central_is_used(tmp_path: Path, pattern: str, is_taken: bool, namespace: str) -> None:  # noqa: FBT001
+    """Patterns match as in Maven; mirrors of other repositories are ignored."""
     home = settings(tmp_path, MIRROR.format("m", pattern, "https://mirror/m2"), namespace=namespace)
     assert (repository_url("", {}, home) == "https://mirror/m2") is is_taken
 
 
 def test_the_mirror_that_names_central_wins(tmp_path: Path) -> None:
-    """Over an earlier one whose pattern matches, as in Maven."""
+    """It wins over an earlier one whose pattern matches, as in Maven."""
     mirrors = MIRROR.format("a", "*", "https://all/m2") + MIRROR.format("b", "central", "https://central/m2")
     assert repository_url("", {}, settings(tmp_path, mirrors)) == "https://central/m2"
 
 
 def test_credentials_and_variables_are_filled_in(tmp_path: Path) -> None:
-    """Those of the server with the mirror's id; they are never shown."""
+    """The credentials of the server with the mirror's id are used and never shown."""
     server = "<server><id>m</id><username>${env.WHO}</username><password>p@ss</password></server>"
     home = settings(tmp_path, MIRROR.format("m", "*", "https://${env.HOST}/m2"), server)
     url = repository_url("", {"WHO": "me", "HOST": "mirror:8443"}, home)
     assert (url, without_password(url)) == ("https://me:p%40ss@mirror:8443/m2", "https://mirror:8443/m2")
 
 
-def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
-    """A password that only Maven can decrypt, a broken file, an address of another kind."""
+def test_unusable_settings_are_reported(tmp_path: Path) -> None:
+    """An encrypted password, a broken file, or a URL of another scheme."""
     server = "<server><id>m</id><username>me</username><password>{abc=}</password></server>"
     home = settings(tmp_path, MIRROR.format("m", "*", "https://mirror/m2"), server)
     with pytest.raises(SettingsError, match="encrypted"):
@@ -82,7 +82,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
 
 
 def test_the_installations_settings_come_last(tmp_path: Path) -> None:
-    """A mirror that the administrator has set is found by MAVEN_HOME."""
+    """The administrator's mirror is found through MAVEN_HOME."""
     (tmp_path / "maven" / "conf").mkdir(parents=True)
     mirror = MIRROR.format("m", "*", "https://mirror/m2")
     (tmp_path / "maven" / "conf" / "settings.xml").write_text(f"<settings><mirrors>{mirror}</mirrors></settings>")

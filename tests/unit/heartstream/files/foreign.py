@@ -1,4 +1,4 @@
-"""The same patients in the forms in which other people write files."""
+"""The same patients in the variants of CSV that other programs write."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Form:
 
     @property
     def options(self) -> ReadOptions:
-        """What cannot be recognised has to be named."""
+        """Return the options for what cannot be detected."""
         named = self.encoding in {"cp1252", "utf-16-le", "utf-16-be"}
         return ReadOptions(
             encoding=self.encoding if named else None,
@@ -54,7 +54,7 @@ class Form:
         )
 
     def write(self, patients: Sequence[Cells]) -> bytes:
-        """Return the file."""
+        """Return the file's bytes."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self.delimiter, lineterminator=self.line_end, quoting=self.quoting)
         if self.directive:
@@ -84,7 +84,7 @@ class Form:
 
 @st.composite
 def forms(draw: st.DrawFn) -> Form:
-    """Draw a form; a decimal comma goes with any delimiter, for such cells are quoted."""
+    """Draw a variant; a decimal comma works with any delimiter, as such cells are quoted."""
     return Form(
         delimiter=draw(st.sampled_from(",;\t|")),
         decimal=draw(st.sampled_from(".,")),

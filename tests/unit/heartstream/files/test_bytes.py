@@ -1,4 +1,4 @@
-"""A record has the same outcome by the file interface as by the stream, to the byte, in each format."""
+"""In each file format a record has the same outcome as in the stream, byte for byte."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def cells(draw: st.DrawFn) -> dict[str, str]:
 
 
 def representable(records: list[bytes]) -> list[dict[str, Any]]:
-    """Return the records that a row can hold: an object of these 14 fields, each once, with text or number."""
+    """Return the records that a row can represent: exactly these 14 fields, each once, as text or number."""
     found = []
     for record in records:
         try:
@@ -88,10 +88,10 @@ EXAMPLES = _GOOD + [each for _, value, _ in rejected() for each in [value, *[dic
 
 
 @pytest.mark.parametrize("model", ["scorer", "pattern_scorer", "forest_scorer"])
-def test_the_contracts_examples_come_out_of_lines_as_of_the_stream(
+def test_examples_as_lines_have_the_outcomes_of_the_stream(
     model: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Each example that is a line has the score, or the issues, that the stream gives it."""
+    """Each example that fits on a line has the score or the faults of the stream."""
     scorer: Scorer = request.getfixturevalue(model)
     lines = [value for value in EXAMPLES if b"\n" not in value and value.strip()]
     source = tmp_path / "in.ndjson"
@@ -101,10 +101,10 @@ def test_the_contracts_examples_come_out_of_lines_as_of_the_stream(
 
 @pytest.mark.parametrize("model", ["scorer", "pattern_scorer", "forest_scorer"])
 @pytest.mark.parametrize(("suffix", "write"), [("csv", write_csv), ("parquet", write_parquet)])
-def test_the_contracts_examples_come_out_of_columns_as_of_the_stream(
+def test_examples_as_columns_have_the_outcomes_of_the_stream(
     model: str, suffix: str, write: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Each example that a row can hold has the score, or the issues, that the stream gives it."""
+    """Each example that a row can represent has the score or the faults of the stream."""
     scorer: Scorer = request.getfixturevalue(model)
     found = [row for row in representable(EXAMPLES) if row["patient_id"] != ""]
     assert len(found) > 40
@@ -117,8 +117,8 @@ def test_the_contracts_examples_come_out_of_columns_as_of_the_stream(
 
 @WIDELY
 @given(lines=st.lists(values(), min_size=1, max_size=80))
-def test_any_lines_come_out_as_of_the_stream(lines: list[bytes], scorer: Scorer, tmp_path: Path) -> None:
-    """Legal records, nearly legal ones and noise, a line each."""
+def test_any_lines_have_the_outcomes_of_the_stream(lines: list[bytes], scorer: Scorer, tmp_path: Path) -> None:
+    """Valid records, almost valid ones and noise, one per line."""
     kept = [line for line in lines if b"\n" not in line and line.strip()]
     # What begins as one JSON document over several lines is refused as a whole, and a file may have a byte order mark.
     assume(
@@ -134,26 +134,26 @@ def test_any_lines_come_out_as_of_the_stream(lines: list[bytes], scorer: Scorer,
 
 @WIDELY
 @given(table=st.lists(rows(), min_size=1, max_size=80))
-def test_any_numbers_of_parquet_come_out_as_of_the_stream(table: list[Row], scorer: Scorer, tmp_path: Path) -> None:
-    """Any float64 and null stand for the JSON number and null."""
+def test_any_parquet_numbers_have_the_outcomes_of_the_stream(table: list[Row], scorer: Scorer, tmp_path: Path) -> None:
+    """Any float64 and null are equivalent to the JSON number and null."""
     expected = through_stream(as_records(table), scorer)
     assert expected == through_file(write_parquet(tmp_path / "in.parquet", table), scorer)
 
 
 @WIDELY
 @given(table=st.lists(cells(), min_size=1, max_size=80))
-def test_any_cells_of_csv_come_out_as_of_the_stream(
+def test_any_csv_cells_have_the_outcomes_of_the_stream(
     table: list[dict[str, str]], scorer: Scorer, tmp_path: Path
 ) -> None:
-    """A cell stands for itself where it is a number of JSON, else for a string; an empty one for null."""
+    """A cell is a JSON number if it is one, else a string; an empty cell is null."""
     expected = through_stream([cell_record(row) for row in table], scorer)
     assert expected == through_file(write_csv(tmp_path / "in.csv", table), scorer)
 
 
 @WIDELY
 @given(table=st.lists(rows(), min_size=1, max_size=20), order=st.permutations(NAMES))
-def test_columns_may_stand_in_any_order(table: list[Row], order: list[str], scorer: Scorer, tmp_path: Path) -> None:
-    """The header decides what a column is."""
+def test_columns_may_be_in_any_order(table: list[Row], order: list[str], scorer: Scorer, tmp_path: Path) -> None:
+    """The header identifies the columns."""
     expected = through_stream(as_records(table), scorer)
     assert expected == through_file(write_parquet(tmp_path / "in.parquet", table, order), scorer)
     clean = [
@@ -165,8 +165,8 @@ def test_columns_may_stand_in_any_order(table: list[Row], order: list[str], scor
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint16(), pa.float16(), pa.float32()])
-def test_numbers_of_any_width_are_numbers(kind: pa.DataType, scorer: Scorer, tmp_path: Path) -> None:
-    """Integers and floats of any width stand for their value, legal or not."""
+def test_numeric_columns_may_have_any_width(kind: pa.DataType, scorer: Scorer, tmp_path: Path) -> None:
+    """Integers and floats of any width have their value, valid or not."""
     table = [COMPLETE, {**COMPLETE, "chol": None, "cp": 5}]
     arrays = {n: pa.array([r[n] for r in table], pa.string() if n == "patient_id" else kind) for n in NAMES}
     source = tmp_path / "in.parquet"
@@ -174,8 +174,8 @@ def test_numbers_of_any_width_are_numbers(kind: pa.DataType, scorer: Scorer, tmp
     assert through_stream(as_records(table), scorer) == through_file(source, scorer)
 
 
-def test_a_column_without_any_value_is_missing_throughout(scorer: Scorer, tmp_path: Path) -> None:
-    """A Parquet column of type null stands for null."""
+def test_a_null_column_is_missing_in_every_row(scorer: Scorer, tmp_path: Path) -> None:
+    """A Parquet column of type null is equivalent to null."""
     table = [COMPLETE]
     arrays = {n: pa.array([r[n] for r in table]) for n in NAMES}
     assert pa.types.is_null(arrays["ca"].type)
@@ -185,8 +185,8 @@ def test_a_column_without_any_value_is_missing_throughout(scorer: Scorer, tmp_pa
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"\xed\xa0\x80", b"ok\xc3"])
-def test_an_id_that_is_no_text_is_rejected_with_its_reason(raw: bytes, scorer: Scorer, tmp_path: Path) -> None:
-    """A row whose id is not UTF-8 has the fault that a record with these bytes has; the others are scored."""
+def test_an_id_that_is_not_utf8_is_rejected(raw: bytes, scorer: Scorer, tmp_path: Path) -> None:
+    """Its row has the fault of a record with these bytes; the other rows are scored."""
     good, bad = as_records([COMPLETE, COMPLETE])
     bad = bad.replace(b'"p"', b'"' + raw + b'"')
     source = write_csv(tmp_path / "in.csv", [COMPLETE, {**COMPLETE, "patient_id": "HERE"}])
@@ -200,16 +200,16 @@ def test_an_id_that_is_no_text_is_rejected_with_its_reason(raw: bytes, scorer: S
 
 
 @pytest.mark.parametrize("length", [1, 128, 129, 70_000])
-def test_ids_are_as_long_as_the_contract_says(length: int, scorer: Scorer, tmp_path: Path) -> None:
-    """1 to 128 characters, of any width."""
+def test_ids_have_1_to_128_characters(length: int, scorer: Scorer, tmp_path: Path) -> None:
+    """Characters are counted, not bytes."""
     table = [{**COMPLETE, "patient_id": "é" * length}]
     expected = through_stream(as_records(table), scorer)
     assert expected == through_file(write_csv(tmp_path / "in.csv", table), scorer)
     assert expected == through_file(write_parquet(tmp_path / "in.parquet", table), scorer)
 
 
-def test_dictionaries_of_ids_are_text(scorer: Scorer, tmp_path: Path) -> None:
-    """An id column may be a dictionary, or large or view strings."""
+def test_an_id_column_may_have_any_string_type(scorer: Scorer, tmp_path: Path) -> None:
+    """Dictionary-encoded, large and view strings are accepted."""
     table = [COMPLETE, {**COMPLETE, "patient_id": "q"}]
     expected = through_stream(as_records(table), scorer)
     for kind in (pa.dictionary(pa.int8(), pa.string()), pa.large_string(), pa.string_view()):

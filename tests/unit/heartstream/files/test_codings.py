@@ -1,4 +1,4 @@
-"""A file in another coding is scored in it where it is named, and else refused before anything of it is published."""
+"""A file in another coding is scored if the coding is declared, and refused before anything is published otherwise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = ("ndjson", "csv")
 
 
 def written(folder: Path, records: list[bytes], kind: str) -> Path:
-    """Write records as a file of a kind."""
+    """Write records to a file of this format."""
     path = folder / f"in.{kind}"
     if kind == "ndjson":
         path.write_bytes(b"\n".join(records) + b"\n")
@@ -39,7 +39,7 @@ def written(folder: Path, records: list[bytes], kind: str) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["kaggle-303", "kaggle-297", "keel"])
 def test_a_foreign_file_publishes_nothing(tmp_path: Path, scorer: Scorer, name: str, kind: str, processes: int) -> None:
-    """It is refused in words that name the codings; no file is left, nor anything in the way of the next run."""
+    """The refusal names the codings; no output and nothing that blocks the next run is left."""
     source = written(tmp_path, copy_records(name) * 20, kind)
     request = Request(source, tmp_path / "out.ndjson", tmp_path / "errors.ndjson", processes=processes)
     with pytest.raises(DataError, match=r"another coding .* --coding kaggle-303, kaggle-297, statlog, or --coding uci"):
@@ -49,10 +49,10 @@ def test_a_foreign_file_publishes_nothing(tmp_path: Path, scorer: Scorer, name: 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["kaggle-303", "kaggle-297", "statlog"])
-def test_a_file_whose_coding_is_named_has_the_scores_of_ucis_rows(
+def test_a_file_with_a_declared_coding_has_the_scores_of_ucis_rows(
     tmp_path: Path, scorer: Scorer, name: str, kind: str
 ) -> None:
-    """The same bytes, row for row."""
+    """Byte for byte, row by row."""
     (tmp_path / "uci").mkdir()
     expected = Request(written(tmp_path / "uci", uci_records(name), kind), tmp_path / "expected.ndjson")
     actual = Request(written(tmp_path, copy_records(name), kind), tmp_path / "actual.ndjson", coding=name)
@@ -61,8 +61,8 @@ def test_a_file_whose_coding_is_named_has_the_scores_of_ucis_rows(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_wrong_name_is_no_way_round(tmp_path: Path, scorer: Scorer, kind: str) -> None:
-    """Rows that have no such code in the coding that was named are rejected; nothing is converted by chance."""
+def test_the_wrong_coding_rejects_the_rows(tmp_path: Path, scorer: Scorer, kind: str) -> None:
+    """Rows with codes that the declared coding does not have are rejected, never converted by chance."""
     source = written(tmp_path, copy_records("kaggle-297"), kind)
     tally = score_file(Request(source, tmp_path / "out.ndjson", coding="uci"), scorer, unseen)
     assert (tally.scored, tally.codes) == (0, {"impossible_code": 297})
@@ -71,7 +71,7 @@ def test_the_wrong_name_is_no_way_round(tmp_path: Path, scorer: Scorer, kind: st
 def test_nothing_of_a_foreign_file_goes_to_standard_output(
     tmp_path: Path, scorer: Scorer, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """Not even the rows before the first that shows it: so many are held back as every copy needs."""
+    """Enough rows are buffered that each known copy is detected before the first score is written."""
     legal = [value for value in copy_records("keel") if json.loads(value)["oldpeak"] <= 10]
     source = written(tmp_path, [*legal[:20], *copy_records("keel")], "ndjson")
     with pytest.raises(DataError):
@@ -83,7 +83,7 @@ def test_nothing_of_a_foreign_file_goes_to_standard_output(
 def test_all_of_a_clean_file_goes_to_standard_output(
     tmp_path: Path, scorer: Scorer, capfdbinary: pytest.CaptureFixture[bytes], rows: int
 ) -> None:
-    """What was held back is written, in order, however short the file is."""
+    """Buffered rows are written in order, however short the file is."""
     source = written(tmp_path, uci_records("statlog")[:rows], "ndjson")
     score_file(Request(source, Path("-")), scorer, unseen)
     found = [json.loads(line)["patient_id"] for line in capfdbinary.readouterr().out.splitlines()]
@@ -92,7 +92,7 @@ def test_all_of_a_clean_file_goes_to_standard_output(
 
 @pytest.mark.parametrize("name", ["kaggle-303", "kaggle-297"])
 def test_drift_and_compare_read_a_file_by_the_same_rule(tmp_path: Path, model_dir: Path, name: str) -> None:
-    """A foreign file is neither counted nor compared; with its coding named it gives the figures of UCI's rows."""
+    """They refuse a foreign file; with its coding declared the results are those of UCI's rows."""
     model = load(model_dir)
     (tmp_path / "uci").mkdir()
     foreign = written(tmp_path, copy_records(name), "ndjson")

@@ -1,11 +1,11 @@
-"""A CSV is cut between rows, wherever its blocks happen to end."""
+"""CSV blocks are cut between rows, wherever they end."""
 
 from __future__ import annotations
 
 import csv
 import io
 
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from heartstream.files.csv_rows import count_rows, open_quote, row_pattern, row_start, spans, whole_rows
@@ -26,8 +26,8 @@ def written(rows: list[list[str]], line_end: str) -> list[bytes]:
 
 
 @given(rows=st.lists(CELLS, max_size=12), line_end=st.sampled_from(["\n", "\r\n"]), cut=st.integers(0, 400))
-def test_a_block_ends_with_the_last_row_that_is_whole(rows: list[list[str]], line_end: str, cut: int) -> None:
-    """Quotes, line ends and separators inside cells end no row."""
+def test_a_block_ends_with_its_last_complete_row(rows: list[list[str]], line_end: str, cut: int) -> None:
+    """Quotes, line ends and separators within cells do not end a row."""
     lines = written(rows, line_end)
     text, ends, total = b"".join(lines), [], 0
     for line in lines:
@@ -40,16 +40,15 @@ def test_a_block_ends_with_the_last_row_that_is_whole(rows: list[list[str]], lin
 
 
 @given(rows=st.lists(CELLS, max_size=6), tail=st.text("a,\n", max_size=20))
-@example(rows=[], tail="")
-def test_a_quote_that_stays_open_is_found_where_its_row_begins(rows: list[list[str]], tail: str) -> None:
-    """However many rows it would take for one cell; text whose quotes are closed has none."""
+def test_an_unclosed_quote_is_located_at_the_start_of_its_row(rows: list[list[str]], tail: str) -> None:
+    """However many rows it would swallow; text with closed quotes has none."""
     text = b"".join(written(rows, "\n"))
     assert open_quote(text, ROW) is None
     assert len(text) == open_quote(text + b'x,"' + tail.encode(), ROW)
 
 
-def test_quotes_inside_a_cell_are_characters() -> None:
-    """As Arrow has it: they count at the beginning of a cell alone."""
+def test_quotes_within_a_cell_are_ordinary_characters() -> None:
+    """As in Arrow, only a quote at the start of a cell opens it."""
     text = b'5" tall,1\n6,2\n7,'
     assert whole_rows(text, ROW) == text.index(b"7")
     assert open_quote(b'5" tall,1\n6,2\n', ROW) is None

@@ -1,4 +1,4 @@
-"""Files as people have them are read as what they are, or refused with the option that reads them."""
+"""CSV files as people write them are detected and read, or refused with the option that reads them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ACCENTED = "é-ü-{}"
 
 
 def scored(path: Path, scorer: Scorer, options: ReadOptions = PLAIN, coding: str | None = None) -> tuple[bytes, Tally]:
-    """Return the scores of a file, every row of it, and the counts."""
+    """Return the scores of a file, all of whose rows are valid, and the counts."""
     output = path.with_name("scores.ndjson")
     tally = score_file(Request(path, output, force=True, options=options, coding=coding), scorer, unseen)
     return output.read_bytes(), tally
 
 
 def understood(path: Path, scorer: Scorer, options: ReadOptions = PLAIN) -> list[str]:
-    """Return what is said of a file, and see that it is said before the first row."""
+    """Return the notes about a file, and check that they come before the first row."""
     told: list[str] = []
 
     def note(file: Path, notes: Sequence[str]) -> None:
@@ -56,7 +56,7 @@ def understood(path: Path, scorer: Scorer, options: ReadOptions = PLAIN) -> list
 
 
 def refused(path: Path, scorer: Scorer, options: ReadOptions = PLAIN) -> str:
-    """Return why a file is refused, and see that nothing is published."""
+    """Return why a file is refused, and check that nothing is published."""
     output = path.with_name("refused.ndjson")
     with pytest.raises(DataError) as caught:
         score_file(Request(path, output, options=options), scorer, unseen)
@@ -65,7 +65,7 @@ def refused(path: Path, scorer: Scorer, options: ReadOptions = PLAIN) -> str:
 
 
 def patients(first: int, count: int, named: Callable[[int], str] = "p-{}".format) -> list[Cells]:
-    """Return some of the snapshot's patients, with ids."""
+    """Return some of the snapshot's patients with ids."""
     rows = (PATIENTS[place % len(PATIENTS)] for place in range(first, first + count))
     return [{**row, "patient_id": named(number)} for number, row in enumerate(rows, 1)]
 
@@ -76,7 +76,7 @@ def patients(first: int, count: int, named: Callable[[int], str] = "p-{}".format
 def test_a_foreign_file_has_the_scores_of_the_clean_one(
     form: Form, first: int, count: int, scorer: Scorer, tmp_path: Path
 ) -> None:
-    """Byte for byte, however it is written; what cannot be recognised is named by an option."""
+    """Byte for byte, however it is written; options name what cannot be detected."""
     rows = patients(first, count, ACCENTED.format)
     clean, foreign = tmp_path / "clean.csv", tmp_path / "foreign.csv"
     clean.write_bytes(Form().write(rows))
@@ -88,15 +88,15 @@ def test_a_foreign_file_has_the_scores_of_the_clean_one(
     assert (counts.rejected, others.rejected, others.blank_rows) == (0, 0, form.empty_rows)
 
 
-def test_the_clean_form_needs_no_words(scorer: Scorer, tmp_path: Path) -> None:
-    """Where nothing had to be understood, nothing is said."""
+def test_a_clean_file_prints_no_notes(scorer: Scorer, tmp_path: Path) -> None:
+    """Without anything to detect nothing is printed."""
     path = tmp_path / "in.csv"
     path.write_bytes(Form().write(patients(0, 50)))
     assert understood(path, scorer) == [""]
 
 
-def test_what_was_understood_is_said_once(scorer: Scorer, tmp_path: Path) -> None:
-    """All of it, before the first row, in names of columns and not in patients' values."""
+def test_detected_conventions_are_printed_once(scorer: Scorer, tmp_path: Path) -> None:
+    """All of them, before the first row, with column names and no patient's values."""
     path = tmp_path / "in.csv"
     form = Form(";", ",", "utf-16", alias=1, missing="NA", words=True, extra=("notes",), id_column="id")
     path.write_bytes(form.write(patients(250, 60)))
@@ -109,8 +109,8 @@ def test_what_was_understood_is_said_once(scorer: Scorer, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_ucis_files_are_read_as_they_are_published(site: str, scorer: Scorer, tmp_path: Path) -> None:
-    """No header, `?`, the outcome at the end: the scores are those of the clean file whose ids are row numbers."""
+def test_ucis_published_files_are_read(site: str, scorer: Scorer, tmp_path: Path) -> None:
+    """No header, `?`, outcome in the last column: the scores equal those of the clean file with row numbers as ids."""
     path = tmp_path / "processed.data"
     path.write_bytes(published_file(site))
     rows = [row for row in snapshot_rows() if row[0] == site]
@@ -123,8 +123,8 @@ def test_ucis_files_are_read_as_they_are_published(site: str, scorer: Scorer, tm
     assert "patient_id is the number of the row" in said
 
 
-def test_rows_may_be_numbered(scorer: Scorer, tmp_path: Path) -> None:
-    """With --row-ids the ids are those of a clean file that numbers its rows, over batches, in CSV and in Parquet."""
+def test_row_ids_number_the_rows(scorer: Scorer, tmp_path: Path) -> None:
+    """With --row-ids the ids are row numbers across batches, in CSV and Parquet."""
     count = 20_000
     rows = patients(0, count, str)
     (clean := tmp_path / "clean.csv").write_bytes(Form().write(rows))
@@ -140,8 +140,8 @@ def test_rows_may_be_numbered(scorer: Scorer, tmp_path: Path) -> None:
         assert expected == scored(tmp_path / "in.parquet", scorer, options)[0]
 
 
-def test_all_four_hospitals_in_words_are_read(scorer: Scorer, tmp_path: Path) -> None:
-    """The copy that writes its codes as words, and `thalch`: 920 patients with the scores of UCI's codes."""
+def test_the_copy_with_codes_in_words_is_read(scorer: Scorer, tmp_path: Path) -> None:
+    """920 patients, with `thalch` for thalach, have the scores of UCI's codes."""
     words = {
         "sex": {"0": "Female", "1": "Male"},
         "cp": {"1": "typical angina", "2": "atypical angina", "3": "non-anginal", "4": "asymptomatic"},
@@ -162,14 +162,14 @@ def test_all_four_hospitals_in_words_are_read(scorer: Scorer, tmp_path: Path) ->
 
 
 def test_words_are_not_read_in_another_coding(scorer: Scorer, tmp_path: Path) -> None:
-    """They say what UCI's codes mean; as codes of another coding they would be converted once more."""
+    """Words mean UCI's codes; in another coding they would be converted a second time."""
     path = tmp_path / "in.csv"
     path.write_bytes(Form(words=True).write(patients(0, 30)))
     assert scored(path, scorer, coding="kaggle-303")[1].codes == {"wrong_type": 30}
 
 
-def test_values_of_a_file_without_a_header_are_never_told(scorer: Scorer, tmp_path: Path) -> None:
-    """Its first line is a patient, even where the cells look like names."""
+def test_values_of_a_file_without_a_header_are_never_printed(scorer: Scorer, tmp_path: Path) -> None:
+    """Its first line is a patient, even if the cells look like names."""
     path = tmp_path / "in.csv"
     for line in ("SECRET,Male,asymptomatic,Miller,4711,233", "4711,63,1,1,145,233,1,2,150,0,2.3,3,0,6", "SECRET"):
         path.write_text(f"{line}\n{line}\n")
@@ -194,7 +194,7 @@ def test_values_of_a_file_without_a_header_are_never_told(scorer: Scorer, tmp_pa
 def test_a_refusal_names_the_option_that_reads_the_file(
     content: bytes, option: str, scorer: Scorer, tmp_path: Path
 ) -> None:
-    """Separator, encoding, decimal mark, extra columns and a column without a name."""
+    """For the separator, encoding, decimal mark, extra columns and a column without a name."""
     path = tmp_path / "in.csv"
     path.write_bytes(content)
     assert option in refused(path, scorer)
@@ -212,15 +212,15 @@ def test_a_refusal_names_the_option_that_reads_the_file(
         ReadOptions(row_ids=True, id_column="id"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(options: ReadOptions, scorer: Scorer, tmp_path: Path) -> None:
+def test_invalid_options_are_refused(options: ReadOptions, scorer: Scorer, tmp_path: Path) -> None:
     """For every format, before the file is opened."""
     for name in ("in.csv", "in.ndjson", "in.parquet"):
         with pytest.raises(SettingsError, match="--"):
             score_file(Request(tmp_path / name, tmp_path / "out", options=options), scorer, unseen)
 
 
-def test_a_decimal_mark_of_the_other_kind_is_no_number(scorer: Scorer, tmp_path: Path) -> None:
-    """Beyond the first rows, 1.234 of a file with decimal commas may be a thousand: the row is refused by name."""
+def test_the_other_decimal_mark_is_not_a_number(scorer: Scorer, tmp_path: Path) -> None:
+    """In a file with decimal commas 1.234 may be a thousand: such rows are rejected."""
     rows = patients(0, 1_500)
     late = [{**row, "oldpeak": "1,5" if number == 1_400 else row["oldpeak"]} for number, row in enumerate(rows)]
     path = tmp_path / "in.csv"
@@ -231,7 +231,7 @@ def test_a_decimal_mark_of_the_other_kind_is_no_number(scorer: Scorer, tmp_path:
 
 
 def test_missing_markers_are_counted(scorer: Scorer, tmp_path: Path) -> None:
-    """By their text, over the whole file; with a list of one's own, the usual ones are text."""
+    """By their text over the whole file; with --na-values the default markers are text."""
     rows = [{**row, "ca": "NA" if place % 2 else "?"} for place, row in enumerate(patients(0, 100))]
     path = tmp_path / "in.csv"
     path.write_bytes(Form().write(rows))
@@ -242,8 +242,8 @@ def test_missing_markers_are_counted(scorer: Scorer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("note", ['5" tall', '"a ""quoted"" word"', '"two\nlines"', '"two\r\nlines, and more"', ""])
-def test_cells_with_quotes_and_line_ends_cross_no_batch(note: str, end: str, scorer: Scorer, tmp_path: Path) -> None:
-    """Whatever else is in a row, each patient has one score, in batches that end anywhere."""
+def test_cells_with_quotes_and_line_ends_stay_in_one_batch(note: str, end: str, scorer: Scorer, tmp_path: Path) -> None:
+    """Whatever a row contains, each patient has one score, wherever batches end."""
     rows = patients(0, 12_000)
     lines = Form(line_end=end).write(rows).decode().split(end)[:-1]
     text = end.join([f"{lines[0]},note", *(f"{line},{note}" for line in lines[1:])])
@@ -252,8 +252,8 @@ def test_cells_with_quotes_and_line_ends_cross_no_batch(note: str, end: str, sco
     assert scored(clean, scorer)[0] == scored(path, scorer, ReadOptions(ignore_columns="note"))[0]
 
 
-def test_a_quote_that_is_not_closed_swallows_nobody(scorer: Scorer, tmp_path: Path) -> None:
-    """In the last column it would take all further rows for one cell."""
+def test_an_unclosed_quote_is_refused(scorer: Scorer, tmp_path: Path) -> None:
+    """In the last column it would take all following rows for one cell."""
     path = tmp_path / "in.csv"
     lines = Form(extra=("note",)).write(patients(0, 9)).splitlines(keepends=True)
     lines = [lines[0], *(line.partition(b',"5')[0] + b",n\n" for line in lines[1:])]
@@ -264,8 +264,8 @@ def test_a_quote_that_is_not_closed_swallows_nobody(scorer: Scorer, tmp_path: Pa
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_a_broken_row_is_told_by_row_and_byte(mark: bytes, scorer: Scorer, tmp_path: Path) -> None:
-    """Of the whole file, with its blank lines and byte order mark, and not of a batch."""
+def test_a_broken_row_is_located_by_row_and_byte(mark: bytes, scorer: Scorer, tmp_path: Path) -> None:
+    """Counted over the whole file, including blank lines and the byte order mark, not within a batch."""
     path = tmp_path / "in.csv"
     lines = Form().write(patients(0, 15_000)).splitlines(keepends=True)
     before = mark + lines[0] + b"\n\n" + b"".join(lines[1:14_000])
@@ -276,8 +276,8 @@ def test_a_broken_row_is_told_by_row_and_byte(mark: bytes, scorer: Scorer, tmp_p
     assert "SECRET" not in said
 
 
-def test_no_thread_but_ours_reads_a_file(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read-ahead of Arrow's own would call Python while that is finalizing, and abort the process."""
+def test_files_are_read_by_our_thread_only(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow's read-ahead would call Python during its shutdown and abort the process."""
     path, readers, read = tmp_path / "in.csv", set[int](), RawFile.read
 
     def noted(file: RawFile, size: int = -1, /) -> bytes:
@@ -295,7 +295,7 @@ def test_no_thread_but_ours_reads_a_file(scorer: Scorer, tmp_path: Path, monkeyp
 def test_a_file_that_changes_while_it_is_read_is_not_published(
     kind: str, change: str, scorer: Scorer, tmp_path: Path
 ) -> None:
-    """What was read of it is neither the old file nor the new one."""
+    """The rows that were read are neither the old file nor the new one."""
     rows = patients(0, 40_000)
     path = tmp_path / f"in.{kind}"
     if kind == "parquet":
@@ -318,7 +318,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_lines_with_a_byte_order_mark_lose_no_record(encoding: str, scorer: Scorer, tmp_path: Path) -> None:
-    """The first record is scored as the others are."""
+    """The first record is scored like the others."""
     records = as_records([COMPLETE, {**COMPLETE, "patient_id": "é"}])
     (clean := tmp_path / "clean.ndjson").write_bytes(b"\n".join(records))
     (path := tmp_path / "in.ndjson").write_bytes(b"\n".join(records).decode().encode(encoding))
@@ -326,15 +326,15 @@ def test_lines_with_a_byte_order_mark_lose_no_record(encoding: str, scorer: Scor
 
 
 @pytest.mark.parametrize("content", [b"[%b,%b]", b"[\n%b,\n%b\n]", b"{\n  %b\n}\n%b"])
-def test_a_json_document_is_no_file_of_lines(content: bytes, scorer: Scorer, tmp_path: Path) -> None:
-    """An array, and records over several lines, are told from records that are broken one by one."""
+def test_a_json_document_is_not_json_lines(content: bytes, scorer: Scorer, tmp_path: Path) -> None:
+    """An array and multi-line records are distinguished from individually broken records."""
     path = tmp_path / "in.ndjson"
     path.write_bytes(content % tuple(as_records([COMPLETE, COMPLETE])))
     assert "jq -c '.[]' FILE" in refused(path, scorer)
 
 
 def test_an_option_means_the_same_in_every_command(model_dir: Path, tmp_path: Path) -> None:
-    """`drift` and `compare` find in a foreign file what they find in the clean one."""
+    """`drift` and `compare` read a foreign file like the clean one."""
     rows, model = patients(0, 60), load(model_dir)
     form = Form(";", ",", "utf-16", missing="unknown", words=True, extra=("notes",), id_column="id")
     (clean := tmp_path / "clean.csv").write_bytes(Form().write(rows))
@@ -347,7 +347,7 @@ def test_an_option_means_the_same_in_every_command(model_dir: Path, tmp_path: Pa
 
 
 def test_a_named_pipe_is_read(scorer: Scorer, tmp_path: Path) -> None:
-    """As the shell's <(...) is one: it has no size that could have changed."""
+    """The shell's <(...) is one, and its size is not checked."""
     rows = Form().write(patients(0, 50))
     (clean := tmp_path / "clean.csv").write_bytes(rows)
     os.mkfifo(pipe := tmp_path / "pipe.csv")

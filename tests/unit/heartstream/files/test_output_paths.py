@@ -1,4 +1,4 @@
-"""No run harms its input, a device or another run's files, and nobody else reads what it writes."""
+"""No run overwrites its input, a device or another run's files, and only the owner can read its output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_input_is_never_written(
     scorer: Scorer,
     tmp_path: Path,
 ) -> None:
-    """Under none of its names, and --force changes nothing about it."""
+    """Under none of its names, even with --force."""
     output, errors = tmp_path / "out.ndjson", tmp_path / "errors.ndjson"
     link(
         source,
@@ -65,7 +65,7 @@ def test_the_input_is_never_written(
 def test_the_input_under_its_own_name_is_never_written(
     which: str, source: Path, scorer: Scorer, tmp_path: Path
 ) -> None:
-    """Neither as scores nor as rejected rows."""
+    """Neither by scores nor by rejected rows."""
     other, before = tmp_path / "other.ndjson", source.read_bytes()
     output, errors = (source, other) if which == "output" else (other, source)
     with pytest.raises(SettingsError, match="is the input file"):
@@ -75,7 +75,7 @@ def test_the_input_under_its_own_name_is_never_written(
 
 @pytest.mark.parametrize("which", ["output", "errors", "partial"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
-def test_what_is_no_regular_file_stays(
+def test_special_files_are_not_replaced(
     make: Callable[[Path], None], which: str, source: Path, scorer: Scorer, tmp_path: Path
 ) -> None:
     """A FIFO or a directory is neither replaced nor opened."""
@@ -88,15 +88,15 @@ def test_what_is_no_regular_file_stays(
     assert kind == stat.S_IFMT(path.lstat().st_mode)
 
 
-def test_a_device_stays(source: Path, scorer: Scorer) -> None:
-    """The null device is no place to publish a file; standard output is the way there."""
+def test_a_device_is_not_replaced(source: Path, scorer: Scorer) -> None:
+    """/dev/null is refused as an output; standard output is `-o -`."""
     with pytest.raises(SettingsError, match="-o - for standard output"):
         score_file(Request(source, Path(os.devnull), None, force=True), scorer, unseen)
     assert Path(os.devnull).is_char_device()
 
 
 def test_a_symbolic_link_is_replaced_and_never_written_through(source: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """With --force the link goes and its target stays; without, the link is a file in the way, broken or not."""
+    """--force replaces the link and keeps its target; without it even a broken link counts as an existing file."""
     precious, output = tmp_path / "precious", tmp_path / "out.ndjson"
     output.symlink_to(precious)
     with pytest.raises(SettingsError, match="--force replaces it"):
@@ -111,7 +111,7 @@ def test_a_symbolic_link_is_replaced_and_never_written_through(source: Path, sco
 
 
 def test_scores_and_errors_are_two_files(source: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """However the one name is written, and whichever of the run's files it names."""
+    """However their paths are written, and even if one names another file of the run."""
     output = tmp_path / "out.ndjson"
     for errors in (output, tmp_path / "." / "out.ndjson", partial_path(output), journal_path(output)):
         with pytest.raises(SettingsError, match="--errors needs its own file"):
@@ -120,7 +120,7 @@ def test_scores_and_errors_are_two_files(source: Path, scorer: Scorer, tmp_path:
 
 @pytest.mark.parametrize("shared", ["output", "errors"])
 def test_two_runs_never_write_one_file(shared: str, source: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """The second is refused while the first is at work, with --force, too; the first ends as if it were alone."""
+    """The second one is refused while the first runs, even with --force; the first is not affected."""
     first = Request(source, tmp_path / "1.ndjson", tmp_path / "1.errors")
     output = first.output if shared == "output" else tmp_path / "2.ndjson"
     errors = first.errors if shared == "errors" else tmp_path / "2.errors"
@@ -137,8 +137,8 @@ def test_two_runs_never_write_one_file(shared: str, source: Path, scorer: Scorer
     assert {"in.ndjson", "1.ndjson", "1.errors"} == {path.name for path in tmp_path.iterdir()}
 
 
-def test_what_appeared_meanwhile_is_not_replaced(source: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """A file that has appeared since the run began stays, and nothing that was scored is lost."""
+def test_an_output_that_appeared_during_the_run_is_not_replaced(source: Path, scorer: Scorer, tmp_path: Path) -> None:
+    """The new file stays, and the scores are kept for --resume."""
     request = Request(source, tmp_path / "out.ndjson")
 
     def appear(*_: object) -> None:
@@ -160,7 +160,7 @@ def open_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("open_umask")
 def test_only_the_owner_reads_patients_data(source: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """Scores, rejected rows and what is there meanwhile have mode 0600, whatever the umask and earlier files."""
+    """Scores, rejected rows and temporary files have mode 0600, whatever the umask and earlier files."""
     request, seen = Request(source, tmp_path / "out.ndjson", tmp_path / "errors.ndjson", force=True), set[int]()
     partial_path(request.output).write_text("half")
 
@@ -175,7 +175,7 @@ def test_only_the_owner_reads_patients_data(source: Path, scorer: Scorer, tmp_pa
 def test_a_file_of_errors_that_cannot_be_written_leaves_nothing_behind(
     source: Path, scorer: Scorer, tmp_path: Path
 ) -> None:
-    """So that the same command, mended, begins anew."""
+    """The corrected command can then start from scratch."""
     with pytest.raises(DependencyError, match="cannot write"):
         score_file(Request(source, tmp_path / "out.ndjson", tmp_path / "absent" / "errors"), scorer, unseen)
     assert {"in.ndjson"} == {path.name for path in tmp_path.iterdir()}

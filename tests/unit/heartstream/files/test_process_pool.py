@@ -1,4 +1,4 @@
-"""Several processes that score one file give what one gives, and a death among them is heard."""
+"""Several processes score a file exactly like one, and the death of a process is detected."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _LARGE = 1 << 26
 
 
 def rows(number: int) -> list[Row]:
-    """Return patients of whom one in a hundred is none."""
+    """Return patients, one in a hundred of them invalid."""
     return [{**COMPLETE, "patient_id": f"p-{row}", "thal": 6 if row % 100 else 1} for row in range(number)]
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
-    """Give the same patients in each format; several batches of them."""
+    """Write the same patients in each format; several batches of them."""
     folder, patients = tmp_path_factory.mktemp("sources"), rows(50_000)
     lines = folder / "in.ndjson"
     lines.write_bytes(b"\n".join(as_records(patients)))
@@ -48,7 +48,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[Format, Path]:
 def test_any_number_of_processes_gives_the_same_files(
     kind: Format, suffix: str, sources: dict[Format, Path], scorer: Scorer, tmp_path: Path
 ) -> None:
-    """Scores, errors and counts do not depend on it, and the order is that of the rows."""
+    """Scores, errors, counts and order do not depend on it."""
     found = []
     for processes in (1, 3):
         output, errors = tmp_path / f"{processes}.ndjson{suffix}", tmp_path / f"{processes}.errors"
@@ -59,7 +59,7 @@ def test_any_number_of_processes_gives_the_same_files(
 
 
 def joined(batch: object) -> ScoredBatch:
-    """Stand for the scoring: what comes of a batch are its lines and the process that had it."""
+    """Stands for scoring: returns the batch's lines and the process that had it."""
     assert isinstance(batch, list)
     if batch == [b"bad model"]:
         raise ArtifactError("it is broken")
@@ -76,22 +76,22 @@ def joined(batch: object) -> ScoredBatch:
 
 
 def pooled(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:
-    """Yield content, and the process that made it."""
+    """Yield each result, and the process that produced it."""
     with ExitStack() as closing:
         for part in ProcessPool(joined, processes, closing).score(batches):
             yield bytes(part.content), part.rejected[0][0].message
 
 
-def test_batches_are_shared_out_and_come_back_in_order() -> None:
-    """Each of the processes has its share, this one has none; a slot is not used again before it was read."""
+def test_batches_are_distributed_and_return_in_order() -> None:
+    """Every worker process gets some, this one none; a slot is reused only after it was read."""
     batches = [[b"%d" % number, b"of"] for number in range(100)]
     found = list(pooled(iter(batches), 3))
     assert [b"+".join(batch) for batch in batches] == [content for content, _ in found]
     assert len({process for _, process in found} - {str(os.getpid())}) == 3
 
 
-def test_a_process_that_is_held_up_gets_no_more(tmp_path: Path) -> None:
-    """The next batch goes to who has least to do, so that one that is late holds up its own alone."""
+def test_a_slow_process_gets_no_more_batches(tmp_path: Path) -> None:
+    """The next batch goes to the least busy process, so a slow one delays only its own."""
     late = tmp_path / "late"
     with ExitStack() as closing:
         pool = ProcessPool(joined, 2, closing)
@@ -108,8 +108,8 @@ def test_a_process_that_is_held_up_gets_no_more(tmp_path: Path) -> None:
     assert first not in others
 
 
-def test_no_room_for_processes_is_said() -> None:
-    """What to do about it, too: a file is scored by one process without any memory that is shared."""
+def test_lack_of_memory_for_processes_is_reported() -> None:
+    """The error suggests --processes 1, which needs no shared memory."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 26), before[1]))
@@ -120,15 +120,15 @@ def test_no_room_for_processes_is_said() -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def test_what_is_too_large_to_be_shared_goes_another_way() -> None:
-    """A batch is scored here, scores come through the pipe, and the order stays."""
+def test_results_too_large_for_shared_memory_are_handled() -> None:
+    """A large batch is scored in this process, large results use the pipe, and the order stays."""
     found = list(pooled(iter([[b"a"], [b"y" * _LARGE], [b"b"], [b"grow"], [b"c"]] * 2)))
     assert [len(content) for content, _ in found] == [1, _LARGE, 1, _LARGE, 1] * 2
     assert found[1][1] == str(os.getpid())
 
 
-def test_a_broken_model_is_told_as_it_is_by_one_process() -> None:
-    """The error of the process that scores is the error of the run."""
+def test_a_broken_model_raises_as_in_one_process() -> None:
+    """The error of the worker process is the error of the run."""
     with pytest.raises(ArtifactError, match="it is broken"):
         list(pooled(iter([[b"a"], [b"bad model"], [b"b"]])))
 
@@ -136,7 +136,7 @@ def test_a_broken_model_is_told_as_it_is_by_one_process() -> None:
 @pytest.mark.parametrize(("how", "said"), [(b"die", r"was killed \(SIGKILL\)"), (b"leave", "ended with exit code 3")])
 @pytest.mark.parametrize("rest", [repeat([b"a"]), ()])
 def test_a_process_that_dies_ends_the_run(how: bytes, said: str, rest: Iterable[list[bytes]]) -> None:
-    """Nobody waits for it: neither what was handed to it nor what is still to come."""
+    """The run waits neither for its batches nor for later ones."""
     found = []
     with pytest.raises(DependencyError, match=said):
         found.extend(pooled(chain([[b"a"]] * 4, [[how]], rest)))
@@ -144,7 +144,7 @@ def test_a_process_that_dies_ends_the_run(how: bytes, said: str, rest: Iterable[
 
 
 def test_no_process_outlives_the_run() -> None:
-    """Also when the run ends in its midst."""
+    """Even if the run ends early."""
     parts = pooled([b"a"] for _ in count())
     processes = {int(next(parts)[1]) for _ in range(6)}
     parts.close()

@@ -1,4 +1,4 @@
-"""Files that are no patients, files that are in the way, and what is left beside a finished one."""
+"""Scoring files: invalid inputs, existing outputs, and what is left after a finished or interrupted run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def refused(path: Path, scorer: Scorer, kind: Format | None = None) -> str:
-    """Score a file that is no good; return what is said, and see that nothing has a final name."""
+    """Score an invalid file; return the error, and check that no output file exists."""
     output = path.with_name("refused.ndjson")
     with pytest.raises(DataError) as caught:
         score_file(Request(path, output, format=kind, force=True), scorer, unseen)
@@ -49,8 +49,8 @@ def refused(path: Path, scorer: Scorer, kind: Format | None = None) -> str:
     return str(caught.value).replace(str(path), "FILE")
 
 
-def test_a_finished_run_leaves_scores_and_errors_alone(wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
-    """No partial file and no journal is left, and the counts are those of the files."""
+def test_a_finished_run_leaves_only_scores_and_errors(wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
+    """No partial file and no journal is left, and the counts match the files."""
     assert Tally(2, 1, {"impossible_code": 1}) == score_file(wanted, scorer, unseen)
     assert {"in.ndjson", "out.ndjson", "errors.ndjson"} == names_in(tmp_path)
     assert wanted.output.read_bytes().count(b"\n") == 2
@@ -58,8 +58,8 @@ def test_a_finished_run_leaves_scores_and_errors_alone(wanted: Request, scorer: 
     assert json.loads(line)["row"] == 2
 
 
-def test_errors_hold_no_value(scorer: Scorer, tmp_path: Path) -> None:
-    """The file of errors has neither ids nor values nor names of unknown fields."""
+def test_the_errors_file_contains_no_values(scorer: Scorer, tmp_path: Path) -> None:
+    """Neither ids nor values nor names of unknown fields."""
     source = tmp_path / "in.ndjson"
     source.write_bytes(b'{"patient_id": "SECRET-1", "age": 4711, "SECRET-2": "SECRET-3"}\n')
     score_file(Request(source, tmp_path / "out.ndjson", tmp_path / "errors.ndjson"), scorer, unseen)
@@ -68,8 +68,8 @@ def test_errors_hold_no_value(scorer: Scorer, tmp_path: Path) -> None:
     assert not any(word in told for word in ("SECRET", "4711"))
 
 
-def test_where_nothing_is_rejected_there_is_no_errors_file(wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
-    """Also none of an earlier run, when that was to be replaced."""
+def test_without_rejections_there_is_no_errors_file(wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
+    """With --force an errors file of an earlier run is removed."""
     (tmp_path / "errors.ndjson").write_text("old")
     wanted.source.write_bytes(b"".join(as_records([COMPLETE])))
     again = Request(wanted.source, wanted.output, wanted.errors, force=True)
@@ -78,8 +78,10 @@ def test_where_nothing_is_rejected_there_is_no_errors_file(wanted: Request, scor
 
 
 @pytest.mark.parametrize("name", ["out.ndjson", "errors.ndjson"])
-def test_files_are_not_replaced_unasked(name: str, wanted: Request, scorer: Scorer, tmp_path: Path) -> None:
-    """A file that is there stays as it is, whichever of the two."""
+def test_existing_files_are_not_replaced_without_force(
+    name: str, wanted: Request, scorer: Scorer, tmp_path: Path
+) -> None:
+    """Neither of the two."""
     (tmp_path / name).write_text("precious")
     with pytest.raises(SettingsError, match="--force"):
         score_file(wanted, scorer, unseen)
@@ -87,8 +89,8 @@ def test_files_are_not_replaced_unasked(name: str, wanted: Request, scorer: Scor
     assert {"in.ndjson", name} == names_in(tmp_path)
 
 
-def test_an_interrupted_run_is_not_begun_anew_unasked(wanted: Request, scorer: Scorer) -> None:
-    """What such a run left is either gone on with or replaced, as one says."""
+def test_an_interrupted_run_needs_resume_or_force(wanted: Request, scorer: Scorer) -> None:
+    """Its partial file is kept until then."""
     partial_path(wanted.output).write_text("half")
     with pytest.raises(SettingsError, match="--resume"):
         score_file(wanted, scorer, unseen)
@@ -96,7 +98,7 @@ def test_an_interrupted_run_is_not_begun_anew_unasked(wanted: Request, scorer: S
 
 
 class Stopped(Exception):  # noqa: N818  # no error
-    """Stands for whatever ends a run in its midst."""
+    """Stands for whatever interrupts a run."""
 
 
 def stop(_done: int, _total: int | None, tally: Tally) -> None:
@@ -107,7 +109,7 @@ def stop(_done: int, _total: int | None, tally: Tally) -> None:
 def test_a_run_that_ends_early_leaves_nothing_under_a_final_name(
     wanted: Request, scorer: Scorer, tmp_path: Path
 ) -> None:
-    """There is no half file to be mistaken for a whole one."""
+    """A partial file is never mistaken for a complete one."""
     with pytest.raises(Stopped):
         score_file(wanted, scorer, stop)
     assert not wanted.output.exists()
@@ -115,8 +117,8 @@ def test_a_run_that_ends_early_leaves_nothing_under_a_final_name(
 
 
 @pytest.mark.parametrize("change", ["input", "model", "version"])
-def test_only_the_same_job_is_gone_on_with(change: str, wanted: Request, scorer: Scorer, forest_scorer: Scorer) -> None:
-    """Another input or model would make a file of two halves; a version that cuts batches otherwise, lost rows."""
+def test_only_the_same_job_is_resumed(change: str, wanted: Request, scorer: Scorer, forest_scorer: Scorer) -> None:
+    """Another input, model or batching version would mix two runs or lose rows."""
     with pytest.raises(Stopped):
         score_file(wanted, scorer, stop)
     if change == "input":
@@ -129,21 +131,21 @@ def test_only_the_same_job_is_gone_on_with(change: str, wanted: Request, scorer:
         score_file(again, forest_scorer if change == "model" else scorer, unseen)
 
 
-def test_whoever_cuts_files_otherwise_gives_that_a_number() -> None:
-    """A journal counts batches: with other ones it would skip rows, or score them twice."""
+def test_a_change_of_batch_sizes_needs_a_new_batching_version() -> None:
+    """A journal counts batches: with other batch sizes it would skip or repeat rows."""
     assert (BATCHING, BATCH_ROWS, CSV_BATCH_BYTES, LINES_BATCH_BYTES) == (3, 8_192, 1 << 19, 1 << 21)
 
 
-def test_a_damaged_journal_is_said_to_be_one(wanted: Request, scorer: Scorer) -> None:
-    """It is neither followed nor ignored."""
+def test_a_damaged_journal_is_reported(wanted: Request, scorer: Scorer) -> None:
+    """It is neither used nor ignored."""
     journal_path(wanted.output).write_text("{")
     with pytest.raises(SettingsError, match="not a journal"):
         score_file(Request(wanted.source, wanted.output, resume=True), scorer, unseen)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_all_that_is_wrong_with_columns_is_said_at_once(suffix: str, scorer: Scorer, tmp_path: Path) -> None:
-    """Missing columns and unknown ones are named, with the fields that may be meant and the options that help."""
+def test_all_column_problems_are_reported_together(suffix: str, scorer: Scorer, tmp_path: Path) -> None:
+    """Missing and unknown columns are named, with the likely fields and the options that help."""
     row = {**COMPLETE, "note": 1, "cholest": 2}
     names = [name for name in row if name not in {"age", "chol"}]
     write = write_csv if suffix == "csv" else write_parquet
@@ -155,14 +157,14 @@ def test_all_that_is_wrong_with_columns_is_said_at_once(suffix: str, scorer: Sco
 
 
 def test_a_repeated_column_is_refused(scorer: Scorer, tmp_path: Path) -> None:
-    """It cannot be known which of them is meant."""
+    """It is ambiguous which one is meant."""
     path = write_csv(tmp_path / "in.csv", [COMPLETE], [*NAMES, "age"])
     said = "FILE is refused: more than one column age: --ignore-columns NAME leaves one out, as it is written"
     assert refused(path, scorer) == said
 
 
 def test_columns_of_other_types_are_refused(scorer: Scorer, tmp_path: Path) -> None:
-    """A Parquet column says what it holds, so one look at the file is enough."""
+    """The Parquet schema is checked before any row is read."""
     arrays = {name: pa.array(["1"] if name in {"age", "sex"} else [1]) for name in NAMES}
     pq.write_table(pa.table(arrays), tmp_path / "in.parquet")
     expected = (
@@ -173,7 +175,7 @@ def test_columns_of_other_types_are_refused(scorer: Scorer, tmp_path: Path) -> N
 
 
 def test_a_row_with_other_cells_than_the_header_is_refused(scorer: Scorer, tmp_path: Path) -> None:
-    """It is said where, and not what is in it."""
+    """The error has the position and not the content."""
     path = write_csv(tmp_path / "in.csv", [COMPLETE])
     path.write_bytes(path.read_bytes() + b"SECRET,1,2\r\n")
     place = len(path.read_bytes()) - len(b"SECRET,1,2\r\n")
@@ -185,7 +187,7 @@ def test_a_row_with_other_cells_than_the_header_is_refused(scorer: Scorer, tmp_p
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("content", [b"", b"\0\xff\0\xff" * 30, b"PAR1 not at all"])
 def test_noise_is_refused(suffix: str, content: bytes, scorer: Scorer, tmp_path: Path) -> None:
-    """A file that is not what its name says is an error of the file."""
+    """A file that is not of the format of its name is reported as such."""
     path = tmp_path / f"in.{suffix}"
     path.write_bytes(content)
     assert refused(path, scorer).startswith("FILE is")
@@ -194,7 +196,7 @@ def test_noise_is_refused(suffix: str, content: bytes, scorer: Scorer, tmp_path:
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
 @pytest.mark.parametrize("inner", ["csv", "ndjson"])
 def test_a_damaged_compressed_file_is_refused(suffix: str, inner: str, scorer: Scorer, tmp_path: Path) -> None:
-    """Neither noise nor a file that is cut short passes for a whole one."""
+    """Neither noise nor a truncated file passes as complete."""
     noise = tmp_path / f"noise.{inner}.{suffix}"
     noise.write_bytes(b"noise" * 50)
     assert refused(noise, scorer) == "FILE is damaged, or not compressed as its name says"
@@ -211,8 +213,8 @@ def zstd(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("inner", ["csv", "ndjson"])
-def test_compression_changes_nothing_inside(suffix: str, inner: str, scorer: Scorer, tmp_path: Path) -> None:
-    """Read and written compressed, in several parts, the scores are the same."""
+def test_compression_does_not_change_the_scores(suffix: str, inner: str, scorer: Scorer, tmp_path: Path) -> None:
+    """Compressed input and output in several members have the same scores."""
     rows = [{**COMPLETE, "patient_id": f"p-{number}"} for number in range(30_000)]
     plain = write_csv(tmp_path / "plain.csv", rows) if inner == "csv" else tmp_path / "plain.ndjson"
     if inner == "ndjson":
@@ -235,29 +237,29 @@ def unpacked(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def test_a_file_that_is_not_there_cannot_be_read(scorer: Scorer, tmp_path: Path) -> None:
-    """That is another kind of error than a bad file."""
+def test_a_missing_file_is_a_dependency_error(scorer: Scorer, tmp_path: Path) -> None:
+    """It is distinguished from an invalid file."""
     for name in ("absent.csv", "absent.ndjson", "absent.parquet"):
         with pytest.raises(DependencyError, match="cannot read"):
             score_file(Request(tmp_path / name, tmp_path / "out"), scorer, unseen)
 
 
-def test_a_folder_that_is_not_there_cannot_be_written(source: Path, scorer: Scorer, tmp_path: Path) -> None:
+def test_a_missing_output_folder_is_reported_first(source: Path, scorer: Scorer, tmp_path: Path) -> None:
     """The run ends before anything is scored."""
     with pytest.raises(DependencyError, match="cannot write"):
         score_file(Request(source, tmp_path / "absent" / "out"), scorer, unseen)
 
 
-def test_the_format_is_told_by_the_name_or_given(source: Path, scorer: Scorer, tmp_path: Path) -> None:
-    """A name that says nothing needs a word."""
+def test_the_format_follows_the_name_or_the_option(source: Path, scorer: Scorer, tmp_path: Path) -> None:
+    """An unknown suffix needs --format."""
     other = source.rename(tmp_path / "in.unknown")
     with pytest.raises(SettingsError, match="--format"):
         score_file(Request(other, tmp_path / "out"), scorer, unseen)
     assert score_file(Request(other, tmp_path / "out", format=Format.NDJSON), scorer, unseen).rows == 3
 
 
-def test_blank_lines_are_no_records(scorer: Scorer, tmp_path: Path) -> None:
-    """As for lines over HTTP; they are not counted as rows."""
+def test_blank_lines_are_skipped(scorer: Scorer, tmp_path: Path) -> None:
+    """They are not counted as rows, as over HTTP."""
     (record,) = as_records([COMPLETE])
     source = tmp_path / "in.jsonl"
     source.write_bytes(b"\n" + record + b"\r\n \r\n\n" + record)
@@ -265,7 +267,7 @@ def test_blank_lines_are_no_records(scorer: Scorer, tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_one_rejected_record(scorer: Scorer, tmp_path: Path) -> None:
-    """Its length does not matter: it is refused unread, and what comes after it is scored."""
+    """Its length does not matter: it is skipped unread, and the following line is scored."""
     (record,) = as_records([COMPLETE])
     source = tmp_path / "in.ndjson"
     source.write_bytes(b"x" * 10_000_000 + b"\n" + record)
@@ -274,7 +276,7 @@ def test_a_line_without_end_is_one_rejected_record(scorer: Scorer, tmp_path: Pat
 
 @pytest.mark.parametrize("write", [write_csv, write_parquet])
 def test_a_table_without_rows_gives_no_scores(write: object, scorer: Scorer, tmp_path: Path) -> None:
-    """A header by itself is a file of nobody, not a bad file."""
+    """A header alone is an empty file, not an invalid one."""
     source = tmp_path / ("in.csv" if write is write_csv else "in.parquet")
     assert callable(write)
     write(source, [])
@@ -282,15 +284,15 @@ def test_a_table_without_rows_gives_no_scores(write: object, scorer: Scorer, tmp
     assert (tmp_path / "out").read_bytes() == b""
 
 
-def test_the_pace_is_that_of_this_run() -> None:
-    """What an interrupted run had scored is not counted, and nothing is divided by nothing."""
+def test_the_rate_is_that_of_this_run() -> None:
+    """Rows of the interrupted run are not counted, and nothing is divided by zero."""
     pace = Throughput()
     assert pace.rows_per_s(Tally(10**15)) == 0.0
     assert 0 < pace.rows_per_s(Tally(10**15 + 1)) <= 1e9
 
 
 def test_the_summary_counts_rows_by_code() -> None:
-    """A line for people, with the rate."""
+    """One line, with the rate."""
     said = summary(Tally(9_990, 10, {"out_of_range": 4, "foreign_code": 7}), 5_000.0)
     expected = "10,000 rows, 9,990 scored, 10 rejected (foreign_code 7, out_of_range 4), 5,000 rows/s"
     assert expected == said

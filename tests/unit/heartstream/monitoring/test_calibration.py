@@ -1,4 +1,4 @@
-"""Laws of what outcomes say: real patients with real risks, against training's own measures."""
+"""Calibration by known outcomes: real patients with real risks, against training's own metrics."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
 
 
 @pytest.mark.parametrize("site", ["cleveland", "va"])
-def test_figures_are_those_of_the_training_measures(site: str, pattern_scorer: Scorer) -> None:
-    """Brier, intercept, slope and ROC-AUC of the same rows; what scikit-learn has, it says too."""
+def test_metrics_equal_those_of_training(site: str, pattern_scorer: Scorer) -> None:
+    """Brier score, intercept, slope and ROC-AUC of the same rows, and scikit-learn's where it has them."""
     labels, risks = of_site(site, pattern_scorer)
     found = calibration_metrics(labels, risks)
     direct = hospital_performance(labels, risks, 0.5, bootstrap_weights(len(labels), 1, 200)).figures
@@ -46,7 +46,7 @@ def test_figures_are_those_of_the_training_measures(site: str, pattern_scorer: S
 
 
 def test_cleveland_needs_no_correction(pattern_scorer: Scorer) -> None:
-    """The model was trained there: observed over expected is 1, and the proposal is to leave it."""
+    """The model was trained there: observed over expected is 1, and no shift is proposed."""
     labels, risks = of_site("cleveland", pattern_scorer)
     ratio = calibration_metrics(labels, risks).observed_expected
     assert ratio is not None
@@ -54,15 +54,15 @@ def test_cleveland_needs_no_correction(pattern_scorer: Scorer) -> None:
     assert propose_shift(labels, risks).advice is Advice.LEAVE
 
 
-def test_one_outcome_is_told_of() -> None:
-    """What one patient cannot tell is None; nothing divides by zero."""
+def test_one_outcome_has_only_some_metrics() -> None:
+    """Metrics that one patient cannot determine are None, and nothing is divided by zero."""
     found = calibration_metrics(np.array([1]), np.array([0.25]))
     assert (found.outcomes, found.brier, found.intercept, found.slope, found.roc_auc) == (1, 0.5625, None, None, None)
     assert calibration_metrics(np.array([1]), np.array([0.0])).observed_expected is None
 
 
-def test_models_are_judged_apart_and_the_last_outcomes_are_the_newest() -> None:
-    """Each by its own pairs; the window holds those that became known last."""
+def test_models_are_evaluated_separately() -> None:
+    """Each by its own pairs; the window has the most recent outcomes."""
     models = [ModelRef("m", "1", digest * 16) for digest in "ab"]
     right = [Pair((time, 0, 0), 0.9, 1) for time in range(30)]
     wrong = [Pair((time, 0, 0), 0.9, 0) for time in range(30, 40)]
@@ -74,8 +74,8 @@ def test_models_are_judged_apart_and_the_last_outcomes_are_the_newest() -> None:
     assert (found.models[0].last.events, found.models[0].all.events) == (0, 30)
 
 
-def test_numpy_is_enough() -> None:
-    """The worker's image has neither pandas nor scikit-learn nor pyarrow: the command does without."""
+def test_only_numpy_is_needed() -> None:
+    """The worker's image has no pandas, scikit-learn or pyarrow, so the command imports none."""
     heavy = ("pandas", "sklearn", "scipy", "joblib", "mlflow", "pyarrow")
     code = (
         "import sys; import heartstream.monitoring.outcomes.watch, heartstream.monitoring.outcomes.render; "

@@ -1,4 +1,4 @@
-"""Laws of `heartstream compare` on files: what two models make of the same real patients."""
+"""`heartstream compare` on files: two models' scores of the same real patients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ labelled = st.tuples(risks, risks, st.integers(0, 1), st.integers(0, 1))
 
 @pytest.fixture(scope="module")
 def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All real patients, and one whose record is refused."""
+    """All real patients, and one invalid record."""
     path = tmp_path_factory.mktemp("compare") / "patients.ndjson"
     path.write_text("".join(json.dumps(record) + "\n" for record in real_patients()) + "{}\n", encoding="utf-8")
     return path
@@ -54,10 +54,8 @@ def asked(*arguments: object) -> dict[str, Any]:
     return found
 
 
-def test_a_file_is_compared_by_what_each_model_would_have_written(
-    model_dir: Path, exchanged: Path, patients: Path
-) -> None:
-    """Labels and risks are those of both models' scores, byte for byte; a rejected record is in neither."""
+def test_a_file_is_compared_by_the_scores_of_both_models(model_dir: Path, exchanged: Path, patients: Path) -> None:
+    """Labels and risks are exactly those of the scores; a rejected record is in neither."""
     found = asked(patients, "--champion", model_dir, "--challenger", exchanged)
     values = patients.read_bytes().splitlines()
     scores = [
@@ -75,7 +73,7 @@ def test_a_file_is_compared_by_what_each_model_would_have_written(
 
 
 def test_a_model_does_not_differ_from_itself(model_dir: Path, patients: Path) -> None:
-    """All of it lies on the diagonal, and in the middle."""
+    """Every record is on the diagonal and in the middle bin."""
     [compared] = asked(patients, "--champion", model_dir, "--challenger", model_dir)["compared"]
     assert compared["largest_difference"] == 0
     assert compared["differences"][len(EDGES) // 2] == compared["records"]
@@ -83,8 +81,8 @@ def test_a_model_does_not_differ_from_itself(model_dir: Path, patients: Path) ->
 
 
 @given(st.lists(labelled, min_size=1, max_size=50), st.integers(1, 7))
-def test_batches_do_not_matter(rows: list[tuple[float, float, int, int]], size: int) -> None:
-    """However records are cut into batches, counts are the same, each record is in each count once, and in its bin."""
+def test_the_batch_size_does_not_matter(rows: list[tuple[float, float, int, int]], size: int) -> None:
+    """The counts are the same, with each record once and in its bin."""
     whole, parts = ComparisonCounter(*MODELS), ComparisonCounter(*MODELS)
     whole.note(*map(np.array, zip(*rows, strict=True)))
     for start in range(0, len(rows), size):
@@ -97,8 +95,8 @@ def test_batches_do_not_matter(rows: list[tuple[float, float, int, int]], size: 
     assert one.mean_difference == pytest.approx(np.mean([row[1] - row[0] for row in rows]))
 
 
-def test_the_better_model_is_told_by_outcomes_alone() -> None:
-    """Outcomes drawn from one model's risks tell that it is better; too few, or drawn from the middle, do not."""
+def test_the_better_model_is_found_by_its_outcomes() -> None:
+    """Outcomes drawn from one model's risks favour it; too few, or drawn from the mean of both, do not."""
     chance = np.random.default_rng(3)
     right = chance.uniform(0.05, 0.95, 400)
     wrong = 1 - right
@@ -117,7 +115,7 @@ def test_the_better_model_is_told_by_outcomes_alone() -> None:
 
 
 class _Shapes(HTMLParser):
-    """Reads a page strictly enough to see that all that is opened is closed."""
+    """Checks that every element of a page is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +130,7 @@ class _Shapes(HTMLParser):
 
 
 def test_the_report_shows_no_patient(model_dir: Path, patients: Path, tmp_path: Path) -> None:
-    """It is whole, asks for nothing else, and has no patient's id in it; few records are not told apart."""
+    """It is well-formed, self-contained and has no patient id; small counts are masked."""
     report = tmp_path / "compare.html"
     names = {"HEARTSTREAM_MODEL__NAME": "logistic_regression", "HEARTSTREAM_CHALLENGER__NAME": "random_forest"}
     done = run(patients, "--champion", model_dir, "--challenger", model_dir, "-o", report, **names)
@@ -154,8 +152,8 @@ def test_the_report_shows_no_patient(model_dir: Path, patients: Path, tmp_path: 
         (["patients.csv", "--challenger", "/nowhere"], 65, "/nowhere"),
     ],
 )
-def test_what_cannot_be_compared_is_told(model_dir: Path, arguments: list[str], code: int, told: str) -> None:
-    """The exit code says whose fault it is."""
+def test_invalid_comparisons_are_reported(model_dir: Path, arguments: list[str], code: int, told: str) -> None:
+    """The exit code distinguishes usage, data and model errors."""
     models = ["--champion", model_dir] if "/nowhere" in arguments else []
     done = run(*arguments, *models)
     assert (done.returncode, told in done.stderr) == (code, True), done.stderr

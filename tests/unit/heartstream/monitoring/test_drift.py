@@ -1,4 +1,4 @@
-"""Laws of `heartstream drift`: real patients of the four hospitals against those that the model was trained on."""
+"""`heartstream drift`: real patients of the four hospitals against the training patients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def patients(site: str) -> list[dict[str, Any]]:
 
 
 def written(folder: Path, name: str, records: Sequence[dict[str, Any]]) -> Path:
-    """Write records as NDJSON or CSV, by the name."""
+    """Write records as NDJSON or CSV, by the file name."""
     path = folder / name
     with path.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
@@ -58,7 +58,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("site", ["va", "hungarian", "switzerland", "cleveland"])
 def test_other_hospitals_drift_and_the_training_hospital_does_not(model_dir: Path, tmp_path: Path, site: str) -> None:
-    """Exit code 1 says so, where it is asked for; else it is 0. Switzerland has too few patients: nothing is told."""
+    """With --fail-on-drift the exit code is 1. Switzerland has too few patients to report."""
     path = written(tmp_path, "patients.ndjson", patients(site))
     found = run(path, "--model", model_dir, "--fail-on-drift", "--json")
     drifts = site in {"va", "hungarian"}
@@ -66,16 +66,16 @@ def test_other_hospitals_drift_and_the_training_hospital_does_not(model_dir: Pat
     assert run(path, "--model", model_dir).returncode == 0
 
 
-def test_what_is_counted_does_not_depend_on_the_format(model_dir: Path, tmp_path: Path) -> None:
-    """CSV's columns and NDJSON's lines give the same counts, and a row that is refused is in none of them."""
+def test_the_counts_do_not_depend_on_the_format(model_dir: Path, tmp_path: Path) -> None:
+    """CSV and NDJSON give the same counts, and a rejected row is in none of them."""
     records = [*patients("va"), {**patients("va")[0], "age": 630}]
     ndjson, table = (counted(model_dir, written(tmp_path, name, records)) for name in ("p.ndjson", "p.csv"))
     assert msgspec.json.encode(ndjson) == msgspec.json.encode(table)
     assert (ndjson.tally.scored, ndjson.tally.codes) == (200, {"out_of_range": 1})
 
 
-def test_rows_that_are_judged_one_by_one_are_counted_once(model_dir: Path, tmp_path: Path) -> None:
-    """A CSV whose id needs a second look is scored another way; each record counts once all the same."""
+def test_rows_on_the_slow_path_are_counted_once(model_dir: Path, tmp_path: Path) -> None:
+    """A CSV whose ids need individual validation counts each record once."""
     records = patients("va")
     records[0]["patient_id"] = "x" * 128 + "y"
     records[1]["age"] = "61.0e0"
@@ -83,8 +83,8 @@ def test_rows_that_are_judged_one_by_one_are_counted_once(model_dir: Path, tmp_p
     assert (found.tally.scored, found.drift.records) == (199, 199)
 
 
-def test_a_census_says_what_a_window_says(model_dir: Path) -> None:
-    """Of the same records, in whatever batches: they count alike."""
+def test_a_census_equals_a_window_of_the_same_records(model_dir: Path) -> None:
+    """In batches of any size."""
     artifact = load(model_dir)
     assert artifact.reference is not None
     matrix = features(read_snapshot(["va", "hungarian"]))
@@ -104,7 +104,7 @@ def test_a_census_says_what_a_window_says(model_dir: Path) -> None:
 
 
 def test_the_limits_are_those_of_the_alerts() -> None:
-    """The report and an operator's alerts agree on what is much."""
+    """The report and the alerts use the same thresholds."""
     assert limits() == {
         INPUTS: {
             "heartstream_drift_psi": verdict.PSI_LARGE,
@@ -115,22 +115,22 @@ def test_the_limits_are_those_of_the_alerts() -> None:
     }
 
 
-def test_the_report_asks_for_nothing_and_names_no_patient(model_dir: Path, tmp_path: Path) -> None:
-    """No address, no script, no id; the same records give the same bytes."""
+def test_the_report_is_self_contained_and_names_no_patient(model_dir: Path, tmp_path: Path) -> None:
+    """No URL, no script, no id; the same records give the same bytes."""
     found = counted(model_dir, written(tmp_path, "p.ndjson", patients("va")))
     text = page(found, Verdict.of(found.model, found.drift), "p.ndjson")
     assert text == page(found, Verdict.of(found.model, found.drift), "p.ndjson")
     assert re.findall(r"https?://|<script|<link|url\(|@import|va-\d", text) == []
 
 
-def test_what_comes_from_outside_is_escaped(model_dir: Path, tmp_path: Path) -> None:
-    """A file's name is text."""
+def test_external_text_is_escaped(model_dir: Path, tmp_path: Path) -> None:
+    """A file name is text, not HTML."""
     found = counted(model_dir, written(tmp_path, "p.ndjson", patients("va")))
     assert "<img" not in page(found, Verdict.of(found.model, found.drift), "<img src=x>.csv")
 
 
-def test_a_few_records_are_not_told_apart(model_dir: Path, tmp_path: Path) -> None:
-    """One patient or four in a bin: the report is the same, whichever it is."""
+def test_small_counts_are_masked(model_dir: Path, tmp_path: Path) -> None:
+    """One patient and four in a bin give the same report."""
     base = patients("cleveland")[:295]
     young = {**base[0], "age": 20}
     assert [masked_share(count, 300) for count in (0, 1, 4, 5)] == ["0%", "fewer than 5", "fewer than 5", "2%"]
@@ -141,8 +141,8 @@ def test_a_few_records_are_not_told_apart(model_dir: Path, tmp_path: Path) -> No
         assert "fewer than 5 of these records" in text
 
 
-def test_of_fewer_than_200_records_nothing_is_told(model_dir: Path, tmp_path: Path) -> None:
-    """They would drift by chance; the report says why it is silent."""
+def test_fewer_than_200_records_are_not_evaluated(model_dir: Path, tmp_path: Path) -> None:
+    """They would drift by chance; the report says why nothing is evaluated."""
     found = counted(model_dir, written(tmp_path, "p.ndjson", patients("va")[: ENOUGH_RECORDS - 1]))
     judged = Verdict.of(found.model, found.drift)
     assert not judged.drifts
@@ -150,13 +150,13 @@ def test_of_fewer_than_200_records_nothing_is_told(model_dir: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("arguments", [(), ("p.csv", "--topic", "10")])
-def test_it_wants_a_file_or_a_topic(arguments: Sequence[str], model_dir: Path) -> None:
+def test_it_needs_either_a_file_or_a_topic(arguments: Sequence[str], model_dir: Path) -> None:
     """Neither and both are refused."""
     assert run(*arguments, "--model", model_dir).returncode == 78
 
 
 def test_a_directory_without_a_reference_is_refused(model_dir: Path, tmp_path: Path) -> None:
-    """Nothing could be compared, and it says what helps."""
+    """There is nothing to compare with, and the error suggests training again."""
     artifact = msgspec.structs.replace(load(model_dir), reference=None)
     path = written(tmp_path, "p.ndjson", patients("va"))
     with pytest.raises(ArtifactError, match="train the model again"):

@@ -1,4 +1,4 @@
-"""Laws of `heartstream top`."""
+"""`heartstream top`."""
 
 from __future__ import annotations
 
@@ -64,38 +64,38 @@ def test_rates_are_those_of_the_interval(worker: WorkerStats) -> None:
 
 
 def test_quantiles_are_those_of_the_interval(worker: WorkerStats) -> None:
-    """Half of the interval's 420 records took up to 10 ms, the others up to 100 ms, evenly."""
+    """Half of the interval's 420 records took up to 10 ms, the others up to 100 ms, uniformly."""
     assert worker.quantile(0.5) == pytest.approx(0.01)
     assert worker.quantile(0.99) == pytest.approx(0.01 + 0.09 * (0.99 * 420 - 210) / 210)
 
 
 def test_an_interval_without_records_has_no_quantile() -> None:
-    """Nothing is known then, and nothing is shown."""
+    """Nothing is known and nothing is shown."""
     assert worker_stats(reading(LATER, 10.0), reading(LATER, 12.0)).quantile(0.5) is None
 
 
 def test_a_latency_above_all_bounds_is_the_last_bound() -> None:
-    """As Prometheus tells it: at least so much."""
+    """As in Prometheus."""
     later = EARLIER.replace('le="+Inf"} 1010', 'le="+Inf"} 1020')
     assert worker_stats(reading(EARLIER, 10.0), reading(later, 12.0)).quantile(0.5) == 0.1
 
 
-def test_a_worker_that_was_started_anew_counts_from_zero(worker: WorkerStats) -> None:
-    """Counters that fell are no negative rates."""
+def test_a_restarted_worker_counts_from_zero(worker: WorkerStats) -> None:
+    """Counters that were reset give no negative rates."""
     anew = worker_stats(reading(LATER, 10.0), reading(EARLIER, 12.0))
     assert (anew.scored, anew.rejected, worker.scored) == (500.0, 5.0, 200.0)
 
 
 def test_a_group_is_the_sum_of_its_workers(worker: WorkerStats) -> None:
-    """Rates and lags add up; quantiles are of all records; who does not answer adds nothing."""
+    """Rates and lags add up, quantiles cover all records, and an unreachable worker adds nothing."""
     silent = Scrape("http://worker-2:9100", 12.0, "no answer")
     group = group_stats([worker, worker, worker_stats(silent, silent)])
     assert (group.state, group.scored, group.lag, group.batch) == ("2 of 3 ready", 400.0, 2014, 42.0)
     assert (group.quantile(0.99), group.oldest) == (worker.quantile(0.99), 90.0)
 
 
-def test_a_line_tells_the_group(worker: WorkerStats) -> None:
-    """For a pipe: all on one line, after the time of day."""
+def test_a_piped_line_summarizes_the_group(worker: WorkerStats) -> None:
+    """One line, after the time of day."""
     told = line(group_stats([worker])).split("  ")[1:]
     assert told == [
         "1 of 1 ready",
@@ -113,8 +113,8 @@ def test_a_line_tells_the_group(worker: WorkerStats) -> None:
     ]
 
 
-def test_the_worst_partitions_stand_first(worker: WorkerStats) -> None:
-    """Of many partitions those with the most lag are shown, and how much the rest has."""
+def test_the_partitions_with_the_most_lag_come_first(worker: WorkerStats) -> None:
+    """The rest is summed up."""
     lags = "".join(f'heartstream_consumer_lag_records{{topic="t",partition="{n}"}} {n}\n' for n in range(100))
     many = worker_stats(reading("", 10.0), reading(lags, 12.0))
     (table,) = [table for table in tables_of(group_stats([many]), [many]) if table.title == "lag"]
@@ -122,8 +122,8 @@ def test_the_worst_partitions_stand_first(worker: WorkerStats) -> None:
     assert worker.lag == 1007
 
 
-def test_a_narrow_terminal_gets_what_matters(worker: WorkerStats) -> None:
-    """Columns are left out, never the worker, its rates, its lag or its state."""
+def test_a_narrow_terminal_omits_minor_columns(worker: WorkerStats) -> None:
+    """Never the worker, its rates, its lag or its state."""
     full = tables_of(group_stats([worker]), [worker])[0]
     narrow = fit_width(full, 80)
     assert fit_width(full, 200) == full
@@ -131,8 +131,8 @@ def test_a_narrow_terminal_gets_what_matters(worker: WorkerStats) -> None:
     assert max(map(len, text(narrow).splitlines())) <= 80
 
 
-def test_numbers_and_times_are_written_for_people() -> None:
-    """Thousands apart, times in the unit that suits them."""
+def test_numbers_and_times_are_human_readable() -> None:
+    """Thousands are separated, and times have a suitable unit."""
     assert [number(value) for value in (None, 0.0, 0.25, 9.0, 66120.4)] == ["-", "0", "0.2", "9", "66,120"]
     seconds = (None, 0.0, 0.0002, 0.0125, 0.9, 5.25, 90.0, 7200.0, 864_000.0)
     told = ["-", "0 s", "<1 ms", "12 ms", "900 ms", "5.2 s", "1.5 min", "2.0 h", "10 d"]
@@ -152,8 +152,8 @@ def server(problems: dict[str, str | None]) -> Iterator[TelemetryServer]:
     server.close()
 
 
-def test_a_worker_is_asked_for_its_health(server: TelemetryServer, problems: dict[str, str | None]) -> None:
-    """Ready, not ready or not live, with what is wrong; no answer where nothing listens."""
+def test_a_workers_health_is_shown(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """Ready, not ready or not live, with the reason; or no answer."""
     url, nobody = f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{free_port()}"
     states = [[reading.state for reading in scrape_all([url, nobody])]]
     problems["ready"] = "gone"
@@ -170,8 +170,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_once_tells_all_and_ends(server: TelemetryServer) -> None:
-    """A picture of one interval in plain text, for a worker that is given without a scheme."""
+def test_once_prints_one_interval_and_exits(server: TelemetryServer) -> None:
+    """In plain text, for a worker given without a scheme."""
     events.LagMeasured("top-test", 2, 34, 5.0).emit()
     done = run("--url", f"127.0.0.1:{server.port}", "--interval", "0.1", "--once")
     events.LagForgotten("top-test", 2).emit()
@@ -180,8 +180,8 @@ def test_once_tells_all_and_ends(server: TelemetryServer) -> None:
     assert "top-test[2]       34   5.0 s" in done.stdout
 
 
-def test_nobody_there_is_code_69() -> None:
-    """With the address and what to look for."""
+def test_no_worker_is_exit_code_69() -> None:
+    """The error has the URL and what to check."""
     url = f"http://127.0.0.1:{free_port()}"
     done = run("--url", url)
     told = f"heartstream: no worker answers at {url}: is one running, with this telemetry port?\n"

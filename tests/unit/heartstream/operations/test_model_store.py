@@ -1,4 +1,4 @@
-"""Laws of the model store: what is served was proved, and there is always a way back."""
+"""The model store serves only verified models, and a promotion can always be rolled back."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.support.models import another_version
 from tests.support.signing_keys import Keys
 
 
-class Shelf:
-    """A store, and three good models beside it."""
+class Models:
+    """A store, and three valid models beside it."""
 
     def __init__(self, folder: Path, model_dir: Path) -> None:
         self.store = Store(folder / "models")
@@ -34,17 +34,17 @@ class Shelf:
         promote(str(self.models[place]), store=self.store.folder)
 
     def served(self) -> int:
-        """Return which of the models is served, by what a worker would load."""
+        """Return which of the models a worker would load."""
         return self.digests.index(load(self.store.folder / CURRENT).model.digest)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, model_dir: Path) -> Shelf:
-    return Shelf(tmp_path, model_dir)
+def shelf(tmp_path: Path, model_dir: Path) -> Models:
+    return Models(tmp_path, model_dir)
 
 
-def test_each_rollback_goes_one_promotion_further_back(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    """After two of three were taken back the first is served, and then there is no way back; forward there is."""
+def test_each_rollback_goes_one_promotion_further_back(shelf: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    """After two of three rollbacks the first model is served, and only a new promotion changes that."""
     for place in (0, 1, 1, 2):
         shelf.promote(place)
     served = []
@@ -58,8 +58,8 @@ def test_each_rollback_goes_one_promotion_further_back(shelf: Shelf, capsys: pyt
     assert shelf.served() == 0
 
 
-def test_a_model_that_is_refused_changes_nothing(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not the link, not the history, and nothing of it stays."""
+def test_a_refused_model_changes_nothing(shelf: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the link nor the history, and no file of it stays."""
     shelf.promote(0)
     before = sorted(path.name for path in shelf.store.folder.iterdir())
     change_byte(shelf.models[1] / "pattern_submodels.json")
@@ -68,15 +68,15 @@ def test_a_model_that_is_refused_changes_nothing(shelf: Shelf, capsys: pytest.Ca
     assert sorted(path.name for path in shelf.store.folder.iterdir()) == before
 
 
-def test_there_is_no_store_to_go_back_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A rollback makes no folder; it names the command that makes a store."""
+def test_a_rollback_without_a_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It creates no folder, and names the command that creates a store."""
     assert "heartstream model promote creates one" in refused(capsys, rollback, code=69, store=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("glued", [False, True])
-def test_a_torn_history_is_read(shelf: Shelf, *, glued: bool) -> None:
-    """Half a line at the end, as a full disk left it, is none; nor is it where a whole line was written behind it."""
+def test_a_truncated_history_is_read(shelf: Models, *, glued: bool) -> None:
+    """A partial last line, as left by a full disk, is ignored, even if a complete one was appended to it."""
     for place in range(2):
         shelf.promote(place)
     file = shelf.store.folder / "history.ndjson"
@@ -89,8 +89,8 @@ def test_a_torn_history_is_read(shelf: Shelf, *, glued: bool) -> None:
     assert shelf.served() == (1 if glued else 0)
 
 
-def test_a_damaged_history_is_told_with_its_line(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is not at the end was not torn: then no way back is guessed."""
+def test_a_damaged_history_is_reported_with_its_line(shelf: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    """Damage before the end is not a truncated write, so no rollback is guessed."""
     shelf.promote(0)
     file = shelf.store.folder / "history.ndjson"
     file.write_bytes(b"nonsense\n" + file.read_bytes())
@@ -100,7 +100,7 @@ def test_a_damaged_history_is_told_with_its_line(shelf: Shelf, capsys: pytest.Ca
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 8 MiB."""
+    """A file system of 8 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
@@ -114,7 +114,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Leave not a byte; returns the file that has them."""
+    """Use up all of its space; return the file that does."""
     filling = disk / "filling"
     with suppress(OSError), filling.open("wb", buffering=0) as file:
         while file.write(bytes(1024)):
@@ -122,8 +122,8 @@ def fill(disk: Path) -> Path:
     return filling
 
 
-def test_a_full_disk_changes_nothing(small_disk: Path, shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    """A promotion that finds no room leaves history and link as they were; the way back is there, and forward, too."""
+def test_a_full_disk_changes_nothing(small_disk: Path, shelf: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    """A failed promotion leaves history and link as they were, and rollback and promotion still work."""
     store = Store(small_disk / "models")
     for place in (0, 1):
         store.promote(shelf.models[place], "long" * 485)
@@ -140,8 +140,8 @@ def test_a_full_disk_changes_nothing(small_disk: Path, shelf: Shelf, capsys: pyt
     assert [change.digest for change in store.history()] == [shelf.digests[place] for place in (0, 1, 0, 2)]
 
 
-def test_a_model_damaged_in_the_store_is_not_gone_back_to(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each promotion proves where the model lies."""
+def test_a_damaged_model_is_not_rolled_back_to(shelf: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each rollback verifies the stored files."""
     shelf.promote(0)
     shelf.promote(1)
     change_byte(shelf.store.folder / shelf.digests[0] / "pattern_submodels.json")
@@ -149,10 +149,10 @@ def test_a_model_damaged_in_the_store_is_not_gone_back_to(shelf: Shelf, capsys: 
     assert shelf.served() == 1
 
 
-def test_only_signed_models_are_promoted_where_a_key_is_given(
-    shelf: Shelf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_with_a_public_key_only_signed_models_are_promoted(
+    shelf: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The signature goes into the store with the model."""
+    """The signature is copied into the store with the model."""
     keys = Keys(tmp_path, "signer")
     options = {"store": shelf.store.folder, "public_key": keys.public}
     assert "not signed" in refused(capsys, promote, str(shelf.models[0]), **options)
@@ -161,8 +161,8 @@ def test_only_signed_models_are_promoted_where_a_key_is_given(
     assert load(shelf.store.folder / CURRENT, None, keys.public.read_bytes()).model.digest == shelf.digests[0]
 
 
-def test_list_tells_which_model_is_served(shelf: Shelf, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row a model, the one promoted last first; as JSON the same."""
+def test_list_shows_which_model_is_served(shelf: Models, capsys: pytest.CaptureFixture[str]) -> None:
+    """One row per model, the latest promotion first; the same as JSON."""
     shelf.promote(0)
     shelf.promote(1)
     rollback(store=shelf.store.folder)
@@ -176,8 +176,8 @@ def test_list_tells_which_model_is_served(shelf: Shelf, capsys: pytest.CaptureFi
     assert told == {shelf.digests[0]: True, shelf.digests[1]: False}
 
 
-def test_the_folder_may_be_mounted_elsewhere(shelf: Shelf, tmp_path: Path) -> None:
-    """The link means the model beside it."""
+def test_the_store_can_be_moved(shelf: Models, tmp_path: Path) -> None:
+    """The link is relative."""
     shelf.promote(0)
     shelf.store.folder.rename(tmp_path / "elsewhere")
     assert load(tmp_path / "elsewhere" / CURRENT).model.digest == shelf.digests[0]
@@ -187,7 +187,7 @@ def _promoted(folder: Path, model: Path) -> None:
     Store(folder).promote(model, "race")
 
 
-def test_two_promotions_at_once_wait_for_each_other(shelf: Shelf) -> None:
+def test_concurrent_promotions_are_serialized(shelf: Models) -> None:
     """Both are in the history, and the link is that of the later one."""
     spawn = multiprocessing.get_context("spawn")
     racers = [spawn.Process(target=_promoted, args=(shelf.store.folder, model)) for model in shelf.models]

@@ -1,4 +1,4 @@
-"""`heartstream explain` tells the score that every interface gives, in words that add up."""
+"""`heartstream explain` shows the score of every interface, with contributions that add up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """Run the command in this process; returns its exit code, output and errors."""
+    """Run the command in this process; return its exit code, output and errors."""
     with pytest.raises(SystemExit) as caught:
         app(["explain", *map(str, arguments)])
     code = caught.value.code
@@ -37,10 +37,10 @@ def written(folder: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_score_is_that_of_every_door(
+def test_score_is_that_of_every_interface(
     name: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """But for the number of reasons, the JSON is what the topic would carry."""
+    """Except for the number of reasons the JSON is what the scores topic would have."""
     path = written(tmp_path, thal=None)
     code, out, _ = run(capsys, path, "--model", model_dir, "--name", name, "--json")
     (outcome,) = process([path.read_bytes()], [None], Scorer.from_directory(model_dir, name))
@@ -52,8 +52,8 @@ def test_score_is_that_of_every_door(
 
 
 @pytest.mark.parametrize("name", MODELS[:2])
-def test_parts_add_up(name: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every field has a line, and the parts with the average patient's log-odds give the risk that is told."""
+def test_contributions_add_up(name: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field has a line, and the contributions plus the average patient's log-odds give the risk."""
     path = written(tmp_path, ca=None)
     _, out, _ = run(capsys, path, "--model", model_dir, "--name", name)
     parts = dict(re.findall(r"^  (\w+) +([+-][\d.]+|) +\S", out, re.MULTILINE))
@@ -64,8 +64,8 @@ def test_parts_add_up(name: str, model_dir: Path, tmp_path: Path, capsys: pytest
     assert odds / (1 + odds) == pytest.approx(risk, abs=0.002)
 
 
-def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Interval, plausible outcomes, missing fields and extrapolation stand in the text, and the disclaimer ends it."""
+def test_text_follows_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interval, plausible outcomes, missing fields and extrapolation are shown, and the disclaimer is at the end."""
     path = written(tmp_path, slope=None, ca=None, thal=None, chol=900, exang=None)
     arguments = (path, "--model", model_dir, "--name", "pattern_submodels")
     _, text, _ = run(capsys, *arguments)
@@ -94,7 +94,7 @@ def test_words_follow_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.
 def test_a_single_label_says_how_often_it_is_wrong(
     sex: int, wrong: str, model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside the outcome that fits stand the training patients with the other outcome who look the same."""
+    """It states how many similar training patients had the other outcome."""
     low = {"age": 40, "sex": sex, "cp": 2, "trestbps": 110, "chol": 200, "fbs": 0, "restecg": 0, "thalach": 180}
     path = written(tmp_path, **low, exang=0, oldpeak=0, slope=1, ca=0, thal=3)
     _, text, _ = run(capsys, path, "--model", model_dir, "--name", "pattern_submodels")
@@ -103,10 +103,10 @@ def test_a_single_label_says_how_often_it_is_wrong(
     assert re.search(wrong, flat)
 
 
-def test_a_record_of_another_coding_is_told_in_uci_codes(
+def test_a_record_of_another_coding_is_shown_in_uci_codes(
     model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Values, group and parts are those of the record that it stands for: cp 0 of that coding is "asymptomatic"."""
+    """Values, group and contributions are those of the converted record: cp 0 of that coding is "asymptomatic"."""
     theirs = {"cp": 0, "restecg": 1, "slope": 2, "ca": 4, "thal": 2, "coding": "kaggle-303"}
     ours = {"cp": 4, "restecg": 0, "slope": 1, "ca": None, "thal": 3}
     arguments = ("--model", model_dir, "--name", "pattern_submodels")
@@ -115,17 +115,17 @@ def test_a_record_of_another_coding_is_told_in_uci_codes(
     assert run(capsys, written(tmp_path, **ours), *arguments)[1] == text
 
 
-def test_no_risk_is_told_as_certain(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A risk that would round to 100.0% is told as over 99.9%, in the interval too."""
+def test_no_risk_is_shown_as_certain(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A risk that would round to 100.0% is shown as over 99.9%, also in the interval."""
     path = written(tmp_path, **json.loads((EXAMPLES / "highest-limits.json").read_text("utf-8")))
     _, text, _ = run(capsys, path, "--model", model_dir, "--name", "logistic_regression")
     assert ("vessel: over 99.9%" in text, "to over 99.9%" in text, "100.0%" in text) == (True, True, False)
 
 
-def test_the_settings_name_the_model_unless_an_option_does(
+def test_the_model_comes_from_the_settings_by_default(
     model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, keys: Keys
 ) -> None:
-    """HEARTSTREAM_MODEL__PATH, NAME and PUBLIC_KEY hold as for a worker."""
+    """HEARTSTREAM_MODEL__PATH, NAME and PUBLIC_KEY apply as for a worker."""
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path)
     expected = run(capsys, path, "--model", model_dir, "--name", "random_forest", "--json")
@@ -138,17 +138,19 @@ def test_the_settings_name_the_model_unless_an_option_does(
     assert (code, "not signed" in told) == (65, True)
 
 
-def test_bad_record_is_refused_with_all_reasons(
+def test_invalid_record_is_refused_with_all_reasons(
     model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 65, each issue on a line, and no value of the patient."""
+    """Exit code 65, one line per fault, and no value of the patient."""
     code, out, err = run(capsys, written(tmp_path, age=4711, thal=2), "--model", model_dir)
     assert (code, out) == (65, "")
     assert ("/age:" in err, "/thal:" in err, "4711" in err) == (True, True, False)
 
 
-def test_unreadable_file_and_missing_model_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """69 where the record cannot be read, 65 where the model cannot be."""
+def test_unreadable_file_and_missing_model_have_different_exit_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """69 for the file, 65 for the model."""
     absent, _, err = run(capsys, tmp_path / "nobody.json")
     refused, _, told = run(capsys, written(tmp_path), "--model", tmp_path / "model")
     assert (absent, "cannot read" in err, refused, "no model at" in told) == (69, True, 65, True)

@@ -1,4 +1,4 @@
-"""Laws of what is kept in mind of redriven letters."""
+"""Which dead letters have been redriven, in the metadata of the committed offset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUNS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)), max_size=30)
 
 @given(start=st.integers(0, 20), runs=RUNS)
 def test_exactly_what_was_added_is_done(start: int, runs: list[tuple[int, int]]) -> None:
-    """A letter is done if it stands before the offset at the start or in a run that was added, in whatever order."""
+    """A letter is done if it is before the start offset or in an added run, in whatever order."""
     progress = CompletedOffsets(start)
     done = set(range(start))
     for first, length in runs:
@@ -27,7 +27,7 @@ def test_exactly_what_was_added_is_done(start: int, runs: list[tuple[int, int]])
 
 @given(start=st.integers(0, 20), runs=RUNS)
 def test_the_offset_is_the_first_that_is_not_done(start: int, runs: list[tuple[int, int]]) -> None:
-    """What is committed as an offset never stands beyond a letter that waits, nor before one less than it could."""
+    """The committed offset never passes a waiting letter and is never smaller than necessary."""
     progress = CompletedOffsets(start)
     for first, length in runs:
         progress.add(first, first + length)
@@ -35,8 +35,8 @@ def test_the_offset_is_the_first_that_is_not_done(start: int, runs: list[tuple[i
 
 
 @given(start=st.integers(0, 2**40), runs=RUNS)
-def test_what_is_kept_reads_back(start: int, runs: list[tuple[int, int]]) -> None:
-    """Offset and text give the same letters again."""
+def test_encoding_is_lossless(start: int, runs: list[tuple[int, int]]) -> None:
+    """Offset and metadata decode to the same letters."""
     progress = CompletedOffsets(start)
     for first, length in runs:
         progress.add(start + first, start + first + length)
@@ -46,15 +46,15 @@ def test_what_is_kept_reads_back(start: int, runs: list[tuple[int, int]]) -> Non
     assert [offset in again for offset in window] == [offset in progress for offset in window]
 
 
-def test_a_copy_goes_its_own_way() -> None:
-    """Adding to a copy leaves the original as it was."""
+def test_a_copy_is_independent() -> None:
+    """Adding to a copy does not change the original."""
     progress = CompletedOffsets(0, [(5, 6)])
     progress.copy().add(0, 10)
     assert (progress.offset, 7 in progress) == (0, False)
 
 
 def test_a_scattered_selection_of_a_large_topic_fits() -> None:
-    """Every second of 10,000 letters, at random, is kept in what Kafka takes beside an offset; of 100,000 not."""
+    """A random half of 10,000 letters fits into Kafka's metadata limit; a random half of 100,000 does not."""
     rng = random.Random(42)  # noqa: S311  # for variety, not for secrets
     fits = []
     for size in (10_000, 100_000):
@@ -66,14 +66,14 @@ def test_a_scattered_selection_of_a_large_topic_fits() -> None:
     assert fits == [True, False]
 
 
-def test_an_offset_without_text_is_taken_at_its_word() -> None:
-    """Whoever resets the group's offsets by hand decides what is redriven again."""
+def test_an_offset_without_metadata_is_used_as_it_is() -> None:
+    """Resetting the group's offsets by hand decides what is redriven again."""
     progress = CompletedOffsets.decode(7, "")
     assert (6 in progress, 7 in progress) == (True, False)
 
 
 @pytest.mark.parametrize("text", ["something else", "runs1:", "runs1:AAAA", "runs1:eJw="])
-def test_a_foreign_text_is_refused(text: str) -> None:
-    """What another program wrote beside the offset is not guessed at."""
+def test_foreign_metadata_is_refused(text: str) -> None:
+    """Metadata that another program wrote is not interpreted."""
     with pytest.raises(DependencyError, match="was not written by heartstream"):
         CompletedOffsets.decode(7, text)

@@ -1,4 +1,4 @@
-"""Laws of filters, positions and times in a command line."""
+"""Filters, positions and times on the command line."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def letter(timestamp: int | None, key: bytes | None, *codes: RejectionCode) -> D
     ],
 )
 def test_times_and_ages(text: str, expected: datetime) -> None:
-    """A time is in UTC unless it says otherwise; an age counts back from now."""
+    """A time is in UTC unless it has an offset; an age counts back from now."""
     assert parse_time(text, NOW) == int(expected.timestamp() * 1000)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2h30m", "-2h", "2w", "99999999999d", "2026-13-01"])
 def test_other_times_are_refused(text: str) -> None:
-    """The error says what can be written."""
+    """The error lists the accepted forms."""
     with pytest.raises(ValueError, match="30m, 12h or 2d"):
         parse_time(text, NOW)
 
@@ -56,7 +56,7 @@ def test_positions(text: str, expected: tuple[str, int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "17", "a:b", "2:", ":17", ":2:17", "2:-1", "dlq:2:17:3x"])
 def test_other_positions_are_refused(text: str) -> None:
-    """The error says what can be written."""
+    """The error has the accepted form."""
     with pytest.raises(ValueError, match="partition:offset"):
         parse_position(text, "dlq")
 
@@ -74,8 +74,8 @@ def test_other_positions_are_refused(text: str) -> None:
         (selection([RejectionCode.WRONG_TYPE], None, None, "k", NOW), "b"),
     ],
 )
-def test_a_selection_takes_what_it_says(wanted: Selection, expected: str) -> None:
-    """All filters must hold; of several codes any; a record without a timestamp is in no span of time."""
+def test_a_selection_applies_every_filter(wanted: Selection, expected: str) -> None:
+    """All filters must match, any of several codes; a record without a timestamp is in no time span."""
     letters = {
         "a": letter(10, b"other", RejectionCode.NOT_JSON, RejectionCode.OUT_OF_RANGE),
         "b": letter(20, b"k", RejectionCode.WRONG_TYPE),

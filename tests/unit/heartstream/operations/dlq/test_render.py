@@ -1,4 +1,4 @@
-"""Laws of what is shown of a dead letter: nothing that a producer wrote, unless it is asked for."""
+"""Dead letters are shown without anything that a producer wrote, unless it is asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LETTER = DeadLetterRecord(
 
 @pytest.mark.parametrize("with_value", [False, True])
 def test_a_producers_headers_are_counted_and_shown_on_demand(*, with_value: bool) -> None:
-    """Their names can name a patient as their values can: in JSON and in words."""
+    """Header names can identify a patient as well as values, in JSON and in text."""
     line = json_line(LETTER, redriven=False, with_key=False, with_value=with_value)
     told = "\n".join(letter_lines(LETTER, "patients.dlq", redriven=False, with_value=with_value))
     assert (MARKER in line, MARKER in told) == (with_value, with_value)
