@@ -12,24 +12,25 @@ from typing import Final
 
 from aiohttp import web
 
-from api import documents, page, state
-from api.admission import Admission
-from api.audit import Trail
-from api.audit_commit import Committer, Writer
-from api.audit_file import AuditFile, AuditOutput
-from api.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
-from api.batches import Batches
-from api.browsers import ANY_HOST, BrowserPolicy, hosts, origins
-from api.fhir.routes import Fhir
-from api.invocations import Invocations
-from api.leaving import Leaving
-from api.memory import Memory
+from api import ui
+from api.audit.file import AuditFile, AuditOutput
+from api.audit.group_commit import Committer, Writer
+from api.audit.trail import Trail
+from api.batch_scoring import Batches
+from api.graceful_shutdown import Leaving
+from api.limits.memory_limit import Memory
+from api.limits.rate_limit import Admission
+from api.limits.time_slices import Turns
 from api.middleware import guarding
-from api.predictions import Predictions
-from api.rows import Rows
-from api.tensors import Tensors
-from api.traces import tracing_requests
-from api.turns import Turns
+from api.protocols.fhir.routes import Fhir
+from api.protocols.inference import Rows
+from api.protocols.mlflow import Invocations
+from api.protocols.open_inference import Tensors
+from api.routes import api_docs, status
+from api.routes.predict import Predictions
+from api.security.auth import ApiKeys, Certificates, Credentials, Gatekeeper, caller_of
+from api.security.browser_policy import ANY_HOST, BrowserPolicy, hosts, origins
+from api.tracing import tracing_requests
 from runtime import settings as configured
 from runtime.health import Health
 from runtime.model_reload import ModelReloader, emit_model_loaded, emit_model_withdrawn, load_with_timeout
@@ -65,7 +66,7 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     batches = Batches(manager, admission, audit, limits, turns, memory)
     predictions = Predictions(manager, admission, audit, limits, batches, turns)
     rows = Rows(manager, batches, turns)
-    pages = state.ModelPages(manager)
+    pages = status.ModelPages(manager)
     policy = new_browser_policy(limits, is_open=gatekeeper.is_open)
     application = web.Application(middlewares=[guarding(gatekeeper, policy, admission, memory, leaving)])
     application.add_routes(
@@ -75,10 +76,10 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
             web.get("/model", pages.model),
             web.get("/model/card", pages.card),
             web.get("/model/report", pages.report),
-            *([] if limits.metrics_port else [web.get("/metrics", state.metrics)]),
-            *state.health_routes(health),
-            *documents.routes(),
-            *page.routes(live=limits.live),
+            *([] if limits.metrics_port else [web.get("/metrics", status.metrics)]),
+            *status.health_routes(health),
+            *api_docs.routes(),
+            *ui.routes(live=limits.live),
             *Tensors(rows, health).routes(),
             *Invocations(rows, health).routes(),
             *Fhir(predictions, manager, admission, limits, turns, memory, lambda: dt.datetime.now(dt.UTC)).routes(),
@@ -94,9 +95,9 @@ def create_application(settings: Settings, gatekeeper: Gatekeeper, leaving: Leav
     if following is not None:
         application.cleanup_ctx.append(_running(following))
     if limits.live:
-        from api import live  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
+        from api.live import broadcast  # noqa: PLC0415  # a gateway that does not follow the stream loads no Kafka client
 
-        live.add_to(application, settings)
+        broadcast.add_to(application, settings)
     return application, health
 
 
@@ -180,7 +181,7 @@ def _tokens(issuer: str, audience: str, url: str) -> Credentials:
     if not (issuer and audience and url.startswith("https://")):
         raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_ISSUER, TOKEN_AUDIENCE and TOKEN_KEYS_URL (https) go together",))
     try:
-        from api.tokens import Tokens, key_set  # noqa: PLC0415  # an extra
+        from api.security.jwt import Tokens, key_set  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_*: tokens need pip install 'heartstream[auth]'",)) from error
     return Tokens(issuer, audience, lambda: key_set(url))
@@ -194,7 +195,7 @@ def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> Trail | No
     if settings.path:
         writers.append(_opened(settings.path))
     if settings.topic:
-        from api.audit_topic import AuditTopic  # noqa: PLC0415  # the Kafka client, where it is asked for alone
+        from api.audit.topic import AuditTopic  # noqa: PLC0415  # the Kafka client, where it is asked for alone
 
         writers.append(AuditTopic(kafka, settings.topic))
     committers = [Committer(writer) for writer in writers]

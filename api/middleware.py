@@ -10,14 +10,14 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from api import problems
-from api.admission import Admission
-from api.auth import CALLER, Gatekeeper, describe_route, resource_of
-from api.browsers import BrowserPolicy
-from api.fhir import outcomes
-from api.leaving import Leaving
-from api.memory import Memory
-from api.problems import RefusalError, Teller
+from api import problem_details
+from api.graceful_shutdown import Leaving
+from api.limits.memory_limit import Memory
+from api.limits.rate_limit import Admission
+from api.problem_details import RefusalError, Teller
+from api.protocols.fhir import operation_outcome
+from api.security.auth import CALLER, Gatekeeper, describe_route, resource_of
+from api.security.browser_policy import BrowserPolicy
 from runtime import events
 from schemas.errors import ArtifactError
 
@@ -69,7 +69,7 @@ def _of_error(error: Exception, tell: Teller) -> web.Response:
         case RefusalError():
             return error.response(tell)
         case web.HTTPException():
-            return problems.of_aiohttp(error, tell)
+            return problem_details.of_aiohttp(error, tell)
         case ConnectionError():
             # The caller has gone: nobody reads the answer, and nothing is wrong here.
             return web.Response(status=_CALLER_GONE)
@@ -83,4 +83,4 @@ def _of_error(error: Exception, tell: Teller) -> web.Response:
 
 def _teller(request: web.Request) -> Teller:
     """Choose the form of errors: FHIR's under `/fhir`, also for who may not ask, or too often."""
-    return outcomes.plain if request.path.startswith("/fhir/") else problems.plain
+    return operation_outcome.plain if request.path.startswith("/fhir/") else problem_details.plain

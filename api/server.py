@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from api import problems
+from api import problem_details
 
 _READ_BYTES: Final = 16_384
 NAME: Final = "heartstream"
@@ -46,7 +46,7 @@ class _QuietHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
         """Return a problem document and end the connection."""
-        return _last(problems.of_status(HTTPStatus(status), problems.plain))
+        return _last(problem_details.of_status(HTTPStatus(status), problem_details.plain))
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -54,7 +54,7 @@ class _QuietHandler(web.RequestHandler):
         """Send an answer. What aiohttp refuses before any middleware is called, as an unknown `Expect`, it quotes."""
         # The first check is cheap; that of a class with an abstract base is not.
         if type(resp) is not web.Response and isinstance(resp, web.HTTPException):
-            resp = _last(problems.of_aiohttp(resp, problems.plain))
+            resp = _last(problem_details.of_aiohttp(resp, problem_details.plain))
         return super().finish_response(request, resp, start_time)
 
 

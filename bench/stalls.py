@@ -26,10 +26,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api.auth import Gatekeeper
 from api.bootstrap import create_application
-from api.leaving import Leaving
-from api.process import new_runner
+from api.graceful_shutdown import Leaving
+from api.main import new_runner
+from api.security.auth import Gatekeeper
 from heartstream.demo.patients import real_patients
 from runtime.gc_tuning import tune_gc
 from runtime.settings import Settings

@@ -31,7 +31,7 @@ def api_key(
         scope: What the caller may do: predict, metrics or admin (everything). May be repeated.
     """
     with errors_to_exit_codes():
-        from api.auth import SCOPES, new_key  # noqa: PLC0415  # --help should not wait for aiohttp
+        from api.security.auth import SCOPES, new_key  # noqa: PLC0415  # --help should not wait for aiohttp
 
         if not _NAME.fullmatch(name) or not scope or not set(scope) <= set(SCOPES):
             sys.stderr.write(f"heartstream: a name has letters, digits, . - _; scopes are {', '.join(SCOPES)}\n")

@@ -24,7 +24,7 @@ def gateway(*, show_config: Flag = False) -> None:
     """
     with errors_to_exit_codes():
         settings = load_settings(show_config=show_config)
-        from api.process import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
+        from api.main import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
 
         try:
             run(settings)

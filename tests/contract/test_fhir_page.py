@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from api.fhir import outcomes, writing
-from api.fhir.reading import Reading, read
+from api.protocols.fhir import operation_outcome, serialize
+from api.protocols.fhir.parse import Reading, read
 from schemas.features import FEATURES
 from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
 
@@ -52,16 +52,16 @@ def test_every_code_is_in_the_table() -> None:
 
 def test_every_url_of_ours_is_explained() -> None:
     """All extensions and systems that an answer can have."""
-    source = Path(writing.__file__).read_text(encoding="utf-8")
+    source = Path(serialize.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r"\{EXTENSION\}([a-z-]+)", source))
     told = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
     assert names == told - {"heart-disease-risk"}
-    assert f"`{outcomes.FAULT_SYSTEM}`" in PAGE
+    assert f"`{operation_outcome.FAULT_SYSTEM}`" in PAGE
 
 
 def test_every_issue_type_is_one_of_fhir() -> None:
     """By the value set of R4."""
-    kinds = {*outcomes._OF_FAULTS.values(), *outcomes._OF_STATUSES.values()}
+    kinds = {*operation_outcome._OF_FAULTS.values(), *operation_outcome._OF_STATUSES.values()}
     assert kinds - {*ISSUE_TYPES} == set()
 
 

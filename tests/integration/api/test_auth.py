@@ -23,8 +23,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from api.auth import new_key
-from api.problems import RefusalError
+from api.problem_details import RefusalError
+from api.security.auth import new_key
 from heartstream.demo.processes import Child, running
 from runtime.ports import free_port
 from tests.fakes.identity_provider import CertificateAuthority, IdentityProvider
@@ -126,7 +126,7 @@ class Request:
 
 
 def tokens(provider: IdentityProvider, clock: Any = None) -> Any:
-    from api.tokens import Tokens  # noqa: PLC0415
+    from api.security.jwt import Tokens  # noqa: PLC0415
 
     times = {} if clock is None else {"clock": clock}
     return Tokens("https://id.example", "heartstream", provider.key_set, **times)
@@ -248,7 +248,7 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Identity
 @pytest.mark.parametrize("status", [302, 308])
 def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider, status: int) -> None:
     """Redirects are not followed, and an oversized key set is refused."""
-    from api.tokens import key_set  # noqa: PLC0415  # an extra
+    from api.security.jwt import key_set  # noqa: PLC0415  # an extra
 
     asked = []
 

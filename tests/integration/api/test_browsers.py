@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from api.auth import new_key
+from api.security.auth import new_key
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
 from schemas.fhir.mapping import OPERATION

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api import documents
+from api.routes import api_docs
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
 from schemas.generate import openapi
@@ -82,7 +82,7 @@ def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Chil
     described = set(ask(gateway, "GET", "/openapi.json").json["paths"])
     elsewhere = {"/openapi.json", "/asyncapi.json", "/ping", "/invocations"}
     assert described.isdisjoint(elsewhere)
-    assert {route.path for route in documents.routes()} - elsewhere == {
+    assert {route.path for route in api_docs.routes()} - elsewhere == {
         "/docs",
         "/docs/start.js",
         "/docs/swagger-ui-bundle.js",

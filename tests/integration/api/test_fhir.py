@@ -14,8 +14,8 @@ from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
-from api.auth import new_key
-from api.fhir.reading import Reading, read
+from api.protocols.fhir.parse import Reading, read
+from api.security.auth import new_key
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
 from schemas.fhir.mapping import EXTENSION, FHIR_TYPE, OPERATION

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.fhir.dates import ages, days_of
-from api.fhir.outcomes import rejected
-from api.fhir.reading import Reading, read
+from api.protocols.fhir.dates import ages, days_of
+from api.protocols.fhir.operation_outcome import rejected
+from api.protocols.fhir.parse import Reading, read
 from heartstream.demo.patients import real_patients
 from schemas.errors import ValidationIssue
 from schemas.features import FEATURE_NAMES

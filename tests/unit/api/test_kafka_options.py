@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.auth import Gatekeeper
 from api.bootstrap import create_application
-from api.leaving import Leaving
+from api.graceful_shutdown import Leaving
+from api.security.auth import Gatekeeper
 from runtime.settings import Settings
 from schemas.errors import SettingsError
 

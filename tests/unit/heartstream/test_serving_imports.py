@@ -37,10 +37,10 @@ from worker.bootstrap import create_app
 create_app(Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": model, "HEARTSTREAM_MODEL__NAME": name}))
 """
 GATEWAY = """
-import api.process
-from api.auth import Gatekeeper
+import api.main
+from api.security.auth import Gatekeeper
 from api.bootstrap import create_application
-from api.leaving import Leaving
+from api.graceful_shutdown import Leaving
 from runtime.settings import Settings
 
 settings = Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": model, "HEARTSTREAM_MODEL__NAME": name})

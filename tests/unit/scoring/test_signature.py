@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as new_curve_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.process import run as run_gateway
+from api.main import run as run_gateway
 from heartstream.cli.model import check, sign
 from runtime.settings import Settings
 from schemas.errors import ArtifactError, SettingsError

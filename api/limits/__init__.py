@@ -1,0 +1,1 @@
+"""Limits that keep one caller from starving the others: rate, memory, and time on the event loop."""

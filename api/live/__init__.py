@@ -1,0 +1,1 @@
+"""Live statistics of the stream, as server-sent events."""

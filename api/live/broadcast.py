@@ -1,0 +1,251 @@
+"""`GET /stream/events`: the stream as it is now, as server-sent events.
+
+A thread of its own follows the topics from their ends, in no consumer group, and commits nothing: who watches takes no
+part. Of a score it keeps no patient's id, of a patient record nothing but its timestamp. Once a second each subscriber
+is sent a snapshot; one that reads slowly misses snapshots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from api.live.stats import Window
+from api.problem_details import RefusalError
+from runtime import events
+from runtime.kafka.config import standalone_consumer_config
+from runtime.kafka.messages import headers_of, timestamp_of
+from runtime.logs import CLIENT_LOG
+from runtime.settings import Settings, Topics
+from schemas.codec import UNDECODABLE, decode_dead_letter, decode_score
+from schemas.records import Source
+from schemas.topics import DEAD_LETTER_HEADER
+
+PATH: Final = "/stream/events"
+_MOST_SUBSCRIBERS: Final = 20
+_WAITING_SNAPSHOTS: Final = 2
+_SNAPSHOT_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 5.0
+_SLOW_SECONDS: Final = 10.0
+_BATCH: Final = 1_000
+_POLL_SECONDS: Final = 0.2
+_CALL_SECONDS: Final = 5.0
+_LOOK_AGAIN_SECONDS: Final = 15.0
+"""Topics may be made, or get more partitions, after we have begun."""
+_AGAIN_SECONDS: Final = 1.0
+_LAG_SECONDS: Final = 2.0
+_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+
+
+def add_to(application: web.Application, settings: Settings) -> None:
+    """Let a gateway tell of the stream; following begins and ends with the application."""
+    window, lock = Window(time.monotonic), threading.Lock()
+    broadcast = Broadcast(lambda: _snapshot(window, lock))
+
+    async def following(_application: web.Application) -> AsyncIterator[None]:
+        follower = Follower(settings, window, lock)
+        follower.start()
+        publishing = asyncio.create_task(broadcast.publish())
+        yield
+        publishing.cancel()
+        await asyncio.to_thread(follower.stop)
+
+    application.cleanup_ctx.append(following)
+    application.on_shutdown.append(broadcast.close)
+    application.router.add_get(PATH, broadcast.events, allow_head=False)
+
+
+def _snapshot(window: Window, lock: threading.Lock) -> bytes:
+    with lock:
+        snapshot = window.snapshot()
+    return b"data: " + msgspec.json.encode(snapshot) + b"\n\n"
+
+
+class Broadcast:
+    """Sends each event to all who subscribe; memory is bounded whatever they do."""
+
+    def __init__(self, snapshot: Callable[[], bytes]) -> None:
+        """`snapshot` makes an event, and is called only while somebody subscribes."""
+        self._snapshot = snapshot
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
+        self._closing = False
+
+    async def publish(self) -> None:
+        """Publish a snapshot a second, for ever."""
+        while True:
+            await asyncio.sleep(_SNAPSHOT_SECONDS)
+            self.publish_once()
+
+    def publish_once(self) -> None:
+        """Queue a snapshot for everybody; whoever has not read the last ones does not get this one."""
+        if not self._queues:
+            return
+        event = self._snapshot()
+        for queue in self._queues:
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(event)
+
+    async def close(self, _application: web.Application) -> None:
+        """Let every subscriber go, so that the gateway can stop."""
+        self._closing = True
+        for queue in self._queues:
+            while not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+    def subscribe(self) -> asyncio.Queue[bytes | None]:
+        """Return a queue of events that ends with None; raises RefusalError (503) when too many subscribe."""
+        if self._closing or len(self._queues) >= _MOST_SUBSCRIBERS:
+            detail = f"At most {_MOST_SUBSCRIBERS} may watch the stream at once."
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_seconds=_RETRY_SECONDS)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_SNAPSHOTS)
+        queue.put_nowait(self._snapshot())
+        self._queues.add(queue)
+        return queue
+
+    def unsubscribe(self, queue: asyncio.Queue[bytes | None]) -> None:
+        """Send no more to this one."""
+        self._queues.discard(queue)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Answer with events until the caller goes, or reads nothing for ten seconds."""
+        queue, response = self.subscribe(), web.StreamResponse(headers=_HEADERS)
+        try:
+            await response.prepare(request)
+            while (event := await queue.get()) is not None:
+                async with asyncio.timeout(_SLOW_SECONDS):
+                    await response.write(event)
+        except ConnectionError:
+            # The caller has gone, which is how a subscription ends.
+            pass
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self.unsubscribe(queue)
+        return response
+
+
+class Follower(threading.Thread):
+    """Reads the topics from their ends into a window, and tries again for as long as the broker is away."""
+
+    def __init__(self, settings: Settings, window: Window, lock: threading.Lock) -> None:
+        """`lock` guards `window`, which others read."""
+        super().__init__(name="live-follower", daemon=True)
+        self._config = _client_config(settings)
+        self._group = settings.worker.group_id
+        self._topics = settings.topics
+        self._window = window
+        self._lock = lock
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Stop, and wait for the end. Blocks for some seconds where the broker is away."""
+        self._stopping.set()
+        self.join(_CALL_SECONDS)
+
+    def run(self) -> None:
+        """Follow until told to stop."""
+        consumer = Consumer(self._config, logger=CLIENT_LOG)
+        # It asks for the workers' offsets, and joins their group as little: it subscribes to nothing.
+        probe = Consumer({**self._config, "group.id": self._group}, logger=CLIENT_LOG)
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._follow(consumer, probe)
+                except KafkaException as failure:
+                    self._connected(is_so=False)
+                    events.BrokerTroubled("live", failure.args[0].name()).emit()
+                    self._stopping.wait(_AGAIN_SECONDS)
+        finally:
+            consumer.close()
+            probe.close()
+
+    def _follow(self, consumer: Consumer, probe: Consumer) -> None:
+        """Take up partitions that are new, and read until it is time to look for more."""
+        known = {(each.topic, each.partition) for each in consumer.assignment()}
+        new = [place for place in _partitions(consumer, self._topics) if (place.topic, place.partition) not in known]
+        for place in new:
+            place.offset = consumer.get_watermark_offsets(place, timeout=_CALL_SECONDS)[1]
+        if new:
+            consumer.incremental_assign(new)
+        self._connected(is_so=True)
+        # Until there is something to follow, somebody may be about to make it.
+        pause = _LOOK_AGAIN_SECONDS if known or new else _AGAIN_SECONDS
+        until, ask_at = time.monotonic() + pause, 0.0
+        read = [place for place in consumer.assignment() if place.topic == self._topics.patients]
+        while time.monotonic() < until and not self._stopping.is_set():
+            if time.monotonic() >= ask_at:
+                self._measure_lag(probe, read)
+                ask_at = time.monotonic() + _LAG_SECONDS
+            messages = consumer.consume(_BATCH, _POLL_SECONDS)
+            with self._lock:
+                for message in messages:
+                    self._note(message)
+
+    def _measure_lag(self, probe: Consumer, read: list[TopicPartition]) -> None:
+        """Add up what the group has still to commit; of a partition without a commit, all that there is."""
+        wanted = [TopicPartition(place.topic, place.partition) for place in read]
+        lag = 0
+        for place in probe.committed(wanted, timeout=_CALL_SECONDS):
+            low, high = probe.get_watermark_offsets(place, timeout=_CALL_SECONDS)
+            lag += max(0, high - (place.offset if place.offset >= 0 else low))
+        with self._lock:
+            self._window.lag = lag if read else None
+
+    def _connected(self, *, is_so: bool) -> None:
+        with self._lock:
+            self._window.connected = is_so
+
+    def _note(self, message: Message) -> None:
+        """Sum up one message; what cannot be read is no business of a view."""
+        if message.error() is not None:
+            return
+        partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+        topic = str(message.topic())
+        with contextlib.suppress(*UNDECODABLE):
+            if topic == self._topics.scores:
+                if self._window.wants_more():
+                    score = decode_score(message.value() or b"")
+                    self._window.note_score(score, Source(topic, partition, offset), timestamp_of(message))
+            elif topic == self._topics.dead_letters:
+                self._window.note_dead_letter(decode_dead_letter(_reason(message)))
+            elif (at := timestamp_of(message)) is not None:
+                self._window.note_record(partition, offset, at)
+
+
+def _reason(message: Message) -> bytes:
+    """Return the header that says why; empty where there is none."""
+    return dict(headers_of(message)).get(DEAD_LETTER_HEADER) or b""
+
+
+def _partitions(consumer: Consumer, topics: Topics) -> list[TopicPartition]:
+    """Return all partitions that there are. Raises KafkaException if the broker does not answer."""
+    found = consumer.list_topics(timeout=_CALL_SECONDS).topics
+    names = (topics.patients, topics.scores, topics.dead_letters)
+    return [TopicPartition(name, number) for name in names if name in found for number in found[name].partitions]
+
+
+def _client_config(settings: Settings) -> dict[str, object]:
+    """Return librdkafka's configuration: little memory, from the end of each topic."""
+    return {
+        **standalone_consumer_config(settings, "heartstream-live"),
+        "auto.offset.reset": "latest",
+        "enable.partition.eof": False,
+        "queued.max.messages.kbytes": 8_192,
+        "error_cb": _on_client_error,
+    }
+
+
+def _on_client_error(error: KafkaError) -> None:
+    """Hear of troubles that librdkafka overcomes by itself."""
+    events.BrokerTroubled("live", error.name()).emit()

@@ -1,0 +1,1 @@
+"""Adapters for other protocols: MLflow, the Open Inference Protocol and FHIR."""

@@ -1,0 +1,142 @@
+"""A score as a RiskAssessment, which says all that the score says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import UNSET, UnsetType
+
+from api.protocols.fhir.parse import Reading
+from schemas.fhir.mapping import EXTENSION, UCUM
+from schemas.fhir.responses import (
+    Annotation,
+    CodeableConcept,
+    Coding,
+    Extension,
+    Prediction,
+    Quantity,
+    Range,
+    Reference,
+    RiskAssessment,
+)
+from schemas.records import Score, WarningCode
+from scoring.batches import JsonBatch
+from scoring.groups import groups_of
+from scoring.scorer import Scorer
+from scoring.wording import INTERVAL, UNCERTAIN, single_label
+
+_OUTCOME: Final = "At least 50% diameter narrowing of a coronary vessel at angiography"
+_WARNINGS: Final = {
+    WarningCode.IMPUTED: "was missing, and the average of the training patients stands in for it.",
+    WarningCode.OUT_OF_TRAINING_RANGE: "is outside what the model saw in training: the risk is an extrapolation.",
+}
+
+
+def assessment(reading: Reading, score: Score, scorer: Scorer, now: dt.datetime) -> RiskAssessment:
+    """Return what is answered: a score, which `scorer` gave."""
+    model = score.model
+    basis = tuple(Reference(one.reference or UNSET, one.field) for one in reading.observed)
+    method = Coding(f"{EXTENSION}model", model.digest, f"{model.name} {model.version}")
+    return RiskAssessment(
+        status="final",
+        method=CodeableConcept(f"heartstream: {model.name} {model.version}, model digest {model.digest}", (method,)),
+        code=CodeableConcept("Risk of coronary heart disease by 13 clinical fields"),
+        subject=Reference(reading.subject),
+        occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        prediction=(_prediction(score),),
+        note=tuple(Annotation(text) for text in _notes(reading, score, scorer)),
+        extension=tuple(_of_record(score)),
+        basis=basis or UNSET,
+    )
+
+
+def _prediction(score: Score) -> Prediction:
+    side = "At or above" if score.label else "Below"
+    return Prediction(
+        CodeableConcept(_OUTCOME),
+        score.risk,
+        CodeableConcept(f"{side} the threshold {score.threshold:g}", (Coding(f"{EXTENSION}label", str(score.label)),)),
+        _rationale(score),
+        tuple(_of_prediction(score)),
+    )
+
+
+def _rationale(score: Score) -> str | UnsetType:
+    """Tell what moves the risk most, in words."""
+    if not score.reasons:
+        return UNSET
+    told = ", ".join(f"{reason.field} {reason.log_odds:+g}" for reason in score.reasons)
+    return f"What moves the log-odds most, compared with the average training patient: {told}."
+
+
+def _of_prediction(score: Score) -> Iterator[Extension]:
+    """Tell how far the risk can be trusted."""
+    if score.interval:
+        yield Extension(f"{EXTENSION}interval", value_range=_range(score.interval))
+    if score.sampling_interval:
+        yield Extension(f"{EXTENSION}sampling-interval", value_range=_range(score.sampling_interval))
+    yield Extension(f"{EXTENSION}threshold", value_decimal=score.threshold)
+    for label in score.label_set or ():
+        yield Extension(f"{EXTENSION}plausible-label", value_code=str(label))
+    for reason in score.reasons or ():
+        parts = (Extension("field", value_code=reason.field), Extension("log-odds", value_decimal=reason.log_odds))
+        yield Extension(f"{EXTENSION}reason", extension=parts)
+
+
+def _range(interval: tuple[float, float]) -> Range:
+    low, high = (Quantity(limit, UCUM, "1") for limit in interval)
+    return Range(low, high)
+
+
+def _of_record(score: Score) -> Iterator[Extension]:
+    """Tell by what it was scored, and what was missing or doubtful."""
+    model = score.model
+    parts = (
+        *(Extension("name", value_string=model.name), Extension("version", value_string=model.version)),
+        Extension("digest", value_string=model.digest),
+    )
+    yield Extension(f"{EXTENSION}model", extension=parts)
+    if score.pattern is not None:
+        yield Extension(f"{EXTENSION}pattern", value_string=score.pattern)
+    for field in score.missing:
+        yield Extension(f"{EXTENSION}missing", value_code=field)
+    for field in score.measure_next or ():
+        yield Extension(f"{EXTENSION}measure-next", value_code=field)
+    for warning in score.warnings:
+        parts_of_warning = (
+            Extension("code", value_code=str(warning.code)),
+            Extension("field", value_code=warning.field),
+        )
+        yield Extension(f"{EXTENSION}warning", extension=parts_of_warning)
+    if isinstance(score.input_digest, str):
+        yield Extension(f"{EXTENSION}input-digest", value_string=score.input_digest)
+
+
+def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
+    """Tell people what they must know."""
+    yield scorer.manifest.data.disclaimer
+    yield f"The probability {score.risk} is a share of 1, not a percentage."
+    if score.interval:
+        low, high = score.interval
+        yield f"90% interval {low} to {high}. {INTERVAL}"
+    if score.sampling_interval:
+        low, high = score.sampling_interval
+        yield (
+            f"With the same fields, other training patients account for {low} to {high} of it; the rest is what the "
+            "missing fields could still show."
+        )
+    if isinstance(score.label_set, tuple):
+        (group,) = groups_of(JsonBatch([reading.record]).decode().matrix).tolist()
+        single = len(score.label_set) == 1
+        yield single_label(scorer.uncertainty, group, score.label_set[0]) if single else UNCERTAIN
+    if score.missing:
+        yield f"Not sent or not measured: {', '.join(score.missing)}."
+    if score.measure_next:
+        yield (
+            f"To measure next, by what would tell most: {', '.join(score.measure_next)}. Costs and risks of the tests "
+            "are not considered."
+        )
+    yield from (f"{warning.field} {_WARNINGS[warning.code]}" for warning in score.warnings)
+    yield from reading.notes

@@ -1,0 +1,262 @@
+"""The Open Inference Protocol v2 over HTTP, for clients of KServe, MLServer and Triton: records as tensors.
+
+A request has either one tensor `record` (BYTES: patient records as JSON), or one tensor for each of the 13 fields
+(numbers; null or -9 means "not measured") and perhaps `patient_id` and `coding` (BYTES). Each has one element a record.
+The request's parameter `coding` names the coding of records that have no such element. The answer
+has `risk` (FP64), `label` (INT64) and `score` (BYTES: the score object as JSON). A bad record refuses the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api.problem_details import RefusalError
+from api.protocols.inference import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
+from runtime.health import Health
+from schemas.codec import encode_score
+from schemas.features import FEATURE_NAMES
+from scoring.pipeline import Results
+
+_BYTES: Final = "BYTES"
+_INTEGERS: Final = {
+    **{f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
+}
+_FLOATS: Final = {"FP16": 65_504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348623157e308}
+"""The largest number of each type."""
+_PLAIN: Final = {
+    _BYTES: frozenset({str}),
+    "FP64": frozenset({float, int, type(None)}),
+    "INT64": frozenset({int, type(None)}),
+}
+"""Types whose elements need no look at each of them; what is too large for INT64 is too large for every field."""
+_ID: Final = "patient_id"
+_RECORD: Final = "record"
+_CODING: Final = "coding"
+_TEXTS: Final = frozenset({_ID, _RECORD, _CODING})
+_OUTPUTS: Final = {"risk": "FP64", "label": "INT64", "score": _BYTES}
+_DEEPEST: Final = 3
+_TYPES: Final = ("application/json", "application/octet-stream")
+"""The second one goes with binary tensors, which are refused in the protocol's own words."""
+_BINARY: Final = "Inference-Header-Content-Length"
+
+
+class Tensor(msgspec.Struct):
+    """A tensor on its way in."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+    parameters: dict[str, Any] = {}
+
+
+class Wanted(msgspec.Struct):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct):
+    """A request for inference."""
+
+    inputs: list[Tensor]
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    outputs: list[Wanted] = []
+
+
+class Tensors:
+    """Answers the protocol's resources."""
+
+    def __init__(self, rows: Rows, health: Health) -> None:
+        self._rows = rows
+        self._health = health
+
+    def routes(self) -> Iterator[web.RouteDef]:
+        """Yield the protocol's routes."""
+        yield web.get("/v2", self._server)
+        yield web.get("/v2/health/live", self._asked("live", "live"))
+        yield web.get("/v2/health/ready", self._asked("ready", "live", "ready"))
+        for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            yield web.get(model, self._metadata)
+            yield web.get(f"{model}/ready", self._model_ready)
+            yield web.post(f"{model}/infer", self._infer)
+
+    async def _server(self, _request: web.Request) -> web.Response:
+        return _answer({"name": "heartstream", "version": self._rows.model.version, "extensions": []})
+
+    def _asked(self, word: str, *kinds: str) -> Any:
+        async def answer(_request: web.Request) -> web.Response:
+            status, _ = self._health.report(*kinds)
+            return _answer({word: status == HTTPStatus.OK}, status)
+
+        return answer
+
+    def _is_served(self, request: web.Request) -> bool:
+        version = request.match_info.get("version", self._rows.model.version)
+        return (request.match_info["model"], version) == (self._rows.model.name, self._rows.model.version)
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        if not self._is_served(request):
+            return _unknown()
+        return _answer(
+            {
+                "name": self._rows.model.name,
+                "versions": [self._rows.model.version],
+                "platform": "heartstream",
+                "inputs": [
+                    *({"name": name, "datatype": "FP64", "shape": [-1]} for name in FEATURE_NAMES),
+                    *({"name": name, "datatype": _BYTES, "shape": [-1]} for name in (_ID, _RECORD, _CODING)),
+                ],
+                "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _OUTPUTS.items()],
+            }
+        )
+
+    async def _model_ready(self, request: web.Request) -> web.Response:
+        if not self._is_served(request):
+            return _unknown()
+        status, _ = self._health.report("live", "ready")
+        return _answer({"name": self._rows.model.name, "ready": status == HTTPStatus.OK}, status)
+
+    async def _infer(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_served(request):
+            return _unknown()
+        _refuse_other_types(request)
+        try:
+            body = await self._rows.body(request)
+            async with self._rows.working(body):
+                if _BINARY not in request.headers:
+                    await self._rows.parsed(refuse_repeats, body.content)
+                asked, rows, outputs = await self._rows.parsed(_asked, request, body.content)
+                results = await self._rows.scored(request, rows, body.paid)
+                found = [await self._output(name, results) for name in outputs]
+        except RowsError as error:
+            return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        answer: dict[str, Any] = {
+            "model_name": self._rows.model.name,
+            "model_version": self._rows.model.version,
+            "outputs": found,
+        }
+        answer |= {} if asked.id is None else {"id": asked.id}
+        return await self._rows.answer(request, [msgspec.json.encode(answer)], "application/json")
+
+    async def _output(self, name: str, results: Results) -> dict[str, Any]:
+        match name:
+            case "risk":
+                data: list[Any] = results.risks.tolist()
+            case "label":
+                data = results.labels.astype(int).tolist()
+            case _:
+                data = await self._rows.each(results.scores, lambda score: encode_score(score).decode())
+        return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}
+
+
+def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=status, content_type="application/json")
+
+
+def _unknown() -> web.Response:
+    return _answer({"error": "no such model, or no such version, is served here"}, HTTPStatus.NOT_FOUND)
+
+
+def _refuse_other_types(request: web.Request) -> None:
+    """Refuse what a page of another site can post; the protocol's own clients name JSON, or nothing."""
+    if "Content-Type" in request.headers and request.content_type not in _TYPES:
+        raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {_TYPES[0]}.", ends_connection=True)
+
+
+def _asked(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
+    asked = _read(request, body)
+    return asked, _rows(asked), _wanted(asked)
+
+
+def _read(request: web.Request, body: bytes) -> InferRequest:
+    if _BINARY in request.headers:
+        raise RowsError("the binary tensor extension is not known here; send data as JSON (binary_data=False)")
+    try:
+        return msgspec.json.decode(body, type=InferRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RowsError("the body is not an inference request of the protocol's version 2") from None
+
+
+def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
+    """Return one record a row, made as it is read: its members, or its JSON."""
+    names = [tensor.name for tensor in asked.inputs]
+    refuse_repeated_names(names, "inputs stand")
+    if unknown := set(names) - {*FEATURE_NAMES, *_TEXTS}:
+        raise RowsError(
+            f"{len(unknown)} input(s) are not known; there are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
+        )
+    columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
+    coding = coding_of_all(asked.parameters.get(_CODING))
+    if len({len(column) for column in columns.values()}) > 1:
+        raise RowsError("the inputs have different numbers of elements")
+    if _RECORD in columns:
+        if len(columns) > 1:
+            raise RowsError(f"{_RECORD} holds whole records; send no other input with it")
+        if coding is not None:
+            raise RowsError(f"{_RECORD} holds whole records, which name their {_CODING} themselves")
+        return iter(columns[_RECORD])
+    if not columns:
+        raise RowsError("there are no inputs")
+    count = len(next(iter(columns.values())))
+    columns.setdefault(_ID, [str(index) for index in range(count)])
+    if coding is not None:
+        columns.setdefault(_CODING, [coding] * count)
+    return ({name: column[index] for name, column in columns.items()} for index in range(count))
+
+
+def _column(tensor: Tensor) -> list[Any]:
+    """Return a tensor's elements, one a record."""
+    of_text = tensor.name in _TEXTS
+    if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in {*_INTEGERS, *_FLOATS}):
+        raise RowsError(f"input {tensor.name} has the wrong datatype: BYTES for text, a number type for the 13 fields")
+    flat = _flat(tensor.data)
+    rows = tensor.shape[0] if tensor.shape else 0
+    is_nested = any(isinstance(each, list) for each in flat)
+    if is_nested or len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
+        raise RowsError(f"input {tensor.name}: the shape is not [records] or [records, 1], or does not fit the data")
+    plain = _PLAIN.get(tensor.datatype)
+    if plain is not None and plain.issuperset(map(type, flat)):
+        return flat
+    wrong = next((index for index, each in enumerate(flat) if not _is_of(tensor.datatype, each)), None)
+    if wrong is not None:
+        raise RowsError(f"row {wrong}: wrong_type at /{tensor.name}: the element is no {tensor.datatype}")
+    return flat
+
+
+def _is_of(datatype: str, element: Any) -> bool:
+    """Say whether an element is a value of a datatype; null, "not measured", is one of every type of numbers."""
+    if datatype == _BYTES:
+        return isinstance(element, str)
+    if element is None:
+        return True
+    if isinstance(element, bool) or not isinstance(element, int | float):
+        return False
+    if datatype in _FLOATS:
+        return abs(element) <= _FLOATS[datatype]
+    low, high = _INTEGERS[datatype]
+    return low <= element <= high and element == int(element)
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    """Return the elements of data that is nested by [records, 1, ...] at most; what is nested deeper stays a list."""
+    for _ in range(_DEEPEST):
+        if not any(isinstance(each, list) for each in data):
+            break
+        data = [inner for each in data for inner in (each if isinstance(each, list) else (each,))]
+    return data
+
+
+def _wanted(asked: InferRequest) -> list[str]:
+    names = list(dict.fromkeys(wanted.name for wanted in asked.outputs)) or list(_OUTPUTS)
+    if set(names) - _OUTPUTS.keys():
+        raise RowsError(f"an output is not known; there are {', '.join(_OUTPUTS)}")
+    return names

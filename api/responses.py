@@ -1,0 +1,56 @@
+"""Responses that never change, and large ones, which are written in parts to clients that read them in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+_AT_ONCE_BYTES: Final = 65_536
+
+
+async def send(
+    request: web.Request, parts: Sequence[bytes], content_type: str, pause_seconds: float, seconds: float
+) -> web.StreamResponse:
+    """Answer with these parts, one after another.
+
+    Whoever takes nothing for `pause_seconds`, or has not taken all in `seconds`, is cut off: the length in the header
+    tells that the answer is not whole.
+    """
+    size = sum(map(len, parts))
+    if size <= _AT_ONCE_BYTES:
+        return web.Response(body=b"".join(parts), content_type=content_type)
+    response = web.StreamResponse(headers={"Content-Type": content_type})
+    response.content_length = size
+    await response.prepare(request)
+    try:
+        async with asyncio.timeout(seconds):
+            for piece in _pieces(parts):
+                async with asyncio.timeout(pause_seconds):
+                    await response.write(piece)
+                await asyncio.sleep(0)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield pieces of a size that a socket takes."""
+    for part in parts:
+        for start in range(0, len(part), _AT_ONCE_BYTES):
+            yield part[start : start + _AT_ONCE_BYTES]
+
+
+def fixed(body: bytes, content_type: str, headers: Mapping[str, str]) -> Handler:
+    """Return a handler that gives the same answer to everybody; a browser asks whether its copy is still good."""
+    every = {"Cache-Control": "no-cache", **headers}
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=every)
+
+    return answer

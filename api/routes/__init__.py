@@ -1,0 +1,1 @@
+"""The gateway's own routes: predictions, status and API documentation."""

@@ -1,0 +1,61 @@
+"""The gateway described: `/openapi.json`, `/asyncapi.json`, and `/docs` to read and try it in a browser."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from api.responses import fixed
+from schemas.generate import asyncapi, openapi
+
+_VENDOR: Final = Path(__file__).parent.parent / "vendor"
+_TYPES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_DAY: Final = "public, max-age=86400"
+_START: Final = b"""
+window.ui = SwaggerUIBundle({ url: "openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true });
+"""
+_PAGE: Final = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>heartstream: HTTP interface</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+<main id="docs">
+<noscript>This page needs JavaScript; the same is at <a href="openapi.json">openapi.json</a>.</noscript>
+</main>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI sets styles from its script."""
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of the documents and of the page that shows them."""
+    number = version("heartstream")
+    return [
+        web.get("/openapi.json", fixed(msgspec.json.encode(openapi.document(number)), "application/json", {})),
+        web.get("/asyncapi.json", fixed(msgspec.json.encode(asyncapi.document(number)), "application/json", {})),
+        web.get("/docs", fixed(_PAGE, "text/html", {"Content-Security-Policy": _POLICY})),
+        web.get("/docs/start.js", fixed(_START, "text/javascript", {})),
+        *(
+            web.get(
+                f"/docs/{name}",
+                fixed((_VENDOR / f"{name}.gz").read_bytes(), kind, {"Content-Encoding": "gzip", "Cache-Control": _DAY}),
+            )
+            for name, kind in _TYPES.items()
+        ),
+    ]

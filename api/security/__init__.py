@@ -1,0 +1,1 @@
+"""Who may use the gateway: authentication, authorization, and protection of browsers' users."""

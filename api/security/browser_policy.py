@@ -1,0 +1,107 @@
+"""What protects patients' data from other people's web pages: response headers, cross-site requests, DNS rebinding.
+
+A browser posts for any page that it shows, and takes the name in its address bar for the server's. Programs send
+neither `Origin` nor `Sec-Fetch-Site`, and are not concerned.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from api.problem_details import RefusalError
+from schemas.errors import SettingsError
+
+_ANY: Final = "*"
+ANY_HOST: Final = frozenset({_ANY})
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITE: Final = frozenset({"same-origin", "none"})
+_PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".svc", ".test", ".home.arpa")
+"""Nobody can register a name below these, so no stranger's page has such an address."""
+_REMEMBERED: Final = 256
+_CROSS_SITE: Final = (
+    "A web page of another origin sent this request; HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS names the origins that may."
+)
+_FOREIGN_HOST: Final = (
+    "The name in the Host header is not one of this gateway's; HEARTSTREAM_GATEWAY__ALLOWED_HOSTS names those it has."
+)
+
+
+def origins(text: str) -> frozenset[str]:
+    """Read a list of origins, separated by commas. Raises SettingsError."""
+    found = frozenset(each.strip().lower() for each in text.split(",") if each.strip())
+    for each in found:
+        parts = urlsplit(each)
+        if parts.scheme not in {"http", "https"} or each != f"{parts.scheme}://{parts.netloc}":
+            raise SettingsError(("HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS: each is as https://ehr.example.org",))
+    return found
+
+
+def hosts(text: str) -> frozenset[str]:
+    """Read a list of host names without ports, separated by commas; `*` is any. Raises SettingsError."""
+    found = frozenset(each.strip().lower().rstrip(".") for each in text.split(",") if each.strip())
+    if any(each != _ANY and (set("/:*@ ") & set(each)) for each in found):
+        raise SettingsError(("HEARTSTREAM_GATEWAY__ALLOWED_HOSTS: each is a host name without port, or * for any",))
+    return found
+
+
+class BrowserPolicy:
+    """Which requests that a browser was made to send are refused.
+
+    A request is cross-site as Go's `http.CrossOriginProtection` decides: by `Sec-Fetch-Site`, and by `Origin` where a
+    browser does not send it. A host is foreign where its name is a public one that is not allowed: a stranger's page
+    whose name is made to resolve to our address is, to its browser, of our origin (DNS rebinding). Addresses, and names
+    that no stranger can own, are always taken, so probes and callers inside need no setting.
+    """
+
+    def __init__(self, allowed_origins: frozenset[str], allowed_hosts: frozenset[str]) -> None:
+        self._origins = allowed_origins
+        self.is_known = functools.lru_cache(_REMEMBERED)(lambda host: _is_ours(_hostname(host), allowed_hosts))
+        """Whether a Host header is accepted."""
+
+    def check(self, request: web.BaseRequest) -> None:
+        """Raise RefusalError where a request is cross-site (403) or its host is foreign (421)."""
+        headers = request.headers
+        host = headers.get("Host")
+        if host is not None and not self.is_known(host):
+            raise RefusalError(HTTPStatus.MISDIRECTED_REQUEST, _FOREIGN_HOST, ends_connection=True)
+        if "Sec-Fetch-Site" not in headers and "Origin" not in headers:
+            return
+        if request.method not in _SAFE_METHODS and self._is_cross_site(request, host):
+            raise RefusalError(HTTPStatus.FORBIDDEN, _CROSS_SITE, ends_connection=True)
+
+    def _is_cross_site(self, request: web.BaseRequest, host: str | None) -> bool:
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if site in _OWN_SITE:
+            return False
+        if site is None and origin is not None and host is not None and _authority(origin) == host.lower():
+            return False
+        return (origin or "").lower() not in self._origins
+
+
+def _authority(origin: str) -> str:
+    try:
+        return urlsplit(origin.lower()).netloc
+    except ValueError:
+        return ""
+
+
+def _hostname(host: str) -> str:
+    """Return the name or address in a Host header, without its port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+    return name.lower().rstrip(".")
+
+
+def _is_ours(name: str, allowed: frozenset[str]) -> bool:
+    if name in allowed or _ANY in allowed or "." not in name or name.endswith(_PRIVATE_SUFFIXES):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,65 @@
+"""Traces of requests: each goes on with the trace that its headers bring along (W3C Trace Context).
+
+A span's attributes are those of OpenTelemetry's conventions for HTTP, but never a path, a query or an address: an id
+can stand there.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from api.security.auth import METRICS, Route, describe_route, resource_of
+from runtime.tracing.spans import Span, Tracing
+from runtime.tracing.trace_context import read_parent
+from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNTRACED: Final = nullcontext()
+_SPAN: Final[ContextVar[Span | None]] = ContextVar("span", default=None)
+"""That of the request at hand, which has a task of its own, and so a context."""
+
+
+def tracing_requests(tracing: Tracing) -> Middleware:
+    """Return a middleware that gives a request its span; probes and scrapes have none."""
+    described = functools.cache(describe_route)
+
+    @web.middleware
+    async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+        span = _begin(tracing, request, described(resource_of(request)))
+        if span is None:
+            return await handler(request)
+        _SPAN.set(span)
+        with span:
+            response = await handler(request)
+            span.note({"http.response.status_code": response.status})
+            if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.fail(str(response.status))
+            return response
+
+    return trace
+
+
+def _begin(tracing: Tracing, request: web.Request, route: Route) -> Span | None:
+    if route.is_public or route.scope == METRICS:
+        return None
+    parent = read_parent((name, request.headers.get(name)) for name in (TRACEPARENT_HEADER, TRACESTATE_HEADER))
+    wanted = bool(tracing.picked(1)) if parent is None else parent.is_sampled
+    if not wanted or not tracing.allows():
+        return None
+    # Any word can stand where the method should.
+    method = request.method if request.method in _METHODS else "_OTHER"
+    attributes = {"http.request.method": method, "http.route": route.name, "url.scheme": request.scheme}
+    return tracing.begin(f"{method} {route.name}", "server", parent, attributes)
+
+
+def scoring(records: int) -> AbstractContextManager[object]:
+    """Return the span of scoring what the request at hand brought; nothing, where the request is not traced."""
+    span = _SPAN.get()
+    return _UNTRACED if span is None else span.child("score", {"heartstream.records": records})

@@ -1,0 +1,53 @@
+"""The gateway's page at `/`: score a patient, watch the stream, read the model card.
+
+The files beside this module are served as they are: plain HTML, CSS and JavaScript without a build step. The page loads
+nothing from anywhere else, and its policy lets no inline script or style run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api.responses import fixed
+from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
+
+_FOLDER: Final = Path(__file__).parent
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+_HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+
+
+def routes(*, live: bool) -> Iterator[web.RouteDef]:
+    """Yield the routes of the page and its files, and of what it asks for. `live` says whether the stream is shown."""
+    yield web.get("/", fixed((_FOLDER / "index.html").read_bytes(), "text/html", _HEADERS))
+    for path in sorted(_FOLDER.iterdir()):
+        if path.suffix in _TYPES:
+            yield web.get(f"/page/{path.name}", fixed(path.read_bytes(), _TYPES[path.suffix], _HEADERS))
+    yield web.get("/fields", fixed(msgspec.json.encode(fields()), "application/json", _HEADERS))
+    yield web.get("/stream", fixed(msgspec.json.encode({"live": live}), "application/json", _HEADERS))
+
+
+def fields() -> dict[str, Any]:
+    """Return the feature table as the form needs it."""
+    return {"feature_table": FEATURE_TABLE_VERSION, "fields": [_described(feature) for feature in FEATURES]}
+
+
+def _described(feature: Feature) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "meaning": feature.meaning,
+        "kind": feature.kind,
+        "unit": feature.unit,
+        "whole": feature.whole,
+        "required": feature.required,
+        "limits": feature.limits,
+        "codes": [{"code": code, "meaning": meaning} for code, meaning in feature.codes],
+    }
