@@ -1,4 +1,4 @@
-"""Running the gateway as a process: start, serve, and go away so that nobody notices."""
+"""The gateway's process: start, serve, and shut down gracefully."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 
 from aiohttp import web
 
-from api.bootstrap import create_application, new_gatekeeper, new_tls
-from api.graceful_shutdown import Leaving
-from api.server import QuietRunner
+from api.bootstrap import create_application, new_authenticator, new_tls
+from api.graceful_shutdown import GracefulShutdown
+from api.server import GatewayRunner
 from runtime import events, logs
 from runtime.gc_tuning import tune_gc
 from runtime.health import TelemetryServer
@@ -20,36 +20,36 @@ from runtime.settings import Gateway, Settings
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _CUT_OFF_SECONDS: Final = 1.0
-"""So long what is left after the drain time may take to be answered, and then to be cancelled."""
+"""After the drain time: how long requests may still take to finish, and then to be cancelled."""
 _LINGERING_SECONDS: Final = 1.0
-"""So long it is waited for the rest of a body that was refused, so that the caller reads why. aiohttp waits for ten."""
+"""How long to read the rest of a rejected body, so that the client gets the response. aiohttp's default is 10."""
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests under way.
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight.
 
     Raises ArtifactError, SettingsError or OSError before it listens.
     """
-    # Tools send it when they have rotated a file; that of the audit trail is found by its name.
+    # Sent after log rotation, which the audit file detects by itself.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
-    gatekeeper, tls, leaving = new_gatekeeper(settings.auth), new_tls(settings.auth), Leaving()
-    application, health = create_application(settings, gatekeeper, leaving)
+    authenticator, tls, shutdown = new_authenticator(settings.auth), new_tls(settings.auth), GracefulShutdown()
+    application, health = create_application(settings, authenticator, shutdown)
     telemetry = None
     if settings.gateway.metrics_port:
         telemetry = TelemetryServer(settings.telemetry.host, settings.gateway.metrics_port, health)
     tune_gc()
     try:
-        asyncio.run(_serve(application, settings.gateway, tls, leaving, guarded=not gatekeeper.is_open))
+        asyncio.run(_serve(application, settings.gateway, tls, shutdown, guarded=not authenticator.is_open))
     finally:
         if telemetry is not None:
             telemetry.close()
 
 
-def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
-    """Return what serves an application."""
-    return QuietRunner(
+def new_runner(application: web.Application, settings: Gateway) -> GatewayRunner:
+    """Return the runner of an application."""
+    return GatewayRunner(
         application,
         access_log=None,
         auto_decompress=False,
@@ -60,7 +60,12 @@ def new_runner(application: web.Application, settings: Gateway) -> QuietRunner:
 
 
 async def _serve(
-    application: web.Application, settings: Gateway, tls: ssl.SSLContext | None, leaving: Leaving, *, guarded: bool
+    application: web.Application,
+    settings: Gateway,
+    tls: ssl.SSLContext | None,
+    shutdown: GracefulShutdown,
+    *,
+    guarded: bool,
 ) -> None:
     runner = new_runner(application, settings)
     await runner.setup()
@@ -73,13 +78,13 @@ async def _serve(
     host, port = runner.addresses[0][:2]
     events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
     await stopping.wait()
-    leaving.begin()
+    shutdown.begin()
     await asyncio.sleep(settings.shutdown_delay_seconds)
     await site.stop()
-    # aiohttp drops what arrives once it cleans up: all bodies must be there before.
-    await leaving.drained(settings.drain_seconds)
+    # Once it cleans up, aiohttp drops what arrives: all bodies must be complete before.
+    await shutdown.drained(settings.drain_seconds)
     await runner.cleanup()
     for signum in _STOP_SIGNALS:
-        # A second signal must not kill a process that is about to exit: its exit code would not be 0.
+        # A second signal must not kill a process that is about to exit with 0.
         loop.remove_signal_handler(signum)
         signal.signal(signum, signal.SIG_IGN)

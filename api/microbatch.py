@@ -1,4 +1,4 @@
-"""Scoring what concurrent requests bring together: one call of the core for all of one turn of the event loop."""
+"""Micro-batching: the records of concurrent requests are scored together, by one call of the core."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from scoring.pipeline import Issues, Model, Results
 INTERFACE: Final = "http"
 Encoded = bytes | Issues
 """The outcome of one record: its score as JSON, or its faults."""
-OneOf = tuple[Encoded, Results, int]
+ScoredRecord = tuple[Encoded, Results, int]
 """The outcome of one record, the results of its batch, and its place there."""
 
 
-_QUIET_TURNS: Final = 2
-"""A request is read in one turn of the event loop and handled in the next."""
-_LARGEST: Final = 64
-_LARGEST_BYTES: Final = 65_536
-"""Records that are made to be slow take 0.1 ms a kilobyte: what is beyond this is scored in the next turn."""
+_QUIET_ITERATIONS: Final = 2
+"""A request is read in one iteration of the event loop and handled in the next."""
+_MAX_RECORDS: Final = 64
+_MAX_BYTES: Final = 65_536
+"""Records crafted to be slow take 0.1 ms per kilobyte; what exceeds this is scored in the next iteration."""
 
 
 class MicroBatch:
-    """Collects records until the event loop has gone round without bringing another, and scores them together.
+    """Collects records until an iteration of the event loop brings no more, and scores them together.
 
-    There is no timer: a request that comes alone is scored some microseconds later, and under load a batch is what came
-    while the one before was scored and answered. Not safe to share between threads.
+    There is no timer: a single request is scored some microseconds later, and under load a batch is what arrived while
+    the previous one was scored and answered. Not safe to share between threads.
     """
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._waiting: list[tuple[bytes, asyncio.Future[OneOf]]] = []
+        self._waiting: list[tuple[bytes, asyncio.Future[ScoredRecord]]] = []
         self._seen = self._quiet = 0
 
-    def score(self, body: bytes) -> asyncio.Future[OneOf]:
-        """Return what will hold the outcome of one record; raises ArtifactError there if the model is broken."""
+    def score(self, body: bytes) -> asyncio.Future[ScoredRecord]:
+        """Return a future of the outcome of one record, or of ArtifactError if the model is broken."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[OneOf] = loop.create_future()
+        future: asyncio.Future[ScoredRecord] = loop.create_future()
         if not self._waiting:
             self._seen = self._quiet = 0
             loop.call_soon(self._turn, loop)
@@ -49,11 +49,11 @@ class MicroBatch:
         return future
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for another turn while requests come; called once a turn."""
+        """Wait for another iteration while requests arrive; called once per iteration."""
         count = len(self._waiting)
         self._quiet = self._quiet + 1 if count == self._seen else 0
         self._seen = count
-        if self._quiet < _QUIET_TURNS and count < _LARGEST:
+        if self._quiet < _QUIET_ITERATIONS and count < _MAX_RECORDS:
             loop.call_soon(self._turn, loop)
         else:
             self._flush(loop)
@@ -65,7 +65,7 @@ class MicroBatch:
             loop.call_soon(self._flush, loop)
         try:
             results, outcomes = self._score([body for body, _ in waiting])
-        except Exception as error:  # noqa: BLE001  # each request tells its caller of it, and the log
+        except Exception as error:  # noqa: BLE001  # each request reports it to its client, and to the log
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
@@ -78,19 +78,19 @@ class MicroBatch:
         started = time.perf_counter()
         results = self._model.score(JsonBatch(bodies).decode())
         count(results, time.perf_counter() - started)
-        return results, _encode(results)
+        return results, _encode_outcomes(results)
 
-    def _first(self) -> list[tuple[bytes, asyncio.Future[OneOf]]]:
-        """Return those that are scored in this turn."""
+    def _first(self) -> list[tuple[bytes, asyncio.Future[ScoredRecord]]]:
+        """Return those that are scored in this iteration."""
         size = 0
         for place, (body, _) in enumerate(self._waiting):
             size += len(body)
-            if place and (size > _LARGEST_BYTES or place == _LARGEST):
+            if place and (size > _MAX_BYTES or place == _MAX_RECORDS):
                 return self._waiting[:place]
         return self._waiting
 
 
-def _encode(results: Results) -> Sequence[Encoded]:
+def _encode_outcomes(results: Results) -> Sequence[Encoded]:
     """Encode all scores of a batch together; returns one outcome a record, in order."""
     scores = encode_scores(results.scores)
     if not results.rejected:
@@ -100,5 +100,5 @@ def _encode(results: Results) -> Sequence[Encoded]:
 
 
 def count(results: Results, seconds: float) -> None:
-    """Count what became of records that came over HTTP, in so many seconds."""
+    """Count the results of records received over HTTP, and the seconds that scoring took."""
     events.BatchScored(INTERFACE, results.scored, len(results.rejected), results.codes(), seconds).emit()

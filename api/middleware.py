@@ -1,4 +1,4 @@
-"""What happens around every request: it is let in, answered in one form whatever goes wrong, and counted."""
+"""The middleware around every request: authorization, limits, errors as problem documents, metrics."""
 
 from __future__ import annotations
 
@@ -11,76 +11,80 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from api import problem_details
-from api.graceful_shutdown import Leaving
-from api.limits.memory_limit import Memory
-from api.limits.rate_limit import Admission
-from api.problem_details import RefusalError, Teller
+from api.graceful_shutdown import GracefulShutdown
+from api.limits.memory_limit import MemoryLimit
+from api.limits.rate_limit import RateLimit
+from api.problem_details import ErrorFormat, ProblemError
 from api.protocols.fhir import operation_outcome
-from api.security.auth import CALLER, Gatekeeper, describe_route, resource_of
+from api.security.auth import CALLER, Authenticator, describe_route, resource_of
 from api.security.browser_policy import BrowserPolicy
 from runtime import events
 from schemas.errors import ArtifactError
 
-_CALLER_GONE: Final = 499
-"""The status under which a request whose caller hung up is counted; it is never sent."""
+_CLIENT_CLOSED_REQUEST: Final = 499
+"""Only for metrics, as in nginx: the client hung up before the response."""
 
 
-def guarding(
-    gatekeeper: Gatekeeper, policy: BrowserPolicy, admission: Admission, memory: Memory, leaving: Leaving
+def request_middleware(
+    authenticator: Authenticator,
+    policy: BrowserPolicy,
+    rate_limit: RateLimit,
+    memory_limit: MemoryLimit,
+    shutdown: GracefulShutdown,
 ) -> Middleware:
-    """Return the middleware of all requests. It is one, as each costs a coroutine more in every request."""
-    described, is_open = functools.cache(describe_route), gatekeeper.is_open
+    """Return the middleware of all requests: a single one, as each costs every request a coroutine."""
+    route_of, is_open = functools.cache(describe_route), authenticator.is_open
 
     @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
-        route = described(resource_of(request))
+        route = route_of(resource_of(request))
         is_post = request.method == "POST"
         if is_post:
-            leaving.enter()
+            shutdown.request_started()
         try:
             if not route.is_public:
                 policy.check(request)
                 if not is_open:
-                    request[CALLER] = await gatekeeper.authorized(request, route.scope)
+                    request[CALLER] = await authenticator.authorize(request, route.scope)
             if not is_post:
                 response = await handler(request)
             else:
-                admission.enter()
+                rate_limit.acquire()
                 try:
                     response = await handler(request)
                 finally:
-                    admission.leave()
-                    memory.release(request)
-        except Exception as error:  # noqa: BLE001  # nothing of an unexpected error may reach the caller
-            response = _of_error(error, _teller(request))
+                    rate_limit.release()
+                    memory_limit.release(request)
+        except Exception as error:  # noqa: BLE001  # no details of an unexpected error may reach the caller
+            response = _error_response(error, _error_format(request))
         finally:
             if is_post:
-                leaving.leave()
+                shutdown.request_finished()
         events.RequestAnswered(route.name, response.status, time.perf_counter() - started).emit()
         return response
 
-    return guard
+    return handle
 
 
-def _of_error(error: Exception, tell: Teller) -> web.Response:
-    """Turn refusals, aiohttp's own errors and unexpected ones into documents of one form."""
+def _error_response(error: Exception, format_error: ErrorFormat) -> web.Response:
+    """Convert expected, aiohttp's and unexpected errors to responses of one format."""
     match error:
-        case RefusalError():
-            return error.response(tell)
+        case ProblemError():
+            return error.response(format_error)
         case web.HTTPException():
-            return problem_details.of_aiohttp(error, tell)
+            return problem_details.from_http_exception(error, format_error)
         case ConnectionError():
-            # The caller has gone: nobody reads the answer, and nothing is wrong here.
-            return web.Response(status=_CALLER_GONE)
+            # The client has disconnected, which is no error of ours; nobody reads the response.
+            return web.Response(status=_CLIENT_CLOSED_REQUEST)
         case ArtifactError():
             events.RequestFailed(error).emit()
-            return tell(HTTPStatus.SERVICE_UNAVAILABLE, "The model is not sound; nothing was scored.")
+            return format_error(HTTPStatus.SERVICE_UNAVAILABLE, "The model failed its self-check; nothing was scored.")
         case _:
             events.RequestFailed(error).emit()
-            return tell(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed; nothing was scored.")
+            return format_error(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error; nothing was scored.")
 
 
-def _teller(request: web.Request) -> Teller:
-    """Choose the form of errors: FHIR's under `/fhir`, also for who may not ask, or too often."""
-    return operation_outcome.plain if request.path.startswith("/fhir/") else problem_details.plain
+def _error_format(request: web.Request) -> ErrorFormat:
+    """Return the error format: FHIR's under `/fhir/`, also for authentication and rate limit errors."""
+    return operation_outcome.error_response if request.path.startswith("/fhir/") else problem_details.error_response

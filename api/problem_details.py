@@ -1,4 +1,4 @@
-"""Errors over HTTP: RFC 9457 problem documents that list all that is wrong and repeat nothing of the request."""
+"""Problem details (RFC 9457): error responses that list every validation error and quote nothing of the request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aiohttp import web
 from schemas.errors import ValidationIssue
 from schemas.http import PROBLEM_TYPE, Problem, RejectedRecord
 
-Teller = Callable[[HTTPStatus, str], web.Response]
-"""Tells of an error, in the form of a protocol: status, and what is wrong."""
+ErrorFormat = Callable[[HTTPStatus, str], web.Response]
+"""Makes an error response in the format of a protocol, from status and detail."""
 
 
-class RefusalError(Exception):
-    """A request that is not carried out. The caller gets a problem document; nothing of it is an error of ours.
+class ProblemError(Exception):
+    """A rejected request: the client gets an error response, and nothing is logged.
 
-    `retry_seconds` tells when to come again; `ends_connection` where the rest of a body is not read.
+    `retry_seconds` becomes Retry-After; `ends_connection` closes the connection, as the rest of the body is not read.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class RefusalError(Exception):
         ends_connection: bool = False,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`detail` repeats nothing of the request."""
+        """`detail` must not quote the request."""
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -39,9 +39,9 @@ class RefusalError(Exception):
         self.ends_connection = ends_connection
         self.headers = headers
 
-    def response(self, tell: Teller) -> web.Response:
-        """Write the answer, in the form that `tell` gives it."""
-        response = tell(self.status, self.detail)
+    def response(self, format_error: ErrorFormat) -> web.Response:
+        """Return the response, in the format that `format_error` gives it."""
+        response = format_error(self.status, self.detail)
         response.headers.update(self.headers)
         if self.retry_seconds is not None:
             response.headers["Retry-After"] = str(max(1, round(self.retry_seconds + 0.5)))
@@ -53,42 +53,42 @@ class RefusalError(Exception):
 
 
 def rejected_record(faults: Sequence[ValidationIssue]) -> web.Response:
-    """Say all that is wrong with a record (422)."""
+    """Return a response with every validation error of a record (422)."""
     problem = Problem(
         "urn:heartstream:problem:rejected-record",
-        "The record cannot be scored",
+        "Invalid patient record",
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"{len(faults)} thing(s) are wrong with the record; nothing was scored.",
+        f"The record has {len(faults)} validation error(s); nothing was scored.",
         tuple(faults),
     )
-    return respond(problem)
+    return _response(problem)
 
 
-def rejected_line(index: int, faults: Sequence[ValidationIssue]) -> bytes:
-    """Say all that is wrong with one of many records, as JSON."""
+def rejected_record_json(index: int, faults: Sequence[ValidationIssue]) -> bytes:
+    """Return every validation error of one of many records, as JSON."""
     return msgspec.json.encode(RejectedRecord(index, tuple(faults)))
 
 
-def plain(status: HTTPStatus, detail: str) -> web.Response:
-    """Tell of an error that is not about the record's content."""
+def error_response(status: HTTPStatus, detail: str) -> web.Response:
+    """Return a problem document for an error that is not about a record's content."""
     slug = status.phrase.lower().replace(" ", "-")
-    return respond(Problem(f"urn:heartstream:problem:{slug}", status.phrase, status, detail))
+    return _response(Problem(f"urn:heartstream:problem:{slug}", status.phrase, status, detail))
 
 
-def of_status(status: HTTPStatus, tell: Teller) -> web.Response:
-    """Tell of an error of which nothing is known but its status."""
-    return tell(status, status.description or status.phrase)
+def from_status(status: HTTPStatus, format_error: ErrorFormat) -> web.Response:
+    """Return an error response of which only the status is known."""
+    return format_error(status, status.description or status.phrase)
 
 
-def of_aiohttp(error: web.HTTPException, tell: Teller) -> web.Response:
-    """Tell of an error of aiohttp's own, without its text, which may quote the request."""
-    response = of_status(HTTPStatus(error.status), tell)
+def from_http_exception(error: web.HTTPException, format_error: ErrorFormat) -> web.Response:
+    """Convert an error of aiohttp's own, without its text, which may quote the request."""
+    response = from_status(HTTPStatus(error.status), format_error)
     for name in ("Allow", "Location"):
         if name in error.headers:
             response.headers[name] = error.headers[name]
     return response
 
 
-def respond(problem: Problem) -> web.Response:
-    """Write a problem document."""
+def _response(problem: Problem) -> web.Response:
+    """Return a problem document."""
     return web.Response(body=msgspec.json.encode(problem), status=problem.status, content_type=PROBLEM_TYPE)

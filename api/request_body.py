@@ -1,4 +1,4 @@
-"""Reading what a request brings, in bounded memory and time: a whole body, or lines as they come."""
+"""Reading request bodies in bounded memory and time: a whole body, or NDJSON lines as they arrive."""
 
 from __future__ import annotations
 
@@ -10,70 +10,74 @@ from typing import Final
 
 from aiohttp import web
 
-from api.problem_details import RefusalError
+from api.problem_details import ProblemError
 from schemas.records import RECORD_MAX_BYTES
 
 _STEP_BYTES: Final = 65_536
-"""So much is read, or decompressed, at once: a small body may stand for a very large one."""
+"""The most that is read or decompressed at once: a small body may decompress to a very large one."""
 _PAUSES: Final = 6
-"""The rate of a stream is looked at over the time of so many pauses."""
+"""The rate of a stream is measured over this many pauses."""
 _WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
-async def whole(
-    request: web.Request, limit: int, seconds: float, look: Callable[[bytes], object] | None = None
+async def read_body(
+    request: web.Request, limit: int, seconds: float, inspect: Callable[[bytes], object] | None = None
 ) -> bytes:
-    """Return a body of at most `limit` bytes that arrives within `seconds`; raises RefusalError.
+    """Return a body of at most `limit` bytes that arrives within `seconds`; raises ProblemError.
 
-    `look` sees each part as it comes, and may raise RefusalError before the rest is read.
+    `inspect` gets each part as it arrives, and may raise ProblemError before the rest is read.
     """
     content = request.content
     if content.is_eof() and content.exception() is None and "Content-Encoding" not in request.headers:
-        # A small body comes with the headers; to wait for what is there costs as much as to score it.
+        # A small body arrives with the headers; awaiting what is there costs as much as scoring it.
         body = content.read_nowait()
         if len(body) > limit:
-            raise too_large(limit)
-        if look is not None:
-            look(body)
+            raise body_too_large(limit)
+        if inspect is not None:
+            inspect(body)
         return body
     read = bytearray()
     try:
         async with asyncio.timeout(seconds):
             async for part in _parts(request):
                 if len(read) + len(part) > limit:
-                    raise too_large(limit)
-                if look is not None:
-                    look(part)
+                    raise body_too_large(limit)
+                if inspect is not None:
+                    inspect(part)
                 read += part
     except TimeoutError:
-        raise late() from None
+        raise body_timeout() from None
     return bytes(read)
 
 
-def too_large(limit: int) -> RefusalError:
-    """Refuse a body; the rest of it is not read."""
-    return RefusalError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes.", ends_connection=True
+def body_too_large(limit: int) -> ProblemError:
+    """Return the error for a body over the limit, the rest of which is not read."""
+    return ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Request body too large: at most {limit} bytes.", ends_connection=True
     )
 
 
-def late() -> RefusalError:
-    """Refuse a body that takes too long."""
-    return RefusalError(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.", ends_connection=True)
+def body_timeout() -> ProblemError:
+    """Return the error for a body that arrives too slowly."""
+    return ProblemError(HTTPStatus.REQUEST_TIMEOUT, "Timed out waiting for the request body.", ends_connection=True)
 
 
-def _broken() -> RefusalError:
-    return RefusalError(HTTPStatus.BAD_REQUEST, "The body is not what its headers say it is.", ends_connection=True)
+def _malformed_body() -> ProblemError:
+    return ProblemError(
+        HTTPStatus.BAD_REQUEST,
+        "Malformed request body: it does not match its Content-Length, Transfer-Encoding or Content-Encoding.",
+        ends_connection=True,
+    )
 
 
 async def lines(
     request: web.Request, pause_seconds: float, records_per_second: float
 ) -> AsyncIterator[tuple[list[bytes], int]]:
-    """Yield the lines of a body, all at once that have come, and how many empty ones there were beside them.
+    """Yield the lines of a body as they arrive, with the number of empty lines between them.
 
-    Raises RefusalError for a pause that is too long, and for less than `records_per_second` over some of them: only
-    the time counts in which the caller was waited for. A line that is longer than any record may be is cut, to be
-    rejected as too large: memory stays bounded.
+    Raises ProblemError for a pause that is too long, and for an average below `records_per_second`; only time spent
+    waiting for the client counts. A line longer than the largest record is truncated, to be rejected as too large:
+    memory stays bounded.
     """
     rest, clock = b"", asyncio.get_running_loop().time
     parts, waited, records = _parts(request), 0.0, 0
@@ -84,7 +88,7 @@ async def lines(
         waited += clock() - began
         if waited > pause_seconds * _PAUSES:
             if records < records_per_second * waited:
-                raise late()
+                raise body_timeout()
             waited, records = 0.0, 0
         *ready, rest = (rest + part).split(b"\n")
         rest = rest[: RECORD_MAX_BYTES + 1]
@@ -96,16 +100,16 @@ async def lines(
 
 
 async def _within(seconds: float, parts: AsyncIterator[bytes]) -> bytes:
-    """Return the next part, empty at the end; raises RefusalError where none comes in time."""
+    """Return the next part, empty at the end; raises ProblemError on timeout."""
     try:
         async with asyncio.timeout(seconds):
             return await anext(parts, b"")
     except TimeoutError:
-        raise late() from None
+        raise body_timeout() from None
 
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:
-    """Yield a body as it comes and as it is meant, decompressed; others have their turn after each part."""
+    """Yield a body as it arrives, decompressed; the event loop runs others after each part."""
     inflate = _inflater(request)
     try:
         while part := await request.content.readany():
@@ -114,11 +118,11 @@ async def _parts(request: web.Request) -> AsyncIterator[bytes]:
                 await asyncio.sleep(0)
         inflate.finish()
     except (web.RequestPayloadError, zlib.error):
-        raise _broken() from None
+        raise _malformed_body() from None
 
 
 class _Plain:
-    """A body that is sent as it is."""
+    """A body that is not compressed."""
 
     def steps(self, part: bytes) -> Iterator[bytes]:
         """Yield it."""
@@ -129,14 +133,14 @@ class _Plain:
 
 
 class _Inflater:
-    """Decompresses a body, some of it at a time."""
+    """Decompresses a body incrementally."""
 
     def __init__(self, window: int) -> None:
         self._window = window
         self._stream = zlib.decompressobj(window)
 
     def steps(self, part: bytes) -> Iterator[bytes]:
-        """Yield what a part stands for; raises zlib.error."""
+        """Yield the decompressed part in steps; raises zlib.error."""
         while part:
             if self._stream.eof:
                 self._stream = zlib.decompressobj(self._window)
@@ -145,7 +149,7 @@ class _Inflater:
             part = self._stream.unconsumed_tail or self._stream.unused_data
 
     def finish(self) -> None:
-        """Raise zlib.error where the end is missing."""
+        """Raise zlib.error if the body is truncated."""
         if not self._stream.eof:
             raise zlib.error
 
@@ -155,8 +159,8 @@ def _inflater(request: web.Request) -> _Plain | _Inflater:
     if encoding == "identity":
         return _Plain()
     if encoding not in _WINDOWS:
-        detail = f"The body may be sent as it is, or with Content-Encoding {' or '.join(_WINDOWS)}."
-        raise RefusalError(
+        detail = f"Unsupported Content-Encoding; supported: {', '.join(_WINDOWS)}, identity."
+        raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             detail,
             ends_connection=True,

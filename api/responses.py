@@ -15,10 +15,10 @@ _AT_ONCE_BYTES: Final = 65_536
 async def send(
     request: web.Request, parts: Sequence[bytes], content_type: str, pause_seconds: float, seconds: float
 ) -> web.StreamResponse:
-    """Answer with these parts, one after another.
+    """Send a response in these parts.
 
-    Whoever takes nothing for `pause_seconds`, or has not taken all in `seconds`, is cut off: the length in the header
-    tells that the answer is not whole.
+    A client that reads nothing for `pause_seconds`, or not everything within `seconds`, is disconnected; it knows from
+    Content-Length that the response is incomplete.
     """
     size = sum(map(len, parts))
     if size <= _AT_ONCE_BYTES:
@@ -40,14 +40,14 @@ async def send(
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield pieces of a size that a socket takes."""
+    """Yield pieces that are small enough for a socket."""
     for part in parts:
         for start in range(0, len(part), _AT_ONCE_BYTES):
             yield part[start : start + _AT_ONCE_BYTES]
 
 
-def fixed(body: bytes, content_type: str, headers: Mapping[str, str]) -> Handler:
-    """Return a handler that gives the same answer to everybody; a browser asks whether its copy is still good."""
+def static_response(body: bytes, content_type: str, headers: Mapping[str, str]) -> Handler:
+    """Return a handler whose response is always the same; browsers revalidate their copy."""
     every = {"Cache-Control": "no-cache", **headers}
 
     async def answer(_request: web.Request) -> web.Response:

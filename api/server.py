@@ -1,4 +1,4 @@
-"""aiohttp's server, with what it answers by itself made safe: nothing of a request is quoted, no version is told."""
+"""aiohttp's server, whose own error responses quote nothing of the request and disclose no version."""
 
 from __future__ import annotations
 
@@ -13,27 +13,24 @@ from api import problem_details
 
 _READ_BYTES: Final = 16_384
 NAME: Final = "heartstream"
-"""What `Server` says; by default it tells the versions of Python and aiohttp."""
+"""The `Server` header; by default it discloses the versions of Python and aiohttp."""
 
 
-def set_headers(response: web.StreamResponse) -> None:
-    """Set the headers that every answer has.
-
-    They keep it out of caches, unless its handler chose otherwise, and from being taken for another type.
-    """
+def set_common_headers(response: web.StreamResponse) -> None:
+    """Set the headers that every response has: no caching, unless its handler allows it, and no MIME sniffing."""
     headers = response.headers
     headers["Server"] = NAME
     headers.setdefault("Cache-Control", "no-store")
     headers["X-Content-Type-Options"] = "nosniff"
 
 
-class _QuietHandler(web.RequestHandler):
-    """Answers what is not even HTTP without quoting it: a patient's record can stand where a header should."""
+class _GatewayHandler(web.RequestHandler):
+    """Rejects malformed HTTP without quoting it: patient data can be where a header should be."""
 
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read less at once than asyncio does: a body in chunks of one byte takes 0.2 ms a kilobyte to take apart."""
+        """Read less at once than asyncio does: a body in chunks of one byte takes 0.2 ms per kilobyte to parse."""
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_BYTES
         super().connection_made(transport)
@@ -45,42 +42,42 @@ class _QuietHandler(web.RequestHandler):
         exc: BaseException | None = None,  # noqa: ARG002
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
-        """Return a problem document and end the connection."""
-        return _last(problem_details.of_status(HTTPStatus(status), problem_details.plain))
+        """Return a problem document, and close the connection after it."""
+        return _final_response(problem_details.from_status(HTTPStatus(status), problem_details.error_response))
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Send an answer. What aiohttp refuses before any middleware is called, as an unknown `Expect`, it quotes."""
-        # The first check is cheap; that of a class with an abstract base is not.
+        """Send a response. aiohttp's errors before any middleware, as for an unknown `Expect`, quote the request."""
+        # Only the first check is cheap: HTTPException is an abstract class.
         if type(resp) is not web.Response and isinstance(resp, web.HTTPException):
-            resp = _last(problem_details.of_aiohttp(resp, problem_details.plain))
+            resp = _final_response(problem_details.from_http_exception(resp, problem_details.error_response))
         return super().finish_response(request, resp, start_time)
 
 
-def _last(response: web.Response) -> web.Response:
-    """End the connection with an answer that no middleware sees."""
+def _final_response(response: web.Response) -> web.Response:
+    """Close the connection after a response that no middleware sees."""
     response.force_close()
-    set_headers(response)
+    set_common_headers(response)
     return response
 
 
-class _QuietServer(web.Server):
-    """A server whose connections are handled by `_QuietHandler`."""
+class _GatewayServer(web.Server):
+    """A server whose connections are handled by `_GatewayHandler`."""
 
     def __call__(self) -> web.RequestHandler:
         """Return the handler of a new connection."""
-        return _QuietHandler(self, loop=self._loop, **self._kwargs)
+        return _GatewayHandler(self, loop=self._loop, **self._kwargs)
 
 
-class QuietRunner(web.AppRunner):
-    """A runner of `_QuietServer`, made from the server that aiohttp would run."""
+class GatewayRunner(web.AppRunner):
+    """A runner of `_GatewayServer`, made from the server that aiohttp would run."""
 
     __slots__ = ()
 
     async def _make_server(self) -> web.Server:
         usual = await super()._make_server()
-        return _QuietServer(
+        return _GatewayServer(
             usual.request_handler,
             request_factory=usual.request_factory,
             loop=usual._loop,  # noqa: SLF001

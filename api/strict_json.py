@@ -1,4 +1,4 @@
-"""What JSON parsers accept silently: repeated members, NaN, a byte order mark."""
+"""Checks for what JSON parsers accept silently: duplicate members, NaN, a byte order mark."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import json
 from typing import Any
 
 
-class RepeatedMemberError(ValueError):
-    """An object has two members of one name: which of them counts, nobody can know."""
+class DuplicateMemberError(ValueError):
+    """An object has two members of one name: it is ambiguous which of them counts."""
 
 
 def without_bom(body: bytes) -> bytes:
-    """Return a body without the byte order mark that Windows programs write in front (RFC 8259 lets us ignore it)."""
+    """Return a body without the byte order mark that Windows programs write (RFC 8259 allows to ignore it)."""
     return body.removeprefix(codecs.BOM_UTF8)
 
 
-def refuse_repeated_members(body: bytes) -> None:
-    """Raise RepeatedMemberError where any object of a JSON document, however deep, has two members of one name.
+def reject_duplicate_members(body: bytes) -> None:
+    """Raise DuplicateMemberError if any object of a JSON document, at any depth, has two members of one name.
 
-    Raises another ValueError where the body is no JSON document in UTF-8, or is nested too deep.
+    Raises another ValueError if the body is not a JSON document in UTF-8, or is nested too deeply.
     """
     try:
         json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_refused)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
 
 
 def _once(members: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in members}) < len(members):
-        raise RepeatedMemberError
+        raise DuplicateMemberError
 
 
 def _refused(_constant: str) -> None:
-    raise ValueError("JSON knows no such number")
+    raise ValueError("not a JSON number")

@@ -1,7 +1,6 @@
-"""Traces of requests: each goes on with the trace that its headers bring along (W3C Trace Context).
+"""Tracing of requests, as part of the trace in their headers (W3C Trace Context).
 
-A span's attributes are those of OpenTelemetry's conventions for HTTP, but never a path, a query or an address: an id
-can stand there.
+Attributes follow OpenTelemetry's conventions for HTTP, without path, query and address: they could contain an id.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from schemas.topics import TRACEPARENT_HEADER, TRACESTATE_HEADER
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNTRACED: Final = nullcontext()
 _SPAN: Final[ContextVar[Span | None]] = ContextVar("span", default=None)
-"""That of the request at hand, which has a task of its own, and so a context."""
+"""The span of the current request: each has a task, and so a context, of its own."""
 
 
-def tracing_requests(tracing: Tracing) -> Middleware:
-    """Return a middleware that gives a request its span; probes and scrapes have none."""
-    described = functools.cache(describe_route)
+def tracing_middleware(tracing: Tracing) -> Middleware:
+    """Return a middleware that creates a span per request, except for probes and scrapes."""
+    route_of = functools.cache(describe_route)
 
     @web.middleware
     async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
-        span = _begin(tracing, request, described(resource_of(request)))
+        span = _begin(tracing, request, route_of(resource_of(request)))
         if span is None:
             return await handler(request)
         _SPAN.set(span)
@@ -53,13 +52,13 @@ def _begin(tracing: Tracing, request: web.Request, route: Route) -> Span | None:
     wanted = bool(tracing.picked(1)) if parent is None else parent.is_sampled
     if not wanted or not tracing.allows():
         return None
-    # Any word can stand where the method should.
+    # The method is any text that the client sends.
     method = request.method if request.method in _METHODS else "_OTHER"
     attributes = {"http.request.method": method, "http.route": route.name, "url.scheme": request.scheme}
     return tracing.begin(f"{method} {route.name}", "server", parent, attributes)
 
 
 def scoring(records: int) -> AbstractContextManager[object]:
-    """Return the span of scoring what the request at hand brought; nothing, where the request is not traced."""
+    """Return a span for scoring records of the current request; a null context if it is not traced."""
     span = _SPAN.get()
     return _UNTRACED if span is None else span.child("score", {"heartstream.records": records})

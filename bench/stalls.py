@@ -27,9 +27,9 @@ import msgspec
 from aiohttp import web
 
 from api.bootstrap import create_application
-from api.graceful_shutdown import Leaving
+from api.graceful_shutdown import GracefulShutdown
 from api.main import new_runner
-from api.security.auth import Gatekeeper
+from api.security.auth import Authenticator
 from heartstream.demo.patients import real_patients
 from runtime.gc_tuning import tune_gc
 from runtime.settings import Settings
@@ -92,7 +92,7 @@ def gateway(settings: Settings) -> Iterator[Gateway]:
     """Run a gateway in a thread of this process while the context lasts."""
     rounds = Rounds()
     loop = asyncio.SelectorEventLoop(rounds)
-    application, _ = create_application(settings, Gatekeeper([]), Leaving())
+    application, _ = create_application(settings, Authenticator([]), GracefulShutdown())
     runner = new_runner(application, settings.gateway)
 
     async def start() -> int:

@@ -1,4 +1,4 @@
-"""What the HTTP interface says beside scores: problem documents, and what stands for a rejected record among many."""
+"""Responses of the HTTP interface besides scores: problem documents, rejected records, the model in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINES_TYPE: Final = "application/x-ndjson"
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a request was not carried out (RFC 9457). `errors` has one entry for each thing wrong with the record."""
+    """Problem details (RFC 9457). `errors` has one entry per validation error of the record."""
 
     type: str
     title: str
@@ -24,19 +24,19 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class RejectedRecord(msgspec.Struct, frozen=True):
-    """Stands where the score of a record would stand, in an answer to many. `index` is its place, from 0."""
+    """Replaces the score of an invalid record in the response to many records. `index` is its position, from 0."""
 
     index: int
     errors: tuple[ValidationIssue, ...]
 
 
 class ServedModel(msgspec.Struct, frozen=True):
-    """Which model a gateway serves.
+    """The model in use.
 
-    `engine` is the way it computes, `training_range` has the smallest and largest value of each field in training,
-    `models` are the names of all models of its directory. `population` says whom it was trained on; `single_labels`
-    has, for each patient group (women with chest pain 1 to 3, women with 4, men with 1 to 3, men with 4), what a label
-    set of label 0 alone and of label 1 alone means.
+    `engine` is its inference engine, `training_range` the minimum and maximum of each field in training, `models` are
+    the names of all models in its directory. `population` describes the training patients; `single_labels` explains,
+    for each patient group (women with chest pain 1 to 3, women with 4, men with 1 to 3, men with 4), a label set of
+    only label 0 and of only label 1.
     """
 
     model: ModelRef

@@ -1,7 +1,7 @@
-"""The audit trail in a file: whole lines that are on the disk before anybody is answered.
+"""The audit trail in a file: complete lines that are on disk before any response.
 
-Several processes may write to one file, as in a rolling restart: each locks it for as long as it writes. A file that
-was moved away, to be rotated, is left alone from the next line on, and one of its name is begun.
+Several processes may write to one file, as in a rolling restart: each locks it while writing. After a rotation (rename)
+the next line starts a new file.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _LINE_END: Final = b"\n"
 
 
 class AuditFile:
-    """Appends lines to a file that its owner alone may read. One thread calls."""
+    """Appends lines to a file that only its owner may read. Used by one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create it, and cut off what a crash left of a line; raises OSError."""
+        """Open or create it, and truncate a line left incomplete by a crash; raises OSError."""
         self._path = path
-        self._file = self._opened()
+        self._file = self._open()
         with suppress(OSError), self._locked():
             self._repair()
 
     def write(self, lines: bytes) -> None:
-        """Append some whole lines, or nothing; raises OSError."""
-        self._follow()
+        """Append all lines, or nothing; raises OSError."""
+        self._reopen_if_rotated()
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             _write_all(self._file, lines)
             return
@@ -45,12 +45,12 @@ class AuditFile:
                 _write_all(self._file, lines)
                 os.fdatasync(self._file)
             except OSError:
-                # No half of a line may stay; if this fails too, the next one to write cuts it off.
+                # No partial line may remain; if this fails too, the next writer truncates it.
                 os.ftruncate(self._file, size)
                 raise
 
     def problem(self) -> str | None:
-        """Say what will keep it from being written; raises OSError."""
+        """Return why it cannot be written; raises OSError."""
         space = os.fstatvfs(self._file)
         return None if space.f_bavail * space.f_frsize >= _SPARE_BYTES else "has no space left"
 
@@ -58,8 +58,8 @@ class AuditFile:
         """Close the file."""
         os.close(self._file)
 
-    def _opened(self) -> int:
-        """Return the open file; a new one is named for good before a line is in it."""
+    def _open(self) -> int:
+        """Open the file; the name of a new one is made durable before its first line."""
         is_new = not self._path.exists()
         file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
         if is_new:
@@ -69,14 +69,14 @@ class AuditFile:
             os.close(folder)
         return file
 
-    def _follow(self) -> None:
-        """Open what has the name now."""
+    def _reopen_if_rotated(self) -> None:
+        """Reopen the file if it was rotated."""
         ours = os.fstat(self._file)
         with suppress(FileNotFoundError):
             named = self._path.stat()
             if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
                 return
-        before, self._file = self._file, self._opened()
+        before, self._file = self._file, self._open()
         os.close(before)
 
     @contextmanager
@@ -88,7 +88,7 @@ class AuditFile:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _repair(self) -> int:
-        """Cut off the beginning of a line that was never answered; returns the size."""
+        """Truncate an incomplete line, which was never confirmed; returns the size."""
         size = end = os.fstat(self._file).st_size
         if not size or os.pread(self._file, 1, size - 1) == _LINE_END:
             return size
@@ -104,23 +104,23 @@ class AuditFile:
         return end
 
 
-class AuditOutput:
-    """Writes lines to standard output, for whoever collects that."""
+class AuditStdout:
+    """Writes lines to standard output, for a log collector."""
 
     def write(self, lines: bytes) -> None:
         """Write some lines; raises OSError."""
         _write_all(sys.stdout.fileno(), lines)
 
     def problem(self) -> str | None:
-        """Nothing is known of where it goes."""
+        """Return None: it is unknown where the output goes."""
         return None
 
     def close(self) -> None:
-        """Leave it open."""
+        """Leave standard output open."""
 
 
 def _write_all(file: int, lines: bytes) -> None:
-    """Write all of it: a disk that fills up takes a part first, and says so at the next call."""
+    """Write everything: on a full disk the first call writes a part, and only the next one fails."""
     left = memoryview(lines)
     while left:
         left = left[os.write(file, left) :]

@@ -1,4 +1,4 @@
-"""Group commit: what came while the last lines were made durable is made durable together, by a thread of its own."""
+"""Group commit: a thread writes together all lines that arrived during the previous write."""
 
 from __future__ import annotations
 
@@ -13,81 +13,81 @@ import msgspec
 from runtime import events
 
 _GROUP_BYTES: Final = 4_194_304
-_LOOK_SECONDS: Final = 1.0
-_TOLD_SECONDS: Final = 10.0
-"""So long after a failure the gateway is not ready; then a request may find out whether all is well again."""
+_CHECK_SECONDS: Final = 1.0
+_FAILURE_SECONDS: Final = 10.0
+"""How long the gateway is not ready after a failure; then a request may try again."""
 _CLOSE_SECONDS: Final = 15.0
 
 
 class Writer(Protocol):
-    """Where lines are kept. One thread calls."""
+    """A destination of lines. Used by one thread."""
 
     def write(self, lines: bytes) -> None:
-        """Make some whole lines durable; raises OSError if that cannot be. May block for some seconds."""
+        """Write complete lines durably; raises OSError. May block for some seconds."""
 
     def problem(self) -> str | None:
-        """Say what will keep lines from being written; raises OSError. May block for a second."""
+        """Return why lines cannot be written; raises OSError. May block for a second."""
 
     def close(self) -> None:
         """Finish; may block for some seconds."""
 
 
-class _Waiting(msgspec.Struct, frozen=True):
+class _PendingCommit(msgspec.Struct, frozen=True):
     lines: bytes
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
 
 
-class Committer:
-    """Commits lines to one writer, in the order in which they come."""
+class GroupCommitter:
+    """Commits lines to one writer, in order."""
 
     def __init__(self, writer: Writer) -> None:
-        """Start the thread; it ends with `close`."""
+        """Start the thread; `close` ends it."""
         self._writer = writer
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue()
+        self._queue: queue.Queue[_PendingCommit | None] = queue.Queue()
         self._problem: str | None = None
         self._failed_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
     def commit(self, lines: bytes) -> asyncio.Future[None]:
-        """Return what is done when the lines are durable, and has an OSError if they cannot be."""
+        """Return a future that is done when the lines are durable, with OSError on failure."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Waiting(lines, done, loop))
+        self._queue.put(_PendingCommit(lines, done, loop))
         return done
 
     def problem(self) -> str | None:
-        """Say why lines cannot be written, as far as is known; does not block."""
-        if time.monotonic() - self._failed_at < _TOLD_SECONDS:
+        """Return why lines cannot be written, as far as is known; does not block."""
+        if time.monotonic() - self._failed_at < _FAILURE_SECONDS:
             return "cannot be written"
         return self._problem
 
     def close(self) -> None:
-        """Commit what is waiting, and finish."""
+        """Commit pending lines, and stop."""
         self._queue.put(None)
         self._thread.join(_CLOSE_SECONDS)
         self._writer.close()
 
     def _run(self) -> None:
-        looked_at = float("-inf")
+        checked_at = float("-inf")
         while True:
-            if time.monotonic() - looked_at >= _LOOK_SECONDS:
-                self._look()
-                looked_at = time.monotonic()
+            if time.monotonic() - checked_at >= _CHECK_SECONDS:
+                self._check_writer()
+                checked_at = time.monotonic()
             group, is_last = self._next_group()
             if group:
                 self._write(group)
             if is_last:
                 return
 
-    def _next_group(self) -> tuple[list[_Waiting], bool]:
-        """Return what waits, and whether it is the last of all; nothing where nothing comes for a while."""
-        group: list[_Waiting] = []
+    def _next_group(self) -> tuple[list[_PendingCommit], bool]:
+        """Return the pending lines, and whether they are the last; nothing on timeout."""
+        group: list[_PendingCommit] = []
         size = 0
         try:
             while size < _GROUP_BYTES:
-                waiting = self._queue.get(not group, _LOOK_SECONDS)
+                waiting = self._queue.get(not group, _CHECK_SECONDS)
                 if waiting is None:
                     return group, True
                 group.append(waiting)
@@ -96,7 +96,7 @@ class Committer:
             pass
         return group, False
 
-    def _write(self, group: list[_Waiting]) -> None:
+    def _write(self, group: list[_PendingCommit]) -> None:
         problem: Exception | None = None
         try:
             self._writer.write(b"".join(waiting.lines for waiting in group))
@@ -106,14 +106,14 @@ class Committer:
             events.RequestFailed(error).emit()
         group[0].loop.call_soon_threadsafe(_resolve, group, problem)
 
-    def _look(self) -> None:
+    def _check_writer(self) -> None:
         try:
             self._problem = self._writer.problem()
         except OSError as error:
             self._problem = f"cannot be written ({error.strerror or type(error).__name__})"
 
 
-def _resolve(group: list[_Waiting], problem: Exception | None) -> None:
+def _resolve(group: list[_PendingCommit], problem: Exception | None) -> None:
     for waiting in group:
         if waiting.done.done():
             continue

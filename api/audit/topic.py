@@ -1,4 +1,4 @@
-"""The audit trail on a Kafka topic, a message a line, each confirmed by the broker before anybody is answered."""
+"""The audit trail on a Kafka topic: a message per line, each acknowledged by the broker before any response."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _FLUSH_SECONDS: Final = 12.0
 _POLL_SECONDS: Final = 0.1
 _PROBE_SECONDS: Final = 1.0
 _TRUSTED_SECONDS: Final = 10.0
-"""So long after the broker has answered it is not asked whether it is there."""
+"""How long after its last response the broker is assumed to be reachable."""
 
 
 class AuditTopic:
-    """Writes lines to a topic. One thread calls."""
+    """Writes lines to a topic. Used by one thread."""
 
     def __init__(self, settings: Kafka, topic: str) -> None:
-        """Make the client; it reaches the broker in the background. Raises KafkaException for options that are none."""
+        """Create the client, which connects in the background. Raises KafkaException for invalid options."""
         self._topic = topic
         self._refused: KafkaError | None = None
         self._answered_at = float("-inf")
@@ -37,7 +37,7 @@ class AuditTopic:
         )
 
     def write(self, lines: bytes) -> None:
-        """Send some lines and wait until all are confirmed; raises OSError."""
+        """Send lines and wait until all are acknowledged; raises OSError."""
         if problem := self.problem():
             raise OSError(errno.EHOSTUNREACH, f"the audit topic {problem}")
         self._refused = None
@@ -45,11 +45,11 @@ class AuditTopic:
             self._produce(line)
         if self._producer.flush(_FLUSH_SECONDS) or self._refused is not None:
             self._answered_at = float("-inf")
-            raise OSError(errno.EIO, "the audit topic did not confirm all lines")
+            raise OSError(errno.EIO, "the audit topic did not acknowledge all lines")
         self._answered_at = time.monotonic()
 
     def problem(self) -> str | None:
-        """Say whether the broker does not answer; blocks for a second where it has not answered lately."""
+        """Return whether the broker is unreachable; blocks for a second if it has not responded recently."""
         if time.monotonic() - self._answered_at < _TRUSTED_SECONDS:
             return None
         try:
@@ -66,10 +66,10 @@ class AuditTopic:
                 self._producer.produce(self._topic, line, on_delivery=self._delivered)
             except BufferError as error:
                 if time.monotonic() > until:
-                    raise OSError(errno.ENOBUFS, "the audit topic takes nothing") from error
+                    raise OSError(errno.ENOBUFS, "the producer queue of the audit topic is full") from error
                 self._producer.poll(_POLL_SECONDS)
             except KafkaException as error:
-                raise OSError(errno.EIO, "the audit topic takes no such line") from error
+                raise OSError(errno.EIO, "the audit topic rejected a line") from error
             else:
                 return
 
@@ -78,5 +78,5 @@ class AuditTopic:
             self._refused = error
 
     def close(self) -> None:
-        """Wait until all is sent, for some seconds at most."""
+        """Flush, for some seconds at most."""
         self._producer.flush(_FLUSH_SECONDS)

@@ -1,6 +1,6 @@
-"""The memory of requests under way: bodies while they arrive, answers until they are taken, one large batch at work.
+"""The memory of requests in flight: bodies as they arrive, responses until they are read, one large batch at a time.
 
-What a request is about to take is asked for before it is taken, and refused with 503 where it is not there.
+Memory is reserved before it is allocated; a request for which there is none gets 503.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Final
 
 from aiohttp import web
 
-from api.problem_details import RefusalError
-from api.security.auth import caller_of
+from api.problem_details import ProblemError
+from api.security.auth import caller_name
 
 _SHARE: Final = 0.5
-"""So much of it one caller may hold."""
+"""The share of one caller."""
 _RETRY_SECONDS: Final = 1.0
 _HELD: Final = web.RequestKey("held", list)
 
 
-class Memory:
-    """Counts the bytes of bodies and answers in flight, all in all and for each caller."""
+class MemoryLimit:
+    """Counts the bytes of bodies and responses in flight, in total and per caller."""
 
     def __init__(self, limit: int) -> None:
         """`limit` is in bytes."""
@@ -33,9 +33,9 @@ class Memory:
         self._by_caller: Counter[str] = Counter()
         self._working = asyncio.Lock()
 
-    def hold(self, request: web.Request, size: int) -> None:
-        """Count more bytes for a request, until it is released; raises RefusalError (503) if there is no room."""
-        caller = caller_of(request)
+    def reserve(self, request: web.Request, size: int) -> None:
+        """Reserve more bytes for a request, until its release; raises ProblemError (503) if there is no room."""
+        caller = caller_name(request)
         if self._used + size > self._limit or self._by_caller[caller] + size > self._limit * _SHARE:
             raise _full()
         held: list[int] = request.setdefault(_HELD, [0])
@@ -44,11 +44,11 @@ class Memory:
         self._by_caller[caller] += size
 
     def release(self, request: web.Request) -> None:
-        """Count what a request held no more."""
-        # Where nobody holds anything, as with single records, it is not worth a look-up.
+        """Release what a request has reserved."""
+        # With nothing reserved, as for single records, skip the look-up.
         if not self._used or (held := request.get(_HELD)) is None:
             return
-        caller = caller_of(request)
+        caller = caller_name(request)
         self._used -= held[0]
         self._by_caller[caller] -= held[0]
         if not self._by_caller[caller]:
@@ -56,8 +56,8 @@ class Memory:
         held[0] = 0
 
     @asynccontextmanager
-    async def working(self, seconds: float) -> AsyncIterator[None]:
-        """Work on one large batch at a time, as what is made of it is much larger; raises RefusalError (503)."""
+    async def exclusive(self, seconds: float) -> AsyncIterator[None]:
+        """Process one large batch at a time, as its objects are much larger; raises ProblemError (503) on timeout."""
         try:
             async with asyncio.timeout(seconds):
                 await self._working.acquire()
@@ -69,10 +69,10 @@ class Memory:
             self._working.release()
 
 
-def _full() -> RefusalError:
-    return RefusalError(
+def _full() -> ProblemError:
+    return ProblemError(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "The requests under way, or this caller's, hold all the memory there is for them; nothing was scored.",
+        "The memory limit for requests in progress, or for those of this caller, is reached; nothing was scored.",
         retry_seconds=_RETRY_SECONDS,
         ends_connection=True,
     )

@@ -1,4 +1,4 @@
-"""Who may come in now: a bound on what is under way, and on what one caller sends."""
+"""Rate limiting: bounds on requests in flight, on streams of a caller, and on the records that a caller sends."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final
 
 from aiohttp import web
 
-from api.problem_details import RefusalError
+from api.problem_details import ProblemError
 
 _REMEMBERED: Final = 10_000
-"""Callers whose use is remembered; the one that was seen longest ago is forgotten, and begins with a full bucket."""
+"""Callers with a bucket; the least recently seen one is evicted, and starts with a full bucket when it returns."""
 _RETRY_SECONDS: Final = 1.0
 _BYTES_OF_A_TOKEN: Final = 4096
 
 
-class Admission:
-    """Counts requests under way, and keeps a token bucket for each caller; a token is a record."""
+class RateLimit:
+    """Counts requests in flight, and has a token bucket for each caller; a token is a record."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Admission:
         caller: Callable[[web.BaseRequest], str],
         clock: Callable[[], float],
     ) -> None:
-        """`most_streams` is each caller's; `records_per_second` 0 switches the buckets off; `caller` names who asks."""
+        """`most_streams` is per caller; `records_per_second` 0 disables the buckets; `caller` names the caller."""
         self._most = most
         self._most_streams = most_streams
         self._streams: Counter[str] = Counter()
@@ -39,32 +39,32 @@ class Admission:
         self._burst = burst
         self._caller = caller
         self._clock = clock
-        self._under_way = 0
+        self._in_flight = 0
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def enter(self) -> None:
-        """Let a request in; raises RefusalError (503) when too many are under way."""
-        if self._under_way >= self._most:
-            raise RefusalError(
+    def acquire(self) -> None:
+        """Admit a request; raises ProblemError (503) when too many are in flight."""
+        if self._in_flight >= self._most:
+            raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "Too many requests are under way; nothing was scored.",
+                "Too many requests are in progress; nothing was scored.",
                 retry_seconds=_RETRY_SECONDS,
                 ends_connection=True,
             )
-        self._under_way += 1
+        self._in_flight += 1
 
-    def leave(self) -> None:
-        """Note that a request is answered."""
-        self._under_way -= 1
+    def release(self) -> None:
+        """Count a request as finished."""
+        self._in_flight -= 1
 
     @contextmanager
-    def streaming(self, request: web.BaseRequest) -> Iterator[None]:
-        """Let a stream of lines in while the context lasts; raises RefusalError (429) when its caller has enough."""
+    def stream(self, request: web.BaseRequest) -> Iterator[None]:
+        """Admit a stream while the context lasts; raises ProblemError (429) when its caller has too many."""
         caller = self._caller(request)
         if self._streams[caller] >= self._most_streams:
-            raise RefusalError(
+            raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"This caller has {self._most_streams} streams of lines already; nothing was scored.",
+                f"Too many streams: at most {self._most_streams} per caller; nothing was scored.",
                 retry_seconds=_RETRY_SECONDS,
                 ends_connection=True,
             )
@@ -77,9 +77,9 @@ class Admission:
                 del self._streams[caller]
 
     def charge_body(self, request: web.BaseRequest, size: int) -> int:
-        """Take a token for each 4 KB of a body, before it is worked on: also what is no record at all has its price.
+        """Take a token for each 4 KB of a body before it is parsed: invalid bodies are charged too.
 
-        Returns how many were taken. Of well-formed records there are always more. Raises RefusalError (429).
+        Returns how many were taken; well-formed records always cost more. Raises ProblemError (429).
         """
         if not self._rate:
             return 0
@@ -88,28 +88,30 @@ class Admission:
         return records
 
     def charge(self, request: web.BaseRequest, records: int, paid: int = 0) -> None:
-        """Take tokens from the caller's bucket, less those that it has `paid`; raises RefusalError (429)."""
+        """Take tokens from the caller's bucket, less those already `paid`; raises ProblemError (429)."""
         if not self._rate:
             return
         if records > self._burst:
-            detail = f"More than {self._burst} records came at once; send less, or as lines."
-            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+            detail = (
+                f"Too many records: at most {self._burst} records per request; send fewer, or stream them as NDJSON."
+            )
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         seconds = self._take(request, max(0, records - paid))
         if seconds:
-            raise RefusalError(
-                HTTPStatus.TOO_MANY_REQUESTS, "This caller sends too much; nothing was scored.", retry_seconds=seconds
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded; nothing was scored.", retry_seconds=seconds
             )
 
     async def wait(self, request: web.BaseRequest, records: int) -> None:
-        """Take tokens from the caller's bucket, some at a time; wait until they are there."""
+        """Take tokens from the caller's bucket, waiting until there are enough."""
         while self._rate and records:
             part = min(records, self._burst)
-            while seconds := self._take(request, part):  # noqa: ASYNC110  # it is time that is waited for
+            while seconds := self._take(request, part):  # noqa: ASYNC110  # only time can fill the bucket
                 await asyncio.sleep(seconds)
             records -= part
 
     def _take(self, request: web.BaseRequest, records: int) -> float:
-        """Take tokens and return 0, or return in how many seconds there will be enough."""
+        """Take tokens and return 0, or return the seconds until there are enough."""
         caller, now = self._caller(request), self._clock()
         tokens, seen = self._buckets.pop(caller, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - seen) * self._rate)

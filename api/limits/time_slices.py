@@ -1,7 +1,7 @@
-"""Work on the event loop in turns: a few milliseconds for one request, then everybody else, then the next.
+"""Cooperative scheduling: large requests do their work in slices of a few milliseconds on the event loop.
 
-One piece of work runs in each round of the event loop, however many requests have some to do: between two of them
-sockets are read, probes are answered and small requests are scored.
+One slice runs per iteration of the event loop, however many requests have work to do: in between, sockets are read,
+probes are answered and small requests are scored.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Final, TypeVar
 
 SLICE_RECORDS: Final = 128
 SLICE_BYTES: Final = 65_536
-"""What is scored in one turn. A rejected record takes up to 60 µs, one of 64 KB that is made to be slow 6 ms."""
+"""What is scored in one slice. A rejected record takes up to 60 µs; one of 64 KB that is crafted to be slow, 6 ms."""
 _Result = TypeVar("_Result")
 
 
-class Turns:
-    """Runs pieces of work one after another, in the order in which they come."""
+class TimeSlicer:
+    """Runs slices of work one after another, first come, first served."""
 
     def __init__(self) -> None:
         self._busy = asyncio.Lock()
 
     async def run(self, work: Callable[..., _Result], *given: object) -> _Result:
-        """Return what `work` makes of what is `given`, or raise what it raises; then let the event loop go round."""
+        """Return `work(*given)`, or raise what it raises; then yield to the event loop."""
         async with self._busy:
             try:
                 return work(*given)
@@ -31,8 +31,8 @@ class Turns:
                 await asyncio.sleep(0)
 
 
-def slices(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yield consecutive records for one turn each: at least one, and no more than a slice may hold."""
+def split_records(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yield consecutive records for one slice each: at least one, and no more than the limits of a slice."""
     start = size = 0
     for place, record in enumerate(records):
         if place > start and (place - start == SLICE_RECORDS or size + len(record) > SLICE_BYTES):

@@ -1,8 +1,8 @@
-"""`GET /stream/events`: the stream as it is now, as server-sent events.
+"""`GET /stream/events`: live statistics of the stream, as server-sent events.
 
-A thread of its own follows the topics from their ends, in no consumer group, and commits nothing: who watches takes no
-part. Of a score it keeps no patient's id, of a patient record nothing but its timestamp. Once a second each subscriber
-is sent a snapshot; one that reads slowly misses snapshots.
+A thread reads the topics from their ends, without a consumer group and without commits. It keeps no patient id of a
+score, and only the timestamp of a patient record. Once a second each subscriber gets a snapshot; slow readers miss
+some.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 from aiohttp import web
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from api.live.stats import Window
-from api.problem_details import RefusalError
+from api.live.stats import LiveStats
+from api.problem_details import ProblemError
 from runtime import events
 from runtime.kafka.config import standalone_consumer_config
 from runtime.kafka.messages import headers_of, timestamp_of
@@ -31,7 +31,7 @@ from schemas.records import Source
 from schemas.topics import DEAD_LETTER_HEADER
 
 PATH: Final = "/stream/events"
-_MOST_SUBSCRIBERS: Final = 20
+_MAX_SUBSCRIBERS: Final = 20
 _WAITING_SNAPSHOTS: Final = 2
 _SNAPSHOT_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 5.0
@@ -40,19 +40,19 @@ _BATCH: Final = 1_000
 _POLL_SECONDS: Final = 0.2
 _CALL_SECONDS: Final = 5.0
 _LOOK_AGAIN_SECONDS: Final = 15.0
-"""Topics may be made, or get more partitions, after we have begun."""
+"""Topics may be created, or get more partitions, later."""
 _AGAIN_SECONDS: Final = 1.0
 _LAG_SECONDS: Final = 2.0
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
-def add_to(application: web.Application, settings: Settings) -> None:
-    """Let a gateway tell of the stream; following begins and ends with the application."""
-    window, lock = Window(time.monotonic), threading.Lock()
-    broadcast = Broadcast(lambda: _snapshot(window, lock))
+def add_live_routes(application: web.Application, settings: Settings) -> None:
+    """Add the live view to a gateway; the topics are read while the application runs."""
+    stats, lock = LiveStats(time.monotonic), threading.Lock()
+    broadcast = Broadcast(lambda: _snapshot(stats, lock))
 
     async def following(_application: web.Application) -> AsyncIterator[None]:
-        follower = Follower(settings, window, lock)
+        follower = TopicReader(settings, stats, lock)
         follower.start()
         publishing = asyncio.create_task(broadcast.publish())
         yield
@@ -64,29 +64,29 @@ def add_to(application: web.Application, settings: Settings) -> None:
     application.router.add_get(PATH, broadcast.events, allow_head=False)
 
 
-def _snapshot(window: Window, lock: threading.Lock) -> bytes:
+def _snapshot(stats: LiveStats, lock: threading.Lock) -> bytes:
     with lock:
-        snapshot = window.snapshot()
+        snapshot = stats.snapshot()
     return b"data: " + msgspec.json.encode(snapshot) + b"\n\n"
 
 
 class Broadcast:
-    """Sends each event to all who subscribe; memory is bounded whatever they do."""
+    """Sends each event to all subscribers, in bounded memory."""
 
     def __init__(self, snapshot: Callable[[], bytes]) -> None:
-        """`snapshot` makes an event, and is called only while somebody subscribes."""
+        """`snapshot` returns an event; it is called only while there are subscribers."""
         self._snapshot = snapshot
         self._queues: set[asyncio.Queue[bytes | None]] = set()
         self._closing = False
 
     async def publish(self) -> None:
-        """Publish a snapshot a second, for ever."""
+        """Publish a snapshot per second, forever."""
         while True:
             await asyncio.sleep(_SNAPSHOT_SECONDS)
             self.publish_once()
 
     def publish_once(self) -> None:
-        """Queue a snapshot for everybody; whoever has not read the last ones does not get this one."""
+        """Queue a snapshot for each subscriber that has read the previous ones."""
         if not self._queues:
             return
         event = self._snapshot()
@@ -95,7 +95,7 @@ class Broadcast:
                 queue.put_nowait(event)
 
     async def close(self, _application: web.Application) -> None:
-        """Let every subscriber go, so that the gateway can stop."""
+        """End all subscriptions, so that the gateway can stop."""
         self._closing = True
         for queue in self._queues:
             while not queue.empty():
@@ -103,21 +103,21 @@ class Broadcast:
             queue.put_nowait(None)
 
     def subscribe(self) -> asyncio.Queue[bytes | None]:
-        """Return a queue of events that ends with None; raises RefusalError (503) when too many subscribe."""
-        if self._closing or len(self._queues) >= _MOST_SUBSCRIBERS:
-            detail = f"At most {_MOST_SUBSCRIBERS} may watch the stream at once."
-            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_seconds=_RETRY_SECONDS)
+        """Return a queue of events that ends with None; raises ProblemError (503) if there are too many subscribers."""
+        if self._closing or len(self._queues) >= _MAX_SUBSCRIBERS:
+            detail = f"At most {_MAX_SUBSCRIBERS} clients may be connected to the live stream."
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_seconds=_RETRY_SECONDS)
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_SNAPSHOTS)
         queue.put_nowait(self._snapshot())
         self._queues.add(queue)
         return queue
 
     def unsubscribe(self, queue: asyncio.Queue[bytes | None]) -> None:
-        """Send no more to this one."""
+        """Remove a subscriber."""
         self._queues.discard(queue)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with events until the caller goes, or reads nothing for ten seconds."""
+        """Send events until the client disconnects, or reads nothing for ten seconds."""
         queue, response = self.subscribe(), web.StreamResponse(headers=_HEADERS)
         try:
             await response.prepare(request)
@@ -125,7 +125,7 @@ class Broadcast:
                 async with asyncio.timeout(_SLOW_SECONDS):
                     await response.write(event)
         except ConnectionError:
-            # The caller has gone, which is how a subscription ends.
+            # The client has disconnected, which is how a subscription ends.
             pass
         except TimeoutError:
             if request.transport is not None:
@@ -135,28 +135,28 @@ class Broadcast:
         return response
 
 
-class Follower(threading.Thread):
-    """Reads the topics from their ends into a window, and tries again for as long as the broker is away."""
+class TopicReader(threading.Thread):
+    """Reads the topics from their ends into statistics, and retries while the broker is unavailable."""
 
-    def __init__(self, settings: Settings, window: Window, lock: threading.Lock) -> None:
-        """`lock` guards `window`, which others read."""
+    def __init__(self, settings: Settings, stats: LiveStats, lock: threading.Lock) -> None:
+        """`lock` guards `stats`, which other threads read."""
         super().__init__(name="live-follower", daemon=True)
         self._config = _client_config(settings)
         self._group = settings.worker.group_id
         self._topics = settings.topics
-        self._window = window
+        self._stats = stats
         self._lock = lock
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Stop, and wait for the end. Blocks for some seconds where the broker is away."""
+        """Stop, and wait for the thread. Blocks for some seconds if the broker is unavailable."""
         self._stopping.set()
         self.join(_CALL_SECONDS)
 
     def run(self) -> None:
-        """Follow until told to stop."""
+        """Read until stopped."""
         consumer = Consumer(self._config, logger=CLIENT_LOG)
-        # It asks for the workers' offsets, and joins their group as little: it subscribes to nothing.
+        # Only for the workers' offsets: it subscribes to nothing, and so does not join their group.
         probe = Consumer({**self._config, "group.id": self._group}, logger=CLIENT_LOG)
         try:
             while not self._stopping.is_set():
@@ -171,7 +171,7 @@ class Follower(threading.Thread):
             probe.close()
 
     def _follow(self, consumer: Consumer, probe: Consumer) -> None:
-        """Take up partitions that are new, and read until it is time to look for more."""
+        """Assign new partitions, and read until it is time to look for more."""
         known = {(each.topic, each.partition) for each in consumer.assignment()}
         new = [place for place in _partitions(consumer, self._topics) if (place.topic, place.partition) not in known]
         for place in new:
@@ -179,7 +179,7 @@ class Follower(threading.Thread):
         if new:
             consumer.incremental_assign(new)
         self._connected(is_so=True)
-        # Until there is something to follow, somebody may be about to make it.
+        # Without partitions, look again soon: the topics may be created any moment.
         pause = _LOOK_AGAIN_SECONDS if known or new else _AGAIN_SECONDS
         until, ask_at = time.monotonic() + pause, 0.0
         read = [place for place in consumer.assignment() if place.topic == self._topics.patients]
@@ -193,43 +193,43 @@ class Follower(threading.Thread):
                     self._note(message)
 
     def _measure_lag(self, probe: Consumer, read: list[TopicPartition]) -> None:
-        """Add up what the group has still to commit; of a partition without a commit, all that there is."""
+        """Sum up the group's lag; of a partition without a commit, all its records."""
         wanted = [TopicPartition(place.topic, place.partition) for place in read]
         lag = 0
         for place in probe.committed(wanted, timeout=_CALL_SECONDS):
             low, high = probe.get_watermark_offsets(place, timeout=_CALL_SECONDS)
             lag += max(0, high - (place.offset if place.offset >= 0 else low))
         with self._lock:
-            self._window.lag = lag if read else None
+            self._stats.lag = lag if read else None
 
     def _connected(self, *, is_so: bool) -> None:
         with self._lock:
-            self._window.connected = is_so
+            self._stats.connected = is_so
 
     def _note(self, message: Message) -> None:
-        """Sum up one message; what cannot be read is no business of a view."""
+        """Add one message; unreadable ones are skipped."""
         if message.error() is not None:
             return
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
         topic = str(message.topic())
         with contextlib.suppress(*UNDECODABLE):
             if topic == self._topics.scores:
-                if self._window.wants_more():
+                if self._stats.count_score():
                     score = decode_score(message.value() or b"")
-                    self._window.note_score(score, Source(topic, partition, offset), timestamp_of(message))
+                    self._stats.add_score(score, Source(topic, partition, offset), timestamp_of(message))
             elif topic == self._topics.dead_letters:
-                self._window.note_dead_letter(decode_dead_letter(_reason(message)))
+                self._stats.add_dead_letter(decode_dead_letter(_reason(message)))
             elif (at := timestamp_of(message)) is not None:
-                self._window.note_record(partition, offset, at)
+                self._stats.add_record(partition, offset, at)
 
 
 def _reason(message: Message) -> bytes:
-    """Return the header that says why; empty where there is none."""
+    """Return the header with the errors, empty without one."""
     return dict(headers_of(message)).get(DEAD_LETTER_HEADER) or b""
 
 
 def _partitions(consumer: Consumer, topics: Topics) -> list[TopicPartition]:
-    """Return all partitions that there are. Raises KafkaException if the broker does not answer."""
+    """Return all partitions. Raises KafkaException if the broker does not respond."""
     found = consumer.list_topics(timeout=_CALL_SECONDS).topics
     names = (topics.patients, topics.scores, topics.dead_letters)
     return [TopicPartition(name, number) for name in names if name in found for number in found[name].partitions]
@@ -247,5 +247,5 @@ def _client_config(settings: Settings) -> dict[str, object]:
 
 
 def _on_client_error(error: KafkaError) -> None:
-    """Hear of troubles that librdkafka overcomes by itself."""
+    """Log problems that librdkafka recovers from by itself."""
     events.BrokerTroubled("live", error.name()).emit()

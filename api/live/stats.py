@@ -1,4 +1,4 @@
-"""What the live view shows: sums over the last minute of scores and dead letters, without any patient's id."""
+"""Statistics of the live view: scores and dead letters of the last minute, without patient ids."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ BINS: Final = 20
 _LAST: Final = 20
 _RATE_SECONDS: Final = 5
 _LOOKED_INTO: Final = 2_000
-"""Scores of one second that are decoded; beyond, they are counted alone. It keeps a busy stream from busying us."""
+"""Scores per second that are decoded; the rest is only counted, so that a busy stream costs little CPU."""
 _TIMES: Final = 50_000
-"""Records whose time is remembered until their score comes, and the other way round."""
+"""Records whose time is kept until their score arrives, and vice versa."""
 _MEDIAN: Final = 0.5
 _HIGH: Final = 0.95
 
 
 class LastScore(msgspec.Struct, frozen=True):
-    """A score, without what would tell whose it is."""
+    """A score without the patient's id."""
 
     risk: float
     label: int
@@ -34,19 +34,18 @@ class LastScore(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """From a record's timestamp to that of its score, in milliseconds."""
+    """Milliseconds from a record's timestamp to that of its score."""
 
     p50: float
     p95: float
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The window at one moment.
+    """The statistics at one moment.
 
-    `lag` is how many records the workers' group has not committed yet, None while that is not known. `rate` has the
-    scores of each second, oldest first, without the one that is going on. A dead letter counts once, and
-    once under each of its codes. `sampled` says that the window saw more scores than were looked into: rates and
-    `scores` are of all, the rest is of a sample.
+    `lag` is the number of records that the workers' group has not committed, None if unknown. `rate` has the scores of
+    each complete second, oldest first. A dead letter counts once, and once per code. If `sampled`, rates and `scores`
+    are of all scores, everything else of a sample.
     """
 
     connected: bool
@@ -78,8 +77,8 @@ class _Slot:
         self.codes: Counter[str] = Counter()
 
 
-class Pairs:
-    """Joins two times of a record, whichever comes first, in bounded memory."""
+class LatencyMatcher:
+    """Matches the times of record and score, whichever arrives first, in bounded memory."""
 
     def __init__(self, most: int = _TIMES) -> None:
         self._most = most
@@ -87,7 +86,7 @@ class Pairs:
         self._scored: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def read(self, place: tuple[int, int], at: int) -> int | None:
-        """Note when a record was written; return the milliseconds to its score if that is known already."""
+        """Add the time of a record; return the milliseconds to its score, if that is known already."""
         scored = self._scored.pop(place, None)
         if scored is None:
             self._keep(self._read, place, at)
@@ -95,7 +94,7 @@ class Pairs:
         return scored - at
 
     def scored(self, place: tuple[int, int], at: int) -> int | None:
-        """Note when a score was written; return the milliseconds since its record if that is known already."""
+        """Add the time of a score; return the milliseconds since its record, if that is known already."""
         read = self._read.pop(place, None)
         if read is None:
             self._keep(self._scored, place, at)
@@ -108,21 +107,21 @@ class Pairs:
             times.popitem(last=False)
 
 
-class Window:
-    """Sums up what is seen, by the second in which it is seen. Not safe to share between threads."""
+class LiveStats:
+    """Sums up messages by the second in which they are read. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` is in seconds, and never goes back."""
+        """`clock` is monotonic, in seconds."""
         self._clock = clock
         self._slots: deque[_Slot] = deque()
         self._last: deque[LastScore] = deque(maxlen=_LAST)
-        self._pairs = Pairs()
+        self._pairs = LatencyMatcher()
         self._began = int(clock())
         self.connected = False
         self.lag: int | None = None
 
-    def wants_more(self) -> bool:
-        """Count one more score of this second; say whether it should be decoded and noted as well."""
+    def count_score(self) -> bool:
+        """Count a score; return whether it should be decoded and added as well."""
         slot = self._slot()
         slot.scores += 1
         if slot.looked_into >= _LOOKED_INTO:
@@ -130,8 +129,8 @@ class Window:
         slot.looked_into += 1
         return True
 
-    def note_score(self, score: Score, place: Source, at: int | None) -> None:
-        """Note a score that `wants_more` has counted. `place` is its own, `at` its timestamp in milliseconds."""
+    def add_score(self, score: Score, place: Source, at: int | None) -> None:
+        """Add a score that `count_score` has counted. `place` is its own, `at` its timestamp in milliseconds."""
         slot = self._slot()
         slot.bins[min(BINS - 1, int(score.risk * BINS))] += 1
         slot.labels[score.label] += 1
@@ -140,14 +139,14 @@ class Window:
             LastScore(score.risk, score.label, len(score.missing), source.partition, source.offset),
         )
         if at is not None and score.source is not None:
-            self._took(self._pairs.scored((source.partition, source.offset), at))
+            self._add_latency(self._pairs.scored((source.partition, source.offset), at))
 
-    def note_record(self, partition: int, offset: int, at: int) -> None:
-        """Note when a patient record was written, in milliseconds; nothing else of it is looked at."""
-        self._took(self._pairs.read((partition, offset), at))
+    def add_record(self, partition: int, offset: int, at: int) -> None:
+        """Add the time of a patient record, in milliseconds; nothing else of it is used."""
+        self._add_latency(self._pairs.read((partition, offset), at))
 
-    def note_dead_letter(self, letter: DeadLetter) -> None:
-        """Note a dead letter, once under each code that it has."""
+    def add_dead_letter(self, letter: DeadLetter) -> None:
+        """Add a dead letter, once per code."""
         slot = self._slot()
         slot.dead_letters += 1
         slot.codes.update({str(fault.code) for fault in letter.errors})
@@ -158,12 +157,12 @@ class Window:
         slots = list(self._slots)
         counts = {slot.second: slot.scores for slot in slots}
         rate = tuple(counts.get(second, 0) for second in range(now - SECONDS, now))
-        whole = max(1, min(_RATE_SECONDS, now - self._began))
+        read_body = max(1, min(_RATE_SECONDS, now - self._began))
         codes: Counter[str] = sum((slot.codes for slot in slots), Counter())
         return Snapshot(
             connected=self.connected,
             seconds=SECONDS,
-            records_per_second=sum(rate[-whole:]) / whole,
+            records_per_second=sum(rate[-read_body:]) / read_body,
             rate=rate,
             scores=sum(slot.scores for slot in slots),
             sampled=any(slot.scores > slot.looked_into for slot in slots),
@@ -176,9 +175,9 @@ class Window:
             last=tuple(self._last),
         )
 
-    def _took(self, milliseconds: int | None) -> None:
+    def _add_latency(self, milliseconds: int | None) -> None:
         if milliseconds is not None:
-            # Clocks of two machines: a score is not written before its record.
+            # The clocks of two machines differ: a score cannot precede its record.
             self._slot().latencies.append(max(0, milliseconds))
 
     def _slot(self) -> _Slot:
@@ -188,7 +187,7 @@ class Window:
         return self._slots[-1]
 
     def _forget(self) -> int:
-        """Drop what is older than the window; return the second that it is."""
+        """Drop what is older than the window; return the current second."""
         now = int(self._clock())
         while self._slots and self._slots[0].second < now - SECONDS:
             self._slots.popleft()

@@ -1,4 +1,4 @@
-"""What the adapters for other protocols share: rows of numbers in, scores out, by the one path of every interface."""
+"""What the protocol adapters share: rows in, scores out, by the same path as every interface."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from api.batch_scoring import Batches
-from api.limits.time_slices import SLICE_RECORDS, Turns
-from api.strict_json import RepeatedMemberError, refuse_repeated_members
+from api.batch_scoring import BatchScorer
+from api.limits.time_slices import SLICE_RECORDS, TimeSlicer
+from api.strict_json import DuplicateMemberError, reject_duplicate_members
 from schemas.codec import EncodableScore
 from schemas.errors import RecordError, RejectionCode
 from schemas.records import ModelRef
@@ -20,89 +20,94 @@ from scoring.evidence import SourceWindow
 from scoring.model_manager import ModelManager
 from scoring.pipeline import Results
 
-_REPEATED: Final = str(RejectionCode.DUPLICATE_FIELD)
-_TOLD: Final = 10
-"""So many bad rows are told in full."""
+_DUPLICATE: Final = str(RejectionCode.DUPLICATE_FIELD)
+_ERRORS_SHOWN: Final = 10
+"""How many invalid rows an error message lists."""
 _LONGEST_CODING: Final = 64
 _Taken = TypeVar("_Taken")
 
 
-class RowsError(Exception):
-    """Rows that cannot be scored. The text names rows, codes and fields, and no value."""
+class InvalidRowsError(Exception):
+    """Invalid rows or requests. The message names rows, codes and fields, never a value."""
 
 
-class Rows:
-    """Reads and scores what comes in rows."""
+class RowScorer:
+    """Reads and scores rows."""
 
-    def __init__(self, manager: ModelManager, batches: Batches, turns: Turns) -> None:
+    def __init__(self, manager: ModelManager, scorer: BatchScorer, slicer: TimeSlicer) -> None:
         self._manager = manager
-        self._batches = batches
-        self._turns = turns
-        self.body, self.working, self.answer = batches.body, batches.working, batches.answer
-        self.parsed = turns.run
+        self._scorer = scorer
+        self._slicer = slicer
+        self.body, self.exclusive, self.answer = scorer.body, scorer.exclusive, scorer.answer
+        self.run = slicer.run
 
     @property
     def model(self) -> ModelRef:
-        """The model that scores."""
+        """The model in use."""
         return self._manager.scorer.model
 
     async def scored(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> Results:
-        """Score rows, which are read in turns: all of them have a score.
+        """Score all rows, which are read in time slices.
 
-        A row is a record, or its JSON. Raises RowsError that tells which rows are bad, and why; RefusalError where
-        the caller sends too much.
+        A row is a record, or its JSON. Raises InvalidRowsError with the invalid rows and their errors, and ProblemError
+        if a limit is exceeded.
         """
-        records = await self._written(request, iter(rows), paid)
-        results = await self._batches.scored(request, records, SourceWindow())
+        records = await self._encode_records(request, iter(rows), paid)
+        results = await self._scorer.scored(request, records, SourceWindow())
         if bad := len(results.rejected):
-            told = [f"row {index}: {RecordError(faults)}" for index, faults in islice(results.rejected.items(), _TOLD)]
-            more = f" ... and {bad - _TOLD} more" if bad > _TOLD else ""
-            raise RowsError(f"{bad} of {len(results)} rows cannot be scored; {' | '.join(told)}{more}")
+            shown = [
+                f"row {index}: {RecordError(faults)}"
+                for index, faults in islice(results.rejected.items(), _ERRORS_SHOWN)
+            ]
+            more = f" ... and {bad - _ERRORS_SHOWN} more" if bad > _ERRORS_SHOWN else ""
+            raise InvalidRowsError(f"{bad} of {len(results)} rows are invalid; {' | '.join(shown)}{more}")
         return results
 
     async def each(self, scores: Sequence[EncodableScore], take: Callable[[EncodableScore], _Taken]) -> list[_Taken]:
-        """Return what `take` makes of each score, in turns."""
+        """Apply `take` to each score, in time slices."""
         taken: list[_Taken] = []
         for start in range(0, len(scores), SLICE_RECORDS):
             few = scores[start : start + SLICE_RECORDS]
-            taken += await self._turns.run(lambda few=few: list(map(take, few)))
+            taken += await self._slicer.run(lambda few=few: list(map(take, few)))
         return taken
 
-    async def _written(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> list[bytes]:
+    async def _encode_records(
+        self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int
+    ) -> list[bytes]:
         records: list[bytes] = []
-        while more := await self._turns.run(lambda: [written(row) for row in islice(rows, SLICE_RECORDS)]):
+        while more := await self._slicer.run(lambda: [encode_record(row) for row in islice(rows, SLICE_RECORDS)]):
             records += more
-        self._batches.admit(request, len(records), paid)
+        self._scorer.admit(request, len(records), paid)
         return records
 
 
-def refuse_repeats(body: bytes) -> None:
-    """Raise RowsError where the body is no JSON document, or an object in it has two members of one name."""
+def reject_duplicate_keys(body: bytes) -> None:
+    """Raise InvalidRowsError if the body is not a JSON document, or an object in it has duplicate members."""
     try:
-        refuse_repeated_members(body)
-    except RepeatedMemberError:
-        raise RowsError(f"{_REPEATED}: a member of a JSON object stands more than once") from None
+        reject_duplicate_members(body)
+    except DuplicateMemberError:
+        raise InvalidRowsError(f"{_DUPLICATE}: a JSON object has duplicate members") from None
     except ValueError:
-        raise RowsError("the body is not a JSON document in UTF-8") from None
+        raise InvalidRowsError("the body is not a JSON document in UTF-8") from None
 
 
-def refuse_repeated_names(names: Sequence[str], kind: str) -> None:
-    """Raise RowsError where a column or tensor stands more than once."""
+def reject_duplicate_names(names: Sequence[str], kind: str) -> None:
+    """Raise InvalidRowsError if there are duplicate columns or tensors; `kind` is their plural."""
     if repeated := len(names) - len(set(names)):
         known = sorted({name for name in FIELD_NAMES if names.count(name) > 1})
-        raise RowsError(f"{_REPEATED}: {repeated} {kind} more than once{': ' if known else ''}{', '.join(known)}")
+        raise InvalidRowsError(f"{_DUPLICATE}: {repeated} duplicate {kind}{': ' if known else ''}{', '.join(known)}")
 
 
-def written(record: Mapping[str, Any] | str) -> bytes:
-    """Write one row as a patient record; what it lacks is left out, to be told as missing."""
+def encode_record(record: Mapping[str, Any] | str) -> bytes:
+    """Encode a row as a patient record; absent fields are left out, to be reported as missing."""
     try:
         return record.encode() if isinstance(record, str) else msgspec.json.encode(record)
     except RecursionError:
-        raise RowsError("a row is nested too deep") from None
+        raise InvalidRowsError("a row is nested too deeply") from None
 
 
-def coding_of_all(coding: object) -> object:
-    """Return the coding that is named for all rows; raises RowsError for what is too long to stand in each of them."""
+def check_coding(coding: object) -> object:
+    """Return the coding of all rows; raises InvalidRowsError if it is too long to be copied into each of them."""
     if isinstance(coding, str | None) and len(coding or "") <= _LONGEST_CODING:
         return coding
-    raise RowsError(f"coding is no text of at most {_LONGEST_CODING} characters")
+    raise InvalidRowsError(f"coding must be a string of at most {_LONGEST_CODING} characters")

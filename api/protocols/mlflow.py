@@ -1,8 +1,8 @@
 """MLflow's scoring protocol (`/ping`, `/invocations`), which SageMaker's clients speak as well: rows of a data frame.
 
 Each row has the 13 fields, by name; null means "not measured". A column `coding`, or `coding` in `params`, names the
-coding that rows are in; `patient_id` and other columns are not read. The answer
-is that of the model under `mlflow.pyfunc`: `risk`, and `low` and `high` of its 90% interval (null where it has none).
+coding of the rows; `patient_id` and other columns are ignored. The response is that of the model under `mlflow.pyfunc`:
+`risk`, and `low` and `high` of its 90% interval (null if it has none).
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ import msgspec
 from aiohttp import web
 
 from api.batch_scoring import CSV_MARKS, JSON_MARKS
-from api.protocols.inference import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
+from api.protocols.inference import (
+    InvalidRowsError,
+    RowScorer,
+    check_coding,
+    reject_duplicate_keys,
+    reject_duplicate_names,
+)
 from runtime.health import Health
 from schemas.codec import EncodableScore
 from schemas.features import FEATURE_NAMES
@@ -27,35 +33,35 @@ _CSV: Final = "text/csv"
 _JSON: Final = "application/json"
 
 
-class Split(msgspec.Struct):
+class DataframeSplit(msgspec.Struct):
     """A data frame by columns and rows."""
 
     columns: list[str]
     data: list[list[Any]]
 
 
-class Params(msgspec.Struct, forbid_unknown_fields=True):
-    """What may be said of all rows."""
+class InvocationParams(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of all rows."""
 
     coding: str | None = None
 
 
-class Invocation(msgspec.Struct, forbid_unknown_fields=True):
-    """What MLflow's clients send: one of the four kinds of rows."""
+class InvocationRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A request of MLflow's clients, with one of the four kinds of rows."""
 
-    params: Params | None = None
+    params: InvocationParams | None = None
     signature_name: str | None = None
 
-    dataframe_split: Split | None = None
+    dataframe_split: DataframeSplit | None = None
     dataframe_records: list[dict[str, Any]] | None = None
     instances: list[dict[str, Any]] | None = None
     inputs: list[dict[str, Any]] | dict[str, list[Any]] | None = None
 
 
-class Invocations:
-    """Answers MLflow's clients."""
+class MlflowRoutes:
+    """Handles requests of MLflow's clients."""
 
-    def __init__(self, rows: Rows, health: Health) -> None:
+    def __init__(self, rows: RowScorer, health: Health) -> None:
         self._rows = rows
         self._health = health
 
@@ -64,7 +70,7 @@ class Invocations:
         return [web.get("/ping", self.ping), web.post("/invocations", self.invoke)]
 
     async def ping(self, _request: web.Request) -> web.Response:
-        """Say whether requests can be sent."""
+        """Return whether the gateway is live and ready."""
         status, _ = self._health.report("live", "ready")
         return web.Response(status=status, text="\n")
 
@@ -74,85 +80,87 @@ class Invocations:
         try:
             marks = CSV_MARKS if kind == _CSV else JSON_MARKS
             body = await self._rows.body(request, marks)
-            async with self._rows.working(body):
+            async with self._rows.exclusive(body):
                 if kind == _JSON:
-                    await self._rows.parsed(refuse_repeats, body.content)
-                records = await self._rows.parsed(_records, kind, body.content)
+                    await self._rows.run(reject_duplicate_keys, body.content)
+                records = await self._rows.run(_records, kind, body.content)
                 results = await self._rows.scored(request, records, body.paid)
                 found = await self._rows.each(results.scores, _prediction)
-        except RowsError as error:
+        except InvalidRowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
         return await self._rows.answer(request, [msgspec.json.encode({"predictions": found})], _JSON)
 
 
 def _records(content_type: str, body: bytes) -> Iterator[dict[str, Any]]:
-    """Return the rows as patient records, which are made as they are read."""
+    """Return an iterator of the rows as patient records."""
     if content_type == _CSV:
-        return (_record(row, index, None, _number) for index, row in enumerate(_of_csv(body)))
-    rows, coding = _of_json(content_type, body)
+        return (_record(row, index, None, _number) for index, row in enumerate(_rows_of_csv(body)))
+    rows, coding = _rows_of_json(content_type, body)
     return (_record(row, index, coding, _as_sent) for index, row in enumerate(rows))
 
 
-def _of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], object]:
-    """Return the rows, and the coding that is named for all of them."""
+def _rows_of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], object]:
+    """Return the rows, and the coding of all of them."""
     if content_type != _JSON:
-        raise RowsError(f"send {_JSON} or {_CSV}")
+        raise InvalidRowsError(f"unsupported media type; send {_JSON} or {_CSV}")
     try:
-        sent = msgspec.json.decode(body, type=Invocation)
+        sent = msgspec.json.decode(body, type=InvocationRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RowsError(
-            "the body is not dataframe_split, dataframe_records, instances or inputs, with named columns, and perhaps "
-            "params with a coding"
+        raise InvalidRowsError(
+            "invalid request: send dataframe_split, dataframe_records, instances or inputs with named columns, and "
+            "optionally params with a coding"
         ) from None
-    return _of(sent), coding_of_all(None if sent.params is None else sent.params.coding)
+    return _of(sent), check_coding(None if sent.params is None else sent.params.coding)
 
 
-def _of(sent: Invocation) -> Sequence[Mapping[str, Any]]:
+def _of(sent: InvocationRequest) -> Sequence[Mapping[str, Any]]:
     given = [each for each in (sent.dataframe_split, sent.dataframe_records, sent.instances, sent.inputs) if each]
     if len(given) != 1:
-        raise RowsError("send one of dataframe_split, dataframe_records, instances, inputs, with some rows")
+        raise InvalidRowsError(
+            "send exactly one of dataframe_split, dataframe_records, instances and inputs, with at least one row"
+        )
     match given[0]:
-        case Split(columns, data):
-            return _zipped(columns, data)
+        case DataframeSplit(columns, data):
+            return _rows_of_columns(columns, data)
         case dict() as columns_by_name:
             lengths = {len(column) for column in columns_by_name.values()}
             if len(lengths) != 1:
-                raise RowsError("the columns have different lengths")
-            return _zipped(list(columns_by_name), list(zip(*columns_by_name.values(), strict=True)))
+                raise InvalidRowsError("the columns have different lengths")
+            return _rows_of_columns(list(columns_by_name), list(zip(*columns_by_name.values(), strict=True)))
         case records:
             return records
 
 
-def _zipped(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    refuse_repeated_names(columns, "columns stand")
+def _rows_of_columns(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    reject_duplicate_names(columns, "columns")
     return [_row(columns, row, index) for index, row in enumerate(rows)]
 
 
 def _row(columns: Sequence[str], values: Sequence[Any], index: int) -> dict[str, Any]:
     if len(values) != len(columns):
-        raise RowsError(f"row {index} does not have as many values as there are columns")
+        raise InvalidRowsError(f"row {index}: the number of values differs from the number of columns")
     return dict(zip(columns, values, strict=True))
 
 
-def _of_csv(body: bytes) -> Iterator[dict[str, str]]:
-    """Yield rows by the names of the header."""
+def _rows_of_csv(body: bytes) -> Iterator[dict[str, str]]:
+    """Yield rows as dicts by the names of the header."""
     table = csv.reader(io.TextIOWrapper(io.BytesIO(body), "utf-8", newline=""), strict=True)
     rows = 0
     try:
         columns = next(filter(None, table), [])
-        refuse_repeated_names(columns, "columns stand")
+        reject_duplicate_names(columns, "columns")
         for line in filter(None, table):
             yield _row(columns, line, rows)
             rows += 1
     except (UnicodeDecodeError, csv.Error):
-        raise RowsError("the body is not CSV in UTF-8") from None
+        raise InvalidRowsError("the body is not CSV in UTF-8") from None
     if not rows:
-        raise RowsError("send a line of column names, and some rows")
+        raise InvalidRowsError("send a header line with column names, and at least one row")
 
 
 def _number(cell: str) -> float | str | None:
-    """Read a cell; what is no finite number stays text, to be told as such. JSON would make null of infinity."""
+    """Parse a cell; anything but a finite number stays text, to be reported. JSON would turn infinity into null."""
     if not cell.strip():
         return None
     try:
@@ -167,7 +175,7 @@ def _as_sent(value: Any) -> Any:
 
 
 def _record(row: Mapping[str, Any], index: int, coding: object, read: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return a row as a patient record; a column that it lacks is told as missing. Its own coding comes first."""
+    """Return a row as a patient record without its absent columns. Its own coding takes precedence."""
     record = {"patient_id": str(index), **{name: read(row[name]) for name in FEATURE_NAMES if name in row}}
     named = coding if (own := row.get("coding")) is None or read(own) is None else own
     return record if named is None else {**record, "coding": named}

@@ -1,9 +1,9 @@
 """The Open Inference Protocol v2 over HTTP, for clients of KServe, MLServer and Triton: records as tensors.
 
 A request has either one tensor `record` (BYTES: patient records as JSON), or one tensor for each of the 13 fields
-(numbers; null or -9 means "not measured") and perhaps `patient_id` and `coding` (BYTES). Each has one element a record.
-The request's parameter `coding` names the coding of records that have no such element. The answer
-has `risk` (FP64), `label` (INT64) and `score` (BYTES: the score object as JSON). A bad record refuses the request.
+(numbers; null or -9 means "not measured") and optionally `patient_id` and `coding` (BYTES), one element per record. The
+request's parameter `coding` names the coding of records without such an element. The response has `risk`
+(FP64), `label` (INT64) and `score` (BYTES: the score object as JSON). An invalid record rejects the request.
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api.problem_details import RefusalError
-from api.protocols.inference import Rows, RowsError, coding_of_all, refuse_repeated_names, refuse_repeats
+from api.problem_details import ProblemError
+from api.protocols.inference import (
+    InvalidRowsError,
+    RowScorer,
+    check_coding,
+    reject_duplicate_keys,
+    reject_duplicate_names,
+)
 from runtime.health import Health
 from schemas.codec import encode_score
 from schemas.features import FEATURE_NAMES
@@ -34,7 +40,7 @@ _PLAIN: Final = {
     "FP64": frozenset({float, int, type(None)}),
     "INT64": frozenset({int, type(None)}),
 }
-"""Types whose elements need no look at each of them; what is too large for INT64 is too large for every field."""
+"""Types whose elements need no check one by one; what is too large for INT64 is too large for every field."""
 _ID: Final = "patient_id"
 _RECORD: Final = "record"
 _CODING: Final = "coding"
@@ -42,12 +48,12 @@ _TEXTS: Final = frozenset({_ID, _RECORD, _CODING})
 _OUTPUTS: Final = {"risk": "FP64", "label": "INT64", "score": _BYTES}
 _DEEPEST: Final = 3
 _TYPES: Final = ("application/json", "application/octet-stream")
-"""The second one goes with binary tensors, which are refused in the protocol's own words."""
+"""The second one comes with binary tensors, which are rejected with an error of the protocol."""
 _BINARY: Final = "Inference-Header-Content-Length"
 
 
 class Tensor(msgspec.Struct):
-    """A tensor on its way in."""
+    """An input tensor."""
 
     name: str
     shape: list[int]
@@ -56,26 +62,26 @@ class Tensor(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-class Wanted(msgspec.Struct):
-    """An output that is asked for."""
+class RequestedOutput(msgspec.Struct):
+    """A requested output."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
 class InferRequest(msgspec.Struct):
-    """A request for inference."""
+    """An inference request."""
 
     inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] = {}
-    outputs: list[Wanted] = []
+    outputs: list[RequestedOutput] = []
 
 
-class Tensors:
-    """Answers the protocol's resources."""
+class OpenInferenceRoutes:
+    """Handles the protocol's requests."""
 
-    def __init__(self, rows: Rows, health: Health) -> None:
+    def __init__(self, rows: RowScorer, health: Health) -> None:
         self._rows = rows
         self._health = health
 
@@ -131,13 +137,13 @@ class Tensors:
         _refuse_other_types(request)
         try:
             body = await self._rows.body(request)
-            async with self._rows.working(body):
+            async with self._rows.exclusive(body):
                 if _BINARY not in request.headers:
-                    await self._rows.parsed(refuse_repeats, body.content)
-                asked, rows, outputs = await self._rows.parsed(_asked, request, body.content)
+                    await self._rows.run(reject_duplicate_keys, body.content)
+                asked, rows, outputs = await self._rows.run(_asked, request, body.content)
                 results = await self._rows.scored(request, rows, body.paid)
                 found = [await self._output(name, results) for name in outputs]
-        except RowsError as error:
+        except InvalidRowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         answer: dict[str, Any] = {
             "model_name": self._rows.model.name,
@@ -163,49 +169,51 @@ def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> 
 
 
 def _unknown() -> web.Response:
-    return _answer({"error": "no such model, or no such version, is served here"}, HTTPStatus.NOT_FOUND)
+    return _answer({"error": "unknown model or version"}, HTTPStatus.NOT_FOUND)
 
 
 def _refuse_other_types(request: web.Request) -> None:
-    """Refuse what a page of another site can post; the protocol's own clients name JSON, or nothing."""
+    """Reject media types that a page of another site can send; the protocol's clients send JSON, or no type."""
     if "Content-Type" in request.headers and request.content_type not in _TYPES:
-        raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {_TYPES[0]}.", ends_connection=True)
+        raise ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Unsupported media type; send {_TYPES[0]}.", ends_connection=True
+        )
 
 
 def _asked(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
     asked = _read(request, body)
-    return asked, _rows(asked), _wanted(asked)
+    return asked, _rows(asked), _output_names(asked)
 
 
 def _read(request: web.Request, body: bytes) -> InferRequest:
     if _BINARY in request.headers:
-        raise RowsError("the binary tensor extension is not known here; send data as JSON (binary_data=False)")
+        raise InvalidRowsError("the binary tensor extension is not supported; send data as JSON (binary_data=False)")
     try:
         return msgspec.json.decode(body, type=InferRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RowsError("the body is not an inference request of the protocol's version 2") from None
+        raise InvalidRowsError("the body is not an inference request of the Open Inference Protocol v2") from None
 
 
 def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
-    """Return one record a row, made as it is read: its members, or its JSON."""
+    """Return an iterator of records: their members, or their JSON."""
     names = [tensor.name for tensor in asked.inputs]
-    refuse_repeated_names(names, "inputs stand")
+    reject_duplicate_names(names, "inputs")
     if unknown := set(names) - {*FEATURE_NAMES, *_TEXTS}:
-        raise RowsError(
-            f"{len(unknown)} input(s) are not known; there are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
+        raise InvalidRowsError(
+            f"{len(unknown)} unknown input(s); known are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
         )
     columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
-    coding = coding_of_all(asked.parameters.get(_CODING))
+    coding = check_coding(asked.parameters.get(_CODING))
     if len({len(column) for column in columns.values()}) > 1:
-        raise RowsError("the inputs have different numbers of elements")
+        raise InvalidRowsError("the inputs have different numbers of elements")
     if _RECORD in columns:
         if len(columns) > 1:
-            raise RowsError(f"{_RECORD} holds whole records; send no other input with it")
+            raise InvalidRowsError(f"{_RECORD} contains whole records; send no other input with it")
         if coding is not None:
-            raise RowsError(f"{_RECORD} holds whole records, which name their {_CODING} themselves")
+            raise InvalidRowsError(f"{_RECORD} contains whole records, which name their own {_CODING}")
         return iter(columns[_RECORD])
     if not columns:
-        raise RowsError("there are no inputs")
+        raise InvalidRowsError("there are no inputs")
     count = len(next(iter(columns.values())))
     columns.setdefault(_ID, [str(index) for index in range(count)])
     if coding is not None:
@@ -214,26 +222,28 @@ def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
 
 
 def _column(tensor: Tensor) -> list[Any]:
-    """Return a tensor's elements, one a record."""
+    """Return a tensor's elements, one per record."""
     of_text = tensor.name in _TEXTS
     if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in {*_INTEGERS, *_FLOATS}):
-        raise RowsError(f"input {tensor.name} has the wrong datatype: BYTES for text, a number type for the 13 fields")
+        raise InvalidRowsError(
+            f"input {tensor.name} has the wrong datatype; use BYTES for text, a numeric type for the 13 fields"
+        )
     flat = _flat(tensor.data)
     rows = tensor.shape[0] if tensor.shape else 0
     is_nested = any(isinstance(each, list) for each in flat)
     if is_nested or len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
-        raise RowsError(f"input {tensor.name}: the shape is not [records] or [records, 1], or does not fit the data")
-    plain = _PLAIN.get(tensor.datatype)
-    if plain is not None and plain.issuperset(map(type, flat)):
+        raise InvalidRowsError(f"input {tensor.name}: the shape must be [records] or [records, 1], and match the data")
+    allowed_types = _PLAIN.get(tensor.datatype)
+    if allowed_types is not None and allowed_types.issuperset(map(type, flat)):
         return flat
     wrong = next((index for index, each in enumerate(flat) if not _is_of(tensor.datatype, each)), None)
     if wrong is not None:
-        raise RowsError(f"row {wrong}: wrong_type at /{tensor.name}: the element is no {tensor.datatype}")
+        raise InvalidRowsError(f"row {wrong}: wrong_type at /{tensor.name}: the element is not a {tensor.datatype}")
     return flat
 
 
 def _is_of(datatype: str, element: Any) -> bool:
-    """Say whether an element is a value of a datatype; null, "not measured", is one of every type of numbers."""
+    """Return whether an element is a value of a datatype; null, "not measured", is valid for every numeric type."""
     if datatype == _BYTES:
         return isinstance(element, str)
     if element is None:
@@ -247,7 +257,7 @@ def _is_of(datatype: str, element: Any) -> bool:
 
 
 def _flat(data: list[Any]) -> list[Any]:
-    """Return the elements of data that is nested by [records, 1, ...] at most; what is nested deeper stays a list."""
+    """Flatten data of the shape [records, 1, ...]; what is nested more deeply stays a list."""
     for _ in range(_DEEPEST):
         if not any(isinstance(each, list) for each in data):
             break
@@ -255,8 +265,8 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
-def _wanted(asked: InferRequest) -> list[str]:
+def _output_names(asked: InferRequest) -> list[str]:
     names = list(dict.fromkeys(wanted.name for wanted in asked.outputs)) or list(_OUTPUTS)
     if set(names) - _OUTPUTS.keys():
-        raise RowsError(f"an output is not known; there are {', '.join(_OUTPUTS)}")
+        raise InvalidRowsError(f"unknown output; known are {', '.join(_OUTPUTS)}")
     return names

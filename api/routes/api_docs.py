@@ -1,4 +1,4 @@
-"""The gateway described: `/openapi.json`, `/asyncapi.json`, and `/docs` to read and try it in a browser."""
+"""API documentation: `/openapi.json`, `/asyncapi.json`, and `/docs` to read and try it in a browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from api.responses import fixed
+from api.responses import static_response
 from schemas.generate import asyncapi, openapi
 
 _VENDOR: Final = Path(__file__).parent.parent / "vendor"
@@ -29,7 +29,7 @@ _PAGE: Final = b"""<!doctype html>
 </head>
 <body>
 <main id="docs">
-<noscript>This page needs JavaScript; the same is at <a href="openapi.json">openapi.json</a>.</noscript>
+<noscript>This page needs JavaScript; see also <a href="openapi.json">openapi.json</a>.</noscript>
 </main>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
@@ -44,17 +44,23 @@ _POLICY: Final = (
 
 
 def routes() -> list[web.RouteDef]:
-    """Return the routes of the documents and of the page that shows them."""
+    """Return the routes of the documents and of the page that renders them."""
     number = version("heartstream")
     return [
-        web.get("/openapi.json", fixed(msgspec.json.encode(openapi.document(number)), "application/json", {})),
-        web.get("/asyncapi.json", fixed(msgspec.json.encode(asyncapi.document(number)), "application/json", {})),
-        web.get("/docs", fixed(_PAGE, "text/html", {"Content-Security-Policy": _POLICY})),
-        web.get("/docs/start.js", fixed(_START, "text/javascript", {})),
+        web.get(
+            "/openapi.json", static_response(msgspec.json.encode(openapi.document(number)), "application/json", {})
+        ),
+        web.get(
+            "/asyncapi.json", static_response(msgspec.json.encode(asyncapi.document(number)), "application/json", {})
+        ),
+        web.get("/docs", static_response(_PAGE, "text/html", {"Content-Security-Policy": _POLICY})),
+        web.get("/docs/start.js", static_response(_START, "text/javascript", {})),
         *(
             web.get(
                 f"/docs/{name}",
-                fixed((_VENDOR / f"{name}.gz").read_bytes(), kind, {"Content-Encoding": "gzip", "Cache-Control": _DAY}),
+                static_response(
+                    (_VENDOR / f"{name}.gz").read_bytes(), kind, {"Content-Encoding": "gzip", "Cache-Control": _DAY}
+                ),
             )
             for name, kind in _TYPES.items()
         ),

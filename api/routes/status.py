@@ -1,4 +1,4 @@
-"""`/health`, `/metrics` and `/model`: what the gateway says of itself."""
+"""`/health`, `/metrics` and `/model`: the status of the gateway and its model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKDOWN: Final = "text/markdown"
 
 
 def health_routes(health: Health) -> list[web.RouteDef]:
-    """Return the routes of health: is it started, alive, ready."""
+    """Return the routes of the startup, liveness and readiness probes."""
     return [web.get(path, _asked(health, kinds)) for path, kinds in PATHS.items()]
 
 
@@ -37,14 +37,22 @@ async def metrics(_request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-class ModelPages:
-    """Says which model is served, and shows its card."""
+class ModelRoutes:
+    """Handles requests for the model in use, its card and its report."""
 
     def __init__(self, manager: ModelManager) -> None:
         self._manager = manager
 
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the model."""
+        return [
+            web.get("/model", self.model),
+            web.get("/model/card", self.card),
+            web.get("/model/report", self.report),
+        ]
+
     async def model(self, _request: web.Request) -> web.Response:
-        """Return which model is served."""
+        """Return the model in use."""
         scorer = self._manager.scorer
         manifest = scorer.manifest
         served = ServedModel(
@@ -60,7 +68,7 @@ class ModelPages:
         return web.Response(body=msgspec.json.encode(served), content_type=_JSON)
 
     async def card(self, request: web.Request) -> web.Response:
-        """Return the model card as Markdown, or as JSON where the caller prefers that."""
+        """Return the model card as Markdown, or as JSON if the client accepts it."""
         wanted = _JSON if _JSON in request.headers.get("Accept", "") else _MARKDOWN
         cards = self._manager.scorer.cards
         if wanted not in cards:

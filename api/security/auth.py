@@ -1,7 +1,7 @@
-"""Who asks, and what may they do: API keys, tokens of an identity provider, client certificates.
+"""Authentication and authorization: API keys, tokens of an identity provider, client certificates.
 
-A caller is named once, by what its request bears: a key or a token comes before the certificate of the connection.
-Nobody is told why a credential is no good.
+A request has one caller; a key or token takes precedence over the certificate of the connection. Error responses do
+not say why a credential is invalid.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import msgspec
 from aiohttp import web
 
-from api.problem_details import RefusalError
+from api.problem_details import ProblemError
 from schemas.errors import SettingsError
 from schemas.fhir.mapping import OPERATION
 
@@ -26,39 +26,39 @@ PREDICT: Final = "predict"
 METRICS: Final = "metrics"
 ADMIN: Final = "admin"
 SCOPES: Final = (PREDICT, METRICS, ADMIN)
-"""`predict` may score, `metrics` may read metrics, `admin` may do all."""
+"""`predict` allows scoring, `metrics` reading metrics, `admin` everything."""
 KEY_PREFIX: Final = "hs_"
 _KEY_BYTES: Final = 32
 _SECRETS: Final = ("Authorization", "X-API-Key")
-"""Headers that bear a key or token."""
+"""Headers that may contain a key or token."""
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks. `name` stands in the audit trail and in front of a bucket; it is no secret.
+    """An authenticated caller. `name` is not secret: it is used in the audit trail and for rate limits.
 
-    It begins with the kind of credential, as `key:lab-system`: what a token calls its subject is nobody's key.
+    It starts with the kind of credential, as in `key:lab-system`, so that a token's subject cannot pose as a key.
     """
 
     name: str
     scopes: frozenset[str]
 
     def may(self, scope: str | None) -> bool:
-        """Say whether it may use what asks for this scope; None asks for none."""
+        """Return whether it has a scope; None is always granted."""
         return scope is None or scope in self.scopes or ADMIN in self.scopes
 
 
 class Credentials(Protocol):
-    """One way of telling who asks."""
+    """One method of authentication."""
 
     async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Return who asks, None if this way does not tell."""
+        """Return the caller of a request, None if this method does not identify it."""
 
 
 class ApiKeys:
-    """Keys of callers, known by their SHA-256 alone. A key has 256 random bits, so a plain hash cannot be guessed."""
+    """API keys, stored only as SHA-256 hashes: a key has 256 random bits, so an unsalted hash is enough."""
 
     def __init__(self, lines: str) -> None:
-        """Read lines `name:scope,scope:hash`; raises SettingsError, which repeats none of them."""
+        """Parse lines `name:scope,scope:hash`; raises SettingsError, which quotes none of them."""
         self._callers: dict[bytes, Caller] = {}
         problems = []
         for number, line in enumerate(lines.split(), 1):
@@ -76,8 +76,8 @@ class ApiKeys:
             raise SettingsError(tuple(problems))
 
     async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Compare with every key, in a time that does not tell how much of one is right."""
-        key = sent_secret(request)
+        """Compare with every key, in constant time."""
+        key = request_secret(request)
         if key is None or not key.startswith(KEY_PREFIX):
             return None
         digest = hashlib.sha256(key.encode()).hexdigest().encode()
@@ -89,20 +89,20 @@ class ApiKeys:
 
 
 def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
-    """Make a key; return it, and the line that lets the gateway know it."""
+    """Create a key; return it, and its line for the gateway's key file."""
     key = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
     return key, f"{name}:{','.join(scopes)}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 class Certificates:
-    """The name in a client certificate, which the TLS layer has verified already; it may predict."""
+    """Client certificates, which the TLS layer has verified already; their scope is `predict`."""
 
     def __init__(self, *, is_alone: bool) -> None:
-        """Where it is not alone, a request with a key or token is judged by that, good or not."""
+        """Unless `is_alone`, a request with a key or token is authenticated by that, valid or not."""
         self._is_alone = is_alone
 
     async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Return the certificate's common name; None where it has none, or several."""
+        """Return the caller named by the certificate's common name; None if there is none, or several."""
         if not self._is_alone and any(name in request.headers for name in _SECRETS):
             return None
         certificate = request.get_extra_info("peercert") or {}
@@ -114,20 +114,20 @@ class Certificates:
 
 
 def is_name(text: object) -> bool:
-    """Say whether a credential's name for its caller can stand in the audit trail."""
+    """Return whether a caller's name is valid for the audit trail."""
     return isinstance(text, str) and bool(text.strip()) and text.isprintable()
 
 
-def sent_secret(request: web.BaseRequest) -> str | None:
-    """Return the key or token that a request bears: as bearer, as X-API-Key, or as the password of Basic.
+def request_secret(request: web.BaseRequest) -> str | None:
+    """Return the key or token of a request: a Bearer token, X-API-Key, or the password of Basic authentication.
 
-    All of them are ASCII. What is not, and may not even be text, is none.
+    Secrets are ASCII; anything else is ignored.
     """
-    secret = _sent(request)
+    secret = _header_secret(request)
     return secret if secret is not None and secret.isascii() else None
 
 
-def _sent(request: web.BaseRequest) -> str | None:
+def _header_secret(request: web.BaseRequest) -> str | None:
     kind, _, rest = request.headers.get("Authorization", "").partition(" ")
     match kind.lower():
         case "bearer":
@@ -144,36 +144,39 @@ def _sent(request: web.BaseRequest) -> str | None:
 CALLER: Final = web.RequestKey("caller", Caller)
 
 
-def caller_of(request: web.BaseRequest) -> str:
-    """Name who asks: the caller that is known, or the address."""
+def caller_name(request: web.BaseRequest) -> str:
+    """Return the name of the authenticated caller, else the client's address."""
     known: Caller | None = request.get(CALLER)
     return known.name if known is not None else f"address:{request.remote or ''}"
 
 
-class Gatekeeper:
-    """Names the caller of each request by the first credentials that tell. Without any, nobody is asked."""
+class Authenticator:
+    """Authenticates each request by the first credentials that identify a caller. Without any, it is switched off."""
 
     def __init__(self, credentials: Iterable[Credentials]) -> None:
         self._credentials = tuple(credentials)
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody is asked."""
+        """Whether authentication is switched off."""
         return not self._credentials
 
-    async def authorized(self, request: web.BaseRequest, scope: str | None) -> Caller:
-        """Return who asks; raises RefusalError where nothing tells (401), or the caller may not use the scope (403)."""
+    async def authorize(self, request: web.BaseRequest, scope: str | None) -> Caller:
+        """Return the caller; raises ProblemError if it is unknown (401) or does not have the scope (403)."""
         for each in self._credentials:
             if (found := await each.caller(request)) is not None:
                 break
         else:
-            raise RefusalError(HTTPStatus.UNAUTHORIZED, "Tell who you are: by key, token or certificate.")
+            detail = "Authentication required: send an API key, a token or a client certificate."
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, detail)
         if not found.may(scope):
-            raise RefusalError(HTTPStatus.FORBIDDEN, "This caller may not use this resource.")
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN, "Permission denied: the credentials do not have the required scope."
+            )
         return found
 
 
-OPEN: Final = frozenset({"/health", "/health/startup", "/health/live", "/health/ready", "/ping"})
+PUBLIC_ROUTES: Final = frozenset({"/health", "/health/startup", "/health/live", "/health/ready", "/ping"})
 _SCOPES: Final[Mapping[str, str]] = {
     "/predict": PREDICT,
     "/predict/batch": PREDICT,
@@ -187,9 +190,9 @@ _SCOPES: Final[Mapping[str, str]] = {
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A route: the pattern of its path, whether it is open to everybody, and the scope that it asks for.
+    """A route: the pattern of its path, whether it is public, and its scope.
 
-    Only health is open. Where the scope is None, any known caller may use the route.
+    Only the health routes are public. If the scope is None, any authenticated caller may use the route.
     """
 
     name: str
@@ -198,11 +201,11 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def resource_of(request: web.Request) -> web.AbstractResource | None:
-    """Return the resource that a request's path matches; None where there is none."""
+    """Return the resource that matches a request's path, None for an unknown path."""
     return request.match_info.route.resource
 
 
 def describe_route(resource: web.AbstractResource | None) -> Route:
-    """Describe the route of a resource; those of paths that are not known share one."""
+    """Return the route of a resource; all unknown paths share one."""
     name = resource.canonical if resource is not None else "(unknown)"
-    return Route(name, name in OPEN or name.startswith("/v2/health/"), _SCOPES.get(name))
+    return Route(name, name in PUBLIC_ROUTES or name.startswith("/v2/health/"), _SCOPES.get(name))

@@ -1,7 +1,7 @@
-"""What protects patients' data from other people's web pages: response headers, cross-site requests, DNS rebinding.
+"""Protection against other web pages: cross-site requests (CSRF) and DNS rebinding.
 
-A browser posts for any page that it shows, and takes the name in its address bar for the server's. Programs send
-neither `Origin` nor `Sec-Fetch-Site`, and are not concerned.
+A browser sends POST requests for any page that it shows, and trusts the host name in its address bar. Programs send
+neither `Origin` nor `Sec-Fetch-Site`, and are not affected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from api.problem_details import RefusalError
+from api.problem_details import ProblemError
 from schemas.errors import SettingsError
 
 _ANY: Final = "*"
@@ -22,41 +22,39 @@ ANY_HOST: Final = frozenset({_ANY})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 _PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".svc", ".test", ".home.arpa")
-"""Nobody can register a name below these, so no stranger's page has such an address."""
+"""Nobody can register a name below these, so no attacker's page can have such an address."""
 _REMEMBERED: Final = 256
-_CROSS_SITE: Final = (
-    "A web page of another origin sent this request; HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS names the origins that may."
-)
-_FOREIGN_HOST: Final = (
-    "The name in the Host header is not one of this gateway's; HEARTSTREAM_GATEWAY__ALLOWED_HOSTS names those it has."
-)
+_CROSS_SITE: Final = "Cross-origin request blocked; allow its origin with HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS."
+_FOREIGN_HOST: Final = "Unknown host name in the Host header; allow it with HEARTSTREAM_GATEWAY__ALLOWED_HOSTS."
 
 
-def origins(text: str) -> frozenset[str]:
-    """Read a list of origins, separated by commas. Raises SettingsError."""
+def parse_origins(text: str) -> frozenset[str]:
+    """Parse a comma-separated list of origins. Raises SettingsError."""
     found = frozenset(each.strip().lower() for each in text.split(",") if each.strip())
     for each in found:
         parts = urlsplit(each)
         if parts.scheme not in {"http", "https"} or each != f"{parts.scheme}://{parts.netloc}":
-            raise SettingsError(("HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS: each is as https://ehr.example.org",))
+            raise SettingsError(("HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS: each must look like https://ehr.example.org",))
     return found
 
 
-def hosts(text: str) -> frozenset[str]:
-    """Read a list of host names without ports, separated by commas; `*` is any. Raises SettingsError."""
+def parse_hosts(text: str) -> frozenset[str]:
+    """Parse a comma-separated list of host names without ports; `*` is any. Raises SettingsError."""
     found = frozenset(each.strip().lower().rstrip(".") for each in text.split(",") if each.strip())
     if any(each != _ANY and (set("/:*@ ") & set(each)) for each in found):
-        raise SettingsError(("HEARTSTREAM_GATEWAY__ALLOWED_HOSTS: each is a host name without port, or * for any",))
+        raise SettingsError(
+            ("HEARTSTREAM_GATEWAY__ALLOWED_HOSTS: each must be a host name without port, or * for any",)
+        )
     return found
 
 
 class BrowserPolicy:
-    """Which requests that a browser was made to send are refused.
+    """Rejects requests that an attacker's page makes a browser send.
 
-    A request is cross-site as Go's `http.CrossOriginProtection` decides: by `Sec-Fetch-Site`, and by `Origin` where a
-    browser does not send it. A host is foreign where its name is a public one that is not allowed: a stranger's page
-    whose name is made to resolve to our address is, to its browser, of our origin (DNS rebinding). Addresses, and names
-    that no stranger can own, are always taken, so probes and callers inside need no setting.
+    Cross-site requests are detected as by Go's `http.CrossOriginProtection`: by `Sec-Fetch-Site`, or by `Origin` if a
+    browser does not send it. A host is foreign if its name is public and not allowed: a page whose name an attacker
+    makes resolve to our address has, to the browser, our origin (DNS rebinding). IP addresses, and names that no
+    attacker can own, are always accepted, so probes and internal callers need no setting.
     """
 
     def __init__(self, allowed_origins: frozenset[str], allowed_hosts: frozenset[str]) -> None:
@@ -65,15 +63,15 @@ class BrowserPolicy:
         """Whether a Host header is accepted."""
 
     def check(self, request: web.BaseRequest) -> None:
-        """Raise RefusalError where a request is cross-site (403) or its host is foreign (421)."""
+        """Raise ProblemError if a request is cross-site (403) or its host is foreign (421)."""
         headers = request.headers
         host = headers.get("Host")
         if host is not None and not self.is_known(host):
-            raise RefusalError(HTTPStatus.MISDIRECTED_REQUEST, _FOREIGN_HOST, ends_connection=True)
+            raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, _FOREIGN_HOST, ends_connection=True)
         if "Sec-Fetch-Site" not in headers and "Origin" not in headers:
             return
         if request.method not in _SAFE_METHODS and self._is_cross_site(request, host):
-            raise RefusalError(HTTPStatus.FORBIDDEN, _CROSS_SITE, ends_connection=True)
+            raise ProblemError(HTTPStatus.FORBIDDEN, _CROSS_SITE, ends_connection=True)
 
     def _is_cross_site(self, request: web.BaseRequest, host: str | None) -> bool:
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")

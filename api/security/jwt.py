@@ -12,24 +12,24 @@ from typing import Any, Final
 import jwt
 from aiohttp import web
 
-from api.problem_details import RefusalError
-from api.security.auth import SCOPES, Caller, is_name, sent_secret
+from api.problem_details import ProblemError
+from api.security.auth import SCOPES, Caller, is_name, request_secret
 from runtime import events
 from runtime.http import fetch
 
 _ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
 _FRESH_SECONDS: Final = 600.0
-_AGAIN_SECONDS: Final = 30.0
-"""A token with an unknown key makes us ask the provider; made-up ones must not make us ask all the time."""
+_REFETCH_SECONDS: Final = 30.0
+"""A token with an unknown key makes us fetch the keys again; forged tokens must not make us do it all the time."""
 _LEEWAY_SECONDS: Final = 30.0
 _FETCH_SECONDS: Final = 5.0
-_LARGEST: Final = 1 << 20
+_KEY_SET_MAX_BYTES: Final = 1 << 20
 _SHORTEST_RSA_BITS: Final = 2048
-_ODD: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-"""What the library raises for tokens that are no good, or are odd."""
+_INVALID_TOKEN: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+"""What the library raises for invalid or malformed tokens."""
 
 
-class Tokens:
+class JwtTokens:
     """Accepts tokens that one provider has issued for this gateway."""
 
     def __init__(
@@ -46,12 +46,12 @@ class Tokens:
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
-        self._is_away = False
+        self._is_unavailable = False
         self._fetching = asyncio.Lock()
 
     async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Return the token's subject with its scopes; None where there is no token, or none that is good."""
-        token = sent_secret(request)
+        """Return the token's subject with its scopes; None without a valid token."""
+        token = request_secret(request)
         if token is None or token.count(".") != 2:  # noqa: PLR2004  # head, claims, signature
             return None
         try:
@@ -68,52 +68,52 @@ class Tokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except _ODD:
+        except _INVALID_TOKEN:
             return None
         subject = claims["sub"]
         return Caller(f"token:{subject}", _scopes(claims)) if is_name(subject) else None
 
     async def _key(self, kid: str) -> jwt.PyJWK | None:
-        """Return a key of the provider, asking for them if it is not known or they are old.
+        """Return a key of the provider, fetching the keys if it is unknown or they are old.
 
-        Raises RefusalError (503) where it is not known, and the provider's keys could not be read.
+        Raises ProblemError (503) if it is unknown and the provider's keys cannot be fetched.
         """
         age = self._clock() - self._fetched_at
-        if age > _FRESH_SECONDS or (kid not in self._keys and age > _AGAIN_SECONDS):
+        if age > _FRESH_SECONDS or (kid not in self._keys and age > _REFETCH_SECONDS):
             async with self._fetching:
-                if self._clock() - self._fetched_at > _AGAIN_SECONDS:
+                if self._clock() - self._fetched_at > _REFETCH_SECONDS:
                     await self._refresh()
         key = self._keys.get(kid)
-        if key is None and self._is_away:
-            detail = "The identity provider's keys cannot be read, so no token can be checked."
-            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_seconds=_AGAIN_SECONDS)
+        if key is None and self._is_unavailable:
+            detail = "The identity provider's keys are unavailable, so the token cannot be verified."
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_seconds=_REFETCH_SECONDS)
         return key
 
     async def _refresh(self) -> None:
         self._fetched_at = self._clock()
         try:
-            self._keys = usable_keys(await asyncio.to_thread(self._fetch))
+            self._keys = signing_keys(await asyncio.to_thread(self._fetch))
         except (OSError, ValueError, RecursionError) as error:
-            # The keys that are known stay good until they are found changed.
+            # Known keys stay valid until the provider is known to have changed them.
             events.TokenKeysUnavailable(error).emit()
-            self._is_away = True
+            self._is_unavailable = True
         else:
-            self._is_away = False
+            self._is_unavailable = False
 
 
-def usable_keys(document: object) -> dict[str, jwt.PyJWK]:
-    """Return the public keys of a key set that sign tokens, by their ids; others are left out. Raises ValueError."""
+def signing_keys(document: object) -> dict[str, jwt.PyJWK]:
+    """Return the public signing keys of a key set by key id; others are skipped. Raises ValueError."""
     keys = document.get("keys") if isinstance(document, Mapping) else None
     if not isinstance(keys, list):
-        raise ValueError("the answer is not a key set")  # noqa: TRY004  # what a server sent is no programming error
-    found = {key.key_id: key for key in map(_usable, keys) if key is not None and key.key_id}
+        raise ValueError("the response is not a key set")  # noqa: TRY004  # a server's response, not a programming error
+    found = {key.key_id: key for key in map(_signing_key, keys) if key is not None and key.key_id}
     if not found:
-        raise ValueError("the key set has no key that signs tokens")
+        raise ValueError("the key set has no signing key")
     return found
 
 
-def _usable(found: object) -> jwt.PyJWK | None:
-    """Return a key that may sign: for signatures by its own words, asymmetric, and of a length that still protects."""
+def _signing_key(found: object) -> jwt.PyJWK | None:
+    """Return a key if it is asymmetric, meant for signatures and long enough."""
     if not isinstance(found, dict) or found.get("use", "sig") != "sig" or not isinstance(found.get("kid"), str):
         return None
     operations = found.get("key_ops", ["verify"])
@@ -127,13 +127,13 @@ def _usable(found: object) -> jwt.PyJWK | None:
     return None if key.key_type == "oct" or is_short else key
 
 
-def key_set(url: str) -> object:
-    """Fetch a provider's keys, from that URL alone. Blocks; raises OSError, as for a redirect, or ValueError."""
-    return json.loads(fetch(url, seconds=_FETCH_SECONDS, largest=_LARGEST))
+def fetch_key_set(url: str) -> object:
+    """Fetch a provider's keys; redirects are errors. Blocks; raises OSError or ValueError."""
+    return json.loads(fetch(url, seconds=_FETCH_SECONDS, largest=_KEY_SET_MAX_BYTES))
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return the scopes that a token grants, of those that exist here."""
+    """Return the known scopes that a token grants."""
     granted = claims.get("scope", claims.get("scp", ""))
     words = granted.split() if isinstance(granted, str) else granted if isinstance(granted, list) else []
     return frozenset(SCOPES).intersection(map(str, words))

@@ -1,7 +1,7 @@
-"""The gateway's page at `/`: score a patient, watch the stream, read the model card.
+"""The web page at `/`: score a patient, watch the stream, read the model card.
 
-The files beside this module are served as they are: plain HTML, CSS and JavaScript without a build step. The page loads
-nothing from anywhere else, and its policy lets no inline script or style run.
+The files in this folder are served as they are: plain HTML, CSS and JavaScript without a build step. The page loads
+nothing from other servers, and its policy allows no inline script or style.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api.responses import fixed
+from api.responses import static_response
 from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
 
 _FOLDER: Final = Path(__file__).parent
@@ -26,13 +26,13 @@ _HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-ref
 
 
 def routes(*, live: bool) -> Iterator[web.RouteDef]:
-    """Yield the routes of the page and its files, and of what it asks for. `live` says whether the stream is shown."""
-    yield web.get("/", fixed((_FOLDER / "index.html").read_bytes(), "text/html", _HEADERS))
+    """Yield the routes of the page, its files and its data. `live` enables the live stream."""
+    yield web.get("/", static_response((_FOLDER / "index.html").read_bytes(), "text/html", _HEADERS))
     for path in sorted(_FOLDER.iterdir()):
         if path.suffix in _TYPES:
-            yield web.get(f"/page/{path.name}", fixed(path.read_bytes(), _TYPES[path.suffix], _HEADERS))
-    yield web.get("/fields", fixed(msgspec.json.encode(fields()), "application/json", _HEADERS))
-    yield web.get("/stream", fixed(msgspec.json.encode({"live": live}), "application/json", _HEADERS))
+            yield web.get(f"/page/{path.name}", static_response(path.read_bytes(), _TYPES[path.suffix], _HEADERS))
+    yield web.get("/fields", static_response(msgspec.json.encode(fields()), "application/json", _HEADERS))
+    yield web.get("/stream", static_response(msgspec.json.encode({"live": live}), "application/json", _HEADERS))
 
 
 def fields() -> dict[str, Any]:

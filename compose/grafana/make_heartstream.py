@@ -340,7 +340,7 @@ OUTCOMES: Final = (
 GATEWAY: Final = (
     Panel(
         "Requests a second by status",
-        "499: the caller hung up. 503 of /health/ready: it is leaving, or its model is not sound.",
+        "499: the client disconnected. 503 of /health/ready: it is shutting down, or its model failed its self-check.",
         "short",
         [(f"sum by (status) (rate(heartstream_http_requests_total{_RATE}))", "{{status}}")],
         width=6,

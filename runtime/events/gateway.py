@@ -32,7 +32,7 @@ class RequestAnswered(msgspec.Struct, frozen=True):
 
 @functools.cache
 def _request_metrics(route: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
-    """Return what counts a request and observes its seconds: finding the labels takes longer than counting."""
+    """Return the functions of a route's counter and histogram; finding them by label takes longer than counting."""
     return metrics.REQUESTS.labels(route, str(status)).inc, metrics.REQUEST_SECONDS.labels(route).observe
 
 
@@ -57,7 +57,7 @@ class TokenKeysUnavailable(msgspec.Struct, frozen=True):
 
 
 class AuditRepaired(msgspec.Struct, frozen=True):
-    """The audit file ended in an incomplete line, as after a crash; it was removed. Its request was never answered."""
+    """The audit file ended in an incomplete line, as after a crash; it was removed. Its request had no response."""
 
     removed_bytes: int
 

@@ -37,11 +37,11 @@ EXAMPLE: Final[Mapping[str, Any]] = {
     "ca": 0,
     "thal": 6,
 }
-"""A legal record: row 1 of the Cleveland file."""
+"""A valid record: row 1 of the Cleveland file."""
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One operation: what it takes and gives, by content type, and the statuses of its problem documents."""
+    """An operation: request and response by content type, and the statuses of its errors."""
 
     method: str
     path: str
@@ -53,9 +53,9 @@ class Operation(msgspec.Struct, frozen=True):
     takes: Mapping[str, Any] = {}
     problems: tuple[int, ...] = ()
     problem: tuple[str, str] = (PROBLEM_TYPE, "Problem")
-    """Content type and schema of what tells of problems."""
+    """Content type and schema of error responses."""
     also: Mapping[int, str] = {}
-    """Other statuses with a body like the usual one, and what they mean."""
+    """Other statuses with the same body, and their meaning."""
 
 
 def _ref(name: str) -> dict[str, str]:
@@ -76,9 +76,8 @@ OPERATIONS: Final = (
         "predict",
         "scores",
         "Score one patient record",
-        "Answers with the same bytes that the worker writes to the scores topic (where `source` says the place). A "
-        "record that cannot be scored is answered with 422 and everything that is wrong with it; no answer repeats "
-        "a value of the record.",
+        "Returns the same bytes that the worker writes to the scores topic, where `source` has the record's offset. An "
+        "invalid record gets 422 with every validation error; no response quotes a value of the record.",
         {JSON: _ref("Score")},
         {JSON: _ref("PatientRecord")},
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
@@ -89,9 +88,9 @@ OPERATIONS: Final = (
         "predictBatch",
         "scores",
         "Score many patient records",
-        "A JSON array gives an array. Lines (one record each) give lines while they are still being sent, in bounded "
-        "memory: read while you send. A record that cannot be scored has what is wrong with it in its place, and the "
-        "others are scored; the status is 200. An answer of lines that breaks off is not whole.",
+        "Send a JSON array for an array, or NDJSON (one record per line) for NDJSON. NDJSON is answered while it is "
+        "being sent, in bounded memory: read while you send. An invalid record has its errors in its place, and the "
+        "others are scored; the status is 200. An NDJSON response without its last chunk is incomplete.",
         {JSON: {"type": "array", "items": _either()}, LINES_TYPE: _either()},
         {JSON: {"type": "array", "items": _ref("PatientRecord")}, LINES_TYPE: _ref("PatientRecord")},
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, *_ABUSE),
@@ -103,7 +102,7 @@ OPERATIONS: Final = (
         "fhir",
         "Score the patient of a FHIR Bundle",
         "FHIR R4: one Patient and Observations of the 13 fields in, a RiskAssessment with the risk of `/predict` out. "
-        "Errors are OperationOutcomes, with everything that is wrong. docs/fhir.md has the codes and units.",
+        "Errors are OperationOutcomes with every error. docs/fhir.md has the codes and units.",
         {FHIR_TYPE: _ref("RiskAssessment")},
         {FHIR_TYPE: _ref("Bundle")},
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
@@ -114,8 +113,8 @@ OPERATIONS: Final = (
         "/fhir/metadata",
         "fhirMetadata",
         "fhir",
-        "Show the CapabilityStatement",
-        "What a FHIR client can do here.",
+        "Get the CapabilityStatement",
+        "The operations, resources and formats that are supported.",
         {FHIR_TYPE: {"type": "object"}},
     ),
     Operation(
@@ -123,8 +122,8 @@ OPERATIONS: Final = (
         "/model",
         "model",
         "model",
-        "Tell which model is served",
-        "Name, version and digest stand in every score as well.",
+        "Get the model in use",
+        "Every score contains its name, version and digest as well.",
         {JSON: _ref("ServedModel")},
     ),
     Operation(
@@ -132,8 +131,8 @@ OPERATIONS: Final = (
         "/model/card",
         "modelCard",
         "model",
-        "Show the model card",
-        "What the model is for, how it was made, and how far it can be trusted. Markdown, or JSON by `Accept`.",
+        "Get the model card",
+        "Intended use, training, performance and limitations of the model. Markdown, or JSON by `Accept`.",
         {MARKDOWN: {"type": "string"}, JSON: {"type": "object"}},
         problems=(HTTPStatus.NOT_FOUND,),
     ),
@@ -142,8 +141,8 @@ OPERATIONS: Final = (
         "/model/report",
         "modelReport",
         "model",
-        "Show the results of the model's evaluation",
-        "All figures behind the model card, with their intervals.",
+        "Get the results of the model's evaluation",
+        "All metrics behind the model card, with their intervals.",
         {JSON: {"type": "object"}},
         problems=(HTTPStatus.NOT_FOUND,),
     ),
@@ -154,15 +153,15 @@ OPERATIONS: Final = (
             f"health{path.removeprefix('/health').title().replace('/', '')}",
             "operation",
             summary,
-            "Each check is `ok`, or says in a few words what is not.",
+            "Each check is `ok`, or a short description of the problem.",
             {JSON: _ref("Health")},
-            also={HTTPStatus.SERVICE_UNAVAILABLE: "Not so."},
+            also={HTTPStatus.SERVICE_UNAVAILABLE: "Unavailable."},
         )
         for path, summary in (
-            ("/health", "Say whether the gateway is live and ready"),
-            ("/health/startup", "Say whether the gateway has started"),
-            ("/health/live", "Say whether the gateway is live: restarting would not help"),
-            ("/health/ready", "Say whether the gateway is ready: send requests here"),
+            ("/health", "Liveness and readiness"),
+            ("/health/startup", "Startup probe"),
+            ("/health/live", "Liveness probe: whether the gateway needs a restart"),
+            ("/health/ready", "Readiness probe: whether to send requests to this gateway"),
         )
     ),
     Operation(
@@ -170,7 +169,7 @@ OPERATIONS: Final = (
         "/metrics",
         "metrics",
         "operation",
-        "Show metrics",
+        "Get metrics",
         "In Prometheus' text format.",
         {"text/plain": {"type": "string"}},
     ),
@@ -192,7 +191,7 @@ def document(version: str) -> dict[str, Any]:
             "decisions. The model card says what the scores are worth.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": ".", "description": "Relative to this document, under whatever path it is served."}],
+        "servers": [{"url": ".", "description": "Relative to the URL of this document."}],
         "tags": [{"name": "scores"}, {"name": "fhir"}, {"name": "model"}, {"name": "operation"}],
         "paths": paths,
         "components": {"schemas": _schemas()},
@@ -200,7 +199,7 @@ def document(version: str) -> dict[str, Any]:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    usual = {"description": "Done.", "content": {kind: {"schema": schema} for kind, schema in operation.gives.items()}}
+    usual = {"description": "OK", "content": {kind: {"schema": schema} for kind, schema in operation.gives.items()}}
     responses: dict[str, Any] = {str(HTTPStatus.OK.value): usual}
     for status, meaning in operation.also.items():
         responses[str(int(status))] = {**usual, "description": meaning}
@@ -249,7 +248,7 @@ def _bundle() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    """Return the schemas of all that is sent and answered."""
+    """Return the schemas of requests and responses."""
     health = {
         "type": "object",
         "required": ["status", "checks"],

@@ -11,7 +11,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from api.protocols.fhir import operation_outcome, serialize
-from api.protocols.fhir.parse import Reading, read
+from api.protocols.fhir.parse import ParsedBundle, parse
 from schemas.features import FEATURES
 from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
 
@@ -69,8 +69,8 @@ def test_every_issue_type_is_one_of_fhir() -> None:
 def test_an_accepted_example_is_valid_and_read_as_its_record(path: Path) -> None:
     """By the models of `fhir.resources`, and to the byte."""
     Bundle.model_validate_json(path.read_bytes())
-    reading = read(path.read_bytes(), TODAY)
-    assert isinstance(reading, Reading), reading
+    reading = parse(path.read_bytes(), TODAY)
+    assert isinstance(reading, ParsedBundle), reading
     assert reading.record + b"\n" == path.with_suffix(".record").read_bytes()
 
 
@@ -79,6 +79,6 @@ def test_a_rejected_example_has_its_issues(path: Path) -> None:
     """Code and place of each, in order; and it is FHIR all the same, so that it is ours to refuse."""
     body = path.with_name(path.name.replace(".issues", "")).read_bytes()
     Bundle.model_validate_json(body)
-    found = read(body, TODAY)
-    assert not isinstance(found, Reading)
-    assert [[str(issue.code), issue.pointer] for issue in found] == json.loads(path.read_bytes())
+    found = parse(body, TODAY)
+    assert not isinstance(found, ParsedBundle)
+    assert [[str(fault.code), fault.pointer] for fault in found] == json.loads(path.read_bytes())

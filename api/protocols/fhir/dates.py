@@ -1,4 +1,4 @@
-"""FHIR's dates, which may tell only a year or a month, and the age that follows from two of them."""
+"""FHIR's dates, which may be only a year or a month, and the age between two of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DECEMBER: Final = 12
 
 
 def days_of(text: str) -> Days | None:
-    """Return what days a `date`, `dateTime` or `instant` can mean, where it was written; None where it is no date."""
+    """Return the days that a `date`, `dateTime` or `instant` can mean, in its own time zone; None if it is invalid."""
     found = _DATE.fullmatch(text)
     if found is None:
         return None

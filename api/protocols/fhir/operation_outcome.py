@@ -1,4 +1,4 @@
-"""Errors in FHIR's own form: an OperationOutcome with all that is wrong, which repeats nothing of the request."""
+"""Errors as FHIR OperationOutcomes, which list every error and quote nothing of the request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OF_FAULTS: Final[Mapping[RejectionCode, str]] = {
     RejectionCode.UNSUPPORTED_CODING: "not-supported",
     RejectionCode.MODEL_FAILURE: "exception",
 }
-"""FHIR's IssueType of each fault; of others it is `value`."""
+"""FHIR's IssueType of each code; `value` for others."""
 _OF_STATUSES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.BAD_REQUEST: "structure",
     HTTPStatus.UNAUTHORIZED: "login",
@@ -46,19 +46,19 @@ _OF_STATUSES: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.TOO_MANY_REQUESTS: "throttled",
     HTTPStatus.SERVICE_UNAVAILABLE: "transient",
 }
-"""FHIR's IssueType of each status; of others it is `exception`."""
+"""FHIR's IssueType of each status; `exception` for others."""
 _UNREADABLE: Final = frozenset({RejectionCode.NOT_JSON, RejectionCode.NOT_AN_OBJECT})
 
 
 def rejected(faults: Sequence[ValidationIssue]) -> web.Response:
-    """Say all that is wrong with a Bundle: 400 where it is none, 422 where no record can be made of it."""
+    """Return every error of a Bundle: 400 if it is not a Bundle, 422 if it has no valid record."""
     issues = tuple(_issue(fault) for fault in faults)
     is_bundle = _UNREADABLE.isdisjoint(fault.code for fault in faults)
     return _respond(HTTPStatus.UNPROCESSABLE_ENTITY if is_bundle else HTTPStatus.BAD_REQUEST, issues)
 
 
-def plain(status: HTTPStatus, detail: str) -> web.Response:
-    """Tell of an error that is not about what a Bundle says."""
+def error_response(status: HTTPStatus, detail: str) -> web.Response:
+    """Return an error that is not about a Bundle's content."""
     return _respond(status, (Issue("error", _OF_STATUSES.get(status, "exception"), CodeableConcept(detail)),))
 
 

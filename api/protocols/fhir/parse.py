@@ -1,4 +1,4 @@
-"""A Bundle as a patient record: what was found, about whom, when; or everything that is wrong."""
+"""Parsing a Bundle into a patient record, or into every issue found in it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 from msgspec import UnsetType
 
-from api.protocols.fhir.bundle import Complaint, Part, complaint, parts_of
-from api.protocols.fhir.observations import Observed, observed_in
-from api.protocols.fhir.patient import Person, age_of, person_of, sex_of
-from api.protocols.inference import written
+from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue, parse_bundle
+from api.protocols.fhir.observations import ObservedField, parse_observation
+from api.protocols.fhir.patient import SubjectPatient, age_of, find_patient, sex_of
+from api.protocols.inference import encode_record
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.features import FEATURE_NAMES
 from schemas.fhir.requests import SentObservation, SentReference
@@ -21,124 +21,128 @@ from schemas.records import PatientRecord
 from schemas.validation import validate
 
 _TOMORROW: Final = dt.timedelta(days=1)
-"""Where it is already tomorrow, an Observation of that day is no mistake."""
+"""An Observation of tomorrow is valid: in some time zone it is tomorrow already."""
 _NOBODY: Final = "nobody"
-"""Stands for the id of a Patient who is not there, so that all else can be looked at."""
+"""The id if there is no Patient, so that everything else can be validated."""
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """A patient record as JSON, and what is to be told beside its score.
+class ParsedBundle(msgspec.Struct, frozen=True):
+    """A patient record as JSON, and what the response needs besides its score.
 
-    `observed` are those that were used, `places` the FHIRPath of each field that was sent.
+    `observed` are the Observations that were used, `places` the FHIRPath of each field that was sent.
     """
 
     record: bytes
     subject: str
-    observed: tuple[Observed, ...]
+    observed: tuple[ObservedField, ...]
     notes: tuple[str, ...]
     places: Mapping[str, str]
 
     def faults_of(self, faults: Sequence[ValidationIssue]) -> tuple[ValidationIssue, ...]:
-        """Return what is wrong with the record as what is wrong with the Bundle that it was made of."""
+        """Map errors of the record to errors of the Bundle."""
         return tuple(_placed(fault, self.places) for fault in faults)
 
 
-class _Work(msgspec.Struct):
-    """What is known so far of a Bundle."""
+class _ParseState(msgspec.Struct):
+    """What has been parsed of a Bundle so far."""
 
-    complaints: list[Complaint]
-    person: Person | None
-    observed: dict[str, list[Observed]]
+    issues: list[BundleIssue]
+    patient: SubjectPatient | None
+    observed: dict[str, list[ObservedField]]
     subject: str = ""
 
 
-def read(body: bytes, today: dt.date) -> Reading | tuple[ValidationIssue, ...]:
-    """Return the patient record that a Bundle holds, or every fault that can be found in it (never empty)."""
-    return read_parts(parts_of(body), today)
+def parse(body: bytes, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
+    """Return the patient record of a Bundle, or every error in it (never empty)."""
+    return parse_resources(parse_bundle(body), today)
 
 
-def read_parts(parts: Sequence[Part | Complaint] | Complaint, today: dt.date) -> Reading | tuple[ValidationIssue, ...]:
-    """Do the second half of it, given what the Bundle was taken apart into: each half takes some 10 ms at most."""
-    if isinstance(parts, Complaint):
+def parse_resources(
+    parts: Sequence[BundleResource | BundleIssue] | BundleIssue, today: dt.date
+) -> ParsedBundle | tuple[ValidationIssue, ...]:
+    """Return the same for the resources of a Bundle. Separate, as each of the two steps takes up to 10 ms."""
+    if isinstance(parts, BundleIssue):
         return (parts.fault,)
-    work = _Work([part for part in parts if isinstance(part, Complaint)], None, {})
-    sound = [part for part in parts if isinstance(part, Part)]
-    person = person_of(sound)
-    if isinstance(person, Complaint):
-        work.complaints.append(person)
+    state = _ParseState([part for part in parts if isinstance(part, BundleIssue)], None, {})
+    resources = [part for part in parts if isinstance(part, BundleResource)]
+    patient = find_patient(resources)
+    if isinstance(patient, BundleIssue):
+        state.issues.append(patient)
     else:
-        work.person, work.subject = person, person.reference
-    _observe(sound, work, today)
-    return _put_together(work, today)
+        state.patient, state.subject = patient, patient.reference
+    _observe(resources, state, today)
+    return _build_record(state, today)
 
 
-def _observe(parts: Sequence[Part], work: _Work, today: dt.date) -> None:
-    """Find out what the Observations tell, by field; those of one field must agree."""
-    found: defaultdict[str, list[Observed]] = defaultdict(list)
+def _observe(parts: Sequence[BundleResource], state: _ParseState, today: dt.date) -> None:
+    """Parse the Observations, by field; those of one field must agree."""
+    found: defaultdict[str, list[ObservedField]] = defaultdict(list)
     for part in parts:
         if isinstance(part.resource, SentObservation):
-            one = _of_another(part.at, part.resource.subject, work) or observed_in(part, part.resource)
-            if isinstance(one, Observed) and one.days and one.days[0] > today + _TOMORROW:
-                text = f"{one.field}: lies in the future"
-                one = complaint(RejectionCode.OUT_OF_RANGE, f"{part.at}.effective", text, one.field)
-            if isinstance(one, Complaint):
-                work.complaints.append(one)
+            one = _subject_issue(part.at, part.resource.subject, state) or parse_observation(part, part.resource)
+            if isinstance(one, ObservedField) and one.days and one.days[0] > today + _TOMORROW:
+                text = f"{one.field}: must not be in the future"
+                one = bundle_issue(RejectionCode.OUT_OF_RANGE, f"{part.at}.effective", text, one.field)
+            if isinstance(one, BundleIssue):
+                state.issues.append(one)
             elif one.value is not None:
                 found[one.field].append(one)
     for field, observed in found.items():
         if len({one.value for one in observed}) > 1:
-            text = f"{field}: Observations contradict each other; send the one that counts"
-            work.complaints.append(complaint(RejectionCode.DUPLICATE_FIELD, observed[-1].at, text, field))
-    work.observed = found
+            text = f"{field}: contradictory Observations; send only the relevant one"
+            state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].at, text, field))
+    state.observed = found
 
 
-def _of_another(at: str, subject: SentReference | UnsetType, work: _Work) -> Complaint | None:
-    """Complain about an Observation of somebody else. One without a subject is the patient's."""
-    if work.person is None or isinstance(subject, UnsetType):
+def _subject_issue(at: str, subject: SentReference | UnsetType, state: _ParseState) -> BundleIssue | None:
+    """Return an issue if an Observation has another subject than the Patient; it may have none."""
+    if state.patient is None or isinstance(subject, UnsetType):
         return None
-    if not work.person.is_meant_by(subject):
+    if not state.patient.is_referenced_by(subject):
         text = "must refer to the Patient of the Bundle, or be left out"
-        return complaint(RejectionCode.IMPOSSIBLE_CODE, f"{at}.subject", text)
-    work.subject = subject.reference
+        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{at}.subject", text)
+    state.subject = subject.reference
     return None
 
 
-def _put_together(work: _Work, today: dt.date) -> Reading | tuple[ValidationIssue, ...]:
-    numbers = {field: observed[0].value for field, observed in work.observed.items()}
-    places = {field: observed[0].at for field, observed in work.observed.items()}
-    notes = [one.note for observed in work.observed.values() for one in observed if one.note]
-    if (person := work.person) is not None:
-        places = {"patient_id": person.at, "age": f"{person.at}.birthDate", "sex": f"{person.at}.gender", **places}
-        sex, age = sex_of(person, work.observed.get("sex", ())), age_of(person, work.observed, today)
-        if isinstance(sex, Complaint):
-            work.complaints.append(sex)
+def _build_record(state: _ParseState, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
+    numbers = {field: observed[0].value for field, observed in state.observed.items()}
+    places = {field: observed[0].at for field, observed in state.observed.items()}
+    notes = [one.note for observed in state.observed.values() for one in observed if one.note]
+    if (patient := state.patient) is not None:
+        places = {"patient_id": patient.at, "age": f"{patient.at}.birthDate", "sex": f"{patient.at}.gender", **places}
+        sex, age = sex_of(patient, state.observed.get("sex", ())), age_of(patient, state.observed, today)
+        if isinstance(sex, BundleIssue):
+            state.issues.append(sex)
         else:
             numbers["sex"] = sex
-        if isinstance(age, Complaint):
-            work.complaints.append(age)
+        if isinstance(age, BundleIssue):
+            state.issues.append(age)
         else:
             numbers["age"] = age.years
             notes.extend([age.note] if age.note else [])
-    record = written({"patient_id": person.id if person else _NOBODY, **dict.fromkeys(FEATURE_NAMES), **numbers})
-    if work.complaints:
-        return tuple(_all_faults(work, record, places))
-    used = tuple(one for name in FEATURE_NAMES for one in work.observed.get(name, ()))
-    return Reading(record, work.subject, used, tuple(dict.fromkeys(notes)), places)
+    record = encode_record(
+        {"patient_id": patient.id if patient else _NOBODY, **dict.fromkeys(FEATURE_NAMES), **numbers}
+    )
+    if state.issues:
+        return tuple(_all_faults(state, record, places))
+    used = tuple(one for name in FEATURE_NAMES for one in state.observed.get(name, ()))
+    return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), places)
 
 
-def _all_faults(work: _Work, record: bytes, places: Mapping[str, str]) -> Iterator[ValidationIssue]:
-    """Yield what is wrong with the Bundle, and with that part of its record which could be told."""
-    yield from (each.fault for each in work.complaints)
-    untold = {each.field for each in work.complaints}
-    if work.person is None:
-        untold |= {"age", "sex"}
+def _all_faults(state: _ParseState, record: bytes, places: Mapping[str, str]) -> Iterator[ValidationIssue]:
+    """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
+    yield from (each.fault for each in state.issues)
+    excluded = {each.field for each in state.issues}
+    if state.patient is None:
+        excluded |= {"age", "sex"}
     examined = validate(record)
     if not isinstance(examined, PatientRecord):
-        yield from (_placed(fault, places) for fault in examined if fault.pointer[1:] not in untold)
+        yield from (_placed(fault, places) for fault in examined if fault.pointer[1:] not in excluded)
 
 
 def _placed(fault: ValidationIssue, places: Mapping[str, str]) -> ValidationIssue:
-    """Say where in the Bundle a fault of the record comes from."""
+    """Return an error of the record with its place in the Bundle."""
     field = fault.pointer[1:]
     return ValidationIssue(
         fault.code, places.get(field, "Bundle"), f"{field}: {fault.message}" if field else fault.message

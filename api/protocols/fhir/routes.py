@@ -13,15 +13,15 @@ import msgspec
 from aiohttp import web
 
 from api import request_body
-from api.limits.memory_limit import Memory
-from api.limits.rate_limit import Admission
-from api.limits.time_slices import Turns
-from api.problem_details import RefusalError
+from api.limits.memory_limit import MemoryLimit
+from api.limits.rate_limit import RateLimit
+from api.limits.time_slices import TimeSlicer
+from api.problem_details import ProblemError
 from api.protocols.fhir import operation_outcome
-from api.protocols.fhir.bundle import parts_of
-from api.protocols.fhir.parse import read_parts
-from api.protocols.fhir.serialize import assessment
-from api.routes.predict import Predictions
+from api.protocols.fhir.bundle import parse_bundle
+from api.protocols.fhir.parse import parse_resources
+from api.protocols.fhir.serialize import risk_assessment
+from api.routes.predict import PredictionRoutes
 from api.strict_json import without_bom
 from runtime.settings import Gateway
 from schemas.codec import decode_score
@@ -31,26 +31,26 @@ from scoring.model_manager import ModelManager
 
 _TYPES: Final = (FHIR_TYPE, "application/json")
 _LIMIT_BYTES: Final = 262_144
-"""A Bundle is larger than a record, as resources bring narrative; to read as much keeps all others waiting."""
+"""A Bundle is larger than a record, as resources contain narrative; parsing more would block the event loop."""
 
 
-class Fhir:
-    """Answers those who speak FHIR."""
+class FhirRoutes:
+    """Handles FHIR requests."""
 
     def __init__(
         self,
-        predictions: Predictions,
+        predictions: PredictionRoutes,
         manager: ModelManager,
-        admission: Admission,
+        rate_limit: RateLimit,
         settings: Gateway,
-        turns: Turns,
-        memory: Memory,
+        slicer: TimeSlicer,
+        memory_limit: MemoryLimit,
         now: Callable[[], dt.datetime],
     ) -> None:
-        """`now` tells the time, with its zone."""
-        self._admission = admission
-        self._turns = turns
-        self._memory = memory
+        """`now` returns the time with its zone."""
+        self._rate_limit = rate_limit
+        self._slicer = slicer
+        self._memory_limit = memory_limit
         self._predictions = predictions
         self._manager = manager
         self._settings = settings
@@ -62,27 +62,30 @@ class Fhir:
         return [web.post(OPERATION, self.assess), web.get("/fhir/metadata", self.metadata)]
 
     async def metadata(self, _request: web.Request) -> web.Response:
-        """Say what can be done here."""
+        """Return the CapabilityStatement."""
         return web.Response(body=self._capability, content_type=FHIR_TYPE)
 
     async def assess(self, request: web.Request) -> web.Response:
-        """Score the patient of a Bundle: 200 with a RiskAssessment, 400 or 422 with all that is wrong."""
+        """Score the patient of a Bundle: 200 with a RiskAssessment, 400 or 422 with every error."""
         if request.content_type not in _TYPES:
-            detail = f"Send a Bundle as {FHIR_TYPE}."
-            raise RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
+            detail = f"Unsupported media type; send a Bundle as {FHIR_TYPE}."
+            raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, ends_connection=True)
         limit = min(_LIMIT_BYTES, self._settings.batch_limit_bytes)
-        body = await request_body.whole(
-            request, limit, self._settings.body_timeout_seconds, lambda part: self._memory.hold(request, len(part))
+        body = await request_body.read_body(
+            request,
+            limit,
+            self._settings.body_timeout_seconds,
+            lambda part: self._memory_limit.reserve(request, len(part)),
         )
-        self._admission.charge_body(request, len(body))
+        self._rate_limit.charge_body(request, len(body))
         now, began = self._now(), time.perf_counter()
-        parts = await self._turns.run(parts_of, without_bom(body))
-        reading = await self._turns.run(read_parts, parts, now.date())
-        if isinstance(reading, tuple):
-            await self._predictions.reject(request, body, reading, time.perf_counter() - began)
-            return operation_outcome.rejected(reading)
-        outcome = await self._predictions.outcome(request, reading.record)
+        parts = await self._slicer.run(parse_bundle, without_bom(body))
+        parsed = await self._slicer.run(parse_resources, parts, now.date())
+        if isinstance(parsed, tuple):
+            await self._predictions.reject(request, body, parsed, time.perf_counter() - began)
+            return operation_outcome.rejected(parsed)
+        outcome = await self._predictions.score_record(request, parsed.record)
         if isinstance(outcome, tuple):
-            return operation_outcome.rejected(reading.faults_of(outcome))
-        answer = assessment(reading, decode_score(outcome), self._manager.scorer, now)
+            return operation_outcome.rejected(parsed.faults_of(outcome))
+        answer = risk_assessment(parsed, decode_score(outcome), self._manager.scorer, now)
         return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)

@@ -1,4 +1,4 @@
-"""A score as a RiskAssessment, which says all that the score says."""
+"""Serializing a score as a RiskAssessment, without loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from api.protocols.fhir.parse import Reading
+from api.protocols.fhir.parse import ParsedBundle
 from schemas.fhir.mapping import EXTENSION, UCUM
 from schemas.fhir.responses import (
     Annotation,
@@ -34,19 +34,19 @@ _WARNINGS: Final = {
 }
 
 
-def assessment(reading: Reading, score: Score, scorer: Scorer, now: dt.datetime) -> RiskAssessment:
-    """Return what is answered: a score, which `scorer` gave."""
+def risk_assessment(parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.datetime) -> RiskAssessment:
+    """Return the RiskAssessment of a score by `scorer`."""
     model = score.model
-    basis = tuple(Reference(one.reference or UNSET, one.field) for one in reading.observed)
+    basis = tuple(Reference(one.reference or UNSET, one.field) for one in parsed.observed)
     method = Coding(f"{EXTENSION}model", model.digest, f"{model.name} {model.version}")
     return RiskAssessment(
         status="final",
         method=CodeableConcept(f"heartstream: {model.name} {model.version}, model digest {model.digest}", (method,)),
         code=CodeableConcept("Risk of coronary heart disease by 13 clinical fields"),
-        subject=Reference(reading.subject),
+        subject=Reference(parsed.subject),
         occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         prediction=(_prediction(score),),
-        note=tuple(Annotation(text) for text in _notes(reading, score, scorer)),
+        note=tuple(Annotation(text) for text in _notes(parsed, score, scorer)),
         extension=tuple(_of_record(score)),
         basis=basis or UNSET,
     )
@@ -64,15 +64,15 @@ def _prediction(score: Score) -> Prediction:
 
 
 def _rationale(score: Score) -> str | UnsetType:
-    """Tell what moves the risk most, in words."""
+    """Explain in words what moves the risk most."""
     if not score.reasons:
         return UNSET
-    told = ", ".join(f"{reason.field} {reason.log_odds:+g}" for reason in score.reasons)
-    return f"What moves the log-odds most, compared with the average training patient: {told}."
+    reasons = ", ".join(f"{reason.field} {reason.log_odds:+g}" for reason in score.reasons)
+    return f"What moves the log-odds most, compared with the average training patient: {reasons}."
 
 
 def _of_prediction(score: Score) -> Iterator[Extension]:
-    """Tell how far the risk can be trusted."""
+    """Yield the uncertainty of the risk."""
     if score.interval:
         yield Extension(f"{EXTENSION}interval", value_range=_range(score.interval))
     if score.sampling_interval:
@@ -91,7 +91,7 @@ def _range(interval: tuple[float, float]) -> Range:
 
 
 def _of_record(score: Score) -> Iterator[Extension]:
-    """Tell by what it was scored, and what was missing or doubtful."""
+    """Yield the model, and what was missing or doubtful."""
     model = score.model
     parts = (
         *(Extension("name", value_string=model.name), Extension("version", value_string=model.version)),
@@ -114,8 +114,8 @@ def _of_record(score: Score) -> Iterator[Extension]:
         yield Extension(f"{EXTENSION}input-digest", value_string=score.input_digest)
 
 
-def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
-    """Tell people what they must know."""
+def _notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
+    """Yield notes for human readers."""
     yield scorer.manifest.data.disclaimer
     yield f"The probability {score.risk} is a share of 1, not a percentage."
     if score.interval:
@@ -128,7 +128,7 @@ def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
             "missing fields could still show."
         )
     if isinstance(score.label_set, tuple):
-        (group,) = groups_of(JsonBatch([reading.record]).decode().matrix).tolist()
+        (group,) = groups_of(JsonBatch([parsed.record]).decode().matrix).tolist()
         single = len(score.label_set) == 1
         yield single_label(scorer.uncertainty, group, score.label_set[0]) if single else UNCERTAIN
     if score.missing:
@@ -139,4 +139,4 @@ def _notes(reading: Reading, score: Score, scorer: Scorer) -> Iterator[str]:
             "are not considered."
         )
     yield from (f"{warning.field} {_WARNINGS[warning.code]}" for warning in score.warnings)
-    yield from reading.notes
+    yield from parsed.notes

@@ -101,7 +101,7 @@ def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child
     for element in (2.3, "63", True, [63, 64], {}, largest, -largest - 1):
         assert infer(gateway, scorer, sent(element)).status == 400
     told = infer(gateway, scorer, sent(2.3)).json["error"]
-    assert told == f"row 0: wrong_type at /age: the element is no {kind}"
+    assert told == f"row 0: wrong_type at /age: the element is not a {kind}"
 
 
 @pytest.mark.parametrize("kind", ["FP16", "FP32", "FP64"])
@@ -118,7 +118,7 @@ def test_an_uneven_row_is_named(gateway: Child) -> None:
     split = json.dumps({"dataframe_split": {"columns": ["age", "sex"], "data": [[1, 2], [1]]}}).encode()
     for kind, body in ((JSON, split), (CSV, b"age,sex\n1,2\n1\n")):
         found = ask(gateway, "POST", "/invocations", body, kind)
-        assert (found.status, "row 1 does not have as many" in found.json["message"]) == (400, True)
+        assert (found.status, "row 1: the number of values differs" in found.json["message"]) == (400, True)
 
 
 def test_lines_that_call_themselves_an_array_are_told_their_type(gateway: Child) -> None:

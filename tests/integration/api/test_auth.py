@@ -23,7 +23,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from api.problem_details import RefusalError
+from api.problem_details import ProblemError
 from api.security.auth import new_key
 from heartstream.demo.processes import Child, running
 from runtime.ports import free_port
@@ -93,7 +93,10 @@ def test_a_key_is_taken_in_each_form(guarded: Child, headers: dict[str, str]) ->
 def test_what_is_no_key_is_refused(guarded: Child, headers: dict[str, str]) -> None:
     """Part of a key, its hash, or another scheme gives 401 without a hint of what was wrong."""
     found = ask(guarded, "POST", "/predict", PATIENTS[0], headers)
-    assert (found.status, found.json["detail"]) == (401, "Tell who you are: by key, token or certificate.")
+    assert (found.status, found.json["detail"]) == (
+        401,
+        "Authentication required: send an API key, a token or a client certificate.",
+    )
 
 
 def test_scopes_are_kept(guarded: Child) -> None:
@@ -113,6 +116,39 @@ def test_every_caller_has_its_own_bucket(start: Starter) -> None:
         assert predicted(gateway, bearer(CHIEF)) == 200
 
 
+class Provider:
+    """An identity provider: signs tokens, and publishes its keys."""
+
+    def __init__(self) -> None:
+        self.keys = {"k1": ec.generate_private_key(ec.SECP256R1())}
+        self.asked = 0
+
+    def fetch_key_set(self) -> Mapping[str, Any]:
+        self.asked += 1
+        found = [
+            {
+                **json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())),
+                "kid": kid,
+                "use": "sig",
+                "alg": "ES256",
+            }
+            for kid, key in self.keys.items()
+        ]
+        return {"keys": found}
+
+    def token(self, kid: str = "k1", **changes: Any) -> str:
+        now = dt.datetime.now(dt.UTC)
+        claims = {
+            "iss": "https://id.example",
+            "aud": "heartstream",
+            "sub": "ward-7",
+            "scope": "predict openid",
+            "exp": now + dt.timedelta(minutes=5),
+        }
+        claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+        return jwt.encode(claims, self.keys[kid], algorithm="ES256", headers={"kid": kid})
+
+
 @pytest.fixture
 def provider() -> IdentityProvider:
     return IdentityProvider()
@@ -125,11 +161,11 @@ class Request:
         self.headers = {"Authorization": f"Bearer {token}"}
 
 
-def tokens(provider: IdentityProvider, clock: Any = None) -> Any:
-    from api.security.jwt import Tokens  # noqa: PLC0415
+def tokens(provider: Provider, clock: Any = None) -> Any:
+    from api.security.jwt import JwtTokens  # noqa: PLC0415
 
     times = {} if clock is None else {"clock": clock}
-    return Tokens("https://id.example", "heartstream", provider.key_set, **times)
+    return JwtTokens("https://id.example", "heartstream", provider.fetch_key_set, **times)
 
 
 async def test_a_good_token_names_its_subject_and_scopes(provider: IdentityProvider) -> None:
@@ -171,7 +207,7 @@ async def test_forged_tokens_are_refused(provider: IdentityProvider) -> None:
     interface, good = tokens(provider), provider.token()
     head, claims, _ = good.split(".")
     none = encoded(b'{"alg":"none","kid":"k1"}')
-    public = json.dumps(provider.key_set()).encode()
+    public = json.dumps(provider.fetch_key_set()).encode()
     shared = encoded(b'{"alg":"HS256","kid":"k1"}') + "." + claims
     secret = f"{shared}.{encoded(hmac.digest(public, shared.encode(), 'sha256'))}"
     stranger = IdentityProvider().token()
@@ -217,7 +253,7 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Identity
 
     class Keys(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(provider.key_set()).encode()
+            body = json.dumps(provider.fetch_key_set()).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -246,16 +282,16 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Identity
 
 
 @pytest.mark.parametrize("status", [302, 308])
-def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider, status: int) -> None:
-    """Redirects are not followed, and an oversized key set is refused."""
-    from api.security.jwt import key_set  # noqa: PLC0415  # an extra
+def test_keys_come_from_the_url_that_was_given_alone(provider: Provider, status: int) -> None:
+    """A redirect, which could lead to plain HTTP or to anybody, is not followed; what is larger than keys is none."""
+    from api.security.jwt import fetch_key_set  # noqa: PLC0415  # an extra
 
     asked = []
 
     class Redirecting(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            body = json.dumps(provider.key_set()).encode()
+            body = json.dumps(provider.fetch_key_set()).encode()
             self.send_response(status if self.path == "/keys" else 200)
             self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
             self.end_headers()
@@ -267,10 +303,10 @@ def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider,
     server = ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     place = f"http://127.0.0.1:{server.server_port}"
-    assert key_set(f"{place}/good") == provider.key_set()
+    assert fetch_key_set(f"{place}/good") == provider.fetch_key_set()
     for path, reason in (("keys", f"HTTP Error {status}"), ("endless", "more than")):
         with pytest.raises(OSError, match=reason):
-            key_set(f"{place}/{path}")
+            fetch_key_set(f"{place}/{path}")
     server.shutdown()
     server.server_close()
     assert asked == ["/good", "/keys", "/endless"]
@@ -367,8 +403,8 @@ async def test_keys_that_should_not_sign_do_not(
 ) -> None:
     """Short keys and encryption keys verify nothing, even if their signature is right."""
     key, entry = rsa_key(bits, **more)
-    good = provider.key_set()["keys"][0] | {"kid": "another"}
-    provider.key_set = lambda: {"keys": [entry, good]}
+    good = provider.fetch_key_set()["keys"][0] | {"kid": "another"}
+    provider.fetch_key_set = lambda: {"keys": [entry, good]}
     claims = jwt.decode(provider.token(), options={"verify_signature": False})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -385,10 +421,10 @@ ODD_SETS += [{"keys": [{"kid": "k1", "kty": "EC", "crv": "P-256", "x": "AA", "y"
 async def test_an_odd_key_set_is_the_providers_trouble(provider: IdentityProvider, odd: object) -> None:
     """An unusable key set gives 503, never an internal error; cached keys stay valid."""
     now = [1000.0]
-    interface, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.key_set
-    provider.key_set = lambda: odd
-    interface._fetch = provider.key_set
-    with pytest.raises(RefusalError) as refused:
+    interface, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.fetch_key_set
+    provider.fetch_key_set = lambda: odd
+    interface._fetch = provider.fetch_key_set
+    with pytest.raises(ProblemError) as refused:
         await interface.caller(Request(good))
     assert (refused.value.status, refused.value.retry_seconds) == (503, 30.0)
     now[0] += 31

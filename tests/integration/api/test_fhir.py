@@ -14,7 +14,7 @@ from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
-from api.protocols.fhir.parse import Reading, read
+from api.protocols.fhir.parse import ParsedBundle, parse
 from api.security.auth import new_key
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
@@ -202,8 +202,8 @@ def test_the_door_is_kept_as_all_others(start: Starter, trail: Path) -> None:
         assert refused(found[2], 429) == [("throttled", "")]
         assert int(found[2].headers["Retry-After"]) > 0
     scored, rejected = (json.loads(line) for line in trail.read_bytes().splitlines())
-    reading = read(good, dt.datetime.now(dt.UTC).date())
-    assert isinstance(reading, Reading)
+    reading = parse(good, dt.datetime.now(dt.UTC).date())
+    assert isinstance(reading, ParsedBundle)
     assert (scored["caller"], scored["record"]) == ("key:lab", hashlib.sha256(reading.record).hexdigest())
     assert scored["risk"] == found[0].json["prediction"][0]["probabilityDecimal"]
     assert (rejected["record"], rejected["rejected"]) == (

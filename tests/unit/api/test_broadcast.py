@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from api.live.broadcast import Broadcast
-from api.problem_details import RefusalError
+from api.problem_details import ProblemError
 
 
 def broadcast() -> Broadcast:
@@ -36,7 +36,7 @@ async def test_no_more_than_twenty_subscribe() -> None:
     """The twenty-first is refused with 503 until another one leaves."""
     published = broadcast()
     queues = [published.subscribe() for _ in range(20)]
-    with pytest.raises(RefusalError) as refusal:
+    with pytest.raises(ProblemError) as refusal:
         published.subscribe()
     assert (refusal.value.status, refusal.value.retry_seconds) == (503, 5.0)
     published.unsubscribe(queues[0])
@@ -50,5 +50,5 @@ async def test_closing_ends_every_subscription() -> None:
     published.publish_once()
     await published.close(cast("Any", None))
     assert (queue.get_nowait(), queue.qsize()) == (None, 0)
-    with pytest.raises(RefusalError):
+    with pytest.raises(ProblemError):
         published.subscribe()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.protocols.fhir.dates import ages, days_of
 from api.protocols.fhir.operation_outcome import rejected
-from api.protocols.fhir.parse import Reading, read
+from api.protocols.fhir.parse import ParsedBundle, parse
 from heartstream.demo.patients import real_patients
 from schemas.errors import ValidationIssue
 from schemas.features import FEATURE_NAMES
@@ -51,18 +51,18 @@ def changed(identity: str, **changes: Any) -> list[Json]:
 
 
 def told(body: bytes) -> dict[str, float | None]:
-    """The fields as which a Bundle is read."""
-    reading = read(body, TODAY)
-    assert isinstance(reading, Reading), reading
+    """The fields that a Bundle was read as."""
+    reading = parse(body, TODAY)
+    assert isinstance(reading, ParsedBundle), reading
     record = json.loads(reading.record)
     assert record.pop("patient_id") == "p-1"
     return record
 
 
 def wrong(body: bytes) -> list[tuple[str, str]]:
-    """Code and location of every problem of a Bundle."""
-    faults = read(body, TODAY)
-    assert not isinstance(faults, Reading), faults
+    """Code and place of all that is wrong with a Bundle."""
+    faults = parse(body, TODAY)
+    assert not isinstance(faults, ParsedBundle), faults
     assert CANARY not in repr(faults)
     return [(str(fault.code), fault.pointer) for fault in faults]
 
@@ -133,8 +133,8 @@ def test_age_is_that_of_the_last_observation(born: str, when: str, age: int) -> 
 def test_age_without_dates_is_that_of_today() -> None:
     """It is computed on the day of the assessment, and the response says so."""
     undated = [{name: value for name, value in part.items() if name != "effectiveDateTime"} for part in WHOLE]
-    reading = read(bundle(*undated), TODAY)
-    assert isinstance(reading, Reading)
+    reading = parse(bundle(*undated), TODAY)
+    assert isinstance(reading, ParsedBundle)
     assert json.loads(reading.record)["age"] == 65
     assert "age is 65, in completed years on the day of this assessment" in reading.notes[0]
 
@@ -248,9 +248,9 @@ NUMBER = {"system": "http://unitsofmeasure.org", "code": "mg/dL"}
     ],
 )
 def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults: list[tuple[str, str]]) -> None:
-    """Every problem has a code and a location; no value of the request is repeated."""
-    found = read(unchecked(*parts), TODAY)
-    if isinstance(found, Reading):
+    """Each by its code and place; nothing that was sent is repeated."""
+    found = parse(unchecked(*parts), TODAY)
+    if isinstance(found, ParsedBundle):
         # What the mapping lets through, the core refuses.
         from schemas.validation import validate  # noqa: PLC0415
 
@@ -289,7 +289,7 @@ def test_a_bundle_can_come_in_parameters() -> None:
     """FHIR client libraries call operations this way."""
     parameter = {"name": "resource", "resource": json.loads(bundle(*WHOLE))}
     body = json.dumps({"resourceType": "Parameters", "parameter": [parameter]}).encode()
-    assert read(body, TODAY) == read(bundle(*WHOLE), TODAY)
+    assert parse(body, TODAY) == parse(bundle(*WHOLE), TODAY)
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ def test_a_patient_is_found_by_every_name(
     person["resource"] = {name: value for name, value in person["resource"].items() if value is not None}
     person = {name: value for name, value in person.items() if value is not None}
     others = [{"resource": {**part, "subject": {"reference": refers}}} for part in WHOLE[1:]]
-    reading = read(unchecked(entry=[person, *others]), TODAY)
-    assert isinstance(reading, Reading), reading
+    reading = parse(unchecked(entry=[person, *others]), TODAY)
+    assert isinstance(reading, ParsedBundle), reading
     assert (json.loads(reading.record)["patient_id"], reading.subject) == (patient_id or full_url, refers)
 
 
@@ -334,8 +334,8 @@ def test_nothing_that_is_sent_makes_it_fail(data: st.DataObject) -> None:
     member = data.draw(st.sampled_from([*WHOLE[part], "component", "valueString", "valueInteger", "effectivePeriod"]))
     parts = [*WHOLE]
     parts[part] = {**parts[part], member: data.draw(json_values)}
-    found = read(unchecked(*parts), TODAY)
-    if not isinstance(found, Reading):
+    found = parse(unchecked(*parts), TODAY)
+    if not isinstance(found, ParsedBundle):
         assert all(isinstance(fault, ValidationIssue) for fault in found)
         assert rejected(found).status in {400, 422}
 

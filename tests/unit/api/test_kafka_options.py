@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from api.bootstrap import create_application
-from api.graceful_shutdown import Leaving
-from api.security.auth import Gatekeeper
+from api.graceful_shutdown import GracefulShutdown
+from api.security.auth import Authenticator
 from runtime.settings import Settings
 from schemas.errors import SettingsError
 
@@ -17,7 +17,7 @@ def test_bad_options_are_refused_before_the_gateway_starts(use: dict[str, str]) 
     names = {"ACKS": "0", "NO_SUCH_THING": "secret"}
     options = {f"HEARTSTREAM_KAFKA__OPTIONS__{name}": text for name, text in names.items()}
     with pytest.raises(SettingsError) as refusal:
-        create_application(Settings.from_mapping(use | options), Gatekeeper([]), Leaving())
+        create_application(Settings.from_mapping(use | options), Authenticator([]), GracefulShutdown())
     assert [problem.split(":")[0] for problem in refusal.value.problems] == [
         "Kafka option acks is set by heartstream itself",
         "Kafka option no.such.thing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from api.live.stats import BINS, SECONDS, Latency, Pairs, Window
+from api.live.stats import BINS, SECONDS, Latency, LatencyMatcher, LiveStats
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import DeadLetter, ModelRef, Score, Source
 
@@ -26,9 +26,9 @@ def score(risk: float, offset: int = 0, missing: tuple[str, ...] = ()) -> Score:
     return Score("Zebra-4711", risk, label, 0.5, MODEL, None, missing, (), source=Source("patients", 2, offset))
 
 
-def note(window: Window, each: Score, at: int | None = None) -> None:
-    if window.wants_more():
-        window.note_score(each, Source("scores", 0, 0), at)
+def note(window: LiveStats, each: Score, at: int | None = None) -> None:
+    if window.count_score():
+        window.add_score(each, Source("scores", 0, 0), at)
 
 
 def letter(*codes: RejectionCode) -> DeadLetter:
@@ -38,7 +38,7 @@ def letter(*codes: RejectionCode) -> DeadLetter:
 def test_what_is_seen_is_summed_up() -> None:
     """Risks are counted in 20 bins, 1.0 in the last one; labels are counted; the latest score comes first."""
     clock = Clock()
-    window = Window(clock)
+    window = LiveStats(clock)
     for offset, risk in enumerate((0.0, 0.049, 0.5, 1.0)):
         note(window, score(risk, offset, ("ca", "thal")))
     snapshot = window.snapshot()
@@ -55,9 +55,9 @@ def test_what_is_seen_is_summed_up() -> None:
 def test_the_window_slides() -> None:
     """After a minute the sums are empty; the latest scores stay."""
     clock = Clock()
-    window = Window(clock)
+    window = LiveStats(clock)
     note(window, score(0.7))
-    window.note_dead_letter(letter(RejectionCode.NOT_JSON))
+    window.add_dead_letter(letter(RejectionCode.NOT_JSON))
     clock.now += SECONDS
     assert (window.snapshot().scores, window.snapshot().dead_letter_codes) == (1, {"not_json": 1})
     clock.now += 1
@@ -69,7 +69,7 @@ def test_the_window_slides() -> None:
 def test_the_rate_is_that_of_whole_seconds() -> None:
     """Neither the current second nor the time before the window began lowers the rate."""
     clock = Clock()
-    window = Window(clock)
+    window = LiveStats(clock)
     for _ in range(2):
         for _ in range(10):
             note(window, score(0.2))
@@ -80,28 +80,28 @@ def test_the_rate_is_that_of_whole_seconds() -> None:
 
 
 def test_latency_joins_record_and_score_in_any_order() -> None:
-    """It is the difference of their timestamps, whichever is read first, and never negative."""
-    window = Window(Clock())
-    window.note_record(2, 0, 1_000)
+    """Latency is from a record's timestamp to that of its score, whichever of them is read first; never negative."""
+    window = LiveStats(Clock())
+    window.add_record(2, 0, 1_000)
     note(window, score(0.2, 0), 1_010)
     note(window, score(0.2, 1), 1_030)
-    window.note_record(2, 1, 1_000)
-    window.note_record(2, 2, 1_005)
+    window.add_record(2, 1, 1_000)
+    window.add_record(2, 2, 1_005)
     note(window, score(0.2, 2), 1_000)
     assert window.snapshot().latency_ms == Latency(10, 30)
 
 
 def test_what_never_meets_is_forgotten() -> None:
-    """Unmatched timestamps take bounded memory: the oldest is dropped."""
-    pairs = Pairs(most=2)
+    """Times that find no partner take bounded memory: the oldest goes."""
+    pairs = LatencyMatcher(most=2)
     for offset in range(3):
         pairs.read((0, offset), 100)
     assert [pairs.scored((0, offset), 150) for offset in range(3)] == [None, 50, 50]
 
 
 def test_a_busy_second_is_sampled() -> None:
-    """Beyond 2,000 scores a second the rest is counted but not decoded, and the snapshot says so."""
-    window = Window(Clock())
+    """Beyond 2,000 scores a second the rest is counted, not decoded, and the snapshot says so."""
+    window = LiveStats(Clock())
     for _ in range(2_500):
         note(window, score(0.2))
     snapshot = window.snapshot()
@@ -109,25 +109,25 @@ def test_a_busy_second_is_sampled() -> None:
 
 
 def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
-    """Two faults with one code count once; the most frequent code comes first."""
-    window = Window(Clock())
-    window.note_dead_letter(letter(RejectionCode.OUT_OF_RANGE, RejectionCode.OUT_OF_RANGE, RejectionCode.FOREIGN_CODE))
-    window.note_dead_letter(letter(RejectionCode.OUT_OF_RANGE))
+    """Two faults of one code are one dead letter; the commonest code comes first."""
+    window = LiveStats(Clock())
+    window.add_dead_letter(letter(RejectionCode.OUT_OF_RANGE, RejectionCode.OUT_OF_RANGE, RejectionCode.FOREIGN_CODE))
+    window.add_dead_letter(letter(RejectionCode.OUT_OF_RANGE))
     snapshot = window.snapshot()
     assert snapshot.dead_letters == 2
     assert list(snapshot.dead_letter_codes.items()) == [("out_of_range", 2), ("foreign_code", 1)]
 
 
 def test_no_patient_is_in_a_snapshot() -> None:
-    """No patient id is published."""
-    window = Window(Clock())
+    """An id of a patient is nowhere in what is published."""
+    window = LiveStats(Clock())
     note(window, score(0.2))
     assert b"Zebra" not in msgspec.json.encode(window.snapshot())
 
 
 def test_lag_is_told_while_the_broker_answers() -> None:
-    """The last measurement is shown until the connection is lost."""
-    window = Window(Clock())
+    """What was measured last stands, until nobody can know."""
+    window = LiveStats(Clock())
     assert window.snapshot().lag is None
     window.connected, window.lag = True, 7
     assert window.snapshot().lag == 7

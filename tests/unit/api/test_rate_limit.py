@@ -1,4 +1,4 @@
-"""Rate limiting and load shedding: concurrent requests are bounded, and each caller has its own bucket."""
+"""Laws of the rate limit: requests in flight are bounded, and each caller has its own token bucket."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from api.limits.rate_limit import Admission
-from api.problem_details import RefusalError, plain
+from api.limits.rate_limit import RateLimit
+from api.problem_details import ProblemError, error_response
 
 ALICE, BOB = (cast("web.BaseRequest", name) for name in ("alice", "bob"))
 
@@ -25,82 +25,82 @@ class Clock:
         return self.now
 
 
-def admission(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) -> Admission:
-    return Admission(most, 2, rate, burst, lambda request: cast("Any", request), clock)
+def rate_limit(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) -> RateLimit:
+    return RateLimit(most, 2, rate, burst, lambda request: cast("Any", request), clock)
 
 
 def test_more_than_the_most_are_refused_until_one_leaves() -> None:
-    """Requests beyond the limit get 503 with Retry-After until another one ends."""
-    interfaces = admission(Clock())
-    interfaces.enter()
-    interfaces.enter()
-    with pytest.raises(RefusalError) as caught:
-        interfaces.enter()
-    assert (caught.value.status, caught.value.response(plain).headers["Retry-After"]) == (
+    """503 with a time to come back, and room again afterwards."""
+    limit = rate_limit(Clock())
+    limit.acquire()
+    limit.acquire()
+    with pytest.raises(ProblemError) as caught:
+        limit.acquire()
+    assert (caught.value.status, caught.value.response(error_response).headers["Retry-After"]) == (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "2",
     )
-    interfaces.leave()
-    interfaces.enter()
+    limit.release()
+    limit.acquire()
 
 
 def test_a_bucket_fills_with_time() -> None:
     """A burst is accepted at once; then records are accepted at the rate."""
     clock = Clock()
-    interfaces = admission(clock)
-    interfaces.charge(ALICE, 20)
-    with pytest.raises(RefusalError) as caught:
-        interfaces.charge(ALICE, 5)
+    limit = rate_limit(clock)
+    limit.charge(ALICE, 20)
+    with pytest.raises(ProblemError) as caught:
+        limit.charge(ALICE, 5)
     assert (caught.value.status, caught.value.retry_seconds) == (HTTPStatus.TOO_MANY_REQUESTS, 0.5)
     clock.now += 0.5
-    interfaces.charge(ALICE, 5)
-    with pytest.raises(RefusalError):
-        interfaces.charge(ALICE, 1)
+    limit.charge(ALICE, 5)
+    with pytest.raises(ProblemError):
+        limit.charge(ALICE, 1)
 
 
 def test_callers_do_not_share_a_bucket() -> None:
-    """A caller that sends too much takes no tokens from another."""
-    interfaces = admission(Clock())
-    interfaces.charge(ALICE, 20)
-    interfaces.charge(BOB, 20)
+    """One who sends too much takes nothing from another."""
+    limit = rate_limit(Clock())
+    limit.charge(ALICE, 20)
+    limit.charge(BOB, 20)
 
 
 def test_a_bucket_never_holds_more_than_a_burst() -> None:
     """Tokens do not accumulate over an idle night."""
     clock = Clock()
-    interfaces = admission(clock)
+    limit = rate_limit(clock)
     clock.now += 36_000
-    interfaces.charge(ALICE, 20)
-    with pytest.raises(RefusalError):
-        interfaces.charge(ALICE, 1)
+    limit.charge(ALICE, 20)
+    with pytest.raises(ProblemError):
+        limit.charge(ALICE, 1)
 
 
 def test_more_than_a_burst_at_once_never_fits() -> None:
-    """Such a request gets 413 instead of a time to retry."""
-    with pytest.raises(RefusalError) as caught:
-        admission(Clock()).charge(ALICE, 21)
+    """Whoever asks for that is told to send less, not to wait."""
+    with pytest.raises(ProblemError) as caught:
+        rate_limit(Clock()).charge(ALICE, 21)
     assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 def test_rate_zero_is_no_limit() -> None:
-    """The default is no rate limit."""
-    admission(Clock(), rate=0).charge(ALICE, 1_000_000)
+    """By default nobody is counted."""
+    rate_limit(Clock(), rate=0).charge(ALICE, 1_000_000)
 
 
 async def test_a_stream_waits_for_its_tokens() -> None:
-    """Lines are slowed down to the rate instead of refused; more than a burst is waited for in parts."""
-    interfaces = Admission(1, 1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
+    """Lines are slowed down to the rate, not refused; more than a burst comes in parts."""
+    limit = RateLimit(1, 1, 1000, 20, lambda request: cast("Any", request), asyncio.get_running_loop().time)
     begin = asyncio.get_running_loop().time()
-    await interfaces.wait(ALICE, 70)
+    await limit.wait(ALICE, 70)
     assert asyncio.get_running_loop().time() - begin >= 0.05
 
 
 def test_one_caller_has_so_many_streams() -> None:
-    """The next stream of a caller gets 429 while another caller may still stream; an ended one frees its place."""
-    interfaces = admission(Clock())
-    with interfaces.streaming(ALICE), interfaces.streaming(BOB):
-        with interfaces.streaming(ALICE), pytest.raises(RefusalError) as caught, interfaces.streaming(ALICE):
+    """429 for the next of the same caller, while another may stream; one that ends makes room."""
+    limit = rate_limit(Clock())
+    with limit.stream(ALICE), limit.stream(BOB):
+        with limit.stream(ALICE), pytest.raises(ProblemError) as caught, limit.stream(ALICE):
             pass
         assert caught.value.status == HTTPStatus.TOO_MANY_REQUESTS
-        with interfaces.streaming(ALICE):
+        with limit.stream(ALICE):
             pass

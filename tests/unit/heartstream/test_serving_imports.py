@@ -38,13 +38,13 @@ create_app(Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": model, "HEARTSTREAM
 """
 GATEWAY = """
 import api.main
-from api.security.auth import Gatekeeper
+from api.security.auth import Authenticator
 from api.bootstrap import create_application
-from api.graceful_shutdown import Leaving
+from api.graceful_shutdown import GracefulShutdown
 from runtime.settings import Settings
 
 settings = Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": model, "HEARTSTREAM_MODEL__NAME": name})
-create_application(settings, Gatekeeper([]), Leaving())
+create_application(settings, Authenticator([]), GracefulShutdown())
 """
 COMMAND = """
 from heartstream.cli import app
