@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heartstream.files.csv_rows import count_rows, open_quote, row_pattern, row_start, spans, whole_rows
@@ -40,6 +40,7 @@ def test_a_block_ends_with_its_last_complete_row(rows: list[list[str]], line_end
 
 
 @given(rows=st.lists(CELLS, max_size=6), tail=st.text("a,\n", max_size=20))
+@example(rows=[], tail="")
 def test_an_unclosed_quote_is_located_at_the_start_of_its_row(rows: list[list[str]], tail: str) -> None:
     """However many rows it would swallow; text with closed quotes has none."""
     text = b"".join(written(rows, "\n"))
