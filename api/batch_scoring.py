@@ -103,7 +103,7 @@ class BatchScorer:
         """Reserve memory for a stream of lines; raises ProblemError (503)."""
         self._memory_limit.reserve(request, _STREAM_BYTES)
 
-    async def scored(self, request: web.Request, records: Sequence[bytes], source: SourceWindow) -> Results:
+    async def score(self, request: web.Request, records: Sequence[bytes], source: SourceWindow) -> Results:
         """Score the records of one source, check their coding together, count and audit them.
 
         Any record may reveal the coding of all of them. Raises ProblemError.

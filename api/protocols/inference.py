@@ -46,14 +46,14 @@ class RowScorer:
         """The model in use."""
         return self._manager.scorer.model
 
-    async def scored(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> Results:
+    async def score(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> Results:
         """Score all rows, which are read in time slices.
 
         A row is a record, or its JSON. Raises InvalidRowsError with the invalid rows and their errors, and ProblemError
         if a limit is exceeded.
         """
         records = await self._encode_records(request, iter(rows), paid)
-        results = await self._scorer.scored(request, records, SourceWindow())
+        results = await self._scorer.score(request, records, SourceWindow())
         if bad := len(results.rejected):
             shown = [
                 f"row {index}: {RecordError(faults)}"
@@ -63,7 +63,9 @@ class RowScorer:
             raise InvalidRowsError(f"{bad} of {len(results)} rows are invalid; {' | '.join(shown)}{more}")
         return results
 
-    async def each(self, scores: Sequence[EncodableScore], take: Callable[[EncodableScore], _Taken]) -> list[_Taken]:
+    async def map_scores(
+        self, scores: Sequence[EncodableScore], take: Callable[[EncodableScore], _Taken]
+    ) -> list[_Taken]:
         """Apply `take` to each score, in time slices."""
         taken: list[_Taken] = []
         for start in range(0, len(scores), SLICE_RECORDS):

@@ -84,8 +84,8 @@ class MlflowRoutes:
                 if kind == _JSON:
                     await self._rows.run(reject_duplicate_keys, body.content)
                 records = await self._rows.run(_records, kind, body.content)
-                results = await self._rows.scored(request, records, body.paid)
-                found = await self._rows.each(results.scores, _prediction)
+                results = await self._rows.score(request, records, body.paid)
+                found = await self._rows.map_scores(results.scores, _prediction)
         except InvalidRowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)

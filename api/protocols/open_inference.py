@@ -88,8 +88,8 @@ class OpenInferenceRoutes:
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield the protocol's routes."""
         yield web.get("/v2", self._server)
-        yield web.get("/v2/health/live", self._asked("live", "live"))
-        yield web.get("/v2/health/ready", self._asked("ready", "live", "ready"))
+        yield web.get("/v2/health/live", self._health_handler("live", "live"))
+        yield web.get("/v2/health/ready", self._health_handler("ready", "live", "ready"))
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             yield web.get(model, self._metadata)
             yield web.get(f"{model}/ready", self._model_ready)
@@ -98,7 +98,7 @@ class OpenInferenceRoutes:
     async def _server(self, _request: web.Request) -> web.Response:
         return _answer({"name": "heartstream", "version": self._rows.model.version, "extensions": []})
 
-    def _asked(self, word: str, *kinds: str) -> Any:
+    def _health_handler(self, word: str, *kinds: str) -> Any:
         async def answer(_request: web.Request) -> web.Response:
             status, _ = self._health.report(*kinds)
             return _answer({word: status == HTTPStatus.OK}, status)
@@ -140,8 +140,8 @@ class OpenInferenceRoutes:
             async with self._rows.exclusive(body):
                 if _BINARY not in request.headers:
                     await self._rows.run(reject_duplicate_keys, body.content)
-                asked, rows, outputs = await self._rows.run(_asked, request, body.content)
-                results = await self._rows.scored(request, rows, body.paid)
+                sent, rows, outputs = await self._rows.run(_parse_request, request, body.content)
+                results = await self._rows.score(request, rows, body.paid)
                 found = [await self._output(name, results) for name in outputs]
         except InvalidRowsError as error:
             return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
@@ -150,7 +150,7 @@ class OpenInferenceRoutes:
             "model_version": self._rows.model.version,
             "outputs": found,
         }
-        answer |= {} if asked.id is None else {"id": asked.id}
+        answer |= {} if sent.id is None else {"id": sent.id}
         return await self._rows.answer(request, [msgspec.json.encode(answer)], "application/json")
 
     async def _output(self, name: str, results: Results) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class OpenInferenceRoutes:
             case "label":
                 data = results.labels.astype(int).tolist()
             case _:
-                data = await self._rows.each(results.scores, lambda score: encode_score(score).decode())
+                data = await self._rows.map_scores(results.scores, lambda score: encode_score(score).decode())
         return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}
 
 
@@ -180,9 +180,9 @@ def _refuse_other_types(request: web.Request) -> None:
         )
 
 
-def _asked(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
-    asked = _read(request, body)
-    return asked, _rows(asked), _output_names(asked)
+def _parse_request(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
+    sent = _read(request, body)
+    return sent, _rows(sent), _output_names(sent)
 
 
 def _read(request: web.Request, body: bytes) -> InferRequest:
@@ -194,16 +194,16 @@ def _read(request: web.Request, body: bytes) -> InferRequest:
         raise InvalidRowsError("the body is not an inference request of the Open Inference Protocol v2") from None
 
 
-def _rows(asked: InferRequest) -> Iterator[dict[str, Any] | str]:
+def _rows(sent: InferRequest) -> Iterator[dict[str, Any] | str]:
     """Return an iterator of records: their members, or their JSON."""
-    names = [tensor.name for tensor in asked.inputs]
+    names = [tensor.name for tensor in sent.inputs]
     reject_duplicate_names(names, "inputs")
     if unknown := set(names) - {*FEATURE_NAMES, *_TEXTS}:
         raise InvalidRowsError(
             f"{len(unknown)} unknown input(s); known are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
         )
-    columns = {tensor.name: _column(tensor) for tensor in asked.inputs}
-    coding = check_coding(asked.parameters.get(_CODING))
+    columns = {tensor.name: _column(tensor) for tensor in sent.inputs}
+    coding = check_coding(sent.parameters.get(_CODING))
     if len({len(column) for column in columns.values()}) > 1:
         raise InvalidRowsError("the inputs have different numbers of elements")
     if _RECORD in columns:
@@ -265,8 +265,8 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
-def _output_names(asked: InferRequest) -> list[str]:
-    names = list(dict.fromkeys(wanted.name for wanted in asked.outputs)) or list(_OUTPUTS)
+def _output_names(sent: InferRequest) -> list[str]:
+    names = list(dict.fromkeys(wanted.name for wanted in sent.outputs)) or list(_OUTPUTS)
     if set(names) - _OUTPUTS.keys():
         raise InvalidRowsError(f"unknown output; known are {', '.join(_OUTPUTS)}")
     return names

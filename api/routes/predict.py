@@ -98,7 +98,7 @@ class PredictionRoutes:
         raws = await self._slicer.run(_raws, body.content)
         self._scorer.admit(request, len(raws), body.paid)
         records = await self._slicer.run(lambda: [bytes(raw) for raw in raws])
-        results = await self._scorer.scored(request, records, SourceWindow())
+        results = await self._scorer.score(request, records, SourceWindow())
         outcomes, parts = results.outcomes(), list[bytes]()
         for start in range(0, len(outcomes), SLICE_RECORDS):
             few = outcomes[start : start + SLICE_RECORDS]
@@ -130,7 +130,7 @@ class PredictionRoutes:
                 found[:1] = filter(bytes.strip, (without_bom(found[0]),))
             for start in range(0, len(found), JUDGED_RECORDS):
                 records = found[start : start + JUDGED_RECORDS]
-                results = await self._scorer.scored(request, records, source)
+                results = await self._scorer.score(request, records, source)
                 lines = await self._slicer.run(
                     lambda few=results, done=done: list(_encode_records(few.outcomes(), done))
                 )

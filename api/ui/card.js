@@ -98,7 +98,7 @@ export async function showCard(article, contents) {
     response = null;
   }
   if (!response?.ok) {
-    const text = response?.status === 404 ? "This model has no card." : "The model card cannot be read just now. Open this tab again later.";
+    const text = response?.status === 404 ? "This model has no card." : "The model card is unavailable. Reopen this tab later.";
     article.replaceChildren(el("h2", {}, "Model card"), el("p", {}, text));
     return response?.status === 404;
   }

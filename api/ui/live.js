@@ -50,7 +50,7 @@ export class LiveView {
     if (this.source?.readyState !== EventSource.CLOSED) return this.#say("Connection lost; trying again", "waiting");
     // The browser does not try again after an answer other than 200, and does not tell which it was.
     this.stop();
-    this.#off("The stream cannot be watched just now.", "Perhaps too many are watching. Open this tab again in a little while.");
+    this.#off("The live stream is unavailable.", "There may be too many viewers. Reopen this tab later.");
   }
 
   #isOff() {
@@ -86,7 +86,7 @@ export class LiveView {
     if (!view.childElementCount) this.#build(view);
     byId("live-off").hidden = true;
     view.hidden = byId("pause").hidden = false;
-    this.#say(snapshot.connected ? "Live" : "The broker does not answer", snapshot.connected ? "live" : "waiting");
+    this.#say(snapshot.connected ? "Live" : "The broker is not responding", snapshot.connected ? "live" : "waiting");
     this.#tiles(snapshot);
     this.#rate(snapshot.rate);
     this.#risks(snapshot);
@@ -105,14 +105,14 @@ export class LiveView {
     const heads = ["Risk", "Label", "Missing fields", "Partition", "Offset"].map((text, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, text));
     view.replaceChildren(
       el("dl", { class: "tiles" },
-        tile("now", "Records a second", "mean of 5 s"),
+        tile("now", "Records per second", "mean of 5 s"),
         tile("p50", "Latency, median", "record to score"),
         tile("p95", "Latency, 95th percentile", "record to score"),
         tile("lag", "Lag", "records to score"),
         tile("labels", "At or above the threshold", ""),
         tile("dead", "Dead letters", "in 60 s")),
       el("div", { class: "panels" },
-        part("wide", "Scores a second", ...picture("live-rate", "60 s ago", "now")),
+        part("wide", "Scores per second", ...picture("live-rate", "60 s ago", "now")),
         part("", "Risks", ...picture("live-risks", "0%", "100%"), el("p", { class: "muted small", id: "live-risks-note" })),
         part("", "Dead letters by code", el("div", { id: "live-codes" })),
         part("wide", "Last scores", el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Last scores" },
@@ -136,7 +136,7 @@ export class LiveView {
     const width = rate.length - 1;
     const points = rate.map((count, index) => `${index},${(40 - (count / top) * 37).toFixed(2)}`);
     const holder = byId("live-rate");
-    holder.setAttribute("aria-label", `Scores a second over the last minute; the most was ${top}`);
+    holder.setAttribute("aria-label", `Scores per second over the last minute; the maximum was ${top}`);
     holder.replaceChildren(
       el("span", { class: "top-label" }, `${whole.format(top)}/s`),
       svg("svg", { viewBox: `0 0 ${width} 40`, preserveAspectRatio: "none", "aria-hidden": "true" },

@@ -76,7 +76,7 @@ function refused(response, problem, form) {
   const faults = problem.errors ?? [];
   if (!faults.length) {
     const wait = response.headers.get("Retry-After");
-    return tell(problem.title ?? `The gateway answered ${response.status}`,
+    return tell(problem.title ?? `The gateway returned ${response.status}`,
       [problem.detail, wait ? `Try again in ${wait} s.` : null].filter(Boolean).map((text) => el("li", {}, text)));
   }
   const count = faults.length === 1 ? "One thing needs" : `${faults.length} things need`;
@@ -130,7 +130,7 @@ async function begin() {
     if (!byId("live").hidden) live.start();
     document.documentElement.dataset.ready = "yes";
   } catch {
-    tell("The gateway does not answer as it should; reload this page in a little while.", []);
+    tell("Unexpected response from the gateway; reload this page later.", []);
   }
 }
 

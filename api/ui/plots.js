@@ -31,10 +31,10 @@ function calibration(report) {
     text(across(0.5), SIDE - 6, "predicted risk", { "text-anchor": "middle" }));
   const told = bins.map(({ risk, share }) => `${percent(risk)}: ${percent(share.value)}`).join("; ");
   return figure("Calibration", `Share with disease by predicted risk. ${told}`,
-    "Share of patients with disease by predicted risk, out of fold, with 95% intervals. On the dashed line a risk is what it says.", picture);
+    "Share of patients with disease by predicted risk, out of fold, with 95% intervals. The dashed line is perfect calibration.", picture);
 }
 
-/** The share of the ill who are found, by what was not measured: this model, and the usual way at the same specificity. */
+/** Sensitivity by missing fields: this model, and the usual pipeline at the same specificity. */
 function missing(report) {
   const rows = Object.entries(report.missing_fields ?? {});
   const best = report.selection?.best;
@@ -57,9 +57,9 @@ function missing(report) {
     svg("path", { class: "frame", d: `M${place(0)} 4V${height - 20}H${place(1)}` }), ...lines, ...steps);
   const told = rows.map(([name]) => `${name}: ${percent(ours(name).recall.value)}, usual ${percent(theirs(name).recall.value)}, `
     + `both at a specificity of ${percent(ours(name).specificity.value)}`).join("; ");
-  return figure("Where fields are missing", `Share of the ill who are found, by what was not measured. ${told}`,
+  return figure("Where fields are missing", `Sensitivity by missing fields. ${told}`,
     el("span", {}, el("span", { class: "key one-key" }, "this model"), el("span", { class: "key other-key" }, "the usual pipeline (median and mode)"),
-      "Sensitivity with 95% intervals, by what was not measured. The usual pipeline is shown at the threshold where its specificity is this model's."), picture);
+      "Sensitivity with 95% intervals, by missing fields. The usual pipeline is shown at the threshold where its specificity equals this model's."), picture);
 }
 
 /** Return the figures that a report allows. */
