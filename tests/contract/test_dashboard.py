@@ -8,10 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from compose.grafana.dashboard import render
 from runtime import metrics
 from tests.support.prometheus import as_asked, legend_labels, queries
 from tests.support.promql import Named
-from tests.support.telemetry import known_series, script, unknown
+from tests.support.telemetry import known_series, unknown
 
 FOLDER = Path("compose/grafana")
 TEXT = (FOLDER / "heartstream.json").read_text(encoding="utf-8")
@@ -20,8 +21,8 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
 
 def test_the_dashboard_is_current() -> None:
-    """heartstream.json is what its script makes: if not, run `python compose/grafana/make_heartstream.py`."""
-    assert script(FOLDER / "make_heartstream.py").render() == TEXT
+    """heartstream.json is what its generator writes: if not, run `python -m compose.grafana`."""
+    assert render() == TEXT
 
 
 def test_every_query_names_what_exists() -> None:

@@ -30,7 +30,7 @@ DEADLINE_SECONDS = 120.0
 SCRAPE_SECONDS = 0.5
 RATE_INTERVAL = "10s"
 GOOD, BAD, ASKED, REFUSED = 400, 20, 12, 5
-EMPTY_WHEN_WELL = {"Alerts that fire"}
+EMPTY_WHEN_WELL = {"Firing alerts"}
 OF_OTHERS = ("heartstream_outcomes_", "heartstream_shadow_")
 """What `heartstream outcomes --follow` and `heartstream shadow` tell, which do not run here."""
 
