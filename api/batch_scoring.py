@@ -25,7 +25,7 @@ from runtime.settings import Gateway
 from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
 from scoring.pipeline import Model, Results, joined
-from scoring.sources import judged
+from scoring.sources import reject_foreign_source
 
 _VALUES_OF_A_RECORD: Final = 32
 """A record of 14 members has 29 structural characters in JSON, 31 with its coding."""
@@ -119,7 +119,7 @@ class BatchScorer:
 
         for part in split_records(records):
             seconds += await self._slicer.run(score, part)
-        results = await self._slicer.run(lambda: judged(joined(found), source))
+        results = await self._slicer.run(lambda: reject_foreign_source(joined(found), source))
         starts = range(0, len(results), JUDGED_RECORDS)
         for few in results.split(min(JUDGED_RECORDS, len(results) - start) for start in starts):
             await self._slicer.run(count, few, seconds * len(few) / len(results))

@@ -23,7 +23,7 @@ from scoring.engines import Vector
 from scoring.evidence import SourceWindow
 from scoring.pipeline import Batch, Outcome, joined
 from scoring.scorer import Scorer
-from scoring.sources import judged
+from scoring.sources import reject_foreign_source
 
 if TYPE_CHECKING:
     from heartstream.files.dataframes import ArrowTable
@@ -124,7 +124,7 @@ class Model:
         for batch in batches:
             with self._lock:
                 results.append(self._scorer.score(batch.decode()))
-        return Results(judged(joined(results), SourceWindow()).outcomes())
+        return Results(reject_foreign_source(joined(results), SourceWindow()).outcomes())
 
     def _records(self, records: Iterable[Record], coding: str | None) -> Iterator[Batch]:
         if isinstance(records, _ONE_RECORD):

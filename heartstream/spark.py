@@ -37,7 +37,7 @@ from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.pipeline import Results
 from scoring.scorer import Scorer
 from scoring.signature import SIGNATURE_FILE
-from scoring.sources import judged
+from scoring.sources import reject_foreign_source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -142,7 +142,7 @@ def scored(
         # Spark's batches are smaller, unless it is configured to use whole partitions.
         for start in range(0, batch.num_rows, BATCH_ROWS):
             part = plain(batch.slice(start, BATCH_ROWS))
-            results = judged(scorer.score(columns_of(part, coding).decode()), seen)
+            results = reject_foreign_source(scorer.score(columns_of(part, coding).decode()), seen)
             yield _table(part.column(0), results)
 
 

@@ -1,4 +1,4 @@
-"""What a process needs to live: settings, events, logs, health. Knows no patients.
+"""What every process needs: settings, events, logs, health. It knows nothing about patients.
 
 Private: `heartstream` is the public Python API.
 """

@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the complete new ones, also where a disk is full or power fails."""
+"""Atomic replacement of files, also if the disk is full or the power fails; and file locks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 FILE_MODE: Final = 0o644
-"""Temporary files are private to their owner; what replaces a published file must be readable by those who serve it."""
+"""Temporary files are private to their owner; a file that replaces a published one must be readable by others."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, on disk before it is visible. Raises OSError and then leaves the old file alone."""
+    """Replace `path` by `content`, on disk before it is visible. Raises OSError; the old file is unchanged then."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     scratch = Path(name)
     try:
@@ -32,7 +32,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's list of names on disk."""
+    """Flush a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -42,9 +42,9 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a folder, or of a file that is made for it: it ends with the process, whatever becomes of it.
+    """Hold an exclusive lock on a folder, or on a lock file that is created; the system releases it with the process.
 
-    Waits for whoever holds it. Raises OSError.
+    Blocks while another process holds it. Raises OSError.
     """
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
     descriptor = os.open(path, flags | os.O_CLOEXEC, FILE_MODE)

@@ -1,7 +1,7 @@
-"""Whether a process has started, is alive and ready, and the small port on which it says so.
+"""Health checks of a process, and the port that serves them together with its metrics.
 
-Started means: it has come up, and the other questions make sense. Live means: restarting would not help. Ready means:
-send work here. A broker outage makes a worker not ready; it does not make it not live.
+Startup: the process has started, and the other checks are meaningful. Live: a restart would not help. Ready: the
+process can do its work. A broker outage makes a worker not ready, but it stays live.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REQUEST_TIMEOUT_SECONDS: Final = 5.0
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Named checks; each returns None if all is well, else what is not, in a few words without any patient data."""
+    """Named checks; each returns None, or a short description of the problem without any patient data."""
 
     live: Mapping[str, Callable[[], str | None]]
     ready: Mapping[str, Callable[[], str | None]]
@@ -33,8 +33,8 @@ class Health(msgspec.Struct, frozen=True):
         checks = {name: check() for kind in kinds for name, check in getattr(self, kind).items()}
         healthy = all(problem is None for problem in checks.values())
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-        told = {name: problem or "ok" for name, problem in checks.items()}
-        return status, json.dumps({"status": "ok" if healthy else "unavailable", "checks": told}).encode()
+        described = {name: problem or "ok" for name, problem in checks.items()}
+        return status, json.dumps({"status": "ok" if healthy else "unavailable", "checks": described}).encode()
 
 
 PATHS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -46,20 +46,20 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class TelemetryServer:
-    """Serves `/metrics` and `/health` from a thread of its own, so that it answers while the process is busy."""
+    """Serves `/metrics` and `/health` in a separate thread, so that it responds while the process is busy."""
 
     def __init__(self, host: str, port: int, health: Health) -> None:
-        """Open the port (0 picks a free one); raises OSError where it is taken."""
+        """Open the port (0 selects a free one); raises OSError if it is in use."""
 
         class Handler(BaseHTTPRequestHandler):
             timeout = _REQUEST_TIMEOUT_SECONDS
             server_version, sys_version = "heartstream", ""
 
-            def do_GET(self) -> None:  # the base class looks for this name
+            def do_GET(self) -> None:  # the name is that of the base class
                 self._respond(*_answer(self.path.split("?", 1)[0], health))
 
             def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-                """Answer what is no GET, or not even HTTP, as a problem document; the base class quotes the request."""
+                """Send a problem document for other methods and invalid HTTP; the base class quotes the request."""
                 status = HTTPStatus(code)
                 slug = status.phrase.lower().replace(" ", "-")
                 problem = Problem(f"urn:heartstream:problem:{slug}", status.phrase, status, status.description)
@@ -89,7 +89,7 @@ class TelemetryServer:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        """Stop answering and free the port."""
+        """Stop serving and release the port."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,7 +1,7 @@
-"""One HTTP client for what this process asks of others: it follows no redirect, so that nothing goes to another host.
+"""An HTTP client that does not follow redirects, so that no request goes to another host.
 
-Credentials, and the trust in whoever answers, are given to one URL: a redirect, also one from https to http, is an
-error that its owner can mend by naming the right URL.
+Credentials are meant for the configured URL, and only its host is trusted: a redirect, also one from https to http, is
+an error, and the fix is to configure the final URL.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Lets a redirect be what any other answer but 200 is: an HTTPError."""
+    """Treats redirects like any other status except 200: as an HTTPError."""
 
     def redirect_request(  # as urllib calls it
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
-        """Make no request of it."""
+        """Do not follow the redirect."""
 
 
 _OPENER: Final = urllib.request.build_opener(_NoRedirect)
@@ -28,25 +28,25 @@ _OPENER: Final = urllib.request.build_opener(_NoRedirect)
 def fetch(
     url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, seconds: float, largest: int
 ) -> bytes:
-    """Get a URL of http or https, or post a body there; return what a successful answer holds. Blocks.
+    """GET an http or https URL, or POST `body` to it; return the body of a successful response. Blocks.
 
-    Each step may take `seconds`. Raises OSError: an HTTPError, which has the status, for any answer but a successful
-    one; also for more than `largest` bytes.
+    Each socket operation may take `seconds`. Raises OSError, also for more than `largest` bytes; for unsuccessful
+    responses an HTTPError, which has the status.
     """
     if not url.startswith(("http://", "https://")):
-        raise OSError("no URL of http or https")
+        raise OSError("not an http or https URL")
     request = urllib.request.Request(url, body, dict(headers or {}))  # noqa: S310  # http(s), as checked
     try:
-        with _OPENER.open(request, timeout=seconds) as answer:
-            content: bytes = answer.read(largest + 1)
+        with _OPENER.open(request, timeout=seconds) as response:
+            content: bytes = response.read(largest + 1)
     except HTTPException as error:
-        raise ConnectionError(f"the answer is none of HTTP's ({type(error).__name__})") from error
+        raise ConnectionError(f"invalid HTTP response ({type(error).__name__})") from error
     if len(content) > largest:
-        raise OSError(f"the answer has more than {largest} bytes")
+        raise OSError(f"the response has more than {largest} bytes")
     return content
 
 
 def without_password(uri: str) -> str:
-    """Return a URI without its user and password, fit to be printed."""
+    """Return a URI without user and password, safe to print."""
     parts = urlsplit(uri)
     return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri

@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line on standard error, from this product and from the libraries it uses alike.
+"""Structured logs: one JSON object per line on standard error, for our own log lines and those of libraries.
 
-An exception's message and local variables may hold a patient's values, so only its type and code locations are
-written, unless its class is one whose text is known to be safe.
+An exception's message and local variables may contain a patient's values, so only its type and stack are logged, unless
+the text of its class is known to be safe.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runtime.settings import Telemetry
 from schemas.errors import HeartstreamError
 
 CLIENT_LOG: Final = logging.getLogger("librdkafka")
-"""Where the Kafka client writes its own lines, which name brokers and topics but no record."""
+"""The Kafka client's own log lines, which contain brokers and topics but no records."""
 
 _THROTTLE: Final = ThrottlingFilter()
 
@@ -56,20 +56,20 @@ FIELDS: Final = frozenset(
         *("positions", "numbers", "offsets", "ranges", "transactional"),
     }
 )
-"""All that a line may have. What else somebody logs, a patient's value perhaps, is left out and counted."""
+"""The fields that a line may have. Others, which might be a patient's values, are dropped and counted."""
 _INTERNAL: Final = frozenset({"_record", "_from_structlog", "positional_args"})
-"""What structlog passes on to itself."""
+"""structlog's internal fields."""
 
 _SAFE: Final = (HeartstreamError, OSError)
-"""Errors whose text is made to be read: it holds no value of a record."""
+"""Errors whose text never contains values of a record."""
 
 
 _processors: Final[list[structlog.typing.Processor]] = []
-"""Changed in place, so that loggers that have remembered it follow when logging is configured again."""
+"""Changed in place, so that cached loggers use it, too, when logging is reconfigured."""
 
 
 def configure(telemetry: Telemetry) -> None:
-    """Send all logging of this process through one formatter; called at start."""
+    """Configure all logging of this process with one formatter; called at start."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -81,7 +81,7 @@ def configure(telemetry: Telemetry) -> None:
     if telemetry.log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     logging.config.dictConfig(_stdlib_config(telemetry.log_level, shared, renderer))
-    # What its level leaves out is dropped before anything is made of it.
+    # Lines below the level are dropped before they are processed.
     _processors[:] = [structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
         processors=_processors,
@@ -110,7 +110,7 @@ def _stdlib_config(
         "root": {"handlers": ["stderr"], "level": level},
         "filters": {"throttle": {"()": lambda: _THROTTLE}},
         "loggers": {name: {"level": limit} for name, limit in _QUIET.items()}
-        # asyncio tells 128 times a second that no connection can be accepted, while there are no file descriptors.
+        # asyncio logs 128 times a second that it cannot accept connections while there are no file descriptors.
         | {
             name: {"level": _QUIET.get(name, "NOTSET"), "filters": ["throttle"]}
             for name in (CLIENT_LOG.name, "asyncio")
@@ -119,7 +119,7 @@ def _stdlib_config(
 
 
 def _safe_exception(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Replace exception information by its type and the places it passed through."""
+    """Replace exception information by its type and stack."""
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()
@@ -131,7 +131,7 @@ def _safe_exception(_logger: Any, _method: str, event: structlog.typing.EventDic
 
 
 def _known_fields_only(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Leave out fields that are not on the list, and say how many."""
+    """Drop unknown fields and log their number."""
     unknown = event.keys() - FIELDS - _INTERNAL
     for name in unknown:
         del event[name]
@@ -155,9 +155,9 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
 
 
 def _foreign_text_only(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Keep of what libraries log what cannot quote a patient.
+    """Remove what might quote a patient from log lines of libraries.
 
-    That is the first line, or, where an exception is among the arguments, the text without any argument filled in.
+    The first line is kept, or, if the arguments include an exception, the text without the arguments.
     """
     record = event.get("_record")
     arguments = event.pop("positional_args", None) or ()

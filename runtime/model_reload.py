@@ -73,7 +73,7 @@ class ModelReloader(Generic[Model]):
             events.ModelSwapped().emit()
             emit_model_loaded(self._models.swap(model))
         elif self._refused is not None:
-            events.ModelAgreed().emit()
+            events.ModelRefusalEnded().emit()
         self._refused = None
 
 

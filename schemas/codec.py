@@ -1,7 +1,7 @@
-"""The only decoder and the only encoder of what is on the wire.
+"""The only decoder and the only encoder of the wire format.
 
-Written for speed: one C call a record in each direction. What the fast decoder does not take is left to
-`schemas.validation.validate`, which knows why.
+Optimized for speed: one C call per record in each direction. `schemas.validation.validate` handles the records that the
+fast decoder does not accept.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _encode: Final = _encoder.encode
 _encode_lines: Final = _encoder.encode_lines
 _DIGEST_DIGITS: Final = 16
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding raises on bytes that others wrote: not as expected, not UTF-8, nested too deep."""
+"""What decoding raises on foreign bytes: other than expected, not UTF-8, nested too deep."""
 _QUOTES_PLAIN: Final = 2 * (len(FEATURE_NAMES) + 1) + 2
 """Quote characters of a record that names each field once and gives no coding."""
 _QUOTES_CODING: Final = _QUOTES_PLAIN + 4
 
 
 def decode(value: bytes | None) -> PatientRecord | None:
-    """Decode one record that names no coding if it is well-formed beyond doubt, else None: then `validate` must decide.
+    """Decode one record without a coding if it is certainly valid; None means that `validate` must decide.
 
-    The JSON decoder keeps the last of repeated fields without a word. A flat record that holds all its fields cannot
-    repeat one without more quote characters than the fields need, so counting them finds every repeat (and sends the
-    few honest records with an escaped quote the slow way).
+    The JSON decoder silently keeps the last of duplicate fields. A flat record with all its fields cannot contain a
+    duplicate without more quote characters than the fields need, so counting quotes detects every duplicate (and sends
+    the few valid records with an escaped quote to the slow path).
     """
     if not value or len(value) > RECORD_MAX_BYTES:
         return None
@@ -60,7 +60,7 @@ def decode(value: bytes | None) -> PatientRecord | None:
 
 
 def decode_coded(value: bytes | None) -> PatientRecord | None:
-    """Do the same for a record that names a known coding; its numbers are in that coding, as sent."""
+    """Decode one record with a known coding in the same way; its numbers are returned as sent, in that coding."""
     if not value or len(value) > RECORD_MAX_BYTES:
         return None
     try:
@@ -78,9 +78,9 @@ Optional = msgspec.UnsetType | None
 
 
 class EncodableScore(msgspec.Struct, gc=False):
-    """A `Score` whose repeating parts are already JSON, ready for `encode_scores`; its fields are in `Score`'s order.
+    """A `Score` whose common parts are already JSON, ready for `encode_scores`; its fields are in `Score`'s order.
 
-    Raw JSON is written as it is: `label` brings the members after it along, as far as `measure_next`.
+    Raw JSON is written unchanged: `label` contains the members that follow it, up to `measure_next`.
     """
 
     patient_id: str
@@ -95,7 +95,7 @@ class EncodableScore(msgspec.Struct, gc=False):
 
 
 EncodedMetadata = tuple[msgspec.Raw, msgspec.Raw]
-"""What scores with the same missing fields and warnings share, as JSON from `label` to `measure_next`, by label."""
+"""The part that scores with the same missing fields and warnings share, from `label` to `measure_next`, by label."""
 
 
 class _Common(msgspec.Struct):
@@ -114,7 +114,7 @@ _LABEL: Final = len(b'{"label":')
 
 
 def input_digest(value: bytes) -> str:
-    """Return what names a record's bytes in its score."""
+    """Return the digest of a record's bytes."""
     return sha256(value).hexdigest()[:_DIGEST_DIGITS]
 
 
@@ -124,12 +124,12 @@ def label_set_json(labels: tuple[int, ...] | None) -> msgspec.Raw:
 
 
 def reason_json(reason: Reason) -> msgspec.Raw:
-    """Encode a reason, once for all the records that have it."""
+    """Encode a reason, once for all records that have it."""
     return msgspec.Raw(_encode(reason))
 
 
 class ScoreColumns(msgspec.Struct, frozen=True):
-    """The scores of a batch as columns, one entry a record. Risks are 0 to 1."""
+    """The scores of a batch as columns, one entry per record. Risks are 0 to 1."""
 
     risks: list[float]
     metadata: list[EncodedMetadata]
@@ -139,9 +139,9 @@ class ScoreColumns(msgspec.Struct, frozen=True):
     reasons: Sequence[Reasons | Optional]
 
     def require_length(self, records: int) -> None:
-        """Raise ValueError unless each column has one entry a record: `map` would stop at the shortest, silently."""
+        """Raise ValueError unless each column has one entry per record: `map` would silently stop at the shortest."""
         if {len(getattr(self, name)) for name in self.__struct_fields__} != {records}:
-            raise ValueError("the columns do not have one entry a record")
+            raise ValueError("every column must have one entry per record")
 
 
 class ScoreBuilder:
@@ -158,14 +158,14 @@ class ScoreBuilder:
         warnings: tuple[ScoreWarning, ...],
         measure_next: tuple[str, ...] | Optional,
     ) -> EncodedMetadata:
-        """Encode what scores with the same missing fields and warnings share, once for all of them."""
-        well, ill = (
+        """Encode the part that scores with the same missing fields and warnings share."""
+        healthy, diseased = (
             msgspec.Raw(
                 _encode(_Common(label, self.threshold, self.model, pattern, missing, warnings, measure_next))[_LABEL:-1]
             )
             for label in (0, 1)
         )
-        return well, ill
+        return healthy, diseased
 
     def scores(
         self,
@@ -174,9 +174,9 @@ class ScoreBuilder:
         sources: Iterable[Source | None] = repeat(None),
         digests: Iterable[str | Optional] = repeat(msgspec.UNSET),
     ) -> list[EncodableScore]:
-        """Build one score a record; `digests` are those of the inputs. Raises ValueError unless all have one a record.
+        """Build one score per record; `digests` are those of the inputs. Raises ValueError if lengths differ.
 
-        Maps and comprehensions, as a loop of statements takes half as long again.
+        Maps and comprehensions, because a loop of statements takes 50% longer.
         """
         columns.require_length(len(patient_ids))
         threshold = self.threshold
@@ -195,7 +195,7 @@ class ScoreBuilder:
             )
         )
         if len(scores) != len(patient_ids):
-            raise ValueError("digests or sources are fewer than the records")
+            raise ValueError("there must be one digest and one source per record")
         return scores
 
 
@@ -210,7 +210,7 @@ def encode_scores(scores: Iterable[EncodableScore]) -> list[bytes]:
 
 
 def encode_score_lines(scores: Iterable[EncodableScore]) -> bytes:
-    """Encode each score as a line of JSON: the same bytes, by one call."""
+    """Encode each score as a line of JSON: the same bytes, in one call."""
     return _encode_lines(scores)
 
 
@@ -220,7 +220,7 @@ def encode_dead_letter(letter: DeadLetter) -> bytes:
 
 
 def decode_score(value: bytes) -> Score:
-    """Decode a score, as a consumer of the scores topic would, also one in a schema registry's frame.
+    """Decode a score, as a consumer of the scores topic does, with or without a schema registry prefix.
 
     Raises one of `UNDECODABLE` on anything else.
     """
@@ -233,7 +233,7 @@ def decode_dead_letter(value: bytes) -> DeadLetter:
 
 
 def encode_source(source: Source) -> bytes:
-    """Encode where a record was read, for the header of a redriven record."""
+    """Encode the source of a record, for the header of a redriven record."""
     return _encode(source)
 
 
@@ -243,5 +243,5 @@ def decode_source(value: bytes) -> Source:
 
 
 def decode_known_outcome(value: bytes) -> KnownOutcome:
-    """Decode what the outcomes topic holds; raises one of `UNDECODABLE` on anything else."""
+    """Decode a message of the outcomes topic; raises one of `UNDECODABLE` on anything else."""
     return msgspec.json.decode(value, type=KnownOutcome)

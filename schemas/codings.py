@@ -1,11 +1,10 @@
-"""The codings in which copies of UCI Heart Disease are published: which number stands for what, in each copy.
+"""The codings of the published copies of UCI Heart Disease: what each number means in each copy.
 
-Copies renumber the codes and the outcome, and most of their numbers are legal in UCI's coding, where they mean
-something else. Which coding a record is in cannot be seen from the record: it has to be named, in the record's `coding`
-or for a whole source. Each map here reproduces the UCI rows of the published copy, row by row: a test holds it to that.
+Copies renumber the codes and the outcome, and most of their numbers are valid in UCI's coding, with another meaning.
+The coding cannot be detected from a single record: it must be given, in the record's `coding` or for a whole source. A
+test verifies that each map reproduces the UCI rows of the published copy, row by row.
 
-Not listed is KEEL's copy: it drops the decimal point of `oldpeak`, so that 0.2 and 2.0 are both 2, and nothing restores
-it.
+KEEL's copy is not supported: it drops the decimal point of `oldpeak`, so that 0.2 and 2.0 are both 2.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ UCI: Final = "uci"
 class Coding(msgspec.Struct, frozen=True):
     """One coding, and its map to UCI's.
 
-    `codes` has the fields that differ, each with all of its codes: UCI's code, or None where it stands for "not
-    measured". `outcome` is the column of labelled copies that holds the outcome; `classes` says which of its values
-    means disease (1) and which does not (0).
+    `codes` has the fields that differ, each with all of its codes: UCI's code, or None for "not measured". `outcome` is
+    the outcome's column in labelled copies; `classes` maps its values to disease (1) and no disease (0).
     """
 
     name: str
@@ -36,7 +34,7 @@ class Coding(msgspec.Struct, frozen=True):
 _ALL: Final = (
     Coding(
         UCI,
-        "as UCI publishes the data; what a record is in that names no coding",
+        "as published by UCI; the default",
         {},
         "num",
         {0: 0, 1: 1, 2: 1, 3: 1, 4: 1},
@@ -75,14 +73,14 @@ FOREIGN_NAMES: Final = tuple(name for name in CODINGS if name != UCI)
 
 
 def known_codings_text() -> str:
-    """Say which names there are."""
-    return f"must be one of {', '.join(CODINGS)}; without it a record is in the coding {UCI}"
+    """Return the message that lists the known codings."""
+    return f"must be one of {', '.join(CODINGS)}; the default is {UCI}"
 
 
 def with_coding(value: bytes | None, name: str) -> bytes | None:
-    """Return a record with the coding that it is in added as its last member, else unchanged.
+    """Return a record with its coding added as the last member, otherwise unchanged.
 
-    None where the value is no JSON object of a patient, or names its coding already.
+    None if the value is not a JSON patient record, or already has a coding.
     """
     try:
         members = msgspec.json.decode(value or b"", type=dict[str, msgspec.Raw])

@@ -1,7 +1,7 @@
-"""Which column of a file is which field: neither case, blanks nor punctuation matters, and fields have aliases.
+"""Maps the columns of a file to fields: case, spaces and punctuation are ignored, and fields have aliases.
 
-No name of a column is repeated in a message unless the line it stands in is a header: the first line of a file without
-one is a patient.
+A message contains a column's name only if its line is certainly a header: the first line of a file without a header is
+a patient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.read_options import ReadOptions
 PATIENT_ID: Final = "patient_id"
 COLUMN_NAMES: Final = (PATIENT_ID, *FEATURE_NAMES)
 _HEADER_FIELDS: Final = 3
-"""So many fields' names make a line a header: no patient has them for values."""
+"""A line with this many field names is a header: they are not values of a patient."""
 _NAME: Final = re.compile(r"[^\W\d][\w .()/%-]{0,39}")
 _PUNCTUATION: Final = re.compile(r"[\W_]+")
 _SIMILARITY: Final = 0.7
@@ -39,33 +39,31 @@ _FIELDS: Final[Mapping[str, str]] = {
 
 
 def field_of(name: str) -> str | None:
-    """Return the field whose name or alias a column has."""
+    """Return the field of which a column has the name or an alias."""
     return _FIELDS.get(normalized(name))
 
 
 def is_header(cells: Sequence[str]) -> bool:
-    """Say whether a line is a header: whether enough of its cells are names of fields."""
+    """Return whether enough cells of a line are names of fields."""
     return len({field_of(cell) for cell in cells} - {None}) >= _HEADER_FIELDS
 
 
 class ColumnMapping(msgspec.Struct, frozen=True):
-    """Where the columns of `COLUMN_NAMES` stand in a file; the id's place is None where rows are numbered instead.
+    """The positions of `COLUMN_NAMES` in a file; the id's position is None if row numbers are used instead.
 
-    `notes` say what was understood beyond the fields' own names.
+    `notes` describe the mapping as far as it is not by the fields' own names.
     """
 
     places: tuple[int | None, ...]
     notes: tuple[str, ...]
 
 
-PUBLISHED_MAPPING: Final = ColumnMapping(
-    (None, *range(len(FEATURE_NAMES))), (f"{PATIENT_ID} is the number of the row",)
-)
-"""Where the fields stand in UCI's published files: in the table's order, without ids."""
+PUBLISHED_MAPPING: Final = ColumnMapping((None, *range(len(FEATURE_NAMES))), (f"{PATIENT_ID} is the row number",))
+"""The mapping of UCI's published files: fields in the table's order, without ids."""
 
 
 def map_columns(header: Sequence[str], options: ReadOptions) -> ColumnMapping | list[str]:
-    """Find the fields in a header; returns all that is wrong with it instead, with the options that would read it."""
+    """Find the fields in a header, or return all of its problems, with the options that would help."""
     names = [name.strip() for name in header]
     ignored, problems = _named(names, options.ignored, "--ignore-columns")
     chosen, wrong = _named(names, () if options.id_column is None else (options.id_column,), "--id-column")
@@ -73,7 +71,7 @@ def map_columns(header: Sequence[str], options: ReadOptions) -> ColumnMapping | 
     fields = [None if place in ignored else field_of(name) for place, name in enumerate(names)]
     for place in chosen:
         if fields[place] not in {None, PATIENT_ID}:
-            problems.append(f"--id-column names the field {fields[place]}")
+            problems.append(f"--id-column: {fields[place]} is a field of the record, not an id")
     extra = [place for place, each in enumerate(fields) if each is None and place not in ignored | chosen]
     if options.row_ids or options.id_column is not None:
         fields = [None if each == PATIENT_ID else each for each in fields]
@@ -88,7 +86,7 @@ def map_columns(header: Sequence[str], options: ReadOptions) -> ColumnMapping | 
 
 
 def _named(names: Sequence[str], wanted: Sequence[str], option: str) -> tuple[set[int], list[str]]:
-    """Return the places of columns that an option names: as they are written, else but for case and punctuation."""
+    """Return the positions of the columns in an option: by exact name, otherwise ignoring case and punctuation."""
     found: set[int] = set()
     absent = 0
     for each in wanted:
@@ -96,9 +94,9 @@ def _named(names: Sequence[str], wanted: Sequence[str], option: str) -> tuple[se
         places = exact or {place for place, name in enumerate(names) if normalized(name) == normalized(each) != ""}
         absent += not places
         found |= places
-    problems = [f"{option} names {absent} column(s) that the file has not"] if absent else []
+    problems = [f"{option}: {absent} column(s) not found in the file"] if absent else []
     if option == "--id-column" and len(found) > 1:
-        problems.append(f"{option} names a column that stands there more than once")
+        problems.append(f"{option}: the column occurs more than once")
     return found, problems
 
 
@@ -107,35 +105,35 @@ def _problems(
 ) -> Iterator[str]:
     absent = [name for name in FEATURE_NAMES if name not in fields]
     if not is_header(names):
-        several = "" if len(names) > 1 else " (--delimiter names what separates them)"
+        several = "" if len(names) > 1 else " (set --delimiter if they are not separated correctly)"
         yield (
-            f"hardly any of its {len(names)} column(s){several} has the name of a field; it needs a header with "
+            f"almost none of its {len(names)} column(s){several} has the name of a field; it needs a header with "
             f"{', '.join(COLUMN_NAMES)}, or the 14 columns of UCI's published files"
         )
         return
     if absent:
         yield f"no column {', '.join(absent)}"
     if PATIENT_ID not in fields and not options.row_ids and options.id_column is None:
-        yield f"no column {PATIENT_ID}: --id-column NAME takes the ids from another column, --row-ids numbers the rows"
+        yield f"no column {PATIENT_ID}: use --id-column NAME for another column, or --row-ids for row numbers"
     if extra and not options.ignore_extra:
         yield _extra_text([names[place] for place in extra], absent)
     if repeated := [name for name in COLUMN_NAMES if fields.count(name) > 1]:
-        yield f"more than one column {', '.join(repeated)}: --ignore-columns NAME leaves one out, as it is written"
+        yield f"several columns for {', '.join(repeated)}: exclude one with --ignore-columns NAME, by its exact name"
 
 
 def _extra_text(names: Sequence[str], absent: Sequence[str]) -> str:
-    """Name the columns that are no fields and the fields that may be meant, and the options that leave them out."""
+    """List the unknown columns with the fields that they resemble, and the options that exclude them."""
     shown = [name for name in names if _NAME.fullmatch(name)][:_MOST_SHOWN]
     candidates = {alias: name for alias, name in _FIELDS.items() if name in absent}
-    told = []
+    listed = []
     for name in shown:
         close = get_close_matches(normalized(name), candidates, n=1, cutoff=_SIMILARITY)
-        told.append(f'"{name}"' + (f" (nearest: {candidates[close[0]]})" if close else ""))
+        listed.append(f'"{name}"' + (f" (nearest: {candidates[close[0]]})" if close else ""))
     if others := len(names) - len(shown):
-        told.append(f"{others} more")
+        listed.append(f"{others} more")
     example = "NAME,NAME" if others else ",".join(shown)
-    options = f'--ignore-columns "{example}" or --ignore-extra leaves them out'
-    return f"{len(names)} column(s) that are no field of a patient record: {', '.join(told)}; {options}"
+    options = f'--ignore-columns "{example}" or --ignore-extra excludes them'
+    return f"{len(names)} column(s) are not fields of a patient record: {', '.join(listed)}; {options}"
 
 
 def _notes(names: Sequence[str], places: Sequence[int | None], unread: Sequence[int]) -> Iterator[str]:
@@ -143,10 +141,10 @@ def _notes(names: Sequence[str], places: Sequence[int | None], unread: Sequence[
         if place is not None and names[place] != name:
             yield f"{name} is column {_shown(names[place], place)}"
     if places[0] is None:
-        yield f"{PATIENT_ID} is the number of the row"
+        yield f"{PATIENT_ID} is the row number"
     if unread:
         more = f" and {len(unread) - _MOST_SHOWN} more" if len(unread) > _MOST_SHOWN else ""
-        yield f"not read: {', '.join(_shown(names[place], place) for place in unread[:_MOST_SHOWN])}{more}"
+        yield f"ignored: {', '.join(_shown(names[place], place) for place in unread[:_MOST_SHOWN])}{more}"
 
 
 def _shown(name: str, place: int) -> str:

@@ -1,4 +1,4 @@
-"""What a cell of text stands for: a number as JSON writes it, nothing where it was not measured, or itself."""
+"""Parsing of text cells: a JSON number, None if the value was not measured, or the text unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.read_options import TextOptions
 NA_VALUES: Final = ("NA", "N/A", "#N/A", "NaN", "?", "None", "NULL", ".")
 NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SHORT: Final = {mark: re.compile(rb"(-?)([0-9]*)%b([0-9]*)" % re.escape(mark)) for mark in (b".", b",")}
-"""A number whose 0 before or behind the decimal mark may be left out, as in UCI's own files."""
+"""A number whose 0 before or after the decimal mark may be omitted, as in UCI's own files."""
 _TEXTS: Final[Mapping[str, Mapping[str, bytes]]] = {
     feature.name: {normalized(text): b"%d" % code for code, texts in feature.texts for text in texts}
     for feature in FEATURES
@@ -23,13 +23,13 @@ _TEXTS: Final[Mapping[str, Mapping[str, bytes]]] = {
 
 
 class CellReader:
-    """Reads the cells of one file. Words for codes are read only where the file is in UCI's coding.
+    """Reads the cells of one file. Words for codes are accepted only if the file is in UCI's coding.
 
-    `missing` and `words` count, by marker and by field, what was read otherwise than as it stands; `notes` says it.
+    `missing` and `words` count, by marker and by field, the cells that were interpreted; `notes` describes them.
     """
 
     def __init__(self, decimal: str, options: TextOptions, coding: str | None) -> None:
-        """Take the decimal mark that the file has; `coding` is the one that was named."""
+        """`decimal` is the decimal mark of the file, `coding` the coding given by the user."""
         markers = NA_VALUES if options.na_values is None else tuple(options.na_values.split(","))
         self._markers = {marker.strip().casefold(): marker.strip() for marker in markers}
         self._mark = decimal.encode()
@@ -38,11 +38,11 @@ class CellReader:
         self.words = Counter[str]()
 
     def is_plain(self, cell: bytes) -> bool:
-        """Say whether a cell is a number that stands for itself in every field."""
+        """Return whether a cell is a number that needs no interpretation in any field."""
         return NUMBER.fullmatch(cell) is not None and (self._mark == b"." or b"." not in cell)
 
     def read(self, field: str, cell: bytes, count: int = 1) -> bytes | None:
-        """Return what a cell stands for, which `count` rows have; what is no number stays text."""
+        """Return the value of a cell that `count` rows share; text that is not a number is returned unchanged."""
         bare = cell.strip()
         if self.is_plain(bare):
             return bare
@@ -62,7 +62,7 @@ class CellReader:
         return b" %b" % cell if NUMBER.fullmatch(cell) else cell
 
     def _short(self, cell: bytes) -> bytes | None:
-        """Return a number that is written otherwise than JSON does, as JSON does; None where it is none."""
+        """Convert a number that is not in JSON's format to JSON; None if it is not a number."""
         found = _SHORT[self._mark].fullmatch(cell)
         if found is None or not (found[2] or found[3]):
             return None
@@ -70,7 +70,7 @@ class CellReader:
         return number if NUMBER.fullmatch(number) else None
 
     def notes(self) -> list[str]:
-        """Say what was met."""
+        """Describe the interpreted cells."""
         found = []
         if self.missing:
             found.append(f"not measured: {', '.join(sorted(self.missing))}")

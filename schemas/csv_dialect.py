@@ -1,6 +1,6 @@
-"""How a CSV is written: what separates its columns, its decimal mark, and whether it has a header.
+"""CSV dialect detection: delimiter, decimal mark and header.
 
-All of it is decided from the beginning of the file, once, and what is not certain there is not guessed.
+It is detected once, from the start of the file; what is ambiguous there is not guessed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SAMPLE_ROWS: Final = 1_000
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _SHOWN: Final = {"\t": "tabs", " ": "blanks"}
 _DIRECTIVE: Final = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)
-"""The line with which a file says to Excel what separates its columns."""
+"""The line that defines the delimiter for Excel."""
 _COMMA: Final = re.compile(r"-?[0-9]+,[0-9]+")
 _POINT: Final = re.compile(r"-?[0-9]+\.[0-9]+")
 _UNMEASURED: Final = frozenset({"?", "-9", ""})
@@ -35,10 +35,9 @@ _SEX, _HIGHEST_OUTCOME = FEATURE_NAMES.index("sex"), 4
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """How one file is written. `is_published` says that `header` is not in the file, but UCI's.
+    """The dialect of one file. With `is_published`, `header` is that of UCI's published files, which have none.
 
-    `skipped` bytes stand before the first line. `rows` are the first rows. `notes` say what was understood beyond a
-    plain CSV.
+    `skipped` bytes precede the first line. `rows` are the first rows. `notes` describe differences from a plain CSV.
     """
 
     delimiter: str
@@ -51,9 +50,9 @@ class Dialect(msgspec.Struct, frozen=True):
 
 
 def detect_dialect(sample: bytes, options: TextOptions) -> Dialect:
-    """Recognise how a file is written by its first bytes, which are UTF-8. Raises DataError.
+    """Detect the dialect of a file by its first bytes, which are UTF-8. Raises DataError.
 
-    A first line that is neither a header nor a row of UCI's is returned as a header; `map_columns` refuses it.
+    A first line that is neither a header nor a row of UCI's files is returned as a header; `map_columns` rejects it.
     """
     directive = _DIRECTIVE.match(sample)
     skipped = directive.end() if directive else 0
@@ -63,10 +62,10 @@ def detect_dialect(sample: bytes, options: TextOptions) -> Dialect:
     delimiter = named or _delimiter(text)
     rows = [tuple(row) for row in islice(_rows(text, delimiter), _SAMPLE_ROWS)]
     if len(sample) >= SAMPLE_BYTES and len(rows) > 1:
-        del rows[-1]  # It may be cut.
+        del rows[-1]  # It may be truncated.
     header = rows[0] if rows else ()
     if any("\ufffd" in name for name in header):
-        raise DataError("its first line is not UTF-8: --encoding names its encoding, such as cp1252")
+        raise DataError("its first line is not UTF-8; set --encoding, such as cp1252")
     is_published = not is_header(header) and _is_published(rows)
     header, rows = (PUBLISHED_COLUMNS, rows) if is_published else (header, rows[1:])
     decimal = options.decimal or _decimal(header, rows)
@@ -84,7 +83,7 @@ def _notes(delimiter: str, decimal: str, *, is_published: bool) -> Iterator[str]
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
-    """Yield the rows that hold anything; the last one may be cut."""
+    """Yield the rows that are not empty; the last one may be truncated."""
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter == " ")
     while True:
         try:
@@ -96,7 +95,7 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    """Return what separates most names of fields in the first line, or the 14 cells of UCI's files."""
+    """Return the delimiter that yields most field names in the first line, or the 14 columns of UCI's files."""
     found = {each: next(_rows(text, each), []) for each in (*_SEPARATORS, " ")}
     names = {each: len({field_of(cell) for cell in found[each]} - {None}) for each in _SEPARATORS}
     best = max(_SEPARATORS, key=lambda each: names[each])
@@ -106,7 +105,7 @@ def _delimiter(text: str) -> str:
 
 
 def _is_published(rows: Sequence[Sequence[str]]) -> bool:
-    """Say whether rows are those of UCI's files: 14 numbers, sex and outcome among the few that these may be."""
+    """Return whether rows are those of UCI's files: 14 numbers, with valid sex and outcome."""
     return bool(rows) and all(
         len(row) == len(PUBLISHED_COLUMNS)
         and all(_is_number(cell) or cell.strip() in _UNMEASURED for cell in row)
@@ -127,13 +126,13 @@ def _is_number(cell: str) -> bool:
 
 
 def _decimal(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the decimal mark that numbers have. Raises DataError where they have both."""
+    """Return the decimal mark of the numbers. Raises DataError if both marks are used."""
     places = [place for place, name in enumerate(header) if field_of(name) in FEATURE_NAMES]
     cells = [row[place].strip() for row in rows for place in places if place < len(row)]
     commas, points = (any(map(mark.fullmatch, cells)) for mark in (_COMMA, _POINT))
     if commas and points:
         raise DataError(
-            "numbers have decimal commas in some rows and decimal points in others: --decimal says which of them is "
-            "meant; the others are refused row by row"
+            "numbers have decimal commas in some rows and decimal points in others; set --decimal to accept one of "
+            "them, and rows with the other are rejected"
         )
     return "," if commas else "."

@@ -1,6 +1,6 @@
-"""Names what a rejected record came in where that is well known, so that its producer learns how to mend it.
+"""Detects unsupported envelopes and encodings of rejected records, so that the error explains how to fix the producer.
 
-Nothing is opened by guess: the record stays rejected.
+The record stays rejected: its content is not guessed.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _IN_DEBEZIUM: Final = ValidationIssue(
 
 
 def is_utf_16(value: bytes) -> bool:
-    """Say whether a value is JSON, or begins with a byte order mark, in UTF-16. Neither is legal in UTF-8."""
+    """Return whether a value starts like JSON in UTF-16, or with its byte order mark. Neither is valid UTF-8 JSON."""
     return value.startswith(_UTF_16_STARTS)
 
 
 def envelope_issue(members: Sequence[tuple[str, Any]]) -> ValidationIssue | None:
-    """Return what is wrong with a JSON object that is a known envelope, by its members; None for any other."""
+    """Return the issue of a JSON object whose members are those of a known envelope; None for any other."""
     inner = members
     if {name for name, _ in members} == _CONNECT:
         payload = dict(members)["payload"]

@@ -1,13 +1,13 @@
-"""All that can go wrong, by what must be done about it.
+"""The errors, by the action that they require.
 
 ::
 
     HeartstreamError
     ├── RecordError       the record is bad        -> dead letter on Kafka, 4xx over HTTP
     ├── ArtifactError     the model is bad         -> do not become ready
-    ├── DataError         a file or table is bad   -> refuse it as a whole: retrying does not help
-    ├── DependencyError   a broker or store is bad -> retry, then stop
-    ├── DecodeError       a message is no result   -> the consumer reads another topic, or an incompatible version
+    ├── DataError         a file or table is bad   -> reject it as a whole, without retry
+    ├── DependencyError   a broker or store is down -> retry, then stop
+    ├── DecodeError       a message is not a result -> the consumer reads another topic, or an incompatible version
     └── SettingsError     the configuration is bad -> list every problem, do not start
 
 A bad record is data, not an exception: the scoring core returns it as a value that carries its `ValidationIssue`s.
@@ -22,7 +22,7 @@ import msgspec
 
 
 class HeartstreamError(Exception):
-    """The root of every error that this product raises on purpose. Its text is safe to log."""
+    """The base class of all errors that heartstream raises intentionally. Their texts are safe to log."""
 
 
 class ArtifactError(HeartstreamError):
@@ -30,22 +30,22 @@ class ArtifactError(HeartstreamError):
 
 
 class DependencyError(HeartstreamError):
-    """Something outside this process does not do its part for good: a broker, a topic, a download."""
+    """An external dependency fails permanently: a broker, a topic, a download."""
 
 
 class DataError(HeartstreamError):
-    """A file or table that is not what it should be, or whose rows must not be trained on, evaluated on or scored."""
+    """A file or table that is invalid, or whose rows must not be used for training, evaluation or scoring."""
 
 
 class DecodeError(HeartstreamError):
-    """A message that a consumer took for a score or a dead letter, and that is neither."""
+    """A message that should be a score or a dead letter, but is not."""
 
 
 class SettingsError(HeartstreamError):
-    """A configuration that cannot be run. `problems` lists all that is wrong with it."""
+    """An invalid configuration. `problems` lists all of its problems."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
-        """Keep every problem, one line each."""
+        """`problems` has one line per problem."""
         super().__init__("\n".join(("invalid configuration:", *(f"  - {problem}" for problem in problems))))
         self.problems = problems
 
@@ -78,10 +78,10 @@ class RejectionCode(StrEnum):
 
 
 class ValidationIssue(msgspec.Struct, frozen=True, gc=False):
-    """One thing that is wrong with one record.
+    """One problem of one record.
 
-    `pointer` is a JSON Pointer (RFC 6901) into the record, "" for the record as a whole; it only ever names fields of
-    the contract. `message` says what is expected and never what was found.
+    `pointer` is a JSON Pointer (RFC 6901) into the record, "" for the record as a whole; it only names fields of the
+    contract. `message` describes what is expected and never contains what was found.
     """
 
     code: RejectionCode
@@ -90,9 +90,9 @@ class ValidationIssue(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordError(HeartstreamError):
-    """A record that cannot be scored, for the interfaces that must raise. `issues` lists all that is wrong with it."""
+    """A record that cannot be scored, for interfaces that must raise. `issues` lists all of its problems."""
 
     def __init__(self, issues: tuple[ValidationIssue, ...]) -> None:
-        """Keep every issue; the text names only codes and pointers."""
+        """The text contains only codes and pointers."""
         super().__init__("; ".join(f"{issue.code} at {issue.pointer or '(record)'}" for issue in issues))
         self.issues = issues

@@ -1,8 +1,8 @@
-"""The feature table: the 13 predictors of UCI Heart Disease, their units, codes, limits and traps.
+"""The feature table: the 13 predictors of UCI Heart Disease, their units, codes, limits and common mistakes.
 
 Everything else about a field (validation, JSON Schema, training columns, warnings) is derived from this one table.
 Sources: the UCI data dictionary (heart-disease.names); reject limits are wide engineering choices; warn limits are the
-smallest and largest value that the four hospitals ever recorded.
+smallest and largest values recorded at the four hospitals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TARGET_DEFINITION = "num > 0: at least 50% diameter narrowing in any major vesse
 
 
 class Kind(StrEnum):
-    """How a field's number is to be read."""
+    """How a field's number is interpreted."""
 
     QUANTITY = "quantity"
     """A measurement on a scale, within limits."""
@@ -26,9 +26,9 @@ class Kind(StrEnum):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """A value that is wrong in a way that people are known to get wrong, and what it probably is.
+    """A range of values that are common mistakes, and how to fix them.
 
-    `foreign` says that the value is known from other codings of this data (`schemas.codings`).
+    `foreign`: other codings of this data use these values (`schemas.codings`).
     """
 
     lowest: float
@@ -37,21 +37,21 @@ class Hint(msgspec.Struct, frozen=True):
     foreign: bool = False
 
     def matches(self, value: float) -> bool:
-        """Say whether `value` lies in this hint's closed interval."""
+        """Return whether `value` is in this hint's closed interval."""
         return self.lowest <= value <= self.highest
 
     def is_foreign(self, value: float, kind: Kind) -> bool:
-        """Say whether `value` gives another coding away; between two codes there is no code of anyone."""
+        """Return whether `value` indicates another coding; codes are whole numbers in all of them."""
         return self.foreign and self.matches(value) and (kind is Kind.QUANTITY or value == math.floor(value))
 
 
 class Feature(msgspec.Struct, frozen=True):
     """One predictor.
 
-    `limits` is the closed interval outside of which a quantity is rejected, in `unit`. `support` is what the four
-    hospitals recorded. `codes` maps each legal code to its meaning. `missing` are numbers that mean "not measured", as
-    JSON null does. A `required` field may not be missing. `aliases` are other names of the field, and `texts` the words
-    for its codes, in files of columns: neither case nor anything but letters and digits matters in them.
+    `limits` is the closed interval outside of which a quantity is rejected, in `unit`. `support` is the range recorded
+    at the four hospitals. `codes` maps each valid code to its meaning. `missing` are numbers that mean "not measured",
+    as JSON null does. A `required` field may not be missing. `aliases` are other names of the field, and `texts` the
+    words for its codes, in tabular files; case, and all characters except letters and digits, are ignored.
     """
 
     name: str
@@ -70,14 +70,14 @@ class Feature(msgspec.Struct, frozen=True):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The closed interval that holds every legal value."""
+        """The smallest closed interval that contains all valid values."""
         if self.limits is not None:
             return self.limits
         return float(self.codes[0][0]), float(self.codes[-1][0])
 
     @property
     def gaps(self) -> tuple[int, ...]:
-        """Whole numbers inside `interval` that are no legal code."""
+        """Whole numbers inside `interval` that are not valid codes."""
         if not self.codes:
             return ()
         legal = {code for code, _ in self.codes}
@@ -86,7 +86,7 @@ class Feature(msgspec.Struct, frozen=True):
 
 _YES_NO = ((0, "no"), (1, "yes"))
 _TRUE_FALSE = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
-_KEEL = "KEEL's copy drops the decimal point of oldpeak, which cannot be undone: take another copy"
+_KEEL = "KEEL's copy drops the decimal point of oldpeak, which cannot be undone: use another copy"
 
 FEATURES: tuple[Feature, ...] = (
     Feature(

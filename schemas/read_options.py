@@ -33,7 +33,7 @@ class TextOptions:
             raise SettingsError(tuple(problems))
 
     def problems(self) -> list[str]:
-        """Return the problems."""
+        """Return all problems."""
         problems = []
         if len(self.separator or ",") != 1 or (self.separator or ",") in '"\r\n':
             problems.append('--delimiter must be one character, or "tab"')
@@ -68,7 +68,7 @@ class ReadOptions(TextOptions):
     ignore_extra: bool = False
 
     def problems(self) -> list[str]:
-        """Return the problems."""
+        """Return all problems."""
         both = self.row_ids and self.id_column is not None
         return TextOptions.problems(self) + (["--row-ids and --id-column exclude each other"] if both else [])
 

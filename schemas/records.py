@@ -1,4 +1,4 @@
-"""The shapes on the wire: patient record, score, dead letter, known outcome, and what they share."""
+"""The types on the wire: patient record, score, dead letter, known outcome, and their parts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from schemas.errors import ValidationIssue
 SCORE_SCHEMA_ID = "urn:heartstream:score:1"
 PATIENT_ID_MAX_CHARS = 128
 RECORD_MAX_BYTES = 65_536
-"""A patient record needs under 400 bytes; anything over this limit is rejected unread."""
+"""A patient record needs less than 400 bytes; larger values than this are rejected unparsed."""
 
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class PatientRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """One patient to be scored: an id and the 13 UCI fields, each a number, or null where it was not measured.
+    """One patient to be scored: an id and the 13 UCI fields, each a number, or null if it was not measured.
 
-    All 13 fields must be there, so that a lost column cannot pass for "not measured". Legal values are in
-    `schemas.features`; this type alone checks only names and types.
+    All 13 fields are required, so that a lost column is not mistaken for "not measured". `schemas.features` defines the
+    valid values; this type checks only names and types.
     """
 
     patient_id: str
@@ -51,26 +51,26 @@ class ModelRef(msgspec.Struct, frozen=True):
 
 
 class WarningCode(StrEnum):
-    """What a reader of a score must know about one of its fields."""
+    """The kind of a warning."""
 
     IMPUTED = "imputed"
-    """The field was missing, and the average of the training patients stands in for it: `pattern` is null."""
+    """The field was missing and was imputed by the training patients' average: `pattern` is null."""
     OUT_OF_TRAINING_RANGE = "out_of_training_range"
-    """The model saw no such value in training: the score is an extrapolation."""
+    """The value is outside the training range: the score is an extrapolation."""
 
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 
 
 class ScoreWarning(msgspec.Struct, frozen=True):
-    """A reservation about a score, and the field that it comes from."""
+    """A warning about a score, and the field that causes it."""
 
     code: WarningCode
     field: str
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):
-    """Where a record was read: enough to find it again, and to drop a repeated result exactly."""
+    """The position of a record in Kafka; identifies the record and duplicates of its result."""
 
     topic: str
     partition: int
@@ -78,16 +78,16 @@ class Source(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """What one field adds to the log-odds of the risk, compared with the average training patient (three decimals)."""
+    """What a field adds to the log-odds of the risk, compared with the average training patient (three decimals)."""
 
     field: str
     log_odds: float
 
 
 class Details(msgspec.Struct, frozen=True):
-    """What a score says beside its risk.
+    """What a score contains besides the risk.
 
-    Intervals, fitting labels, how many reasons (0 to 13), the input's digest, and which missing fields to measure next.
+    Intervals, label sets, the number of reasons (0 to 13), the input's digest, which missing fields to measure next.
     """
 
     interval: bool = True
@@ -100,21 +100,21 @@ class Details(msgspec.Struct, frozen=True):
 class Score(msgspec.Struct, frozen=True, gc=False):
     """The result for one patient record.
 
-    `risk` is the probability (0 to 1, six decimals) of at least 50% narrowing of a coronary vessel; `label` is 1 where
+    `risk` is the probability (0 to 1, six decimals) of at least 50% narrowing of a coronary vessel; `label` is 1 if
     `risk` is at or above `threshold`. `pattern` names the sub-model that was used: `complete`, or the fields that it
-    does without, joined by `+`; it is null for a model that puts averages in place of what is missing. `missing` names
-    the fields that were not measured. `measure_next` names up to three of them, first the one whose measurement is
-    expected to bring the risk nearest to that of a complete record; costs and risks of the tests are not considered.
-    `interval` (four decimals): were every field measured, and had the model been trained on other patients of the same
-    kind, the risk would lie inside in 90 of 100 cases; in log-odds it never narrows when a field goes missing.
-    `sampling_interval` is the part of it that other training patients account for, the rest being what the missing
-    fields could still show; it is absent where none is missing. `label_set` has the labels that fit the risk: of 100
-    training patients of the same sex and kind of chest pain (asymptomatic or not), of either outcome, the true one is
-    in the set of 90; both labels mean "uncertain", and a single one is no certainty. `reasons` are the fields that move
-    the risk most, strongest first. All of these are absent where they are switched off, and null where the model cannot
-    tell them. `input_digest` has the first 16 hexadecimal digits of the SHA-256 of the record as it came; it is absent
-    where it is not switched on, and null for a row of a table, which came as no such bytes. `source` is null where the
-    record did not come from a topic. There is no clock in it: the same record gives the same bytes.
+    does not use, joined by `+`; it is null for a model that imputes missing values. `missing` names the fields that
+    were not measured. `measure_next` names up to three of them, first the one whose measurement is expected to bring
+    the risk closest to that of a complete record; costs and risks of the tests are not considered. `interval` (four
+    decimals) would contain the risk in 90 of 100 cases if every field were measured and the model were trained on other
+    patients of the same population; in log-odds it never narrows when a field is missing. `sampling_interval` is the
+    part of it due to the choice of training patients, the rest being due to the missing fields; it is absent if no
+    field is missing. `label_set` has the labels that are compatible with the risk: for 90 of 100 training patients of
+    the same sex and kind of chest pain (asymptomatic or not), of either outcome, the set contains the true one; both
+    labels mean "uncertain", and a single label is not a certainty. `reasons` are the fields that change the risk most,
+    strongest first. All of these are absent if they are turned off, and null if the model does not provide them.
+    `input_digest` has the first 16 hexadecimal digits of the SHA-256 of the record's bytes; it is absent unless it is
+    turned on, and null for a row of a table, which has no such bytes. `source` is null if the record did not come from
+    a topic. A score contains no time: the same record gives the same bytes.
     """
 
     patient_id: str
@@ -135,18 +135,18 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """Why a record could not be scored; travels in a header beside the original bytes, key and headers."""
+    """Why a record could not be scored; sent in a header, with the original value, key and headers."""
 
     errors: tuple[ValidationIssue, ...]
     source: Source
 
 
 class KnownOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """What was found of a patient who was scored, some time later: the outcomes topic.
+    """The diagnosis of a patient who was scored earlier: the outcomes topic.
 
-    `outcome` is 1 where a coronary vessel is narrowed by at least 50%, else 0. `source` names the patient record that
-    was scored: topic, partition and offset, as its score has them. Without it, the outcome belongs to the last score of
-    `patient_id` whose timestamp in Kafka is not later than this record's.
+    `outcome` is 1 if a coronary vessel is narrowed by at least 50%, otherwise 0. `source` is that of the score: topic,
+    partition and offset of the patient record. Without it, the outcome belongs to the last score of `patient_id` whose
+    Kafka timestamp is not later than this record's.
     """
 
     patient_id: Annotated[str, msgspec.Meta(min_length=1, max_length=PATIENT_ID_MAX_CHARS)]

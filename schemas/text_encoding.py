@@ -1,4 +1,4 @@
-"""Text of any encoding as UTF-8: a byte order mark is recognised, everything else has to be named."""
+"""Text of any encoding as UTF-8: a byte order mark is detected, other encodings must be given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUL_SHARE: Final = 4
 
 
 class Readable(Protocol):
-    """Bytes to be read."""
+    """A binary stream."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Read at most `size` bytes; nothing at the end."""
@@ -28,13 +28,13 @@ class Readable(Protocol):
 
 
 class Utf8Text:
-    """A text of some encoding, read as UTF-8 without a byte order mark. UTF-8 itself is passed on unread.
+    """A text of any encoding, read as UTF-8 without a byte order mark. UTF-8 itself is passed through unchecked.
 
-    `encoding` is what it is in, and `skipped` the bytes of the mark, where the text is UTF-8.
+    `encoding` is the encoding of the text; `skipped` is the size of the byte order mark if that is UTF-8.
     """
 
     def __init__(self, content: Readable, encoding: str | None) -> None:
-        """Look at the first bytes. Raises DataError where they look like UTF-16 that does not say so."""
+        """Read the first bytes. Raises DataError if they look like UTF-16 without a byte order mark."""
         self._content, self.skipped = content, 0
         self._first = _peeked(content)
         mark, found = next((each for each in _MARKS if self._first.startswith(each[0])), (b"", None))
@@ -51,11 +51,11 @@ class Utf8Text:
 
     @property
     def notes(self) -> list[str]:
-        """Say what was understood."""
+        """Describe the detected encoding."""
         return [] if self.encoding == _UTF8 else [f"encoded in {self.encoding}"]
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read some text, nothing at the end. Raises DataError where it is not in its encoding."""
+        """Read some text, nothing at the end. Raises DataError if it cannot be decoded."""
         while True:
             part, self._first = self._first or self._content.read(size), b""
             if self._decoder is None:
@@ -63,7 +63,7 @@ class Utf8Text:
             try:
                 text = self._decoder.decode(part, final=not part)
             except UnicodeError as error:
-                raise DataError(f"it is not text in {self.encoding}: --encoding names another") from error
+                raise DataError(f"it is not valid {self.encoding}; set --encoding") from error
             if text and not self._started:
                 self._started, text = True, text.removeprefix("\ufeff")
             if text or not part:
@@ -71,7 +71,7 @@ class Utf8Text:
 
 
 def _peeked(content: Readable) -> bytes:
-    """Read the first bytes, enough for a mark: a pipe may bring fewer than asked for."""
+    """Read enough bytes for a byte order mark: a pipe may return fewer than requested."""
     first = b""
     while len(first) < _MARK_BYTES and (part := content.read(_PEEK_BYTES - len(first))):
         first += part
@@ -79,8 +79,8 @@ def _peeked(content: Readable) -> bytes:
 
 
 def _refuse_utf16(first: bytes) -> None:
-    """Raise DataError where every other byte is nearly always 0, as in UTF-16 of Latin letters."""
+    """Raise DataError if nearly every other byte is 0, as in UTF-16 of Latin letters."""
     for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         here, other = first[start::2], first[1 - start :: 2]
         if len(here) >= _NUL_SHARE and here.count(0) * _NUL_SHARE > len(here) * (_NUL_SHARE - 1) and 0 not in other:
-            raise DataError(f"it looks like UTF-16 without a byte order mark: --encoding {name} reads it")
+            raise DataError(f"it looks like UTF-16 without a byte order mark; set --encoding {name}")

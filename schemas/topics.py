@@ -1,4 +1,4 @@
-"""Names that Kafka clients of heartstream must know: default topics and headers."""
+"""Names that Kafka clients of heartstream need: default topics and headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 def name_problem(topic: str) -> str | None:
-    """Say why Kafka can have no topic of this name, None where it can."""
+    """Return why a name is not valid for a Kafka topic, None if it is."""
     if _LEGAL_NAME.fullmatch(topic) and topic not in {".", ".."}:
         return None
     return (
@@ -28,21 +28,21 @@ DEAD_LETTER_HEADER = "heartstream.dead-letter"
 """Holds a `DeadLetter` as JSON."""
 
 VALUE_OMITTED_HEADER = "heartstream.value-omitted"
-"""On a dead letter whose value the dead letter topic did not take: the value's size in bytes, as decimal text.
+"""On a dead letter whose value the dead letter topic rejected: the value's size in bytes, as decimal text.
 
-The value itself stands at the dead letter's `source`. A dead letter with neither value nor this header is of a
+The value itself is at the dead letter's `source`. A dead letter with neither value nor this header is that of a
 tombstone.
 """
 
 KEY_OMITTED_HEADER = "heartstream.key-omitted"
-"""On a dead letter whose key the dead letter topic did not take: the key's size in bytes, as decimal text.
+"""On a dead letter whose key the dead letter topic rejected: the key's size in bytes, as decimal text.
 
-It is empty where the record had no key and the topic, a compacted one, takes none without. The letter's key is its
-source then, as `topic:partition:offset`.
+It is empty if the record had no key and the topic is compacted, so that it requires one. The dead letter's key is then
+its source, as `topic:partition:offset`.
 """
 
 HEADERS_OMITTED_HEADER = "heartstream.headers-omitted"
-"""On a dead letter without the original record's headers, which the topic did not take: their number."""
+"""On a dead letter without the original record's headers, which the topic rejected: their number."""
 
 TIMESTAMP_HEADER = "heartstream.timestamp"
 """On a dead letter: the original record's timestamp in milliseconds since 1970, as decimal text; -1 if it has none.
@@ -51,17 +51,14 @@ The dead letter's own timestamp is the same, unless its topic is set to `message
 """
 
 REDRIVE_ATTEMPTS_HEADER = "heartstream.redrive-attempts"
-"""On a record that was sent back from the dead letters: how many times that was, as decimal text."""
+"""On a redriven record: how many times it was redriven, as decimal text."""
 
 FIRST_FAILURE_HEADER = "heartstream.first-failure"
-"""On the same: the `Source` at which the record failed for the first time, as JSON."""
+"""On a redriven record: the `Source` at which it failed first, as JSON."""
 
 TRACEPARENT_HEADER = "traceparent"
 TRACESTATE_HEADER = "tracestate"
-"""On a patients record that its producer traces, then on its score or dead letter if the worker does.
-
-What they hold is W3C Trace Context.
-"""
+"""W3C Trace Context, on a patient record that its producer traces, and on the result that the worker traces."""
 
 ERROR_HEADER_PREFIX = "__streams.errors."
 """The header names that Kafka Streams gives its own dead letters (KIP-1034), so that existing tools read ours."""
@@ -76,4 +73,4 @@ REASON_HEADERS = frozenset(
         *(f"{ERROR_HEADER_PREFIX}{part}" for part in ("exception", "message", "topic", "partition", "offset")),
     }
 )
-"""What a dead letter has beyond the original record's headers. A record that is sent again goes without them."""
+"""The headers that a dead letter has in addition to the original record's. Redrive removes them."""

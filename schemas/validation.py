@@ -1,7 +1,7 @@
-"""The slow path of decoding: everything that is wrong with one record, or the record.
+"""Validation of one record, the slow path of decoding: the record, or all of its problems.
 
-`validate` is the authority on what a legal record is. The fast path (`schemas.codec.decode` and `scoring.features`) may
-only accept what `validate` accepts, with the same numbers; a property test holds it to that.
+`validate` defines which records are valid. The fast path (`schemas.codec.decode` and `scoring.features`) may only
+accept what `validate` accepts, with the same numbers; a property test verifies that.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _BY_NAME: Final = {feature.name: feature for feature in FEATURES}
 
 
 class _NotFinite:
-    """Stands for NaN, Infinity and -Infinity, which Python's JSON parser takes and JSON does not know."""
+    """Replaces NaN, Infinity and -Infinity, which Python's JSON parser accepts although they are not JSON."""
 
 
 def validate(value: bytes | None, coding: str | None = None) -> PatientRecord | tuple[ValidationIssue, ...]:
-    """Return the record that `value` holds, or every issue that can be found in it (never empty).
+    """Return the record in `value`, or all of its issues (never empty).
 
-    A record that names no coding is in `coding`, the one that was named for its whole source. What comes back is in
-    UCI's codes, and says so where a coding was named. Fields in which a number stands for "not measured" come back as
-    None. Takes some 20 µs, at most some milliseconds: for offenders only.
+    `coding` is the coding of a record that does not name its own. The returned record is in UCI's coding, and says so
+    if a coding was given. Fields in which a number means "not measured" are None. Takes about 20 µs, at most a few
+    milliseconds, so it is only called for records that the fast path does not accept.
     """
     members = _members(value)
     if isinstance(members, ValidationIssue):
@@ -58,7 +58,7 @@ def validate(value: bytes | None, coding: str | None = None) -> PatientRecord | 
 
 
 def _members(value: bytes | None) -> list[tuple[str, Any]] | ValidationIssue:
-    """Parse `value` into the members of one JSON object, in order and with repeats."""
+    """Parse `value` into the members of one JSON object, in order and with duplicates."""
     if not value:
         return ValidationIssue(RejectionCode.EMPTY_VALUE, "", "the record has no value; a tombstone cannot be scored")
     if len(value) > RECORD_MAX_BYTES:
@@ -95,15 +95,15 @@ def _parsed(text: str) -> list[tuple[str, Any]] | ValidationIssue:
 
 
 class _Members(list[tuple[str, Any]]):
-    """The members of a JSON object, which a dict would silently merge."""
+    """The members of a JSON object, including duplicates."""
 
 
 _GUESSES: Final = 16
 _LONGEST_GUESS: Final = 32
-"""A hostile record may hold thousands of names, which must not cost a look-up each."""
+"""A hostile record may have thousands of names; looking up each would be too slow."""
 NAME_YOUR_CODING: Final = (
-    "this value is known from other codings of this data, of which there are several "
-    f"({', '.join(FOREIGN_NAMES)}): if your source is in one, name it for all records, in coding or with --coding"
+    "this value is used by other codings of this data "
+    f"({', '.join(FOREIGN_NAMES)}): if your source uses one, set it for all records, in coding or with --coding"
 )
 DEEPEST: Final = 256
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -111,7 +111,7 @@ _STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def refuse_deep_nesting(text: str) -> None:
-    """Raise ValueError where the parser could run out of stack, by a limit that is the same for every caller."""
+    """Raise ValueError if the parser could overflow the stack; the limit is the same for every caller."""
     if text.count("[") + text.count("{") > DEEPEST:
         depths = accumulate(_STEPS.get(character, 0) for character in _STRING.sub("", text))
         if max(depths, default=0) > DEEPEST:
@@ -119,7 +119,7 @@ def refuse_deep_nesting(text: str) -> None:
 
 
 def _name_issues(members: list[tuple[str, Any]]) -> tuple[list[ValidationIssue], dict[str, Any]]:
-    """Check which fields are there; return the issues and the known fields that stand exactly once."""
+    """Check which fields are present; return the issues, and the known fields that occur exactly once."""
     issues: list[ValidationIssue] = []
     found: dict[str, Any] = {}
     repeated: set[str] = set()
@@ -132,7 +132,7 @@ def _name_issues(members: list[tuple[str, Any]]) -> tuple[list[ValidationIssue],
         else:
             found[name] = raw
     issues.extend(
-        ValidationIssue(RejectionCode.DUPLICATE_FIELD, f"/{name}", "the field stands more than once")
+        ValidationIssue(RejectionCode.DUPLICATE_FIELD, f"/{name}", "the field occurs more than once")
         for name in FIELD_NAMES
         if name in repeated
     )
@@ -147,10 +147,10 @@ def _name_issues(members: list[tuple[str, Any]]) -> tuple[list[ValidationIssue],
 
 
 def _unknown_text(unknown: list[str]) -> str:
-    """Describe unknown members without repeating their names, which may hold anything."""
+    """Describe unknown members without their names, which may contain anything."""
     suspects = [name[:_LONGEST_GUESS] for name in unknown[:_GUESSES]]
     close = {match for name in suspects for match in get_close_matches(name.lower(), FIELD_NAMES, n=1)}
-    hint = f"; is one of them meant to be {' or '.join(sorted(close))}?" if close else ""
+    hint = f"; did you mean {' or '.join(sorted(close))}?" if close else ""
     return f"{len(unknown)} member(s) are not fields of a patient record{hint}"
 
 
@@ -158,13 +158,13 @@ def _absent_text(name: str) -> str:
     feature = _BY_NAME.get(name)
     if feature is None or feature.required:
         return "the field is required"
-    return "the field must be there; send null if it was not measured"
+    return "the field is required; send null if it was not measured"
 
 
 def _read_field(name: str, raw: Any, coding: Coding | None) -> ValidationIssue | float | None:
-    """Check one field; return its number, None where it is not measured or not a number, or what is wrong with it.
+    """Check one field; return its number, None if it is not measured or not numeric, or its issue.
 
-    `coding` is what the record is said to be in, None where it names none, or one that is not known.
+    `coding` is the record's, None if it has none or an unknown one.
     """
     if name == "patient_id":
         return _patient_id_issue(raw)
@@ -182,7 +182,7 @@ def _patient_id_issue(raw: Any) -> ValidationIssue | None:
     try:
         raw.encode("utf-8")
     except UnicodeEncodeError:
-        return ValidationIssue(RejectionCode.NOT_UTF8, pointer, "holds half of a surrogate pair, which is no character")
+        return ValidationIssue(RejectionCode.NOT_UTF8, pointer, "contains a lone surrogate, which is not a character")
     return None
 
 
@@ -211,7 +211,7 @@ def _read_number(feature: Feature, raw: Any, coding: Coding | None) -> Validatio
 
 
 def _converted(feature: Feature, raw: float, codes: Mapping[int, int | None]) -> ValidationIssue | float | None:
-    """Read a code of another coding."""
+    """Convert a code of another coding."""
     if raw not in codes:
         meanings: dict[int | None, str] = {**dict(feature.codes)}
         known = (f"{code} ({meanings.get(ours, 'not measured')})" for code, ours in codes.items())
@@ -224,7 +224,7 @@ def _converted(feature: Feature, raw: float, codes: Mapping[int, int | None]) ->
 def _missing(feature: Feature) -> ValidationIssue | None:
     if not feature.required:
         return None
-    return ValidationIssue(RejectionCode.MISSING_VALUE, f"/{feature.name}", "is required: no score is given without it")
+    return ValidationIssue(RejectionCode.MISSING_VALUE, f"/{feature.name}", "is required")
 
 
 def _limits_issue(feature: Feature, value: float, *, is_declared: bool) -> ValidationIssue | None:
@@ -247,7 +247,7 @@ def _limits_issue(feature: Feature, value: float, *, is_declared: bool) -> Valid
 
 
 def _legal(feature: Feature) -> str:
-    """Say which values are legal."""
+    """Describe the valid values."""
     if feature.codes:
         codes = ", ".join(f"{code} ({label})" for code, label in feature.codes)
         return f"must be one of {codes}{_or_null(feature)}"

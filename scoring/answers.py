@@ -1,6 +1,6 @@
-"""What training recorded of the reference cases beside their risks, and the proof that scoring says the same.
+"""Check that scoring reproduces what training recorded of the reference cases, in addition to their risks.
 
-Risks prove an engine. This proves what stands beside them: intervals, the limits of label sets, training ranges.
+Risks verify an engine. This verifies the rest of a score: intervals, the limits of label sets, training ranges.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from scoring.reference_cases import reference_cases
 from scoring.uncertainty import Intervals, Lookup, Uncertainty, Vector, cells_of
 
 _TOLERANCE: Final = 1e-6
-"""Limits are computed from log-odds, whose last digits depend on the processor."""
+"""Limits are computed from log-odds, whose last digits depend on the CPU."""
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """What is said of the 1,024 reference cases, or of the model where it cannot tell, None.
+    """Results for the 1,024 reference cases, in addition to their risks.
 
-    `intervals` and `sampling_intervals` (1024, 2) are their limits as risks, `label_limits` (1024, 2) those that label
-    sets go by (NaN where there are none), `out_of_range` (13,) how many records lie outside each training range.
+    `intervals` and `sampling_intervals` (1024, 2) are limits of risks, None if the model has none; `label_limits`
+    (1024, 2) are the limits of label sets (NaN where there are none), `out_of_range` (13,) the number of records
+    outside each training range.
     """
 
     intervals: Matrix | None
@@ -34,13 +35,13 @@ class Answers(msgspec.Struct, frozen=True):
     out_of_range: Matrix
 
     def differences(self, other: Answers) -> list[str]:
-        """Name what differs from other answers."""
+        """Return the names of the fields that differ."""
         pairs = ((name, getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
         return [name for name, one, another in pairs if not _are_same(one, another)]
 
 
 def answers_of(log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str, tuple[float, float]]) -> Answers:
-    """Return what is said of the reference cases, whose log-odds (1024,) are given where the model has any."""
+    """Compute the results for the reference cases from their log-odds (1024,), None if the model has none."""
     cases, lookup = reference_cases(), Lookup(tables)
     cells = cells_of(cases)
     lowest, highest = np.array([ranges[name] for name in FEATURE_NAMES]).T
@@ -53,9 +54,9 @@ def answers_of(log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str
 
 
 def check_answers(recorded: Answers, found: Answers) -> None:
-    """Raise ArtifactError where scoring does not say what training recorded."""
+    """Raise ArtifactError if scoring does not reproduce the recorded results."""
     if wrong := found.differences(recorded):
-        raise ArtifactError(f"the model's {', '.join(wrong)} of reference cases are not those that training recorded")
+        raise ArtifactError(f"{', '.join(wrong)} of the reference cases differ from those recorded in training")
 
 
 def _pairs(intervals: Intervals | None) -> Matrix | None:

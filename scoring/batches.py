@@ -1,4 +1,4 @@
-"""The two kinds of batch: records as JSON, and columns of numbers. Decoding rejects what is not legal."""
+"""The two kinds of batch: JSON records, and columns of numbers. Decoding rejects invalid records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scoring.pipeline import DecodedBatch, Issues
 
 
 class JsonBatch:
-    """Records as JSON: bodies of requests, lines of a file, or values of messages.
+    """JSON records: request bodies, lines of a file, or values of messages.
 
-    `coding` is that of all records that name none, where it is known of their source. `content` opens the envelope of
-    the record at a place: it is called once, and only for a value that is no plain record by itself.
+    `coding` is the coding of the source, for records without their own. `content` unwraps the envelope of the record at
+    a position: it is called once, and only for a value that is not a plain record.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class JsonBatch:
         self._keys = keys
 
     def decode(self) -> DecodedBatch:
-        """Decode each record, put it into UCI's codes, and reject it where it is not legal."""
+        """Decode each record and convert it to UCI's coding; reject it if it is invalid."""
         rejected: dict[int, Issues] = {}
         places, records, slow = self._readable(rejected)
         matrix = as_matrix(records)
@@ -53,7 +53,7 @@ class JsonBatch:
         return decoded if legal.all() else self._legal(decoded, legal, slow)
 
     def _readable(self, rejected: dict[int, Issues]) -> tuple[list[int], list[PatientRecord], dict[int, Content]]:
-        """Return places and records, and the content of those that were decoded the slow way, by row."""
+        """Return positions and records, and the content of those decoded by the slow path, by row."""
         places: list[int] = []
         records: list[PatientRecord] = []
         slow: dict[int, Content] = {}
@@ -71,19 +71,19 @@ class JsonBatch:
         return places, records, slow
 
     def _decode_slowly(self, content: Content, value: bytes | None) -> PatientRecord | Issues:
-        """Find the record that is there after all, else all that is wrong with it."""
+        """Return the record, or all of its issues."""
         if isinstance(content, tuple):
             return content
         return (None if content is value else decode(content)) or decode_coded(content) or self._examine(content)
 
     def _legal(self, decoded: DecodedBatch, legal: Mask, slow: Mapping[int, Content]) -> DecodedBatch:
-        """Reject records with illegal numbers; the slow path finds out what is wrong with each."""
+        """Reject records with invalid numbers; the slow path finds the issues of each."""
         rejected = dict(decoded.rejected)
         for row in np.flatnonzero(~legal).tolist():
             place = decoded.places[row]
             issues = self._examine(slow.get(row, self._values[place]))
             if isinstance(issues, PatientRecord):
-                raise AssertionError("the vectorised check refused a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
+                raise AssertionError("the vectorized check rejected a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
             rejected[place] = issues
         return decoded.where(legal, dict(sorted(rejected.items())))
 
@@ -92,11 +92,11 @@ class JsonBatch:
 
 
 class ColumnBatch(msgspec.Struct, frozen=True):
-    """Records as columns: ids, and numbers (n, 13) as sent with NaN for null, which decoding changes.
+    """Columns: ids, and numbers (n, 13) as sent with NaN for null, which decoding modifies in place.
 
-    `doubtful` (n,) marks the rows that are not plainly an id and numbers. `write` returns the record that a row stands
-    for as JSON: it is called for rows that are doubtful or not legal, so that they are judged as any record is.
-    `coding` is the one that was named for all of them.
+    `doubtful` (n,) marks rows with anything other than an id and numbers. `write` returns the JSON record of a row: it
+    is called for rows that are doubtful or invalid, so that they are validated like any other record. `coding` is the
+    coding of all rows.
     """
 
     patient_ids: list[str]
@@ -106,7 +106,7 @@ class ColumnBatch(msgspec.Struct, frozen=True):
     coding: str | None = None
 
     def decode(self) -> DecodedBatch:
-        """Do what `JsonBatch` does with the records that the rows stand for, at less than half the cost."""
+        """Return the same as `JsonBatch` for the equivalent records, at less than half the cost."""
         blank_missing(self.matrix)
         places, declared = range(len(self.matrix)), frozenset[int]()
         if self.coding is not None:
@@ -125,6 +125,6 @@ class ColumnBatch(msgspec.Struct, frozen=True):
         return decoded.where(legal, rejected)
 
     def _written_out(self) -> DecodedBatch:
-        """Decode what the rows stand for. They stay rows of a table: what is written here is not what came."""
+        """Decode the equivalent JSON records. They have no digest: this JSON is not the original input."""
         written = [self.write(row) for row in range(len(self.matrix))]
         return msgspec.structs.replace(JsonBatch(written, self.coding).decode(), values=None)

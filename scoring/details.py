@@ -1,4 +1,4 @@
-"""What scores say beside their risks: missing fields and warnings, intervals, label sets and reasons, as columns."""
+"""The parts of scores other than risks: missing fields and warnings, intervals, label sets and reasons, as columns."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from scoring.uncertainty import Intervals, Lookup, cells_of
 _INTERVAL_STEPS: Final = 10_000
 _BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
 _REMEMBERED_KINDS: Final = 4096
-"""Real data has some 50; the bound keeps memory flat under made-up data."""
+"""Real data has about 50; the limit bounds memory with artificial data."""
 _LABEL_SETS: Final = tuple(label_set_json(labels) for labels in (None, (0,), (1,), (0, 1)))
 _UNCERTAIN: Final = 3
 
 
 class ScoreDetails:
-    """Says of scored batches what `details` ask for. Not safe to share between threads."""
+    """Adds the configured details to scored batches. Not thread-safe."""
 
     def __init__(self, artifact: Artifact, engine: Engine, lookup: Lookup, details: Details) -> None:
         self.builder = ScoreBuilder(artifact.model, artifact.manifest.threshold)
@@ -39,7 +39,7 @@ class ScoreDetails:
         self._metadata: dict[int, EncodedMetadata] = {}
 
     def columns(self, matrix: Matrix, found: Explanation) -> ScoreColumns:
-        """Return what is to be said of records (n, 13) that were scored."""
+        """Return the columns of scored records (n, 13)."""
         cells = cells_of(matrix)
         return ScoreColumns(
             found.risks.tolist(),
@@ -51,7 +51,7 @@ class ScoreDetails:
         )
 
     def metadata(self, matrix: Matrix, patterns: Patterns) -> list[EncodedMetadata]:
-        """Return what is missing and out of the training range in each record (n, 13), encoded once for each kind.
+        """Return missing fields and warnings of each record (n, 13), encoded once per distinct combination.
 
         `patterns` (n,) are the records' missing patterns.
         """
@@ -82,25 +82,25 @@ class ScoreDetails:
     def _intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | Optional]:
         if not self._details.interval:
             return [msgspec.UNSET] * len(cells)
-        told = None if found.log_odds is None else outwards(self._lookup.intervals(found.log_odds, cells))
-        return [None] * len(cells) if told is None else _pairs(told)
+        pairs = None if found.log_odds is None else outwards(self._lookup.intervals(found.log_odds, cells))
+        return [None] * len(cells) if pairs is None else _pairs(pairs)
 
     def _sampling_intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | msgspec.UnsetType]:
-        """Return the part of the intervals that the training sample accounts for, where it is not all of them."""
-        told: list[Interval | msgspec.UnsetType] = [msgspec.UNSET] * len(cells)
+        """Return the part of the intervals due to the training sample; unset if no field is missing."""
+        parts: list[Interval | msgspec.UnsetType] = [msgspec.UNSET] * len(cells)
         rows = np.flatnonzero(cells >= len(GROUPS))
         if self._details.interval and found.log_odds is not None and len(rows):
             part = outwards(self._lookup.sampling_intervals(found.log_odds[rows], cells[rows]))
             for row, pair in zip(rows.tolist(), () if part is None else _pairs(part), strict=part is not None):
-                told[row] = pair
-        return told
+                parts[row] = pair
+        return parts
 
     def _label_sets(self, risks: Vector, cells: Patterns) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
         if not self._details.label_set:
             return [msgspec.UNSET] * len(risks)
         limits = self._lookup.label_limits(cells)
         sets = (risks <= limits[:, 0]) + 2 * (risks >= limits[:, 1])
-        # A risk between two limits that do not overlap is typical of neither label: that is not certainty.
+        # A risk between limits that do not overlap is typical of neither label, which means uncertain.
         sets[sets == 0] = _UNCERTAIN
         sets[np.isnan(limits[:, 0])] = 0
         return [_LABEL_SETS[place] for place in sets.tolist()]

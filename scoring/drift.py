@@ -1,14 +1,14 @@
-"""Whether the records that are scored still look like those that the model was trained on.
+"""Drift detection: whether scored records still resemble the training patients.
 
-A `Window` keeps the last records that were looked at, and counts them as the `Reference` of the model directory counted
-its training patients; a `Census` counts all records. Both tell of inputs and of risks. Whether the risks are right,
-only outcomes can tell.
+A `Window` keeps the most recent records and counts them in the same bins as the `Reference` in the model directory
+counts the training patients; a `Census` counts all records. Both cover inputs and risks. Only outcomes show whether the
+risks are correct.
 
 The measure is the population stability index (PSI), the sum of (p - q) ln(p / q) over the bins of a histogram: by the
-usual rule of thumb there is no change to speak of below 0.1, and a large one above 0.25 (N. Siddiqi, Credit Risk
-Scorecards, 2006). The rule forgets how many records there are. Without any drift, PSI is about (bins - 1)(1/n + 1/m)
+usual rule of thumb, the change is small below 0.1 and large above 0.25 (N. Siddiqi, Credit Risk
+Scorecards, 2006). The rule ignores the number of records. Without any drift, PSI is about (bins - 1)(1/n + 1/m)
 for n records and m patients (B. Yurdakul, Statistical Properties of Population Stability Index, 2018), 0.07 for 200 and
-303 in ten bins. That much is taken off here.
+303 in ten bins. That much is subtracted here.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from scoring.missingness import PATTERNS, patterns_of
 
 REFERENCE_SCHEMA: Final = "heartstream-reference/1"
 RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))
-"""Risks are counted in tenths, whatever the model."""
+"""Risks are counted in ten bins, whatever the model."""
 ENOUGH_RECORDS: Final = 200
-"""Nothing is told of fewer: at 200, chance alone moves a PSI of ten bins by 0.04, and 0.25 is far away."""
+"""Fewer are not compared: at 200, chance alone changes a PSI of ten bins by 0.04, far less than 0.25."""
 _LOOKED_AT: Final = 64
-"""So many records of a batch are looked at. A batch is as large as the load: a window is never a moment's records."""
+"""The number of records sampled from a batch, so that a window never consists of a single large batch."""
 _HALF_A_RECORD: Final = 0.5
-"""What each bin holds beside its records: an empty one would make PSI infinite."""
+"""Added to the count of each bin: an empty one would make PSI infinite."""
 
 _NO_ROWS: Final = np.empty((0, len(FEATURE_NAMES)))
 
@@ -44,7 +44,7 @@ Vector = npt.NDArray[np.float64]
 
 
 class Histogram(msgspec.Struct, frozen=True):
-    """How many values lie up to each edge (and above the one before), and above the last.
+    """How many values are at or below each edge (and above the previous one), and above the last.
 
     Histograms with equal edges are merged by adding their counts.
     """
@@ -52,22 +52,22 @@ class Histogram(msgspec.Struct, frozen=True):
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
-    def is_sound(self) -> bool:
-        """Say whether it is a histogram: edges rise, and each bin has a count."""
+    def is_valid(self) -> bool:
+        """Return whether edges are increasing, and each bin has a count."""
         rises = all(low < high for low, high in pairwise(self.edges))
         fits = len(self.counts) == len(self.edges) + 1
         return rises and fits and min(self.counts) >= 0
 
 
 class FieldReference(msgspec.Struct, frozen=True):
-    """One field's values in the training rows, and in how many rows it was not measured."""
+    """One field's values in the training rows, and the number of rows without it."""
 
     measured: Histogram
     missing: int
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """What the training rows looked like. `risks` are out-of-fold, by model: of each row, from a model without it."""
+    """The distribution of the training rows. `risks` are out-of-fold, by model."""
 
     schema: str
     rows: int
@@ -76,31 +76,31 @@ class Reference(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_json(cls, content: bytes) -> Self:
-        """Read what `training.export.drift_reference` wrote. Raises ArtifactError."""
+        """Read the file of `training.export.drift_reference`. Raises ArtifactError."""
         try:
             reference = msgspec.json.decode(content, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"not a reference: {error}") from error
+            raise ArtifactError(f"invalid drift reference: {error}") from error
         if reference.schema != REFERENCE_SCHEMA:
-            raise ArtifactError(f"the reference's schema is {reference.schema}, expected {REFERENCE_SCHEMA}")
+            raise ArtifactError(f"the drift reference's schema is {reference.schema}, expected {REFERENCE_SCHEMA}")
         histograms = [*(field.measured for field in reference.fields.values()), *reference.risks.values()]
-        # Of a field that no training row has, nothing is counted; of all else something is.
+        # Only a field that no training row has may have an empty histogram.
         measured = [field.measured for field in reference.fields.values() if field.missing < reference.rows]
         counted = [*measured, *reference.risks.values()]
-        sound = all(each.is_sound() for each in histograms) and all(sum(each.counts) for each in counted)
-        if set(reference.fields) != set(FEATURE_NAMES) or not sound:
-            raise ArtifactError("the reference does not have a sound histogram of each field")
+        valid = all(each.is_valid() for each in histograms) and all(sum(each.counts) for each in counted)
+        if set(reference.fields) != set(FEATURE_NAMES) or not valid:
+            raise ArtifactError("the drift reference does not have a valid histogram of each field")
         if any(each.edges != RISK_EDGES for each in reference.risks.values()):
-            raise ArtifactError("the reference's risks are not counted in tenths")
+            raise ArtifactError("the drift reference's risks are not counted in ten bins")
         return reference
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """How the window differs from the reference; a value that rests on too few records is None.
+    """How the records differ from the reference; a value with too few records is None.
 
-    By field: `psi` is that of measured values, `missing` the share of records without the field less that of the
-    training rows, `out_of_range` the share of measured values beyond all of the training rows. `score_psi` is that of
-    the risks of `model`.
+    By field: `psi` is that of measured values, `missing` the share of records without the field minus that of the
+    training rows, `out_of_range` the share of measured values outside the training range. `score_psi` is the PSI of the
+    risks of `model`.
     """
 
     model: str
@@ -112,15 +112,15 @@ class Drift(msgspec.Struct, frozen=True):
 
 
 class Window:
-    """The last records that were scored, or a part of them under load. For one thread.
+    """The most recent scored records, or a sample of them under load. Not thread-safe.
 
-    It holds numbers of patients, in memory alone, and no ids.
+    It keeps values of patients in memory, without ids.
     """
 
     def __init__(
         self, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]], records: int
     ) -> None:
-        """`records` is how many it holds, `ENOUGH_RECORDS` at least; `model` is the one whose risks it will see."""
+        """`records` is its size, at least `ENOUGH_RECORDS`; `model` is the one that is observed."""
         self.model = model
         self._records = max(records, ENOUGH_RECORDS)
         self._batches: deque[tuple[Matrix, Vector]] = deque()
@@ -128,14 +128,14 @@ class Window:
         self._expected = _Expected.of(reference, model, training_range)
 
     def note(self, matrix: Matrix, risks: Vector) -> None:
-        """Take in a batch: records (n, 13) and their risks (n,), which nobody changes later.
+        """Add a batch: records (n, 13) and their risks (n,), which must not be modified later.
 
-        It costs a microsecond or two, however large the batch is.
+        Takes one or two microseconds for any size of batch.
         """
         count = len(risks)
         if count > _LOOKED_AT:
             step = -(-count // _LOOKED_AT)
-            # Not always the first: producers that take turns would be seen one-sidedly.
+            # Not always the first ones: alternating producers would be sampled unevenly.
             self._turn = (self._turn + 1) % step
             matrix, risks = matrix[self._turn :: step].copy(), risks[self._turn :: step].copy()
             count = len(risks)
@@ -148,23 +148,23 @@ class Window:
             self._held -= oldest
 
     def recent(self) -> tuple[Matrix, Vector]:
-        """Return copies of what is held: records (n, 13) and their risks (n,)."""
+        """Return copies of the records (n, 13) and their risks (n,)."""
         rows = np.concatenate([_NO_ROWS, *(matrix for matrix, _ in self._batches)])
         return rows, np.concatenate([_NO_ROWS[:, 0], *(risks for _, risks in self._batches)])
 
     def measure(self) -> Drift:
-        """Compare what is held with the reference. Takes about a millisecond for 2,000 records."""
+        """Compare the window with the reference. Takes about a millisecond for 2,000 records."""
         return self._expected.compare(self.model, self._expected.found(*self.recent()))
 
 
 class Census:
-    """Counts of all records that were scored, in memory that does not grow with them. For one thread.
+    """Counts of all scored records, in constant memory. Not thread-safe.
 
-    It holds no records and no ids.
+    It keeps no records and no ids.
     """
 
     def __init__(self, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]]) -> None:
-        """`model` is the one whose risks it will see."""
+        """`model` is the one that is observed."""
         self.model = model
         self._reference = reference
         self._expected = _Expected.of(reference, model, training_range)
@@ -178,11 +178,11 @@ class Census:
         self.patterns += np.bincount(patterns_of(matrix), minlength=PATTERNS)
 
     def measure(self) -> Drift:
-        """Compare what was counted with the reference."""
+        """Compare the counts with the reference."""
         return self._expected.compare(self.model, self._found)
 
     def fields(self) -> dict[str, FieldReference]:
-        """Return what was counted of each field, in the bins of the reference."""
+        """Return the counts of each field, in the bins of the reference."""
         measured = self._found.fields.sum(axis=1).astype(int).tolist()
         found = zip(FEATURE_NAMES, self._found.fields.astype(int).tolist(), measured, strict=True)
         return {
@@ -191,7 +191,7 @@ class Census:
         }
 
     def risks(self) -> Histogram:
-        """Return what was counted of risks, in tenths."""
+        """Return the counts of risks, in ten bins."""
         return Histogram(RISK_EDGES, tuple(self._found.risks[0].astype(int).tolist()))
 
 
@@ -200,7 +200,7 @@ def _in_bins(like: Histogram, counts: list[int]) -> Histogram:
 
 
 class _Found(NamedTuple):
-    """Records as counts, which can be added up: values by bin, a row a field; values out of range, by field; risks."""
+    """Counts of records, which can be summed: values by bin, a row per field; values out of range, by field; risks."""
 
     records: int
     fields: Counts
@@ -217,7 +217,7 @@ class _Found(NamedTuple):
 
 
 class _Expected(NamedTuple):
-    """A reference as arrays: a row a field, as many columns as the longest histogram has; `bins` are each field's."""
+    """A reference as arrays: a row per field, a column per bin of the longest histogram; `bins` are each field's."""
 
     edges: Matrix
     fields: Counts
@@ -247,19 +247,19 @@ class _Expected(NamedTuple):
         return _Found(len(rows), _counted(rows, self.edges), outside, _counted(risks[:, None], np.array([RISK_EDGES])))
 
     def compare(self, model: str, found: _Found) -> Drift:
-        """Say how what was counted differs; a value that rests on too few is None."""
-        told = found.records >= ENOUGH_RECORDS
+        """Return how the counts differ; a value with too few records is None."""
+        enough_records = found.records >= ENOUGH_RECORDS
         measured = found.fields.sum(axis=1)
         enough = measured >= ENOUGH_RECORDS
         missing = 1 - measured / max(found.records, 1) - self.missing
         score_psi = None
-        if told and self.risks is not None:
+        if enough_records and self.risks is not None:
             score_psi = float(_psi(self.risks, found.risks, np.array([len(RISK_EDGES) + 1]))[0])
         return Drift(
             model=model,
             records=found.records,
             psi=_by_field(_psi(self.fields, found.fields, self.bins), enough & (self.fields.sum(axis=1) > 0)),
-            missing=_by_field(missing, np.full(len(enough), told)),
+            missing=_by_field(missing, np.full(len(enough), enough_records)),
             out_of_range=_by_field(found.outside / np.maximum(measured, 1), enough),
             score_psi=score_psi,
         )
@@ -274,7 +274,7 @@ def _counted(values: Matrix, edges: Matrix) -> Counts:
 
 
 def _psi(expected: Counts, found: Counts, bins: npt.NDArray[np.int64]) -> Vector:
-    """Return PSI of each row of counts, less what chance makes of it, 0 at least. Bins beyond `bins` do not count."""
+    """Return the PSI of each row of counts, corrected for chance, at least 0. Bins beyond `bins` are ignored."""
     used = np.arange(expected.shape[1]) < bins[:, None]
     p, q = (
         (counts + _HALF_A_RECORD) / (counts.sum(axis=1) + _HALF_A_RECORD * bins)[:, None]
@@ -286,6 +286,6 @@ def _psi(expected: Counts, found: Counts, bins: npt.NDArray[np.int64]) -> Vector
     return excess
 
 
-def _by_field(values: Vector, told: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    pairs = zip(values.tolist(), told.tolist(), strict=True)
-    return {name: value if is_told else None for name, (value, is_told) in zip(FEATURE_NAMES, pairs, strict=True)}
+def _by_field(values: Vector, known: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+    pairs = zip(values.tolist(), known.tolist(), strict=True)
+    return {name: value if is_known else None for name, (value, is_known) in zip(FEATURE_NAMES, pairs, strict=True)}

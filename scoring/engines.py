@@ -1,4 +1,4 @@
-"""Three ways to get the same risks from an artifact: linear tables, a compiled forest, and scikit-learn itself.
+"""Three engines that compute the same risks: linear tables, a compiled forest, and scikit-learn itself.
 
 A fast engine is used only after it has reproduced, in this very process, the risks that scikit-learn gave the reference
 cases when the model was trained. Written for speed: a batch costs a handful of numpy calls, whatever its size.
@@ -27,7 +27,7 @@ Vector = Matrix
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What an engine says of a batch: risks (n,), 0 to 1, and what else it can tell.
+    """An engine's results for a batch: risks (n,), 0 to 1, and optional parts.
 
     `contributions` (n, fields) are exact additions to the log-odds, compared with the average training patient, in the
     order of the engine's `fields`; `log_odds` (n,) are those of the risks.
@@ -39,7 +39,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Engine(Protocol):
-    """Turns legal records (n, 13), NaN where missing, into risks (n,), 0 to 1.
+    """Computes risks (n,), 0 to 1, of valid records (n, 13), NaN where missing.
 
     A row's result does not depend on the other rows: to the last bit for the fast engines; scikit-learn's own sums may
     move by 1e-15 with the size of the batch.
@@ -47,11 +47,11 @@ class Engine(Protocol):
 
     name: str
     tolerance: float
-    """Largest difference from scikit-learn that the engine may show."""
+    """The largest accepted difference from scikit-learn."""
     fields: tuple[str, ...]
-    """The fields whose contributions it tells; empty where it cannot."""
+    """The fields of its contributions; empty if it has none."""
     imputes: bool
-    """Whether it puts something in place of missing values."""
+    """Whether it imputes missing values."""
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch."""
@@ -59,7 +59,7 @@ class Engine(Protocol):
 
 
 class SklearnEngine:
-    """The fitted preprocessor and classifier, as trained: the way out when no fast engine fits."""
+    """The fitted scikit-learn preprocessor and classifier: the fallback if there is no fast engine."""
 
     name = "sklearn"
     tolerance = 0.0
@@ -71,7 +71,7 @@ class SklearnEngine:
         self.imputes = bool(getattr(self._fitted.classifier, "imputes", True))
 
     def explain(self, matrix: Matrix) -> Explanation:
-        """Score a batch; some milliseconds however small it is."""
+        """Score a batch; takes a few milliseconds for any size."""
         probabilities: Matrix = self._fitted.classifier.predict_proba(self._fitted.preprocessor.transform(matrix))
         return Explanation(probabilities[:, 1])
 
@@ -104,7 +104,7 @@ class LinearEngine:
         return Explanation(logistic(log_odds), contributions, log_odds)
 
     def _design(self, matrix: Matrix) -> Matrix:
-        """Return the columns (n, 22) less the average training patient; 0 where missing."""
+        """Return the columns (n, 22) minus the average training patient; 0 where missing."""
         plan = self._plan
         design = np.empty((len(matrix), self._coefficients.shape[1]))
         raw = matrix.take(plan.affine, axis=1) * self._slope + self._offset
@@ -154,9 +154,9 @@ class ForestEngine:
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The engine to use, why it is not a fast one (None if it is), and how far its risks can be trusted.
+    """The engine to use, why it is not a fast one (None if it is), and its uncertainty tables.
 
-    `answers` are what training recorded of the reference cases beside their risks.
+    `answers` are the results for the reference cases that training recorded, in addition to their risks.
     """
 
     engine: Engine
@@ -181,12 +181,12 @@ def build_engine(artifact: Artifact) -> Prepared:
 
 
 def _proved_engine(artifact: Artifact) -> Prepared:
-    """Return the fast engine that fits the classifier; raises ArtifactError where none reproduces scikit-learn."""
+    """Return the fast engine for the classifier; raises ArtifactError if none reproduces scikit-learn."""
     if artifact.plain is None:
-        raise ArtifactError("training wrote no plain numbers for this kind of model")
+        raise ArtifactError("training exported no portable model for this kind of classifier")
     plain = PortableModel.from_json(artifact.plain)
     if plain.reference_cases_sha256 != reference_cases_sha256() or plain.reference_risks.shape != (REFERENCE_CASES,):
-        raise ArtifactError("the recorded risks are not those of this version's reference cases")
+        raise ArtifactError("the recorded risks are those of other reference cases than this version's")
     plain.uncertainty.check()
     engine = _fast_engine(plain, artifact.onnx)
     difference = float(np.abs(engine.explain(reference_cases()).risks - plain.reference_risks).max())

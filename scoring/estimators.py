@@ -33,7 +33,7 @@ class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
     """
 
     def __init__(self, codes: Sequence[Sequence[int]] = ()) -> None:
-        """`codes` lists, for each input column, its legal codes in ascending order."""
+        """`codes` lists, for each input column, its valid codes in ascending order."""
         self.codes = codes
 
     def fit(self, x: Matrix, y: object = None) -> Self:  # noqa: ARG002  # scikit-learn's signature
@@ -57,10 +57,10 @@ class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
 
 class FieldScaler(StandardScaler):  # type: ignore[misc]  # scikit-learn ships no types
-    """StandardScaler that leaves a field alone which no training row has: its mean would be NaN, and warned of."""
+    """StandardScaler that ignores fields without any value in training: their mean would be NaN, with a warning."""
 
     def fit(self, x: Matrix, y: object = None, sample_weight: Matrix | None = None) -> Self:
-        """Learn mean and deviation of what was measured."""
+        """Learn mean and deviation of the measured values."""
         with np.errstate(invalid="ignore"):
             super().fit(x, y, sample_weight)
         never = np.isnan(self.mean_)
@@ -69,7 +69,7 @@ class FieldScaler(StandardScaler):  # type: ignore[misc]  # scikit-learn ships n
 
 
 def averages(x: Matrix) -> Matrix:
-    """Return the mean of what was measured in each column, (n, columns) to (columns,); 0 where nothing was."""
+    """Return the mean of the measured values in each column, (n, columns) to (columns,); 0 without any."""
     measured = ~np.isnan(x)
     mean: Matrix = np.where(measured, x, 0.0).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
     return mean

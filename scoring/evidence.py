@@ -1,7 +1,7 @@
-"""Whether a source of records is in another coding than it says, by what its records show.
+"""Detects sources in an undeclared coding.
 
-Most records of another coding are legal in UCI's, and mean something else there: what gives a source away are those
-that are not. In the copies of this data they are 37% to 100% of the records; in UCI's own data there are none.
+Most records of another coding are valid in UCI's, with another meaning: the invalid ones are the evidence. They are 37%
+to 100% of the records in the copies of this data; in UCI's own data there are none.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from typing import Final
 
 RECENT_RECORDS: Final = 200
-"""So many records are looked at together: fewer say less, and more are slow to notice that a producer changed."""
+"""The size of the window: fewer records are less reliable, more are slower to notice that a producer changed."""
 FOREIGN_SHARE: Final = 0.05
-"""A source is foreign if this share of its records shows it, and half a record more: one of ten, but not of eleven."""
+"""A source is foreign if this share of its records is, plus half a record: one of ten, but not one of eleven."""
 _HALF_A_RECORD: Final = 0.5
 
 Evidence = Sequence[tuple[int, int]]
-"""Of each run of a batch: how many records say something of its coding, and how many of them show another one."""
+"""For each run of a batch: the number of records without a coding, and how many of them are foreign."""
 
 
 def evidence_of(undeclared: Sequence[int], foreign: Sequence[int]) -> Evidence:
-    """Return what a batch says, by the places of its legal records that name no coding, and of its foreign ones."""
+    """Return the evidence of a batch, by the positions of its valid records without a coding, and of foreign ones."""
     if not foreign:
         return [(len(undeclared), 0)]
     shown = Counter(place // RECENT_RECORDS for place in foreign)
@@ -35,22 +35,22 @@ class SourceWindow:
     __slots__ = ("_foreign", "_records", "_runs")
 
     def __init__(self) -> None:
-        """Begin with nothing known."""
+        """Start without records."""
         self._runs: deque[tuple[int, int]] = deque()
         self._records = self._foreign = 0
 
     @property
     def is_foreign(self) -> bool:
-        """Say whether the source is in another coding, by its last records."""
+        """Whether the last records show that the source is in another coding."""
         return self._foreign > 0 and self._foreign >= FOREIGN_SHARE * self._records + _HALF_A_RECORD
 
     @property
     def is_clean(self) -> bool:
-        """Say whether none of the last records shows another coding."""
+        """Whether none of the last records is foreign."""
         return not self._foreign
 
     def note(self, evidence: Evidence) -> bool:
-        """Take in a batch; returns whether the source was foreign at any moment of it. Takes a microsecond."""
+        """Add a batch; returns whether the source was foreign at any point of it. Takes a microsecond."""
         found = False
         for run in evidence:
             self._runs.append(run)

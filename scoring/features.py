@@ -1,6 +1,6 @@
 """Patient records as numbers: an (n, 13) float64 matrix, in feature-table order, NaN where not measured.
 
-The vectorised twin of `schemas.validation`: it accepts no row that the slow path would reject.
+The vectorized equivalent of `schemas.validation`: it accepts no row that the slow path would reject.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def as_matrix(records: Sequence[PatientRecord]) -> Matrix:
 
 
 def blank_missing(matrix: Matrix) -> None:
-    """Put NaN, in place, where a number stands for "not measured"."""
+    """Replace numbers that mean "not measured" by NaN, in place."""
     for code, takes in _TAKES_CODE.items():
         matrix[(matrix == code) & takes] = np.nan
 
 
 def convert(matrix: Matrix, coding: Coding) -> None:
-    """Put UCI's codes, in place, into rows of another coding, blanked; what is no code there becomes infinite."""
+    """Convert blanked rows of another coding to UCI's, in place; invalid codes become infinite."""
     for name, codes in coding.codes.items():
         column = matrix[:, FEATURE_NAMES.index(name)]
         ours = np.where(np.isnan(column), np.nan, np.inf)
@@ -60,7 +60,7 @@ def convert(matrix: Matrix, coding: Coding) -> None:
 
 
 def convert_rows(matrix: Matrix, codings: Mapping[int, str]) -> None:
-    """Do the same, in place, for the rows whose coding is named."""
+    """Convert the rows with a declared coding, in place."""
     for name in set(codings.values()):
         rows = [row for row, its in codings.items() if its == name]
         ours = matrix[rows]
@@ -69,7 +69,7 @@ def convert_rows(matrix: Matrix, codings: Mapping[int, str]) -> None:
 
 
 def legal_rows(matrix: Matrix) -> Mask:
-    """Say, for each row of a blanked matrix, whether all its values are legal and no required one is missing."""
+    """Return, for each row of a blanked matrix, whether all values are valid and no required one is missing."""
     legal: Mask = (matrix >= _LOW) & (matrix <= _HIGH)
     legal &= (matrix == np.floor(matrix)) | _FRACTIONAL
     legal |= np.isnan(matrix) & _OPTIONAL

@@ -1,7 +1,7 @@
-"""Files of a model directory, which anybody may have written: reading one neither hangs nor grows without bound.
+"""Read files of an untrusted model directory without blocking, and with a size limit.
 
-Symbolic links are followed, for Kubernetes mounts every file of a volume as one: what a file holds decides, not where
-it is.
+Symbolic links are followed, because Kubernetes mounts every file of a volume as one: the content is verified, not its
+location.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _SMALL_BYTES: Final = 16 << 20
 
 
 class WrongSizeError(OSError):
-    """A file has not as many bytes as it should have."""
+    """A file does not have the expected size."""
 
 
 def read_file(path: Path, size: int | None = None) -> bytes:
-    """Return what a regular file holds: one of exactly `size` bytes, or of at most 16 MiB where none is given.
+    """Return the content of a regular file of exactly `size` bytes, or of at most 16 MiB without a size.
 
-    Raises OSError, at once also for a pipe or a device, whose reading would never end.
+    Raises OSError, immediately also for a pipe or a device, which could block forever.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

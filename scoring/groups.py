@@ -1,4 +1,4 @@
-"""Patient groups by sex and kind of chest pain: how far a risk can be trusted is measured in each of them.
+"""Patient groups by sex and kind of chest pain, for which uncertainty is measured separately.
 
 Both fields are required, so every record has a group, whatever else is missing.
 """
@@ -28,6 +28,6 @@ _ASYMPTOMATIC: Final = 4
 
 
 def groups_of(matrix: Matrix) -> Groups:
-    """Return each record's place (n,) in `GROUPS`, for legal records (n, 13)."""
+    """Return each record's index (n,) in `GROUPS`, for valid records (n, 13)."""
     groups: Groups = 2 * matrix[:, _SEX].astype(np.intp) + (matrix[:, _CHEST_PAIN] == _ASYMPTOMATIC)
     return groups

@@ -1,8 +1,8 @@
-"""A model that nobody trusts yet, loaded and proved in a process of its own with limits on memory, time and output.
+"""Load and verify an untrusted model in a separate process, with limits on memory, time and output.
 
-No pickle is opened there that nobody signed, so that no code of the model runs: what it says of itself is then true. A
-signed pickle may hang, crash or eat memory, and does that to its own process. That is no sandbox: its code could touch
-files. `python -m scoring.isolated_load` is that process.
+Unsigned pickles are not loaded there, so that no code of the model runs and its results can be trusted. A signed pickle
+may hang, crash or exhaust memory, which only affects that process. It is not a sandbox: its code could access files.
+`python -m scoring.isolated_load` is that process.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _LIMITS: Final = {
     resource.RLIMIT_FSIZE: _OUTPUT_BYTES,
     resource.RLIMIT_CORE: 0,
 }
-_TOLD_CHARACTERS: Final = 500
+_ERROR_CHARACTERS: Final = 500
 _NICENESS: Final = 10
 
 
-class Proof(msgspec.Struct, frozen=True):
-    """What loading found: the model, its engine, and why it is not a fast one (None if it is).
+class VerifiedModel(msgspec.Struct, frozen=True):
+    """The loaded model, its engine, and why it is not a fast one (None if it is).
 
-    `sha256` is the artifact's: what is loaded afterwards is what was proved if it has the same.
+    `sha256` is the artifact's: only an artifact with the same one was verified.
     """
 
     model: ModelRef
@@ -56,35 +56,37 @@ class _Refusal(msgspec.Struct, frozen=True, tag="refusal"):
     reason: str
 
 
-class _Proved(msgspec.Struct, frozen=True, tag="proof"):
-    proof: Proof
+class _Verified(msgspec.Struct, frozen=True, tag="verified"):
+    verified: VerifiedModel
 
 
-def prove(folder: Path, name: str | None = None, public_key: Path | None = None, seconds: float = _SECONDS) -> Proof:
-    """Load and prove a model directory in a child process. Blocks for a second or two. Raises ArtifactError.
+def verify_model(
+    folder: Path, name: str | None = None, public_key: Path | None = None, seconds: float = _SECONDS
+) -> VerifiedModel:
+    """Load and verify a model directory in a child process. Blocks for a second or two. Raises ArtifactError.
 
-    The directory may change meanwhile: only an artifact of the same SHA-256 is what was proved.
+    The directory may change meanwhile: only an artifact with the same SHA-256 was verified.
     """
-    # Files, not pipes: their size is limited, and a process that the child leaves behind cannot hold them open.
+    # Files, not pipes: their size is limited, and an orphaned grandchild cannot keep them open.
     with TemporaryFile() as answered, TemporaryFile() as complained:
         code = _run((str(folder), name or "", str(public_key or "")), seconds, answered, complained)
         answer, complaint = _start_of(answered), _start_of(complained)
     try:
-        found = msgspec.json.decode(answer, type=_Proved | _Refusal)
+        found = msgspec.json.decode(answer, type=_Verified | _Refusal)
     except msgspec.MsgspecError as error:
         last = complaint.decode(errors="replace").strip().splitlines()[-1:]
-        told = "".join(last)[:_TOLD_CHARACTERS]
-        raise ArtifactError(f"the process that loaded {folder} ended with code {code}: {told}") from error
+        text = "".join(last)[:_ERROR_CHARACTERS]
+        raise ArtifactError(f"the process that loaded {folder} ended with code {code}: {text}") from error
     if isinstance(found, _Refusal):
         raise ArtifactError(found.reason)
-    return found.proof
+    return found.verified
 
 
 def _run(arguments: tuple[str, str, str], seconds: float, answered: IO[bytes], complained: IO[bytes]) -> int:
-    """Run the child until it ends, or until its time is up, and end all that it started; returns its exit code."""
+    """Run the child with a timeout, then kill its process group; returns its exit code."""
     child = subprocess.Popen(  # noqa: S603  # this interpreter, and paths
         [sys.executable, "-P", "-B", "-m", "scoring.isolated_load", *arguments],
-        # Nothing of this process's environment: no secret is there to be found.
+        # Without this process's environment, which may contain secrets.
         env={"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=answered,
@@ -107,16 +109,16 @@ def _start_of(file: IO[bytes]) -> bytes:
 
 
 def main(folder: str, name: str, public_key: str) -> None:
-    """Load one model under limits, and print what was found as JSON. Whoever scores meanwhile goes first."""
+    """Load one model under limits, with low priority, and print the result as JSON."""
     os.nice(_NICENESS)
     for limited, limit in _LIMITS.items():
         resource.setrlimit(limited, (limit, limit))
-    answer: _Proved | _Refusal
+    answer: _Verified | _Refusal
     try:
         key = Path(public_key).read_bytes() if public_key else None
         artifact = load(Path(folder), name or None, key)
         scorer = Scorer(artifact if key is not None else without_pickles(artifact))
-        answer = _Proved(Proof(scorer.model, artifact.sha256, scorer.engine, scorer.fallback_reason))
+        answer = _Verified(VerifiedModel(scorer.model, artifact.sha256, scorer.engine, scorer.fallback_reason))
     except ArtifactError as error:
         answer = _Refusal(str(error))
     except OSError as error:
@@ -125,13 +127,13 @@ def main(folder: str, name: str, public_key: str) -> None:
 
 
 def without_pickles(artifact: Artifact) -> Artifact:
-    """Return the artifact with its pickles kept shut: whoever wrote them could run code here."""
+    """Return the artifact without its pickles, which could run code here."""
     return msgspec.structs.replace(artifact, fitted=_unsigned)
 
 
 def _unsigned() -> Fitted:
     raise ArtifactError(
-        "its pickles are not opened, because no public key says who signed them: sign the model (heartstream model "
+        "its pickles are not loaded, because no public key is configured: sign the model (heartstream model "
         "sign) and give the key (--public-key, HEARTSTREAM_MODEL__PUBLIC_KEY)"
     )
 

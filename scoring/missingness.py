@@ -1,6 +1,6 @@
-"""Missing patterns: which of the fields that may be missing are, as one number.
+"""Missing patterns: the set of missing optional fields as one number.
 
-Bit i of a pattern is set where the i-th optional field, in the order of the feature table, is missing. 0 is a complete
+Bit i of a pattern is set if the i-th optional field, in the order of the feature table, is missing. 0 is a complete
 record. Ten fields may be missing, so there are 1,024 patterns.
 """
 

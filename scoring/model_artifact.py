@@ -1,8 +1,8 @@
-"""The model directory: what is in it, and how it is read only after it has been verified.
+"""The model directory: its files, and their verification before use.
 
-Nothing of a directory is used before the SHA-256 of every listed file equals the manifest's. What a fast engine reads
-is plain numbers. A joblib file is code that runs when it is loaded; it is loaded only where no fast engine serves. Who
-can write the manifest can still run code that way: keep the directory writable by the training job alone.
+No file is used before the SHA-256 of every listed file equals the manifest's. Fast engines read only numbers. A joblib
+file runs code when it is loaded; it is loaded only if there is no fast engine. Whoever can write the manifest can still
+run code that way: only the training job should be able to write the directory.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ REFERENCE_FILE: Final = "reference.json"
 _CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
 NO_DEVICE: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
-"""What the disclaimer says of every model."""
+"""Part of the disclaimer of every model."""
 MAKE_MODEL: Final = 'heartstream train makes one, in the folder "model" unless --output names another'
-"""What to do where there is no model."""
+"""How to get a model, for error messages."""
 _REMEDY: Final = "train the model again (heartstream train)"
 
 
@@ -53,10 +53,10 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class DataEntry(msgspec.Struct, frozen=True):
-    """What a model was trained on. `sha256` is that of the training rows as CSV.
+    """The training data of a model. `sha256` is that of the training rows as CSV.
 
-    `population` is a phrase for the patients whom the model knows, such as "303 patients referred for coronary
-    angiography at the Cleveland Clinic, 1981 to 1984". Training states who they are only where the rows prove it.
+    `population` describes the training patients, such as "303 patients referred for coronary
+    angiography at the Cleveland Clinic, 1981 to 1984". Training names them only if the rows are verified.
     """
 
     name: str
@@ -64,11 +64,11 @@ class DataEntry(msgspec.Struct, frozen=True):
     positives: int
     sha256: str
     population: str = ""
-    """Never empty in a manifest that is served; older ones lack it."""
+    """Never empty in a served manifest; missing in older ones."""
 
     @property
     def disclaimer(self) -> str:
-        """What has to stand beside every risk of the model."""
+        """The disclaimer to show with every risk of the model."""
         return f"{NO_DEVICE} Trained on {self.population}; not validated for other patients."
 
 
@@ -82,8 +82,8 @@ class Metric(msgspec.Struct, frozen=True):
 class ModelEntry(msgspec.Struct, frozen=True):
     """One trained classifier: `file` is its pickle.
 
-    `plain` names the numbers that a fast engine reads (None where no fast engine knows this kind of classifier), `onnx`
-    the same forest compiled to ONNX, where there is one.
+    `plain` is its portable model for fast engines (None if there is no fast engine for this kind of classifier), `onnx`
+    the forest compiled to ONNX, if it is one.
     """
 
     file: str
@@ -116,11 +116,11 @@ class Manifest(msgspec.Struct, frozen=True):
 class Artifact(msgspec.Struct, frozen=True):
     """A verified model directory.
 
-    `plain` and `onnx` are the contents of the chosen model's files of these kinds, None where there is none. `fitted`
-    unpickles scikit-learn's objects; it blocks for about a second when it is called first, and raises ArtifactError.
-    `cards` are the model card, by content type; `report` are the results of its evaluation, as JSON;
-    `reference` is what the training rows looked like. Directories of older versions have none. `sha256` (hexadecimal)
-    is the manifest's, which lists that of every file: two artifacts with the same one have the same content.
+    `plain` and `onnx` are the contents of the selected model's files of these kinds, None if there are none. `fitted`
+    unpickles scikit-learn's objects; its first call blocks for about a second, and it raises ArtifactError. `cards` are
+    the model card, by content type; `report` is its evaluation, as JSON; `reference` is the distribution of the
+    training rows. Directories of older versions have none of these. `sha256` (hexadecimal) is the manifest's, which
+    lists that of every file: two artifacts with the same one have the same content.
     """
 
     manifest: Manifest
@@ -158,7 +158,7 @@ def _verified_manifest(folder: Path, public_key: bytes | None) -> tuple[Manifest
 
 
 def no_model(folder: Path, error: OSError) -> ArtifactError:
-    """Return the error for a place that holds no model, or none that can be read; names the command that makes one."""
+    """Return the error for a missing or unreadable model; it names the command that makes one."""
     remedy = f"; {MAKE_MODEL}" if isinstance(error, FileNotFoundError | NotADirectoryError) else ""
     return ArtifactError(f"no model at {folder}: cannot read {MANIFEST_FILE} ({error.strerror}){remedy}")
 
@@ -178,12 +178,12 @@ def _manifest_problems(manifest: Manifest) -> list[str]:
         problems.append(f"no training range is given for {', '.join(absent)}")
     odd = [feature.name for feature in FEATURES if feature.name not in absent and not _is_range(manifest, feature)]
     if odd:
-        problems.append(f"the training range of {', '.join(odd)} is none of legal values")
+        problems.append(f"the training range of {', '.join(odd)} is invalid")
     return problems
 
 
 def _is_range(manifest: Manifest, feature: Feature) -> bool:
-    """Say whether a field's training range lies within its legal one, or is that of a field which no row has."""
+    """Return whether a field's training range is within its valid one, or is that of a field without any value."""
     (low, high), (lowest, highest) = manifest.training_range[feature.name], feature.interval
     return lowest <= low <= high <= highest or (low, high) == (highest, lowest)
 

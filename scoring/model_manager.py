@@ -25,17 +25,17 @@ from scoring.drift import ENOUGH_RECORDS, Drift
 from scoring.engines import Vector
 from scoring.features import Matrix
 from scoring.files import read_file
-from scoring.isolated_load import prove, without_pickles
+from scoring.isolated_load import verify_model, without_pickles
 from scoring.model_artifact import DIGEST_DIGITS, MANIFEST_FILE, Artifact, load, no_model
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
 from scoring.scorer import Scorer
 
 TRIAL_RECORDS: Final = 2_000
-"""A new model is on trial for so many records."""
+"""The number of records for which a new model is on trial."""
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What is to be told of a model that comes into use: see `runtime.events.ModelLoaded`."""
+    """The fields of `runtime.events.ModelLoaded`."""
 
     name: str
     version: str
@@ -86,15 +86,15 @@ class ModelSource(msgspec.Struct, frozen=True):
         """Load what is there now. Raises ArtifactError. A link may move meanwhile: all is read from one directory."""
         return self._scorer(self._artifact(self._directory()))
 
-    def load_proved(self) -> Scorer:
-        """Load what is there now if it stands its proof in a process of its own. Blocks for seconds; ArtifactError.
+    def load_verified(self) -> Scorer:
+        """Load the current model after it was verified in a separate process. Blocks for seconds; raises ArtifactError.
 
-        What is loaded is in memory before it is proved, and is that content: nothing that changes meanwhile is opened.
+        Its content is read into memory before it is verified, so that later changes have no effect.
         """
         folder = self._directory()
         artifact = self._artifact(folder)
-        if prove(folder, self.name, self.public_key).sha256 != artifact.sha256:
-            raise ArtifactError(f"{self.folder} changed while it was proved")
+        if verify_model(folder, self.name, self.public_key).sha256 != artifact.sha256:
+            raise ArtifactError(f"{self.folder} changed while it was verified")
         return self._scorer(artifact if self.public_key is not None else without_pickles(artifact))
 
     def _directory(self) -> Path:
@@ -115,9 +115,9 @@ class ModelManager:
     """The scorer in use. For one thread."""
 
     def __init__(self, scorer: Scorer, max_score_shift: float = 1.0, withdrawn: Withdrawn = lambda *_: None) -> None:
-        """`max_score_shift` is how far risks of the same records may lie apart on average, from one model to the next.
+        """`max_score_shift` is the largest mean difference of two models' risks of the same records; 1: no limit.
 
-        1 is no limit. `withdrawn` is called when a model had to go, with the facts of the one before, and the reason.
+        `withdrawn` is called when a model is withdrawn, with the facts of the previous one, and the reason.
         """
         self.scorer = scorer
         self.withdrawn: dict[str, str] = {}
@@ -135,9 +135,9 @@ class ModelManager:
         )
 
     def recent(self) -> Recent | None:
-        """Return the last records, None where drift is not watched or too few have come.
+        """Return the last records, None if drift is not monitored or there are too few.
 
-        A model that has just come has seen few: then they are those of the one before.
+        If a new model has scored too few, they are those of the previous one.
         """
         recent = recent_records(self.scorer)
         if recent is None and self._before is not None and (before := recent_records(self._before)) is not None:
@@ -145,7 +145,7 @@ class ModelManager:
         return recent
 
     def drift(self) -> Drift:
-        """Compare the last records with the training rows; of no records where drift is not watched."""
+        """Compare the last records with the training rows; without records if drift is not monitored."""
         if self.scorer.window is not None:
             return self.scorer.window.measure()
         return Drift(self.scorer.model.name, 0, {}, {}, {}, None)
@@ -159,7 +159,7 @@ class ModelManager:
         return score_watched(self.scorer, batch) if self._before is None else self._try(batch, self._before)
 
     def _try(self, batch: DecodedBatch, before: Scorer) -> Results:
-        """Score a batch with the model on trial; where that has to go, with the one before."""
+        """Score a batch with the model on trial; if it is withdrawn, with the previous one."""
         results = score_on_trial(self.scorer, batch, partial(score_watched, before), partial(self._go_back, before))
         if self._before is None:
             return results
@@ -180,7 +180,7 @@ class ModelManager:
 
 
 class Follower:
-    """Looks whether another model is to be served, and prepares it beside the one in use."""
+    """Checks for another model, and prepares it while the current one is in use."""
 
     def __init__(self, source: ModelSource, manager: ModelManager) -> None:
         self._source = source
@@ -193,10 +193,10 @@ class Follower:
         return self._manager.facts()
 
     def find_update(self) -> Callable[[], Scorer | None]:
-        """Return what looks, to be called in another thread: it blocks for seconds where there is a candidate.
+        """Return a function to call in another thread: it blocks for seconds if there is a candidate.
 
-        It returns the candidate, ready to be swapped in, or None where there is none. It raises ArtifactError where
-        what is there cannot be served, each time, but proves the same one once.
+        It returns the candidate, ready to be used, or None. It raises ArtifactError on each call if the candidate is
+        unusable, but verifies the same one once.
         """
         manager = self._manager
         current, recent, withdrawn = manager.scorer.model.digest, manager.recent(), dict(manager.withdrawn)
@@ -221,7 +221,7 @@ class Follower:
 
     def _prepared(self, recent: Recent | None) -> Scorer:
         """Prove, load and try what is there now. Raises ArtifactError."""
-        scorer = self._source.load_proved()
+        scorer = self._source.load_verified()
         reason = None if recent is None else score_shift(recent, scorer, self._manager.max_score_shift)
         if reason is not None:
             raise ArtifactError(f"model {scorer.model.digest}: {reason}")
@@ -229,10 +229,10 @@ class Follower:
 
 
 def score_shift(recent: Recent, other: Scorer, limit: float) -> str | None:
-    """Say by how much another model's risks of the same records differ on average, where that is above the limit.
+    """Describe the mean difference of two models' risks of the same records, if it is above the limit.
 
-    Two good models of different kinds differ by 0.13 at most on the four hospitals of the training data, one whose
-    labels are exchanged by 0.37 or more.
+    Two good models of different kinds differ by at most 0.13 on the four hospitals of the training data; one with
+    inverted labels by at least 0.37.
     """
     try:
         difference = float(np.abs(other.risks(recent.matrix) - recent.risks).mean())
@@ -248,7 +248,7 @@ def score_shift(recent: Recent, other: Scorer, limit: float) -> str | None:
 
 
 def recent_records(scorer: Scorer) -> Recent | None:
-    """Return what a model has scored last, None where that is too little or drift is not watched."""
+    """Return the records that a model has scored last, None if there are too few or drift is not monitored."""
     if scorer.window is None:
         return None
     recent = Recent(*scorer.window.recent())
@@ -269,7 +269,7 @@ def score_on_trial(
     other: Callable[[DecodedBatch], Results],
     withdraw: Callable[[str], None],
 ) -> Results:
-    """Score a batch; where the model breaks, or fails on a record that the `other` one can score, that one scores it.
+    """Score a batch; if the model breaks, or fails on a record that `other` can score, use the results of `other`.
 
     Calls `withdraw` with the reason first.
     """

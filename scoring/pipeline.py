@@ -1,6 +1,6 @@
 """The path of a record, the same for every interface: a `Batch` is decoded, a `Model` scores it into `Results`.
 
-Observers (drift window, census, metrics, audit trail, shadow) look at results; nobody decodes a score made here.
+Observers (drift window, census, metrics, audit trail, shadow) use these results; no score made here is decoded again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MODEL_FAILURE: Final = (ValidationIssue(RejectionCode.MODEL_FAILURE, "", "the mo
 
 
 class DecodedBatch(msgspec.Struct, frozen=True):
-    """The legal records of a batch as rows, and all that is wrong with the others, by their places in the batch.
+    """The valid records of a batch as rows, and the issues of the others, by their positions in the batch.
 
-    `matrix` (n, 13) is in UCI's codes, NaN where not measured. `declared` has the places of records that name their
-    coding, or whose source does. `values` are the whole batch as it came, None where it came as columns; `sources` and
-    `keys` are those of a batch that came from a topic.
+    `matrix` (n, 13) is in UCI's coding, NaN where not measured. `declared` has the positions of records with a declared
+    coding, their own or that of their source. `values` is the original batch, None if it consists of columns; `sources`
+    and `keys` are set for a batch from a topic.
     """
 
     places: Sequence[int]
@@ -47,7 +47,7 @@ class DecodedBatch(msgspec.Struct, frozen=True):
     keys: Sequence[bytes | None] = ()
 
     def where(self, mask: Mask, rejected: Mapping[int, Issues]) -> DecodedBatch:
-        """Return the rows that `mask` (n,) selects, beside these rejected records."""
+        """Return the rows that `mask` (n,) selects, together with these rejected records."""
         rows = np.flatnonzero(mask).tolist()
         return msgspec.structs.replace(
             self,
@@ -77,12 +77,12 @@ class Model(Protocol):
     """What scores batches: a scorer, the model manager around it, the canary around that."""
 
     def score(self, batch: DecodedBatch) -> Results:
-        """Score a batch; raises ArtifactError when it is the model that is broken, not a record."""
+        """Score a batch; raises ArtifactError if the model itself is broken."""
         ...
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What became of the records of a batch: columns of the scored ones, in order, and the issues of the others.
+    """The results of a batch: columns of the scored records, in order, and the issues of the others.
 
     `places` (n,) rise; `matrix` (n, 13), `risks` (n,) and `labels` (n,), true for label 1, are what `scores` were made
     of, and `models` made them. `rejected` is by place, in order; for `declared` see `DecodedBatch`.
@@ -107,7 +107,7 @@ class Results(msgspec.Struct, frozen=True):
         return len(self.places)
 
     def row(self, place: int) -> int:
-        """Return where a scored record stands in the columns."""
+        """Return the index of a scored record in the columns."""
         return bisect_left(self.places, place)
 
     def outcome(self, place: int) -> Outcome:
@@ -115,7 +115,7 @@ class Results(msgspec.Struct, frozen=True):
         return self.rejected.get(place) or self.scores[self.row(place)]
 
     def outcomes(self) -> list[Outcome]:
-        """Return one outcome a record, in the order of the batch."""
+        """Return one outcome per record, in the order of the batch."""
         if not self.rejected:
             return list(self.scores)
         found: dict[int, Outcome] = {**dict(zip(self.places, self.scores, strict=True)), **self.rejected}
@@ -126,7 +126,7 @@ class Results(msgspec.Struct, frozen=True):
         return tuple(str(issue.code) for issues in self.rejected.values() for issue in issues)
 
     def evidence(self) -> Evidence:
-        """Return what the records say of the coding of their source."""
+        """Return the evidence about the coding of the records' source."""
         if not (self.rejected or self.declared):
             return [(len(self.places), 0)]
         foreign = [place for place, issues in self.rejected.items() if _is_foreign(issues)]
@@ -162,7 +162,7 @@ class Results(msgspec.Struct, frozen=True):
         )
 
     def rows(self, rows: Sequence[int]) -> Results:
-        """Return some of the scored records, in this order, beside all that were rejected."""
+        """Return a selection of the scored records, in this order, and all rejected ones."""
         return Results(
             [self.places[row] for row in rows],
             self.matrix[rows],
@@ -186,7 +186,7 @@ def rejection(issues: Issues) -> Results:
 
 
 def joined(parts: Sequence[Results]) -> Results:
-    """Return the results of batches that follow one another as those of one batch."""
+    """Concatenate the results of consecutive batches."""
     if len(parts) == 1:
         return parts[0]
     starts = accumulate(map(len, parts), initial=0)
@@ -224,5 +224,5 @@ def _concatenated(parts: Sequence[Results]) -> Results:
 
 
 def _is_foreign(issues: Issues) -> bool:
-    """Say whether a record shows that its source may be in another coding."""
+    """Return whether a record indicates that its source is in another coding."""
     return any(issue.code is RejectionCode.FOREIGN_CODE for issue in issues)

@@ -1,4 +1,4 @@
-"""What a fast engine needs of a trained model, as numbers in JSON: nothing in it can run, and no scikit-learn reads it.
+"""A trained model as numbers in JSON, for the fast engines: it contains no code, and needs no scikit-learn.
 
 A float64 is written in the shortest form that gives the same float64 when it is read; NaN is written as null.
 """
@@ -32,8 +32,8 @@ class PortableModel(msgspec.Struct, frozen=True):
 
     `center` (22,) is the average training patient after preprocessing. `linear` is None for a forest, whose trees are
     in its ONNX file. `reference_risks` (1024,) are scikit-learn's own risks of the reference cases, which
-    `reference_cases_sha256` identifies. `recorded_answers` are what else is said of them; None in models of versions
-    that did not record it. In the file, the three have the names that trained models gave them.
+    `reference_cases_sha256` identifies. `recorded_answers` are their other results; None in models of versions that
+    did not record them. The names of the three in the file are those of existing models.
     """
 
     plan: Plan
@@ -56,7 +56,7 @@ class PortableModel(msgspec.Struct, frozen=True):
 
 def _as_list(array: Any) -> Any:
     if not isinstance(array, np.ndarray):
-        raise NotImplementedError(f"no plain form for {type(array).__name__}")
+        raise NotImplementedError(f"cannot encode {type(array).__name__}")
     return array.tolist()
 
 

@@ -21,7 +21,7 @@ MISSING_ROW: Final = TABLE_ROWS - 1
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What the preprocessor does, as arrays.
+    """The preprocessor as arrays.
 
     `affine` are the matrix columns that become (x - mean) / scale; `lookup` are those whose code picks a row of a table
     (9, codes). What is missing becomes NaN, in each of its columns.
@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
         return rows
 
     def transform(self, matrix: Matrix) -> Matrix:
-        """Return what the preprocessor's `transform` returns, (n, 22), for legal records (n, 13)."""
+        """Return what the preprocessor's `transform` returns, (n, 22), for valid records (n, 13)."""
         scaled = (matrix.take(self.affine, axis=1) - self.mean) / self.scale
         rows = self.rows_of(matrix)
         blocks = [table.take(codes, axis=0) for table, codes in zip(self.tables, rows.T, strict=True)]

@@ -27,19 +27,21 @@ class RiskModel:
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ARG002  # MLflow's signature
         """Return a frame with `risk`, and `low` and `high` of its 90% interval (NaN where the model has none).
 
-        Raises ValueError that counts the rows which are no legal records, or name no known coding; it tells no value.
+        Raises ValueError with the number of invalid rows or unknown codings, without any value.
         """
         matrix = model_input[list(FEATURE_NAMES)].to_numpy(dtype=np.float64, copy=True)
         blank_missing(matrix)
         if "coding" in model_input:
             codings = dict(enumerate(model_input["coding"].fillna(UCI)))
             if count := sum(name not in CODINGS for name in codings.values()):
-                raise ValueError(f"{count} of {len(codings)} rows name no known coding: coding {known_codings_text()}")
+                raise ValueError(
+                    f"{count} of {len(codings)} rows have an unknown coding: coding {known_codings_text()}"
+                )
             convert_rows(matrix, codings)
         illegal = np.flatnonzero(~legal_rows(matrix))
         if len(illegal):
             raise ValueError(
-                f"{len(illegal)} of {len(matrix)} rows are no legal patient records, the first is row {illegal[0]}"
+                f"{len(illegal)} of {len(matrix)} rows are not valid patient records; the first is row {illegal[0]}"
             )
         found = self._scorer.explain(matrix)
         unknown = np.full(len(matrix), np.nan)
@@ -48,5 +50,5 @@ class RiskModel:
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, str] | None = None) -> RiskModel:
-    """Load and prove a model directory; `model_config` may say the model's `name`. Raises ArtifactError."""
+    """Load and verify a model directory; `model_config` may contain the model's `name`. Raises ArtifactError."""
     return RiskModel(Scorer.from_directory(Path(path), (model_config or {}).get("name")))

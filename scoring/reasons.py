@@ -1,4 +1,4 @@
-"""Which fields move a risk most, as ready JSON. Written for speed: some numpy calls a batch, no Python a record."""
+"""The fields that change a risk most, as JSON. Optimized for speed: a few numpy calls per batch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from scoring.features import Matrix
 LOG_ODDS_DECIMALS: Final = 3
 _STEPS: Final = 10.0**LOG_ODDS_DECIMALS
 _KEYS: Final = 32
-"""Keys for each strength: one for each field and sign."""
+"""Keys per strength: one for each field and sign."""
 _REMEMBERED: Final = 1 << 19
-"""Reasons below 16 in log-odds are remembered: some hundreds of them in real data. The bound keeps memory flat."""
+"""Reasons below 16 in log-odds are cached: a few hundred of them in real data. The limit bounds memory."""
 
 Keys = npt.NDArray[np.intp]
 
@@ -26,8 +26,8 @@ Keys = npt.NDArray[np.intp]
 class StrongestReasons:
     """Picks the strongest contributions of each record; equally strong ones in the order of `fields`.
 
-    A reason is known by a whole number: its field doubled, 1 more where it lowers the risk, less 32 for each thousandth
-    of log-odds. So the least numbers are the strongest reasons, and remembered JSON lies where the number says.
+    A reason is identified by an integer: twice its field, plus 1 if it lowers the risk, minus 32 for each thousandth of
+    log-odds. So the smallest integers are the strongest reasons, and they are the index of the cached JSON.
     """
 
     def __init__(self, fields: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ class StrongestReasons:
         self._is_remembered = np.zeros(_REMEMBERED, dtype=np.bool_)
 
     def of(self, contributions: Matrix, count: int) -> list[list[msgspec.Raw]]:
-        """Return `count` reasons a record, strongest first, of contributions (n, fields)."""
+        """Return `count` reasons per record, strongest first, of contributions (n, fields)."""
         steps = np.rint(contributions * _STEPS)
         keys = np.abs(steps) * -_KEYS + self._field_keys + np.signbit(steps)
         keys.sort(axis=1)

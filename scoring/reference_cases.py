@@ -1,4 +1,4 @@
-"""Reference cases: what an engine must score as scikit-learn did before it is used.
+"""Reference cases: records that an engine must score as scikit-learn did in training before it is used.
 
 scikit-learn's risks of them are recorded when a model is trained, so the records must be the same on every machine and
 with every version of numpy. They come from a few lines of integer arithmetic: numpy's own generators give no such
@@ -22,7 +22,7 @@ _INCREMENT, _FIRST, _SECOND = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58
 
 
 def reference_cases() -> Matrix:
-    """Return 1,024 legal records (1024, 13), the same each time: scattered values, gaps, each field's limits."""
+    """Return 1,024 fixed valid records (1024, 13): random values, missing fields, each field's limits."""
     values, gaps = _uniform().reshape(2, REFERENCE_CASES, len(FEATURES))
     cases = np.empty((REFERENCE_CASES, len(FEATURES)))
     for j, feature in enumerate(FEATURES):
@@ -51,5 +51,5 @@ def _uniform() -> Matrix:
     state = (state ^ (state >> np.uint64(30))) * _FIRST
     state = (state ^ (state >> np.uint64(27))) * _SECOND
     state ^= state >> np.uint64(31)
-    # The upper 53 bits are what a float64 holds exactly.
+    # A float64 represents 53 bits exactly.
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53

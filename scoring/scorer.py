@@ -1,4 +1,4 @@
-"""One loaded model, ready to score: risks, and what a reader must know about each."""
+"""One loaded model, ready to score: risks, with details and warnings."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ RISK_DECIMALS: Final = 6
 class Scorer:
     """Scores batches with one verified model.
 
-    `engine` names the way it computes ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast
-    one. `uncertainty` has the tables that intervals and label sets go by; `window` is for the results of this model, if
-    drift is watched; `cards` and `report` are the artifact's. Not safe to share between threads.
+    `engine` is its name ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast one. `uncertainty`
+    has the tables of intervals and label sets; `window` observes the results of this model, if drift is monitored;
+    `cards` and `report` are the artifact's. Not thread-safe.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class Scorer:
         details: Details = Details(),  # noqa: B008  # it is frozen
         window_records: int = 0,
     ) -> None:
-        """Choose and prove the engine, and remember what it makes of the reference cases.
+        """Select and verify the engine, and keep its results for the reference cases.
 
-        With `window_records`, drift is watched by so many records, where the artifact has a reference.
+        `window_records` is the size of the drift window, if the artifact has a reference.
         """
         prepared = build_engine(artifact)
         self._engine, self.fallback_reason = prepared.engine, prepared.fallback_reason
@@ -62,10 +62,10 @@ class Scorer:
         if not are_probabilities(self._reference_risks):
             raise ArtifactError("the model gives risks outside 0 to 1 on reference cases")
         if intervals is not None and not _hold(intervals, self._reference_risks):
-            raise ArtifactError("the model gives intervals that do not hold the risks of reference cases")
+            raise ArtifactError("the model's intervals do not contain the risks of reference cases")
         if prepared.answers is not None:
-            told = answers_of(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
-            check_answers(prepared.answers, told)
+            found_answers = answers_of(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
+            check_answers(prepared.answers, found_answers)
 
     @property
     def engine(self) -> str:
@@ -81,38 +81,38 @@ class Scorer:
         public_key: bytes | None = None,
         window_records: int = 0,
     ) -> Scorer:
-        """Load and prove a model directory; with a key (PEM) it must be signed. Blocks for some milliseconds.
+        """Load and verify a model directory; with a key (PEM) it must be signed. Blocks for a few milliseconds.
 
         Raises ArtifactError.
         """
         return cls(load(folder, name, public_key), details, window_records)
 
     def explain(self, matrix: Matrix) -> Explanation:
-        """Score legal records (n, 13). The risks (n,), 0 to 1, have six decimals."""
+        """Score valid records (n, 13). The risks (n,), 0 to 1, have six decimals."""
         found = self._engine.explain(matrix)
         return msgspec.structs.replace(found, risks=np.round(found.risks, RISK_DECIMALS))
 
     def intervals(self, matrix: Matrix, found: Explanation) -> Intervals | None:
-        """Return the 90% intervals of records (n, 13) that were scored; None where the model has none."""
+        """Return the 90% intervals of scored records (n, 13); None if the model has none."""
         if found.log_odds is None:
             return None
         return outwards(self._lookup.intervals(found.log_odds, cells_of(matrix)))
 
     def risks(self, matrix: Matrix) -> Vector:
-        """Score legal records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
+        """Score valid records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
         return self.explain(matrix).risks
 
     def self_check(self) -> bool:
-        """Say whether the model still makes of the reference cases what it made when it was loaded."""
+        """Return whether the model reproduces its results for the reference cases from when it was loaded."""
         try:
             return bool(np.array_equal(self.risks(reference_cases()), self._reference_risks))
-        except Exception:  # noqa: BLE001  # a model that raises is not sound, whatever it raises
+        except Exception:  # noqa: BLE001  # a model that raises anything is broken
             return False
 
     def score(self, batch: DecodedBatch) -> Results:
-        """Score a batch: a record has the same bytes in any batch. One on which the model fails is rejected.
+        """Score a batch. A score does not depend on the other records. Records on which the model fails are rejected.
 
-        Raises ArtifactError when it is the model that is broken, not a record.
+        Raises ArtifactError if the model itself is broken.
         """
         found = self._attempt(batch.matrix)
         if found is None or not are_probabilities(found.risks):
@@ -130,7 +130,7 @@ class Scorer:
         return Results(batch.places, batch.matrix, found.risks, labels, scores, models, batch.rejected, batch.declared)
 
     def _digests(self, batch: DecodedBatch) -> Iterable[str | Optional]:
-        """Return what names the bytes of each record: a row of a table has none."""
+        """Return the digest of each record's bytes: a row of a table has none."""
         if not self.details.input_digest:
             return repeat(msgspec.UNSET)
         values = batch.values
@@ -139,7 +139,7 @@ class Scorer:
         return (None if (value := values[place]) is None else input_digest(value) for place in batch.places)
 
     def _without_culprits(self, batch: DecodedBatch) -> DecodedBatch:
-        """Reject the records on which the model fails; raises ArtifactError if it is the model that is broken."""
+        """Reject the records on which the model fails; raises ArtifactError if the model itself is broken."""
         if not self.self_check():
             raise ArtifactError("the model no longer reproduces its own results on reference cases")
         scored = self._isolate(batch.matrix)
@@ -148,7 +148,7 @@ class Scorer:
         return batch.where(scored, dict(sorted(rejected.items())))
 
     def _attempt(self, matrix: Matrix) -> Explanation | None:
-        """Score a batch; None if the model raises: reference cases tell later if it is to blame, or a record."""
+        """Score a batch; None if the model raises: reference cases show later whether it or a record is the cause."""
         if not len(matrix):
             return Explanation(np.empty(0))
         try:
@@ -157,7 +157,7 @@ class Scorer:
             return None
 
     def _isolate(self, matrix: Matrix) -> Mask:
-        """Say which records can be scored: while the model raises, the batch is halved until the culprit is alone."""
+        """Return which records can be scored: while the model raises, the batch is bisected."""
         found = self._attempt(matrix)
         if found is not None:
             scored: Mask = (found.risks >= 0) & (found.risks <= 1)
@@ -175,11 +175,11 @@ def _new_window(artifact: Artifact, records: int) -> Window | None:
 
 
 def _hold(intervals: Intervals, risks: Vector) -> bool:
-    """Say whether each interval has limits, and its risk between them."""
+    """Return whether each interval has limits and contains its risk."""
     within = (intervals.low >= 0) & (intervals.low <= risks) & (risks <= intervals.high) & (intervals.high <= 1)
     return bool(within.all())
 
 
 def are_probabilities(risks: Vector) -> bool:
-    """Say whether all risks lie between 0 and 1; NaN does not."""
+    """Return whether all risks are between 0 and 1; NaN is not."""
     return not len(risks) or bool(risks.min() >= 0 and risks.max() <= 1)

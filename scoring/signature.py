@@ -1,4 +1,4 @@
-"""A signature over a manifest: who made this model? Ed25519, in a file beside the manifest.
+"""Ed25519 signatures of manifests, in a file next to the manifest.
 
 The manifest has the SHA-256 of every other file, so that its signature covers all of them.
 """
@@ -30,7 +30,7 @@ def verify(folder: Path, manifest: bytes, public_key: bytes) -> None:
         key.verify(signature, manifest)
     except InvalidSignature as error:
         raise ArtifactError(
-            f"{folder / SIGNATURE_FILE} is no signature of the manifest by the configured key"
+            f"{folder / SIGNATURE_FILE} is not a signature of the manifest by the configured key"
         ) from error
 
 
@@ -48,9 +48,9 @@ def _public(pem: bytes) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(pem)
     except ValueError as error:
-        raise ArtifactError("the public key is no PEM file") from error
+        raise ArtifactError("the public key is not a PEM file") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ArtifactError("the public key is not of Ed25519")
+        raise ArtifactError("the public key is not an Ed25519 key")
     return key
 
 
@@ -63,9 +63,9 @@ def _private(pem: bytes) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:
-        raise ArtifactError("the private key is no PEM file, or it is encrypted") from error
+        raise ArtifactError("the private key is not a PEM file, or is encrypted") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ArtifactError("the private key is not of Ed25519")
+        raise ArtifactError("the private key is not an Ed25519 key")
     return key
 
 

@@ -1,7 +1,7 @@
-"""scikit-learn's own objects: the way out where no fast engine serves a model. The only module that unpickles.
+"""scikit-learn's own objects: the fallback for models without a fast engine. The only module that unpickles.
 
-Unpickling runs code. It is only ever given bytes that have been verified, and only when a model is served or compared
-in this way: until then no scikit-learn is imported, which would cost a process a second and 60 MB.
+Unpickling runs code. It is only done with verified bytes, and only when such a model is served or compared: until then
+scikit-learn is not imported, which would cost a process a second and 60 MB.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from schemas.errors import ArtifactError
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """A fitted preprocessor, (n, 13) to (n, 22), and the classifier that takes what it gives."""
+    """A fitted preprocessor, (n, 13) to (n, 22), and the classifier that uses its output."""
 
     preprocessor: Any
     classifier: Any
 
 
 class Pickle(msgspec.Struct, frozen=True):
-    """The verified content of a joblib file, not yet opened."""
+    """The verified content of a joblib file, not loaded yet."""
 
     name: str
     content: bytes
 
 
 def unpickled(preprocessor: Pickle, classifier: Pickle, trained_with: str | None) -> Fitted:
-    """Open both files with the scikit-learn that wrote them, `trained_with`.
+    """Load both files with the scikit-learn that wrote them, `trained_with`.
 
-    Blocks for about a second. Raises ArtifactError where that scikit-learn is not installed, and for an object that
-    needs code which is not here.
+    Blocks for about a second. Raises ArtifactError if that scikit-learn is not installed, or if an object needs
+    code that is not installed.
     """
     try:
         import joblib  # noqa: PLC0415  # not in the image of a worker

@@ -1,4 +1,4 @@
-"""What becomes of the records of a source that shows another coding: none is scored unless it names its own."""
+"""Rejects the records of a source in an undeclared coding, unless they name their own."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ FOREIGN_SOURCE: Final = (
     ValidationIssue(
         RejectionCode.FOREIGN_SOURCE,
         "",
-        "the record is legal, but others of its source belong to another coding of this data, so it may mean "
-        f"something else; there are several ({', '.join(FOREIGN_NAMES)}): name yours for the whole source, in "
-        "coding or with --coding, or uci if it is UCI's",
+        "the record is valid, but others of its source are in another coding of this data, so its codes may mean "
+        f"something else: set the coding of the whole source, in coding or with --coding: {', '.join(FOREIGN_NAMES)}, "
+        "or uci if it is UCI's",
     ),
 )
 
 
-def judged(results: Results, window: SourceWindow) -> Results:
-    """Refuse the scores of a batch of one source if its last records show another coding.
+def reject_foreign_source(results: Results, window: SourceWindow) -> Results:
+    """Reject the scores of a batch of one source if its last records show another coding.
 
-    `window` is the source's. Records that name their coding are left out of account, and stay scored. Where no record
-    shows another coding, a batch costs a microsecond, however large it is.
+    `window` is that of the source. Records that name their coding are ignored, and stay scored. Takes a microsecond for
+    a batch of any size without foreign records.
     """
     return results.without_undeclared(FOREIGN_SOURCE) if window.note(results.evidence()) else results
 
 
 def refuse_foreign(name: str, records: int) -> DataError:
-    """Return the error for a file that shows another coding among its first `records` records."""
+    """Return the error for a file whose first `records` records show another coding."""
     return DataError(
-        f"{name} is in another coding of this data than {next(iter(CODINGS))}, as records among its first {records:,} "
-        f"show: nothing was scored. There are several: name yours with --coding {', '.join(FOREIGN_NAMES)}, or "
-        "--coding uci if it is UCI's after all"
+        f"{name} is in another coding of this data than {next(iter(CODINGS))}, as its first {records:,} records show; "
+        f"nothing was scored. Set --coding to one of {', '.join(FOREIGN_NAMES)}, or to uci if it is UCI's"
     )

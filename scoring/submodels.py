@@ -1,7 +1,7 @@
 """Pattern sub-models: a logistic regression for each set of fields that a record may have.
 
-A missing value is not replaced by a guess: the record is scored by the sub-model that was trained without the field
-(Fletcher Mercaldo and Blume, Biostatistics 2020). Like `scoring.estimators`, only a pickle and training import this.
+Missing values are not imputed: the record is scored by the sub-model that was trained without the field (Fletcher
+Mercaldo and Blume, Biostatistics 2020). Like `scoring.estimators`, this is only imported by pickles and training.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FIRST_COLUMN: Final = [COLUMN_FIELDS.index(field) for field in OPTIONAL]
 class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """1,024 logistic regressions, one for each missing pattern, fitted on the same rows.
 
-    Takes what the preprocessor gives, (n, 22) with NaN where a field is missing. A training row that lacks a field
-    which its sub-model uses has the average of the others there; only six of Cleveland's 303 rows do. `coef_` is
-    (1024, 22), zero where the field is missing; `intercept_` (1024,) is the log-odds of the average training patient.
+    The input is the preprocessor's output, (n, 22) with NaN where a field is missing. When fitting, a row without a
+    field that a sub-model uses gets the average; that concerns six of Cleveland's 303 rows. `coef_` is (1024, 22),
+    zero where the field is missing; `intercept_` (1024,) is the log-odds of the average training patient.
     """
 
     imputes = False
@@ -39,7 +39,7 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.C = C
 
     def fit(self, x: Matrix, y: Matrix) -> Self:
-        """Fit all sub-models at once; some 0.3 s."""
+        """Fit all sub-models at once; takes about 0.3 s."""
         self.classes_ = np.unique(y)
         self.n_features_in_ = x.shape[1]
         self.center_ = averages(x)
@@ -59,13 +59,13 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         return np.column_stack([1 - risks, risks])
 
     def predict(self, x: Matrix) -> Matrix:
-        """Return the likelier class (n,)."""
+        """Return the more probable class (n,)."""
         likelier: Matrix = self.classes_[(self.decision_function(x) > 0).astype(np.intp)]
         return likelier
 
 
 def centered(x: Matrix, center: Matrix) -> Matrix:
-    """Return preprocessed rows (n, 22) less the average patient; 0 where missing."""
+    """Return preprocessed rows (n, 22) minus the average patient; 0 where missing."""
     return np.nan_to_num(x - center)
 
 
@@ -92,7 +92,7 @@ def fit_logistic(
     """Fit several logistic regressions on the same rows by Newton's method; returns (models, 1 + columns).
 
     `used` (models, columns) says which columns of `z` (n, columns) each may use; the first coefficient is the
-    intercept, which bears no `penalty` (the inverse of C). `weights` (n,) count rows several times; `start` are
+    intercept, which has no `penalty` (the inverse of C). `weights` (n,) count rows several times; `start` are
     coefficients to begin with.
     """
     design = np.column_stack([np.ones(len(z)), z])

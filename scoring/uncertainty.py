@@ -1,8 +1,8 @@
-"""How far a risk can be trusted, as tables that training fills and scoring looks up.
+"""Uncertainty of risks, as tables that training computes and scoring looks up.
 
-Each table has a row for each missing pattern and patient group. The 90% interval answers one question: were every field
-measured, and had the model been trained on other patients of the same kind, where would the risk be? So it holds both
-what the sample of training patients leaves open and what the missing measurements could still show.
+Each table has a row for each missing pattern and patient group. The 90% interval answers one question: if every field
+were measured, and the model were trained on other patients of the same population, what would the risk be? So it
+includes both the sampling of training patients and the missing measurements.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from scoring.logistic import logistic
 from scoring.missingness import OPTIONAL, PATTERNS, Patterns, missing_fields, patterns_of
 
 COVERAGE: Final = 0.9
-"""The share of cases that intervals and label sets are made to hold."""
+"""The target coverage of intervals and label sets."""
 MOST_NEXT: Final = 3
-"""A score names so many missing measurements at most."""
+"""The most missing fields that a score lists in `measure_next`."""
 Vector = Matrix
 
 
 class Uncertainty(msgspec.Struct, frozen=True):
-    """The tables, over patterns (1024) and groups (4). Those that a model cannot fill are None, or NaN in places.
+    """The tables, over patterns (1024) and groups (4). Those that a model does not have are None, or NaN in places.
 
     `reach` (1024, 4, 2): how far the 90% interval reaches below and above the risk's log-odds. `sampling_reach`
     (1024, 4, 2) is the part of it that other training patients account for, the fields being as they are.
@@ -43,7 +43,7 @@ class Uncertainty(msgspec.Struct, frozen=True):
     label_coverage: Matrix
 
     def check(self) -> None:
-        """Raise ArtifactError unless all tables have their shapes, and values that a score can be made of."""
+        """Raise ArtifactError unless all tables have valid shapes and values."""
         cells = (PATTERNS, len(GROUPS))
         tables = {
             "reach": (self.reach, (*cells, 2)),
@@ -55,24 +55,24 @@ class Uncertainty(msgspec.Struct, frozen=True):
         wrong = [name for name, (table, shape) in tables.items() if table is not None and table.shape != shape]
         if wrong:
             raise ArtifactError(f"the uncertainty tables {', '.join(wrong)} have the wrong shape")
-        sound = {
+        valid = {
             "reach": _are_distances(self.reach),
             "sampling_reach": _are_distances(self.sampling_reach),
             "distance": _are_distances(self.distance),
             "label_limits": _are_limits(self.label_limits),
             "label_coverage": _are_distances(self.label_coverage),
         }
-        if wrong := [name for name, is_sound in sound.items() if not is_sound]:
-            raise ArtifactError(f"the uncertainty tables {', '.join(wrong)} hold values that no training gives")
+        if wrong := [name for name, is_valid in valid.items() if not is_valid]:
+            raise ArtifactError(f"the uncertainty tables {', '.join(wrong)} have invalid values")
 
 
 def _are_distances(table: Matrix | None) -> bool:
-    """Say whether a table, if it is there, holds no gap, nothing infinite and nothing below 0."""
+    """Return whether a table is absent, or has only finite values of at least 0."""
     return table is None or bool((np.isfinite(table) & (table >= 0)).all())
 
 
 def _are_limits(table: Matrix) -> bool:
-    """Say whether each pair of limits is there as a whole or not at all, not all are absent, and they are risks."""
+    """Return whether limits are risks, pairs are complete or absent, and not all are absent."""
     absent = np.isnan(table)
     whole: Matrix = absent[..., 0] == absent[..., 1]
     return bool(whole.all() and not absent.all() and (absent | ((table >= 0) & (table <= 1))).all())
@@ -81,7 +81,7 @@ def _are_limits(table: Matrix) -> bool:
 UNKNOWN: Final = Uncertainty(
     None, None, None, np.full((PATTERNS, len(GROUPS), 2), np.nan), np.zeros((len(GROUPS), 2, 2))
 )
-"""Of a model that no fast engine knows."""
+"""The tables of a model without a fast engine."""
 
 
 class Intervals(NamedTuple):
@@ -92,13 +92,13 @@ class Intervals(NamedTuple):
 
 
 def cells_of(matrix: Matrix) -> Patterns:
-    """Return each record's row (n,) in tables whose patterns and groups are laid flat, for legal records (n, 13)."""
+    """Return each record's row (n,) in the flattened tables, for valid records (n, 13)."""
     cells: Patterns = patterns_of(matrix) * len(GROUPS) + groups_of(matrix)
     return cells
 
 
 class Lookup:
-    """The tables laid flat, ready to be asked about batches."""
+    """The tables, flattened for lookups by batch."""
 
     def __init__(self, tables: Uncertainty) -> None:
         self.tables = tables
@@ -107,22 +107,22 @@ class Lookup:
         self._sampling = None if tables.sampling_reach is None else tables.sampling_reach.reshape(-1, 2)
 
     def intervals(self, log_odds: Vector, cells: Patterns) -> Intervals | None:
-        """Return the 90% intervals of risks; None where this model has none."""
+        """Return the 90% intervals of risks; None if this model has none."""
         return None if self._reach is None else _around(log_odds, self._reach.take(cells, axis=0))
 
     def sampling_intervals(self, log_odds: Vector, cells: Patterns) -> Intervals | None:
-        """Return the part of the intervals that other training patients account for."""
+        """Return the part of the intervals that is due to the choice of training patients."""
         return None if self._sampling is None else _around(log_odds, self._sampling.take(cells, axis=0))
 
     def label_limits(self, cells: Patterns) -> Matrix:
-        """Return the limits (n, 2) that label sets go by."""
+        """Return the limits (n, 2) of label sets."""
         limits: Matrix = self._limits.take(cells, axis=0)
         return limits
 
     def measure_next(self, pattern: int) -> tuple[str, ...] | None:
-        """Name the missing fields whose measurement is expected to bring the risk nearest to the fully informed one.
+        """Return the missing fields whose measurement should bring the risk closest to that of a complete record.
 
-        The best comes first; None where this model cannot tell.
+        The best is first; None if this model does not provide them.
         """
         distance = self.tables.distance
         if distance is None:

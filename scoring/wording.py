@@ -1,6 +1,6 @@
-"""What a person is told of a score's uncertainty: the same sentences in `explain`, on the page and in FHIR.
+"""Texts that explain a score's uncertainty, shared by `explain`, the web page and FHIR.
 
-No sentence is stronger than what training measured.
+No text claims more than training measured.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ INTERVAL: Final = (
 )
 UNCERTAIN: Final = "Uncertain: the risk fits patients with disease and patients without."
 _FEWEST: Final = 20
-"""Of fewer patients a share says more about chance."""
+"""With fewer patients, a share is not meaningful."""
 _OUTCOMES: Final = ("without disease", "with disease")
 
 
 def single_label(uncertainty: Uncertainty, group: int, label: int) -> str:
-    """Say what a label set of one label means for a patient of this group, and how often it is wrong."""
+    """Explain a label set of one label for a patient of this group, and how often it is wrong."""
     other = 1 - label
     patients, held = (int(count) for count in uncertainty.label_coverage[group, other])
     who = f"training patients {_OUTCOMES[other]} ({GROUPS[group]})"
-    fits = f"The risk fits patients {_OUTCOMES[label]}, which is no certainty: "
+    fits = f"The risk fits patients {_OUTCOMES[label]}, but that is not certain: "
     if patients < _FEWEST:
-        return f"{fits}there were only {patients} {who}, too few to tell how many of them look the same."
+        return f"{fits}there were only {patients} {who}, too few to estimate how many of them look the same."
     return f"{fits}up to {patients - held} of {patients} {who} look the same."
 
 
 def single_labels(uncertainty: Uncertainty) -> tuple[tuple[str, str], ...]:
-    """Return that sentence for each group and label."""
+    """Return that text for each group and label."""
     return tuple(
         (single_label(uncertainty, group, 0), single_label(uncertainty, group, 1)) for group in range(len(GROUPS))
     )

@@ -1,4 +1,4 @@
-"""Array types of the room: feature matrices, labels and risks."""
+"""Array types: feature matrices, labels and risks."""
 
 from __future__ import annotations
 

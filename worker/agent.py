@@ -11,7 +11,7 @@ from runtime import events
 from schemas.codec import encode_scores
 from schemas.records import Source
 from scoring.pipeline import Model, Results
-from scoring.sources import judged
+from scoring.sources import reject_foreign_source
 from worker.dead_letters import dead_letter
 from worker.publisher import Publisher
 from worker.rejection_limit import RejectionLimit
@@ -79,7 +79,7 @@ class ScoringAgent:
         scored, first = [], 0
         for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
             own = slice(first, first := first + len(batch))
-            found = judged(part, batch.lease.seen)
+            found = reject_foreign_source(part, batch.lease.seen)
             scored.append(_Scored(batch, sources[own], keys[own], found, encode_scores(found.scores)))
         return scored
 

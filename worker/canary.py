@@ -50,7 +50,7 @@ class Canary:
         A challenger that fails to load is logged and skipped: returns None.
         """
         try:
-            challenger = source.load_proved()
+            challenger = source.load_verified()
         except ArtifactError as error:
             events.CanaryRefused(str(error)).emit()
             return None

@@ -16,7 +16,7 @@ from runtime import events
 from schemas.codec import encode_scores
 from schemas.records import Source
 from scoring.pipeline import Model, Results
-from scoring.sources import judged
+from scoring.sources import reject_foreign_source
 from worker.agent import weight_of
 from worker.publisher import Publisher
 from worker.scored_batch import ScoredBatch
@@ -87,7 +87,7 @@ class ShadowAgent:
         between = time.perf_counter()
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
-        results = judged(challenger, batch.lease.seen)
+        results = reject_foreign_source(challenger, batch.lease.seen)
         scored = [selected[place] for place in results.places]
         keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
         headers = self._serdes.headers([sources[place] for place in scored], {})

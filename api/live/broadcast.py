@@ -164,7 +164,7 @@ class TopicReader(threading.Thread):
                     self._follow(consumer, probe)
                 except KafkaException as failure:
                     self._connected(is_so=False)
-                    events.BrokerTroubled("live", failure.args[0].name()).emit()
+                    events.KafkaClientError("live", failure.args[0].name()).emit()
                     self._stopping.wait(_AGAIN_SECONDS)
         finally:
             consumer.close()
@@ -248,4 +248,4 @@ def _client_config(settings: Settings) -> dict[str, object]:
 
 def _on_client_error(error: KafkaError) -> None:
     """Log problems that librdkafka recovers from by itself."""
-    events.BrokerTroubled("live", error.name()).emit()
+    events.KafkaClientError("live", error.name()).emit()

@@ -18,7 +18,7 @@ from heartstream.terminal.signals import until_stopped
 from schemas.errors import DependencyError
 
 if TYPE_CHECKING:
-    from scoring.isolated_load import Proof
+    from scoring.isolated_load import VerifiedModel
 
 _STORE: Final = Path("models")
 _MLFLOW: Final = Path("mlflow")
@@ -43,14 +43,14 @@ def check(folder: Path, /, *, name: str | None = None, public_key: Path | None =
         public_key: PEM file; the model must be signed with its private key.
     """
     with errors_to_exit_codes():
-        from scoring.isolated_load import prove  # noqa: PLC0415  # --help should not wait for numpy
+        from scoring.isolated_load import verify_model  # noqa: PLC0415  # --help should not wait for numpy
 
-        proof = prove(folder, name, public_key)
+        verified = verify_model(folder, name, public_key)
         signed = "signed" if public_key else "signature not checked"
-        model = proof.model
-        verified = f"{model.name} {model.version} ({model.digest}): verified, {signed}\nengine: {proof.engine}"
-        because = f", because {proof.fallback_reason}" if proof.fallback_reason else ""
-        sys.stdout.write(printable(f"{verified}{because}\n"))
+        model = verified.model
+        summary = f"{model.name} {model.version} ({model.digest}): verified, {signed}\nengine: {verified.engine}"
+        because = f", because {verified.fallback_reason}" if verified.fallback_reason else ""
+        sys.stdout.write(printable(f"{summary}{because}\n"))
 
 
 @app.command
@@ -187,10 +187,10 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
                 from training.tracking.mlflow_registry import MlflowRegistry  # noqa: PLC0415  # an extra
 
                 registry = MlflowRegistry(mlflow_dir)
-                proof = promote_registered(chosen, registry, registry.find(model), public_key)
+                verified = promote_registered(chosen, registry, registry.find(model), public_key)
         else:
-            proof = chosen.promote(Path(model) if Path(model).exists() else chosen.find(model), model, public_key)
-        _print_served(chosen.folder, proof)
+            verified = chosen.promote(Path(model) if Path(model).exists() else chosen.find(model), model, public_key)
+        _print_served(chosen.folder, verified)
 
 
 @app.command
@@ -246,6 +246,6 @@ def follow(
             follow_alias(Store(store), MlflowRegistry(mlflow_dir), alias, public_key, every)
 
 
-def _print_served(store: Path, proof: Proof) -> None:
-    model = proof.model
+def _print_served(store: Path, verified: VerifiedModel) -> None:
+    model = verified.model
     sys.stdout.write(printable(f"{store / 'current'} is {model.name} {model.version} ({model.digest})\n"))

@@ -55,7 +55,7 @@ def tables(report: TrainingResult) -> Iterator[Table]:
             f"{best} in other hospitals (95% intervals; prevalence:\n"
             "Brier score of predicting the prevalence for everybody):"
         )
-        yield title, ["", *sites], _elsewhere(report)
+        yield title, ["", *sites], _other_hospitals(report)
     if findings.full is not None:
         yield (
             f"Simulated effect of recalibrating {best} on this many outcomes\nof a hospital:",
@@ -98,7 +98,7 @@ def _signed(number: float) -> str:
     return f"{round(number, 2) + 0.0:+.2f}"
 
 
-def _elsewhere(report: TrainingResult) -> Iterator[Sequence[str]]:
+def _other_hospitals(report: TrainingResult) -> Iterator[Sequence[str]]:
     """Yield one row per metric: hospitals as columns fit a terminal."""
     from training.report.markdown import metric_with_interval  # noqa: PLC0415  # only where something was trained
 

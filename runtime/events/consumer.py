@@ -78,7 +78,7 @@ class LagMeasured(msgspec.Struct, frozen=True):
     seconds: float
 
     def emit(self) -> None:
-        """Show it."""
+        """Set the gauges."""
         metrics.LAG_RECORDS.labels(self.topic, str(self.partition)).set(self.records)
         metrics.LAG_SECONDS.labels(self.topic, str(self.partition)).set(self.seconds)
 
@@ -90,7 +90,7 @@ class LagForgotten(msgspec.Struct, frozen=True):
     partition: int
 
     def emit(self) -> None:
-        """Drop its gauges, so that they are not read as standing still."""
+        """Remove its gauges, which would not change anymore."""
         metrics.LAG_RECORDS.remove(self.topic, str(self.partition))
         metrics.LAG_SECONDS.remove(self.topic, str(self.partition))
 
@@ -102,10 +102,10 @@ class InFlightMeasured(msgspec.Struct, frozen=True):
     records: int
 
     def emit(self) -> None:
-        """Show it."""
+        """Set the gauges."""
         metrics.IN_FLIGHT_BATCHES.set(self.batches)
         metrics.IN_FLIGHT_RECORDS.set(self.records)
-        # This comes every second, whatever is read.
+        # Emitted every second, also without traffic.
         records.log_due_rejections()
 
 
@@ -115,21 +115,21 @@ class BrokerAnswered(msgspec.Struct, frozen=True):
     at: float
 
     def emit(self) -> None:
-        """Show when."""
+        """Set the gauge."""
         metrics.BROKER_ANSWER.set(self.at)
 
 
-class BrokerTroubled(msgspec.Struct, frozen=True):
+class KafkaClientError(msgspec.Struct, frozen=True):
     """The Kafka client reports a problem that it is still retrying by itself."""
 
     client: str
     code: str
 
     def emit(self) -> None:
-        """Log it, and how often it came since it was logged last."""
+        """Log it, with the number of suppressed repetitions."""
         suppressed = _throttle.admit((self.client, self.code))
         if suppressed is not None:
-            _log.warning("broker troubled", client=self.client, code=self.code, suppressed=suppressed)
+            _log.warning("kafka client error", client=self.client, code=self.code, suppressed=suppressed)
 
 
 class PartitionStalled(msgspec.Struct, frozen=True):
@@ -188,7 +188,7 @@ class ConsumptionPaused(msgspec.Struct, frozen=True):
     partitions: int
 
     def emit(self) -> None:
-        """Show and log it."""
+        """Set the gauge, and log it."""
         metrics.PAUSED.labels(self.reason).set(1)
         _log.warning("consumption paused", reason=self.reason, partitions=self.partitions)
 
@@ -200,6 +200,6 @@ class ConsumptionResumed(msgspec.Struct, frozen=True):
     partitions: int
 
     def emit(self) -> None:
-        """Show and log it."""
+        """Set the gauge, and log it."""
         metrics.PAUSED.labels(self.reason).set(0)
         _log.info("consumption resumed", reason=self.reason, partitions=self.partitions)

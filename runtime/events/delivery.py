@@ -36,7 +36,7 @@ class BatchDelivered(msgspec.Struct, frozen=True):
     """The broker has confirmed every result of a batch of `records`, `seconds` after its start.
 
     `at`, and the timestamps of its oldest and newest record, are in Unix time; None where a record has no timestamp,
-    or nobody waits for its outcome.
+    or its latency is not measured.
     `dead_letter_codes` has one code per dead letter.
     """
 
@@ -48,11 +48,11 @@ class BatchDelivered(msgspec.Struct, frozen=True):
     dead_letter_codes: tuple[str, ...]
 
     def emit(self) -> None:
-        """Note the progress, how long the records took, and the dead letters."""
+        """Update progress, latency and dead letters."""
         metrics.DELIVERY_SECONDS.observe(self.seconds)
         metrics.PROGRESS.set(self.at)
         if self.oldest is not None and self.newest is not None:
-            # A clock that is ahead of ours is no reason for a time below zero; nor is the first record always older.
+            # Clocks may differ, so latency is at least 0, and the first record is not always the oldest.
             first, last = max(0.0, self.at - self.oldest), max(0.0, self.at - self.newest)
             metrics.LATENCY_SECONDS.observe(min(first, last), max(first, last), self.records)
         for code, letters in Counter(self.dead_letter_codes).items():

@@ -25,7 +25,7 @@ class ModelLoaded(msgspec.Struct, frozen=True):
     watches_drift: bool
 
     def emit(self) -> None:
-        """Log it, as a warning where no fast engine could be used; show it as an info metric."""
+        """Log it, as a warning without a fast engine; set the info metric."""
         metrics.MODEL.clear()
         metrics.MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
         log = _log.bind(
@@ -75,13 +75,13 @@ class ModelRefused(msgspec.Struct, frozen=True):
         _log.error("model refused", reason=self.reason)
 
 
-class ModelAgreed(msgspec.Struct, frozen=True):
-    """The model to be served is again the one in use."""
+class ModelRefusalEnded(msgspec.Struct, frozen=True):
+    """The refused candidate is gone: the configured model is the one in use again."""
 
     def emit(self) -> None:
         """Log it."""
         metrics.MODEL_REFUSED.set(0)
-        _log.info("model in use is the one to be served again")
+        _log.info("configured model is in use again")
 
 
 class CanaryLoaded(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ class CanaryLoaded(msgspec.Struct, frozen=True):
     share: float
 
     def emit(self) -> None:
-        """Log it; show it as an info metric."""
+        """Log it; set the info metric."""
         metrics.CANARY.labels(self.name, self.version, self.digest).set(1)
         _log.info("canary loaded", name=self.name, version=self.version, digest=self.digest, share=self.share)
 
@@ -104,7 +104,7 @@ class CanaryRefused(msgspec.Struct, frozen=True):
     reason: str
 
     def emit(self) -> None:
-        """Show it; log it as an error."""
+        """Set the gauge; log it as an error."""
         metrics.CANARY_REFUSED.set(1)
         _log.error("canary refused", reason=self.reason)
 
@@ -127,7 +127,7 @@ class CanaryWithdrawn(msgspec.Struct, frozen=True):
     reason: str
 
     def emit(self) -> None:
-        """Show it; log it as an error."""
+        """Set the gauge; log it as an error."""
         metrics.CANARY.clear()
         metrics.CANARY_REFUSED.set(1)
         _log.error("canary withdrawn", reason=self.reason)
@@ -180,10 +180,10 @@ class DriftMeasured(msgspec.Struct, frozen=True):
         show(metrics.DRIFT_SCORE_PSI, {self.model: self.score_psi})
 
 
-class OutcomesJudged(msgspec.Struct, frozen=True):
-    """Known outcomes were joined with scores: figures by model, digest and window ("all" or "last").
+class OutcomesEvaluated(msgspec.Struct, frozen=True):
+    """Known outcomes were joined with scores: values by model, digest and window ("all" or "last").
 
-    A figure with too few outcomes is None; `left_out` counts excluded outcomes by reason.
+    A value with too few outcomes is None; `left_out` counts excluded outcomes by reason.
     """
 
     figures: Mapping[tuple[str, str, str], Mapping[str, float | None]]

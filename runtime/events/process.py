@@ -16,7 +16,7 @@ _log: Final = structlog.get_logger("heartstream")
 
 
 def is_debugging() -> bool:
-    """Say whether lines at level DEBUG are written: an event for these alone need not be made otherwise."""
+    """Return whether DEBUG lines are written; events that only write these can be skipped otherwise."""
     return logging.getLogger("heartstream").isEnabledFor(logging.DEBUG)
 
 
@@ -61,7 +61,7 @@ class WorkerDrained(msgspec.Struct, frozen=True):
     complete: bool
 
     def emit(self) -> None:
-        """Log it, and whatever is to be told still."""
+        """Log it, and all rejections that are not logged yet."""
         records.log_remaining_rejections()
         if self.complete:
             _log.info("worker drained", complete=True)
@@ -76,6 +76,6 @@ class ProcessFailed(msgspec.Struct, frozen=True):
     error: BaseException
 
     def emit(self) -> None:
-        """Log it, and whatever is to be told still."""
+        """Log it, and all rejections that are not logged yet."""
         records.log_remaining_rejections()
         _log.error("process failed", role=self.role, exc_info=self.error)

@@ -1,4 +1,4 @@
-"""Events of traces, which say whether spans reach the collector."""
+"""Events of trace export."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SpansExported(msgspec.Struct, frozen=True):
     is_news: bool
 
     def emit(self) -> None:
-        """Count them, and log it if it was not so before."""
+        """Count them, and log a change."""
         metrics.SPANS.labels("sent" if self.sent else "failed").inc(self.spans)
         if self.is_news and self.sent:
             _log.info("traces are sent")

@@ -1,1 +1,1 @@
-"""What worker, gateway and command share of Kafka: client configuration, creating topics, reading ranges of offsets."""
+"""Kafka code shared by worker, gateway and commands: client configuration, topic creation, reading offset ranges."""

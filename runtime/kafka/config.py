@@ -1,4 +1,4 @@
-"""librdkafka's configuration for each kind of client: our defaults, the user's options, what must not be changed.
+"""librdkafka's configuration for each kind of client: our defaults, the user's options, and fixed options.
 
 The later of the three wins. Nothing here imports the client.
 """
@@ -14,31 +14,31 @@ from runtime.settings import Kafka, Settings
 EXACTLY_ONCE: Final = "exactly_once"
 
 _CONSUMER_DEFAULTS: Final[Mapping[str, object]] = {
-    # The default of a second stops the flow for that long whenever the local queue was full once.
+    # With the default, consumption stops for a second whenever the local queue was full.
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,
-    # For all partitions together, so memory stays flat behind a long backlog.
+    # For all partitions together, so that memory stays bounded with a long backlog.
     "queued.max.messages.kbytes": 32_768,
     "topic.metadata.refresh.interval.ms": 30_000,
-    # A flipped bit would be scored as another age; Java's consumer checks by default, too.
+    # A flipped bit would be scored as a different age; the Java consumer checks by default.
     "check.crcs": True,
 }
 _PRODUCER_DEFAULTS: Final[Mapping[str, object]] = {
-    # The hash of Java clients and of Faust: a key stays on the partition where they would put it.
+    # The partitioner of Java clients and of Faust: they send a key to the same partition.
     "partitioner": "murmur2_random",
     # Half a millisecond costs a tenth of the throughput, five cost seven milliseconds at low load.
     "linger.ms": 1,
     "compression.type": "lz4",
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
-    # A dead letter carries whatever the patients topic took: the broker's limit decides, not the client's.
+    # A dead letter contains any value that the patients topic accepted: only the broker's limit applies.
     "message.max.bytes": 100_000_000,
 }
 _TRANSACTION_DEFAULTS: Final[Mapping[str, object]] = {
-    # After a crash, readers of committed records and the partitions' next owner wait this long for what was left open.
-    # The client gives up on a record's delivery after the same time.
+    # After a crash, read_committed consumers and the partitions' next owner wait this long for open transactions.
+    # The client's delivery timeout is the same.
     "transaction.timeout.ms": 20_000,
-    # A call that takes less than three quarters of it was not repeated: the client must not be replaced (decision 47).
+    # A call that takes less than 75% of this was not retried: the client need not be replaced (decision 47).
     "retry.backoff.ms": 600,
 }
 OWN_OPTIONS: Final = frozenset(
@@ -60,7 +60,7 @@ OWN_OPTIONS: Final = frozenset(
         "on_delivery",
     }
 )
-"""Options that the guarantees rest on: nobody else may set them."""
+"""Options that delivery guarantees depend on; users cannot set them."""
 _CONSUMER_ONLY: Final = (
     "fetch.",
     "queued.",
@@ -95,7 +95,7 @@ def consumer_config(settings: Settings) -> dict[str, object]:
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "group.id": settings.worker.group_id,
         "enable.auto.commit": False,
-        # Where to begin without a committed offset is decided on assignment; a lost one must stop the worker.
+        # The start without a committed offset is set on assignment; an offset out of range must stop the worker.
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
         "group.protocol": settings.worker.group_protocol,

@@ -1,4 +1,4 @@
-"""Checking the user's client options before any client is made of them."""
+"""Validation of the user's client options before clients are created."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from schemas.errors import SettingsError
 
 
 def option_problems(settings: Settings) -> tuple[str, ...]:
-    """Return what is wrong with the user's client options, one line each, as librdkafka itself sees it."""
+    """Return the problems of the user's client options, one line each, as reported by librdkafka."""
     options = settings.kafka.options
-    problems = [f"Kafka option {name} is set by heartstream itself" for name in sorted(OWN_OPTIONS & options.keys())]
+    problems = [f"Kafka option {name} cannot be changed" for name in sorted(OWN_OPTIONS & options.keys())]
     for name, text in sorted(options.items()):
         alone = {"group.id": "check", "log_level": 2, name: text}
         complaint = _complaint(partial(_try_consumer, alone))
@@ -29,7 +29,7 @@ def option_problems(settings: Settings) -> tuple[str, ...]:
 
 
 def check_options(settings: Settings) -> None:
-    """Raise SettingsError that lists all that is wrong with the user's client options."""
+    """Raise SettingsError that lists all problems of the user's client options."""
     if problems := option_problems(settings):
         raise SettingsError(problems)
 
@@ -39,7 +39,7 @@ def _try_consumer(config: dict[str, object]) -> None:
 
 
 def _complaint(make: Callable[[], object]) -> str | None:
-    """Return what librdkafka says against making a client, or None."""
+    """Return why librdkafka cannot create a client, or None."""
     try:
         make()
     except KafkaException as failure:

@@ -1,4 +1,4 @@
-"""Reading topics from one offset to another, as no member of any group; progress is kept as a group's offsets."""
+"""Read ranges of offsets without joining a group; progress is stored as a group's offsets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.records import Source
 
 _CALL_SECONDS: Final = 10.0
 _STEPS_SECONDS: Final = (1.5, 2.0, 3.0)
-"""How long a broker is first waited for, step by step; the last comes twice."""
+"""Timeouts of the first request, in order; the last is used twice."""
 _SILENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
 _AT_ONCE: Final = 500
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class AbsentTopicError(DependencyError):
-    """The broker has no topic of that name."""
+    """The topic does not exist."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -50,16 +50,16 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """A consumer that is told what to read.
+    """A consumer that reads given ranges.
 
     Every method raises DependencyError where the broker does not do its part.
     """
 
     def __init__(self, servers: str, config: Mapping[str, object]) -> None:
         self._servers = servers
-        self._trouble = ""
+        self._problem = ""
         self._waits = False
-        self._client = Consumer({**config, "error_cb": self._note_trouble})
+        self._client = Consumer({**config, "error_cb": self._note_problem})
 
     @classmethod
     @contextmanager
@@ -74,9 +74,9 @@ class Reader:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
-            # A request that waits at the end of one partition holds up the next one.
+            # A fetch that waits at the end of one partition delays the next one.
             "fetch.wait.max.ms": 10,
-            "log_level": 0,  # what goes wrong is told as an error
+            "log_level": 0,  # problems are reported as errors
         }
         reader = cls(settings.kafka.bootstrap_servers, {**standalone_consumer_config(settings, group), **own})
         try:
@@ -85,7 +85,7 @@ class Reader:
             reader._client.close()
 
     def spans(self, topic: str) -> dict[int, Span]:
-        """Return what each partition of a topic holds now."""
+        """Return the current range of each partition of a topic."""
         return {number: self._span(topic, number) for number in self._partitions(topic)}
 
     def _partitions(self, topic: str) -> list[int]:
@@ -95,7 +95,7 @@ class Reader:
         return sorted(found.partitions)
 
     def _described(self, topic: str) -> Any:
-        """Ask in steps: a wait is reported within two seconds, and Ctrl-C is heard between two."""
+        """Request in steps: waiting is reported within two seconds, and Ctrl-C works between them."""
         for seconds in _STEPS_SECONDS:
             try:
                 return self._client.list_topics(topic, timeout=seconds).topics[topic]
@@ -112,7 +112,7 @@ class Reader:
         return Span(*self._ask(topic, lambda: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)))
 
     def between(self, topic: str, since: int | None, until: int | None) -> dict[int, Span]:
-        """Return what each partition holds from one time to before another, in milliseconds since 1970.
+        """Return each partition's range from one time to before another, in milliseconds since 1970.
 
         A record's own timestamp decides; the first that is at or after a time begins what is of that time.
         """
@@ -122,7 +122,7 @@ class Reader:
         return {number: Span(first[number], max(first[number], end[number])) for number in spans}
 
     def _offsets_at(self, topic: str, spans: Mapping[int, Span], time_ms: int | None) -> dict[int, int]:
-        """Return the first offset at or after a time, or a partition's end; none for no time."""
+        """Return the first offset at or after a time, or a partition's end; empty without a time."""
         if time_ms is None or not spans:
             return {}
         asked = [TopicPartition(topic, number, time_ms) for number in spans]
@@ -130,7 +130,7 @@ class Reader:
         return {place.partition: place.offset if place.offset >= 0 else spans[place.partition].end for place in found}
 
     def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
-        """Yield the committed records of these spans, one partition after the other: the order is always the same.
+        """Yield the committed records of these ranges, one partition after the other, in a fixed order.
 
         A span ends early where a transaction is still open.
         """
@@ -150,7 +150,7 @@ class Reader:
                 return
 
     def fetch(self, source: Source) -> Message | None:
-        """Return the record at `source`, None where it is there no longer."""
+        """Return the record at `source`, None if it no longer exists."""
         try:
             if source.partition not in self._partitions(source.topic):
                 return None
@@ -163,13 +163,13 @@ class Reader:
         return next(self.read(source.topic, here), None)
 
     def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
-        """Return offset and text of each partition for which the group has one."""
+        """Return the group's committed offset and metadata of each partition that has them."""
         asked = [TopicPartition(topic, number) for number in partitions]
         places = self._ask(topic, lambda: self._without_errors(self._client.committed(asked, _CALL_SECONDS)))
         return {place.partition: (place.offset, place.metadata or "") for place in places if place.offset >= 0}
 
     def commit(self, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
-        """Store offset and text of partitions for the group; returns when the broker has them."""
+        """Commit offsets and metadata of partitions for the group; returns when the broker has stored them."""
         places = [TopicPartition(topic, number, offset, text) for number, (offset, text) in offsets.items()]
         if places:
             self._ask(
@@ -184,7 +184,7 @@ class Reader:
         return places
 
     def _ask(self, topic: str, call: Callable[[], T]) -> T:
-        """Call the broker, and again for a while where it says that it is about to be able to answer."""
+        """Call the broker; retry for a while if it reports that it is not ready yet."""
         deadline = time.monotonic() + _SILENCE_SECONDS
         while True:
             try:
@@ -196,13 +196,15 @@ class Reader:
             time.sleep(_POLL_SECONDS)
 
     def _messages(self, topic: str) -> Iterator[Message | None]:
-        """Yield messages of what is assigned, and None where it ends."""
+        """Yield the messages of the assigned ranges, and None at the end of each."""
         deadline = time.monotonic() + _SILENCE_SECONDS
         while True:
             first = self._client.poll(_POLL_SECONDS)
             if first is None:
                 if time.monotonic() > deadline:
-                    raise DependencyError(self._because(f"{topic} was not read to its end: the broker fell silent"))
+                    raise DependencyError(
+                        self._because(f"{topic} was not read to its end: the broker does not respond")
+                    )
                 continue
             for message in [first, *self._client.consume(_AT_ONCE - 1, 0)]:
                 error = message.error()
@@ -211,7 +213,7 @@ class Reader:
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # so named
                     yield None
                 elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-                    # The client looks for a group's coordinator by itself; who reads without a group needs no right to.
+                    # The client looks up the group coordinator on its own, which reading without a group does not need.
                     self._refuse(error, topic)
             deadline = time.monotonic() + _SILENCE_SECONDS
 
@@ -221,15 +223,15 @@ class Reader:
         except KafkaException as failure:
             self._refuse(failure.args[0], place.topic)
 
-    def _note_trouble(self, error: KafkaError) -> None:
+    def _note_problem(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # so named
-            self._trouble = error.str()
+            self._problem = error.str()
 
     def _because(self, text: str) -> str:
-        return f"{text} ({self._trouble})" if self._trouble else text
+        return f"{text} ({self._problem})" if self._problem else text
 
     def _refuse(self, error: KafkaError, topic: str) -> NoReturn:
-        """Tell what the broker said."""
+        """Raise the broker's error."""
         match error.code():
             case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
                 raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")

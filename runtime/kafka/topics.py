@@ -1,4 +1,4 @@
-"""Creating topics."""
+"""Topic creation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _NOT_YET: Final = frozenset(
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
     }
 )
-"""What a broker that starts or is busy may answer, or the client for it. None of them says that it can be retried."""
+"""Errors while a broker starts or is busy. The client does not mark them as retriable."""
 _ANSWER_SECONDS: Final = 1.0
-"""What the client's own timeout gets to arrive in."""
+"""How much longer the client's own timeout may take to be reported."""
 
 
 def create_topics(
@@ -40,7 +40,7 @@ def create_topics(
     patience: float = 60.0,
     config: Mapping[str, str] | None = None,
 ) -> None:
-    """Create the topics that are not there yet, with the replication that the broker gives by default.
+    """Create missing topics, with the broker's default replication factor.
 
     `config` is of the topics, beside the largest record that they take.
 
@@ -52,18 +52,20 @@ def create_topics(
     started, config = time.monotonic(), {"max.message.bytes": str(LARGEST_RECORD_BYTES), **(config or {})}
     wanted, each = list(names), patience / _TIMES_ASKED
     for turn in range(_TIMES_ASKED):
-        # A broker may have answered at once that it cannot yet.
+        # The broker may have responded immediately that it is not ready.
         time.sleep(max(0.0, started + turn * each - time.monotonic()))
         topics = [NewTopic(name, num_partitions=partitions, config=dict(config)) for name in wanted]
         asked = admin.create_topics(topics, operation_timeout=each, request_timeout=each)
         wanted = [name for name, answer in asked.items() if not _is_created(name, answer, each)]
         if not wanted:
             return
-    raise DependencyError(f"cannot create topic {wanted[0]}: the broker at {address} could not in {patience:g} s")
+    raise DependencyError(
+        f"cannot create topic {wanted[0]}: the broker at {address} did not create it within {patience:g} s"
+    )
 
 
 def _is_created(name: str, answer: Future[None], seconds: float) -> bool:
-    """Say whether the topic is there now, or has to be asked for again."""
+    """Return whether the topic exists now; otherwise creation must be retried."""
     try:
         answer.result(seconds + _ANSWER_SECONDS)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Settings that would silently protect nothing: set to nothing, or without the others that they need."""
+"""Checks for settings that would silently disable a protection: empty ones, and incomplete groups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROTECTIVE: Final = frozenset(
         "TRACING__HEADERS",
     }
 )
-"""Left out they switch a protection off, so an empty value is a mistake: a template without its value, say."""
+"""If unset, the protection is off; so an empty value is a mistake, such as a template without its value."""
 
 _SECRET_OPTIONS: Final = ("KAFKA__OPTIONS__SASL_", "KAFKA__OPTIONS__SSL_")
 _PROTOCOL: Final = "KAFKA__OPTIONS__SECURITY_PROTOCOL"
@@ -48,29 +48,29 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "KAFKA__OPTIONS__SSL_KEY_LOCATION": (_PROTOCOL,),
     "KAFKA__OPTIONS__SSL_CERTIFICATE_LOCATION": (_PROTOCOL,),
 }
-"""A setting that is in force, and those of which one must be in force as well; librdkafka ignores its part silently.
+"""Settings, and those of which at least one must be set with them; librdkafka would silently ignore its own.
 
-That an audit trail needs its key is checked by the gateway alone: other processes share the setting, not the secret.
+Only the gateway checks that an audit trail has a key: other processes share the setting, but not the secret.
 """
 
 
 def is_protective(variable: str) -> bool:
-    """Say whether an empty value of this variable (without prefix) would switch a protection off."""
+    """Return whether an empty value of this variable (without prefix) would turn off a protection."""
     return variable in PROTECTIVE or variable.startswith(_SECRET_OPTIONS)
 
 
 def incomplete(in_force: Collection[str], prefix: str) -> Iterator[str]:
-    """Yield what is wrong, given the variables (without prefix) whose settings are not at "off"."""
+    """Yield the problems of incomplete groups, given the variables (without prefix) that are set."""
     for variable, others in _NEEDS.items():
         if variable in in_force and not any(other in in_force for other in others):
             yield f"{prefix}{variable} needs {' or '.join(f'{prefix}{other}' for other in others)}, which is not set"
 
 
 def topic_problems(named: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with topics, given by variable: illegal names, and two purposes that would share a topic."""
+    """Yield the problems of topics, given by variable: invalid names, and topics used for two purposes."""
     first: dict[str, str] = {}
     for variable, topic in named.items():
         if (problem := name_problem(topic)) is not None:
             yield f"{variable} {problem}"
         elif (other := first.setdefault(topic, variable)) != variable:
-            yield f"{other} and {variable} name the same topic: each needs one of its own"
+            yield f"{other} and {variable} are the same topic; they must differ"

@@ -83,7 +83,7 @@ def _in_force(groups: Mapping[str, Mapping[str, object]]) -> set[str]:
 
 
 def known_fields() -> Iterator[tuple[str, tuple[str, msgspec.structs.FieldInfo]]]:
-    """Yield each variable without prefix, with the group and field that it sets."""
+    """Yield each variable without prefix, with its group and field."""
     for group in msgspec.structs.fields(Settings):
         for field in msgspec.structs.fields(group.type):
             if field.name != "options":
@@ -101,7 +101,7 @@ def _resolved(
         target = variable.removesuffix("_FILE")
         if target == variable or not (target in known or target.startswith(OPTIONS)):
             if is_protective(variable) and not text.strip():
-                problems.append(f"{name} is set, but empty; give it a value, or do not set it")
+                problems.append(f"{name} is empty; set a value or unset it")
             yield variable, text
             continue
         if PREFIX + target in environ:
@@ -113,7 +113,7 @@ def _resolved(
             problems.append(f"{name}: cannot read the file ({type(error).__name__})")
             continue
         if not content:
-            problems.append(f"{name}: the file is empty; a setting that is meant to be off must not be named at all")
+            problems.append(f"{name}: the file is empty; unset the variable to turn the setting off")
         yield target, content
 
 

@@ -50,12 +50,12 @@ _EXPORTER_LOG: Final = logging.getLogger("opentelemetry.exporter.otlp.proto.http
 
 
 class OtlpTracing:
-    """Begins spans and sends them to a collector."""
+    """Starts spans and exports them to a collector."""
 
     def __init__(self, settings: TracingSettings, role: str) -> None:
-        """`role` is worker or gateway; OTEL_SERVICE_NAME overrides the name that is made of it."""
+        """`role` is worker or gateway; OTEL_SERVICE_NAME overrides the service name derived from it."""
         ours = Resource.create({"service.name": f"heartstream-{role}", "service.version": version("heartstream")})
-        # What is recorded is decided by the interfaces, before a span costs anything.
+        # Sampling is decided by the interfaces, before a span is created.
         self._provider = TracerProvider(
             ALWAYS_ON,
             ours.merge(OTELResourceDetector().detect()),
@@ -63,41 +63,41 @@ class OtlpTracing:
             meter_provider=NoOpMeterProvider(),
         )
         headers = collector_headers(settings.headers)
-        exporter = _TellingExporter(OTLPSpanExporter(settings.endpoint.rstrip("/") + _PATH, headers=headers))
+        exporter = _LoggingExporter(OTLPSpanExporter(settings.endpoint.rstrip("/") + _PATH, headers=headers))
         self._provider.add_span_processor(_CountingProcessor(exporter))
         self._tracer = self._provider.get_tracer("heartstream")
         self._share = RandomSampler(settings.sample_ratio, random.random)
         self._budget = RateLimiter(settings.spans_per_second, time.monotonic)
 
     def picked(self, count: int) -> Sequence[int]:
-        """Return which of `count` begin a trace of their own, by their place."""
+        """Return the indices of those of `count` that start a trace."""
         return self._share.pick(count)
 
     def allows(self) -> bool:
-        """Say whether one more may be traced, and count it."""
+        """Return whether one more may be traced, and count it."""
         return self._budget.take()
 
     def begin(
         self, name: str, kind: Kind, parent: Parent | None, attributes: Attributes, seconds_ago: float = 0.0
     ) -> OtlpSpan | None:
-        """Begin a span; None if OpenTelemetry is switched off (`OTEL_SDK_DISABLED`)."""
+        """Start a span; None if OpenTelemetry is disabled (`OTEL_SDK_DISABLED`)."""
         context = Context() if parent is None else _context(parent)
         start = time.time_ns() - int(seconds_ago * 1e9)
         span = self._tracer.start_span(name, context, _KINDS[kind], attributes, start_time=start)
         return OtlpSpan(span, self._tracer) if span.is_recording() else None
 
     def close(self) -> None:
-        """Send what is left, for three seconds at most; a thread that is still at it then ends with the process."""
+        """Export the remaining spans, for three seconds at most; a thread that is still busy ends with the process."""
         closing = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
 
 
 def collector_headers(text: str) -> dict[str, str]:
-    """Read `name=value,name=value`; raises SettingsError, which repeats none of it."""
+    """Parse `name=value,name=value`; raises SettingsError, which does not contain it."""
     pairs = [each.partition("=") for each in text.split(",") if each.strip()]
     if not (text.isascii() and text.isprintable() and all(name.strip() and equals for name, equals, _ in pairs)):
-        raise SettingsError(("HEARTSTREAM_TRACING__HEADERS is not name=value,name=value",))
+        raise SettingsError(("HEARTSTREAM_TRACING__HEADERS must be name=value,name=value",))
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
@@ -109,7 +109,7 @@ def _context(parent: Parent) -> Context:
 
 
 class OtlpSpan:
-    """A span of OpenTelemetry's."""
+    """An OpenTelemetry span."""
 
     __slots__ = ("_span", "_tracer")
 
@@ -119,13 +119,13 @@ class OtlpSpan:
 
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """What lets others go on with it."""
+        """The headers that propagate the span's context."""
         own = self._span.get_span_context()
         state = own.trace_state.to_header()
         return write_parent(Parent(f"{own.trace_id:032x}", f"{own.span_id:016x}", own.trace_flags, state))
 
     def child(self, name: str, attributes: Attributes) -> OtlpSpan:
-        """Begin a span within this one."""
+        """Start a child span."""
         context = set_span_in_context(self._span, Context())
         return OtlpSpan(self._tracer.start_span(name, context, attributes=attributes), self._tracer)
 
@@ -134,12 +134,12 @@ class OtlpSpan:
         self._span.set_attributes(attributes)
 
     def fail(self, kind: str) -> None:
-        """Mark it as an error of this kind."""
+        """Mark it as failed with this kind of error."""
         self._span.set_attribute("error.type", kind)
         self._span.set_status(Status(StatusCode.ERROR))
 
     def end(self) -> None:
-        """Queue it to be sent."""
+        """End it and queue it for export."""
         self._span.end()
 
     def __enter__(self) -> Self:
@@ -149,20 +149,20 @@ class OtlpSpan:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None, /
     ) -> None:
-        """End it, without a word of the error: its text may be a patient's."""
+        """End it without recording the exception, whose text may contain patient data."""
         self._span.end()
 
 
 class _CountingProcessor(BatchSpanProcessor):
-    """Queues spans, and counts them: what was sent can be held against it."""
+    """Queues and counts ended spans, for comparison with the exported ones."""
 
     def on_end(self, span: ReadableSpan) -> None:
         events.SpanEnded().emit()
         super().on_end(span)
 
 
-class _TellingExporter(SpanExporter):
-    """Sends spans, and tells when that fails and when it works again. The exporter's own lines stop after the first."""
+class _LoggingExporter(SpanExporter):
+    """Exports spans, and emits when that starts or stops failing. The exporter's own log stops after one line."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter

@@ -1,4 +1,4 @@
-"""Starting to trace, as the settings say."""
+"""Start tracing, if it is configured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.errors import SettingsError
 
 
 def open_tracing(settings: TracingSettings, role: str) -> Tracing | None:
-    """Begin to trace, as the settings say; None where they do not ask for it. Raises SettingsError."""
+    """Start tracing; None if it is not configured. Raises SettingsError."""
     if not settings.endpoint:
         return None
     _check(settings.endpoint)
@@ -23,7 +23,7 @@ def open_tracing(settings: TracingSettings, role: str) -> Tracing | None:
     try:
         return OtlpTracing(settings, role)
     except (ValueError, RuntimeError) as error:
-        raise SettingsError((f"OpenTelemetry cannot use its own variables (OTEL_...): {error}",)) from error
+        raise SettingsError((f"OpenTelemetry rejects its environment variables (OTEL_...): {error}",)) from error
 
 
 def _check(endpoint: str) -> None:
@@ -34,7 +34,7 @@ def _check(endpoint: str) -> None:
         good = False
         parts = urlsplit("")
     if not good or parts.query or parts.fragment:
-        raise SettingsError(("HEARTSTREAM_TRACING__ENDPOINT is no URL such as http://collector:4318",))
+        raise SettingsError(("HEARTSTREAM_TRACING__ENDPOINT must be a URL such as http://collector:4318",))
     if parts.username is not None:
-        problem = "HEARTSTREAM_TRACING__ENDPOINT names a user: HEARTSTREAM_TRACING__HEADERS_FILE is for credentials"
+        problem = "HEARTSTREAM_TRACING__ENDPOINT must not contain credentials; use HEARTSTREAM_TRACING__HEADERS_FILE"
         raise SettingsError((problem,))

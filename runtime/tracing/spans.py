@@ -1,4 +1,4 @@
-"""What worker and gateway know of tracing: spans, and what begins them."""
+"""The tracing interface of worker and gateway."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Kind = Literal["consumer", "server"]
 
 
 class Span(Protocol):
-    """Something that takes time. As a context manager it ends when the context does, and notes no exception."""
+    """A span. As a context manager it ends with the context; exceptions are not recorded."""
 
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
-        """What lets others go on with it."""
+        """The headers that propagate the span's context."""
         ...
 
     def child(self, name: str, attributes: Attributes) -> Span:
-        """Begin a span within this one."""
+        """Start a child span."""
         ...
 
     def note(self, attributes: Attributes) -> None:
@@ -29,11 +29,11 @@ class Span(Protocol):
         ...
 
     def fail(self, kind: str) -> None:
-        """Say that it went wrong; `kind` is one of a small, closed set."""
+        """Mark it as failed; `kind` is one of a small, closed set."""
         ...
 
     def end(self) -> None:
-        """Say that it is over."""
+        """End it."""
         ...
 
     def __enter__(self) -> Self:
@@ -47,22 +47,22 @@ class Span(Protocol):
 
 
 class Tracing(Protocol):
-    """Begins spans, and sends those that have ended, in a thread of its own. Nothing here blocks but `close`."""
+    """Starts spans, and exports ended ones in a separate thread. Only `close` blocks."""
 
     def picked(self, count: int) -> Sequence[int]:
-        """Return which of `count` records or requests begin a trace if they bring none along, by their place."""
+        """Return the indices of those of `count` records or requests that start a trace, if they have no parent."""
         ...
 
     def allows(self) -> bool:
-        """Say whether one more record or request may be traced now, and count it."""
+        """Return whether one more record or request may be traced now, and count it."""
         ...
 
     def begin(
         self, name: str, kind: Kind, parent: Parent | None, attributes: Attributes, seconds_ago: float = 0.0
     ) -> Span | None:
-        """Begin a span, below `parent` if there is one; None if OpenTelemetry itself is switched off."""
+        """Start a span, with `parent` if there is one; None if OpenTelemetry is disabled."""
         ...
 
     def close(self) -> None:
-        """Send what is left, for some seconds at most."""
+        """Export the remaining spans, for a few seconds at most."""
         ...

@@ -19,7 +19,7 @@ _LONGEST: Final = 512
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """The span that a record or a request brings along (W3C Trace Context): ids in hexadecimal, flags as a number."""
+    """The parent span of a record or a request (W3C Trace Context): ids in hexadecimal, flags as a number."""
 
     trace_id: str
     span_id: str
@@ -28,12 +28,12 @@ class Parent(msgspec.Struct, frozen=True):
 
     @property
     def is_sampled(self) -> bool:
-        """Whether its trace is recorded."""
+        """Whether its trace is sampled."""
         return bool(self.flags & _SAMPLED)
 
 
 def read_parent(headers: Iterable[tuple[str, str | bytes | None]]) -> Parent | None:
-    """Find the span that headers bring along; None where there is none, or none that can be read. Never fails."""
+    """Read the parent span from headers; None if there is none, or if it is invalid. Never raises."""
     carried = {name: _text(value) for name, value in headers if name in {TRACEPARENT_HEADER, TRACESTATE_HEADER}}
     found = _FORM.fullmatch(carried.get(TRACEPARENT_HEADER, ""))
     if found is None or (found["more"] is not None and found["version"] == "00"):
@@ -42,13 +42,13 @@ def read_parent(headers: Iterable[tuple[str, str | bytes | None]]) -> Parent | N
 
 
 def _text(value: str | bytes | None) -> str:
-    """Return a header's value as text; what is too long or not ASCII is none."""
+    """Return a header's value as text; empty if it is too long or not ASCII."""
     if value is None or len(value) > _LONGEST or not value.isascii():
         return ""
     return (value if isinstance(value, str) else value.decode("ascii")).strip(" \t")
 
 
 def write_parent(parent: Parent) -> tuple[tuple[str, bytes], ...]:
-    """Write what lets others go on with a span, as headers."""
+    """Return the headers that propagate a span's context."""
     headers = ((TRACEPARENT_HEADER, f"00-{parent.trace_id}-{parent.span_id}-{parent.flags:02x}".encode()),)
     return (*headers, (TRACESTATE_HEADER, parent.state.encode())) if parent.state else headers

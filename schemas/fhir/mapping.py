@@ -18,14 +18,14 @@ OPERATION: Final = "/fhir/$heart-disease-risk"
 LOINC: Final = "http://loinc.org"
 UCUM: Final = "http://unitsofmeasure.org"
 OWN: Final = "urn:heartstream:uci-heart"
-"""Our code system of fields: UCI's names. With `:` and such a name, that of the field's values: UCI's numbers."""
+"""Our code system for fields: UCI's names. With `:` and a name appended, that of the field's values: UCI's numbers."""
 EXTENSION: Final = "urn:heartstream:fhir:"
-"""What the URL of every extension of ours begins with."""
+"""The prefix of the URLs of our extensions."""
 BLOOD_PRESSURE_PANEL: Final = "85354-9"
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A field is 1 where a quantity is over `above`; quantities are possible from `lowest` to `highest`."""
+    """A field is 1 if a quantity is greater than `above`; quantities from `lowest` to `highest` are valid."""
 
     above: float
     lowest: float
@@ -33,10 +33,10 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """A code of an Observation, and how its quantity becomes a field.
+    """A code of an Observation, and how its quantity is converted to a field.
 
-    `units` are UCUM codes, each with what makes the field's unit of it. With a `cut`, the field says on which side of
-    that the quantity lies.
+    `units` maps UCUM codes to the factor that converts them to the field's unit. With a `cut`, the field says whether
+    the quantity is above it.
     """
 
     system: str
@@ -49,7 +49,7 @@ class Measure(msgspec.Struct, frozen=True):
 
 _CHOLESTEROL: Final = {"mg/dL": 1.0, "mmol/L": 38.67}
 _GLUCOSE: Final = {"mg/dL": 1.0, "mmol/L": 18.0156}
-"""A mole of glucose has 180.156 g, one of cholesterol 386.7."""
+"""The molar mass of glucose is 180.156 g, that of cholesterol 386.7 g."""
 _OWN_UNITS: Final[dict[str, dict[str, float]]] = {
     "age": {"a": 1.0},
     "trestbps": {"mm[Hg]": 1.0},
@@ -70,9 +70,9 @@ MEASURES: Final = (
 )
 BY_CODE: Final = {(measure.system, measure.code): measure for measure in MEASURES}
 FLAGS: Final = frozenset(each.name for each in FEATURES if each.codes == ((0, "no"), (1, "yes")))
-"""Fields that can come as a boolean."""
+"""Fields that can be sent as a boolean."""
 CODED: Final = frozenset(each.name for each in FEATURES if each.kind is Kind.CODE)
-"""Fields that come as a code of ours, or as its number."""
+"""Fields that are sent as a code of ours, or as its number."""
 FINAL: Final = ("final", "amended", "corrected")
-"""States of an Observation in which its value counts."""
+"""The statuses of an Observation whose value is used."""
 SEXES: Final = {"female": 0.0, "male": 1.0}

@@ -9,18 +9,18 @@ from msgspec import UNSET, UnsetType
 
 Integer = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Optional = UnsetType | msgspec.Raw
-"""An element of which it only matters whether it is there."""
+"""An element of which only the presence matters."""
 
 
 class SentCoding(msgspec.Struct, frozen=True):
-    """A code, of a system."""
+    """A code of a code system."""
 
     system: str = ""
     code: str = ""
 
 
 class SentConcept(msgspec.Struct, frozen=True):
-    """Codes that all mean one thing."""
+    """Codes of the same concept."""
 
     coding: tuple[SentCoding, ...] = ()
 
@@ -35,20 +35,20 @@ class SentQuantity(msgspec.Struct, frozen=True):
 
 
 class SentReference(msgspec.Struct, frozen=True):
-    """Another resource."""
+    """A reference to another resource."""
 
     reference: str = ""
 
 
 class SentPeriod(msgspec.Struct, frozen=True):
-    """A time from and to."""
+    """A period of time."""
 
     start: str = ""
     end: str = ""
 
 
 class SentValue(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What an Observation or a part of it found: one `value[x]`, or why there is none."""
+    """The value of an Observation or of a component: one `value[x]`, or why it is absent."""
 
     code: SentConcept = SentConcept()
     value_quantity: SentQuantity | UnsetType = UNSET
@@ -67,7 +67,7 @@ class SentValue(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
-    """One finding about the patient."""
+    """An Observation of the patient."""
 
     id: str = ""
     status: str = ""
@@ -80,7 +80,7 @@ class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
 
 
 class SentPatient(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """Whom the findings are about."""
+    """The patient."""
 
     id: str = ""
     gender: str = ""
@@ -90,33 +90,33 @@ class SentPatient(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class SentEntry(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A resource in a Bundle."""
+    """An entry of a Bundle."""
 
     full_url: str = ""
     resource: Optional = UNSET
 
 
 class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A collection of resources."""
+    """A Bundle of resources."""
 
     type: str = ""
     entry: tuple[SentEntry, ...] = ()
 
 
 class SentParameter(msgspec.Struct, frozen=True):
-    """A named part of what an operation is called with."""
+    """A named parameter of an operation."""
 
     name: str = ""
     resource: Optional = UNSET
 
 
 class SentParameters(msgspec.Struct, frozen=True):
-    """What FHIR libraries wrap the input of an operation in."""
+    """The Parameters resource in which FHIR libraries wrap the input of an operation."""
 
     parameter: tuple[SentParameter, ...] = ()
 
 
 class SentKind(msgspec.Struct, frozen=True, rename="camel"):
-    """Which resource it is."""
+    """The type of a resource."""
 
     resource_type: str = ""

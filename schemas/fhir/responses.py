@@ -11,7 +11,7 @@ from schemas.fhir.mapping import FHIR_TYPE, FHIR_VERSION
 
 
 class Coding(msgspec.Struct, frozen=True):
-    """A code, of a system."""
+    """A code of a code system."""
 
     system: str
     code: str
@@ -19,14 +19,14 @@ class Coding(msgspec.Struct, frozen=True):
 
 
 class CodeableConcept(msgspec.Struct, frozen=True):
-    """A meaning, by code and in words."""
+    """A concept, as codes and text."""
 
     text: str
     coding: tuple[Coding, ...] | UnsetType = UNSET
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Another resource: where it is, and what it is."""
+    """A reference to another resource."""
 
     reference: str | UnsetType = UNSET
     display: str | UnsetType = UNSET
@@ -41,14 +41,14 @@ class Quantity(msgspec.Struct, frozen=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A number from and to."""
+    """A range of numbers."""
 
     low: Quantity
     high: Quantity
 
 
 class Extension(msgspec.Struct, frozen=True, rename="camel"):
-    """What FHIR has no element for; docs/fhir.md tells of every URL."""
+    """Data for which FHIR has no element; docs/fhir.md lists the URLs."""
 
     url: str
     value_code: str | UnsetType = UNSET
@@ -59,13 +59,13 @@ class Extension(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Annotation(msgspec.Struct, frozen=True):
-    """A remark for people."""
+    """A note in text."""
 
     text: str
 
 
 class Prediction(msgspec.Struct, frozen=True, rename="camel"):
-    """What may be, and how likely it is: `probabilityDecimal` is a share of 1."""
+    """A possible outcome and its probability: `probabilityDecimal` is 0 to 1."""
 
     outcome: CodeableConcept
     probability_decimal: float
@@ -75,7 +75,7 @@ class Prediction(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RiskAssessment(msgspec.Struct, frozen=True, rename="camel", tag_field="resourceType", tag="RiskAssessment"):
-    """A score, as FHIR has it."""
+    """A score as a FHIR resource."""
 
     status: str
     method: CodeableConcept
@@ -89,7 +89,7 @@ class RiskAssessment(msgspec.Struct, frozen=True, rename="camel", tag_field="res
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """One thing that is wrong. `code` is FHIR's, the coding in `details` ours; `expression` says where."""
+    """One problem: `code` is FHIR's, the coding in `details` is ours, `expression` is its location."""
 
     severity: str
     code: str
@@ -98,7 +98,7 @@ class Issue(msgspec.Struct, frozen=True):
 
 
 class OperationOutcome(msgspec.Struct, frozen=True, tag_field="resourceType", tag="OperationOutcome"):
-    """Why a request was not carried out: all that is wrong."""
+    """Why a request was rejected: all of its problems."""
 
     issue: tuple[Issue, ...]
 

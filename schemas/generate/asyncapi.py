@@ -11,7 +11,7 @@ from schemas.records import DeadLetter, KnownOutcome, Score
 
 _SCHEMAS: Final = "#/components/schemas/"
 _MESSAGES: Final = "#/components/messages/"
-_KEY: Final = {"type": ["string", "null"], "description": "as the producer chose it; the result has the record's key"}
+_KEY: Final = {"type": ["string", "null"], "description": "chosen by the producer; the result has the same key"}
 
 
 def document(version: str) -> dict[str, Any]:
@@ -21,23 +21,21 @@ def document(version: str) -> dict[str, Any]:
         "info": {
             "title": "heartstream",
             "version": version,
-            "description": "Patient records come in on one topic; a score, or a dead letter, goes out for each. "
-            "Delivery is at least once, or exactly once by a setting; see docs/design/stream-engine.md.",
+            "description": "The worker reads patient records and produces a score or a dead letter for each. "
+            "Delivery is at least once by default, optionally exactly once; see docs/design/stream-engine.md.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
         "channels": {
             "patients": _channel(topics.PATIENTS, "Patient records to be scored.", "PatientRecord"),
             "scores": _channel(topics.SCORES, "One score for each record that could be scored.", "Score"),
-            "shadowScores": _channel(
-                topics.SHADOW, "Scores of a model that is tried, of a sample of records.", "Score"
-            ),
+            "shadowScores": _channel(topics.SHADOW, "Scores of the challenger, for a sample of the records.", "Score"),
             "deadLetters": _channel(
-                topics.DEAD_LETTERS, "Each record that could not be scored, with all that is wrong.", "DeadLetter"
+                topics.DEAD_LETTERS, "Each record that could not be scored, with its validation issues.", "DeadLetter"
             ),
             "outcomes": _channel(
                 topics.OUTCOMES,
-                "What was found of patients who were scored; read by `heartstream outcomes`.",
+                "Diagnoses of patients who were scored; read by `heartstream outcomes`.",
                 "KnownOutcome",
             ),
         },
@@ -71,7 +69,7 @@ def _operation(action: str, channel: str, message: str) -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
-    """Return what is on the topics. A dead letter's value is the record as it came, whatever that is."""
+    """Return the messages of the topics. A dead letter's value is the original value, whatever that is."""
     key = {"kafka": {"key": _KEY}}
     traced = {name: {"type": "string"} for name in (topics.TRACEPARENT_HEADER, topics.TRACESTATE_HEADER)}
     may_be_traced = {"type": "object", "properties": traced}
@@ -100,9 +98,9 @@ def _messages() -> dict[str, Any]:
         "KnownOutcome": {"payload": {"$ref": _SCHEMAS + "KnownOutcome"}, "bindings": key},
         "DeadLetter": {
             "contentType": "application/octet-stream",
-            "summary": "The original bytes; the reason is in a header.",
+            "summary": "The original value; the reason is in a header.",
             "headers": reason,
-            "payload": {"description": "whatever came"},
+            "payload": {"description": "the value of the rejected record"},
             "bindings": key,
         },
     }

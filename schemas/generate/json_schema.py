@@ -15,7 +15,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def _number(feature: Feature) -> dict[str, Any]:
-    """Describe the legal values of one field."""
+    """Describe the valid values of one field."""
     base: dict[str, Any] = {"type": "number"}
     if feature.codes:
         choices: dict[str, Any] = {"enum": [code for code, _ in feature.codes]}
@@ -33,12 +33,12 @@ def _number(feature: Feature) -> dict[str, Any]:
     missing: dict[str, Any] = {"type": "null"}
     variants = [{**base, **choices}, missing]
     if feature.missing:
-        variants.append({"enum": list(feature.missing), "description": "stands for null"})
+        variants.append({"enum": list(feature.missing), "description": "treated as null"})
     return {"anyOf": variants, **described}
 
 
 def patient_record() -> dict[str, Any]:
-    """Describe what the patients topic and `POST /predict` take."""
+    """Describe a record on the patients topic and of `POST /predict`."""
     return {
         "title": "PatientRecord",
         "description": _first_paragraph(PatientRecord),
@@ -50,7 +50,7 @@ def patient_record() -> dict[str, Any]:
                 "type": "string",
                 "minLength": 1,
                 "maxLength": PATIENT_ID_MAX_CHARS,
-                "description": "the producer's name for the patient; returned with the score",
+                "description": "the producer's id of the patient; returned with the score",
             },
             **{feature.name: _number(feature) for feature in FEATURES if feature.name not in _RECODED},
             **{feature.name: {"description": feature.meaning} for feature in FEATURES if feature.name in _RECODED},
@@ -68,7 +68,7 @@ _RECODED: Final = frozenset(name for coding in CODINGS.values() for name in codi
 
 
 def _in_coding(coding: Coding) -> dict[str, Any]:
-    """Describe the fields whose legal values depend on the coding."""
+    """Describe the fields whose valid values depend on the coding."""
     named: dict[str, Any] = {"properties": {"coding": {"const": coding.name}}}
     if coding.name != UCI:
         named["required"] = ["coding"]
@@ -77,7 +77,7 @@ def _in_coding(coding: Coding) -> dict[str, Any]:
 
 
 def _coded(feature: Feature, coding: Coding) -> dict[str, Any]:
-    """Describe the legal values of one field in a coding."""
+    """Describe the valid values of one field in a coding."""
     codes = coding.codes.get(feature.name)
     if codes is None:
         return _number(feature)
@@ -86,14 +86,14 @@ def _coded(feature: Feature, coding: Coding) -> dict[str, Any]:
     numbers = {"type": "number", "enum": list(codes)}
     if feature.required:
         return {**numbers, "description": text}
-    absent = {"enum": list(feature.missing), "description": "stands for null"}
+    absent = {"enum": list(feature.missing), "description": "treated as null"}
     return {"anyOf": [numbers, {"type": "null"}, absent], "description": text}
 
 
 def struct_schemas(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> dict[str, dict[str, Any]]:
-    """Describe output types, and what they are made of, by name.
+    """Describe output types and their parts, by name.
 
-    What is written has all its fields, but for those that can be switched off.
+    All fields are required, except those that can be turned off.
     """
     _, components = msgspec.json.schema_components(kinds, ref_template=ref_template)
     optional = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind) if _can_be_absent(field)}
@@ -112,7 +112,7 @@ def _of_struct(kind: type[msgspec.Struct], identifier: str) -> dict[str, Any]:
 
 
 def _closed(component: dict[str, Any], optional: set[str]) -> dict[str, Any]:
-    """Demand every field that is not optional, and put the docstring on one line."""
+    """Require every field that is not optional, and put the docstring on one line."""
     tidy = {**component, "description": " ".join(str(component.get("description", "")).split())}
     if component.get("type") != "object":
         return tidy

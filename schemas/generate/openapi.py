@@ -188,7 +188,7 @@ def document(version: str) -> dict[str, Any]:
             "version": version,
             "summary": "Risk of coronary heart disease from 13 clinical fields",
             "description": "Research and education only: not a medical device, not for diagnosis or treatment "
-            "decisions. The model card says what the scores are worth.",
+            "decisions. See the model card for intended use and performance.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".", "description": "Relative to the URL of this document."}],

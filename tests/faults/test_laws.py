@@ -21,7 +21,11 @@ def judged(guarantee: Guarantee, *, graceful: bool = False, in_flight: int = 0, 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_nothing_may_be_lost_or_invented(guarantee: Guarantee) -> None:
     """Under any guarantee."""
-    found = [judged(guarantee, lost=1), judged(guarantee, unexplained=2), judged(guarantee, wrong=3)]
+    found = [
+        judged(guarantee, lost=1),
+        judged(guarantee, unexplained=2),
+        judged(guarantee, wrong=3),
+    ]
     assert found == [("1 lost",), ("2 unexplained",), ("3 wrong",)]
 
 
@@ -46,7 +50,10 @@ def test_a_graceful_plan_repeats_nothing() -> None:
 
 def test_exactly_once_repeats_nothing() -> None:
     """Whatever was in flight."""
-    assert judged("exactly_once", in_flight=10, duplicates=1, reordered=1) == ("1 duplicates", "1 reordered")
+    assert judged("exactly_once", in_flight=10, duplicates=1, reordered=1) == (
+        "1 duplicates",
+        "1 reordered",
+    )
 
 
 def test_stops_and_commits_are_judged() -> None:

@@ -19,7 +19,7 @@ from schemas.features import FEATURE_NAMES
 from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
 from scoring.scorer import Scorer
-from scoring.sources import judged
+from scoring.sources import reject_foreign_source
 from tests.support.outcomes import Rejected, outcomes_of
 
 NAMES = ("patient_id", *FEATURE_NAMES)
@@ -90,7 +90,7 @@ REFUSED: tuple[bytes, list[object]] = (b"refused", [])
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
     """Return score lines, and rejected rows, as the core gives them for records of the topic; or `REFUSED`."""
     scores, errors, window = b"", [], SourceWindow()
-    outcomes = outcomes_of(judged(scorer.score(JsonBatch(values).decode()), window))
+    outcomes = outcomes_of(reject_foreign_source(scorer.score(JsonBatch(values).decode()), window))
     if window.is_foreign:
         return REFUSED
     for row, outcome in enumerate(outcomes, 1):

@@ -80,7 +80,7 @@ def illegal_values(matrix: Matrix) -> Iterator[str]:
 def inverted_target(matrix: Matrix, labels: Labels) -> Iterator[str]:
     """Report if disease is significantly rarer with chest pain type 4 than with type 2.
 
-    A hospital may have too few patients with either kind of chest pain to tell.
+    A hospital may have too few patients with either kind of chest pain for this check.
     """
     asymptomatic, atypical = by_chest_pain(matrix, labels)
     if len(asymptomatic) and len(atypical):

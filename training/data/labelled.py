@@ -108,14 +108,14 @@ def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
         if len(names) not in {0, len(HEADER) - 1}:
             raise DataError(
                 f"it has no header, and {len(names)} columns where UCI's own files have {len(HEADER) - 1} "
-                "(--delimiter names what separates them)"
+                "(set --delimiter if they are not separated correctly)"
             )
         names = [*FEATURE_NAMES, next(iter(outcomes))]
     else:
         rows = rows[1:]
     problems = [f"column {name} is missing" for name in FEATURE_NAMES if name not in names]
     if outcomes.keys().isdisjoint(names):
-        problems.append(f"there is no column {' or '.join(outcomes)} (--coding names a coding that has another)")
+        problems.append(f"there is no column {' or '.join(outcomes)} (set --coding if the data is in another coding)")
     problems += [f"column {name} appears twice" for name in (*FEATURE_NAMES, *outcomes) if names.count(name) > 1]
     if not rows:
         problems.append("it holds no patients")
@@ -133,7 +133,7 @@ def _rows(text: bytes, dialect: Dialect) -> list[Row]:
         reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=blanks)
         found = [(before + reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except UnicodeDecodeError as error:
-        raise DataError("it is not UTF-8 text: --encoding names its encoding, such as cp1252") from error
+        raise DataError("it is not UTF-8; set --encoding, such as cp1252") from error
     except csv.Error as error:
         raise DataError("it is not a CSV") from error
     return [row for row in found if any(row[1])]

@@ -1,7 +1,7 @@
 """The study population: what the training rows show, and what is known about UCI's four hospitals.
 
-Facts that rows do not show (place, years, selection of patients) are stated only where the SHA-256 of the rows proves
-that they are those of a hospital of UCI Heart Disease. A file name proves nothing.
+Facts that rows do not show (place, years, selection of patients) are stated only if the SHA-256 of the rows is that
+of a hospital of UCI Heart Disease. File names are not trusted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class CodeCount(msgspec.Struct, frozen=True):
 class Population(msgspec.Struct, frozen=True):
     """The training patients as their rows show them.
 
-    `hospital` is the key of the UCI hospital that the rows prove, or None. `ages` are the minimum and maximum,
+    `hospital` is the key of the UCI hospital that the rows identify, or None. `ages` are the minimum and maximum,
     `missing` counts the patients without a field, `incomplete` those who lack at least one, `codes` patients by field
     and code. `also_in` counts the rows that are also in UCI's file of a hospital.
     """
@@ -62,7 +62,7 @@ class Population(msgspec.Struct, frozen=True):
 
     @property
     def known(self) -> Hospital | None:
-        """The facts about the patients' hospital, if the rows prove it."""
+        """The facts about the patients' hospital, if the rows identify it."""
         return HOSPITALS[self.hospital] if self.hospital else None
 
 
@@ -72,12 +72,12 @@ def _snapshot_digests() -> dict[str, str]:
 
 
 def identify_hospital(rows: pd.DataFrame) -> str | None:
-    """Return the UCI hospital that the rows' SHA-256 proves, whatever the name of their file."""
+    """Return the UCI hospital that the rows' SHA-256 identifies, whatever the name of their file."""
     return next((site for site, known in _snapshot_digests().items() if digest(rows.assign(site=site)) == known), None)
 
 
 def hospital_name(rows: pd.DataFrame, site: str) -> str:
-    """Return the name of the hospital that the rows prove, else the name of their file."""
+    """Return the name of the hospital that the rows identify, else the name of their file."""
     hospital = identify_hospital(rows)
     return HOSPITALS[hospital].name if hospital else file_name(site)
 

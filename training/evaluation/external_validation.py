@@ -36,8 +36,8 @@ _MAX_SITES: Final = 12
 class ExternalValidation(msgspec.Struct, frozen=True):
     """The performance of a saved model on labelled patients.
 
-    `data_sha256` is the file's. `trained_on` counts the patients that the model was trained on, for whom its
-    performance is overestimated; it is None if the training rows are unknown, that is neither these patients nor a
+    `data_sha256` is the file's. `trained_on` counts the patients that the model was trained on, which
+    makes performance look better; it is None if the training rows are unknown, that is neither these patients nor a
     bundled hospital. `groups` are by sex, age and chest pain, `sites` by hospital if there are several, `patterns` by
     missing fields, the most common ones. With fewer than 20 patients of either outcome, calibration, thresholds and the
     metrics of groups and patterns are empty, and metrics that depend on that outcome are omitted. Prevalence (`share`),

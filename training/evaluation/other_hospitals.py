@@ -21,7 +21,7 @@ from training.evaluation.uncertainty import label_limits, risks_by_pattern
 
 
 def hospital_names(inputs: EvaluationInputs) -> dict[str, str]:
-    """Return the name of each hospital that its rows prove, else the name of its file."""
+    """Return the name of each hospital that its rows identify, else the name of its file."""
     return {site: hospital_name(site_rows(inputs.all_hospitals, site), site) for site in SITES}
 
 

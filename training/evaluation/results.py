@@ -85,7 +85,7 @@ class FullEvaluation(msgspec.Struct, frozen=True):
     `subgroups` is by group and model. Of a group with fewer than 20 patients of either outcome, sensitivity and
     specificity are counts, of labels of the mean risk over the repeats.
 
-    `hospitals` names the hospitals; where the rows do not prove one, its file. `other_hospitals` is by hospital.
+    `hospitals` names the hospitals; if the rows do not identify one, its file. `other_hospitals` is by hospital.
     `leave_one_hospital_out` is by the hospital that was left out of training and tested on. `shared_rows` counts each
     hospital's rows that are excluded from both, because they are also among the training rows or in another hospital's
     file.

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError, DataError, SettingsError
-from scoring.isolated_load import Proof, prove
+from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.logistic import logistic
 from scoring.model_artifact import (
     BEST_MODEL_FILE,
@@ -63,7 +63,7 @@ class ObservedOutcomes(msgspec.Struct, frozen=True):
 
 def recalibrate(
     artifact: Artifact, folder: Path, evidence: ObservedOutcomes, output: Path
-) -> tuple[Recalibration, Proof]:
+) -> tuple[Recalibration, VerifiedModel]:
     """Recalibrate the model directory `folder`, loaded as `artifact`, and write it to `output` after verifying it.
 
     Opens the model's pickle. Blocks for some seconds. Raises DataError if no shift is proposed, ArtifactError for a
@@ -80,14 +80,14 @@ def recalibrate(
     with TemporaryDirectory() as scratch:
         copy = Path(scratch) / "model"
         replace_folder(copy, contents)
-        proof = prove(copy)
-    if proof.fallback_reason is not None:
-        raise ArtifactError(f"the recalibrated model cannot be verified: {proof.fallback_reason}")
+        verified = verify_model(copy)
+    if verified.fallback_reason is not None:
+        raise ArtifactError(f"the recalibrated model cannot be verified: {verified.fallback_reason}")
     try:
         replace_folder(output, contents)
     except OSError as error:
         raise SettingsError((f"cannot write the model directory {output}: {error.strerror}",)) from error
-    return made, proof
+    return made, verified
 
 
 def _earlier(artifact: Artifact, folder: Path) -> tuple[Recalibration, ...]:

@@ -131,7 +131,7 @@ class LibrdkafkaConsumer(FaustConsumer):
         self._poller.stop()
         await asyncio.to_thread(self._poller.join, _CLOSE_SECONDS)
         if self._poller.is_alive():
-            events.BrokerTroubled("consumer", "_TIMED_OUT").emit()
+            events.KafkaClientError("consumer", "_TIMED_OUT").emit()
 
     async def commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002
         """Leave committing to the thread that owns the consumer."""

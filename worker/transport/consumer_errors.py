@@ -59,12 +59,12 @@ def check(consumer: Consumer, message: Message, error: KafkaError) -> None:
 
 def on_client_error(error: KafkaError) -> None:
     """Hear of client-wide troubles, which librdkafka overcomes by itself."""
-    events.BrokerTroubled("consumer", error.name()).emit()
+    events.KafkaClientError("consumer", error.name()).emit()
 
 
 def on_admin_error(error: KafkaError) -> None:
     """Hear of the same from a client that only asks questions."""
-    events.BrokerTroubled("admin", error.name()).emit()
+    events.KafkaClientError("admin", error.name()).emit()
 
 
 def _out_of_range(consumer: Consumer, message: Message) -> str:

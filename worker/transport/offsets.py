@@ -36,9 +36,9 @@ class CommittedOffsets:
             try:
                 return await asyncio.to_thread(self._ask, tps)
             except KafkaException as failure:
-                events.BrokerTroubled("admin", failure.args[0].name()).emit()
+                events.KafkaClientError("admin", failure.args[0].name()).emit()
             except TimeoutError:
-                events.BrokerTroubled("admin", "_TIMED_OUT").emit()
+                events.KafkaClientError("admin", "_TIMED_OUT").emit()
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _ask(self, tps: Collection[TP]) -> dict[TP, int]:

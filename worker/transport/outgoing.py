@@ -102,4 +102,4 @@ class Reports:
         if error.fatal():
             self.failure = hopeless(error)
         else:
-            events.BrokerTroubled("producer", error.name()).emit()
+            events.KafkaClientError("producer", error.name()).emit()

@@ -168,9 +168,9 @@ class Transactions:
         try:
             await _in_thread(lambda _given_up: self._client.abort_transaction(seconds), 2 * seconds)
         except KafkaException as failure:
-            events.BrokerTroubled("producer", failure.args[0].name()).emit()
+            events.KafkaClientError("producer", failure.args[0].name()).emit()
         except TimeoutError:
-            events.BrokerTroubled("producer", "_TIMED_OUT").emit()
+            events.KafkaClientError("producer", "_TIMED_OUT").emit()
 
     async def _call(self, name: str, operation: Callable[[float], None], turn: int = 1) -> None:
         """Do one of the client's calls, again and again while its error is one that passes."""
@@ -216,7 +216,7 @@ def _repeat(operation: Callable[[], None], given_up: threading.Event) -> None:
                 raise hopeless(error) from failure
             if given_up.wait(_PAUSE_SECONDS):
                 return
-            events.BrokerTroubled("producer", error.name()).emit()
+            events.KafkaClientError("producer", error.name()).emit()
         else:
             return
 

@@ -135,7 +135,7 @@ def _notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
         yield f"Not sent or not measured: {', '.join(score.missing)}."
     if score.measure_next:
         yield (
-            f"To measure next, by what would tell most: {', '.join(score.measure_next)}. Costs and risks of the tests "
+            f"Most informative to measure next: {', '.join(score.measure_next)}. Costs and risks of the tests "
             "are not considered."
         )
     yield from (f"{warning.field} {_WARNINGS[warning.code]}" for warning in score.warnings)

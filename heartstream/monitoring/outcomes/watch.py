@@ -71,7 +71,7 @@ def export_metrics(report: OutcomesReport) -> None:
         for calibration in report.models
         for window, metrics in (("all", calibration.all), ("last", calibration.last))
     }
-    events.OutcomesJudged(shown, msgspec.structs.asdict(report.left_out)).emit()
+    events.OutcomesEvaluated(shown, msgspec.structs.asdict(report.left_out)).emit()
 
 
 def _metrics(metrics: CalibrationMetrics) -> dict[str, float | None]:

@@ -11,11 +11,13 @@ from heartstream.operations.models.store import Store
 from heartstream.terminal.printable import printable
 from heartstream.terminal.tables import print_line
 from schemas.errors import ArtifactError, DependencyError
-from scoring.isolated_load import Proof
+from scoring.isolated_load import VerifiedModel
 from training.tracking.mlflow_registry import MlflowRegistry, ModelVersion
 
 
-def promote_registered(store: Store, registry: MlflowRegistry, version: ModelVersion, public_key: Path | None) -> Proof:
+def promote_registered(
+    store: Store, registry: MlflowRegistry, version: ModelVersion, public_key: Path | None
+) -> VerifiedModel:
     """Fetch a registered version and promote it. Raises ArtifactError or DependencyError."""
     with TemporaryDirectory(prefix="heartstream-") as folder:
         return store.promote(registry.fetch(version, Path(folder)), version.uri, public_key)

@@ -46,10 +46,10 @@ def recalibrate_directory(  # a command's options
         raise DependencyError(f"cannot read {public_key}: {error.strerror}") from error
     artifact = load(folder, name, key)
     evidence = _evidence_from_topics(artifact.model) if data is None else _evidence_from_file(artifact, data, options)
-    made, proof = recalibrate(artifact, folder, evidence, output)
+    made, verified = recalibrate(artifact, folder, evidence, output)
     estimated = made.estimated
     return (
-        f"{output} is {proof.model.name} {proof.model.version} ({proof.model.digest})\n"
+        f"{output} is {verified.model.name} {verified.model.version} ({verified.model.digest})\n"
         f"log-odds {made.applied:+.3f}, of an estimated {estimated.value:+.2f} ({estimated.low:+.2f} to "
         f"{estimated.high:+.2f}), by {made.patients} outcomes\n"
         f"mean risk {made.mean_risk_before:.3f} -> {made.mean_risk_after:.3f}, "

@@ -19,7 +19,7 @@ import msgspec
 from runtime.files import locked, write_atomically
 from schemas.errors import ArtifactError, DependencyError
 from scoring import signature
-from scoring.isolated_load import Proof, prove
+from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import MAKE_MODEL, MANIFEST_FILE, Manifest, read_manifest
 
 CURRENT: Final = "current"
@@ -108,7 +108,7 @@ class Store:
             promoted.get(digest),
         )
 
-    def promote(self, model: Path, source: str, public_key: Path | None = None) -> Proof:
+    def promote(self, model: Path, source: str, public_key: Path | None = None) -> VerifiedModel:
         """Copy a model directory into the store, verify it, and make it current. Blocks for seconds.
 
         Raises ArtifactError if it is refused; then nothing changes.
@@ -117,13 +117,13 @@ class Store:
             manifest, digest = read_manifest(model)
             place = self.folder / digest
             if place.exists():
-                proof = prove(place, None, public_key)
+                verified = verify_model(place, None, public_key)
             else:
-                proof = self._copy_in(model, manifest, place, public_key)
+                verified = self._copy_in(model, manifest, place, public_key)
             self._activate(Change(_now(), "promote", digest, source))
-            return proof
+            return verified
 
-    def _copy_in(self, model: Path, manifest: Manifest, place: Path, public_key: Path | None) -> Proof:
+    def _copy_in(self, model: Path, manifest: Manifest, place: Path, public_key: Path | None) -> VerifiedModel:
         """Copy the files of the manifest, verify the copy, and rename it to its digest."""
         with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as folder:
             copy = Path(folder) / "model"
@@ -131,13 +131,13 @@ class Store:
             for name in (MANIFEST_FILE, signature.SIGNATURE_FILE, *manifest.files):
                 if Path(name).name == name and (model / name).is_file():
                     shutil.copyfile(model / name, copy / name)
-            proof = prove(copy, None, public_key)
-            if proof.model.digest != place.name:
+            verified = verify_model(copy, None, public_key)
+            if verified.model.digest != place.name:
                 raise ArtifactError(f"{model} changed while it was copied")
             copy.rename(place)
-        return proof
+        return verified
 
-    def rollback(self, public_key: Path | None = None) -> Proof:
+    def rollback(self, public_key: Path | None = None) -> VerifiedModel:
         """Make the previously promoted model current. Raises ArtifactError as `promote`."""
         if self.current() is None:
             raise self._missing_error()
@@ -148,9 +148,9 @@ class Store:
                     f"{self.folder}: no model was promoted before the current one ({self.current()}): roll back after "
                     "heartstream model promote has replaced it"
                 )
-            proof = prove(self.folder / before.digest, None, public_key)
+            verified = verify_model(self.folder / before.digest, None, public_key)
             self._activate(Change(_now(), "rollback", before.digest, before.source))
-            return proof
+            return verified
 
     def find(self, digest: str) -> Path:
         """Return the model with this digest prefix. Raises ArtifactError if there is none, or more than one."""

@@ -245,5 +245,5 @@ def test_pyfunc_reads_the_coding_of_each_row(scorer: Scorer) -> None:
     model = RiskModel(scorer)
     expected = model.predict(own[list(FEATURE_NAMES)].astype(float))["risk"].tolist()
     assert model.predict(frame)["risk"].tolist() == expected
-    with pytest.raises(ValueError, match="30 of 60 rows name no known coding"):
+    with pytest.raises(ValueError, match="30 of 60 rows have an unknown coding"):
         model.predict(frame.replace({"coding": {"kaggle-303": "kaggle"}}))

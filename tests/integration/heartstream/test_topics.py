@@ -88,6 +88,6 @@ def test_a_broker_that_never_answers_is_named() -> None:
     """If it accepts connections but never responds, the error has the broker, the topic and the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        told = f"cannot create topic patients: the broker at {address} could not in 1.5 s"
+        told = f"cannot create topic patients: the broker at {address} did not create it within 1.5 s"
         with pytest.raises(DependencyError, match=told):
             create_topics(address, ["patients"], 2, {}, patience=1.5)

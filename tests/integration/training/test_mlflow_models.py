@@ -162,7 +162,7 @@ def test_illegal_rows_are_counted_and_not_told(report: TrainingResult) -> None:
 
     frame = input_example()
     frame.loc[0, "age"] = 4711.0
-    with pytest.raises(ValueError, match="1 of 1 rows are no legal patient records") as caught:
+    with pytest.raises(ValueError, match="1 of 1 rows are not valid patient records") as caught:
         _load_pyfunc(str(report.folder)).predict(frame)
     assert "4711" not in str(caught.value)
 

@@ -19,7 +19,7 @@ def test_bad_options_are_refused_before_the_gateway_starts(use: dict[str, str]) 
     with pytest.raises(SettingsError) as refusal:
         create_application(Settings.from_mapping(use | options), Authenticator([]), GracefulShutdown())
     assert [problem.split(":")[0] for problem in refusal.value.problems] == [
-        "Kafka option acks is set by heartstream itself",
+        "Kafka option acks cannot be changed",
         "Kafka option no.such.thing",
     ]
     assert "secret" not in str(refusal.value)

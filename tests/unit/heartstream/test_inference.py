@@ -279,8 +279,8 @@ def test_an_invalid_model_is_refused(model_dir: Path, signed: Path, keys: Keys, 
         ("no model named SVM; there are logistic_regression", lambda: load_model(model_dir, name="SVM")),
         ("best_model.joblib: has 0 bytes", lambda: load_model(changed)),
         ("is not signed", lambda: load_model(model_dir, public_key=key)),
-        ("is no signature of the manifest", lambda: load_model(signed, public_key=other)),
-        ("the public key is no PEM file", lambda: load_model(signed, public_key=b"nonsense")),
+        ("is not a signature of the manifest", lambda: load_model(signed, public_key=other)),
+        ("the public key is not a PEM file", lambda: load_model(signed, public_key=b"nonsense")),
     ):
         with pytest.raises(ArtifactError, match=text):
             load()

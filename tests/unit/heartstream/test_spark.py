@@ -149,14 +149,14 @@ def test_a_bundle_that_was_changed_is_refused(name: str, signed: Path, keys: Key
     files = dict(bundle.files)
     files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
     other = msgspec.structs.replace(bundle, files=tuple(files.items()))
-    with pytest.raises(ArtifactError, match=r"is no signature|pattern_submodels\.json: has"):
+    with pytest.raises(ArtifactError, match=r"is not a signature|pattern_submodels\.json: has"):
         through_spark(other, table().to_batches())
 
 
 def test_the_driver_refuses_a_model_without_a_valid_signature(model_dir: Path, signed: Path, tmp_path: Path) -> None:
     """Before anything is sent to executors."""
     other = Keys(tmp_path, "other").public.read_bytes()
-    with pytest.raises(ArtifactError, match="is no signature of the manifest by the configured key"):
+    with pytest.raises(ArtifactError, match="is not a signature of the manifest by the configured key"):
         ModelBundle.of(signed, None, other, Details())
     with pytest.raises(ArtifactError, match="is not signed"):
         ModelBundle.of(model_dir, None, other, Details())

@@ -37,7 +37,7 @@ def test_every_bad_option_is_told() -> None:
     """Unknown options, bad values and options that are ours are listed together, without values."""
     problems = option_problems(settings(NO_SUCH_THING="secret-1", SECURITY_PROTOCOL="secret-2", ACKS="0"))
     assert [problem.split(":")[0] for problem in problems] == [
-        "Kafka option acks is set by heartstream itself",
+        "Kafka option acks cannot be changed",
         "Kafka option no.such.thing",
         "Kafka option security.protocol",
     ]

@@ -56,7 +56,7 @@ seen = 0
 def troubled(error):
     global seen
     seen += 1
-    events.BrokerTroubled("consumer", error.name()).emit()
+    events.KafkaClientError("consumer", error.name()).emit()
 options = {"bootstrap.servers": f"127.0.0.1:{free_port()}", "group.id": "g", "error_cb": troubled}
 client = Consumer({**options, "reconnect.backoff.max.ms": 100}, logger=logs.CLIENT_LOG)
 while seen < 20:
@@ -69,6 +69,6 @@ def test_a_broker_that_is_away_does_not_flood_the_log() -> None:
     """A client tells of each of its attempts; of what it says within ten seconds each kind is written once."""
     ran = subprocess.run([sys.executable, "-c", WITHOUT_BROKER], capture_output=True, text=True, check=True, timeout=60)
     lines = [json.loads(line) for line in ran.stderr.splitlines()]
-    ours = Counter(line["code"] for line in lines if line["event"] == "broker troubled")
+    ours = Counter(line["code"] for line in lines if line["event"] == "kafka client error")
     theirs = Counter(re.sub(r"\d+", "", str(line["event"])) for line in lines if line.get("logger") == "librdkafka")
     assert set(ours.values()) == set(theirs.values()) == {1}

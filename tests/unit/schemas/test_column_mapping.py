@@ -38,15 +38,15 @@ def test_ids_and_fields_have_their_places() -> None:
     assert isinstance(by_column, ColumnMapping)
     assert isinstance(by_row, ColumnMapping)
     assert (by_column.places, by_row.places) == ((0, *range(2, 15)), (None, *range(2, 15)))
-    assert 'not read: "patient_id"' in chain(by_column.notes)
+    assert 'ignored: "patient_id"' in chain(by_column.notes)
 
 
 def test_options_that_name_no_column_or_a_field_are_refused() -> None:
     """What an option names has to be there, once, and a field is no id."""
     for options, said in (
-        (ReadOptions(id_column="absent"), "--id-column names 1 column(s) that the file has not"),
-        (ReadOptions(id_column="age"), "--id-column names the field age"),
-        (ReadOptions(ignore_columns="a,b"), "--ignore-columns names 2 column(s) that the file has not"),
+        (ReadOptions(id_column="absent"), "--id-column: 1 column(s) not found in the file"),
+        (ReadOptions(id_column="age"), "--id-column: age is a field of the record, not an id"),
+        (ReadOptions(ignore_columns="a,b"), "--ignore-columns: 2 column(s) not found in the file"),
         (ReadOptions(ignore_columns="chol"), "no column chol"),
     ):
         found = map_columns(COLUMN_NAMES, options)
@@ -54,4 +54,4 @@ def test_options_that_name_no_column_or_a_field_are_refused() -> None:
         assert said in found
     twice = map_columns([*COLUMN_NAMES, "Nr", "NR"], ReadOptions(id_column="nr", ignore_extra=True))
     assert isinstance(twice, list)
-    assert "--id-column names a column that stands there more than once" in twice
+    assert "--id-column: the column occurs more than once" in twice

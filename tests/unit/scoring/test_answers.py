@@ -37,7 +37,7 @@ def test_other_uncertainty_tables_are_refused(
     """Risks and table shapes are right: only the recorded answers reveal the change, and the error names it."""
     plain = plain_of(pattern_artifact)
     changed = with_plain(pattern_artifact, uncertainty=msgspec.structs.replace(plain.uncertainty, **change(plain)))
-    with pytest.raises(ArtifactError, match=f"^the model's {name} of reference cases are not those"):
+    with pytest.raises(ArtifactError, match=f"^{name} of the reference cases differ"):
         Scorer(changed)
 
 
@@ -49,7 +49,7 @@ def test_other_training_ranges_are_refused(pattern_artifact: Artifact) -> None:
     changed = msgspec.structs.replace(
         pattern_artifact, manifest=msgspec.structs.replace(manifest, training_range=ranges)
     )
-    with pytest.raises(ArtifactError, match=r"^the model's out_of_range of reference cases are not those"):
+    with pytest.raises(ArtifactError, match=r"^out_of_range of the reference cases differ"):
         Scorer(changed)
 
 

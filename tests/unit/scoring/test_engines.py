@@ -291,7 +291,7 @@ def test_unknown_classifier_is_scored_by_scikit_learn(linear_artifact: Artifact)
     inputs = linear_artifact.fitted().preprocessor.transform(matrix)
     artifact = with_classifier(linear_artifact, HistGradientBoostingClassifier(max_iter=3).fit(inputs, labels))
     engine, reason = engine_of(artifact)
-    assert (engine.name, reason) == ("sklearn", "training wrote no plain numbers for this kind of model")
+    assert (engine.name, reason) == ("sklearn", "training exported no portable model for this kind of classifier")
     np.testing.assert_array_equal(reference(artifact, matrix), engine.explain(matrix).risks)
 
 

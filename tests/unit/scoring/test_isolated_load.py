@@ -12,7 +12,7 @@ import pytest
 
 from heartstream.cli.model import check, sign
 from schemas.errors import ArtifactError
-from scoring.isolated_load import prove
+from scoring.isolated_load import verify_model
 from scoring.model_artifact import PREPROCESSOR_FILE
 from tests.support.model_files import Runs, change_byte, change_manifest, pickled, replace_file, with_only_pickles
 from tests.support.signing_keys import Keys
@@ -38,8 +38,8 @@ def has_ended(process: int) -> bool:
 
 def test_valid_model_is_verified(folder: Path) -> None:
     """The child process reports the model, its engine and the fallback reason."""
-    proof = prove(folder, "random_forest")
-    assert (proof.model.name, proof.engine, proof.fallback_reason) == ("random_forest", "onnx", None)
+    verified = verify_model(folder, "random_forest")
+    assert (verified.model.name, verified.engine, verified.fallback_reason) == ("random_forest", "onnx", None)
 
 
 def test_refusal_contains_every_reason_of_the_child(folder: Path) -> None:
@@ -47,79 +47,81 @@ def test_refusal_contains_every_reason_of_the_child(folder: Path) -> None:
     change_byte(folder / "random_forest.onnx")
     change_manifest(folder, lambda manifest: manifest.update(threshold=7))
     with pytest.raises(ArtifactError, match=r"threshold does not lie .* random_forest\.onnx: has"):
-        prove(folder)
+        verify_model(folder)
 
 
 def test_pickle_is_not_opened_if_a_fast_engine_serves(folder: Path, tmp_path: Path) -> None:
     """A pickle that would run a shell command is never opened, although the manifest has its digest."""
     replace_file(folder, PREPROCESSOR_FILE, pickled(Runs(os.system, f"touch {tmp_path / 'sprung'}")))
-    assert prove(folder).engine == "linear"
+    assert verify_model(folder).engine == "linear"
     assert not (tmp_path / "sprung").exists()
 
 
 def test_unsigned_pickle_is_not_opened(folder: Path, tmp_path: Path) -> None:
     """A model that only its pickles can serve is refused unopened, although the manifest has their digests."""
     hostile = with_only_pickles(folder, Runs(os.system, f"touch {tmp_path / 'sprung'}"))
-    with pytest.raises(ArtifactError, match="because no public key says who signed them: sign the model"):
-        prove(hostile)
+    with pytest.raises(ArtifactError, match="because no public key is configured: sign the model"):
+        verify_model(hostile)
     assert not (tmp_path / "sprung").exists()
 
 
 def test_pickle_signed_with_another_key_is_not_opened(folder: Path, tmp_path: Path, keys: Keys) -> None:
     """A signature by another key is invalid."""
     hostile = signed(folder, Keys(tmp_path, "other"), Runs(os.system, f"touch {tmp_path / 'sprung'}"))
-    with pytest.raises(ArtifactError, match="is no signature of the manifest by the configured key"):
-        prove(hostile, None, keys.public)
+    with pytest.raises(ArtifactError, match="is not a signature of the manifest by the configured key"):
+        verify_model(hostile, None, keys.public)
     assert not (tmp_path / "sprung").exists()
 
 
 def test_model_cannot_forge_its_verification(folder: Path) -> None:
     """A pickle that would print the child's success message and exit is not opened."""
-    proof = {"name": "pattern_submodels", "version": "1", "digest": "0"}
-    forged = f"""{{"type":"proof","proof":{{"model":{json.dumps(proof)},"engine":"linear","fallback_reason":null}}}}"""
+    model = {"name": "pattern_submodels", "version": "1", "digest": "0"}
+    forged = (
+        f"""{{"type":"verified","verified":{{"model":{json.dumps(model)},"engine":"linear","fallback_reason":null}}}}"""
+    )
     script = f"import os; os.write(1, {forged.encode()!r}); os._exit(0)"
-    with pytest.raises(ArtifactError, match="its pickles are not opened"):
-        prove(with_only_pickles(folder, Runs(exec, script)))
+    with pytest.raises(ArtifactError, match="its pickles are not loaded"):
+        verify_model(with_only_pickles(folder, Runs(exec, script)))
 
 
 def test_signed_pickles_are_opened(folder: Path, keys: Keys) -> None:
     """If no fast engine can serve a signed model, scikit-learn does, and the reason is reported."""
     replace_file(folder, "pattern_submodels.json", b"{}")
     sign(folder, key=keys.private)
-    proof = prove(folder, None, keys.public)
-    assert (proof.engine, "missing required field" in str(proof.fallback_reason)) == ("sklearn", True)
+    verified = verify_model(folder, None, keys.public)
+    assert (verified.engine, "missing required field" in str(verified.fallback_reason)) == ("sklearn", True)
 
 
 def test_crash_of_the_child_is_a_refusal(folder: Path, keys: Keys) -> None:
     """A pickle that exits ends only the child, and the parent reports its exit code."""
     with pytest.raises(ArtifactError, match=r"ended with code 7"):
-        prove(signed(folder, keys, Runs(os._exit, 7)), None, keys.public)
+        verify_model(signed(folder, keys, Runs(os._exit, 7)), None, keys.public)
 
 
 def test_memory_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
     """A pickle that allocates 8 GiB fails, and the model is refused."""
     with pytest.raises(ArtifactError, match="MemoryError"):
-        prove(signed(folder, keys, Runs(bytearray, 8 << 30)), None, keys.public)
+        verify_model(signed(folder, keys, Runs(bytearray, 8 << 30)), None, keys.public)
 
 
 def test_time_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
     """A pickle that sleeps for an hour is killed at the time limit."""
     with pytest.raises(ArtifactError, match="did not load in 3 seconds"):
-        prove(signed(folder, keys, Runs(time.sleep, 3600)), None, keys.public, seconds=3)
+        verify_model(signed(folder, keys, Runs(time.sleep, 3600)), None, keys.public, seconds=3)
 
 
 def test_output_of_the_child_is_limited(folder: Path, keys: Keys) -> None:
     """A pickle that writes endlessly is stopped after a megabyte."""
     endless = "import os\nwhile True: os.write(2, b'x' * 65536)"
     with pytest.raises(ArtifactError, match="File too large"):
-        prove(signed(folder, keys, Runs(exec, endless)), None, keys.public)
+        verify_model(signed(folder, keys, Runs(exec, endless)), None, keys.public)
 
 
 def test_processes_of_the_child_are_killed_with_it(folder: Path, tmp_path: Path, keys: Keys) -> None:
     """A background process neither blocks the parent nor survives."""
     started = tmp_path / "started"
     with pytest.raises(ArtifactError, match="fails on reference cases"):
-        prove(signed(folder, keys, Runs(os.system, f"sleep 3600 & echo $! > {started}")), None, keys.public)
+        verify_model(signed(folder, keys, Runs(os.system, f"sleep 3600 & echo $! > {started}")), None, keys.public)
     assert has_ended(int(started.read_text()))
 
 
@@ -130,7 +132,7 @@ def test_child_does_not_inherit_the_environment(
     monkeypatch.setenv("HEARTSTREAM_KAFKA__OPTIONS__SASL_PASSWORD", "zqx")
     seen = tmp_path / "seen"
     with pytest.raises(ArtifactError):
-        prove(signed(folder, keys, Runs(os.system, f"env > {seen}")), None, keys.public)
+        verify_model(signed(folder, keys, Runs(os.system, f"env > {seen}")), None, keys.public)
     assert "zqx" not in seen.read_text()
 
 
@@ -140,7 +142,7 @@ def test_child_does_not_import_from_the_working_directory(
     """A file in the current directory that is named like one of our packages is not imported."""
     (tmp_path / "scoring.py").write_text("raise SystemExit('not ours')")
     monkeypatch.chdir(tmp_path)
-    assert prove(folder).engine == "linear"
+    assert verify_model(folder).engine == "linear"
 
 
 def test_check_command_exits_with_0_or_65(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

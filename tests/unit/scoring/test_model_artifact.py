@@ -151,8 +151,8 @@ def no_manifest(folder: Path) -> None:
 
 PROBLEMS: dict[Callable[[Path], None], str] = {
     no_training_range: "no training range is given for thal",
-    range_turned_round: "the training range of age is none of legal values",
-    range_of_illegal_values: "the training range of chol is none of legal values",
+    range_turned_round: "the training range of age is invalid",
+    range_of_illegal_values: "the training range of chol is invalid",
     certain_threshold: "the threshold does not lie between 0 and 1",
     other_schema: "manifest schema is heartstream-model/2, expected heartstream-model/3: train the model again",
     old_manifest: "manifest schema is heartstream-model/2, expected heartstream-model/3: train the model again",

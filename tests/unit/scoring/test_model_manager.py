@@ -13,7 +13,7 @@ import pytest
 from heartstream.cli.model import sign
 from schemas.errors import ArtifactError
 from scoring import model_manager
-from scoring.isolated_load import Proof, prove
+from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import Artifact, load
 from scoring.model_manager import TRIAL_RECORDS, Facts, Follower, ModelManager, ModelSource
 from scoring.scorer import Scorer
@@ -146,14 +146,14 @@ def test_the_loaded_model_is_the_verified_one(
             sign(folder, key=keys.private)
     model_link.holds(other)
 
-    def prove_and_move(*arguments: Any) -> Proof:
-        proof = prove(*arguments)
+    def verify_and_move(*arguments: Any) -> VerifiedModel:
+        verified = verify_model(*arguments)
         model_link.holds(hostile)
-        return proof
+        return verified
 
-    monkeypatch.setattr(model_manager, "prove", prove_and_move)
+    monkeypatch.setattr(model_manager, "verify_model", verify_and_move)
     source = msgspec.structs.replace(model_link.source, public_key=keys.public if signed else None)
-    assert source.load_proved().model.version == "2"
+    assert source.load_verified().model.version == "2"
     assert not (tmp_path / "sprung").exists()
 
 
@@ -163,12 +163,12 @@ def test_a_model_that_changes_during_verification_is_refused(
     """The whole SHA-256 is compared, not only the digits that are shown."""
     model_link.holds(another_version(model_link.model_dir, tmp_path / "2", "2"))
 
-    def prove_another(*arguments: Any) -> Proof:
-        proof = prove(*arguments)
-        return msgspec.structs.replace(proof, sha256=proof.sha256[:-1] + "g")
+    def verify_another(*arguments: Any) -> VerifiedModel:
+        verified = verify_model(*arguments)
+        return msgspec.structs.replace(verified, sha256=verified.sha256[:-1] + "g")
 
-    monkeypatch.setattr(model_manager, "prove", prove_another)
-    assert "changed while it was proved" in model_link.refusal()
+    monkeypatch.setattr(model_manager, "verify_model", verify_another)
+    assert "changed while it was verified" in model_link.refusal()
 
 
 def test_a_dangling_link_is_refused(model_link: ModelLink, tmp_path: Path) -> None:

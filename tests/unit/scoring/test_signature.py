@@ -14,7 +14,7 @@ from api.main import run as run_gateway
 from heartstream.cli.model import check, sign
 from runtime.settings import Settings
 from schemas.errors import ArtifactError, SettingsError
-from scoring.isolated_load import prove
+from scoring.isolated_load import verify_model
 from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.signature import SIGNATURE_FILE
 from tests.support.model_files import change_byte, change_manifest, measured
@@ -31,7 +31,7 @@ def refusal(folder: Path, public: Path) -> str:
 def test_signed_model_is_served(signed: Path, keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
     """It is loaded in this process and in a child process."""
     assert load(signed, public_key=keys.public.read_bytes()).model.version == "test"
-    assert prove(signed, None, keys.public).engine == "linear"
+    assert verify_model(signed, None, keys.public).engine == "linear"
     check(signed, public_key=keys.public)
     assert "verified, signed" in capsys.readouterr().out
 
@@ -51,7 +51,7 @@ def test_changed_manifest_is_refused(signed: Path, keys: Keys) -> None:
     content = b"something else"
     (signed / "best_model.joblib").write_bytes(content)
     change_manifest(signed, lambda manifest: manifest["files"].update({"best_model.joblib": measured(content)}))
-    assert "is no signature of the manifest" in refusal(signed, keys.public)
+    assert "is not a signature of the manifest" in refusal(signed, keys.public)
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, "pattern_submodels.json", "preprocessor.joblib"])
@@ -66,14 +66,14 @@ def test_one_changed_byte_is_detected(name: str, signed: Path, keys: Keys) -> No
 def test_invalid_key_file_is_reported(content: bytes, signed: Path, tmp_path: Path) -> None:
     """An invalid key file does not disable the verification."""
     (tmp_path / "bad.pub").write_bytes(content)
-    assert "the public key is no PEM file" in refusal(signed, tmp_path / "bad.pub")
+    assert "the public key is not a PEM file" in refusal(signed, tmp_path / "bad.pub")
 
 
 def test_key_of_another_algorithm_is_refused(signed: Path, tmp_path: Path) -> None:
     """Only Ed25519 keys are accepted."""
     pem = new_curve_key(SECP256R1()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "other.pub").write_bytes(pem)
-    assert "not of Ed25519" in refusal(signed, tmp_path / "other.pub")
+    assert "not an Ed25519 key" in refusal(signed, tmp_path / "other.pub")
 
 
 def test_invalid_model_is_not_signed(signed: Path, keys: Keys) -> None:

@@ -31,8 +31,8 @@ def scored(values: Sequence[bytes], scorer: Scorer, coding: str | None = None) -
     return scorer.score(JsonBatch(values, coding).decode())
 
 
-def judged(results: Results, window: SourceWindow) -> list[Outcome]:
-    return outcomes_of(sources.judged(results, window))
+def reject_foreign_source(results: Results, window: SourceWindow) -> list[Outcome]:
+    return outcomes_of(sources.reject_foreign_source(results, window))
 
 
 def codes(outcomes: Sequence[Outcome]) -> set[str]:
@@ -49,7 +49,7 @@ def test_no_row_of_a_foreign_copy_is_scored(scorer: Scorer, name: str, size: int
     """Rows that happen to be valid are refused with their neighbours, whatever the batch size."""
     values, window = copy_records(name), SourceWindow()
     for start in range(0, len(values), size):
-        outcomes = judged(scored(values[start : start + size], scorer), window)
+        outcomes = reject_foreign_source(scored(values[start : start + size], scorer), window)
         assert not any(isinstance(outcome, Scored) for outcome in outcomes)
         assert codes(outcomes) <= {"foreign_code", "foreign_source"}
 
@@ -58,7 +58,7 @@ def test_no_row_of_a_foreign_copy_is_scored(scorer: Scorer, name: str, size: int
 def test_copy_with_a_declared_coding_is_scored_as_ucis_rows(scorer: Scorer, name: str) -> None:
     """Its scores have the bytes of UCI's, whether the record or its source declares the coding."""
     expected = encode_scores(scored(uci_records(name), scorer).scores)
-    outcomes = judged(scored(copy_records(name, coding=name), scorer), SourceWindow())
+    outcomes = reject_foreign_source(scored(copy_records(name, coding=name), scorer), SourceWindow())
     assert expected == [outcome.value for outcome in outcomes if isinstance(outcome, Scored)]
     assert expected == encode_scores(scored(copy_records(name), scorer, name).scores)
 
@@ -74,7 +74,7 @@ def test_one_typo_does_not_condemn_a_file(scorer: Scorer) -> None:
     """One slope of 0 in 1,190 rows is one rejected row."""
     values = uci_records("statlog") * 4
     values[700] = json.dumps(json.loads(values[700]) | {"slope": 0}).encode()
-    outcomes = judged(scored(values, scorer), SourceWindow())
+    outcomes = reject_foreign_source(scored(values, scorer), SourceWindow())
     assert [place for place, each in enumerate(outcomes) if not isinstance(each, Scored)] == [700]
     assert codes(outcomes) == {"foreign_code"}
 
@@ -83,28 +83,28 @@ def test_one_typo_does_not_condemn_a_file(scorer: Scorer) -> None:
 def test_a_declared_coding_overrules_the_detection(scorer: Scorer, coding: str) -> None:
     """Records that declare their coding are scored among foreign ones, and are no evidence either way."""
     foreign, own = copy_records("kaggle-303")[:40], [named(value, coding) for value in uci_records("statlog")[:40]]
-    outcomes = judged(scored([*foreign, *own], scorer), SourceWindow())
+    outcomes = reject_foreign_source(scored([*foreign, *own], scorer), SourceWindow())
     assert [isinstance(outcome, Scored) for outcome in outcomes] == [False] * 40 + [True] * 40
     declared = [named(value, "uci") for value in copy_records("kaggle-303")]
     window = SourceWindow()
-    assert codes(judged(scored(declared, scorer), window)) == {"impossible_code"}
+    assert codes(reject_foreign_source(scored(declared, scorer), window)) == {"impossible_code"}
     assert window.is_clean
 
 
 def test_declared_records_do_not_hide_foreign_ones(scorer: Scorer) -> None:
-    """However many records declare their coding, the others are judged by themselves."""
+    """However many records declare their coding, the others are reject_foreign_source by themselves."""
     declared = [named(value, "uci") for value in uci_records("statlog")] * 4
-    outcomes = judged(scored([*declared, *copy_records("kaggle-303")[:20]], scorer), SourceWindow())
+    outcomes = reject_foreign_source(scored([*declared, *copy_records("kaggle-303")[:20]], scorer), SourceWindow())
     assert not any(isinstance(outcome, Scored) for outcome in outcomes[-20:])
 
 
 def test_corrected_source_is_scored_again(scorer: Scorer) -> None:
     """Only its recent records decide: once they are clean it is scored."""
     window = SourceWindow()
-    judged(scored(copy_records("kaggle-303"), scorer), window)
+    reject_foreign_source(scored(copy_records("kaggle-303"), scorer), window)
     clean = scored(uci_records("statlog")[: RECENT_RECORDS // 2], scorer)
-    assert {*judged(clean, window)} == {Rejected(FOREIGN_SOURCE)}
-    assert judged(clean, window) == outcomes_of(clean)
+    assert {*reject_foreign_source(clean, window)} == {Rejected(FOREIGN_SOURCE)}
+    assert reject_foreign_source(clean, window) == outcomes_of(clean)
 
 
 runs = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 300)).filter(lambda run: run[1] <= run[0]), max_size=30)
@@ -127,6 +127,6 @@ def test_window_is_the_shortest_that_is_long_enough(evidence: list[tuple[int, in
 def test_other_faults_are_not_evidence_of_another_coding(scorer: Scorer) -> None:
     """Only a value that is known from another coding counts."""
     window = SourceWindow()
-    judged(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
+    reject_foreign_source(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
     assert window.is_clean
     assert FOREIGN_SOURCE[0].code == RejectionCode.FOREIGN_SOURCE

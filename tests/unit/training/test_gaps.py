@@ -163,5 +163,5 @@ def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, row
             assert np.isfinite(numbers).all()
     evaluated = CrossValidation("m", {}, plain.reference_risks[: len(labels)], 1.0)
     reference = new_reference(matrix, [evaluated])
-    assert all(histogram.measured.is_sound() for histogram in reference.fields.values())
+    assert all(histogram.measured.is_valid() for histogram in reference.fields.values())
     assert all(np.isfinite(limits).all() for limits in _ranges(matrix).values())

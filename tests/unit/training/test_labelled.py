@@ -209,8 +209,8 @@ def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFram
     [
         (b"", "it holds no patients"),
         (",".join([*FEATURE_NAMES, "num"]).encode(), "it holds no patients"),
-        (b"\xff\xfe\x00", "it is not text in utf-16: --encoding names another"),
-        (b"age,sex,cp\n\xff,1,1\n", "it is not UTF-8 text: --encoding names its encoding"),
+        (b"\xff\xfe\x00", "it is not valid utf-16; set --encoding"),
+        (b"age,sex,cp\n\xff,1,1\n", "it is not UTF-8; set --encoding"),
         (b'"' + b"a" * 200_000 + b'"', "it is not a CSV"),
         (b"1,2,3\n", "it has no header, and 3 columns where UCI's own files have 14"),
         (published_file("va") + b"63,1,1,145\n", "line 201 has 4 columns, expected 14"),

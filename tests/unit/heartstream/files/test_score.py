@@ -150,8 +150,8 @@ def test_all_column_problems_are_reported_together(suffix: str, scorer: Scorer, 
     names = [name for name in row if name not in {"age", "chol"}]
     write = write_csv if suffix == "csv" else write_parquet
     expected = (
-        'FILE is refused: no column age, chol; 2 column(s) that are no field of a patient record: "note", "cholest" '
-        '(nearest: chol); --ignore-columns "note,cholest" or --ignore-extra leaves them out'
+        'FILE is refused: no column age, chol; 2 column(s) are not fields of a patient record: "note", "cholest" '
+        '(nearest: chol); --ignore-columns "note,cholest" or --ignore-extra excludes them'
     )
     assert expected == refused(write(tmp_path / f"in.{suffix}", [row], names), scorer)
 

@@ -79,7 +79,7 @@ def test_text_follows_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.
     low, high = score.sampling_interval
     assert f"other training patients account for {low:.1%} to {high:.1%};" in flat
     uncertain = len(score.label_set) == 2  # type: ignore[arg-type]
-    assert (UNCERTAIN in flat, "which is no certainty" in flat) == (uncertain, not uncertain)
+    assert (UNCERTAIN in flat, "but that is not certain" in flat) == (uncertain, not uncertain)
     assert f"most informative first: {', '.join(score.measure_next)}\n" in text  # type: ignore[arg-type]
     data = Scorer.from_directory(model_dir).manifest.data
     assert f"Trained on {data.population}." in flat
@@ -99,7 +99,7 @@ def test_a_single_label_says_how_often_it_is_wrong(
     path = written(tmp_path, **low, exang=0, oldpeak=0, slope=1, ca=0, thal=3)
     _, text, _ = run(capsys, path, "--model", model_dir, "--name", "pattern_submodels")
     flat = " ".join(text.split())
-    assert "The risk fits patients without disease, which is no certainty" in flat
+    assert "The risk fits patients without disease, but that is not certain" in flat
     assert re.search(wrong, flat)
 
 
