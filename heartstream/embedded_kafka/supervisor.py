@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Run the command that the arguments name; returns its exit code."""
     folder, *command = sys.argv[1:]
-    parent, child_ended = os.getppid(), _wakeup_on_child()
+    parent, child_changed = os.getppid(), wakeup_on_child()
     # A separate session: Ctrl-C goes to the parent, which stops the command when appropriate.
     process = subprocess.Popen(  # noqa: S603  # what the parent asks for
         command,
@@ -38,16 +38,24 @@ def main() -> int:
     sys.stdout.write(f"{process.pid}\n")
     sys.stdout.flush()
     while process.poll() is None:
-        readable, _, _ = select.select([sys.stdin, child_ended], [], [], _POLL_SECONDS)
         # A forked child of the parent may keep the pipe open, so the parent's id is checked as well.
-        if sys.stdin in readable or os.getppid() != parent:
+        if wait(sys.stdin.fileno(), child_changed, _POLL_SECONDS) or os.getppid() != parent:
             _end(process)
             shutil.rmtree(folder, ignore_errors=True)
     return process.returncode
 
 
-def _wakeup_on_child() -> int:
-    """Return a descriptor that can be read once a child has ended."""
+def wait(parent_pipe: int, child_changed: int, seconds: float) -> bool:
+    """Wait for a change of the child, the parent's end, or `seconds`; returns whether the parent has ended."""
+    readable, _, _ = select.select([parent_pipe, child_changed], [], [], seconds)
+    if child_changed in readable:
+        # A command that is suspended or resumed signals as well: an unread byte would turn this into a busy loop.
+        os.read(child_changed, 4096)
+    return parent_pipe in readable
+
+
+def wakeup_on_child() -> int:
+    """Return a descriptor that becomes readable when a child ends, or is suspended or resumed."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
