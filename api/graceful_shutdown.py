@@ -32,7 +32,7 @@ class GracefulShutdown:
 
     def problem(self) -> str | None:
         """Return why the gateway is not ready, for `/health/ready`."""
-        return "stopping" if self._has_begun else None
+        return "shutting down" if self._has_begun else None
 
     def request_started(self) -> None:
         """Count a POST."""
