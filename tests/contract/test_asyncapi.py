@@ -1,4 +1,4 @@
-"""The AsyncAPI document against the specification's own JSON Schema."""
+"""The AsyncAPI document against the specification's JSON Schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOCUMENT = json.loads((FOLDER / "asyncapi.json").read_bytes())
 
 @pytest.fixture(scope="module")
 def specification(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """The JSON Schema of AsyncAPI 3.0.0, as its makers publish it."""
+    """The official JSON Schema of AsyncAPI 3.0.0."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("the specification's schema comes by npm, which is not there")
@@ -38,25 +38,25 @@ def specification(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]
 
 
 def test_asyncapi_is_valid(specification: Mapping[str, Any]) -> None:
-    """By the schema of the specification, bindings and all."""
+    """Including its bindings."""
     check = jsonschema.Draft7Validator(specification)
     assert [f"{list(error.path)}: {error.message[:200]}" for error in check.iter_errors(DOCUMENT)] == []
 
 
-def test_a_broken_document_would_be_found(specification: Mapping[str, Any]) -> None:
+def test_an_invalid_document_is_detected(specification: Mapping[str, Any]) -> None:
     """The check can fail."""
     broken = {**DOCUMENT, "channels": {"patients": {"adress": "patients"}}}
     assert list(jsonschema.Draft7Validator(specification).iter_errors(broken)) != []
 
 
 def test_every_topic_is_a_channel() -> None:
-    """Patients, scores, those of a challenger, dead letters and outcomes, under their default names."""
+    """Patients, scores, the challenger's scores, dead letters and outcomes, by their default names."""
     addresses = [channel["address"] for channel in DOCUMENT["channels"].values()]
     assert addresses == [topics.PATIENTS, topics.SCORES, topics.SHADOW, topics.DEAD_LETTERS, topics.OUTCOMES]
 
 
-def test_every_reference_leads_somewhere() -> None:
-    """No message or schema is named that is not there."""
+def test_every_reference_resolves() -> None:
+    """Each message and schema that is referenced exists."""
     for reference in _references(DOCUMENT):
         found: Any = DOCUMENT
         for part in Path(reference.removeprefix("#/")).parts:

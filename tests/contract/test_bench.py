@@ -1,4 +1,4 @@
-"""The benchmarks can be started in each way that people start a script, and say what they are for."""
+"""The benchmarks can be started as scripts or modules, and describe themselves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_no_benchmark_shadows_the_standard_library() -> None:
-    """Python puts a script's folder before its own library: `python bench/stream.py` would import the namesake."""
+    """With `python bench/x.py` the folder comes first in the import path."""
     assert {path.stem for path in (ROOT / "bench").glob("*.py")} & sys.stdlib_module_names == set()
 
 
@@ -23,7 +23,7 @@ def test_no_benchmark_shadows_the_standard_library() -> None:
     ids=lambda words: words[-1],
 )
 def test_help_has_an_example(words: tuple[str, ...]) -> None:
-    """Without a model, a broker or a traceback."""
+    """It needs no model and no broker, and has no traceback."""
     done = subprocess.run(
         [sys.executable, *words, "--help"],
         cwd=ROOT,
@@ -35,8 +35,8 @@ def test_help_has_an_example(words: tuple[str, ...]) -> None:
     assert ("usage: python -m bench." in done.stdout, "example: " in done.stdout, done.stderr) == (True, True, "")
 
 
-def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
-    """The yardstick says what is missing, as the worker does."""
+def test_a_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
+    """The bare benchmark says what is missing, as the worker does."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HEARTSTREAM_MODEL__PATH": str(tmp_path / "none")}
     done = subprocess.run(
         [sys.executable, "-m", "bench.bare"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

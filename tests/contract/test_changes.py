@@ -1,4 +1,4 @@
-"""A release takes its notes from the changelog."""
+"""Release notes are taken from the changelog."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def changes(version: str, changelog: Path) -> tuple[int, str]:
 
 
 def test_the_section_of_a_version_is_printed(tmp_path: Path) -> None:
-    """Its lines and no others; a version that another one begins with is another one."""
+    """Exactly its lines; a version that is a prefix of another is not confused with it."""
     changelog = tmp_path / "CHANGELOG.md"
     changelog.write_text(CHANGELOG, "utf-8")
     assert changes("0.2.0", changelog) == (0, "### Added\n- this")
@@ -36,7 +36,7 @@ def test_the_section_of_a_version_is_printed(tmp_path: Path) -> None:
 
 
 def test_a_version_without_a_section_is_refused(tmp_path: Path) -> None:
-    """There is no release whose changes are not told."""
+    """There is no release without notes."""
     changelog = tmp_path / "CHANGELOG.md"
     changelog.write_text(CHANGELOG, "utf-8")
     assert changes("0.3.0", changelog) == (1, "")

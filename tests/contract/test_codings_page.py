@@ -1,4 +1,4 @@
-"""The table of codings in the documentation is the one that the core reads by."""
+"""The documentation's table of codings equals the one in the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE = Path("docs/formats.md").read_text(encoding="utf-8")
 
 
 def table() -> Iterator[str]:
-    """Yield the lines of the table."""
+    """Yield the expected lines of the table."""
     yield f"| | {' | '.join(f'`{name}`' for name in CODINGS)} |"
     yield f"|---{'|---' * len(CODINGS)}|"
     yield f"| what it is | {' | '.join(coding.description for coding in CODINGS.values())} |"

@@ -1,4 +1,4 @@
-"""The page on dead letters names what the code knows."""
+"""docs/dead-letters.md documents the codes and headers of the code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PAGE = Path("docs/dead-letters.md").read_text(encoding="utf-8")
 
 
 def test_every_code_is_explained() -> None:
-    """The table of codes has each code once, in the order of the contract."""
+    """The table has each code once, in the contract's order."""
     assert re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", PAGE, re.MULTILINE) == [str(code) for code in RejectionCode]
 
 
 def test_every_header_is_explained() -> None:
-    """The table of headers has each name."""
+    """The table has each header name."""
     cells = re.findall(r"^\| (`[^|]+`) \|", PAGE, re.MULTILINE)
     names = re.findall(r"`([^`]+)`", " ".join(cells))
     full = {f"__streams.errors{name}" if name.startswith(".") else name for name in names}

@@ -1,4 +1,4 @@
-"""The Dockerfile, looked at without building it."""
+"""Static checks of the Dockerfile."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ HADOLINT = Path(sys.executable).parent / "hadolint"
 
 
 def test_hadolint_finds_nothing() -> None:
-    """No rule of hadolint is broken or switched off."""
+    """And no rule is disabled."""
     done = subprocess.run([HADOLINT, DOCKERFILE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert "hadolint ignore" not in DOCKERFILE.read_text("utf-8")
 
 
-def test_hadolint_would_find_something(tmp_path: Path) -> None:
+def test_hadolint_detects_violations(tmp_path: Path) -> None:
     """The check can fail."""
     bad = tmp_path / "Dockerfile"
     bad.write_text("FROM python\nRUN pip install numpy\n", "utf-8")
@@ -27,14 +27,14 @@ def test_hadolint_would_find_something(tmp_path: Path) -> None:
 
 
 def test_everything_installed_is_hashed() -> None:
-    """Each installation takes a hashed lock, or the wheel that was made here and nothing else."""
+    """Each installation uses a hashed lock, or only the wheel that was built."""
     text = DOCKERFILE.read_text("utf-8").replace("\\\n", " ")
     installs = re.findall(r"pip install (.+)", text)
     assert len(installs) == 5
     assert [each for each in installs if "--require-hashes" not in each and "--no-deps --no-index" not in each] == []
 
 
-def test_the_labelled_version_is_the_packages() -> None:
-    """An image says the version that its package has, where no other one is asked for."""
+def test_the_default_version_label_is_the_package_version() -> None:
+    """An image has the version of its package unless another one is given."""
     version = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE.read_text("utf-8"), re.MULTILINE) == [version]

@@ -1,4 +1,4 @@
-"""Every example of the contract has the outcome that it is filed under, and what is written fits the JSON Schemas."""
+"""Every example of the contract has its documented outcome, and everything written matches the JSON Schemas."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def blanked(record: PatientRecord) -> Matrix:
 
 
 def numbers_as_sent(value: bytes) -> list[float]:
-    """Read the 13 numbers without heartstream's code, in UCI's coding: NaN for null and codes of a missing value."""
+    """Read the 13 numbers without heartstream's code, in UCI's coding: NaN for null and missing codes."""
     sent = json.loads(value)
     zero_is_missing = {"trestbps", "chol", "thalach"}
     for name, codes in CODINGS[sent.get("coding", "uci")].codes.items():
@@ -75,18 +75,18 @@ def validator(name: str) -> Any:
     return jsonschema.Draft202012Validator(document)
 
 
-def test_there_are_examples_of_every_fault_of_a_record() -> None:
-    """Each code that a record can be rejected with has an example; four are not of the record's own bytes.
+def test_every_fault_code_of_a_record_has_an_example() -> None:
+    """Four codes do not depend on the record's own bytes.
 
-    Only a broken model gives model_failure; malformed_event and malformed_frame are about what a record comes in,
-    foreign_source about its neighbours.
+    Only a broken model gives model_failure; malformed_event and malformed_frame are about envelopes,
+    foreign_source about neighbouring records.
     """
     shown = {code for _, _, issues in REJECTED for code, _ in issues}
     assert {code.value for code in RejectionCode} - NOT_OF_THE_RECORD == shown
 
 
 def test_every_rejected_file_belongs_to_a_pair() -> None:
-    """A record without its issues, or issues without their record, would be tested by nothing."""
+    """A record without its issues, or issues without their record, would not be tested."""
     names = [path.name for path in (FOLDER / "rejected").iterdir()]
     records = {name.removesuffix(".record") for name in names if name.endswith(".record")}
     issues = {name.removesuffix(".issues.json") for name in names if name.endswith(".issues.json")}
@@ -94,21 +94,21 @@ def test_every_rejected_file_belongs_to_a_pair() -> None:
 
 
 def test_rejected_files_stay_small() -> None:
-    """The files of rejected records hold no more than 70 KB together."""
+    """At most 70 KB together."""
     assert sum(path.stat().st_size for path in (FOLDER / "rejected").iterdir()) <= 70_000
 
 
 @each_accepted
-def test_accepted_example_is_a_record_to_the_slow_path(value: bytes) -> None:
-    """`validate` finds the numbers that were sent, and nothing wrong."""
+def test_accepted_example_is_valid_on_the_slow_path(value: bytes) -> None:
+    """`validate` returns the numbers that were sent."""
     verdict = validate(value)
     assert isinstance(verdict, PatientRecord)
     np.testing.assert_array_equal([numbers_as_sent(value)], as_matrix([verdict]))
 
 
 @each_accepted
-def test_accepted_example_is_legal_to_the_fast_path(value: bytes) -> None:
-    """Decoder and vectorised check take the record, with the numbers that were sent."""
+def test_accepted_example_is_valid_on_the_fast_path(value: bytes) -> None:
+    """Decoder and vectorized validation accept it with the numbers that were sent."""
     record = decode(value) or validate(value)
     assert isinstance(record, PatientRecord)
     matrix = blanked(record)
@@ -118,7 +118,7 @@ def test_accepted_example_is_legal_to_the_fast_path(value: bytes) -> None:
 
 @each_accepted
 def test_both_paths_read_the_same_patient_id(value: bytes) -> None:
-    """The id is what any JSON parser reads, by either path."""
+    """It is the id that any JSON parser reads."""
     record = decode(value) or validate(value)
     slow = validate(value)
     assert isinstance(record, PatientRecord)
@@ -127,34 +127,34 @@ def test_both_paths_read_the_same_patient_id(value: bytes) -> None:
 
 
 def test_accepted_examples_take_the_fast_path() -> None:
-    """Only a quote inside the id needs the slow path."""
+    """Only an escaped quote in the id needs the slow path."""
     assert {name for name, value in ACCEPTED if (decode(value) or decode_coded(value)) is None} == ONLY_SLOW
 
 
 @each_accepted
-def test_accepted_example_fits_the_json_schema(value: bytes) -> None:
-    """A producer that checks against the schema is allowed to send it."""
+def test_accepted_example_matches_the_json_schema(value: bytes) -> None:
+    """A producer that validates against the schema can send it."""
     assert [error.message for error in validator("patient-record.schema.json").iter_errors(json.loads(value))] == []
 
 
 @each_accepted
 def test_accepted_example_is_scored(value: bytes, scorer: Scorer) -> None:
-    """The one path of every interface gives it a score."""
+    """By the code that every interface uses."""
     (outcome,) = process([value], [SOURCE], scorer)
     assert isinstance(outcome, Scored)
 
 
 @each_rejected
-def test_rejected_example_has_its_issues(value: bytes | None, expected: list[Pair]) -> None:
-    """All that is wrong is found, in order, and nothing else."""
-    assert expected == pairs(issues_of(value))
+def test_rejected_example_has_its_faults(value: bytes | None, expected: list[Pair]) -> None:
+    """Exactly these, in order."""
+    assert expected == pairs(faults_of(value))
 
 
 @each_rejected
 def test_rejected_example_is_rejected_by_the_pipeline(
     value: bytes | None, expected: list[Pair], scorer: Scorer
 ) -> None:
-    """The one path of every interface gives the same faults."""
+    """The code that every interface uses has the same issues."""
     (outcome,) = process([value], [SOURCE], scorer)
     assert isinstance(outcome, Rejected)
     assert expected == pairs(outcome.issues)
@@ -162,7 +162,7 @@ def test_rejected_example_is_rejected_by_the_pipeline(
 
 @each_rejected
 def test_messages_repeat_nothing_from_the_record(value: bytes | None, expected: list[Pair]) -> None:  # noqa: ARG001
-    """No value, id or unknown field name of a record gets into a message: those are logged and sent on."""
+    """Messages are logged and forwarded, so they contain no value, id or unknown field name."""
     text = (value or b"")[:100_000].decode("latin-1").replace("\0", "")
     sent = set(re.findall(r"[\w.?-]{3,}", text)) - CONTRACT_WORDS
     messages = " ".join(issue.message for issue in issues_of(value))
@@ -171,41 +171,41 @@ def test_messages_repeat_nothing_from_the_record(value: bytes | None, expected: 
 
 @each_rejected
 def test_pointers_name_only_fields_of_the_contract(value: bytes | None, expected: list[Pair]) -> None:  # noqa: ARG001
-    """A pointer is "" or leads to a known field."""
+    """A pointer is empty or refers to a known field."""
     allowed = {"", "/patient_id", "/coding", *(f"/{name}" for name in FEATURE_NAMES)}
     assert {issue.pointer for issue in issues_of(value)} <= allowed
 
 
 @pytest.mark.parametrize("name", sorted(generated.documents()))
 def test_committed_json_schema_is_current(name: str) -> None:
-    """The committed file is what `python -m schemas.generate` writes."""
+    """`python -m schemas.generate.documents` writes it."""
     assert generated.render(generated.documents()[name]) == (generated.FOLDER / name).read_text("utf-8")
 
 
 def test_no_other_json_schema_is_committed() -> None:
-    """A file that is generated no more is deleted."""
+    """A schema that is no longer generated is deleted."""
     assert sorted(generated.documents()) == sorted(path.name for path in generated.FOLDER.iterdir())
 
 
 @pytest.mark.parametrize("name", sorted(json_schema.documents()))
 def test_json_schema_is_valid(name: str) -> None:
-    """Each document is JSON Schema 2020-12, and says so."""
+    """Each document is declared and valid JSON Schema 2020-12."""
     document = json.loads((generated.FOLDER / name).read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(document)
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 @given(json_objects())
-def test_json_schema_and_validation_agree(document: object) -> None:
-    """A record fits the schema if and only if it is legal, so that producers can check before they send."""
+def test_json_schema_and_examine_agree(document: object) -> None:
+    """A record matches the schema if and only if it is valid, so producers can validate before they send."""
     accepts = isinstance(validate(json.dumps(document).encode()), PatientRecord)
     assert accepts == validator("patient-record.schema.json").is_valid(document)
 
 
 @pytest.mark.parametrize("source", [SOURCE, None], ids=["from-a-topic", "from-elsewhere"])
 @pytest.mark.parametrize("model", ["scorer", "forest_scorer"])
-def test_every_score_fits_its_json_schema(model: str, source: Source | None, request: pytest.FixtureRequest) -> None:
-    """What goes to the scores topic is what its schema says."""
+def test_every_score_matches_its_json_schema(model: str, source: Source | None, request: pytest.FixtureRequest) -> None:
+    """For each accepted example."""
     outcomes = process([value for _, value in ACCEPTED], [source] * len(ACCEPTED), request.getfixturevalue(model))
     check = validator("score.schema.json")
     errors = [list(check.iter_errors(json.loads(o.value))) if isinstance(o, Scored) else o for o in outcomes]
@@ -213,8 +213,8 @@ def test_every_score_fits_its_json_schema(model: str, source: Source | None, req
 
 
 @each_rejected
-def test_every_dead_letter_fits_its_json_schema(value: bytes | None, expected: list[Pair]) -> None:
-    """What goes into the header of a dead letter is what its schema says, and can be read again."""
-    encoded = encode_dead_letter(DeadLetter(issues_of(value), SOURCE))
+def test_every_dead_letter_matches_its_json_schema(value: bytes | None, expected: list[Pair]) -> None:
+    """The header's content can also be decoded again."""
+    encoded = encode_dead_letter(DeadLetter(faults_of(value), SOURCE))
     assert list(validator("dead-letter.schema.json").iter_errors(json.loads(encoded))) == []
     assert expected == pairs(decode_dead_letter(encoded).errors)

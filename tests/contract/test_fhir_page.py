@@ -1,4 +1,4 @@
-"""docs/fhir.md and the examples of FHIR say what the code does."""
+"""docs/fhir.md and the FHIR examples agree with the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from api.protocols.fhir import operation_outcome, serialize
+from api.protocols.fhir import operation_outcome
 from api.protocols.fhir.parse import ParsedBundle, parse
 from schemas.features import FEATURES
 from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
@@ -50,24 +50,24 @@ def test_every_code_is_in_the_table() -> None:
     assert re.findall(r"^\| \w+ \| (?:LOINC|own) `.+$", PAGE, re.MULTILINE) == rows
 
 
-def test_every_url_of_ours_is_explained() -> None:
-    """All extensions and systems that an answer can have."""
-    source = Path(serialize.__file__).read_text(encoding="utf-8")
+def test_every_url_of_ours_is_documented() -> None:
+    """All extensions and code systems that a response can have."""
+    source = Path(writing.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r"\{EXTENSION\}([a-z-]+)", source))
     told = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
     assert names == told - {"heart-disease-risk"}
     assert f"`{operation_outcome.FAULT_SYSTEM}`" in PAGE
 
 
-def test_every_issue_type_is_one_of_fhir() -> None:
-    """By the value set of R4."""
-    kinds = {*operation_outcome._OF_FAULTS.values(), *operation_outcome._OF_STATUSES.values()}
+def test_every_issue_type_is_in_fhirs_value_set() -> None:
+    """Of R4."""
+    kinds = {*outcomes._OF_FAULTS.values(), *outcomes._OF_STATUSES.values()}
     assert kinds - {*ISSUE_TYPES} == set()
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "accepted").glob("*.json")), ids=lambda path: path.stem)
 def test_an_accepted_example_is_valid_and_read_as_its_record(path: Path) -> None:
-    """By the models of `fhir.resources`, and to the byte."""
+    """Valid by the models of `fhir.resources`, and equal byte for byte."""
     Bundle.model_validate_json(path.read_bytes())
     reading = parse(path.read_bytes(), TODAY)
     assert isinstance(reading, ParsedBundle), reading
@@ -75,10 +75,10 @@ def test_an_accepted_example_is_valid_and_read_as_its_record(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "rejected").glob("*.issues.json")), ids=lambda path: path.stem)
-def test_a_rejected_example_has_its_issues(path: Path) -> None:
-    """Code and place of each, in order; and it is FHIR all the same, so that it is ours to refuse."""
+def test_a_rejected_example_has_its_faults(path: Path) -> None:
+    """Code and location of each, in order; it is still valid FHIR, so the refusal is ours."""
     body = path.with_name(path.name.replace(".issues", "")).read_bytes()
     Bundle.model_validate_json(body)
     found = parse(body, TODAY)
     assert not isinstance(found, ParsedBundle)
-    assert [[str(fault.code), fault.pointer] for fault in found] == json.loads(path.read_bytes())
+    assert [[str(issue.code), issue.pointer] for issue in found] == json.loads(path.read_bytes())

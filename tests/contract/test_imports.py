@@ -1,4 +1,4 @@
-"""Tests share code through `tests/support` and `tests/fakes`, never through each other."""
+"""Tests share code through `tests/support` and `tests/fakes`, never by importing each other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_in(module: str, package: str) -> bool:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the modules of `tests` that a module imports, wherever in it."""
+    """Yield the modules of `tests` that a module imports, at any level."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and is_in(node.module or "", "tests"):
             for alias in node.names:
@@ -37,7 +37,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def may_import(importer: str, imported: str) -> bool:
-    """Say whether a helper is shared, beside the module or in a folder above it, or borrowed."""
+    """Return whether a helper is shared, in the module's folder or above, in its suite, or borrowed."""
     *folder, name = imported.split(".")
     if name == "conftest" or name.startswith("test_"):
         return False
@@ -48,7 +48,7 @@ def may_import(importer: str, imported: str) -> bool:
 
 
 def test_no_test_module_imports_another_test_module() -> None:
-    """A module of tests imports `tests.support`, `tests.fakes` and helpers of its own suite or folder, never a test."""
+    """Tests import `tests.support`, `tests.fakes` and helpers of their own suite or folder."""
     modules = {path: ".".join(path.relative_to(TESTS.parent).with_suffix("").parts) for path in TESTS.rglob("*.py")}
     refused = [
         (module, imported)

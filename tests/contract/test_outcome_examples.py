@@ -1,4 +1,4 @@
-"""What the outcomes topic takes: reader and JSON Schema agree on every example."""
+"""The outcomes topic: decoder and JSON Schema agree on every example."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SCHEMA = jsonschema.Draft202012Validator(json.loads((FOLDER / "known-outcome.sch
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("accepted/*.json")), ids=lambda path: path.stem)
-def test_accepted_examples_are_read(path: Path) -> None:
-    """And a producer that checks against the schema may send them."""
+def test_accepted_examples_are_valid(path: Path) -> None:
+    """A producer that validates against the schema can send them."""
     known = decode_known_outcome(path.read_bytes())
     assert isinstance(known, KnownOutcome)
     assert [error.message for error in SCHEMA.iter_errors(json.loads(path.read_bytes()))] == []
@@ -27,8 +27,8 @@ def test_accepted_examples_are_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("rejected/*.json")), ids=lambda path: path.stem)
-def test_rejected_examples_are_refused(path: Path) -> None:
-    """By both."""
+def test_rejected_examples_are_invalid(path: Path) -> None:
+    """By the decoder and by the schema."""
     with pytest.raises(msgspec.MsgspecError):
         decode_known_outcome(path.read_bytes())
     assert [error.message for error in SCHEMA.iter_errors(json.loads(path.read_bytes()))] != []

@@ -42,7 +42,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.rel
 
 
 def described() -> str:
-    """Describe all that is public, a line each."""
+    """Describe everything public, one line each."""
     lines = [line for name in heartstream.__all__ for line in _described(name, getattr(heartstream, name))]
     return "".join(f"{line}\n" for line in [*lines, f"spark.score{inspect.signature(spark.score)}"])
 
@@ -64,17 +64,17 @@ def _described(name: str, what: object) -> Iterator[str]:
 
 
 def _is_public(name: str, member: str) -> bool:
-    """Say whether a method is called by users: of `Model` and `Results` the constructors are not."""
+    """Return whether users call a method: the constructors of `Model` and `Results` are private."""
     return not member.startswith("_") or (member == "__init__" and name not in {"Model", "Results"})
 
 
 def test_names_and_signatures_are_those_of_the_snapshot() -> None:
-    """Users' code keeps working: a name that goes, or a signature that changes, is a decision and not an accident."""
+    """A removed name or a changed signature is a decision, not an accident."""
     assert SNAPSHOT.read_text("utf-8") == described()
 
 
-def test_every_public_name_is_there() -> None:
-    """Each name can be imported, is shown by `dir`, and is documented; others are refused as in any module."""
+def test_every_public_name_is_importable_and_documented() -> None:
+    """Names are listed by `dir`; unknown ones raise AttributeError."""
     assert set(heartstream.__all__) <= set(dir(heartstream))
     undocumented = [name for name in heartstream.__all__ if not inspect.getdoc(getattr(heartstream, name))]
     assert undocumented == []
@@ -83,8 +83,8 @@ def test_every_public_name_is_there() -> None:
         heartstream.decode_scores  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_a_consumer_loads_no_framework() -> None:
-    """Whoever decodes results and drops repeats imports the contract alone: no Faust, no engine, not even NumPy."""
+def test_a_consumer_imports_no_framework() -> None:
+    """Decoding results and dropping repeats imports neither Faust nor an engine nor NumPy."""
     done = subprocess.run([sys.executable, "-c", CONSUMER], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded - sys.stdlib_module_names <= {"heartstream", "schemas", "msgspec", "typing_extensions"}
@@ -93,7 +93,7 @@ def test_a_consumer_loads_no_framework() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_is_typed(package: str) -> None:
-    """A type checker follows public types into the packages that define them; it does where `py.typed` stands."""
+    """Type checkers follow public types into packages that have a `py.typed`."""
     assert (ROOT / package / "py.typed").is_file()
 
 
@@ -116,14 +116,14 @@ heartstream.load_model("model").score([4711])
 
 
 @pytest.mark.slow
-def test_a_type_checker_sees_what_there_is(tmp_path: Path) -> None:
-    """Names that are imported late have their types, and a name that does not exist is an error."""
+def test_lazy_names_are_typed(tmp_path: Path) -> None:
+    """Lazily imported names have their types, and an unknown name is an error."""
     assert _mypy(TYPED, tmp_path) == []
     assert [line.split("[")[-1] for line in _mypy(UNTYPED, tmp_path)] == ["attr-defined]", "arg-type]", "list-item]"]
 
 
 def _mypy(program: str, folder: Path) -> list[str]:
-    """Return the errors that mypy finds in a program."""
+    """Return mypy's errors in a program."""
     path = folder / "program.py"
     path.write_text(program, "utf-8")
     command = [sys.executable, "-m", "mypy", "--no-error-summary", str(path)]
@@ -133,8 +133,8 @@ def _mypy(program: str, folder: Path) -> list[str]:
 
 
 @each_page
-def test_documentation_imports_only_what_is_public(page: Path) -> None:
-    """What a page imports of this distribution is in `heartstream.__all__`, or is `heartstream.spark.score`."""
+def test_documentation_imports_only_public_names(page: Path) -> None:
+    """They are in `heartstream.__all__`, or `heartstream.spark.score`."""
     blocks = map(ast.parse, BLOCK.findall(page.read_text("utf-8")))
     imported = [name for block in blocks for node in ast.walk(block) for name in _imported(node)]
     public = {*(f"heartstream.{name}" for name in heartstream.__all__), "heartstream", "heartstream.spark.score"}
@@ -153,8 +153,8 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 @each_page
-def test_documentation_names_what_is_public_by_its_public_name(page: Path) -> None:
-    """No page sends a reader to the private module in which a public name happens to be defined."""
+def test_documentation_uses_public_names_for_public_objects(page: Path) -> None:
+    """No page refers to the private module that happens to define one."""
     found = [(getattr(heartstream, name), name) for name in heartstream.__all__]
     homes = {f"{what.__module__}.{name}" for what, name in found if hasattr(what, "__module__")}
     text = page.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The workflows are safe, and do what a contributor can do: what they run and name is there."""
+"""The CI workflows are secure, and everything that they run exists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN_COMMAND = re.compile(r"^  ([a-z]+)\)", re.MULTILINE)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Parse a workflow; YAML 1.1 takes the key `on` for true."""
+    """Parse a workflow; YAML 1.1 reads the key `on` as true."""
     found: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))
     return {"on" if key is True else key: value for key, value in found.items()}
 
@@ -35,58 +35,60 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
 def test_every_action_is_pinned_by_commit(path: Path) -> None:
-    """Forty hexadecimal digits and, in a comment, the version that they are; or a workflow of this repository."""
+    """By 40 hexadecimal digits with the version in a comment, unless it is a workflow of this repository."""
     uses = re.findall(r"uses: (.+)", path.read_text("utf-8"))
     assert [each for each in uses if not PINNED.fullmatch(each) and not each.startswith("./")] == []
 
 
 def test_an_action_has_one_version() -> None:
-    """The same action is pinned to the same commit everywhere, and the record of decisions tells which."""
+    """An action has the same commit everywhere, which the decision record lists."""
     text = "".join(path.read_text("utf-8") for path in WORKFLOWS)
     pins = {tuple(each) for each in re.findall(r"uses: ([\w./-]+)@([0-9a-f]{40}) # (v[\d.]+)", text)}
     assert {name: count for name, count in Counter(name for name, *_ in pins).items() if count > 1} == {}
     (record,) = Path("docs/decisions").glob("0022-*.md")
-    told = re.findall(r"^\| `([\w./-]+)` \| (v[\d.]+) \| `([0-9a-f]{40})` \|", record.read_text("utf-8"), re.MULTILINE)
-    assert {(name, sha, version) for name, version, sha in told} == pins
+    scripts = re.findall(
+        r"^\| `([\w./-]+)` \| (v[\d.]+) \| `([0-9a-f]{40})` \|", record.read_text("utf-8"), re.MULTILINE
+    )
+    assert {(name, sha, version) for name, version, sha in scripts} == pins
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
-def test_no_rights_but_those_a_job_names(path: Path) -> None:
-    """A workflow has none; each job says which it needs."""
+def test_permissions_are_granted_per_job(path: Path) -> None:
+    """A workflow has none; each job names its own."""
     workflow = read(path)
     assert workflow["permissions"] == {}
     assert [name for name, job in workflow["jobs"].items() if "permissions" not in job] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
-def test_every_job_ends(path: Path) -> None:
-    """Each job has a time limit, but those that call a workflow, whose jobs have one."""
+def test_every_job_has_a_timeout(path: Path) -> None:
+    """Except jobs that call a workflow, whose jobs have one."""
     jobs = read(path)["jobs"]
     assert [name for name, job in jobs.items() if "timeout-minutes" not in job and "uses" not in job] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
-def test_scripts_hold_no_expression(path: Path) -> None:
-    """What comes from outside reaches a script by a variable, never as its text."""
+def test_scripts_contain_no_expression(path: Path) -> None:
+    """External input reaches a script through a variable, never as its text."""
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
-def test_what_is_run_is_there(path: Path) -> None:
-    """Every `./run X` is a command, and every path that a script or a list of tests names exists."""
-    told = "\n".join(step.get("run", "") for step in steps(path)) + "\n" + "\n".join(listed_tests(path))
-    assert set(COMMAND.findall(told)) - commands() == set()
-    assert [name for name in SCRIPT.findall(told) if not Path(name).exists()] == []
+def test_everything_that_is_run_exists(path: Path) -> None:
+    """Every `./run X` is a command, and every path of a script or of the test matrix exists."""
+    scripts = "\n".join(step.get("run", "") for step in steps(path)) + "\n" + "\n".join(listed_tests(path))
+    assert set(COMMAND.findall(scripts)) - commands() == set()
+    assert [name for name in SCRIPT.findall(scripts) if not Path(name).exists()] == []
 
 
 def test_every_test_is_run_once() -> None:
-    """Each file of tests is in exactly one job of the matrix."""
+    """Each test file is in exactly one job of the matrix."""
     listed = [file for folder in listed_tests(Path(".github/workflows/ci_cd.yml")) for file in files_of(Path(folder))]
     assert sorted(listed) == sorted(files_of(Path("tests")))
 
 
 def listed_tests(path: Path) -> list[str]:
-    """Return the files and folders of tests that a workflow's matrices list."""
+    """Return the test files and folders of a workflow's matrices."""
     rows = [
         row
         for job in read(path)["jobs"].values()
@@ -100,22 +102,24 @@ def files_of(place: Path) -> list[Path]:
 
 
 def commands() -> set[str]:
-    """Return what `./run` knows: its own commands and those of heartstream."""
+    """Return the commands of `./run`: its own and heartstream's."""
     own = OWN_COMMAND.findall(Path("run").read_text("utf-8"))
-    told = subprocess.run([sys.executable, "-m", "heartstream", "--help"], capture_output=True, text=True, check=True)
-    return {*own, *re.findall(r"^│ ([a-z]+) ", told.stdout, re.MULTILINE)}
+    scripts = subprocess.run(
+        [sys.executable, "-m", "heartstream", "--help"], capture_output=True, text=True, check=True
+    )
+    return {*own, *re.findall(r"^│ ([a-z]+) ", scripts.stdout, re.MULTILINE)}
 
 
 def test_zizmor_finds_nothing() -> None:
-    """Its auditor's rules hold; those that must ask GitHub (is the commit the tag's?) are not tried offline."""
+    """Rules that need GitHub (is the commit the tag's?) do not run offline."""
     zizmor = Path(sys.executable).parent / "zizmor"
     options = ("--offline", "--persona=auditor", "--strict-collection", "--no-progress", "--quiet")
     done = subprocess.run([zizmor, *options, ".github"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_zizmor_would_find_something(tmp_path: Path) -> None:
-    """The check can fail: a workflow that is not pinned and that runs a title is refused."""
+def test_zizmor_detects_violations(tmp_path: Path) -> None:
+    """A workflow that is not pinned and interpolates a title is refused."""
     workflow = tmp_path / ".github" / "workflows" / "bad.yml"
     workflow.parent.mkdir(parents=True)
     workflow.write_text(
@@ -129,7 +133,7 @@ def test_zizmor_would_find_something(tmp_path: Path) -> None:
 
 
 def test_actionlint_finds_nothing() -> None:
-    """Where actionlint is installed (it is no Python package), it finds nothing."""
+    """If actionlint is installed; it is not a Python package."""
     actionlint = shutil.which("actionlint") or shutil.which("actionlint", path=Path("~/go/bin").expanduser())
     if actionlint is None:
         pytest.skip("actionlint is not installed: go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12")
