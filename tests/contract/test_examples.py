@@ -147,7 +147,7 @@ def test_accepted_example_is_scored(value: bytes, scorer: Scorer) -> None:
 @each_rejected
 def test_rejected_example_has_its_faults(value: bytes | None, expected: list[Pair]) -> None:
     """Exactly these, in order."""
-    assert expected == pairs(faults_of(value))
+    assert expected == pairs(issues_of(value))
 
 
 @each_rejected
@@ -215,6 +215,6 @@ def test_every_score_matches_its_json_schema(model: str, source: Source | None, 
 @each_rejected
 def test_every_dead_letter_matches_its_json_schema(value: bytes | None, expected: list[Pair]) -> None:
     """The header's content can also be decoded again."""
-    encoded = encode_dead_letter(DeadLetter(faults_of(value), SOURCE))
+    encoded = encode_dead_letter(DeadLetter(issues_of(value), SOURCE))
     assert list(validator("dead-letter.schema.json").iter_errors(json.loads(encoded))) == []
     assert expected == pairs(decode_dead_letter(encoded).errors)

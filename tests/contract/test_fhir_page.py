@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from api.protocols.fhir import operation_outcome
+from api.protocols.fhir import operation_outcome, serialize
 from api.protocols.fhir.parse import ParsedBundle, parse
 from schemas.features import FEATURES
 from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
@@ -52,7 +52,7 @@ def test_every_code_is_in_the_table() -> None:
 
 def test_every_url_of_ours_is_documented() -> None:
     """All extensions and code systems that a response can have."""
-    source = Path(writing.__file__).read_text(encoding="utf-8")
+    source = Path(serialize.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r"\{EXTENSION\}([a-z-]+)", source))
     told = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
     assert names == told - {"heart-disease-risk"}
@@ -61,7 +61,7 @@ def test_every_url_of_ours_is_documented() -> None:
 
 def test_every_issue_type_is_in_fhirs_value_set() -> None:
     """Of R4."""
-    kinds = {*outcomes._OF_FAULTS.values(), *outcomes._OF_STATUSES.values()}
+    kinds = {*operation_outcome._OF_FAULTS.values(), *operation_outcome._OF_STATUSES.values()}
     assert kinds - {*ISSUE_TYPES} == set()
 
 
