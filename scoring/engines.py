@@ -13,7 +13,6 @@ import numpy as np
 
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
-from scoring.answers import Answers
 from scoring.features import Matrix
 from scoring.logistic import logistic
 from scoring.missingness import PATTERNS, patterns_of
@@ -21,6 +20,7 @@ from scoring.model_artifact import Artifact
 from scoring.portable_model import Linear, PortableModel
 from scoring.preprocessing import TABLE_ROWS, Plan
 from scoring.reference_cases import REFERENCE_CASES, reference_cases, reference_cases_sha256
+from scoring.reference_results import ReferenceResults
 from scoring.uncertainty import UNKNOWN, Uncertainty
 
 Vector = Matrix
@@ -156,13 +156,13 @@ class ForestEngine:
 class Prepared(msgspec.Struct, frozen=True):
     """The engine to use, why it is not a fast one (None if it is), and its uncertainty tables.
 
-    `answers` are the results for the reference cases that training recorded, in addition to their risks.
+    `reference_results` are the results for the reference cases that training recorded, in addition to their risks.
     """
 
     engine: Engine
     fallback_reason: str | None
     uncertainty: Uncertainty
-    answers: Answers | None = None
+    reference_results: ReferenceResults | None = None
 
 
 def build_engine(artifact: Artifact) -> Prepared:
@@ -192,7 +192,7 @@ def _proved_engine(artifact: Artifact) -> Prepared:
     difference = float(np.abs(engine.explain(reference_cases()).risks - plain.reference_risks).max())
     if not difference <= engine.tolerance:
         raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on reference cases")
-    return Prepared(engine, None, plain.uncertainty, plain.recorded_answers)
+    return Prepared(engine, None, plain.uncertainty, plain.reference_results)
 
 
 def _fast_engine(plain: PortableModel, onnx: bytes | None) -> Engine:

@@ -68,13 +68,13 @@ def verify_model(
     The directory may change meanwhile: only an artifact with the same SHA-256 was verified.
     """
     # Files, not pipes: their size is limited, and an orphaned grandchild cannot keep them open.
-    with TemporaryFile() as answered, TemporaryFile() as complained:
-        code = _run((str(folder), name or "", str(public_key or "")), seconds, answered, complained)
-        answer, complaint = _start_of(answered), _start_of(complained)
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        code = _run((str(folder), name or "", str(public_key or "")), seconds, output, errors)
+        answer, error_text = _start_of(output), _start_of(errors)
     try:
         found = msgspec.json.decode(answer, type=_Verified | _Refusal)
     except msgspec.MsgspecError as error:
-        last = complaint.decode(errors="replace").strip().splitlines()[-1:]
+        last = error_text.decode(errors="replace").strip().splitlines()[-1:]
         text = "".join(last)[:_ERROR_CHARACTERS]
         raise ArtifactError(f"the process that loaded {folder} ended with code {code}: {text}") from error
     if isinstance(found, _Refusal):
@@ -82,15 +82,15 @@ def verify_model(
     return found.verified
 
 
-def _run(arguments: tuple[str, str, str], seconds: float, answered: IO[bytes], complained: IO[bytes]) -> int:
+def _run(arguments: tuple[str, str, str], seconds: float, output: IO[bytes], errors: IO[bytes]) -> int:
     """Run the child with a timeout, then kill its process group; returns its exit code."""
     child = subprocess.Popen(  # noqa: S603  # this interpreter, and paths
         [sys.executable, "-P", "-B", "-m", "scoring.isolated_load", *arguments],
         # Without this process's environment, which may contain secrets.
         env={"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
-        stdout=answered,
-        stderr=complained,
+        stdout=output,
+        stderr=errors,
         start_new_session=True,
     )
     try:

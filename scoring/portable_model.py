@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scoring.answers import Answers
 from scoring.features import Matrix
 from scoring.preprocessing import Plan
+from scoring.reference_results import ReferenceResults
 from scoring.uncertainty import Uncertainty
 
 
@@ -32,7 +32,7 @@ class PortableModel(msgspec.Struct, frozen=True):
 
     `center` (22,) is the average training patient after preprocessing. `linear` is None for a forest, whose trees are
     in its ONNX file. `reference_risks` (1024,) are scikit-learn's own risks of the reference cases, which
-    `reference_cases_sha256` identifies. `recorded_answers` are their other results; None in models of versions that
+    `reference_cases_sha256` identifies. `reference_results` are their other results; None in models of versions that
     did not record them. The names of the three in the file are those of existing models.
     """
 
@@ -42,7 +42,7 @@ class PortableModel(msgspec.Struct, frozen=True):
     uncertainty: Uncertainty
     reference_cases_sha256: str = msgspec.field(name="golden_digest")
     reference_risks: Matrix = msgspec.field(name="golden_risks")
-    recorded_answers: Answers | None = msgspec.field(default=None, name="golden_answers")
+    reference_results: ReferenceResults | None = msgspec.field(default=None, name="golden_answers")
 
     def as_json(self) -> bytes:
         """Write the model; the same model gives the same bytes."""

@@ -13,7 +13,6 @@ import numpy as np
 from schemas.codec import Optional, input_digest
 from schemas.errors import ArtifactError
 from schemas.records import Details
-from scoring.answers import answers_of, check_answers
 from scoring.details import ScoreDetails, outwards
 from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
@@ -21,6 +20,7 @@ from scoring.features import Mask, Matrix
 from scoring.model_artifact import Artifact, Manifest, load
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
 from scoring.reference_cases import reference_cases
+from scoring.reference_results import check_reference_results, reference_results
 from scoring.uncertainty import Intervals, Lookup, Uncertainty, cells_of
 
 RISK_DECIMALS: Final = 6
@@ -63,9 +63,9 @@ class Scorer:
             raise ArtifactError("the model gives risks outside 0 to 1 on reference cases")
         if intervals is not None and not _hold(intervals, self._reference_risks):
             raise ArtifactError("the model's intervals do not contain the risks of reference cases")
-        if prepared.answers is not None:
-            found_answers = answers_of(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
-            check_answers(prepared.answers, found_answers)
+        if prepared.reference_results is not None:
+            found_results = reference_results(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
+            check_reference_results(prepared.reference_results, found_results)
 
     @property
     def engine(self) -> str:

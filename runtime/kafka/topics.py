@@ -42,11 +42,11 @@ def create_topics(
 ) -> None:
     """Create missing topics, with the broker's default replication factor.
 
-    `config` is of the topics, beside the largest record that they take.
+    `config` is the topics' configuration, in addition to their largest record.
 
-    A broker that does not answer, or cannot yet, is asked again, three times within `patience` seconds.
+    If the broker does not respond or is not ready, it is retried, three times within `patience` seconds.
 
-    Raises DependencyError if it refuses, or has not done it by then.
+    Raises DependencyError if the broker refuses, or does not create them in time.
     """
     admin = AdminClient({**admin_config(Kafka(address, dict(options))), "log_level": 0})
     started, config = time.monotonic(), {"max.message.bytes": str(LARGEST_RECORD_BYTES), **(config or {})}

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 from sklearn.compose import ColumnTransformer
 
-from scoring.answers import answers_of
 from scoring.engines import LinearEngine
 from scoring.estimators import BINARY, ONE_HOT, SCALED, columns
 from scoring.portable_model import Linear, PortableModel
 from scoring.preprocessing import MISSING_ROW, TABLE_ROWS, Plan
 from scoring.reference_cases import reference_cases, reference_cases_sha256
+from scoring.reference_results import reference_results
 from scoring.uncertainty import Uncertainty
 from training.arrays import Matrix
 from training.candidates import center_of, is_linear, linear_of
@@ -44,7 +44,7 @@ def with_answers(plain: PortableModel, ranges: Mapping[str, tuple[float, float]]
     linear = plain.linear
     found = None if linear is None else LinearEngine(plain.plan, plain.center, linear).explain(reference_cases())
     log_odds = None if found is None else found.log_odds
-    return msgspec.structs.replace(plain, recorded_answers=answers_of(log_odds, plain.uncertainty, ranges))
+    return msgspec.structs.replace(plain, reference_results=reference_results(log_odds, plain.uncertainty, ranges))
 
 
 def plan_of(preprocessor: Any) -> Plan:

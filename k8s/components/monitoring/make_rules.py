@@ -10,7 +10,7 @@ import yaml
 FOLDER: Final = Path(__file__).parent
 RULES: Final = FOLDER.parents[2] / "compose/prometheus/alerts.yaml"
 WRAPPED: Final = FOLDER / "prometheus-rule.yaml"
-_HEAD: Final = "# Made of compose/prometheus/alerts.yaml by make_rules.py.\n"
+_HEAD: Final = "# Generated from compose/prometheus/alerts.yaml by make_rules.py.\n"
 
 
 def wrapped() -> str:

@@ -26,7 +26,7 @@ TABLES: dict[str, Callable[[PortableModel], object]] = {
 def test_every_trained_model_reproduces_its_recorded_answers(fixture: str, request: pytest.FixtureRequest) -> None:
     """Training records the answers, and the loaded model reproduces them."""
     artifact = request.getfixturevalue(fixture)
-    assert plain_of(artifact).recorded_answers is not None
+    assert plain_of(artifact).reference_results is not None
     Scorer(artifact)
 
 

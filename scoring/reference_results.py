@@ -21,7 +21,7 @@ _TOLERANCE: Final = 1e-6
 """Limits are computed from log-odds, whose last digits depend on the CPU."""
 
 
-class Answers(msgspec.Struct, frozen=True):
+class ReferenceResults(msgspec.Struct, frozen=True):
     """Results for the 1,024 reference cases, in addition to their risks.
 
     `intervals` and `sampling_intervals` (1024, 2) are limits of risks, None if the model has none; `label_limits`
@@ -34,18 +34,20 @@ class Answers(msgspec.Struct, frozen=True):
     label_limits: Matrix
     out_of_range: Matrix
 
-    def differences(self, other: Answers) -> list[str]:
+    def differences(self, other: ReferenceResults) -> list[str]:
         """Return the names of the fields that differ."""
         pairs = ((name, getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
         return [name for name, one, another in pairs if not _are_same(one, another)]
 
 
-def answers_of(log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str, tuple[float, float]]) -> Answers:
+def reference_results(
+    log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str, tuple[float, float]]
+) -> ReferenceResults:
     """Compute the results for the reference cases from their log-odds (1024,), None if the model has none."""
     cases, lookup = reference_cases(), Lookup(tables)
     cells = cells_of(cases)
     lowest, highest = np.array([ranges[name] for name in FEATURE_NAMES]).T
-    return Answers(
+    return ReferenceResults(
         intervals=None if log_odds is None else _pairs(lookup.intervals(log_odds, cells)),
         sampling_intervals=None if log_odds is None else _pairs(lookup.sampling_intervals(log_odds, cells)),
         label_limits=lookup.label_limits(cells),
@@ -53,7 +55,7 @@ def answers_of(log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str
     )
 
 
-def check_answers(recorded: Answers, found: Answers) -> None:
+def check_reference_results(recorded: ReferenceResults, found: ReferenceResults) -> None:
     """Raise ArtifactError if scoring does not reproduce the recorded results."""
     if wrong := found.differences(recorded):
         raise ArtifactError(f"{', '.join(wrong)} of the reference cases differ from those recorded in training")
