@@ -162,7 +162,8 @@ def test_who_does_not_take_an_answer_is_cut_off(start: Starter) -> None:
         start(GATEWAY__BODY_TIMEOUT_SECONDS="1", GATEWAY__BATCH_LIMIT_RECORDS="4000") as gateway,
         connected(gateway) as deaf,
     ):
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        # Half a window of 32 KiB: what is left in the gateway's send buffer would take minutes through a smaller one.
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
         deaf.sendall(_head(len(body)) + b"Connection: close\r\n\r\n" + body)
         wait_for("an end", lambda: _answered(gateway), 60)
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
