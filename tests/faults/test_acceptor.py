@@ -1,4 +1,4 @@
-"""Laws of the acceptor: it allows what the model allows, and refuses a trace with one mistake in it."""
+"""The acceptor allows every trace that the model allows, and refuses a trace with one mistake in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RECORDS: Final = {0: [*range(50), *range(60, 100)], 1: list(range(100))}
 """Partition 0 has ten offsets without a record, as an aborted transaction leaves them."""
 
 
-def told(*lines: tuple[str, str, dict[str, object]], folder: Path) -> list[Step]:
-    """Write lines of (worker, event, fields) as the workers' logs, a second each, and read them as the suite does."""
+def logged(*lines: tuple[str, str, dict[str, object]], folder: Path) -> list[Step]:
+    """Write (worker, event, fields) as the workers' logs, a second apart, and read them as the suite does."""
     folder.mkdir()
     for second, (worker, event, fields) in enumerate(lines):
         line = {**fields, "event": event, "level": "debug", "timestamp": f"2026-01-01T00:{second:02}:00.000000Z"}
@@ -33,7 +33,7 @@ def assigned(worker: str, **positions: int | None) -> tuple[str, str, dict[str, 
 
 
 def flush(worker: str, first: int, end: int, offset: int | None = None) -> list[tuple[str, str, dict[str, object]]]:
-    """One transaction on partition 0 that goes well."""
+    """One successful transaction on partition 0."""
     offsets = {"0": end if offset is None else offset}
     return [
         (worker, "transaction begun", {}),
@@ -44,9 +44,9 @@ def flush(worker: str, first: int, end: int, offset: int | None = None) -> list[
 
 
 def exactly_once(folder: Path) -> list[Step]:
-    """Every step: an abort, a client that is silent after a commit that went through, a zombie, an uncertain end."""
+    """Every step: an abort, a client that hangs after a successful commit, a zombie, an unresolved commit."""
     both = {"offsets": {"0": 80, "1": 10}}
-    return told(
+    return logged(
         assigned("a", p0=None, p1=None),
         *flush("a", 0, 20),
         ("a", "transaction begun", {}),
@@ -78,8 +78,8 @@ def exactly_once(folder: Path) -> list[Step]:
 
 
 def at_least_once(folder: Path) -> list[Step]:
-    """Confirmations and commits, a loss of what was not committed, and an offset behind the last record."""
-    return told(
+    """Confirmations and commits, a loss of uncommitted records, and an offset behind the last record."""
+    return logged(
         assigned("a", p0=None),
         ("a", "flush confirmed", {"ranges": {"0": [[0, 20]]}}),
         ("a", "flush confirmed", {"ranges": {"0": [[20, 50], [60, 70]]}}),
@@ -100,7 +100,7 @@ TRACES: Final = {"exactly_once": exactly_once, "at_least_once": at_least_once}
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_what_the_model_allows_is_accepted(guarantee: Guarantee, tmp_path: Path) -> None:
-    """A trace with every step of the guarantee."""
+    """For each guarantee a trace with every step."""
     assert refusal(TRACES[guarantee](tmp_path / "logs"), guarantee, RECORDS) == ""
 
 
@@ -140,15 +140,15 @@ UNSEEN: Final[dict[str, dict[str, int]]] = {
 
 @pytest.mark.parametrize(("guarantee", "mutants"), [("at_least_once", 39), ("exactly_once", 122)])
 def test_a_trace_with_a_mistake_is_refused(guarantee: Guarantee, mutants: int, tmp_path: Path) -> None:
-    """Every step dropped, doubled, swapped with the next one and forged: all but those that nobody can tell apart."""
+    """Each step dropped, duplicated, swapped or forged, except for the mutants that are indistinguishable."""
     every = list(every_mutant(TRACES[guarantee](tmp_path / "logs")))
     accepted = Counter(f"{each.kind} {each.step.action}" for each in every if not each.is_refused(guarantee, RECORDS))
     assert (len(every), accepted) == (mutants, UNSEEN[guarantee])
 
 
 def zombie(folder: Path) -> list[Step]:
-    """A commit of a worker after another one began before that offset."""
-    return told(
+    """A worker commits after another one began before that offset."""
+    return logged(
         assigned("a", p0=None),
         ("a", "transaction begun", {}),
         ("a", "offsets sent", {"offsets": {"0": 20}}),
@@ -159,21 +159,21 @@ def zombie(folder: Path) -> list[Step]:
 
 
 def uncertain(folder: Path) -> list[Step]:
-    """A transaction of the same producer after a request that may have been sent twice."""
+    """A producer begins another transaction after a request that may have been sent twice."""
     slow = ("a", "transaction call slow", {"call": "abort_transaction", "seconds": 0.9})
-    return told(assigned("a", p0=None), *flush("a", 0, 20), slow, *flush("a", 20, 50), folder=folder)
+    return logged(assigned("a", p0=None), *flush("a", 0, 20), slow, *flush("a", 20, 50), folder=folder)
 
 
 def early(folder: Path) -> list[Step]:
-    """An offset behind a record whose result is not confirmed."""
+    """An offset is committed behind a record whose result is not confirmed."""
     committed = ("a", "offsets committed", {"offsets": {"0": 21}})
     confirmed = ("a", "flush confirmed", {"ranges": {"0": [[0, 20]]}})
-    return told(assigned("a", p0=None), confirmed, committed, folder=folder)
+    return logged(assigned("a", p0=None), confirmed, committed, folder=folder)
 
 
 def passed_over(folder: Path) -> list[Step]:
-    """A flush that begins behind the record that is next."""
-    return told(assigned("a", p0=None), *flush("a", 0, 20), *flush("a", 21, 50), folder=folder)
+    """A flush skips the next record."""
+    return logged(assigned("a", p0=None), *flush("a", 0, 20), *flush("a", 21, 50), folder=folder)
 
 
 @pytest.mark.parametrize(
@@ -188,13 +188,13 @@ def passed_over(folder: Path) -> list[Step]:
 def test_a_refusal_says_which_step_and_why(
     trace: Callable[[Path], list[Step]], guarantee: Guarantee, reason: str, tmp_path: Path
 ) -> None:
-    """The bugs that the suite is there for."""
+    """For the bugs that the suite looks for."""
     assert refusal(trace(tmp_path / "logs"), guarantee, RECORDS) == reason
 
 
-def test_an_unseen_commit_of_a_lost_partition_is_possible(tmp_path: Path) -> None:
-    """A client is silent in a commit, and its partition is lost meanwhile: nobody asks what became of the commit."""
-    steps = told(
+def test_an_unresolved_commit_of_a_lost_partition_is_possible(tmp_path: Path) -> None:
+    """The client hangs in a commit and its partition is lost: nobody learns whether it succeeded."""
+    steps = logged(
         assigned("a", p0=None),
         ("a", "transaction begun", {}),
         ("a", "offsets sent", {"offsets": {"0": 20}}),
@@ -209,9 +209,9 @@ def test_an_unseen_commit_of_a_lost_partition_is_possible(tmp_path: Path) -> Non
     assert refusal(steps, "exactly_once", RECORDS) == ""
 
 
-def test_a_member_that_was_dropped_before_it_heard_of_its_partitions_took_none_over(tmp_path: Path) -> None:
-    """Its answers were late: the partition was another's all the time, which commits what it did."""
-    steps = told(
+def test_a_member_that_was_dropped_before_its_assignment_took_no_partition(tmp_path: Path) -> None:
+    """Its responses were late: the partition stayed with the other member, which may commit."""
+    steps = logged(
         assigned("a", p0=None),
         ("a", "transaction begun", {}),
         assigned("b", p0=None),
@@ -222,16 +222,16 @@ def test_a_member_that_was_dropped_before_it_heard_of_its_partitions_took_none_o
     assert refusal(steps, "exactly_once", RECORDS) == ""
 
 
-def test_a_new_topic_begins_anew(tmp_path: Path) -> None:
-    """Its offsets have nothing to do with what was committed before; of the same topic that is refused."""
-    steps = told(assigned("a", p0=None), *flush("a", 0, 20), assigned("b", p0=None), folder=tmp_path / "logs")
+def test_a_recreated_topic_begins_at_its_first_record(tmp_path: Path) -> None:
+    """Earlier commits do not apply to it; for the same topic that is refused."""
+    steps = logged(assigned("a", p0=None), *flush("a", 0, 20), assigned("b", p0=None), folder=tmp_path / "logs")
     verdicts = [refusal(steps, "exactly_once", RECORDS, is_replaced=replaced) for replaced in (True, False)]
     reason = "Assigned {0: None} by b: it begins at the first record, but an offset is committed"
     assert verdicts == ["", reason]
 
 
-def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
-    """As is what is no JSON: a worker that is killed leaves both behind."""
+def test_incomplete_log_lines_are_skipped(tmp_path: Path) -> None:
+    """A killed worker leaves a partial line, and other text is not JSON."""
     steps = at_least_once(tmp_path / "logs")
     for text in ('{"event": "offsets comm', "Traceback (most recent call last):\n"):
         with (tmp_path / "logs" / "b.log").open("a") as log:
@@ -239,8 +239,8 @@ def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
     assert read_trace(sorted((tmp_path / "logs").iterdir())) == steps
 
 
-def test_a_seed_decides_the_mistakes(tmp_path: Path) -> None:
-    """So many of each kind, the same ones each time."""
+def test_mutants_are_determined_by_the_seed(tmp_path: Path) -> None:
+    """The same number of each kind, and the same ones each time."""
     steps = exactly_once(tmp_path / "logs")
     once, again = list(some_mutants(steps, 5, seed=3)), list(some_mutants(steps, 5, seed=3))
     assert once == again
@@ -249,8 +249,8 @@ def test_a_seed_decides_the_mistakes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("learned", [1, 0])
 def test_a_commit_whose_sender_lost_its_partitions_may_have_happened(learned: int, tmp_path: Path) -> None:
-    """The answer to a commit is lost, and the partition: told or not, its next owner may begin behind the commit."""
-    steps = told(
+    """Both its response and the partition are lost: the next owner may begin behind it, whether or not it is logged."""
+    steps = logged(
         assigned("a", p0=None),
         ("a", "transaction begun", {}),
         ("a", "offsets sent", {"offsets": {"0": 40}}),

@@ -1,4 +1,4 @@
-"""Laws of the judge: what it calls broken, by guarantee."""
+"""Which results of a run violate its guarantee."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def judged(guarantee: Guarantee, *, graceful: bool = False, in_flight: int = 0, 
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_nothing_may_be_lost_or_invented(guarantee: Guarantee) -> None:
+def test_nothing_may_be_lost_unexplained_or_wrong(guarantee: Guarantee) -> None:
     """Under any guarantee."""
     found = [
         judged(guarantee, lost=1),
@@ -29,13 +29,13 @@ def test_nothing_may_be_lost_or_invented(guarantee: Guarantee) -> None:
     assert found == [("1 lost",), ("2 unexplained",), ("3 wrong",)]
 
 
-def test_a_clean_run_breaks_no_law() -> None:
-    """All zeros."""
+def test_a_clean_run_violates_nothing() -> None:
+    """All numbers are zero."""
     assert (judged("at_least_once"), judged("exactly_once", graceful=True)) == ((), ())
 
 
 def test_at_least_once_may_repeat_what_was_in_flight() -> None:
-    """No more than that."""
+    """And no more than that."""
     beyond = judged("at_least_once", in_flight=10, duplicates=11)
     assert (
         judged("at_least_once", in_flight=10, duplicates=10, reordered=1),
@@ -56,20 +56,20 @@ def test_exactly_once_repeats_nothing() -> None:
     )
 
 
-def test_stops_and_commits_are_judged() -> None:
-    """A worker that does not end with 0 on SIGTERM breaks a law, and so does a partition that is not committed."""
+def test_exit_codes_and_commits_are_checked() -> None:
+    """A worker must exit with 0 on SIGTERM, and each partition must be committed to its end."""
     report = Report("plan", "at_least_once", account=CLEAN, bad_stops=(1, -9), behind=1)
     expected = ("1 partitions not committed to their end", "2 stops without exit code 0")
     assert expected == broken_laws(report, graceful=False)
 
 
-def test_a_run_that_failed_is_broken() -> None:
-    """It says how."""
+def test_a_failed_run_is_a_violation() -> None:
+    """It has the reason."""
     report = Report("plan", "at_least_once", problem="no results come")
     assert broken_laws(report, graceful=False) == ("no results come",)
 
 
-def test_a_partition_repeats_one_flush_at_most_where_a_plan_says_so() -> None:
+def test_a_plan_can_limit_repeats_per_partition() -> None:
     """Whatever was in flight; exactly-once repeats nothing anyway."""
     account = msgspec.structs.replace(CLEAN, duplicates=30)
     found = [
@@ -82,8 +82,8 @@ def test_a_partition_repeats_one_flush_at_most_where_a_plan_says_so() -> None:
     assert found == [(), ("1 duplicates of a partition beyond one flush",)]
 
 
-def test_what_was_read_of_a_new_topic_before_it_was_noticed_may_come_again() -> None:
-    """In any order, and no more than that; under exactly-once nothing may."""
+def test_records_read_before_a_recreation_was_noticed_may_repeat() -> None:
+    """In any order, and no more than those; under exactly-once none may."""
     account = msgspec.structs.replace(CLEAN, duplicates=30, reordered=5)
     found = [
         broken_laws(Report("plan", guarantee, account=account, reread=reread), graceful=False)

@@ -1,4 +1,4 @@
-"""The quick plans as tests: laws of delivery under crashes and rebalances, on real Kafka with real worker processes."""
+"""The quick fault plans as tests: delivery guarantees under crashes and rebalances, with real Kafka and workers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def faulty_broker() -> Iterator[Broker]:
         yield broker
 
 
-def test_crashes_rebalances_and_swaps_break_no_law(faulty_broker: Broker, model_dir: Path, tmp_path: Path) -> None:
-    """Workers are killed, join, leave and swap models: nothing is lost, invented, or repeated too often.
+def test_crashes_rebalances_and_swaps_violate_nothing(faulty_broker: Broker, model_dir: Path, tmp_path: Path) -> None:
+    """Workers are killed, join, leave and swap models: nothing is lost, invented or repeated too often.
 
-    All at the same time, as most of it is waiting.
+    The plans run concurrently, as they mostly wait.
     """
     poison(model_dir, tmp_path / "poisoned")
     models = Models(model_dir, tmp_path / "poisoned", Alternatives.of(model_dir, tmp_path))

@@ -1,4 +1,4 @@
-"""Laws of the proxy, with plain sockets."""
+"""The TCP proxy, with plain sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEADLINE = 20.0
 
 
 class Echo:
-    """A server that sends back what it gets."""
+    """A server that returns what it receives."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -91,7 +91,7 @@ def await_(condition: Callable[[], bool]) -> None:
 
 
 def test_it_passes_bytes_both_ways(proxy: Proxy) -> None:
-    """A megabyte comes back as it went, over each of two connections."""
+    """A megabyte is echoed unchanged over each of two connections."""
     data = bytes(range(256)) * 4096
     with connected(proxy) as one, connected(proxy) as two:
         for client in (one, two):
@@ -99,7 +99,7 @@ def test_it_passes_bytes_both_ways(proxy: Proxy) -> None:
             assert received(client, len(data)) == data
 
 
-def test_a_cut_resets_connections_and_welcomes_new_ones(proxy: Proxy) -> None:
+def test_a_cut_resets_connections_and_accepts_new_ones(proxy: Proxy) -> None:
     """The old connection is reset, a new one works."""
     with connected(proxy) as client:
         proxy.cut()
@@ -108,7 +108,7 @@ def test_a_cut_resets_connections_and_welcomes_new_ones(proxy: Proxy) -> None:
         await_(lambda: proxy.connections() == 1)
 
 
-def test_a_proxy_that_vanished_refuses(proxy: Proxy) -> None:
+def test_a_vanished_proxy_refuses_connections(proxy: Proxy) -> None:
     """Old connections are reset and new ones refused until it comes back."""
     with connected(proxy) as client:
         proxy.vanish()
@@ -119,8 +119,8 @@ def test_a_proxy_that_vanished_refuses(proxy: Proxy) -> None:
     connected(proxy).close()
 
 
-def test_held_bytes_go_on_in_order(proxy: Proxy) -> None:
-    """What comes while it holds arrives when it passes again; none is lost."""
+def test_held_bytes_are_delivered_in_order(proxy: Proxy) -> None:
+    """Bytes sent while it holds arrive when it passes again; none is lost."""
     with connected(proxy) as client:
         proxy.set_mode(Mode.HOLD)
         client.sendall(b"one ")
@@ -133,8 +133,8 @@ def test_held_bytes_go_on_in_order(proxy: Proxy) -> None:
         assert received(client, 7) == b"one two"
 
 
-def test_swallowed_bytes_never_come(proxy: Proxy) -> None:
-    """A half-open connection stays open and dead, for ever; a new one works again."""
+def test_swallowed_bytes_never_arrive(proxy: Proxy) -> None:
+    """A half-open connection stays open without data forever; a new one works."""
     with connected(proxy) as client:
         proxy.set_mode(Mode.SWALLOW)
         client.sendall(b"gone")
@@ -149,7 +149,7 @@ def test_swallowed_bytes_never_come(proxy: Proxy) -> None:
 
 
 def test_slow_bytes_arrive(proxy: Proxy) -> None:
-    """Each way takes the delay, and all arrives."""
+    """Each direction is delayed, and everything arrives."""
     with connected(proxy) as client:
         proxy.set_mode(Mode.SLOW)
         started = time.monotonic()
@@ -157,14 +157,14 @@ def test_slow_bytes_arrive(proxy: Proxy) -> None:
         assert time.monotonic() - started >= 0.6
 
 
-def test_a_target_that_is_gone_resets() -> None:
-    """Where nobody listens behind it, a client is reset, and the proxy lives on."""
+def test_a_missing_target_resets_the_client() -> None:
+    """The proxy keeps running."""
     with Proxy(free_port(), free_port()) as proxy:
         assert [meets_reset(proxy) for _ in range(2)] == [True, True]
 
 
 def meets_reset(proxy: Proxy) -> bool:
-    """Say whether a new client is reset, be it while it still connects."""
+    """Return whether a new client is reset, even while it connects."""
     try:
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as client:
             return is_reset(client)

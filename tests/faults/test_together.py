@@ -1,4 +1,4 @@
-"""Laws of doing something to a shared broker once."""
+"""Concurrent runs act on their shared broker together, once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.stage import Together
 
 
 def test_all_act_once_each_time() -> None:
-    """Three runs that act five times together act five times in all, and none goes on before it is done."""
+    """Three runs that act five times together act five times in all, and none continues earlier."""
     together, acts = Together(3), list[int]()
 
     def run() -> list[int]:
@@ -27,8 +27,8 @@ def test_all_act_once_each_time() -> None:
     assert (len(acts), [views[-1] for views in seen]) == (5, [5, 5, 5])
 
 
-def test_nobody_waits_for_one_that_left() -> None:
-    """A run that fails while others wait sets them free."""
+def test_nobody_waits_for_a_run_that_left() -> None:
+    """A run that fails releases the others that wait."""
     together, acted = Together(2), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(together.do, acted.set)
@@ -37,8 +37,8 @@ def test_nobody_waits_for_one_that_left() -> None:
     assert acted.is_set()
 
 
-def test_a_failed_act_holds_nobody_up() -> None:
-    """The one that acted gets the error; the next act takes place."""
+def test_a_failed_act_does_not_block_the_next() -> None:
+    """The acting run gets the error."""
     together, acts = Together(1), list[int]()
     with pytest.raises(ZeroDivisionError):
         together.do(lambda: acts.append(1 // 0))

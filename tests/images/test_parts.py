@@ -31,7 +31,7 @@ Version: 1:6.4~x
 
 
 def test_installed_debian_packages_are_components() -> None:
-    """A package that is installed has its name, version and package URL; one that was removed is left out."""
+    """With name, version and package URL; removed packages are omitted."""
     found = list(debian_components(STATUS, "debian-12"))
     assert [(each["name"], each["version"]) for each in found] == [("libc6", "2.36-9+deb12u14"), ("netbase", "1:6.4~x")]
     assert [each["purl"] for each in found] == [
@@ -40,14 +40,14 @@ def test_installed_debian_packages_are_components() -> None:
     ]
 
 
-def test_the_distribution_is_read_from_its_file() -> None:
-    """As package URLs name it; nothing where there is no file."""
+def test_the_distribution_is_read_from_os_release() -> None:
+    """As package URLs name it; empty without the file."""
     assert distro('PRETTY_NAME="Debian GNU/Linux 12"\nVERSION_ID="12"\nID=debian\n') == "debian-12"
     assert distro("") == ""
 
 
-def test_the_context_is_what_the_build_may_see() -> None:
-    """What `.dockerignore` lets in, without a model that may lie there."""
+def test_the_build_context_follows_dockerignore() -> None:
+    """Without a model, even if there is one."""
     assert context_patterns("# text\n*\n!README.md\n!requirements/*.lock\n!model\n**/__pycache__\n") == [
         "README.md",
         "requirements/*.lock",
@@ -55,7 +55,7 @@ def test_the_context_is_what_the_build_may_see() -> None:
 
 
 def test_a_copied_context_has_all_that_the_dockerfile_copies(tmp_path: Path) -> None:
-    """Every source of a COPY is in the copy, so that an image with a model in it is built of the same files."""
+    """Every source of a COPY is in the copy, so an image with a model is built from the same files."""
     copy_context(tmp_path)
     text = Path("compose/Dockerfile").read_text("utf-8")
     copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
@@ -64,15 +64,15 @@ def test_a_copied_context_has_all_that_the_dockerfile_copies(tmp_path: Path) -> 
     assert [source for source in sources if not (tmp_path / source).exists()] == []
 
 
-def test_the_services_that_are_started_are_those_of_compose() -> None:
-    """Every service of the smoke test is one of compose.yaml, and every image that is built there is tried."""
+def test_the_smoke_test_starts_the_services_of_compose() -> None:
+    """Every image that compose builds is tested."""
     services = yaml.safe_load(Path("compose/compose.yaml").read_text("utf-8"))["services"]
     assert set(SERVICES) - set(services) == set()
     assert {name for name, service in services.items() if "build" in service} - set(SERVICES) == set()
 
 
-def test_a_broken_law_is_in_the_table_and_told_below_it() -> None:
-    """A row a law, a column an image; what is broken is named with its reason."""
+def test_a_violation_is_in_the_table_and_explained_below() -> None:
+    """One row per promise, one column per image."""
     findings = [
         Finding("size", "worker", "247 MB"),
         Finding("size", "gateway", "", "251 MB over the base"),
@@ -86,8 +86,8 @@ def test_a_broken_law_is_in_the_table_and_told_below_it() -> None:
     ]
 
 
-def test_images_have_names_of_their_own() -> None:
-    """A check does not overwrite the images that somebody works with."""
+def test_checked_images_have_their_own_tag() -> None:
+    """A check does not overwrite the images that somebody uses."""
     assert [image.name for image in named("checked")] == [
         "heartstream-worker:checked",
         "heartstream-gateway:checked",

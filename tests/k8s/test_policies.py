@@ -1,4 +1,4 @@
-"""What the manifests promise, looked at without a cluster."""
+"""Static checks of the Kubernetes manifests."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _WHOSE_IMAGE = {"shadow": "worker", "outcomes": "training"}
 
 
 def running(overlay: str) -> tuple[str, ...]:
-    """Return the components of heartstream that run for ever."""
+    """Return the components of heartstream that run permanently."""
     return (*_SERVING, *_BESIDE) if overlay.endswith("with others") else _SERVING
 
 
 def ours(overlay: str) -> dict[str, Document]:
-    """Return the pod templates of heartstream itself, by component."""
+    """Return heartstream's own pod templates, by component."""
     labelled = {
         template["metadata"]["labels"].get("app.kubernetes.io/component"): template
         for _, template in pod_templates(overlay)
@@ -52,13 +52,13 @@ def ours(overlay: str) -> dict[str, Document]:
 
 
 def taken(policy: Document, overlay: str) -> set[str]:
-    """Return the components of heartstream whose pods a network policy is for."""
+    """Return the components of heartstream that a network policy selects."""
     labels = {component: template["metadata"]["labels"] for component, template in ours(overlay).items()}
     return {component for component in labels if selects(policy["podSelector"], labels[component])}
 
 
 def environment(overlay: str, template: Document, folder: Path) -> dict[str, str]:
-    """Return what the first container finds in its environment; mounted secrets are files in `folder`."""
+    """Return the environment of the first container; mounted secrets are files in `folder`."""
     container = template["spec"]["containers"][0]
     found: dict[str, str] = {}
     for source in container.get("envFrom", ()):
@@ -75,7 +75,7 @@ def environment(overlay: str, template: Document, folder: Path) -> dict[str, str
 
 
 def test_pods_are_restricted(overlay: str) -> None:
-    """No pod runs as root, with a capability, with a token of the API server, or without a system call filter."""
+    """No pod runs as root, with a capability, with an API token, or without a seccomp profile."""
     for name, template in pod_templates(overlay):
         spec = template["spec"]
         assert spec["securityContext"]["runAsNonRoot"] is True, name
@@ -87,7 +87,7 @@ def test_pods_are_restricted(overlay: str) -> None:
 
 
 def test_file_systems_are_read_only(overlay: str) -> None:
-    """Heartstream's own containers write to /tmp and, where they train, to the model volume."""
+    """Our containers write only to /tmp, and training also to the model volume."""
     for component, template in ours(overlay).items():
         for container in containers(template):
             assert container["securityContext"]["readOnlyRootFilesystem"] is True, container["name"]
@@ -95,8 +95,8 @@ def test_file_systems_are_read_only(overlay: str) -> None:
             assert writable <= ({"/tmp", "/model"} if component == "training" else {"/tmp"}), container["name"]  # noqa: S108
 
 
-def test_resources_are_asked_for_and_bounded(overlay: str) -> None:
-    """Each container says what it needs and what it may take, and no image is the latest."""
+def test_resources_have_requests_and_limits(overlay: str) -> None:
+    """And no image has the tag latest."""
     for name, template in pod_templates(overlay):
         for container in containers(template):
             resources = container["resources"]
@@ -107,8 +107,8 @@ def test_resources_are_asked_for_and_bounded(overlay: str) -> None:
             assert container["imagePullPolicy"] == "IfNotPresent", name
 
 
-def test_what_serves_is_probed_where_it_answers(overlay: str) -> None:
-    """What runs for ever has three probes, each at its own path and at a port that the settings open."""
+def test_services_have_three_probes(overlay: str) -> None:
+    """Each with its own path, at a port that the settings open."""
     for component in running(overlay):
         template = ours(overlay)[component]
         container = template["spec"]["containers"][0]
@@ -120,8 +120,8 @@ def test_what_serves_is_probed_where_it_answers(overlay: str) -> None:
         assert {container[f"{kind}Probe"]["httpGet"]["port"] for kind in paths} == {"metrics"}
 
 
-def test_settings_are_settings(overlay: str, tmp_path: Path) -> None:
-    """The environment of what runs for ever is valid, and opens the ports that the containers name."""
+def test_environments_are_valid_settings(overlay: str, tmp_path: Path) -> None:
+    """They open the ports that the containers declare."""
     for component in running(overlay):
         template = ours(overlay)[component]
         settings = Settings.from_mapping(environment(overlay, template, tmp_path))
@@ -134,8 +134,8 @@ def test_settings_are_settings(overlay: str, tmp_path: Path) -> None:
         assert settings.telemetry.host == "0.0.0.0"  # noqa: S104  # the pod's address; a policy says who comes in
 
 
-def test_there_is_time_to_leave(overlay: str, tmp_path: Path) -> None:
-    """What drains has ended five seconds before the kubelet kills it; a gateway is left before it goes."""
+def test_the_grace_period_covers_the_drain_time(overlay: str, tmp_path: Path) -> None:
+    """Draining ends five seconds before the kubelet kills; a gateway first waits to be removed from endpoints."""
     for component in running(overlay):
         template = ours(overlay)[component]
         settings = Settings.from_mapping(environment(overlay, template, tmp_path))
@@ -151,8 +151,8 @@ def test_there_is_time_to_leave(overlay: str, tmp_path: Path) -> None:
             assert settings.gateway.shutdown_delay_seconds > readiness["periodSeconds"]
 
 
-def test_selectors_find_pods(overlay: str) -> None:
-    """Each Service, disruption budget, network policy and spread constraint selects pods that there are."""
+def test_selectors_match_pods(overlay: str) -> None:
+    """Of each Service, disruption budget, network policy and spread constraint."""
     labels = [template["metadata"]["labels"] for _, template in pod_templates(overlay)]
     selectors = {
         **{
@@ -174,8 +174,8 @@ def test_selectors_find_pods(overlay: str) -> None:
             assert selects(constraint["labelSelector"], template["metadata"]["labels"])
 
 
-def test_what_serves_stays_up(overlay: str) -> None:
-    """Three of each; a rollout takes none away before another is ready, and a drain takes one at a time."""
+def test_rollouts_and_drains_keep_services_up(overlay: str) -> None:
+    """Three replicas; rollouts surge first, and drains take one pod at a time."""
     for component in _SERVING:
         deployment = named(overlay, "Deployment", f"heartstream-{component}")["spec"]
         assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
@@ -187,8 +187,8 @@ def test_what_serves_stays_up(overlay: str) -> None:
         assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
 
 
-def test_nobody_talks_unless_it_is_said(overlay: str) -> None:
-    """A policy denies all in the namespace; no other opens a way in for everybody, or a way out for our own pods."""
+def test_network_traffic_is_denied_by_default(overlay: str) -> None:
+    """No other policy allows traffic from everywhere, or to everywhere for our own pods."""
     policies = {x["metadata"]["name"]: x["spec"] for x in of_kind(overlay, "NetworkPolicy")}
     assert policies.pop("default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     pods = [template["metadata"]["labels"] for template in ours(overlay).values()]
@@ -202,8 +202,8 @@ def test_nobody_talks_unless_it_is_said(overlay: str) -> None:
                 assert rule["ports"], name
 
 
-def test_what_runs_beside_is_there_once(overlay: str) -> None:
-    """There is one of each, with the image that holds what it needs; before another comes, it has gone."""
+def test_optional_components_have_one_replica(overlay: str) -> None:
+    """Each with the image that has its dependencies; a new pod starts after the old one ended."""
     templates = ours(overlay)
     for component in set(running(overlay)).intersection(_BESIDE):
         deployment = named(overlay, "Deployment", f"heartstream-{component}")["spec"]
@@ -214,8 +214,8 @@ def test_what_runs_beside_is_there_once(overlay: str) -> None:
         assert template["spec"]["containers"][0]["args"][0] == component
 
 
-def test_prometheus_reads_what_runs(overlay: str) -> None:
-    """What runs for ever has a Service with its metrics port, which a ServiceMonitor takes, and a policy lets in."""
+def test_prometheus_can_scrape_every_component(overlay: str) -> None:
+    """Each has a Service with a metrics port, a ServiceMonitor, and a policy that allows it."""
     services, policies = of_kind(overlay, "Service"), of_kind(overlay, "NetworkPolicy")
     for component in running(overlay):
         labels = ours(overlay)[component]["metadata"]["labels"]
@@ -232,14 +232,14 @@ def test_prometheus_reads_what_runs(overlay: str) -> None:
         assert rule["ports"] == [{"protocol": "TCP", "port": "metrics"}]
 
 
-def test_all_but_training_reach_kafka(overlay: str) -> None:
-    """The policy that leads to Kafka takes all of heartstream's pods but those that train."""
+def test_all_but_training_can_reach_kafka(overlay: str) -> None:
+    """By the network policy for Kafka."""
     policy = named(overlay, "NetworkPolicy", "heartstream-to-kafka")["spec"]
     assert taken(policy, overlay) == set(running(overlay))
 
 
-def test_each_is_a_user_of_its_own(overlay: str, tmp_path: Path) -> None:
-    """Where Kafka asks who it is, each process is the user that has its name, with that user's password."""
+def test_each_component_has_its_own_kafka_user(overlay: str, tmp_path: Path) -> None:
+    """With that user's password, in overlays with authentication."""
     if overlay.startswith("local"):
         assert of_kind(overlay, "KafkaUser") == []
         return
@@ -256,8 +256,8 @@ def test_each_is_a_user_of_its_own(overlay: str, tmp_path: Path) -> None:
         assert secrets["kafka-ca"] == "heartstream-cluster-ca-cert"
 
 
-def test_users_may_do_what_they_do_and_no_more(overlay: str) -> None:
-    """A challenger reads patients in a group of its own, and writes to its topic; who judges outcomes only reads."""
+def test_kafka_users_have_minimal_acls(overlay: str) -> None:
+    """A challenger reads patients in its own group and writes its topic; `outcomes` only reads."""
     if overlay.startswith("local"):
         return
     rights = {
@@ -281,8 +281,8 @@ def test_users_may_do_what_they_do_and_no_more(overlay: str) -> None:
 
 
 @pytest.mark.parametrize(("component", "who"), [("tracing", {"worker", "gateway"}), ("registry", {"worker", "shadow"})])
-def test_there_is_a_way_out_where_it_is_wanted(overlay: str, component: str, who: set[str]) -> None:
-    """With the component, those who speak with a collector or a registry may reach the one that the settings name."""
+def test_components_allow_their_egress(overlay: str, component: str, who: set[str]) -> None:
+    """Tracing and schema registry components allow traffic to the address in the settings."""
     name, _, others = overlay.partition(" with ")
     with own_overlay(name, *(_BESIDE if others else ()), component) as folder:
         objects = built_at(folder)
@@ -299,8 +299,8 @@ def test_there_is_a_way_out_where_it_is_wanted(overlay: str, component: str, who
     assert to["podSelector"]["matchLabels"]
 
 
-def test_the_ingress_leads_to_the_gateway(overlay: str) -> None:
-    """The Ingress rule's backend is a port of a Service that selects gateways, at the port where they listen."""
+def test_the_ingress_routes_to_the_gateway(overlay: str) -> None:
+    """Its backend is a Service port that targets the gateway's HTTP port."""
     (ingress,) = of_kind(overlay, "Ingress")
     backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
     service = named(overlay, "Service", backend["name"])["spec"]
@@ -311,8 +311,8 @@ def test_the_ingress_leads_to_the_gateway(overlay: str) -> None:
     assert ingress["spec"]["tls"]
 
 
-def test_labels_are_the_usual_ones(overlay: str) -> None:
-    """Pods carry name, component, part and version; the version is that of the package."""
+def test_pods_have_the_recommended_labels(overlay: str) -> None:
+    """Name, component, part-of and version; the version is the package's."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for component in _SERVING:
         labels = ours(overlay)[component]["metadata"]["labels"]
@@ -326,8 +326,8 @@ def test_labels_are_the_usual_ones(overlay: str) -> None:
         }
 
 
-def test_the_gateway_accepts_the_names_that_it_is_called_by(overlay: str, tmp_path: Path) -> None:
-    """The Ingress' host, the Service's names and a pod's address; a foreign name only where callers authenticate."""
+def test_the_gateway_accepts_its_host_names(overlay: str, tmp_path: Path) -> None:
+    """The Ingress host, the Service's names and pod addresses; other names only with authentication."""
     settings = Settings.from_mapping(environment(overlay, ours(overlay)["gateway"], tmp_path))
     policy = new_browser_policy(settings.gateway, is_open=not settings.auth.api_keys)
     service = "heartstream-gateway"
@@ -339,7 +339,7 @@ def test_the_gateway_accepts_the_names_that_it_is_called_by(overlay: str, tmp_pa
 
 
 def test_all_is_in_one_restricted_namespace(overlay: str) -> None:
-    """Each object lives in the namespace heartstream, which takes restricted pods alone."""
+    """Every object is in the namespace heartstream, which enforces the restricted pod security standard."""
     (namespace,) = of_kind(overlay, "Namespace")
     assert namespace["metadata"]["name"] == "heartstream"
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -347,8 +347,8 @@ def test_all_is_in_one_restricted_namespace(overlay: str) -> None:
     assert elsewhere == []
 
 
-def test_no_secret_is_in_the_files(overlay: str) -> None:
-    """Secrets are named and mounted as files; none is written here, and none stands in an environment."""
+def test_manifests_contain_no_secrets(overlay: str) -> None:
+    """Secrets are referenced and mounted as files, never set in an environment."""
     assert of_kind(overlay, "Secret") == []
     for _, template in pod_templates(overlay):
         for container in containers(template):
@@ -356,8 +356,8 @@ def test_no_secret_is_in_the_files(overlay: str) -> None:
             assert not any("secretKeyRef" in entry.get("valueFrom", {}) for entry in container.get("env", ()))
 
 
-def test_the_default_topics_are_the_topics(overlay: str) -> None:
-    """Where topics are made by an operator they are those that the settings name, and enough for all workers."""
+def test_kafka_topics_match_the_settings(overlay: str) -> None:
+    """Topics that an operator creates have the names of the settings, and partitions for all workers."""
     made = {x["metadata"]["name"]: x["spec"]["partitions"] for x in of_kind(overlay, "KafkaTopic")}
     if overlay.startswith("local"):
         assert made == {}

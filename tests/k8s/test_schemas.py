@@ -22,7 +22,7 @@ _KUBERNETES = "1.37"
 
 @functools.cache
 def definitions() -> dict[tuple[str, str], Document]:
-    """Return the schema of each custom resource by API version and kind, closed to what it does not know."""
+    """Return each custom resource's schema by API version and kind, without unknown fields."""
     found = {}
     for path in sorted((ROOT / "tests/k8s/crds").glob("*.json")):
         spec = json.loads(path.read_text())["spec"]
@@ -34,7 +34,7 @@ def definitions() -> dict[tuple[str, str], Document]:
 
 
 def closed(schema: Any) -> Any:
-    """Refuse fields that a schema does not name, as the API server does when it is strict."""
+    """Refuse fields that a schema does not define, as a strict API server does."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -50,8 +50,8 @@ def closed(schema: Any) -> Any:
     return kept
 
 
-def test_objects_fit_their_schemas(overlay: str) -> None:
-    """Each object has the fields that its kind has, and no other."""
+def test_objects_match_their_schemas(overlay: str) -> None:
+    """Each object has only fields of its kind."""
     custom = definitions()
     for document in built(overlay):
         schema = custom.get((document["apiVersion"], document["kind"]))
@@ -62,8 +62,8 @@ def test_objects_fit_their_schemas(overlay: str) -> None:
             jsonschema.validate(body, schema)
 
 
-def test_a_misspelt_field_is_seen(overlay: str) -> None:
-    """The check sees a field that does not exist, in what is Kubernetes' own and in what is an operator's."""
+def test_a_misspelt_field_is_detected(overlay: str) -> None:
+    """In Kubernetes' own kinds and in those of operators."""
     seen = 0
     for document in built(overlay):
         spoilt = {**document, "spec": {**document.get("spec", {}), "replicaz": 3}}

@@ -1,4 +1,4 @@
-"""`./run cluster` says at once, in one line, what would keep it from ending well."""
+"""`./run cluster` reports missing prerequisites at once, in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLAIM = {"items": [{"metadata": {"name": "standard", "annotations": {}}}]}
 
 
 def run(path: Path, *arguments: object) -> tuple[int, str]:
-    """Run it with the programs of one folder; returns the exit code and what it said."""
+    """Run it with the programs of one folder; return the exit code and the output."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.k8s", *map(str, arguments)],
         env={**os.environ, "PATH": str(path), "PYTHONPATH": str(ROOT)},
@@ -31,7 +31,7 @@ def run(path: Path, *arguments: object) -> tuple[int, str]:
 
 
 def with_kubectl(folder: Path, classes: object, volumes: object) -> Path:
-    """Write a kubectl that knows these storage classes and volumes and nothing else; returns its kubeconfig."""
+    """Write a kubectl that only knows these storage classes and volumes; return its kubeconfig."""
     answers = {"storageclasses": json.dumps(classes), "persistentvolumes": json.dumps(volumes)}
     for kind, answer in answers.items():
         (folder / kind).write_text(answer)
@@ -45,32 +45,32 @@ def with_kubectl(folder: Path, classes: object, volumes: object) -> Path:
     return folder / "proof.conf"
 
 
-def test_without_docker_it_says_so(tmp_path: Path) -> None:
-    """Code 69, and the way to do without building."""
-    code, told = run(tmp_path)
-    assert (code, len(told.splitlines()), "no Docker engine" in told, "--no-build" in told) == (69, 1, True, True)
+def test_missing_docker_is_reported(tmp_path: Path) -> None:
+    """Exit code 69, and the option to skip building."""
+    code, output = run(tmp_path)
+    assert (code, len(output.splitlines()), "no Docker engine" in output, "--no-build" in output) == (69, 1, True, True)
 
 
 @pytest.mark.parametrize(("present", "wanted"), [(False, "there is no file"), (True, "kubectl is not installed")])
-def test_without_a_cluster_it_says_so(tmp_path: Path, *, present: bool, wanted: str) -> None:
-    """A kubeconfig that is not there, and a kubectl that is not."""
+def test_a_missing_cluster_is_reported(tmp_path: Path, *, present: bool, wanted: str) -> None:
+    """A missing kubeconfig, or a missing kubectl."""
     (tmp_path / "is.conf").touch()
-    code, told = run(tmp_path, "--no-build", "--kubeconfig", tmp_path / ("is.conf" if present else "is-not.conf"))
-    assert (code, len(told.splitlines()), wanted in told) == (69, 1, True)
+    code, output = run(tmp_path, "--no-build", "--kubeconfig", tmp_path / ("is.conf" if present else "is-not.conf"))
+    assert (code, len(output.splitlines()), wanted in output) == (69, 1, True)
 
 
-def test_a_cluster_that_gives_no_volumes_is_refused_at_once(tmp_path: Path) -> None:
-    """Neither a default StorageClass nor a volume: models would wait for their volume for ever."""
+def test_a_cluster_without_volumes_is_refused(tmp_path: Path) -> None:
+    """Without a default StorageClass or a volume the model's claim would stay pending."""
     config = with_kubectl(tmp_path, CLAIM, {"items": [{"status": {"phase": "Bound"}}]})
-    code, told = run(tmp_path, "--no-build", "--kubeconfig", config)
-    assert (code, "no default StorageClass" in told, told.strip().endswith("standard")) == (69, True, True)
+    code, output = run(tmp_path, "--no-build", "--kubeconfig", config)
+    assert (code, "no default StorageClass" in output, output.strip().endswith("standard")) == (69, True, True)
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_a_cluster_that_gives_volumes_is_used(tmp_path: Path, *, default: bool) -> None:
-    """By a default StorageClass or by a volume that is there; then the first law is looked at."""
+def test_a_cluster_with_volumes_is_used(tmp_path: Path, *, default: bool) -> None:
+    """By a default StorageClass or an available volume."""
     named = {"metadata": {"name": "x", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
     volumes = [] if default else [{"status": {"phase": "Available"}}]
     config = with_kubectl(tmp_path, {"items": [named]} if default else CLAIM, {"items": volumes})
-    code, told = run(tmp_path, "--no-build", "--kubeconfig", config)
-    assert (code, "not in this cluster" in told, "Traceback" in told) == (69, True, False)
+    code, output = run(tmp_path, "--no-build", "--kubeconfig", config)
+    assert (code, "not in this cluster" in output, "Traceback" in output) == (69, True, False)

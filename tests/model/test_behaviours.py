@@ -1,4 +1,4 @@
-"""The fault suite's acceptor agrees with the model: it allows what the model does, and sees what a worse one does."""
+"""The fault suite's acceptor agrees with the model: it accepts its behaviours and detects those without a safeguard."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def explore(tmp_path: Path) -> Explore:
 
 
 def refused(graph: Graph) -> Counter[str]:
-    """Return why behaviours of the model are refused, and how many; "" is not at all."""
+    """Count behaviours of the model by the reason for their refusal; "" if they are accepted."""
     verdicts = (refusal(steps, "exactly_once", {0: [0, 1]}) for steps in graph.walks(WALKS, seed=1))
     return Counter(verdict.split(": ")[-1] for verdict in verdicts)
 
 
 def test_every_behaviour_of_the_model_is_accepted(explore: Explore) -> None:
-    """Random walks at one fault, until every record is done; each action that shows in a log is among them."""
+    """Random walks with one fault until every record is finished; every logged action occurs."""
     graph = explore("")
     shown = {step.action for steps in graph.walks(WALKS, seed=1) for step in steps}
     assert refused(graph) == {"": WALKS}
@@ -52,5 +52,5 @@ def test_every_behaviour_of_the_model_is_accepted(explore: Explore) -> None:
     ],
 )
 def test_behaviours_without_a_safeguard_are_refused(explore: Explore, without: str, reason: str) -> None:
-    """Of LEARN_AFTER_SILENCE alone nothing shows in a log: there the suite's account finds what came twice."""
+    """Only the lack of LEARN_AFTER_SILENCE does not show in a log: the account finds those repeats."""
     assert refused(explore(without))[reason] > 0

@@ -1,4 +1,4 @@
-"""Laws of the model's configurations, and of how the checker's words are read."""
+"""The model's configurations, and the parser of the checker's output."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ QUICK = [run for run in runs() if run.module == "AtLeastOnce" or run.name == "GR
 
 
 @pytest.mark.parametrize("module", ["ExactlyOnce", "AtLeastOnce"])
-def test_every_safeguard_is_taken_away_once(module: str) -> None:
-    """Each constant in capitals is TRUE in both files of constants, and has a configuration without it."""
+def test_every_safeguard_is_removed_in_one_configuration(module: str) -> None:
+    """Each upper-case constant is TRUE in both constant files and has a configuration without it."""
     declared = SAFEGUARD.findall((model.FOLDER / f"{module}.tla").read_text())
     given = [
         re.findall(r"^    ([A-Z_]{5,}) = TRUE$", (model.FOLDER / name).read_text(), re.MULTILINE)
@@ -27,24 +27,24 @@ def test_every_safeguard_is_taken_away_once(module: str) -> None:
 
 
 def test_the_readme_has_a_row_for_every_configuration() -> None:
-    """In the order in which they run."""
+    """In their order."""
     readme = (model.FOLDER / "README.md").read_text()
     places = [readme.find(lines([Finding(run, Result(run.expected, 0, 0, 0.0))])[1][:65].rstrip()) for run in runs()]
     assert places == sorted(places)
     assert -1 not in places
 
 
-def test_the_checkers_words_are_read() -> None:
-    """A clean run, a violated invariant with the actions that lead there, a violated property, and a limit."""
+def test_the_checkers_output_is_parsed() -> None:
+    """Success, a violated invariant with its actions, a violated property, and a limit."""
     stats = {"states_explored": 9, "transitions": 20, "elapsed_secs": 0.5}
     trace = [{"action": None}, {"action": "Begun"}, {"action": "EndArrived"}]
-    told: list[dict[str, object]] = [
+    outputs: list[dict[str, object]] = [
         {"status": "ok", "stats": {**stats, "max_depth": 4}},
         {"status": "invariant_violation", "invariant_name": "InvInOrder", "trace": trace, "stats": stats},
         {"status": "liveness_violation", "property": "EventuallyDone", "stats": stats},
         {"status": "max_states_exceeded", "stats": stats},
     ]
-    assert [read(each) for each in told] == [
+    assert [read(each) for each in outputs] == [
         Result("", 9, 4, 0.5),
         Result("InvInOrder", 9, 2, 0.5, ("Begun", "EndArrived")),
         Result("EventuallyDone", 9, 0, 0.5),
@@ -52,8 +52,8 @@ def test_the_checkers_words_are_read() -> None:
     ]
 
 
-def test_a_violation_where_none_may_be_and_none_where_one_must_be_are_unexpected() -> None:
-    """Both make the command fail."""
+def test_unexpected_results_are_detected() -> None:
+    """A violation that must not be and a missing one that must be both fail the command."""
     clean, broken = Result("", 1, 1, 0.0), Result("InvInOrder", 1, 1, 0.0)
     good = [Finding(Run("M", CLEAN), clean), Finding(Run("M", "SAFE", "InvInOrder"), broken)]
     bad = [Finding(Run("M", LIVENESS), broken), Finding(Run("M", "SAFE", "InvInOrder"), clean)]
@@ -64,7 +64,7 @@ def test_a_violation_where_none_may_be_and_none_where_one_must_be_are_unexpected
 @pytest.mark.skipif(installed() is None, reason="needs the model checker: python -m tests.model builds it")
 @pytest.mark.parametrize("run", QUICK, ids=lambda run: f"{run.module}-{run.name}")
 def test_the_quick_configurations_are_as_expected(run: Run) -> None:
-    """The checker itself says so, in a second each. The others take minutes: `python -m tests.model`."""
+    """By the checker, in a second each; `python -m tests.model` runs the others, which take minutes."""
     tla = installed()
     assert tla is not None
     result = check(tla, run.path, run.constants, run.config, liveness=run.liveness)

@@ -1,4 +1,4 @@
-"""The simulation in short: the worker breaks no law, and what breaks one is found."""
+"""A short simulation: the worker violates nothing, and reintroduced bugs are found."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_no_law_is_broken_and_old_bugs_are_found(tmp_path: Path) -> None:
-    """A hundred seeds, and the bugs that few seeds find."""
+def test_the_worker_violates_nothing_and_old_bugs_are_found(tmp_path: Path) -> None:
+    """100 seeds, and the bugs that few seeds find."""
     chosen = [argument for name in QUICK for argument in ("--bug", name)]
     done = simulate("--seeds", "100", "--json", str(tmp_path / "told.json"), *chosen)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = msgspec.json.decode((tmp_path / "told.json").read_bytes())
-    assert (told["seeds"], told["violations"]) == (100, 0)
-    assert {bug["name"] for bug in told["bugs"]} == set(QUICK)
-    assert all(bug["found_after"] for bug in told["bugs"])
+    report = msgspec.json.decode((tmp_path / "told.json").read_bytes())
+    assert (report["seeds"], report["violations"]) == (100, 0)
+    assert {bug["name"] for bug in report["bugs"]} == set(QUICK)
+    assert all(bug["found_after"] for bug in report["bugs"])
 
 
-def test_a_seed_is_replayed_as_it_was() -> None:
-    """Two runs of one seed are the same to the last event."""
+def test_a_seed_is_reproducible() -> None:
+    """Two runs of one seed have the same events."""
     first, second = simulate("--seed", "3"), simulate("--seed", "3")
     assert first.returncode == 0, first.stderr
     assert "OffsetsCommitted" in first.stdout
     assert first.stdout == second.stdout
 
 
-def test_a_seed_that_fails_prints_a_smaller_schedule(tmp_path: Path) -> None:
-    """What is not needed to break the law is left out."""
+def test_a_failing_seed_prints_a_smaller_schedule(tmp_path: Path) -> None:
+    """Steps that are not needed for the violation are removed."""
     bug = "offsets committed on arrival"
     simulate("--seeds", "1", "--bug", bug, "--json", str(tmp_path / "told.json"))
     (found,) = msgspec.json.decode((tmp_path / "told.json").read_bytes())["bugs"]
@@ -62,7 +62,7 @@ def test_a_seed_that_fails_prints_a_smaller_schedule(tmp_path: Path) -> None:
 
 
 def test_the_last_commit_is_not_overtaken_by_the_one_before() -> None:
-    """A worker stops while its offset commits are slow: the group keeps the last of them."""
+    """A worker stops while its commits are slow: the group keeps the last offset."""
     steps = Step(0.5, "produce", seconds=2.0, count=20), Step(1.2, "slow", role=GROUP, seconds=2.5), Step(2.0, "stop")
     broken = [run(Schedule(seed, False, False, 0.0, 1, 1, steps)).broken for seed in range(40)]
     assert broken == [None] * 40
@@ -80,19 +80,21 @@ def test_a_client_whose_commits_are_not_answered_is_replaced() -> None:
     assert broken == [None] * 40
 
 
-def test_every_task_is_done_in_a_process_of_its_own() -> None:
-    """What one leaves behind is gone with its process."""
+def test_every_task_runs_in_its_own_process() -> None:
+    """So no task affects another."""
     found = dict(results(lambda task: (task, os.getpid()), range(7)))
     assert sorted(found) == list(range(7))
     assert len({os.getpid(), *found.values()}) == 8
 
 
 def test_a_process_that_dies_ends_the_run() -> None:
+    """The error has its exit code."""
     with pytest.raises(RuntimeError, match="exit code 3"):
         list(results(os._exit, [3]))
 
 
 def test_an_unknown_bug_is_refused() -> None:
+    """The error lists the known ones."""
     done = simulate("--bug", "no such")
     assert done.returncode == 2
     assert "no such bug; there are: " in done.stderr
