@@ -1,1 +1,1 @@
-"""Laws of the workshop with a real server, real stores and real processes."""
+"""Training with real servers, stores and processes."""

@@ -1,4 +1,4 @@
-"""A server with good files."""
+"""A server with the published files."""
 
 from __future__ import annotations
 

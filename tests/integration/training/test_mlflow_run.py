@@ -1,4 +1,4 @@
-"""A recorded run can be read back with all that it was."""
+"""A recorded run can be read back completely."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_run_is_read_back_from_the_local_store(
     report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Parameters, metrics, data digest and every file of the model are in the store, and the console stays quiet."""
+    """Parameters, metrics, data digest and every model file are stored, and nothing is printed."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tracked = track(report, tmp_path / "store")
     assert capfd.readouterr() == ("", "")
@@ -49,10 +49,8 @@ def test_run_is_read_back_from_the_local_store(
     assert Path(tmp_path / "store" / "artifacts").is_dir()
 
 
-def test_named_store_goes_before_the_local_one(
-    report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MLFLOW_TRACKING_URI decides where the run goes, and the local folder is not even made."""
+def test_the_configured_store_is_used(report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With MLFLOW_TRACKING_URI the local folder is not even created."""
     named = f"sqlite:///{tmp_path / 'named.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
     monkeypatch.chdir(tmp_path)
@@ -61,7 +59,7 @@ def test_named_store_goes_before_the_local_one(
 
 
 def test_two_runs_share_an_experiment(report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second training run is a second run of the same experiment."""
+    """A second training is a second run of the same experiment."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = track(report, tmp_path).store
     track(report, tmp_path)
@@ -74,16 +72,16 @@ def test_two_runs_share_an_experiment(report: TrainingResult, tmp_path: Path, mo
     assert len(client.search_runs([experiment.experiment_id])) == 2
 
 
-def test_store_that_cannot_be_used_is_told(
+def test_an_unusable_store_is_a_dependency_error(
     report: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken store is a dependency error that says where the finished model is."""
+    """It says where the finished model is."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "gopher://nowhere")
     with pytest.raises(DependencyError, match=f"the model is at {report.folder}, but MLflow did not record the run"):
         track(report, tmp_path)
 
 
 def test_passwords_are_not_printed() -> None:
-    """What is said about a store holds neither user nor password."""
+    """The printed store has neither user nor password."""
     assert without_password("https://user:secret@example.org:5000/x") == "https://example.org:5000/x"
     assert without_password("sqlite:////data/mlflow.db") == "sqlite:////data/mlflow.db"

@@ -1,4 +1,4 @@
-"""One rule says where the MLflow store is, MLflow goes by it too, and an interruption leaves no half-made store."""
+"""The MLflow store has one location for all readers, and an interruption leaves no partial store."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ IN_THE_MIDDLE = "40"
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder where nothing says where the store is."""
+    """Run Python in a folder without settings for the store."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("MLFLOW_")}
     return subprocess.run(
         [sys.executable, "-W", "ignore", *arguments],
@@ -71,7 +71,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("unset")
 def test_every_reader_finds_what_was_recorded_by_default(report: TrainingResult, tmp_path: Path) -> None:
-    """`model promote` and the code that docs/models.md shows; no second store appears in the current directory."""
+    """`model promote` and the code of docs/models.md; no second store appears in the current directory."""
     track(report, tmp_path / "mlflow")
     promoted = run(tmp_path, "-m", "heartstream", "model", "promote", "models:/heartstream@champion")
     assert (promoted.returncode, promoted.stderr) == (0, "")
@@ -83,8 +83,8 @@ def test_every_reader_finds_what_was_recorded_by_default(report: TrainingResult,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow", "models"]
 
 
-def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
-    """The error names the command that makes one, and the option."""
+def test_reading_does_not_create_a_store(tmp_path: Path) -> None:
+    """The error names the command that creates one, and the option."""
     done = run(tmp_path, "-m", "heartstream", "model", "promote", "models:/heartstream@champion")
     assert (done.returncode, "heartstream train" in done.stderr, "--mlflow-dir" in done.stderr) == (69, True, True)
     assert not (tmp_path / "mlflow").exists()
@@ -94,7 +94,7 @@ def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("unset")
 @pytest.mark.parametrize("statement", ["5", IN_THE_MIDDLE])
 def test_an_interrupted_start_leaves_no_store_behind(tmp_path: Path, statement: str) -> None:
-    """Whatever the statement of its creation that a process is killed at, the next one finds nothing in its way."""
+    """Killed at any statement of its creation, the next process starts from scratch."""
     assert run(tmp_path, "-c", KILLED_AT + OURS, statement).returncode == 9
     assert not (tmp_path / "mlflow" / "mlflow.db").exists()
     with MlflowStore.at(tmp_path / "mlflow").in_use(create=True):
@@ -103,8 +103,8 @@ def test_an_interrupted_start_leaves_no_store_behind(tmp_path: Path, statement: 
         assert [each.name for each in MlflowClient().search_experiments()] == ["Default"]
 
 
-def test_a_half_migrated_store_is_named_with_its_remedy(tmp_path: Path) -> None:
-    """Where MLflow itself was killed while it migrated, the error says what to do, without a traceback or statement."""
+def test_a_partly_migrated_store_is_reported_with_its_remedy(tmp_path: Path) -> None:
+    """If MLflow itself was killed during a migration the error says what to do, without a traceback."""
     assert run(tmp_path, "-c", KILLED_AT + MLFLOWS, IN_THE_MIDDLE).returncode == 9
     done = run(tmp_path, "-m", "heartstream", "model", "promote", "models:/heartstream@champion")
     assert (done.returncode, len(done.stderr.splitlines())) == (69, 1)

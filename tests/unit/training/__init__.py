@@ -1,1 +1,1 @@
-"""Laws of the workshop that need no other process."""
+"""Training without other processes."""

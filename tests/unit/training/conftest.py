@@ -1,4 +1,4 @@
-"""The rows and results that the laws of the workshop are about; each is made once."""
+"""Rows and results that the training tests share; each is computed once."""
 
 from __future__ import annotations
 

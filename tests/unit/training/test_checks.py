@@ -1,4 +1,4 @@
-"""The spoilt copies of this data are refused by name."""
+"""The corrupted copies of this data are recognized and refused."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from training.evaluation.metrics import roc_auc
 
 
 def test_published_training_rows_pass(cleveland: pd.DataFrame) -> None:
-    """UCI's Cleveland rows are what the guards are there to let through."""
+    """UCI's Cleveland rows are accepted."""
     assert check_training_rows(cleveland) is None
 
 
 def test_foreign_codes_are_refused(cleveland: pd.DataFrame) -> None:
-    """Rows in another coding are counted, and the codings named, though most of their codes are legal."""
+    """Rows in another coding are counted and the codings named, although most of their codes are valid."""
     with pytest.raises(DataError, match=r"268 of 303 rows hold values of another coding .* several: kaggle-303, "):
         check_training_rows(kaggle_coded(cleveland))
 
 
 @pytest.mark.parametrize("name", sorted(TO_KAGGLE.keys() - {"restecg"}))
 def test_one_foreign_field_is_enough(cleveland: pd.DataFrame, name: str) -> None:
-    """Each field whose codes are not all UCI codes gives the copy away alone, where it is not rare."""
+    """Each field with a code that UCI does not have reveals the copy alone, unless such codes are rare."""
     with pytest.raises(DataError, match="another coding" if name != "ca" else "does not allow"):
         check_training_rows(cleveland.assign(**{name: cleveland[name].map(TO_KAGGLE[name])}))
 
 
 def test_inverted_target_is_refused(cleveland: pd.DataFrame) -> None:
-    """UCI codes with Kaggle's target are found by chest pain: type 4 has more disease than type 2."""
+    """UCI codes with Kaggle's target are detected by chest pain: type 4 has more disease than type 2."""
     with pytest.raises(DataError, match=r"target looks inverted, as in the Kaggle copy: 27% .* 82%"):
         check_training_rows(inverted(cleveland))
 
 
-def test_kaggle_1025_is_named(cleveland: pd.DataFrame) -> None:
-    """The popular copy of 1025 rows is refused even where its codes and target have been put right."""
+def test_kaggles_1025_rows_are_named(cleveland: pd.DataFrame) -> None:
+    """The popular copy is refused even after its codes and target were corrected."""
     copy = pd.concat([cleveland.iloc[:302]] * 4).iloc[:1025]
     with pytest.raises(DataError, match="only 302 of 1025 rows are distinct; this is the Kaggle copy"):
         check_training_rows(copy)
 
 
-def test_every_reason_is_told(cleveland: pd.DataFrame) -> None:
-    """An illegal value, an inverted target and repeated rows hide none of each other."""
+def test_every_reason_is_reported(cleveland: pd.DataFrame) -> None:
+    """An invalid value, an inverted target and repeated rows are reported together."""
     spoilt = pd.concat([inverted(cleveland), inverted(cleveland.iloc[:20])])
     spoilt["chol"] = np.where(spoilt["chol"] == 564, 5000, spoilt["chol"])
     with pytest.raises(DataError, match=r"does not allow; the target looks inverted.*; only 303 of 323 rows"):
@@ -59,22 +59,22 @@ def test_every_reason_is_told(cleveland: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("repeated", [1, 15, 16, 17])
-def test_few_repeated_patients_are_no_reason(cleveland: pd.DataFrame, repeated: int, tmp_path: Path) -> None:
-    """Up to 5% of the rows, as in UCI's own files, and `cross_validate` judges likewise; beyond it is a spoilt copy."""
+def test_few_repeated_patients_are_accepted(cleveland: pd.DataFrame, repeated: int, tmp_path: Path) -> None:
+    """Up to 5% of the rows, as in UCI's own files, here and in `read_labelled`; more is a corrupted copy."""
     rows = pd.concat([cleveland, cleveland.iloc[:repeated]])
     path = tmp_path / "rows.csv"
     rows.to_csv(path, index=False)
-    told = []
+    messages = []
     for judged in (lambda: check_training_rows(rows), lambda: read_labelled(path)):
         try:
             judged()
         except DataError as error:
-            told.append(f"only 303 of {303 + repeated} rows are distinct" in str(error))
-    assert told == ([True, True] if repeated > 0.05 * (303 + repeated) else [])
+            messages.append(f"only 303 of {303 + repeated} rows are distinct" in str(error))
+    assert messages == ([True, True] if repeated > 0.05 * (303 + repeated) else [])
 
 
 def test_rows_that_may_be_two_patients_are_not_called_repeated(everyone: pd.DataFrame) -> None:
-    """At Long Beach a row stands twice; those that agree without chol may be two people."""
+    """Long Beach has one repeated row; rows that agree only without chol may be two people."""
     rows = site_rows(everyone, "va")
     assert certain_duplicates(features(rows), target(rows)).sum() == 1
     blank = pd.concat([rows.assign(chol=np.nan)] * 2)
@@ -82,22 +82,22 @@ def test_rows_that_may_be_two_patients_are_not_called_repeated(everyone: pd.Data
 
 
 def test_impossible_value_is_refused(cleveland: pd.DataFrame) -> None:
-    """A value outside the feature table stops the run, and the error counts it without telling it."""
+    """A value outside the feature table stops the run; the error counts it without showing it."""
     with pytest.raises(DataError) as caught:
         check_training_rows(cleveland.assign(chol=np.where(cleveland.index == 7, 5000, cleveland["chol"])))
     assert str(caught.value) == "1 of 303 rows hold a value that the feature table does not allow"
 
 
 @pytest.mark.parametrize("num", [0, 2])
-def test_patients_who_all_have_the_same_outcome_are_called_that(cleveland: pd.DataFrame, num: int) -> None:
-    """And not inverted: nothing can be learned from them."""
+def test_a_single_outcome_is_reported(cleveland: pd.DataFrame, num: int) -> None:
+    """Not as an inverted target: nothing can be learned from such rows."""
     with pytest.raises(DataError) as caught:
         check_training_rows(cleveland.assign(num=num))
     found = "disease" if num else "no disease"
     assert str(caught.value) == f"all 303 patients have the same outcome ({found}): nothing can be learned from them"
 
 
-def test_too_few_patients_are_refused_with_what_would_do(cleveland: pd.DataFrame) -> None:
+def test_too_few_patients_are_refused_with_the_minimum(cleveland: pd.DataFrame) -> None:
     """25 of either outcome are enough, 24 are not."""
     ill, healthy = cleveland[cleveland["num"] > 0], cleveland[cleveland["num"] == 0]
     assert check_training_rows(pd.concat([ill.iloc[:25], healthy])) is None
@@ -105,8 +105,8 @@ def test_too_few_patients_are_refused_with_what_would_do(cleveland: pd.DataFrame
         check_training_rows(pd.concat([ill.iloc[:24], healthy]))
 
 
-def test_a_field_that_every_patient_must_have_is_asked_for(cleveland: pd.DataFrame) -> None:
-    """Rows without it are counted, and not called illegal."""
+def test_missing_required_fields_are_reported(cleveland: pd.DataFrame) -> None:
+    """Rows without them are counted, and not called invalid."""
     with pytest.raises(DataError) as caught:
         check_training_rows(cleveland.assign(sex=np.where(cleveland.index < 12, np.nan, cleveland["sex"])))
     assert str(caught.value) == "12 of 303 rows lack one of age, sex, cp, which every patient must have"
@@ -114,15 +114,15 @@ def test_a_field_that_every_patient_must_have_is_asked_for(cleveland: pd.DataFra
 
 @pytest.mark.parametrize("site", ["hungarian", "va"])
 def test_other_hospitals_may_be_trained_on(everyone: pd.DataFrame, site: str) -> None:
-    """Also half of their patients: chance does not make a target look inverted."""
+    """Subsets of their patients too: chance does not make a target look inverted."""
     rows = site_rows(everyone, site)
     assert check_training_rows(rows) is None
     for seed in range(20):
         assert check_training_rows(rows.sample(frac=0.7, random_state=seed)) is None
 
 
-def test_repeated_rows_set_off_the_alarm(cleveland: pd.DataFrame) -> None:
-    """With every patient three times, a forest looks nearly perfect, and that is refused."""
+def test_repeated_rows_raise_the_leakage_alarm(cleveland: pd.DataFrame) -> None:
+    """With every patient three times a forest looks nearly perfect, and is refused."""
     tripled = pd.concat([cleveland] * 3)
     found = cross_validate(
         "forest", new_pipeline(new_random_forest(42)), features(tripled), target(tripled), seed=42, threshold=0.5
@@ -132,19 +132,19 @@ def test_repeated_rows_set_off_the_alarm(cleveland: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(("roc_auc", "accuracy"), [(0.951, 0.85), (0.91, 0.921)])
-def test_either_figure_sets_off_the_alarm(roc_auc: float, accuracy: float, cleveland: pd.DataFrame) -> None:
+def test_either_metric_raises_the_leakage_alarm(roc_auc: float, accuracy: float, cleveland: pd.DataFrame) -> None:
     """ROC-AUC above 0.95 or accuracy above 0.92 is more than this data allows."""
     with pytest.raises(ArtifactError, match="too good to be true"):
         refuse_implausible("model", roc_auc, accuracy, target(cleveland))
 
 
-def test_the_honest_ceiling_passes(cleveland: pd.DataFrame) -> None:
-    """The limits themselves are allowed, to rounding."""
+def test_the_limits_themselves_pass(cleveland: pd.DataFrame) -> None:
+    """Except for rounding."""
     assert refuse_implausible("model", 0.95 - 1e-9, 0.92 - 1e-9, target(cleveland)) is None
 
 
-def test_chance_does_not_set_off_the_alarm_among_few_patients() -> None:
-    """As good as honest work is at its best, 0.91: 25 of either outcome pass in all but 2 of 100 cases."""
+def test_chance_rarely_raises_the_alarm_among_few_patients() -> None:
+    """At the best honest ROC-AUC of 0.91, 25 of either outcome pass in all but 2 of 100 cases."""
     chance, refused = np.random.default_rng(11), 0
     labels = np.repeat([0, 1], 25)
     for _ in range(1000):
@@ -159,8 +159,8 @@ def test_chance_does_not_set_off_the_alarm_among_few_patients() -> None:
     assert refused < 20
 
 
-def test_being_right_is_no_news_where_nearly_all_are_ill() -> None:
-    """With 95 of 100 ill, saying so is right in 95%, and the limit above that. A perfect score is refused."""
+def test_the_accuracy_limit_depends_on_the_prevalence() -> None:
+    """If 95 of 100 are ill, always saying so is right in 95%; a perfect score is still refused."""
     labels = np.repeat([0, 1], [25, 475])
     assert refuse_implausible("model", 0.8, 0.955, labels) is None
     with pytest.raises(ArtifactError):

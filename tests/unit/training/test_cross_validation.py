@@ -1,4 +1,4 @@
-"""Cross-validation is honest, and its results lie where this data puts them."""
+"""Cross-validation does not leak, and its results are where this data puts them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from training.evaluation.cross_validation import CrossValidation, cross_validate
         (RANDOM_FOREST, "brier", 0.09, 0.135),
     ],
 )
-def test_results_lie_within_what_is_known(
+def test_results_are_in_the_published_range(
     evaluations: dict[str, CrossValidation], model: str, metric: str, low: float, high: float
 ) -> None:
-    """With seed 42, each figure lies where independent work on these 303 patients found it."""
+    """With seed 42 each metric is where independent work on these 303 patients found it."""
     assert low <= evaluations[model].metrics[metric].mean <= high
 
 
 def test_logistic_regression_is_calibrated(evaluations: dict[str, CrossValidation]) -> None:
-    """Its risks are neither much too extreme nor much too timid."""
+    """Its risks are neither much too extreme nor much too moderate."""
     assert 0.75 <= evaluations[LOGISTIC_REGRESSION].calibration_slope <= 1.3
 
 
 def test_every_patient_is_tested_once(cleveland: pd.DataFrame) -> None:
-    """The folds share out all rows, with disease as often in each as in all."""
+    """The folds partition the rows, each with the overall prevalence."""
     labels = target(cleveland)
     folds = stratified_folds(labels, 42)
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(303))
@@ -45,7 +45,7 @@ def test_every_patient_is_tested_once(cleveland: pd.DataFrame) -> None:
 
 
 def test_preprocessor_learns_nothing_from_tested_rows(cleveland: pd.DataFrame) -> None:
-    """A changed patient changes the risks of those tested in other folds, and of none tested in the same fold."""
+    """A changed patient changes risks in the other folds, and none in the same test fold."""
     labels, before = target(cleveland), features(cleveland)
     tested = stratified_folds(labels, 42)[0][1]
     after = before.copy()
@@ -60,7 +60,7 @@ def test_preprocessor_learns_nothing_from_tested_rows(cleveland: pd.DataFrame) -
 
 
 def test_shuffled_labels_cannot_be_learned(cleveland: pd.DataFrame) -> None:
-    """With labels dealt out at random, the mean ROC-AUC of twelve runs is that of a coin."""
+    """With shuffled labels the mean ROC-AUC of twelve runs is that of a coin toss."""
     matrix, labels = features(cleveland), target(cleveland)
     aucs = []
     for seed in range(12):
@@ -74,7 +74,7 @@ def test_shuffled_labels_cannot_be_learned(cleveland: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("seed", [42, 43, 44])
 def test_missing_tests_do_not_hide_disease(cleveland: pd.DataFrame, seed: int) -> None:
-    """Without ca, thal and slope, as in other hospitals, mean risk stays at the share of disease and most are found."""
+    """Without ca, thal and slope the mean risk stays at the prevalence and most patients with disease are found."""
     matrix, labels = features(cleveland), target(cleveland)
     without = matrix.copy()
     without[:, [FEATURE_NAMES.index(name) for name in ("ca", "thal", "slope")]] = np.nan
@@ -86,8 +86,8 @@ def test_missing_tests_do_not_hide_disease(cleveland: pd.DataFrame, seed: int) -
     assert recall_score(labels, risks >= 0.5) >= 0.68
 
 
-def test_the_model_holds_in_other_hospitals(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
-    """Trained in Cleveland, it ranks Hungarian patients, and labels those of Long Beach with most tests missing."""
+def test_the_model_generalizes_to_other_hospitals(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+    """Trained in Cleveland it ranks Hungarian patients, and labels Long Beach's with most tests missing."""
     fitted = new_pipeline(new_logistic_regression(42)).fit(features(cleveland), target(cleveland))
     hungarian, va = (site_rows(everyone, site) for site in ("hungarian", "va"))
     assert roc_auc_score(target(hungarian), fitted.predict_proba(features(hungarian))[:, 1]) >= 0.86
@@ -95,7 +95,7 @@ def test_the_model_holds_in_other_hospitals(everyone: pd.DataFrame, cleveland: p
 
 
 def test_threshold_decides_the_labels() -> None:
-    """A risk at the threshold is positive; what does not need labels does not move with the threshold."""
+    """A risk at the threshold is positive; metrics without labels do not depend on it."""
     labels, risks = np.array([0, 1, 1, 0]), np.array([0.1, 0.3, 0.9, 0.6])
     low, high = fold_metrics(labels, risks, 0.3), fold_metrics(labels, risks, 0.95)
     assert (low["recall"], high["recall"], high["precision"]) == (1.0, 0.0, 0.0)

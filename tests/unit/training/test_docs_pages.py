@@ -1,4 +1,4 @@
-"""The pages and pictures of the docs are made of the shipped data, and say what it says."""
+"""The documentation's pages and pictures are generated from the shipped data and agree with it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from training.report.notebook import CELLS, NOTEBOOK, new
 
 
 def test_data_page_is_current(everyone: pd.DataFrame) -> None:
-    """docs/data.md is what the shipped snapshot gives; `python -m training.report.docs_pages` writes it anew."""
+    """`python -m training.report.docs_pages` writes docs/data.md again."""
     assert (DOCS / DATA_PAGE).read_text("utf-8") == data_page(everyone)
 
 
 def test_model_card_is_of_this_data_and_model(report: TrainingResult, cleveland: pd.DataFrame) -> None:
-    """docs/model-card.json has the training data's digest and the equations that training gives today."""
+    """docs/model-card.json has the training data's digest and the equations of today's training."""
     card = msgspec.json.decode((DOCS / "model-card.json").read_bytes(), type=Card)
     fresh = msgspec.json.decode((report.folder / "model-card.json").read_bytes(), type=Card)
     assert card.data.sha256 == digest(cleveland)
@@ -45,8 +45,8 @@ def test_model_card_is_of_this_data_and_model(report: TrainingResult, cleveland:
         assert ours.slopes == pytest.approx(theirs.slopes, rel=1e-6)
 
 
-def test_every_picture_of_the_pages_is_there() -> None:
-    """No page refers to a picture that was not written."""
+def test_every_picture_of_the_pages_exists() -> None:
+    """No page refers to a missing picture."""
     for page in (DATA_PAGE, "model-card.md"):
         pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (DOCS / page).read_text("utf-8"))
         assert pictures
@@ -54,8 +54,8 @@ def test_every_picture_of_the_pages_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", DATA_FIGURES)
-def test_picture_is_the_same_each_time(name: str, everyone: pd.DataFrame) -> None:
-    """Two drawings have the same bytes, as SVG, which is well-formed, and as PNG."""
+def test_pictures_are_reproducible(name: str, everyone: pd.DataFrame) -> None:
+    """Two drawings have the same bytes, as well-formed SVG and as PNG."""
     with style():
         one, other = (DATA_FIGURES[name](everyone) for _ in range(2))
         assert as_svg(one) == as_svg(other)
@@ -71,7 +71,7 @@ def test_quick_model_has_no_pages(report: TrainingResult, tmp_path: Path) -> Non
 
 
 def test_counts_are_those_that_are_published(everyone: pd.DataFrame) -> None:
-    """Severity, zero cholesterol and missing values by hospital are as the data's description has them."""
+    """Severity, zero cholesterol and missing values by hospital agree with the data's description."""
     assert severity_counts(everyone).loc["cleveland"].tolist() == [164, 55, 36, 35, 13]
     assert zero_cholesterol() == {"cleveland": 0, "hungarian": 0, "switzerland": 123, "va": 49}
     counts = (missing_shares(everyone)["ca"] * [303, 294, 123, 200]).round().astype(int)
@@ -79,14 +79,14 @@ def test_counts_are_those_that_are_published(everyone: pd.DataFrame) -> None:
 
 
 def test_prevalence_counts_every_patient_with_the_field(cleveland: pd.DataFrame) -> None:
-    """Codes of a field share out the patients who have it."""
+    """The codes of a field partition the patients who have it."""
     found = list(prevalence(cleveland, "ca"))
     assert sum(count for _, count, _ in found) == 299
     assert [round(share.value, 2) for _, _, share in prevalence(cleveland, "cp")] == [0.30, 0.18, 0.21, 0.73]
 
 
 def test_hospital_is_like_itself_and_unlike_others(everyone: pd.DataFrame) -> None:
-    """The stability index against Cleveland is 0 for Cleveland, and beyond the alarm where it is known to be."""
+    """The stability index is 0 for Cleveland itself, and beyond the alarm for fields known to differ."""
     assert set(population_stability_index(everyone, "cleveland").values()) == {0.0}
     assert all(
         population_stability_index(everyone, site)["restecg"] > 1.5 for site in ("hungarian", "switzerland", "va")
@@ -94,7 +94,7 @@ def test_hospital_is_like_itself_and_unlike_others(everyone: pd.DataFrame) -> No
 
 
 def test_hardly_measured_field_has_no_index(everyone: pd.DataFrame) -> None:
-    """Of a field that fewer than 20 of a hospital's patients have, no shift is told."""
+    """A field that fewer than 20 of a hospital's patients have gets no stability index."""
     assert {site: "ca" in population_stability_index(everyone, site) for site in ("cleveland", "hungarian", "va")} == {
         "cleveland": True,
         "hungarian": False,
@@ -102,16 +102,16 @@ def test_hardly_measured_field_has_no_index(everyone: pd.DataFrame) -> None:
     }
 
 
-def test_table_one_tells_what_is_missing(everyone: pd.DataFrame) -> None:
-    """How many lack a field stands in a line of its own; nothing is said of a field that nobody has."""
+def test_table_one_shows_missing_values(everyone: pd.DataFrame) -> None:
+    """They have their own line; a field that nobody has has no statistics."""
     swiss = (everyone["site"] == "switzerland").to_numpy()
     cells = dict(table_one(everyone, ["fbs", "chol"], {"swiss": swiss}))
     assert (cells["fbs not measured"], cells["fbs 0: no"]) == ("75 (61%)", "90%")
     assert (cells["chol not measured"], cells["chol [mg/dL], median (quartiles)"]) == ("123 (100%)", "-")
 
 
-def test_notebook_is_made_of_its_cells() -> None:
-    """The committed notebook has today's cells, was executed without an error, is small and holds no path."""
+def test_notebook_is_current() -> None:
+    """It has today's cells, was executed without an error, is small and contains no path."""
     text = NOTEBOOK.read_text("utf-8")
     document = json.loads(text)
     assert ["".join(cell["source"]) for cell in document["cells"]] == [cell["source"] for cell in new()["cells"]]
@@ -121,8 +121,8 @@ def test_notebook_is_made_of_its_cells() -> None:
     assert (len(text) < 1_000_000, "/home" in text, "site-packages" in text) == (True, False, False)
 
 
-def test_page_of_a_deep_run_is_that_of_its_report() -> None:
-    """docs/model-card.md has the equations of docs/model-card.json: both come from one run."""
+def test_model_card_page_and_json_are_of_one_run() -> None:
+    """docs/model-card.md has the equations of docs/model-card.json."""
     card = msgspec.json.decode((DOCS / "model-card.json").read_bytes(), type=Card)
     page = (DOCS / "model-card.md").read_text("utf-8")
     assert all(f"{each.intercept:.6g}" in page for each in card.equations)

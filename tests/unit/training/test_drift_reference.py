@@ -1,4 +1,4 @@
-"""The reference of a training run counts every training patient once, and is the same for the same training."""
+"""The drift reference of a training run counts every training patient once and is deterministic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.export.drift_reference import as_json, new_reference
 
 
 def test_every_patient_is_counted_once_in_each_field(cleveland: pd.DataFrame, model_dir: Path) -> None:
-    """Measured and missing together are the 303 patients; the directory that is loaded holds that."""
+    """Measured and missing values add up to the 303 patients, in the loaded directory."""
     reference = load(model_dir).reference
     assert reference is not None
     assert {sum(field.measured.counts) + field.missing for field in reference.fields.values()} == {303}
@@ -24,8 +24,8 @@ def test_every_patient_is_counted_once_in_each_field(cleveland: pd.DataFrame, mo
     assert [reference.fields[feature.name].missing for feature in FEATURES] == missing
 
 
-def test_each_code_has_a_bin_of_its_own(cleveland: pd.DataFrame, model_dir: Path) -> None:
-    """The counts of a code's field are the numbers of patients with each code, in the table's order."""
+def test_each_code_has_its_own_bin(cleveland: pd.DataFrame, model_dir: Path) -> None:
+    """The counts are the numbers of patients with each code, in the table's order."""
     reference = load(model_dir).reference
     assert reference is not None
     for feature in FEATURES:
@@ -35,7 +35,7 @@ def test_each_code_has_a_bin_of_its_own(cleveland: pd.DataFrame, model_dir: Path
 
 
 def test_the_bins_of_a_quantity_hold_about_a_tenth_each(model_dir: Path) -> None:
-    """Ten bins for age and cholesterol; fewer, and larger ones, where many values are equal."""
+    """Ten bins for age and cholesterol; fewer and larger ones if many values are equal."""
     reference = load(model_dir).reference
     assert reference is not None
     bins = {name: reference.fields[name].measured.counts for name in ("age", "chol", "oldpeak")}
@@ -45,7 +45,7 @@ def test_the_bins_of_a_quantity_hold_about_a_tenth_each(model_dir: Path) -> None
 
 
 def test_risks_are_out_of_fold(model_dir: Path, evaluations: dict[str, CrossValidation]) -> None:
-    """Each model's histogram is that of the risks from folds that did not train on the patient."""
+    """Each model's histogram is that of risks from folds that did not train on the patient."""
     reference = load(model_dir).reference
     assert reference is not None
     assert set(reference.risks) == set(evaluations)
@@ -61,7 +61,7 @@ def test_risks_are_out_of_fold(model_dir: Path, evaluations: dict[str, CrossVali
 def test_the_same_training_gives_the_same_bytes(
     cleveland: pd.DataFrame, evaluations: dict[str, CrossValidation], model_dir: Path
 ) -> None:
-    """And they can be read again."""
+    """They can be read again."""
     written = as_json(new_reference(features(cleveland), list(evaluations.values())))
     assert written == (model_dir / "reference.json").read_bytes()
     assert Reference.of_json(written) == load(model_dir).reference

@@ -1,4 +1,4 @@
-"""The evaluation finds what is known of this data, leaks nothing, and is the same each time."""
+"""The evaluation finds what is known of this data, does not leak, and is deterministic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from training.report.sections.uncertainty import by_group
 GAP = "slope+ca+thal"
 
 
-def test_report_is_the_same_each_time(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+def test_report_is_reproducible(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """A second evaluation of the same rows gives the same bytes, and they can be read back."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = EvaluationInputs(everyone, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
@@ -45,16 +45,16 @@ def test_report_is_the_same_each_time(report: TrainingResult, everyone: pd.DataF
     assert msgspec.json.decode(again.as_json(), type=EvaluationReport).as_json() == again.as_json()
 
 
-def test_best_model_finds_the_ill_without_their_tests(report: TrainingResult) -> None:
-    """Without slope, ca and thal: sensitivity at least .68 and no bias, where the usual pipeline has neither."""
+def test_best_model_is_sensitive_without_three_tests(report: TrainingResult) -> None:
+    """Without slope, ca and thal its sensitivity is at least .68 without bias; the baseline has neither."""
     ours, usual = (report.evaluation.missing_fields[GAP][name].figures for name in (report.selection.best, BASELINE))
     assert ours["recall"].value >= 0.68
     assert abs(ours["bias"].value) <= 0.03
     assert (usual["recall"].value < 0.5, usual["bias"].value < -0.15) == (True, True)
 
 
-def test_nothing_is_better_than_it_can_be(report: TrainingResult) -> None:
-    """On complete records, ROC-AUC and accuracy stay below the alarms, and slopes are where they are known to be."""
+def test_no_metric_is_implausibly_good(report: TrainingResult) -> None:
+    """On complete records ROC-AUC and accuracy are below the alarms, and slopes in the known range."""
     for name, found in report.evaluation.missing_fields[COMPLETE].items():
         figures = found.figures
         assert 0.88 <= figures["roc_auc"].value <= 0.93
@@ -63,7 +63,7 @@ def test_nothing_is_better_than_it_can_be(report: TrainingResult) -> None:
 
 
 def test_odds_ratios_are_against_the_average_patient(cleveland: pd.DataFrame) -> None:
-    """Weighted by how many have them, a field's codes move the log-odds by nothing on average; 0/1 fields have one."""
+    """A field's codes, weighted by frequency, do not move the log-odds on average; binary fields have one."""
     matrix, labels = features(cleveland), target(cleveland)
     found = odds_ratios(bootstrap_refits(matrix, labels, np.ones((1, len(labels)))))
     for name in ONE_HOT:
@@ -74,8 +74,8 @@ def test_odds_ratios_are_against_the_average_patient(cleveland: pd.DataFrame) ->
     assert found["sex"].value > 2
 
 
-def test_best_model_holds_in_long_beach(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
-    """Accuracy is at least .72 where most tests are missing; the usual pipeline does not come near it."""
+def test_best_model_generalizes_to_long_beach(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+    """Its accuracy is at least .72 with most tests missing, far above the baseline."""
     va = site_rows(everyone, "va")
     weights = np.ones((1, len(va)))
     accuracies = []
@@ -87,8 +87,8 @@ def test_best_model_holds_in_long_beach(everyone: pd.DataFrame, cleveland: pd.Da
     assert accuracies[1] < 0.6
 
 
-def test_tested_patient_teaches_nothing(cleveland: pd.DataFrame) -> None:
-    """A patient who is changed beyond recognition changes no risk in the fold where he is tested, but his own."""
+def test_tested_patient_does_not_influence_training(cleveland: pd.DataFrame) -> None:
+    """A changed patient changes no other risk of the fold in which it is tested."""
     matrix, labels = features(cleveland), target(cleveland)
     tested = stratified_folds(labels, 42)[0][1]
     changed = matrix.copy()
@@ -103,8 +103,8 @@ def test_tested_patient_teaches_nothing(cleveland: pd.DataFrame) -> None:
         assert (one[np.setdiff1d(np.arange(303), tested)] != other[np.setdiff1d(np.arange(303), tested)]).any()
 
 
-def test_deleted_fields_are_gone() -> None:
-    """Each entry of the table deletes its fields and no other, of a copy."""
+def test_exactly_the_listed_fields_are_deleted() -> None:
+    """In a copy."""
     matrix = np.ones((2, 13))
     for fields in MISSING_FIELDS.values():
         deleted = delete_fields(matrix, fields)
@@ -112,14 +112,14 @@ def test_deleted_fields_are_gone() -> None:
     assert not np.isnan(matrix).any()
 
 
-def test_shuffled_labels_are_a_coin(cleveland: pd.DataFrame) -> None:
-    """With labels dealt out at random, ROC-AUC is 0.5 by 0.05."""
+def test_shuffled_labels_have_a_roc_auc_of_one_half(cleveland: pd.DataFrame) -> None:
+    """Within 0.05."""
     pipeline = new_pipeline(new_logistic_regression(42))
     assert permuted_labels_roc_auc(pipeline, features(cleveland), target(cleveland), 42) == pytest.approx(0.5, abs=0.05)
 
 
 class Oracle:
-    """A classifier that has seen every deal of the labels, those of the rows to be tested as well: a leak."""
+    """A classifier that knows every shuffled order of the labels, test rows included: a leak."""
 
     def __init__(self, deals: np.ndarray) -> None:
         self.deals = deals
@@ -138,8 +138,8 @@ class Oracle:
         return np.column_stack([1 - risks, risks])
 
 
-def test_leak_sets_off_the_shuffle_alarm(cleveland: pd.DataFrame) -> None:
-    """What predicts labels that were dealt out at random has seen them: the run fails and says why."""
+def test_a_leak_raises_the_shuffle_alarm(cleveland: pd.DataFrame) -> None:
+    """Predicting shuffled labels is only possible with a leak: the run fails and says so."""
     matrix, labels = features(cleveland), target(cleveland)
     matrix[:, 0] = np.arange(len(labels))
     deals = np.array([np.random.default_rng(42 + deal).permutation(labels) for deal in range(12)])
@@ -147,10 +147,10 @@ def test_leak_sets_off_the_shuffle_alarm(cleveland: pd.DataFrame) -> None:
         permuted_labels_roc_auc(Oracle(deals), matrix, labels, 42)
 
 
-def test_label_sets_keep_their_promise_at_home_alone(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
-    """Nested coverage is at least 87% for each outcome in Cleveland; in Long Beach those without disease get less.
+def test_label_sets_keep_their_coverage_in_cleveland_only(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+    """Nested coverage is at least 87% per outcome in Cleveland; Long Beach's healthy patients get less.
 
-    It holds in each kind of chest pain, too, where one limit for all kinds held 74% of the ill and 79% of the healthy.
+    It also holds for each kind of chest pain, where a single limit covered 74% of the ill and 79% of the healthy.
     """
     matrix, labels = features(cleveland), target(cleveland)
     classifier = new_pattern_submodels(42)
@@ -187,7 +187,7 @@ def test_groups_are_counted_once_in_each_view(cleveland: pd.DataFrame) -> None:
 
 
 def test_coverage_counts_those_who_get_a_set(cleveland: pd.DataFrame) -> None:
-    """Where a model has no limits for a pattern, its patients have no set: neither held nor missed."""
+    """A pattern without limits gives its patients no set: they are neither covered nor missed."""
     matrix, labels = features(cleveland), target(cleveland)
     limits = np.full((PATTERNS, len(GROUPS), 2), np.nan)
     assert label_set_coverage(matrix, labels, labels * 1.0, limits) is None
@@ -200,9 +200,9 @@ def test_coverage_counts_those_who_get_a_set(cleveland: pd.DataFrame) -> None:
 
 
 def test_recommended_measurement_is_as_good_as_the_best_in_hindsight(cleveland: pd.DataFrame) -> None:
-    """The recommended field brings risks nearer to those of complete records than any other, within chance.
+    """It brings risks nearer to those of complete records than any other field, within chance.
 
-    The best field is known in hindsight only: the recommendation may fall behind it within the interval of chance, and
+    The best field is known only in hindsight: the recommendation may be worse within the interval of chance, and
     is better than each of the other fields.
     """
     matrix, labels = features(cleveland), target(cleveland)
@@ -228,18 +228,18 @@ def test_sample_size_is_that_of_the_published_example() -> None:
 
 
 @pytest.mark.parametrize("ours", [0.5, 0.35])
-def test_own_threshold_is_among_those_told(ours: float) -> None:
-    """In order, once; at each, what the labels get right is counted."""
+def test_the_models_threshold_is_among_those_reported(ours: float) -> None:
+    """In order and once; each with the metrics of its labels."""
     labels, risks = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.37, 0.9])
-    told = list(threshold_metrics(labels, risks, ours))
-    at = [each.threshold for each in told]
+    reported = list(threshold_metrics(labels, risks, ours))
+    at = [each.threshold for each in reported]
     assert (at, at.count(ours)) == (sorted(set(at)), 1)
-    own = told[at.index(ours)]
+    own = reported[at.index(ours)]
     assert (own.sensitivity, own.specificity) == ((0.5, 1.0) if ours == 0.5 else (1.0, 0.5))
 
 
-def test_more_bootstrap_models_agree(cleveland: pd.DataFrame) -> None:
-    """Two seeds find the same instability, by a tenth."""
+def test_instability_does_not_depend_on_the_seed(cleveland: pd.DataFrame) -> None:
+    """Two seeds agree within a tenth."""
     matrix, labels = features(cleveland), target(cleveland)
     one, other = (
         instability(bootstrap_refits(matrix, labels, bootstrap_weights(len(labels), seed, 100)), 0.5) for seed in (1, 2)

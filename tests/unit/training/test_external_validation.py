@@ -1,4 +1,4 @@
-"""A saved model's evaluation on other patients says what can be said of them, and nothing else."""
+"""Evaluating a saved model on other patients reports what can be estimated and nothing else."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from training.evaluation.subgroups import patient_groups
 
 @pytest.fixture(scope="module")
 def found(model_dir: Path, everyone: pd.DataFrame) -> ExternalValidation:
-    """The model on all patients."""
+    """The evaluation on all patients."""
     return validate_externally(model_dir, None, LabelledData(everyone, "digest"))
 
 
-def test_figures_are_those_of_the_served_risks(
+def test_metrics_are_those_of_the_served_risks(
     found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame
 ) -> None:
-    """Overall, of a group, of a hospital and of a pattern: each is measured on the scorer's risks of its patients."""
+    """Overall, of a group, of a hospital and of a pattern: each uses the scorer's risks of its patients."""
     matrix, labels = features(everyone), target(everyone)
     risks = Scorer.from_directory(model_dir).risks(matrix)
     parts = {
@@ -44,8 +44,10 @@ def test_figures_are_those_of_the_served_risks(
         )
 
 
-def test_label_sets_are_counted(found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame) -> None:
-    """Coverage is that of the limits that the model serves with."""
+def test_label_set_coverage_uses_the_served_limits(
+    found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame
+) -> None:
+    """It is the coverage of the limits that the model serves."""
     scorer, matrix = Scorer.from_directory(model_dir), features(everyone)
     assert found.coverage == label_set_coverage(
         matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits
@@ -53,18 +55,16 @@ def test_label_sets_are_counted(found: ExternalValidation, model_dir: Path, ever
     assert found.coverage is not None
 
 
-def test_patients_of_the_training_are_counted(
-    found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame
-) -> None:
-    """All of Cleveland's are among everybody, in any order; a patient who stands twice elsewhere is none of them."""
+def test_training_patients_are_counted(found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame) -> None:
+    """In any order; a patient who occurs twice in another hospital is not one of them."""
     assert found.trained_on == 303
     some = site_rows(everyone, "cleveland").sample(50, random_state=1)
     assert validate_externally(model_dir, None, LabelledData(some, "")).trained_on == 50
     assert validate_externally(model_dir, None, LabelledData(site_rows(everyone, "va"), "")).trained_on == 0
 
 
-def test_few_of_an_outcome_leave_share_and_mean_risk(model_dir: Path, everyone: pd.DataFrame) -> None:
-    """Of Switzerland's eight patients without disease nothing is told; what rests on the others is, and the share."""
+def test_few_of_an_outcome_leave_prevalence_and_mean_risk(model_dir: Path, everyone: pd.DataFrame) -> None:
+    """Metrics that depend on Switzerland's eight patients without disease are not reported; the others are."""
     swiss = validate_externally(model_dir, None, LabelledData(site_rows(everyone, "switzerland"), ""))
     assert (swiss.patients, swiss.events, swiss.share.value) == (123, 115, pytest.approx(115 / 123))
     assert swiss.share.low < swiss.share.value < swiss.share.high
@@ -76,28 +76,28 @@ def test_few_of_an_outcome_leave_share_and_mean_risk(model_dir: Path, everyone: 
     assert swiss.coverage.without_disease is None
 
 
-def test_one_outcome_alone_says_nothing(model_dir: Path, everyone: pd.DataFrame) -> None:
-    """Where everybody has disease, or nearly nobody was seen, there are counts and no figures."""
+def test_a_single_outcome_has_counts_only(model_dir: Path, everyone: pd.DataFrame) -> None:
+    """So do very few patients."""
     ill = everyone[everyone["num"] > 0]
     for few in (ill, everyone.iloc[:12], everyone.iloc[:1]):
-        told = validate_externally(model_dir, None, LabelledData(few, ""))
-        assert (told.patients, told.overall.figures, told.thresholds) == (len(few), {}, ())
+        result = validate_externally(model_dir, None, LabelledData(few, ""))
+        assert (result.patients, result.overall.figures, result.thresholds) == (len(few), {}, ())
 
 
-def test_same_data_give_the_same_document(found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame) -> None:
-    """Chance has a seed."""
+def test_the_document_is_deterministic(found: ExternalValidation, model_dir: Path, everyone: pd.DataFrame) -> None:
+    """Random sampling has a fixed seed."""
     assert validate_externally(model_dir, None, LabelledData(everyone, "digest")).as_json() == found.as_json()
 
 
-def test_commonest_patterns_stand_first(found: ExternalValidation) -> None:
-    """Six of them, by how many patients they have."""
+def test_the_most_frequent_patterns_come_first(found: ExternalValidation) -> None:
+    """Six of them, by number of patients."""
     counts = [part.patients for part in found.patterns.values()]
     assert (len(counts), counts) == (6, sorted(counts, reverse=True))
     assert list(found.patterns)[:2] == ["complete", "slope+ca+thal"]
 
 
-def test_other_model_of_the_directory_can_be_asked_for(model_dir: Path, everyone: pd.DataFrame) -> None:
-    """By name; one that is not there is refused. A forest has label sets for complete records alone."""
+def test_another_model_of_the_directory_can_be_evaluated(model_dir: Path, everyone: pd.DataFrame) -> None:
+    """By name; an unknown one is refused. A forest has label sets for complete records only."""
     data = LabelledData(everyone, "")
     forest = validate_externally(model_dir, "random_forest", data)
     assert forest.model == "random_forest"

@@ -1,4 +1,4 @@
-"""Reading patients: what is missing is missing, and what is wrong is told without telling a value."""
+"""Reading patients: missing values stay missing, and errors are reported without a value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def written(folder: Path, *lines: str) -> Path:
     ("site", "positives"), [("cleveland", 139), ("hungarian", 106), ("switzerland", 115), ("va", 149)]
 )
 def test_target_is_any_narrowing(everyone: pd.DataFrame, site: str, positives: int) -> None:
-    """A patient is positive where num is 1 to 4."""
+    """A patient is positive if num is 1 to 4."""
     assert target(site_rows(everyone, site)).sum() == positives
 
 
@@ -34,13 +34,13 @@ def test_target_is_any_narrowing(everyone: pd.DataFrame, site: str, positives: i
     ("cleveland", 0, 0), ("hungarian", 23, 1), ("switzerland", 123, 2), ("va", 56, 57),
 ])  # fmt: skip
 def test_zeros_that_mean_missing_are_missing(everyone: pd.DataFrame, site: str, chol: int, trestbps: int) -> None:
-    """A cholesterol or blood pressure of 0 counts as not measured."""
+    """A cholesterol or blood pressure of 0 was not measured."""
     missing = site_rows(everyone, site)[["chol", "trestbps"]].isna().sum()
     assert missing.tolist() == [chol, trestbps]
 
 
 def test_complete_patients_are_counted(everyone: pd.DataFrame) -> None:
-    """Of 920 patients, 299 have all 13 fields, nearly all of them in Cleveland."""
+    """Of 920 patients 299 have all 13 fields, nearly all of them in Cleveland."""
     complete = everyone[list(FEATURE_NAMES)].notna().all(axis=1)
     counts = complete.groupby(everyone["site"]).sum()
     assert [int(counts[site]) for site in SITES] == [297, 1, 0, 1]
@@ -62,7 +62,7 @@ def test_uci_files_and_snapshot_give_the_same_table(tmp_path: Path, everyone: pd
 
 @pytest.mark.parametrize("cell", ["?", "", "-9", "-9.0", " ? "])
 def test_every_way_to_write_missing_is_read(tmp_path: Path, cell: str) -> None:
-    """A inputs mark, nothing, and -9 all mean that a field was not measured."""
+    """A question mark, an empty cell and -9 mean that a field was not measured."""
     line = GOOD.replace(",6.0,", f",{cell},")
     assert read_uci(written(tmp_path, line), ("cleveland",))["thal"].isna().all()
 
@@ -78,49 +78,49 @@ def test_every_way_to_write_missing_is_read(tmp_path: Path, cell: str) -> None:
         ((), "processed.cleveland.data holds no rows"),
     ],
 )
-def test_bad_file_is_refused_with_its_place(tmp_path: Path, lines: tuple[str, ...], text: str) -> None:
-    """The error names file, line and field, and holds no patient's value."""
+def test_an_invalid_file_is_refused_with_the_position(tmp_path: Path, lines: tuple[str, ...], text: str) -> None:
+    """The error has file, line and field, and no patient's value."""
     with pytest.raises(DataError) as caught:
         read_uci(written(tmp_path, *lines), ("cleveland",))
     assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("header", ["X1,X2,X3", "X63.0,X1.0,X1.0.1,X145.0", '"V1","V2"'])
-def test_names_that_were_made_up_are_a_header(header: str, tmp_path: Path) -> None:
-    """What another program wrote above the patients, or made of the first of them, is said to be that."""
+def test_a_generated_header_is_recognized(header: str, tmp_path: Path) -> None:
+    """Column names that another program wrote above the patients, or made of the first of them."""
     with pytest.raises(DataError, match="begins with a header") as caught:
         read_uci(written(tmp_path, header, GOOD), ("cleveland",))
     assert "63" not in str(caught.value)
 
 
-def test_a_byte_order_mark_and_blank_lines_are_no_patients(tmp_path: Path) -> None:
-    """An editor's mark, and lines of blanks or empty cells, change nothing about the patients."""
+def test_a_byte_order_mark_and_blank_lines_are_ignored(tmp_path: Path) -> None:
+    """Lines of blanks or empty cells as well."""
     expected = read_uci(written(tmp_path, GOOD, GOOD), ("cleveland",))
     found = read_uci(written(tmp_path, "\ufeff" + GOOD, "", "," * 13, GOOD, "  ", ""), ("cleveland",))
     pd.testing.assert_frame_equal(expected, found)
 
 
 def test_file_with_a_header_is_named_as_the_kaggle_copy(tmp_path: Path) -> None:
-    """UCI's files have no header: one that has it is another data set under UCI's name."""
+    """UCI's files have no header: a file with one is another data set under UCI's name."""
     with pytest.raises(DataError, match="Kaggle copy"):
         read_uci(written(tmp_path, ",".join((*FEATURE_NAMES, "target")), GOOD), ("cleveland",))
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    """It can be read, and is not what it should be: the data is at fault."""
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """As invalid data, since it can be read."""
     (tmp_path / file_name("cleveland")).write_bytes(b"63.0,\xff\n")
     with pytest.raises(DataError, match=r"^processed\.cleveland\.data is not UTF-8 text$"):
         read_uci(tmp_path, ("cleveland",))
 
 
-def test_absent_file_is_told(tmp_path: Path) -> None:
-    """A folder without the file gives an error that names the file."""
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    """The error names the file."""
     with pytest.raises(DependencyError, match=r"processed\.cleveland\.data: No such file"):
         read_uci(tmp_path)
 
 
 def test_digest_is_of_the_rows(cleveland: pd.DataFrame) -> None:
-    """Equal rows have equal digests, and one changed value or another order gives another digest."""
+    """Equal rows have equal digests; one changed value or another order changes it."""
     changed = cleveland.copy()
     changed.loc[0, "chol"] += 1
     digests = [digest(read_snapshot(("cleveland",))), digest(changed), digest(cleveland.iloc[::-1])]

@@ -1,4 +1,4 @@
-"""Laws of training on other people's rows: what nobody measured carries no weight, and nothing breaks of it."""
+"""Training on rows in which nobody measured some fields: these carry no weight, and nothing fails."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OUTSIDE = WarningCode.OUT_OF_TRAINING_RANGE
 
 
 def folder_of(rows: pd.DataFrame, folder: Path) -> Path:
-    """Write rows as UCI would have published them as Cleveland's."""
+    """Write rows to a file named as UCI's for Cleveland."""
     cells = rows[[*FEATURE_NAMES, "num"]].to_numpy()
     lines = (",".join("?" if np.isnan(cell) else f"{cell:g}" for cell in row) for row in cells)
     (folder / file_name("cleveland")).write_text("".join(f"{line}\n" for line in lines))
@@ -50,7 +50,7 @@ def folder_of(rows: pd.DataFrame, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def gappy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that was trained where three fields are never measured."""
+    """A model trained on rows in which three fields are never measured."""
     folder = tmp_path_factory.mktemp("gappy")
     rows = read_snapshot(["cleveland"]).assign(**dict.fromkeys(UNMEASURED, np.nan))
     train(TrainingRequest(folder / "model", folder_of(rows, folder), model_version="1", quick=True))
@@ -59,7 +59,7 @@ def gappy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
 def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) -> None:
-    """A record that brings it has the risk of one that does not, and a warning; a fast engine scores both."""
+    """A record with it has the risk of one without it, and a warning; a fast engine scores both."""
     scorer = Scorer.from_directory(gappy, name, window_records=500)
     assert scorer.fallback_reason is None
     matrix = reference_cases()
@@ -77,14 +77,14 @@ def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) 
         assert told >= brought
 
 
-def test_rows_of_somebody_else_are_not_called_clevelands(gappy: Path, model_dir: Path) -> None:
-    """The manifest names what was trained on."""
+def test_other_rows_are_not_called_clevelands(gappy: Path, model_dir: Path) -> None:
+    """The manifest names the training data."""
     names = [load(folder).manifest.data.name for folder in (gappy, model_dir)]
     assert names == ["processed.cleveland.data", "UCI Heart Disease, Cleveland Clinic"]
 
 
-def test_drift_is_told_of_a_field_that_nobody_measured(gappy: Path) -> None:
-    """Not by its values, for there are none to compare with, but by how often it is missing."""
+def test_drift_of_a_field_that_nobody_measured_is_its_missing_ratio(gappy: Path) -> None:
+    """There are no values to compare with."""
     scorer = Scorer.from_directory(gappy, window_records=500)
     matrix = features(read_snapshot(["cleveland"]))
     assert scorer.window is not None
@@ -99,7 +99,7 @@ def test_drift_is_told_of_a_field_that_nobody_measured(gappy: Path) -> None:
 
 
 def test_the_card_has_an_equation_without_it(gappy: Path) -> None:
-    """Its coefficients are 0 and the others numbers: nothing is NaN, which JSON would write as null."""
+    """The coefficients of such fields are 0 and no number is NaN, which JSON would write as null."""
     text = load(gappy).cards["application/json"].decode()
     for each in json.loads(text)["equations"]:
         assert isinstance(each["intercept"], float)
@@ -109,8 +109,8 @@ def test_the_card_has_an_equation_without_it(gappy: Path) -> None:
 
 
 @pytest.mark.parametrize("site", ["va", "hungarian"])
-def test_intervals_and_next_measurements_are_checked_without_the_fields_that_few_have(site: str) -> None:
-    """A record is complete without them; what lacks nothing else is not asked about; few complete rows tell nothing."""
+def test_coverage_is_simulated_without_rarely_measured_fields(site: str) -> None:
+    """A record is complete without them, and they are not recommended for measurement."""
     rows = site_rows(read_snapshot(), site)
     matrix, labels = features(rows), target(rows)
     found = simulate_interval_coverage(new_pattern_submodels(1), matrix, labels, 1, repeats=2)
@@ -138,8 +138,8 @@ def test_intervals_and_next_measurements_are_checked_without_the_fields_that_few
     rows=st.integers(1, 303),
     empty=st.sets(st.sampled_from(FEATURE_NAMES), max_size=6),
 )
-def test_any_rows_are_refused_in_words_or_make_a_model(site: str, seed: int, rows: int, empty: set[str]) -> None:
-    """Real patients in any order and number, without some fields: no other error, no warning, and finite numbers."""
+def test_any_rows_are_refused_or_train_a_model(site: str, seed: int, rows: int, empty: set[str]) -> None:
+    """Real patients in any order and number, without some fields: no other error, no warning, finite numbers."""
     frame = site_rows(read_snapshot(), site)
     frame = frame.sample(min(rows, len(frame)), random_state=seed).reset_index(drop=True)
     frame = frame.assign(**dict.fromkeys(sorted(empty), np.nan))

@@ -1,4 +1,4 @@
-"""Each known defect is what the patients show, computed here anew, and none is stated that they do not show."""
+"""Each known defect is computed from the patients, and none is stated that they do not show."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NUMBER = re.compile(r"-?\d+\.\d+|\d+")
 
 @pytest.fixture(scope="module")
 def found(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> EvaluationReport:
-    """A report with all that the defects are computed from, of fewer repeats than a run that is not quick."""
+    """A report with all inputs of the defects, with fewer repeats than a full run."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = EvaluationInputs(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
     pipeline, weights = inputs.pipelines[BEST], bootstrap_weights(len(labels), 42, 100)
@@ -66,73 +66,75 @@ def equations(report: TrainingResult) -> tuple[Equation, ...]:
 
 
 @pytest.fixture(scope="module")
-def told(found: EvaluationReport, equations: tuple[Equation, ...]) -> tuple[str, ...]:
-    """The defects of the model of the shipped data."""
+def defects(found: EvaluationReport, equations: tuple[Equation, ...]) -> tuple[str, ...]:
+    """The known defects of the model of the shipped data."""
     return known_defects(found, equations)
 
 
-def defect(told: tuple[str, ...], begins: str) -> str:
-    """Return the one sentence that begins so."""
-    (sentence,) = [each for each in told if each.startswith(begins)]
+def defect(defects: tuple[str, ...], begins: str) -> str:
+    """Return the one sentence that begins with this text."""
+    (sentence,) = [each for each in defects if each.startswith(begins)]
     return sentence
 
 
-def test_counts_are_those_of_the_rows(told: tuple[str, ...], cleveland: pd.DataFrame) -> None:
+def test_counts_are_those_of_the_rows(defects: tuple[str, ...], cleveland: pd.DataFrame) -> None:
     """Women, chest pain and rare codes are counted."""
     ill, women = cleveland["num"] > 0, cleveland["sex"] == 0
-    assert defect(told, f"{(women & ill).sum()} of {women.sum()} women had disease")
+    assert defect(defects, f"{(women & ill).sum()} of {women.sum()} women had disease")
     typical, none = (cleveland["cp"] == code for code in (1, 4))
-    assert f"{(typical & ill).sum()} of {typical.sum()} with typical angina (cp 1)" in defect(told, "Of the training")
-    assert f"{(none & ill).sum()} of {none.sum()} with no pain (cp 4)" in defect(told, "Of the training")
+    assert f"{(typical & ill).sum()} of {typical.sum()} with typical angina (cp 1)" in defect(
+        defects, "Of the training"
+    )
+    assert f"{(none & ill).sum()} of {none.sum()} with no pain (cp 4)" in defect(defects, "Of the training")
     rare = [
         f"{name} {code:g} ({count})"
         for name in ("cp", "fbs", "restecg", "exang", "slope", "thal")
         for code, count in cleveland[name].value_counts().sort_index().items()
         if count < MIN_PATIENTS
     ]
-    assert f"training patients have: {', '.join(rare)}." in defect(told, "Codes that fewer than")
+    assert f"training patients have: {', '.join(rare)}." in defect(defects, "Codes that fewer than")
 
 
-def test_age_is_told_as_the_equation_has_it(
-    told: tuple[str, ...], found: EvaluationReport, equations: tuple[Equation, ...]
+def test_the_effect_of_age_is_that_of_the_equation(
+    defects: tuple[str, ...], found: EvaluationReport, equations: tuple[Equation, ...]
 ) -> None:
-    """Ten years as the coefficient says; where age raises the risk, nothing is said against it."""
+    """Ten years times the coefficient; if age raises the risk no defect is stated."""
     ten = [10 * each.slopes["age"] for each in equations]
-    assert f"by {ten[0]:+.2f} ({ten[1]:+.2f} without slope, ca and thal)" in defect(told, "Of two patients")
+    assert f"by {ten[0]:+.2f} ({ten[1]:+.2f} without slope, ca and thal)" in defect(defects, "Of two patients")
     other = tuple(
         msgspec.structs.replace(each, slopes={**each.slopes, "age": abs(each.slopes["age"])}) for each in equations
     )
     assert not [each for each in known_defects(found, other) if "older" in each or "effect of age" in each]
 
 
-def test_other_hospitals_are_told_as_their_patients_show(
-    told: tuple[str, ...], everyone: pd.DataFrame, cleveland: pd.DataFrame
+def test_defects_of_other_hospitals_are_those_of_their_patients(
+    defects: tuple[str, ...], everyone: pd.DataFrame, cleveland: pd.DataFrame
 ) -> None:
-    """Bias, the share with disease and the group with chest pain 1 to 3 are those of the model's own risks there."""
+    """Bias, prevalence and the group with chest pain 1 to 3 come from the model's own risks there."""
     pipeline = EvaluationInputs(everyone, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
     pipeline.fit(features(cleveland), target(cleveland))
     for site, name, side in (("hungarian", "Budapest", "high"), ("switzerland", "Zurich and Basel", "low")):
         rows = site_rows(everyone, site)
         risks, ill = pipeline.predict_proba(features(rows))[:, 1], target(rows) == 1
-        sentence = defect(told, f"In {name} risks are too {side}")
+        sentence = defect(defects, f"In {name} risks are too {side}")
         assert f"is {risks.mean() - ill.mean():.2f} (" in sentence
         assert sentence.endswith(f"; {ill.sum()} of {len(ill)} patients have disease.")
         pain = (rows["cp"] != 4).to_numpy() & ill
         assert f"other chest pain (cp 1 to 3) {(risks[pain] >= 0.5).mean():.2f} (" in defect(
-            told, f"In {name} sensitivity"
+            defects, f"In {name} sensitivity"
         )
-        assert f"), {pain.sum()} patients with disease" in defect(told, f"In {name} sensitivity")
+        assert f"), {pain.sum()} patients with disease" in defect(defects, f"In {name} sensitivity")
     healthy = (site_rows(everyone, "switzerland")["num"] == 0).sum()
-    assert defect(told, "In Zurich and Basel discrimination") == (
+    assert defect(defects, "In Zurich and Basel discrimination") == (
         f"In Zurich and Basel discrimination cannot be estimated: {healthy} patients without disease."
     )
-    assert not [each for each in told if each.startswith("In Budapest discrimination")]
+    assert not [each for each in defects if each.startswith("In Budapest discrimination")]
 
 
 def test_every_number_is_in_the_report_or_the_rows(
-    told: tuple[str, ...], found: EvaluationReport, equations: tuple[Equation, ...]
+    defects: tuple[str, ...], found: EvaluationReport, equations: tuple[Equation, ...]
 ) -> None:
-    """No sentence has a number of its own: each is a figure or count of the report, or part of a name."""
+    """Each number is a metric or count of the report, or part of a name."""
     known = {"1", "3", "4", "10", "20", "0.90", "55"}
     known |= {f"{10 * each.slopes['age']:.2f}".lstrip("-") for each in equations}
 
@@ -149,7 +151,7 @@ def test_every_number_is_in_the_report_or_the_rows(
     take(msgspec.to_builtins(found))
     healthy = [of.patients - of.events for of in _groups(found)]
     known.update(map(str, healthy))
-    for sentence in told:
+    for sentence in defects:
         names = re.sub(r"(restecg|thal|slope|fbs|exang|cp) \d", "", sentence)
         assert [number for number in NUMBER.findall(names) if number not in known] == []
 
@@ -165,8 +167,8 @@ def _groups(found: EvaluationReport) -> list[HospitalResult]:
     ]
 
 
-def test_what_patients_do_not_show_is_not_said(found: EvaluationReport, equations: tuple[Equation, ...]) -> None:
-    """Another hospital where risks are right, and groups whose intervals reach up to all patients, have no sentence."""
+def test_absent_defects_are_not_stated(found: EvaluationReport, equations: tuple[Equation, ...]) -> None:
+    """A hospital with correct risks and groups whose intervals reach the overall figure have no sentence."""
     full = found.full
     assert full is not None
     right, fine = Estimate(0.0, -0.05, 0.05), Estimate(0.9, 0.85, 0.95)

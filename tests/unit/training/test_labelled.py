@@ -1,4 +1,4 @@
-"""Somebody else's file is read as it is meant, or refused with every reason and no value."""
+"""A user's file is read as it is meant, or refused with every reason and no value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOLD_NOWHERE = "zqx"
 
 
 def written(folder: Path, frame: pd.DataFrame, outcome: str = "num") -> Path:
-    """Write rows as a CSV with a header; the outcome as 0 and 1 where it is called target."""
+    """Write rows as a CSV with a header; the outcome is 0 or 1 in a column called target."""
     table = frame[list(FEATURE_NAMES)].copy()
     table[outcome] = frame["num"] if outcome == "num" else (frame["num"] > 0).astype(int)
     path = folder / "heart.csv"
@@ -38,8 +38,8 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_published_file_is_read(site: str, tmp_path: Path, everyone: pd.DataFrame) -> None:
-    """A file of UCI's, without header, holds the snapshot's patients, repeated rows included."""
+def test_uci_published_file_is_read(site: str, tmp_path: Path, everyone: pd.DataFrame) -> None:
+    """A file without header has the snapshot's patients, repeated rows included."""
     path = tmp_path / file_name(site)
     path.write_bytes(published_file(site))
     found, expected = read_labelled(path), site_rows(everyone, site)
@@ -49,7 +49,7 @@ def test_published_file_is_read(site: str, tmp_path: Path, everyone: pd.DataFram
 
 @pytest.mark.parametrize("outcome", ["num", "target"])
 def test_csv_with_header_is_read(outcome: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Columns may stand in any order, beside others that are not read; names may be in capitals."""
+    """Columns may be in any order, among ignored ones, and names may be in capitals."""
     path = written(tmp_path, cleveland, outcome)
     table = pd.read_csv(path)
     table.insert(0, "patient_id", "p")
@@ -63,7 +63,7 @@ def test_csv_with_header_is_read(outcome: str, tmp_path: Path, cleveland: pd.Dat
 
 
 def test_sites_of_patients_are_read(tmp_path: Path, everyone: pd.DataFrame) -> None:
-    """Where a column says it, each patient keeps the hospital."""
+    """If there is a column for it each patient keeps the hospital."""
     path = tmp_path / "all.csv"
     everyone.to_csv(path, index=False)
     assert (read_labelled(path).frame["site"] == everyone["site"]).all()
@@ -71,7 +71,7 @@ def test_sites_of_patients_are_read(tmp_path: Path, everyone: pd.DataFrame) -> N
 
 @pytest.mark.parametrize("unmeasured", ["", "?", "-9", "-9.0", "NA", "nan"])
 def test_unmeasured_is_missing(unmeasured: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Every way to write that a field was not measured gives NaN."""
+    """Every marker for "not measured" gives NaN."""
     path = tmp_path / "heart.csv"
     cleveland.drop(columns="site").astype(object).where(cleveland.notna(), unmeasured).to_csv(path, index=False)
     found = read_labelled(path).frame
@@ -81,12 +81,12 @@ def test_unmeasured_is_missing(unmeasured: str, tmp_path: Path, cleveland: pd.Da
 def test_kaggles_copy_is_refused_for_its_coding_and_then_for_its_repeats(
     tmp_path: Path, cleveland: pd.DataFrame
 ) -> None:
-    """The 1,025 rows that most tutorials use: another coding, and where that is named, 302 different rows."""
+    """The 1,025 rows of most tutorials: another coding, and with the coding declared only 302 distinct rows."""
     copy = pd.concat([kaggle_coded(cleveland).iloc[:302]] * 4).iloc[:1025]
     path = written(tmp_path, copy, "target")
-    told = refusal(path)
-    assert "rows hold values of another coding of this data" in told
-    assert told.endswith("there are several: kaggle-303, kaggle-297, statlog: name yours with --coding")
+    message = refusal(path)
+    assert "rows hold values of another coding of this data" in message
+    assert message.endswith("there are several: kaggle-303, kaggle-297, statlog: name yours with --coding")
     with pytest.raises(DataError, match="only 302 of 1025 rows are distinct; this is the Kaggle copy") as caught:
         read_labelled(path, "kaggle-303")
     assert "inverted" not in str(caught.value)
@@ -94,8 +94,8 @@ def test_kaggles_copy_is_refused_for_its_coding_and_then_for_its_repeats(
 
 @pytest.mark.parametrize("name", ["kaggle-303", "kaggle-297", "statlog"])
 @pytest.mark.parametrize("header", [True, False])
-def test_a_copy_whose_coding_is_named_is_read_as_ucis(tmp_path: Path, name: str, header: bool) -> None:  # noqa: FBT001
-    """Codes and outcome are UCI's, with a header or without; without its name no such copy is read."""
+def test_a_copy_with_a_declared_coding_is_read_as_ucis(tmp_path: Path, name: str, header: bool) -> None:  # noqa: FBT001
+    """Codes and outcome become UCI's, with a header or without; otherwise no such copy is read."""
     path = tmp_path / "heart.csv"
     head = [",".join([*FEATURE_NAMES, CODINGS[name].outcome])] if header else []
     path.write_text("\n".join([*head, *(",".join(f"{cell:g}" for cell in row) for row in copy_rows(name))]))
@@ -110,30 +110,30 @@ def test_a_copy_whose_coding_is_named_is_read_as_ucis(tmp_path: Path, name: str,
         read_labelled(path)
 
 
-def test_statlogs_file_is_read_as_it_is_published(tmp_path: Path) -> None:
-    """Spaces between columns, and classes 1 and 2: refused with the advice to name the coding, and read with it."""
+def test_statlogs_published_file_is_read(tmp_path: Path) -> None:
+    """Spaces between columns and classes 1 and 2 are refused with the advice to declare the coding."""
     path = tmp_path / "heart.dat"
     path.write_text("".join(" ".join(map(str, row[:-1])) + f" {row[-1]:g}\n" for row in copy_rows("statlog")))
     assert "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding" in refusal(path)
     assert read_labelled(path, "statlog").frame["num"].sum() == 120
 
 
-def test_one_slip_is_a_line_and_no_coding(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """One slope 0 in 303 rows is told as what is wrong with its line."""
+def test_one_typo_is_not_another_coding(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """One slope of 0 in 303 rows is reported for its line."""
     slip = cleveland.copy()
     slip.loc[2, "slope"] = 0
-    told = refusal(written(tmp_path, slip))
-    assert told.startswith("heart.csv must not be used: line 4: slope must be one of 1 (upsloping), ")
-    assert "rows hold values of another coding" not in told
+    message = refusal(written(tmp_path, slip))
+    assert message.startswith("heart.csv must not be used: line 4: slope must be one of 1 (upsloping), ")
+    assert "rows hold values of another coding" not in message
 
 
 def test_inverted_target_is_refused(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """UCI's codes with the outcome upside down are found by chest pain."""
+    """UCI's codes with an inverted outcome are detected by chest pain."""
     assert "the target looks inverted" in refusal(written(tmp_path, inverted(cleveland), "target"))
 
 
-def test_what_chance_explains_is_no_inverted_target(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """A few patients in whom type 2 goes with disease more often than type 4, or without either type, are evaluated."""
+def test_chance_is_not_an_inverted_target(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """A few patients in whom type 2 has more disease than type 4, or neither type, are evaluated."""
     ill, well = cleveland["num"] > 0, cleveland["num"] == 0
     odd = pd.concat([cleveland[well & (cleveland["cp"] == 4)][:3], cleveland[ill & (cleveland["cp"] == 2)][:2]])
     assert len(read_labelled(written(tmp_path, odd)).frame) == 5
@@ -141,49 +141,49 @@ def test_what_chance_explains_is_no_inverted_target(tmp_path: Path, cleveland: p
     assert len(read_labelled(written(tmp_path, neither)).frame) == len(neither)
 
 
-def test_patients_alike_for_want_of_measurements_are_no_copies(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Where blood pressure, cholesterol and heart rate were not measured, equal rows are different patients."""
+def test_equal_rows_with_few_measurements_are_not_duplicates(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """Without blood pressure, cholesterol and heart rate equal rows are different patients."""
     bedside = cleveland.copy()
     bedside.loc[:, [name for name in FEATURE_NAMES if name not in {"age", "sex", "cp"}]] = np.nan
     assert len(read_labelled(written(tmp_path, bedside)).frame) == 303
 
 
-def test_missing_columns_are_told_together(tmp_path: Path) -> None:
-    """Every column that is not there is named, that there is no outcome, and which stands twice."""
+def test_column_problems_are_reported_together(tmp_path: Path) -> None:
+    """Missing columns, a missing outcome and repeated columns."""
     path = tmp_path / "heart.csv"
     path.write_text("age,sex,cp,age\n1,1,1,1\n")
-    told = refusal(path)
+    message = refusal(path)
     absent = [name for name in FEATURE_NAMES if name not in {"age", "sex", "cp"}]
-    assert all(f"column {name} is missing" in told for name in absent)
-    assert "there is no column num or target" in told
-    assert "column age appears twice" in told
+    assert all(f"column {name} is missing" in message for name in absent)
+    assert "there is no column num or target" in message
+    assert "column age appears twice" in message
 
 
-def test_bad_cells_are_told_by_place(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """Line and field are told, the cell is not; empty lines count; after five, how many more."""
+def test_invalid_cells_are_reported_by_position(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """Line and field without the cell; empty lines count; after five only the number of the rest."""
     path = written(tmp_path, cleveland)
     lines = path.read_text().splitlines()
     lines[2:10] = [line.replace(line.split(",")[0], TOLD_NOWHERE, 1) for line in lines[2:10]]
     path.write_text("\n".join([lines[0], "", *lines[1:]]))
-    told = refusal(path)
-    assert "must not be used: line 4: age is not a number; line 5:" in told
-    assert ("and 3 more such lines" in told, TOLD_NOWHERE in told) == (True, False)
+    message = refusal(path)
+    assert "must not be used: line 4: age is not a number; line 5:" in message
+    assert ("and 3 more such lines" in message, TOLD_NOWHERE in message) == (True, False)
 
 
-def test_illegal_values_are_told_in_the_words_of_the_contract(tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """What the worker would reject is refused with its message, beside all else that is wrong, without the value."""
+def test_invalid_values_have_the_messages_of_the_contract(tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """The worker's messages, with everything else that is wrong, without the value."""
     spoilt = inverted(cleveland)
     spoilt.loc[0, ["chol", "sex"]] = [7777, 3]
     spoilt.loc[4, "age"] = np.nan
-    told = refusal(written(tmp_path, spoilt))
-    assert "line 2: sex must be one of 0 (female), 1 (male), chol must be 40 to 1000 mg/dL" in told
-    assert "line 6: age " in told
-    assert "the target looks inverted" in told
-    assert "7777" not in told
+    message = refusal(written(tmp_path, spoilt))
+    assert "line 2: sex must be one of 0 (female), 1 (male), chol must be 40 to 1000 mg/dL" in message
+    assert "line 6: age " in message
+    assert "the target looks inverted" in message
+    assert "7777" not in message
 
 
 @pytest.mark.parametrize(("outcome", "value"), [("num", "5"), ("target", "2"), ("num", "?"), ("num", "0.5")])
-def test_outcome_must_be_one(outcome: str, value: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
+def test_outcome_must_be_valid(outcome: str, value: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
     """`num` goes to 4, `target` to 1; neither may be missing."""
     path = written(tmp_path, cleveland, outcome)
     lines = path.read_text().splitlines()
@@ -193,8 +193,8 @@ def test_outcome_must_be_one(outcome: str, value: str, tmp_path: Path, cleveland
 
 
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400"])
-def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
-    """What a reader of numbers takes and no measurement gives is refused by place."""
+def test_infinity_is_not_a_number(cell: str, tmp_path: Path, cleveland: pd.DataFrame) -> None:
+    """Values that a float parser accepts and no measurement gives are refused with their position."""
     path = written(tmp_path, cleveland)
     lines = path.read_text().splitlines()
     lines[1] = ",".join(
@@ -205,7 +205,7 @@ def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFram
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "it holds no patients"),
         (",".join([*FEATURE_NAMES, "num"]).encode(), "it holds no patients"),
@@ -217,15 +217,15 @@ def test_infinite_is_no_number(cell: str, tmp_path: Path, cleveland: pd.DataFram
     ],
     ids=["empty", "header alone", "half a mark", "bytes", "long", "narrow", "joined"],
 )
-def test_what_is_no_table_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
-    """Nothing, no text, and other rows each have their reason."""
+def test_other_content_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    """An empty file, binary content and other rows each have their reason."""
     path = tmp_path / "x.csv"
     path.write_bytes(content)
-    assert told in refusal(path)
+    assert message in refusal(path)
 
 
-def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """The path is named, and why it cannot be read: this is not the data's fault."""
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    """The error has the path and the cause, and is not a data error."""
     with pytest.raises(DependencyError, match="No such file") as caught:
         read_labelled(tmp_path / "nowhere.csv")
     assert not isinstance(caught.value, DataError)
@@ -236,7 +236,7 @@ def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_foreign_file_has_the_patients_of_the_clean_one(
     form: str, end: str, tmp_path: Path, cleveland: pd.DataFrame
 ) -> None:
-    """Separators, encodings, aliases, words for codes and empty rows are read as for `heartstream score`."""
+    """Separators, encodings, aliases, words for codes and empty rows are read as in `heartstream score`."""
     lines = written(tmp_path, cleveland).read_text().splitlines()
     expected = read_labelled(tmp_path / "heart.csv")
     text = end.join([*lines, ""])

@@ -1,4 +1,4 @@
-"""Every figure is what scikit-learn or the definition says, and its interval holds what it should."""
+"""Every metric equals scikit-learn's or its definition, and its interval has the nominal coverage."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def drawn(seed: int, patients: int = 400) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_figures_are_scikit_learns(seed: int) -> None:
-    """With and without weights, each figure of labels, ranks and risks is what scikit-learn computes."""
+def test_metrics_equal_scikit_learns(seed: int) -> None:
+    """With weights and without."""
     labels, risks, counts = drawn(seed)
     for weights in (np.ones(len(labels)), counts):
         found = performance(labels, risks, 0.4, weights[None]).figures
@@ -62,7 +62,7 @@ def test_figures_are_scikit_learns(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_calibration_is_that_of_an_unpenalised_regression(seed: int) -> None:
-    """The slope is scikit-learn's coefficient of the log-odds; at the found intercept, mean risk is the prevalence."""
+    """The slope is scikit-learn's coefficient of the log-odds; with the intercept the mean risk is the prevalence."""
     labels, risks, counts = drawn(seed)
     log_odds = np.log(risks / (1 - risks))
     slopes, intercepts = calibration(labels, risks, np.vstack([np.ones(len(labels)), counts]))
@@ -74,8 +74,8 @@ def test_calibration_is_that_of_an_unpenalised_regression(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(0.5, 0.0), (1.0, 0.7), (2.0, 0.0)])
-def test_calibration_finds_how_timid_and_how_low_risks_are(factor: float, shift: float) -> None:
-    """Log-odds that are the true ones, less a shift and divided by a factor, have these as intercept and slope."""
+def test_calibration_recovers_slope_and_intercept(factor: float, shift: float) -> None:
+    """True log-odds minus a shift and divided by a factor have these as intercept and slope."""
     rng = np.random.default_rng(42)
     log_odds = rng.normal(0, 1.5, 100_000)
     labels = (rng.random(100_000) < 1 / (1 + np.exp(-log_odds))).astype(np.int64)
@@ -87,14 +87,14 @@ def test_calibration_finds_how_timid_and_how_low_risks_are(factor: float, shift:
 
 
 def test_perfectly_separated_samples_stay_finite() -> None:
-    """Where a sample's outcomes can be told without error, the slope has no finite value, and nothing breaks."""
+    """Separable outcomes have no finite slope, and no metric becomes infinite."""
     labels = np.array([0] * 30 + [1] * 30)
     found = performance(labels, np.where(labels == 1, 0.9, 0.1), 0.5, bootstrap_weights(60, 1, 20)).figures
     assert all(np.isfinite([each.value, each.low, each.high]).all() for each in found.values())
 
 
 @given(st.integers(0, 10_000))
-def test_auc_is_the_chance_of_the_higher_risk(seed: int) -> None:
+def test_auc_is_the_probability_of_the_higher_risk(seed: int) -> None:
     """Counted over all pairs, with ties as half."""
     labels, risks, _ = drawn(seed, 40)
     ill, healthy = risks[labels == 1], risks[labels == 0]
@@ -104,8 +104,8 @@ def test_auc_is_the_chance_of_the_higher_risk(seed: int) -> None:
     assert roc_auc(labels, risks, np.ones((1, 40)))[0] == pytest.approx(pairs, abs=1e-12)
 
 
-def test_interval_holds_the_truth_as_often_as_it_says() -> None:
-    """Over 600 draws of 300 patients from one population, 92 to 98% of the intervals hold its figure, each of them."""
+def test_intervals_have_their_nominal_coverage() -> None:
+    """In 600 samples of 300 patients 92 to 98% of each metric's intervals contain the population's value."""
     truth = performance(*drawn(999, 100_000)[:2], 0.5, np.ones((1, 100_000))).figures
     held: dict[str, list[bool]] = {name: [] for name in truth}
     for seed in range(600):
@@ -118,7 +118,7 @@ def test_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 
 def test_rare_outcome_is_in_every_sample() -> None:
-    """Of three patients with disease some sample draws none; such samples are left out, the first row never is."""
+    """Bootstrap samples without one of the outcomes are dropped, but never the original sample."""
     labels = np.array([1] * 3 + [0] * 60)
     weights = with_both_outcomes(bootstrap_weights(63, 1, 200), labels)
     assert (weights[0] == 1).all()
@@ -126,16 +126,16 @@ def test_rare_outcome_is_in_every_sample() -> None:
     assert 100 < len(weights) < 201
 
 
-def test_too_few_of_an_outcome_say_nothing() -> None:
-    """With 19 events there are no figures, with 20 there are; counts are told in any case."""
+def test_too_few_of_an_outcome_have_counts_only() -> None:
+    """19 events give no metrics, 20 do; counts are always reported."""
     for events in (MIN_PATIENTS - 1, MIN_PATIENTS):
         labels = np.array([1] * events + [0] * 100)
         found = performance(labels, np.linspace(0.9, 0.1, len(labels)), 0.5, np.ones((1, len(labels))))
         assert (found.patients, found.events, bool(found.figures)) == (events + 100, events, events >= MIN_PATIENTS)
 
 
-def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> None:
-    """With 8 of 123 without disease, specificity, ROC-AUC and slope are not told; sensitivity and Brier score are."""
+def test_metrics_of_a_rare_outcome_are_omitted() -> None:
+    """With 8 of 123 without disease specificity, ROC-AUC and slope are omitted; sensitivity and Brier score are not."""
     labels = np.array([0] * 8 + [1] * 115)
     figures = hospital_performance(labels, np.linspace(0.1, 0.9, 123), 0.5, bootstrap_weights(123, 1, 50)).figures
     assert figures.keys().isdisjoint({"specificity", "roc_auc", "slope"})
@@ -143,7 +143,7 @@ def test_extreme_prevalence_leaves_what_rests_on_the_rare_outcome_unsaid() -> No
 
 
 def test_small_groups_are_counted() -> None:
-    """Of eight patients, sensitivity and specificity are counts with Wilson's interval; the bias needs 20 patients."""
+    """Eight patients have sensitivity and specificity as counts with Wilson's interval; the bias needs 20 patients."""
     labels, risks = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.array([0.9, 0.4, 0.8, 0.1, 0.2, 0.7, 0.3, 0.5])
     found = small_group_performance(labels, risks, 0.5, bootstrap_weights(8, 42, 50))
     assert (found.patients, found.events) == (8, 3)
@@ -155,7 +155,7 @@ def test_small_groups_are_counted() -> None:
 
 @pytest.mark.parametrize("specificity", [0.0, 0.5, 0.84, 1.0])
 def test_threshold_at_a_specificity_is_the_lowest(specificity: float) -> None:
-    """Over all runs pooled, that many of the healthy are below it, and at the next lower risk fewer would be."""
+    """Pooled over all runs it reaches the specificity, and the next lower risk does not."""
     labels, risks, _ = drawn(3)
     weights = bootstrap_weights(len(labels), 42, 10)
     runs = np.array([risks, np.roll(risks, 1)])
@@ -169,8 +169,8 @@ def test_threshold_at_a_specificity_is_the_lowest(specificity: float) -> None:
     assert found.performance.figures["recall"].value == pytest.approx((runs[:, labels == 1] >= found.threshold).mean())
 
 
-def test_undefined_figure_is_left_out() -> None:
-    """Where nobody is labelled 1 there is no precision, and no warning either."""
+def test_undefined_metrics_are_omitted() -> None:
+    """Without positive labels there is no precision and no warning."""
     labels = np.array([1] * 20 + [0] * 20)
     assert "precision" not in performance(labels, np.linspace(0.1, 0.2, 40), 0.5, bootstrap_weights(40, 1, 10)).figures
 
@@ -182,12 +182,12 @@ def test_wilson_is_the_published_interval() -> None:
         assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
-def test_net_benefit_is_the_definition() -> None:
-    """Two of four are rightly, one is wrongly alarmed at a threshold of 0.2: 2/4 - 1/4 * 0.25."""
+def test_net_benefit_follows_its_definition() -> None:
+    """At a threshold of 0.2 two of four are true and one is a false positive: 2/4 - 1/4 * 0.25."""
     assert net_benefit(np.array([1, 1, 0, 0]), np.array([0.9, 0.3, 0.5, 0.1]), 0.2) == pytest.approx(0.5 - 0.25 * 0.25)
 
 
-def test_prevalence_is_the_score_of_knowing_nothing() -> None:
-    """Saying the prevalence to everybody has this Brier score."""
+def test_prevalence_brier_is_that_of_a_constant_prediction() -> None:
+    """Predicting the prevalence for everybody has this Brier score."""
     labels = np.array([1] * 46 + [0] * 54)
     assert prevalence_brier(labels) == pytest.approx(brier_score_loss(labels, np.full(100, 0.46)))

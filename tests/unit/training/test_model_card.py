@@ -1,4 +1,4 @@
-"""The model card says what the run found, and a reader can compute a risk from it."""
+"""The model card has the run's results, and a reader can compute a risk from it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def card_of(report: TrainingResult) -> Card:
 
 @pytest.mark.parametrize("missing", [(), GAP], ids=["complete", "slope+ca+thal"])
 def test_equation_gives_the_risk(missing: tuple[str, ...], report: TrainingResult, cleveland: pd.DataFrame) -> None:
-    """Computed by hand from the card, every patient has the risk that is served."""
+    """Computed by hand from the card every patient has the served risk."""
     (equation,) = [each for each in card_of(report).equations if each.without == missing]
     matrix = features(cleveland[cleveland["ca"].notna() & cleveland["thal"].notna()])
     matrix[:, [FEATURE_NAMES.index(name) for name in missing]] = np.nan
@@ -46,8 +46,8 @@ def test_equation_gives_the_risk(missing: tuple[str, ...], report: TrainingResul
     np.testing.assert_allclose(by_hand, served, rtol=0, atol=1e-6)
 
 
-def test_page_has_the_figures_of_the_report(report: TrainingResult) -> None:
-    """What the page says of the best model and of the usual pipeline is in the report; the disclaimer stands first."""
+def test_page_has_the_metrics_of_the_report(report: TrainingResult) -> None:
+    """For the best model and the baseline; the disclaimer comes first."""
     page = (report.folder / CARD_FILE).read_text("utf-8")
     found = msgspec.json.decode((report.folder / REPORT_FILE).read_bytes(), type=EvaluationReport)
     assert page.index(report.manifest.data.disclaimer) < page.index("## Intended use")
@@ -60,34 +60,34 @@ def test_page_has_the_figures_of_the_report(report: TrainingResult) -> None:
 
 
 def test_quick_card_says_what_it_lacks(report: TrainingResult) -> None:
-    """A quick run's card claims nothing of other hospitals."""
+    """A quick run's card says so and makes no claims about other hospitals."""
     page = (report.folder / CARD_FILE).read_text("utf-8")
     assert ("This was a quick run" in page, "## Other hospitals" in page) == (True, False)
 
 
 def test_readme_has_the_disclaimer_of_the_shipped_data(cleveland: pd.DataFrame) -> None:
-    """README's disclaimer is the one that a model of the shipped data gives."""
+    """It is that of a model of the shipped data."""
     readme = re.sub(r"\n> ", " ", (Path(__file__).parents[3] / "README.md").read_text("utf-8"))
     assert data_entry(cleveland).disclaimer in readme
 
 
-def test_card_holds_no_path_and_no_clock(report: TrainingResult) -> None:
-    """Nothing in card or report depends on where or when it was written."""
+def test_card_contains_no_path_and_no_time(report: TrainingResult) -> None:
+    """Card and report do not depend on where or when they are written."""
     for name in (CARD_FILE, CARD_DATA_FILE, REPORT_FILE):
         text = (report.folder / name).read_text("utf-8")
         assert str(report.folder) not in text
         assert not re.search(r"20\d\d-\d\d-\d\d|\d\d:\d\d:\d\d", text)
 
 
-def test_card_without_an_equation_is_legible(report: TrainingResult) -> None:
-    """A forest has no equation, and the page none of its sections."""
+def test_card_without_an_equation_omits_its_sections(report: TrainingResult) -> None:
+    """As for a forest."""
     card = msgspec.structs.replace(card_of(report), equations=())
     page = as_markdown(card, report.evaluation)
     assert "## The equation" not in page
     assert "## Known defects" in page
 
 
-def test_json_card_is_made_of_the_same_words(report: TrainingResult) -> None:
+def test_json_card_has_the_texts_of_the_page(report: TrainingResult) -> None:
     """Programs read what people read."""
     document = json.loads((report.folder / CARD_DATA_FILE).read_bytes())
     page = (report.folder / CARD_FILE).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The model directory is complete, is what the manifest says, and is only written where it may be."""
+"""The model directory is complete, matches its manifest, and never overwrites other files."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ FILES = {
 }
 
 
-def test_directory_holds_every_file_and_no_other(model_dir: Path) -> None:
-    """What is served is there, and nothing else is."""
+def test_directory_has_exactly_the_expected_files(model_dir: Path) -> None:
+    """Everything that is served, and nothing else."""
     assert {path.name for path in model_dir.iterdir()} == FILES
 
 
@@ -52,8 +52,8 @@ def test_directory_holds_every_file_and_no_other(model_dir: Path) -> None:
         ("pattern_submodels", PatternSubmodels),
     ],
 )
-def test_the_core_loads_each_model(model_dir: Path, name: str, kind: type) -> None:
-    """The directory passes the check that every interface makes, and holds the classifiers that it names."""
+def test_each_model_can_be_loaded(model_dir: Path, name: str, kind: type) -> None:
+    """The directory passes the verification of every interface and contains the named classifiers."""
     artifact = load(model_dir, name)
     classifier = artifact.fitted().classifier
     assert type(classifier["classify"] if isinstance(classifier, Pipeline) else classifier) is kind
@@ -61,14 +61,14 @@ def test_the_core_loads_each_model(model_dir: Path, name: str, kind: type) -> No
 
 
 def test_best_model_is_a_copy_of_the_best(model_dir: Path) -> None:
-    """best_model.joblib has the bytes of the model that the manifest calls best."""
+    """best_model.joblib has the bytes of the manifest's best model."""
     manifest, _ = read_manifest(model_dir)
     best = (model_dir / manifest.models[manifest.best].file).read_bytes()
     assert (model_dir / "best_model.joblib").read_bytes() == best
 
 
-def test_manifest_tells_what_was_trained(report: TrainingResult, cleveland: pd.DataFrame) -> None:
-    """Data, seed, threshold, ranges and results stand in it as they were."""
+def test_manifest_describes_the_training(report: TrainingResult, cleveland: pd.DataFrame) -> None:
+    """Data, seed, threshold, ranges and results."""
     manifest, _ = read_manifest(report.folder)
     assert manifest == report.manifest
     assert (manifest.data.rows, manifest.data.positives, manifest.data.sha256) == (303, 139, digest(cleveland))
@@ -82,8 +82,8 @@ def test_manifest_tells_what_was_trained(report: TrainingResult, cleveland: pd.D
     }
 
 
-def test_manifest_is_written_for_people_too(report: TrainingResult) -> None:
-    """It is indented, has sorted keys and ends in a line feed."""
+def test_manifest_is_readable(report: TrainingResult) -> None:
+    """Indented, with sorted keys, and ending in a line feed."""
     text = (report.folder / "manifest.json").read_text("utf-8")
     assert text.encode() == as_json(report.manifest)
     keys = [line.split('"')[1] for line in text.splitlines() if line.startswith('  "')]
@@ -91,7 +91,7 @@ def test_manifest_is_written_for_people_too(report: TrainingResult) -> None:
 
 
 def test_models_are_fitted_on_all_training_rows(model_dir: Path) -> None:
-    """The exported preprocessor and classifiers have seen all 303 patients, not the four fifths of a fold."""
+    """The exported preprocessor and classifiers are fitted on all 303 patients, not on four folds."""
     scaler = joblib.load(model_dir / "preprocessor.joblib").named_transformers_["scaled"]
     forest = joblib.load(model_dir / "random_forest.joblib")
     ca = 5
@@ -100,7 +100,7 @@ def test_models_are_fitted_on_all_training_rows(model_dir: Path) -> None:
 
 
 def test_compiled_forest_gives_the_forests_risks(model_dir: Path, everyone: pd.DataFrame) -> None:
-    """From float64 input, the ONNX file gives scikit-learn's risks within 1e-7, for patients and for random numbers."""
+    """With float64 input ONNX has scikit-learn's risks within 1e-7, for patients and random numbers."""
     artifact = load(model_dir, "random_forest")
     fitted = artifact.fitted()
     patients = fitted.preprocessor.transform(features(everyone))
@@ -113,15 +113,15 @@ def test_compiled_forest_gives_the_forests_risks(model_dir: Path, everyone: pd.D
 
 
 def test_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
-    """Writing a model deletes what is in the folder, so a folder with other files in it is refused at once."""
+    """Writing a model deletes the folder's content, so a folder with other files is refused at once."""
     (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
     with pytest.raises(SettingsError, match=r"is not empty and holds no manifest\.json"):
         train(TrainingRequest(tmp_path, model_version="1"))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_file_in_the_way_is_told(tmp_path: Path) -> None:
-    """A file where the folder should be is refused."""
+def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """The error says that the path is a file."""
     path = tmp_path / "model"
     path.write_text("x", "utf-8")
     with pytest.raises(SettingsError, match="is a file"):
@@ -129,15 +129,15 @@ def test_file_in_the_way_is_told(tmp_path: Path) -> None:
 
 
 def test_refused_data_leaves_the_old_model(report: TrainingResult, tmp_path: Path) -> None:
-    """A run that fails leaves every file of the model directory as it was."""
+    """A failed run leaves every file of the model directory unchanged."""
     before = {path.name: path.read_bytes() for path in report.folder.iterdir()}
     with pytest.raises(Exception, match=r"processed\.cleveland\.data"):
         train(TrainingRequest(report.folder, data=tmp_path, model_version="2", quick=True))
     assert {path.name: path.read_bytes() for path in report.folder.iterdir()} == before
 
 
-def test_all_faults_of_a_request_are_told_together(tmp_path: Path) -> None:
-    """A threshold and a seed that are out of range are both named, before any work is done."""
+def test_all_faults_of_a_request_are_reported_together(tmp_path: Path) -> None:
+    """Threshold and seed out of range are both named, before any work is done."""
     with pytest.raises(SettingsError) as caught:
         check_request(TrainingRequest(tmp_path, seed=-1, threshold=1.0, model_version="1"))
     assert len(caught.value.problems) == 2

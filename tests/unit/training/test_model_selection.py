@@ -1,4 +1,4 @@
-"""The best model is chosen by a rule, not by luck."""
+"""The best model is selected by a rule, not by chance."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from training.pipeline import TrainingResult
 
 
 def test_simplest_within_one_standard_error_wins() -> None:
-    """A lower log loss that chance explains does not win over a simpler model."""
+    """A lower log loss within chance does not win over a simpler model."""
     standings = [SelectionCriteria("simple", 0.40 + 0.019, 0.01, 0.1), SelectionCriteria("complex", 0.40, 0.02, 0.1)]
     assert select(standings).best == "simple"
 
 
 def test_clearly_lower_log_loss_wins() -> None:
-    """Beyond one standard error of the lowest, neither simplicity nor calibration counts."""
+    """Beyond one standard error neither simplicity nor calibration counts."""
     standings = [SelectionCriteria("simple", 0.40 + 0.021, 0.9, 0.0), SelectionCriteria("complex", 0.40, 0.02, 0.5)]
     assert select(standings).best == "complex"
 
 
 def test_calibration_goes_before_simplicity() -> None:
-    """A simpler model whose calibration is clearly further off where fields are missing does not win."""
+    """A simpler model that is clearly less calibrated with missing fields does not win."""
     distances = [0.1 + SLOPE_TOLERANCE + 0.01, 0.1]
     standings = [
         SelectionCriteria(name, 0.40, 0.02, far) for name, far in zip(("simple", "complex"), distances, strict=True)
@@ -27,8 +27,8 @@ def test_calibration_goes_before_simplicity() -> None:
     assert select(standings).best == "complex"
 
 
-def test_small_difference_of_calibration_says_nothing() -> None:
-    """Within the tolerance the simpler one wins."""
+def test_small_differences_of_calibration_do_not_count() -> None:
+    """Within the tolerance the simpler model wins."""
     distances = [0.1 + SLOPE_TOLERANCE - 0.01, 0.1]
     standings = [
         SelectionCriteria(name, 0.40, 0.02, far) for name, far in zip(("simple", "complex"), distances, strict=True)
@@ -37,7 +37,7 @@ def test_small_difference_of_calibration_says_nothing() -> None:
 
 
 def test_reason_says_which_part_of_the_rule_decided() -> None:
-    """The sentence names the figures that were compared."""
+    """The sentence has the compared figures."""
     standings = [
         SelectionCriteria("a", 0.41, 0.02, 0.3),
         SelectionCriteria("b", 0.40, 0.02, 0.1),
@@ -50,5 +50,5 @@ def test_reason_says_which_part_of_the_rule_decided() -> None:
 
 
 def test_submodels_are_best_on_this_data(report: TrainingResult) -> None:
-    """They rank as well as any, and are calibrated where other hospitals lack fields; the choice is in the manifest."""
+    """They rank as well as any model and are calibrated with the fields that other hospitals lack."""
     assert (report.selection.best, report.manifest.best) == ("pattern_submodels", "pattern_submodels")

@@ -1,4 +1,4 @@
-"""A model in MLflow carries its code as a wheel that needs no heartstream, and collides with nothing."""
+"""A model in MLflow carries its code as a wheel that does not need heartstream and shadows no other module."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ assert not any(name.startswith(("schemas.", "scoring.", "heartstream.")) for nam
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
 def test_a_model_is_loaded_from_its_wheel_alone(name: str, model_dir: Path, tmp_path: Path) -> None:
-    """In a project with modules of the same names: every risk to the last bit, and those modules stay the project's."""
+    """In a project with modules of the same names every risk is exact, and those modules stay the project's."""
     (code := tmp_path / "code").mkdir()
     write_code(code, ["numpy"])
     for module in ("schemas.py", "scoring.py"):
@@ -54,7 +54,7 @@ def test_a_model_is_loaded_from_its_wheel_alone(name: str, model_dir: Path, tmp_
 
 
 def test_pip_installs_the_wheel(tmp_path: Path) -> None:
-    """It is a wheel as others are, whose every file is recorded; the same code gives the same bytes."""
+    """Every file is in its RECORD, and the same code gives the same bytes."""
     wheel, _ = write_code(tmp_path, ["numpy>=2"])
     first = wheel.read_bytes()
     write_code(tmp_path, ["numpy>=2"])

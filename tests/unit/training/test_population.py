@@ -1,4 +1,4 @@
-"""What is said of the training patients is what their rows show; what no row shows needs the proof of their digest."""
+"""The description of the training patients is computed from their rows, or known by their digest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KNOWN_OF_OTHERS = (r"Cleveland", r"(?<![\w.])198[1-7](?!\w)", r"(?<![\w.])303(?!
 
 @pytest.fixture(scope="session")
 def renamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """UCI's files, with 199 of Long Beach's rows, of which one stands twice there, under the name of Cleveland's."""
+    """UCI's files with 199 of Long Beach's rows (one of them repeated there) as Cleveland's file."""
     folder = tmp_path_factory.mktemp("renamed")
     for site in SITES:
         (folder / file_name(site)).write_bytes(published_file(site))
@@ -56,7 +56,7 @@ def foreign(renamed: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
 
 @pytest.fixture(scope="module")
 def inputs(renamed: Path) -> EvaluationInputs:
-    """What an evaluation of those rows and the other files is about."""
+    """The inputs of an evaluation of those rows and the other files."""
     everyone = read_uci(renamed)
     rows = site_rows(everyone, TRAINING_SITE)
     return EvaluationInputs(everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
@@ -65,17 +65,17 @@ def inputs(renamed: Path) -> EvaluationInputs:
 @pytest.mark.parametrize("file", [CARD_FILE, CARD_DATA_FILE, MANIFEST_FILE, REPORT_FILE])
 @pytest.mark.parametrize("words", KNOWN_OF_OTHERS)
 def test_other_rows_have_nothing_of_clevelands(words: str, file: str, foreign: TrainingResult) -> None:
-    """Under Cleveland's file name, other rows get no sentence about Cleveland, its years or its counts."""
+    """Other rows in Cleveland's file get no sentence about Cleveland, its years or its counts."""
     assert re.findall(words, (foreign.folder / file).read_text("utf-8")) == []
 
 
 def test_other_rows_are_described_by_what_they_show(foreign: TrainingResult, renamed: Path) -> None:
-    """Rows, digest, ages, women, disease and what is mostly missing; who they are is left to their owner."""
+    """Rows, digest, ages, women, disease and missing fields; who they are is not claimed."""
     rows = read_uci(renamed, (TRAINING_SITE,))
     youngest, oldest = rows["age"].min(), rows["age"].max()
     page, women = (foreign.folder / CARD_FILE).read_text("utf-8"), int((rows["sex"] == 0).sum())
     missing = rows.isna().sum()
-    for told in (
+    for text in (
         f"trained on {len(rows)} patients of processed.cleveland.data (who they are is not recorded)",
         f"{len(rows)} patients, {(rows['num'] > 0).sum()} with disease ({(rows['num'] > 0).mean():.0%})",
         digest(rows),
@@ -90,12 +90,12 @@ def test_other_rows_are_described_by_what_they_show(foreign: TrainingResult, ren
         ),
         f"All {len(rows)} rows are also in the file of Long Beach VA",
     ):
-        assert told in page
+        assert text in page
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_digest_proves_a_hospital_under_any_name(site: str) -> None:
-    """A hospital's rows are known whatever file they stand in; one row fewer, and they prove nothing."""
+def test_digest_identifies_a_hospital_under_any_name(site: str) -> None:
+    """A hospital's rows are identified in any file; with one row less they are not."""
     rows = read_snapshot((site,)).assign(site=TRAINING_SITE)
     assert (identify_hospital(rows), hospital_name(rows, TRAINING_SITE)) == (site, HOSPITALS[site].name)
     assert data_entry(rows).population == f"{len(rows)} {HOSPITALS[site].patients}"
@@ -105,8 +105,8 @@ def test_digest_proves_a_hospital_under_any_name(site: str) -> None:
     )
 
 
-def test_rows_are_counted_as_they_are(cleveland: pd.DataFrame) -> None:
-    """By code, by what is missing, and by the files they stand in."""
+def test_rows_are_counted_by_code_and_missing_fields(cleveland: pd.DataFrame) -> None:
+    """And by the files that contain them."""
     found = describe_population(cleveland)
     ill = cleveland["num"] > 0
     for code in (1, 2, 3, 4):
@@ -120,15 +120,15 @@ def test_rows_are_counted_as_they_are(cleveland: pd.DataFrame) -> None:
 
 
 def test_patient_is_never_trained_on_and_tested(inputs: EvaluationInputs, everyone: pd.DataFrame) -> None:
-    """A hospital whose rows are the training rows under another name is no external hospital, and is counted."""
+    """A hospital whose rows are the training rows under another name is not an external hospital, and is counted."""
     assert shared_rows(inputs) == {"va": int((everyone["site"] == "va").sum())}
     assert set(evaluate_other_hospitals(inputs, "pattern_submodels")) == {"hungarian", "switzerland"}
     assert set(leave_one_hospital_out(inputs)) == {"cleveland", "hungarian", "switzerland"}
     assert hospital_names(inputs)[TRAINING_SITE] == "processed.cleveland.data"
 
 
-def test_only_shared_rows_are_left_out(everyone: pd.DataFrame) -> None:
-    """Of a hospital that shares some rows with the training rows, the others stay; the shipped files share none."""
+def test_only_shared_rows_are_dropped(everyone: pd.DataFrame) -> None:
+    """The other rows of such a hospital stay; the shipped files share none."""
     assert drop_shared_rows(everyone).equals(everyone)
     some = site_rows(everyone, "hungarian")[:50].assign(site=TRAINING_SITE)
     kept = drop_shared_rows(pd.concat([some, everyone[everyone["site"] != TRAINING_SITE]], ignore_index=True))
@@ -137,7 +137,7 @@ def test_only_shared_rows_are_left_out(everyone: pd.DataFrame) -> None:
 
 
 def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
-    """Sensitivity and specificity of a group are whole counts of its patients, however few have an outcome."""
+    """Sensitivity and specificity of a group are counts of its patients, however few there are."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = EvaluationInputs(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
     pipeline = inputs.pipelines["pattern_submodels"].fit(matrix, labels)
@@ -153,8 +153,8 @@ def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland
         )
 
 
-def test_training_rows_are_known_when_they_come_again(foreign: TrainingResult, renamed: Path) -> None:
-    """A model that is evaluated on the file that trained it says so, whoever the patients are."""
+def test_training_rows_are_recognized_in_an_evaluation(foreign: TrainingResult, renamed: Path) -> None:
+    """Whoever the patients are."""
     rows = read_uci(renamed, (TRAINING_SITE,)).assign(site="elsewhere")
     assert validate_externally(foreign.folder, None, LabelledData(rows, "")).trained_on == len(rows)
     assert validate_externally(foreign.folder, None, LabelledData(rows[:150], "")).trained_on is None

@@ -1,4 +1,4 @@
-"""What training writes for fast engines is the fitted model, and only of kinds that they know."""
+"""Portable models equal the fitted model, and only known kinds of models have one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.export.portable_model import new_portable_model, plan_of
 
 @pytest.mark.parametrize("name", ["logistic_regression", "pattern_submodels", "random_forest"])
 def test_reference_risks_are_scikit_learns(model_dir: Path, name: str) -> None:
-    """The file holds, to the last bit, what the fitted pipeline gives the reference cases."""
+    """The file has the fitted pipeline's risks of the reference cases to the last bit."""
     artifact = load(model_dir, name)
     assert artifact.plain is not None
     plain, fitted = PortableModel.from_json(artifact.plain), artifact.fitted()
@@ -30,7 +30,7 @@ def test_reference_risks_are_scikit_learns(model_dir: Path, name: str) -> None:
 
 
 def test_coefficients_are_the_fitted_ones(model_dir: Path) -> None:
-    """The file holds the regression's 22 coefficients to the last bit, and its log-odds for the average patient."""
+    """The regression's 22 coefficients to the last bit, and the log-odds of the average patient."""
     artifact = load(model_dir, "logistic_regression")
     assert artifact.plain is not None
     linear, classifier = PortableModel.from_json(artifact.plain).linear, artifact.fitted().classifier
@@ -40,23 +40,23 @@ def test_coefficients_are_the_fitted_ones(model_dir: Path) -> None:
     np.testing.assert_allclose(average, linear.intercepts, rtol=0, atol=1e-12)
 
 
-def test_unknown_classifier_has_no_plain_form(model_dir: Path, cleveland: pd.DataFrame) -> None:
-    """A kind of classifier that no fast engine knows gets no file that could be taken for one."""
+def test_unknown_classifier_has_no_portable_model(model_dir: Path, cleveland: pd.DataFrame) -> None:
+    """A kind of classifier that no fast engine knows gets no file."""
     preprocessor = load(model_dir).fitted().preprocessor
     inputs = preprocessor.transform(features(cleveland))
     classifier = HistGradientBoostingClassifier(max_iter=3).fit(inputs, target(cleveland))
     assert new_portable_model(preprocessor, classifier, UNKNOWN) is None
 
 
-def test_unknown_preprocessor_has_no_plan() -> None:
-    """A preprocessor of another form is not read as if it were the known one."""
+def test_unknown_preprocessor_is_refused() -> None:
+    """Another form of preprocessor is not read as the known one."""
     scaler = StandardScaler().fit(np.eye(13))
     with pytest.raises(TypeError, match="the preprocessor is not a ColumnTransformer"):
         plan_of(scaler)
 
 
-def test_other_steps_have_no_plan(model_dir: Path, cleveland: pd.DataFrame) -> None:
-    """A ColumnTransformer with steps of other names is not read as if it were the known one."""
+def test_unknown_preprocessing_steps_are_refused(model_dir: Path, cleveland: pd.DataFrame) -> None:
+    """A ColumnTransformer with other step names is not read as the known one."""
     preprocessor = load(model_dir).fitted().preprocessor
     renamed = type(preprocessor)([(f"{name}_2", step, at) for name, step, at in preprocessor.transformers])
     with pytest.raises(TypeError, match="other steps than scaled, binary and one_hot"):

@@ -1,4 +1,4 @@
-"""Laws of a recalibrated model directory: the same model with other risks, and nothing untrue in it."""
+"""A recalibrated model directory: the same model with shifted risks, and no outdated statement in it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def by_hungarians(model_dir: Path, folder: Path, name: str | None = None, output
 
 @pytest.mark.parametrize("name", ["pattern_submodels", "logistic_regression"])
 def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, model_dir: Path, tmp_path: Path) -> None:
-    """By the fast engine and by the pickle; the risks' intervals grow, and patients keep their label sets."""
+    """With the fast engine and with scikit-learn; intervals grow, and patients keep their label sets."""
     new = by_hungarians(model_dir, tmp_path, name)
     before, after = Scorer.from_directory(model_dir, name), Scorer.from_directory(new)
     frame = read_snapshot()
@@ -61,7 +61,7 @@ def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, mod
 
 
 def test_the_variance_of_a_risk_grows_by_that_of_the_shift(model_dir: Path) -> None:
-    """Exactly: a 90% interval reaches 1.645 standard deviations, and variances add up."""
+    """A 90% interval reaches 1.645 standard deviations, and variances add up."""
     plain = PortableModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
     grown = shifted_plain(plain, 0.0, 0.3).uncertainty
     for before, after in (
@@ -73,8 +73,8 @@ def test_the_variance_of_a_risk_grows_by_that_of_the_shift(model_dir: Path) -> N
         assert (after / 1.6448536) ** 2 - (before / 1.6448536) ** 2 == pytest.approx(0.09)
 
 
-def test_what_the_shift_does_not_change_is_carried_over(model_dir: Path) -> None:
-    """What is not known of a limit stays unknown, the other tables stay as they are, and by 0 nothing moves."""
+def test_everything_else_is_carried_over(model_dir: Path) -> None:
+    """Unknown limits stay unknown, the other tables stay the same, and a shift of 0 changes nothing."""
     plain = PortableModel.from_json(load(model_dir, "pattern_submodels").plain or b"")
     limits = plain.uncertainty.label_limits.copy()
     limits[5] = np.nan
@@ -87,8 +87,8 @@ def test_what_the_shift_does_not_change_is_carried_over(model_dir: Path) -> None
     assert np.array_equal(moved.center, plain.center)
 
 
-def test_the_directory_says_what_was_done_to_what(model_dir: Path, tmp_path: Path) -> None:
-    """Version, digest of the base, data and shift; the card's equation is the shifted one, its results the base's."""
+def test_the_directory_documents_the_recalibration(model_dir: Path, tmp_path: Path) -> None:
+    """Version, base digest, data and shift; the card has the shifted equation and the base's results."""
     new = by_hungarians(model_dir, tmp_path)
     base, artifact = load(model_dir), load(new)
     data = read_labelled(tmp_path / "hungarian.csv")
@@ -112,8 +112,8 @@ def test_the_directory_says_what_was_done_to_what(model_dir: Path, tmp_path: Pat
     assert {path.name for path in new.iterdir()} == listed
 
 
-def test_evaluation_agrees_with_what_is_told(model_dir: Path, tmp_path: Path) -> None:
-    """On the patients that it was recalibrated by: mean risk nearer to the prevalence, a better Brier score."""
+def test_evaluation_agrees_with_the_recalibration(model_dir: Path, tmp_path: Path) -> None:
+    """On its patients the mean risk is nearer to the prevalence, and the Brier score is better."""
     new = by_hungarians(model_dir, tmp_path)
     data = read_labelled(tmp_path / "hungarian.csv")
     before, after = (validate_externally(folder, None, data) for folder in (model_dir, new))
@@ -125,14 +125,14 @@ def test_evaluation_agrees_with_what_is_told(model_dir: Path, tmp_path: Path) ->
 
 
 def test_the_same_model_and_data_give_the_same_bytes(model_dir: Path, tmp_path: Path) -> None:
-    """Each file of the directory."""
+    """In every file of the directory."""
     one, other = (by_hungarians(model_dir, tmp_path, output=name) for name in ("one", "other"))
     assert [path.name for path in sorted(one.iterdir())] == [path.name for path in sorted(other.iterdir())]
     assert all(path.read_bytes() == (other / path.name).read_bytes() for path in one.iterdir())
 
 
 def test_it_can_be_signed_and_checked(model_dir: Path, tmp_path: Path, keys: Keys) -> None:
-    """As any model directory; without the signature its pickle is not needed, for the fast engine is proved."""
+    """Unsigned it is served by its verified fast engine, without the pickle."""
     new = by_hungarians(model_dir, tmp_path)
     check(new)
     sign(new, key=keys.private)
@@ -140,31 +140,33 @@ def test_it_can_be_signed_and_checked(model_dir: Path, tmp_path: Path, keys: Key
 
 
 def test_a_report_in_another_format_is_refused(model_dir: Path) -> None:
-    """Its version's names are unknown: the model must be trained again, and the error says so."""
+    """A report of another version has unknown names: the error says to train again."""
     old = msgspec.structs.replace(load(model_dir), report=b'{"schema": "heartstream-report/1"}')
     with pytest.raises(ArtifactError, match="another version of heartstream: train the model again"):
         recalibrated_cards(old, "v", ())
 
 
-def test_what_is_not_proposed_is_not_done(model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Chance, a forest, the same patients again, and too few: refused with the reason; nothing is written."""
+def test_a_recalibration_without_a_proposal_is_refused(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Within chance, for a forest, for the training patients and for too few; nothing is written."""
     va, hungarian = labelled("va", tmp_path), labelled("hungarian", tmp_path)
     few = tmp_path / "few.csv"
     few.write_text("".join(hungarian.read_text().splitlines(keepends=True)[:100]))
     output = tmp_path / "none"
-    told = [
+    messages = [
         refused(capsys, recalibrate, model_dir, output=output, data=va),
         refused(capsys, recalibrate, model_dir, output=output, data=hungarian, name="random_forest"),
         refused(capsys, recalibrate, by_hungarians(model_dir, tmp_path), output=output, data=hungarian),
         refused(capsys, recalibrate, model_dir, output=output, data=few),
     ]
     assert not output.exists()
-    for reason, text in zip(("chance may explain", "no intercept", "already", "100 outcomes"), told, strict=True):
+    for reason, text in zip(("chance may explain", "no intercept", "already", "100 outcomes"), messages, strict=True):
         assert reason in text
 
 
 def test_a_second_recalibration_keeps_the_first(model_dir: Path, tmp_path: Path) -> None:
-    """By other patients: both are told, and the version names both."""
+    """Both are recorded, and the version names both."""
     new = by_hungarians(model_dir, tmp_path)
     recalibrate(new, output=tmp_path / "again", data=labelled("switzerland", tmp_path))
     done = json.loads((tmp_path / "again" / "recalibration.json").read_bytes())["done"]
@@ -172,8 +174,8 @@ def test_a_second_recalibration_keeps_the_first(model_dir: Path, tmp_path: Path)
     assert load(tmp_path / "again").model.version.count("recalibrated") == 2
 
 
-def test_outcomes_of_the_topics_do_what_a_file_does(model_dir: Path, tmp_path: Path) -> None:
-    """The same risks and outcomes as pairs: the same shift; too few are refused."""
+def test_outcomes_from_topics_equal_a_file(model_dir: Path, tmp_path: Path) -> None:
+    """The same risks and outcomes as pairs give the same shift; too few are refused."""
     frame = read_snapshot(["hungarian"])
     risks = Scorer.from_directory(model_dir, None, Details()).risks(features(frame)).tolist()
     pairs = [Pair((n, 0, n), risk, found) for n, (risk, found) in enumerate(zip(risks, target(frame), strict=True))]

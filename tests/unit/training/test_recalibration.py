@@ -1,4 +1,4 @@
-"""Laws of recalibration: real patients with real risks, and the simulation of what proposals do."""
+"""Recalibration: proposals for real patients with real risks, and a simulation of their effect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def of_site(site: str, scorer: Scorer) -> tuple[Labels, Risks]:
 
 @pytest.mark.parametrize("name", ["logistic_regression", "random_forest"])
 def test_a_model_that_imputes_is_to_be_recalibrated_at_long_beach(name: str, model_dir: Path) -> None:
-    """Its risks are too low there, where three fields were hardly measured; the proposal makes them better."""
+    """Its risks are too low there, as three fields were hardly measured; the proposal improves them."""
     found = propose_shift(*of_site("va", Scorer.from_directory(model_dir, name)))
     assert found.advice is Advice.RECALIBRATE
     assert found.shift is not None
@@ -43,12 +43,12 @@ def test_a_model_that_imputes_is_to_be_recalibrated_at_long_beach(name: str, mod
 
 
 def test_sub_models_by_pattern_need_no_correction_at_long_beach(pattern_scorer: Scorer) -> None:
-    """Inputs drift there, and risks are right on average all the same: drift is not error."""
+    """The inputs drift, but risks are right on average: drift is not error."""
     assert propose_shift(*of_site("va", pattern_scorer)).advice is Advice.LEAVE
 
 
-def test_the_shift_makes_the_mean_risk_the_share_and_a_part_of_it_is_proposed(pattern_scorer: Scorer) -> None:
-    """That is what maximum likelihood asks of an intercept; the proposal stops at the 98% limit nearest 0."""
+def test_the_shift_equals_mean_risk_and_prevalence_and_is_proposed_in_part(pattern_scorer: Scorer) -> None:
+    """It is the maximum likelihood intercept; the proposal is its 98% limit nearest to 0."""
     labels, risks = of_site("switzerland", pattern_scorer)
     found = propose_shift(labels, risks)
     assert found.shift is not None
@@ -58,8 +58,8 @@ def test_the_shift_makes_the_mean_risk_the_share_and_a_part_of_it_is_proposed(pa
 
 
 @pytest.mark.parametrize("spread", [1.0, 2.0])
-def test_the_interval_holds_the_truth_in_95_of_100(spread: float) -> None:
-    """Risks that are off by what makes 70% of 50%, 1,000 times 100 patients; also where they are too extreme."""
+def test_the_interval_has_95_percent_coverage(spread: float) -> None:
+    """In 1,000 samples of 100 patients whose risks are off by a shift, even if they are too extreme."""
     chance = np.random.default_rng(5)
     held = 0
     for _ in range(1000):
@@ -73,7 +73,7 @@ def test_the_interval_holds_the_truth_in_95_of_100(spread: float) -> None:
 
 
 def test_a_proposal_waits_for_enough_outcomes_of_both_kinds(pattern_scorer: Scorer) -> None:
-    """Of one less nothing is proposed; nor where all are the same, for the shift would be infinite."""
+    """One outcome less gives no proposal; nor does a single kind, whose shift would be infinite."""
     labels, risks = of_site("va", pattern_scorer)
     assert propose_shift(labels[: MIN_OUTCOMES - 1], risks[: MIN_OUTCOMES - 1]).advice is Advice.WAIT
     assert propose_shift(labels[:MIN_OUTCOMES], risks[:MIN_OUTCOMES]).advice is not Advice.WAIT
@@ -81,14 +81,14 @@ def test_a_proposal_waits_for_enough_outcomes_of_both_kinds(pattern_scorer: Scor
 
 
 def test_a_shift_that_does_not_help_is_not_advised() -> None:
-    """One patient in six was called all but healthy and is ill: risks are too low, and right where they are not."""
+    """Every sixth patient has a wrong risk near 0 and the others are right: shifting all would not help."""
     labels = np.concatenate([np.tile([0, 1], 50), np.ones(20, dtype=np.int64)])
     risks = np.repeat([0.5, 0.0001], [100, 20])
     assert propose_shift(labels, risks).advice is Advice.LOOK_CLOSER
 
 
 def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
-    """At most 5% of proposals make a hospital worse, for each model and number of outcomes; most are worth it."""
+    """For each model and number of outcomes at most 5% of the proposals make a hospital worse."""
     for model, found in simulate().items():
         for each in found:
             if each.hospital == "cleveland":
@@ -102,8 +102,8 @@ def test_proposals_do_no_harm_in_the_other_hospitals() -> None:
         assert harm_table({model: found}, SITE_NAMES).count("\n") == len(found) + 2
 
 
-def test_what_the_simulation_says_is_what_applying_proposals_does(pattern_scorer: Scorer) -> None:
-    """Draw by draw, with the rule that users get, on the same draws: the same counts and gains."""
+def test_the_simulation_equals_applying_the_proposals(pattern_scorer: Scorer) -> None:
+    """Sample by sample, with the rule that users get: the same counts and gains."""
     labels, risks = of_site("hungarian", pattern_scorer)
     (found,) = simulate_harm({"hungarian": (labels, risks)}, seed=3, sizes=[150])
     drawn = np.random.default_rng(3).multinomial(150, np.full(len(labels), 1 / len(labels)), 2000)

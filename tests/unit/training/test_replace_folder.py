@@ -1,4 +1,4 @@
-"""Replacing files and folders: the old one or the whole new one, and nothing left lying about."""
+"""Files and folders are replaced atomically, without leftovers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.export.replace_folder import replace_folder
 
 
 def test_file_is_replaced(tmp_path: Path) -> None:
-    """The new content stands alone in the folder, readable by others."""
+    """Only the new content is in the folder, readable by others."""
     path = tmp_path / "file"
     path.write_bytes(b"old and longer")
     write_atomically(path, b"new")
@@ -21,7 +21,7 @@ def test_file_is_replaced(tmp_path: Path) -> None:
 
 
 def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
-    """Where the last step fails, here because a folder has the name, no temporary file stays."""
+    """If the last step fails no temporary file stays."""
     path = tmp_path / "taken"
     (path / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
@@ -29,8 +29,8 @@ def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_folder_is_replaced_whole(tmp_path: Path) -> None:
-    """Files of the old folder that the new one does not have are gone."""
+def test_folder_is_replaced_completely(tmp_path: Path) -> None:
+    """Files that only the old folder had are gone."""
     folder = tmp_path / "model"
     replace_folder(folder, {"a": b"1", "b": b"2"})
     replace_folder(folder, {"b": b"3"})
@@ -39,7 +39,7 @@ def test_folder_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
-    """Where a file cannot be written, the old folder is as it was and nothing lies beside it."""
+    """If a file cannot be written the old folder is unchanged and nothing is left beside it."""
     folder = tmp_path / "model"
     replace_folder(folder, {"a": b"1"})
     with pytest.raises(FileNotFoundError):
@@ -49,7 +49,7 @@ def test_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_link_is_followed(tmp_path: Path) -> None:
-    """A model directory that is reached by a symbolic link is replaced behind the link."""
+    """A symbolic link to a model directory stays, and its target is replaced."""
     folder, link = tmp_path / "real", tmp_path / "link"
     replace_folder(folder, {"a": b"1"})
     link.symlink_to(folder)

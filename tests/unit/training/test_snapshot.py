@@ -1,4 +1,4 @@
-"""The snapshot is UCI's publication, whole and unchanged."""
+"""The snapshot is UCI's publication, complete and unchanged."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ MISSING = {
 
 
 def rows_of(site: str) -> list[dict[str, str]]:
-    """Return a site's rows as they stand in the snapshot."""
+    """Return a site's rows of the snapshot."""
     return [dict(zip(HEADER, row, strict=True)) for row in snapshot_rows() if row[0] == site]
 
 
 @pytest.mark.parametrize("file", UCI_FILES, ids=lambda file: file.name)
 def test_snapshot_gives_back_the_published_bytes(file: RemoteFile) -> None:
-    """Written in UCI's form, a site's rows have the size and SHA-256 that UCI's file has."""
+    """Written in UCI's format a site's rows have the size and SHA-256 of UCI's file."""
     site = next(site for site in SITES if file_name(site) == file.name)
     content = published_file(site)
     assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
@@ -68,14 +68,14 @@ def test_each_site_has_its_patients(site: str, rows: int) -> None:
     ],
 )
 def test_each_site_has_its_findings(site: str, counts: tuple[int, ...]) -> None:
-    """The angiographic findings 0 to 4 are as often as published."""
+    """The angiographic findings 0 to 4 are as frequent as published."""
     found = Counter(row["num"] for row in rows_of(site))
     assert tuple(found[str(num)] for num in range(5)) == counts
 
 
 @pytest.mark.parametrize("site", SITES)
 def test_each_field_is_missing_as_often_as_published(site: str) -> None:
-    """Empty cells are where UCI has a inputs mark."""
+    """Cells are empty where UCI has a question mark."""
     missing = Counter(name for row in rows_of(site) for name, cell in row.items() if not cell)
     assert dict(missing) == MISSING[site]
 
@@ -84,13 +84,13 @@ def test_each_field_is_missing_as_often_as_published(site: str) -> None:
     ("cleveland", 0, 0), ("hungarian", 0, 0), ("switzerland", 123, 0), ("va", 49, 1),
 ])  # fmt: skip
 def test_zeros_are_kept_as_published(site: str, chol: int, trestbps: int) -> None:
-    """The zeros that stand for a missing measurement are in the snapshot; reading it is what blanks them."""
+    """Zeros for a missing measurement are in the snapshot and are blanked only when it is read."""
     rows = rows_of(site)
     assert [sum(row[name] == "0" for row in rows) for name in ("chol", "trestbps")] == [chol, trestbps]
 
 
-def test_snapshot_is_written_in_one_form() -> None:
-    """Writing the rows again gives the same file, and every number is in its plain form."""
+def test_snapshot_has_a_canonical_form() -> None:
+    """Writing the rows again gives the same file, with every number in its plain form."""
     rows = [tuple(row) for row in snapshot_rows()]
     assert as_csv(rows) == files("training").joinpath("snapshot/heart_disease.csv").read_bytes()
     cells = [cell for row in rows for cell in row[1:] if cell]
@@ -98,14 +98,14 @@ def test_snapshot_is_written_in_one_form() -> None:
 
 
 def test_attribution_names_those_who_gave_the_data() -> None:
-    """The licence and the donors' wish are met: licence, source and the four principal investigators stand there."""
+    """Licence, source, the four principal investigators and the changes made."""
     text = files("training").joinpath("snapshot/ATTRIBUTION.md").read_text("utf-8")
     wanted = ("CC BY 4.0", "10.24432/C52P4X", "Janosi", "Steinbrunn", "Pfisterer", "Detrano", "Changes made")
     assert [word for word in wanted if word not in text] == []
 
 
 def test_words_become_codes() -> None:
-    """A row of the copy that spells codes out comes back in UCI's codes, with its missing values empty."""
+    """A row of the copy with codes in words has UCI's codes, with missing values empty."""
     words = {
         "id": "1", "age": "63", "sex": "Male", "dataset": "Cleveland", "cp": "asymptomatic", "trestbps": "145",
         "chol": "0", "fbs": "TRUE", "restecg": "lv hypertrophy", "thalch": "150", "exang": "FALSE", "oldpeak": "2.30",
@@ -116,6 +116,6 @@ def test_words_become_codes() -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_plain_number_loses_nothing(value: float) -> None:
-    """A number written in the snapshot's form is read back as the same number."""
+def test_plain_numbers_are_lossless(value: float) -> None:
+    """A number in the snapshot's form is read back exactly."""
     assert float(format_number(value)) == value

@@ -1,4 +1,4 @@
-"""The snapshot against UCI's own files, where they lie beside the repository."""
+"""The snapshot against UCI's own files, if they are available."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("site", SITES)
 def test_snapshot_equals_uci_value_for_value(site: str) -> None:
-    """Cell by cell, in the order of the file, the snapshot holds UCI's number, or nothing for a inputs mark."""
+    """Cell by cell and in order, with an empty cell for a question mark."""
     lines = (UCI / file_name(site)).read_text("ascii").splitlines()
     theirs = [[None if cell == "?" else float(cell) for cell in line.split(",")] for line in lines]
     ours = [[float(cell) if cell else None for cell in row[1:]] for row in snapshot_rows() if row[0] == site]
@@ -28,10 +28,10 @@ def test_snapshot_equals_uci_value_for_value(site: str) -> None:
 
 @pytest.mark.parametrize("site", SITES)
 def test_published_form_equals_uci_byte_for_byte(site: str) -> None:
-    """What is written where the network is away is what the network would have brought."""
+    """What is written without a network is what would have been downloaded."""
     assert published_file(site) == (UCI / file_name(site)).read_bytes()
 
 
 def test_both_sources_give_the_same_digest() -> None:
-    """Training on UCI's files and on the snapshot is training on the same rows."""
+    """Training on UCI's files and on the snapshot uses the same rows."""
     assert digest(read_uci(UCI)) == digest(read_snapshot())

@@ -1,4 +1,4 @@
-"""Interval and label sets hold what they claim, counted on patients and trainings that took no part."""
+"""Intervals and label sets have their nominal coverage on patients and trainings that took no part in them."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def submodels(cleveland: pd.DataFrame) -> Uncertainty:
 
 @pytest.fixture(scope="module")
 def unseen(cleveland: pd.DataFrame) -> list[np.ndarray]:
-    """Risks of patients under each pattern, from four cross-validations."""
+    """Out-of-fold risks under each pattern, from four cross-validations."""
     return [risks_by_pattern(PatternSubmodels(0.3), features(cleveland), target(cleveland), seed) for seed in range(4)]
 
 
 @pytest.mark.parametrize("new", [new_pattern_submodels, new_logistic_regression])
-def test_interval_holds_another_training_with_every_field_measured(new, cleveland: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
-    """An independent second training's fully informed risk lies inside in 90% of cases, whatever is missing.
+def test_interval_covers_another_training_with_every_field_measured(new, cleveland: pd.DataFrame) -> None:  # type: ignore[no-untyped-def]
+    """An independent training's risk of the complete record is inside in 90% of cases, whatever is missing.
 
-    The tolerance of 3% is the 2% that the training report must keep and the noise of 24 simulated pairs.
+    The tolerance of 3% is the 2% that the training report must keep plus the noise of 24 simulated pairs.
     """
     for found in simulate_interval_coverage(new(1), features(cleveland), target(cleveland), 7, repeats=24):
         for truth, held in found.other_model.items():
@@ -54,8 +54,8 @@ def test_interval_holds_another_training_with_every_field_measured(new, clevelan
         assert min(found.by_group.values()) >= 0.85, found.missing_fields
 
 
-def test_interval_never_narrows_when_a_field_goes_missing(submodels: Uncertainty) -> None:
-    """In each group, of all 1,024 patterns, one that lacks a field more reaches at least as far to both sides."""
+def test_interval_never_narrows_when_a_field_is_removed(submodels: Uncertainty) -> None:
+    """In each group and each of 1,024 patterns one more missing field reaches at least as far on both sides."""
     assert submodels.reach is not None
     assert submodels.sampling_reach is not None
     for bit in range(len(OPTIONAL)):
@@ -66,8 +66,8 @@ def test_interval_never_narrows_when_a_field_goes_missing(submodels: Uncertainty
     assert (submodels.reach[PATTERNS - 1].sum(axis=1) > 1.5 * submodels.reach[0].sum(axis=1)).all()
 
 
-def test_widening_raises_no_more_than_it_must() -> None:
-    """Where reaches rise with what is missing already, they stay; a gap is filled with the largest below it."""
+def test_widening_changes_as_little_as_possible() -> None:
+    """Increasing reaches stay; a dip is raised to the largest reach of its sub-patterns."""
     fields_missing = np.array([pattern.bit_count() for pattern in range(PATTERNS)], dtype=float)
     rising = np.broadcast_to(fields_missing[:, None, None], (PATTERNS, len(GROUPS), 2))
     np.testing.assert_array_equal(widen_with_missing(rising), rising)
@@ -76,8 +76,8 @@ def test_widening_raises_no_more_than_it_must() -> None:
     np.testing.assert_array_equal(widen_with_missing(dented)[7], np.full((len(GROUPS), 2), 2.0))
 
 
-def test_fields_that_training_rows_hardly_have_are_not_what_a_complete_record_needs(everyone: pd.DataFrame) -> None:
-    """Budapest measured slope, ca and thal of few: records are compared with those that have the other ten fields."""
+def test_complete_records_do_not_need_rarely_measured_fields(everyone: pd.DataFrame) -> None:
+    """Budapest rarely measured slope, ca and thal: records are compared with those that have the other ten fields."""
     rows = everyone[everyone["site"] == "hungarian"]
     matrix, labels = features(rows), target(rows)
     base = base_pattern(matrix)
@@ -90,10 +90,8 @@ def test_fields_that_training_rows_hardly_have_are_not_what_a_complete_record_ne
 
 
 @pytest.mark.parametrize("missing", [[], GAP], ids=["complete", "slope+ca+thal"])
-def test_label_sets_hold_the_truth_in_nine_of_ten(
-    missing: list[int], cleveland: pd.DataFrame, unseen: list[np.ndarray]
-) -> None:
-    """Of patients in outer folds, each class has its own label in the set in 87% to 93%."""
+def test_label_sets_cover_nine_of_ten(missing: list[int], cleveland: pd.DataFrame, unseen: list[np.ndarray]) -> None:
+    """In outer folds each class has its own label in the set for 87% to 93% of the patients."""
     labels, groups = target(cleveland), groups_of(features(cleveland))
     column = int(sum(1 << (field - 3) for field in missing))
     held: list[tuple[int, int, bool]] = []
@@ -116,7 +114,7 @@ def test_label_sets_hold_the_truth_in_nine_of_ten(
 
 
 def test_label_coverage_counts_each_patient_once(cleveland: pd.DataFrame, unseen: list[np.ndarray]) -> None:
-    """The counts are those of the groups, and nine in ten and more are held where the group sets its own limit."""
+    """The counts are those of the groups, and at least nine in ten are covered if the group has its own limit."""
     matrix, labels = features(cleveland), target(cleveland)
     counts = label_coverage(labels, groups_of(matrix), unseen[0])
     for group in range(len(GROUPS)):
@@ -128,7 +126,7 @@ def test_label_coverage_counts_each_patient_once(cleveland: pd.DataFrame, unseen
 
 
 def test_label_coverage_leaves_each_patient_out_of_its_limit(cleveland: pd.DataFrame, unseen: list[np.ndarray]) -> None:
-    """The count is that of setting the limit anew without each patient, under the pattern with the fewest."""
+    """It equals computing the limit again without each patient, for the pattern with the lowest coverage."""
     labels, groups = target(cleveland), groups_of(features(cleveland))
     patterns = [0, 896, PATTERNS - 1]
     held = {
@@ -148,7 +146,7 @@ def test_label_coverage_leaves_each_patient_out_of_its_limit(cleveland: pd.DataF
 
 
 def test_limits_of_a_small_group_are_those_of_both_sexes() -> None:
-    """Under 10 patients with the outcome, the same kind of chest pain counts, and then all who have the outcome."""
+    """With fewer than 10 patients of the outcome all with the same chest pain count, then all of the outcome."""
     rng = np.random.default_rng(3)
     groups = np.repeat([0, 1, 2, 3], [30, 5, 30, 40])
     labels: Labels = np.zeros(len(groups), dtype=np.int64)
@@ -160,7 +158,7 @@ def test_limits_of_a_small_group_are_those_of_both_sexes() -> None:
 
 
 def test_risk_by_pattern_is_that_of_the_record_with_the_fields_deleted(cleveland: pd.DataFrame) -> None:
-    """A column of the table is what a model of its kind says of unseen patients without those fields."""
+    """A column of the table has a model's out-of-fold risks of patients without those fields."""
     matrix, labels = features(cleveland), target(cleveland)
     for new in (new_logistic_regression, new_pattern_submodels):
         classifier = new(1).fit(new_preprocessor().fit_transform(matrix), labels)
@@ -173,7 +171,7 @@ def test_risk_by_pattern_is_that_of_the_record_with_the_fields_deleted(cleveland
 
 
 def expected_risks(new, matrix, deleted, labels):  # type: ignore[no-untyped-def]
-    """Cross-validate the long way: fit on whole records, ask about deleted ones."""
+    """Cross-validate naively: fit on complete records, predict with fields deleted."""
     from training.evaluation.cross_validation import stratified_folds  # noqa: PLC0415
 
     risks = np.empty(len(labels))
@@ -184,8 +182,8 @@ def expected_risks(new, matrix, deleted, labels):  # type: ignore[no-untyped-def
     return risks
 
 
-def test_forest_knows_its_limits_for_complete_records_alone(cleveland: pd.DataFrame) -> None:
-    """What was not measured is not a number."""
+def test_forest_has_limits_for_complete_records_only(cleveland: pd.DataFrame) -> None:
+    """Limits of other patterns are NaN."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = new_preprocessor().fit_transform(matrix)
     found = measure_uncertainty(new_random_forest(1).fit(inputs, labels), inputs, matrix, labels, 42, 1)
