@@ -214,7 +214,7 @@ def test_outcomes_needs_read_access_to_two_topics_only(guarded: Guarded) -> None
     ],
 )
 def test_users_can_write_only_where_their_acls_allow(guarded: Guarded, user: str, topic: str, is_allowed: bool) -> None:  # noqa: FBT001
-    """Every other user is denied on every topic."""
+    """Writes to any other topic are denied."""
     create_topics(guarded.open_address, [Topics().shadow], 1, {})
     with Stream.open(guarded.open_address, Topics(dead_letters="audit")):
         ends: list[KafkaError | None] = []

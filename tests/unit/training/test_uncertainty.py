@@ -30,10 +30,10 @@ GAP = [10, 11, 12]
 
 @pytest.fixture(scope="module")
 def submodels(cleveland: pd.DataFrame) -> Uncertainty:
-    """The uncertainty of the sub-models, from 100 bootstrap samples."""
+    """The uncertainty of the sub-models, from 25 bootstrap samples: what is tested of it holds for any number."""
     matrix, labels = features(cleveland), target(cleveland)
     inputs = new_preprocessor().fit_transform(matrix)
-    return measure_uncertainty(new_pattern_submodels(1).fit(inputs, labels), inputs, matrix, labels, 1, 100)
+    return measure_uncertainty(new_pattern_submodels(1).fit(inputs, labels), inputs, matrix, labels, 1, 25)
 
 
 @pytest.fixture(scope="module")

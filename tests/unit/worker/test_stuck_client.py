@@ -173,7 +173,7 @@ async def test_a_refused_generation_is_reported_to_the_consumer() -> None:
 
 
 async def test_nothing_is_committed_for_a_recreated_topic() -> None:
-    """Its records start at offset 0, so a commit of the old offset would skip them."""
+    """Its records are read again from the first one, so their results would be repeated."""
     broker, ledger = FakeBroker(), granted()
     producer = new_producer(broker)
     guarantee, batch = exactly_once(producer, broker, ledger), scored_batch(ledger, TOPIC, b"one")
