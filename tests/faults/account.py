@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -81,11 +81,15 @@ def total(accounts: Iterable[Account]) -> Account:
     return Account(*map(sum, zip(*map(msgspec.structs.astuple, accounts), strict=True)))
 
 
-def most_repeats(results: Iterable[Result]) -> int:
-    """Return the second and later results of the partition that has the most of them."""
+def most_repeats(results: Iterable[Result], excused: Sequence[Mapping[int, range]] = ()) -> int:
+    """Return the second and later results of the partition that has the most of them.
+
+    Records whose offsets are `excused` do not count.
+    """
     repeats = Counter[int]()
     for source, count in Counter(result.source for result in results).items():
-        repeats[source.partition] += count - 1
+        if not any(source.offset in offsets.get(source.partition, ()) for offsets in excused):
+            repeats[source.partition] += count - 1
     return max(repeats.values(), default=0)
 
 

@@ -22,8 +22,9 @@ class Plan(msgspec.Struct, frozen=True):
     """A fault plan and what it needs.
 
     `graceful`: nothing may be repeated, whatever the guarantee. `repeat_seconds`: each time that partitions are lost,
-    no more of one may be repeated than it gets in so many seconds. `shakes_broker`: other plans cannot run at the same
-    time. `quick`: part of the quick selection. `outputs`: whether the output topics exist from the start.
+    no more of one may be repeated than it gets in so many seconds, beyond what it had uncommitted when faults struck.
+    `shakes_broker`: other plans cannot run at the same time. `quick`: part of the quick selection. `outputs`: whether
+    the output topics exist from the start.
     """
 
     name: str

@@ -47,7 +47,8 @@ class Report(msgspec.Struct, frozen=True):
     """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
 
     `in_flight` is what was not committed when the faults were there, and what was in flight when workers lost
-    partitions after that. `most_repeats` are duplicates of one partition, and `repeat_limit` is how many it may have.
+    partitions after that. `most_repeats` are duplicates of one partition that no fault met uncommitted, and
+    `repeat_limit` is how many it may have.
     `reread` are results of a new topic that come again. `exits` are codes of workers that ended by themselves and were
     started again; `behind` counts partitions whose last commit is not their last record. `steps` is the length of the
     workers' trace, and `trace` says which step the model does not allow; `refused` counts the traces with one mistake,
@@ -144,7 +145,7 @@ def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Repo
         done=done,
         account=_account(stage, plan, setting),
         in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, losses, stage.outcomes.results),
-        most_repeats=most_repeats(stage.outcomes.results),
+        most_repeats=most_repeats(stage.outcomes.results, stage.struck),
         repeat_limit=_repeat_limit(plan, losses),
         slowest_stop=round(stage.crew.slowest_stop, 1),
         behind=stage.outcomes.behind(stage.load.sent),

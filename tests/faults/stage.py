@@ -66,10 +66,10 @@ class Together:
 class Stage:
     """One run of one plan. `in_flight` adds up what was not committed at each fault: no more may be repeated.
 
-    To that comes what `flight` saw when workers lost partitions later. `loads` has one for each topic that bore the
-    name, `load` is the last. `reread` counts results for records of a new topic that come again, as workers read them
-    before they noticed that it is new; None where the topic stays. `link` names the model that is to be served,
-    `alternatives` are what it may name.
+    To that comes what `flight` saw when workers lost partitions later. `struck` has the offsets that sudden faults met,
+    by partition. `loads` has one for each topic that bore the name, `load` is the last. `reread` counts results for
+    records of a new topic that come again, as workers read them before they noticed that it is new; None where the
+    topic stays. `link` names the model that is to be served, `alternatives` are what it may name.
     """
 
     link: Path
@@ -83,6 +83,7 @@ class Stage:
         self.seed = seed
         self.rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
         self.in_flight = 0
+        self.struck: list[dict[int, range]] = []
         self.loads = [load]
         self.reread: int | None = None
         self.flight = FlightRecorder(outcomes.committed, crew.outstanding)
@@ -119,7 +120,9 @@ class Stage:
         self._together.do(_wait_for_all)
         committed = self.outcomes.committed()
         self._together.do(fault)
-        self.in_flight += self.outcomes.uncommitted(committed)
+        struck = {partition: range(committed.get(partition, 0), end) for partition, end in self.outcomes.ends().items()}
+        self.in_flight += sum(map(len, struck.values()))
+        self.struck.append(struck)
         self.flight.begin()
 
     def shake(self, fault: Callable[[], None]) -> None:

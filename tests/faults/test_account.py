@@ -100,7 +100,10 @@ def test_it_finds_results_that_a_repeat_filter_would_drop() -> None:
 def test_the_most_repeats_of_one_partition_count() -> None:
     """Two repeats in one partition and one in another are two; a first result is not a repeat."""
     other_partition = msgspec.structs.replace(RESULTS[0], source=Source("in", 1, 0))
-    assert most_repeats([*RESULTS, RESULTS[0], RESULTS[1], other_partition, other_partition]) == 2
+    results = [*RESULTS, RESULTS[0], RESULTS[1], other_partition, other_partition]
+    assert most_repeats(results) == 2
+    excused = [{0: range(RESULTS[0].source.offset, RESULTS[0].source.offset + 1)}, {1: range(5, 9)}]
+    assert most_repeats(results, excused) == 1
 
 
 def test_order_matters_within_a_partition_only() -> None:

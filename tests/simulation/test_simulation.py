@@ -61,13 +61,6 @@ def test_a_failing_seed_prints_a_smaller_schedule(tmp_path: Path) -> None:
     assert len(after.splitlines()) < len([line for line in before.splitlines() if " s  " in line])
 
 
-def test_the_last_commit_is_not_overtaken_by_the_one_before() -> None:
-    """A worker stops while its commits are slow: the group keeps the last offset."""
-    steps = Step(0.5, "produce", seconds=2.0, count=20), Step(1.2, "slow", role=GROUP, seconds=2.5), Step(2.0, "stop")
-    broken = [run(Schedule(seed, False, False, 0.0, 1, 1, steps)).broken for seed in range(40)]
-    assert broken == [None] * 40
-
-
 def test_a_client_whose_commits_are_not_answered_is_replaced() -> None:
     """It believes that it owns partitions: its group dropped it while it waited to join, and all calls time out."""
     steps = (

@@ -193,11 +193,10 @@ class Poller(threading.Thread):
         self.lag.cure_stalls()
         if self._handoff.is_full():
             self._hold_back()
+        elif self._must_wait_for_commits():
+            self._pause_until(lambda: not self.commits.are_overdue(), "commits")
         else:
             self._read()
-            # Judged after a poll: it has delivered the answers that were there.
-            if self.commits.are_overdue():
-                self._pause_until(lambda: not self.commits.are_overdue(), "commits")
 
     def _keep_up(self) -> None:
         """Do what is due whether records are read or not, and show that the thread comes round."""
@@ -206,6 +205,12 @@ class Poller(threading.Thread):
         self._measure_in_time(now)
         if self._solitude.is_too_long(now, self._is_alone(now)) or self._is_expelled(now):
             self._replace()
+
+    def _must_wait_for_commits(self) -> bool:
+        """Say whether commits are overdue; their answers come in a poll, ahead of records."""
+        if self.commits.are_overdue() and (message := self._consumer.poll(0)) is not None:
+            self._hand_off([message])
+        return self.commits.are_overdue()
 
     def _is_alone(self, now: float) -> bool:
         """Say whether this client has lost its group or the brokers: it owns nothing, or hears of no commit."""
@@ -300,8 +305,9 @@ class Poller(threading.Thread):
         """Measure the lag, and see that the topic is still the same, where a second has passed."""
         if now >= self._next_lag:
             self._next_lag = now + _LAG_INTERVAL_SECONDS
-            self.lag.measure(self._topic, held=self.paused == "commits")
+            # As it was before this question: a callback may have held this thread up until the network was back.
             answered = self.lag.answered_at
+            self.lag.measure(self._topic, held=self.paused == "commits")
             if answered is not None and time.monotonic() - answered > _DOUBT_SECONDS:
                 self.commits.doubt(answered)
             self.refusal.look()
