@@ -2,11 +2,11 @@
 
 It takes what is there, up to 2,000 records, processes, produces, and goes on at once while librdkafka delivers. Only
 failures call back (`delivery.report.only.error`), which saves a Python call a record; so that a record is confirmed is
-known when nothing at all is outstanding. Once a second, and at the end, it therefore stops producing until all is
+known when nothing at all is in_flight. Once a second, and at the end, it therefore stops producing until all is
 confirmed, and only then commits. A failed delivery ends it with nothing committed past the truth.
 
 It has none of what makes a worker: no dead letters, no draining when partitions are revoked, no bound on what is
-outstanding but the client's, no metrics, no health.
+in_flight but the client's, no metrics, no health.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ class Loop:
         """Wait until all is confirmed, and commit it."""
         if not self._positions:
             return
-        outstanding = self._sender.producer.flush(_CONFIRM_SECONDS)
-        if outstanding or self._sender.failures:
-            raise SystemExit(f"{outstanding} results unconfirmed, failures: {self._sender.failures[:3]}")
+        in_flight = self._sender.producer.flush(_CONFIRM_SECONDS)
+        if in_flight or self._sender.failures:
+            raise SystemExit(f"{in_flight} results unconfirmed, failures: {self._sender.failures[:3]}")
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._positions.items()]
         self._consumer.commit(offsets=offsets, asynchronous=False)
         self._positions.clear()

@@ -13,14 +13,14 @@ from schemas.records import Source
 from scoring.pipeline import Model, Results
 from scoring.sources import reject_foreign_source
 from worker.dead_letters import dead_letter
+from worker.kafka.batch import Bundle, RecordBatch
+from worker.kafka.ledger import Ledger
+from worker.kafka.outgoing_record import Headers, OutgoingRecord
 from worker.publisher import Publisher
 from worker.rejection_limit import RejectionLimit
 from worker.scored_batch import ScoredBatch
 from worker.serdes import PLAIN, Serdes
 from worker.tracing import Tracer
-from worker.transport.batch import Bundle, RecordBatch
-from worker.transport.ledger import Ledger
-from worker.transport.outgoing import Headers, OutgoingRecord
 
 INTERFACE = "kafka"
 _BYTES_A_RECORD = 1_024
@@ -79,7 +79,7 @@ class ScoringAgent:
         scored, first = [], 0
         for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
             own = slice(first, first := first + len(batch))
-            found = reject_foreign_source(part, batch.lease.seen)
+            found = reject_foreign_source(part, batch.assignment.seen)
             scored.append(_Scored(batch, sources[own], keys[own], found, encode_scores(found.scores)))
         return scored
 

@@ -38,7 +38,7 @@ def reader(schema: str) -> Callable[[bytes], bytes | None]:
         rest = BytesIO(value)
         try:
             found = fastavro.schemaless_reader(rest, parsed, None)
-            # NaN stays NaN, which is told as what it is; what JSON has no name for is no number either.
+            # NaN stays NaN, which validation rejects; infinities are not JSON numbers either.
             return None if rest.read(1) else json.dumps(found, default=lambda _: []).encode()
         except Exception:  # noqa: BLE001  # whatever it makes of bytes that are of no such record
             return None

@@ -32,6 +32,12 @@ from worker.agent import ScoringAgent
 from worker.canary import Canary
 from worker.delivery import AtLeastOnce, ExactlyOnce
 from worker.health import EventLoopHeartbeat, WorkerChecks
+from worker.kafka.batch import Bundle
+from worker.kafka.committed_offsets import CommittedOffsets
+from worker.kafka.consumer import LibrdkafkaConsumer
+from worker.kafka.faust_transport import SCHEME, BundleSchema, KeepingFlowControl, LibrdkafkaTransport
+from worker.kafka.ledger import Ledger
+from worker.kafka.producer import LibrdkafkaProducer
 from worker.output_topics import OutputTopics
 from worker.publisher import Guarantee, Publisher
 from worker.rejection_limit import RejectionLimit
@@ -39,12 +45,6 @@ from worker.serdes import Serdes
 from worker.shadow import GROUP_SUFFIX, Sample, ShadowAgent
 from worker.substitutes import Substitutes
 from worker.tracing import NoTracer, SamplingTracer, Tracer
-from worker.transport.batch import Bundle
-from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.driver import SCHEME, BundleSchema, KeepingFlowControl, LibrdkafkaTransport
-from worker.transport.ledger import Ledger
-from worker.transport.offsets import CommittedOffsets
-from worker.transport.producer import LibrdkafkaProducer
 
 _NO_CHALLENGER: Final = "HEARTSTREAM_CHALLENGER__PATH is not set"
 

@@ -28,7 +28,7 @@ from schemas.topics import (
     TRACESTATE_HEADER,
     VALUE_OMITTED_HEADER,
 )
-from worker.transport.outgoing import ANY_PARTITION, Headers, OutgoingRecord
+from worker.kafka.outgoing_record import ANY_PARTITION, Headers, OutgoingRecord
 
 _EXCEPTION: Final = RecordError.__name__.encode()
 _KEPT: Final = REASON_HEADERS | {TRACEPARENT_HEADER}

@@ -1,8 +1,8 @@
-"""The two delivery guarantees: at least once, and exactly once.
+"""The two delivery guarantees: at-least-once and exactly-once.
 
-Scores and dead letters can be larger than their topic takes, without the key that it wants, or older, and a broker
-refuses whole batches of them. So refused ones are sent once more with the present time, in small groups, those beyond a
-few kilobytes alone. In place of what is refused even then goes what its topic takes (`worker.substitutes`).
+Scores and dead letters can be larger or older than their topic accepts, or lack the key that it requires, and the
+broker rejects whole batches with such records. Rejected records are resent with the current time, in small groups,
+those of more than a few kilobytes individually. What is rejected again is replaced (`worker.substitutes`).
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
+from worker.kafka.commits import positions_of
+from worker.kafka.delivery_errors import DeliveryError, FinalDeliveryError
+from worker.kafka.ledger import Ledger
+from worker.kafka.outgoing_record import ANY_PARTITION, OutgoingRecord
+from worker.kafka.producer import LibrdkafkaProducer
+from worker.kafka.topic_check import TopicCheck
+from worker.kafka.transactions import AbortRequiredError, TransactionTimeouts, UnresponsiveClientError
 from worker.output_topics import OutputTopics
 from worker.resend_plan import ResendPlan
 from worker.scored_batch import ScoredBatch
 from worker.substitutes import NO_SUBSTITUTES, Substitutes, small_groups, smaller_batches, with_headers
-from worker.transport.commits import positions_of
-from worker.transport.deliveries import DeliveryError, FinalDeliveryError
-from worker.transport.ledger import Ledger
-from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
-from worker.transport.producer import LibrdkafkaProducer
-from worker.transport.topic_check import TopicCheck
-from worker.transport.transactions import AbortRequiredError, Patience, SilentClientError
 
 _NO_MEMBER: Final = frozenset({"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION"})
-"""Why the group refuses a transaction whose consumer is no member of it, or one of an earlier generation."""
+"""The group's errors for a transaction whose consumer is not a member, or of an earlier generation."""
 _MAX_ABORTS: Final = 10
-"""Transactions aborted in a row, without any news, until the process may give up."""
+"""Consecutive aborted transactions, without anything learned, until the process may give up."""
 
 
 class AtLeastOnce:
-    """A round is confirmed when the broker has every record of it. After a crash, records are scored again."""
+    """A flush is confirmed when the broker has all of its records. After a crash, records are scored again."""
 
     linger = 0.02
-    """Under a steady flow, something is always unconfirmed: then a round ends with a short wait for the broker."""
+    """Under a steady load, something is always unconfirmed: a flush then ends with a short wait for the broker."""
 
     def __init__(
         self,
@@ -47,30 +47,30 @@ class AtLeastOnce:
         output_topics: OutputTopics | None = None,
         substitutes: Substitutes = NO_SUBSTITUTES,
     ) -> None:
-        """`producer` is asked for when it is needed, as Faust makes it at start; `topic` takes the scores."""
+        """`producer` returns the producer, which Faust creates at start; `topic` is the scores topic."""
         self._producer = producer
         self._topic = topic
         self._output_topics = output_topics
         self._substitutes = substitutes
 
     async def open(self) -> None:
-        """Know the topics before anything is sent."""
+        """Query the output topics before anything is sent."""
         await _know(self._output_topics, self._producer())
 
     async def idle(self) -> None:
-        """Need nothing: the consumer commits."""
+        """Nothing to do: the consumer commits."""
 
     async def add(self, scored_batch: ScoredBatch) -> None:
         """Queue scores, then dead letters."""
         await _queue(self._producer(), self._topic, scored_batch, self._output_topics)
 
     def accepts_more(self) -> bool:
-        """Take more as long as something is unconfirmed: only then is a wait needed at all."""
-        return self._producer().outstanding > 0
+        """Accept more as long as something is unconfirmed, since the flush waits for that anyway."""
+        return self._producer().in_flight > 0
 
     async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
-        """Wait for the broker; send what it refused once more, or something in its place."""
-        refused = with_headers(await self._producer().settle(), scored_batches)
+        """Wait for confirmation; resend or replace what the broker rejected."""
+        refused = with_headers(await self._producer().await_deliveries(), scored_batches)
         while (size := smaller_batches(refused, self._producer().batch_bytes)) is not None:
             await self._producer().limit_batches(size)
             refused = with_headers(await self._send(refused), scored_batches)
@@ -87,36 +87,35 @@ class AtLeastOnce:
             await self._send_carefully([substitute], scored_batches)
 
     async def _send(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
-        """Send records; returns those that the broker refused."""
+        """Send records; return those that the broker rejected."""
         for record in records:
             await self._producer().queue_record(record)
-        return await self._producer().settle()
+        return await self._producer().await_deliveries()
 
 
 class Membership(Protocol):
-    """The consumer's place in its group, and what it reads."""
+    """The consumer's group membership and topic."""
 
     topic_check: TopicCheck
 
     def group_metadata(self) -> Any:
-        """Return it as transactions need it: as of the latest look."""
+        """Return the group metadata for transactions, as last refreshed."""
         ...
 
     def note_transaction(self, *, is_refused: bool) -> None:
-        """Hear whether the group refused a transaction, as it does not know its member."""
+        """Record whether the group refused a transaction because it does not know the member."""
         ...
 
 
 class ExactlyOnce:
-    """A round is a transaction that holds results and offsets: a reader of committed records sees each result once.
+    """A flush is a transaction of results and offsets: a reader of committed records sees each result once.
 
-    An aborted transaction is done again from memory, without the partitions that were lost meanwhile. Where the client
-    is stuck, a new one ends what the old one left, and the group's offsets, committed with the results, tell what that
-    was: what they pass is done.
+    An aborted transaction is repeated from memory, without the partitions lost in the meantime. If the client is stuck,
+    a new one ends its transaction, and the group's committed offsets show whether it was committed.
     """
 
     linger = 0.1
-    """A batch that was read and is never scored, as its partition is lost, must not hold the others up."""
+    """A batch that is never scored, as its partition was lost, must not delay the others."""
 
     def __init__(
         self,
@@ -128,7 +127,7 @@ class ExactlyOnce:
         output_topics: OutputTopics | None = None,
         substitutes: Substitutes = NO_SUBSTITUTES,
     ) -> None:
-        """`member` returns the consumer; `committed` asks for the group's offsets."""
+        """`member` returns the consumer; `committed` reads the group's offsets."""
         self._producer = producer
         self._topic = topic
         self._ledger = ledger
@@ -137,9 +136,9 @@ class ExactlyOnce:
         self._output_topics = output_topics
         self._substitutes = substitutes
         self._resend_plan = ResendPlan(substitutes)
-        """What was learnt of the records of this round that were refused."""
+        """How to resend this transaction's rejected records."""
         self._failure: DeliveryError | AbortRequiredError | None = None
-        """Why the open transaction cannot be committed."""
+        """Why the open transaction must be aborted."""
 
     async def open(self) -> None:
         """Begin a transaction."""
@@ -153,7 +152,7 @@ class ExactlyOnce:
         await self._producer().begin()
 
     async def add(self, scored_batch: ScoredBatch) -> None:
-        """Queue scores, then dead letters. A failure is kept for `close`, as the transaction must be aborted for it."""
+        """Queue scores, then dead letters. A failure is kept for `close`, which aborts the transaction."""
         if self._failure is not None:
             return
         try:
@@ -164,10 +163,10 @@ class ExactlyOnce:
             self._failure = error
 
     async def _send_apart(self, group: Sequence[OutgoingRecord]) -> None:
-        """Send a few records, and learn whether their topics take them."""
+        """Send a few records and wait for their delivery reports."""
         for record in group:
             await self._producer().queue_record(record)
-        if refused := await self._producer().settle():
+        if refused := await self._producer().await_deliveries():
             self._take_care(refused, group)
             raise DeliveryError("records are refused by their topics")
 
@@ -175,13 +174,13 @@ class ExactlyOnce:
         self._resend_plan.note(refused, group, self._producer().batch_bytes)
 
     def accepts_more(self) -> bool:
-        """Wait for batches that are being scored: a transaction costs several requests, however little is in it."""
+        """Wait for batches that are being scored: a transaction costs several requests, whatever its size."""
         return self._ledger.any_waiting()
 
     async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
-        """Commit; after an abort, do the whole round again for the partitions that are still this worker's."""
+        """Commit; after an abort, repeat the transaction for the partitions that are still owned."""
         confirmed: list[ScoredBatch] = []
-        retry_budget = _RetryBudget(self._producer().patience)
+        retry_budget = _RetryBudget(self._producer().timeouts)
         while scored_batches:
             try:
                 await self._commit(scored_batches)
@@ -189,13 +188,13 @@ class ExactlyOnce:
                 raise
             except (AbortRequiredError, DeliveryError) as error:
                 reason, stuck = str(error), False
-            except SilentClientError as error:
+            except UnresponsiveClientError as error:
                 reason, stuck = str(error), True
             else:
                 confirmed += scored_batches
                 break
             offsets = await (self._learn(reason, scored_batches) if stuck else self._abort(reason, scored_batches))
-            held = [scored_batch for scored_batch in scored_batches if self._ledger.holds(scored_batch.batch)]
+            held = [scored_batch for scored_batch in scored_batches if self._ledger.owns(scored_batch.batch)]
             confirmed += [scored_batch for scored_batch in held if _is_done(scored_batch, offsets)]
             left = [scored_batch for scored_batch in held if not _is_done(scored_batch, offsets)]
             retry_budget.note(has_news=left != scored_batches or self._resend_plan.has_news)
@@ -208,22 +207,22 @@ class ExactlyOnce:
         return confirmed
 
     async def _commit(self, scored_batches: Sequence[ScoredBatch]) -> None:
-        """Commit the open transaction, if all of it is delivered and every partition is still this worker's.
+        """Commit the open transaction, if all of it is delivered and every partition is still owned.
 
-        Which topic it is is asked for after all of its records were read. The group's metadata is read before the
-        partitions are looked at: if one is lost later, the broker sees that the metadata is old.
+        The topic's ID is queried after all records were read. The group metadata is read before the partitions are
+        checked: if one is lost later, the broker refuses the outdated metadata.
         """
         if self._failure is not None:
             raise self._failure
         check = self._member().topic_check
         asked = check.ask()
-        if refused := await self._producer().settle():
+        if refused := await self._producer().await_deliveries():
             self._take_care(refused)
             self._failure = DeliveryError("records are refused by their topics")
             raise self._failure
         await check.confirm(asked)
         group = self._member().group_metadata()
-        if not all(self._ledger.holds(scored_batch.batch) for scored_batch in scored_batches):
+        if not all(self._ledger.owns(scored_batch.batch) for scored_batch in scored_batches):
             raise DeliveryError("partitions were lost")
         await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in scored_batches}, group)
 
@@ -237,16 +236,16 @@ class ExactlyOnce:
             self._member().note_transaction(is_refused=error.reason in _NO_MEMBER)
             raise
         self._member().note_transaction(is_refused=False)
-        self._ledger.note_stored(offsets)
+        self._ledger.mark_committed(offsets)
         events.OffsetsCommitted(by_partition, transactional=True).emit()
 
     async def idle(self) -> None:
-        """Commit how far partitions were read beyond their last record: an offset a transaction, without results."""
-        if not self._ledger.passed(self._ledger.owned()):
+        """Commit offsets beyond the last record in a transaction without results."""
+        if not self._ledger.committable_when_idle(self._ledger.owned()):
             return
         await self._begin()
         group = self._member().group_metadata()
-        offsets = self._ledger.passed(self._ledger.owned())
+        offsets = self._ledger.committable_when_idle(self._ledger.owned())
         if not offsets:
             await self._abort("partitions were lost", ())
             return
@@ -254,18 +253,18 @@ class ExactlyOnce:
             await self._store(offsets, group)
         except AbortRequiredError as error:
             await self._abort(str(error), ())
-        except SilentClientError as error:
+        except UnresponsiveClientError as error:
             await self._learn(str(error), ())
 
     async def _abort(self, reason: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
-        """Abort the open transaction; returns offsets only if the client was stuck."""
+        """Abort the open transaction; return committed offsets only if the client was stuck."""
         try:
             await self._producer().require_transactions().abort(reason)
-        except SilentClientError as error:
+        except UnresponsiveClientError as error:
             call = str(error)
         else:
-            refused = await self._producer().forget_failures()
-            # Nothing can be queued in a failed transaction: `add` may have met that before it heard of the reason.
+            refused = await self._producer().clear_failures()
+            # Nothing can be queued in a failed transaction: `add` may have failed before the reason was reported.
             if refused and not self._resend_plan.has_news:
                 self._take_care(refused)
             if self._resend_plan.batch_bytes is not None:
@@ -275,49 +274,48 @@ class ExactlyOnce:
         return await self._learn(call, scored_batches)
 
     async def _learn(self, call: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
-        """Replace the client that is stuck in `call`; returns what is committed when nothing is pending any more.
+        """Replace the client that is stuck in `call`; return the committed offsets once its transaction has ended.
 
-        Another member may have committed a partition that this one lost unawares: that counts as well, as its results
-        are there.
+        Another member may have committed a partition that this one lost unnoticed: its results count as well.
         """
-        tps = {scored_batch.batch.tp for scored_batch in scored_batches if self._ledger.holds(scored_batch.batch)}
+        tps = {scored_batch.batch.tp for scored_batch in scored_batches if self._ledger.owns(scored_batch.batch)}
         producer = self._producer()
         async with producer.in_time():
-            await producer.renew(call)
+            await producer.replace_client(call)
             offsets = await self._committed(tps) if tps else {}
         done = {scored_batch.batch.tp for scored_batch in scored_batches if _is_done(scored_batch, offsets)}
         events.TransactionSettled(len(done), len(tps - done)).emit()
         return offsets
 
     async def _again(self, scored_batches: Sequence[ScoredBatch]) -> None:
-        """Do what is left of an aborted round once more."""
+        """Repeat what is left of an aborted transaction."""
         await self._begin()
         for scored_batch in scored_batches:
             await self.add(scored_batch)
 
 
 class _RetryBudget:
-    """Counts transactions that were aborted in a row, without any news since the first of them."""
+    """Limits consecutive aborted transactions from which nothing was learned."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, timeouts: TransactionTimeouts) -> None:
+        self._timeouts = timeouts
         self._since = time.monotonic()
         self.aborts = 0
 
     def note(self, *, has_news: bool) -> None:
-        """An abort: with news, the next attempt may well succeed."""
+        """Count an abort; if something was learned, the next attempt may succeed, and counting restarts."""
         self.aborts = 0 if has_news else self.aborts + 1
         if has_news:
             self._since = time.monotonic()
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether there were many of them, for long."""
-        return self.aborts >= _MAX_ABORTS and time.monotonic() - self._since > self._patience.total
+        """Whether there were too many aborts, over too long."""
+        return self.aborts >= _MAX_ABORTS and time.monotonic() - self._since > self._timeouts.total
 
     async def pause(self) -> None:
-        """Let the consumer's thread learn of a rebalance, or that the group has forgotten it."""
-        await asyncio.sleep(min(self._patience.pause * (self.aborts + 1), self._patience.call))
+        """Give the consumer thread time to learn of a rebalance, or that the group has dropped it."""
+        await asyncio.sleep(min(self._timeouts.pause * (self.aborts + 1), self._timeouts.call))
 
 
 def _is_done(scored_batch: ScoredBatch, offsets: Mapping[TP, int]) -> bool:
@@ -325,7 +323,7 @@ def _is_done(scored_batch: ScoredBatch, offsets: Mapping[TP, int]) -> bool:
 
 
 async def _know(output_topics: OutputTopics | None, producer: LibrdkafkaProducer) -> None:
-    """Ask the broker once what its topics take, and send no larger batches."""
+    """Query the output topics once, and limit batches to what they accept."""
     if output_topics is None or output_topics.is_known:
         return
     await output_topics.query()

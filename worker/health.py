@@ -16,10 +16,10 @@ from faust.types import TP
 
 from runtime.health import Health
 from runtime.periodic import PeriodicCall
-from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.lag import SILENT_SECONDS, Behind, LagMeter
-from worker.transport.ledger import Ledger
-from worker.transport.producer import LibrdkafkaProducer
+from worker.kafka.consumer import LibrdkafkaConsumer
+from worker.kafka.lag import SILENT_SECONDS, Behind, LagMeter
+from worker.kafka.ledger import Ledger
+from worker.kafka.producer import LibrdkafkaProducer
 
 _HEARTBEAT_SECONDS: Final = 1.0
 _OUTPUT_SECONDS: Final = 30.0
@@ -105,15 +105,15 @@ class WorkerChecks:
         or ends the process.
         """
         lag = self._lag
-        if lag is None or not _answers(lag) or self._outstanding():
+        if lag is None or not _answers(lag) or self._in_flight():
             return None
         return stalled_partition(lag.behind, self._ledger, _STALL_LIMITS * self._stall_limit)
 
     def group(self) -> str | None:
         """The worker is a member of the group, even without partitions if there are too few."""
         consumer = self._consumer
-        if consumer is None or consumer.poller is None or not (consumer.joined and consumer.poller.member):
-            reason = consumer.poller.refusal.reason if consumer is not None and consumer.poller is not None else None
+        if consumer is None or consumer.thread is None or not (consumer.joined and consumer.thread.member):
+            reason = consumer.thread.refusal.reason if consumer is not None and consumer.thread is not None else None
             return f"not a member of the consumer group{f': {reason}' if reason else ''}"
         return None
 
@@ -139,8 +139,8 @@ class WorkerChecks:
 
     def commits(self) -> str | None:
         """Offset commits succeed; while they fail, reading is paused to limit repeated records."""
-        poller = self._consumer.poller if self._consumer is not None else None
-        if poller is not None and poller.paused == "commits":
+        consumer_thread = self._consumer.thread if self._consumer is not None else None
+        if consumer_thread is not None and consumer_thread.paused == "commits":
             return "offset commits fail: reading is paused until one succeeds"
         return None
 
@@ -151,13 +151,13 @@ class WorkerChecks:
 
     @property
     def _lag(self) -> LagMeter | None:
-        poller = self._consumer.poller if self._consumer is not None else None
-        return poller.lag if poller is not None else None
+        consumer_thread = self._consumer.thread if self._consumer is not None else None
+        return consumer_thread.lag if consumer_thread is not None else None
 
-    def _outstanding(self) -> int:
+    def _in_flight(self) -> int:
         """Count the results that the broker has not confirmed."""
         producer = self._app._producer  # noqa: SLF001  # `app.producer` would make one
-        return producer.outstanding if isinstance(producer, LibrdkafkaProducer) else 0
+        return producer.in_flight if isinstance(producer, LibrdkafkaProducer) else 0
 
 
 def stalled_partition(all_behind: Mapping[TP, Behind], ledger: Ledger, limit: float) -> str | None:

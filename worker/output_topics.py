@@ -9,7 +9,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]  # exported, says its guide
 
-from worker.transport.outgoing import ANY_PARTITION
+from worker.kafka.outgoing_record import ANY_PARTITION
 
 _CALL_SECONDS: Final = 10.0
 _SHARE_OF_LIMIT: Final = 0.95

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from runtime import events
+from worker.kafka.ledger import Ledger
 from worker.scored_batch import ScoredBatch
-from worker.transport.ledger import Ledger
 
 _IDLE_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 0.001
@@ -144,7 +144,7 @@ class Publisher:
     def _ranges(self, batches: Sequence[ScoredBatch]) -> dict[int, list[list[int]]]:
         """Return the offset ranges of batches whose partitions are still owned, by partition, merging adjacent ones."""
         ranges: dict[int, list[list[int]]] = {}
-        for batch in (scored.batch for scored in batches if self._ledger.holds(scored.batch)):
+        for batch in (scored.batch for scored in batches if self._ledger.owns(scored.batch)):
             runs = ranges.setdefault(batch.tp.partition, [])
             first = batch.first_offset()
             if runs and runs[-1][1] == first:

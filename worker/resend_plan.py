@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 from confluent_kafka import KafkaError
 
+from worker.kafka.outgoing_record import OutgoingRecord
 from worker.scored_batch import ScoredBatch
 from worker.substitutes import Substitutes, small_groups, smaller_batches, with_headers
-from worker.transport.outgoing import OutgoingRecord
 
 _NO_LIMIT: Final = 1 << 62
 

@@ -10,8 +10,8 @@ import msgspec
 from runtime.tracing.spans import Span
 from schemas.cloudevents import ScoreEvents
 from schemas.records import Source
-from worker.transport.batch import RecordBatch
-from worker.transport.outgoing import Headers, OutgoingRecord
+from worker.kafka.batch import RecordBatch
+from worker.kafka.outgoing_record import Headers, OutgoingRecord
 
 
 class EventHeaders(Mapping[int, Headers]):

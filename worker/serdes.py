@@ -20,9 +20,9 @@ from schemas.records import RECORD_MAX_BYTES, Source
 from schemas.wire_format import MAGIC_BYTE, PREFIX_BYTES, schema_id, schema_prefix
 from scoring.batches import JsonBatch
 from worker.avro import UnusableSchemaError, reader
+from worker.kafka.outgoing_record import Headers
 from worker.schema_registry import SchemaRegistry
 from worker.scored_batch import EventHeaders
-from worker.transport.outgoing import Headers
 
 _Read = Callable[[bytes], Content]
 _UNKNOWN_SECONDS: Final = 30.0

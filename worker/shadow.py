@@ -18,11 +18,11 @@ from schemas.records import Source
 from scoring.pipeline import Model, Results
 from scoring.sources import reject_foreign_source
 from worker.agent import weight_of
+from worker.kafka.batch import Bundle, RecordBatch
+from worker.kafka.ledger import Ledger
 from worker.publisher import Publisher
 from worker.scored_batch import ScoredBatch
 from worker.serdes import PLAIN, Serdes
-from worker.transport.batch import Bundle, RecordBatch
-from worker.transport.ledger import Ledger
 
 GROUP_SUFFIX: Final = "-shadow"
 _MASK: Final = (1 << 64) - 1
@@ -87,7 +87,7 @@ class ShadowAgent:
         between = time.perf_counter()
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
-        results = reject_foreign_source(challenger, batch.lease.seen)
+        results = reject_foreign_source(challenger, batch.assignment.seen)
         scored = [selected[place] for place in results.places]
         keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
         headers = self._serdes.headers([sources[place] for place in scored], {})

@@ -15,8 +15,8 @@ from schemas.codec import decode_score
 from schemas.errors import DependencyError, RejectionCode, ValidationIssue
 from schemas.records import Source
 from worker.dead_letters import dead_letter, reduced, without_key
+from worker.kafka.outgoing_record import ANY_PARTITION, OutgoingRecord
 from worker.scored_batch import ScoredBatch
-from worker.transport.outgoing import ANY_PARTITION, OutgoingRecord
 
 _GROUP_BYTES: Final = 8_192
 _SMALLEST_BATCH: Final = 16_384

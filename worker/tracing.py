@@ -15,7 +15,7 @@ from runtime.tracing.spans import Attributes, Span, Tracing
 from runtime.tracing.trace_context import Parent, read_parent
 from schemas.records import Source
 from scoring.pipeline import Issues
-from worker.transport.batch import RecordBatch
+from worker.kafka.batch import RecordBatch
 
 NO_SPANS: Final[Mapping[int, Span]] = {}
 

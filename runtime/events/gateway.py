@@ -24,16 +24,16 @@ class RequestAnswered(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count it."""
-        count, observe = _request_metrics(self.route, self.status)
+        count, observe = self._functions(self.route, self.status)
         count()
         observe(self.seconds)
         records.log_due_rejections()
 
-
-@functools.cache
-def _request_metrics(route: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
-    """Return the functions of a route's counter and histogram; finding them by label takes longer than counting."""
-    return metrics.REQUESTS.labels(route, str(status)).inc, metrics.REQUEST_SECONDS.labels(route).observe
+    @staticmethod
+    @functools.cache
+    def _functions(route: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
+        """Return the functions of a route's counter and histogram; finding them by label takes longer than counting."""
+        return metrics.REQUESTS.labels(route, str(status)).inc, metrics.REQUEST_SECONDS.labels(route).observe
 
 
 class RequestFailed(msgspec.Struct, frozen=True):

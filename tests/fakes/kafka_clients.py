@@ -14,12 +14,12 @@ from faust.types import TP
 from runtime.kafka.config import EXACTLY_ONCE
 from runtime.settings import Settings
 from schemas.errors import DependencyError
-from worker.transport.driver import LibrdkafkaTransport
-from worker.transport.ledger import Ledger
-from worker.transport.producer import LibrdkafkaProducer
-from worker.transport.transactions import Patience
+from worker.kafka.faust_transport import LibrdkafkaTransport
+from worker.kafka.ledger import Ledger
+from worker.kafka.producer import LibrdkafkaProducer
+from worker.kafka.transactions import TransactionTimeouts
 
-QUICK: Final = Patience(call=0.01, silence=0.12, pause=0.001, total=5.0)
+QUICK: Final = TransactionTimeouts(call=0.01, silence=0.12, pause=0.001, total=5.0)
 
 
 class FakeBroker:
@@ -224,7 +224,7 @@ class GapClient(FakeClient):
         return len(self.broker.open_results) if self.has_gap else 0
 
 
-def new_producer(broker: FakeBroker, *clients: FakeClient, patience: Patience = QUICK) -> LibrdkafkaProducer:
+def new_producer(broker: FakeBroker, *clients: FakeClient, timeouts: TransactionTimeouts = QUICK) -> LibrdkafkaProducer:
     """Return a producer that gets these clients, one after the other, and then good ones; not started."""
     settings = Settings.from_mapping(
         {"HEARTSTREAM_WORKER__GROUP_ID": "group", "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": EXACTLY_ONCE}
@@ -238,6 +238,6 @@ def new_producer(broker: FakeBroker, *clients: FakeClient, patience: Patience = 
 
     app = faust.App("test", broker="librdkafka://")
     producer = LibrdkafkaTransport(app, settings, Ledger()).create_producer()
-    producer.patience = patience
+    producer.timeouts = timeouts
     producer.new_client = next_client
     return producer

@@ -24,7 +24,7 @@ class RefusedError(Exception):
     """The model does not allow a step."""
 
 
-class Lease:
+class PartitionAssignment:
     """A partition as its owner knows it: results are confirmed up to `done`, offsets stored up to `stored`."""
 
     def __init__(self, start: int, former_owner: tuple[str, int] | None = None) -> None:
@@ -68,8 +68,8 @@ class Member:
 
     def __init__(self, name: str, group: Group) -> None:
         self.name, self.group = name, group
-        self.leases: dict[int, Lease] = {}
-        self.former: dict[int, Lease] = {}
+        self.leases: dict[int, PartitionAssignment] = {}
+        self.former: dict[int, PartitionAssignment] = {}
 
     def take(self, step: Step) -> None:
         """Take a step; raises RefusedError if it is not allowed here."""
@@ -87,7 +87,7 @@ class Member:
             _require(offset is not None or known is None, "it begins at the first record, but an offset is committed")
             if offset is not None:
                 self.resume(partition, offset, known or 0)
-            self.leases[partition] = Lease(offset or 0, self.group.owners.get(partition))
+            self.leases[partition] = PartitionAssignment(offset or 0, self.group.owners.get(partition))
             self.group.owners[partition] = (self.name, offset or 0)
             self.former.pop(partition, None)
 
@@ -109,12 +109,12 @@ class Member:
         """Take a partition over at an offset that the group has; `known` is the highest that was seen."""
         raise NotImplementedError
 
-    def _give_up(self, partition: int) -> Lease:
+    def _give_up(self, partition: int) -> PartitionAssignment:
         _require(partition in self.leases, "it does not have this partition")
         self.former[partition] = self.leases.pop(partition)
         return self.former[partition]
 
-    def lease(self, partition: int) -> Lease:
+    def lease(self, partition: int) -> PartitionAssignment:
         """Return a lease, if only one that has just ended: another thread may have been quicker to log that."""
         found = self.leases.get(partition) or self.former.get(partition)
         _require(found is not None, "it does not have this partition")
@@ -130,7 +130,7 @@ class Member:
         in_time = self.owns(partition) or offset <= self.group.owners[partition][1]
         _require(in_time, "another worker had taken over before")
 
-    def confirm(self, partition: int, runs: Sequence[tuple[int, int]]) -> Lease:
+    def confirm(self, partition: int, runs: Sequence[tuple[int, int]]) -> PartitionAssignment:
         """Results of a partition are confirmed: the next ones, without a gap in which there is a record."""
         lease = self.lease(partition)
         for start, end in runs:

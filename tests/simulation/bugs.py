@@ -10,15 +10,15 @@ from faust.types import TP
 
 from worker import delivery
 from worker.delivery import ExactlyOnce
+from worker.kafka import consumer_thread, transactions
+from worker.kafka.commits import ConsumerCommits, TransactionCommits, positions_of
+from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion
+from worker.kafka.consumer_thread import ConsumerThread
+from worker.kafka.delivery_errors import DeliveryError
+from worker.kafka.ledger import Ledger
+from worker.kafka.outgoing_record import DeliveryReports
+from worker.kafka.paused_partitions import PausedPartitions
 from worker.scored_batch import ScoredBatch
-from worker.transport import poller, transactions
-from worker.transport.commits import ConsumerCommits, TransactionCommits, positions_of
-from worker.transport.deliveries import DeliveryError
-from worker.transport.ledger import Ledger
-from worker.transport.outgoing import Reports
-from worker.transport.pauses import Pauses
-from worker.transport.poller import Poller
-from worker.transport.solitude import Expulsion, Solitude
 
 Change = tuple[object, str, Any]
 
@@ -35,33 +35,33 @@ class Bug(msgspec.Struct, frozen=True):
 
 def _enter_as_done(ledger: Ledger, batch: Any) -> None:
     _enter(ledger, batch)
-    batch.lease.finished_to = batch.next_offset
+    batch.assignment.finished_to = batch.next_offset
 
 
 def _reach_end_past_batches(ledger: Ledger, tp: TP, offset: int) -> None:
-    lease = ledger.lease(tp)
-    if lease is not None:
-        lease.end = lease.finished_to = offset
+    assignment = ledger.assignment(tp)
+    if assignment is not None:
+        assignment.end = assignment.finished_to = offset
 
 
-def _resume_owned_alone(pauses: Pauses) -> None:
+def _resume_owned_alone(pauses: PausedPartitions) -> None:
     back = pauses._consumer.assignment()
     if back:
         pauses._consumer.resume([each for each in back if (each.topic, each.partition) in pauses._paused])
     pauses._paused = set()
 
 
-def _store_once(this: Poller) -> None:
+def _store_once(this: ConsumerThread) -> None:
     this.commits.leave(this._ledger.owned())
 
 
 async def _commit_with_metadata_last(this: ExactlyOnce, scored_batches: Sequence[ScoredBatch]) -> None:
-    if this._failure is None and (refused := await this._producer().settle()):
+    if this._failure is None and (refused := await this._producer().await_deliveries()):
         this._take_care(refused)
         this._failure = DeliveryError("records are refused by their topics")
     if this._failure is not None:
         raise this._failure
-    if not all(this._ledger.holds(scored_batch.batch) for scored_batch in scored_batches):
+    if not all(this._ledger.owns(scored_batch.batch) for scored_batch in scored_batches):
         raise DeliveryError("partitions were lost")
     offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in scored_batches}
     await this._member().topic_check.confirm(this._member().topic_check.ask())
@@ -69,13 +69,13 @@ async def _commit_with_metadata_last(this: ExactlyOnce, scored_batches: Sequence
 
 
 async def _renew_blindly(this: ExactlyOnce, call: str, _scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
-    await this._producer().renew(call)
+    await this._producer().replace_client(call)
     return {}
 
 
 async def _wait_for_ever(this: transactions.Transactions, _name: str, operation: Any, _turn: int = 1) -> None:
     def work(given_up: Any) -> None:
-        transactions._repeat(lambda: operation(this._patience.call), given_up)
+        transactions._repeat(lambda: operation(this._timeouts.call), given_up)
 
     await transactions._in_thread(work, 1e6)
 
@@ -90,7 +90,7 @@ def _close_at_once(consumer: Any) -> None:
 
 def _hear_nothing_wrong(this: ConsumerCommits, _error: Any, positions: Sequence[Any]) -> None:
     this.is_in_flight = False
-    this._ledger.note_stored({TP(each.topic, each.partition): each.offset for each in positions})
+    this._ledger.mark_committed({TP(each.topic, each.partition): each.offset for each in positions})
 
 
 def _commit_any_time(this: ConsumerCommits) -> None:
@@ -100,12 +100,12 @@ def _commit_any_time(this: ConsumerCommits) -> None:
 
 async def _idle_beside_transactions(this: ExactlyOnce) -> None:
     """The consumer's own commit of what no transaction carries, which the decision rejects."""
-    offsets = this._ledger.passed(this._ledger.owned())
+    offsets = this._ledger.committable_when_idle(this._ledger.owned())
     if offsets:
-        consumer = this._member()._poller._consumer  # type: ignore[attr-defined]
+        consumer = this._member()._thread._consumer  # type: ignore[attr-defined]
         consumer.config = {**consumer.config, "on_commit": lambda _error, _positions: None}
         consumer.commit(offsets=positions_of(offsets, this._ledger.note), asynchronous=True)
-        this._ledger.note_stored(offsets)
+        this._ledger.mark_committed(offsets)
 
 
 def _never(*_args: object, **_options: object) -> bool:
@@ -126,24 +126,24 @@ class _HastyBudget(delivery._RetryBudget):
         return self.aborts >= 10
 
 
-_enter: Final[Callable[..., None]] = Ledger.enter
+_enter: Final[Callable[..., None]] = Ledger.add
 _turn: Final[Callable[..., None]] = ConsumerCommits.turn
 
 _ALO: Final = "at least once"
 _EOS: Final = "exactly once"
 
 BUGS: Final = (
-    Bug("offsets committed on arrival", "faults.md", ((Ledger, "enter", _enter_as_done),)),
+    Bug("offsets committed on arrival", "faults.md", ((Ledger, "add", _enter_as_done),)),
     Bug("no commit on revocation", "faults.md", ((ConsumerCommits, "leave", _always),), _ALO),
     Bug("end committed past batches in flight", "decision 45", ((Ledger, "reached_end", _reach_end_past_batches),)),
-    Bug("a paused partition comes back paused", "decision 12", ((Pauses, "resume", _resume_owned_alone),)),
-    Bug("last commit not tried again", "decision 12", ((Poller, "_store_the_rest", _store_once),), _ALO),
-    Bug("no leave without partitions", "decision 12", ((poller, "leave", _close_at_once),)),
-    Bug("refused commit not given back", "changelog", ((Ledger, "give_back", _ignore),), _ALO),
+    Bug("a paused partition comes back paused", "decision 12", ((PausedPartitions, "resume", _resume_owned_alone),)),
+    Bug("last commit not tried again", "decision 12", ((ConsumerThread, "_commit_finally", _store_once),), _ALO),
+    Bug("no leave without partitions", "decision 12", ((consumer_thread, "leave", _close_at_once),)),
+    Bug("refused commit not given back", "changelog", ((Ledger, "mark_uncommitted", _ignore),), _ALO),
     Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "heard", _hear_nothing_wrong),), _ALO),
     Bug("several commits in flight", "changelog", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
-    Bug("failed delivery ignored", "decision 10", ((Reports, "on_failed_delivery", _ignore),), _ALO),
-    Bug("lost client not replaced", "decision 14", ((Solitude, "is_too_long", _never),)),
+    Bug("failed delivery ignored", "decision 10", ((DeliveryReports, "on_failed_delivery", _ignore),), _ALO),
+    Bug("lost client not replaced", "decision 14", ((DisconnectionTimer, "is_too_long", _never),)),
     Bug("expelled client not replaced", "decision 54", ((Expulsion, "is_too_long", _never),), _EOS),
     Bug(
         "metadata read after the partitions",
@@ -151,7 +151,7 @@ BUGS: Final = (
         ((ExactlyOnce, "_commit", _commit_with_metadata_last),),
         _EOS,
     ),
-    Bug("lost partitions done again", "decision 11", ((Ledger, "holds", _always),), _EOS),
+    Bug("lost partitions done again", "decision 11", ((Ledger, "owns", _always),), _EOS),
     Bug("no fence by the generation", "decision 11", ((TransactionCommits, "rebalanced", _ignore),), _EOS),
     Bug("ten aborts end the worker", "decision 11", ((delivery, "_RetryBudget", _HastyBudget),), _EOS),
     Bug("stuck round done again blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
@@ -162,7 +162,7 @@ BUGS: Final = (
         ((transactions.Transactions, "_note", _ignore),),
         _EOS,
     ),
-    Bug("fenced client ends the worker", "decision 45", ((transactions, "hopeless", _fail_on_fence),), _EOS),
+    Bug("fenced client ends the worker", "decision 45", ((transactions, "fatal_error", _fail_on_fence),), _EOS),
     Bug(
         "consumer commits beside transactions", "decision 45", ((ExactlyOnce, "idle", _idle_beside_transactions),), _EOS
     ),

@@ -10,38 +10,38 @@ from runtime import events
 from tests.simulation.clients import FakeAdminClient
 from tests.simulation.consumer import FakeConsumer
 from tests.simulation.threads import Threading, Time
-from tests.simulation.worker import SimulatedPoller
+from tests.simulation.worker import SimulatedConsumerThread
 from worker import agent, delivery, publisher
-from worker.transport import (
+from worker.kafka import (
+    batch_queue,
     commits,
+    committed_offsets,
     consumer,
+    consumer_thread,
     group_refusal,
-    handoff,
     lag,
     ledger,
-    offsets,
-    poller,
     producer,
     topic_check,
     topic_identity,
     transactions,
 )
 
-_TIMED: Final = (agent, commits, consumer, group_refusal, delivery, lag, poller, publisher, transactions)
-_THREADED: Final = (handoff, ledger, poller, producer, transactions)
+_TIMED: Final = (agent, commits, consumer, group_refusal, delivery, lag, consumer_thread, publisher, transactions)
+_THREADED: Final = (batch_queue, ledger, consumer_thread, producer, transactions)
 _WAITS: Final = (
     # How often the product looks, where a look costs the simulation as much as a second does.
-    (poller, "_POLL_SECONDS", 1.0),
-    (poller, "_LAG_INTERVAL_SECONDS", 3.0),
-    (poller, "_FULL_WAIT_SECONDS", 0.5),
-    (poller, "_PAUSE_AFTER_SECONDS", 1.5),
-    (poller, "_COMMITTED_SECONDS", 15.0),
+    (consumer_thread, "_POLL_SECONDS", 1.0),
+    (consumer_thread, "_LAG_INTERVAL_SECONDS", 3.0),
+    (consumer_thread, "_FULL_WAIT_SECONDS", 0.5),
+    (consumer_thread, "_PAUSE_AFTER_SECONDS", 1.5),
+    (consumer_thread, "_COMMITTED_SECONDS", 15.0),
     (commits, "_LOOK_SECONDS", 0.5),
     (producer, "_POLL_INTERVAL_SECONDS", 0.02),
     (producer, "_IDLE_SECONDS", 3.0),
     (producer, "_CHECK_SECONDS", 1.0),
     (topic_check, "_LOOK_SECONDS", 0.005),
-    (publisher, "_LOOK_SECONDS", 0.01),
+    (publisher, "_CHECK_SECONDS", 0.01),
 )
 
 
@@ -76,9 +76,9 @@ def simulated(hear: Callable[[object], None]) -> Iterator[None]:
         *((module, "threading", Threading) for module in _THREADED),
         *_WAITS,
         *((each, "emit", _emitter(hear)) for each in told),
-        (poller, "Consumer", FakeConsumer),
-        (consumer, "Poller", SimulatedPoller),
-        (offsets, "AdminClient", FakeAdminClient),
+        (consumer_thread, "Consumer", FakeConsumer),
+        (consumer, "ConsumerThread", SimulatedConsumerThread),
+        (committed_offsets, "AdminClient", FakeAdminClient),
         (topic_identity, "AdminClient", FakeAdminClient),
         (topic_check, "AdminClient", FakeAdminClient),
         (group_refusal, "AdminClient", FakeAdminClient),

@@ -26,7 +26,7 @@ _HOLD_SHARE: Final = 0.1
 _PORTION_SECONDS: Final = 0.5
 _OUTPUTS: Final = 2
 _MOST_STEPS: Final = 50_000
-_MAY_END: Final = ("could not be delivered", "cannot learn the committed offsets", "does not answer in time")
+_MAY_END: Final = ("could not be delivered", "cannot read the committed offsets", "does not answer in time")
 
 
 class Outcome(msgspec.Struct):
@@ -195,8 +195,8 @@ class Simulation:
 
     def _do_deaf(self, step: Step) -> None:
         worker = self._chosen(step)
-        if worker is not None and worker.consumer is not None and worker.consumer.poller is not None:
-            worker.consumer.poller._consumer.is_deaf = True  # type: ignore[attr-defined]
+        if worker is not None and worker.consumer is not None and worker.consumer.thread is not None:
+            worker.consumer.thread._consumer.is_deaf = True  # type: ignore[attr-defined]
 
     def _look(self) -> None:
         """See whether workers have ended, and, when all faults are over, whether all is done."""

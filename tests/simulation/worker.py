@@ -20,27 +20,27 @@ from tests.simulation.threads import Event, VirtualLoop
 from tests.simulation.transactional import FakeProducer
 from worker.agent import ScoringAgent
 from worker.delivery import AtLeastOnce, ExactlyOnce
+from worker.kafka.batch import Bundle
+from worker.kafka.committed_offsets import CommittedOffsets
+from worker.kafka.consumer import LibrdkafkaConsumer
+from worker.kafka.consumer_options import ConsumerOptions
+from worker.kafka.consumer_thread import ConsumerThread
+from worker.kafka.ledger import Ledger
+from worker.kafka.producer import LibrdkafkaProducer
+from worker.kafka.transactions import TransactionTimeouts
 from worker.publisher import Guarantee, Publisher
 from worker.rejection_limit import RejectionLimit
 from worker.tracing import NoTracer
-from worker.transport.batch import Bundle
-from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.ledger import Ledger
-from worker.transport.offsets import CommittedOffsets
-from worker.transport.options import ConsumerOptions
-from worker.transport.poller import Poller
-from worker.transport.producer import LibrdkafkaProducer
-from worker.transport.transactions import Patience
 
 PATIENTS: Final = "patients"
 SCORES: Final = "scores"
 DEAD_LETTERS: Final = "dead-letters"
 _FLUSH_SECONDS: Final = 3.0
 _FAULTS: Final = (ValidationIssue(RejectionCode.MISSING_FIELD, "age", "is missing"),)
-PATIENCE: Final = Patience(call=1.5, silence=4.0, pause=0.2, total=30.0)
+TIMEOUTS: Final = TransactionTimeouts(call=1.5, silence=4.0, pause=0.2, total=30.0)
 
 
-class SimulatedPoller(Poller):
+class SimulatedConsumerThread(ConsumerThread):
     """The product's thread, as a simulated one."""
 
     def start(self) -> None:
@@ -175,11 +175,13 @@ class Worker:
 
     def is_busy(self) -> bool:
         """Whether records are on their way through it."""
-        return self.consumer is not None and any(lease.batches for lease in self.consumer.ledger._leases.values())
+        return self.consumer is not None and any(
+            assignment.batches for assignment in self.consumer.ledger._assignments.values()
+        )
 
     def has_partitions(self) -> bool:
         """Whether it owns partitions."""
-        return self.consumer is not None and bool(self.consumer.ledger._leases)
+        return self.consumer is not None and bool(self.consumer.ledger._assignments)
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
@@ -205,7 +207,7 @@ class Worker:
         self.producer = producer = SimulatedProducer(self._fail)
         self.consumer = consumer = SimulatedConsumer(self._fail)
         producer.client_config = _producer_config(self.name, is_exactly_once=self.is_exactly_once)
-        producer.patience, producer.new_client = PATIENCE, FakeProducer
+        producer.timeouts, producer.new_client = TIMEOUTS, FakeProducer
         consumer.ledger, consumer.options = ledger, _options(is_exactly_once=self.is_exactly_once)
         limit = RejectionLimit(1_000_000, 1.0)
         guarantee: Guarantee = AtLeastOnce(lambda: producer, SCORES)
@@ -241,7 +243,7 @@ class Worker:
             fetcher.cancel()
             await consumer.wait_empty()
         deadline = self._loop.time() + _FLUSH_SECONDS
-        while producer.outstanding and self._loop.time() < deadline:
+        while producer.in_flight and self._loop.time() < deadline:
             producer._poll()
             await asyncio.sleep(0.05)
         await consumer.on_stop()
@@ -260,7 +262,7 @@ def _options(*, is_exactly_once: bool) -> ConsumerOptions:
         revoke_timeout=6.0,
         # Nothing may need the cure of a partition that stands still.
         stall_limit=600.0,
-        solitude_limit=8.0,
+        disconnected_limit=8.0,
         expulsion_limit=10.0,
     )
 

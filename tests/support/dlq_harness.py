@@ -28,7 +28,7 @@ from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import Source
 from tests.support.stream import DEADLINE_SECONDS
 from worker.dead_letters import dead_letter
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 Headers = Sequence[tuple[str, bytes | None]]
 

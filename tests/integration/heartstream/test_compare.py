@@ -20,7 +20,7 @@ from tests.support.models import another_version
 from tests.support.outcomes import Scored, process
 from tests.support.stream import PARTITIONS
 from training.data.frames import features, read_snapshot, target
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 NAMES = "logistic_regression", "random_forest"
 

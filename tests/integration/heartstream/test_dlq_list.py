@@ -13,7 +13,7 @@ from runtime.ports import free_port
 from schemas.errors import RejectionCode
 from tests.support.dlq_harness import DlqHarness, columns, now
 from worker.dead_letters import without_value
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

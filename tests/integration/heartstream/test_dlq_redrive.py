@@ -34,7 +34,7 @@ from tests.support.public_copies import copy_records, uci_records
 from tests.support.stream import DEADLINE_SECONDS, Stream
 from tests.support.workers import Workers
 from worker.dead_letters import without_value
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 DAY = 86_400_000
 HEADERS = (("trace", b"1"), ("trace", b"2"), ("empty", b""), ("null", None))

@@ -6,7 +6,7 @@ import json
 
 from heartstream.demo.patients import real_patients
 from tests.support.dlq_harness import DlqHarness, drift_report, groups_of, now
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 
 def produce(harness: DlqHarness, site: str, began: int) -> None:

@@ -25,7 +25,7 @@ from tests.support.stream import PARTITIONS, Stream
 from tests.support.workers import Workers
 from training.data.frames import features, read_snapshot, target
 from training.evaluation.recalibration import Advice, propose_shift, shift_risks
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 DEADLINE_SECONDS = 90.0
 MODEL = {"HEARTSTREAM_MODEL__NAME": "logistic_regression"}

@@ -29,4 +29,4 @@ def test_a_flipped_byte_is_never_scored(topics: Topics, workers: Workers) -> Non
             assert worker.process.wait(90) == 1
         stream.read_to_end()
         assert set(stream.results) == {stream.sent[0].source}
-    assert re.search(rf"partition 0 of {topics.patients} holds a corrupt batch at offset 1 .*CRC32C", workers.logs())
+    assert re.search(rf"partition 0 of {topics.patients} has a corrupt batch at offset 1 .*CRC32C", workers.logs())

@@ -22,7 +22,7 @@ from tests.integration.raw_records import RawRecord, send_raw
 from tests.support.dlq_harness import DlqHarness, columns, drift_report
 from tests.support.stream import Sent, Stream
 from tests.support.workers import Workers
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 NAMES = [(b"before", b"1"), (b"na\xefve", b"2"), (b"\xff", None), (b"after", b"3")]
 READ = [("before", b"1"), (UNREADABLE_NAME, b"2"), (UNREADABLE_NAME, None), ("after", b"3")]

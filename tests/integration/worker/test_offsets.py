@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from faust.types import TP
 
 from tests.support.stream import Stream
-from worker.transport.offsets import CommittedOffsets
+from worker.kafka.committed_offsets import CommittedOffsets
 
 
 async def test_committed_offsets_wait_for_an_open_transaction(group_stream: Stream) -> None:

@@ -72,7 +72,7 @@ def test_a_worker_stops_and_its_successor_begins_at_the_new_topic(
         second.check()
     if guarantee == "exactly_once":
         assert len(stream.read) == len(old | new), "results came twice"
-    assert (code, "was deleted and made again while it was read" in workers.logs()) == (1, True)
+    assert (code, "was deleted and recreated while it was read" in workers.logs()) == (1, True)
 
 
 def test_offsets_of_the_deleted_topic_are_ignored(group_stream: Stream, workers: Workers) -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 from faust.types import TP
 
+from worker.kafka.batch import RecordBatch
+from worker.kafka.ledger import Ledger
 from worker.publisher import Publisher
 from worker.scored_batch import ScoredBatch
-from worker.transport.batch import RecordBatch
-from worker.transport.ledger import Ledger
 
 TOPIC = TP("patients", 0)
 
@@ -38,16 +38,16 @@ class FakeMessage:
 
 
 def enter(ledger: Ledger, first: int, count: int = 10, tp: TP = TOPIC) -> RecordBatch:
-    lease = ledger.lease(tp)
-    assert lease is not None
-    batch = RecordBatch(tp, [FakeMessage(first + i) for i in range(count)], lease)
-    ledger.enter(batch)
+    assignment = ledger.assignment(tp)
+    assert assignment is not None
+    batch = RecordBatch(tp, [FakeMessage(first + i) for i in range(count)], assignment)
+    ledger.add(batch)
     return batch
 
 
 def granted(*tps: TP) -> Ledger:
     ledger = Ledger()
-    ledger.grant(tps or (TOPIC,))
+    ledger.assign(tps or (TOPIC,))
     return ledger
 
 

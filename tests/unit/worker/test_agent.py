@@ -16,14 +16,14 @@ from tests.support.outcomes import Scored, process
 from tests.support.public_copies import copy_records, uci_records
 from tests.unit.worker.ledgers import OTHER, TOPIC, FakeMessage, HeldGuarantee, granted, publishing
 from worker.agent import ScoringAgent
+from worker.kafka.batch import RecordBatch
+from worker.kafka.ledger import Ledger
 from worker.publisher import Publisher
 from worker.rejection_limit import RejectionLimit
 from worker.scored_batch import ScoredBatch
 from worker.serdes import PLAIN, Serdes
 from worker.shadow import Sample, ShadowAgent
 from worker.tracing import NoTracer
-from worker.transport.batch import RecordBatch
-from worker.transport.ledger import Ledger
 
 _GOOD = accepted()[0][1]
 _BAD = rejected()[0][1]
@@ -55,10 +55,10 @@ def entered(ledger: Ledger, tp: TP, *values: bytes) -> RecordBatch:
 
 def entered_with(ledger: Ledger, tp: TP, *records: tuple[bytes, list[tuple[str, bytes]] | None]) -> RecordBatch:
     """Enter a batch of values, each with its record's headers."""
-    lease = ledger.lease(tp)
-    assert lease is not None
-    batch = RecordBatch(tp, [ReadMessage(at, *record) for at, record in enumerate(records)], lease)
-    ledger.enter(batch)
+    assignment = ledger.assignment(tp)
+    assert assignment is not None
+    batch = RecordBatch(tp, [ReadMessage(at, *record) for at, record in enumerate(records)], assignment)
+    ledger.add(batch)
     return batch
 
 
@@ -160,7 +160,7 @@ async def test_a_partition_in_another_coding_is_dead_lettered_and_the_others_are
         assert [(len(each[TOPIC].scores), len(each[OTHER].scores)) for each in sent] == [(0, 6)] * 10
         assert {code for each in sent for code in each[TOPIC].codes} == {"foreign_code", "foreign_source"}
         again = await of_next(worker, entered(ledger, TOPIC, *own[:6]))
-        ledger.end([TOPIC])
-        ledger.grant([TOPIC])
+        ledger.remove([TOPIC])
+        ledger.assign([TOPIC])
         anew = await of_next(worker, entered(ledger, TOPIC, *own[:6]))
     assert (again[TOPIC].scores, len(anew[TOPIC].scores)) == ([], 6)

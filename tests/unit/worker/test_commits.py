@@ -12,8 +12,8 @@ from faust.types import TP
 from tests.unit.worker.ledgers import OTHER as THERE
 from tests.unit.worker.ledgers import TOPIC as HERE
 from tests.unit.worker.ledgers import enter, granted
-from worker.transport import commits
-from worker.transport.commits import ConsumerCommits, longest_retry
+from worker.kafka import commits
+from worker.kafka.commits import ConsumerCommits, longest_retry
 
 REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
 
@@ -119,11 +119,11 @@ def test_commits_that_are_answered_late_are_not_overdue(bench: Harness) -> None:
 
 def test_a_refused_commit_of_a_revoked_partition_is_not_waited_for(bench: Harness) -> None:
     """The remaining partition is idle and must stay readable: its stored offset is committed again as a probe."""
-    bench.ledger.grant([THERE], {THERE: 5})
+    bench.ledger.assign([THERE], {THERE: 5})
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
     bench.answer(REFUSED)
-    bench.ledger.end([HERE])
+    bench.ledger.remove([HERE])
     bench.turn_for(0.2)
     (asked,) = bench.consumer.asked
     assert [(each.partition, each.offset) for each in asked] == [(THERE.partition, 5)]
@@ -136,14 +136,14 @@ def test_without_a_stored_offset_no_answer_is_waited_for(bench: Harness) -> None
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
     bench.answer(REFUSED)
-    bench.ledger.end([HERE])
+    bench.ledger.remove([HERE])
     bench.commits.doubt(bench.now - 60)
     assert not any(bench.turn_for(5.0))
 
 
 def test_a_probe_commit_checks_that_a_silent_broker_accepts_commits(bench: Harness) -> None:
     """A worker that was idle when the network failed reads no backlog until a commit is answered."""
-    bench.ledger.grant([HERE], {HERE: 5})
+    bench.ledger.assign([HERE], {HERE: 5})
     assert not any(bench.turn_for(5.0))
     bench.commits.doubt(bench.now - 2.0)
     said = bench.turn_for(10.0)
@@ -166,7 +166,7 @@ def test_a_commit_that_fails_during_a_revocation_is_overdue_from_its_start(bench
 
     bench.consumer.wait = lambda: fail_after(12)
     assert not bench.commits.leave({HERE})
-    bench.ledger.end([HERE])
+    bench.ledger.remove([HERE])
     assert bench.commits.are_overdue()
 
 
@@ -251,7 +251,7 @@ def test_a_client_that_lost_its_partitions_waits_for_no_answer(bench: Harness) -
     """Cut off from its broker it may never get an answer, and it must stay responsive to be replaced."""
     bench.finish(HERE, 7)
     assert bench.turn_for(3.0)[-1]
-    bench.ledger.end([HERE, THERE])
+    bench.ledger.remove([HERE, THERE])
     assert not bench.commits.are_overdue()
-    bench.ledger.grant([HERE])
+    bench.ledger.assign([HERE])
     assert not bench.commits.are_overdue()

@@ -19,7 +19,7 @@ from schemas.topics import (
     VALUE_OMITTED_HEADER,
 )
 from worker.dead_letters import dead_letter, reduced, without_value
-from worker.transport.outgoing import OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 
 FAULTS = (ValidationIssue(RejectionCode.WRONG_TYPE, "/age", "must be a number"),)
 OTHER_FAULTS = (ValidationIssue(RejectionCode.NOT_JSON, "", "the record is not a JSON document"),)

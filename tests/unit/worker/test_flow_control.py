@@ -6,7 +6,7 @@ import asyncio
 
 from mode.utils.queues import FlowControlQueue
 
-from worker.transport.driver import KeepingFlowControl
+from worker.kafka.faust_transport import KeepingFlowControl
 
 
 async def test_resuming_after_a_rebalance_keeps_the_queue() -> None:

@@ -10,9 +10,9 @@ import pytest
 from faust.types import TP
 
 from worker.health import EventLoopHeartbeat, stalled_partition
-from worker.transport.batch import RecordBatch
-from worker.transport.lag import Behind
-from worker.transport.ledger import Ledger
+from worker.kafka.batch import RecordBatch
+from worker.kafka.lag import Behind
+from worker.kafka.ledger import Ledger
 
 HERE = TP("patients", 0)
 
@@ -27,16 +27,16 @@ class FakeMessage:
 def ledger_at_100() -> Ledger:
     """Return a ledger whose partition is finished up to offset 100."""
     ledger = Ledger()
-    ledger.grant([HERE])
+    ledger.assign([HERE])
     finish_up_to_100(ledger)
     return ledger
 
 
 def finish_up_to_100(ledger: Ledger) -> None:
-    lease = ledger.lease(HERE)
-    assert lease is not None
-    batch = RecordBatch(HERE, [FakeMessage()], lease)
-    ledger.enter(batch)
+    assignment = ledger.assignment(HERE)
+    assert assignment is not None
+    batch = RecordBatch(HERE, [FakeMessage()], assignment)
+    ledger.add(batch)
     assert ledger.start(batch)
     ledger.finish(batch)
 

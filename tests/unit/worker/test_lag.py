@@ -12,9 +12,9 @@ from faust.types import TP
 
 from runtime import metrics
 from schemas.errors import DependencyError
-from worker.transport.batch import RecordBatch
-from worker.transport.lag import LagMeter
-from worker.transport.ledger import Ledger
+from worker.kafka.batch import RecordBatch
+from worker.kafka.lag import LagMeter
+from worker.kafka.ledger import Ledger
 
 HERE = TP("lag-test", 0)
 
@@ -80,10 +80,10 @@ class Harness:
     meter: LagMeter
 
     def read(self, first: int, count: int, *, written: float) -> RecordBatch:
-        lease = self.ledger.lease(HERE)
-        assert lease is not None
-        batch = RecordBatch(HERE, [FakeMessage(first + i, written) for i in range(count)], lease)  # type: ignore[arg-type]
-        self.ledger.enter(batch)
+        assignment = self.ledger.assignment(HERE)
+        assert assignment is not None
+        batch = RecordBatch(HERE, [FakeMessage(first + i, written) for i in range(count)], assignment)  # type: ignore[arg-type]
+        self.ledger.add(batch)
         assert self.ledger.start(batch)
         return batch
 
@@ -103,7 +103,7 @@ def bench() -> Harness:
     """A partition that is assigned to this worker, read from offset 100."""
     consumer, ledger = FakeConsumer(), Ledger()
     meter = LagMeter(consumer, ledger, 10.0)  # type: ignore[arg-type]  # has the methods that are called
-    ledger.grant([HERE])
+    ledger.assign([HERE])
     meter.begin([TopicPartition(*HERE, 100)])
     yield Harness(consumer, ledger, meter)
     meter.forget([HERE])
@@ -150,7 +150,7 @@ def test_a_record_that_is_not_read_yet_ages_from_when_it_was_seen(bench: Harness
 def test_records_of_an_open_transaction_are_not_lag(bench: Harness) -> None:
     """The worker is at the last stable offset, whichever of position and end offset is queried first."""
     others = [TP(HERE.topic, number) for number in (1, 2)]
-    bench.ledger.grant(others)
+    bench.ledger.assign(others)
     bench.consumer.end, bench.consumer.unreadable = 120, 50
     bench.ledger.finish(bench.read(100, 20, written=time.time()))
     for tp in (HERE, *others):
@@ -199,7 +199,7 @@ def test_a_silent_broker_is_queried_less_often(bench: Harness) -> None:
 
 def test_a_worker_without_partitions_queries_its_topic(bench: Harness) -> None:
     """Without anything to read it still knows whether the broker answers."""
-    bench.ledger.end([HERE])
+    bench.ledger.remove([HERE])
     bench.meter.measure("patients")
     assert (bench.consumer.asked, bench.meter.answered_at is not None) == (["patients"], True)
 
@@ -241,7 +241,7 @@ def test_a_revoked_partition_shows_no_lag(bench: Harness) -> None:
     """Its new owner reports it."""
     bench.consumer.end = 150
     bench.measure()
-    bench.ledger.end([HERE])
+    bench.ledger.remove([HERE])
     bench.meter.forget([HERE])
     assert (bench.measure(), dict(bench.meter.behind)) == (None, {})
 
@@ -251,7 +251,7 @@ def look(bench: Harness, times: int = 1) -> None:
     for _ in range(times):
         bench.meter.ran_dry()
         bench.measure()
-        bench.meter.cure_stalls()
+        bench.meter.restart_stalled()
 
 
 def test_a_stalled_partition_is_sought_once_then_the_worker_stops(bench: Harness) -> None:
@@ -260,10 +260,10 @@ def test_a_stalled_partition_is_sought_once_then_the_worker_stops(bench: Harness
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150
     look(bench, times=2)
-    assert cured(bench) == [(0, 100)]
-    with pytest.raises(DependencyError, match="stands still though the broker answers"):
+    assert restarted(bench) == [(0, 100)]
+    with pytest.raises(DependencyError, match="is stalled although the broker answers"):
         look(bench)
-    assert cured(bench) == [(0, 100)]
+    assert restarted(bench) == [(0, 100)]
 
 
 def test_batches_in_flight_are_not_a_stall(bench: Harness) -> None:
@@ -272,7 +272,7 @@ def test_batches_in_flight_are_not_a_stall(bench: Harness) -> None:
     bench.consumer.end = 150
     bench.read(100, 20, written=time.time())
     look(bench, times=3)
-    assert cured(bench) == []
+    assert restarted(bench) == []
 
 
 @dataclass
@@ -286,11 +286,11 @@ class Busy:
 
     def start(self, tp: TP) -> RecordBatch:
         """Read a batch and begin to score it."""
-        lease = self.bench.ledger.lease(tp)
-        assert lease is not None
+        assignment = self.bench.ledger.assignment(tp)
+        assert assignment is not None
         ends = (self.offset, self.offset + self.records - 1)
-        batch = RecordBatch(tp, [FakeMessage(offset, time.time()) for offset in ends], lease)  # type: ignore[list-item]
-        self.bench.ledger.enter(batch)
+        batch = RecordBatch(tp, [FakeMessage(offset, time.time()) for offset in ends], assignment)  # type: ignore[list-item]
+        self.bench.ledger.add(batch)
         assert self.bench.ledger.start(batch)
         return batch
 
@@ -303,7 +303,7 @@ class Busy:
                 self.bench.ledger.finish(batch)
             if look:
                 self.bench.measure()
-                self.bench.meter.cure_stalls()
+                self.bench.meter.restart_stalled()
                 self.bench.ledger.finish(batches[-1])
 
 
@@ -312,7 +312,7 @@ def busy(bench: Harness) -> Busy:
     """Three busy partitions beside a stalled one, and a meter with a short limit."""
     tps = [TP(HERE.topic, number) for number in (1, 2, 3)]
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.05)  # type: ignore[arg-type]
-    bench.ledger.grant(tps)
+    bench.ledger.assign(tps)
     bench.meter.begin([TopicPartition(*HERE, 100), *(TopicPartition(*tp, 0) for tp in tps)])
     bench.consumer.end = 10**9
     yield Busy(bench, tps)
@@ -328,32 +328,32 @@ def until_given_up(busy: Busy, before: Callable[[], None] = lambda: None) -> Non
             before()
             busy.turn()
 
-    with pytest.raises(DependencyError, match="partition 0 of lag-test stands still though the broker answers"):
+    with pytest.raises(DependencyError, match="partition 0 of lag-test is stalled although the broker answers"):
         keep_busy()
 
 
-def cured(bench: Harness) -> list[tuple[int, int]]:
+def restarted(bench: Harness) -> list[tuple[int, int]]:
     return [(int(place.partition), int(place.offset)) for place in bench.consumer.sought]
 
 
 def test_an_unread_partition_stalls_when_the_client_has_nothing_else_to_return(bench: Harness, busy: Busy) -> None:
     """Even with busy partitions and results in flight: it is sought once, then the worker stops."""
     until_given_up(busy, bench.meter.ran_dry)
-    assert cured(bench) == [(0, 100)]
+    assert restarted(bench) == [(0, 100)]
 
 
 def test_an_unread_partition_stalls_when_another_is_a_million_records_ahead(bench: Harness, busy: Busy) -> None:
     """With a backlog the client never runs out of records, so this distance counts as proof as well."""
     busy.records = 600_000
     until_given_up(busy)
-    assert cured(bench) == [(0, 100)]
+    assert restarted(bench) == [(0, 100)]
 
 
 def test_a_batch_that_is_never_finished_stalls(bench: Harness, busy: Busy) -> None:
     """Later batches of other partitions are finished; a seek would not help and is not tried."""
     bench.read(100, 20, written=time.time())
     until_given_up(busy)
-    assert cured(bench) == []
+    assert restarted(bench) == []
 
 
 def test_a_partition_that_waits_behind_a_backlog_does_not_stall(bench: Harness, busy: Busy) -> None:
@@ -361,14 +361,14 @@ def test_a_partition_that_waits_behind_a_backlog_does_not_stall(bench: Harness, 
     deadline = time.monotonic() + 0.5
     while time.monotonic() < deadline:
         busy.turn()
-    assert (cured(bench), bench.meter.behind[HERE].records > 0) == ([], True)
+    assert (restarted(bench), bench.meter.behind[HERE].records > 0) == ([], True)
 
 
 def test_a_hundred_partitions_with_a_slow_scorer_do_not_stall(bench: Harness) -> None:
     """All are read at once and scored one by one, each batch slower than the stall limit."""
     tps = [TP(HERE.topic, number) for number in range(100)]
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.001)  # type: ignore[arg-type]
-    bench.ledger.grant(tps)
+    bench.ledger.assign(tps)
     bench.meter.begin([TopicPartition(*tp, 0) for tp in tps])
     bench.consumer.end = 10**9
     slow = Busy(bench, tps)
@@ -376,11 +376,11 @@ def test_a_hundred_partitions_with_a_slow_scorer_do_not_stall(bench: Harness) ->
         for batch in [slow.start(tp) for tp in tps]:
             time.sleep(0.002)
             bench.measure()
-            bench.meter.cure_stalls()
+            bench.meter.restart_stalled()
             bench.ledger.finish(batch)
         slow.offset += slow.records
     bench.meter.forget(tps)
-    assert cured(bench) == []
+    assert restarted(bench) == []
 
 
 def test_a_partition_does_not_stall_while_reading_waits_for_commits(bench: Harness) -> None:
@@ -403,6 +403,6 @@ def test_time_under_back_pressure_does_not_count_as_a_stall(bench: Harness) -> N
     for _ in range(3):
         bench.measure()
     look(bench)
-    held = cured(bench)
+    held = restarted(bench)
     look(bench)
-    assert (held, cured(bench), bench.meter.behind[HERE].records) == ([], [(0, 100)], 50)
+    assert (held, restarted(bench), bench.meter.behind[HERE].records) == ([], [(0, 100)], 50)

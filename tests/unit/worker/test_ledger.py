@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.worker.ledgers import OTHER, TOPIC, enter, granted
-from worker.transport.batch import BatchState
-from worker.transport.ledger import Ledger
+from worker.kafka.batch import BatchState
+from worker.kafka.ledger import Ledger
 
 
 def test_nothing_is_committable_before_a_batch_is_finished() -> None:
@@ -50,7 +50,7 @@ def test_a_failed_commit_is_retried() -> None:
     ledger.start(batch)
     ledger.finish(batch)
     offsets = ledger.take_committable()
-    ledger.give_back(offsets)
+    ledger.mark_uncommitted(offsets)
     assert ledger.take_committable() == offsets
 
 
@@ -62,7 +62,7 @@ def test_a_pending_commit_is_unstored_until_it_is_confirmed() -> None:
     ledger.finish(batch)
     offsets = ledger.take_committable()
     assert ledger.unstored([TOPIC]) == {TOPIC: 10}
-    ledger.note_stored(offsets)
+    ledger.mark_committed(offsets)
     assert ledger.unstored([TOPIC]) == {}
 
 
@@ -84,18 +84,18 @@ def test_a_batch_of_an_ended_lease_changes_nothing() -> None:
     late = enter(ledger, 0)
     ledger.start(late)
     ledger.close([TOPIC])
-    ledger.end([TOPIC])
-    ledger.grant([TOPIC])
+    ledger.remove([TOPIC])
+    ledger.assign([TOPIC])
     ledger.finish(late)
     assert ledger.take_committable() == {}
 
 
 def test_a_partition_that_is_reassigned_is_committed_again() -> None:
-    """The new lease commits from its own first batch on."""
+    """The new assignment commits from its own first batch on."""
     ledger = granted()
     ledger.close([TOPIC])
-    ledger.end([TOPIC])
-    ledger.grant([TOPIC])
+    ledger.remove([TOPIC])
+    ledger.assign([TOPIC])
     batch = enter(ledger, 500)
     ledger.start(batch)
     ledger.finish(batch)
@@ -169,23 +169,23 @@ def test_an_end_offset_is_superseded_by_later_records() -> None:
 def test_end_offsets_get_their_own_transaction_only_when_idle() -> None:
     """Only when nothing is in flight, and only for offsets beyond the stored ones."""
     ledger = Ledger()
-    ledger.grant([TOPIC], {TOPIC: 100})
+    ledger.assign([TOPIC], {TOPIC: 100})
     ledger.reached_end(TOPIC, 100)
-    before = ledger.passed([TOPIC])
+    before = ledger.committable_when_idle([TOPIC])
     batch = enter(ledger, 100)
     ledger.start(batch)
     ledger.reached_end(TOPIC, 111)
-    during = ledger.passed([TOPIC])
+    during = ledger.committable_when_idle([TOPIC])
     ledger.finish(batch)
-    after = ledger.passed([TOPIC])
-    ledger.note_stored(after)
-    assert (before, during, after, ledger.passed([TOPIC])) == ({}, {}, {TOPIC: 111}, {})
+    after = ledger.committable_when_idle([TOPIC])
+    ledger.mark_committed(after)
+    assert (before, during, after, ledger.committable_when_idle([TOPIC])) == ({}, {}, {TOPIC: 111}, {})
 
 
 def test_offsets_that_the_group_has_committed_are_not_committed_again() -> None:
     """A rebalance alone causes no commits."""
     ledger = Ledger()
-    ledger.grant([TOPIC], {TOPIC: 100})
+    ledger.assign([TOPIC], {TOPIC: 100})
     ledger.reached_end(TOPIC, 100)
     assert (ledger.take_committable(), ledger.unstored([TOPIC])) == ({}, {})
 

@@ -10,9 +10,9 @@ import structlog
 
 from schemas.errors import DependencyError
 from tests.unit.worker.ledgers import TOPIC, HeldGuarantee, enter, granted, publishing
+from worker.kafka.ledger import Ledger
 from worker.publisher import Publisher
 from worker.scored_batch import ScoredBatch
-from worker.transport.ledger import Ledger
 
 
 def started(ledger: Ledger, first: int) -> ScoredBatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.kafka.config import producer_config
 from runtime.settings import Settings
-from worker.transport.transactions import shortest_retry
+from worker.kafka.transactions import shortest_retry
 
 
 def test_the_shortest_retry_follows_from_the_backoff_settings() -> None:

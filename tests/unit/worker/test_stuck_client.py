@@ -23,10 +23,10 @@ from tests.fakes.kafka_clients import (
 )
 from tests.unit.worker.ledgers import OTHER, TOPIC, enter, granted
 from worker.delivery import ExactlyOnce
+from worker.kafka.ledger import Ledger
+from worker.kafka.outgoing_record import OutgoingRecord
+from worker.kafka.producer import LibrdkafkaProducer
 from worker.scored_batch import ScoredBatch
-from worker.transport.ledger import Ledger
-from worker.transport.outgoing import OutgoingRecord
-from worker.transport.producer import LibrdkafkaProducer
 
 
 def scored_batch(ledger: Ledger, tp: TP, value: bytes) -> ScoredBatch:
@@ -95,7 +95,7 @@ async def test_callbacks_of_a_replaced_client_are_ignored() -> None:
         await producer.begin()
         stuck.config["error_cb"](KafkaError(KafkaError._FENCED, "fenced", True))
         stuck.config["on_delivery"](KafkaError(KafkaError._MSG_TIMED_OUT), None)
-        assert await producer.settle() == []
+        assert await producer.await_deliveries() == []
 
 
 async def test_a_partition_that_was_lost_meanwhile_is_not_repeated() -> None:
@@ -106,7 +106,7 @@ async def test_a_partition_that_was_lost_meanwhile_is_not_repeated() -> None:
     scored_batches = [scored_batch(ledger, TOPIC, b"one"), scored_batch(ledger, OTHER, b"two")]
     publishing = asyncio.create_task(publish(exactly_once(producer, broker, ledger), scored_batches, producer))
     assert await asyncio.to_thread(stuck.is_stuck.wait, 5)
-    ledger.end([OTHER])
+    ledger.remove([OTHER])
     assert (await publishing, broker.results, broker.offsets) == (scored_batches[:1], [b"one"], {TOPIC: 10})
 
 
@@ -190,7 +190,7 @@ async def test_a_flush_fails_when_no_client_returns() -> None:
     """It fails after the total time limit, and nothing is committed."""
     broker, ledger = FakeBroker(), granted()
     stuck = FakeClient(broker, "commit_transaction")
-    producer = new_producer(broker, stuck, patience=structs.replace(QUICK, total=0.5))
+    producer = new_producer(broker, stuck, timeouts=structs.replace(QUICK, total=0.5))
     guarantee, batch = exactly_once(producer, broker, ledger), scored_batch(ledger, TOPIC, b"one")
     async with producer:
         await guarantee.open()
@@ -214,7 +214,7 @@ async def test_a_start_waits_for_the_coordinator() -> None:
     """Clients are replaced until the coordinator answers one; then a flush succeeds."""
     broker, ledger = FakeBroker(outage="init_transactions"), granted()
     clients = [FakeClient(broker) for _ in range(3)]
-    producer = new_producer(broker, *clients, patience=structs.replace(QUICK, silence=0.06))
+    producer = new_producer(broker, *clients, timeouts=structs.replace(QUICK, silence=0.06))
     async with producer:
         assert await asyncio.to_thread(clients[-1].is_stuck.wait, 5)
         broker.outage = ""
@@ -236,7 +236,7 @@ async def test_refused_commits_are_retried_until_the_member_has_rejoined() -> No
 async def test_a_flush_fails_when_every_commit_is_refused() -> None:
     """It fails after the total time limit, and nothing is committed."""
     broker, ledger = FakeBroker(refusals=1_000_000), granted()
-    producer = new_producer(broker, patience=structs.replace(QUICK, total=0.1))
+    producer = new_producer(broker, timeouts=structs.replace(QUICK, total=0.1))
     with pytest.raises(DependencyError, match="transactions in a row had to be aborted"):
         await publish(exactly_once(producer, broker, ledger), [scored_batch(ledger, TOPIC, b"one")], producer)
     assert broker.results == []

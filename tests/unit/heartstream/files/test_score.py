@@ -159,7 +159,7 @@ def test_all_column_problems_are_reported_together(suffix: str, scorer: Scorer, 
 def test_a_repeated_column_is_refused(scorer: Scorer, tmp_path: Path) -> None:
     """It is ambiguous which one is meant."""
     path = write_csv(tmp_path / "in.csv", [COMPLETE], [*NAMES, "age"])
-    said = "FILE is refused: more than one column age: --ignore-columns NAME leaves one out, as it is written"
+    said = "FILE is refused: several columns for age: exclude one with --ignore-columns NAME, by its exact name"
     assert refused(path, scorer) == said
 
 

@@ -1,4 +1,4 @@
-"""A run of raw records of one partition, its lease, and what flows through Faust as one message: a bundle of runs."""
+"""Batches of records of one partition, their assignment, and bundles: batches that are one message for Faust."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scoring.evidence import SourceWindow
 
 
 class BatchState(Enum):
-    """How far a batch has come. It only ever moves down this list."""
+    """The state of a batch. It only moves down this list."""
 
     WAITING = "waiting"
     STARTED = "started"
@@ -23,42 +23,42 @@ class BatchState(Enum):
     DROPPED = "dropped"
 
 
-class Lease:
-    """One period in which this worker owns one partition. A partition that leaves and returns gets a new lease."""
+class PartitionAssignment:
+    """One period in which this worker owns a partition. A partition that is revoked and returns gets a new one."""
 
     __slots__ = ("batches", "end", "finished_to", "open", "requested", "seen", "stored", "tp")
 
     def __init__(self, tp: TP, stored: int | None = None) -> None:
-        """Begin with nothing in flight, and the offset that the group has committed already."""
+        """Start with nothing in flight; `stored` is the group's committed offset."""
         self.tp = tp
         self.open = True
         self.batches: deque[RecordBatch] = deque()
         self.end: int | None = None
-        """The end of the partition, if the client has read up to it and has read nothing since."""
+        """The end offset of the partition, if the client has read up to it and nothing since."""
         self.finished_to: int | None = None
         """End of the finished prefix."""
         self.requested: int | None = stored
-        """The offset that the broker was last asked to store."""
+        """The offset of the last commit request."""
         self.stored: int | None = stored
-        """The offset that the broker last confirmed to have stored."""
+        """The last committed offset that the broker confirmed."""
         self.seen = SourceWindow()
-        """What the partition's last records show of their coding. The scoring agent's alone: it takes no lock."""
+        """Evidence of the coding of the partition's last records. Used by the scoring agent only, without a lock."""
 
 
 class RecordBatch:
     """Consecutive records of one partition, undecoded, in order. The ledger owns `state` and `number`."""
 
-    __slots__ = ("__weakref__", "lease", "messages", "next_offset", "number", "state", "tp")
+    __slots__ = ("__weakref__", "assignment", "messages", "next_offset", "number", "state", "tp")
 
-    def __init__(self, tp: TP, messages: Sequence[Message], lease: Lease) -> None:
-        """Take at least one message; `lease` is the ownership under which they were read."""
+    def __init__(self, tp: TP, messages: Sequence[Message], assignment: PartitionAssignment) -> None:
+        """`messages` has at least one message; they were read under `assignment`."""
         self.tp = tp
         self.messages = messages
-        self.lease = lease
+        self.assignment = assignment
         self.next_offset: int = _offset(messages[-1]) + 1
         self.state = BatchState.WAITING
         self.number = 0
-        """Its place among all batches, in the order in which they were read."""
+        """Its sequence number among all batches, in reading order."""
 
     def size(self) -> int:
         """Count the bytes of the records' values."""
@@ -77,7 +77,7 @@ class RecordBatch:
         return [message.key() for message in self.messages]
 
     def sources(self) -> list[Source]:
-        """Return where each record was read."""
+        """Return each record's topic, partition and offset."""
         topic, partition = self.tp
         return [Source(topic, partition, _offset(message)) for message in self.messages]
 
@@ -86,16 +86,16 @@ class RecordBatch:
         return _offset(self.messages[0])
 
     def oldest(self) -> float | None:
-        """Return the first record's timestamp (Unix time), None if it has none since 1970; mostly it is the oldest."""
+        """Return the first record's timestamp (Unix time, s), usually the oldest; None if it has none since 1970."""
         return _timestamp(self.messages[0])
 
     def newest(self) -> float | None:
-        """Return the last record's timestamp (Unix time), None if it has none since 1970."""
+        """Return the last record's timestamp (Unix time, s); None if it has none since 1970."""
         return _timestamp(self.messages[-1])
 
 
 Bundle = tuple[RecordBatch, ...]
-"""Batches that go together: a large one alone, or small ones, mostly of several partitions, in the order of reading."""
+"""Batches that are scored together: one large batch, or small ones of any partitions, in reading order."""
 
 
 def _offset(message: Message) -> int:

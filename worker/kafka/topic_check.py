@@ -1,9 +1,9 @@
-"""Seeing, before a transaction commits, that its records are of the topic that they are believed to be of.
+"""Checks before a transaction commits that its records are from the topic with the expected ID.
 
-A topic that is deleted and made again keeps its name, and the client goes on in the new one at the old offset. Offsets
-that a transaction commits then count for nothing, as they belong to the old topic, and its results would come again. An
-answer proves that the topic is the same if it was asked for after all records of the transaction had been read. It is
-asked for while their results are delivered, so it costs next to no time. For the event loop's thread.
+A topic that is deleted and recreated keeps its name, and the client continues in the new one at the old offset. Offsets
+committed then belong to the old topic and have no effect, so their results would be repeated. A response proves that
+the topic is the same if the request was made after all records of the transaction had been read. It is made while
+results are being delivered, so it adds hardly any latency. For the event loop's thread.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]  # exported, says its guide
 
 from runtime.logs import CLIENT_LOG
-from worker.transport.consumer_errors import on_admin_error
-from worker.transport.transactions import AbortRequiredError
+from worker.kafka.consumer_errors import on_admin_error
+from worker.kafka.transactions import AbortRequiredError
 
 _ANSWER_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.001
@@ -27,17 +27,17 @@ Answer = Future[TopicDescription]
 
 
 class TopicCheck:
-    """Asks which topic bears the name. `judge` raises DependencyError for an answer that names another than is read."""
+    """Queries the topic's ID. `verify` raises DependencyError for a response with another topic's ID."""
 
     def __init__(self, client_config: Mapping[str, object], topic: str, judge: Callable[[Answer], None]) -> None:
-        """`client_config` says how to reach the brokers."""
+        """`client_config` configures the admin client."""
         self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._topic = topic
         self._judge = judge
         self._client: AdminClient | None = None
 
     def ask(self) -> Answer:
-        """Ask now; does not wait."""
+        """Send the request; does not wait."""
         if self._client is None:
             self._client = AdminClient(self._client_config, logger=CLIENT_LOG)
         asked = self._client.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER_SECONDS)
@@ -45,9 +45,9 @@ class TopicCheck:
         return answer
 
     async def confirm(self, asked: Answer) -> None:
-        """Wait for an answer. Raises DependencyError if the topic is another one, AbortRequiredError if none comes.
+        """Wait for the response. Raises DependencyError for another topic, AbortRequiredError without a response.
 
-        A client that does not answer may be stuck: the next question goes to a new one.
+        A client without a response may be stuck, so the next request goes to a new one.
         """
         try:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):

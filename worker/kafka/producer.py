@@ -1,12 +1,11 @@
-"""Faust's producer on librdkafka: records are queued by the batch, and confirmed all together.
+"""Faust's producer on librdkafka: records are queued in bulk, and confirmed together.
 
-No success is reported record by record: a call from C into Python for each would cost more than queueing it. The client
-calls back for failures alone; that all is confirmed is known when nothing is outstanding any more (`settle`). It is
-polled on the event loop's own thread; a thread of its own would have to win the interpreter lock for every record
-against a loop that is busy scoring.
+Successful deliveries are not reported one by one: a call from C into Python would cost more than producing the record.
+The client reports failures only; everything is confirmed when nothing is in flight (`await_deliveries`). It is polled
+on the event loop's thread; another thread would compete with scoring for the GIL.
 
-A transactional client that is stuck, or may have sent a request twice, is replaced by a new one with the same id. The
-old one is never called again, and what it still calls back reaches nobody.
+A transactional client that is stuck, or may have sent a request twice, is replaced by a new one with the same ID. The
+old one is never called again, and its callbacks are ignored.
 """
 
 from __future__ import annotations
@@ -26,10 +25,16 @@ from faust.types import TP, HeadersArg, RecordMetadata
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.deliveries import DeliveryError, delivery_failure
-from worker.transport.outgoing import ANY_PARTITION, Headers, OutgoingRecord, Reports
-from worker.transport.queueing import UnsentError, produce_run, runs
-from worker.transport.transactions import PATIENCE, Patience, SilentClientError, Transactions, shortest_retry
+from worker.kafka.bulk_produce import UnsentError, produce_range, runs
+from worker.kafka.delivery_errors import DeliveryError, delivery_failure
+from worker.kafka.outgoing_record import ANY_PARTITION, DeliveryReports, Headers, OutgoingRecord
+from worker.kafka.transactions import (
+    TIMEOUTS,
+    Transactions,
+    TransactionTimeouts,
+    UnresponsiveClientError,
+    shortest_retry,
+)
 
 _POLL_INTERVAL_SECONDS: Final = 0.001
 _CHECK_SECONDS: Final = 0.2
@@ -38,26 +43,26 @@ _IDLE_SECONDS: Final = 0.5
 _FULL_WAIT_SECONDS: Final = 0.005
 _FLUSH_SECONDS: Final = 10.0
 _BATCH_BYTES: Final = 1_000_000
-"""The client's own limit to a batch."""
+"""The client's default limit."""
 _NO_HEADERS: Final[Mapping[int, Headers]] = {}
 
 
 class LibrdkafkaProducer(FaustProducer):
     """An idempotent producer (acks=all), transactional if its configuration has a `transactional.id`.
 
-    `queue` and `queue_record` are for one caller, which also calls `settle`.
+    `queue` and `queue_record` are for one caller, which also calls `await_deliveries`.
     """
 
     client_config: Mapping[str, object]
-    patience: Patience = PATIENCE
+    timeouts: TransactionTimeouts = TIMEOUTS
     new_client: Callable[..., Client] = Client
     transactions: Transactions | None = None
-    """Those of the present client, once the producer has started, if it is transactional."""
+    """Those of the current client, once the producer has started, if it is transactional."""
     _client: Client | None = None
-    _reports: Reports
+    _reports: DeliveryReports
 
     async def on_start(self) -> None:
-        """Connect. A transactional client is made known to the broker at once: that ends what its predecessor left."""
+        """Create the client. A transactional one is initialized at once, which ends its predecessor's transaction."""
         self._connect()
         self._prepared = asyncio.Event()
         await super().on_start()
@@ -66,8 +71,8 @@ class LibrdkafkaProducer(FaustProducer):
             self.add_future(self._prepare())
 
     def _connect(self) -> None:
-        """Make a client, and let it tell nobody but this object of what it does."""
-        self._reports = reports = Reports()
+        """Create a client whose callbacks go to new delivery reports."""
+        self._reports = reports = DeliveryReports()
         ours = {
             "error_cb": reports.on_client_error,
             "on_delivery": reports.on_failed_result,
@@ -75,15 +80,15 @@ class LibrdkafkaProducer(FaustProducer):
         }
         self._client = self.new_client({**self.client_config, **ours}, logger=CLIENT_LOG)
         if "transactional.id" in self.client_config:
-            self.transactions = Transactions(self._client, self.patience, shortest_retry(self.client_config))
+            self.transactions = Transactions(self._client, self.timeouts, shortest_retry(self.client_config))
 
     async def _prepare(self) -> None:
-        """Make the client known to the broker, however long that takes; one that is stuck is replaced."""
+        """Initialize transactions, however long that takes; replace a client that is stuck."""
         turn = 1
         while True:
             try:
                 await self.require_transactions().prepare(turn)
-            except SilentClientError as silence:
+            except UnresponsiveClientError as silence:
                 call = str(silence)
             else:
                 self._prepared.set()
@@ -92,42 +97,42 @@ class LibrdkafkaProducer(FaustProducer):
             turn += 1
 
     async def begin(self) -> None:
-        """Open a transaction, when the client is known to the broker and nothing it sent can arrive in it, late."""
+        """Begin a transaction, once the client is initialized and no late request can arrive in it."""
         async with self.in_time():
             await self._prepared.wait()
             transactions = self.require_transactions()
             if transactions.retried is not None:
-                await self.renew(transactions.retried)
+                await self.replace_client(transactions.retried)
             elif transactions.has_sequence_gap:
                 self._exchange()
                 await self._prepare()
             try:
                 self.require_transactions().begin()
-            except SilentClientError as error:
-                await self.renew(str(error))
+            except UnresponsiveClientError as error:
+                await self.replace_client(str(error))
                 self.require_transactions().begin()
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
-        """Raise DependencyError if what is done within needs longer than a coordinator may be away."""
+        """Raise DependencyError if the body takes longer than a coordinator may be unavailable."""
         try:
-            async with asyncio.timeout(self.patience.total):
+            async with asyncio.timeout(self.timeouts.total):
                 yield
         except TimeoutError as silence:
             raise DependencyError("the transaction coordinator does not answer in time") from silence
 
-    async def renew(self, call: str) -> None:
-        """Replace a client that is stuck in `call`, or was slow in it. When this returns, nothing of it is pending."""
+    async def replace_client(self, call: str) -> None:
+        """Replace a client that is stuck in `call`, or was slow in it. On return, its transaction has ended."""
         self._replace(call)
         await self._prepare()
 
     @property
     def batch_bytes(self) -> int:
-        """How many bytes of records the client sends in one batch at most; a larger record is a batch by itself."""
+        """The client's maximum batch size in bytes; a larger record is a batch of its own."""
         return int(str(self.client_config.get("batch.size", _BATCH_BYTES)))
 
     async def limit_batches(self, size: int) -> None:
-        """Go on with a client whose batches have at most `size` bytes. Nothing may be on its way."""
+        """Continue with a client whose batches have at most `size` bytes. Nothing may be in flight."""
         if self.transactions is not None:
             async with self.in_time():
                 await self._prepared.wait()
@@ -138,31 +143,31 @@ class LibrdkafkaProducer(FaustProducer):
             await self._prepare()
 
     def _replace(self, call: str) -> None:
-        """Go on with a new client, as the present one is stuck, or may have sent a request twice."""
+        """Continue with a new client, as the current one is stuck, or may have sent a request twice."""
         events.ProducerReplaced(call).emit()
         self._exchange()
 
     def _exchange(self) -> None:
-        """Go on with a new client. The end of the old one may take its time, so it has a thread of its own."""
+        """Continue with a new client. Closing the old one may block, so it is done in a thread."""
         gone = threading.Event()
         threading.Thread(target=_outlive, args=(gone, self._client), name="old-producer", daemon=True).start()
         self._connect()
         gone.set()
 
     async def _serve_client(self) -> None:
-        """Hear of the client's troubles also while nothing is sent."""
+        """Poll the client for errors even while nothing is sent."""
         while not self.should_stop:
             self._poll()
             failure = self._reports.failure
-            # A transaction in which a delivery failed, or whose client was fenced, is done again.
-            passes = self.transactions is not None and isinstance(failure, DeliveryError | SilentClientError)
+            # A transaction with a failed delivery or a fenced client is repeated.
+            passes = self.transactions is not None and isinstance(failure, DeliveryError | UnresponsiveClientError)
             if failure is not None and not passes:
                 raise failure
             await self.sleep(_IDLE_SECONDS)
 
     @property
-    def outstanding(self) -> int:
-        """Records that the broker has not confirmed."""
+    def in_flight(self) -> int:
+        """The number of records that the broker has not confirmed."""
         return len(self._client) if self._client is not None else 0
 
     async def queue(
@@ -175,9 +180,8 @@ class LibrdkafkaProducer(FaustProducer):
     ) -> None:
         """Queue keyed values in order; returns when all are queued. Waits while the client's queue is full.
 
-        `headers` has those of the few that carry any, or of all, by place. What has no key goes to the partition
-        `home`. What its topic does not take is returned by the next `settle`. Raises DeliveryError for what can never
-        be sent.
+        `headers` has the headers of some or all values, by index. Values without a key go to the partition `home`.
+        Rejected records are returned by the next `await_deliveries`. Raises DeliveryError for what cannot be sent.
         """
         client = self._require_client()
         for start, stop in runs(len(values), () if len(headers) == len(values) else headers):
@@ -185,7 +189,7 @@ class LibrdkafkaProducer(FaustProducer):
             place = start
             while place < stop:
                 try:
-                    place = produce_run(client.produce, topic, keys, values, carried, range(place, stop), home)
+                    place = produce_range(client.produce, topic, keys, values, carried, range(place, stop), home)
                 except UnsentError as unsent:
                     place = unsent.place + 1
                     if unsent.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
@@ -198,7 +202,7 @@ class LibrdkafkaProducer(FaustProducer):
             self._poll()
 
     async def queue_record(self, record: OutgoingRecord) -> None:
-        """Queue one record with headers. One that its topic does not take as it is is returned by the next `settle`."""
+        """Queue one record with headers. If it is rejected, the next `await_deliveries` returns it."""
         refused = partial(self._reports.on_refused_record, record)
         options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
         options |= {"headers": list(record.headers), "on_delivery": refused, "partition": record.partition}
@@ -216,14 +220,13 @@ class LibrdkafkaProducer(FaustProducer):
             else:
                 return
 
-    async def settle(self) -> list[OutgoingRecord]:
-        """Wait until all that was queued is confirmed; returns the records that their topics refused.
+    async def await_deliveries(self) -> list[OutgoingRecord]:
+        """Wait until all queued records are confirmed; return the records that the broker rejected.
 
-        They are too large, were too old, have no key, or shared a batch with such a one; they have no timestamp any
-        more, and results among them no headers.
-        Raises DeliveryError if anything else could not be delivered for good. Within a transaction it returns at the
-        first refusal: the rest will not be sent any more. Raises AbortRequiredError if the transaction cannot be
-        committed for another reason: the client may keep its records then until their delivery times out.
+        They are too large, too old, without a key for a compacted topic, or were in a batch with such a record; their
+        timestamps are removed, and scores among them lack their headers. Raises DeliveryError if another record could
+        not be delivered. In a transaction it returns at the first rejection, as the rest will not be sent. Raises
+        AbortRequiredError if the transaction must be aborted for another reason.
         """
         client, reports = self._require_client(), self._reports
         self._poll()
@@ -240,10 +243,10 @@ class LibrdkafkaProducer(FaustProducer):
             raise reports.failure
         return refused
 
-    async def forget_failures(self) -> list[OutgoingRecord]:
-        """After an aborted transaction: hear the rest of what became of its records, and let it be the past.
+    async def clear_failures(self) -> list[OutgoingRecord]:
+        """After an aborted transaction, collect its remaining delivery reports and clear the failure.
 
-        Returns those that their topics refused and `settle` has not told of.
+        Returns the rejected records that `await_deliveries` has not returned.
         """
         client, reports = self._require_client(), self._reports
         while len(client):
@@ -255,7 +258,7 @@ class LibrdkafkaProducer(FaustProducer):
         return refused
 
     def _take_refused(self) -> list[OutgoingRecord]:
-        """Return what was refused since the last time, and remember that it is missing in its partition's sequence."""
+        """Return the records rejected since the last call; they leave a gap in their partition's sequence numbers."""
         reports = self._reports
         refused, reports.refused = reports.refused, []
         if self.transactions is not None and (refused or isinstance(reports.failure, DeliveryError)):
@@ -263,7 +266,7 @@ class LibrdkafkaProducer(FaustProducer):
         return refused
 
     async def _wait_for_space(self) -> None:
-        """Let the broker catch up: the client's queue is full."""
+        """Wait for space in the client's queue."""
         self._poll()
         await asyncio.sleep(_FULL_WAIT_SECONDS)
 
@@ -278,9 +281,9 @@ class LibrdkafkaProducer(FaustProducer):
         *,
         transactional_id: str | None = None,
     ) -> Awaitable[RecordMetadata]:
-        """Send one record for Faust's `topic.send`; the returned future ends when the broker has confirmed it.
+        """Send one record for Faust's `topic.send`; the returned future completes when the broker has confirmed it.
 
-        Where it stands is not known then: partition (unless it was given) and offset are -1.
+        Its offset, and its partition unless given, are unknown then: -1.
         """
         if transactional_id is not None or self.transactions is not None:
             raise DependencyError("single records cannot be sent beside the worker's own transactions")
@@ -294,7 +297,7 @@ class LibrdkafkaProducer(FaustProducer):
         return asyncio.ensure_future(self._confirm(RecordMetadata(topic, place.partition, place, -1)))
 
     async def _confirm(self, metadata: RecordMetadata) -> RecordMetadata:
-        while self.outstanding and self._reports.failure is None:
+        while self.in_flight and self._reports.failure is None:
             self._poll()
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
         if self._reports.failure is not None:
@@ -317,32 +320,32 @@ class LibrdkafkaProducer(FaustProducer):
         )
 
     async def flush(self) -> None:
-        """Wait until all is confirmed, at most ten seconds; only `settle` says whether it was."""
+        """Wait up to ten seconds for confirmation; only `await_deliveries` reports whether it came."""
         await self.buffer.flush()
         deadline = self.loop.time() + _FLUSH_SECONDS
-        while self.outstanding and self.loop.time() < deadline:
+        while self.in_flight and self.loop.time() < deadline:
             self._poll()
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     async def on_stop(self) -> None:
-        """Give up what is still on its way, for which Faust has waited (`flush`), and abort an open transaction."""
+        """Drop records still in flight, for which Faust has waited (`flush`), and abort an open transaction."""
         if self._client is None:
             return
-        # What publishes ends first: it would take for confirmed what is purged. The consumer has left, so nothing that
-        # was confirmed from now on could be committed.
+        # Publishing ends first, as purged records would look confirmed. The consumer has left the group, so nothing
+        # confirmed from now on could be committed.
         await self._stop_futures()
         if self.transactions is not None:
             await self.transactions.leave()
-        failure = DependencyError("the producer was stopped with results on their way")
+        failure = DependencyError("the producer was stopped with results in flight")
         self._reports.failure = self._reports.failure or failure
         self._client.purge()
 
     def supports_headers(self) -> bool:
-        """Say that headers are sent."""
+        """Headers are supported."""
         return True
 
     def _poll(self) -> None:
-        """Hear what the client has to tell. A fatal error is raised by the call itself."""
+        """Serve the client's callbacks. The call itself raises a fatal error."""
         try:
             self._require_client().poll(0)
         except KafkaException as error:
@@ -354,12 +357,12 @@ class LibrdkafkaProducer(FaustProducer):
         return self._client
 
     def require_transactions(self) -> Transactions:
-        """Return the present client's transactions; only a transactional producer has them."""
+        """Return the current client's transactions; only for a transactional producer."""
         if self.transactions is None:
             raise AssertionError("this producer is not transactional")
         return self.transactions
 
 
 def _outlive(gone: threading.Event, _client: Client | None) -> None:
-    """Hold the last reference to a client, so that it ends in this thread."""
+    """Hold the last reference to a client, so that it is destroyed in this thread."""
     gone.wait()

@@ -1,4 +1,4 @@
-"""Queueing many records at the client: in runs that are short enough to poll between them."""
+"""Produces many records in ranges that are short enough to poll the client between them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from worker.transport.outgoing import ANY_PARTITION, Headers
+from worker.kafka.outgoing_record import ANY_PARTITION, Headers
 
 _POLL_EVERY_RECORDS: Final = 500
 
 
 def runs(count: int, alone: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Part `count` places into runs that are short enough; places that stand `alone` are runs by themselves."""
+    """Split `count` indexes into short ranges; each index in `alone` gets a range of its own."""
     start = 0
     for place in (*sorted(alone), count):
         for first in range(start, place, _POLL_EVERY_RECORDS):
@@ -23,7 +23,7 @@ def runs(count: int, alone: Collection[int]) -> Iterator[tuple[int, int]]:
         start = place + 1
 
 
-def produce_run(
+def produce_range(
     produce: Callable[..., None],
     topic: str,
     keys: Sequence[bytes | None],
@@ -32,7 +32,7 @@ def produce_run(
     places: range,
     home: int,
 ) -> int:
-    """Queue records of these places; return the first that did not fit. The hot loop: under 1 µs a record."""
+    """Produce the records at these indexes; return the first that did not fit. Hot loop: under 1 µs per record."""
     place = places.start
     try:
         if headers is None:
@@ -52,7 +52,7 @@ def produce_run(
 
 
 class UnsentError(Exception):
-    """The client does not take the record at `place`."""
+    """The client rejects the record at index `place`."""
 
     def __init__(self, place: int, error: KafkaError) -> None:
         super().__init__(place)

@@ -1,4 +1,4 @@
-"""The Faust transport: puts consumer and producer together."""
+"""The Faust transport: creates the consumer and the producer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from yarl import URL
 
 from runtime.kafka.config import EXACTLY_ONCE, admin_config, consumer_config, producer_config
 from runtime.settings import Settings
-from worker.transport.batch import Bundle
-from worker.transport.consumer import LibrdkafkaConsumer
-from worker.transport.ledger import Ledger
-from worker.transport.options import ConsumerOptions
-from worker.transport.producer import LibrdkafkaProducer
+from worker.kafka.batch import Bundle
+from worker.kafka.consumer import LibrdkafkaConsumer
+from worker.kafka.consumer_options import ConsumerOptions
+from worker.kafka.ledger import Ledger
+from worker.kafka.producer import LibrdkafkaProducer
 
 SCHEME: Final = "librdkafka"
 
 
 class BundleSchema(Schema[None, Bundle]):
-    """Hands bundles through undecoded, so that no Faust codec ever sees, or silently skips, a record."""
+    """Passes bundles on undecoded, so that no Faust codec can silently skip a record."""
 
     def loads_key(self, app: Any, message: Any, **_: Any) -> None:  # noqa: ARG002, D102
         return None
@@ -31,30 +31,30 @@ class BundleSchema(Schema[None, Bundle]):
 
 
 class KeepingFlowControl(FlowControlEvent):
-    """Flow control that throws nothing away.
+    """Flow control that keeps queued batches.
 
-    Stock Faust empties its queues whenever flow resumes after a rebalance, and counts on reading everything again. Here
-    partitions that stay are not read again, so a batch that waits for the agent must keep its place.
+    Stock Faust clears its queues when flow resumes after a rebalance, and reads everything again. Here partitions that
+    stay assigned are not read again, so queued batches must be kept.
     """
 
     def clear(self) -> None:
-        """Keep what is queued: the ledger knows which batches may not be started any more."""
+        """Keep the queue: the ledger knows which batches may no longer be started."""
 
 
 class LibrdkafkaTransport(Transport):
-    """Makes this app's consumer and producer."""
+    """Creates the app's consumer and producer."""
 
     driver_version = "librdkafka"
     default_port = 9092
 
     def __init__(self, app: App, settings: Settings, ledger: Ledger) -> None:
-        """Keep what the parts need."""
+        """Keep what consumer and producer need."""
         super().__init__([URL(f"{SCHEME}://")], app)
         self._settings = settings
         self._ledger = ledger
 
     def create_consumer(self, callback: Any, **kwargs: Any) -> LibrdkafkaConsumer:
-        """Make the consumer."""
+        """Create the consumer."""
         consumer = LibrdkafkaConsumer(self, callback=callback, loop=self.loop, **kwargs)
         worker = self._settings.worker
         consumer.ledger = self._ledger
@@ -62,7 +62,7 @@ class LibrdkafkaTransport(Transport):
             client_config=consumer_config(self._settings),
             admin_config=admin_config(self._settings.kafka),
             batch_records=worker.batch_records,
-            # In exactly-once the transactions carry the offsets.
+            # Under exactly-once, the transactions commit the offsets.
             commit_interval=None if worker.processing_guarantee == EXACTLY_ONCE else worker.commit_interval_seconds,
             drain_timeout=worker.drain_seconds,
             revoke_timeout=worker.drain_seconds,
@@ -71,7 +71,7 @@ class LibrdkafkaTransport(Transport):
         return consumer
 
     def create_producer(self, **kwargs: Any) -> LibrdkafkaProducer:
-        """Make the producer."""
+        """Create the producer."""
         producer = LibrdkafkaProducer(self, **kwargs)
         producer.client_config = producer_config(self._settings)
         return producer

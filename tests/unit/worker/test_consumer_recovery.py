@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from worker.transport.solitude import Expulsion, Solitude
+from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion
 
 
-def replacements(solitude: Solitude, start: int, seconds: int, *, alone: bool = True) -> list[int]:
+def replacements(disconnection: DisconnectionTimer, start: int, seconds: int, *, alone: bool = True) -> list[int]:
     """Check every second, and return the times at which the client was to be replaced."""
-    return [now for now in range(start, start + seconds) if solitude.is_too_long(float(now), alone)]
+    return [now for now in range(start, start + seconds) if disconnection.is_too_long(float(now), alone)]
 
 
 def test_each_failed_client_doubles_the_time_of_the_next() -> None:
     """Up to sixteen times the first limit: a broker can be down for hours."""
-    times = replacements(Solitude(60.0, 0.0), 1, 10_000)
+    times = replacements(DisconnectionTimer(60.0, 0.0), 1, 10_000)
     waits = [later - earlier for earlier, later in zip([0, *times], times, strict=False)]
     assert waits[:8] == [61, 121, 241, 481, 961, 961, 961, 961]
 
 
 def test_a_group_that_answers_resets_the_time() -> None:
     """Times without a group do not add up across times with one, and the limit is the first one again."""
-    solitude = Solitude(60.0, 0.0)
-    assert len(replacements(solitude, 1, 300)) == 2
-    assert replacements(solitude, 301, 1, alone=False) == []
-    assert replacements(solitude, 302, 60) == []
-    assert replacements(solitude, 362, 1) == [362]
+    disconnection = DisconnectionTimer(60.0, 0.0)
+    assert len(replacements(disconnection, 1, 300)) == 2
+    assert replacements(disconnection, 301, 1, alone=False) == []
+    assert replacements(disconnection, 302, 60) == []
+    assert replacements(disconnection, 362, 1) == [362]
 
 
 def test_time_while_the_process_is_suspended_does_not_count() -> None:
     """A suspended process could not check its client."""
-    solitude = Solitude(60.0, 0.0)
-    assert not solitude.is_too_long(500.0, alone=True)
-    assert replacements(solitude, 501, 59) == []
+    disconnection = DisconnectionTimer(60.0, 0.0)
+    assert not disconnection.is_too_long(500.0, alone=True)
+    assert replacements(disconnection, 501, 59) == []
 
 
 def test_a_client_whose_transactions_the_group_refuses_for_long_is_replaced() -> None:

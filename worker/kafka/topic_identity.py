@@ -1,8 +1,8 @@
-"""Telling a topic from one of the same name that was deleted before it: Kafka gives each an id of its own.
+"""Distinguishes a topic from an earlier, deleted one of the same name, by the ID that Kafka gives each topic.
 
-The client does not tell: it goes on at the old topic's offset in the new one, and passes over the records before it. So
-the id is written beside each committed offset, and asked for at each assignment and every other second. It is asked for
-by a client of its own, as the consumer has no call for it.
+The client does not notice: it continues at the old topic's offset in the new one, and skips the records before it. So
+the ID is committed as metadata with each offset, and queried at each assignment and every other second, by an admin
+client, as the consumer has no call for it.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[
 
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.transport.consumer_errors import on_admin_error
+from worker.kafka.consumer_errors import on_admin_error
 
 _CALL_SECONDS: Final = 10.0
 _NOTE: Final = re.compile(r"topic-id=(?P<topic>\S+) cluster-id=(?P<cluster>\S+)")
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
-"""What brokers before Kafka 2.8 say, which have no topic ids."""
+"""The ID that brokers before Kafka 2.8, without topic IDs, return."""
 
 
 class TopicIdentity:
-    """Knows which topic of a name is read. For one thread."""
+    """Keeps the ID of the topic that is read. Not thread-safe."""
 
     def __init__(self, client_config: Mapping[str, object], topic: str) -> None:
-        """`client_config` says how to reach the brokers."""
+        """`client_config` configures the admin client."""
         self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._topic = topic
         self._client: AdminClient | None = None
         self._asked: Future[TopicDescription] | None = None
         self._id: str | None = None
         self.cluster = ""
-        """The cluster's id, which belongs to a note: offsets may be mirrored to another cluster with theirs."""
+        """The cluster's ID, part of the metadata: offsets may be mirrored to another cluster with theirs."""
 
     @property
     def note(self) -> str:
-        """What is written beside a committed offset; empty if the broker has no topic ids."""
+        """The metadata of committed offsets; empty if the broker has no topic IDs."""
         return f"topic-id={self._id} cluster-id={self.cluster}" if self._id and self.cluster else ""
 
     def learn(self, *, reading: bool) -> None:
-        """Ask which topic of which cluster it is, and wait for the answer; `reading` says that it is being read.
+        """Query the IDs of topic and cluster, and wait for them; `reading`: whether partitions are being read.
 
-        Raises KafkaException or TimeoutError where there is no answer, and DependencyError as `look`.
+        Raises KafkaException or TimeoutError without a response, and DependencyError as `look`.
         """
         self._asked = None
         asked, client = self._ask(), self._client
@@ -55,9 +55,9 @@ class TopicIdentity:
         self._take(asked, reading=reading)
 
     def look(self, *, reading: bool) -> None:
-        """Take the answer to the last question if it is there, and ask again; does not block.
+        """Take the response to the last request if it has arrived, or send a request; does not block.
 
-        Raises DependencyError if the topic is another one now, while partitions of it are being read.
+        Raises DependencyError if the topic has been recreated while partitions of it are being read.
         """
         if self._asked is None:
             self._asked = self._ask()
@@ -66,11 +66,11 @@ class TopicIdentity:
             try:
                 self._take(asked, reading=reading)
             except (KafkaException, TimeoutError):
-                # A client that is stuck would never answer again.
+                # The client may be stuck: use a new one.
                 self._client = None
 
     def is_foreign(self, note: str | None) -> bool:
-        """Say whether a note beside a committed offset is of another topic of this name, on this cluster."""
+        """Whether a committed offset's metadata names another topic of this name, on this cluster."""
         found = _NOTE.fullmatch(note or "")
         return found is not None and found["cluster"] == self.cluster and self._id not in {None, found["topic"]}
 
@@ -82,14 +82,14 @@ class TopicIdentity:
         return answer
 
     def verify(self, asked: Future[TopicDescription]) -> None:
-        """Raise DependencyError if an answer names another topic than the one that is read. Any thread may ask."""
+        """Raise DependencyError if a response names another topic than the one that is read. Thread-safe."""
         self._verify(_topic_id(asked))
 
     def _verify(self, found: str | None) -> None:
         if found is not None and self._id not in {None, found}:
             raise DependencyError(
-                f"topic {self._topic} was deleted and made again while it was read: started again, the worker reads "
-                "the new topic from its first record on"
+                f"topic {self._topic} was deleted and recreated while it was read: after a restart, the worker reads "
+                "the new topic from its first record"
             )
 
     def _take(self, asked: Future[TopicDescription], *, reading: bool) -> None:
@@ -100,7 +100,7 @@ class TopicIdentity:
 
 
 def _topic_id(asked: Future[TopicDescription]) -> str | None:
-    """Return the id in an answer; None if there is no such topic just now, or the broker has no ids."""
+    """Return the ID in a response; None if the topic does not exist now, or the broker has no topic IDs."""
     try:
         found = str(asked.result(2 * _CALL_SECONDS).topic_id)
     except KafkaException as failure:

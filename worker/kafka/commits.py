@@ -1,6 +1,6 @@
-"""How offsets come to the broker: by the consumer's own commits, or inside the producer's transactions.
+"""Commits offsets: by the consumer, or in the producer's transactions.
 
-Both run on the thread that owns the consumer.
+Both run on the consumer thread.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from faust.types import TP
 
 from runtime import events
-from worker.transport.ledger import Ledger
+from worker.kafka.ledger import Ledger
 
 _LOOK_SECONDS: Final = 0.1
 _OVERDUE_SECONDS: Final = 2.0
-"""A coordinator answers within milliseconds, and refuses commits for a moment while a rebalance ends or it moves to
-another broker. It is less than any session timeout: reading is held before the group can give partitions away."""
+"""A coordinator answers within milliseconds, and briefly refuses commits while a rebalance ends or it moves to another
+broker. Less than any session timeout, so reading pauses before the group can reassign partitions."""
 
 _ANSWER_SECONDS: Final = 10.0
 _LAST_BACKOFF: Final = 2.0
@@ -27,40 +27,40 @@ _JITTER: Final = 1.2
 
 
 class Commits(Protocol):
-    """Sees to it that what the ledger allows is stored."""
+    """Commits the offsets that the ledger allows."""
 
     group_metadata: object
-    """This member of the group, as transactions need to know it; None where they do not."""
+    """The consumer's group metadata for transactions; None if there are none."""
     is_in_flight: bool
-    """Whether an asynchronous commit has no answer yet: its repetition may arrive behind a later commit."""
+    """Whether an asynchronous commit is unanswered: its retry may arrive after a later commit."""
 
     def turn(self) -> None:
-        """Do what is due; called all the time."""
+        """Do what is due; called on each turn of the consumer thread."""
         ...
 
     def rebalanced(self) -> None:
-        """Hear that the group has changed."""
+        """Handle a rebalance."""
         ...
 
     def are_overdue(self) -> bool:
-        """Say whether the broker has stored no offsets for so long that more results would be too many to repeat."""
+        """Whether commits have failed for so long that reading should pause, to limit repeated records."""
         ...
 
     def are_unanswered(self, seconds: float) -> bool:
-        """Say whether a broker has neither stored nor refused what it was asked to store for more than so long."""
+        """Whether no broker has accepted or refused a commit for more than so many seconds."""
         ...
 
     def doubt(self, since: float) -> None:
-        """Hear that since then (monotonic seconds) no broker answered, or stored what it was given: ask it again."""
+        """Assume that commits have failed since then (monotonic seconds), as no broker answers; check by a commit."""
         ...
 
     def leave(self, tps: set[TP]) -> bool:
-        """Store what is committable of partitions that are given back; False if the broker refused."""
+        """Commit the final offsets of revoked partitions; False if the broker refused."""
         ...
 
 
 class ConsumerCommits:
-    """Commits through the consumer: asynchronously at an interval, and synchronously when partitions leave."""
+    """Commits by the consumer: asynchronously at an interval, and synchronously on revocation."""
 
     group_metadata: object = None
 
@@ -73,14 +73,14 @@ class ConsumerCommits:
         self._next = 0.0
         self.is_in_flight = False
         self._unstored_since: float | None = None
-        """When the first commit was sent since one last succeeded, or since when it is doubted that one would."""
+        """When the first commit after the last success was sent, or since when commits are assumed to fail."""
         self._unanswered_since: float | None = None
         """When the first commit was sent since a broker last answered one."""
 
     def turn(self) -> None:
-        """Hand committable offsets to the client when it is time; the result comes back through `heard`.
+        """Commit committable offsets asynchronously when the interval is over; the result comes to `heard`.
 
-        One commit at a time: the client repeats one that a broken connection lost, and a repetition that overtook a
+        One commit at a time: the client retries a commit after a lost connection, and a retry that arrived after a
         later commit would set the group back.
         """
         now = time.monotonic()
@@ -89,7 +89,7 @@ class ConsumerCommits:
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
         if not offsets and self._unstored_since is not None:
-            # To store again what is stored shows whether commits succeed.
+            # Committing the same offsets again shows whether commits succeed.
             offsets = self._ledger.stored()
             if not offsets:
                 self._unstored_since = None
@@ -100,19 +100,19 @@ class ConsumerCommits:
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
 
     def rebalanced(self) -> None:
-        """Go on: the client knows by itself which member it is."""
+        """Nothing to do: the client knows its membership."""
 
     def heard(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
-        """Hear how an asynchronous commit ended."""
+        """Handle the result of an asynchronous commit."""
         self.is_in_flight = False
         offsets = {tp_of(position): position.offset for position in positions}
         failed = {tp_of(position): position.offset for position in positions if error or position.error}
-        self._ledger.note_stored({tp: offsets[tp] for tp in offsets.keys() - failed.keys()})
+        self._ledger.mark_committed({tp: offsets[tp] for tp in offsets.keys() - failed.keys()})
         # The client's own errors are negative; the others are a broker's answer.
         if error is None or error.code() > 0:
             self._unanswered_since = None
         if failed:
-            self._ledger.give_back(failed)
+            self._ledger.mark_uncommitted(failed)
             reason = error or next(position.error for position in positions if position.error)
             events.OffsetCommitFailed(reason.name(), len(failed)).emit()
         else:
@@ -120,23 +120,23 @@ class ConsumerCommits:
             events.OffsetsCommitted({position.partition: position.offset for position in positions}).emit()
 
     def are_overdue(self) -> bool:
-        """Say whether none has succeeded for two seconds and an interval, though one was sent or the broker silent."""
+        """Whether none has succeeded for two seconds and an interval, although one was sent or a broker was silent."""
         since = self._unstored_since
         if since is None:
             return False
         if not self._ledger.owned():
-            # Nothing would be repeated, and a client that is cut off may never hear of its last commit.
+            # Nothing can be repeated, and a disconnected client may never get the result of its last commit.
             self._unstored_since = None
             return False
         return time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 
     def are_unanswered(self, seconds: float) -> bool:
-        """Say whether no broker has answered for so long, though a commit was sent."""
+        """Whether no broker has answered for so long, although a commit was sent."""
         since = self._unanswered_since
         return since is not None and time.monotonic() - since > seconds
 
     def doubt(self, since: float) -> None:
-        """Begin to count from then: a connection that is dead is noticed late, and for each one by itself."""
+        """Count from then: each dead connection is noticed late, and separately."""
         if self._unstored_since is None and self._ledger.stored():
             self._unstored_since = since
 
@@ -170,32 +170,32 @@ class ConsumerCommits:
 
 
 class TransactionCommits:
-    """Leaves offsets to the producer's transactions, and tells them which member of the group this is.
+    """Leaves offsets to the producer's transactions, and keeps the group metadata that these need up to date.
 
-    Only this thread may ask the consumer, and it may be waiting in a poll: so it looks again and again.
+    Only the consumer thread may query the consumer, and it may be blocked in a poll, so it refreshes them regularly.
     """
 
     group_metadata: object = None
     is_in_flight = False
 
     def __init__(self, consumer: Consumer, ledger: Ledger) -> None:
-        """Know nothing yet."""
+        """Start without group metadata."""
         self._consumer = consumer
         self._ledger = ledger
         self._next = 0.0
 
     def turn(self) -> None:
-        """Look at the membership, when it is time."""
+        """Refresh the group metadata, when it is time."""
         if time.monotonic() >= self._next:
             self.rebalanced()
 
     def rebalanced(self) -> None:
-        """Look at once: with what was known before, the broker would refuse every transaction."""
+        """Refresh at once: with old metadata, the broker would refuse every transaction."""
         self._next = time.monotonic() + _LOOK_SECONDS
         self.group_metadata = self._consumer.consumer_group_metadata()
 
     def are_overdue(self) -> bool:
-        """Never: without its offsets a transaction does not commit, and no result of it counts."""
+        """Never: a transaction commits results and offsets together."""
         return False
 
     def are_unanswered(self, seconds: float) -> bool:  # noqa: ARG002
@@ -203,14 +203,14 @@ class TransactionCommits:
         return False
 
     def doubt(self, since: float) -> None:
-        """Do nothing: there is nothing to repeat."""
+        """Nothing to do: nothing can be repeated."""
 
     def leave(self, tps: set[TP]) -> bool:
-        """Store how far partitions were read beyond their last record, which no transaction has carried yet.
+        """Commit offsets beyond the last record, which no transaction has committed yet.
 
-        Only where nothing is in flight, so it cannot overtake a transaction; and no later one can come of this member.
+        Only with nothing in flight, so it cannot overtake a transaction, and this member begins no later one.
         """
-        return _commit(self._consumer, self._ledger, self._ledger.passed(tps))
+        return _commit(self._consumer, self._ledger, self._ledger.committable_when_idle(tps))
 
 
 def longest_retry(config: Mapping[str, object]) -> float:
@@ -230,12 +230,12 @@ def tps_of(positions: Iterable[TopicPartition]) -> set[TP]:
 
 
 def positions_of(offsets: Mapping[TP, int], note: str) -> list[TopicPartition]:
-    """Return offsets as the client takes them, each with a note that the broker stores beside it."""
+    """Return offsets in the client's form, with `note` as their commit metadata."""
     return [TopicPartition(tp.topic, tp.partition, offset, metadata=note) for tp, offset in offsets.items()]
 
 
 def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bool:
-    """Commit through the consumer and wait for the broker; False if it refused."""
+    """Commit synchronously; False if the broker refused."""
     if not offsets:
         return True
     try:
@@ -244,6 +244,6 @@ def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bo
         error: KafkaError = failure.args[0]
         events.OffsetCommitFailed(error.name(), len(offsets)).emit()
         return False
-    ledger.note_stored(offsets)
+    ledger.mark_committed(offsets)
     events.OffsetsCommitted({tp.partition: offset for tp, offset in offsets.items()}).emit()
     return True

@@ -1,4 +1,4 @@
-"""The bounded queue between the consumer's thread and the event loop."""
+"""The bounded queue from the consumer thread to the event loop."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import threading
 from collections import deque
 from typing import Final
 
-from worker.transport.batch import Bundle, RecordBatch
+from worker.kafka.batch import Bundle, RecordBatch
 
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _LIMIT_BATCHES: Final = 8
-"""Records that would wait here as many small batches wait in the client instead, where they become larger ones."""
+"""Beyond this, records wait in the client instead, where small batches grow into larger ones."""
 _BUNDLE_RECORDS: Final = 500
-"""A bundle costs some 0.3 ms, however small: so small batches share one. Larger ones gain nothing by it."""
+"""A bundle costs about 0.3 ms whatever its size, so small batches share one. Larger ones would not gain."""
 
 
-class Handoff:
-    """Carries batches from a thread to a coroutine.
+class BatchQueue:
+    """Passes batches from a thread to a coroutine.
 
-    It is full at `limit` records, 64 MiB or eight batches, and has room again at half of that, so that the thread does
-    not stop and go with every batch.
+    It is full at `limit` records, 64 MiB or eight batches, and accepts more again at half of that, so that the thread
+    does not stop and start with each batch.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
-        """`limit` counts records; the batch that reaches it is still taken."""
+        """`limit` is in records; the batch that reaches it is still accepted."""
         self._loop = loop
         self._limit = limit
         self._bundle_limit = min(_BUNDLE_RECORDS, limit // 2)
@@ -35,24 +35,24 @@ class Handoff:
         self._arrived = asyncio.Event()
 
     def put(self, batch: RecordBatch) -> None:
-        """Add a batch; called by the consumer's thread, never blocks."""
+        """Add a batch; called by the consumer thread, never blocks."""
         size = batch.size()
         with self._changed:
             lone = not self._batches
             self._batches.append((batch, size))
             self._records += len(batch)
             self._bytes += size
-        # Where others lie here already, the loop knows that it has something to take.
+        # If the queue was not empty, the event loop has already been notified.
         if lone:
             self._loop.call_soon_threadsafe(self._arrived.set)
 
     def is_full(self) -> bool:
-        """Say whether the limit is reached."""
+        """Whether the limit is reached."""
         with self._changed:
             return self._records >= self._limit or self._bytes >= _LIMIT_BYTES or len(self._batches) >= _LIMIT_BATCHES
 
     def wait_for_room(self, timeout: float) -> bool:
-        """Wait, in the consumer's thread, until half the limit is free; False after `timeout` seconds."""
+        """Wait, in the consumer thread, until half the limit is free; False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(self._has_room, timeout)
 
@@ -64,10 +64,7 @@ class Handoff:
         )
 
     async def take(self) -> Bundle:
-        """Return what is here as soon as there is something: the oldest batch, with others if all are small.
-
-        Called by one coroutine.
-        """
+        """Wait for a batch; return the oldest one, together with others if all are small. For a single coroutine."""
         while not (bundle := self._pop()):
             await self._arrived.wait()
         return bundle

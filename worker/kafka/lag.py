@@ -1,4 +1,4 @@
-"""How far behind each partition is, and whether it moves at all. Runs on the thread that owns the consumer."""
+"""Measures the lag of each partition, and detects stalled ones. Runs on the consumer thread."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from faust.types import TP
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.transport.ledger import Ledger
-from worker.transport.stall import StallWatch
+from worker.kafka.ledger import Ledger
+from worker.kafka.stall_detector import StallDetector
 
 _ASK_SECONDS: Final = 1.0
 _ASK_AGAIN_SECONDS: Final = 5.0
-"""After a question without an answer: each costs the consumer's thread a second."""
+"""After an unanswered request: each blocks the consumer thread for a second."""
 _GAP_SECONDS: Final = 10.0
-"""Between two measurements: more than that, and this thread itself was held up, or the whole process suspended."""
+"""A longer gap between measurements means that this thread was blocked, or the process suspended."""
 SILENT_SECONDS: Final = 30.0
-"""A broker that has not answered for this long is out of reach."""
+"""A broker that has not answered for this long is unreachable."""
 
 
 class Behind(msgspec.Struct, frozen=True):
-    """A partition that is behind its end by `records`: all before offset `done` have a confirmed outcome.
+    """A partition with a lag of `records`: all records before offset `done` have a confirmed result.
 
-    `seen` is since when the record at `done` is known to be there; `still` since when the partition stands at `done`
-    though the broker answers and it is read. Both are in monotonic seconds.
+    `seen` is since when the record at `done` is known to exist; `still` since when the partition has been at `done`
+    although the broker answers and it is read. Both are in monotonic seconds.
     """
 
     done: int
@@ -38,18 +38,18 @@ class Behind(msgspec.Struct, frozen=True):
 
 
 class LagMeter:
-    """Measures the lag of every owned partition, and cures or reports one that stands still.
+    """Measures the lag of all owned partitions, and restarts or reports stalled ones.
 
-    `behind` holds the partitions with lag, as they were last measured; `answered_at` is when a broker last answered
-    (None: not yet), and `held_since` since when batches are outstanding without any being finished (None: there are
-    none), both in monotonic seconds. Other threads may read all three: they are replaced, never changed.
+    `behind` has the partitions with lag, as last measured; `answered_at` is when a broker last answered (None: not
+    yet), and `held_since` since when batches have been in flight without one finishing (None: there are none), both in
+    monotonic seconds. Other threads may read all three: they are replaced, never changed.
     """
 
     def __init__(self, consumer: Consumer, ledger: Ledger, stall_limit: float) -> None:
-        """`stall_limit` is how long, in seconds, a partition may stand still behind its end."""
+        """`stall_limit`: seconds for which a partition with lag may make no progress."""
         self._consumer = consumer
         self._ledger = ledger
-        self._stalls = StallWatch(stall_limit)
+        self._stall_detector = StallDetector(stall_limit)
         self._ends: dict[TP, int] = {}
         self._shown: set[TP] = set()
         self._done: Mapping[TP, int] = {}
@@ -65,19 +65,19 @@ class LagMeter:
         self._finished: Mapping[TP, int | None] = {}
 
     def begin(self, positions: Iterable[TopicPartition]) -> None:
-        """Take up partitions, each where reading begins: an offset, or OFFSET_BEGINNING."""
+        """Add partitions with the offsets where reading starts, or OFFSET_BEGINNING."""
         self._begun.update({TP(position.topic, position.partition): position.offset for position in positions})
 
     def ran_dry(self) -> None:
-        """Note that all that the client had fetched has been read."""
+        """Record that all fetched records have been read."""
         self._is_dry = True
 
     def forget(self, tps: Iterable[TP]) -> None:
-        """Drop partitions that are no longer this worker's."""
+        """Forget partitions that are no longer owned."""
         gone = set(tps)
         self.behind = {tp: behind for tp, behind in self.behind.items() if tp not in gone}
         for tp in gone:
-            self._stalls.forget(tp)
+            self._stall_detector.forget(tp)
             self._begun.pop(tp, None)
             self._ends.pop(tp, None)
             if tp in self._shown:
@@ -85,10 +85,10 @@ class LagMeter:
                 events.LagForgotten(*tp).emit()
 
     def measure(self, topic: str, *, held: bool = False) -> None:
-        """Report, for each owned partition, how many records have no confirmed outcome, and how old they are.
+        """Report, for each owned partition, the number and age of the records without a confirmed result.
 
-        `topic` is what the worker reads: with no partition to ask for, the broker is asked for the topic itself. `held`
-        says that reading waits for commits: no partition has to move meanwhile.
+        `topic` is queried if there is no partition to query. `held`: reading is paused for commits, so no partition is
+        expected to progress.
         """
         progress = self._ledger.progress()
         asked = self._whose_turn(progress)
@@ -109,12 +109,12 @@ class LagMeter:
         self.behind, self._done = all_behind, all_done
         self._measured_at = time.monotonic()
         self._unwatched += 1
-        self._tell_outstanding(progress)
+        self._report_in_flight(progress)
 
-    def cure_stalls(self) -> None:
-        """See that each partition which is behind moves; called all the time, but not while reading is held back.
+    def restart_stalled(self) -> None:
+        """Check that each partition with lag progresses; called on each turn, except while reading is paused.
 
-        Only time counts in which the partition had its turn, a broker answered, and this thread was not held up.
+        Time counts only after the partition's turn has passed, while a broker answers, and this thread was not blocked.
         """
         if not self._unwatched:
             return
@@ -124,28 +124,30 @@ class LagMeter:
         is_dry = self._is_dry and not was_held
         self._unwatched, self._watched_at, self._is_dry = 0, now, False
         for tp in self._ledger.owned() - self.behind.keys():
-            self._stalls.forget(tp)
+            self._stall_detector.forget(tp)
         for tp, behind in self.behind.items():
-            if self._stalls.has_moved(tp, self._done) or not (counts and self._had_its_turn(tp, is_dry, was_held)):
+            if self._stall_detector.has_moved(tp, self._done) or not (
+                counts and self._had_its_turn(tp, is_dry, was_held)
+            ):
                 continue
-            if self._stalls.stands_still(tp, seconds):
+            if self._stall_detector.is_stalled(tp, seconds):
                 self._answer_stall(tp, behind.done)
 
     def _had_its_turn(self, tp: TP, is_dry: bool, was_held: bool) -> bool:  # noqa: FBT001  # two facts, no ways to act
-        """Say whether a partition would have moved since the last look, were all well with it.
+        """Whether a healthy partition would have progressed since the last check.
 
-        What is read first is scored and confirmed first. So a batch had its turn when a later one is finished, or when
-        none is on its way to the broker: there, delivery times out by itself. Records that are not read yet had their
-        turn when the client ran dry, or has brought more of another partition than it can have fetched before them.
+        What is read first is scored and confirmed first. So a batch's turn has passed when a later one is finished, or
+        when none is in flight: deliveries time out by themselves. The turn of unread records has passed when all
+        fetched records have been read, or more of another partition than can have been fetched before them.
         """
         if self._ledger.oldest(tp) is not None:
-            return self._ledger.is_passed_over(tp) or not (was_held or self._ledger.any_started())
-        return is_dry or self._stalls.is_passed(tp, self._done)
+            return self._ledger.is_overtaken(tp) or not (was_held or self._ledger.any_started())
+        return is_dry or self._stall_detector.is_passed(tp, self._done)
 
     def _tell(self, tp: TP, behind: Behind | None) -> None:
-        """Report the lag of a partition. Its oldest record's age is its own, once it is read; before, it is a guess.
+        """Report the lag of a partition. The age of its oldest record is exact once the record is read.
 
-        That guess, since when the record is known to be there, is never too high.
+        Before that it is a lower bound: since when the record is known to exist.
         """
         self._shown.add(tp)
         if behind is None:
@@ -156,9 +158,9 @@ class LagMeter:
         age = time.monotonic() - behind.seen if oldest is None else time.time() - oldest
         events.LagMeasured(*tp, behind.records, max(0.0, age)).emit()
 
-    def _tell_outstanding(self, progress: Mapping[TP, int | None]) -> None:
-        """Report what is outstanding, and note since when nothing of it gets finished."""
-        batches, records = self._ledger.outstanding()
+    def _report_in_flight(self, progress: Mapping[TP, int | None]) -> None:
+        """Report the batches in flight, and since when none of them has finished."""
+        batches, records = self._ledger.in_flight()
         events.InFlightMeasured(batches, records).emit()
         if not batches:
             self.held_since = None
@@ -167,7 +169,7 @@ class LagMeter:
         self._finished = progress
 
     def _still_behind(self, tp: TP, done: int, end: int, *, held: bool) -> Behind:
-        """Return how a partition is behind, and since when it stands there."""
+        """Return the lag of a partition, and since when it has made no progress."""
         now, before = time.monotonic(), self.behind.get(tp)
         if before is None or before.done != done:
             return Behind(done, end - done, now, now)
@@ -175,11 +177,11 @@ class LagMeter:
         return Behind(done, end - done, before.seen, before.still if counts else now)
 
     def _answers(self, now: float) -> bool:
-        """Say whether a broker has answered lately, as often as it is asked."""
+        """Whether a broker has answered recently, given how often it is queried."""
         return self.answered_at is not None and now - self.answered_at < _ASK_AGAIN_SECONDS + 2 * _ASK_SECONDS
 
     def _done_to(self, tp: TP, finished_to: int | None, low: int) -> int:
-        """Return the offset up to which nothing is left to do; -1 while that is not known."""
+        """Return the offset up to which the partition is done; -1 if unknown."""
         batch = self._ledger.oldest(tp)
         if finished_to is not None and batch is not None:
             return finished_to
@@ -189,11 +191,11 @@ class LagMeter:
         return max(finished_to or -1, begun if begun >= 0 else low)
 
     def _whose_turn(self, progress: Mapping[TP, int | None]) -> TP | None:
-        """Choose, in rotation, the partition whose end the broker itself is asked for this time.
+        """Choose, in rotation, the partition whose end offset to query from the broker this time.
 
-        The client learns a partition's end by fetching from it. One that it has stopped to fetch would look as if it
-        had come to its end. One that moves needs no question, and proves that a broker answers: it confirmed results.
-        A question holds the consumer's thread up for as long as the answer takes.
+        The client learns a partition's end by fetching, so one that it has stopped fetching would look fully read. A
+        partition that progresses need not be queried, and shows that a broker answers. Each query blocks the consumer
+        thread until the response.
         """
         quiet = sorted(tp for tp, finished_to in progress.items() if finished_to == self._finished.get(tp))
         if any(tp in self._finished for tp in progress.keys() - set(quiet)):
@@ -202,10 +204,10 @@ class LagMeter:
         return quiet[self._turns % len(quiet)] if quiet else None
 
     def _bounds(self, tp: TP, reached: int | None, *, ask_broker: bool) -> tuple[int, int]:
-        """Return where a partition begins, and where what can be read of it ends; -1 where that is not known.
+        """Return the first offset of a partition and the end of what can be read; -1 if unknown.
 
-        `reached` is the end that the client has read up to. What the client remembers as the end counts only before
-        that, as it includes records whose transaction is still open: no consumer of committed records gets those.
+        `reached` is the end up to which the client has read. The client's cached end is used only without it, as that
+        includes records of open transactions, which a consumer of committed records does not get.
         """
         if ask_broker and time.monotonic() >= self._ask_at:
             answer = self._ask_for_watermarks(tp)
@@ -216,7 +218,7 @@ class LagMeter:
         return low, max(high if reached is None else reached, self._ends.get(tp, -1))
 
     def _ask_for_watermarks(self, tp: TP) -> tuple[int, int] | None:
-        """Ask the broker where a partition begins and what can be read of it ends; None if it does not answer."""
+        """Query the first offset of a partition and the end of what can be read; None without an answer."""
         try:
             watermarks = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS)
         except KafkaException:
@@ -226,7 +228,7 @@ class LagMeter:
         return _known(watermarks)
 
     def _ask_for_topic(self, topic: str) -> None:
-        """Ask the broker for a topic, to see that it answers."""
+        """Query the topic, to check that the broker answers."""
         if time.monotonic() < self._ask_at:
             return
         try:
@@ -244,21 +246,21 @@ class LagMeter:
         self._ask_at = time.monotonic() + _ASK_AGAIN_SECONDS
 
     def _answer_stall(self, tp: TP, done: int) -> None:
-        """Cure a partition that stands still by fetching it anew, once; then give up.
+        """Restart fetching a stalled partition, once; raise DependencyError the second time.
 
-        It is no stall if the partition's broker does not answer, or if a transaction of the producer's is still open.
+        It is not stalled if its broker does not answer, or if a producer's transaction is still open.
         """
         watermarks = self._ask_for_watermarks(tp)
         if watermarks is None:
-            # The broker is the trouble: ask again when the limit is over, not once for each partition.
+            # The broker is the cause: query again after the limit, not once for each partition.
             for owned in self._ledger.owned():
-                self._stalls.excuse(owned)
+                self._stall_detector.reset(owned)
             return
         if done >= watermarks[1]:
-            self._stalls.excuse(tp)
+            self._stall_detector.reset(tp)
             return
-        if self._ledger.oldest(tp) is not None or not self._stalls.try_cure(tp, self._done):
-            raise DependencyError(f"partition {tp.partition} of {tp.topic} stands still though the broker answers")
+        if self._ledger.oldest(tp) is not None or not self._stall_detector.try_restart(tp, self._done):
+            raise DependencyError(f"partition {tp.partition} of {tp.topic} is stalled although the broker answers")
         events.PartitionStalled(*tp).emit()
         position = TopicPartition(*tp, done)
         self._consumer.resume([position])
@@ -266,5 +268,5 @@ class LagMeter:
 
 
 def _known(watermarks: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the begin and end of a partition, -1 where they are not known."""
+    """Return the first and end offsets of a partition, -1 if unknown."""
     return (-1, -1) if watermarks is None else watermarks

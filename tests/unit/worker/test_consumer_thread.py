@@ -1,4 +1,4 @@
-"""Laws of the consumer's thread that need a client whose every call the test sees."""
+"""The consumer thread on a fake client whose every call the test sees."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 
-from tests.unit.worker.test_ledger import TOPIC as HERE
-from worker.transport import poller as module
-from worker.transport.ledger import Ledger
-from worker.transport.options import ConsumerOptions
-from worker.transport.poller import Poller
+from tests.unit.worker.ledgers import TOPIC as HERE
+from worker.kafka import consumer_thread as module
+from worker.kafka.consumer_options import ConsumerOptions
+from worker.kafka.consumer_thread import ConsumerThread
+from worker.kafka.ledger import Ledger
 
 
 class FakeConsumer:
@@ -53,7 +53,7 @@ class FakeConsumer:
 
 
 @pytest.fixture
-def poller(monkeypatch: pytest.MonkeyPatch) -> Poller:
+def consumer_thread(monkeypatch: pytest.MonkeyPatch) -> ConsumerThread:
     monkeypatch.setattr(module, "Consumer", FakeConsumer)
     options = ConsumerOptions(
         {"group.id": "group"},
@@ -64,25 +64,25 @@ def poller(monkeypatch: pytest.MonkeyPatch) -> Poller:
         revoke_timeout=5,
         stall_limit=60,
     )
-    ledger, handoff = Ledger(), SimpleNamespace(is_full=lambda: False)
-    ledger.grant([HERE], {HERE: 5})
-    return Poller(options, ledger, handoff, on_assignment=lambda _: None, on_failure=lambda _: None)  # type: ignore[arg-type]
+    ledger, queue = Ledger(), SimpleNamespace(is_full=lambda: False)
+    ledger.assign([HERE], {HERE: 5})
+    return ConsumerThread(options, ledger, queue, on_assignment=lambda _: None, on_failure=lambda _: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("silence", [0.5, 8.0])
 def test_after_a_callback_that_outlasted_a_fault_commits_come_back_before_records(
-    poller: Poller, silence: float
+    consumer_thread: ConsumerThread, silence: float
 ) -> None:
     """The broker answers again, and that is no news of the group: it may have gone on without this member."""
-    poller.lag.answered_at = time.monotonic() - silence
-    poller._turn()
-    calls = list(dict.fromkeys(poller._consumer.calls))  # type: ignore[attr-defined]
+    consumer_thread.lag.answered_at = time.monotonic() - silence
+    consumer_thread._turn()
+    calls = list(dict.fromkeys(consumer_thread._consumer.calls))  # type: ignore[attr-defined]
     assert calls == (["poll", "pause", "commit", "resume"] if silence > 2.0 else ["poll"])
 
 
-def test_a_worker_that_stops_waits_for_the_commit_in_flight(poller: Poller) -> None:
+def test_a_worker_that_stops_waits_for_the_commit_in_flight(consumer_thread: ConsumerThread) -> None:
     """Its answer comes in a poll. If its connection broke, the client repeats it, behind what is sent meanwhile."""
-    poller.commits.doubt(time.monotonic())
-    poller.commits.turn()
-    poller._store_the_rest()
-    assert poller._consumer.calls == ["commit", "poll"]  # type: ignore[attr-defined]
+    consumer_thread.commits.doubt(time.monotonic())
+    consumer_thread.commits.turn()
+    consumer_thread._commit_finally()
+    assert consumer_thread._consumer.calls == ["commit", "poll"]  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a group has committed: asked by a client of its own, as the consumer belongs to its thread."""
+"""Reads a group's committed offsets by an admin client, as the consumer belongs to its thread."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from faust.types import TP
 
 from runtime import events
 from runtime.logs import CLIENT_LOG
-from worker.transport.commits import tp_of
-from worker.transport.consumer_errors import on_admin_error
+from worker.kafka.commits import tp_of
+from worker.kafka.consumer_errors import on_admin_error
 
 _CALL_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.2
 
 
 class CommittedOffsets:
-    """Asks for a group's committed offsets. Each question has a new client, which remembers no broker that is gone."""
+    """Reads a group's committed offsets, each time with a new client: an old one may wait for a broker that is gone."""
 
     def __init__(self, client_config: Mapping[str, object], group: str) -> None:
-        """`client_config` says how to reach the brokers."""
+        """`client_config` configures the admin client."""
         self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._group = group
 
     async def read(self, tps: Collection[TP]) -> dict[TP, int]:
-        """Return the partitions' offsets, without those that have none; asks until all can be told, however long.
+        """Return the offsets of those partitions that have one; retries until all are stable, however long that takes.
 
-        An offset in a transaction that is still open cannot be told.
+        An offset in an open transaction is not stable.
         """
         while True:
             try:

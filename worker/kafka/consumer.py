@@ -1,8 +1,8 @@
-"""Faust's consumer, as a front for the `Poller` thread.
+"""Faust's consumer as a facade of the `ConsumerThread`.
 
-Taken over from stock Faust: reading (`_drain_messages`), and everything about acknowledging and committing. Stock Faust
-acknowledges in a `finally`, so an exception in the agent would lose the batch, and its arithmetic commits past batches
-that are still in flight. Here nothing is acknowledged (topics are declared with acks=False) and only the ledger counts.
+Replaces stock Faust's reading (`_drain_messages`), acknowledging and committing. Stock Faust acknowledges in a
+`finally`, so an exception in the agent loses the batch, and it can commit past batches in flight. Here nothing is
+acknowledged (topics have acks=False), and only the ledger decides what is committed.
 """
 
 from __future__ import annotations
@@ -17,84 +17,84 @@ from faust.types import TP, ConsumerMessage, ServiceT
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.transport.batch import BatchState, Bundle
-from worker.transport.handoff import Handoff
-from worker.transport.ledger import Ledger
-from worker.transport.options import ConsumerOptions
-from worker.transport.poller import Poller
-from worker.transport.topic_check import TopicCheck
+from worker.kafka.batch import BatchState, Bundle
+from worker.kafka.batch_queue import BatchQueue
+from worker.kafka.consumer_options import ConsumerOptions
+from worker.kafka.consumer_thread import ConsumerThread
+from worker.kafka.ledger import Ledger
+from worker.kafka.topic_check import TopicCheck
 
 _SILENCE_SECONDS: Final = 60.0
 _CLOSE_SECONDS: Final = 15.0
-"""To commit for the last time, which may take ten, and to leave the group."""
+"""For the last commit, which may take ten, and leaving the group."""
 
 
 class LibrdkafkaConsumer(FaustConsumer):
-    """Reads record batches, a bundle a Faust message, and commits what has a confirmed outcome."""
+    """Delivers bundles of record batches as Faust messages, and commits batches with confirmed results."""
 
     options: ConsumerOptions
     ledger: Ledger
     joined: bool = False
-    """Whether the group has given this worker an assignment, if only an empty one."""
+    """Whether the group has given this worker an assignment, even an empty one."""
     topic_check: TopicCheck
-    """For transactions, once subscribed."""
-    _poller: Poller | None = None
+    """For transactions; set by `subscribe`."""
+    _thread: ConsumerThread | None = None
     _changes: int = 0
 
     async def subscribe(self, topics: Iterable[str]) -> None:
-        """Join the group for one topic; Faust's conductor calls this once its agents have started."""
+        """Join the group for one topic; called by Faust's conductor when its agents have started."""
         (topic,) = topics
-        if self._poller is not None:
+        if self._thread is not None:
             raise DependencyError("subscriptions cannot change while the worker runs")
         loop = asyncio.get_running_loop()
         self._settled = asyncio.Event()
-        self._telling = asyncio.Lock()
-        self._handoff = Handoff(loop, limit=2 * self.options.batch_records)
-        self._poller = Poller(
+        self._updating = asyncio.Lock()
+        self._queue = BatchQueue(loop, limit=2 * self.options.batch_records)
+        self._thread = ConsumerThread(
             self.options,
             self.ledger,
-            self._handoff,
+            self._queue,
             on_assignment=lambda owned: _call_in(loop, self._assignment_changed, owned),
-            on_failure=lambda error: _call_in(loop, self._poller_failed, error),
+            on_failure=lambda error: _call_in(loop, self._thread_failed, error),
         )
-        self._poller.subscribe(topic)
-        self.topic_check = TopicCheck(self.options.admin_config, topic, self._poller.identity.verify)
+        self._thread.subscribe(topic)
+        self.topic_check = TopicCheck(self.options.admin_config, topic, self._thread.identity.verify)
 
     def _assignment_changed(self, owned: set[TP]) -> None:
-        """Hold reading until Faust knows its partitions. A batch that Faust has already keeps its place."""
+        """Suspend reading until Faust knows its partitions. Batches that Faust already has are kept."""
         self._settled.clear()
         self._changes += 1
         if not self.should_stop:
-            self.add_future(self._tell_faust(owned, self._changes))
+            self.add_future(self._update_faust(owned, self._changes))
 
-    async def _tell_faust(self, owned: set[TP], change: int) -> None:
-        """Tell Faust of one change after the other; reading goes on when it knows the latest."""
+    async def _update_faust(self, owned: set[TP], change: int) -> None:
+        """Pass changes on to Faust one at a time; reading resumes after the latest."""
         self.joined = True
-        async with self._telling:
+        async with self._updating:
             self.app.on_rebalance_start()
             await self.on_partitions_assigned(owned, self.app.consumer_generation_id)
             if change == self._changes:
                 self._settled.set()
 
-    def _poller_failed(self, error: BaseException) -> None:
+    def _thread_failed(self, error: BaseException) -> None:
         self.add_future(self.crash(error))
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
-        """Give Faust bundles as they come, each as one message; Faust's fetcher runs this until it stops.
+        """Deliver bundles to Faust, each as one message; Faust's fetcher runs this until it stops.
 
-        Stock Faust makes tasks and timers for each message here, so as to let go of it when the flow is suspended, and
-        drops what lies before the last offset that it saw. The ledger knows better what may be started.
+        Stock Faust creates tasks and timers for each message here, to cancel it when flow is suspended, and drops
+        messages before the last offset it saw. Here the ledger decides which batches may be started.
         """
         while not fetcher.should_stop:
-            taken = await self._handoff.take()
-            # Faust may not know yet of the partitions that these batches are from.
+            taken = await self._queue.take()
+            # Faust may not know the partitions of these batches yet.
             await self._settled.wait()
             bundle = tuple(batch for batch in taken if batch.state is BatchState.WAITING)
             if bundle:
                 await self.callback(self._to_message(bundle[0].tp, bundle))
 
     def _to_message(self, tp: TP, record: Bundle) -> ConsumerMessage:
-        """Wrap a bundle; for Faust it comes from its first batch's partition, which it only uses to find the agent."""
+        """Wrap a bundle as a message of its first batch's partition; Faust uses that only to find the agent."""
         return ConsumerMessage(
             topic=tp.topic,
             partition=tp.partition,
@@ -112,70 +112,70 @@ class LibrdkafkaConsumer(FaustConsumer):
         )
 
     async def wait_empty(self) -> None:
-        """Drain: let what was started be confirmed, within bounds; what was not started is read again by the next."""
+        """Drain: wait, within the time limit, for started batches; the partitions' next owners read the rest again."""
         tps = self.ledger.owned()
         self.ledger.close(tps)
-        # After a crash nobody is left to finish anything.
+        # After a crash, no batch can finish.
         bound = 0.0 if self.app.crashed else self.options.drain_timeout
         drained = await asyncio.to_thread(self.ledger.wait_idle, tps, bound)
-        if self._poller is not None:
-            self._poller.wait_no_more()
+        if self._thread is not None:
+            self._thread.stop_waiting()
         events.WorkerDrained(drained).emit()
 
     async def on_stop(self) -> None:
         """Commit, leave the group, and wait for the thread to end."""
-        if self._poller is None or not self._poller.is_alive():
+        if self._thread is None or not self._thread.is_alive():
             return
         if self.app.crashed:
-            self._poller.wait_no_more()
-        self._poller.stop()
-        await asyncio.to_thread(self._poller.join, _CLOSE_SECONDS)
-        if self._poller.is_alive():
+            self._thread.stop_waiting()
+        self._thread.stop()
+        await asyncio.to_thread(self._thread.join, _CLOSE_SECONDS)
+        if self._thread.is_alive():
             events.KafkaClientError("consumer", "_TIMED_OUT").emit()
 
     async def commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002, FBT001, FBT002
-        """Leave committing to the thread that owns the consumer."""
+        """Do nothing: the consumer thread commits."""
         return False
 
     async def perform_seek(self) -> None:
-        """Stay: librdkafka starts every partition at its committed offset."""
+        """Do nothing: librdkafka starts each partition at its committed offset."""
 
     def group_metadata(self) -> object:
-        """Return the consumer's membership as transactions need it: as of its thread's last look."""
-        return None if self._poller is None else self._poller.commits.group_metadata
+        """Return the group metadata for transactions, as last refreshed by the consumer thread."""
+        return None if self._thread is None else self._thread.commits.group_metadata
 
     def note_transaction(self, *, is_refused: bool) -> None:
-        """Hear whether the group refused a transaction, as it does not know its member."""
-        if self._poller is not None:
-            self._poller.expulsion.note(is_refused=is_refused, now=time.monotonic())
+        """Record whether the group refused a transaction because it does not know the member."""
+        if self._thread is not None:
+            self._thread.expulsion.note(is_refused=is_refused, now=time.monotonic())
 
     def is_polling(self) -> bool:
-        """Say whether the thread that owns the consumer comes round; true before it starts."""
-        if self._poller is None:
+        """Whether the consumer thread is polling; true before it starts."""
+        if self._thread is None:
             return True
-        silence = time.monotonic() - self._poller.last_turn
-        return self._poller.is_alive() and silence < _SILENCE_SECONDS + self.options.revoke_timeout
+        silence = time.monotonic() - self._thread.last_turn
+        return self._thread.is_alive() and silence < _SILENCE_SECONDS + self.options.revoke_timeout
 
     @property
-    def poller(self) -> Poller | None:
-        """The thread that owns the consumer, for those who watch over it; None before it starts."""
-        return self._poller
+    def thread(self) -> ConsumerThread | None:
+        """The consumer thread, for health checks; None before it starts."""
+        return self._thread
 
     def assignment(self) -> set[TP]:
         """Return the owned partitions."""
         return self.ledger.owned()
 
     def highwater(self, tp: TP) -> int:  # noqa: ARG002  # Faust's signature
-        """Return 0: lag is measured by the thread that owns the consumer."""
+        """Return 0: the consumer thread measures lag."""
         return 0
 
     def close(self) -> None:
         """Do nothing: `on_stop` closes."""
 
-    # What Faust's tables and standbys would need. This worker has none.
+    # Needed only by Faust's tables and standbys, which this worker does not have.
 
     async def create_topic(self, *_args: Any, **_kwargs: Any) -> None:
-        """Refuse: topics are made by their owners."""
+        """Raise: topics are created by their owners."""
         _unsupported("creating topics")
 
     async def _getmany(self, active_partitions: object, timeout: float) -> NoReturn:  # noqa: ARG002, ASYNC109
@@ -217,6 +217,6 @@ def _unsupported(what: str) -> NoReturn:
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, function: Any, argument: Any) -> None:
-    """Call a function on the event loop from another thread; a loop that is already closed needs nothing any more."""
+    """Call a function on the event loop from another thread, unless the loop is closed."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(function, argument)

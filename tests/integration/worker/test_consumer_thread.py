@@ -17,17 +17,17 @@ from runtime.kafka.config import admin_config, consumer_config
 from runtime.settings import Settings
 from tests.support.brokers import cut_off
 from tests.support.stream import PARTITIONS, Stream
-from worker.transport.batch import RecordBatch
-from worker.transport.handoff import Handoff
-from worker.transport.ledger import Ledger
-from worker.transport.options import ConsumerOptions
-from worker.transport.poller import Poller
+from worker.kafka.batch import RecordBatch
+from worker.kafka.batch_queue import BatchQueue
+from worker.kafka.consumer_options import ConsumerOptions
+from worker.kafka.consumer_thread import ConsumerThread
+from worker.kafka.ledger import Ledger
 
-P = TypeVar("P", bound=Poller)
+P = TypeVar("P", bound=ConsumerThread)
 
 
-class PausingPoller(Poller):
-    """A poller whose partitions are paused once, on its own thread, as the client is not shared between threads."""
+class PausingConsumerThread(ConsumerThread):
+    """Pauses its partitions once, on its own thread, as the client is not shared between threads."""
 
     victims: Collection[int] = range(PARTITIONS)
 
@@ -46,12 +46,12 @@ class PausingPoller(Poller):
 @contextmanager
 def polling(
     stream: Stream, kind: type[P], **client: object
-) -> Iterator[tuple[P, Ledger, Handoff, list[BaseException]]]:
-    """Run a poller with its own group."""
+) -> Iterator[tuple[P, Ledger, BatchQueue, list[BaseException]]]:
+    """Run a consumer_thread with its own group."""
     names = {"BOOTSTRAP_SERVERS": stream.address}
     settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__{name}": text for name, text in names.items()})
     config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}", **client}
-    ledger, handoff = Ledger(), Handoff(asyncio.get_running_loop(), 200)
+    ledger, queue = Ledger(), BatchQueue(asyncio.get_running_loop(), 200)
     options = ConsumerOptions(
         config,
         admin_config(settings.kafka),
@@ -60,57 +60,57 @@ def polling(
         drain_timeout=5,
         revoke_timeout=5,
         stall_limit=2,
-        solitude_limit=2,
+        disconnected_limit=2,
     )
     failures: list[BaseException] = []
-    poller = kind(options, ledger, handoff, on_assignment=lambda _: None, on_failure=failures.append)
-    poller.subscribe(stream.topics.patients)
+    consumer_thread = kind(options, ledger, queue, on_assignment=lambda _: None, on_failure=failures.append)
+    consumer_thread.subscribe(stream.topics.patients)
     try:
-        yield poller, ledger, handoff, failures
+        yield consumer_thread, ledger, queue, failures
     finally:
-        poller.stop()
-        poller.join()
+        consumer_thread.stop()
+        consumer_thread.join()
 
 
 async def test_a_partition_that_stays_paused_is_sought(stream: Stream) -> None:
     """A partition that stays paused unintentionally (librdkafka #5591) is detected and sought to its position."""
-    with polling(stream, PausingPoller) as (poller, ledger, handoff, failures):
+    with polling(stream, PausingConsumerThread) as (consumer_thread, ledger, queue, failures):
         stream.send(b"first", b"key")
         stream.flush()
-        (first,) = await asyncio.wait_for(handoff.take(), 60)
+        (first,) = await asyncio.wait_for(queue.take(), 60)
         assert ledger.start(first)
         ledger.finish(first)
-        poller.pause_now.set()
-        await asyncio.to_thread(poller.paused.wait, 60)
+        consumer_thread.pause_now.set()
+        await asyncio.to_thread(consumer_thread.paused.wait, 60)
         stream.send(b"second", b"key")
         stream.flush()
-        (second,) = await asyncio.wait_for(handoff.take(), 60)
+        (second,) = await asyncio.wait_for(queue.take(), 60)
         assert (second.values(), second.tp, failures) == ([b"second"], TP(*first.tp), [])
 
 
 async def test_a_partition_that_stays_paused_beside_busy_ones_is_sought(stream: Stream) -> None:
     """The other partitions progress all the time, with results in flight."""
-    with polling(stream, PausingPoller) as (poller, ledger, handoff, failures):
+    with polling(stream, PausingConsumerThread) as (consumer_thread, ledger, queue, failures):
         stream.send(b"first", b"key")
         stream.flush()
-        (first,) = await asyncio.wait_for(handoff.take(), 60)
+        (first,) = await asyncio.wait_for(queue.take(), 60)
         assert ledger.start(first)
         ledger.finish(first)
-        poller.victims = {first.tp.partition}
-        poller.pause_now.set()
-        await asyncio.to_thread(poller.paused.wait, 60)
+        consumer_thread.victims = {first.tp.partition}
+        consumer_thread.pause_now.set()
+        await asyncio.to_thread(consumer_thread.paused.wait, 60)
         stream.send(b"second", b"key")
-        found = await asyncio.wait_for(next_beside_others(stream, ledger, handoff, first.tp), 60)
+        found = await asyncio.wait_for(next_beside_others(stream, ledger, queue, first.tp), 60)
         assert (found.values()[0], failures) == (b"second", [])
 
 
-async def next_beside_others(stream: Stream, ledger: Ledger, handoff: Handoff, tp: TP) -> RecordBatch:
+async def next_beside_others(stream: Stream, ledger: Ledger, queue: BatchQueue, tp: TP) -> RecordBatch:
     """Keep other partitions busy, with one of their batches always in flight, until this one has a batch."""
     under_way: RecordBatch | None = None
     while True:
         for number in range(20):
             stream.send(b"other", b"%d" % number)
-        for batch in await handoff.take():
+        for batch in await queue.take():
             if batch.tp == tp:
                 return batch
             assert ledger.start(batch)
@@ -128,8 +128,8 @@ async def test_transaction_markers_at_the_end_are_not_lag(stream: Stream) -> Non
     producer.begin_transaction()
     producer.produce(stream.topics.patients, b"in a transaction", b"key")
     producer.commit_transaction(60)
-    with polling(stream, Poller) as (poller, ledger, handoff, failures):
-        (batch,) = await asyncio.wait_for(handoff.take(), 60)
+    with polling(stream, ConsumerThread) as (consumer_thread, ledger, queue, failures):
+        (batch,) = await asyncio.wait_for(queue.take(), 60)
         assert ledger.start(batch)
         ledger.finish(batch)
         topic, partition = batch.tp
@@ -137,7 +137,7 @@ async def test_transaction_markers_at_the_end_are_not_lag(stream: Stream) -> Non
         async with asyncio.timeout(60):
             while line not in events.render_metrics()[0].decode():  # noqa: ASYNC110  # a metric cannot be awaited
                 await asyncio.sleep(0.05)
-        assert (poller.is_alive(), failures) == (True, [])
+        assert (consumer_thread.is_alive(), failures) == (True, [])
 
 
 async def test_a_consumer_thread_under_back_pressure_stays_responsive(stream: Stream) -> None:
@@ -145,24 +145,24 @@ async def test_a_consumer_thread_under_back_pressure_stays_responsive(stream: St
     for number in range(1_000):
         stream.send(b"%d" % number, b"key")
     stream.flush()
-    with polling(stream, Poller) as (poller, ledger, handoff, failures):
+    with polling(stream, ConsumerThread) as (consumer_thread, ledger, queue, failures):
         async with asyncio.timeout(60):
-            while not handoff.is_full():  # noqa: ASYNC110  # filled by another thread
+            while not queue.is_full():  # noqa: ASYNC110  # filled by another thread
                 await asyncio.sleep(0.05)
-            held = poller.last_turn
-            while poller.last_turn < held + 8:  # noqa: ASYNC110  # longer than the wait before a pause
+            held = consumer_thread.last_turn
+            while consumer_thread.last_turn < held + 8:  # noqa: ASYNC110  # longer than the wait before a pause
                 await asyncio.sleep(0.05)
         values: list[bytes | None] = []
         while len(values) < 1_000:
-            for batch in await asyncio.wait_for(handoff.take(), 30):
+            for batch in await asyncio.wait_for(queue.take(), 30):
                 assert ledger.start(batch)
                 values += batch.values()
                 ledger.finish(batch)
         assert (values, failures) == ([b"%d" % number for number in range(1_000)], [])
 
 
-class WatchedPoller(Poller):
-    """A poller that signals when it has given up a client."""
+class WatchedPoller(ConsumerThread):
+    """A consumer_thread that signals when it has given up a client."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -179,16 +179,16 @@ async def test_a_client_that_lost_its_group_and_its_broker_is_replaced(
 ) -> None:
     """A new client joins when the broker is back and continues at the committed offset; nothing is repeated."""
     stream, soon = own_stream, {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, **instance}
-    with polling(stream, WatchedPoller, **soon) as (poller, ledger, handoff, failures):
+    with polling(stream, WatchedPoller, **soon) as (consumer_thread, ledger, queue, failures):
         stream.send(b"first", b"key")
         stream.flush()
-        (first,) = await asyncio.wait_for(handoff.take(), 60)
+        (first,) = await asyncio.wait_for(queue.take(), 60)
         assert ledger.start(first)
         ledger.finish(first)
         await asyncio.to_thread(stream.await_commits, f"stall-{stream.topics.patients}")
         with cut_off(stream.address):
-            assert await asyncio.to_thread(poller.replaced.wait, 120)
+            assert await asyncio.to_thread(consumer_thread.replaced.wait, 120)
         stream.send(b"second", b"key")
         stream.flush()
-        (second,) = await asyncio.wait_for(handoff.take(), 120)
-        assert (second.values(), poller.member, failures) == ([b"second"], True, [])
+        (second,) = await asyncio.wait_for(queue.take(), 120)
+        assert (second.values(), consumer_thread.member, failures) == ([b"second"], True, [])

@@ -1,4 +1,4 @@
-"""Why a record could not be delivered, and whether to send it again could help."""
+"""Delivery errors, and whether a retry could help."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FINAL: Final = frozenset(
 
 
 class DeliveryError(DependencyError):
-    """A record can never be delivered, or was not in the time that the client allows."""
+    """A record cannot be delivered, or was not within the client's delivery timeout."""
 
 
 class FinalDeliveryError(DeliveryError):
-    """A record that its topic will not take however often it is sent: the topic or a right to it is missing."""
+    """Retrying cannot help: the topic does not exist, or the worker is not authorized to write to it."""
 
 
-def delivery_failure(told: str, error: KafkaError) -> DeliveryError:
-    """Return what to raise for a record that was not delivered; `told` says which, and where to."""
+def delivery_failure(problem: str, error: KafkaError) -> DeliveryError:
+    """Return the exception for an undelivered record; `problem` names its kind and topic."""
     kind = FinalDeliveryError if error.code() in _FINAL else DeliveryError
-    return kind(f"{told}: {error.name()}: {error.str()}")
+    return kind(f"{problem}: {error.name()}: {error.str()}")
