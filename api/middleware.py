@@ -75,7 +75,7 @@ def _error_response(error: Exception, format_error: ErrorFormat) -> web.Response
         case web.HTTPException():
             return problem_details.from_http_exception(error, format_error)
         case ConnectionError():
-            # The client has disconnected, which is no error of ours; nobody reads the response.
+            # The client has disconnected, which is not an error here; nobody reads the response.
             return web.Response(status=_CLIENT_CLOSED_REQUEST)
         case ArtifactError():
             events.RequestFailed(error).emit()

@@ -30,7 +30,7 @@ def reader(schema: str) -> Callable[[bytes], bytes | None]:
         parsed = fastavro.parse_schema(document)
     except Exception as error:  # whatever it makes of a schema that is none, or that refers to others
         raise UnusableSchemaError("is framed with an Avro schema that cannot be read") from error
-    # Of what takes no room, an array may have more items than can be counted.
+    # An array of items without bytes may have more items than can be counted.
     if _holds_collections(document):
         raise UnusableSchemaError("is framed with an Avro schema that has arrays or maps: a patient record has none")
 

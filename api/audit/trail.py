@@ -1,7 +1,7 @@
 """The audit trail: who had which record scored, when, and with what result; without the record and the patient's id.
 
 The patient is a pseudonym: a keyed HMAC-SHA256 of the id, which only the owner of the key can match. The record is
-the SHA-256 of its bytes, enough to prove which one it was. No response is sent before its line is durable.
+the SHA-256 of its bytes, enough to identify it. No response is sent before its line is durable.
 """
 
 from __future__ import annotations

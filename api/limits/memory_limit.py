@@ -34,7 +34,7 @@ class MemoryLimit:
         self._working = asyncio.Lock()
 
     def reserve(self, request: web.Request, size: int) -> None:
-        """Reserve more bytes for a request, until its release; raises ProblemError (503) if there is no room."""
+        """Reserve more bytes for a request, until its release; raises ProblemError (503) if the budget is exhausted."""
         caller = caller_name(request)
         if self._used + size > self._limit or self._by_caller[caller] + size > self._limit * _SHARE:
             raise _full()

@@ -68,7 +68,7 @@ class PredictionRoutes:
         return outcome
 
     async def reject(self, request: web.Request, body: bytes, faults: Issues, seconds: float) -> None:
-        """Count and audit a body that is no record, as if the core had rejected it in so many seconds."""
+        """Count and audit an invalid body, as if the core had rejected it in so many seconds."""
         results = rejection(faults)
         count(results, seconds)
         if self._audit is not None:

@@ -13,7 +13,16 @@ from typing import NamedTuple
 import pytest
 
 CHECKED = (
-    *("schemas/**/*", "runtime/**/*", "scoring/**/*", "training/**/*", "heartstream/**/*", "compose/grafana/*"),
+    *(
+        "schemas/**/*",
+        "runtime/**/*",
+        "scoring/**/*",
+        "training/**/*",
+        "heartstream/**/*",
+        "compose/grafana/*",
+        "worker/**/*",
+        "api/**/*",
+    ),
     *("README.md", "CONTRIBUTING.md", "docs/*.md"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}

@@ -1,5 +1,5 @@
-"""Faust on librdkafka, a record batch at a time. The only room that reaches into Faust.
+"""Faust on librdkafka, one batch of records at a time. The only package that extends Faust's internals.
 
-One message that flows through Faust is a `Bundle` of `RecordBatch`es, so what Faust costs, it costs once a bundle.
-Faust's own acknowledgements are off: only `Ledger` decides what may be committed. See docs/design/stream-engine.md.
+A Faust message is a `Bundle` of `RecordBatch`es, so Faust's overhead is paid once per bundle. Faust's own
+acknowledgements are off: only the `Ledger` decides what may be committed. See docs/design/stream-engine.md.
 """

@@ -2,7 +2,7 @@
 
 After a broker outage, a librdkafka 2.16 client may never reconnect, although the broker answers other clients: it
 neither joins the group nor answers requests while the process runs. A new client does. From inside the process this
-cannot be told apart from an outage that goes on, so replacement is attempted in both cases; it is harmless.
+cannot be distinguished from an outage that goes on, so replacement is attempted in both cases; it is harmless.
 """
 
 from __future__ import annotations

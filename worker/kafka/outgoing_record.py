@@ -31,7 +31,7 @@ class OutgoingRecord:
     """A record to send, with headers; scores without headers take the faster `LibrdkafkaProducer.queue`.
 
     `timestamp` is Unix time in milliseconds, or `NO_TIMESTAMP`; None means the time of sending. `refusal` is the error
-    code with which the broker rejected it. `is_result` tells scores from dead letters.
+    code with which the broker rejected it. `is_result` distinguishes scores from dead letters.
     """
 
     __slots__ = ("headers", "is_result", "key", "partition", "refusal", "timestamp", "topic", "value")

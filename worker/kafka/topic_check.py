@@ -1,7 +1,7 @@
 """Checks before a transaction commits that its records are from the topic with the expected ID.
 
 A topic that is deleted and recreated keeps its name, and the client continues in the new one at the old offset. Offsets
-committed then belong to the old topic and have no effect, so their results would be repeated. A response proves that
+committed then belong to the old topic and have no effect, so their results would be repeated. A response shows that
 the topic is the same if the request was made after all records of the transaction had been read. It is made while
 results are being delivered, so it adds hardly any latency. For the event loop's thread.
 """

@@ -80,7 +80,7 @@ class UnresponsiveClientError(Exception):
 class FencedClientError(UnresponsiveClientError):
     """The coordinator has fenced this client: its transaction timed out, or another client has its ID.
 
-    The client cannot tell which, and need not: the group refuses the commits of a new client unless this worker is
+    The client cannot know which, and need not: the group refuses the commits of a new client unless this worker is
     still the same member. Or client and coordinator disagree on which transaction is open, for example after lost
     requests.
     """

@@ -136,9 +136,9 @@ def _all_faults(state: _ParseState, record: bytes, places: Mapping[str, str]) ->
     excluded = {each.field for each in state.issues}
     if state.patient is None:
         excluded |= {"age", "sex"}
-    examined = validate(record)
-    if not isinstance(examined, PatientRecord):
-        yield from (_placed(fault, places) for fault in examined if fault.pointer[1:] not in excluded)
+    validated = validate(record)
+    if not isinstance(validated, PatientRecord):
+        yield from (_placed(fault, places) for fault in validated if fault.pointer[1:] not in excluded)
 
 
 def _placed(fault: ValidationIssue, places: Mapping[str, str]) -> ValidationIssue:
