@@ -30,7 +30,8 @@ from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
 from worker.canary import Canary
-from worker.delivery import AtLeastOnce, ExactlyOnce
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.delivery.exactly_once import ExactlyOnce
 from worker.health import EventLoopHeartbeat, WorkerChecks
 from worker.kafka.batch import Bundle
 from worker.kafka.committed_offsets import CommittedOffsets

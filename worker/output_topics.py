@@ -10,6 +10,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]  # exported, says its guide
 
 from worker.kafka.outgoing_record import ANY_PARTITION
+from worker.kafka.producer import LibrdkafkaProducer
+from worker.scored_batch import ScoredBatch
 
 _CALL_SECONDS: Final = 10.0
 _SHARE_OF_LIMIT: Final = 0.95
@@ -63,3 +65,25 @@ class OutputTopics:
             except (KafkaException, TimeoutError):
                 continue
         return int(min(limits) * _SHARE_OF_LIMIT) if limits else None
+
+
+async def query_limits(output_topics: OutputTopics | None, producer: LibrdkafkaProducer) -> None:
+    """Query the output topics once, and limit batches to what they accept."""
+    if output_topics is None or output_topics.is_known:
+        return
+    await output_topics.query()
+    if output_topics.batch_bytes is not None and output_topics.batch_bytes < producer.batch_bytes:
+        await producer.limit_batches(output_topics.batch_bytes)
+
+
+async def queue_results(
+    producer: LibrdkafkaProducer, topic: str, scored_batch: ScoredBatch, output_topics: OutputTopics | None
+) -> None:
+    """Queue scores, then dead letters."""
+    source = scored_batch.batch.tp.partition
+    home = ANY_PARTITION if output_topics is None else output_topics.partition_for(topic, source)
+    await producer.queue(topic, scored_batch.keys, scored_batch.scores, scored_batch.headers, home)
+    for letter in scored_batch.letters:
+        if letter.key is None and output_topics is not None:
+            letter.partition = output_topics.partition_for(letter.topic, source)
+        await producer.queue_record(letter)

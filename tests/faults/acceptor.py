@@ -6,11 +6,10 @@ possible until a later step shows whether it happened: the next owner's first of
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
+from tests.faults.group import Group, Lease
 from tests.faults.trace import Step
 
 Guarantee = Literal["at_least_once", "exactly_once"]
@@ -24,52 +23,13 @@ class RefusedError(Exception):
     """The model does not allow a step."""
 
 
-class PartitionAssignment:
-    """A partition as its owner knows it: results are confirmed up to `done`, offsets stored up to `stored`."""
-
-    def __init__(self, start: int, former_owner: tuple[str, int] | None = None) -> None:
-        self.done = self.stored = self.start = start
-        self.former_owner = former_owner
-
-
-class Group:
-    """What all workers share: each partition's committed offset, and those that may have been committed unseen."""
-
-    def __init__(self, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False) -> None:
-        """`records` are the offsets at which there is a record, in order; the topic may have been made again."""
-        self._records = records
-        self.is_replaced = is_replaced
-        self.committed: dict[int, int] = {}
-        self.stored: defaultdict[int, set[int]] = defaultdict(set)
-        self.possible: defaultdict[int, dict[str, int]] = defaultdict(dict)
-        self.confirmed: defaultdict[int, int] = defaultdict(int)
-        self.owners: dict[int, tuple[str, int]] = {}
-        """Who took a partition over last, and at which offset."""
-
-    def forget(self, partition: int) -> None:
-        """The partition is one of a new topic."""
-        for known in (self.committed, self.stored, self.possible, self.confirmed):
-            known.pop(partition, None)
-
-    def lies_between(self, partition: int, start: int, end: int) -> bool:
-        """Say whether a record lies from `start` up to, without, `end`."""
-        offsets = self._records.get(partition, ())
-        place = bisect_left(offsets, start)
-        return place < len(offsets) and offsets[place] < end
-
-    def store(self, partition: int, offset: int) -> None:
-        """An offset is committed."""
-        self.stored[partition].add(offset)
-        self.committed[partition] = max(offset, self.committed.get(partition, 0))
-
-
 class Member:
     """One worker process, and the rules for its steps that hold under both guarantees."""
 
     def __init__(self, name: str, group: Group) -> None:
         self.name, self.group = name, group
-        self.leases: dict[int, PartitionAssignment] = {}
-        self.former: dict[int, PartitionAssignment] = {}
+        self.leases: dict[int, Lease] = {}
+        self.former: dict[int, Lease] = {}
 
     def take(self, step: Step) -> None:
         """Take a step; raises RefusedError if it is not allowed here."""
@@ -87,7 +47,7 @@ class Member:
             _require(offset is not None or known is None, "it begins at the first record, but an offset is committed")
             if offset is not None:
                 self.resume(partition, offset, known or 0)
-            self.leases[partition] = PartitionAssignment(offset or 0, self.group.owners.get(partition))
+            self.leases[partition] = Lease(offset or 0, self.group.owners.get(partition))
             self.group.owners[partition] = (self.name, offset or 0)
             self.former.pop(partition, None)
 
@@ -109,12 +69,12 @@ class Member:
         """Take a partition over at an offset that the group has; `known` is the highest that was seen."""
         raise NotImplementedError
 
-    def _give_up(self, partition: int) -> PartitionAssignment:
+    def _give_up(self, partition: int) -> Lease:
         _require(partition in self.leases, "it does not have this partition")
         self.former[partition] = self.leases.pop(partition)
         return self.former[partition]
 
-    def lease(self, partition: int) -> PartitionAssignment:
+    def lease(self, partition: int) -> Lease:
         """Return a lease, if only one that has just ended: another thread may have been quicker to log that."""
         found = self.leases.get(partition) or self.former.get(partition)
         _require(found is not None, "it does not have this partition")
@@ -130,7 +90,7 @@ class Member:
         in_time = self.owns(partition) or offset <= self.group.owners[partition][1]
         _require(in_time, "another worker had taken over before")
 
-    def confirm(self, partition: int, runs: Sequence[tuple[int, int]]) -> PartitionAssignment:
+    def confirm(self, partition: int, runs: Sequence[tuple[int, int]]) -> Lease:
         """Results of a partition are confirmed: the next ones, without a gap in which there is a record."""
         lease = self.lease(partition)
         for start, end in runs:

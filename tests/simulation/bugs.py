@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from faust.types import TP
 
-from worker import delivery
-from worker.delivery import ExactlyOnce
+from worker.delivery import exactly_once
+from worker.delivery.exactly_once import ExactlyOnce
 from worker.kafka import consumer_thread, transactions
 from worker.kafka.commits import ConsumerCommits, TransactionCommits, positions_of
 from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion
@@ -120,7 +120,7 @@ def _ignore(*_args: object, **_options: object) -> None:
     pass
 
 
-class _HastyBudget(delivery._RetryBudget):
+class _HastyBudget(exactly_once._RetryBudget):
     @property
     def is_exhausted(self) -> bool:
         return self.aborts >= 10
@@ -153,7 +153,7 @@ BUGS: Final = (
     ),
     Bug("lost partitions done again", "decision 11", ((Ledger, "owns", _always),), _EOS),
     Bug("no fence by the generation", "decision 11", ((TransactionCommits, "rebalanced", _ignore),), _EOS),
-    Bug("ten aborts end the worker", "decision 11", ((delivery, "_RetryBudget", _HastyBudget),), _EOS),
+    Bug("ten aborts end the worker", "decision 11", ((exactly_once, "_RetryBudget", _HastyBudget),), _EOS),
     Bug("stuck round done again blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
     Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),
     Bug(

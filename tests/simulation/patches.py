@@ -11,9 +11,11 @@ from tests.simulation.clients import FakeAdminClient
 from tests.simulation.consumer import FakeConsumer
 from tests.simulation.threads import Threading, Time
 from tests.simulation.worker import SimulatedConsumerThread
-from worker import agent, delivery, publisher
+from worker import agent, publisher
+from worker.delivery import exactly_once
 from worker.kafka import (
     batch_queue,
+    client_destruction,
     commits,
     committed_offsets,
     consumer,
@@ -22,20 +24,25 @@ from worker.kafka import (
     lag,
     ledger,
     producer,
+    starting_positions,
     topic_check,
     topic_identity,
     transactions,
 )
 
-_TIMED: Final = (agent, commits, consumer, group_refusal, delivery, lag, consumer_thread, publisher, transactions)
-_THREADED: Final = (batch_queue, ledger, consumer_thread, producer, transactions)
+_TIMED: Final = (
+    *(agent, commits, consumer, consumer_thread, exactly_once, group_refusal, lag, publisher),
+    *(starting_positions, transactions),
+)
+_THREADED: Final = (batch_queue, client_destruction, ledger, consumer_thread, transactions)
 _WAITS: Final = (
     # How often the product looks, where a look costs the simulation as much as a second does.
     (consumer_thread, "_POLL_SECONDS", 1.0),
     (consumer_thread, "_LAG_INTERVAL_SECONDS", 3.0),
     (consumer_thread, "_FULL_WAIT_SECONDS", 0.5),
     (consumer_thread, "_PAUSE_AFTER_SECONDS", 1.5),
-    (consumer_thread, "_COMMITTED_SECONDS", 15.0),
+    (starting_positions, "_COMMITTED_SECONDS", 15.0),
+    (starting_positions, "_RETRY_SECONDS", 1.0),
     (commits, "_LOOK_SECONDS", 0.5),
     (producer, "_POLL_INTERVAL_SECONDS", 0.02),
     (producer, "_IDLE_SECONDS", 3.0),

@@ -19,7 +19,8 @@ from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Event, VirtualLoop
 from tests.simulation.transactional import FakeProducer
 from worker.agent import ScoringAgent
-from worker.delivery import AtLeastOnce, ExactlyOnce
+from worker.delivery.at_least_once import AtLeastOnce
+from worker.delivery.exactly_once import ExactlyOnce
 from worker.kafka.batch import Bundle
 from worker.kafka.committed_offsets import CommittedOffsets
 from worker.kafka.consumer import LibrdkafkaConsumer

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from faust.types import TP
 
 from runtime.kafka.messages import timestamp_of
 from schemas.records import Source
 from scoring.evidence import SourceWindow
+from worker.kafka.consumer_errors import is_corrupt
 
 
 class BatchState(Enum):
@@ -96,6 +97,26 @@ class RecordBatch:
 
 Bundle = tuple[RecordBatch, ...]
 """Batches that are scored together: one large batch, or small ones of any partitions, in reading order."""
+
+
+def by_partition(messages: Iterable[Message]) -> tuple[dict[int, list[Message]], list[tuple[Message, KafkaError]]]:
+    """Group records by partition, apart from events in place of records; ignore what follows a corrupt batch."""
+    runs: dict[int, list[Message]] = {}
+    others: list[tuple[Message, KafkaError]] = []
+    for message in messages:
+        partition = message.partition()
+        error = message.error()
+        if error is None:
+            run = runs.get(partition)  # type: ignore[arg-type]  # a consumed message has a partition
+            if run is None:
+                runs[partition] = [message]  # type: ignore[index]
+            else:
+                run.append(message)
+        else:
+            others.append((message, error))
+            if is_corrupt(error):
+                break
+    return runs, others
 
 
 def _offset(message: Message) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 
+from worker.kafka.delivery_errors import UnsentError
 from worker.kafka.outgoing_record import ANY_PARTITION, Headers
 
 _POLL_EVERY_RECORDS: Final = 500
@@ -49,11 +50,3 @@ def produce_range(
     except KafkaException as failure:
         raise UnsentError(place, failure.args[0]) from failure
     return places.stop
-
-
-class UnsentError(Exception):
-    """The client rejects the record at index `place`."""
-
-    def __init__(self, place: int, error: KafkaError) -> None:
-        super().__init__(place)
-        self.place, self.error = place, error

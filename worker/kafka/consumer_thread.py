@@ -12,22 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from faust.types import TP
 
 from runtime import events
 from runtime.logs import CLIENT_LOG
-from schemas.errors import DependencyError
-from worker.kafka.batch import RecordBatch
+from worker.kafka.batch import RecordBatch, by_partition
 from worker.kafka.batch_queue import BatchQueue
 from worker.kafka.commits import Commits, ConsumerCommits, TransactionCommits, longest_retry, tp_of, tps_of
-from worker.kafka.consumer_errors import CorruptBatchError, check, is_corrupt, on_client_error
+from worker.kafka.consumer_errors import CorruptBatchError, check, on_client_error
 from worker.kafka.consumer_options import ConsumerOptions
 from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion, give_up, leave
 from worker.kafka.group_refusal import GroupRefusal
 from worker.kafka.lag import SILENT_SECONDS, LagMeter
 from worker.kafka.ledger import Ledger
 from worker.kafka.paused_partitions import PausedPartitions
+from worker.kafka.starting_positions import starting_positions
 from worker.kafka.topic_identity import TopicIdentity
 
 _POLL_SECONDS: Final = 0.1
@@ -37,8 +37,6 @@ _PAUSE_AFTER_SECONDS: Final = 5.0
 _LAG_INTERVAL_SECONDS: Final = 1.0
 _DOUBT_SECONDS: Final = 2.0
 """A broker is queried every second; one that has not answered for this long may not take commits either."""
-_CALL_SECONDS: Final = 10.0
-_COMMITTED_SECONDS: Final = 60.0
 _LAST_COMMIT_SECONDS: Final = 10.0
 
 
@@ -242,21 +240,7 @@ class ConsumerThread(threading.Thread):
 
         Events in place of records are handled after the records before them; what follows a corrupt batch is ignored.
         """
-        runs: dict[int, list[Message]] = {}
-        heard: list[tuple[Message, KafkaError]] = []
-        for message in messages:
-            partition = message.partition()
-            error = message.error()
-            if error is None:
-                run = runs.get(partition)  # type: ignore[arg-type]  # a consumed message has a partition
-                if run is None:
-                    runs[partition] = [message]  # type: ignore[index]
-                else:
-                    run.append(message)
-            else:
-                heard.append((message, error))
-                if is_corrupt(error):
-                    break
+        runs, others = by_partition(messages)
         for partition, run in runs.items():
             tp = TP(self._topic, partition)
             assignment = self._ledger.assignment(tp)
@@ -264,10 +248,10 @@ class ConsumerThread(threading.Thread):
                 batch = RecordBatch(tp, run, assignment)
                 self._ledger.add(batch)
                 self._queue.put(batch)
-        for message, error in heard:
-            self._hear(message, error)
+        for message, error in others:
+            self._on_event(message, error)
 
-    def _hear(self, message: Message, error: KafkaError) -> None:
+    def _on_event(self, message: Message, error: KafkaError) -> None:
         """Handle an event in place of a record."""
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # the client's public name for it
             self._ledger.reached_end(TP(self._topic, int(message.partition() or 0)), int(message.offset() or 0))
@@ -320,7 +304,7 @@ class ConsumerThread(threading.Thread):
         # First, as reading the committed offsets may take long, and transactions of other partitions need it.
         self.commits.rebalanced()
         self.expulsion.end()
-        positions = self._starting_positions(partitions)
+        positions = starting_positions(consumer, partitions, self.identity, self._ledger, self._stopping)
         consumer.incremental_assign(positions)
         self.lag.begin(positions)
         self.member = True
@@ -330,46 +314,6 @@ class ConsumerThread(threading.Thread):
             {each.partition: each.offset if each.offset >= 0 else None for each in positions}, len(owned)
         ).emit()
         self._on_assignment(owned)
-
-    def _starting_positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Return the committed offsets; a partition without one starts at its first record.
-
-        So does one whose offset was committed for an earlier topic of this name. The client does not reset offsets by
-        itself: a committed offset whose record is gone means loss, and must be reported.
-        """
-        if not partitions:
-            return []
-        deadline = time.monotonic() + _COMMITTED_SECONDS
-        while True:
-            positions, error = self._committed(partitions)
-            if error is None:
-                break
-            if time.monotonic() > deadline:
-                raise DependencyError(f"cannot read the committed offsets: {error}")
-            self._stopping.wait(_POLL_SECONDS)
-        self._ledger.note = self.identity.note
-        foreign = [position for position in positions if self.identity.is_foreign(position.metadata)]
-        if foreign:
-            events.TopicRecreated(self._topic, len(foreign)).emit()
-        for position in positions:
-            if position.offset < 0 or position in foreign:
-                position.offset = OFFSET_BEGINNING
-        return positions
-
-    def _committed(self, partitions: list[TopicPartition]) -> tuple[list[TopicPartition], str | None]:
-        """Query the committed offsets, and the first error; an offset with an error looks as if it was never committed.
-
-        Called inside `poll`, where the consumer's own `list_topics`, `poll` or `consume` would make the client abort
-        the process at its next callback.
-        """
-        try:
-            positions = self._consumer.committed(partitions, timeout=_CALL_SECONDS)
-            self.identity.learn(reading=bool(self._ledger.owned()))
-        except KafkaException as failure:
-            return [], failure.args[0].name()
-        except TimeoutError:
-            return [], "_TIMED_OUT"
-        return positions, next((position.error.name() for position in positions if position.error), None)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Handle a revocation (inside `poll` or `close`): wait for started batches, commit, and drop the partitions."""

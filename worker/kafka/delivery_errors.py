@@ -30,3 +30,11 @@ def delivery_failure(problem: str, error: KafkaError) -> DeliveryError:
     """Return the exception for an undelivered record; `problem` names its kind and topic."""
     kind = FinalDeliveryError if error.code() in _FINAL else DeliveryError
     return kind(f"{problem}: {error.name()}: {error.str()}")
+
+
+class UnsentError(Exception):
+    """The client rejects the record at index `place`."""
+
+    def __init__(self, place: int, error: KafkaError) -> None:
+        super().__init__(place)
+        self.place, self.error = place, error

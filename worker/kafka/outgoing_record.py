@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Message
 
 from runtime import events
 from schemas.errors import DependencyError
-from worker.kafka.delivery_errors import DeliveryError, delivery_failure
+from worker.kafka.delivery_errors import DeliveryError, UnsentError, delivery_failure
 from worker.kafka.transactions import UnresponsiveClientError, fatal_error
 
 _REFUSED: Final = frozenset(
@@ -76,6 +76,12 @@ class DeliveryReports:
             )
         else:
             self.on_failed_delivery(error, message)
+
+    def on_unsent_result(self, topic: str, key: bytes | None, value: bytes, home: int, unsent: UnsentError) -> None:
+        """Keep a score that the client itself rejects as too large. Raises DeliveryError for any other reason."""
+        if unsent.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            raise delivery_failure(f"a result cannot be sent to {topic}", unsent.error) from unsent
+        self.refuse_result(topic, key, value, home if key is None else ANY_PARTITION, unsent.error.code())
 
     def refuse_result(self, topic: str, key: bytes | None, value: bytes, partition: int, code: int) -> None:
         """Keep a rejected score."""

@@ -11,22 +11,20 @@ old one is never called again, and its callbacks are ignored.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 from faust.transport.producer import Producer as FaustProducer
-from faust.types import TP, HeadersArg, RecordMetadata
 
 from runtime import events
 from runtime.logs import CLIENT_LOG
 from schemas.errors import DependencyError
-from worker.kafka.bulk_produce import UnsentError, produce_range, runs
-from worker.kafka.delivery_errors import DeliveryError, delivery_failure
+from worker.kafka.bulk_produce import produce_range, runs
+from worker.kafka.client_destruction import destroyed_in_thread
+from worker.kafka.delivery_errors import DeliveryError, UnsentError, delivery_failure
 from worker.kafka.outgoing_record import ANY_PARTITION, DeliveryReports, Headers, OutgoingRecord
 from worker.kafka.transactions import (
     TIMEOUTS,
@@ -98,7 +96,7 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def begin(self) -> None:
         """Begin a transaction, once the client is initialized and no late request can arrive in it."""
-        async with self.in_time():
+        async with self.timeouts.wait_for_coordinator():
             await self._prepared.wait()
             transactions = self.require_transactions()
             if transactions.retried is not None:
@@ -111,15 +109,6 @@ class LibrdkafkaProducer(FaustProducer):
             except UnresponsiveClientError as error:
                 await self.replace_client(str(error))
                 self.require_transactions().begin()
-
-    @asynccontextmanager
-    async def in_time(self) -> AsyncIterator[None]:
-        """Raise DependencyError if the body takes longer than a coordinator may be unavailable."""
-        try:
-            async with asyncio.timeout(self.timeouts.total):
-                yield
-        except TimeoutError as silence:
-            raise DependencyError("the transaction coordinator does not answer in time") from silence
 
     async def replace_client(self, call: str) -> None:
         """Replace a client that is stuck in `call`, or was slow in it. On return, its transaction has ended."""
@@ -134,7 +123,7 @@ class LibrdkafkaProducer(FaustProducer):
     async def limit_batches(self, size: int) -> None:
         """Continue with a client whose batches have at most `size` bytes. Nothing may be in flight."""
         if self.transactions is not None:
-            async with self.in_time():
+            async with self.timeouts.wait_for_coordinator():
                 await self._prepared.wait()
         self.client_config = {**self.client_config, "batch.size": size}
         events.BatchesLimited(size).emit()
@@ -149,10 +138,8 @@ class LibrdkafkaProducer(FaustProducer):
 
     def _exchange(self) -> None:
         """Continue with a new client. Closing the old one may block, so it is done in a thread."""
-        gone = threading.Event()
-        threading.Thread(target=_outlive, args=(gone, self._client), name="old-producer", daemon=True).start()
-        self._connect()
-        gone.set()
+        with destroyed_in_thread(self._client):
+            self._connect()
 
     async def _serve_client(self) -> None:
         """Poll the client for errors even while nothing is sent."""
@@ -192,10 +179,7 @@ class LibrdkafkaProducer(FaustProducer):
                     place = produce_range(client.produce, topic, keys, values, carried, range(place, stop), home)
                 except UnsentError as unsent:
                     place = unsent.place + 1
-                    if unsent.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-                        raise delivery_failure(f"a result cannot be sent to {topic}", unsent.error) from unsent
-                    key, value = keys[unsent.place], values[unsent.place]
-                    self._reports.refuse_result(topic, key, value, home if key is None else -1, unsent.error.code())
+                    self._reports.on_unsent_result(topic, keys[unsent.place], values[unsent.place], home, unsent)
                 else:
                     if place < stop:
                         await self._wait_for_space()
@@ -270,55 +254,6 @@ class LibrdkafkaProducer(FaustProducer):
         self._poll()
         await asyncio.sleep(_FULL_WAIT_SECONDS)
 
-    async def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: HeadersArg | None,
-        *,
-        transactional_id: str | None = None,
-    ) -> Awaitable[RecordMetadata]:
-        """Send one record for Faust's `topic.send`; the returned future completes when the broker has confirmed it.
-
-        Its offset, and its partition unless given, are unknown then: -1.
-        """
-        if transactional_id is not None or self.transactions is not None:
-            raise DependencyError("single records cannot be sent beside the worker's own transactions")
-        options: dict[str, Any] = {} if partition is None else {"partition": partition}
-        if timestamp is not None:
-            options["timestamp"] = int(timestamp * 1000)
-        pairs: list[Any] = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
-        options |= {"headers": pairs, "on_delivery": self._reports.on_failed_delivery}
-        self._require_client().produce(topic, value, key, **options)
-        place = TP(topic, -1 if partition is None else partition)
-        return asyncio.ensure_future(self._confirm(RecordMetadata(topic, place.partition, place, -1)))
-
-    async def _confirm(self, metadata: RecordMetadata) -> RecordMetadata:
-        while self.in_flight and self._reports.failure is None:
-            self._poll()
-            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-        if self._reports.failure is not None:
-            raise self._reports.failure
-        return metadata
-
-    async def send_and_wait(  # noqa: D102  # as in the base class
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: HeadersArg | None,
-        *,
-        transactional_id: str | None = None,
-    ) -> RecordMetadata:
-        return await (
-            await self.send(topic, key, value, partition, timestamp, headers, transactional_id=transactional_id)
-        )
-
     async def flush(self) -> None:
         """Wait up to ten seconds for confirmation; only `await_deliveries` reports whether it came."""
         await self.buffer.flush()
@@ -340,10 +275,6 @@ class LibrdkafkaProducer(FaustProducer):
         self._reports.failure = self._reports.failure or failure
         self._client.purge()
 
-    def supports_headers(self) -> bool:
-        """Headers are supported."""
-        return True
-
     def _poll(self) -> None:
         """Serve the client's callbacks. The call itself raises a fatal error."""
         try:
@@ -361,8 +292,3 @@ class LibrdkafkaProducer(FaustProducer):
         if self.transactions is None:
             raise AssertionError("this producer is not transactional")
         return self.transactions
-
-
-def _outlive(gone: threading.Event, _client: Client | None) -> None:
-    """Hold the last reference to a client, so that it is destroyed in this thread."""
-    gone.wait()

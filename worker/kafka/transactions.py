@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -59,6 +60,15 @@ class TransactionTimeouts(msgspec.Struct, frozen=True):
     silence: float = 12.0
     pause: float = 0.2
     total: float = 120.0
+
+    @asynccontextmanager
+    async def wait_for_coordinator(self) -> AsyncIterator[None]:
+        """Raise DependencyError if the body takes longer than `total`."""
+        try:
+            async with asyncio.timeout(self.total):
+                yield
+        except TimeoutError as silence:
+            raise DependencyError("the transaction coordinator does not answer in time") from silence
 
 
 TIMEOUTS: Final = TransactionTimeouts()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.stalls import GOAL_SECONDS, JSON, LINES, Gateway, bodies, gateway, measure, send
+from bench.stall_bodies import JSON, LINES, bodies
+from bench.stalls import GOAL_SECONDS, Gateway, gateway, measure, send
 from runtime.settings import Settings
 from tests.support.calls import PATIENTS, ask
 from tests.support.workers import Starter

@@ -22,7 +22,7 @@ from tests.fakes.kafka_clients import (
     new_producer,
 )
 from tests.unit.worker.ledgers import OTHER, TOPIC, enter, granted
-from worker.delivery import ExactlyOnce
+from worker.delivery.exactly_once import ExactlyOnce
 from worker.kafka.ledger import Ledger
 from worker.kafka.outgoing_record import OutgoingRecord
 from worker.kafka.producer import LibrdkafkaProducer

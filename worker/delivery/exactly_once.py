@@ -1,9 +1,4 @@
-"""The two delivery guarantees: at-least-once and exactly-once.
-
-Scores and dead letters can be larger or older than their topic accepts, or lack the key that it requires, and the
-broker rejects whole batches with such records. Rejected records are resent with the current time, in small groups,
-those of more than a few kilobytes individually. What is rejected again is replaced (`worker.substitutes`).
-"""
+"""Exactly-once delivery: a flush is a transaction of results and offsets."""
 
 from __future__ import annotations
 
@@ -19,78 +14,19 @@ from schemas.errors import DependencyError
 from worker.kafka.commits import positions_of
 from worker.kafka.delivery_errors import DeliveryError, FinalDeliveryError
 from worker.kafka.ledger import Ledger
-from worker.kafka.outgoing_record import ANY_PARTITION, OutgoingRecord
+from worker.kafka.outgoing_record import OutgoingRecord
 from worker.kafka.producer import LibrdkafkaProducer
 from worker.kafka.topic_check import TopicCheck
 from worker.kafka.transactions import AbortRequiredError, TransactionTimeouts, UnresponsiveClientError
-from worker.output_topics import OutputTopics
+from worker.output_topics import OutputTopics, query_limits, queue_results
 from worker.resend_plan import ResendPlan
 from worker.scored_batch import ScoredBatch
-from worker.substitutes import NO_SUBSTITUTES, Substitutes, small_groups, smaller_batches, with_headers
+from worker.substitutes import NO_SUBSTITUTES, Substitutes
 
 _NO_MEMBER: Final = frozenset({"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION"})
 """The group's errors for a transaction whose consumer is not a member, or of an earlier generation."""
 _MAX_ABORTS: Final = 10
 """Consecutive aborted transactions, without anything learned, until the process may give up."""
-
-
-class AtLeastOnce:
-    """A flush is confirmed when the broker has all of its records. After a crash, records are scored again."""
-
-    linger = 0.02
-    """Under a steady load, something is always unconfirmed: a flush then ends with a short wait for the broker."""
-
-    def __init__(
-        self,
-        producer: Callable[[], LibrdkafkaProducer],
-        topic: str,
-        output_topics: OutputTopics | None = None,
-        substitutes: Substitutes = NO_SUBSTITUTES,
-    ) -> None:
-        """`producer` returns the producer, which Faust creates at start; `topic` is the scores topic."""
-        self._producer = producer
-        self._topic = topic
-        self._output_topics = output_topics
-        self._substitutes = substitutes
-
-    async def open(self) -> None:
-        """Query the output topics before anything is sent."""
-        await _know(self._output_topics, self._producer())
-
-    async def idle(self) -> None:
-        """Nothing to do: the consumer commits."""
-
-    async def add(self, scored_batch: ScoredBatch) -> None:
-        """Queue scores, then dead letters."""
-        await _queue(self._producer(), self._topic, scored_batch, self._output_topics)
-
-    def accepts_more(self) -> bool:
-        """Accept more as long as something is unconfirmed, since the flush waits for that anyway."""
-        return self._producer().in_flight > 0
-
-    async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
-        """Wait for confirmation; resend or replace what the broker rejected."""
-        refused = with_headers(await self._producer().await_deliveries(), scored_batches)
-        while (size := smaller_batches(refused, self._producer().batch_bytes)) is not None:
-            await self._producer().limit_batches(size)
-            refused = with_headers(await self._send(refused), scored_batches)
-        for group in small_groups(refused):
-            await self._send_carefully(group, scored_batches)
-        return scored_batches
-
-    async def _send_carefully(self, records: Sequence[OutgoingRecord], scored_batches: Sequence[ScoredBatch]) -> None:
-        refused = await self._send(records)
-        if len(records) > 1:
-            for record in refused:
-                await self._send_carefully([record], scored_batches)
-        elif refused and (substitute := self._substitutes.of(refused[0], scored_batches)) is not None:
-            await self._send_carefully([substitute], scored_batches)
-
-    async def _send(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
-        """Send records; return those that the broker rejected."""
-        for record in records:
-            await self._producer().queue_record(record)
-        return await self._producer().await_deliveries()
 
 
 class Membership(Protocol):
@@ -143,7 +79,7 @@ class ExactlyOnce:
     async def open(self) -> None:
         """Begin a transaction."""
         self._resend_plan = ResendPlan(self._substitutes)
-        await _know(self._output_topics, self._producer())
+        await query_limits(self._output_topics, self._producer())
         await self._begin()
 
     async def _begin(self) -> None:
@@ -156,7 +92,9 @@ class ExactlyOnce:
         if self._failure is not None:
             return
         try:
-            await _queue(self._producer(), self._topic, self._resend_plan.bulk(scored_batch), self._output_topics)
+            await queue_results(
+                self._producer(), self._topic, self._resend_plan.bulk(scored_batch), self._output_topics
+            )
             for group in self._resend_plan.groups(scored_batch):
                 await self._send_apart(group)
         except (DeliveryError, AbortRequiredError) as error:
@@ -280,7 +218,7 @@ class ExactlyOnce:
         """
         tps = {scored_batch.batch.tp for scored_batch in scored_batches if self._ledger.owns(scored_batch.batch)}
         producer = self._producer()
-        async with producer.in_time():
+        async with producer.timeouts.wait_for_coordinator():
             await producer.replace_client(call)
             offsets = await self._committed(tps) if tps else {}
         done = {scored_batch.batch.tp for scored_batch in scored_batches if _is_done(scored_batch, offsets)}
@@ -320,25 +258,3 @@ class _RetryBudget:
 
 def _is_done(scored_batch: ScoredBatch, offsets: Mapping[TP, int]) -> bool:
     return offsets.get(scored_batch.batch.tp, -1) >= scored_batch.batch.next_offset
-
-
-async def _know(output_topics: OutputTopics | None, producer: LibrdkafkaProducer) -> None:
-    """Query the output topics once, and limit batches to what they accept."""
-    if output_topics is None or output_topics.is_known:
-        return
-    await output_topics.query()
-    if output_topics.batch_bytes is not None and output_topics.batch_bytes < producer.batch_bytes:
-        await producer.limit_batches(output_topics.batch_bytes)
-
-
-async def _queue(
-    producer: LibrdkafkaProducer, topic: str, scored_batch: ScoredBatch, output_topics: OutputTopics | None
-) -> None:
-    """Queue scores, then dead letters."""
-    source = scored_batch.batch.tp.partition
-    home = ANY_PARTITION if output_topics is None else output_topics.partition_for(topic, source)
-    await producer.queue(topic, scored_batch.keys, scored_batch.scores, scored_batch.headers, home)
-    for letter in scored_batch.letters:
-        if letter.key is None and output_topics is not None:
-            letter.partition = output_topics.partition_for(letter.topic, source)
-        await producer.queue_record(letter)
