@@ -107,7 +107,7 @@ Synced(w) ==
     /\ UNCHANGED <<group, coord, results, pending, committed, net, faults, zombie>>
 
 ---------------------------------------------------------------------------
-(* A worker's flush: ExactlyOnce in worker/guarantees.py *)
+(* A worker's flush: ExactlyOnce in worker/delivery/exactly_once.py *)
 Idle(w) == [worker[w] EXCEPT !.step = "ready", !.batch = 0, !.held = FALSE]
 Again(w) == [worker[w] EXCEPT !.step = "again"]
 Taken(w) == IF worker[w].step = "again" THEN worker[w]
