@@ -1,4 +1,4 @@
-"""Processors that may be used: no more than the system allows, and than a container may take."""
+"""The number of usable CPUs is limited by the system's affinity and by the container's quota."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ALLOWED = len(os.sched_getaffinity(0))
         ("100000 0\n", ALLOWED),
     ],
 )
-def test_a_quota_limits_whole_processors(quota: str, processors: int, tmp_path: Path) -> None:
-    """A part of one is not counted, but one is always there; what cannot be read limits nothing."""
+def test_a_quota_limits_the_number_of_whole_cpus(quota: str, processors: int, tmp_path: Path) -> None:
+    """A quota is rounded down to whole CPUs, but never below one; an unreadable quota sets no limit."""
     file = tmp_path / "cpu.max"
     file.write_text(quota)
     assert usable_cpus(file) == processors
 
 
-def test_without_a_quota_the_system_decides(tmp_path: Path) -> None:
-    """As it does where there are no containers, and by affinity."""
+def test_without_a_quota_affinity_decides(tmp_path: Path) -> None:
+    """Without cgroup files, as outside containers, the count is that of the CPU affinity."""
     assert usable_cpus(tmp_path / "absent") == ALLOWED
     one = next(iter(os.sched_getaffinity(0)))
     before = os.sched_getaffinity(0)

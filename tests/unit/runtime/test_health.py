@@ -38,26 +38,26 @@ def get(server: TelemetryServer, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_all_well_is_200(server: TelemetryServer) -> None:
-    """A healthy process says so on each path."""
+def test_a_healthy_process_answers_200(server: TelemetryServer) -> None:
+    """A healthy process answers 200 on each health path."""
     paths = ("/health", "/health/startup", "/health/live", "/health/ready")
     assert [get(server, path)[0] for path in paths] == [200, 200, 200, 200]
 
 
-def test_what_has_started_may_fail_to_be_ready(server: TelemetryServer, problems: dict[str, str | None]) -> None:
-    """Started is a question of its own: a broker out of reach at start is no reason to start again."""
+def test_a_started_process_may_not_be_ready(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """Startup does not depend on readiness: an unreachable broker at start does not restart the process."""
     problems["ready"] = "no broker"
     assert get(server, "/health/startup") == (200, '{"status": "ok", "checks": {"model": "ok"}}')
 
 
-def test_what_is_not_live_is_not_ready(server: TelemetryServer, problems: dict[str, str | None]) -> None:
-    """Nothing should be sent to a process that has to be started anew."""
+def test_a_process_that_is_not_live_is_not_ready(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """A process that must be restarted gets no requests."""
     problems["live"] = "frozen"
     assert [get(server, path)[0] for path in ("/health/live", "/health/ready", "/health/startup")] == [503, 503, 200]
 
 
-def test_not_ready_is_still_live(server: TelemetryServer, problems: dict[str, str | None]) -> None:
-    """Restarting does not bring a broker back: live stays 200 while ready is 503, and the reason is told."""
+def test_a_process_that_is_not_ready_is_still_live(server: TelemetryServer, problems: dict[str, str | None]) -> None:
+    """A restart does not bring a broker back: live stays 200 while ready is 503 with the reason."""
     problems["ready"] = "no broker"
     status, body = get(server, "/health/ready")
     assert (get(server, "/health/live")[0], status) == (200, 503)
@@ -72,5 +72,5 @@ def test_metrics_are_served(server: TelemetryServer) -> None:
 
 
 def test_other_paths_are_404(server: TelemetryServer) -> None:
-    """Nothing else is there."""
+    """Any other path is answered with 404."""
     assert get(server, "/debug")[0] == 404

@@ -19,12 +19,12 @@ def settings(**options: str) -> Settings:
 
 
 def test_delivery_guarantees_are_set() -> None:
-    """The producer is idempotent with acks=all, and the consumer commits nothing by itself."""
+    """The producer is idempotent with acks=all, and the consumer does not commit by itself."""
     producer, consumer = producer_config(settings()), consumer_config(settings())
     assert (producer["enable.idempotence"], producer["acks"], consumer["enable.auto.commit"]) == (True, "all", False)
 
 
-def test_options_reach_the_client_that_takes_them() -> None:
+def test_options_reach_the_client_that_knows_them() -> None:
     """Common options go to both clients, others only to the one that knows them."""
     chosen = settings(SASL_USERNAME="worker", LINGER_MS="1", FETCH_MIN_BYTES="2")
     producer, consumer = producer_config(chosen), consumer_config(chosen)
@@ -33,8 +33,8 @@ def test_options_reach_the_client_that_takes_them() -> None:
     assert (consumer["fetch.min.bytes"], "linger.ms" in consumer) == ("2", False)
 
 
-def test_every_bad_option_is_told() -> None:
-    """Unknown options, bad values and options that are ours are listed together, without values."""
+def test_every_bad_option_is_reported() -> None:
+    """Unknown options, bad values and options that heartstream sets are listed together, without their values."""
     problems = option_problems(settings(NO_SUCH_THING="secret-1", SECURITY_PROTOCOL="secret-2", ACKS="0"))
     assert [problem.split(":")[0] for problem in problems] == [
         "Kafka option acks cannot be changed",
@@ -44,19 +44,19 @@ def test_every_bad_option_is_told() -> None:
     assert "secret" not in " ".join(problems)
 
 
-def test_good_options_have_no_problems() -> None:
-    """Options that only make sense together are judged together."""
+def test_valid_options_have_no_problems() -> None:
+    """Options that are only valid together are validated together."""
     chosen = settings(SECURITY_PROTOCOL="SASL_SSL", SASL_MECHANISM="PLAIN", SASL_USERNAME="u", SASL_PASSWORD="p")
     assert option_problems(chosen) == ()
 
 
-def test_options_that_contradict_our_own_are_told() -> None:
-    """What only the real clients refuse, with the options that heartstream sets, is found before they are made."""
+def test_options_that_contradict_our_own_are_reported() -> None:
+    """Options that a real client would refuse, given those that heartstream sets, are found before it is created."""
     assert len(option_problems(settings(MAX_IN_FLIGHT="10"))) == 1
 
 
 def test_no_option_weakens_a_guarantee() -> None:
-    """What the user sets never replaces what delivery rests on, whichever client is configured."""
+    """No client option of the user replaces one that a delivery guarantee depends on, for any client."""
     kafka = Kafka("broker:9092", {"acks": "0", "enable.idempotence": "false", "bootstrap.servers": "other:9092"})
     producer = plain_producer_config(kafka)
     assert (producer["acks"], producer["enable.idempotence"]) == ("all", True)
@@ -64,21 +64,21 @@ def test_no_option_weakens_a_guarantee() -> None:
 
 
 def test_only_the_worker_under_exactly_once_has_a_transactional_producer() -> None:
-    """Any other producer of the same settings would fence it, or be fenced."""
+    """Any other producer with the same transactional id would fence the worker, or be fenced by it."""
     chosen = Settings.from_mapping({"HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": "exactly_once"})
     configs = (producer_config(chosen), plain_producer_config(chosen.kafka), producer_config(settings()))
     assert ["transactional.id" in config for config in configs] == [True, False, False]
 
 
-def test_a_consumer_outside_the_group_takes_no_static_member_s_place() -> None:
-    """It has a group of its own name and no instance id, and it commits nothing by itself."""
+def test_a_consumer_outside_the_group_takes_no_static_members_place() -> None:
+    """It has a group id of its own and no instance id, and does not commit by itself."""
     chosen = Settings.from_mapping({"HEARTSTREAM_WORKER__INSTANCE_ID": "one"})
     config = standalone_consumer_config(chosen, "watch")
     assert (config["group.id"], config["enable.auto.commit"]) == ("watch", False)
     assert ("group.instance.id" in config, "group.instance.id" in consumer_config(chosen)) == (False, True)
 
 
-def test_an_administrator_gets_common_options_alone() -> None:
-    """The client warns about each option of a consumer or producer."""
+def test_an_admin_client_gets_only_common_options() -> None:
+    """An admin client would warn about each option of a consumer or producer."""
     given = {"sasl.username": "worker", "linger.ms": "1", "fetch.min.bytes": "2", "message.timeout.ms": "3"}
     assert admin_config(Kafka("broker:9092", given)) == {"sasl.username": "worker", "bootstrap.servers": "broker:9092"}

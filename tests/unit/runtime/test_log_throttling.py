@@ -1,4 +1,4 @@
-"""Lines that say the same are written seldom, and the next one tells how many were left out."""
+"""Laws of log throttling: equal lines are written once per interval, with the number of suppressed ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections import Counter
 from runtime.log_throttling import LogThrottle, ThrottlingFilter
 
 
-def test_the_first_is_written_and_then_one_an_interval() -> None:
-    """Each kind for itself; what was left out is counted until the next, and then forgotten."""
+def test_the_first_line_is_written_and_then_one_per_interval() -> None:
+    """Each kind of line is throttled by itself; a line that is written has the number suppressed since the last."""
     now = 0.0
     throttle = LogThrottle(10.0, lambda: now)
     assert [throttle.admit("a"), throttle.admit("a"), throttle.admit("b")] == [0, None, 0]
@@ -25,8 +25,8 @@ def test_the_first_is_written_and_then_one_an_interval() -> None:
     assert [throttle.admit("a"), throttle.admit("b")] == [1, 0]
 
 
-def test_another_trouble_of_the_same_client_is_written() -> None:
-    """What differs in numbers alone, as ports and milliseconds do, is the same; a cause that differs is not."""
+def test_another_error_of_the_same_client_is_written() -> None:
+    """Lines that differ only in numbers, such as ports and milliseconds, are equal; another cause is another line."""
     throttle = ThrottlingFilter()
     texts = ["b:1 Connect failed (after 0ms)", "b:1 Connect failed (after 10ms)", "b:1 SASL authentication error"]
     lines = [logging.LogRecord("librdkafka", 40, "", 0, "%s [%s] %s", ("FAIL", "c", text), None) for text in texts]
@@ -34,7 +34,7 @@ def test_another_trouble_of_the_same_client_is_written() -> None:
 
 
 def test_old_kinds_are_forgotten() -> None:
-    """However many kinds there are in the life of a process."""
+    """Kinds that have not occurred for an interval are forgotten, so memory stays bounded."""
     now = 0.0
     throttle = LogThrottle(10.0, lambda: now)
     for kind in range(300):
@@ -53,11 +53,11 @@ from runtime.settings import Telemetry
 
 logs.configure(Telemetry())
 seen = 0
-def troubled(error):
+def on_error(error):
     global seen
     seen += 1
     events.KafkaClientError("consumer", error.name()).emit()
-options = {"bootstrap.servers": f"127.0.0.1:{free_port()}", "group.id": "g", "error_cb": troubled}
+options = {"bootstrap.servers": f"127.0.0.1:{free_port()}", "group.id": "g", "error_cb": on_error}
 client = Consumer({**options, "reconnect.backoff.max.ms": 100}, logger=logs.CLIENT_LOG)
 while seen < 20:
     client.poll(0.1)
@@ -65,8 +65,8 @@ client.close()
 """
 
 
-def test_a_broker_that_is_away_does_not_flood_the_log() -> None:
-    """A client tells of each of its attempts; of what it says within ten seconds each kind is written once."""
+def test_an_unreachable_broker_does_not_flood_the_log() -> None:
+    """Though a client reports each failed attempt, each kind of line is written once in ten seconds."""
     ran = subprocess.run([sys.executable, "-c", WITHOUT_BROKER], capture_output=True, text=True, check=True, timeout=60)
     lines = [json.loads(line) for line in ran.stderr.splitlines()]
     ours = Counter(line["code"] for line in lines if line["event"] == "kafka client error")

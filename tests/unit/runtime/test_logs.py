@@ -1,4 +1,4 @@
-"""Laws of the logs: structured, and without patients."""
+"""Laws of the logs: they are structured and hold no patient data."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def lines() -> list[dict[str, object]]:
 
 
 def test_an_exception_is_logged_without_its_text_and_locals() -> None:
-    """An unknown exception's message and local variables may be a patient's: only type and places are logged."""
+    """An unknown exception's message and locals may be patient data: only its type and code locations are logged."""
     ours, library, *_ = lines()
     assert ours["exception"]["type"] == library["exception"]["type"] == "builtins.ValueError"
     assert ours["exception"]["frames"]
 
 
 def test_our_own_errors_keep_their_text() -> None:
-    """The product's errors are made to be read."""
+    """The text of the project's own errors is logged, as it holds no patient data."""
     assert lines()[-2]["exception"]["message"] == "the broker is gone"
 
 
-def test_a_field_that_is_not_on_the_list_is_left_out() -> None:
-    """Whoever logs one by mistake is told so in the line."""
+def test_a_field_that_is_not_on_the_allowlist_is_left_out() -> None:
+    """The line names the field that was left out, for whoever logged it by mistake."""
     line = lines()[-1]
     assert (line["event"], line["records"], line["dropped_fields"]) == ("a field that nobody knows", 3, 1)
 
 
-def test_every_field_of_an_event_is_on_the_list() -> None:
-    """What the events log is never left out."""
+def test_every_field_of_an_event_is_on_the_allowlist() -> None:
+    """No field that an event logs is left out."""
     trees = [ast.parse(source.read_text(encoding="utf-8")) for source in EVENT_SOURCES]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
@@ -72,5 +72,5 @@ def test_every_field_of_an_event_is_on_the_list() -> None:
 
 
 def test_an_exception_among_a_librarys_arguments_is_not_filled_in() -> None:
-    """Faust logs crashes with the exception's text in the line itself: the template alone is kept."""
+    """Faust logs crashes with the exception's text in the line itself: only the template is logged."""
     assert lines()[2]["event"] == "Crashed reason=%r"

@@ -1,4 +1,4 @@
-"""Laws of following: a model that is found takes over on the loop, and what cannot be served is told once."""
+"""Laws of model reloading: an update is swapped in on the event loop, and a refused one is logged once."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from runtime.model_reload import ModelReloader, load_with_timeout
 from schemas.errors import ArtifactError
 
 
-class Shelf:
-    """Where models are found, as a list of what each look brings; the last one is brought again and again."""
+class ModelSource:
+    """A source of updates, scripted as the outcome of each check; the last one repeats."""
 
     def __init__(self, *found: str | Exception | None) -> None:
         self.found, self.taken, self.threads = list(found), [], set()
-        self.looked = asyncio.Event()
+        self.exhausted = asyncio.Event()
 
     def find_update(self) -> Callable[[], str | None]:
         found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
         if len(self.found) == 1:
-            self.looked.set()
+            self.exhausted.set()
 
-        def look() -> str | None:
+        def load() -> str | None:
             self.threads.add(threading.current_thread())
             if isinstance(found, Exception):
                 raise found
             return found
 
-        return look
+        return load
 
     def swap(self, model: str) -> object:
         self.taken.append((model, threading.current_thread()))
-        return Loaded(model)
+        return LoadedModel(model)
 
 
-class Loaded:
-    """The facts of a model."""
+class LoadedModel:
+    """The attributes of a model that a swap reports."""
 
     def __init__(self, name: str) -> None:
         self.name, self.version, self.digest, self.engine = name, "1", "0" * 16, "linear"
@@ -54,40 +54,40 @@ def shown(name: str, /, **labels: str) -> float:
     return value
 
 
-async def followed(shelf: Shelf) -> None:
-    """Follow until the last of what is found has been looked at."""
-    following = ModelReloader(shelf, 0.001)
-    following.start()
+async def reload_until_exhausted(source: ModelSource) -> None:
+    """Reload until the last scripted outcome has been looked up."""
+    reloader = ModelReloader(source, 0.001)
+    reloader.start()
     async with asyncio.timeout(30):
-        await shelf.looked.wait()
-    following.stop()
+        await source.exhausted.wait()
+    reloader.stop()
 
 
-async def test_a_model_is_prepared_beside_the_loop_and_takes_over_on_it() -> None:
-    """Looking may block, so it is done in threads; taking over is for the loop's thread alone."""
-    shelf = Shelf(None, "second", None, None)
+async def test_a_model_is_loaded_in_a_thread_and_swapped_in_on_the_loop() -> None:
+    """Loading may block, so it runs in threads; the swap happens on the event loop's thread only."""
+    source = ModelSource(None, "second", None, None)
     before = shown("heartstream_model_changes_total", outcome="swapped")
-    await followed(shelf)
-    assert shelf.taken == [("second", threading.current_thread())]
-    assert threading.current_thread() not in shelf.threads
+    await reload_until_exhausted(source)
+    assert source.taken == [("second", threading.current_thread())]
+    assert threading.current_thread() not in source.threads
     assert shown("heartstream_model_info", name="second", version="1", digest="0" * 16, engine="linear") == 1
     assert shown("heartstream_model_changes_total", outcome="swapped") == before + 1
 
 
 @pytest.mark.parametrize("error", [ArtifactError("too short"), MemoryError()], ids=["refused", "any"])
-async def test_a_refusal_is_told_once_and_shown_until_it_is_over(error: Exception) -> None:
-    """However often it is looked at; whatever a candidate raises, following goes on."""
+async def test_a_refusal_is_counted_once_and_shown_until_it_is_over(error: Exception) -> None:
+    """A model that is refused at each check counts once; reloading continues, whatever error a candidate raises."""
     before = shown("heartstream_model_changes_total", outcome="refused")
-    await followed(Shelf(error, error, error, error))
+    await reload_until_exhausted(ModelSource(error, error, error, error))
     assert shown("heartstream_model_changes_total", outcome="refused") == before + 1
     assert shown("heartstream_model_refused") == 1
-    shelf = Shelf(error, None, None, None)
-    await followed(shelf)
+    source = ModelSource(error, None, None, None)
+    await reload_until_exhausted(source)
     assert shown("heartstream_model_refused") == 0
 
 
-def test_a_model_that_never_loads_is_refused_in_time() -> None:
-    """Whatever it does meanwhile; and what loads in time, or fails in it, does so as if nobody waited."""
+def test_a_model_that_never_loads_is_refused_after_the_timeout() -> None:
+    """A load that does not end is refused; one that ends in time returns its model or raises its own error."""
     stop = threading.Event()
     with pytest.raises(ArtifactError, match=r"did not load in 0\.05 seconds"):
         load_with_timeout(stop.wait, 0.05)
@@ -110,7 +110,7 @@ load_with_timeout(endless, 0.5)
 """
 
 
-def test_a_process_with_an_endless_model_ends() -> None:
-    """The thread that still loads it holds nothing up."""
+def test_a_load_that_never_ends_does_not_keep_the_process_alive() -> None:
+    """The thread that is still loading does not delay the exit."""
     ran = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True, check=False, timeout=60)
     assert (ran.returncode, "did not load in 0.5 seconds" in ran.stderr) == (1, True)

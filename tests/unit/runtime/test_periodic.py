@@ -1,4 +1,4 @@
-"""Laws of what is done again and again."""
+"""Laws of periodic calls."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import asyncio
 from runtime.periodic import PeriodicCall
 
 
-async def test_it_is_done_until_it_is_stopped() -> None:
-    """It comes again and again; after `stop` it does not come any more."""
-    came, enough = [0], asyncio.Event()
+async def test_calls_repeat_until_stopped() -> None:
+    """The call repeats; after `stop` it is not made any more."""
+    calls, enough = [0], asyncio.Event()
 
     def call() -> None:
-        came[0] += 1
-        if came[0] == 3:
-            beat.stop()
+        calls[0] += 1
+        if calls[0] == 3:
+            periodic.stop()
             enough.set()
 
-    beat = PeriodicCall(call, 0.001)
-    beat.start()
+    periodic = PeriodicCall(call, 0.001)
+    periodic.start()
     async with asyncio.timeout(30):
         await enough.wait()
         other = asyncio.Event()
         asyncio.get_running_loop().call_later(0.05, other.set)
         await other.wait()
-    assert came == [3]
+    assert calls == [3]
 
 
-async def test_it_goes_on_after_a_failure() -> None:
-    """What fails once is done again all the same, and the loop hears of the failure."""
-    came, heard = asyncio.Event(), []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context["exception"]))
+async def test_calls_continue_after_a_failure() -> None:
+    """A call that raises is repeated all the same, and the loop's exception handler gets the error."""
+    called, errors = asyncio.Event(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
 
     def call() -> None:
-        if not heard:
+        if not errors:
             raise ZeroDivisionError
-        came.set()
+        called.set()
 
-    beat = PeriodicCall(call, 0.001)
-    beat.start()
+    periodic = PeriodicCall(call, 0.001)
+    periodic.start()
     async with asyncio.timeout(30):
-        await came.wait()
-    beat.stop()
-    assert [type(error) for error in heard] == [ZeroDivisionError]
+        await called.wait()
+    periodic.stop()
+    assert [type(error) for error in errors] == [ZeroDivisionError]

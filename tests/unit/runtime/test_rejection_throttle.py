@@ -1,4 +1,4 @@
-"""Laws of telling of rejections: at once, then seldom, and never of fewer than there were."""
+"""Laws of reporting rejections: the first at once, then one summary per interval, and every record counted."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def throttle(clock: Clock) -> RejectionThrottle:
     return RejectionThrottle(10.0, clock)
 
 
-def test_the_first_is_told_at_once(throttle: RejectionThrottle) -> None:
-    """Nobody waits to hear that something is wrong, at any interface."""
+def test_the_first_rejection_is_reported_at_once(throttle: RejectionThrottle) -> None:
+    """The first rejection at each interface is reported without delay."""
     throttle.add("kafka", 2, ["not_json", "not_json"])
     first = throttle.due()
     throttle.add("http", 1, ["empty_value"])
@@ -42,20 +42,20 @@ def test_the_first_is_told_at_once(throttle: RejectionThrottle) -> None:
     )
 
 
-def test_what_follows_is_summed_up(throttle: RejectionThrottle, clock: Clock) -> None:
-    """A batch a second for a minute: a line at once and then one in ten seconds, and all records in them."""
-    told: list[RejectionSummary] = []
+def test_later_rejections_are_summed_up(throttle: RejectionThrottle, clock: Clock) -> None:
+    """A batch a second for a minute is reported at once and then every ten seconds, with every record counted."""
+    reported: list[RejectionSummary] = []
     for second in range(60):
         clock.now = second
         throttle.add("kafka", 3, ["not_json" if second % 2 else "empty_value"])
-        told += throttle.due()
-    assert [each.records for each in told] == [3, 30, 30, 30, 30, 30]
-    assert sum(each.records for each in [*told, *throttle.remaining()]) == 180
-    assert told[1] == RejectionSummary("kafka", 30, ("empty_value", "not_json"), 9.0)
+        reported += throttle.due()
+    assert [each.records for each in reported] == [3, 30, 30, 30, 30, 30]
+    assert sum(each.records for each in [*reported, *throttle.remaining()]) == 180
+    assert reported[1] == RejectionSummary("kafka", 30, ("empty_value", "not_json"), 9.0)
 
 
-def test_the_last_ones_are_told_though_no_more_come(throttle: RejectionThrottle, clock: Clock) -> None:
-    """Whoever asks from time to time is told when it is time, once."""
+def test_the_last_rejections_are_reported_though_no_more_follow(throttle: RejectionThrottle, clock: Clock) -> None:
+    """The pending rejections become due after the interval, and are returned once."""
     throttle.add("kafka", 1, ["not_json"])
     throttle.due()
     clock.now = 1.0
@@ -64,8 +64,10 @@ def test_the_last_ones_are_told_though_no_more_come(throttle: RejectionThrottle,
     assert (early, throttle.due(), throttle.due()) == ([], [RejectionSummary("kafka", 5, ("wrong_type",), 9.0)], [])
 
 
-def test_after_a_quiet_time_the_first_is_told_at_once_again(throttle: RejectionThrottle, clock: Clock) -> None:
-    """News after an hour does not wait."""
+def test_after_a_quiet_interval_the_first_rejection_is_reported_at_once_again(
+    throttle: RejectionThrottle, clock: Clock
+) -> None:
+    """A rejection an hour after the last one is reported without delay."""
     throttle.add("kafka", 1, ["not_json"])
     throttle.due()
     clock.now = 3600.0
@@ -74,7 +76,7 @@ def test_after_a_quiet_time_the_first_is_told_at_once_again(throttle: RejectionT
 
 
 def test_has_pending_until_everything_is_reported(throttle: RejectionThrottle, clock: Clock) -> None:
-    """It is set for rejections that are due and for those that must wait, and cleared with the last report."""
+    """It is true for rejections that are due and for those that must wait, and false after the last report."""
     before = throttle.has_pending
     throttle.add("kafka", 1, ["not_json"])
     first = (throttle.has_pending, len(throttle.due()), throttle.has_pending)
@@ -85,12 +87,12 @@ def test_has_pending_until_everything_is_reported(throttle: RejectionThrottle, c
     assert (len(throttle.due()), throttle.has_pending) == (1, False)
 
 
-def test_the_end_of_the_process_tells_the_rest() -> None:
-    """A thousand batches with a bad record each, then a worker that drains: a few lines, with all records in them."""
+def test_the_end_of_the_process_reports_the_rest() -> None:
+    """A thousand batches with one bad record each, then a drained worker, give a few lines with all records counted."""
     events.WorkerDrained(complete=True).emit()
     with structlog.testing.capture_logs() as lines:
         for _ in range(1000):
             events.BatchScored("kafka", 9, 1, ("not_json",), 0.001).emit()
         events.WorkerDrained(complete=True).emit()
-    told = [line["records"] for line in lines if line["event"] == "records rejected"]
-    assert (sum(told), len(told) < 5) == (1000, True)
+    reported = [line["records"] for line in lines if line["event"] == "records rejected"]
+    assert (sum(reported), len(reported) < 5) == (1000, True)

@@ -11,19 +11,19 @@ from runtime.settings import Settings, describe
 from schemas.errors import SettingsError
 
 
-def test_defaults_need_nothing() -> None:
-    """An empty environment gives the defaults."""
+def test_an_empty_environment_gives_the_defaults() -> None:
+    """No variable is required."""
     assert Settings.from_mapping({}) == Settings()
 
 
 def test_a_variable_sets_its_field() -> None:
-    """Group and field are in the name; numbers are read as numbers."""
+    """The variable's name is the group and the field; numbers are parsed."""
     settings = Settings.from_mapping({"HEARTSTREAM_WORKER__BATCH_RECORDS": "17", "OTHER": "x"})
     assert settings.worker.batch_records == 17
 
 
-def test_every_problem_is_told_at_once() -> None:
-    """Bad values, unknown names (with a suggestion) and unreadable files come in one error."""
+def test_all_problems_are_reported_together() -> None:
+    """Invalid values, unknown names (with a suggestion) and unreadable files are reported in one error."""
     environment = {
         "HEARTSTREAM_GATEWAY__PORT": "70000",
         "HEARTSTREAM_WORKER__BATCH_RECORD": "5",
@@ -32,15 +32,15 @@ def test_every_problem_is_told_at_once() -> None:
     }
     with pytest.raises(SettingsError) as caught:
         Settings.from_mapping(environment)
-    told = "\n".join(caught.value.problems)
+    report = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 4
-    assert all(name in told for name in environment)
-    assert "did you mean HEARTSTREAM_WORKER__BATCH_RECORDS?" in told
+    assert all(name in report for name in environment)
+    assert "did you mean HEARTSTREAM_WORKER__BATCH_RECORDS?" in report
 
 
 @pytest.mark.parametrize("name", ["^t31", "a,b", "a b", ".", "..", "a/b", "é", "x" * 250, "t\n"])
-def test_a_topic_is_named_as_kafka_allows(name: str) -> None:
-    """A regular expression would be subscribed to, and every record dropped silently; a list is no topic either."""
+def test_a_topic_name_must_be_valid_in_kafka(name: str) -> None:
+    """A regular expression would be subscribed to, and every record dropped silently; a list is not one topic."""
     for variable in ("TOPICS__PATIENTS", "TOPICS__SCORES", "TOPICS__SHADOW", "AUDIT__TOPIC"):
         with pytest.raises(SettingsError, match=f"HEARTSTREAM_{variable} must be the name of one Kafka topic"):
             Settings.from_mapping({f"HEARTSTREAM_{variable}": name})
@@ -64,7 +64,7 @@ def test_no_two_purposes_share_a_topic(variable: str, name: str) -> None:
 
 
 def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
-    """`_FILE` reads the value, without the line's end, from the file that is named."""
+    """`_FILE` reads the value from the named file, without the trailing line break."""
     secret = tmp_path / "password"
     secret.write_text("s3cret\n", encoding="utf-8")
     settings = Settings.from_mapping({"HEARTSTREAM_KAFKA__OPTIONS__CLIENT_ID_FILE": str(secret)})
@@ -78,8 +78,8 @@ def test_a_value_and_its_file_together_are_refused(tmp_path: Path) -> None:
         Settings.from_mapping(environment)
 
 
-def test_describing_shows_no_secret() -> None:
-    """Keys and credentials are not; client options only where they are known to be harmless."""
+def test_the_description_shows_no_secret() -> None:
+    """Keys and credentials are hidden; a client option is shown only where it is known to be harmless."""
     secrets = ("KAFKA__OPTIONS__SASL_PASSWORD", "AUTH__API_KEYS", "AUDIT__KEY", "TRACING__HEADERS")
     others = {"KAFKA__OPTIONS__SECURITY_PROTOCOL": "SASL_SSL", "AUDIT__PATH": "trail", "TRACING__ENDPOINT": "http://x"}
     environment = {**dict.fromkeys(secrets, "s3cret"), **others}
@@ -89,14 +89,14 @@ def test_describing_shows_no_secret() -> None:
     assert "HEARTSTREAM_KAFKA__OPTIONS__SECURITY_PROTOCOL=SASL_SSL" in shown
 
 
-def test_description_can_be_read_back() -> None:
-    """What is described, as an environment, gives the same settings."""
+def test_the_description_can_be_read_back() -> None:
+    """The description, as an environment, gives the same settings."""
     settings = Settings.from_mapping({"HEARTSTREAM_TOPICS__SCORES": "risk", "HEARTSTREAM_WORKER__BATCH_RECORDS": "9"})
     assert Settings.from_mapping(dict(line.split("=", 1) for line in describe(settings))) == settings
 
 
 def test_the_settings_page_is_current() -> None:
-    """docs/settings.md says what the settings are now."""
+    """docs/settings.md describes the settings as they are now."""
     assert PAGE.read_text(encoding="utf-8") == render()
 
 
@@ -106,7 +106,7 @@ def _every_variable() -> list[str]:
 
 @pytest.mark.parametrize("variable", [*_every_variable(), "HEARTSTREAM_KAFKA__OPTIONS__SASL_PASSWORD"])
 def test_an_empty_file_is_refused(variable: str, tmp_path: Path) -> None:
-    """Whatever setting it is for: a secret that was lost must not read as one that was never wanted."""
+    """An empty file is refused for any setting: a lost secret must not pass as an optional one."""
     for number, content in enumerate(("", "\n", " \n\t\n")):
         (tmp_path / str(number)).write_text(content, encoding="utf-8")
         with pytest.raises(SettingsError, match=f"{variable}_FILE: the file is empty"):
@@ -115,8 +115,8 @@ def test_an_empty_file_is_refused(variable: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", [name for name in _every_variable() if "_AUTH__" in name or "AUDIT__KEY" in name])
 @pytest.mark.parametrize("text", ["", "  \n"])
-def test_a_protection_set_to_nothing_is_refused(variable: str, text: str) -> None:
-    """None of the settings of who may ask can be emptied by a template without its value."""
+def test_an_empty_access_setting_is_refused(variable: str, text: str) -> None:
+    """No setting that restricts access can be set to nothing, as by a template without its value."""
     with pytest.raises(SettingsError, match=f"{variable} is empty"):
         Settings.from_mapping({variable: text})
 
@@ -141,15 +141,15 @@ def test_a_protection_set_to_nothing_is_refused(variable: str, text: str) -> Non
         ({"KAFKA__OPTIONS__SSL_CA_LOCATION": "ca.pem"}, "KAFKA__OPTIONS__SECURITY_PROTOCOL"),
     ],
 )
-def test_a_part_without_the_rest_is_refused(given: dict[str, str], needed: str) -> None:
-    """Who sets a part of a group wants what the group does; the message names what is missing, and no secret."""
+def test_an_incomplete_group_is_refused(given: dict[str, str], needed: str) -> None:
+    """Part of a group of settings is not enough: the message names what is missing, and no secret."""
     with pytest.raises(SettingsError, match=f"needs .*HEARTSTREAM_{needed}.*, which is not set") as caught:
         Settings.from_mapping({f"HEARTSTREAM_{name}": text for name, text in given.items()})
     assert not [text for text in given.values() if len(text) > 4 and text in str(caught.value)]
 
 
 def test_no_password_in_a_url_is_shown() -> None:
-    """Whichever setting holds the URL, and whatever stands before the host."""
+    """No setting that holds a URL shows its password, whatever comes before the host."""
     urls = {
         "SCHEMA_REGISTRY__URL": "https://reader:pa/ss@word@registry:8081",
         "TRACING__ENDPOINT": "http://secret-token@collector:4318",

@@ -1,4 +1,4 @@
-"""Laws of trace context: what can be read is passed on as it was, what cannot be read is no error."""
+"""Laws of trace context: a valid context is passed on unchanged, and an invalid one is not an error."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ GOOD = f"00-{TRACE}-{SPAN}-01"
     st.integers(0, 255),
     st.sampled_from(["", "a=1", "a=1,b@c=2"]),
 )
-def test_what_is_written_is_read(trace: int, span: int, flags: int, state: str) -> None:
-    """Every context comes back as it was."""
+def test_a_context_survives_the_headers(trace: int, span: int, flags: int, state: str) -> None:
+    """Every context that is written to headers is read back unchanged."""
     parent = Parent(f"{trace:032x}", f"{span:016x}", flags, state)
     assert read_parent(write_parent(parent)) == parent
 
@@ -47,23 +47,23 @@ def test_what_is_written_is_read(trace: int, span: int, flags: int, state: str) 
     ],
 )
 def test_a_malformed_context_is_none(text: str) -> None:
-    """Whatever is wrong with it, as text or as bytes: the record is not traced, and nothing is raised."""
+    """A malformed context, as text or as bytes, leaves the record untraced and raises nothing."""
     assert [read_parent([("traceparent", value)]) for value in (text, text.encode())] == [None, None]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["traceparent", "tracestate", "other"]), st.none() | st.binary())))
 def test_no_headers_are_an_error(headers: list[tuple[str, bytes | None]]) -> None:
-    """Any bytes, any number of headers."""
+    """Any number of headers with any bytes is read without an exception."""
     read_parent(headers)
 
 
-def test_a_later_version_may_say_more() -> None:
-    """Of a version that is not known here yet, what is known is read."""
+def test_a_later_version_may_have_more_fields() -> None:
+    """Of a later version of traceparent, the known fields are read."""
     assert read_parent([("traceparent", f"cc-{TRACE}-{SPAN}-01-what-the-future-brings")]) == Parent(TRACE, SPAN, 1)
 
 
 def test_the_sampled_flag_is_one_bit() -> None:
-    """Other flags do not matter."""
+    """The other trace flags do not affect it."""
     flags = ["00", "01", "02", "03", "fe", "ff"]
     parents = [read_parent([("traceparent", f"00-{TRACE}-{SPAN}-{text}")]) for text in flags]
     assert [parent is not None and parent.is_sampled for parent in parents] == [False, True, False, True, False, True]
@@ -73,37 +73,37 @@ def test_the_sampled_flag_is_one_bit() -> None:
     "endpoint",
     ["collector:4318", "ftp://collector", "http://", "http://[::1", "http://a:b", "http://c?x=1", "http://me:secret@c"],
 )
-def test_an_endpoint_that_is_none_is_told_and_not_repeated(endpoint: str) -> None:
-    """The process does not start; what stood there may hold a password."""
-    with pytest.raises(SettingsError, match="HEARTSTREAM_TRACING__ENDPOINT") as told:
+def test_an_invalid_endpoint_is_an_error_without_its_value(endpoint: str) -> None:
+    """The settings are refused, and the error does not repeat the value, which may hold a password."""
+    with pytest.raises(SettingsError, match="HEARTSTREAM_TRACING__ENDPOINT") as error:
         open_tracing(Tracing(endpoint), "worker")
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "text", ["secret", "=secret", "a=1,secret", "a=sec\nret", "a=s\N{LATIN SMALL LETTER E WITH ACUTE}cret"]
 )
-def test_headers_for_the_collector_that_are_none_are_told_and_not_repeated(text: str) -> None:
-    """They hold credentials: the process does not start, and the error has nothing of them."""
-    with pytest.raises(SettingsError, match="HEARTSTREAM_TRACING__HEADERS") as told:
+def test_invalid_collector_headers_are_an_error_without_their_values(text: str) -> None:
+    """The settings are refused, and the error does not repeat the headers, which hold credentials."""
+    with pytest.raises(SettingsError, match="HEARTSTREAM_TRACING__HEADERS") as error:
         collector_headers(text)
-    assert "cret" not in str(told.value)
+    assert "cret" not in str(error.value)
 
 
-def test_headers_for_the_collector_are_read() -> None:
-    """By name; a value may hold the sign that parts them."""
+def test_collector_headers_are_parsed() -> None:
+    """Headers are parsed by name; a value may contain the separator."""
     assert collector_headers("authorization=Basic YTpi==, x=y,") == {"authorization": "Basic YTpi==", "x": "y"}
 
 
-def test_variables_that_opentelemetry_refuses_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queue shorter than what is sent at once: the process does not start, and says why."""
+def test_invalid_opentelemetry_variables_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue smaller than an export batch stops the process at start, with the reason."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
     with pytest.raises(SettingsError, match=r"OTEL_.*max_export_batch_size"):
         open_tracing(Tracing("http://localhost:4318"), "worker")
 
 
 def test_opentelemetrys_own_switch_turns_spans_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With OTEL_SDK_DISABLED no span begins, and nothing is passed on."""
+    """With OTEL_SDK_DISABLED no span is started, and no context is passed on."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     tracing = open_tracing(Tracing("http://localhost:4318"), "worker")
     assert tracing is not None
@@ -112,5 +112,5 @@ def test_opentelemetrys_own_switch_turns_spans_off(monkeypatch: pytest.MonkeyPat
 
 
 def test_without_an_endpoint_nothing_is_traced() -> None:
-    """Whatever else is set."""
+    """Without an endpoint nothing is traced, whatever else is set."""
     assert open_tracing(Tracing(sample_ratio=1.0), "worker") is None
