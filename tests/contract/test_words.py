@@ -23,6 +23,7 @@ CHECKED = (
         "worker/**/*",
         "api/**/*",
     ),
+    *("tests/unit/runtime/*", "tests/unit/schemas/*"),
     *("README.md", "CONTRIBUTING.md", "docs/*.md"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}

@@ -56,7 +56,7 @@ def test_a_revoked_partition_shows_no_lag() -> None:
 
 
 def test_unknown_drift_is_not_shown() -> None:
-    """A field's drift is exported while it is known; afterwards the series disappears, as a stale value would mislead."""
+    """A field's drift is exported while it is known; then the series disappears, as a stale value would mislead."""
     for known in (0.3, None):
         events.DriftMeasured("own", 500, {"own": known}, {"own": known}, {"own": known}, known).emit()
         names = ("drift_psi", "drift_missing_share_difference", "drift_out_of_range_share")

@@ -1,4 +1,4 @@
-"""Laws of CloudEvents: what is scored of an event is what its producer put in, and broken envelopes are told apart."""
+"""Laws of CloudEvents: the data of an event is scored as its producer wrote it; invalid envelopes are distinguished."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def issues(value: bytes, headers: list[tuple[str, bytes | None]] | None = None) 
 
 
 @given(st.fixed_dictionaries({"id": TEXT, "source": TEXT, "type": TEXT, "subject": TEXT}))
-def test_the_data_of_an_event_is_what_its_producer_put_in(attributes: dict[str, str]) -> None:
-    """Whatever its attributes are: an object as it is, bytes through Base64."""
+def test_the_data_of_an_event_is_what_its_producer_wrote(attributes: dict[str, str]) -> None:
+    """An object is taken as it is and `data_base64` is decoded, whatever the event's attributes are."""
     contents = []
     for data in (PATIENT, RECORD):
         message = to_structured_event(CloudEvent(dict(attributes), data))
@@ -47,21 +47,21 @@ def test_the_data_of_an_event_is_what_its_producer_put_in(attributes: dict[str, 
     assert (json.loads(contents[0]), contents[1]) == (PATIENT, RECORD)
 
 
-def test_the_bytes_of_data_are_not_written_anew() -> None:
-    """Repeated fields and odd numbers inside reach the decoder of records, which knows what to say of them."""
+def test_the_bytes_of_data_are_not_reserialized() -> None:
+    """Repeated fields and unusual numbers in the data reach the record decoder, which reports them."""
     odd = b'{ "age":6.3e1,"age":64 }'
     value = json.dumps({**ATTRIBUTES, "data": 0}).encode().replace(b'"data": 0', b'"data": ' + odd)
     assert unwrap(value, STRUCTURED) == odd
 
 
 @pytest.mark.parametrize("headers", [None, [], [("content-type", None)], [("content-type", b"application/json")]])
-def test_a_record_that_does_not_say_that_it_is_an_envelope_is_none(headers: list[tuple[str, bytes | None]]) -> None:
-    """Not even where it looks like one."""
+def test_without_the_content_type_a_record_is_not_an_envelope(headers: list[tuple[str, bytes | None]]) -> None:
+    """A record without the content type of CloudEvents is not unwrapped, even if it looks like an envelope."""
     assert unwrap(event(), headers) == event()
 
 
-def test_binary_mode_is_a_plain_record() -> None:
-    """Its headers change nothing."""
+def test_a_binary_mode_event_is_a_plain_record() -> None:
+    """The headers of binary mode do not change how the value is read."""
     message = to_binary_event(CloudEvent({**ATTRIBUTES, "datacontenttype": "application/json"}, RECORD))
     assert unwrap(message.value, list(message.headers.items())) == RECORD
 
@@ -73,8 +73,8 @@ def test_binary_mode_is_a_plain_record() -> None:
         ("content-type", b"Application/CloudEvents+JSON; charset=utf-8"),
     ],
 )
-def test_media_types_are_read_as_http_reads_them(header: tuple[str, bytes]) -> None:
-    """Case and parameters make no difference."""
+def test_media_types_are_compared_as_in_http(header: tuple[str, bytes]) -> None:
+    """Case and parameters of the content type make no difference."""
     assert json.loads(unwrap(event(), [("other", b"x"), header])) == PATIENT  # type: ignore[arg-type]  # bytes, or the test fails
 
 
@@ -92,8 +92,8 @@ def test_media_types_are_read_as_http_reads_them(header: tuple[str, bytes]) -> N
     ],
     ids=str,
 )
-def test_all_that_is_wrong_with_an_envelope_is_told(changes: dict[str, object], pointers: list[str]) -> None:
-    """By one code, with a pointer to each attribute."""
+def test_every_issue_of_an_envelope_is_reported(changes: dict[str, object], pointers: list[str]) -> None:
+    """An invalid envelope has one rejection code, with a pointer to each bad attribute."""
     assert issues(event(**changes)) == [("malformed_event", pointer) for pointer in pointers]
 
 
@@ -102,27 +102,27 @@ def test_all_that_is_wrong_with_an_envelope_is_told(changes: dict[str, object], 
     [b"no", b"[]", b"\xff", b'{"specversion":"1.0"', b"[" * 30_000, event()[:-1] + b',"x":NaN}', b'"text"'],
     ids=repr,
 )
-def test_what_is_no_json_object_is_no_event(value: bytes) -> None:
-    """The issue points at the record as a whole, or at what is lacking."""
+def test_a_value_that_is_not_a_json_object_is_not_an_event(value: bytes) -> None:
+    """Malformed JSON, or JSON other than an object, is reported as a malformed event."""
     assert {code for code, _ in issues(value)} == {"malformed_event"}
 
 
 @pytest.mark.parametrize("second", [b'"data":{}', b'"d\\u0061ta":{}', b'"data_base64":"e30="'])
 def test_an_event_with_two_records_is_refused(second: bytes) -> None:
-    """No parser's choice decides who of two patients is scored, however the name is written."""
+    """Two data members are refused, however the name is written, so that no parser decides which patient is scored."""
     assert issues(event()[:-1] + b"," + second + b"}") == [("malformed_event", "/data")]
 
 
 @pytest.mark.parametrize(
     "format_", [b"application/cloudevents+avro", b"application/cloudevents-batch+json", b"application/cloudevents"]
 )
-def test_other_formats_of_events_are_refused(format_: bytes) -> None:
-    """They are said to be events, so their bytes are not taken for records."""
+def test_other_event_formats_are_refused(format_: bytes) -> None:
+    """A content type of another event format or of a batch is refused, not read as a record."""
     assert issues(event(), [("content-type", format_)]) == [("malformed_event", "")]
 
 
-def test_tombstones_and_giants_are_left_to_the_decoder_of_records() -> None:
-    """It knows their codes, and reads no more of a giant than its length."""
+def test_tombstones_and_oversized_values_are_left_to_the_record_decoder() -> None:
+    """The record decoder has their rejection codes, and reads only the length of an oversized value."""
     giant = event(subject="x" * RECORD_MAX_BYTES)
     assert [unwrap(value, STRUCTURED) for value in (None, b"", giant)] == [None, b"", giant]
 
@@ -133,10 +133,10 @@ def test_tombstones_and_giants_are_left_to_the_decoder_of_records() -> None:
     ),
     st.fixed_dictionaries({}, optional={"data": JSON, "data_base64": st.just("e30=") | JSON, "extension": JSON}),
 )
-def test_an_envelope_is_taken_if_and_only_if_the_sdk_takes_it(
+def test_an_envelope_is_accepted_if_and_only_if_the_sdk_accepts_it(
     attributes: dict[str, object], others: dict[str, object]
 ) -> None:
-    """The SDK fills up what is lacking and takes data twice, so what is required must be there for the comparison."""
+    """Required attributes are always given here: the SDK fills missing ones in, and accepts data twice."""
     members = {**attributes, **others}
     value = json.dumps(members).encode()
     complete = {*ATTRIBUTES} <= members.keys() and ("data" in members) != ("data_base64" in members)
@@ -153,8 +153,8 @@ def test_an_envelope_is_taken_if_and_only_if_the_sdk_takes_it(
 
 
 @given(TEXT)
-def test_no_fault_repeats_what_an_envelope_holds(text: str) -> None:
-    """Messages and pointers are ours alone."""
+def test_no_issue_repeats_a_value_of_the_envelope(text: str) -> None:
+    """Messages and pointers hold only our own text, nothing of the envelope."""
     marker = f"Zebra {text}"
     for value in (event(specversion=marker), event(**{marker: 1}, id=None), event(data=None, data_base64=marker)):
         content = unwrap(value, [("content-type", b"application/cloudevents+json; x=Zebra")])
@@ -162,8 +162,8 @@ def test_no_fault_repeats_what_an_envelope_holds(text: str) -> None:
         assert "Zebra" not in str(content)
 
 
-def test_a_scores_headers_are_an_event_to_the_sdk() -> None:
-    """All that is required, the schema of the score's bytes, an id of its record's place, and no subject."""
+def test_the_headers_of_a_score_are_an_event_to_the_sdk() -> None:
+    """They have every required attribute, the score's schema, an id from its record's position, and no subject."""
     headers = ScoreEvents("scores").headers(Source("patients", 2, 4711))
     assert headers == ScoreEvents("scores").headers(Source("patients", 2, 4711))
     read = from_kafka_event(KafkaMessage({name: value or b"" for name, value in headers}, None, b'{"risk":0.5}'))

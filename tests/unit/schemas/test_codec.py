@@ -1,4 +1,4 @@
-"""The fast decoder takes nothing that the slow path refuses, and a built score says what a `Score` says."""
+"""The fast decoder accepts nothing that the slow path refuses, and the score builder writes what a `Score` encodes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ MANY = settings(max_examples=1000)
 
 
 def fast_verdict(value: bytes) -> tuple[PatientRecord, list[float | None]] | None:
-    """Return what decoder and vectorised check make of a value: the record and its numbers, or None."""
+    """Return what the decoder and the vectorized check accept of a value, the record and its numbers, or None."""
     record = decode(value) or decode_coded(value)
     if record is None:
         return None
@@ -75,8 +75,8 @@ def as_json_numbers(row: list[float]) -> list[float | None]:
 
 @MANY
 @given(values())
-def test_fast_path_takes_only_what_the_slow_path_takes(value: bytes) -> None:
-    """What decoder and vectorised check accept, `validate` accepts with the same id, coding and numbers."""
+def test_the_fast_path_accepts_only_what_the_slow_path_accepts(value: bytes) -> None:
+    """What the decoder and the vectorized check accept, `validate` accepts with the same id, coding and numbers."""
     fast = fast_verdict(value)
     if fast is None:
         return
@@ -88,21 +88,21 @@ def test_fast_path_takes_only_what_the_slow_path_takes(value: bytes) -> None:
 
 
 @given(values())
-def test_vectorised_check_refuses_nothing_legal(value: bytes) -> None:
-    """A record that the fast decoder takes and `validate` takes is no illegal row."""
+def test_the_vectorized_check_accepts_every_valid_record(value: bytes) -> None:
+    """A record that the fast decoder and `validate` accept has no invalid row."""
     if (decode(value) or decode_coded(value)) is not None and isinstance(validate(value), PatientRecord):
         assert fast_verdict(value) is not None
 
 
 @given(legal_records())
-def test_every_legal_record_is_accepted(value: bytes) -> None:
-    """However a legal record is written, `validate` takes it."""
+def test_every_valid_record_is_accepted(value: bytes) -> None:
+    """`validate` accepts a valid record in any JSON spelling."""
     assert isinstance(validate(value), PatientRecord)
 
 
 @given(legal_members())
-def test_legal_records_take_the_fast_path(members: list[tuple[str, str]]) -> None:
-    """Only an escaped quote, which only the id can hold, sends a legal record the slow way."""
+def test_valid_records_take_the_fast_path(members: list[tuple[str, str]]) -> None:
+    """Only an escaped quote, which only the id can contain, sends a valid record to the slow path."""
     value = written(members)
     quotes_around_the_id = 2
     assert (dict(members)['"patient_id"'].count('"') == quotes_around_the_id) == (
@@ -112,7 +112,7 @@ def test_legal_records_take_the_fast_path(members: list[tuple[str, str]]) -> Non
 
 @given(st.binary() | st.none())
 def test_decoders_never_raise(value: bytes | None) -> None:
-    """Any bytes give a record, None or issues: no exception."""
+    """Any bytes give a record, None or issues, and no exception."""
     verdict = validate(value)
     assert (decode(value) or decode_coded(value)) is None or isinstance(verdict, PatientRecord | tuple)
     assert verdict
@@ -120,8 +120,8 @@ def test_decoders_never_raise(value: bytes | None) -> None:
 
 @pytest.mark.parametrize("field", [*FIELDS, "coding"])
 @pytest.mark.parametrize("where", ["first", "last"])
-def test_fast_path_refuses_every_repeated_field(field: str, where: str) -> None:
-    """A field that stands twice never gets through, wherever the repeat stands and though its value is the same."""
+def test_the_fast_path_refuses_every_repeated_field(field: str, where: str) -> None:
+    """A repeated field is refused wherever the repeat is, even with the same value."""
     document = {**json.loads(COMPLETE), "coding": "uci"}
     repeat = f'"{field}":{json.dumps(document[field])}'
     body = json.dumps(document)[1:-1]
@@ -129,20 +129,20 @@ def test_fast_path_refuses_every_repeated_field(field: str, where: str) -> None:
     assert (decode(value.encode()), decode_coded(value.encode())) == (None, None)
 
 
-def test_repeat_is_not_hidden_by_a_missing_field() -> None:
-    """A lost field frees as many quotes as a repeated one needs; the value is refused all the same."""
+def test_a_repeated_field_is_not_hidden_by_a_missing_one() -> None:
+    """A missing field removes as many quotes as a repeated one adds; the value is refused all the same."""
     assert decode(COMPLETE.replace(b'"thal"', b'"age"')) is None
 
 
 @pytest.mark.parametrize(("extra", "taken"), [(0, True), (1, False)])
 def test_size_limit_is_exact(extra: int, taken: bool) -> None:  # noqa: FBT001
-    """A value of RECORD_MAX_BYTES bytes is read, one byte more is not."""
+    """A value of RECORD_MAX_BYTES bytes is read, and one byte more is refused."""
     assert taken == (decode(COMPLETE.ljust(RECORD_MAX_BYTES + extra)) is not None)
 
 
 @pytest.mark.parametrize(("length", "taken"), [(0, False), (1, True), (128, True), (129, False)])
 def test_id_length_counts_characters(length: int, taken: bool) -> None:  # noqa: FBT001
-    """The limit of the id is 1 to 128 characters, not bytes."""
+    """An id of 1 to 128 characters, not bytes, is accepted."""
     value = COMPLETE.replace(b"cleveland-1", ("\U0001f600" * length).encode())
     assert (PATIENT_ID_MAX_CHARS, taken) == (128, decode(value) is not None)
 
@@ -190,28 +190,28 @@ SCORES = st.builds(
 
 
 @given(SCORES)
-def test_a_built_score_has_the_bytes_of_the_score(score: Score) -> None:
-    """The bytes that are put together from ready parts equal those of encoding a whole `Score`."""
+def test_the_builder_writes_the_bytes_of_the_encoded_score(score: Score) -> None:
+    """A score that is assembled from encoded parts has the same bytes as an encoded `Score`."""
     assert msgspec.json.encode(score) == written_score(score)
 
 
 @given(SCORES)
-def test_score_survives_the_wire(score: Score) -> None:
-    """What a consumer decodes is the score that was written, with every field."""
+def test_a_score_survives_the_wire(score: Score) -> None:
+    """A consumer decodes the score that was written, with every field."""
     assert score == decode_score(written_score(score))
 
 
 @given(SCORES)
-def test_score_is_what_its_schema_says(score: Score) -> None:
-    """Whatever is switched off, the written score is valid by the published JSON Schema."""
+def test_a_score_is_valid_by_its_schema(score: Score) -> None:
+    """Whichever optional parts are switched off, the written score is valid by the published JSON Schema."""
     assert list(VALIDATOR.iter_errors(json.loads(written_score(score)))) == []
 
 
 @given(
     st.lists(st.builds(ValidationIssue, st.sampled_from(RejectionCode), TEXT, TEXT)).map(tuple), SOURCES.filter(bool)
 )
-def test_dead_letter_survives_the_wire(issues: tuple[ValidationIssue, ...], source: Source) -> None:
-    """What is read back from the header is what was written."""
+def test_a_dead_letter_survives_the_wire(issues: tuple[ValidationIssue, ...], source: Source) -> None:
+    """The issues and the source that are read back from the headers are those written."""
     letter = DeadLetter(issues, source)
     assert letter == decode_dead_letter(encode_dead_letter(letter))
 
@@ -221,7 +221,7 @@ def plain_columns(risks: list[float], metadata: list[EncodedMetadata]) -> ScoreC
     return ScoreColumns(risks, metadata, absent, absent, absent, absent)
 
 
-def test_builder_keeps_the_order() -> None:
+def test_the_builder_keeps_the_order() -> None:
     """Each record gets its own risk, metadata and source."""
     builder = ScoreBuilder(MODEL, 0.5)
     metadata = [builder.metadata("complete", (), (), ()), builder.metadata("ca", ("ca",), (), ("ca",))]
@@ -235,7 +235,7 @@ def test_builder_keeps_the_order() -> None:
 
 @given(st.lists(st.integers(0, 10**6), max_size=50))
 def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> None:
-    """A risk that was rounded to six decimals needs no more digits on the wire."""
+    """A risk that was rounded to six decimals is written with no more digits."""
     risks = np.round(np.array(millionths) / 10**6, 6).tolist()
     builder = ScoreBuilder(MODEL, 0.5)
     columns = plain_columns(risks, [builder.metadata(None, (), (), None)] * len(risks))
@@ -244,8 +244,8 @@ def test_risks_are_written_with_at_most_six_decimals(millionths: list[int]) -> N
     assert all(len(repr(risk)) <= len("0.123456") or "e-" in repr(risk) for risk in risks)
 
 
-def test_no_score_is_lost_where_a_column_is_too_short() -> None:
-    """One entry too few anywhere is an error, and not one score fewer."""
+def test_a_column_that_is_too_short_is_an_error() -> None:
+    """A missing entry in any column raises an error instead of dropping the last score."""
     builder = ScoreBuilder(MODEL, 0.5)
     metadata = [builder.metadata("complete", (), (), ())] * 2
     for risks, sources in (([0.1], [None, None]), ([0.1, 0.2], [None])):

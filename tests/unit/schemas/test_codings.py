@@ -1,4 +1,4 @@
-"""The maps of the codings are those of the published copies, row by row, and every interface reads by them."""
+"""The maps of the codings match the published copies, row by row, and every interface applies them."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ CODED = {feature.name: feature for feature in FEATURES if feature.codes}
         ("keel", 270, "fb9cb3a67a402941c16fa60a00541b147e9f80283db1d1d1ea6a4057d7ef5e8d"),
     ],
 )
-def test_map_reproduces_the_published_copy(name: str, rows: int, digest: str) -> None:
+def test_a_map_reproduces_the_published_copy(name: str, rows: int, digest: str) -> None:
     """UCI's rows, written by the inverse map, are those of the published file, by the SHA-256 of the sorted rows."""
     found = copy_rows(name)
     lines = sorted(",".join(f"{value:g}" for value in row) for row in found)
     assert (len(found), hashlib.sha256("\n".join(lines).encode()).hexdigest()) == (rows, digest)
 
 
-def test_every_coding_that_can_be_named_is_proved() -> None:
-    """Nobody can name a coding whose map no published copy proves; KEEL's has none."""
+def test_every_supported_coding_is_verified() -> None:
+    """Every coding that a record can name is verified by a published copy; KEEL's has none and cannot be named."""
     assert {*FOREIGN_NAMES} == {*COPIES} - {"keel"}
 
 
 @pytest.mark.parametrize("name", FOREIGN_NAMES)
-def test_map_names_every_code(name: str) -> None:
-    """A field that differs has a code for each of UCI's, no two with one meaning."""
+def test_a_map_is_complete_and_one_to_one(name: str) -> None:
+    """For each field that differs, a coding has a code for each of UCI's, and no two with one meaning."""
     for field, codes in CODINGS[name].codes.items():
         meant = [ours for ours in codes.values() if ours is not None]
         assert sorted(meant) == [code for code, _ in CODED[field].codes]
 
 
 @given(st.sampled_from(sorted(CODINGS)), legal_records(), st.data())
-def test_coded_record_is_the_record(name: str, value: bytes, data: DataObject) -> None:
-    """A legal record, written in any coding that is named in it or for its source, is read as the same record."""
+def test_a_coded_record_is_read_as_the_original_record(name: str, value: bytes, data: DataObject) -> None:
+    """A valid record in any coding, named in the record or set for its source, is read as the same record."""
     sent = json.loads(value)
     sent.pop("coding", None)
     for field, codes in CODINGS[name].codes.items():
@@ -66,8 +66,8 @@ def test_coded_record_is_the_record(name: str, value: bytes, data: DataObject) -
 
 
 @given(st.sampled_from(FOREIGN_NAMES), json_objects(), st.sampled_from(["", " ", "\n"]))
-def test_coding_is_added_and_nothing_else(name: str, document: object, space: str) -> None:
-    """A record gets one member more at its end; what names a coding already, or is no patient's, gets none."""
+def test_naming_the_coding_changes_nothing_else(name: str, document: object, space: str) -> None:
+    """A record gets one more member at its end; one that names a coding already, or is not a patient's, gets none."""
     value = (json.dumps(document) + space).encode()
     marked = with_coding(value, name)
     if not isinstance(document, dict) or "patient_id" not in document or "coding" in document:
@@ -79,6 +79,6 @@ def test_coding_is_added_and_nothing_else(name: str, document: object, space: st
 
 
 @pytest.mark.parametrize("value", [None, b"", b"[]", b"{}", b"not json", b"\xff", b'{"a":1}', b"[" * 9000])
-def test_what_is_no_record_gets_no_coding(value: bytes | None) -> None:
-    """A tombstone, or anything that is no JSON object of a patient, is left alone."""
+def test_a_value_that_is_not_a_record_gets_no_coding(value: bytes | None) -> None:
+    """A tombstone, or anything but a patient's JSON object, is left unchanged."""
     assert with_coding(value, "statlog") is None

@@ -1,4 +1,4 @@
-"""Names of columns and words for codes mean one thing each."""
+"""Column names and words for codes each have one meaning."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from schemas.read_options import ReadOptions
 
 
 def test_a_name_belongs_to_one_field() -> None:
-    """No alias is another field's name or alias, whatever its case and punctuation; numbers are no names."""
+    """No alias equals another field's name or alias, ignoring case and punctuation, and no alias is a number."""
     names = [normalized(name) for feature in FEATURES for name in (feature.name, *feature.aliases)]
     assert len({*names}) == len(names)
     assert all(field_of(name.upper()) == feature.name for feature in FEATURES for name in feature.aliases)
     assert [field_of(each) for each in ("", "63", "1.0", "?", "gender")] == [None] * 5
 
 
-def test_a_word_stands_for_one_code_and_is_no_marker() -> None:
-    """Within a field; each is the code that the table has, and none of them is read as missing."""
+def test_a_word_means_one_code_of_a_field_and_never_missing() -> None:
+    """Within a field, a word means one code of the field's table, and no word is read as a missing value."""
     for feature in FEATURES:
         words = [normalized(text) for _, texts in feature.texts for text in texts]
         assert len({*words}) == len(words)
@@ -30,8 +30,8 @@ def test_a_word_stands_for_one_code_and_is_no_marker() -> None:
             assert [reader.read(feature.name, text.upper().encode()) for text in texts] == [b"%d" % code] * len(texts)
 
 
-def test_ids_and_fields_have_their_places() -> None:
-    """Ids come from where an option says, and the file's own are not read then."""
+def test_ids_come_from_the_column_that_an_option_names() -> None:
+    """When an option names the id column, the file's own id column is not read."""
     header = ["Nr", "patient_id", *COLUMN_NAMES[1:]]
     by_column = map_columns(header, ReadOptions(id_column="nr"))
     by_row = map_columns(header, ReadOptions(row_ids=True, ignore_columns="Nr"))
@@ -41,8 +41,8 @@ def test_ids_and_fields_have_their_places() -> None:
     assert 'ignored: "patient_id"' in chain(by_column.notes)
 
 
-def test_options_that_name_no_column_or_a_field_are_refused() -> None:
-    """What an option names has to be there, once, and a field is no id."""
+def test_options_must_name_one_column_that_is_not_a_field() -> None:
+    """The column that an option names must exist exactly once, and the id column must not be a field."""
     for options, said in (
         (ReadOptions(id_column="absent"), "--id-column: 1 column(s) not found in the file"),
         (ReadOptions(id_column="age"), "--id-column: age is a field of the record, not an id"),

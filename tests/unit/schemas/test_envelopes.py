@@ -1,4 +1,4 @@
-"""Laws of naming what a record came in: what it is, how to mend it, and never a score by guess."""
+"""Laws of known envelopes: a wrapped record is rejected with the envelope's name and a fix, never scored by a guess."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be"]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_known_envelope_is_named(name: str) -> None:
-    """One issue, which says what to change at the producer."""
+def test_a_known_envelope_is_reported(name: str) -> None:
+    """The only issue names the envelope and says what to change at the producer."""
     document, code, remedy = CASES[name]
     (issue,) = validate(json.dumps(document).encode())  # type: ignore[misc]  # issues, not a record
     assert (issue.code, remedy in issue.message) == (code, True)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_utf_16_is_named(encoding: str) -> None:
-    """With a byte order mark or without; a frame of a schema registry, which begins with a zero too, is not meant."""
+def test_utf_16_is_reported(encoding: str) -> None:
+    """UTF-16 is recognized with and without a byte order mark, and not mistaken for a schema registry frame."""
     value = PLAIN.content_of(Message(topic="patients", value=COMPLETE.decode().encode(encoding)))
     assert isinstance(value, bytes)
     (issue,) = validate(value)  # type: ignore[misc]  # issues, not a record
@@ -43,8 +43,8 @@ def test_utf_16_is_named(encoding: str) -> None:
     assert (issue.code, "UTF-16" in issue.message) == (code, True)
 
 
-def test_what_only_looks_like_an_envelope_has_its_own_issues() -> None:
-    """A record with members too many keeps the list of all that is wrong with it."""
+def test_a_record_with_extra_members_keeps_its_own_issues() -> None:
+    """A record that only resembles an envelope is reported with all of its own issues."""
     found = validate(json.dumps({**RECORD, "schema": 1, "payload": 2}).encode())
     assert isinstance(found, tuple)
     assert "Connect" not in " ".join(issue.message for issue in found)

@@ -1,4 +1,4 @@
-"""The feature table is whole, and says what the project's reference says."""
+"""The feature table is consistent in itself and with the project's reference."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def spec_of(feature: Feature) -> dict[str, Any]:
 
 
 def numbers_of(written: str) -> list[float]:
-    """Read "0", "1..25" or ">10" as numbers that it covers."""
+    """Parse "0", "1..25" or ">10" into numbers that it covers."""
     if written.startswith(">"):
         return [float(written[1:]) + 1]
     return [float(number) for number in written.split("..")]
 
 
 @with_spec
-def test_fields_stand_in_the_order_of_the_reference() -> None:
-    """Version, names and order of the 13 fields are the reference's."""
+def test_fields_are_in_the_order_of_the_reference() -> None:
+    """Version, names and order of the 13 fields are those of the reference."""
     assert (spec()["schema"], [entry["name"] for entry in spec()["features"]]) == (
         FEATURE_TABLE_VERSION,
         list(FEATURE_NAMES),
@@ -41,8 +41,8 @@ def test_fields_stand_in_the_order_of_the_reference() -> None:
 
 @with_spec
 @each_feature
-def test_field_is_what_the_reference_says(feature: Feature) -> None:
-    """Unit, limits, support, codes, codes for missing and requirement are the reference's."""
+def test_a_field_is_as_the_reference_defines_it(feature: Feature) -> None:
+    """Unit, limits, support, codes, codes for missing and requirement are those of the reference."""
     entry = spec_of(feature)
     codes = [int(code) for code in entry.get("codes", {})]
     expected = (
@@ -66,8 +66,8 @@ def test_field_is_what_the_reference_says(feature: Feature) -> None:
 
 @with_spec
 @each_feature
-def test_field_is_read_as_the_reference_says(feature: Feature) -> None:
-    """What has codes is a code; only what the reference calls a float may have a fraction."""
+def test_the_type_of_a_field_is_that_of_the_reference(feature: Feature) -> None:
+    """A field with codes is a code; only a float in the reference may have a fraction."""
     entry = spec_of(feature)
     kind = Kind.CODE if "codes" in entry else Kind.QUANTITY
     assert (kind, entry["type"] != "float") == (feature.kind, feature.whole)
@@ -76,7 +76,7 @@ def test_field_is_read_as_the_reference_says(feature: Feature) -> None:
 @with_spec
 @each_feature
 def test_known_mistakes_have_hints(feature: Feature) -> None:
-    """Each value that the reference warns of has a hint, which says if it is of another coding."""
+    """Each value that the reference warns of has a hint, which says whether it belongs to another coding."""
     expected = [
         (number, "Kaggle" in text or "KEEL" in text)
         for written, text in spec_of(feature).get("hint", {}).items()
@@ -88,14 +88,14 @@ def test_known_mistakes_have_hints(feature: Feature) -> None:
 
 @each_feature
 def test_codes_ascend(feature: Feature) -> None:
-    """Interval and gaps are read off the codes, so they must ascend and have no repeats."""
+    """The interval and the gaps are derived from the codes, which must therefore be ascending and unique."""
     codes = [code for code, _ in feature.codes]
     assert sorted(set(codes)) == codes
 
 
 @each_feature
-def test_kind_fits_limits_and_codes(feature: Feature) -> None:
-    """A quantity has limits and a unit, and no codes; a code has codes and no limits, and is whole."""
+def test_the_kind_matches_limits_and_codes(feature: Feature) -> None:
+    """A quantity has limits and a unit but no codes; a code has codes but no limits, and is an integer."""
     if feature.kind is Kind.CODE:
         assert (feature.limits, bool(feature.codes), feature.whole) == (None, True, True)
     else:
@@ -103,33 +103,33 @@ def test_kind_fits_limits_and_codes(feature: Feature) -> None:
 
 
 @each_feature
-def test_number_for_missing_is_no_legal_value(feature: Feature) -> None:
+def test_the_code_for_missing_is_not_a_valid_value(feature: Feature) -> None:
     """A code for "not measured" cannot be mistaken for a measurement."""
     low, high = feature.interval
     assert [code for code in feature.missing if low <= code <= high] == []
 
 
 @each_feature
-def test_required_field_has_no_number_for_missing(feature: Feature) -> None:
-    """A field has a number for "not measured" if and only if it may be missing."""
+def test_a_required_field_has_no_code_for_missing(feature: Feature) -> None:
+    """A field has a code for "not measured" if and only if it may be missing."""
     assert feature.required == (feature.missing == ())
 
 
 @each_feature
-def test_support_lies_within_the_limits(feature: Feature) -> None:
-    """What the hospitals recorded is legal."""
+def test_the_support_is_within_the_limits(feature: Feature) -> None:
+    """The values that the hospitals recorded are valid."""
     low, high = feature.interval
     lowest, highest = feature.support or (low, high)
     assert low <= lowest < highest <= high
 
 
 @each_feature
-def test_hint_is_about_illegal_values(feature: Feature) -> None:
-    """Advice is given on values that are rejected, never on legal ones."""
+def test_hints_are_for_invalid_values(feature: Feature) -> None:
+    """Hints exist for rejected values only, never for valid ones."""
     low, high = feature.interval
     assert [hint.text for hint in feature.hints if hint.lowest <= high and hint.highest >= low] == []
 
 
 def test_gaps_are_the_numbers_between_codes() -> None:
-    """Only thal has whole numbers between its codes that are no codes."""
+    """Only thal has integers between its codes that are not codes."""
     assert {feature.name: feature.gaps for feature in FEATURES if feature.gaps} == {"thal": (4, 5)}
