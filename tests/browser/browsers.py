@@ -1,4 +1,4 @@
-"""A real Chromium without a screen."""
+"""A real headless Chromium."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @contextmanager
 def launched() -> Iterator:
-    """Run the browser that is installed; skips the test where there is none."""
+    """Run the installed browser; skip the test if there is none."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(BROWSERS)} is installed")

@@ -1,4 +1,4 @@
-"""A real gateway, a real browser, and a page of it that notes whatever goes wrong."""
+"""A real gateway, a real browser, and a page that records its requests and errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def visit(browser, gateway: Child) -> Iterator[Visit]:
 
 @pytest.fixture
 def themed(browser, gateway: Child, theme: str) -> Iterator[Visit]:
-    """A visit with the system's theme light, and one with it dark."""
+    """A visit once with the light and once with the dark system theme."""
     context = browser.new_context(color_scheme=theme)
     visit = Visit(context.new_page(), gateway.url)
     visit.open()

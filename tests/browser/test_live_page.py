@@ -84,7 +84,7 @@ def watching(live: Running, browser) -> Iterator[Visit]:
 
 
 def await_figure(live: Running, visit: Visit, condition: str) -> None:
-    """Send patients until the page shows what is waited for: what was there before it looked is not shown."""
+    """Send patients until the page shows the figure; it shows nothing from before its subscription."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not visit.page.evaluate(f"() => Boolean({condition})"):
         assert time.monotonic() < deadline, visit.page.inner_text("#live")
@@ -92,8 +92,8 @@ def await_figure(live: Running, visit: Visit, condition: str) -> None:
         visit.page.wait_for_timeout(300)
 
 
-def test_scores_arrive(live: Running, watching: Visit) -> None:
-    """What a worker scores shows up: rate, latency, risks, last scores, dead letters by code; and no lag is left."""
+def test_the_live_view_shows_scores(live: Running, watching: Visit) -> None:
+    """The page shows the worker's rate, latency, risks, last scores and dead letters by code, and a lag of 0."""
     page = watching.page
     await_figure(
         live, watching, "document.querySelectorAll('#live-last td.number').length && document.querySelector('.codes')"
@@ -106,11 +106,11 @@ def test_scores_arrive(live: Running, watching: Visit) -> None:
     assert "Out of range" in page.inner_text("#live-codes")
     assert MARKER not in page.content()
     assert violations(page) == []
-    assert (watching.foreign(), watching.said) == ([], [])
+    assert (watching.foreign_requests(), watching.console) == ([], [])
 
 
-def test_a_pause_holds_the_picture(watching: Visit) -> None:
-    """What moves by itself can be stopped, and goes on when asked."""
+def test_the_live_view_can_be_paused(watching: Visit) -> None:
+    """A button pauses the updates and resumes them."""
     page = watching.page
     page.wait_for_selector("#pause:visible")
     page.click("#pause")
@@ -119,8 +119,8 @@ def test_a_pause_holds_the_picture(watching: Visit) -> None:
     assert page.inner_text("#live-state") == "Live"
 
 
-def test_leaving_the_tab_ends_the_subscription(watching: Visit) -> None:
-    """Twenty who have left keep nobody out."""
+def test_switching_tabs_ends_the_subscription(watching: Visit) -> None:
+    """After the live tab was opened 21 times, the limit of 20 subscriptions is not exhausted."""
     page = watching.page
     for _ in range(21):
         page.click("#tab-live")
@@ -130,12 +130,12 @@ def test_leaving_the_tab_ends_the_subscription(watching: Visit) -> None:
     page.wait_for_selector("#pause:visible")
 
 
-def test_no_more_than_twenty_watch(live: Running) -> None:
-    """Whoever comes when twenty watch is told so with 503."""
+def test_at_most_twenty_subscriptions(live: Running) -> None:
+    """A subscription beyond the limit of twenty is refused with 503."""
     url = f"{live.gateway.url}/stream/events"
     with ExitStack() as stack:
         watched = 0
-        with pytest.raises(urllib.error.HTTPError) as refusal:  # noqa: PT012  # others may be on their way out still
+        with pytest.raises(urllib.error.HTTPError) as refusal:  # noqa: PT012  # others may be closing still
             while watched <= 20:
                 stack.enter_context(urllib.request.urlopen(url, timeout=10))
                 watched += 1

@@ -26,14 +26,14 @@ def fill(page, values: dict[str, float]) -> None:
 
 
 def score(page) -> dict:
-    """Press the button; return what was sent."""
+    """Press the button and return the body of the request."""
     with page.expect_request("**/predict") as sent:
         page.get_by_role("button", name="Score this patient").click()
     return json.loads(sent.value.post_data)
 
 
 def test_the_shown_risk_is_that_of_the_gateway(visit: Visit, gateway: Child) -> None:
-    """What stands on the page is what `/predict` says of the same record."""
+    """The page shows the risk, interval and reasons that `/predict` returns for the same record."""
     fill(visit.page, LOW)
     score(visit.page)
     visit.page.wait_for_selector("#risk")
@@ -44,8 +44,8 @@ def test_the_shown_risk_is_that_of_the_gateway(visit: Visit, gateway: Child) -> 
     assert visit.page.get_by_role("status").first.inner_text().startswith(f"Risk {expected['risk'] * 100:.1f}%")
 
 
-def test_whom_the_model_was_trained_on_stands_beside_the_risk(visit: Visit, gateway: Child) -> None:
-    """Next to a score and above the live stream, in the words of the model directory; not in a footer alone."""
+def test_the_training_population_is_shown_with_the_risk(visit: Visit, gateway: Child) -> None:
+    """It is shown with a score and above the live stream, in the words of the model directory."""
     with urllib.request.urlopen(f"{gateway.url}/model") as answer:
         population = json.loads(answer.read())["population"]
     assert population == "303 patients referred for coronary angiography at the Cleveland Clinic, 1981 to 1984"
@@ -56,8 +56,8 @@ def test_whom_the_model_was_trained_on_stands_beside_the_risk(visit: Visit, gate
     assert visit.page.text_content("#live-population") == f"Risks by a model that was trained on {population}."
 
 
-def test_a_single_label_is_worded_by_what_training_counted(visit: Visit, gateway: Child) -> None:
-    """The page shows what `/model` says of a single label in the patient's group, and what to measure next."""
+def test_a_single_label_is_explained_by_training_counts(visit: Visit, gateway: Child) -> None:
+    """The page shows the text of `/model` for a single label in the patient's group, and what to measure next."""
     with urllib.request.urlopen(f"{gateway.url}/model") as answer:
         texts = json.loads(answer.read())["single_labels"]
     page = visit.page
@@ -75,7 +75,7 @@ def test_a_single_label_is_worded_by_what_training_counted(visit: Visit, gateway
 
 
 def test_unknown_fields_are_sent_as_null(visit: Visit) -> None:
-    """What is not filled in is null, not left out and not zero; no id is sent."""
+    """An empty field is sent as null, neither omitted nor zero, and the patient id is a placeholder."""
     fill(visit.page, {"age": 61, "sex": 1, "cp": 4})
     sent = score(visit.page)
     expected = {"patient_id": "page", "age": 61, "sex": 1, "cp": 4, **dict.fromkeys(OPTIONAL)}
@@ -85,7 +85,7 @@ def test_unknown_fields_are_sent_as_null(visit: Visit) -> None:
 
 
 def test_a_field_can_be_made_unknown_again(visit: Visit) -> None:
-    """The box empties the number, and a number clears the box."""
+    """Checking the "unknown" box empties the field, and typing a number unchecks the box."""
     box = visit.page.get_by_role("checkbox", name="Serum cholesterol is unknown")
     visit.page.fill("#field-chol", "240")
     assert not box.is_checked()
@@ -93,8 +93,8 @@ def test_a_field_can_be_made_unknown_again(visit: Visit) -> None:
     assert visit.page.input_value("#field-chol") == ""
 
 
-def test_an_illegal_value_is_told_beside_its_field(visit: Visit) -> None:
-    """Each fault stands at its input and in a summary that has the focus; nothing is scored."""
+def test_an_invalid_value_is_reported_at_its_field(visit: Visit) -> None:
+    """Each issue is shown at its input and in a summary that gets the focus, and there is no score."""
     page = visit.page
     fill(page, {**LOW, "age": 430, "chol": 5})
     score(page)
@@ -108,8 +108,8 @@ def test_an_illegal_value_is_told_beside_its_field(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.id") == "field-age"
 
 
-def test_what_is_no_number_is_not_taken_for_unknown(visit: Visit) -> None:
-    """A browser hides what is no number; the page must not turn that into "not measured"."""
+def test_an_invalid_number_is_not_sent_as_null(visit: Visit) -> None:
+    """A browser hides text that is not a number; the page must not send it as "not measured"."""
     fill(visit.page, LOW)
     visit.page.locator("#field-chol").fill("")
     visit.page.locator("#field-chol").press_sequentially("--")
@@ -118,15 +118,15 @@ def test_what_is_no_number_is_not_taken_for_unknown(visit: Visit) -> None:
 
 
 def test_the_form_is_built_from_the_feature_table(visit: Visit) -> None:
-    """All 13 fields have an input with unit, limits and training range; the required ones cannot be unknown."""
+    """All 13 fields have an input with unit, limits and training range; only optional ones can be unknown."""
     page = visit.page
     assert page.locator("form .field").count() == 13
     assert "50 to 300; trained on" in page.inner_text("#field-trestbps-hint")
     assert page.get_by_role("checkbox").count() + page.locator("input[type=radio][value='']").count() == len(OPTIONAL)
 
 
-def test_the_keyboard_is_enough(visit: Visit) -> None:
-    """Tabs by arrow keys, an example by Enter, the score by Enter in the form."""
+def test_the_page_works_by_keyboard(visit: Visit) -> None:
+    """Arrow keys switch tabs, Enter selects an example, and Enter in the form requests a score."""
     page = visit.page
     page.focus("#tab-score")
     page.keyboard.press("ArrowRight")
@@ -143,8 +143,8 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
     page.wait_for_selector("#risk")
 
 
-def test_axe_finds_nothing(themed: Visit) -> None:
-    """No part of the page breaks a rule of axe-core, light or dark, with a score and with errors."""
+def test_axe_reports_nothing(themed: Visit) -> None:
+    """No part of the page violates a rule of axe-core, in light and dark, with a score and with errors."""
     page = themed.page
     page.click("[data-example=sparse]")
     score(page)
@@ -162,8 +162,8 @@ def test_axe_finds_nothing(themed: Visit) -> None:
     assert violations(page) == []
 
 
-def test_it_fits_a_telephone(visit: Visit) -> None:
-    """At 360 pixels nothing has to be moved sideways to be read."""
+def test_it_fits_a_phone(visit: Visit) -> None:
+    """At a width of 360 pixels nothing has to be scrolled sideways."""
     page = visit.page
     page.set_viewport_size({"width": 360, "height": 740})
     page.click("[data-example=high]")
@@ -175,8 +175,8 @@ def test_it_fits_a_telephone(visit: Visit) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_the_card_is_read_without_its_pictures(visit: Visit) -> None:
-    """Headings, tables and lists become nodes; no picture and no mark of Markdown is left."""
+def test_the_model_card_is_rendered_without_images(visit: Visit) -> None:
+    """Headings, tables and lists become HTML nodes, and no image and no Markdown syntax is left."""
     page = visit.page
     page.click("#tab-model")
     page.wait_for_selector("#card table")
@@ -187,8 +187,8 @@ def test_the_card_is_read_without_its_pictures(visit: Visit) -> None:
     assert [mark for mark in ("](", "**", "|---", "![", "## ") if mark in text] == []
 
 
-def test_markdown_never_becomes_html(visit: Visit) -> None:
-    """A card with markup in it shows the markup, and a link that runs something is no link."""
+def test_html_in_the_model_card_is_not_rendered(visit: Visit) -> None:
+    """HTML in a card is shown as text, and a `javascript:` link is not rendered as a link."""
     card = '# A <img src=x onerror="alert(1)">\n\n[run](javascript:alert(1)) [go](https://example.org/) `a|b`\n'
     visit.page.route("**/model/card", lambda route: route.fulfill(body=card, content_type="text/markdown"))
     visit.page.click("#tab-model")
@@ -199,30 +199,30 @@ def test_markdown_never_becomes_html(visit: Visit) -> None:
     ]
 
 
-def test_the_card_has_pictures_of_the_report(visit: Visit) -> None:
-    """Drawn here from the report: each row of missing fields with its sensitivity, in words for those who listen."""
+def test_the_model_card_has_plots_of_the_report(visit: Visit) -> None:
+    """Each pattern of missing fields is plotted with its sensitivity, with a text for screen readers."""
     page = visit.page
     page.click("#tab-model")
     page.wait_for_selector(".plot svg")
     with urllib.request.urlopen(f"{visit.url}/model/report") as response:
         report = json.load(response)
-    told = page.locator(".plot [role=img]").last.get_attribute("aria-label") or ""
+    label = page.locator(".plot [role=img]").last.get_attribute("aria-label") or ""
     for name, models in report["missing_fields"].items():
         found = models[report["selection"]["best"]]["figures"]["recall"]["value"]
-        assert f"{name}: {round(found * 100)}%" in told
+        assert f"{name}: {round(found * 100)}%" in label
     assert page.locator(".plot .one circle").count() >= len(report["missing_fields"])
 
 
-def test_a_live_view_that_is_off_says_how_to_switch_it_on(visit: Visit) -> None:
-    """The tab names the setting, and asks for no stream."""
+def test_a_disabled_live_view_shows_how_to_enable_it(visit: Visit) -> None:
+    """The tab names the setting, and does not subscribe to the stream."""
     visit.page.click("#tab-live")
     visit.page.wait_for_selector("#live-off h3")
     assert "HEARTSTREAM_GATEWAY__LIVE=true" in visit.page.inner_text("#live-off")
-    assert [url for url in visit.asked if "/stream/events" in url] == []
+    assert [url for url in visit.requests if "/stream/events" in url] == []
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_is_kept(visit: Visit) -> None:
-    """Through all parts: no other host, no word on the console, no patient's value in a URL or in storage."""
+def test_the_page_contacts_no_other_host_and_stores_nothing(visit: Visit) -> None:
+    """No tab requests another host, writes to the console, or puts a patient's value in a URL or in storage."""
     page = visit.page
     fill(page, {**LOW, "chol": 987})
     score(page)
@@ -231,13 +231,13 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_kept(visit: Visit) -> None:
     page.wait_for_selector("#live-off h3")
     page.click("#tab-model")
     page.wait_for_selector("#card table")
-    assert (visit.foreign(), visit.said) == ([], [])
-    assert [url for url in [*visit.asked, page.url] if "987" in url.removeprefix(visit.url)] == []
+    assert (visit.foreign_requests(), visit.console) == ([], [])
+    assert [url for url in [*visit.requests, page.url] if "987" in url.removeprefix(visit.url)] == []
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
 
 
 def test_inline_script_does_not_run(visit: Visit) -> None:
-    """The policy knows no 'unsafe-inline', and the browser holds to it."""
+    """The Content-Security-Policy has no 'unsafe-inline', and the browser enforces it."""
     with urllib.request.urlopen(visit.url) as response:
         headers = response.headers
     assert "unsafe" not in headers["Content-Security-Policy"]
@@ -252,11 +252,11 @@ def test_inline_script_does_not_run(visit: Visit) -> None:
     visit.open()
     assert "var ran = 1" in visit.page.content()
     assert visit.page.evaluate("typeof ran") == "undefined"
-    assert any("Content Security Policy" in line for line in visit.said)
+    assert any("Content Security Policy" in line for line in visit.console)
 
 
-def test_it_is_said_that_this_is_no_medical_device(visit: Visit) -> None:
-    """The words are in sight on every part, however far one has scrolled."""
+def test_the_medical_disclaimer_is_always_visible(visit: Visit) -> None:
+    """ "Not a medical device" stays in view on every tab, at any scroll position."""
     page = visit.page
     for tab in ("score", "live", "model"):
         page.click(f"#tab-{tab}")

@@ -8,21 +8,21 @@ READY = "html[data-ready]"
 
 
 class Visit:
-    """A page that is open, what it asked for, and what its console said."""
+    """An open page with its requests and console messages."""
 
     def __init__(self, page, url: str) -> None:
         self.page, self.url = page, url
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.requests: list[str] = []
+        self.console: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.console.append(message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
 
     def open(self, path: str = "/") -> None:
-        """Go to the page and wait until its form is there."""
+        """Open the page and wait until its form is ready."""
         self.page.goto(self.url + path)
         self.page.wait_for_selector(READY)
 
-    def foreign(self) -> list[str]:
-        """Return what was asked of others than the gateway."""
-        return [url for url in self.asked if urlsplit(url).netloc != urlsplit(self.url).netloc]
+    def foreign_requests(self) -> list[str]:
+        """Return the requests to other hosts than the gateway."""
+        return [url for url in self.requests if urlsplit(url).netloc != urlsplit(self.url).netloc]
