@@ -36,7 +36,7 @@ _SLOW: Final = (
     "integration/heartstream/test_spark.py",
     "integration/heartstream/test_verify.py",
     "integration/test_client_laws.py",
-    "integration/test_lost_answers.py",
+    "integration/test_lost_responses.py",
     "integration/test_observed.py",
     "integration/test_shadow.py",
     "integration/test_swap.py",

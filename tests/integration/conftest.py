@@ -1,4 +1,4 @@
-"""Real brokers, real processes. `broker` is the best Kafka there is; `every_broker` is each of them in turn."""
+"""Real brokers and real processes. `broker` is of the first kind available; `every_broker` is each kind in turn."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.support.workers import Starter, Workers
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that ask for `every_broker` once on each kind."""
+    """Run tests that use `every_broker` once per kind of broker."""
     if "every_broker" in metafunc.fixturenames:
         metafunc.parametrize("every_broker", broker_kinds(), indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def brokers() -> Iterator[dict[Kind, str]]:
-    """Addresses of the brokers that were started; all stop at the end of the session."""
+    """Addresses of the started brokers, by kind; all stop at the end of the session."""
     from contextlib import ExitStack  # noqa: PLC0415  # used here alone
 
     with ExitStack() as stack:
@@ -53,7 +53,7 @@ def every_broker(request: pytest.FixtureRequest, brokers: dict[Kind, str]) -> st
 
 @pytest.fixture
 def topics() -> Topics:
-    """Topics of this test alone."""
+    """Topics of one test only."""
     name = f"patients-{uuid.uuid4().hex[:8]}"
     others = {each: f"{name}-{each}" for each in ("scores", "outcomes", "shadow")}
     return Topics(patients=name, dead_letters=f"{name}-dlq", **others)
@@ -67,7 +67,7 @@ def stream(broker: str, topics: Topics) -> Iterator[Stream]:
 
 @pytest.fixture
 def own_broker(brokers: dict[Kind, str]) -> str:
-    """A broker that the tests have started, which they can freeze."""
+    """A broker that the tests have started, and can freeze."""
     return brokers[own_kind()]
 
 
@@ -79,13 +79,13 @@ def own_stream(own_broker: str, topics: Topics) -> Iterator[Stream]:
 
 @pytest.fixture
 def group_stream(stream: Stream) -> Stream:
-    """The stream of a test whose workers die, join and leave."""
+    """The stream of a test whose workers crash, join and leave the group."""
     return stream
 
 
 @pytest.fixture(params=["simulated", "real"])
 def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
-    """Both Kafkas whose clients must keep the same laws."""
+    """The simulated and the real Kafka, whose clients must obey the same laws."""
     if request.param == "simulated":
         yield SimulatedKafka()
         return
@@ -102,7 +102,7 @@ def workers(model_dir: Path, topics: Topics, tmp_path: Path) -> Iterator[Workers
 
 @pytest.fixture(scope="session")
 def start(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Starter:
-    """Start a gateway with some settings; it must end well."""
+    """Start a gateway with some settings; it must exit with code 0."""
 
     @contextmanager
     def started(**settings: str) -> Iterator[Child]:

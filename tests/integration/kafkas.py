@@ -1,4 +1,4 @@
-"""The simulated Kafka and a real one behind one interface, for the laws that both must keep."""
+"""The simulated Kafka and a real one with one interface, for the laws that both must obey."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LEAVE_GROUP: Final = 13
 
 
 class Kafka(Protocol):
-    """A broker and its clients. All of one test use one topic and one group."""
+    """A broker and its clients. Within a test, all clients use one topic and one group."""
 
     topic: str
     group: str
@@ -51,7 +51,7 @@ class Kafka(Protocol):
         """Return the time in seconds."""
 
     def create(self, partitions: int, most_bytes: int = 1_000_000) -> None:
-        """Make the topic, which takes batches of at most so many bytes."""
+        """Create the topic; it accepts batches of at most `most_bytes` bytes."""
 
     def consumer(self, **config: Any) -> Any:
         """Return a consumer of the group."""
@@ -60,20 +60,20 @@ class Kafka(Protocol):
         """Return a producer."""
 
     def cut_off_producer(self, **config: Any) -> Any:
-        """Return a producer that reaches no broker."""
+        """Return a producer that cannot reach a broker."""
 
     def admin(self) -> Any:
         """Return an admin client."""
 
     def drop(self, consumer: Any) -> None:
-        """Remove a member from the group at the coordinator, as the end of its session does."""
+        """Remove a member from the group at the coordinator, as the expiry of its session does."""
 
     def outdate(self, consumer: Any) -> None:
-        """Let the group begin another generation of which its only member does not know."""
+        """Start a new generation of the group without the knowledge of its only member."""
 
 
 class RealKafka:
-    """A broker that runs."""
+    """A running broker."""
 
     def __init__(self, address: str) -> None:
         self._address = {"bootstrap.servers": address}
@@ -87,7 +87,7 @@ class RealKafka:
         return time.monotonic()
 
     def create(self, partitions: int, most_bytes: int = 1_000_000) -> None:
-        admin = self.admin()  # it must outlive its answer
+        admin = self.admin()  # it must outlive its futures
         topic = NewTopic(self.topic, partitions, 1, config={"max.message.bytes": str(most_bytes)})
         admin.create_topics([topic])[self.topic].result(30)
 
@@ -113,11 +113,11 @@ class RealKafka:
         subscription = struct.pack(">hi", 0, 1) + _text(self.topic) + struct.pack(">i", 0)
         protocols = struct.pack(">i", 1) + _text("cooperative-sticky") + struct.pack(">i", len(subscription))
         body = _text(self.group) + struct.pack(">ii", 10_000, 10_000) + _text(consumer.memberid())
-        answer = self._ask(_JOIN_GROUP, 2, body + _text("consumer") + protocols + subscription)
-        assert struct.unpack(">ih", answer[:6])[1] == 0
+        response = self._ask(_JOIN_GROUP, 2, body + _text("consumer") + protocols + subscription)
+        assert struct.unpack(">ih", response[:6])[1] == 0
 
     def _ask(self, kind: int, version: int, body: bytes) -> bytes:
-        """Send a request of Kafka's protocol; returns the body of its answer."""
+        """Send a request of the Kafka protocol; return the body of the response."""
         host, _, port = self._address["bootstrap.servers"].partition(",")[0].rpartition(":")
         request = struct.pack(">hhih", kind, version, 1, -1) + body
         with socket.create_connection((host, int(port)), timeout=30) as connection:
@@ -127,18 +127,18 @@ class RealKafka:
             return stream.read(size - 4)
 
     def close(self) -> None:
-        """Close all consumers: one that is collected while it is a member may wait for ever."""
+        """Close all consumers: destroying a group member without closing it may block forever."""
         for consumer in self._consumers:
             consumer.close()
 
 
 class SimulatedKafka:
-    """The simulation's broker; a test is a thread on its virtual time."""
+    """The broker of the simulation; a test is a thread in its virtual time."""
 
     topic, group = "laws", "group"
 
     def __init__(self) -> None:
-        self._scheduler = World.scheduler = Scheduler(random.Random(0))  # noqa: S311  # a schedule, no secret
+        self._scheduler = World.scheduler = Scheduler(random.Random(0))  # noqa: S311  # a schedule, not a secret
         self._cluster = World.cluster = Cluster(self._scheduler)
 
     def run(self, law: Callable[[], None]) -> None:
@@ -174,7 +174,7 @@ class SimulatedKafka:
 
 
 class Writer:
-    """A producer that writes down its delivery reports: partition, value, and an error's code or None."""
+    """A producer that records its delivery reports: partition, value, and the error's code or None."""
 
     def __init__(self, client: Callable[..., Any], topic: str, **config: Any) -> None:
         self._topic = topic
@@ -183,7 +183,7 @@ class Writer:
 
     @classmethod
     def in_transactions(cls, kafka: Kafka, **config: Any) -> Writer:
-        """Return one that is known to the broker. All of one test have the same transactional id."""
+        """Return an initialized one with a transactional id, which all of one test share."""
         writer = cls(kafka.producer, kafka.topic, **{"transactional.id": kafka.topic, **config})
         writer.client.init_transactions(30)
         return writer
@@ -197,14 +197,14 @@ class Writer:
 
 
 def publish(kafka: Kafka, partition: int, *values: bytes) -> None:
-    """Produce records, and see that they are there."""
+    """Produce records and wait for their delivery."""
     writer = Writer(kafka.producer, kafka.topic)
     writer.send(partition, *values)
     assert writer.client.flush(30) == 0
 
 
 def reader_of(kafka: Kafka, partitions: int, most_bytes: int = 1_000_000) -> Reader:
-    """Return the only member of the group, with all partitions of a new topic."""
+    """Return the only member of the group, with all partitions of a new topic assigned."""
     kafka.create(partitions, most_bytes)
     reader = Reader(kafka)
     until(kafka, lambda: reader.owned() == list(range(partitions)), reader)
@@ -212,17 +212,17 @@ def reader_of(kafka: Kafka, partitions: int, most_bytes: int = 1_000_000) -> Rea
 
 
 def at(kafka: Kafka, offset: int, partition: int = 0) -> list[TopicPartition]:
-    """Return an offset to be committed."""
+    """Return an offset to commit."""
     return [TopicPartition(kafka.topic, partition, offset, metadata="note")]
 
 
 def _text(text: str) -> bytes:
-    """Return a string as Kafka's protocol writes it."""
+    """Return a string as the Kafka protocol encodes it."""
     return struct.pack(">h", len(text.encode())) + text.encode()
 
 
 class Reader:
-    """A member of the group that writes down its callbacks, and whether they came inside `poll`."""
+    """A group member that records its callbacks, and those that were called outside `poll`."""
 
     def __init__(self, kafka: Kafka, **config: Any) -> None:
         self.consumer = kafka.consumer(on_commit=self._committed, **config)
@@ -277,7 +277,7 @@ class Reader:
 
 
 def until(kafka: Kafka, condition: Callable[[], object], *clients: Any) -> None:
-    """Poll clients until something holds."""
+    """Poll clients until a condition holds."""
     deadline = kafka.now() + _SECONDS
     while not condition():
         assert kafka.now() < deadline, [vars(each) for each in clients if isinstance(each, Reader)]
@@ -286,7 +286,7 @@ def until(kafka: Kafka, condition: Callable[[], object], *clients: Any) -> None:
 
 
 def law(function: Callable[[Kafka], None]) -> Callable[[Kafka], None]:
-    """Run a test where the clients of its Kafka can run."""
+    """Run a test where the clients of its Kafka run: for the simulated one, in a thread of its scheduler."""
 
     @functools.wraps(function)
     def run(kafka: Kafka) -> None:

@@ -1,6 +1,6 @@
-"""Produces records as no well-behaved client does: with header names that are not UTF-8.
+"""Produces records as only a badly behaved client does: with header names that are not UTF-8.
 
-aiokafka's compiled part insists on text, so this runs it without, in a process of its own.
+aiokafka's compiled part requires text, so a process of its own runs this with the pure Python part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RawHeaders = Sequence[tuple[bytes, bytes | None]]
 
 
 class RawRecord(msgspec.Struct, frozen=True):
-    """A record, byte for byte."""
+    """A record's exact bytes."""
 
     key: bytes | None
     value: bytes | None
@@ -28,7 +28,7 @@ class RawRecord(msgspec.Struct, frozen=True):
 
 
 class _Name(str):
-    """A header name that is encoded as the bytes that it holds in Base64."""
+    """A header name that is encoded as the bytes in its Base64 text."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ class _Name(str):
 
 
 def send_raw(address: str, topic: str, records: Sequence[RawRecord]) -> list[Source]:
-    """Produce records in order, to partition 0; returns where each stands."""
+    """Produce records in order to partition 0; return the position of each."""
     done = subprocess.run(
         [sys.executable, "-m", __name__, address, topic],
         input=msgspec.json.encode(records),

@@ -1,4 +1,4 @@
-"""What the transport relies on in a Kafka consumer: the same laws on the simulated Kafka and on a real one."""
+"""What worker.kafka relies on in a Kafka consumer: the same laws for the simulated Kafka and a real one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tests.integration.kafkas import Kafka, Reader, Writer, at, law, publish, re
 
 
 @law
-def test_callbacks_come_inside_poll_alone(kafka: Kafka) -> None:
+def test_callbacks_are_called_only_in_poll(kafka: Kafka) -> None:
+    """Assignment and commit callbacks are called from `poll` only, even while other calls wait for the broker."""
     first = reader_of(kafka, 2)
     second = Reader(kafka)
 
@@ -29,7 +30,8 @@ def test_callbacks_come_inside_poll_alone(kafka: Kafka) -> None:
 
 
 @law
-def test_partitions_that_move_are_revoked_and_not_lost(kafka: Kafka) -> None:
+def test_moving_partitions_are_revoked_not_lost(kafka: Kafka) -> None:
+    """A partition that moves to another member is revoked, and the lost callback is not called."""
     first = reader_of(kafka, 2)
     second = Reader(kafka)
     until(kafka, lambda: len(first.owned()) == len(second.owned()) == 1, first, second)
@@ -38,7 +40,8 @@ def test_partitions_that_move_are_revoked_and_not_lost(kafka: Kafka) -> None:
 
 
 @law
-def test_an_offset_that_nobody_committed_is_invalid(kafka: Kafka) -> None:
+def test_an_uncommitted_offset_is_invalid(kafka: Kafka) -> None:
+    """A partition without a committed offset returns OFFSET_INVALID; the other returns offset and metadata."""
     reader = reader_of(kafka, 2)
     reader.consumer.commit(offsets=at(kafka, 7), asynchronous=False)
     found = reader.consumer.committed([TopicPartition(kafka.topic, each) for each in (0, 1)], timeout=30)
@@ -47,7 +50,7 @@ def test_an_offset_that_nobody_committed_is_invalid(kafka: Kafka) -> None:
 
 
 def assert_commit_is_refused(kafka: Kafka, reader: Reader, code: int) -> None:
-    """Commit an offset: the error has this code, and nothing is stored."""
+    """Commit an offset; the error has this code, and nothing is stored."""
     with pytest.raises(KafkaException) as raised:
         reader.consumer.commit(offsets=at(kafka, 1), asynchronous=False)
     assert raised.value.args[0].code() == code
@@ -57,6 +60,7 @@ def assert_commit_is_refused(kafka: Kafka, reader: Reader, code: int) -> None:
 
 @law
 def test_a_commit_of_a_dropped_member_is_refused(kafka: Kafka) -> None:
+    """The commit of a member that was removed from the group raises UNKNOWN_MEMBER_ID."""
     reader = reader_of(kafka, 1)
     kafka.drop(reader.consumer)
     assert_commit_is_refused(kafka, reader, KafkaError.UNKNOWN_MEMBER_ID)
@@ -64,6 +68,7 @@ def test_a_commit_of_a_dropped_member_is_refused(kafka: Kafka) -> None:
 
 @law
 def test_an_asynchronous_commit_of_a_dropped_member_is_refused_in_its_callback(kafka: Kafka) -> None:
+    """The callback of a removed member's commit gets UNKNOWN_MEMBER_ID."""
     reader = reader_of(kafka, 1)
     kafka.drop(reader.consumer)
     reader.consumer.commit(offsets=at(kafka, 1), asynchronous=True)
@@ -74,6 +79,7 @@ def test_an_asynchronous_commit_of_a_dropped_member_is_refused_in_its_callback(k
 
 @law
 def test_a_dropped_member_loses_its_partitions_and_joins_again(kafka: Kafka) -> None:
+    """A removed member's partitions are lost, not revoked, and assigned again once it has rejoined."""
     reader = reader_of(kafka, 1)
     kafka.drop(reader.consumer)
     until(kafka, lambda: reader.calls[-1] == ("assigned", [0]) and len(reader.calls) > 1, reader)
@@ -81,7 +87,8 @@ def test_a_dropped_member_loses_its_partitions_and_joins_again(kafka: Kafka) -> 
 
 
 @law
-def test_records_of_a_partition_come_in_order_and_then_its_end(kafka: Kafka) -> None:
+def test_a_partition_is_read_in_order_up_to_its_end(kafka: Kafka) -> None:
+    """A partition's records are returned in order and then its end; an empty partition's end is returned too."""
     reader = reader_of(kafka, 2)
     values = [b"%d" % number for number in range(40)]
     publish(kafka, 0, *values)
@@ -91,7 +98,8 @@ def test_records_of_a_partition_come_in_order_and_then_its_end(kafka: Kafka) -> 
 
 
 @law
-def test_a_paused_partition_that_was_lost_comes_back_paused(kafka: Kafka) -> None:
+def test_a_paused_partition_is_still_paused_after_it_was_lost(kafka: Kafka) -> None:
+    """A paused partition that is lost and assigned again returns no records until it is resumed."""
     reader = reader_of(kafka, 2)
     reader.consumer.pause([TopicPartition(kafka.topic, 0)])
     kafka.drop(reader.consumer)
@@ -107,6 +115,7 @@ def test_a_paused_partition_that_was_lost_comes_back_paused(kafka: Kafka) -> Non
 
 @law
 def test_a_commit_of_an_older_generation_is_refused(kafka: Kafka) -> None:
+    """A commit with an outdated generation raises ILLEGAL_GENERATION, and the member then rejoins."""
     reader = reader_of(kafka, 1)
     kafka.outdate(reader.consumer)
     assert_commit_is_refused(kafka, reader, KafkaError.ILLEGAL_GENERATION)
@@ -115,7 +124,8 @@ def test_a_commit_of_an_older_generation_is_refused(kafka: Kafka) -> None:
 
 
 @law
-def test_a_partition_ends_where_its_first_open_transaction_begins(kafka: Kafka) -> None:
+def test_a_partition_ends_at_its_first_open_transaction(kafka: Kafka) -> None:
+    """With read_committed, the end is the last stable offset, though the cached watermark is the high watermark."""
     reader = reader_of(kafka, 1)
     marks = partial(reader.consumer.get_watermark_offsets, TopicPartition(kafka.topic, 0))
     publish(kafka, 0, b"first")
@@ -136,7 +146,8 @@ def test_a_partition_ends_where_its_first_open_transaction_begins(kafka: Kafka) 
 
 
 @law
-def test_the_end_of_a_partition_is_told_again_when_it_is_resumed(kafka: Kafka) -> None:
+def test_the_end_of_a_partition_is_reported_again_after_resuming(kafka: Kafka) -> None:
+    """A partition that is paused and resumed at its end reports its end a second time."""
     reader = reader_of(kafka, 1)
     until(kafka, lambda: reader.ends == [(0, 0)], reader)
     place = [TopicPartition(kafka.topic, 0)]

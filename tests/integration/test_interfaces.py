@@ -1,4 +1,4 @@
-"""One record is one outcome, whichever interface it comes through."""
+"""A record has one outcome, whichever interface it is sent through."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ def gateway(start: Starter) -> Iterator[Child]:
 
 
 def without_prefix(value: bytes) -> bool:
-    """Say whether there is something, and not in a frame."""
+    """Whether a value is not empty and has no schema registry frame."""
     return bool(value) and schema_id(value) is None
 
 
 def comparable(value: bytes) -> bool:
-    """Say whether a value means the same at each interface. The first line of a file may have a byte order mark."""
+    """Whether a value means the same at each interface; the first line of a file may have a byte order mark."""
     return without_prefix(value) and not shows_another_coding(value) and not value.startswith(codecs.BOM_UTF8)
 
 
 @contextmanager
-def kept(gateway: Child) -> Iterator[http.client.HTTPConnection]:
+def kept_alive(gateway: Child) -> Iterator[http.client.HTTPConnection]:
     """Open one connection for many requests."""
     with closing(http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)) as connection:
         yield connection
 
 
 def without_source(score: bytes) -> bytes:
-    """Return a score but for where its record came from, the only thing that interfaces may differ in."""
+    """Return a score without its source, the only part in which interfaces may differ."""
     return _SOURCE.sub(b"", score)
 
 
 def over_http(gateway: Child, bodies: Sequence[bytes]) -> list[object]:
-    """Ask for each record by itself; a score's bytes, or the faults of a rejected one."""
+    """Request each record by itself; return a score's bytes, or the issues of a rejected record."""
     found: list[object] = []
-    with kept(gateway) as connection:
+    with kept_alive(gateway) as connection:
         for body in bodies:
             connection.request("POST", "/predict", body)
             response = connection.getresponse()
@@ -73,12 +73,12 @@ def over_http(gateway: Child, bodies: Sequence[bytes]) -> list[object]:
 
 
 def over_kafka(stream: Stream, bodies: Sequence[bytes]) -> list[object]:
-    """Send the records and wait for what comes of each."""
+    """Send the records and wait for the outcome of each."""
     first = len(stream.sent)
     for body in bodies:
         stream.send(body)
     stream.read_all()
-    # Deliveries are told partition by partition, so each record is found by what was sent.
+    # Delivery reports come partition by partition, so each record is identified by the value that was sent.
     outcomes = {sent.value: stream.only(sent) for sent in stream.sent[first:]}
     return [
         json.loads(dict(found.headers)["heartstream.dead-letter"])["errors"]
@@ -89,10 +89,10 @@ def over_kafka(stream: Stream, bodies: Sequence[bytes]) -> list[object]:
 
 
 def over_files(model: Path, bodies: Sequence[bytes]) -> list[object]:
-    """Score the records as lines of a pipe, and put scores and rejected rows back into one order."""
+    """Score the records as lines of a pipe, and merge scores and rejected rows into one order."""
     with TemporaryDirectory() as folder:
-        told = Path(folder) / "errors.ndjson"
-        options = ("--format", "ndjson", "--errors", str(told), "--model", str(model))
+        error_file = Path(folder) / "errors.ndjson"
+        options = ("--format", "ndjson", "--errors", str(error_file), "--model", str(model))
         done = subprocess.run(
             [sys.executable, "-m", "heartstream", "score", "-", "-o", "-", *options],
             input=b"\n".join(bodies),
@@ -100,7 +100,7 @@ def over_files(model: Path, bodies: Sequence[bytes]) -> list[object]:
             check=False,
         )
         assert done.returncode in {0, 65}
-        lines = told.read_bytes().splitlines() if told.exists() else []
+        lines = error_file.read_bytes().splitlines() if error_file.exists() else []
     scores = iter(done.stdout.splitlines())
     errors = {found["row"]: found["errors"] for found in map(json.loads, lines)}
     found = [errors[row] if row in errors else without_source(next(scores)) for row in range(1, len(bodies) + 1)]
@@ -118,13 +118,13 @@ def over_python(model: Path, bodies: Sequence[bytes]) -> list[object]:
     ]
 
 
-def test_any_record_has_the_same_outcome_by_each_interface(
+def test_a_record_has_the_same_outcome_at_every_interface(
     stream: Stream, workers: Workers, gateway: Child, broker: str, topics: Topics, model_dir: Path
 ) -> None:
-    """Legal records, nearly legal ones and noise: the same score to the byte, or the same faults in the same order.
+    """Valid records, nearly valid ones and noise get the same score to the byte, or the same issues in the same order.
 
-    But for what begins as a schema registry's frame does: only the Kafka interface looks into those. And but for
-    records that show another coding: of those each interface has its own sources.
+    Excluded are values that begin like a schema registry frame, which only the Kafka interface unwraps, and records
+    that show another coding, as each interface has its own sources.
     """
     assert topics.patients
 

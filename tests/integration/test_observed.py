@@ -1,4 +1,4 @@
-"""Laws of the dashboard and the alert rules: a real Prometheus scrapes a real worker and gateway at work."""
+"""Laws of the dashboard and the alert rules: a real Prometheus scrapes a real worker and a gateway under load."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ SCRAPE_SECONDS = 0.5
 RATE_INTERVAL = "10s"
 GOOD, BAD, ASKED, REFUSED = 400, 20, 12, 5
 EMPTY_WHEN_WELL = {"Firing alerts"}
-OF_OTHERS = ("heartstream_outcomes_", "heartstream_shadow_")
-"""What `heartstream outcomes --follow` and `heartstream shadow` tell, which do not run here."""
+OF_OTHER_COMMANDS = ("heartstream_outcomes_", "heartstream_shadow_")
+"""Metrics of `heartstream outcomes --follow` and `heartstream shadow`, which do not run here."""
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What is running, and how to keep it busy."""
+    """The running processes, and how to send them requests."""
 
     prometheus: Prometheus
     stream: Stream
     gateway: Child
 
     def send(self, good: int, bad: int, asked: int, refused: int) -> None:
-        """Let records through both interfaces."""
+        """Send records through both interfaces and wait for their outcomes."""
         patients = demo_records(3, 0.0)
         for record in itertools.islice(patients, good):
             self.stream.send(record.value, record.key)
@@ -58,20 +58,20 @@ class Observed(msgspec.Struct, frozen=True):
         self.stream.read_all()
 
     def total(self, expression: str) -> float | None:
-        """Return the one number that an expression gives now, None where it gives none."""
+        """Return the single value of an expression now, or None where it has none."""
         lines = self.prometheus.query(expression)
         return lines[0].last if lines else None
 
     def await_total(self, expression: str, wanted: float) -> None:
-        """Wait until an expression gives a number."""
-        await_that(lambda: self.total(expression) == wanted, lambda: (expression, self.total(expression), wanted))
+        """Wait until an expression has a value."""
+        await_condition(lambda: self.total(expression) == wanted, lambda: (expression, self.total(expression), wanted))
 
 
-def await_that(condition: Callable[[], bool], told: Callable[[], object]) -> None:
-    """Wait until a condition holds; fails, with what is told, if it does not in time."""
+def await_condition(condition: Callable[[], bool], describe: Callable[[], object]) -> None:
+    """Wait until a condition holds; on a timeout, fail with the description of the state."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, describe()
         time.sleep(SCRAPE_SECONDS)
 
 
@@ -84,7 +84,7 @@ def observed(
     workers = Workers(model_dir, topics, folder)
     settings = {
         "HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO": "1",
-        # The same model once more: metrics of a canary are there, and differ in nothing.
+        # The same model again: the canary's metrics exist, and do not differ from the champion's.
         "HEARTSTREAM_CHALLENGER__PATH": str(model_dir),
         "HEARTSTREAM_CHALLENGER__CANARY_SHARE": "0.5",
     }
@@ -105,8 +105,8 @@ def observed(
             yield watched
 
 
-def test_prometheus_tells_what_was_sent(observed: Observed) -> None:
-    """What was produced and asked, and what became of it, to the record."""
+def test_metrics_match_what_was_sent(observed: Observed) -> None:
+    """The metrics in Prometheus match the produced and requested records and their outcomes exactly."""
     expected = {
         'heartstream_records_total{interface="kafka",outcome="scored"}': GOOD,
         'heartstream_records_total{interface="kafka",outcome="rejected"}': BAD,
@@ -126,7 +126,7 @@ def test_prometheus_tells_what_was_sent(observed: Observed) -> None:
 
 
 def test_every_panel_has_data(observed: Observed) -> None:
-    """While records flow, each query of the dashboard gives numbers, with every label that its legend names."""
+    """While records flow, each query of the dashboard returns numbers, with every label that its legend uses."""
 
     def empty() -> list[tuple[str, str]]:
         observed.send(20, 1, 2, 1)
@@ -134,11 +134,11 @@ def test_every_panel_has_data(observed: Observed) -> None:
             (panel["title"], target["expr"])
             for panel, target in queries(DASHBOARD)
             if panel["title"] not in EMPTY_WHEN_WELL
-            and not any(each in target["expr"] for each in OF_OTHERS)
+            and not any(each in target["expr"] for each in OF_OTHER_COMMANDS)
             and not has_numbers(observed.prometheus, target["expr"], target["legendFormat"])
         ]
 
-    await_that(lambda: empty() == [], empty)
+    await_condition(lambda: empty() == [], empty)
 
 
 def has_numbers(prometheus: Prometheus, expression: str, legend: str) -> bool:
@@ -147,15 +147,15 @@ def has_numbers(prometheus: Prometheus, expression: str, legend: str) -> bool:
     return bool(whole)
 
 
-def test_a_table_of_alerts_is_empty_when_all_is_well(observed: Observed) -> None:
-    """Its query is answered, with nothing."""
+def test_the_table_of_alerts_is_empty_without_alerts(observed: Observed) -> None:
+    """The query of the table succeeds and returns no rows."""
     asked = [target["expr"] for panel, target in queries(DASHBOARD) if panel["title"] in EMPTY_WHEN_WELL]
     assert [observed.prometheus.query(expression) for expression in asked] == [[]]
 
 
 def test_every_rule_is_evaluated_and_none_fires(observed: Observed) -> None:
-    """Prometheus has evaluated each rule without an error, and asked by hand each expression is answered too."""
-    await_that(
+    """Prometheus evaluates each rule without an error, and no alert fires; each expression can also be queried."""
+    await_condition(
         lambda: all(rule["health"] != "unknown" for rule in observed.prometheus.rules()), observed.prometheus.rules
     )
     rules = observed.prometheus.rules()
@@ -166,7 +166,7 @@ def test_every_rule_is_evaluated_and_none_fires(observed: Observed) -> None:
 
 
 def test_every_objective_is_measured(observed: Observed) -> None:
-    """Each burn rate is a number, once there is something to measure."""
+    """Each burn rate is a number once there are requests to measure."""
 
     def unmeasured() -> list[str]:
         observed.send(20, 0, 2, 0)
@@ -174,4 +174,4 @@ def test_every_objective_is_measured(observed: Observed) -> None:
         totals = {name: observed.total(name) for name in names}
         return [name for name, total in totals.items() if total is None or math.isnan(total)]
 
-    await_that(lambda: unmeasured() == [], unmeasured)
+    await_condition(lambda: unmeasured() == [], unmeasured)

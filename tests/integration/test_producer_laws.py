@@ -1,4 +1,4 @@
-"""What the transport relies on in a Kafka producer: the same laws on the simulated Kafka and on a real one."""
+"""What worker.kafka relies on in a Kafka producer: the same laws for the simulated Kafka and a real one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN: Final = (False, False, False)
 
 
 def refusal(call: Callable[..., object], *args: Any, **options: Any) -> tuple[int, tuple[bool, bool, bool]]:
-    """Return the error with which a call fails: its code, and whether it is fatal, retriable, requires an abort."""
+    """Return the error that a call raises: its code, and whether it is fatal, retriable, or requires an abort."""
     with pytest.raises(KafkaException) as raised:
         call(*args, **options)
     error = raised.value.args[0]
@@ -24,11 +24,11 @@ def refusal(call: Callable[..., object], *args: Any, **options: Any) -> tuple[in
 
 
 def stored(kafka: Kafka) -> tuple[int, int | None]:
-    """Return the group's offset of the first partition as an admin client tells it, and the code of its error."""
-    admin = kafka.admin()  # it must outlive its answer
-    question = ConsumerGroupTopicPartitions(kafka.group, [TopicPartition(kafka.topic, 0)])
-    asked = admin.list_consumer_group_offsets([question], require_stable=True, request_timeout=30)
-    (position,) = asked[kafka.group].result(30).topic_partitions
+    """Return the group's offset of the first partition and its error code, both as the admin client returns them."""
+    admin = kafka.admin()  # it must outlive its futures
+    request = ConsumerGroupTopicPartitions(kafka.group, [TopicPartition(kafka.topic, 0)])
+    futures = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=30)
+    (position,) = futures[kafka.group].result(30).topic_partitions
     return position.offset, None if position.error is None else position.error.code()
 
 
@@ -36,8 +36,8 @@ def send_offset(kafka: Kafka, writer: Writer, offset: int, group: Any) -> None:
     writer.client.send_offsets_to_transaction(at(kafka, offset), group, 30)
 
 
-def try_again(writer: Writer, value: bytes) -> list[int]:
-    """Repeat a transaction with one record until it is committed; returns the codes of the errors before."""
+def retry_until_committed(writer: Writer, value: bytes) -> list[int]:
+    """Repeat a transaction of one record until it is committed; return the codes of the errors before."""
     codes = []
     while len(codes) < 5:
         writer.client.begin_transaction()
@@ -58,7 +58,8 @@ def try_again(writer: Writer, value: bytes) -> list[int]:
 
 
 @law
-def test_each_record_is_reported_once_in_its_order_and_inside_a_call(kafka: Kafka) -> None:
+def test_each_record_is_reported_once_in_order_and_in_a_call(kafka: Kafka) -> None:
+    """Delivery reports are called from `flush` only, once per record, in each partition's order."""
     kafka.create(2)
     writer = Writer(kafka.producer, kafka.topic)
     for number in range(20):
@@ -73,7 +74,8 @@ def test_each_record_is_reported_once_in_its_order_and_inside_a_call(kafka: Kafk
 
 
 @law
-def test_records_that_are_purged_are_reported_as_purged(kafka: Kafka) -> None:
+def test_purged_records_are_reported_as_purged(kafka: Kafka) -> None:
+    """The next `poll` after a purge reports each record with the purge error."""
     kafka.create(1)
     writer = Writer(kafka.producer, kafka.topic)
     writer.send(0, b"0", b"1", b"2")
@@ -86,7 +88,8 @@ def test_records_that_are_purged_are_reported_as_purged(kafka: Kafka) -> None:
 
 
 @law
-def test_failures_alone_are_reported_on_demand_and_a_refused_record_is_one(kafka: Kafka) -> None:
+def test_with_only_errors_reported_a_refused_record_is_reported(kafka: Kafka) -> None:
+    """With `delivery.report.only.error`, a record too large for the topic is reported, and delivered ones are not."""
     kafka.create(1, most_bytes=1_000)
     writer = Writer(kafka.producer, kafka.topic, **{"delivery.report.only.error": True})
     for value, reports in ((b"small", 0), (b"x" * 2_000, 1), (b"small", 1)):
@@ -96,7 +99,8 @@ def test_failures_alone_are_reported_on_demand_and_a_refused_record_is_one(kafka
 
 
 @law
-def test_a_record_that_cannot_be_sent_in_its_time_is_reported_as_timed_out(kafka: Kafka) -> None:
+def test_a_record_that_cannot_be_sent_in_time_is_reported_as_timed_out(kafka: Kafka) -> None:
+    """A record is reported with _MSG_TIMED_OUT after `message.timeout.ms` without a broker."""
     kafka.create(1)
     writer = Writer(kafka.cut_off_producer, kafka.topic, **{"message.timeout.ms": 1_000})
     writer.send(0, b"late")
@@ -108,7 +112,8 @@ def test_a_record_that_cannot_be_sent_in_its_time_is_reported_as_timed_out(kafka
 
 
 @law
-def test_calls_that_do_not_fit_the_state_of_a_transaction_are_refused(kafka: Kafka) -> None:
+def test_calls_in_the_wrong_transaction_state_are_refused(kafka: Kafka) -> None:
+    """A call out of order raises a state error that is neither fatal nor retriable, and needs no abort."""
     kafka.create(1)
     client = kafka.producer(**{"transactional.id": kafka.topic})
     state = KafkaError._STATE, _PLAIN
@@ -123,7 +128,8 @@ def test_calls_that_do_not_fit_the_state_of_a_transaction_are_refused(kafka: Kaf
 
 
 @law
-def test_results_and_offsets_of_a_transaction_appear_when_it_is_committed(kafka: Kafka) -> None:
+def test_records_and_offsets_of_a_transaction_appear_on_commit(kafka: Kafka) -> None:
+    """Until the commit, records are invisible, and the offset is unstable for clients with read_committed."""
     reader = reader_of(kafka, 2)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -147,7 +153,8 @@ def test_results_and_offsets_of_a_transaction_appear_when_it_is_committed(kafka:
 
 
 @law
-def test_nothing_of_an_aborted_transaction_appears(kafka: Kafka) -> None:
+def test_an_aborted_transaction_leaves_no_records_and_offsets(kafka: Kafka) -> None:
+    """Neither delivered nor queued records nor offsets of an aborted transaction become visible."""
     reader = reader_of(kafka, 2)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -164,7 +171,8 @@ def test_nothing_of_an_aborted_transaction_appears(kafka: Kafka) -> None:
 
 
 @law
-def test_the_call_that_ends_a_transaction_makes_its_delivery_reports(kafka: Kafka) -> None:
+def test_ending_a_transaction_reports_its_deliveries(kafka: Kafka) -> None:
+    """The calls that commit and abort a transaction call the delivery reports of its records."""
     kafka.create(1)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -180,7 +188,8 @@ def test_the_call_that_ends_a_transaction_makes_its_delivery_reports(kafka: Kafk
 
 
 @law
-def test_of_two_offsets_the_one_that_was_written_later_stays(kafka: Kafka) -> None:
+def test_the_later_written_offset_wins(kafka: Kafka) -> None:
+    """A plain commit during a transaction replaces the transaction's offset, though that is larger."""
     reader = reader_of(kafka, 1)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -196,6 +205,7 @@ def test_of_two_offsets_the_one_that_was_written_later_stays(kafka: Kafka) -> No
 
 @law
 def test_a_purged_record_fails_its_transaction_and_the_next_one(kafka: Kafka) -> None:
+    """A purged record makes its transaction abortable, and its sequence gap also the next one."""
     reader = reader_of(kafka, 1)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -208,13 +218,14 @@ def test_a_purged_record_fails_its_transaction_and_the_next_one(kafka: Kafka) ->
     assert refusal(writer.client.commit_transaction, 30) == inconsistent
     assert refusal(writer.client.commit_transaction, 30) == inconsistent
     writer.client.abort_transaction(30)
-    assert try_again(writer, b"next") == [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER]
+    assert retry_until_committed(writer, b"next") == [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER]
     until(kafka, lambda: reader.values, reader)
     assert [value for _, _, value in reader.values] == [b"next"]
 
 
 @law
 def test_a_refused_record_fails_its_transaction_and_the_next_one(kafka: Kafka) -> None:
+    """A record too large for the topic makes its transaction abortable, and its sequence gap also the next one."""
     reader = reader_of(kafka, 1, most_bytes=1_000)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -228,13 +239,14 @@ def test_a_refused_record_fails_its_transaction_and_the_next_one(kafka: Kafka) -
     assert refusal(writer.client.commit_transaction, 30) == refused
     assert refusal(writer.client.begin_transaction) == refused
     writer.client.abort_transaction(30)
-    assert try_again(writer, b"next") == [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER]
+    assert retry_until_committed(writer, b"next") == [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER]
     until(kafka, lambda: reader.values, reader)
     assert [value for _, _, value in reader.values] == [b"next"]
 
 
 @law
-def test_records_wait_in_a_transaction_that_can_only_be_aborted_and_to_begin_another_says_why(kafka: Kafka) -> None:
+def test_records_of_an_abortable_transaction_wait_and_beginning_another_raises_the_reason(kafka: Kafka) -> None:
+    """Records behind a sequence gap stay queued until the abort; `begin_transaction` raises the cause."""
     kafka.create(1, most_bytes=1_000)
     writer = Writer.in_transactions(kafka, **{"linger.ms": 0, "batch.num.messages": 1})
     writer.client.begin_transaction()
@@ -251,11 +263,12 @@ def test_records_wait_in_a_transaction_that_can_only_be_aborted_and_to_begin_ano
     assert len(writer.client) == 20 - len(writer.reports) > 0
     writer.client.abort_transaction(30)
     assert writer.reports == [(0, b"behind a gap", KafkaError._PURGE_QUEUE)] * 20
-    assert try_again(writer, b"next") == []
+    assert retry_until_committed(writer, b"next") == []
 
 
 @law
-def test_offsets_of_an_older_generation_or_a_dropped_member_are_refused(kafka: Kafka) -> None:
+def test_offsets_of_an_older_generation_or_a_removed_member_are_refused(kafka: Kafka) -> None:
+    """Such offsets fail with the coordinator's error, and the transaction must be aborted."""
     reader = reader_of(kafka, 2)
     older = reader.consumer.consumer_group_metadata()
     other = Reader(kafka)
@@ -274,7 +287,8 @@ def test_offsets_of_an_older_generation_or_a_dropped_member_are_refused(kafka: K
 
 
 @law
-def test_offsets_that_name_no_member_are_not_refused(kafka: Kafka) -> None:
+def test_offsets_without_a_member_id_are_accepted(kafka: Kafka) -> None:
+    """The group metadata of a consumer that has not joined disables the coordinator's check of the generation."""
     reader_of(kafka, 1)
     writer = Writer.in_transactions(kafka)
     writer.client.begin_transaction()
@@ -288,7 +302,8 @@ def test_offsets_that_name_no_member_are_not_refused(kafka: Kafka) -> None:
 
 
 @law
-def test_a_fenced_producer_cannot_end_its_transaction_and_is_told_so_for_good(kafka: Kafka) -> None:
+def test_a_fenced_producer_cannot_end_its_transaction_and_stays_fenced(kafka: Kafka) -> None:
+    """Every transactional call of a fenced producer raises the fatal error _FENCED."""
     kafka.create(1)
     fenced = KafkaError._FENCED, _FATAL
     writer = Writer.in_transactions(kafka)
@@ -306,7 +321,8 @@ def test_a_fenced_producer_cannot_end_its_transaction_and_is_told_so_for_good(ka
 
 
 @law
-def test_a_fenced_producer_hears_it_when_it_sends(kafka: Kafka) -> None:
+def test_a_fenced_producer_learns_of_it_when_it_sends(kafka: Kafka) -> None:
+    """The first record sent after fencing makes `poll` raise the fatal error, and fails in its report."""
     kafka.create(1)
     for begin, code in ((b"before", KafkaError.INVALID_PRODUCER_EPOCH), (b"", KafkaError._PURGE_QUEUE)):
         writer = Writer.in_transactions(kafka)
@@ -324,6 +340,7 @@ def test_a_fenced_producer_hears_it_when_it_sends(kafka: Kafka) -> None:
 
 @law
 def test_a_fenced_producer_can_end_an_empty_transaction(kafka: Kafka) -> None:
+    """An empty transaction sends no request to the broker, so its commit succeeds even if fenced."""
     kafka.create(1)
     writer = Writer.in_transactions(kafka)
     Writer.in_transactions(kafka)
@@ -332,7 +349,8 @@ def test_a_fenced_producer_can_end_an_empty_transaction(kafka: Kafka) -> None:
 
 
 @law
-def test_a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(kafka: Kafka) -> None:
+def test_a_transaction_that_times_out_is_aborted_and_its_producer_fenced(kafka: Kafka) -> None:
+    """After `transaction.timeout.ms` the broker aborts the transaction, and the commit raises _FENCED."""
     reader = reader_of(kafka, 1)
     writer = Writer.in_transactions(kafka, **{"transaction.timeout.ms": 1_000, "message.timeout.ms": 1_000})
     writer.client.begin_transaction()

@@ -1,4 +1,4 @@
-"""Laws of the challenger in shadow, on real brokers: it scores the sample, and the champion's stream is untouched."""
+"""Laws of the challenger in shadow, on real brokers: it scores the sample, and the champion's stream is unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHARE = 0.25
 
 
 class Trial:
-    """A stream with a champion and a challenger whose labels are exchanged."""
+    """A stream with a champion, and a challenger whose labels are swapped."""
 
     def __init__(self, stream: Stream, workers: Workers, challenger: Path) -> None:
         self.stream, self.workers, self.challenger = stream, workers, challenger
@@ -38,7 +38,7 @@ class Trial:
 
     @contextmanager
     def shadow(self, **settings: str) -> Iterator[Child]:
-        """Run the challenger."""
+        """Run the challenger in shadow mode."""
         port = str(free_port())
         own = {
             "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.stream.address,
@@ -63,7 +63,7 @@ class Trial:
         self.stream.await_commits(self.workers.settings["HEARTSTREAM_WORKER__GROUP_ID"] + GROUP_SUFFIX)
 
     def scores(self) -> dict[Source, list[tuple[bytes | None, bytes]]]:
-        """Return what is on the challenger's topic, by source."""
+        """Return the records of the challenger's topic, by source."""
         found: dict[Source, list[tuple[bytes | None, bytes]]] = {}
         with Reader.open(Settings(kafka=Kafka(bootstrap_servers=self.stream.address))) as reader:
             topic = self.stream.topics.shadow
@@ -74,7 +74,7 @@ class Trial:
         return found
 
     def expected(self) -> dict[Source, tuple[bytes | None, bytes]]:
-        """Return what the challenger alone would make of the sample."""
+        """Return what the challenger alone would score for the sample."""
         scorer, sample = Scorer.from_directory(self.challenger), Sample(SHARE)
         made = {
             sent.source: (sent.key, process([sent.value], [sent.source], scorer)[0])
@@ -89,8 +89,8 @@ def trial(group_stream: Stream, workers: Workers, model_dir: Path, tmp_path: Pat
     return Trial(group_stream, workers, with_exchanged_labels(model_dir, tmp_path / "exchanged"))
 
 
-def test_the_sample_is_scored_beside_a_stream_that_stays_as_it_is(trial: Trial) -> None:
-    """Byte for byte what the challenger alone would write, once; the champion scores all, and has the dead letters."""
+def test_the_sample_is_scored_and_the_stream_is_unchanged(trial: Trial) -> None:
+    """The challenger writes its own scores of the sample, to the byte and once; the champion scores everything."""
     stream = trial.stream
     with trial.workers.start(stream.address) as worker, trial.shadow() as shadow:
         worker.await_ready()
@@ -112,12 +112,12 @@ def test_the_sample_is_scored_beside_a_stream_that_stays_as_it_is(trial: Trial) 
     gap = [metrics["heartstream_shadow_risk_difference_total", each] for each in ("higher", "lower")]
     assert gap[0] == pytest.approx(sum(max(each, 0) for each in differences))
     assert gap[1] == pytest.approx(sum(max(-each, 0) for each in differences))
-    # Nobody waits for a challenger: its pace is not the stream's.
+    # Nobody waits for a challenger, so its latency is not the stream's.
     assert metrics["heartstream_end_to_end_latency_seconds_count",] == 0
 
 
 def test_a_killed_challenger_loses_nothing(trial: Trial) -> None:
-    """What it had not committed it scores when it is back, with the same bytes; the champion has not noticed."""
+    """After a restart it scores what it had not committed, with the same bytes; the champion is not affected."""
     stream = trial.stream
     with trial.workers.start(stream.address) as worker:
         worker.await_ready()
@@ -137,13 +137,13 @@ def test_a_killed_challenger_loses_nothing(trial: Trial) -> None:
     assert (stream.answered, stream.repeated()) == (2_000 + 2 * len(FLAWS), 0)
 
 
-def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Path) -> None:
-    """From two workers, each record has the bytes that its key's model alone would give it, once."""
+def test_a_canary_scores_only_its_keys(trial: Trial, model_dir: Path) -> None:
+    """With two workers, each record is scored once, with the bytes of the model that its key selects."""
     stream, share = trial.stream, "0.25"
     settings = {
         "HEARTSTREAM_CHALLENGER__PATH": str(trial.challenger),
         "HEARTSTREAM_CHALLENGER__CANARY_SHARE": share,
-        # Without drift there is nothing to hold it against, and it answers from its first record on.
+        # Without a drift window nothing is compared, so the canary scores from its first record on.
         "HEARTSTREAM_DRIFT__WINDOW_RECORDS": "0",
     }
     with (
@@ -173,8 +173,8 @@ def test_a_canary_answers_for_its_keys_and_no_others(trial: Trial, model_dir: Pa
     )
 
 
-def test_a_broken_challenger_does_not_start(trial: Trial) -> None:
-    """Exit code 65 for a model that is not what its manifest says, 78 where none is named."""
+def test_an_invalid_challenger_does_not_start(trial: Trial) -> None:
+    """The exit code is 65 for a model that does not match its manifest, and 78 where none is configured."""
     (trial.challenger / "report.json").write_text("{}")
     with trial.shadow() as shadow:
         assert shadow.process.wait(60) == 65

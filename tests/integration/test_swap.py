@@ -1,4 +1,4 @@
-"""Laws of the hot swap, on real workers and gateways: every record has one score, of one of the two models."""
+"""Laws of the hot swap, on real workers and gateways: every record has one score, by one of the two models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FOLLOW = {"HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS": "0.1"}
 
 
 class Store:
-    """Two good models and a link to the one that is to be served."""
+    """Two valid models, and a symbolic link to the one to serve."""
 
     def __init__(self, folder: Path, model_dir: Path) -> None:
         self.link = folder / "current"
@@ -37,7 +37,7 @@ class Store:
         self.second_digest = list(self.scorers)[1]
 
     def serve(self, model: Path) -> None:
-        """Move the link in one step, as `heartstream model promote` does."""
+        """Replace the link atomically, as `heartstream model promote` does."""
         moved = self.link.with_name("moved")
         moved.symlink_to(model)
         moved.replace(self.link)
@@ -49,12 +49,12 @@ def store(tmp_path: Path, model_dir: Path) -> Store:
 
 
 def refused(child: Child) -> bool:
-    """Say whether a process shows that it refuses what is there."""
+    """Whether a process reports that it refuses the current candidate."""
     return any(each.name == "heartstream_model_refused" and each.value == 1 for each in scrape(child))
 
 
 def can_compare(child: Child) -> bool:
-    """Say whether a process has seen records enough to hold a candidate against the model in use."""
+    """Whether a process has seen enough records to compare a candidate with the current model."""
     return any(
         each.name == "heartstream_drift_window_records" and each.value >= ENOUGH_RECORDS for each in scrape(child)
     )
@@ -74,7 +74,7 @@ def send_until(stream: Stream, condition: Callable[[], bool]) -> None:
 def test_a_worker_swaps_models_without_losing_or_repeating_a_record(
     group_stream: Stream, workers: Workers, store: Store
 ) -> None:
-    """Under load the second model takes over, a bad one is refused; each score has the bytes of the model it names."""
+    """Under load the second model is swapped in and a bad one refused; each score is by the model that it names."""
     stream, seen = group_stream, set()
 
     def second_scores() -> bool:
@@ -100,8 +100,8 @@ def test_a_worker_swaps_models_without_losing_or_repeating_a_record(
     assert swapped == [1]
 
 
-def test_a_gateway_answers_everybody_while_models_are_swapped(start: Starter, store: Store) -> None:
-    """Its page of the model follows; a broken model is refused, and the one in use answers."""
+def test_a_gateway_answers_every_request_during_swaps(start: Starter, store: Store) -> None:
+    """`/model` shows the swapped model; a broken model is refused, and the current one keeps answering."""
     with start(MODEL__PATH=str(store.link), MODEL__RELOAD_INTERVAL_SECONDS="0.1") as gateway:
         answers = []
 
@@ -123,10 +123,8 @@ def test_a_gateway_answers_everybody_while_models_are_swapped(start: Starter, st
     assert digests == set(store.scorers)
 
 
-def test_a_gateway_serves_a_recalibrated_model_that_is_promoted(
-    start: Starter, model_dir: Path, tmp_path: Path
-) -> None:
-    """It follows the store from the base model to the shifted one, and answers with its risks and its version."""
+def test_a_gateway_serves_a_promoted_recalibrated_model(start: Starter, model_dir: Path, tmp_path: Path) -> None:
+    """The gateway reloads the promoted model, and answers with its risks and its version."""
     store, new = tmp_path / "models", tmp_path / "new"
     recalibrate(model_dir, output=new, data=labelled("hungarian", tmp_path))
     scorer = Scorer.from_directory(new)
