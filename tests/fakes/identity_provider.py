@@ -23,7 +23,7 @@ class IdentityProvider:
         self.keys = {"k1": ec.generate_private_key(ec.SECP256R1())}
         self.asked = 0
 
-    def key_set(self) -> Mapping[str, Any]:
+    def fetch_key_set(self) -> Mapping[str, Any]:
         self.asked += 1
         found = [
             {

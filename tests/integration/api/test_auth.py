@@ -116,39 +116,6 @@ def test_every_caller_has_its_own_bucket(start: Starter) -> None:
         assert predicted(gateway, bearer(CHIEF)) == 200
 
 
-class Provider:
-    """An identity provider: signs tokens, and publishes its keys."""
-
-    def __init__(self) -> None:
-        self.keys = {"k1": ec.generate_private_key(ec.SECP256R1())}
-        self.asked = 0
-
-    def fetch_key_set(self) -> Mapping[str, Any]:
-        self.asked += 1
-        found = [
-            {
-                **json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())),
-                "kid": kid,
-                "use": "sig",
-                "alg": "ES256",
-            }
-            for kid, key in self.keys.items()
-        ]
-        return {"keys": found}
-
-    def token(self, kid: str = "k1", **changes: Any) -> str:
-        now = dt.datetime.now(dt.UTC)
-        claims = {
-            "iss": "https://id.example",
-            "aud": "heartstream",
-            "sub": "ward-7",
-            "scope": "predict openid",
-            "exp": now + dt.timedelta(minutes=5),
-        }
-        claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
-        return jwt.encode(claims, self.keys[kid], algorithm="ES256", headers={"kid": kid})
-
-
 @pytest.fixture
 def provider() -> IdentityProvider:
     return IdentityProvider()
@@ -161,7 +128,7 @@ class Request:
         self.headers = {"Authorization": f"Bearer {token}"}
 
 
-def tokens(provider: Provider, clock: Any = None) -> Any:
+def tokens(provider: IdentityProvider, clock: Any = None) -> Any:
     from api.security.jwt import JwtTokens  # noqa: PLC0415
 
     times = {} if clock is None else {"clock": clock}
@@ -282,8 +249,8 @@ def test_a_gateway_takes_tokens_of_a_provider(start: Starter, provider: Identity
 
 
 @pytest.mark.parametrize("status", [302, 308])
-def test_keys_come_from_the_url_that_was_given_alone(provider: Provider, status: int) -> None:
-    """A redirect, which could lead to plain HTTP or to anybody, is not followed; what is larger than keys is none."""
+def test_keys_come_from_the_url_that_was_given_alone(provider: IdentityProvider, status: int) -> None:
+    """Redirects are not followed, and an oversized key set is refused."""
     from api.security.jwt import fetch_key_set  # noqa: PLC0415  # an extra
 
     asked = []

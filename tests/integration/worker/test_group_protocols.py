@@ -22,7 +22,7 @@ def test_classic_to_consumer_needs_all_workers_to_stop(group_stream: Stream, wor
             second.await_ready()
             with workers.start(stream.address, **CONSUMER) as refused:
                 assert refused.process.wait(60) == 1
-            assert "stop them all first" in workers.logs()
+            assert "stop the former first" in workers.logs()
             send_patients(stream, 5_000, 10_000)
     send_patients(stream, 10_000, 15_000)
     with workers.start(stream.address, **CONSUMER) as after:
