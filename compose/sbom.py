@@ -103,13 +103,13 @@ def _run(*command: str) -> str:
 
 
 def _export(image: str, root: Path) -> None:
-    """Copy what tells of packages out of the image's file system."""
+    """Copy the package metadata out of the file system of the image."""
     container = _docker("create", "--entrypoint", "none", image).strip()
     try:
         with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as export:  # noqa: S607  # as PATH has it
             with tarfile.open(fileobj=export.stdout, mode="r|") as archive:
                 for member in archive:
-                    if member.isfile() and _tells_of_packages(member.name):
+                    if member.isfile() and _is_package_metadata(member.name):
                         archive.extract(member, root, filter="data")
             if export.wait():
                 raise subprocess.CalledProcessError(export.returncode, "docker export", stderr="docker export failed\n")
@@ -117,7 +117,7 @@ def _export(image: str, root: Path) -> None:
         _docker("rm", "--force", container)
 
 
-def _tells_of_packages(name: str) -> bool:
+def _is_package_metadata(name: str) -> bool:
     inside = any(part.endswith(_PACKAGE_RECORDS) for part in PurePosixPath(name).parts)
     return inside or name in (_DPKG_STATUS, *_OS_RELEASE)
 
