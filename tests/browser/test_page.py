@@ -256,7 +256,7 @@ def test_inline_script_does_not_run(visit: Visit) -> None:
 
 
 def test_the_medical_disclaimer_is_always_visible(visit: Visit) -> None:
-    """ "Not a medical device" stays in view on every tab, at any scroll position."""
+    """The notice "Not a medical device" stays in view on every tab, at any scroll position."""
     page = visit.page
     for tab in ("score", "live", "model"):
         page.click(f"#tab-{tab}")

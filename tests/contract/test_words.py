@@ -19,17 +19,19 @@ CHECKED = (
         "scoring/**/*",
         "training/**/*",
         "heartstream/**/*",
-        "compose/grafana/*",
         "worker/**/*",
         "api/**/*",
+        "compose/**/*",
+        "k8s/**/*",
+        ".github/**/*",
     ),
     *("tests/unit/runtime/*", "tests/unit/schemas/*"),
-    *("README.md", "CONTRIBUTING.md", "docs/*.md"),
+    *("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/design/**/*.md"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}
 SUFFIXES = {".py", ".md", ".yaml", ".yml"}
 DECISION = re.compile(r"decisions/[\w.-]+")
-"""A link to a decision, whose title is history."""
+"""A link to a decision, whose file name is history."""
 
 
 class Banned(NamedTuple):
