@@ -1,4 +1,4 @@
-"""A real HTTP server on a local port that answers well, badly, slowly or not at all, as a test asks of it."""
+"""A real HTTP server on a local port that responds correctly, wrongly, slowly or not at all, as a test needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers a path with what the server has for it, and notes that it was asked."""
+    """Responds to a path with the server's answer for it, and records the request."""
 
     server: Server
 
@@ -24,11 +24,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.answers.get(name, status(404))(self)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing on standard error."""
+        """Write nothing to standard error."""
 
 
 class Server(ThreadingHTTPServer):
-    """The server: `answers` by file name, `asked` in order; `stopped` ends what would go on for ever."""
+    """The server: `answers` by file name, `asked` in order; `stopped` ends responses without an end."""
 
     daemon_threads = True
 
@@ -40,13 +40,13 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where its files are."""
+        """The base URL of its files."""
         return f"http://127.0.0.1:{self.server_port}/heart-disease/"
 
 
 @contextmanager
 def running_server() -> Iterator[Server]:
-    """Serve until the block ends."""
+    """Serve in the context."""
     with Server() as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -59,7 +59,7 @@ def running_server() -> Iterator[Server]:
 
 
 def content(body: bytes, promised: int | None = None) -> Answer:
-    """Answer with `body`, after promising its length or another."""
+    """Respond with `body`, and its length or another one in Content-Length."""
 
     def answer(handler: Handler) -> None:
         handler.send_response(200)
@@ -71,12 +71,12 @@ def content(body: bytes, promised: int | None = None) -> Answer:
 
 
 def status(code: int) -> Answer:
-    """Answer with an error."""
+    """Respond with an error status."""
     return lambda handler: handler.send_error(code)
 
 
 def in_turn(*answers: Answer) -> Answer:
-    """Give one answer after the other; the last one for good."""
+    """Respond with one answer after the other, and then always with the last."""
     left = list(answers)
 
     def answer(handler: Handler) -> None:
@@ -87,7 +87,7 @@ def in_turn(*answers: Answer) -> Answer:
 
 
 def redirect(name: str) -> Answer:
-    """Send the client to another file of the same folder."""
+    """Redirect the client to another file of the same folder."""
 
     def answer(handler: Handler) -> None:
         handler.send_response(301)
@@ -98,7 +98,7 @@ def redirect(name: str) -> Answer:
 
 
 def dripping(raw: bytes) -> Answer:
-    """Send `raw`, header and all, a byte at a time until the client leaves or the server stops."""
+    """Send `raw`, including the header, a byte at a time until the client disconnects or the server stops."""
 
     def answer(handler: Handler) -> None:
         for position in range(len(raw)):

@@ -1,4 +1,4 @@
-"""An identity provider that signs tokens, and an authority that issues certificates."""
+"""An identity provider that signs tokens, and a certificate authority."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 
 class IdentityProvider:
-    """An identity provider: signs tokens, and publishes its keys."""
+    """An identity provider that signs tokens and publishes its keys."""
 
     def __init__(self) -> None:
         self.keys = {"k1": ec.generate_private_key(ec.SECP256R1())}
@@ -76,7 +76,7 @@ class CertificateAuthority:
         )
 
     def issue(self, name: str, *more: str) -> tuple[Path, Path]:
-        """Write a certificate for 127.0.0.1 with this common name, and perhaps more of them, and its key."""
+        """Write a certificate for 127.0.0.1, with one or more common names, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each) for each in (name, *more)])

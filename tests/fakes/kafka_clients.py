@@ -1,4 +1,4 @@
-"""A transactional client that gets stuck where it is told to, and a broker that fences; no network."""
+"""A transactional client that blocks in a chosen call, and a broker that fences, without a network."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ QUICK: Final = TransactionTimeouts(call=0.01, silence=0.12, pause=0.001, total=5
 
 
 class FakeBroker:
-    """What stays when clients come and go: results and offsets that are committed, and those of the open transaction.
+    """The state that survives clients: committed results and offsets, and those of the open transaction.
 
-    No client comes back from the call `outage`; `fenced` tells when a client was made known. The next `refusals`
-    commits must be aborted.
+    Every client blocks in the call `outage`; `fenced` is set once a client was initialized. The next
+    `refusals` commits must be aborted.
     """
 
     def __init__(self, outage: str = "", refusals: int = 0) -> None:
@@ -40,9 +40,9 @@ class FakeBroker:
         self.refusals = refusals
         self.topic, self.questions = "one", 0
         self.refused: list[bool] = []
-        """What the member heard of its transactions."""
+        """Whether each transaction that the member was notified of was refused."""
         self.late: Callable[[], None] = lambda: None
-        """The second request for the end of a transaction, which has not arrived yet."""
+        """The repeated request to end a transaction, which has not arrived yet."""
 
     def fence(self) -> int:
         self.end(commit=False)
@@ -61,7 +61,7 @@ class FakeBroker:
         return self
 
     def ask(self) -> str:
-        """Say which topic it is now."""
+        """Return the id of the topic now."""
         self.questions += 1
         return self.topic
 
@@ -80,10 +80,10 @@ class FakeBroker:
 
 
 class FakeClient:
-    """Stands for librdkafka's transactional producer, whose records arrive at once.
+    """Replaces librdkafka's transactional producer; its records arrive at once.
 
-    It never comes back from the call `stuck`, though it may have been `done`; `is_stuck` tells when that is. The
-    coordinator ends its transaction before the call `fenced_in`, which hears of it.
+    It never returns from the call `stuck`, whose effect may have been `done`; `is_stuck` is set when it blocks. The
+    coordinator ends its transaction before the call `fenced_in`, which gets that error.
     """
 
     def __init__(self, broker: FakeBroker, stuck: str = "", *, done: bool = False, fenced_in: str = "") -> None:
@@ -144,7 +144,7 @@ class FakeClient:
 
 
 class RepeatingClient(FakeClient):
-    """A client that ends each transaction twice; the second request arrives with the next offsets, before them."""
+    """A client that ends each transaction twice; the second request arrives just before the next offsets."""
 
     def send_offsets_to_transaction(self, positions: Sequence[TopicPartition], group: Any, seconds: float) -> None:
         self.broker.late()
@@ -164,9 +164,9 @@ class RepeatingClient(FakeClient):
 
 
 class RefusingClient(FakeClient):
-    """A client whose broker does not take values beyond `largest`, in bytes: then the transaction can only be aborted.
+    """A client whose broker refuses values of more than `largest` bytes; then the transaction must be aborted.
 
-    The broker is quick: whatever comes next meets a failed transaction, and why it failed is told by the next `poll`.
+    The broker is fast: the next call meets a failed transaction, and the next `poll` reports why it failed.
     """
 
     def __init__(self, broker: FakeBroker, largest: int) -> None:
@@ -207,7 +207,7 @@ class RefusingClient(FakeClient):
 
 
 class GapClient(FakeClient):
-    """A client whose first transaction can only be aborted, while its records wait for a delivery that never comes."""
+    """A client whose first transaction must be aborted, while its records wait for a delivery that never comes."""
 
     has_gap = True
 
@@ -225,7 +225,7 @@ class GapClient(FakeClient):
 
 
 def new_producer(broker: FakeBroker, *clients: FakeClient, timeouts: TransactionTimeouts = QUICK) -> LibrdkafkaProducer:
-    """Return a producer that gets these clients, one after the other, and then good ones; not started."""
+    """Return a producer that is not started; it gets these clients one after the other, and then normal ones."""
     settings = Settings.from_mapping(
         {"HEARTSTREAM_WORKER__GROUP_ID": "group", "HEARTSTREAM_WORKER__PROCESSING_GUARANTEE": EXACTLY_ONCE}
     )

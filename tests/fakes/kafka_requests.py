@@ -1,6 +1,6 @@
-"""The requests with which clients commit: those of transactions, and a consumer's offsets.
+"""The requests by which clients commit: those of transactions, and a consumer's offsets.
 
-Read in the versions that librdkafka 2.16 sends: OffsetCommit 9, AddPartitionsToTxn 0, AddOffsetsToTxn 0, EndTxn 1,
+Parsed in the versions that librdkafka 2.16 sends: OffsetCommit 9, AddPartitionsToTxn 0, AddOffsetsToTxn 0, EndTxn 1,
 TxnOffsetCommit 3.
 """
 
@@ -25,14 +25,14 @@ _KINDS: Final = {
     TXN_OFFSET_COMMIT: "offsets",
 }
 _FLEXIBLE: Final = dict.fromkeys(_KINDS, 3) | {OFFSET_COMMIT: 8}
-"""From these versions on, headers have tagged fields, and strings lengths of variable size."""
+"""From these versions on, headers have tagged fields, and the lengths of strings are varints."""
 ACCEPTED: Final = 0
 FENCED: Final = (47, 90)
 """INVALID_PRODUCER_EPOCH and PRODUCER_FENCED."""
 
 
 class Request(msgspec.Struct):
-    """One request. `owner` is a transactional id, or the group of an OffsetCommit; `name` is what it is for."""
+    """A request. `owner` is a transactional id, or the group of an OffsetCommit; `name` is the kind of request."""
 
     kind: int
     owner: bytes
@@ -41,7 +41,7 @@ class Request(msgspec.Struct):
 
 
 def parse(message: bytes) -> Request | None:
-    """Read a request with which a client commits; others are None."""
+    """Parse a request by which a client commits; return None for others."""
     reader = _Reader(message)
     kind, version, _ = reader.take(">hhi")
     if kind not in _KINDS:
@@ -58,7 +58,7 @@ def parse(message: bytes) -> Request | None:
 
 
 def of_generation_before(message: bytes) -> bytes:
-    """Return a TxnOffsetCommit with the generation before its own."""
+    """Return a TxnOffsetCommit with the previous generation."""
     reader = _Reader(message, 8)
     reader.string()
     reader.is_flexible = True
@@ -72,11 +72,11 @@ def of_generation_before(message: bytes) -> bytes:
 
 
 def error_of(request: Request, answer: bytes) -> int:
-    """Return the error of an answer; where offsets are committed, that of the first partition."""
+    """Return the error code of a response; for committed offsets, that of the first partition."""
     reader = _Reader(answer)
     if request.kind in {TXN_OFFSET_COMMIT, OFFSET_COMMIT}:
         reader.is_flexible = True
-        # Correlation, no tagged fields, time to wait, number of topics; a topic and the number of its partitions.
+        # Correlation id, no tagged fields, throttle time, number of topics; a topic and the number of its partitions.
         reader.take(">ibib")
         reader.string()
         reader.take(">bi")
@@ -87,13 +87,13 @@ def error_of(request: Request, answer: bytes) -> int:
 
 
 async def read_message(reader: asyncio.StreamReader) -> bytes:
-    """Read a whole request or answer, without the size that stands before it."""
+    """Read a whole request or response, without its size prefix."""
     (size,) = struct.unpack(">i", await reader.readexactly(4))
     return await reader.readexactly(size)
 
 
 class _Reader:
-    """Reads the parts of a message in turn; short strings have a length of one byte where they are flexible."""
+    """Reads the parts of a message in turn; short strings have a length of one byte in flexible versions."""
 
     def __init__(self, message: bytes, place: int = 0) -> None:
         self.message, self.place, self.is_flexible = message, place, False

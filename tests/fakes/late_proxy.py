@@ -1,4 +1,4 @@
-"""Proxies that lose connections in the middle of a commit. What was lost arrives late, or never."""
+"""Proxies that lose connections in the middle of a commit. The lost request arrives late or never."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _AWAITED: Final = {
     TXN_OFFSET_COMMIT: (ADD_OFFSETS_TO_TXN, END_TXN),
     OFFSET_COMMIT: (OFFSET_COMMIT, OFFSET_COMMIT),
 }
-"""A late request arrives before the last of these of its owner: where it does the most harm."""
+"""A late request arrives before the last of these from its owner, where it does the most harm."""
 
 
 class Often:
-    """Picks requests of some names at random, each with its chance."""
+    """Picks requests of some kinds at random, each with its probability."""
 
     def __init__(self, seed: int, **chances: float) -> None:
         self._random, self._chances = random.Random(seed), chances  # noqa: S311  # for variety, not for secrets
@@ -43,17 +43,17 @@ class Often:
 
 
 class CommitProxy(Proxy):
-    """Carries whole messages, and asks before a request with which a client commits goes on.
+    """Forwards whole messages, and intercepts each request by which a client commits.
 
-    On a connection that is broken, answers vanish.
+    On a broken connection, responses are dropped.
     """
 
     def __init__(self, interface: Proxy) -> None:
-        """Take the place of `interface`, which must have vanished."""
+        """Replace `interface`, which must have vanished."""
         super().__init__(interface.port, interface.target)
 
     async def pass_on(self, request: Request, link: Link) -> bytes | None:
-        """Return what is to arrive of a request; None loses the connection."""
+        """Return the request to forward; None breaks the connection."""
         raise NotImplementedError
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
@@ -72,11 +72,11 @@ class CommitProxy(Proxy):
 
 
 class LateProxy(CommitProxy):
-    """Loses each request that `chooses` picks, with its connection, and the client sends it again.
+    """Loses each request that `chooses` picks, with its connection, and the client retries it.
 
-    The lost copy arrives over a connection of its own in the next transaction of the same transactional id, or, of a
-    consumer's offsets, after newer ones. `answers` counts the errors that it got, 0 being none; then `listeners` are
-    called with it, and the client's request goes on. The TxnOffsetCommits that `ages` picks arrive with the generation
+    The lost copy arrives over another connection in the next transaction of the same transactional id or, for a
+    consumer's offsets, after newer ones. `answers` counts its error codes, 0 being none; then `listeners` are called
+    with it, and the client's request is forwarded. The TxnOffsetCommits that `ages` picks arrive with the generation
     before the group's, as if it had just rebalanced: they are refused.
     """
 
@@ -89,7 +89,7 @@ class LateProxy(CommitProxy):
         self.answers: Counter[tuple[str, int]] = Counter()
 
     async def pass_on(self, request: Request, link: Link) -> bytes | None:  # noqa: ARG002  # as in the base class
-        """Deliver what is due by now; then lose this request, or age it."""
+        """Deliver the requests that are due; then lose this request, or age it."""
         late, awaited = self._lost.get(request.owner, (None, []))
         if late is not None:
             if request.kind == awaited[0]:
@@ -114,22 +114,22 @@ class LateProxy(CommitProxy):
 
 
 class CatchingProxy(CommitProxy):
-    """Lets no answer to a commit through, once for each owner that is awaited: the broker may go away in its middle."""
+    """Drops the response to one commit of each awaited owner, so that the broker can be stopped in its middle."""
 
     def __init__(self, interface: Proxy) -> None:
         super().__init__(interface)
         self._awaited: set[bytes] = set()
 
     def catch(self, owner: str) -> None:
-        """Wait for a commit of an owner whose name begins like this."""
+        """Await a commit of an owner whose name begins with this."""
         self._awaited.add(owner.encode())
 
     def has_caught(self, owner: str) -> bool:
-        """Say whether it has come."""
+        """Whether it has come."""
         return owner.encode() not in self._awaited
 
     async def pass_on(self, request: Request, link: Link) -> bytes | None:
-        """Let the request through, and break the connection if it is awaited."""
+        """Forward the request, and break the connection if it is awaited."""
         awaited = next((owner for owner in self._awaited if request.owner.startswith(owner)), None)
         if awaited is not None and request.kind in {END_TXN, OFFSET_COMMIT}:
             link.broken = True

@@ -1,4 +1,4 @@
-"""Proxies that understand Kafka's framing, and lose one request, or its answer, of a kind."""
+"""Proxies that parse Kafka's framing, and lose one request of a kind, or its response."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _JOIN_GROUP = 11
 
 
 class Loss(Enum):
-    """What is lost on the way."""
+    """What is lost."""
 
     REQUEST = "request"
     ANSWER = "answer"
 
 
 class LosingProxy(Proxy):
-    """Carries whole messages, and loses the first EndTxn's request or answer; the connection stays open.
+    """Forwards whole messages, and loses the request or the response of the first EndTxn; the connection stays open.
 
-    `lost` counts what was lost.
+    `lost` counts lost messages.
     """
 
     def __init__(self, port: int, target: int, loss: Loss) -> None:
@@ -44,7 +44,7 @@ class LosingProxy(Proxy):
                 await writer.drain()
 
     def _is_lost(self, message: bytes, link: int, *, asks: bool) -> bool:
-        """Say if this message is the one; note the request whose answer is to be lost."""
+        """Whether to lose this message; remember the request whose response is to be lost."""
         if not asks:
             return (link, *struct.unpack_from(">i", message)) in self._awaited
         kind, correlation = struct.unpack_from(">h2xi", message)
@@ -57,9 +57,9 @@ class LosingProxy(Proxy):
 
 
 class JoinLosingProxy(Proxy):
-    """Carries whole messages. Once `armed`, the next request to join a group is lost, and its connection with it.
+    """Forwards whole messages. Once `armed`, the next request to join a group is lost with its connection.
 
-    That one stays open and carries nothing more; `lost` counts such requests.
+    That connection stays open without data; `lost` counts such requests.
     """
 
     armed = False

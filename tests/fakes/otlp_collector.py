@@ -1,4 +1,4 @@
-"""A collector of traces: takes OTLP over HTTP as a real one does, and keeps what it got."""
+"""A trace collector that receives OTLP over HTTP as a real one does, and keeps the requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 
 class ReceivedSpan(msgspec.Struct, frozen=True):
-    """A span as it came; ids in hexadecimal, no parent is the empty text."""
+    """A span as received; ids in hexadecimal, and an empty parent for none."""
 
     service: str
     name: str
@@ -31,12 +31,12 @@ class ReceivedSpan(msgspec.Struct, frozen=True):
 
     @property
     def parent(self) -> str:
-        """The header that names this span as parent."""
+        """The traceparent header that names this span as parent."""
         return f"00-{self.trace_id}-{self.span_id}-01"
 
 
 class Collector:
-    """All requests that were received."""
+    """All received requests."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -44,7 +44,7 @@ class Collector:
         self.authorizations: set[str | None] = set()
 
     def spans(self) -> list[ReceivedSpan]:
-        """Return all spans, in the order in which they began."""
+        """Return all spans, in the order of their start."""
         spans = []
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -79,7 +79,7 @@ def _value(value: Any) -> Any:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """Run a collector while the context lasts."""
+    """Run a collector in the context."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -15,7 +15,7 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 @contextmanager
 def below_prefix(upstream: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve `upstream` below the prefix and nothing beside it; yield the address, and the paths that led nowhere."""
+    """Serve `upstream` below the prefix and nothing else; yield the address, and the paths outside the prefix."""
     astray: list[str] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def below_prefix(upstream: str) -> Iterator[tuple[str, list[str]]]:
                 connection.close()
 
         def log_message(self, *_arguments: object) -> None:
-            """Keep quiet."""
+            """Write nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""A schema registry that gives the responses a test asks for."""
+"""A schema registry that returns the responses of a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.schema_registry import SchemaRegistry
 
 
 class FailingRegistry(HTTPServer):
-    """Gives these answers, one a request, and keeps what was asked."""
+    """Returns these responses, one per request, and records the requests."""
 
     def __init__(self, answers: list[tuple[int, bytes]]) -> None:
         super().__init__(("127.0.0.1", 0), _Answering)

@@ -1,4 +1,4 @@
-"""A TCP proxy between workers and broker that can be unreachable, cut, slow, half-open, or hold what comes."""
+"""A TCP proxy between workers and broker that can refuse, reset, slow down, swallow or hold traffic."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _CALL_SECONDS: Final = 10.0
 class Mode(Enum):
     """What happens to bytes, in both directions."""
 
-    PASS = "pass"  # noqa: S105  # no password
+    PASS = "pass"  # noqa: S105  # not a password
     SLOW = "slow"
-    """Each chunk of at most 16 KiB waits before it goes on: at 0.2 s, under 80 KB/s."""
+    """Each chunk of at most 16 KiB is delayed: at 0.2 s, under 80 KB/s."""
     HOLD = "hold"
-    """Bytes wait, and go on in order when the mode changes."""
+    """Bytes are held, and forwarded in order when the mode changes."""
     SWALLOW = "swallow"
-    """Bytes vanish and connections stay open. A connection that has lost bytes never works again."""
+    """Bytes are dropped and connections stay open. A connection that has lost bytes never works again."""
 
 
 class Proxy:
-    """Listens on `port` of loopback and connects each client to `target`, another port. Runs in a thread of its own.
+    """Listens on `port` of loopback and connects each client to the port `target`, in a thread of its own.
 
-    Methods may be called from any thread; each returns when the change is in force.
+    Methods may be called from any thread; each returns once the change is in force.
     """
 
     def __init__(self, port: int, target: int, delay_seconds: float = 0.2) -> None:
@@ -45,25 +45,25 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start listening."""
         self._thread.start()
         self._moving.set()
         self._call(self._listen())
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Cut every connection and end the thread."""
+        """Reset every connection and end the thread."""
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def set_mode(self, mode: Mode) -> None:
-        """Treat bytes this way from now on."""
+        """Change the mode of all connections."""
         self._call(self._set_mode(mode))
 
     def cut(self) -> None:
-        """Reset every connection; new ones are welcome."""
+        """Reset every connection; new ones are accepted."""
         self._call(self._cut())
 
     def vanish(self) -> None:
@@ -75,12 +75,12 @@ class Proxy:
         self._call(self._listen())
 
     def heal(self) -> None:
-        """Be a good network again, whatever it was."""
+        """Restore a normal network, whatever the state."""
         self.come_back()
         self.set_mode(Mode.PASS)
 
     def connections(self) -> int:
-        """Count clients that are connected."""
+        """Return the number of connected clients."""
         return len(self._writers) // 2
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
@@ -116,7 +116,7 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Connect a client to the target and carry bytes until either side ends."""
+        """Connect a client to the target and forward bytes until either side ends."""
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
@@ -140,7 +140,7 @@ class Proxy:
                 pump.cancel()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
-        """Carry one direction of a connection."""
+        """Forward one direction of a connection."""
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 await self._moving.wait()
@@ -154,14 +154,14 @@ class Proxy:
 
 
 class Link:
-    """What both directions of a connection know."""
+    """The state that both directions of a connection share."""
 
     broken = False
-    """Whether bytes were swallowed: what would come after them makes no sense."""
+    """Whether bytes were dropped: any further bytes would be meaningless."""
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Close at once, as a cable that is pulled or a process that dies: with RST, nothing flushed."""
+    """Close at once with RST and without flushing, as when a process dies."""
     connection = writer.get_extra_info("socket")
     if connection is not None and not writer.transport.is_closing():
         with contextlib.suppress(OSError):

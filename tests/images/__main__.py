@@ -19,7 +19,7 @@ from tests.images import composed, laws, living
 from tests.images.broker import running_broker
 from tests.images.build import BASE, OPTIONS, Image, build, build_options, named
 from tests.images.table import Finding, as_json, lines
-from tests.support.docker_cli import docker_answers, tell
+from tests.support.docker_cli import docker_answers, log_progress
 from training.pipeline import TrainingRequest, train
 
 TAG: Final = "checked"
@@ -45,7 +45,7 @@ def _findings(parts: Sequence[str], *, build_first: bool) -> Iterator[Finding]:
     images, options = named(TAG), build_options()
     if build_first:
         for image in images:
-            tell(f"building {image.name}")
+            log_progress(f"building {image.name}")
             build(image, options)
     if "images" in parts:
         yield from _of_images(images, options)
@@ -67,7 +67,7 @@ def _of_images(images: Sequence[Image], options: tuple[str, ...]) -> Iterator[Fi
 
 
 def _of_compose(images: Sequence[Image]) -> Iterator[Finding]:
-    tell("starting compose")
+    log_progress("starting compose")
     try:
         with composed.started(images) as project:
             yield Finding("starts", "compose", "all services")
@@ -86,7 +86,7 @@ def _finding(law: str, subject: str, check: Callable[[], str]) -> Finding:
     except Exception as error:  # noqa: BLE001  # whatever it is, the law was not seen to hold
         said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
         finding = Finding(law, subject, "", f"{type(error).__name__}: {said}")
-    tell(f"{subject}: {law}: {finding.seen or 'BROKEN: ' + finding.broken}")
+    log_progress(f"{subject}: {law}: {finding.seen or 'BROKEN: ' + finding.broken}")
     return finding
 
 

@@ -17,7 +17,7 @@ from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_
 from tests.k8s import clients, stage
 from tests.k8s.cluster import Cluster, ClusterError
 from tests.k8s.laws import LAWS
-from tests.support.docker_cli import tell
+from tests.support.docker_cli import log_progress
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -32,13 +32,13 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge(law: Callable[[Cluster], Any], cluster: Cluster) -> Verdict:
     """Look at one law."""
     name = law.__name__.replace("_", " ")
-    tell(name)
+    log_progress(name)
     started = time.monotonic()
     try:
         seen, holds = str(law(cluster)), True
     except (AssertionError, ClusterError) as broken:
         seen, holds = str(broken), False
-        tell(f"BROKEN  {name}: {seen}")
+        log_progress(f"BROKEN  {name}: {seen}")
     return Verdict(name, holds, seen, time.monotonic() - started)
 
 

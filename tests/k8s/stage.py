@@ -14,7 +14,7 @@ from schemas.errors import DependencyError
 from tests.images.build import build, build_options, named
 from tests.k8s import clients
 from tests.k8s.cluster import NAMESPACE, Cluster
-from tests.support.docker_cli import ROOT, docker_answers, run, tell
+from tests.support.docker_cli import ROOT, docker_answers, log_progress, run
 
 IMAGES: Final = named("local")
 _OWN: Final = ROOT.parent / "shared/tools/k8s/cluster.sh"
@@ -30,7 +30,7 @@ def build_images() -> None:
     """Build the three images with Docker."""
     options = build_options()
     for image in IMAGES:
-        tell(f"building {image.name}")
+        log_progress(f"building {image.name}")
         build(image, options)
 
 
@@ -62,10 +62,10 @@ def own_cluster(*, keep: bool) -> Iterator[Cluster]:
     """Start a cluster of one node on this machine, with the images and a volume; stop it afterwards."""
     script, state = ["bash", str(_OWN)], Path("/var/lib/kind-of-k8s")
     run(*script, "down", seconds=_LOAD_SECONDS)
-    tell("starting a cluster")
+    log_progress("starting a cluster")
     run(*script, "up", seconds=_BUILD_SECONDS)
     try:
-        tell("loading images")
+        log_progress("loading images")
         run(*script, "load", *_to_load(), seconds=_LOAD_SECONDS)
         cluster = Cluster(state / "admin.conf")
         _make_volume(cluster)
@@ -80,7 +80,7 @@ def given_cluster(kubeconfig: Path, load: str) -> Iterator[Cluster]:
     """Use a cluster that runs, which gives volumes to whoever claims them; remove what was made afterwards."""
     cluster = Cluster(kubeconfig)
     for image in _to_load() if load else ():
-        tell(f"loading {image}")
+        log_progress(f"loading {image}")
         run(*load.split(), image, seconds=_LOAD_SECONDS)
     try:
         yield cluster

@@ -1,1 +1,1 @@
-"""What tests of several folders share: brokers, processes, models, records, and the conditions that they wait for."""
+"""What tests of several folders share: brokers, processes, models, records, and waiting for conditions."""

@@ -1,4 +1,4 @@
-"""Which kinds of broker the tests run on, and Kafka servers of a test's own, which it may stop, kill and freeze."""
+"""The kinds of broker that tests run on, and Kafka servers of a test's own, which it can stop, kill and freeze."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 GIVEN_BROKER = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 CHOSEN_KIND = "TEST_BROKER"
-"""Names one kind of broker, as embedded, where the tests should not run on the best that there is."""
+"""Selects one kind of broker, such as embedded, instead of the best available."""
 _STOP_SECONDS: Final = 60
 _COMMAND: Final = """
 if [ -f /tmp/started ]; then
@@ -42,23 +42,23 @@ fi
 touch /tmp/started
 exec /etc/kafka/docker/run
 """
-"""The image's own command, but it formats the storage once only: not every version of it starts a second time."""
+"""The image's own command, but it formats the storage only once: some versions do not start a second time."""
 _ROOM_FOR_LARGE_RECORDS: Final = ("-Xmx384m",)
 _own: Final[dict[str, OwnKafka]] = {}
-"""Servers that run now, by their address."""
+"""The running servers by address."""
 
 
 class OwnKafka(Protocol):
-    """A Kafka server of a test's own. Its files are somewhere below the folder `data`."""
+    """A Kafka server of a test's own, with its files below the folder `data`."""
 
     address: str
     data: str
 
     def start(self) -> None:
-        """Start it again, with its data, after it was stopped or killed."""
+        """Start it again with its data after it was stopped or killed."""
 
     def stop(self) -> None:
-        """Stop it in good order."""
+        """Stop it gracefully."""
 
     def kill(self) -> None:
         """Kill it (SIGKILL)."""
@@ -67,14 +67,14 @@ class OwnKafka(Protocol):
         """Suspend it: connections stay open and nothing answers."""
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
 
     def shell(self, script: str) -> tuple[int, bytes]:
-        """Run a shell script where its data is; returns exit code and output."""
+        """Run a shell script where its data is; return the exit code and the output."""
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """One more listener of a server on `port`, which tells clients to come to `advertised`."""
+    """An additional listener of a server on `port`, which advertises the address `advertised`."""
 
     name: str
     port: int
@@ -96,7 +96,7 @@ def with_listener(own: Mapping[str, str], listener: Listener) -> dict[str, str]:
 
 @functools.cache
 def broker_kinds() -> tuple[Kind, ...]:
-    """Return the kinds of broker to test on, best first. Pulls Kafka's image if Docker has to."""
+    """Return the kinds of broker to test on, best first; pull Kafka's image if Docker must."""
     chosen = os.environ.get(CHOSEN_KIND)
     if chosen:
         return (msgspec.convert(chosen, Kind),)
@@ -113,7 +113,7 @@ def own_kind() -> Kind:
 
 @contextmanager
 def running_kind(kind: Kind) -> Iterator[str]:
-    """Yield the address of a broker of this kind; one that is not given can be `cut_off`."""
+    """Yield the address of a broker of this kind; unless its address was given, `cut_off` can freeze it."""
     if kind == "given":
         with running_broker(kind, os.environ.get(GIVEN_BROKER)) as address:
             yield address
@@ -129,7 +129,7 @@ def own_kafka(
     properties: Mapping[str, str] | None = None,
     kind: Kind | None = None,
 ) -> Iterator[OwnKafka]:
-    """Run a server of this kind, by default the best, with these listeners and properties beside its own."""
+    """Run a server of a kind, by default the best, with additional listeners and properties."""
     port = port or free_port()
     run = _run_container if (kind or own_kind()) == "docker" else _run_embedded
     with run(port, listeners, properties or {}) as server:
@@ -143,7 +143,7 @@ def own_kafka(
 
 @contextmanager
 def cut_off(address: str) -> Iterator[None]:
-    """Freeze the server of a test's own that has this address."""
+    """Freeze the test's own server at this address."""
     server = _own[address]
     server.freeze()
     try:

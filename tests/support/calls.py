@@ -1,4 +1,4 @@
-"""Asking a gateway, without any client library."""
+"""Requests to a gateway, without a client library."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def connected(gateway: Child) -> Iterator[socket.socket]:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """Read until the gateway closes."""
+    """Read until the gateway closes the connection."""
     answer = b""
     while chunk := connection.recv(65_536):
         answer += chunk

@@ -1,4 +1,4 @@
-"""Commands of the command line that are called in this process."""
+"""Commands of the command line, called in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 def refused(
     capsys: pytest.CaptureFixture[str], command: Any, *arguments: object, code: int = 65, **options: object
 ) -> str:
-    """Return what a command says that ends with this code."""
+    """Return the error output of a command that exits with this code."""
     with pytest.raises(SystemExit) as caught:
         command(*arguments, **options)
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""A harness at which a test works with dead letters: writes records and letters, runs the command, reads topics."""
+"""A harness for tests of dead letters: writes records and dead letters, runs the command, reads topics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a record is made of, as a consumer reads it."""
+    """The contents of a record, as a consumer reads it."""
 
     key: bytes | None
     value: bytes | None
@@ -44,10 +44,10 @@ class Written(msgspec.Struct, frozen=True):
 
 def groups_of(address: str, topic: str) -> set[str]:
     """Return the consumer groups that have committed an offset of this topic's first partition."""
-    # The client must outlive its answers: one that is dropped before never gives them.
+    # The client must outlive its futures: those of a destroyed client are never resolved.
     admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
     names = [group.group_id for group in admin.list_consumer_groups().result(60).valid]
-    # One group a request is all that the client can ask for.
+    # The client accepts only one group per request.
     found = [
         admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name, [TopicPartition(topic, 0)])])[name]
         for name in names
@@ -73,7 +73,7 @@ class DlqHarness:
         )
 
     def send(self, record: OutgoingRecord) -> Source:
-        """Produce one record and return where it stands."""
+        """Produce one record and return its position."""
         places: list[Source] = []
 
         def confirmed(error: KafkaError | None, message: Message) -> None:
@@ -90,11 +90,11 @@ class DlqHarness:
     def record(
         self, key: bytes | None, value: bytes | None, headers: Headers = (), timestamp: int | None = None
     ) -> Source:
-        """Put a record on the patients topic."""
+        """Produce a record to the patients topic."""
         return self.send(OutgoingRecord(self.topics.patients, key, value, headers, timestamp or now()))
 
     def letter_of(self, source: Source, code: RejectionCode = RejectionCode.MODEL_FAILURE) -> OutgoingRecord:
-        """Make the dead letter that a worker makes for the record at `source`."""
+        """Return the dead letter that a worker writes for the record at `source`."""
         (written,) = [one for place, one in self.read(source.topic) if place == source]
         message = Message(
             topic=source.topic,
@@ -108,7 +108,7 @@ class DlqHarness:
         return dead_letter(self.topics.dead_letters, message, source, (ValidationIssue(code, "/age", "must be right"),))
 
     def letters(self, codes: Iterable[RejectionCode], **options: int) -> None:
-        """Put one dead letter a code on the topic, without originals: their keys are k-0, k-1, and so on."""
+        """Produce one dead letter per code, without their originals; the keys are k-0, k-1, and so on."""
         for number, code in enumerate(codes):
             message = Message(
                 topic=self.topics.patients,
@@ -176,11 +176,11 @@ class DlqHarness:
         return sorted(found, key=lambda pair: (pair[0].partition, pair[0].offset))
 
     def patients(self) -> list[Written]:
-        """Return all that stands on the patients topic."""
+        """Return all records of the patients topic."""
         return [written for _, written in self.read(self.topics.patients)]
 
     def dead(self) -> list[DeadLetterRecord]:
-        """Return all that stands on the dead letter topic."""
+        """Return all records of the dead letter topic."""
         return [
             DeadLetterRecord.of(
                 Message(
@@ -202,12 +202,12 @@ class DlqHarness:
 
 
 def now() -> int:
-    """Return the present time in milliseconds since 1970."""
+    """Return the current time in milliseconds since 1970."""
     return int(time.time() * 1000)
 
 
 def columns(stdout: str) -> list[list[str]]:
-    """Return the cells of a table that was written for programs, without its head."""
+    """Return the cells of a machine-readable table, without its header."""
     return [line.split("\t") for line in stdout.splitlines()[1:]]
 
 

@@ -1,4 +1,4 @@
-"""Docker's command line, with a deadline on everything."""
+"""Docker's command line, with a timeout on everything."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ ROOT = Path(__file__).resolve().parents[2]
 Found = TypeVar("Found")
 
 
-def tell(text: str) -> None:
+def log_progress(text: str) -> None:
     """Write one line of progress to standard error."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
     sys.stderr.flush()
 
 
 def docker(*arguments: str, seconds: float = 120) -> str:
-    """Run a docker command and return its standard output; raises DependencyError with the end of what it said."""
+    """Run a docker command and return its standard output; raises DependencyError with the end of its output."""
     return run("docker", *arguments, seconds=seconds)
 
 
 def run(*command: str, seconds: float = 120) -> str:
-    """Run a command in the repository; raises DependencyError with the end of what it said where it fails."""
+    """Run a command in the repository; raises DependencyError with the end of its output if it fails."""
     done = attempt(*command, seconds=seconds)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()[-15:]
@@ -38,7 +38,7 @@ def run(*command: str, seconds: float = 120) -> str:
 
 
 def attempt(*command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command in the repository, whatever comes of it; raises DependencyError where there is no such command."""
+    """Run a command in the repository, whatever its exit code; raises DependencyError if it is not installed."""
     try:
         return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=seconds)
     except FileNotFoundError as error:
@@ -48,17 +48,17 @@ def attempt(*command: str, seconds: float = 120) -> subprocess.CompletedProcess[
 
 
 def docker_answers() -> bool:
-    """Say whether there is a docker command, and an engine that answers it."""
+    """Whether there is a docker command and an engine that responds."""
     return shutil.which("docker") is not None and attempt("docker", "info", seconds=30).returncode == 0
 
 
 def inspect(kind: str, name: str) -> Any:
-    """Return what Docker knows of an image, container or volume."""
+    """Return Docker's description of an image, container or volume."""
     return json.loads(docker(kind, "inspect", name))[0]
 
 
 def wait_for(what: str, look: Callable[[], Found], seconds: float, pause: float = 0.1) -> Found:
-    """Look until something is found (anything true) and return it; raises TimeoutError if it is not in time."""
+    """Poll until `look` returns something true, and return it; raises TimeoutError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:

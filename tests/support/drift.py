@@ -47,7 +47,7 @@ def drift_metrics(samples: Iterable[Sample]) -> Mapping[str, float]:
 
 
 def patients_of(site: str, seed: int) -> Iterator[Record]:
-    """Yield one hospital's patients endlessly: all of them per round, in a new order."""
+    """Yield one hospital's patients endlessly, in a new order in each pass."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     patients = [patient for patient in real_patients() if str(patient["patient_id"]).startswith(f"{site}-")]
     assert patients

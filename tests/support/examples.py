@@ -1,7 +1,7 @@
-"""The contract's examples: the test data of every interface.
+"""The contract's examples, the test data of every interface.
 
 `schemas/examples/patients/v1/accepted/<name>.json` holds a record that must be scored. A `rejected/<name>.record` holds
-the raw bytes of one that must not be, and `rejected/<name>.issues.json` all that is wrong with it, in order.
+the raw bytes of a record that must be rejected, and `rejected/<name>.issues.json` all of its issues, in order.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ FOLDER: Final = Path(__file__).parents[2] / "schemas" / "examples" / "patients" 
 
 
 def accepted() -> list[tuple[str, bytes]]:
-    """Return name and bytes of each record that must be scored."""
+    """Return the name and bytes of each record that must be scored."""
     return [(path.stem, path.read_bytes()) for path in sorted((FOLDER / "accepted").glob("*.json"))]
 
 
 def rejected() -> list[tuple[str, bytes, list[Pair]]]:
-    """Return name, bytes and complete issues of each record that must not be scored."""
+    """Return the name, bytes and all issues of each record that must be rejected."""
     return [(path.stem, path.read_bytes(), _issues(path)) for path in sorted((FOLDER / "rejected").glob("*.record"))]
 
 
 def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
-    """Return the same for values that no file can hold, or should: a tombstone, and values of 50 KB to 10 MB."""
+    """Return the same for values that a file cannot or should not hold: a tombstone, and values of 50 KB to 10 MB."""
     legal = dict(accepted())["complete"]
     return [
         ("tombstone", None, [("empty_value", "")]),
@@ -44,7 +44,7 @@ def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
 
 
 def shows_another_coding(value: bytes) -> bool:
-    """Say whether a record is evidence that its source is in another coding, so that its neighbours are refused."""
+    """Whether a record is evidence that its source uses another coding, so that records near it are rejected."""
     found = validate(value)
     return isinstance(found, tuple) and any(issue.code == RejectionCode.FOREIGN_CODE for issue in found)
 

@@ -1,6 +1,6 @@
-"""Patient records as FHIR Bundles, built by `fhir.resources`, which holds them to the specification.
+"""Patient records as FHIR Bundles, built by `fhir.resources`, which validates them against the specification.
 
-It has R4B (4.3.0) where hospitals have R4 (4.0.1): the resources in use here are the same in both.
+It implements R4B (4.3.0), where hospitals use R4 (4.0.1): the resources used here are the same in both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.fhir.mapping import FLAGS, LOINC, OWN, UCUM
 
 Json = dict[str, Any]
 DAY = "2024-03-15T10:30:00+01:00"
-"""When everything was observed."""
+"""The time of all observations."""
 UNITS = {"trestbps": "mm[Hg]", "chol": "mg/dL", "thalach": "/min", "oldpeak": "mm"}
 STANDARD = {"trestbps": (LOINC, "8480-6"), "chol": (LOINC, "2093-3")}
 GENDERS = {0: "female", 1: "male"}
@@ -28,7 +28,7 @@ def quantity(value: float, unit: str) -> Json:
 
 
 def observation(field: str, value: float | None, **others: Any) -> Json:
-    """Tell a field by its standard code where it has one."""
+    """Return an observation of a field, with its standard code if it has one."""
     system, code = STANDARD.get(field, (OWN, field))
     found: Json = {
         "resourceType": "Observation",
@@ -50,26 +50,26 @@ def observation(field: str, value: float | None, **others: Any) -> Json:
 
 
 def patient(record: Mapping[str, Any], **others: Any) -> Json:
-    """Tell age and sex as hospitals do: the patient's birthday was the day before."""
+    """Return age and sex as a FHIR Patient: the birthday was the day before the observations."""
     born = f"{2024 - int(record['age'])}-03-14"
     return {"resourceType": "Patient", "id": "p-1", "gender": GENDERS[record["sex"]], "birthDate": born} | others
 
 
 def resources(record: Mapping[str, Any]) -> list[Json]:
-    """Tell a record; what is missing is left out."""
+    """Return a record as resources; missing values are omitted."""
     parts = [observation(field, value) for field, value in record.items() if field not in {"patient_id", "age", "sex"}]
     return [patient(record), *(each for each in parts if "dataAbsentReason" not in each)]
 
 
 def bundle(*parts: Json) -> bytes:
-    """Put resources together, each checked as what it says it is."""
+    """Return a Bundle of resources, each validated as its type."""
     kinds = {"Patient": Patient, "Observation": Observation}
     entries = [BundleEntry(resource=kinds[part["resourceType"]].model_validate(part)) for part in parts]
     return Bundle(type="collection", entry=entries).model_dump_json().encode()
 
 
 def unchecked(*parts: Any, **others: Any) -> bytes:
-    """Put together what may be no FHIR."""
+    """Return a Bundle of parts that may not be valid FHIR."""
     return json.dumps(
         {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": part} for part in parts], **others}
     ).encode()

@@ -1,4 +1,4 @@
-"""The same rows as JSON records, as CSV and as Parquet, and what the file interface makes of them."""
+"""The same rows as JSON records, as CSV and as Parquet, and their results through the file interface."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = Mapping[str, str | float | None]
 UNMEASURED = {"na", "n/a", "#n/a", "nan", "?", "none", "null", "."}
 _TRUE_FALSE = {"true": "1", "false": "0", "t": "1", "f": "0"}
 WORDS = {"sex": {"f": "0", "m": "1"}, "fbs": _TRUE_FALSE, "exang": _TRUE_FALSE}
-"""Those among the words for codes that the laws of any cell meet."""
+"""The words for codes that tests of arbitrary cells use."""
 
 
 def as_records(rows: Sequence[Row]) -> list[bytes]:
@@ -37,7 +37,7 @@ def as_records(rows: Sequence[Row]) -> list[bytes]:
 
 
 def cell_record(cells: Mapping[str, str]) -> bytes:
-    """Write the record that cells of CSV stand for, by the rules of docs/files.md and Python's own JSON parser."""
+    """Return the record that cells of CSV mean, by the rules of docs/files.md and Python's own JSON parser."""
     members = (f'"{name}":{_cell(name, cell)}' for name, cell in cells.items())
     return f"{{{','.join(members)}}}".encode()
 
@@ -47,7 +47,7 @@ def _cell(name: str, cell: str) -> str:
         return "null"
     if name == "patient_id":
         return json.dumps(cell)
-    bare = cell.encode().strip().decode()  # ASCII white space alone
+    bare = cell.encode().strip().decode()  # only ASCII white space
     if not bare or bare.casefold() in UNMEASURED:
         return "null"
     if (code := WORDS.get(name, {}).get(re.sub(r"[\W_]+", "", bare.casefold()))) is not None:
@@ -84,11 +84,11 @@ def write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str] = NAMES)
 
 
 REFUSED: tuple[bytes, list[object]] = (b"refused", [])
-"""Stands for what comes of a file whose records show another coding."""
+"""Stands for the result of a file whose records show another coding."""
 
 
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
-    """Return score lines, and rejected rows, as the core gives them for records of the topic; or `REFUSED`."""
+    """Return score lines and rejected rows as the core returns them for records of the topic, or `REFUSED`."""
     scores, errors, window = b"", [], SourceWindow()
     outcomes = outcomes_of(reject_foreign_source(scorer.score(JsonBatch(values).decode()), window))
     if window.is_foreign:
@@ -107,7 +107,7 @@ def unseen(_done: int, _total: int | None, _tally: Tally) -> None:
 
 
 def through_file(source: Path, scorer: Scorer) -> tuple[bytes, list[object]]:
-    """Return what the file interface writes, in the form of `through_stream`."""
+    """Return the output of the file interface, in the form of `through_stream`."""
     output, errors = source.with_name("out.ndjson"), source.with_name("errors.ndjson")
     try:
         score_file(Request(source, output, errors, force=True), scorer, unseen)

@@ -1,4 +1,4 @@
-"""Model directories changed file by file: bytes, manifests and hostile pickles."""
+"""Model directories with changed files: bytes, manifests and hostile pickles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pickled(thing: object) -> bytes:
 
 
 def replace_file(folder: Path, name: str, content: bytes) -> None:
-    """Write a file and its digest, as someone who may write the manifest could."""
+    """Write a file and its digest, as an attacker who can write the manifest could."""
     (folder / name).write_bytes(content)
     change_manifest(folder, lambda manifest: manifest["files"].update({name: measured(content)}))
 
@@ -39,7 +39,7 @@ def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) ->
 
 
 def change_byte(path: Path) -> None:
-    """Change one byte in the middle of a file, and not its size."""
+    """Change one byte in the middle of a file; its size stays the same."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -52,7 +52,7 @@ def refusal(folder: Path, name: str | None = None) -> str:
 
 
 class Runs:
-    """Unpickled, it calls a function with arguments."""
+    """An object whose unpickling calls a function with arguments."""
 
     def __init__(self, function: object, *arguments: object) -> None:
         self.call = function, arguments
@@ -62,7 +62,7 @@ class Runs:
 
 
 def with_only_pickles(folder: Path, pickle: object) -> Path:
-    """Leave scikit-learn to serve the model, from this pickle, with its digest in the manifest."""
+    """Make scikit-learn serve the model, from this pickle, with its digest in the manifest."""
     replace_file(folder, "pattern_submodels.json", b"{}")
     replace_file(folder, PREPROCESSOR_FILE, pickled(pickle))
     return folder

@@ -1,4 +1,4 @@
-"""Artifacts and classifiers that go wrong on purpose, and legal records as numbers and as bytes."""
+"""Artifacts and classifiers that fail on purpose, and valid records as numbers and as bytes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ OPTIONAL = [j for j, feature in enumerate(FEATURES) if not feature.required]
 
 
 class Spoiled:
-    """A fitted classifier that `spoil` may keep from working: it gets the inputs and the probabilities.
+    """A fitted classifier whose probabilities pass through `spoil`, together with the inputs.
 
-    It has the one method of a classifier that scoring calls.
+    It has the only method of a classifier that scoring calls.
     """
 
     def __init__(self, classifier: Any, spoil: Callable[[Matrix, Probabilities], Probabilities]) -> None:
@@ -38,7 +38,7 @@ class Spoiled:
 
 
 class Switch:
-    """Lets a classifier work until it is thrown, and then spoils every result."""
+    """A `spoil` that lets a classifier work until it is switched, and then spoils every result."""
 
     def __init__(self, spoil: Callable[[Matrix, Probabilities], Probabilities]) -> None:
         self.thrown, self.spoil = False, spoil
@@ -48,17 +48,17 @@ class Switch:
 
 
 def raises(inputs: Matrix, probabilities: Probabilities) -> Probabilities:  # noqa: ARG001
-    """Fail on any input."""
+    """Raise an exception for any input."""
     raise FloatingPointError("the classifier fails")
 
 
 def gives(number: float) -> Callable[[Matrix, Probabilities], Probabilities]:
-    """Return what puts one number in place of every probability."""
+    """Return a `spoil` that replaces every probability by one number."""
     return lambda _, probabilities: np.full_like(probabilities, number)
 
 
 def raises_on(culprits: Matrix) -> Callable[[Matrix, Probabilities], Probabilities]:
-    """Return what fails on a batch that holds one of the `culprits`, preprocessed rows."""
+    """Return a `spoil` that raises for a batch with one of the `culprits`, preprocessed rows."""
 
     def spoil(inputs: Matrix, probabilities: Probabilities) -> Probabilities:
         if _hits(inputs, culprits).any():
@@ -69,7 +69,7 @@ def raises_on(culprits: Matrix) -> Callable[[Matrix, Probabilities], Probabiliti
 
 
 def gives_on(culprits: Matrix, number: float) -> Callable[[Matrix, Probabilities], Probabilities]:
-    """Return what puts a number in place of the probabilities of the `culprits`, preprocessed rows."""
+    """Return a `spoil` that replaces the probabilities of the `culprits`, preprocessed rows, by a number."""
 
     def spoil(inputs: Matrix, probabilities: Probabilities) -> Probabilities:
         spoiled = probabilities.copy()
@@ -84,32 +84,32 @@ def _hits(inputs: Matrix, culprits: Matrix) -> Any:
 
 
 def with_classifier(artifact: Artifact, classifier: Any) -> Artifact:
-    """Return the artifact with another classifier in it, of a kind that no fast engine knows."""
+    """Return the artifact with another classifier, of a kind that no fast engine supports."""
     fitted = Fitted(artifact.fitted().preprocessor, classifier)
     return msgspec.structs.replace(artifact, plain=None, onnx=None, fitted=lambda: fitted)
 
 
 def with_plain(artifact: Artifact, **changes: Any) -> Artifact:
-    """Return the artifact with other plain numbers."""
+    """Return the artifact with changed parameters of its portable model."""
     plain = msgspec.structs.replace(plain_of(artifact), **changes)
     return msgspec.structs.replace(artifact, plain=plain.as_json())
 
 
 def plain_of(artifact: Artifact) -> PortableModel:
-    """Return the artifact's plain numbers."""
+    """Return the artifact's portable model."""
     assert artifact.plain is not None
     return PortableModel.from_json(artifact.plain)
 
 
 def another_version(folder: Path, target: Path, version: str) -> Path:
-    """Write a model directory with the same risks and another version; returns it."""
+    """Write a model directory with the same risks and another version; return it."""
     shutil.copytree(folder, target)
     _rewrite(target, lambda manifest: manifest.update(model_version=version))
     return target
 
 
 def with_exchanged_labels(folder: Path, target: Path) -> Path:
-    """Write a model directory whose best model, a linear one, gives 1 - risk, soundly; returns it."""
+    """Write a valid model directory whose best model, a linear one, returns 1 - risk; return it."""
     shutil.copytree(folder, target)
     manifest = json.loads((target / MANIFEST_FILE).read_bytes())
     file = manifest["models"][manifest["best"]]["plain"]
@@ -159,7 +159,7 @@ def other_forest(artifact: Artifact) -> RandomForestClassifier:
 
 
 def random_rows(count: int, seed: int = 1) -> Matrix:
-    """Return legal rows (count, 13) with nothing missing."""
+    """Return valid rows (count, 13) without missing values."""
     rng = np.random.default_rng(seed)
     rows = np.empty((count, len(FEATURES)))
     for j, feature in enumerate(FEATURES):
@@ -174,7 +174,7 @@ def random_rows(count: int, seed: int = 1) -> Matrix:
 
 
 def every_missing_pattern(seed: int = 2) -> Matrix:
-    """Return a legal row (1024, 13) for each set of the ten fields that may be missing."""
+    """Return a valid row (1024, 13) for each set of the ten fields that may be missing."""
     rows = random_rows(1 << len(OPTIONAL), seed)
     for pattern, row in enumerate(rows):
         row[[j for bit, j in enumerate(OPTIONAL) if pattern >> bit & 1]] = np.nan

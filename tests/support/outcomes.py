@@ -1,4 +1,4 @@
-"""What becomes of records, one outcome a record, for tests that compare outcomes."""
+"""Outcomes of records, one per record, for tests that compare them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from scoring.pipeline import Model, Results
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A record that has a score; `value` is the score as JSON."""
+    """A scored record; `value` is the score as JSON."""
 
     value: bytes
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A record that cannot be scored, with all that is wrong with it."""
+    """A record that cannot be scored, with all of its issues."""
 
     issues: tuple[ValidationIssue, ...]
 
@@ -31,7 +31,7 @@ Outcome = Scored | Rejected
 def process(
     values: Sequence[bytes | None], sources: Sequence[Source | None], model: Model, coding: str | None = None
 ) -> list[Outcome]:
-    """Score records as every interface does, and return one outcome a record, in order."""
+    """Score records as every interface does, and return one outcome per record, in order."""
     return outcomes_of(model.score(JsonBatch(values, coding, sources).decode()))
 
 

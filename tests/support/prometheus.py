@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes processes of ours, with the configuration and rules of compose/prometheus."""
+"""A real Prometheus that scrapes our processes, with the configuration and rules of compose/prometheus."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _START_SECONDS = 60.0
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One series of an answer: its labels, and its values by Unix time."""
+    """One series of a response: its labels, and its values by Unix time."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]
@@ -36,20 +36,20 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Prometheus:
-    """Asks a running Prometheus."""
+    """A client of a running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def query(self, expression: str) -> list[Line]:
-        """Evaluate an expression now; raises AssertionError with what Prometheus says against it."""
+        """Evaluate an expression now; raises AssertionError with Prometheus' error."""
         answer = self._ask("query", query=expression)
         if answer["resultType"] == "scalar":
             return [Line({}, [_point(answer["result"])])]
         return [Line(line["metric"], [_point(line["value"])]) for line in answer["result"]]
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[Line]:
-        """Evaluate an expression over a time."""
+        """Evaluate an expression over a period."""
         answer = self._ask("query_range", query=expression, start=str(start), end=str(end), step=str(step))
         return [Line(line["metric"], [*map(_point, line["values"])]) for line in answer["result"]]
 
@@ -72,13 +72,13 @@ def _point(pair: tuple[float, str]) -> tuple[float, float]:
 
 
 def is_installed(program: str) -> bool:
-    """Say whether `prometheus` or `promtool` is here."""
+    """Whether `prometheus` or `promtool` is installed."""
     return shutil.which(program) is not None
 
 
 @contextmanager
 def running_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], seconds: float) -> Iterator[Prometheus]:
-    """Scrape these addresses, by job, every so many seconds; data and log go to the folder."""
+    """Scrape these addresses, by job, every `seconds`; data and log are written to the folder."""
     config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text(encoding="utf-8"))
     config["global"] = dict.fromkeys(config["global"], f"{round(seconds * 1000)}ms")
     config["rule_files"] = [str(FOLDER / name) for name in config["rule_files"]]
@@ -120,10 +120,10 @@ def queries(dashboard: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict
 
 
 def as_asked(expression: str, rate_interval: str) -> str:
-    """Put in what Grafana would."""
+    """Fill in the variables that Grafana would."""
     return expression.replace("$__rate_interval", rate_interval)
 
 
 def legend_labels(legend: str) -> set[str]:
-    """Return the labels that a legend names."""
+    """Return the labels that a legend uses."""
     return set(re.findall(r"{{(\w+)}}", legend))

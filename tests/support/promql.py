@@ -1,4 +1,4 @@
-"""What an expression of PromQL names: metrics with the labels that are selected, and labels that are grouped by."""
+"""The names in a PromQL expression: metrics with the labels that they select, and grouping labels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WORDS = {"and", "or", "unless", "bool"}
 
 
 class Named(msgspec.Struct, frozen=True):
-    """Labels that are selected, by metric; and labels that are grouped or joined by."""
+    """Selected labels by metric, and labels in groupings and joins."""
 
     metrics: dict[str, set[str]]
     grouping: set[str]
 
     @classmethod
     def of(cls, expression: str) -> Self:
-        """Read an expression that Prometheus accepts; of others nothing is promised."""
+        """Parse an expression that Prometheus accepts; the result for any other is undefined."""
         plain = _RANGE.sub(" ", _TEXT.sub("", expression))
         grouping = {label.strip() for labels in _GROUPING.findall(plain) for label in labels.split(",")}
         metrics: dict[str, set[str]] = {}

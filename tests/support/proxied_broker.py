@@ -1,4 +1,4 @@
-"""Apache Kafka that can be stopped, killed and started again, with a second interface through a proxy."""
+"""Apache Kafka that can be stopped, killed and restarted, with a second listener through a proxy."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _CALL_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.05
 _PROPERTIES: Final = {
     "auto.create.topics.enable": "false",
-    # A killed member is missed soon, so that thirty kills take minutes.
+    # A killed member's session expires soon, so that thirty kills take minutes.
     "group.min.session.timeout.ms": "1000",
-    # Likewise a killed transaction.
+    # So does the transaction of a killed producer.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # A killed broker may register again soon.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
-    # Fewer files to open when it starts again.
+    # Fewer files to open at a restart.
     "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5",
     "share.coordinator.state.topic.replication.factor": "1",
 }
-"""Short time limits."""
+"""Short timeouts."""
 _NO_COORDINATOR: Final = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
@@ -40,11 +40,11 @@ _NO_COORDINATOR: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
-"""What a broker says of a group whose coordinator is just starting, or about to be elected."""
+"""A broker's errors for a group whose coordinator is still starting or being elected."""
 
 
 class Broker:
-    """A running broker. `direct` is its own address, `proxied` the one that leads through `proxy`."""
+    """A running broker. `direct` is its own address, `proxied` the address of `proxy`."""
 
     def __init__(self, server: OwnKafka, proxy: Proxy) -> None:
         self.direct = server.address
@@ -54,7 +54,7 @@ class Broker:
         self._interposed: Proxy | None = None
 
     def interpose(self, make: Callable[[Proxy], Proxy]) -> None:
-        """Let another proxy take the place of the present one, until `heal`; it is made from that."""
+        """Replace the current proxy by one that `make` creates from it, until `heal`."""
         self.proxy.vanish()
         self._interposed = make(self.proxy).__enter__()
 
@@ -65,19 +65,19 @@ class Broker:
         return self._interposed
 
     def heal(self) -> None:
-        """Have a good network again, whatever it was."""
+        """Restore a normal network."""
         if self._interposed is not None:
             self._interposed.__exit__()
             self._interposed = None
         self.proxy.heal()
 
     def restart(self) -> None:
-        """Stop it in good order, start it again on the same ports with its data, and wait until it answers."""
+        """Stop it gracefully, start it again on the same ports with its data, and wait until it responds."""
         self._server.stop()
         self._start()
 
     def crash(self) -> None:
-        """Kill it (SIGKILL), start it again likewise, and wait until it answers."""
+        """Kill it (SIGKILL), start it again in the same way, and wait until it responds."""
         self._server.kill()
         self._start()
 
@@ -86,26 +86,26 @@ class Broker:
         await_broker(self.direct)
 
     def create_topic(self, name: str, partitions: int, largest_bytes: int = LARGEST_RECORD_BYTES) -> None:
-        """Create a topic, whose records bear the time at which the broker took them; wait until the broker has it."""
+        """Create a topic with the broker's time as the timestamp of records; wait until it exists."""
         config = {"max.message.bytes": str(largest_bytes), "message.timestamp.type": "LogAppendTime"}
         topic = NewTopic(name, num_partitions=partitions, config=config)
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
         admin.create_topics([topic], operation_timeout=_CALL_SECONDS)[name].result(_CALL_SECONDS)
 
     def add_partitions(self, name: str, count: int) -> None:
-        """Let a topic have `count` partitions."""
+        """Increase the number of a topic's partitions to `count`."""
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
         admin.create_partitions([NewPartitions(name, count)])[name].result(_CALL_SECONDS)
 
     def replace_topic(self, name: str, partitions: int) -> None:
-        """Delete a topic and create another of its name at once."""
+        """Delete a topic and create another of the same name at once."""
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
         admin.delete_topics([name])[name].result(_CALL_SECONDS)
         while True:
             try:
                 self.create_topic(name, partitions)
             except KafkaException as failure:
-                # The broker still has the old one for a moment.
+                # The broker still has the old topic for a moment.
                 if failure.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
                 time.sleep(_PAUSE_SECONDS)
@@ -113,7 +113,7 @@ class Broker:
                 return
 
     def members(self, group: str, *, working: bool = False) -> int:
-        """Count the members of a consumer group, or those that have partitions; none while it has no coordinator."""
+        """Count the members of a consumer group, or only those with partitions; 0 while it has no coordinator."""
         admin = AdminClient({"bootstrap.servers": self.direct, "log_level": 2})
         try:
             found = admin.describe_consumer_groups([group])[group].result(_CALL_SECONDS).members
@@ -126,7 +126,7 @@ class Broker:
 
 @contextmanager
 def running_broker(kind: Kind | None = None) -> Iterator[Broker]:
-    """Run one broker while the context lasts, with a second listener whose advertised port is the proxy's."""
+    """Run a broker in the context, with a second listener whose advertised port is the proxy's."""
     inner, outer = free_port(), free_port()
     listener = Listener("PROXIED", inner, f"localhost:{outer}")
     with own_kafka(listeners=[listener], properties=_PROPERTIES, kind=kind) as server, Proxy(outer, inner) as proxy:

@@ -1,4 +1,4 @@
-"""The copies of UCI Heart Disease that go round, rebuilt from the shipped snapshot."""
+"""The published copies of UCI Heart Disease, rebuilt from the shipped snapshot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTCOME: Final = "outcome"
 _KAGGLE_LOST: Final = (60, 0, 4, 158, 305)
 _KAGGLE_TWICE: Final = (38, 1, 3, 138, 175)
 _STATLOG_ROWS: Final = 270
-"""Statlog's file has the first of the rows in which nothing is missing."""
+"""Statlog's file has the first of the complete rows."""
 
 Row = tuple[float, ...]
 
@@ -28,7 +28,7 @@ def _cleveland() -> list[list[float | None]]:
 
 
 def _coded(row: list[float | None], name: str) -> Row:
-    """Write a row of UCI's in a coding: 13 fields and the outcome."""
+    """Return a row of UCI's in a coding: 13 fields and the outcome."""
     coding = CODINGS["statlog" if name == "keel" else name]
     label = int((row[-1] or 0) > 0)
     values = []
@@ -54,7 +54,7 @@ def copy_rows(name: str) -> list[Row]:
 
 
 def copy_records(name: str, **more: Any) -> list[bytes]:
-    """Return the patients of a copy as records, in its codes; `more` are further members of each."""
+    """Return the patients of a copy as records in its codes; `more` are additional members of each."""
     return [
         json.dumps({"patient_id": f"{name}-{place}", **dict(zip(FEATURE_NAMES, row, strict=False)), **more}).encode()
         for place, row in enumerate(copy_rows(name))
@@ -72,7 +72,7 @@ def uci_records(name: str) -> list[bytes]:
 
 
 def inverted(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with disease where there was none, as in Kaggle's target."""
+    """Return the rows with the outcome inverted, as in Kaggle's target."""
     return frame.assign(num=(frame["num"] == 0).astype(int))
 
 
@@ -84,7 +84,7 @@ def kaggle_coded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def labelled(site: str, folder: Path) -> Path:
-    """Write a hospital's patients as somebody would who measured them."""
+    """Write a hospital's patients with their outcomes, as a hospital that measured them would."""
     path = folder / f"{site}.csv"
     read_snapshot([site]).to_csv(path, index=False)
     return path

@@ -1,4 +1,4 @@
-"""Strategies for records that are legal, and for bytes that are almost a legal record."""
+"""Strategies for valid records, and for bytes that are almost a valid record."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ODD_SPACES: Final = ("\x0b", "\x0c", "\xa0", "\u2028", "\ufeff", "\0", "//\n", "
 
 
 def legal_numbers(feature: Feature) -> SearchStrategy[float]:
-    """Draw any legal number of a field."""
+    """Draw any valid number of a field."""
     low, high = feature.interval
     if feature.codes:
         return st.sampled_from([code for code, _ in feature.codes])
@@ -65,7 +65,7 @@ def legal_numbers(feature: Feature) -> SearchStrategy[float]:
 
 
 def legal_values(feature: Feature) -> SearchStrategy[float | None]:
-    """Draw any legal value of a field: a number, and where it may be missing null and the codes for that."""
+    """Draw any valid value of a field: a number, and null or a code for missing where that is allowed."""
     if feature.required:
         return legal_numbers(feature)
     return legal_numbers(feature) | st.sampled_from([None, *feature.missing])
@@ -73,7 +73,7 @@ def legal_values(feature: Feature) -> SearchStrategy[float | None]:
 
 @st.composite
 def notations(draw: DrawFn, value: float | None) -> str:
-    """Draw one of the many ways to write a number in JSON."""
+    """Draw one of the many notations of a number in JSON."""
     if value is None:
         return "null"
     if isinstance(value, float) and not value.is_integer():
@@ -93,14 +93,14 @@ def notations(draw: DrawFn, value: float | None) -> str:
 
 @st.composite
 def patient_ids(draw: DrawFn) -> str:
-    """Draw a legal id, written with or without escapes."""
+    """Draw a valid id, with or without escapes."""
     text = draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=12) | st.just("p-1"))
     return json.dumps(text, ensure_ascii=draw(st.booleans()))
 
 
 @st.composite
 def legal_members(draw: DrawFn) -> list[Member]:
-    """Draw the members of a legal record, in any order."""
+    """Draw the members of a valid record, in any order."""
     members = [('"patient_id"', draw(patient_ids()))]
     members += [(f'"{f.name}"', draw(notations(draw(legal_values(f))))) for f in FEATURES]
     if draw(st.booleans()):
@@ -109,14 +109,14 @@ def legal_members(draw: DrawFn) -> list[Member]:
 
 
 def written(members: list[Member], space: str = " ") -> bytes:
-    """Write members as one JSON object; lone surrogates become the bytes that UTF-8 forbids."""
+    """Serialize members as one JSON object; lone surrogates become bytes that are invalid in UTF-8."""
     text = f",{space}".join(f"{key}:{space}{value}" for key, value in members)
     return f"{space}{{{text}{space}}}{space}".encode("utf-8", "surrogatepass")
 
 
 @st.composite
 def legal_records(draw: DrawFn) -> bytes:
-    """Draw the bytes of a legal record."""
+    """Draw the bytes of a valid record."""
     return written(draw(legal_members()), draw(st.sampled_from(SPACES)))
 
 
@@ -134,7 +134,7 @@ def _odd_value(draw: DrawFn, key: str) -> str:
 
 
 def _mutate_member(draw: DrawFn, members: list[Member]) -> None:
-    """Do one thing to one member, in place."""
+    """Mutate one member, in place."""
     kind = draw(st.sampled_from(["value", "value", "value", "drop", "repeat", "repeat odd", "rename", "escape", "add"]))
     i = _index(draw, members)
     key, value = members[i]
@@ -156,7 +156,7 @@ def _mutate_member(draw: DrawFn, members: list[Member]) -> None:
 
 
 def _escaped(draw: DrawFn, key: str) -> str:
-    """Write one character of a key as an escape."""
+    """Return a key with one character as an escape."""
     if not key.startswith('"') or len(key) < 3 or "\\" in key:
         return key
     i = draw(st.integers(1, len(key) - 2))
@@ -164,7 +164,7 @@ def _escaped(draw: DrawFn, key: str) -> str:
 
 
 def _mutate_bytes(draw: DrawFn, value: bytes) -> bytes:
-    """Do one thing to the bytes."""
+    """Mutate the bytes once."""
     i = draw(st.integers(0, len(value)))
     piece = draw(
         st.binary(min_size=1, max_size=3) | st.sampled_from([b'"', b"\\", b",", b"}", b"{", b"\xff", b"\xed\xa0\x80"])
@@ -186,7 +186,7 @@ def _mutate_bytes(draw: DrawFn, value: bytes) -> bytes:
 
 @st.composite
 def near_records(draw: DrawFn) -> bytes:
-    """Draw bytes that are a legal record but for a few mutations, or for none."""
+    """Draw the bytes of a valid record with a few mutations, or none."""
     members = list(draw(legal_members()))
     for _ in range(draw(st.integers(0, 3))):
         _mutate_member(draw, members)
@@ -203,13 +203,13 @@ def anything() -> SearchStrategy[bytes]:
 
 
 def values() -> SearchStrategy[bytes]:
-    """Draw what a topic may hold: mostly almost-records."""
+    """Draw a value that a topic may hold: mostly almost valid records."""
     return st.one_of(near_records(), near_records(), near_records(), legal_records(), anything())
 
 
 @st.composite
 def json_objects(draw: DrawFn) -> Any:
-    """Draw a document as any JSON parser gives it: a record with a few values, fields or nothing out of order."""
+    """Draw a document as a JSON parser returns it: a record with a few values or fields changed, or none."""
     document: dict[str, Any] = {"patient_id": draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=128))}
     document |= {feature.name: draw(legal_values(feature)) for feature in FEATURES}
     if draw(st.booleans()):

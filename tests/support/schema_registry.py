@@ -21,13 +21,13 @@ from runtime.ports import free_port
 
 GIVEN_REGISTRY: Final = "HEARTSTREAM_TEST_REGISTRY_URL"
 VERSION: Final = "3.0.9"
-"""The last that runs on Java 17."""
+"""The last version that runs on Java 17."""
 _START_SECONDS: Final = 120.0
 
 
 @contextmanager
 def running_registry() -> Iterator[str]:
-    """Yield the URL of a registry with Confluent's interface. Skips the test where none can be had."""
+    """Yield the URL of a registry with Confluent's API; skip the test if there is none."""
     if given := os.environ.get(GIVEN_REGISTRY):
         yield given
         return
@@ -66,7 +66,7 @@ def _java() -> str:
 
 
 def _program() -> Path:
-    """Return the program, fetched once into the user's cache."""
+    """Return the program, downloaded once into the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heartstream"
     folder = cache / f"apicurio-registry-{VERSION}"
     if not folder.is_dir():

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 
 class Keys:
-    """Two PEM files of a key pair."""
+    """A key pair in two PEM files."""
 
     def __init__(self, folder: Path, name: str) -> None:
         key = Ed25519PrivateKey.generate()

@@ -1,4 +1,4 @@
-"""A table as Spark hands it over: the real patients of all four hospitals, and bad rows among them."""
+"""A table as Spark passes it: the real patients of all four hospitals, with bad rows among them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD: Final = [
 
 
 def table() -> pa.Table:
-    """Return all 920 patients, ids beginning with `good-`, and each row of `BAD` after another hundred of them."""
+    """Return all 920 patients, with ids that begin with `good-`, and a row of `BAD` after every hundred of them."""
     rows = [(f"good-{number}", record) for number, record in enumerate(real_patients())]
     for place, (patient_id, changes) in enumerate(BAD):
         rows.insert(100 * place, (patient_id, {**real_patients()[0], **changes}))

@@ -1,4 +1,4 @@
-"""A verifiable producer and an accounting consumer."""
+"""A producer and a consumer that check that every record has one outcome."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEADLINE_SECONDS = 90.0
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A record that the broker has confirmed."""
+    """A record that the broker has acknowledged."""
 
     source: Source
     key: bytes | None
@@ -69,7 +69,7 @@ class Stream:
         self.sent: list[Sent] = []
         self.results: dict[Source, list[Result]] = defaultdict(list)
         self.read: list[Result] = []
-        """All results, in the order in which each output partition holds them."""
+        """All results, in the order of each output partition."""
 
     @classmethod
     @contextmanager
@@ -86,13 +86,13 @@ class Stream:
             consumer.close()
 
     def send(self, value: bytes | None, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        """Produce one record; it is in `sent` once the broker has it."""
+        """Produce one record; it is in `sent` once the broker has acknowledged it."""
         confirmed = self._confirmed(value, key)
         self._producer.produce(self.topics.patients, value, key, headers=list(headers), on_delivery=confirmed)
         self._producer.poll(0)
 
     def send_by(self, producer: Producer, value: bytes | None, key: bytes | None, partition: int) -> None:
-        """Produce one record with a producer of the test's own, which polls."""
+        """Produce one record with a producer of the test's own, which must poll."""
         producer.produce(self.topics.patients, value, key, partition=partition, on_delivery=self._confirmed(value, key))
 
     def _confirmed(self, value: bytes | None, key: bytes | None) -> Callable[[KafkaError | None, Message], None]:
@@ -104,11 +104,11 @@ class Stream:
         return confirmed
 
     def flush(self) -> None:
-        """Wait until the broker has every record."""
+        """Wait until the broker has acknowledged every record."""
         assert self._producer.flush(DEADLINE_SECONDS) == 0
 
     def read_until(self, condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
-        """Read results until the condition holds; fails the test if it does not in time."""
+        """Read results until the condition holds; fail the test on a timeout."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{self.answered} of {len(self.sent)} records have an outcome"
@@ -117,31 +117,31 @@ class Stream:
                 self._note(message)
 
     def read_all(self, seconds: float = DEADLINE_SECONDS) -> None:
-        """Read until every record that was sent has an outcome, and then on to the end of the topics."""
+        """Read until every sent record has an outcome, and then to the end of the topics."""
         self.flush()
         self.read_until(lambda: self.answered >= len(self.sent), seconds)
         self.read_to_end()
 
     def read_to_end(self) -> None:
-        """Read all results that there are now."""
+        """Read all results up to the present ends of the topics."""
         self.read_until(self._at_end)
 
     @property
     def answered(self) -> int:
-        """Records that have at least one outcome."""
+        """The number of records with at least one outcome."""
         return len(self.results)
 
     def repeated(self) -> int:
-        """Results beyond the first for a record."""
+        """The number of results beyond the first of each record."""
         return sum(len(results) - 1 for results in self.results.values())
 
     def only(self, sent: Sent) -> Result:
-        """Return the one outcome of a record."""
+        """Return the only outcome of a record."""
         (result,) = self.results[sent.source]
         return result
 
     def await_commits(self, group: str) -> None:
-        """Wait until the group's committed offsets are the ends of all partitions that hold records."""
+        """Wait until the group's committed offsets are the ends of all partitions with records."""
         self.await_offsets(
             group,
             {
@@ -151,7 +151,7 @@ class Stream:
         )
 
     def await_offsets(self, group: str, ends: Mapping[int, int]) -> None:
-        """Wait until these are the group's committed offsets."""
+        """Wait until the group has committed these offsets."""
         wanted = [TopicPartition(self.topics.patients, partition) for partition in ends]
         probe = Consumer({"bootstrap.servers": self.address, "group.id": group, "log_level": 2})
         try:
@@ -163,7 +163,7 @@ class Stream:
             probe.close()
 
     def committed(self, group: str) -> list[TopicPartition]:
-        """Return the group's offsets of the patients topic, as the broker keeps them."""
+        """Return the group's offsets of the patients topic, as stored by the broker."""
         admin = AdminClient({"bootstrap.servers": self.address})
         (asked,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
         return list(asked.result(60).topic_partitions)
@@ -188,14 +188,14 @@ class Stream:
         return int(self._consumer.get_watermark_offsets(TopicPartition(self.topics.patients, partition), timeout=60)[1])
 
     def delete_before(self, offsets: dict[int, int]) -> None:
-        """Delete patients records before these offsets, by partition, as retention would."""
+        """Delete records of the patients topic before these offsets, by partition, as retention would."""
         positions = [TopicPartition(self.topics.patients, partition, offset) for partition, offset in offsets.items()]
         admin = AdminClient({"bootstrap.servers": self.address})
         for future in admin.delete_records(positions).values():
             future.result(60)
 
     def limit_dead_letters(self, size: int) -> None:
-        """Let the dead letter topic take record batches of at most `size` bytes."""
+        """Limit record batches of the dead letter topic to `size` bytes."""
         self.configure(self.topics.dead_letters, "max.message.bytes", str(size))
 
     def configure(self, topic: str, name: str, value: str) -> None:
@@ -232,7 +232,7 @@ class Stream:
 
 
 def _members(admin: AdminClient, group: str) -> int | None:
-    """Count a group's members; None where the broker, as one that starts, has no coordinator for it yet."""
+    """Count a group's members; None while the broker, as after a start, has no coordinator for it."""
     try:
         return len(admin.describe_consumer_groups([group])[group].result(60).members)
     except KafkaException as failure:

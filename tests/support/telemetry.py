@@ -1,4 +1,4 @@
-"""Which series Prometheus has of our processes, and with which labels: from the metrics themselves."""
+"""The series that Prometheus has of our processes, and their labels, derived from the metrics themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.promql import Named
 
 ALERTS = Path("compose/prometheus/alerts.yaml")
 _SCRAPED = {"instance"}
-"""What every scrape adds, under compose and in Kubernetes alike; the job's name is not the same in both."""
+"""Labels that every scrape adds, under compose and in Kubernetes; the job's name differs between them."""
 _OF_PROMETHEUS = {"up": _SCRAPED, "ALERTS": {"alertname", "alertstate", "severity"}}
 
 
@@ -25,7 +25,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 def known_series() -> dict[str, set[str]]:
-    """Return the labels of every series that an expression may name."""
+    """Return the labels of every series that an expression may use."""
     known = {**_OF_PROMETHEUS, **{rule["record"]: set() for rule in rules() if "record" in rule}}
     for metric in metrics.DESCRIBED:
         labels = {*metric.labels, *_SCRAPED}
@@ -50,7 +50,7 @@ def unknown(expression: str) -> list[str]:
 
 
 def script(path: Path) -> ModuleType:
-    """Load a script that stands beside what it makes."""
+    """Load a script from the folder of its output."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

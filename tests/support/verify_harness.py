@@ -21,7 +21,7 @@ class VerifyHarness:
         self.stream, self.workers = stream, workers
 
     def scored(self, records: int, **settings: str) -> None:
-        """Send patients and a bad record, and have a worker score them."""
+        """Send patients and a bad record, and wait until a worker has scored them."""
         for number in range(records):
             self.stream.send(json.dumps(PATIENTS[number % len(PATIENTS)]).encode(), b"%d" % number)
         self.stream.send(next(iter(FLAWS.values()))(dict(PATIENTS[0])), b"bad")
@@ -42,7 +42,7 @@ class VerifyHarness:
         )
 
     def verify(self, *arguments: str) -> tuple[int, list[dict[str, object]], dict[str, int]]:
-        """Return the exit code, what was not proved, and the counts."""
+        """Return the exit code, the findings, and the counts."""
         done = self.run("verify", "--json", *arguments)
         counts = [line.split(None, 1) for line in done.stderr.splitlines() if line[:1] == " "]
         assert "Traceback" not in done.stderr

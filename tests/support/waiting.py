@@ -1,4 +1,4 @@
-"""Waiting for what another process does."""
+"""Waiting for other processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def await_condition(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait until a condition holds; fails if it does not in time."""
+    """Wait until a condition holds; fail on a timeout."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""What a running worker's health and metrics endpoints show."""
+"""The health and metrics endpoints of a running worker."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ EXACTLY_ONCE = {GUARANTEE: "exactly_once"}
 QUICK_EXPIRY = {"HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": "6000"}
 """A killed member's partitions are reassigned after six seconds."""
 Starter = Callable[..., AbstractContextManager[Child]]
-"""Starts a gateway with the settings that its keyword arguments name."""
+"""Starts a gateway with the settings in its keyword arguments."""
 _PATIENTS = real_patients()
 
 
@@ -41,14 +41,14 @@ class Workers:
         self.log_folder = log_folder
 
     def start(self, address: str, **settings: str) -> AbstractContextManager[Child]:
-        """Run a worker while the context lasts."""
+        """Run a worker in the context."""
         port = str(free_port())
         own = {"HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": address, "HEARTSTREAM_TELEMETRY__PORT": port}
         log = self.log_folder / f"worker-{port}.log"
         return running("worker", {**self.settings, **own, **settings}, f"http://127.0.0.1:{port}", log)
 
     def logs(self) -> str:
-        """Return all that the workers wrote."""
+        """Return all log lines of the workers."""
         return "".join(path.read_text(encoding="utf-8") for path in sorted(self.log_folder.glob("worker-*.log")))
 
 
@@ -66,7 +66,7 @@ def send_patients(stream: Stream, first: int, stop: int) -> None:
 
 
 def crash_three_times(stream: Stream, workers: Workers, settings: Mapping[str, str], every: int) -> None:
-    """Kill a worker three times, after every `every` outcomes, and let a fourth score the rest."""
+    """Kill a worker three times, each after `every` outcomes, and let a fourth score the rest."""
     left = []
     for _ in range(3):
         target = stream.answered + every
@@ -81,7 +81,7 @@ def crash_three_times(stream: Stream, workers: Workers, settings: Mapping[str, s
 
 
 def reason_of_end(workers: Workers, address: str, **settings: str) -> str:
-    """Run a worker until it ends by itself with code 1; return the reason in its last log line."""
+    """Run a worker until it exits by itself with code 1; return the reason in its last log line."""
     with workers.start(address, **settings) as worker:
         assert worker.process.wait(90) == 1
     lines = [json.loads(line) for line in workers.logs().splitlines() if line.startswith("{")]
