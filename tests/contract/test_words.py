@@ -25,7 +25,8 @@ CHECKED = (
         "k8s/**/*",
         ".github/**/*",
     ),
-    *("tests/unit/runtime/*", "tests/unit/schemas/*"),
+    *("tests/unit/runtime/*", "tests/unit/schemas/*", "tests/browser/*", "tests/integration/*", "tests/support/*"),
+    *("tests/fakes/*", "tests/images/*", "tests/k8s/*", "tests/k8s/inside/*"),
     *("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/design/**/*.md"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}

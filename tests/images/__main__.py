@@ -1,4 +1,4 @@
-"""Builds the images and proves what is promised of them: `python -m tests.images --help`."""
+"""Builds the images and checks them: `python -m tests.images --help`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heartstream.brokers import IMAGE, docker_is_usable
 from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
 from schemas.errors import DependencyError
 from scoring.scorer import Scorer
-from tests.images import composed, laws, living
+from tests.images import composed, laws, running_containers
 from tests.images.broker import running_broker
 from tests.images.build import BASE, OPTIONS, Image, build, build_options, named
 from tests.images.table import Finding, as_json, lines
@@ -27,14 +27,14 @@ PARTS: Final = ("images", "compose")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Build, check and tell, as the command line asks; raises SystemExit."""
-    asked = _parser().parse_args(arguments)
+    """Build, check and report, with the command's options; raises SystemExit."""
+    options = _parser().parse_args(arguments)
     logging.disable(logging.INFO)
     with errors_to_exit_codes():
-        findings = list(_findings(asked.only or PARTS, build_first=not asked.no_build))
+        findings = list(_findings(options.only or PARTS, build_first=not options.no_build))
     sys.stdout.write("\n".join(lines(findings)) + "\n")
-    if asked.json:
-        asked.json.write_bytes(as_json(findings))
+    if options.json:
+        options.json.write_bytes(as_json(findings))
     if any(finding.broken for finding in findings):
         raise SystemExit(FAILED)
 
@@ -42,25 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _findings(parts: Sequence[str], *, build_first: bool) -> Iterator[Finding]:
     if not docker_answers() or not docker_is_usable():
         raise DependencyError(f"this needs Docker with {IMAGE}")
-    images, options = named(TAG), build_options()
+    images, build_args = named(TAG), build_options()
     if build_first:
         for image in images:
             log_progress(f"building {image.name}")
-            build(image, options)
+            build(image, build_args)
     if "images" in parts:
-        yield from _of_images(images, options)
+        yield from _of_images(images, build_args)
     if "compose" in parts:
         yield from _of_compose(images)
 
 
-def _of_images(images: Sequence[Image], options: tuple[str, ...]) -> Iterator[Finding]:
+def _of_images(images: Sequence[Image], build_args: tuple[str, ...]) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="heartstream-images-") as folder, running_broker() as broker:
         model = Path(folder) / "model"
         train(TrainingRequest(model, model_version="images", quick=True))
-        # The images' user is another one.
+        # The images run as another user.
         Path(folder).chmod(0o755)
-        setting = laws.Setting(laws.bytes_of(BASE), model, Scorer.from_directory(model), broker, options)
-        for law in (*laws.LAWS, *living.LAWS):
+        setting = laws.Setting(laws.bytes_of(BASE), model, Scorer.from_directory(model), broker, build_args)
+        for law in (*laws.LAWS, *running_containers.LAWS):
             for image in images:
                 if image.target in law.targets:
                     yield _finding(law.name, image.target, lambda law=law, image=image: law.check(image, setting))
@@ -80,12 +80,12 @@ def _of_compose(images: Sequence[Image]) -> Iterator[Finding]:
 
 
 def _finding(law: str, subject: str, check: Callable[[], str]) -> Finding:
-    """Try a law. What goes wrong in a check is its result, and the others go on."""
+    """Check a law. An exception of a check is its result, and the other laws are still checked."""
     try:
         finding = Finding(law, subject, check())
-    except Exception as error:  # noqa: BLE001  # whatever it is, the law was not seen to hold
-        said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
-        finding = Finding(law, subject, "", f"{type(error).__name__}: {said}")
+    except Exception as error:  # noqa: BLE001  # any error means that the law was not confirmed
+        reason = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+        finding = Finding(law, subject, "", f"{type(error).__name__}: {reason}")
     log_progress(f"{subject}: {law}: {finding.seen or 'BROKEN: ' + finding.broken}")
     return finding
 
@@ -93,7 +93,7 @@ def _finding(law: str, subject: str, check: Callable[[], str]) -> Finding:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.images",
-        description="Build the container images, run them, and prove what is promised of them: size, start, rights, "
+        description="Build the container images, run them, and check their laws: size, start, rights, "
         "contents, bill of materials; then start compose/compose.yaml and send records through it.",
         epilog=f"{OPTIONS} holds further options of `docker build`, such as `--network host`. The images are called "
         f"heartstream-worker:{TAG} and so on, and stay. Example: ./run images --only images --json images.json. "

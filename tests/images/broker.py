@@ -1,4 +1,4 @@
-"""Apache Kafka on a container network of its own, reachable from inside and from this machine."""
+"""Apache Kafka on a container network of its own, reachable from inside and from the host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSIDE: Final = "kafka:9092"
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """A running broker: containers on `network` reach it at `INSIDE`, this machine at `outside`."""
+    """A running broker: containers on `network` reach it at `INSIDE`, the host at `outside`."""
 
     network: str
     outside: str
@@ -29,7 +29,7 @@ class Broker(msgspec.Struct, frozen=True):
 
 @contextmanager
 def running_broker() -> Iterator[Broker]:
-    """Run one broker, and its network, while the context lasts."""
+    """Run a broker and its network in the context."""
     name, port = f"heartstream-images-{uuid.uuid4().hex[:8]}", free_port()
     docker("network", "create", name)
     try:
@@ -47,16 +47,16 @@ def running_broker() -> Iterator[Broker]:
 
 
 def check_outcomes(stream: Stream, scorer: Scorer) -> str:
-    """Hold that each record that was sent has one outcome, and the right one; say how many there are of each kind."""
+    """Check that each sent record has one outcome, the correct one; return the number of each kind."""
     stream.read_all()
     assert (len(stream.sent), 0) == (stream.answered, stream.repeated())
-    scored = sum(_is_right(stream, sent, scorer) for sent in stream.sent)
+    scored = sum(_is_scored(stream, sent, scorer) for sent in stream.sent)
     letters = len(stream.sent) - scored
     return f"{scored} scores, {letters} dead letter{'' if letters == 1 else 's'}"
 
 
-def _is_right(stream: Stream, sent: Sent, scorer: Scorer) -> bool:
-    """Say whether a record was scored; fails if that, or how, is not what it should be."""
+def _is_scored(stream: Stream, sent: Sent, scorer: Scorer) -> bool:
+    """Return whether a record was scored; fail if it should not have been, or with another score."""
     (expected,) = process([sent.value], [sent.source], scorer)
     result = stream.only(sent)
     if isinstance(expected, Scored):
@@ -68,7 +68,7 @@ def _is_right(stream: Stream, sent: Sent, scorer: Scorer) -> bool:
 
 
 def send(stream: Stream, values: Sequence[bytes]) -> None:
-    """Produce these records, each with a key of its own."""
+    """Produce these records, each with its own key."""
     for number, value in enumerate(values):
         stream.send(value, f"key-{number}".encode())
     stream.flush()

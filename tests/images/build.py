@@ -31,24 +31,24 @@ class Image(msgspec.Struct, frozen=True):
 
 
 def named(tag: str) -> list[Image]:
-    """Return the three images under this tag."""
+    """Return the three images with this tag."""
     return [Image(target, f"heartstream-{target}:{tag}") for target in TARGETS]
 
 
 def build_options() -> tuple[str, ...]:
-    """Return the further options of `docker build` that the environment asks for."""
+    """Return the additional options of `docker build` from the environment."""
     return tuple(shlex.split(os.environ.get(OPTIONS, "")))
 
 
 def build(image: Image, options: Sequence[str], context: Path = ROOT) -> None:
-    """Build one target with these further options of `docker build`; raises DependencyError if that fails."""
+    """Build one target with additional options of `docker build`; raises DependencyError if that fails."""
     chosen = ("--target", image.target, "--tag", image.name, *options)
     docker("build", "--file", str(context / "compose" / "Dockerfile"), *chosen, str(context), seconds=_BUILD_SECONDS)
 
 
 @contextmanager
 def baked(image: Image, model: Path, options: Sequence[str]) -> Iterator[Image]:
-    """Build the image with a model in it, from a copy of the build context that has one; remove it afterwards."""
+    """Build the image with a model in it, from a copy of the build context with the model; remove it afterwards."""
     copy = Image(image.target, f"{image.name}-baked")
     with tempfile.TemporaryDirectory(prefix="heartstream-context-") as folder:
         context = Path(folder)
@@ -62,7 +62,7 @@ def baked(image: Image, model: Path, options: Sequence[str]) -> Iterator[Image]:
 
 
 def copy_context(folder: Path) -> None:
-    """Copy what `.dockerignore` lets into an image, and what a build is told by; but no model."""
+    """Copy the build context that `.dockerignore` allows, and the files that control a build, without a model."""
     ignore = ROOT / ".dockerignore"
     for pattern in context_patterns(ignore.read_text("utf-8")):
         for source in ROOT.glob(pattern):
@@ -77,6 +77,6 @@ def copy_context(folder: Path) -> None:
 
 
 def context_patterns(ignore: str) -> list[str]:
-    """Return what a `.dockerignore` that forbids all else lets in, without the model."""
+    """Return the patterns that a `.dockerignore` allows, if it excludes everything else, without the model."""
     allowed = [line[1:] for line in ignore.splitlines() if line.startswith("!")]
     return [pattern for pattern in allowed if pattern != "model"]

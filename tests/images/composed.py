@@ -1,4 +1,4 @@
-"""`compose/compose.yaml`, started and used from outside, by `docker compose` or by the older `docker-compose`."""
+"""`compose/compose.yaml`, started and used from outside, by `docker compose` or the older `docker-compose`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.outcomes import Scored, process
 from tests.support.stream import Stream
 
 SERVICES: Final = ("kafka", "topics", "volume", "train", "worker", "gateway")
-"""Those whose images are made here; the others' come from a registry."""
+"""The services whose images are built here; the others come from a registry."""
 _KAFKA: Final = "localhost:29092"
 _GATEWAY: Final = "http://localhost:8000"
 _WORKERS: Final = 2
@@ -39,7 +39,7 @@ _PATIENTS: Final = [json.dumps(record).encode() for record in real_patients()]
 
 
 class Project(msgspec.Struct, frozen=True):
-    """A running compose project, the records that go through it, and the model that it trained."""
+    """A running compose project, the records sent through it, and the model that it trained."""
 
     name: str
     stream: Stream
@@ -47,19 +47,19 @@ class Project(msgspec.Struct, frozen=True):
 
 
 def records_flow(project: Project) -> str:
-    """Each record that is produced from outside has its score, and the bad one its dead letter."""
+    """Each record that is produced from outside has its score, and the invalid one its dead letter."""
     send(project.stream, [*_PATIENTS, b"not JSON"])
     return check_outcomes(project.stream, project.scorer)
 
 
 def both_work(project: Project) -> str:
-    """Both workers are members of the group, which there is once records have flowed."""
+    """Both workers are members of the group once records have been scored."""
     project.stream.await_members("heartstream", _WORKERS)
     return f"{_WORKERS} members"
 
 
 def answers(project: Project) -> str:
-    """The gateway answers at port 8000 what the model that was trained says."""
+    """The gateway at port 8000 returns the scores of the trained model."""
     wait_for("the gateway's /health", _gateway_answers, 60)
     for value in _PATIENTS[:20]:
         (expected,) = process([value], [None], project.scorer)
@@ -77,7 +77,7 @@ LAWS: Final[dict[str, Callable[[Project], str]]] = {
 
 @contextmanager
 def started(images: Sequence[Image]) -> Iterator[Project]:
-    """Start the services from these images, and remove all of it afterwards."""
+    """Start the services from these images, and remove everything afterwards."""
     name = f"heartstream-images-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="heartstream-compose-") as folder:
         override = Path(folder) / "override.yaml"
@@ -94,7 +94,7 @@ def started(images: Sequence[Image]) -> Iterator[Project]:
 
 
 def nothing_left(project: Project) -> str:
-    """After `down --volumes` no container and no volume is left."""
+    """After `down --volumes` no container and no volume remains."""
     of_project = f"--filter=label=com.docker.compose.project={project.name}"
     left = docker("ps", "--all", "--quiet", of_project) + docker("volume", "ls", "--quiet", of_project)
     assert left == ""
@@ -102,7 +102,7 @@ def nothing_left(project: Project) -> str:
 
 
 def compose_command() -> Sequence[str]:
-    """Return how compose is called here; raises DependencyError if it is not installed."""
+    """Return the compose command of this machine; raises DependencyError if it is not installed."""
     if attempt("docker", "compose", "version").returncode == 0:
         return ("docker", "compose")
     if shutil.which("docker-compose"):
@@ -111,7 +111,7 @@ def compose_command() -> Sequence[str]:
 
 
 def _override(images: Sequence[Image]) -> dict[str, object]:
-    """Run the images that were built, and train quickly: the risks are the same."""
+    """Use the built images, and train quickly: the risks are the same."""
     names = {image.target: image.name for image in images}
     services: dict[str, dict[str, object]] = {
         "topics": {"image": names["worker"]},

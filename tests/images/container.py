@@ -1,4 +1,4 @@
-"""A container of an image, run as the documents say: nothing writable but /tmp, no rights."""
+"""A container of an image, run as documented: only /tmp writable, without capabilities."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _STOP_SECONDS: Final = 30
 
 
 class Container:
-    """A running container; `url` leads to its port, `started` is the moment at which `docker run` was called."""
+    """A running container; `url` is that of its port, `started` the time of the call of `docker run`."""
 
     def __init__(self, identifier: str, url: str, started: float) -> None:
         self.identifier, self.url, self.started = identifier, url, started
 
     def log(self) -> str:
-        """Return what it wrote so far."""
+        """Return its log so far."""
         done = attempt("docker", "logs", self.identifier)
         return done.stdout + done.stderr
 
     def await_answer(self, path: str, seconds: float = 60) -> float:
-        """Wait until it answers 200 here; return the seconds since `docker run`."""
+        """Wait until this path returns 200; return the seconds since `docker run`."""
         wait_for(f"{path} of the container", lambda: self._answers(path), seconds, pause=0.01)
         return time.monotonic() - self.started
 
@@ -45,7 +45,7 @@ class Container:
             return False
 
     def await_healthy(self) -> None:
-        """Wait until Docker calls it healthy."""
+        """Wait until Docker reports it as healthy."""
         wait_for("healthy, says Docker,", self._is_healthy, 60)
 
     def _is_healthy(self) -> bool:
@@ -62,7 +62,7 @@ class Container:
 def running(
     target: str, image: str, model: Path | None, network: str, environment: Mapping[str, str]
 ) -> Iterator[Container]:
-    """Run a worker or gateway while the context lasts, with a model directory mounted if one is given."""
+    """Run a worker or gateway in the context, with a model directory mounted if one is given."""
     port = free_port()
     options = ["--detach", *HARDENED, "--health-interval=1s", f"--publish=127.0.0.1:{port}:{_PORTS[target]}"]
     options += [f"--network={network}", *_mounted(model)]
@@ -76,15 +76,15 @@ def running(
 
 
 def _mounted(model: Path | None) -> Sequence[str]:
-    """Return the option that mounts a model directory where images look for it."""
+    """Return the option that mounts a model directory at the images' model path."""
     return [f"--volume={model}:/model:ro"] if model is not None else []
 
 
 def inside(image: str, script: str) -> str:
-    """Run a shell script in a fresh container of the image and return what it wrote."""
+    """Run a shell script in a new container of the image and return its output."""
     return docker("run", "--rm", *HARDENED, "--entrypoint=sh", image, "-c", script)
 
 
 def as_root(image: str, script: str) -> str:
-    """Run a shell script that may read everything."""
+    """Run a shell script as root, with access to every file."""
     return docker("run", "--rm", "--user=root", "--read-only", "--network=none", "--entrypoint=sh", image, "-c", script)

@@ -1,4 +1,4 @@
-"""What is promised of what is in the images, law by law."""
+"""Laws of the contents of the images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class Law(msgspec.Struct, frozen=True):
-    """A promise about some targets; `check` returns what was seen, and raises where the promise is broken."""
+    """A law of some targets; `check` returns a summary, and raises if the law is violated."""
 
     name: str
     targets: tuple[Target, ...]
@@ -46,19 +46,19 @@ class Law(msgspec.Struct, frozen=True):
 
 
 def size(image: Image, setting: Setting) -> str:
-    """Each serving image is less than 250 MB over its base."""
+    """Each serving image is less than 250 MB larger than its base."""
     over = bytes_of(image.name) - setting.base_bytes
     assert image.target not in SERVING or over < LARGEST_BYTES, f"{over / 1e6:.0f} MB over the base"
     return f"{over / 1e6:.0f} MB"
 
 
 def bytes_of(name: str) -> int:
-    """Sum the sizes of the files in an image: what Docker calls its size depends on how it stores images."""
+    """Return the sum of the sizes of the files in an image: the size by Docker depends on how it stores images."""
     return sum(map(int, as_root(name, "find / -xdev -type f -printf '%s\\n'").split()))
 
 
 def labels(image: Image, _: Setting) -> str:
-    """The OCI labels say what it is; the version is the package's."""
+    """The OCI labels describe the image; the version is the package's."""
     found = inspect("image", image.name)["Config"]["Labels"]
     said = {name.removeprefix("org.opencontainers.image."): text for name, text in found.items()}
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
@@ -70,14 +70,14 @@ def labels(image: Image, _: Setting) -> str:
 
 
 def user(image: Image, _: Setting) -> str:
-    """It runs as a user that is not root, in and by its configuration."""
-    told, is_really = inspect("image", image.name)["Config"]["User"], inside(image.name, "id -u").strip()
-    assert (told, is_really) == (f"{_UID}:{_UID}", _UID), f"user {told}, id {is_really}"
+    """It runs as a user other than root, in fact and by its configuration."""
+    configured, actual = inspect("image", image.name)["Config"]["User"], inside(image.name, "id -u").strip()
+    assert (configured, actual) == (f"{_UID}:{_UID}", _UID), f"user {configured}, id {actual}"
     return f"uid {_UID}"
 
 
 def tools(image: Image, _: Setting) -> str:
-    """No compiler, and no cache of pip's."""
+    """It has no compiler and no cache of pip."""
     compilers = f"for each in {' '.join(_COMPILERS)}; do command -v $each; done; true"
     caches = "find / -xdev -type d \\( -path '*/.cache/pip' -o -path '*/pip/http*' \\)"
     found = as_root(image.name, f"{compilers}; {caches}").split()
@@ -86,7 +86,7 @@ def tools(image: Image, _: Setting) -> str:
 
 
 def imports(image: Image, _: Setting) -> str:
-    """What only training needs can be imported in the training image, and nowhere else."""
+    """Packages that only training needs are importable only in the training image."""
     program = "import importlib.util, sys; print(*[each for each in sys.argv[1:] if importlib.util.find_spec(each)])"
     found = inside(image.name, f"python -c '{program}' {' '.join(_TRAINING_ONLY)}").split()
     assert found == ([] if image.target in SERVING else list(_TRAINING_ONLY)), f"can be imported: {found}"
@@ -94,7 +94,7 @@ def imports(image: Image, _: Setting) -> str:
 
 
 def no_model(image: Image, _: Setting) -> str:
-    """Without a model it says so in one line, and ends with the code of a model that is refused."""
+    """Without a model it prints one line, and exits with the code of an invalid model."""
     done = attempt("docker", "run", "--rm", *HARDENED, image.name)
     assert "heartstream: no model at /model" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
@@ -103,7 +103,7 @@ def no_model(image: Image, _: Setting) -> str:
 
 
 def no_such_command(image: Image, _: Setting) -> str:
-    """Asked for a command that there is not, it says so and nothing of its insides."""
+    """For an unknown command it prints an error without a traceback."""
     done = attempt("docker", "run", "--rm", *HARDENED, image.name, "nonsense")
     said = done.stdout + done.stderr
     assert "Traceback" not in said, said[-500:]
@@ -111,8 +111,8 @@ def no_such_command(image: Image, _: Setting) -> str:
     return f"exit {done.returncode}"
 
 
-def bill(image: Image, _: Setting) -> str:
-    """The bill of materials is valid, and holds what the container's own Python and dpkg find; no more, no less."""
+def bill_matches(image: Image, _: Setting) -> str:
+    """The bill of materials is valid, and lists exactly what Python and dpkg find in the container."""
     document = bill_of_materials(image.name)
     invalid = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document))
     assert invalid is None, str(invalid)
@@ -124,7 +124,7 @@ def bill(image: Image, _: Setting) -> str:
     _same(python, [(name, version) for name, version, _ in found])
     licensed = {each["name"] for each in python if each.get("licenses")}
     silent = [name for name, _, licence in found if licence and name not in licensed]
-    assert silent == [], f"their licences are known, and not told: {silent}"
+    assert silent == [], f"their licences are known, but not listed: {silent}"
     debian = inside(image.name, "dpkg-query --show --showformat '${Package}\\t${Version}\\n'").splitlines()
     _same(
         _of_kind(components, "pkg:deb/"), [(name, version) for name, version in (line.split("\t") for line in debian)]
@@ -154,5 +154,5 @@ LAWS: Final = (
     Law("training's libraries", TARGETS, imports),
     Law("without a model", SERVING, no_model),
     Law("an unknown command", TARGETS, no_such_command),
-    Law("bill of materials", TARGETS, bill),
+    Law("bill of materials", TARGETS, bill_matches),
 )

@@ -1,4 +1,4 @@
-"""What was found, as a table and as JSON."""
+"""The findings, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLUMNS: Final = ("worker", "gateway", "train", "compose")
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What came of a law for an image, or for compose: what was seen, or how it is broken."""
+    """The result of a law for an image or for compose: a summary, or how it is violated."""
 
     law: str
     subject: str
@@ -20,7 +20,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def lines(findings: Sequence[Finding]) -> list[str]:
-    """Return the table as aligned text, a row a law; below it all that is broken."""
+    """Return the table as aligned text, one row per law, with all violations below it."""
     laws = list(dict.fromkeys(finding.law for finding in findings))
     rows = [["", *COLUMNS], *([law, *_cells(law, findings)] for law in laws)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

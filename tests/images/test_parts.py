@@ -31,7 +31,7 @@ Version: 1:6.4~x
 
 
 def test_installed_debian_packages_are_components() -> None:
-    """With name, version and package URL; removed packages are omitted."""
+    """Each has name, version and package URL; removed packages are omitted."""
     found = list(debian_components(STATUS, "debian-12"))
     assert [(each["name"], each["version"]) for each in found] == [("libc6", "2.36-9+deb12u14"), ("netbase", "1:6.4~x")]
     assert [each["purl"] for each in found] == [
@@ -41,13 +41,13 @@ def test_installed_debian_packages_are_components() -> None:
 
 
 def test_the_distribution_is_read_from_os_release() -> None:
-    """As package URLs name it; empty without the file."""
+    """The distribution is named as in package URLs; it is empty without the file."""
     assert distro('PRETTY_NAME="Debian GNU/Linux 12"\nVERSION_ID="12"\nID=debian\n') == "debian-12"
     assert distro("") == ""
 
 
 def test_the_build_context_follows_dockerignore() -> None:
-    """Without a model, even if there is one."""
+    """The patterns are those of `.dockerignore`, without a model even if there is one."""
     assert context_patterns("# text\n*\n!README.md\n!requirements/*.lock\n!model\n**/__pycache__\n") == [
         "README.md",
         "requirements/*.lock",
@@ -72,7 +72,7 @@ def test_the_smoke_test_starts_the_services_of_compose() -> None:
 
 
 def test_a_violation_is_in_the_table_and_explained_below() -> None:
-    """One row per promise, one column per image."""
+    """The table has one row per law and one column per image, and the reason follows below."""
     findings = [
         Finding("size", "worker", "247 MB"),
         Finding("size", "gateway", "", "251 MB over the base"),

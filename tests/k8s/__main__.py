@@ -1,4 +1,4 @@
-"""The proof in a real cluster: `python -m tests.k8s --help`."""
+"""Checks in a real Kubernetes cluster: `python -m tests.k8s --help`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
-from tests.k8s import clients, stage
+from tests.k8s import clients, provisioning
 from tests.k8s.cluster import Cluster, ClusterError
 from tests.k8s.laws import LAWS
 from tests.support.docker_cli import log_progress
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of a law."""
+    """The result of a law."""
 
     law: str
     holds: bool
@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(law: Callable[[Cluster], Any], cluster: Cluster) -> Verdict:
-    """Look at one law."""
+    """Check one law."""
     name = law.__name__.replace("_", " ")
     log_progress(name)
     started = time.monotonic()
@@ -43,7 +43,7 @@ def judge(law: Callable[[Cluster], Any], cluster: Cluster) -> Verdict:
 
 
 def table(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return the verdicts as aligned text, a row a law."""
+    """Return the verdicts as aligned text, one row per law."""
     rows = [f"{'law':24}{'':8}{'s':>5}  what was seen"]
     for verdict in verdicts:
         word = "holds" if verdict.holds else "BROKEN"
@@ -52,25 +52,25 @@ def table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Look at all laws as the command line asks; raises SystemExit."""
-    asked = _parser().parse_args(arguments)
+    """Check all laws with the command's options; raises SystemExit."""
+    options = _parser().parse_args(arguments)
     logging.disable(logging.INFO)
     with errors_to_exit_codes():
-        stage.check_tools(asked.kubeconfig, builds=not asked.no_build)
-        if not asked.no_build:
-            stage.build_images()
-        with _cluster(asked) as cluster:
-            clients.move_in(cluster)
+        provisioning.check_tools(options.kubeconfig, builds=not options.no_build)
+        if not options.no_build:
+            provisioning.build_images()
+        with _cluster(options) as cluster:
+            clients.create_namespaces(cluster)
             verdicts = [judge(law, cluster) for law in LAWS]
     sys.stdout.write("\n".join(table(verdicts)) + "\n")
     if not all(verdict.holds for verdict in verdicts):
         raise SystemExit(FAILED)
 
 
-def _cluster(asked: argparse.Namespace) -> AbstractContextManager[Cluster]:
-    if asked.kubeconfig:
-        return stage.given_cluster(asked.kubeconfig, asked.load)
-    return stage.own_cluster(keep=asked.keep)
+def _cluster(options: argparse.Namespace) -> AbstractContextManager[Cluster]:
+    if options.kubeconfig:
+        return provisioning.given_cluster(options.kubeconfig, options.load)
+    return provisioning.own_cluster(keep=options.keep)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Those who use heartstream in the cluster: pods outside its namespace, which produce, consume and call."""
+"""Users of heartstream in the cluster: pods in other namespaces that produce, consume and call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMESPACES: Final = {
     "ingress-nginx": {},
     "strangers": {},
 }
-"""Of whom the network policies say: may use Kafka; may call the gateway; may do neither."""
+"""Namespaces that the network policies allow to use Kafka, to call the gateway, and neither."""
 
 IMAGE: Final = "heartstream-worker:local"
 GATEWAY: Final = "http://heartstream-gateway.heartstream.svc"
@@ -24,8 +24,8 @@ KAFKA: Final = "kafka-0.kafka.heartstream.svc:9092"
 _INSIDE: Final = Path(__file__).parent / "inside"
 
 
-def move_in(cluster: Cluster) -> None:
-    """Make the clients' namespaces, with programs and real records in each."""
+def create_namespaces(cluster: Cluster) -> None:
+    """Create the clients' namespaces, each with the programs and real records."""
     files = {file.name: file.read_text() for file in sorted(_INSIDE.glob("*.py"))}
     real = real_patients()
     patients = [json.dumps(patient) for patient in real]
@@ -68,51 +68,53 @@ def _pod(name: str, namespace: str, command: list[str]) -> dict[str, Any]:
 
 
 def progress(cluster: Cluster, name: str, namespace: str) -> dict[str, int]:
-    """Return what a client told last, in its last line of JSON; nothing as long as it has told nothing."""
-    lines = [line for line in cluster.said(name, namespace) if line.startswith("{")]
+    """Return a client's last line of JSON, or an empty dictionary before its first."""
+    lines = [line for line in cluster.logs_of(name, namespace) if line.startswith("{")]
     return json.loads(lines[-1]) if lines else {}
 
 
 @contextmanager
 def _running(cluster: Cluster, name: str, namespace: str, *command: str) -> Iterator[dict[str, int]]:
-    """Run a program in a pod for the time of the block; what it says last is in the dictionary afterwards."""
-    told: dict[str, int] = {}
+    """Run a program in a pod in the context; afterwards the dictionary has its last line of JSON."""
+    counts: dict[str, int] = {}
     cluster.apply(_pod(name, namespace, ["python", *command]))
     try:
         wait_for(f"the first word of {name}", lambda: progress(cluster, name, namespace))
-        yield told
+        yield counts
         cluster.within(name, "touch", "/tmp/stop", namespace=namespace)  # noqa: S108  # the pod's own
         cluster.run(
             "-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=150s"
         )
-        told.update(progress(cluster, name, namespace))
+        counts.update(progress(cluster, name, namespace))
     finally:
         cluster.run("-n", namespace, "delete", "pod", name, "--force", "--ignore-not-found")
 
 
 @contextmanager
 def stream(cluster: Cluster, name: str, rate: int = 500) -> Iterator[dict[str, int]]:
-    """Produce records and read all outcomes, for the time of the block; the account is there afterwards."""
-    with _running(cluster, name, "clients", "/client/stream.py", "/client/records", str(rate)) as told:
-        yield told
+    """Produce records and read all outcomes in the context; afterwards the dictionary has the account."""
+    with _running(cluster, name, "clients", "/client/stream.py", "/client/records", str(rate)) as counts:
+        yield counts
 
 
 @contextmanager
 def callers(cluster: Cluster, name: str) -> Iterator[dict[str, int]]:
-    """Ask the gateway through its Service, for the time of the block; how requests ended is there afterwards."""
-    with _running(cluster, name, "ingress-nginx", "/client/caller.py", "/client/record", f"{GATEWAY}/predict") as told:
-        yield told
+    """Call the gateway through its Service in the context; afterwards the dictionary counts the responses."""
+    with _running(
+        cluster, name, "ingress-nginx", "/client/caller.py", "/client/record", f"{GATEWAY}/predict"
+    ) as counts:
+        yield counts
 
 
-def challenger_looked_at(cluster: Cluster, share: float) -> dict[str, int]:
-    """Compare the challenger's scores with the champion's, and tell an outcome of each of them."""
-    with _running(cluster, "beside", "clients", "/client/beside.py", str(share)) as told:
+def compare_challenger(cluster: Cluster, share: float) -> dict[str, int]:
+    """Compare the challenger's scores with the champion's, and produce an outcome for each."""
+    with _running(cluster, "challenger", "clients", "/client/challenger.py", str(share)) as counts:
         pass
-    return told
+    return counts
 
 
 def get(cluster: Cluster, namespace: str, url: str) -> str:
-    """Say what a pod of a namespace gets from a URL: the status, or "no way" if nothing comes in five seconds."""
+    """Return the status that a pod of a namespace gets from a URL, or "no way" after five seconds."""
     name = "once"
     code = (
         "import sys,urllib.error,urllib.request\n"
@@ -122,6 +124,6 @@ def get(cluster: Cluster, namespace: str, url: str) -> str:
     )
     cluster.apply(_pod(name, namespace, ["python", "-c", code, url]))
     try:
-        return wait_for(f"an answer for {namespace}", lambda: cluster.said(name, namespace))[0]
+        return wait_for(f"an answer for {namespace}", lambda: cluster.logs_of(name, namespace))[0]
     finally:
         cluster.run("-n", namespace, "delete", "pod", name, "--force")

@@ -1,4 +1,4 @@
-"""A cluster, as `kubectl` gives it, and what is needed of it here."""
+"""A cluster, through `kubectl`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _TICK_SECONDS: Final = 0.5
 
 
 class ClusterError(DependencyError):
-    """A command for the cluster failed, or a condition did not come true in time."""
+    """A command for the cluster failed, or a condition did not hold in time."""
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """Runs kubectl. `kubeconfig` is the file that says where."""
+    """Runs kubectl with the file `kubeconfig`."""
 
     kubeconfig: Path
 
     def run(self, *arguments: str, stdin: str | None = None, patience: float = _PATIENCE_SECONDS) -> str:
-        """Run kubectl and return what it printed. Raises ClusterError with what it said."""
+        """Run kubectl and return its output. Raises ClusterError with the error output."""
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         try:
             done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patience, check=False)
@@ -46,11 +46,11 @@ class Cluster(msgspec.Struct, frozen=True):
         return self.run("-n", NAMESPACE, *arguments, stdin=stdin, patience=patience)
 
     def apply(self, *documents: dict[str, Any]) -> None:
-        """Make objects, or change them to what they should be."""
+        """Create or update objects."""
         self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
 
     def get(self, kind: str, *selection: str, namespace: str = NAMESPACE) -> Any:
-        """Return objects as they are now."""
+        """Return the present state of objects."""
         return json.loads(self.run("-n", namespace, "get", kind, *selection, "-o", "json"))
 
     def pods(self, component: str) -> list[Any]:
@@ -60,11 +60,11 @@ class Cluster(msgspec.Struct, frozen=True):
         return sorted(living, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
     def ready_pods(self, component: str) -> list[str]:
-        """Return the names of a component's pods that are ready, oldest first."""
+        """Return the names of a component's ready pods, oldest first."""
         return [pod["metadata"]["name"] for pod in self.pods(component) if is_ready(pod)]
 
     def rolled_out(self, *names: str) -> None:
-        """Wait until these (`deployment/x`) have what they should have, all of it ready."""
+        """Wait until these (`deployment/x`) are rolled out and ready."""
         for name in names:
             self.here("rollout", "status", name, f"--timeout={_PATIENCE_SECONDS:.0f}s", patience=_PATIENCE_SECONDS + 10)
 
@@ -72,8 +72,8 @@ class Cluster(msgspec.Struct, frozen=True):
         """Run a command in a pod."""
         return self.run("-n", namespace, "exec", pod, "--", *command, patience=patience)
 
-    def said(self, pod: str, namespace: str) -> list[str]:
-        """Return the lines that a pod has printed; none while it has not started. Raises ClusterError if it failed."""
+    def logs_of(self, pod: str, namespace: str) -> list[str]:
+        """Return a pod's log lines; none before it has started. Raises ClusterError if it failed."""
         phase = self.run("-n", namespace, "get", "pod", pod, "-o", "jsonpath={.status.phase}")
         if phase == "Pending":
             return []
@@ -84,13 +84,13 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def is_ready(pod: Any) -> bool:
-    """Say if a pod is ready."""
+    """Whether a pod is ready."""
     conditions = pod["status"].get("conditions", ())
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def wait_for(what: str, look: Callable[[], Found]) -> Found:
-    """Look until something is found (anything true) and return it; raises ClusterError if it takes too long."""
+    """Poll until `look` returns something true, and return it; raises ClusterError on a timeout."""
     try:
         return docker_cli.wait_for(what, look, _PATIENCE_SECONDS, _TICK_SECONDS)
     except TimeoutError as error:
@@ -98,7 +98,7 @@ def wait_for(what: str, look: Callable[[], Found]) -> Found:
 
 
 def ends_of(pod: Any) -> list[str]:
-    """Return how containers of a pod ended, as "Error 65", the last end of each that did."""
+    """Return how containers of a pod ended, as "Error 65": the last exit of each that has exited."""
     statuses = pod["status"].get("containerStatuses", ())
     states = [status.get(when, {}).get("terminated") for status in statuses for when in ("lastState", "state")]
     return [f"{state['reason']} {state['exitCode']}" for state in states if state]

@@ -1,4 +1,4 @@
-"""heartstream in the cluster, as docs/deployment.md puts it there."""
+"""heartstream in the cluster, deployed as docs/deployment.md describes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tests.k8s.cluster import NAMESPACE, Cluster
-from tests.k8s.manifests import BESIDE, own_overlay
+from tests.k8s.manifests import OPTIONAL, own_overlay
 from tests.support.docker_cli import ROOT
 
 LOCAL: Final = ROOT / "k8s/overlays/local"
@@ -16,14 +16,14 @@ ALL: Final = ("statefulset/kafka", "deployment/heartstream-worker", "deployment/
 
 
 def deploy(cluster: Cluster) -> None:
-    """Apply the local overlay, train the first model, and wait until all is ready."""
+    """Apply the local overlay, train the first model, and wait until everything is ready."""
     cluster.run("apply", "-k", str(LOCAL))
     cluster.here("create", "job", "--from=cronjob/heartstream-train", "first")
     cluster.rolled_out(*ALL)
 
 
 def serve(cluster: Cluster, model: str) -> None:
-    """Apply the local overlay with another model, as an overlay of one's own would."""
+    """Apply the local overlay with another model, as a user's overlay would."""
     literals = [f"HEARTSTREAM_MODEL__PATH={model}"]
     settings = {"name": "heartstream-settings", "behavior": "merge", "literals": literals}
     with own_overlay("local", configMapGenerator=[settings]) as folder:
@@ -31,8 +31,8 @@ def serve(cluster: Cluster, model: str) -> None:
 
 
 @contextmanager
-def beside(cluster: Cluster, share: float) -> Iterator[None]:
-    """Let shadow and outcomes run for the time of the block; the challenger is the model that is served."""
+def optional_components(cluster: Cluster, share: float) -> Iterator[None]:
+    """Run shadow and outcomes in the context; the challenger is the current model."""
     challenger = {
         "target": {"kind": "ConfigMap", "name": "heartstream-challenger"},
         "patch": _replaced(
@@ -46,7 +46,7 @@ def beside(cluster: Cluster, share: float) -> Iterator[None]:
         ),
     }
     before = set(cluster.run("apply", "-k", str(LOCAL), "-o", "name").splitlines())
-    with own_overlay("local", *BESIDE["local"], patches=[challenger, often]) as folder:
+    with own_overlay("local", *OPTIONAL["local"], patches=[challenger, often]) as folder:
         made = set(cluster.run("apply", "-k", str(folder), "-o", "name").splitlines()) - before
     try:
         cluster.rolled_out("deployment/heartstream-shadow", "deployment/heartstream-outcomes")
@@ -60,7 +60,7 @@ def _replaced(**settings: str) -> str:
 
 
 def spoil_a_model(cluster: Cluster) -> None:
-    """Copy the first model to /model/broken and change one byte of its report of numbers, as a bad disk would."""
+    """Copy the first model to /model/broken and change one byte of its largest file, as a disk error would."""
     job = cluster.get("cronjob", "heartstream-train")["spec"]["jobTemplate"]
     container = job["spec"]["template"]["spec"]["containers"][0]
     del container["args"]

@@ -1,4 +1,4 @@
-"""What must hold in a cluster. Each law is a function that returns what was seen, or raises."""
+"""Laws of a deployment in a cluster. Each is a function that returns a summary, or raises."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any, Final
 
 from tests.k8s import clients, deployment
 from tests.k8s.cluster import NAMESPACE, Cluster, ClusterError, ends_of, is_ready, wait_for
-from tests.k8s.manifests import BESIDE, own_overlay
+from tests.k8s.manifests import OPTIONAL, own_overlay
 from tests.support.docker_cli import ROOT
 
 BAD_MODEL: Final = "Error 65"
 
 
 def must(law: str, *, holds: bool, seen: object) -> None:
-    """Raise AssertionError with what was seen where a law does not hold."""
+    """Raise AssertionError with the observation if a law does not hold."""
     if not holds:
         raise AssertionError(f"{law}: {seen}")
 
 
 def production_is_accepted(cluster: Cluster) -> str:
-    """The API server takes every object of production and its components, with the operators' own definitions."""
+    """The API server accepts every object of production and its components, with the operators' own definitions."""
     definitions = sorted((ROOT / "tests/k8s/crds").glob("*.json"))
     for definition in definitions:
         cluster.run("apply", "--server-side", "-f", str(definition))
     names = [json.loads(definition.read_text())["metadata"]["name"] for definition in definitions]
     cluster.run("apply", "-k", str(ROOT / "k8s/namespace"))
     cluster.run("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
-    with own_overlay("production", *BESIDE["production"], "tracing", "registry") as folder:
-        told = cluster.run("apply", "-k", str(folder), "--dry-run=server", "--validate=strict").splitlines()
-    must("all are accepted", holds=all(line.endswith("(server dry run)") for line in told), seen=told)
-    return f"{len(told)} objects by server-side dry run"
+    with own_overlay("production", *OPTIONAL["production"], "tracing", "registry") as folder:
+        accepted = cluster.run("apply", "-k", str(folder), "--dry-run=server", "--validate=strict").splitlines()
+    must("all are accepted", holds=all(line.endswith("(server dry run)") for line in accepted), seen=accepted)
+    return f"{len(accepted)} objects by server-side dry run"
 
 
 def comes_up(cluster: Cluster) -> str:
-    """All of it comes up from nothing, in a namespace that takes only restricted pods."""
+    """Everything starts in an empty namespace that accepts only restricted pods."""
     deployment.deploy(cluster)
     enforced = cluster.get("namespace", NAMESPACE)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
     try:
@@ -50,8 +50,8 @@ def comes_up(cluster: Cluster) -> str:
     return f"3 workers and 3 gateways ready, Pod Security {enforced}"
 
 
-def is_applied_again(cluster: Cluster) -> str:
-    """Applying the same again changes nothing."""
+def reapplying_changes_nothing(cluster: Cluster) -> str:
+    """Applying the same manifests again changes nothing."""
     applied = cluster.run("apply", "-k", str(deployment.LOCAL)).splitlines()
     cluster.run("diff", "-k", str(deployment.LOCAL))
     pods = [*cluster.ready_pods("worker"), *cluster.ready_pods("gateway")]
@@ -60,23 +60,23 @@ def is_applied_again(cluster: Cluster) -> str:
 
 
 def scores_the_stream(cluster: Cluster) -> str:
-    """Each record has one outcome: a score, or a dead letter where it is broken."""
+    """Each record has one outcome: a score, or a dead letter if it is invalid."""
     with clients.stream(cluster, "first-records", rate=1000) as account:
         wait_for("records", lambda: clients.progress(cluster, "first-records", "clients").get("produced", 0) > 10_000)
     _judge(account, repeats=False)
     must("both outcomes are seen", holds=account["scores"] > 0 < account["patients.dlq"], seen=account)
-    return _told(account)
+    return _summary(account)
 
 
-def others_run_beside(cluster: Cluster) -> str:
-    """A challenger scores its sample of all records, and outcomes of those scores are judged, each in its metrics."""
+def optional_components_run(cluster: Cluster) -> str:
+    """A challenger scores its sample of all records, and outcomes of those scores are evaluated; both have metrics."""
     share = 0.25
-    with deployment.beside(cluster, share):
-        told = clients.challenger_looked_at(cluster, share)
-        must("the sample is scored as by the champion", holds=told["missing"] == told["other"] == 0, seen=told)
+    with deployment.optional_components(cluster, share):
+        found = clients.compare_challenger(cluster, share)
+        must("the sample is scored as by the champion", holds=found["missing"] == found["other"] == 0, seen=found)
         wanted = {
-            r'heartstream_shadow_records_total{outcome="same_label"}': {float(told["shadow"])},
-            r'heartstream_outcomes_evaluated{.*window="all".*}': {float(told["shadow"])},
+            r'heartstream_shadow_records_total{outcome="same_label"}': {float(found["shadow"])},
+            r'heartstream_outcomes_evaluated{.*window="all".*}': {float(found["shadow"])},
             r"heartstream_outcomes_excluded{.*}": {0.0},
         }
         by = {name: name.split("_")[1] for name in wanted}
@@ -86,11 +86,11 @@ def others_run_beside(cluster: Cluster) -> str:
         )
     pods = [*cluster.ready_pods("worker"), *cluster.ready_pods("gateway")]
     must("workers and gateways stay ready", holds=len(pods) == 6, seen=pods)
-    return f"{told['shadow']:,} of {told['scores']:,} records scored in shadow, as many outcomes judged"
+    return f"{found['shadow']:,} of {found['scores']:,} records scored in shadow, as many outcomes judged"
 
 
-def answers_by_the_rules(cluster: Cluster) -> str:
-    """The Service and the Ingress rule's backend answer those who may ask, and nobody else."""
+def network_policies_hold(cluster: Cluster) -> str:
+    """The Service and the Ingress rule's backend are reachable from the allowed namespaces only."""
     rule = cluster.get("ingress", "heartstream-gateway")["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
     service = cluster.get("service", rule["name"])
     port = next(port["port"] for port in service["spec"]["ports"] if port["name"] == rule["port"]["name"])
@@ -110,7 +110,7 @@ def answers_by_the_rules(cluster: Cluster) -> str:
 
 
 def workers_come_and_go(cluster: Cluster) -> str:
-    """Rolling the workers and deleting some, one without notice, under load loses nothing."""
+    """Under load, a rollout of the workers and deleting two, one without a grace period, loses no record."""
     with clients.stream(cluster, "while-rolling") as account:
         cluster.here("rollout", "restart", "deployment/heartstream-worker")
         cluster.rolled_out("deployment/heartstream-worker")
@@ -119,11 +119,11 @@ def workers_come_and_go(cluster: Cluster) -> str:
     with clients.stream(cluster, "while-killing") as after:
         _delete_one(cluster, "worker", "--grace-period=0", "--force")
     _judge(after, repeats=True)
-    return f"rolled, one deleted: {_told(account)}; one killed: {_told(after)}"
+    return f"rolled, one deleted: {_summary(account)}; one killed: {_summary(after)}"
 
 
 def gateways_come_and_go(cluster: Cluster) -> str:
-    """Rolling the gateways and deleting one under load fails no request."""
+    """Under load, a rollout of the gateways and deleting one fails no request."""
     with clients.callers(cluster, "while-rolling") as ends:
         cluster.here("rollout", "restart", "deployment/heartstream-gateway")
         cluster.rolled_out("deployment/heartstream-gateway")
@@ -133,18 +133,18 @@ def gateways_come_and_go(cluster: Cluster) -> str:
 
 
 def workers_share(cluster: Cluster) -> str:
-    """One worker has all partitions; three have them evenly, and nothing is lost while they share."""
+    """One worker has all partitions, three have two each, and the rebalance loses no record."""
     cluster.here("scale", "deployment/heartstream-worker", "--replicas=1")
     wait_for("one worker with all partitions", lambda: _assigned(cluster) == [6])
     with clients.stream(cluster, "while-sharing") as account:
         cluster.here("scale", "deployment/heartstream-worker", "--replicas=3")
         wait_for("three workers with two partitions each", lambda: _assigned(cluster) == [2, 2, 2])
     _judge(account, repeats=False)
-    return f"6 -> 2+2+2 partitions; {_told(account)}"
+    return f"6 -> 2+2+2 partitions; {_summary(account)}"
 
 
-def a_broken_model_stops(cluster: Cluster) -> str:
-    """A model whose checksum is wrong is served by nobody: the rollout stops, and those before it go on."""
+def an_invalid_model_stops_the_rollout(cluster: Cluster) -> str:
+    """A model with a wrong checksum is not served: the rollout stops, and the old pods keep serving."""
     deployment.spoil_a_model(cluster)
     before = {component: cluster.ready_pods(component) for component in ("worker", "gateway")}
     with clients.stream(cluster, "while-broken") as account, clients.callers(cluster, "while-broken") as ends:
@@ -158,11 +158,11 @@ def a_broken_model_stops(cluster: Cluster) -> str:
     cluster.here("delete", "job", "broken")
     cluster.run("apply", "-k", str(deployment.LOCAL))
     cluster.rolled_out(*deployment.ALL)
-    return f"new pods end with 65 and are not ready, 6 old ones serve: {_told(account)}, {ends['200']} calls"
+    return f"new pods end with 65 and are not ready, 6 old ones serve: {_summary(account)}, {ends['200']} calls"
 
 
 def evictions_wait(cluster: Cluster) -> str:
-    """Draining nodes takes one pod of a kind at a time."""
+    """Pods of a component are evicted one at a time, as when nodes are drained."""
     seen = {}
     for component in ("worker", "gateway"):
         wait_for(f"three {component}s", lambda component=component: len(cluster.ready_pods(component)) == 3)
@@ -181,22 +181,22 @@ def _delete_one(cluster: Cluster, component: str, *how: str) -> None:
 
 
 def _assigned(cluster: Cluster) -> list[int]:
-    """Return how many partitions each ready worker has, by its own metrics."""
+    """Return how many partitions each ready worker has, by its metrics."""
     return sorted(int(value) for value in _metric(cluster, "worker", r"\w+_assigned_partitions"))
 
 
 def _metric(cluster: Cluster, component: str, name: str) -> list[float]:
-    """Return the values of a metric (a regular expression), of all ready pods of a component, by their own word."""
+    """Return the values of a metric (a regular expression) of all ready pods of a component."""
     ask = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9100/metrics').read().decode())"
     try:
-        told = [cluster.within(pod, "python", "-c", ask) for pod in cluster.ready_pods(component)]
+        texts = [cluster.within(pod, "python", "-c", ask) for pod in cluster.ready_pods(component)]
     except ClusterError:
-        return []  # one has just gone
-    return [float(value) for text in told for value in re.findall(rf"^{name} (\S+)", text, re.MULTILINE)]
+        return []  # a pod has just ended
+    return [float(value) for text in texts for value in re.findall(rf"^{name} (\S+)", text, re.MULTILINE)]
 
 
 def _refused(cluster: Cluster, component: str) -> bool:
-    """Say if a pod that is not ready has ended for a bad model."""
+    """Whether a pod that is not ready has exited because of an invalid model."""
     return any(BAD_MODEL in ends_of(pod) for pod in cluster.pods(component) if not is_ready(pod))
 
 
@@ -217,21 +217,21 @@ def _judge(account: dict[str, int], *, repeats: bool) -> None:
     must("every record has its outcome", holds=not wrong and account["produced"] > 0, seen=account)
 
 
-def _told(account: dict[str, int]) -> str:
+def _summary(account: dict[str, int]) -> str:
     return f"{account['produced']:,} records, lost {account['lost']}, repeated {account['repeated']}"
 
 
 LAWS: Final[Sequence[Callable[[Cluster], Any]]] = (
     production_is_accepted,
     comes_up,
-    is_applied_again,
+    reapplying_changes_nothing,
     scores_the_stream,
-    others_run_beside,
-    answers_by_the_rules,
+    optional_components_run,
+    network_policies_hold,
     workers_come_and_go,
     gateways_come_and_go,
     workers_share,
-    a_broken_model_stops,
+    an_invalid_model_stops_the_rollout,
     evictions_wait,
 )
-"""In the order in which they are looked at: each leaves the cluster as it found it."""
+"""In the order of their checks: each leaves the cluster as it found it."""

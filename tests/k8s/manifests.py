@@ -1,4 +1,4 @@
-"""The overlays as kustomize builds them: what the tests without a cluster look at."""
+"""The overlays as kustomize builds them, for the tests that need no cluster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import yaml
 
 from tests.support.docker_cli import ROOT
 
-BESIDE: Final = {"local": ("shadow", "outcomes"), "production": ("shadow", "outcomes", "strimzi-beside")}
-"""What runs beside the worker, as an overlay of one's own adds it."""
+OPTIONAL: Final = {"local": ("shadow", "outcomes"), "production": ("shadow", "outcomes", "strimzi-beside")}
+"""The optional components, as a user's overlay adds them."""
 OVERLAYS: Final = ("local", "production", "local with others", "production with others")
-"""The two, and each with what may run beside the worker."""
+"""The two overlays, each alone and with its optional components."""
 _PODS_OF: Final = {
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -31,7 +31,7 @@ Document = dict[str, Any]
 
 
 def builder() -> list[str] | None:
-    """Return the command that builds a kustomization, None where there is none on this machine."""
+    """Return the command that builds a kustomization, or None if there is none on this machine."""
     if path := shutil.which("kustomize"):
         return [path, "build"]
     path = shutil.which("kubectl")
@@ -44,13 +44,13 @@ def built(overlay: str) -> tuple[Document, ...]:
     name, _, others = overlay.partition(" with ")
     if not others:
         return built_at(ROOT / "k8s/overlays" / name)
-    with own_overlay(name, *BESIDE[name]) as folder:
+    with own_overlay(name, *OPTIONAL[name]) as folder:
         return built_at(folder)
 
 
 @contextmanager
 def own_overlay(overlay: str, *components: str, **more: object) -> Iterator[Path]:
-    """Make an overlay of one's own on one of ours, as docs/deployment.md says; `more` is what stands in it besides."""
+    """Create a user's overlay on one of ours, as docs/deployment.md describes; `more` is its further content."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         ours = Path(os.path.relpath(ROOT / "k8s", folder))
@@ -74,26 +74,26 @@ def of_kind(overlay: str, *kinds: str) -> list[Document]:
 
 
 def named(overlay: str, kind: str, name: str) -> Document:
-    """Return the one object of this kind and name."""
+    """Return the only object of this kind and name."""
     (found,) = (document for document in of_kind(overlay, kind) if document["metadata"]["name"] == name)
     return found
 
 
 def pod_templates(overlay: str) -> Iterator[tuple[str, Document]]:
-    """Yield the template of each kind of pod, with the name of what makes the pods."""
+    """Yield the template of each kind of pod, with the name of the object that creates the pods."""
     for document in of_kind(overlay, *_PODS_OF):
         template = functools.reduce(lambda node, key: node[key], _PODS_OF[document["kind"]], document)
         yield f"{document['kind']}/{document['metadata']['name']}", template
 
 
 def containers(template: Document) -> list[Document]:
-    """Return all containers of a pod, those that come first included."""
+    """Return all containers of a pod, including init containers."""
     spec = template["spec"]
     return [*spec.get("initContainers", ()), *spec["containers"]]
 
 
 def selects(selector: Document, labels: Document) -> bool:
-    """Say if a label selector takes labels."""
+    """Whether a label selector matches labels."""
     equal = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
     return equal and all(_matches(rule, labels) for rule in selector.get("matchExpressions", ()))
 

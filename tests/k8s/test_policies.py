@@ -12,7 +12,7 @@ from api.bootstrap import new_browser_policy
 from runtime.settings import Settings
 from schemas import topics
 from tests.k8s.manifests import (
-    BESIDE,
+    OPTIONAL,
     OVERLAYS,
     Document,
     builder,
@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.parametrize("overlay", OVERLAYS),
 ]
 _SERVING = ("worker", "gateway")
-_BESIDE = BESIDE["local"]
+_BESIDE = OPTIONAL["local"]
 _WHOSE_IMAGE = {"shadow": "worker", "outcomes": "training"}
 
 
@@ -96,7 +96,7 @@ def test_file_systems_are_read_only(overlay: str) -> None:
 
 
 def test_resources_have_requests_and_limits(overlay: str) -> None:
-    """And no image has the tag latest."""
+    """Each container has requests and limits, and no image has the tag latest."""
     for name, template in pod_templates(overlay):
         for container in containers(template):
             resources = container["resources"]
@@ -108,7 +108,7 @@ def test_resources_have_requests_and_limits(overlay: str) -> None:
 
 
 def test_services_have_three_probes(overlay: str) -> None:
-    """Each with its own path, at a port that the settings open."""
+    """Each probe has its own path, at a port that the settings open."""
     for component in running(overlay):
         template = ours(overlay)[component]
         container = template["spec"]["containers"][0]
@@ -121,7 +121,7 @@ def test_services_have_three_probes(overlay: str) -> None:
 
 
 def test_environments_are_valid_settings(overlay: str, tmp_path: Path) -> None:
-    """They open the ports that the containers declare."""
+    """The environment of each pod is valid and opens the ports that the containers declare."""
     for component in running(overlay):
         template = ours(overlay)[component]
         settings = Settings.from_mapping(environment(overlay, template, tmp_path))
@@ -131,7 +131,7 @@ def test_environments_are_valid_settings(overlay: str, tmp_path: Path) -> None:
         else:
             assert ports == {"metrics": settings.telemetry.port}
         assert bool(settings.challenger.path) is (component == "shadow")
-        assert settings.telemetry.host == "0.0.0.0"  # noqa: S104  # the pod's address; a policy says who comes in
+        assert settings.telemetry.host == "0.0.0.0"  # noqa: S104  # the pod's address; a policy limits access
 
 
 def test_the_grace_period_covers_the_drain_time(overlay: str, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_grace_period_covers_the_drain_time(overlay: str, tmp_path: Path) ->
 
 
 def test_selectors_match_pods(overlay: str) -> None:
-    """Of each Service, disruption budget, network policy and spread constraint."""
+    """Each Service, disruption budget, network policy and spread constraint selects pods."""
     labels = [template["metadata"]["labels"] for _, template in pod_templates(overlay)]
     selectors = {
         **{
@@ -203,7 +203,7 @@ def test_network_traffic_is_denied_by_default(overlay: str) -> None:
 
 
 def test_optional_components_have_one_replica(overlay: str) -> None:
-    """Each with the image that has its dependencies; a new pod starts after the old one ended."""
+    """Each has the image with its dependencies, and a new pod starts after the old one ended."""
     templates = ours(overlay)
     for component in set(running(overlay)).intersection(_BESIDE):
         deployment = named(overlay, "Deployment", f"heartstream-{component}")["spec"]
@@ -215,7 +215,7 @@ def test_optional_components_have_one_replica(overlay: str) -> None:
 
 
 def test_prometheus_can_scrape_every_component(overlay: str) -> None:
-    """Each has a Service with a metrics port, a ServiceMonitor, and a policy that allows it."""
+    """Each component has a Service with a metrics port, a ServiceMonitor, and a policy that allows it."""
     services, policies = of_kind(overlay, "Service"), of_kind(overlay, "NetworkPolicy")
     for component in running(overlay):
         labels = ours(overlay)[component]["metadata"]["labels"]
@@ -233,13 +233,13 @@ def test_prometheus_can_scrape_every_component(overlay: str) -> None:
 
 
 def test_all_but_training_can_reach_kafka(overlay: str) -> None:
-    """By the network policy for Kafka."""
+    """The network policy for Kafka selects every component except training."""
     policy = named(overlay, "NetworkPolicy", "heartstream-to-kafka")["spec"]
     assert taken(policy, overlay) == set(running(overlay))
 
 
 def test_each_component_has_its_own_kafka_user(overlay: str, tmp_path: Path) -> None:
-    """With that user's password, in overlays with authentication."""
+    """In overlays with authentication, each component has its own user and that user's password."""
     if overlay.startswith("local"):
         assert of_kind(overlay, "KafkaUser") == []
         return
@@ -312,7 +312,7 @@ def test_the_ingress_routes_to_the_gateway(overlay: str) -> None:
 
 
 def test_pods_have_the_recommended_labels(overlay: str) -> None:
-    """Name, component, part-of and version; the version is the package's."""
+    """Pods have the labels name, component, part-of and version; the version is the package's."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for component in _SERVING:
         labels = ours(overlay)[component]["metadata"]["labels"]
@@ -327,7 +327,7 @@ def test_pods_have_the_recommended_labels(overlay: str) -> None:
 
 
 def test_the_gateway_accepts_its_host_names(overlay: str, tmp_path: Path) -> None:
-    """The Ingress host, the Service's names and pod addresses; other names only with authentication."""
+    """The Ingress host, the Service's names and pod addresses are accepted; others only with authentication."""
     settings = Settings.from_mapping(environment(overlay, ours(overlay)["gateway"], tmp_path))
     policy = new_browser_policy(settings.gateway, is_open=not settings.auth.api_keys)
     service = "heartstream-gateway"

@@ -1,4 +1,4 @@
-"""The manifests against the schemas of Kubernetes and of the operators."""
+"""Validation of the manifests against the schemas of Kubernetes and of the operators."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_objects_match_their_schemas(overlay: str) -> None:
 
 
 def test_a_misspelt_field_is_detected(overlay: str) -> None:
-    """In Kubernetes' own kinds and in those of operators."""
+    """A misspelt field is an error in Kubernetes' own kinds and in those of operators."""
     seen = 0
     for document in built(overlay):
         spoilt = {**document, "spec": {**document.get("spec", {}), "replicaz": 3}}

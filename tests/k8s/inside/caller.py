@@ -1,6 +1,6 @@
-"""Asks a gateway without pause, in a pod: `python caller.py RECORD_FILE URL`. No request is made a second time.
+"""Calls a gateway continuously, in a pod: `python caller.py RECORD_FILE URL`. No request is retried.
 
-Runs until /tmp/stop is there, and prints one line of JSON: how many were answered, and how the others ended.
+Runs until /tmp/stop exists, and prints one line of JSON: how many requests succeeded, and how the others ended.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ PAUSE_SECONDS = 0.02
 
 
 def stopped() -> bool:
-    """Say if it is enough."""
+    """Whether to stop."""
     return STOP.exists()
 
 
 async def ask(session: aiohttp.ClientSession, url: str, body: bytes) -> str:
-    """Ask once; return the status, or the kind of error."""
+    """Send one request; return the status, or the kind of error."""
     try:
         async with session.post(url, data=body) as response:
             await response.read()
@@ -34,14 +34,14 @@ async def ask(session: aiohttp.ClientSession, url: str, body: bytes) -> str:
 
 
 async def call(session: aiohttp.ClientSession, url: str, body: bytes, ends: Counter[str]) -> None:
-    """Ask again and again."""
+    """Send requests until stopped."""
     while not stopped():
         ends[await ask(session, url, body)] += 1
         await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def main(body: bytes, url: str) -> None:
-    """Let some callers ask at once, each with a connection of its own."""
+    """Run some concurrent callers, each with a connection of its own."""
     ends: Counter[str] = Counter()
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:

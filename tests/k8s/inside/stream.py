@@ -1,6 +1,6 @@
-"""Produces records and reads all that becomes of them, in a pod: `python stream.py RECORDS_FILE RATE`.
+"""Produces records and reads their outcomes, in a pod: `python stream.py RECORDS_FILE RATE`.
 
-Runs until /tmp/stop is there, waits for the last outcome, and prints one line of JSON with the account.
+Runs until /tmp/stop exists, waits for the last outcome, and prints one line of JSON with the account.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ PATIENCE_SECONDS = 90.0
 
 
 def from_the_ends(topics: tuple[str, ...]) -> Consumer:
-    """Return a consumer that reads these topics from their ends on."""
+    """Return a consumer of these topics from their present ends on."""
     admin = AdminClient(SERVERS)
     found = admin.list_topics(timeout=30).topics
     partitions = [TopicPartition(topic, number) for topic in topics for number in found[topic].partitions]
-    asked = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()), request_timeout=30)
-    ends = [TopicPartition(end.topic, end.partition, future.result().offset) for end, future in asked.items()]
+    futures = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()), request_timeout=30)
+    ends = [TopicPartition(end.topic, end.partition, future.result().offset) for end, future in futures.items()]
     consumer = Consumer({**SERVERS, "group.id": "account", "enable.auto.commit": False})
     consumer.assign(ends)
     return consumer
 
 
 class Account:
-    """What was produced, and each outcome of it by record."""
+    """The produced records, and each outcome by record."""
 
     def __init__(self) -> None:
         self.produced: set[str] = set()
@@ -43,7 +43,7 @@ class Account:
         self.counts: Counter[str] = Counter()
 
     def read(self, consumer: Consumer) -> None:
-        """Take up what there is, for a tick."""
+        """Read the available outcomes, for a tick."""
         for message in consumer.consume(10_000, TICK_SECONDS):
             if message.error() is None:
                 name, outcome = message.key().decode(), (message.topic(), message.value())
@@ -62,11 +62,11 @@ class Account:
 
 
 def main(records: list[str], rate: float) -> None:
-    """Produce at `rate` records a second until told to stop; then wait for what is open."""
+    """Produce at `rate` records a second until stopped; then wait for the missing outcomes."""
     account, consumer = Account(), from_the_ends(("scores", "patients.dlq"))
     producer = Producer({**SERVERS, "partitioner": "murmur2_random", "linger.ms": 5, "enable.idempotence": True})
     numbers = itertools.count()
-    started, told = time.monotonic(), 0.0
+    started, reported = time.monotonic(), 0.0
     while not STOP.exists():
         while len(account.produced) < (time.monotonic() - started) * rate:
             name = f"record-{next(numbers)}"
@@ -74,8 +74,8 @@ def main(records: list[str], rate: float) -> None:
             producer.produce("patients", records[len(account.produced) % len(records)], name)
         producer.poll(0)
         account.read(consumer)
-        if time.monotonic() - told > 1:
-            told = time.monotonic()
+        if time.monotonic() - reported > 1:
+            reported = time.monotonic()
             print(json.dumps({"produced": len(account.produced), "open": account.counts["open"]}), flush=True)
     producer.flush()
     deadline = time.monotonic() + PATIENCE_SECONDS

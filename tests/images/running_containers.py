@@ -1,4 +1,4 @@
-"""What is promised of running containers, law by law. All of them run without rights and write nothing but /tmp."""
+"""Laws of running containers, which run without capabilities and write only to /tmp."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _DRAIN_SECONDS: Final = 20.0
 _TRAIN_SECONDS: Final = 300
 
 
-class Guest(msgspec.Struct, frozen=True):
-    """A running container, and a worker's topics."""
+class Running(msgspec.Struct, frozen=True):
+    """A running container, and the topics of a worker."""
 
     container: Container
     stream: Stream | None = None
 
 
 def start(image: Image, setting: Setting) -> str:
-    """It has come up within 2 s of `docker run`, a worker beside a real broker: the fastest of three times.
+    """It is ready within 2 s of `docker run`, a worker with a real broker: the fastest of three starts.
 
-    Where others keep the machine busy it is tried again, up to ten times in all.
+    On a busy machine it is tried again, up to ten times in all.
     """
     fastest = min(_start_seconds(image, setting) for _ in range(_STARTS))
     for _ in range(_MORE_STARTS):
@@ -56,31 +56,31 @@ def start(image: Image, setting: Setting) -> str:
 
 
 def health(image: Image, setting: Setting) -> str:
-    """Docker's own health check finds it healthy; told to stop it ends with code 0, within the drain time."""
-    with _running(image, setting, setting.model) as guest:
-        guest.container.await_healthy()
-        code, seconds = guest.container.stop()
-        assert code == 0, guest.container.log()[-2000:]
+    """Docker's health check reports it as healthy; on SIGTERM it exits with 0 within the drain time."""
+    with _running(image, setting, setting.model) as started:
+        started.container.await_healthy()
+        code, seconds = started.container.stop()
+        assert code == 0, started.container.log()[-2000:]
         assert seconds < _DRAIN_SECONDS
     return f"stops in {seconds:.1f} s"
 
 
 def work(image: Image, setting: Setting) -> str:
-    """With a mounted model it does its work: the right answer to every record."""
-    with _running(image, setting, setting.model) as guest:
-        return _WORK[image.target](guest, setting)
+    """With a mounted model, every record gets the correct outcome."""
+    with _running(image, setting, setting.model) as started:
+        return _WORK[image.target](started, setting)
 
 
 def baked_in(image: Image, setting: Setting) -> str:
-    """With the model baked in by the build argument, and nothing mounted, it does the same."""
-    with baked(image, setting.model, setting.build_options) as copy, _running(copy, setting, None) as guest:
-        return _WORK[image.target](guest, setting)
+    """With a model baked in by the build argument, and nothing mounted, every record gets the correct outcome."""
+    with baked(image, setting.model, setting.build_options) as copy, _running(copy, setting, None) as started:
+        return _WORK[image.target](started, setting)
 
 
 def training(image: Image, _: Setting) -> str:
-    """It trains: the model that it writes can be loaded, and scores."""
+    """It trains a model that can be loaded and scores."""
     with tempfile.TemporaryDirectory(prefix="heartstream-trained-") as folder:
-        # Whoever runs the check can then remove what was written; no user id is built in.
+        # The user of the check can then remove the output; the image works with any user id.
         own = (f"--user={os.getuid()}:{os.getgid()}", f"--volume={folder}:/model")
         command = ("train", "--quick", "--output", "/model/model", "--mlflow-dir", "/model/mlflow")
         docker("run", "--rm", *HARDENED, *own, image.name, *command, seconds=_TRAIN_SECONDS)
@@ -91,13 +91,13 @@ def training(image: Image, _: Setting) -> str:
 
 
 def _start_seconds(image: Image, setting: Setting) -> float:
-    with _running(image, setting, setting.model) as guest:
-        return guest.container.await_answer(_STARTED[image.target])
+    with _running(image, setting, setting.model) as started:
+        return started.container.await_answer(_STARTED[image.target])
 
 
-def _ask_gateway(guest: Guest, setting: Setting) -> str:
-    """Hold the gateway to its contract: port 8000, POST /predict, GET /health, GET /metrics."""
-    container = guest.container
+def _ask_gateway(started: Running, setting: Setting) -> str:
+    """Check the gateway's contract: port 8000, POST /predict, GET /health, GET /metrics."""
+    container = started.container
     container.await_answer("/health")
     assert "8000/tcp" in inspect("container", container.identifier)["Config"]["ExposedPorts"]
     for value in _PATIENTS[:100]:
@@ -110,23 +110,23 @@ def _ask_gateway(guest: Guest, setting: Setting) -> str:
     return "100 answers"
 
 
-def _feed_worker(guest: Guest, setting: Setting) -> str:
-    """Send records from this machine, one of them bad, and read what became of them."""
-    assert guest.stream is not None
-    send(guest.stream, [*_PATIENTS, b"not JSON"])
-    return check_outcomes(guest.stream, setting.scorer)
+def _feed_worker(started: Running, setting: Setting) -> str:
+    """Send records from the host, one of them invalid, and read their outcomes."""
+    assert started.stream is not None
+    send(started.stream, [*_PATIENTS, b"not JSON"])
+    return check_outcomes(started.stream, setting.scorer)
 
 
 _WORK: Final = {"worker": _feed_worker, "gateway": _ask_gateway}
 
 
 @contextmanager
-def _running(image: Image, setting: Setting, model: Path | None) -> Iterator[Guest]:
-    """Run it with this model; a worker on topics of its own."""
+def _running(image: Image, setting: Setting, model: Path | None) -> Iterator[Running]:
+    """Run it with this model; a worker gets topics of its own."""
     network = setting.broker.network
     if image.target == "gateway":
         with running(image.target, image.name, model, network, {}) as container:
-            yield Guest(container)
+            yield Running(container)
         return
     name = f"patients-{uuid.uuid4().hex[:8]}"
     topics = Topics(name, f"{name}-scores", f"{name}-dlq")
@@ -141,7 +141,7 @@ def _running(image: Image, setting: Setting, model: Path | None) -> Iterator[Gue
         Stream.open(setting.broker.outside, topics) as stream,
         running(image.target, image.name, model, network, environment) as container,
     ):
-        yield Guest(container, stream)
+        yield Running(container, stream)
 
 
 def _ask(container: Container, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:

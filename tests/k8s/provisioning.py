@@ -1,4 +1,4 @@
-"""Where the laws are looked at: a cluster, with the images in it and a volume for models."""
+"""The cluster under test, with the images in it and a volume for models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VOLUME: Final = Path("/var/lib/heartstream-model")
 _USER: Final = 10001
 _LOAD_SECONDS: Final = 900
 _BUILD_SECONDS: Final = 1800
-"""Where Kubernetes itself is compiled first."""
+"""For a cluster that compiles Kubernetes first."""
 
 
 def build_images() -> None:
@@ -35,7 +35,7 @@ def build_images() -> None:
 
 
 def check_tools(kubeconfig: Path | None, *, builds: bool) -> None:
-    """Raise DependencyError where the run could not end well, before anything slow begins."""
+    """Raise DependencyError, before anything slow begins, if a prerequisite of the run is missing."""
     if builds and not docker_answers():
         raise DependencyError("no Docker engine answers, and images have to be built: --no-build uses those there are")
     if kubeconfig is None:
@@ -77,7 +77,7 @@ def own_cluster(*, keep: bool) -> Iterator[Cluster]:
 
 @contextmanager
 def given_cluster(kubeconfig: Path, load: str) -> Iterator[Cluster]:
-    """Use a cluster that runs, which gives volumes to whoever claims them; remove what was made afterwards."""
+    """Use a running cluster that provides volumes for claims; remove the created objects afterwards."""
     cluster = Cluster(kubeconfig)
     for image in _to_load() if load else ():
         log_progress(f"loading {image}")
@@ -93,7 +93,7 @@ def _to_load() -> list[str]:
 
 
 def _make_volume(cluster: Cluster) -> None:
-    """Make the volume that a storage class would make, writable for the images' user."""
+    """Create the volume that a storage class would create, writable for the images' user."""
     shutil.rmtree(_VOLUME, ignore_errors=True)
     _VOLUME.mkdir()
     os.chown(_VOLUME, _USER, _USER)

@@ -46,21 +46,21 @@ def with_kubectl(folder: Path, classes: object, volumes: object) -> Path:
 
 
 def test_missing_docker_is_reported(tmp_path: Path) -> None:
-    """Exit code 69, and the option to skip building."""
+    """Without Docker the exit code is 69, and the error has the option to skip building."""
     code, output = run(tmp_path)
     assert (code, len(output.splitlines()), "no Docker engine" in output, "--no-build" in output) == (69, 1, True, True)
 
 
 @pytest.mark.parametrize(("present", "wanted"), [(False, "there is no file"), (True, "kubectl is not installed")])
 def test_a_missing_cluster_is_reported(tmp_path: Path, *, present: bool, wanted: str) -> None:
-    """A missing kubeconfig, or a missing kubectl."""
+    """A missing kubeconfig or kubectl is reported with exit code 69."""
     (tmp_path / "is.conf").touch()
     code, output = run(tmp_path, "--no-build", "--kubeconfig", tmp_path / ("is.conf" if present else "is-not.conf"))
     assert (code, len(output.splitlines()), wanted in output) == (69, 1, True)
 
 
 def test_a_cluster_without_volumes_is_refused(tmp_path: Path) -> None:
-    """Without a default StorageClass or a volume the model's claim would stay pending."""
+    """Without a default StorageClass or a volume, the model's claim would stay pending."""
     config = with_kubectl(tmp_path, CLAIM, {"items": [{"status": {"phase": "Bound"}}]})
     code, output = run(tmp_path, "--no-build", "--kubeconfig", config)
     assert (code, "no default StorageClass" in output, output.strip().endswith("standard")) == (69, True, True)
@@ -68,7 +68,7 @@ def test_a_cluster_without_volumes_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("default", [True, False])
 def test_a_cluster_with_volumes_is_used(tmp_path: Path, *, default: bool) -> None:
-    """By a default StorageClass or an available volume."""
+    """A default StorageClass or an available volume is enough."""
     named = {"metadata": {"name": "x", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
     volumes = [] if default else [{"status": {"phase": "Available"}}]
     config = with_kubectl(tmp_path, {"items": [named]} if default else CLAIM, {"items": volumes})

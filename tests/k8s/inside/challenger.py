@@ -1,7 +1,7 @@
-"""Looks at a challenger's scores, in a pod, and tells an outcome of each: `python beside.py SHARE`.
+"""Compares a challenger's scores, in a pod, and produces an outcome for each: `python challenger.py SHARE`.
 
-The challenger is the champion's model, so its scores are the champion's of the records that the sample takes, byte for
-byte. Waits until all are there, runs until /tmp/stop is there, and prints lines of JSON: what was seen.
+The challenger is the champion's model, so its scores equal the champion's for the sampled records, byte for byte. Waits
+until all have arrived, runs until /tmp/stop exists, and prints one line of JSON with the counts.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ Scores = dict[Source, bytes]
 
 
 def from_the_starts(topics: tuple[str, ...]) -> Consumer:
-    """Return a consumer of all that these topics hold."""
-    consumer = Consumer({**SERVERS, "group.id": "beside", "enable.auto.commit": False})
+    """Return a consumer of everything in these topics."""
+    consumer = Consumer({**SERVERS, "group.id": "challenger", "enable.auto.commit": False})
     found = consumer.list_topics(timeout=30).topics
     consumer.assign([TopicPartition(topic, number, 0) for topic in topics for number in found[topic].partitions])
     return consumer
 
 
 def sampled(scores: Scores, share: float) -> Scores:
-    """Return the scores of the records that a challenger is to see."""
+    """Return the scores of the records that a challenger samples."""
     sample = Sample(share)
     return {source: score for source, score in scores.items() if sample.selects(source)}
 
 
-def tell(producer: Producer, score: bytes) -> None:
-    """Tell that the label was right."""
+def produce_outcome(producer: Producer, score: bytes) -> None:
+    """Produce an outcome that equals the label."""
     found = decode_score(score)
     source = {name: getattr(found.source, name) for name in ("topic", "partition", "offset")}
     outcome = {"patient_id": found.patient_id, "outcome": found.label, "source": source}
@@ -44,7 +44,7 @@ def tell(producer: Producer, score: bytes) -> None:
 
 
 def main(share: float) -> None:
-    """Read until both topics agree, then tell outcomes."""
+    """Read until both topics agree, then produce the outcomes."""
     seen: dict[str, Scores] = {"scores": {}, "scores.shadow": {}}
     consumer = from_the_starts(tuple(seen))
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -57,7 +57,7 @@ def main(share: float) -> None:
             break
     producer = Producer(SERVERS)
     for score in seen["scores.shadow"].values():
-        tell(producer, score)
+        produce_outcome(producer, score)
     producer.flush()
     missing, other = expected.keys() - seen["scores.shadow"].keys(), seen["scores.shadow"].items() - expected.items()
     line = {"scores": len(seen["scores"]), "shadow": len(expected), "missing": len(missing), "other": len(other)}
