@@ -1,1 +1,1 @@
-"""Delivery, proved: faults on real Kafka while numbered records flow, and an account of every one afterwards."""
+"""Delivery tests: faults on real Kafka while numbered records flow, and an account of every record afterwards."""

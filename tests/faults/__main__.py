@@ -1,4 +1,4 @@
-"""The fault suite: `python -m tests.faults --help`. What it does and what its words mean: docs/faults.md."""
+"""The fault suite: `python -m tests.faults --help`. It is described in docs/faults.md."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from heartstream.terminal.exit_codes import FAILED, UNAVAILABLE, errors_to_exit_codes
+from tests.faults.plan_run import Together, log_progress
 from tests.faults.plans import FAUST_PLANS, PLANS, Plan
 from tests.faults.run import Guarantee, Models, Report, Setting, run_plan
-from tests.faults.stage import Together, tell
 from tests.faults.table import as_json, lines
 from tests.support.proxied_broker import running_broker
 
@@ -28,7 +28,7 @@ GUARANTEES: Final[dict[str, tuple[Guarantee, ...]]] = {
 
 
 def run_plans(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: Setting) -> list[Report]:
-    """Run plans, each under all guarantees at once; if quick, those that leave the broker alone run at once, too."""
+    """Run plans, each under all guarantees concurrently; if quick, those that spare the broker run concurrently too."""
     reports: list[Report] = []
     calm = [plan for plan in plans if not plan.shakes_broker]
     groups = [calm, *([plan] for plan in plans if plan.shakes_broker)] if setting.quick else [[plan] for plan in plans]
@@ -41,7 +41,7 @@ def run_plans(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: S
 def _run_group(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: Setting) -> list[Report]:
     if not plans:
         return []
-    tell(f"{', '.join(plan.name for plan in plans)}: started")
+    log_progress(f"{', '.join(plan.name for plan in plans)}: started")
     setting.broker.heal()
     with ThreadPoolExecutor(len(plans) * len(guarantees)) as pool:
         futures = []
@@ -50,53 +50,55 @@ def _run_group(plans: Sequence[Plan], guarantees: Sequence[Guarantee], setting: 
             futures += [pool.submit(run_plan, plan, guarantee, setting, together) for guarantee in guarantees]
         reports = [future.result() for future in futures]
     for report in reports:
-        tell(lines([report])[1])
+        log_progress(lines([report])[1])
     return reports
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the suite as the command line asks; raises SystemExit."""
-    asked = _parser().parse_args(arguments)
-    plans = FAUST_PLANS if asked.worker == "faust" else PLANS
-    if asked.list:
+    """Run the suite with the command's options; raises SystemExit."""
+    options = _parser().parse_args(arguments)
+    plans = FAUST_PLANS if options.worker == "faust" else PLANS
+    if options.list:
         sys.stdout.writelines(f"{plan.name:18}{'quick' if plan.quick else '':7}{plan.law}\n" for plan in plans)
         return
-    chosen = _chosen(plans, asked)
-    guarantees = GUARANTEES["at_least_once" if asked.worker == "faust" else asked.guarantee]
-    if asked.logs:
-        asked.logs.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="heartstream-faults-", dir=asked.logs))
+    chosen = _chosen(plans, options)
+    guarantees = GUARANTEES["at_least_once" if options.worker == "faust" else options.guarantee]
+    if options.logs:
+        options.logs.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="heartstream-faults-", dir=options.logs))
     with errors_to_exit_codes():
-        reports = _run(chosen, guarantees, folder, asked)
+        reports = _run(chosen, guarantees, folder, options)
     sys.stdout.write("\n".join(lines(reports)) + "\n")
-    if asked.json:
-        asked.json.write_bytes(as_json(reports))
-    if asked.worker == "heartstream" and any(report.broken for report in reports):
+    if options.json:
+        options.json.write_bytes(as_json(reports))
+    if options.worker == "heartstream" and any(report.broken for report in reports):
         sys.stderr.write(f"a law is broken; the workers' logs are in {folder}\n")
         raise SystemExit(FAILED)
-    if not asked.logs:
+    if not options.logs:
         shutil.rmtree(folder)
 
 
 def _run(
-    plans: Sequence[Plan], guarantees: Sequence[Guarantee], folder: Path, asked: argparse.Namespace
+    plans: Sequence[Plan], guarantees: Sequence[Guarantee], folder: Path, options: argparse.Namespace
 ) -> list[Report]:
     logging.disable(logging.INFO)
     with ExitStack() as stack:
         training = stack.enter_context(ThreadPoolExecutor(1)).submit(Models.make, folder)
-        broker = stack.enter_context(running_broker(asked.broker))
-        setting = Setting(broker, training.result(), folder, asked.worker, asked.quick, asked.seed, asked.mutants)
+        broker = stack.enter_context(running_broker(options.broker))
+        setting = Setting(
+            broker, training.result(), folder, options.worker, options.quick, options.seed, options.mutants
+        )
         return run_plans(plans, guarantees, setting)
 
 
-def _chosen(plans: Sequence[Plan], asked: argparse.Namespace) -> list[Plan]:
-    if not asked.only:
-        return [plan for plan in plans if plan.quick or not asked.quick]
+def _chosen(plans: Sequence[Plan], options: argparse.Namespace) -> list[Plan]:
+    if not options.only:
+        return [plan for plan in plans if plan.quick or not options.quick]
     names = [plan.name for plan in plans]
-    unknown = [name for name in asked.only if name not in names]
+    unknown = [name for name in options.only if name not in names]
     if unknown:
         _parser().error(f"no plan named {', '.join(unknown)}; there are {', '.join(names)}")
-    return [plan for plan in plans if plan.name in asked.only]
+    return [plan for plan in plans if plan.name in options.only]
 
 
 def _parser() -> argparse.ArgumentParser:

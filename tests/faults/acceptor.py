@@ -1,7 +1,7 @@
 """Whether the model allows what the workers did: rules that mirror its actions one to one, for traces of any length.
 
-A worker's log shows its own steps, not the broker's. What is hidden (a commit whose answer never came) is kept as
-possible until a later step shows whether it happened: the next owner's first offset, or what the group's offsets told.
+A worker's log shows its own steps, not the broker's. A hidden step (a commit without a response) is kept as possible
+until a later step shows whether it happened: the next owner's first offset, or the committed offsets that it read.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from tests.faults.trace import Step
 
 Guarantee = Literal["at_least_once", "exactly_once"]
 _BETWEEN_TRANSACTIONS: Final = ("init_transactions", "_FENCED")
-"""Why a producer is replaced though no transaction is open and none was uncertain."""
+"""Reasons to replace a producer though no transaction is open or uncertain."""
 _SILENCE_SECONDS: Final = 12.0
-"""A call that took longer was given up, and its producer replaced, before it came back; or the process was frozen."""
+"""A call that took longer was abandoned, and its producer replaced, before it returned; or the process was frozen."""
 
 
 class RefusedError(Exception):
@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 
 class Member:
-    """One worker process, and the rules for its steps that hold under both guarantees."""
+    """One worker process, and the rules for its steps under both guarantees."""
 
     def __init__(self, name: str, group: Group) -> None:
         self.name, self.group = name, group
@@ -32,7 +32,7 @@ class Member:
         self.former: dict[int, Lease] = {}
 
     def take(self, step: Step) -> None:
-        """Take a step; raises RefusedError if it is not allowed here."""
+        """Apply a step; raises RefusedError if it is not allowed here."""
         rule: Callable[[Step], None] | None = getattr(self, f"on_{step.action.lower()}", None)
         _require(rule is not None, "there is no such step under this guarantee")
         assert rule is not None
@@ -62,11 +62,11 @@ class Member:
         for partition in step.partitions:
             lease = self._give_up(partition)
             if lease.done == lease.stored == lease.start and lease.former_owner and self.owns(partition):
-                # It may have been dropped before it heard of its partitions, and have had none.
+                # It may have been removed before it got its assignment, and have had none.
                 self.group.owners[partition] = lease.former_owner
 
     def resume(self, partition: int, offset: int, known: int) -> None:
-        """Take a partition over at an offset that the group has; `known` is the highest that was seen."""
+        """Take over a partition at a committed offset; `known` is the highest that was seen."""
         raise NotImplementedError
 
     def _give_up(self, partition: int) -> Lease:
@@ -75,23 +75,23 @@ class Member:
         return self.former[partition]
 
     def lease(self, partition: int) -> Lease:
-        """Return a lease, if only one that has just ended: another thread may have been quicker to log that."""
+        """Return a lease, possibly one that has just ended, as another thread may log that earlier."""
         found = self.leases.get(partition) or self.former.get(partition)
         _require(found is not None, "it does not have this partition")
         assert found is not None
         return found
 
     def owns(self, partition: int) -> bool:
-        """Whether nobody took a partition over since."""
+        """Whether no other member has taken over a partition since."""
         return self.group.owners[partition][0] == self.name
 
     def require_in_time(self, partition: int, offset: int) -> None:
-        """Refuse a consumer's commit of a zombie; it may log late what was stored before the next owner began."""
+        """Refuse a zombie's commit; one that was stored before the next owner began may be logged late."""
         in_time = self.owns(partition) or offset <= self.group.owners[partition][1]
         _require(in_time, "another worker had taken over before")
 
     def confirm(self, partition: int, runs: Sequence[tuple[int, int]]) -> Lease:
-        """Results of a partition are confirmed: the next ones, without a gap in which there is a record."""
+        """Confirm results of a partition: the next ones, without a gap that contains a record."""
         lease = self.lease(partition)
         for start, end in runs:
             _require(lease.done <= start < end, "these records were confirmed before")
@@ -101,7 +101,7 @@ class Member:
 
 
 class AtLeastOnceMember(Member):
-    """AtLeastOnce.tla: results are confirmed (Confirmed), then the offset before which all are done (CommitArrived)."""
+    """AtLeastOnce.tla: results are confirmed (Confirmed), then the offset up to which all are done (CommitArrived)."""
 
     def resume(self, partition: int, offset: int, known: int) -> None:
         _require(offset >= known, "the group has been set back")
@@ -127,7 +127,7 @@ class AtLeastOnceMember(Member):
 
 
 class ExactlyOnceMember(Member):
-    """ExactlyOnce.tla. `state` is the worker's `step` there; `sent` what its open transaction is to commit."""
+    """ExactlyOnce.tla. `state` is the worker's `step` there; `sent` is what its open transaction is to commit."""
 
     def __init__(self, name: str, group: Group) -> None:
         super().__init__(name, group)
@@ -136,7 +136,7 @@ class ExactlyOnceMember(Member):
         self.sent: dict[int, int] = {}
         self.learnt: dict[int, int] = {}
         self.present: set[int] = set()
-        """Partitions that were this worker's since the open transaction began."""
+        """Partitions that this worker has owned since the open transaction began."""
 
     def resume(self, partition: int, offset: int, known: int) -> None:
         possible = self.group.possible[partition].values()
@@ -148,7 +148,7 @@ class ExactlyOnceMember(Member):
         super().on_assigned(step)
         self.present |= step.offsets.keys()
         for partition in step.offsets:
-            # Its offset is stable: whatever transaction was open on this partition has ended.
+            # Its offset is stable: any transaction that was open on this partition has ended.
             self.group.possible[partition].clear()
 
     def on_begun(self, _step: Step) -> None:
@@ -207,7 +207,7 @@ class ExactlyOnceMember(Member):
     def on_learned(self, step: Step) -> None:
         self._require_state("learning", "aborting")
         if step.again == len(self.sent):
-            # None was committed. Of partitions that are lost, nobody asked.
+            # None was committed. The offsets of lost partitions were not read.
             self._forget_sent()
         self.learnt |= self.sent if step.committed else {}
         self.state, self.sent = "learnt", {}
@@ -226,7 +226,7 @@ class ExactlyOnceMember(Member):
         self.state, self.learnt = "ready", {}
 
     def _learn(self, partition: int, done: int) -> int:
-        """Return the offset that shows that results up to `done` are there, though no answer said so."""
+        """Return the offset that shows that results up to `done` exist, though no response confirmed it."""
         offset = max(self.learnt.get(partition, 0), self.group.committed.get(partition, 0))
         _require(offset >= done, "no offset was committed with these results")
         self.group.store(partition, offset)
@@ -247,7 +247,7 @@ _MEMBERS: Final[Mapping[str, type[Member]]] = {"at_least_once": AtLeastOnceMembe
 def refusal(
     steps: Iterable[Step], guarantee: Guarantee, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False
 ) -> str:
-    """Return the first step that the model does not allow, and why; "" if it allows all of them."""
+    """Return the first step that the model does not allow, with the reason, or "" if it allows all."""
     group = Group(records, is_replaced=is_replaced)
     members: dict[str, Member] = {}
     for step in steps:

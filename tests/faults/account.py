@@ -1,4 +1,4 @@
-"""The account: what was produced beside what came out, in the words of Jepsen's tests of Kafka."""
+"""The account of produced records and results, in the terms of Jepsen's Kafka tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.outcomes import Outcome, Rejected, Scored
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A record that the broker has confirmed."""
+    """A record that the broker has acknowledged."""
 
     source: Source
     key: bytes
@@ -22,9 +22,9 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A score or a dead letter, as an output partition holds it. `faults` is None for a score.
+    """A score or a dead letter in an output partition. `faults` is None for a score.
 
-    `written` is when the broker took it, in Unix time.
+    `written` is the broker's timestamp, in Unix time.
     """
 
     topic: str
@@ -37,13 +37,13 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """How the books stand.
+    """The counts of each kind of error.
 
     `lost`: records without a result (Jepsen's lost-write). `duplicates`: second and later results of a source, of
-    which `differing` are not the bytes of the first. `reordered`: first results of a key that stand behind those of a
-    later record (nonmonotonic). `unexplained`: results of sources that were never produced, or whose transaction was
-    aborted. `wrong`: first results that are not what scoring gives. `hidden`: records whose every result a consumer
-    with a `RepeatFilter` would drop.
+    which `differing` do not have the bytes of the first. `reordered`: first results of a key behind those of a later
+    record (nonmonotonic). `unexplained`: results of sources that were never produced, or whose transaction was
+    aborted. `wrong`: first results that differ from scoring's. `hidden`: records whose every result a consumer with a
+    `RepeatFilter` would drop.
     """
 
     produced: int
@@ -57,7 +57,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def settle(sent: Sequence[Sent], results: Sequence[Result], expected: Sequence[Outcome]) -> Account:
-    """Close the books. `results` are in the order of each output partition; `expected` is one outcome a record."""
+    """Return the account. `results` are in the order of each output partition; `expected` is one outcome per record."""
     by_source: dict[Source, list[Result]] = defaultdict(list)
     for result in results:
         by_source[result.source].append(result)
@@ -77,12 +77,12 @@ def settle(sent: Sequence[Sent], results: Sequence[Result], expected: Sequence[O
 
 
 def total(accounts: Iterable[Account]) -> Account:
-    """Add accounts up."""
+    """Return the sum of accounts."""
     return Account(*map(sum, zip(*map(msgspec.structs.astuple, accounts), strict=True)))
 
 
 def most_repeats(results: Iterable[Result], excused: Sequence[Mapping[int, range]] = ()) -> int:
-    """Return the second and later results of the partition that has the most of them.
+    """Return the number of second and later results in the partition that has the most.
 
     Records whose offsets are `excused` do not count.
     """
@@ -106,7 +106,7 @@ def _is(result: Result, outcome: Outcome) -> bool:
 
 
 def _reordered(results: Iterable[Result]) -> int:
-    """Count first results that stand behind a later record's of the same key and partition, in an output topic."""
+    """Count first results behind a later record's of the same key and partition, in an output topic."""
     highest: dict[tuple[str, bytes | None, int], int] = {}
     seen: set[Source] = set()
     behind = 0

@@ -1,4 +1,4 @@
-"""What workers of a group share, as the acceptor of their traces tracks it."""
+"""The state that workers of a group share, as the acceptor of their traces tracks it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Lease:
 
 
 class Group:
-    """What all workers share: each partition's committed offset, and those that may have been committed unseen."""
+    """The shared state of all workers: each partition's committed offset, and those that may have been committed."""
 
     def __init__(self, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False) -> None:
-        """`records` are the offsets at which there is a record, in order; the topic may have been made again."""
+        """`records` are the offsets with a record, in order; the topic may have been recreated."""
         self._records = records
         self.is_replaced = is_replaced
         self.committed: dict[int, int] = {}
@@ -27,20 +27,20 @@ class Group:
         self.possible: defaultdict[int, dict[str, int]] = defaultdict(dict)
         self.confirmed: defaultdict[int, int] = defaultdict(int)
         self.owners: dict[int, tuple[str, int]] = {}
-        """Who took a partition over last, and at which offset."""
+        """The last owner of a partition, and the offset at which it took over."""
 
     def forget(self, partition: int) -> None:
-        """The partition is one of a new topic."""
+        """Reset a partition, as it belongs to a new topic."""
         for known in (self.committed, self.stored, self.possible, self.confirmed):
             known.pop(partition, None)
 
     def lies_between(self, partition: int, start: int, end: int) -> bool:
-        """Say whether a record lies from `start` up to, without, `end`."""
+        """Whether a record lies between `start`, inclusive, and `end`, exclusive."""
         offsets = self._records.get(partition, ())
         place = bisect_left(offsets, start)
         return place < len(offsets) and offsets[place] < end
 
     def store(self, partition: int, offset: int) -> None:
-        """An offset is committed."""
+        """Commit an offset."""
         self.stored[partition].add(offset)
         self.committed[partition] = max(offset, self.committed.get(partition, 0))

@@ -1,4 +1,4 @@
-"""What must hold after every plan, by guarantee."""
+"""The laws that hold after every plan, by guarantee."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def broken_laws(report: Report, *, graceful: bool) -> tuple[str, ...]:
-    """Return what a run did that it must not do. `graceful`: nobody died, so nothing may come twice."""
+    """Return the violated laws of a run. `graceful`: no worker died, so nothing may be repeated."""
     if report.account is None:
         return (report.problem,)
     account = report.account

@@ -1,4 +1,4 @@
-"""The verifiable producer: numbered records of real patients, some broken, each noted once the broker has it."""
+"""The load generator: numbered records of real patients, some invalid, each recorded once it is acknowledged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CALL_SECONDS: Final = 30.0
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What flows: records a second, the share of broken ones, and the share and size of large ones."""
+    """The records to produce: their rate per second, the share of invalid ones, the share and size of large ones."""
 
     rate: int = 1_000
     bad_share: float = 0.02
@@ -34,9 +34,9 @@ class Recipe(msgspec.Struct, frozen=True):
 class Load:
     """Produces in a thread of its own, idempotent and with acks=all, while faults happen.
 
-    A record's key is one of 997, so that many records share one; its patient's id holds its number. All keys begin with
-    `prefix`. `deleted_at`, if the topic was deleted, is what its group had committed then: what came after it may be
-    without a result.
+    There are 997 keys, so that many records share one; a record's patient id has its number. All keys begin with
+    `prefix`. `deleted_at`, if the topic was deleted, has the committed offsets of that time: later records may have no
+    result.
     """
 
     def __init__(
@@ -75,22 +75,22 @@ class Load:
         )
 
     def successor(self, prefix: str) -> Load:
-        """Return a load of other records and keys for a topic that takes this one's place."""
+        """Return a load with other records and keys, for a topic that replaces this one's."""
         return Load(self._address, self._topic, self._recipe, self._seed + 1, prefix=prefix)
 
     def due(self, answered: Container[Source]) -> list[Sent]:
-        """Return what must have a result: all, but for what was neither committed nor answered when its topic went."""
+        """Return the records that must have a result: of a deleted topic, those that were committed or answered."""
         gone = self.deleted_at
         if gone is None:
             return self.sent
         return [s for s in self.sent if s.source in answered or s.source.offset < gone.get(s.source.partition, 0)]
 
     def start(self) -> None:
-        """Begin to produce at the recipe's rate."""
+        """Start producing at the recipe's rate."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Produce no more and wait until the broker has confirmed all; a record of unknown fate is an error here."""
+        """Stop producing and wait until all records are acknowledged; raises RuntimeError if one is not."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -99,13 +99,13 @@ class Load:
             raise RuntimeError(f"the producer itself failed: {left} records unconfirmed, {self._failure}")
 
     def put(self, count: int) -> None:
-        """Produce so many records now, as fast as it goes."""
+        """Produce `count` records now, as fast as possible."""
         for _ in range(count):
             self._send(*next(self._records))
         self._producer.flush(_DEADLINE_SECONDS)
 
     def put_aborted(self, count: int) -> None:
-        """Produce records in a transaction and abort it: nobody may ever score them."""
+        """Produce records in a transaction and abort it: they must not be scored."""
         writer = Producer(
             {
                 "bootstrap.servers": self._address,
@@ -144,7 +144,7 @@ class Load:
     def _confirming(
         self, key: bytes, value: bytes | None, sent: list[Sent]
     ) -> Callable[[KafkaError | None, Message], None]:
-        """Return what adds a record to `sent` when the broker has it."""
+        """Return a callback that adds an acknowledged record to `sent`."""
 
         def confirmed(error: KafkaError | None, message: Message) -> None:
             if error is not None:
@@ -157,7 +157,7 @@ class Load:
 
 
 def _records(recipe: Recipe, seed: int, culprit: Record | None, prefix: str) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield keys and values without end. A `culprit` stands in for one record of a thousand."""
+    """Yield keys and values endlessly. A `culprit` replaces one record in a thousand."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     patients, flaws, number = real_patients(), list(FLAWS.values()), 0
     while True:
@@ -166,7 +166,7 @@ def _records(recipe: Recipe, seed: int, culprit: Record | None, prefix: str) -> 
         value: bytes | None = json.dumps(record).encode()
         lot = rng.random()
         if lot < recipe.large_share:
-            value = rng.randbytes(recipe.large_bytes)  # which no compression makes small
+            value = rng.randbytes(recipe.large_bytes)  # incompressible
         elif lot < recipe.large_share + recipe.bad_share:
             value = rng.choice(flaws)(record)
         yield f"{prefix}{number % KEYS}".encode(), value

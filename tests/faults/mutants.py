@@ -1,4 +1,4 @@
-"""Traces with one mistake in them: what the acceptor refuses of these says how much it sees."""
+"""Traces with one mistake each: the share that the acceptor refuses shows how much it detects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRIES: Final = 100
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """A trace with one mistake: its kind, and the step that it was made of."""
+    """A trace with one mistake: its kind, and the step that was changed."""
 
     kind: str
     step: Step
@@ -24,22 +24,22 @@ class Mutant(msgspec.Struct, frozen=True):
     def is_refused(
         self, guarantee: Guarantee, records: Mapping[int, Sequence[int]], *, is_replaced: bool = False
     ) -> bool:
-        """Whether the acceptor notices."""
+        """Whether the acceptor refuses it."""
         return bool(refusal(self.steps, guarantee, records, is_replaced=is_replaced))
 
 
 def drop(steps: Sequence[Step], place: int) -> list[Step] | None:
-    """A step did not happen."""
+    """Omit a step."""
     return [*steps[:place], *steps[place + 1 :]]
 
 
 def duplicate(steps: Sequence[Step], place: int) -> list[Step] | None:
-    """A step happened twice."""
+    """Repeat a step."""
     return [*steps[: place + 1], *steps[place:]]
 
 
 def swap(steps: Sequence[Step], place: int) -> list[Step] | None:
-    """A step happened after the next one of the same worker."""
+    """Exchange a step with the next one of the same worker."""
     worker = steps[place].worker
     later = next((at for at in range(place + 1, len(steps)) if steps[at].worker == worker), None)
     if later is None:
@@ -48,7 +48,7 @@ def swap(steps: Sequence[Step], place: int) -> list[Step] | None:
 
 
 def forge(steps: Sequence[Step], place: int) -> list[Step] | None:
-    """A step's offsets, or the beginnings of its ranges, are one higher."""
+    """Increase a step's offsets, or the starts of its ranges, by one."""
     step = steps[place]
     offsets = {number: None if offset is None else offset + 1 for number, offset in step.offsets.items()}
     ranges = {number: [(start + 1, end) for start, end in runs] for number, runs in step.ranges.items()}
@@ -65,7 +65,7 @@ KINDS: Final[Mapping[str, Callable[[Sequence[Step], int], list[Step] | None]]] =
 
 
 def every_mutant(steps: Sequence[Step]) -> Iterator[Mutant]:
-    """Yield each mistake of each kind at each step."""
+    """Yield each kind of mistake at each step."""
     for kind, change in KINDS.items():
         for place, step in enumerate(steps):
             if (changed := change(steps, place)) is not None:
@@ -73,7 +73,7 @@ def every_mutant(steps: Sequence[Step]) -> Iterator[Mutant]:
 
 
 def some_mutants(steps: Sequence[Step], count: int, seed: int) -> Iterator[Mutant]:
-    """Yield so many mistakes of each kind, at places that the seed decides."""
+    """Yield `count` mistakes of each kind, at places that the seed determines."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     for kind, change in KINDS.items():
         made = 0

@@ -1,4 +1,4 @@
-"""The accounting consumer: reads all scores and dead letters (read_committed), and asks how far the broker is."""
+"""The consumer of all scores and dead letters (read_committed), and queries of offsets."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class Outcomes:
         self._probe = Consumer({**client, "isolation.level": "read_uncommitted"})
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close all clients."""
         self._reader.close()
         self._probe.close()
 
     def written(self) -> int:
-        """Count what the output topics hold, with transaction markers; 0 while they cannot be asked."""
+        """Return the number of offsets in the output topics, including transaction markers; 0 while unreachable."""
         return sum(self._end(*place) for place in self._places())
 
     def uncommitted(self, committed: dict[int, int] | None = None) -> int:
-        """Count records of the input that the group has not committed, or had not then: what is in flight at most."""
+        """Return the number of input records that the group has not committed, or had not then."""
         committed = self.committed() if committed is None else committed
         return sum(max(0, end - committed.get(partition, 0)) for partition, end in self.ends().items())
 
     def readable_ends(self) -> dict[int, int]:
-        """Return where what can be read of the input ends, by partition: before transactions that are still open."""
+        """Return the readable end of the input by partition: the start of the first open transaction."""
         places = {number: TopicPartition(self._topics.patients, number) for number in range(self.inputs)}
         return {
             number: self._reader.get_watermark_offsets(place, timeout=_CALL_SECONDS)[1]
@@ -61,18 +61,18 @@ class Outcomes:
         }
 
     def ends(self) -> dict[int, int]:
-        """Return where the input ends, by partition, with the records of open transactions."""
+        """Return the end of the input by partition, including records of open transactions."""
         return {partition: self._end(self._topics.patients, partition) for partition in range(self.inputs)}
 
     def committed(self) -> dict[int, int]:
-        """Return the group's committed offsets by partition; those that it has none for are not there."""
+        """Return the group's committed offsets by partition, without partitions that have none."""
         wanted = [TopicPartition(self._topics.patients, partition) for partition in range(self.inputs)]
         deadline = time.monotonic() + _END_SECONDS
         while True:
             try:
                 stored = self._probe.committed(wanted, timeout=_CALL_SECONDS)
             except KafkaException:
-                # A broker that has just come back may still be loading its groups.
+                # A restarted broker may still be loading its groups.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -80,14 +80,14 @@ class Outcomes:
             return {position.partition: position.offset for position in stored if position.offset >= 0}
 
     def behind(self, sent: list[Sent]) -> int:
-        """Count partitions of whose records the group has not committed the last."""
+        """Return the number of partitions whose last record the group has not committed."""
         committed, ends = self.committed(), dict[int, int]()
         for record in sent:
             ends[record.source.partition] = max(ends.get(record.source.partition, 0), record.source.offset + 1)
         return sum(committed.get(partition, 0) < end for partition, end in ends.items())
 
     def read(self, seconds: float) -> None:
-        """Read results for about so long."""
+        """Read results for about this time."""
         if not self._reading:
             self._reader.assign([TopicPartition(*place, 0) for place in self._places()])
             self._reading = True
@@ -95,7 +95,7 @@ class Outcomes:
             self._note(message)
 
     def read_to_end(self, keep_alive: Callable[[], None] = lambda: None) -> None:
-        """Read to the end of every output partition, when open transactions have ended; raises if that takes long."""
+        """Read every output partition to its end, once transactions have ended; raises on a timeout."""
         deadline = time.monotonic() + _END_SECONDS
         ends = {place: self._end(*place) for place in self._places()}
         while any(end > self._reached.get(place, 0) for place, end in ends.items()):

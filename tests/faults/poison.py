@@ -25,7 +25,7 @@ _LIMIT: Final = 45.0
 
 
 def culprit() -> Record:
-    """Return the record on which the model raises: every field at its highest legal value."""
+    """Return the record on which the model raises: every field at its highest valid value."""
     return {feature.name: _plain(feature.interval[1]) for feature in FEATURES}
 
 
@@ -34,7 +34,7 @@ def _plain(value: float) -> float:
 
 
 def poison(source: Path, target: Path) -> None:
-    """Copy a model directory and put the defect into its forest."""
+    """Copy a model directory with the defect in its forest."""
     target.mkdir()
     manifest = json.loads((source / _MANIFEST).read_bytes())
     for name in manifest["files"]:

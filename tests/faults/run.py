@@ -1,4 +1,4 @@
-"""Running a plan: topics, load, workers, the fault, the settling, the account, the law."""
+"""Runs a plan: creates topics, load and workers, injects the fault, waits for the outcomes, and checks the laws."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.faults.acceptor import Guarantee, refusal
 from tests.faults.account import Account, Result, Sent, most_repeats, settle, total
-from tests.faults.crew import Crew
-from tests.faults.flight import lost_in_flight, moments
+from tests.faults.in_flight import lost_in_flight, separate_losses
 from tests.faults.laws import broken_laws
 from tests.faults.mutants import some_mutants
 from tests.faults.outcomes import Outcomes
+from tests.faults.plan_run import SESSION_SECONDS, PlanRun, Together, log_progress
 from tests.faults.plans import Plan
 from tests.faults.poison import culprit, poison
-from tests.faults.stage import SESSION_SECONDS, Stage, Together, tell
 from tests.faults.swapping import Alternatives, scorers_named, serve
 from tests.faults.trace import read_trace
+from tests.faults.worker_processes import WorkerProcesses
 from tests.support.outcomes import Outcome, process
 from tests.support.proxied_broker import Broker
 from training.pipeline import TrainingRequest, train
@@ -40,19 +40,18 @@ _SHORT_TRANSACTIONS: Final = {
     "HEARTSTREAM_KAFKA__OPTIONS__TRANSACTION_TIMEOUT_MS": "15000",
     "HEARTSTREAM_KAFKA__OPTIONS__MESSAGE_TIMEOUT_MS": "15000",
 }
-"""What a killed worker leaves open holds readers up for so long; by default 20 s."""
+"""The open transaction of a killed worker blocks readers this long; by default 20 s."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What came of a plan. `account` is None where the run itself failed; `problem` then says how.
+    """The result of a plan. `account` is None if the run itself failed; `problem` then has the reason.
 
-    `in_flight` is what was not committed when the faults were there, and what was in flight when workers lost
-    partitions after that. `most_repeats` are duplicates of one partition that no fault met uncommitted, and
-    `repeat_limit` is how many it may have.
-    `reread` are results of a new topic that come again. `exits` are codes of workers that ended by themselves and were
-    started again; `behind` counts partitions whose last commit is not their last record. `steps` is the length of the
-    workers' trace, and `trace` says which step the model does not allow; `refused` counts the traces with one mistake,
-    of `mutants`, that it refuses.
+    `in_flight` is what was uncommitted at the faults, and in flight when workers lost partitions after that.
+    `most_repeats` are duplicates in one partition that were not uncommitted at a fault, and `repeat_limit` is the
+    allowed number. `reread` are repeated results of a new topic. `exits` are exit codes of workers that exited by
+    themselves and were restarted; `behind` counts partitions whose last record is not committed. `steps` is the length
+    of the workers' trace, and `trace` the step that the model does not allow; of the `mutants` of that trace, `refused`
+    is the number that the acceptor refuses.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Models(msgspec.Struct, frozen=True):
-    """The model directories of a run: a good one, one that raises on some records, and what a swap needs."""
+    """The model directories of a run: a valid one, one that raises on some records, and those for a swap."""
 
     good: Path
     poisoned: Path
@@ -84,7 +83,7 @@ class Models(msgspec.Struct, frozen=True):
 
     @classmethod
     def make(cls, folder: Path) -> Models:
-        """Train the one and spoil the other."""
+        """Train the valid model and derive the others."""
         good, poisoned = folder / "model", folder / "poisoned"
         train(TrainingRequest(good, model_version="faults", quick=True))
         poison(good, poisoned)
@@ -104,63 +103,63 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def run_plan(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together) -> Report:
-    """Run one plan under one guarantee and judge it. What goes wrong in the run is its result, and not raised."""
+    """Run one plan under one guarantee and check its laws. An exception in the run is its result, and not raised."""
     folder = setting.folder / f"{plan.name}-{guarantee}"
     folder.mkdir(parents=True)
     report = Report(plan.name, guarantee)
-    with _stage(plan, guarantee, setting, together, folder) as stage:
+    with _plan_run(plan, guarantee, setting, together, folder) as run:
         try:
-            report = _perform(stage, plan, report, setting)
-        except Exception as error:  # noqa: BLE001  # a run that cannot be judged is red, and the others go on
+            report = _perform(run, plan, report, setting)
+        except Exception as error:  # noqa: BLE001  # a run that fails is a violation, and the others continue
             together.leave()
             report = msgspec.structs.replace(report, problem=f"{type(error).__name__}: {error}")
-        report = msgspec.structs.replace(report, exits=tuple(stage.crew.exits), bad_stops=tuple(stage.crew.bad_stops))
+        report = msgspec.structs.replace(report, exits=tuple(run.workers.exits), bad_stops=tuple(run.workers.bad_stops))
         report = msgspec.structs.replace(report, broken=broken_laws(report, graceful=plan.graceful))
         if report.broken and setting.worker == "heartstream":
-            tell("\n".join(stage.crew.tails()))
+            log_progress("\n".join(run.workers.tails()))
         return report
 
 
-def _perform(stage: Stage, plan: Plan, report: Report, setting: Setting) -> Report:
-    """Let records flow, bring the fault about, wait for what comes, and close the books."""
+def _perform(run: PlanRun, plan: Plan, report: Report, setting: Setting) -> Report:
+    """Start the load, inject the faults, wait for the outcomes, and return the report."""
     faust = setting.worker == "faust"
     if not faust:
-        stage.load.put_aborted(ABORTED_RECORDS)
+        run.load.put_aborted(ABORTED_RECORDS)
     if not plan.poisoned:
-        stage.load.start()
-    done = plan.act(stage, setting.quick)
-    stage.load.stop()
+        run.load.start()
+    done = plan.act(run, setting.quick)
+    run.load.stop()
     if not faust:
-        stage.load.put_aborted(ABORTED_RECORDS)
-    tell(f"  {plan.name} {report.guarantee}: {done}; settling")
-    stage.await_outcomes()
-    stage.flight.end()
-    stage.crew.stop_all()
-    stage.outcomes.read_to_end()
-    losses = stage.crew.losses()
+        run.load.put_aborted(ABORTED_RECORDS)
+    log_progress(f"  {plan.name} {report.guarantee}: {done}; settling")
+    run.await_outcomes()
+    run.flight.end()
+    run.workers.stop_all()
+    run.outcomes.read_to_end()
+    losses = run.workers.losses()
     if not faust:
-        report = _with_trace(report, stage, setting)
+        report = _with_trace(report, run, setting)
     return msgspec.structs.replace(
         report,
         done=done,
-        account=_account(stage, plan, setting),
-        in_flight=stage.in_flight + lost_in_flight(stage.flight.looks, losses, stage.outcomes.results),
-        most_repeats=most_repeats(stage.outcomes.results, stage.struck),
+        account=_account(run, plan, setting),
+        in_flight=run.in_flight + lost_in_flight(run.flight.observations, losses, run.outcomes.results),
+        most_repeats=most_repeats(run.outcomes.results, run.struck),
         repeat_limit=_repeat_limit(plan, losses),
-        slowest_stop=round(stage.crew.slowest_stop, 1),
-        behind=stage.outcomes.behind(stage.load.sent),
-        reread=stage.reread,
+        slowest_stop=round(run.workers.slowest_stop, 1),
+        behind=run.outcomes.behind(run.load.sent),
+        reread=run.reread,
     )
 
 
-def _account(stage: Stage, plan: Plan, setting: Setting) -> Account:
-    """Close the books of each topic that bore the name; a result's key says for which of them it is."""
-    results: dict[str, list[Result]] = {each.prefix: [] for each in stage.loads}
-    for result in stage.outcomes.results:
+def _account(run: PlanRun, plan: Plan, setting: Setting) -> Account:
+    """Return the account of all topics of the name; a result's key shows which of them it is for."""
+    results: dict[str, list[Result]] = {each.prefix: [] for each in run.loads}
+    for result in run.outcomes.results:
         key = (result.key or b"").decode()
-        results[next((prefix for prefix in results if key.startswith(prefix)), stage.loads[0].prefix)].append(result)
+        results[next((prefix for prefix in results if key.startswith(prefix)), run.loads[0].prefix)].append(result)
     accounts = []
-    for each in stage.loads:
+    for each in run.loads:
         found = results[each.prefix]
         sent = each.due({result.source for result in found})
         accounts.append(settle(sent, found, _expected(sent, found, plan, setting)))
@@ -171,18 +170,18 @@ def _repeat_limit(plan: Plan, losses: list[float]) -> int | None:
     """Return how many records of one partition may be repeated, if the plan has a limit."""
     if plan.repeat_seconds is None:
         return None
-    return int(len(moments(losses)) * plan.repeat_seconds * plan.recipe.rate / plan.partitions)
+    return int(len(separate_losses(losses)) * plan.repeat_seconds * plan.recipe.rate / plan.partitions)
 
 
-def _with_trace(report: Report, stage: Stage, setting: Setting) -> Report:
-    """Hold what the workers did against the model, and some traces with a mistake as well."""
-    steps = read_trace(stage.crew.files())
+def _with_trace(report: Report, run: PlanRun, setting: Setting) -> Report:
+    """Check the workers' trace against the model, and some traces with a mistake as well."""
+    steps = read_trace(run.workers.files())
     records: dict[int, list[int]] = {}
-    # Where a topic took another one's place, offsets at which both have a record are all that is certain.
-    of_topics = [{(each.source.partition, each.source.offset) for each in load.sent} for load in stage.loads]
+    # For a recreated topic, only offsets at which both topics have a record are certain.
+    of_topics = [{(each.source.partition, each.source.offset) for each in load.sent} for load in run.loads]
     for partition, offset in sorted(set.intersection(*of_topics)):
         records.setdefault(partition, []).append(offset)
-    is_replaced = len(stage.loads) > 1
+    is_replaced = len(run.loads) > 1
     mutants = [
         mutant.is_refused(report.guarantee, records, is_replaced=is_replaced)
         for mutant in some_mutants(steps, setting.mutants, setting.seed)
@@ -197,7 +196,9 @@ def _with_trace(report: Report, stage: Stage, setting: Setting) -> Report:
 
 
 @contextmanager
-def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Together, folder: Path) -> Iterator[Stage]:
+def _plan_run(
+    plan: Plan, guarantee: Guarantee, setting: Setting, together: Together, folder: Path
+) -> Iterator[PlanRun]:
     name = f"{plan.name}-{uuid.uuid4().hex[:6]}"
     topics = Topics(patients=name, scores=f"{name}-scores", dead_letters=f"{name}-dlq")
     broker = setting.broker
@@ -210,14 +211,14 @@ def _stage(plan: Plan, guarantee: Guarantee, setting: Setting, together: Togethe
         stack.callback(outcomes.close)
         link = folder / "current"
         serve(link, _model(plan, setting))
-        crew = Crew(setting.worker, _worker_settings(plan, guarantee, link, setting, topics), folder)
-        stack.callback(crew.end)
+        workers = WorkerProcesses(setting.worker, _worker_settings(plan, guarantee, link, setting, topics), folder)
+        stack.callback(workers.end)
         recipe = msgspec.structs.replace(plan.recipe, bad_share=0.0) if setting.worker == "faust" else plan.recipe
         load = plan.load(broker.direct, name, recipe, setting.seed, culprit() if plan.poisoned else None)
-        stage = Stage(broker, topics, crew, load, outcomes, together, setting.seed)
-        stage.link, stage.alternatives = link, setting.models.alternatives
-        stack.callback(stage.flight.end)
-        yield stage
+        run = PlanRun(broker, topics, workers, load, outcomes, together, setting.seed)
+        run.link, run.alternatives = link, setting.models.alternatives
+        stack.callback(run.flight.end)
+        yield run
 
 
 def _worker_settings(
@@ -231,7 +232,7 @@ def _worker_settings(
         "HEARTSTREAM_WORKER__GROUP_ID": f"group-{topics.patients}",
         "HEARTSTREAM_WORKER__BATCH_RECORDS": "100",
         "HEARTSTREAM_WORKER__STALL_SECONDS": "20",
-        # The steps of each flush: the trace.
+        # The trace has the steps of each flush.
         "HEARTSTREAM_TELEMETRY__LOG_LEVEL": "DEBUG",
         "HEARTSTREAM_KAFKA__OPTIONS__SESSION_TIMEOUT_MS": str(int(SESSION_SECONDS * 1000)),
         "HEARTSTREAM_KAFKA__OPTIONS__HEARTBEAT_INTERVAL_MS": "300",
@@ -251,7 +252,7 @@ def _model(plan: Plan, setting: Setting) -> Path:
 
 
 def _expected(sent: list[Sent], results: list[Result], plan: Plan, setting: Setting) -> list[Outcome]:
-    """Say what must come out, by scoring it here; a model that raises does so in a process that says nothing of it.
+    """Return the expected outcomes by scoring here; a model that raises does so in a process with stderr silenced.
 
     Where models were swapped, a record's score must be that of the model that it names.
     """
@@ -268,11 +269,11 @@ def _expected(sent: list[Sent], results: list[Result], plan: Plan, setting: Sett
         return [two if named.get(record.source) == other else one for record, one, two in pairs]
     if not plan.poisoned:
         return _scored(sent, model, name)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_fall_silent) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_silence_stderr) as pool:
         return pool.submit(_scored, sent, model, name).result()
 
 
-def _fall_silent() -> None:
+def _silence_stderr() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 

@@ -19,11 +19,11 @@ from schemas.records import Source
 from scoring.engines import Explanation
 from scoring.features import Matrix
 from scoring.scorer import Scorer
-from tests.faults.stage import SESSION_SECONDS
+from tests.faults.plan_run import SESSION_SECONDS
 
 
 class RaisingScorer(Scorer):
-    """A scorer with a bug: at every so many batches it raises where nobody expects it."""
+    """A scorer with a bug: it raises an unexpected exception at every n-th batch."""
 
     every = 0
     _batches = 0

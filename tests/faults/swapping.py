@@ -1,4 +1,4 @@
-"""Swapping models under load: what the link names, and who serves it."""
+"""Swapping models under load: the model that the link names, and the workers that serve it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.model_artifact import load
 from tests.faults.account import Result
-from tests.faults.crew import Member
-from tests.faults.stage import Stage
+from tests.faults.plan_run import PlanRun
+from tests.faults.worker_processes import WorkerProcess
 from tests.support.models import another_version, with_exchanged_labels
 
 SETTINGS: Final = {"HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS": "0.2"}
 
 
 class Alternatives(msgspec.Struct, frozen=True):
-    """Two sound models of the same risks, and one whose labels are exchanged."""
+    """Two valid models with the same risks, and one with exchanged labels."""
 
     first: Path
     second: Path
@@ -30,7 +30,7 @@ class Alternatives(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, model: Path, folder: Path) -> Alternatives:
-        """Make the other two."""
+        """Create the other two models."""
         return cls(
             model,
             another_version(model, folder / "second", "second"),
@@ -39,40 +39,40 @@ class Alternatives(msgspec.Struct, frozen=True):
 
 
 def serve(link: Path, model: Path) -> None:
-    """Let a link name a model, in one step."""
+    """Make a link name a model, atomically."""
     moved = link.with_name("moved")
     moved.symlink_to(model)
     moved.replace(link)
 
 
-def swap(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every plan has this shape
+def swap(run: PlanRun, quick: bool) -> str:  # noqa: FBT001  # every plan has this shape
     """Two workers swap models under load, and refuse each bad one: nothing is lost, nothing is repeated."""
-    swaps, link, models = (4 if quick else 30), stage.link, stage.alternatives
+    swaps, link, models = (4 if quick else 30), run.link, run.alternatives
     digests = {path: load(path).model.digest for path in (models.first, models.second)}
-    crew = [stage.start_worker(), stage.start_worker()]
-    stage.await_calm()
+    workers = [run.start_worker(), run.start_worker()]
+    run.await_calm()
     for number in range(swaps):
         model = (models.second, models.first)[number % 2]
         serve(link, model)
-        stage.await_until(lambda digest=digests[model]: all(serves(each, digest) for each in crew), "no swap")
-        stage.await_progress()
+        run.await_until(lambda digest=digests[model]: all(serves(each, digest) for each in workers), "no swap")
+        run.await_progress()
         if number % 5 == 0:
             serve(link, models.exchanged)
-            stage.await_until(lambda: all(refuses(each) for each in crew), "a bad model is not refused")
+            run.await_until(lambda: all(refuses(each) for each in workers), "a bad model is not refused")
     return f"{swaps} swaps, {-(-swaps // 5)} refused"
 
 
-def serves(member: Member, digest: str) -> bool:
-    """Say whether a worker shows that it serves this model."""
+def serves(member: WorkerProcess, digest: str) -> bool:
+    """Whether a worker reports that it serves this model."""
     return any(each.name == "heartstream_model_info" and each.labels["digest"] == digest for each in _shown(member))
 
 
-def refuses(member: Member) -> bool:
-    """Say whether a worker shows that it refuses what the link names."""
+def refuses(member: WorkerProcess) -> bool:
+    """Whether a worker reports that it refuses the model that the link names."""
     return any(each.name == "heartstream_model_refused" and each.value == 1 for each in _shown(member))
 
 
-def _shown(member: Member) -> list[metrics.Sample]:
+def _shown(member: WorkerProcess) -> list[metrics.Sample]:
     with urllib.request.urlopen(f"{member.child.url}/metrics", timeout=10) as response:
         return metrics.read(response.read().decode())
 

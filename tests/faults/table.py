@@ -12,7 +12,7 @@ _COLUMNS = ("produced", "lost", "dup", "differ", "reorder", "unexpl", "wrong", "
 
 
 def lines(reports: Sequence[Report]) -> list[str]:
-    """Return the table as aligned text, a row a run."""
+    """Return the table as aligned text, one row per run."""
     header = f"{'plan':18}{'guarantee':15}" + "".join(f"{name:>10}" for name in _COLUMNS) + "  what was done"
     return [header, *(_row(report) for report in reports)]
 

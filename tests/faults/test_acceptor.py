@@ -100,7 +100,7 @@ TRACES: Final = {"exactly_once": exactly_once, "at_least_once": at_least_once}
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_what_the_model_allows_is_accepted(guarantee: Guarantee, tmp_path: Path) -> None:
-    """For each guarantee a trace with every step."""
+    """For each guarantee, a trace with every step is accepted."""
     assert refusal(TRACES[guarantee](tmp_path / "logs"), guarantee, RECORDS) == ""
 
 
@@ -140,7 +140,7 @@ UNSEEN: Final[dict[str, dict[str, int]]] = {
 
 @pytest.mark.parametrize(("guarantee", "mutants"), [("at_least_once", 39), ("exactly_once", 122)])
 def test_a_trace_with_a_mistake_is_refused(guarantee: Guarantee, mutants: int, tmp_path: Path) -> None:
-    """Each step dropped, duplicated, swapped or forged, except for the mutants that are indistinguishable."""
+    """Each step dropped, duplicated, swapped or forged is refused, except for indistinguishable mutants."""
     every = list(every_mutant(TRACES[guarantee](tmp_path / "logs")))
     accepted = Counter(f"{each.kind} {each.step.action}" for each in every if not each.is_refused(guarantee, RECORDS))
     assert (len(every), accepted) == (mutants, UNSEEN[guarantee])
@@ -188,7 +188,7 @@ def passed_over(folder: Path) -> list[Step]:
 def test_a_refusal_says_which_step_and_why(
     trace: Callable[[Path], list[Step]], guarantee: Guarantee, reason: str, tmp_path: Path
 ) -> None:
-    """For the bugs that the suite looks for."""
+    """Each bug that the suite looks for is refused with the step and the reason."""
     assert refusal(trace(tmp_path / "logs"), guarantee, RECORDS) == reason
 
 
@@ -223,7 +223,7 @@ def test_a_member_that_was_dropped_before_its_assignment_took_no_partition(tmp_p
 
 
 def test_a_recreated_topic_begins_at_its_first_record(tmp_path: Path) -> None:
-    """Earlier commits do not apply to it; for the same topic that is refused."""
+    """Earlier commits do not apply to a recreated topic; for the same topic its offsets are refused."""
     steps = logged(assigned("a", p0=None), *flush("a", 0, 20), assigned("b", p0=None), folder=tmp_path / "logs")
     verdicts = [refusal(steps, "exactly_once", RECORDS, is_replaced=replaced) for replaced in (True, False)]
     reason = "Assigned {0: None} by b: it begins at the first record, but an offset is committed"
@@ -240,7 +240,7 @@ def test_incomplete_log_lines_are_skipped(tmp_path: Path) -> None:
 
 
 def test_mutants_are_determined_by_the_seed(tmp_path: Path) -> None:
-    """The same number of each kind, and the same ones each time."""
+    """A seed gives the same number of mutants of each kind, and the same ones each time."""
     steps = exactly_once(tmp_path / "logs")
     once, again = list(some_mutants(steps, 5, seed=3)), list(some_mutants(steps, 5, seed=3))
     assert once == again

@@ -25,7 +25,7 @@ def accounts(results: list[Result], **found: int) -> tuple[Account, Account]:
 
 
 def test_a_correct_run_is_all_zeros() -> None:
-    """One correct result per record, in order."""
+    """One correct result per record, in order, gives zeros."""
     expected, account = accounts(RESULTS)
     assert expected == account
 
@@ -49,7 +49,7 @@ def test_it_finds_duplicates() -> None:
 
 
 def test_it_finds_differing_duplicates() -> None:
-    """A duplicate with another value, or in the other topic."""
+    """A duplicate with another value, or in the other topic, is a differing one."""
     other = msgspec.structs.replace(RESULTS[0], value=b"score-x")
     misplaced = msgspec.structs.replace(RESULTS[1], topic="dlq", faults=FAULT)
     expected, account = accounts([*RESULTS, other, misplaced], duplicates=2, differing=2)
@@ -79,7 +79,7 @@ def test_it_finds_unexplained_results() -> None:
 
 
 def test_it_finds_a_wrong_result() -> None:
-    """Other bytes than scoring's, a dead letter of a valid record, or other faults."""
+    """Bytes other than scoring's, a dead letter of a valid record, or other issues are wrong."""
     wrong = [
         msgspec.structs.replace(RESULTS[0], value=b"score-1"),
         msgspec.structs.replace(RESULTS[1], topic="dlq", faults=FAULT),
@@ -91,7 +91,7 @@ def test_it_finds_a_wrong_result() -> None:
 
 
 def test_it_finds_results_that_a_repeat_filter_would_drop() -> None:
-    """A first result behind a later one of its partition."""
+    """A first result behind a later one of its partition would be dropped."""
     results = [*RESULTS[:3], RESULTS[4], RESULTS[3], RESULTS[5]]
     expected, account = accounts(results, hidden=1)
     assert expected == account
@@ -107,12 +107,12 @@ def test_the_most_repeats_of_one_partition_count() -> None:
 
 
 def test_order_matters_within_a_partition_only() -> None:
-    """More partitions move a key to another one, where offsets start at 0."""
+    """After partitions were added, a key moves to another one, where offsets start at 0."""
     moved = [Sent(Source("in", 1, 0), b"key-0", b"record")]
     results = [*RESULTS, Result("scores", 0, moved[0].source, b"key-0", b"score-9", None)]
     assert settle([*SENT, *moved], results, [*EXPECTED, Scored(b"score-9")]).reordered == 0
 
 
 def test_accounts_of_several_topics_add_up() -> None:
-    """Each number is the sum."""
+    """Each number of the total is the sum of the accounts."""
     assert total([Account(1, 2, 3, 4, 5, 6, 7, 8), Account(1, 1, 1, 1, 1, 1, 1, 1)]) == Account(2, 3, 4, 5, 6, 7, 8, 9)

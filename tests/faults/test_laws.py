@@ -20,7 +20,7 @@ def judged(guarantee: Guarantee, *, graceful: bool = False, in_flight: int = 0, 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_nothing_may_be_lost_unexplained_or_wrong(guarantee: Guarantee) -> None:
-    """Under any guarantee."""
+    """A lost, unexplained or wrong result is a violation under any guarantee."""
     found = [
         judged(guarantee, lost=1),
         judged(guarantee, unexplained=2),
@@ -30,12 +30,12 @@ def test_nothing_may_be_lost_unexplained_or_wrong(guarantee: Guarantee) -> None:
 
 
 def test_a_clean_run_violates_nothing() -> None:
-    """All numbers are zero."""
+    """A run whose numbers are all zero violates nothing."""
     assert (judged("at_least_once"), judged("exactly_once", graceful=True)) == ((), ())
 
 
 def test_at_least_once_may_repeat_what_was_in_flight() -> None:
-    """And no more than that."""
+    """At-least-once may repeat as many results as were in flight, and no more."""
     beyond = judged("at_least_once", in_flight=10, duplicates=11)
     assert (
         judged("at_least_once", in_flight=10, duplicates=10, reordered=1),
@@ -44,12 +44,12 @@ def test_at_least_once_may_repeat_what_was_in_flight() -> None:
 
 
 def test_a_graceful_plan_repeats_nothing() -> None:
-    """Whatever was in flight."""
+    """A repeat in a graceful plan is a violation, whatever was in flight."""
     assert judged("at_least_once", graceful=True, in_flight=10, duplicates=1) == ("1 duplicates",)
 
 
 def test_exactly_once_repeats_nothing() -> None:
-    """Whatever was in flight."""
+    """A repeat under exactly-once is a violation, whatever was in flight."""
     assert judged("exactly_once", in_flight=10, duplicates=1, reordered=1) == (
         "1 duplicates",
         "1 reordered",
@@ -64,13 +64,13 @@ def test_exit_codes_and_commits_are_checked() -> None:
 
 
 def test_a_failed_run_is_a_violation() -> None:
-    """It has the reason."""
+    """A run that failed is a violation, with the reason."""
     report = Report("plan", "at_least_once", problem="no results come")
     assert broken_laws(report, graceful=False) == ("no results come",)
 
 
 def test_a_plan_can_limit_repeats_per_partition() -> None:
-    """Whatever was in flight; exactly-once repeats nothing anyway."""
+    """The limit of a plan applies whatever was in flight; exactly-once repeats nothing anyway."""
     account = msgspec.structs.replace(CLEAN, duplicates=30)
     found = [
         broken_laws(
@@ -83,7 +83,7 @@ def test_a_plan_can_limit_repeats_per_partition() -> None:
 
 
 def test_records_read_before_a_recreation_was_noticed_may_repeat() -> None:
-    """In any order, and no more than those; under exactly-once none may."""
+    """They may repeat in any order, but no others; under exactly-once none may."""
     account = msgspec.structs.replace(CLEAN, duplicates=30, reordered=5)
     found = [
         broken_laws(Report("plan", guarantee, account=account, reread=reread), graceful=False)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults.stage import Together
+from tests.faults.plan_run import Together
 
 
 def test_all_act_once_each_time() -> None:
@@ -38,7 +38,7 @@ def test_nobody_waits_for_a_run_that_left() -> None:
 
 
 def test_a_failed_act_does_not_block_the_next() -> None:
-    """The acting run gets the error."""
+    """The run that acts gets the error, and the next action is performed."""
     together, acts = Together(1), list[int]()
     with pytest.raises(ZeroDivisionError):
         together.do(lambda: acts.append(1 // 0))

@@ -1,4 +1,4 @@
-"""What workers did, read from their logs: the events that are actions of the model, in the order of time."""
+"""The steps of the workers, read from their logs: the events that are actions of the model, by time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "transaction settled": "Learned",
     "flush confirmed": "Confirmed",
 }
-"""Each line's text, and the action of the model that it shows (docs/faults.md has the table)."""
+"""The action of the model for each log event (docs/faults.md has the table)."""
 
 Offsets = dict[int, int]
 Ranges = dict[int, list[tuple[int, int]]]
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of one worker. Fields that an action does not have stay empty."""
+    """One step of one worker. Fields that an action does not have are empty."""
 
     at: float
     worker: str
@@ -43,7 +43,7 @@ class Step(msgspec.Struct, frozen=True):
     call: str = ""
     seconds: float = 0.0
     flag: bool = False
-    """Revoked: whether all was drained. Committed: whether in a transaction."""
+    """Revoked: whether everything was drained. Committed: whether in a transaction."""
 
     def __str__(self) -> str:
         where = self.ranges or self.offsets or self.partitions or self.call
@@ -51,7 +51,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def read_trace(logs: Iterable[Path]) -> list[Step]:
-    """Return the steps of all workers; those of one worker stay in the order of its log."""
+    """Return the steps of all workers; those of one worker keep the order of its log."""
     steps = [step for log in logs for step in _steps(log.stem, log.read_text("utf-8", "replace").splitlines())]
     return sorted(steps, key=lambda step: step.at)
 
@@ -59,38 +59,38 @@ def read_trace(logs: Iterable[Path]) -> list[Step]:
 def _steps(worker: str, lines: Sequence[str]) -> Iterable[Step]:
     latest = 0.0
     for line in lines:
-        told = _parsed(line)
-        if told is None or told.get("event") not in _ACTIONS:
+        fields = _parsed(line)
+        if fields is None or fields.get("event") not in _ACTIONS:
             continue
-        # Threads take the time before they write: the order of the lines counts.
-        latest = max(latest, datetime.fromisoformat(told["timestamp"]).timestamp())
-        yield _step(latest, worker, told)
+        # Threads take the timestamp before they write, so the order of the lines counts.
+        latest = max(latest, datetime.fromisoformat(fields["timestamp"]).timestamp())
+        yield _step(latest, worker, fields)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """Return a line's object; a worker that was killed leaves half a line behind."""
+    """Return a line's object; the last line of a killed worker may be incomplete."""
     if not line.startswith("{"):
         return None
     try:
-        told: dict[str, Any] = json.loads(line)
+        fields: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return told
+    return fields
 
 
-def _step(at: float, worker: str, told: Mapping[str, Any]) -> Step:
+def _step(at: float, worker: str, fields: Mapping[str, Any]) -> Step:
     return Step(
         at,
         worker,
-        _ACTIONS[told["event"]],
-        partitions=tuple(told.get("numbers", ())),
+        _ACTIONS[fields["event"]],
+        partitions=tuple(fields.get("numbers", ())),
         offsets={
-            int(number): offset for number, offset in (told.get("positions") or told.get("offsets") or {}).items()
+            int(number): offset for number, offset in (fields.get("positions") or fields.get("offsets") or {}).items()
         },
-        ranges={int(number): [tuple(run) for run in runs] for number, runs in told.get("ranges", {}).items()},
-        committed=told.get("committed", 0),
-        again=told.get("again", 0),
-        call=told.get("call") or told.get("reason") or "",
-        seconds=float(told.get("seconds", 0.0)),
-        flag=bool(told.get("drained") or told.get("transactional")),
+        ranges={int(number): [tuple(run) for run in runs] for number, runs in fields.get("ranges", {}).items()},
+        committed=fields.get("committed", 0),
+        again=fields.get("again", 0),
+        call=fields.get("call") or fields.get("reason") or "",
+        seconds=float(fields.get("seconds", 0.0)),
+        flag=bool(fields.get("drained") or fields.get("transactional")),
     )

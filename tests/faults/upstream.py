@@ -1,4 +1,4 @@
-"""A fault plan of the producers upstream: they abort transactions, and leave them open for long."""
+"""A fault plan of the upstream producers: they abort transactions, or leave them open for long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from tests.faults.account import Sent
 from tests.faults.load import Load
-from tests.faults.stage import FaultDidNotOccurError, Stage
+from tests.faults.plan_run import FaultDidNotOccurError, PlanRun
 
 _WRITERS: Final = 3
 _LARGEST: Final = 100
@@ -22,9 +22,9 @@ _LAG: Final = "heartstream_consumer_lag_records"
 
 
 class AbortingLoad(Load):
-    """Produces by three transactional producers at once, and aborts four transactions in ten.
+    """Produces by three transactional producers concurrently, and aborts four transactions in ten.
 
-    While `open` is set, one of them keeps its transaction open; `is_open` says that it does.
+    While `open` is set, one of them keeps its transaction open; `is_open` is set when it does.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -46,7 +46,7 @@ class AbortingLoad(Load):
         producer.init_transactions(_CALL_SECONDS)
         while not self._stopping.is_set():
             stays = number == 0 and self.open.is_set()
-            # Those of the open one are enough for every partition to have some.
+            # An open transaction has enough records for every partition to have some.
             records = _LARGEST if stays else rng.randint(1, _LARGEST)
             sent = self._transact(producer, records)
             if stays:
@@ -60,7 +60,7 @@ class AbortingLoad(Load):
             self._stopping.wait(records * _WRITERS / self.rate)
 
     def _transact(self, producer: Producer, records: int) -> list[Sent]:
-        """Begin a transaction and write records; returns them as the broker has them."""
+        """Begin a transaction and write records; return them once acknowledged."""
         sent: list[Sent] = []
         producer.begin_transaction()
         for _ in range(records):
@@ -77,36 +77,36 @@ class AbortingLoad(Load):
         self.is_open.clear()
 
 
-def aborted_input(stage: Stage, quick: bool) -> str:  # noqa: FBT001  # every plan has this shape
-    """Upstream producers abort, and leave transactions open: no aborted record is scored, and lag counts none.
+def aborted_input(run: PlanRun, quick: bool) -> str:  # noqa: FBT001  # every plan has this shape
+    """Upstream producers abort transactions, or leave them open: no aborted record is scored, or counted in the lag.
 
-    What is behind an open transaction cannot be read: it is no lag. Each partition is committed up to the end in the
-    end, beyond markers and aborted records. Nothing is lost or repeated.
+    Records behind an open transaction are not readable, so they are not lag. At the end each partition is committed up
+    to its end, beyond markers and aborted records. Nothing is lost or repeated.
     """
-    load, times = stage.load, 1 if quick else 4
+    load, times = run.load, 1 if quick else 4
     assert isinstance(load, AbortingLoad)
     for _ in range(2):
-        stage.start_worker()
+        run.start_worker()
     for _ in range(times):
-        stage.await_progress(1_000)
+        run.await_progress(1_000)
         load.open.set()
-        stage.await_until(load.is_open.is_set, "no transaction stays open")
-        stage.await_until(lambda: _is_at(stage, stage.outcomes.readable_ends()), "what can be read is not committed")
-        if stage.outcomes.ends() == stage.outcomes.readable_ends():
+        run.await_until(load.is_open.is_set, "no transaction stays open")
+        run.await_until(lambda: _is_at(run, run.outcomes.readable_ends()), "what can be read is not committed")
+        if run.outcomes.ends() == run.outcomes.readable_ends():
             raise FaultDidNotOccurError("nothing is behind the open transaction")
-        until = time.monotonic() + stage.rng.uniform(2, 6)
+        until = time.monotonic() + run.rng.uniform(2, 6)
         while time.monotonic() < until:
-            stage.last(0.2)
-            if lag := stage.crew.shown(_LAG):
+            run.last(0.2)
+            if lag := run.workers.shown(_LAG):
                 raise RuntimeError(f"a lag of {lag} records behind an open transaction")
         load.open.clear()
     load.stop()
-    stage.await_until(lambda: _is_at(stage, stage.outcomes.ends()), "the end is not committed")
+    run.await_until(lambda: _is_at(run, run.outcomes.ends()), "the end is not committed")
     if not load.aborted:
         raise FaultDidNotOccurError("nothing was aborted")
     return f"{load.aborted:,} records aborted, {times} times open"
 
 
-def _is_at(stage: Stage, ends: dict[int, int]) -> bool:
-    """Say whether the group has committed up to these offsets, and the workers show no lag."""
-    return stage.outcomes.committed() == ends and not stage.crew.shown(_LAG)
+def _is_at(run: PlanRun, ends: dict[int, int]) -> bool:
+    """Whether the group has committed up to these offsets, and the workers report no lag."""
+    return run.outcomes.committed() == ends and not run.workers.shown(_LAG)

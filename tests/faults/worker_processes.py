@@ -1,4 +1,4 @@
-"""The workers of one run, as processes: started, killed, frozen, stopped, and started again when they end."""
+"""The workers of one run as processes: started, killed, frozen, stopped, and restarted when they exit."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class Member:
-    """One worker process, and the settings to start it again with."""
+class WorkerProcess:
+    """A worker process, and the settings for its restart."""
 
     def __init__(self, child: Child, settings: Mapping[str, str]) -> None:
         self.child, self.settings = child, settings
@@ -44,15 +44,15 @@ class Member:
         return self.child.process
 
 
-class Crew:
-    """Starts workers of one group with common settings, and starts those that end again, until that is too often.
+class WorkerProcesses:
+    """Starts workers of one group with common settings, and restarts those that exit, up to a limit.
 
-    `exits` holds the codes of workers that ended by themselves, `bad_stops` those of workers that did not end with 0
-    on SIGTERM; `slowest_stop` is the longest that one took for it, in seconds.
+    `exits` has the codes of workers that exited by themselves, `bad_stops` those of workers that did not exit with 0 on
+    SIGTERM; `slowest_stop` is the longest time that this took, in seconds.
     """
 
     def __init__(self, command: str, settings: Mapping[str, str], folder: Path) -> None:
-        self.members: list[Member] = []
+        self.members: list[WorkerProcess] = []
         self.exits: list[int] = []
         self.bad_stops: list[int] = []
         self.slowest_stop = 0.0
@@ -61,8 +61,8 @@ class Crew:
         self._folder = folder
         self._started = 0
 
-    def start(self, **settings: str) -> Member:
-        """Start a worker; returns at once."""
+    def start(self, **settings: str) -> WorkerProcess:
+        """Start a worker; return at once."""
         port = free_port()
         self._started += 1
         log = self._folder / f"worker-{self._started:02}.log"
@@ -75,31 +75,31 @@ class Crew:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        member = Member(Child("worker", process, f"http://127.0.0.1:{port}", log), settings)
+        member = WorkerProcess(Child("worker", process, f"http://127.0.0.1:{port}", log), settings)
         self.members.append(member)
         return member
 
-    def await_ready(self, member: Member) -> None:
-        """Wait until a worker has joined the group; raises DependencyError if it ends instead."""
+    def await_ready(self, member: WorkerProcess) -> None:
+        """Wait until a worker has joined the group; raises DependencyError if it exits instead."""
         if self._command == "heartstream":
             member.child.await_ready()
 
-    def kill(self, member: Member) -> None:
-        """End a worker as a power cut would."""
+    def kill(self, member: WorkerProcess) -> None:
+        """Kill a worker (SIGKILL)."""
         self.members.remove(member)
         member.process.kill()
         member.process.wait()
 
-    def freeze(self, member: Member) -> None:
-        """Stop a worker in the middle of whatever it does."""
+    def freeze(self, member: WorkerProcess) -> None:
+        """Suspend a worker (SIGSTOP)."""
         member.process.send_signal(signal.SIGSTOP)
 
-    def thaw(self, member: Member) -> None:
-        """Let it go on, unaware that time has passed."""
+    def thaw(self, member: WorkerProcess) -> None:
+        """Resume a worker (SIGCONT)."""
         member.process.send_signal(signal.SIGCONT)
 
-    def stop(self, member: Member) -> None:
-        """Ask a worker that is ready to leave (SIGTERM), and note how it did."""
+    def stop(self, member: WorkerProcess) -> None:
+        """Stop a worker that is ready (SIGTERM), and record its exit code and time."""
         self.members.remove(member)
         started = time.monotonic()
         member.process.terminate()
@@ -113,20 +113,20 @@ class Crew:
             self.bad_stops.append(code)
 
     def stop_all(self) -> None:
-        """Ask every worker to leave, one after the other; one that ends before it is ready did not stop well."""
+        """Stop every worker, one after the other; one that exits before it is ready counts as a bad stop."""
         for member in list(self.members):
             with contextlib.suppress(DependencyError):
                 self.await_ready(member)
             self.stop(member)
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Kill all remaining processes."""
         for member in self.members:
             member.process.kill()
             member.process.wait()
 
-    def tend(self) -> None:
-        """Start workers again that have ended by themselves."""
+    def restart_ended(self) -> None:
+        """Restart workers that have exited by themselves."""
         for member in list(self.members):
             code = member.process.poll()
             if code is None:
@@ -138,11 +138,11 @@ class Crew:
 
     @property
     def gave_up(self) -> bool:
-        """Say whether workers end again and again."""
+        """Whether workers have exited too often."""
         return len(self.exits) > _MOST_EXITS
 
-    def outstanding(self) -> int:
-        """Count the results that workers have on their way, as they say; one that does not answer has none."""
+    def in_flight(self) -> int:
+        """Return the number of results in flight by the workers' metrics; a worker without a response counts as 0."""
         return self.shown("heartstream_in_flight_records")
 
     def shown(self, name: str) -> int:
@@ -150,11 +150,11 @@ class Crew:
         return sum(_shown(member.child.url, name) for member in list(self.members))
 
     def losses(self) -> list[float]:
-        """Return when (Unix time) workers lost partitions, or gave them back with something unfinished."""
+        """Return when (Unix time) workers lost partitions, or gave them up with unfinished records."""
         return [at for line in self.logs().splitlines() if (at := _loss(line)) is not None]
 
     def logs(self) -> str:
-        """Return all that the workers wrote."""
+        """Return all log lines of the workers."""
         return "".join(path.read_text("utf-8", "replace") for path in self.files())
 
     def tails(self) -> list[str]:
@@ -166,7 +166,7 @@ class Crew:
         return lines
 
     def files(self) -> list[Path]:
-        """Return the workers' logs, one a process."""
+        """Return the workers' log files, one per process."""
         return sorted(self._folder.glob("worker-*.log"))
 
 
@@ -180,8 +180,8 @@ def _shown(url: str, name: str) -> int:
 
 
 def _loss(line: str) -> float | None:
-    """Return when a worker lost partitions, if this line of its log says so."""
+    """Return when a worker lost partitions, if this log line says so."""
     if '"partitions lost"' not in line and '"partitions revoked"' not in line:
         return None
-    told = json.loads(line)
-    return None if told.get("drained") else datetime.fromisoformat(told["timestamp"]).timestamp()
+    fields = json.loads(line)
+    return None if fields.get("drained") else datetime.fromisoformat(fields["timestamp"]).timestamp()
