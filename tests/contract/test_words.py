@@ -26,7 +26,7 @@ CHECKED = (
         ".github/**/*",
     ),
     *("tests/unit/runtime/*", "tests/unit/schemas/*", "tests/browser/*", "tests/integration/*", "tests/support/*"),
-    *("tests/fakes/*", "tests/faults/*", "tests/images/*", "tests/k8s/*", "tests/k8s/inside/*"),
+    *("tests/fakes/*", "tests/faults/*", "tests/images/*", "tests/k8s/*", "tests/k8s/inside/*", "tests/simulation/*"),
     *("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/design/**/*.md"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}

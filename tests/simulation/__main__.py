@@ -1,4 +1,4 @@
-"""The simulation: `python -m tests.simulation --help`. What it does and what it found: docs/faults.md."""
+"""The simulation: `python -m tests.simulation --help`. It is described in docs/faults.md."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _LINE_SECONDS: Final = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what the command line asks for; raises SystemExit."""
+    """Run the simulation with the command's options; raises SystemExit."""
     asked = _parser().parse_args(arguments)
     if os.environ.get(_HASHES) != "0":
-        # The order of a set is part of what a seed decides.
-        os.execve(  # noqa: S606  # this very command, in the same place
+        # The iteration order of sets must be the same for a seed to reproduce a run.
+        os.execve(  # noqa: S606  # this same command again
             sys.executable,
             [sys.executable, "-m", "tests.simulation", *(sys.argv[1:] if arguments is None else arguments)],
             {**os.environ, _HASHES: "0"},
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _replay(seed: int, bug: Bug | None) -> int:
-    """Run one seed, and print what happens; then the smallest schedule that breaks a law too."""
+    """Run one seed and print its events; then the smallest schedule that still violates a law."""
     schedule = draw(seed)
-    sys.stdout.write(schedule.told() + "\n")
+    sys.stdout.write(schedule.describe() + "\n")
 
     def hear(event: object) -> None:
         scheduler = World.scheduler
@@ -62,7 +62,7 @@ def _replay(seed: int, bug: Bug | None) -> int:
         sys.stdout.write(f"every law holds after {outcome.seconds:.1f} s and {outcome.steps:,} steps\n")
         return 0
     small = shrunk(schedule, lambda tried: run(tried, bug).broken is not None)
-    sys.stdout.write(f"{outcome.broken}\n\nThe smallest schedule found that breaks a law:\n{small.told()}\n")
+    sys.stdout.write(f"{outcome.broken}\n\nThe smallest schedule found that breaks a law:\n{small.describe()}\n")
     sys.stdout.write(f"{run(small, bug).broken}\n")
     return FAILED
 
@@ -72,7 +72,7 @@ def _lines(report: Report) -> list[str]:
         f"| {bug.name} | {bug.record} | {_seeds(bug.found_after)} | {bug.seconds:.1f} | {_law(bug.broken)} |"
         for bug in report.bugs
     ]
-    head = ["| reintroduced bug | found in | seeds | s | broken law |", "|---|---|---|---|---|"]
+    head = ["| bug put back | found in | seeds | s | law that breaks |", "|---|---|---|---|---|"]
     tail = f"{report.seeds:,} seeds, {len(report.violations)} violations, {report.seconds:.0f} s on two cores"
     found = [f"\n{each.broken}\n{each.schedule}" for each in report.violations]
     return [*(head + rows if rows else []), "", tail, *found]
@@ -88,12 +88,12 @@ def _law(broken: str | None) -> str:
 
 def _as_json(report: Report) -> bytes:
     bugs = [{"name": bug.name, "found_after": bug.found_after} for bug in report.bugs]
-    told = {"seeds": report.seeds, "violations": len(report.violations), "bugs": bugs}
-    return msgspec.json.format(msgspec.json.encode(told), indent=2)
+    content = {"seeds": report.seeds, "violations": len(report.violations), "bugs": bugs}
+    return msgspec.json.format(msgspec.json.encode(content), indent=2)
 
 
 def _progress() -> Callable[[str], None]:
-    """Return what shows how far it is: in place on a terminal, and elsewhere with a line every half minute."""
+    """Return a function that shows progress: in place on a terminal, and otherwise a line every half minute."""
     shown = time.monotonic()
 
     def show(line: str) -> None:

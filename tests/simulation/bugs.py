@@ -1,4 +1,4 @@
-"""Issues that the worker had, or would have without a line that a decision asks for, to be put back one at a time."""
+"""Bugs that the worker had, or would have without code that a decision requires, each to be reintroduced."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Change = tuple[object, str, Any]
 
 
 class Bug(msgspec.Struct, frozen=True):
-    """One fault: where it is told of, and what to change to have it again."""
+    """A bug: where it is described, and the changes that reintroduce it."""
 
     name: str
     record: str
     changes: tuple[Change, ...]
     guarantees: str = ""
-    """The one under which it does harm, if it is but one."""
+    """The guarantee under which it does harm, if it is only one."""
 
 
 def _enter_as_done(ledger: Ledger, batch: Any) -> None:
@@ -88,7 +88,7 @@ def _close_at_once(consumer: Any) -> None:
     consumer.close()
 
 
-def _hear_nothing_wrong(this: ConsumerCommits, _error: Any, positions: Sequence[Any]) -> None:
+def _ignore_commit_errors(this: ConsumerCommits, _error: Any, positions: Sequence[Any]) -> None:
     this.is_in_flight = False
     this._ledger.mark_committed({TP(each.topic, each.partition): each.offset for each in positions})
 
@@ -99,7 +99,7 @@ def _commit_any_time(this: ConsumerCommits) -> None:
 
 
 async def _idle_beside_transactions(this: ExactlyOnce) -> None:
-    """The consumer's own commit of what no transaction carries, which the decision rejects."""
+    """Commit with the consumer what no transaction contains, which the decision rejects."""
     offsets = this._ledger.committable_when_idle(this._ledger.owned())
     if offsets:
         consumer = this._member()._thread._consumer  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ BUGS: Final = (
     Bug("last commit not tried again", "decision 12", ((ConsumerThread, "_commit_finally", _store_once),), _ALO),
     Bug("no leave without partitions", "decision 12", ((consumer_thread, "leave", _close_at_once),)),
     Bug("refused commit not given back", "changelog", ((Ledger, "mark_uncommitted", _ignore),), _ALO),
-    Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "heard", _hear_nothing_wrong),), _ALO),
+    Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "heard", _ignore_commit_errors),), _ALO),
     Bug("several commits in flight", "changelog", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
     Bug("failed delivery ignored", "decision 10", ((DeliveryReports, "on_failed_delivery", _ignore),), _ALO),
     Bug("lost client not replaced", "decision 14", ((DisconnectionTimer, "is_too_long", _never),)),

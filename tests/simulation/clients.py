@@ -1,4 +1,4 @@
-"""What the stand-ins of all clients have in common, and that of the admin client."""
+"""The common parts of all fake clients, and the fake admin client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLUSTER_ID = "simulation"
 
 
 def failure(code: int, **flags: bool) -> KafkaException:
-    """Return what a client raises."""
+    """Return the exception that a client raises."""
     return KafkaException(error_of(code, **flags))
 
 
@@ -27,7 +27,7 @@ def error_of(code: int, *, fatal: bool = False, retriable: bool = False, require
 
 
 class Client:
-    """Belongs to the process that made it. It is of no use after its process died."""
+    """A client belongs to the process that created it, and is unusable after that process died."""
 
     def __init__(self, config: Mapping[str, Any], **_options: object) -> None:
         self.config = config
@@ -35,35 +35,35 @@ class Client:
         self.scheduler = World.scheduler
         self.process = self.scheduler.process()
         self.is_deaf = False
-        """Whether it has given up its connections and waits for them for ever (librdkafka's issue 5511)."""
+        """Whether it has closed its connections and waits for them forever (librdkafka's issue 5511)."""
         self._news = Condition()
 
     def wait(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
-        """Block until something holds that `notify` was called for; False after `timeout` seconds."""
+        """Block until a condition holds, as checked after `notify`; return False after `timeout` seconds."""
         if self.process.is_dead:
             raise GreenletExit
         return self._news.wait_for(predicate, timeout)
 
     def notify(self) -> None:
-        """Let those look again who wait."""
+        """Make waiting threads check their conditions."""
         self._news.notify_all()
 
     def send(
         self, role: str, kind: str, handler: Handler, on_answer: Callable[[Any], None], *, is_once: bool = False
     ) -> Request:
-        """Send a request; nobody hears of a deaf client's."""
+        """Send a request; the requests of a deaf client are lost."""
         if self.is_deaf:
             return Request(self.cluster.network, self.process, role, kind, _nobody, on_answer, is_once=is_once)
         return Request(self.cluster.network, self.process, role, kind, handler, on_answer, is_once=is_once)
 
     def ask(self, role: str, kind: str, question: Callable[[], Any], timeout: float) -> Any:
-        """Ask the broker and wait; an answer None is asked for again. Raises KafkaException after `timeout` seconds."""
+        """Send a request and wait; the response None means retry. Raises KafkaException after `timeout` seconds."""
         answer = Future(self, role, kind, question)
         return answer.result(timeout)
 
 
 class Future:
-    """A question that was asked; stands for `concurrent.futures.Future`."""
+    """A pending request; replaces `concurrent.futures.Future`."""
 
     def __init__(self, client: Client, role: str, kind: str, question: Callable[[], Any]) -> None:
         self._client, self._role, self._kind, self._question = client, role, kind, question
@@ -95,7 +95,7 @@ def _nobody(_answer: Callable[[Any], None]) -> None:
 
 
 class FakeAdminClient(Client):
-    """Stands for `confluent_kafka.admin.AdminClient`."""
+    """Replaces `confluent_kafka.admin.AdminClient`."""
 
     def list_topics(self, topic: str | None = None, timeout: float = 10.0) -> Any:  # noqa: ARG002
         return self.ask(ADMIN, "metadata", lambda: SimpleNamespace(cluster_id=CLUSTER_ID), timeout)
@@ -118,13 +118,13 @@ class FakeAdminClient(Client):
         def read() -> Any:
             unstable = group.unstable(tps) if require_stable else set()
             found = group.read([tp for tp in tps if tp not in unstable])
-            return SimpleNamespace(topic_partitions=[_told(each, unstable) for each in positions(tps, found)])
+            return SimpleNamespace(topic_partitions=[_position_of(each, unstable) for each in positions(tps, found)])
 
         return {question.group_id: Future(self, ADMIN, "offsets", read)}
 
 
-def _told(position: TopicPartition, unstable: Collection[tuple[str, int]]) -> Any:
-    """Return an offset as the admin client tells it."""
+def _position_of(position: TopicPartition, unstable: Collection[tuple[str, int]]) -> Any:
+    """Return an offset as the admin client returns it."""
     tp = position.topic, position.partition
     error = error_of(int(KafkaError.UNSTABLE_OFFSET_COMMIT)) if tp in unstable else None
     names = ("topic", "partition", "offset", "metadata")
@@ -132,7 +132,7 @@ def _told(position: TopicPartition, unstable: Collection[tuple[str, int]]) -> An
 
 
 def positions(tps: Sequence[tuple[str, int]], found: Mapping[tuple[str, int], tuple[int, str]]) -> list[TopicPartition]:
-    """Return offsets as clients give them; -1001 where there is none."""
+    """Return offsets as clients return them; -1001 where there is none."""
     listed = []
     for tp in tps:
         offset, note = found.get(tp, (-1001, ""))

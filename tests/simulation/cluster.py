@@ -1,4 +1,4 @@
-"""The broker of a simulation, with the network before it."""
+"""The broker of a simulation, and the network in front of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_ERROR = 0
 
 
 class Cluster:
-    """Topics, one group, transactions. `on_appended` hears of records that are visible at once."""
+    """Topics, one group, and transactions. `on_appended` is called with records that are visible at once."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
@@ -27,7 +27,7 @@ class Cluster:
         self.transactions = Coordinator(scheduler, self.topics, self.group)
         self.on_appended: Callable[[list[Entry]], None] = lambda _entries: None
 
-    def produce(  # what the request is made of
+    def produce(  # the fields of the request
         self,
         tp: tuple[str, int],
         producer: int,
@@ -36,9 +36,9 @@ class Cluster:
         records: list[tuple[bytes | None, bytes | None, Any]],
         transaction: str | None,
     ) -> tuple[int, int]:
-        """Append a batch; a repetition of one that is there already changes nothing.
+        """Append a batch; a repeated batch changes nothing.
 
-        Returns 0 and its first offset, or an error's code and -1.
+        Returns 0 and its first offset, or an error code and -1.
         """
         log = self.topics.logs[tp]
         if transaction is not None and (code := self.transactions.verify(transaction, epoch, tp)):
@@ -68,5 +68,5 @@ class Cluster:
         group: tuple[str, int] | None,
         offsets: Mapping[tuple[str, int], tuple[int, str]],
     ) -> int:
-        """Keep offsets until a transaction ends."""
+        """Keep offsets until the transaction ends."""
         return self.transactions.verify(name, epoch) or self.group.commit_in_transaction(name, group, offsets)

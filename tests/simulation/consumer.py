@@ -1,4 +1,4 @@
-"""The stand-in for `confluent_kafka.Consumer`: a member of the group in the background, callbacks in `poll` alone."""
+"""The fake `confluent_kafka.Consumer`: a group member in the background, with callbacks only in `poll`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FETCHED: Final = 6
 
 
 class _Fetch:
-    """How far a partition was fetched and handed out. What was fetched under an old `version` is outdated."""
+    """The fetch position and the delivered position of a partition. Data fetched under an old `version` is outdated."""
 
     __slots__ = ("eof_at", "high", "is_paused", "position", "queued", "request", "taken", "version")
 
@@ -31,7 +31,7 @@ class _Fetch:
 
 
 class FakeConsumer(Member):
-    """Keeps the laws of librdkafka's consumer."""
+    """Obeys the laws of librdkafka's consumer."""
 
     def __init__(self, config: Mapping[str, Any], **options: object) -> None:
         super().__init__(config, **options)
@@ -140,7 +140,7 @@ class FakeConsumer(Member):
     def seek(self, position: TopicPartition) -> None:
         self._move((position.topic, position.partition), position.offset)
 
-    # Questions and commits.
+    # Queries and commits.
 
     def commit(self, offsets: Sequence[TopicPartition], *, asynchronous: bool) -> list[TopicPartition] | None:
         group, member, generation = self.cluster.group, self._member, self._generation

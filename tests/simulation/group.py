@@ -1,4 +1,4 @@
-"""The group coordinator: members, generations, sessions, sticky assignment in two steps, and committed offsets."""
+"""The group coordinator: members, generations, sessions, cooperative-sticky assignment, and committed offsets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.simulation.scheduler import Scheduler, Timer
 SESSION_SECONDS: Final = 6.0
 HEARTBEAT_SECONDS: Final = 1.0
 _SYNC_SECONDS: Final = 0.6
-"""The longest that the leader takes to share the partitions out."""
+"""The longest time that the leader takes to assign the partitions."""
 _NOBODY: Final = ("", -1)
 Offsets = Mapping[tuple[str, int], tuple[int, str]]
 
 
 class Joined:
-    """What a member gets when the group has agreed."""
+    """The response to a member when all members have joined."""
 
     __slots__ = ("generation", "member", "partitions")
 
@@ -38,7 +38,7 @@ class _Member:
 
 
 class Group:
-    """One group. `offsets` are those committed."""
+    """A consumer group. `offsets` are the committed ones."""
 
     def __init__(self, scheduler: Scheduler, topics: Topics) -> None:
         self._scheduler, self._topics = scheduler, topics
@@ -49,10 +49,10 @@ class Group:
         self._pending: dict[str, dict[tuple[str, int], tuple[int, tuple[int, str]]]] = {}
         self._writes = 0
         self._written: dict[tuple[str, int], int] = {}
-        """Which write each committed offset is of: of two, the one that was written later counts."""
+        """The number of the write of each committed offset: the later written one wins."""
         self.on_committed: Callable[[Offsets], None] = lambda _offsets: None
         self.refuses_until = 0.0
-        """Until when commits are refused as if the coordinator were loading."""
+        """The time until which commits are refused as if the coordinator were loading."""
 
     def members(self) -> set[str]:
         """Return the members' ids."""
@@ -61,7 +61,7 @@ class Group:
     def join(
         self, member: str, topic: str, owned: frozenset[tuple[str, int]], answer: Callable[[Any], None], *, is_new: bool
     ) -> None:
-        """Take part in the next generation; the answer comes when all members have joined."""
+        """Join the next generation; the response is sent when all members have joined."""
         known = self._members.get(member)
         if known is None and not is_new:
             answer(KafkaError.UNKNOWN_MEMBER_ID)
@@ -74,14 +74,14 @@ class Group:
         self._complete()
 
     def heartbeat(self, member: str, generation: int) -> int:
-        """Keep a session alive; returns an error's code, or 0."""
+        """Keep a session alive; return an error code, or 0."""
         if (code := self._check(member, generation)) != KafkaError.NO_ERROR:
             return code
         self._touch(member)
         return KafkaError.NO_ERROR if self._is_stable else KafkaError.REBALANCE_IN_PROGRESS
 
     def leave(self, member: str) -> None:
-        """Take a member out."""
+        """Remove a member."""
         known = self._members.pop(member, None)
         if known is None:
             return
@@ -91,13 +91,13 @@ class Group:
         self._complete()
 
     def expel(self, process: str) -> None:
-        """Take a process's members out, as if their sessions had ended."""
+        """Remove a process's members, as if their sessions had timed out."""
         for member in sorted(self._members):
             if member.startswith(f"{process}/"):
                 self.leave(member)
 
     def rebalance(self) -> None:
-        """Ask all members to join again, as the topic has changed."""
+        """Make all members rejoin, as the topic has changed."""
         if self._members:
             self._is_stable = False
 
@@ -111,14 +111,14 @@ class Group:
         return code
 
     def commit_in_transaction(self, transaction: str, group: tuple[str, int] | None, offsets: Offsets) -> int:
-        """Keep offsets until a transaction ends. One that names no member, as before it has joined, is not refused."""
+        """Keep offsets until a transaction ends. A commit without a member id, as before joining, is accepted."""
         code = KafkaError.NO_ERROR if group is None or group == _NOBODY else self._check(*group)
         if code == KafkaError.NO_ERROR:
             self._pending.setdefault(transaction, {}).update(self._numbered(offsets))
         return code
 
     def end_transaction(self, transaction: str, *, is_commit: bool) -> Offsets:
-        """Store the offsets that were kept, unless later ones have been stored; returns those that are stored now."""
+        """Store the kept offsets, unless later ones have been stored; return those that are stored now."""
         kept = self._pending.pop(transaction, {})
         later = {tp: each for tp, each in kept.items() if is_commit and each[0] > self._written.get(tp, 0)}
         return self._store(later)
@@ -138,7 +138,7 @@ class Group:
         return offsets
 
     def unstable(self, tps: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Return those of which a transaction that has not ended has an offset."""
+        """Return the partitions with an offset of an open transaction."""
         return {tp for tp in tps if any(tp in offsets for offsets in self._pending.values())}
 
     def read(self, tps: Collection[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, str]]:
@@ -159,14 +159,14 @@ class Group:
         known.session = self._scheduler.later(SESSION_SECONDS, lambda: self._expire(member))
 
     def _expire(self, member: str) -> None:
-        """Drop a member that was silent for too long; one that waits for the others is not silent."""
+        """Remove a member whose session has timed out, unless it is waiting for the others to join."""
         if self._members[member].answer is not None:
             self._touch(member)
         else:
             self.leave(member)
 
     def _complete(self) -> None:
-        """Go over to the next generation if all members have joined."""
+        """Start the next generation if all members have joined."""
         if not self._members or any(each.answer is None for each in self._members.values()):
             return
         self.generation += 1
@@ -180,7 +180,7 @@ class Group:
                 self._scheduler.later(seconds, lambda answer=answer, joined=joined: answer(joined))
 
     def _assignment(self) -> dict[str, frozenset[tuple[str, int]]]:
-        """Share the partitions evenly; one that must move goes to nobody until its owner has given it up."""
+        """Assign the partitions evenly; one that must move stays unassigned until its owner has revoked it."""
         names = sorted(self._members)
         topics = {member.topic for member in self._members.values()}
         every = sorted(tp for tp in self._topics.logs if tp[0] in topics)

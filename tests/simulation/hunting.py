@@ -1,4 +1,4 @@
-"""Runs many seeds on both cores: on the product as it is, and with each old bug put back."""
+"""Runs many seeds on both cores: on the product as it is, and with each old bug reintroduced."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.simulation.shrinking import shrunk
 from tests.simulation.simulation import Outcome, Simulation
 
 MOST_SEEDS: Final = 4_000
-"""For each bug: one that none of them finds counts as not found."""
+"""Per bug: a bug that none of them finds counts as not found."""
 _CHUNK: Final = 250
 _COLLECT_EVERY: Final = 500
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A law that the product breaks, and the smallest schedule found that breaks it."""
+    """A law that the product violates, and the smallest schedule found that violates it."""
 
     seed: int
     broken: str
@@ -32,7 +32,7 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """How many seeds, and how many seconds of one core, it took to find a bug; None if it was not found."""
+    """The number of seeds, and of seconds on one core, that it took to find a bug; None if it was not found."""
 
     name: str
     record: str
@@ -42,7 +42,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What was run, and what became of it."""
+    """The results of a hunt."""
 
     seeds: int
     seconds: float
@@ -51,7 +51,7 @@ class Report(msgspec.Struct):
 
     @property
     def is_good(self) -> bool:
-        """Whether no law is broken, and every bug is found."""
+        """Whether no law is violated, and every bug is found."""
         return not self.violations and all(bug.found_after is not None for bug in self.bugs)
 
 
@@ -62,7 +62,7 @@ def run(schedule: Schedule, bug: Bug | None = None, hear: Callable[[object], Non
 
 
 def hunt(seeds: range, bugs: Sequence[Bug], progress: Callable[[str], None]) -> Report:
-    """Run these seeds, and look for each of these bugs."""
+    """Run these seeds, and search for each of these bugs."""
     began = time.monotonic()
     report = Report(len(seeds), 0.0, [], [])
     for found in results(seeds_to_find, [bug.name for bug in bugs]):
@@ -83,19 +83,19 @@ def hunt(seeds: range, bugs: Sequence[Bug], progress: Callable[[str], None]) -> 
 
 
 def violations_in(seeds: range) -> tuple[int, list[Violation]]:
-    """Return how many seeds were run, and what the product breaks under them."""
+    """Return the number of seeds that were run, and the violations of the product under them."""
     violations = []
     with simulated(lambda _event: None):
         for schedule, outcome in _outcomes(seeds):
             if outcome.broken is not None:
                 small = shrunk(schedule, lambda tried: Simulation(tried).run().broken is not None)
-                violations.append(Violation(schedule.seed, outcome.broken, small.told()))
+                violations.append(Violation(schedule.seed, outcome.broken, small.describe()))
                 gc.collect()
     return len(seeds), violations
 
 
 def seeds_to_find(name: str) -> Found:
-    """Put a bug back and return how many seeds it takes until a law is broken."""
+    """Reintroduce a bug and return the number of seeds until a law is violated."""
     bug = next(each for each in BUGS if each.name == name)
     began = time.process_time()
     with simulated(lambda _event: None), patched(*bug.changes):
@@ -107,7 +107,7 @@ def seeds_to_find(name: str) -> Found:
 
 
 def _outcomes(seeds: range, guarantees: str = "") -> Iterator[tuple[Schedule, Outcome]]:
-    """Run seeds one after the other; those of another guarantee than is asked for would find nothing."""
+    """Run seeds one after the other, skipping those of a guarantee other than the requested one."""
     for seed in seeds:
         schedule = draw(seed)
         if guarantees in {"", schedule.guarantee}:

@@ -1,4 +1,4 @@
-"""What must hold after each change at the broker, and at the end of a simulation."""
+"""The laws that hold after each change at the broker, and at the end of a simulation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _Place = tuple[str, int]
 
 
 class LawBrokenError(Exception):
-    """A law is broken; the text says which, and where."""
+    """A law is violated; the text has the law and the place."""
 
 
 class Laws:
-    """Watches the broker. Under exactly-once, results and offsets must agree at every moment."""
+    """Observes the broker. Under exactly-once, results and offsets must agree at all times."""
 
     def __init__(self, cluster: Cluster, *, may_repeat: bool) -> None:
         self._cluster = cluster
@@ -45,7 +45,7 @@ class Laws:
         self._guarded(self._torn)({place_of(entry)[0] for entry in entries})
 
     def _appended(self, entries: Iterable[Entry]) -> None:
-        """No result comes twice, where none may."""
+        """No result is repeated, unless the guarantee allows it."""
         for entry in entries:
             place = place_of(entry)
             count = self._results[place] = self._results.get(place, 0) + 1
@@ -55,7 +55,7 @@ class Laws:
                     raise LawBrokenError(f"duplicate: partition {place[0]} offset {place[1]} has a second result")
 
     def _stored(self, offsets: Mapping[_Place, tuple[int, str]]) -> None:
-        """Every record below what is committed has a visible result, and the offset never goes back."""
+        """Every record below a committed offset has a visible result, and the offset never decreases."""
         for tp, (offset, _) in offsets.items():
             before, self._committed[tp] = self._committed.get(tp, 0), offset
             if self.done_to(tp[1]) < offset:
@@ -66,7 +66,7 @@ class Laws:
                 raise LawBrokenError(f"set back: partition {tp[1]} was committed to {before}, now to {offset}")
 
     def _torn(self, partitions: Iterable[int]) -> None:
-        """Results are committed with the offset that passes them."""
+        """Results are committed together with the offset behind their records."""
         for partition in partitions:
             committed = self._committed.get((PATIENTS, partition), 0)
             if (beyond := max((at for of, at in self._results if of == partition), default=-1)) >= committed:
@@ -75,7 +75,7 @@ class Laws:
                 )
 
     def done_to(self, partition: int) -> int:
-        """Return the offset before which every record has a result."""
+        """Return the offset up to which every record has a result."""
         entries = self._cluster.topics.logs[PATIENTS, partition].entries
         place = self._prefix.get(partition, 0)
         while place < len(entries) and (entries[place].value is None or (partition, place) in self._results):
@@ -84,7 +84,7 @@ class Laws:
         return place
 
     def is_done(self) -> bool:
-        """Say whether every record has a result and is committed."""
+        """Whether every record has a result and is committed."""
         offsets = self._cluster.group.offsets
         for (topic, partition), log in self._cluster.topics.logs.items():
             end = len(log.entries)
@@ -115,6 +115,6 @@ class Laws:
 
 
 def place_of(entry: Entry) -> tuple[int, int]:
-    """Return which record a result or a dead letter is for."""
+    """Return the partition and offset of the record of a result or dead letter."""
     partition, _, offset = (entry.value or b"").partition(b"@")[0].partition(b"/")
     return int(partition), int(offset)

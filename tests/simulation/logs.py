@@ -1,4 +1,4 @@
-"""The broker's logs: what is appended, what belongs to a transaction, and what a reader of committed records gets."""
+"""The broker's logs: appended records, open transactions, and what a read_committed reader gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABORTED: Final = 2
 
 
 class Entry:
-    """One offset of a partition; without a value it is a marker, or was never anybody's record."""
+    """One offset of a partition; without a value it is a marker or an offset without a record."""
 
     __slots__ = ("headers", "key", "state", "value")
 
@@ -23,7 +23,7 @@ class Entry:
 
 
 class FakeMessage:
-    """Stands for `confluent_kafka.Message`."""
+    """Replaces `confluent_kafka.Message`."""
 
     __slots__ = ("_entry", "_error", "_offset", "_partition", "_topic")
 
@@ -61,21 +61,21 @@ class FakeMessage:
 
 
 class Log:
-    """One partition."""
+    """The log of one partition."""
 
     __slots__ = ("entries", "open_transactions", "parked", "sequences")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.open_transactions: dict[str, tuple[int, list[Entry]]] = {}
-        """The first offset, and the records, of each open transaction."""
+        """The first offset and the records of each open transaction."""
         self.sequences: dict[tuple[int, int], tuple[int, int]] = {}
         """The next sequence number of each producer and epoch, and the first offset of its last batch."""
         self.parked: list[Callable[[], None]] = []
-        """Fetches that wait for news."""
+        """Fetches that wait for new records."""
 
     def append(self, entry: Entry, transaction: str | None = None) -> int:
-        """Add a record; returns its offset."""
+        """Append a record; return its offset."""
         offset = len(self.entries)
         self.entries.append(entry)
         if transaction is not None:
@@ -83,7 +83,7 @@ class Log:
         return offset
 
     def end_transaction(self, transaction: str, state: int) -> list[Entry]:
-        """Write the marker of a transaction; returns its records."""
+        """Write a transaction's marker; return its records."""
         _, entries = self.open_transactions.pop(transaction, (0, []))
         for entry in entries:
             entry.state = state
@@ -92,12 +92,12 @@ class Log:
         return entries
 
     def stable_end(self) -> int:
-        """Return the offset up to which a reader of committed records gets."""
+        """Return the last stable offset."""
         starts = [first for first, _ in self.open_transactions.values()]
         return min(starts) if starts else len(self.entries)
 
     def read(self, position: int, limit: int) -> tuple[list[tuple[int, Entry]], int]:
-        """Return records from a position on, and where to go on."""
+        """Return records from a position on, and the next position."""
         found: list[tuple[int, Entry]] = []
         stop = self.stable_end()
         while position < stop and len(found) < limit:
@@ -110,7 +110,7 @@ class Log:
         return found, position
 
     def notify(self) -> None:
-        """Answer the fetches that wait."""
+        """Respond to the waiting fetches."""
         parked, self.parked = self.parked, []
         for answer in parked:
             answer()
@@ -125,18 +125,18 @@ class Topics:
         self.most_bytes: dict[str, int] = {}
 
     def create(self, topic: str, partitions: int, most_bytes: int = 1_000_000) -> None:
-        """Make a topic, or give it more partitions. It takes batches of at most so many bytes."""
+        """Create a topic, or add partitions to it. It accepts batches of at most `most_bytes` bytes."""
         self.most_bytes[topic] = most_bytes
         for partition in range(self.partitions.get(topic, 0), partitions):
             self.logs[topic, partition] = Log()
         self.partitions[topic] = partitions
 
     def partition_of(self, topic: str, key: bytes | None) -> int:
-        """Return where a record of this key goes."""
+        """Return the partition of a key."""
         return zlib.crc32(key or b"") % self.partitions[topic]
 
     def publish(self, topic: str, partition: int, key: bytes | None, values: Sequence[bytes | None]) -> int:
-        """Append what others produce, at once; returns the first offset."""
+        """Append other producers' records at once; return the first offset."""
         log = self.logs[topic, partition]
         first = len(log.entries)
         for value in values:

@@ -1,4 +1,4 @@
-"""What a consumer does in its group: joins, is asked to give up partitions, loses them, leaves. In the background."""
+"""A consumer's membership in its group, in the background: joining, revocation, lost partitions, departure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.simulation.network import GROUP, JOIN, Request
 Place = tuple[str, int]
 _LEAVE_SECONDS: Final = 3.0
 NO_MEMBER: Final = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION})
-"""What a coordinator says to one that it does not count as a member."""
+"""A coordinator's errors for a client that is not a member."""
 IDLE, JOINING, STEADY, CALLING, CLOSED = "idle", "joining", "steady", "calling", "closed"
 
 
 class Member(Client):
-    """A member of the group, by the cooperative protocol. What the application must hear waits for its next poll."""
+    """A group member with the cooperative protocol. Callbacks of the application wait for its next poll."""
 
     def __init__(self, config: Mapping[str, Any], **options: object) -> None:
         super().__init__(config, **options)
@@ -35,7 +35,7 @@ class Member(Client):
         self._join: Request | None = None
 
     def _drop(self, partitions: frozenset[Place]) -> None:
-        """Fetch no more of partitions that are given up."""
+        """Stop fetching partitions that are given up."""
         raise NotImplementedError
 
     def subscribe(self, topics: Sequence[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
@@ -74,7 +74,7 @@ class Member(Client):
             self._call(lambda: self._serve_assign(added))
 
     def _call(self, function: Callable[[], None]) -> None:
-        """Leave a callback to the next poll."""
+        """Defer a callback to the next poll."""
         self._queue.append(function)
         self.notify()
 
@@ -100,7 +100,7 @@ class Member(Client):
         self._drop(partitions)
 
     def _settle(self) -> None:
-        """Go on after a callback."""
+        """Continue after a callback."""
         if self._state != CALLING:
             return
         self._state = STEADY
@@ -108,9 +108,9 @@ class Member(Client):
             self._lose()
 
     def _lose(self, code: int = KafkaError.UNKNOWN_MEMBER_ID) -> None:
-        """Find out that the group goes on without this member. What it owns is lost, as its next poll hears.
+        """Handle the loss of membership. The owned partitions are lost, and the next poll calls the callback.
 
-        It keeps what the error leaves valid: its id, or its generation.
+        The member keeps what the error leaves valid: its id, or its generation.
         """
         self._is_lost = True
         if code == KafkaError.ILLEGAL_GENERATION:

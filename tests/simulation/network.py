@@ -1,4 +1,4 @@
-"""What lies between clients and broker: delays, cuts, lost requests and answers, and retries that overtake them."""
+"""The network between clients and broker: delays, cuts, lost messages, and retries that overtake requests."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ROLES: Final = (GROUP, INPUT, OUTPUT, TRANSACTION, OFFSETS)
 """A worker's connections: its consumer's to the group coordinator and to the partitions' leaders, its producer's to the
 leaders, to the transaction coordinator and to the group coordinator. Each can break alone."""
 REQUEST_SECONDS: Final = 1.0
-"""After this long without an answer, the client closes the connection and sends the request again on another."""
+"""After this time without a response, the client closes the connection and retries on another."""
 _FETCH_SECONDS: Final = 4.0
-"""A fetch waits for news that long."""
+"""The longest time that a fetch waits for new records."""
 _JOIN_SECONDS: Final = 55.0
-"""A client waits that long to join (`max.poll.interval.ms`) if no other request shows that its connection is dead."""
+"""A client waits this long to join (`max.poll.interval.ms`) if no other request shows that its connection is dead."""
 _RETRY_SECONDS: Final = 0.1
 _QUICK: Final = 0.004
 _SLOW: Final = 0.45
 BACKOFF_SECONDS: Final = 0.6
-"""The transactional client's `retry.backoff.ms`, which it makes up to a fifth shorter or longer."""
+"""The transactional client's `retry.backoff.ms`, with a jitter of a fifth."""
 _OFFSETS_RETRY_SECONDS: Final = 0.5
 _LATEST: Final = 4.0
 JOIN: Final = "join"
@@ -40,7 +40,7 @@ Handler = Callable[[Answer], None]
 
 
 class Network:
-    """Carries requests. `down` and `slow` say until when a process cannot reach a role, or only slowly."""
+    """Delivers requests. `down` and `slow` have the time until which a process cannot reach a role, or only slowly."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -48,23 +48,23 @@ class Network:
         self.down: dict[tuple[str, str], float] = {}
         self.slow: dict[tuple[str, str], float] = {}
         self._latest: dict[tuple[str, str, bool], float] = {}
-        """When the last message on a slow connection comes, either way: one connection keeps their order."""
+        """The arrival of the last message on a slow connection, by direction: a connection keeps their order."""
         self.late: dict[tuple[str, str], int] = {}
-        """For a process and a kind of request, behind how many others the next one arrives, whose connection breaks."""
+        """By process and kind of request: behind how many others the next one arrives, whose connection breaks."""
         self.stranded: dict[str, float] = {}
-        """For how long a process cannot reach its group from the moment at which it next joins."""
+        """How long a process cannot reach its group from its next request to join."""
         self.joining: dict[str, Request] = {}
-        """Each process's last request to join its group that was lost with its connection."""
+        """Each process's last request to join that was lost with its connection."""
         self.unanswered: set[str] = set()
-        """Of which kinds of requests the next one is done, and its answer lost."""
+        """The kinds of requests of which the next one is executed, but its response lost."""
         self._copies: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def is_down(self, process: Process, role: str) -> bool:
-        """Say whether this process cannot reach this role now."""
+        """Whether this process cannot reach this role now."""
         return bool(self.down) and self.down.get((process.name, role), 0.0) > self._scheduler.now
 
     def delay(self, process: Process, role: str, *, back: bool = False) -> float:
-        """Return how long one way takes now, `back` to the client or to the broker."""
+        """Return the current latency of one direction, `back` to the client or to the broker."""
         if not self.slow or (until := self.slow.get((process.name, role))) is None:
             return self._random() * _QUICK
         now, way = self._scheduler.now, (process.name, role, back)
@@ -73,7 +73,7 @@ class Network:
         return latest - now
 
     def keep(self, process: Process, handler: Handler, count: int) -> None:
-        """Deliver a request whose connection broke behind `count` others of its producer, or a few seconds later."""
+        """Deliver a request of a broken connection behind `count` others of its producer, or a few seconds later."""
         timer = self._scheduler.later(self._random() * _LATEST, lambda: handler(_ignore))
 
         def deliver() -> None:
@@ -84,7 +84,7 @@ class Network:
         self._copies[process.name] = count, deliver
 
     def note_sent(self, process: Process) -> None:
-        """Count a producer's request: the one that was kept may be next."""
+        """Count a producer's request: the kept one may be next."""
         if not self._copies:
             return
         count, deliver = self._copies.pop(process.name, (0, _nothing))
@@ -95,9 +95,9 @@ class Network:
 
 
 class Request:
-    """One request of a client, which sends it again until it is answered or given up.
+    """A client's request, which is retried until it is answered or abandoned.
 
-    It may be done at the broker more than once, as an answer may be lost: handlers must be able to take that.
+    The broker may execute it more than once, as a response may be lost: handlers must be idempotent.
     """
 
     __slots__ = (
@@ -113,7 +113,7 @@ class Request:
         "is_over",
     )
 
-    def __init__(  # what a request is made of
+    def __init__(  # the fields of a request
         self,
         network: Network,
         process: Process,
@@ -124,7 +124,7 @@ class Request:
         *,
         is_once: bool = False,
     ) -> None:
-        """`is_once`: it is not repeated by itself, and ends with None where no answer came."""
+        """`is_once`: it is not retried, and ends with None without a response."""
         self._network, self._process, self._role, self._kind = network, process, role, kind
         self._handler, self._on_answer, self._is_once = handler, on_answer, is_once
         self._attempt = 0
@@ -133,7 +133,7 @@ class Request:
         self._send()
 
     def give_up(self) -> None:
-        """Hear of it no more, and let the broker drop what it has not read of it."""
+        """Ignore its response, and let the broker discard what it has not read of it."""
         self._end()
         self._attempt += 1
 
@@ -162,7 +162,7 @@ class Request:
         self._timer = scheduler.later(wait, lambda: self._time_out(attempt), process)
 
     def _lose_connection(self, count: int) -> None:
-        """Send a request again after librdkafka's backoff, as its connection is lost; this copy arrives later."""
+        """Retry after librdkafka's backoff, as the connection is lost; this copy arrives later."""
         network, rng = self._network, self._process.scheduler.rng
         network.keep(self._process, self._handler, count)
         backoff = BACKOFF_SECONDS * (0.8 + 0.4 * rng.random()) if self._kind == END_TXN else _OFFSETS_RETRY_SECONDS
@@ -195,7 +195,7 @@ class Request:
     def _time_out(self, attempt: int) -> None:
         if self.is_over or attempt != self._attempt:
             return
-        # The connection is closed: what the broker has not read of it is dropped, and its answer is not heard.
+        # The connection is closed: what the broker has not read of it is discarded, and so is its response.
         self._attempt += 1
         if self._is_once:
             self.is_over = True

@@ -1,4 +1,4 @@
-"""Puts the stand-ins into the product's modules, once for a process that only simulates."""
+"""Replaces the product's modules by fakes, once per process, which then only simulates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TIMED: Final = (
 )
 _THREADED: Final = (batch_queue, client_destruction, ledger, consumer_thread, transactions)
 _WAITS: Final = (
-    # How often the product looks, where a look costs the simulation as much as a second does.
+    # Longer polling intervals, as a poll costs the simulation as much as a second does.
     (consumer_thread, "_POLL_SECONDS", 1.0),
     (consumer_thread, "_LAG_INTERVAL_SECONDS", 3.0),
     (consumer_thread, "_FULL_WAIT_SECONDS", 0.5),
@@ -54,7 +54,7 @@ _WAITS: Final = (
 
 @contextmanager
 def patched(*changes: tuple[object, str, Any]) -> Iterator[None]:
-    """Change attributes while the context lasts."""
+    """Change attributes in the context."""
     before = [(target, name, getattr(target, name)) for target, name, _ in changes]
     for target, name, value in changes:
         setattr(target, name, value)
@@ -66,7 +66,7 @@ def patched(*changes: tuple[object, str, Any]) -> Iterator[None]:
 
 
 def _emitter(hear: Callable[[object], None]) -> Callable[[object], None]:
-    """Return a method: a function of Python becomes one where it is found in a class."""
+    """Return a method: a Python function becomes one when it is found in a class."""
 
     def emit(event: object) -> None:
         hear(event)
@@ -76,13 +76,13 @@ def _emitter(hear: Callable[[object], None]) -> Callable[[object], None]:
 
 @contextmanager
 def simulated(hear: Callable[[object], None]) -> Iterator[None]:
-    """Let the product run in simulations while the context lasts; `hear` gets its events."""
-    told = [each for each in vars(events).values() if isinstance(each, type) and hasattr(each, "emit")]
+    """Run the product in simulations in the context; `hear` is called with its events."""
+    emitted = [each for each in vars(events).values() if isinstance(each, type) and hasattr(each, "emit")]
     with patched(
         *((module, "time", Time) for module in _TIMED),
         *((module, "threading", Threading) for module in _THREADED),
         *_WAITS,
-        *((each, "emit", _emitter(hear)) for each in told),
+        *((each, "emit", _emitter(hear)) for each in emitted),
         (consumer_thread, "Consumer", FakeConsumer),
         (consumer, "ConsumerThread", SimulatedConsumerThread),
         (committed_offsets, "AdminClient", FakeAdminClient),

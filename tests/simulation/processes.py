@@ -1,7 +1,7 @@
-"""Does tasks beside each other, each in a process of its own.
+"""Runs tasks in parallel, each in a process of its own.
 
-A simulation is full of cycles, and of threads that never end. To find and free them cost a seventh of all time, so it
-is left to the end of the process.
+A simulation has many reference cycles, and threads that never end. Collecting them took a seventh of the time, so they
+are left to the end of the process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 
 
 def results(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-    """Do the tasks; yields what comes of each as it ends. Raises RuntimeError if a process ends without a result."""
+    """Run the tasks; yield each result as it arrives. Raises RuntimeError if a process exits without a result."""
     left, running = iter(tasks), dict[Connection, ForkProcess]()
     while True:
         for task in islice(left, PROCESSES - len(running)):

@@ -1,4 +1,4 @@
-"""The stand-in for `confluent_kafka.Producer`: queues, idempotent batches, delivery reports, and its local side."""
+"""The fake `confluent_kafka.Producer`: queues, idempotent batches, delivery reports, and client-side state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Record:
 
 
 class _Queue:
-    """What waits for one partition, and the batch that is on its way."""
+    """The records that wait for one partition, and the batch in flight."""
 
     __slots__ = ("batch", "origin", "request", "sequence", "waiting")
 
@@ -36,12 +36,12 @@ class _Queue:
         self.waiting: deque[_Record] = deque()
         self.batch: list[_Record] = []
         self.origin = 0, -1
-        """The producer number and epoch with which the batch was sent."""
+        """The producer id and epoch of the batch."""
         self.request: Request | None = None
         self.sequence = 0
 
     def take_batch(self) -> list[_Record]:
-        """Return the batch that was on its way: nobody waits for its answer any more."""
+        """Remove and return the batch in flight; its response is ignored."""
         if self.request is not None:
             self.request.give_up()
         batch, self.batch, self.request = self.batch, [], None
@@ -49,11 +49,11 @@ class _Queue:
 
 
 class QueueingProducer(Client):
-    """Sends records of one partition in their order, each batch once, whatever is lost on the way.
+    """Sends the records of a partition in order, each batch once, whatever the network loses.
 
-    `epoch` is -1 without transactions. `failure` is why nothing more can be sent: a fatal error, or one after which the
-    open transaction must be aborted; then `needs_epoch` says if this leaves a gap in the sequence numbers. `failed` is
-    how many records of the transaction were not delivered.
+    `epoch` is -1 without transactions. `failure` is why nothing more can be sent: a fatal error, or one that requires
+    the abort of the transaction; then `needs_epoch` is whether this leaves a gap in the sequence numbers. `failed` is
+    the number of records of the transaction that were not delivered.
     """
 
     def __init__(self, config: Mapping[str, Any], **options: object) -> None:
@@ -67,7 +67,7 @@ class QueueingProducer(Client):
         self.failed = 0
         self.takes_records = self.name is None
         self.registered: set[_Place] = set()
-        """The partitions that are in the open transaction."""
+        """The partitions of the open transaction."""
         self._queues: dict[_Place, _Queue] = {}
         self._reports: deque[Callable[[], object]] = deque()
         self._unsent = 0
@@ -126,7 +126,7 @@ class QueueingProducer(Client):
         )
 
     def _register(self, tp: _Place) -> None:
-        """Take a partition into the transaction, one after the other."""
+        """Add partitions to the transaction, one after the other."""
         if self._registering is not None:
             return
         name, epoch = str(self.name), self.epoch
@@ -152,7 +152,7 @@ class QueueingProducer(Client):
         batch, queue.batch, queue.request = queue.batch, [], None
         if code == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER:
             self.fail(code, needs_epoch=True)
-            # It would be sent again, and waits for that even if the transaction can only be aborted.
+            # It would be retried, and waits for that even if the transaction must be aborted.
             queue.waiting.extendleft(reversed(batch))
             return
         if queue.origin == (self.producer, self.epoch):
@@ -165,7 +165,7 @@ class QueueingProducer(Client):
         self._send_batch(tp)
 
     def _report(self, tp: _Place, records: Sequence[_Record], code: int, first: int = -1) -> None:
-        """Leave reports to the next poll: of all deliveries, or of failed ones alone."""
+        """Defer delivery reports to the next poll: of all records, or only of failed ones."""
         self._unsent -= len(records)
         error = error_of(code) if code else None
         self.failed += len(records) if code else 0
@@ -178,23 +178,23 @@ class QueueingProducer(Client):
         self.notify()
 
     def fail(self, code: int, *, needs_epoch: bool = False, fatal: Collection[int] = _FATAL) -> None:
-        """Note that nothing more can be sent, and give up what waits. An old epoch is a fence, and that is fatal.
+        """Record that nothing more can be sent, and fail waiting records. An outdated epoch is a fatal fencing error.
 
-        The next poll raises a fatal error, once. Of other errors, the first counts.
+        The next poll raises a fatal error, once. Of other errors, the first is kept.
         """
         self.needs_epoch |= needs_epoch
         is_fatal = code in fatal
         if self.failure is not None and (self.failure.fatal() or not is_fatal):
             return
-        told = int(KafkaError._FENCED) if code == KafkaError.INVALID_PRODUCER_EPOCH else code
-        self.failure = error = error_of(told, fatal=is_fatal, requires_abort=not is_fatal)
+        error_code = int(KafkaError._FENCED) if code == KafkaError.INVALID_PRODUCER_EPOCH else code
+        self.failure = error = error_of(error_code, fatal=is_fatal, requires_abort=not is_fatal)
         if is_fatal:
             self._reports.appendleft(lambda: _raise(error))
         self.purge_queued()
         self.notify()
 
     def _expire(self) -> None:
-        """Give up what was to be delivered by now."""
+        """Fail the records whose delivery timeout has passed."""
         now, self._looks = self.scheduler.now, False
         for tp, queue in self._queues.items():
             if queue.batch and queue.batch[0].deadline <= now:
@@ -208,17 +208,17 @@ class QueueingProducer(Client):
             self.process.later(0.5, self._expire)
 
     def _drop_batch(self, tp: _Place, queue: _Queue) -> None:
-        """Forget a batch whose fate is not known: what follows it begins a sequence of its own."""
+        """Forget a batch of unknown fate: the next one starts a new sequence."""
         self._give_up(tp, queue.take_batch())
         if self.name is None:
             self._begin_sequences()
 
     def _begin_sequences(self) -> None:
-        """Go on, without transactions, behind a gap in the sequence numbers."""
+        """Without transactions, continue behind a gap in the sequence numbers."""
         self.begin_epoch(self.cluster.transactions.new_producer(), -1)
 
     def begin_epoch(self, producer: int, epoch: int) -> None:
-        """Begin to count anew. Batches that are on their way still belong to what was before."""
+        """Restart the sequence numbers. Batches in flight still belong to the previous epoch."""
         self.producer, self.epoch, self.needs_epoch = producer, epoch, False
         for queue in self._queues.values():
             queue.sequence = 0
@@ -230,7 +230,7 @@ class QueueingProducer(Client):
                 self.fail(int(KafkaError._TIMED_OUT), needs_epoch=True)
 
     def purge_queued(self) -> None:
-        """Give up what is not on its way yet."""
+        """Fail the records that are not in flight yet."""
         for tp, queue in self._queues.items():
             if queue.waiting:
                 waiting, queue.waiting = list(queue.waiting), deque()
@@ -247,14 +247,14 @@ class QueueingProducer(Client):
         return len(self)
 
     def serve(self) -> int:
-        """Make the reports that are due."""
+        """Call the delivery reports that are due."""
         count = len(self._reports)
         for _ in range(count):
             self._reports.popleft()()
         return count
 
     def purge(self) -> None:
-        """Give up what is not delivered, and leave a gap in the sequence numbers."""
+        """Fail all undelivered records, which leaves a gap in the sequence numbers."""
         for queue in self._queues.values():
             queue.sequence += len(queue.waiting) + len(queue.batch)
         self.purge_queued()

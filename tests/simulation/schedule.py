@@ -1,4 +1,4 @@
-"""What happens in a simulation: steps at moments of virtual time, drawn from a seed."""
+"""The schedule of a simulation: steps at points of virtual time, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NEAR_SECONDS: Final = 2.0
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step. `target` chooses a worker or partition, `role` a connection, `seconds` how long it lasts."""
+    """One step. `target` selects a worker or partition, `role` a connection, `seconds` is how long it lasts."""
 
     at: float
     kind: str
@@ -34,8 +34,8 @@ class Step(msgspec.Struct, frozen=True):
     role: str = ""
     count: int = 0
 
-    def told(self) -> str:
-        """Return it as a line."""
+    def describe(self) -> str:
+        """Return the step as a line."""
         parts = [f"{self.at:7.3f} s  {self.kind:8}"]
         if self.kind == "produce":
             parts.append(f"{self.count} records to partition {self.target}")
@@ -51,31 +51,31 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """All that a simulation depends on. `is_graceful`: no fault is in it, so nothing may come twice."""
+    """Everything that a simulation depends on. `is_graceful`: it has no faults, so nothing may be repeated."""
 
     seed: int
     is_exactly_once: bool
     is_graceful: bool
     holds: float
-    """How often a thread that gives way is held up for longer."""
+    """How often a preempted thread is delayed for longer."""
     partitions: int
     workers: int
     steps: tuple[Step, ...]
 
     @property
     def guarantee(self) -> str:
-        """Return the delivery guarantee that the workers are asked for."""
+        """Return the delivery guarantee that the workers are configured for."""
         return "exactly once" if self.is_exactly_once else "at least once"
 
-    def told(self) -> str:
-        """Return it as lines."""
+    def describe(self) -> str:
+        """Return the schedule as lines."""
         head = f"seed {self.seed}: {self.guarantee}, {self.workers} workers, {self.partitions} partitions"
-        return "\n".join([head, *(f"  {step.told()}" for step in self.steps)])
+        return "\n".join([head, *(f"  {step.describe()}" for step in self.steps)])
 
 
 def draw(seed: int) -> Schedule:
-    """Return the schedule of a seed. Each has kinds of faults of its own: rare ones meet each other so."""
-    rng = random.Random(seed)  # noqa: S311  # a schedule, no secret
+    """Return the schedule of a seed. Each has its own few kinds of faults, so that rare ones coincide."""
+    rng = random.Random(seed)  # noqa: S311  # a schedule, not a secret
     is_exactly_once, is_graceful = rng.random() < 0.5, rng.random() < 0.25
     kinds = list(_GRACEFUL)
     if is_graceful:
@@ -100,7 +100,7 @@ def draw(seed: int) -> Schedule:
 
 
 def _moments(rng: random.Random, count: int) -> list[float]:
-    """Return moments of which many come soon after another: a fault does most harm to what is just going on."""
+    """Return times of which many soon follow another: a fault does most harm to what has just begun."""
     moments: list[float] = []
     for _ in range(count):
         is_near = moments and rng.random() < _NEAR_SHARE

@@ -1,6 +1,6 @@
-"""One thread that runs many: virtual time, simulated threads as greenlets, and a seed that decides who goes on.
+"""Runs simulated threads in one thread: virtual time, greenlets, and a seed that decides which thread runs next.
 
-A simulated thread gives way where it blocks, and at random where the product takes a lock. Time stands still while any
+A simulated thread yields where it blocks, and at random where the product takes a lock. Time stands still while any
 thread can run, and then jumps to the next timer.
 """
 
@@ -16,12 +16,12 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 _EPOCH: Final = 1_000.0
 RESOLUTION: Final = 1e-9
-"""Of the clock, in seconds: a shorter wait is over, as it might be lost in the sum with the present."""
+"""The clock's resolution in seconds: a shorter wait ends at once, as adding it to the time might be lost."""
 _LONGEST_HOLD: Final = 0.4
 
 
 class Timer:
-    """Something that is due at a point of virtual time. It dies with its process, if it has one."""
+    """A callback at a point of virtual time. It is cancelled when its process, if any, dies."""
 
     __slots__ = ("function", "process", "when")
 
@@ -29,27 +29,27 @@ class Timer:
         self.when, self.function, self.process = when, function, process
 
     def cancel(self) -> None:
-        """Let it never come."""
+        """Cancel the callback."""
         self.function = None
 
 
 class Process:
-    """What dies together: threads, clients and timers of one worker. A suspended one does nothing until it resumes."""
+    """The threads, clients and timers of one worker, which die together. While suspended, none of them runs."""
 
     def __init__(self, scheduler: Scheduler, name: str) -> None:
         self.scheduler, self.name = scheduler, name
         self.is_dead = False
         self.suspended_to = 0.0
         self.hold: Callable[[], float] | None = None
-        """Says for how long its event loop stops where it takes a lock."""
+        """Returns how long its event loop stops when it takes a lock."""
 
     def later(self, seconds: float, function: Callable[[], object]) -> Timer:
-        """Call a function in the background of this process, unless it is dead by then."""
+        """Call a function in the background of this process, unless it has died by then."""
         return self.scheduler.later(seconds, function, self)
 
 
 class SimulatedThread:
-    """What a greenlet does for a process. `loop` is the event loop that it runs, if it runs one."""
+    """The work of a greenlet for a process. `loop` is the event loop that it runs, if any."""
 
     __slots__ = ("function", "greenlet", "is_done", "is_woken", "loop", "process", "timer", "waits")
 
@@ -65,28 +65,28 @@ class Scheduler:
     """Runs simulated threads and timers, one at a time."""
 
     def __init__(self, rng: random.Random, preempt_share: float = 0.0, hold_share: float = 0.0) -> None:
-        """`preempt_share` is how often a thread gives way where it takes a lock, `hold_share` how often for longer."""
+        """`preempt_share` is how often a thread yields when it takes a lock, `hold_share` how often for longer."""
         self.rng, self._preempt_share, self._hold_share = rng, preempt_share, hold_share
         self._random = rng.random
         self.begin = self.now = _EPOCH
         self.steps = 0
         self.current: SimulatedThread | None = None
         self._loop: Any = None
-        """The event loop that counts as running."""
+        """The running event loop."""
         self._hub = getcurrent()
         self._idle: list[greenlet] = []
-        """Those whose thread has ended."""
+        """Greenlets whose thread has ended."""
         self._timers: list[tuple[float, int, Timer]] = []
         self._runnable: list[SimulatedThread] = []
         self._number = 0
 
     def next_number(self) -> int:
-        """Return a number that nothing else in this simulation has."""
+        """Return a number that is unique in this simulation."""
         self._number += 1
         return self._number
 
     def later(self, seconds: float, function: Callable[[], object], process: Process | None = None) -> Timer:
-        """Call a function after so many seconds of virtual time, unless its process is dead by then."""
+        """Call a function after this many seconds of virtual time, unless its process has died by then."""
         self._number = number = self._number + 1
         when = self.now + seconds
         timer = Timer(when, function, process)
@@ -101,7 +101,7 @@ class Scheduler:
         return thread
 
     def _serve(self, thread: SimulatedThread) -> None:
-        """Run one thread after the other: most are short, and a greenlet of its own costs more than what it does."""
+        """Run one thread after the other: most are short, and a new greenlet costs more than their work."""
         while True:
             try:
                 thread.function()
@@ -117,7 +117,7 @@ class Scheduler:
         return self.current.process
 
     def block(self, timeout: float | None = None) -> bool:
-        """Let others go on until this thread is woken; False after `timeout` seconds."""
+        """Let others run until this thread is woken; return False after `timeout` seconds."""
         thread = self.current
         if thread is None:
             raise AssertionError("only a thread can block")
@@ -132,12 +132,12 @@ class Scheduler:
         return thread.is_woken
 
     def wake(self, thread: SimulatedThread) -> None:
-        """Let a thread go on that waits; one that does not is left alone."""
+        """Resume a waiting thread; a thread that does not wait is unaffected."""
         if thread.waits:
             self._resume(thread, is_woken=True)
 
     def preempt(self) -> None:
-        """Give way, now and then, and rarely for longer: what other threads do comes in between."""
+        """Yield now and then, and rarely for longer, so that other threads run in between."""
         thread = self.current
         if thread is None:
             return
@@ -147,7 +147,7 @@ class Scheduler:
             self._hold(self._random() * _LONGEST_HOLD if self._random() < self._hold_share else 0.0)
 
     def _hold(self, seconds: float) -> None:
-        """Let others go on for so long, whoever wakes this thread meanwhile."""
+        """Let others run for this time, even if this thread is woken."""
         deadline = self.now + seconds
         self.block(seconds)
         while deadline - self.now > RESOLUTION:
@@ -163,7 +163,7 @@ class Scheduler:
         self._runnable.append(thread)
 
     def step(self) -> bool:
-        """Run a thread until it gives way, or the next timer; False if there is nothing to do any more."""
+        """Run a thread until it yields, or the next timer; return False if nothing is left to do."""
         self.steps += 1
         runnable = self._runnable
         if not runnable:
@@ -184,7 +184,7 @@ class Scheduler:
         self.current = thread
         if thread.loop is not self._loop:
             self._loop = thread.loop
-            events._set_running_loop(thread.loop)  # it asks the kernel for the process's id
+            events._set_running_loop(thread.loop)  # only on a change, as it calls getpid
         try:
             if thread.greenlet is None:
                 thread.greenlet = self._idle.pop() if self._idle else greenlet(self._serve, self._hub)
@@ -215,5 +215,5 @@ class Scheduler:
         return False
 
     def close(self) -> None:
-        """Let no event loop count as running any more."""
+        """Leave no event loop registered as running."""
         events._set_running_loop(None)

@@ -1,4 +1,4 @@
-"""Makes a schedule that breaks a law as small as it gets."""
+"""Shrinks a schedule that violates a law."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shrunk(schedule: Schedule, breaks: Callable[[Schedule], bool]) -> Schedule:
 
 
 def _fewer(schedule: Schedule, breaks: Callable[[Schedule], bool]) -> tuple[Step, ...]:
-    """Leave out steps: first large parts of them, then each alone (delta debugging)."""
+    """Remove steps: first large groups of them, then single ones (delta debugging)."""
     steps, size = schedule.steps, len(schedule.steps) // 2
     while size:
         place = 0

@@ -1,4 +1,4 @@
-"""Runs one schedule: workers, broker and faults on virtual time, and says which law was broken."""
+"""Runs one schedule: workers, broker and faults in virtual time, and reports which law was violated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.simulation.threads import World
 from tests.simulation.worker import DEAD_LETTERS, PATIENTS, SCORES, Worker
 
 _SETTLE_SECONDS: Final = 90.0
-"""A lost request to join is waited for 55 s (five minutes by real clients, decision 54), and replaced later."""
+"""A client waits 55 s for a lost request to join (a real one five minutes, decision 54), and is replaced later."""
 _STOP_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _PREEMPT_SHARE: Final = 0.1
@@ -30,7 +30,7 @@ _MAY_END: Final = ("could not be delivered", "cannot read the committed offsets"
 
 
 class Outcome(msgspec.Struct):
-    """How a simulation went. `broken` is the first law that was broken."""
+    """The result of a simulation. `broken` is the first law that was violated."""
 
     broken: str | None
     steps: int
@@ -44,7 +44,7 @@ class Simulation:
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._rng = random.Random(~schedule.seed)  # noqa: S311  # a schedule, no secret
+        self._rng = random.Random(~schedule.seed)  # noqa: S311  # a schedule, not a secret
         self.scheduler = World.scheduler = Scheduler(self._rng, _PREEMPT_SHARE, schedule.holds)
         self._cluster = World.cluster = Cluster(self.scheduler)
         topics = self._cluster.topics
@@ -60,7 +60,7 @@ class Simulation:
         self._ends: list[str] = []
 
     def run(self) -> Outcome:
-        """Run to the end, or until a law is broken."""
+        """Run to the end, or until a law is violated."""
         begin = self.scheduler.now
         for _ in range(self._schedule.workers):
             self._start()
@@ -73,7 +73,7 @@ class Simulation:
         while self._laws.broken is None and not self._is_over and self.scheduler.step():
             if self.scheduler.steps > _MOST_STEPS:
                 self._laws.broken = "endless: time does not go on"
-        # A delivery that was given up comes again, behind what the client could deliver meanwhile.
+        # An abandoned delivery is repeated behind what the client could deliver meanwhile.
         if not any("could not be delivered" in end for end in self._ends):
             self._laws.check_order()
         for worker in self._workers:
@@ -99,7 +99,7 @@ class Simulation:
         )
 
     def _chosen(self, step: Step) -> Worker | None:
-        """Return a worker that runs: two thirds of the time one with partitions, as others have little to lose."""
+        """Return a running worker: two thirds of the time one with partitions, as others have little to lose."""
         running = [worker for worker in self._workers if worker.is_running]
         if step.target % 3:
             running = [worker for worker in running if worker.has_partitions()] or running
@@ -167,13 +167,13 @@ class Simulation:
             self._cluster.network.late[worker.name, step.role] = step.count
 
     def _do_strand(self, step: Step) -> None:
-        """Let the group rebalance, and a member lose its connection in the middle of it."""
+        """Cause a rebalance in the middle of which a member loses its connection."""
         if (worker := self._chosen(step)) is not None:
             self._cluster.network.stranded[worker.name] = step.seconds
             self._cluster.group.rebalance()
 
     def _do_hold(self, step: Step) -> None:
-        """Stop a busy worker's event loop where it takes a lock; meanwhile the group goes on without the worker."""
+        """Block a busy worker's event loop when it takes a lock; meanwhile the group continues without the worker."""
         if (worker := self._chosen(step)) is None:
             return
 
@@ -199,7 +199,7 @@ class Simulation:
             worker.consumer.thread._consumer.is_deaf = True  # type: ignore[attr-defined]
 
     def _look(self) -> None:
-        """See whether workers have ended, and, when all faults are over, whether all is done."""
+        """Check whether workers have ended and, when all faults are over, whether all is done."""
         self.scheduler.later(_LOOK_SECONDS, self._look)
         for worker in [worker for worker in self._workers if worker.has_ended]:
             self._workers.remove(worker)
@@ -223,7 +223,7 @@ class Simulation:
             self._laws.broken = "unfinished: records wait or are not committed, long after all faults"
 
     def _see_them_end(self, seconds: float) -> None:
-        """After all is done, workers that are stopped end, and what is committed stays."""
+        """When all is done, stopped workers end, and the committed offsets stay."""
         self._is_over = not self._workers
         if not self._laws.is_done():
             self._laws.broken = "undone: what was committed is committed no more"
@@ -231,7 +231,7 @@ class Simulation:
             self._laws.broken = f"hanging: {self._workers[0].name} does not end"
 
     def _judge(self, worker: Worker) -> None:
-        """A worker that ended by itself may do so only where a fault outlasts what the product is given for it."""
+        """A worker may end by itself only if a fault outlasts the time that the product is given for it."""
         error = worker.error
         if error is None:
             self._see_it_left(worker)
@@ -242,7 +242,7 @@ class Simulation:
             self._laws.broken = f"ended: {worker.name} by {type(error).__name__}: {error}"
 
     def _see_it_left(self, worker: Worker) -> None:
-        """A worker that was stopped has told the group, unless it could not."""
+        """A stopped worker has left the group, unless it could not."""
         stays = any(member.startswith(f"{worker.name}/") for member in self._cluster.group.members())
         if stays and self._schedule.is_graceful:
             self._laws.broken = f"no leave: {worker.name} ended, and the group waits for it"

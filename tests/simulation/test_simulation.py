@@ -1,4 +1,4 @@
-"""A short simulation: the worker violates nothing, and reintroduced bugs are found."""
+"""A short simulation: the worker violates no law, and reintroduced bugs are found."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_worker_violates_nothing_and_old_bugs_are_found(tmp_path: Path) -> None:
-    """100 seeds, and the bugs that few seeds find."""
+    """100 seeds find no violation, and the bugs that need few seeds are found."""
     chosen = [argument for name in QUICK for argument in ("--bug", name)]
-    done = simulate("--seeds", "100", "--json", str(tmp_path / "told.json"), *chosen)
+    done = simulate("--seeds", "100", "--json", str(tmp_path / "report.json"), *chosen)
     assert done.returncode == 0, done.stdout + done.stderr
-    report = msgspec.json.decode((tmp_path / "told.json").read_bytes())
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes())
     assert (report["seeds"], report["violations"]) == (100, 0)
     assert {bug["name"] for bug in report["bugs"]} == set(QUICK)
     assert all(bug["found_after"] for bug in report["bugs"])
@@ -52,8 +52,8 @@ def test_a_seed_is_reproducible() -> None:
 def test_a_failing_seed_prints_a_smaller_schedule(tmp_path: Path) -> None:
     """Steps that are not needed for the violation are removed."""
     bug = "offsets committed on arrival"
-    simulate("--seeds", "1", "--bug", bug, "--json", str(tmp_path / "told.json"))
-    (found,) = msgspec.json.decode((tmp_path / "told.json").read_bytes())["bugs"]
+    simulate("--seeds", "1", "--bug", bug, "--json", str(tmp_path / "report.json"))
+    (found,) = msgspec.json.decode((tmp_path / "report.json").read_bytes())["bugs"]
     done = simulate("--seed", str(found["found_after"] - 1), "--bug", bug)
     assert done.returncode == 1, done.stderr
     before, _, after = done.stdout.partition("The smallest schedule found that breaks a law:")
@@ -61,8 +61,8 @@ def test_a_failing_seed_prints_a_smaller_schedule(tmp_path: Path) -> None:
     assert len(after.splitlines()) < len([line for line in before.splitlines() if " s  " in line])
 
 
-def test_a_client_whose_commits_are_not_answered_is_replaced() -> None:
-    """It believes that it owns partitions: its group dropped it while it waited to join, and all calls time out."""
+def test_a_client_without_responses_to_its_commits_is_replaced() -> None:
+    """A member that was removed while waiting to join believes that it owns partitions, and all its calls time out."""
     steps = (
         Step(7.411, "slow", role=GROUP, seconds=0.63),
         Step(7.781, "strand", seconds=16.7),
@@ -74,20 +74,20 @@ def test_a_client_whose_commits_are_not_answered_is_replaced() -> None:
 
 
 def test_every_task_runs_in_its_own_process() -> None:
-    """So no task affects another."""
+    """Each task has a new process, so no task affects another."""
     found = dict(results(lambda task: (task, os.getpid()), range(7)))
     assert sorted(found) == list(range(7))
     assert len({os.getpid(), *found.values()}) == 8
 
 
 def test_a_process_that_dies_ends_the_run() -> None:
-    """The error has its exit code."""
+    """A process that exits without a result raises an error with its exit code."""
     with pytest.raises(RuntimeError, match="exit code 3"):
         list(results(os._exit, [3]))
 
 
 def test_an_unknown_bug_is_refused() -> None:
-    """The error lists the known ones."""
+    """The error for an unknown bug lists the known ones."""
     done = simulate("--bug", "no such")
     assert done.returncode == 2
     assert "no such bug; there are: " in done.stderr

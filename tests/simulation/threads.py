@@ -1,4 +1,4 @@
-"""What stands in for `threading`, `time` and the event loop where the product runs in a simulation."""
+"""Fakes of `threading`, `time` and the event loop, for the product in a simulation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.simulation.scheduler import RESOLUTION, Process, Scheduler, Simulated
 
 
 class World:
-    """What the simulation that runs now is made of: the product's modules are patched once for all of them."""
+    """The current simulation's scheduler and cluster, for which the product's modules are patched once."""
 
     scheduler: Scheduler
     cluster: Cluster
 
 
 class Condition:
-    """Stands for `threading.Condition`. Threads give way only here, so nothing needs to be locked."""
+    """Replaces `threading.Condition`. Threads yield only here, so no lock is needed."""
 
     __slots__ = ("_waiting",)
 
@@ -53,7 +53,7 @@ class Condition:
 
 
 class Event:
-    """Stands for `threading.Event`."""
+    """Replaces `threading.Event`."""
 
     __slots__ = ("_changed", "_is_set")
 
@@ -76,7 +76,7 @@ class Event:
 
 
 class Thread:
-    """Stands for `threading.Thread`."""
+    """Replaces `threading.Thread`."""
 
     def __init__(
         self,
@@ -110,13 +110,13 @@ class Thread:
 
 
 class Threading:
-    """Stands for the module `threading`."""
+    """Replaces the module `threading`."""
 
     Condition, Event, Thread = Condition, Event, Thread
 
 
 class Time:
-    """Stands for the module `time`."""
+    """Replaces the module `time`."""
 
     @staticmethod
     def monotonic() -> float:
@@ -130,7 +130,7 @@ class Time:
 
 
 class _Handle(asyncio.Handle):
-    """A callback that is due: made in fewer steps, without what only a loop in debug mode keeps."""
+    """A callback of the loop, created in fewer steps, without the data that only a loop in debug mode needs."""
 
     __slots__ = ()
 
@@ -141,7 +141,7 @@ class _Handle(asyncio.Handle):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop on virtual time, in a simulated thread of its own."""
+    """An event loop in virtual time, in a simulated thread of its own."""
 
     def __init__(self, process: Process) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     @staticmethod
     def running() -> VirtualLoop:
-        """Return the loop whose thread runs."""
+        """Return the loop of the running thread."""
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
             raise TypeError("it runs outside of a simulation")
@@ -189,7 +189,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             result, failure = None, None
             try:
                 result = function(*args)
-            except Exception as error:  # noqa: BLE001  # whoever waits gets it
+            except Exception as error:  # noqa: BLE001  # the waiting future gets it
                 failure = error
             self.call_soon_threadsafe(end, result, failure)
 
@@ -216,7 +216,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         pass
 
     def end(self) -> None:
-        """Close it, with whatever it still has to do."""
+        """Close the loop, with all pending callbacks."""
         self._closed = True
         self._ready.clear()  # type: ignore[attr-defined]
         self._scheduled.clear()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The transactions of the stand-in for `confluent_kafka.Producer`: calls that block, and what their errors say."""
+"""The transactions of the fake `confluent_kafka.Producer`: blocking calls and their errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PASSING: Final = frozenset({KafkaError.CONCURRENT_TRANSACTIONS, KafkaError.COOR
 
 
 class _Call:
-    """A call that the client works on. One that ran out of time goes on, and is taken up by the next of its name."""
+    """A call in progress. A call that timed out continues, and the next call of its name resumes it."""
 
     __slots__ = ("error", "is_done", "name")
 
@@ -30,9 +30,9 @@ class _Call:
 
 
 class FakeProducer(QueueingProducer):
-    """Keeps the laws of librdkafka's producer.
+    """Obeys the laws of librdkafka's producer.
 
-    It never comes back from the call `stuck_in`, which was sent to the broker if it `does_stuck_call`.
+    It never returns from the call `stuck_in`, which was sent to the broker if it `does_stuck_call`.
     """
 
     def __init__(self, config: Mapping[str, Any], **options: object) -> None:
@@ -44,7 +44,7 @@ class FakeProducer(QueueingProducer):
         self._stage = _NEW
 
     def _require(self, call: str, *stages: str) -> None:
-        """Refuse a call that does not fit to what the client is doing, or that comes after a failure."""
+        """Refuse a call in the wrong state, or after a failure."""
         self._raise_fatal()
         if self._call is not None and self._call.name != call:
             raise KafkaException(error_of(int(KafkaError._CONFLICT), retriable=True))
@@ -123,7 +123,7 @@ class FakeProducer(QueueingProducer):
         self._enter(_READY)
 
     def _when_sent(self, call: _Call, state: int) -> None:
-        """End the transaction as soon as nothing is on its way, and all reports are made."""
+        """End the transaction once nothing is in flight, and all delivery reports were called."""
         if self.failure is not None and (self.failure.fatal() or state == COMMITTED):
             self._end(call, self.failure)
         elif len(self):
@@ -138,7 +138,7 @@ class FakeProducer(QueueingProducer):
             self._request(call, (TRANSACTION, END_TXN), lambda: transactions.end(name, epoch, state), self._ended)
 
     def _ended(self, call: _Call) -> None:
-        """Fill a gap in the sequence numbers by a new epoch."""
+        """Get a new epoch after a gap in the sequence numbers."""
         if self.needs_epoch:
             self._init(call)
         else:
@@ -147,7 +147,7 @@ class FakeProducer(QueueingProducer):
     def _request(
         self, call: _Call, kind: tuple[str, str], question: Callable[[], int], then: Callable[[_Call], None]
     ) -> None:
-        """Ask the coordinator; what passes by itself is asked again."""
+        """Send a request to the coordinator; retriable errors are retried."""
 
         def hear(code: int) -> None:
             if call.is_done:
@@ -167,7 +167,7 @@ class FakeProducer(QueueingProducer):
         self.notify()
 
     def _do(self, name: str, start: Callable[[_Call], None], timeout: float, *, serves: bool = False) -> None:
-        """Wait for a call's end; one that `serves` makes delivery reports meanwhile."""
+        """Wait for the end of a call; one that `serves` calls delivery reports meanwhile."""
         is_stuck = self.stuck_in == name
         if self._call is None:
             self._call = call = _Call(name)

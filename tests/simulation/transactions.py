@@ -1,4 +1,4 @@
-"""The transaction coordinator: one state for each transactional id, epochs, fences and time-outs."""
+"""The transaction coordinator: one state per transactional id, epochs, fencing and timeouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMPTY, ONGOING, ENDING, COMMITTED_STATE, ABORTED_STATE = "Empty", "Ongoing", "En
 
 
 class Transaction:
-    """What the coordinator knows of one transactional id."""
+    """The coordinator's state of one transactional id."""
 
     __slots__ = ("epoch", "former_epoch", "partitions", "producer", "state", "timeout", "timer")
 
@@ -24,7 +24,7 @@ class Transaction:
         self.producer = producer
         self.epoch = -1
         self.former_epoch = -1
-        """The one that its own producer replaced last."""
+        """The epoch that its own producer replaced last."""
         self.state = EMPTY
         self.partitions: set[tuple[str, int]] = set()
         self.timeout = 0.0
@@ -32,7 +32,7 @@ class Transaction:
 
 
 class Coordinator:
-    """Keeps transactions. `on_ended` gets what became visible: results and offsets."""
+    """Keeps transactions. `on_ended` is called with the records and offsets that became visible."""
 
     def __init__(self, scheduler: Scheduler, topics: Topics, group: Group) -> None:
         self._scheduler, self._topics, self._group = scheduler, topics, group
@@ -46,9 +46,9 @@ class Coordinator:
         return self._producers
 
     def begin_producer(self, name: str, timeout: float, epoch: int = -1) -> Any:
-        """Fence other producers of this id; returns its number and epoch, or an error's code: what is open must end.
+        """Fence other producers of this id; return its producer id and epoch, or an error code.
 
-        With `epoch`, a producer replaces its own.
+        The code means that an open transaction must end first. With `epoch`, a producer replaces its own epoch.
         """
         found = self.transactions.get(name)
         if found is None:
@@ -67,7 +67,7 @@ class Coordinator:
         return found.producer, found.epoch
 
     def add(self, name: str, epoch: int, partitions: Iterable[tuple[str, int]]) -> int:
-        """Take partitions into a transaction, and begin it with the first."""
+        """Add partitions to a transaction, and begin it with the first."""
         found = self.transactions[name]
         if epoch != found.epoch:
             return int(KafkaError.INVALID_PRODUCER_EPOCH)
@@ -80,7 +80,7 @@ class Coordinator:
         return int(KafkaError.NO_ERROR)
 
     def verify(self, name: str, epoch: int, partition: tuple[str, int] | None = None) -> int:
-        """Say whether something may be written in the open transaction."""
+        """Return an error code unless the open transaction may be written to."""
         found = self.transactions[name]
         if epoch != found.epoch:
             return int(KafkaError.INVALID_PRODUCER_EPOCH)
@@ -89,7 +89,7 @@ class Coordinator:
         return int(KafkaError.NO_ERROR)
 
     def end(self, name: str, epoch: int, state: int) -> int:
-        """Commit or abort. A repetition is answered as the first one, if nothing has begun since."""
+        """Commit or abort. A repeated request gets the same response, if nothing has begun since."""
         found = self.transactions[name]
         if epoch != found.epoch:
             return int(KafkaError.INVALID_PRODUCER_EPOCH)
@@ -108,7 +108,7 @@ class Coordinator:
             self._end(name, found, ABORTED)
 
     def _end(self, name: str, found: Transaction, state: int) -> None:
-        """Decide, and write the markers a moment later: until then, nothing new can begin."""
+        """Decide, and write the markers a moment later; until then, no transaction can begin."""
         found.state = ENDING
         if found.timer is not None:
             found.timer.cancel()

@@ -1,4 +1,4 @@
-"""A worker of the simulation: the product's transport, agent, publisher and guarantees, without Faust around them."""
+"""A worker of the simulation: the product's transport, agent, publisher and guarantees, without Faust."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TIMEOUTS: Final = TransactionTimeouts(call=1.5, silence=4.0, pause=0.2, total=30
 
 
 class SimulatedConsumerThread(ConsumerThread):
-    """The product's thread, as a simulated one."""
+    """The product's consumer thread, as a simulated one."""
 
     def start(self) -> None:
         self._ended = Event()
@@ -61,7 +61,7 @@ class SimulatedConsumerThread(ConsumerThread):
 
 
 class _Service:
-    """What Faust's services give the product's consumer and producer, as far as they use it."""
+    """The parts of Faust's services that the product's consumer and producer use."""
 
     def __init__(self, fail: Callable[[BaseException], None]) -> None:
         self._fail = fail
@@ -131,7 +131,7 @@ class SimulatedConsumer(_Service, LibrdkafkaConsumer):
 
 
 class Scores:
-    """Stands for the model: what it says of a record names the record, and the model's version."""
+    """Replaces the model: a score has the position of its record, and the model's version."""
 
     def __init__(self, version: int) -> None:
         self.version = version
@@ -149,7 +149,7 @@ class Scores:
 
 
 class Worker:
-    """One process. `ended` tells how it ended: an error, or None where it was asked to stop and did."""
+    """A worker process. `ended` has an error, or None if it was stopped and did stop."""
 
     def __init__(self, scheduler: Scheduler, name: str, *, is_exactly_once: bool, version: int) -> None:
         self.process = Process(scheduler, name)
@@ -175,7 +175,7 @@ class Worker:
         return not self.process.is_dead and not self.has_ended
 
     def is_busy(self) -> bool:
-        """Whether records are on their way through it."""
+        """Whether it has records in flight."""
         return self.consumer is not None and any(
             assignment.batches for assignment in self.consumer.ledger._assignments.values()
         )
@@ -190,7 +190,7 @@ class Worker:
         self._loop.end()
 
     def terminate(self) -> None:
-        """Ask it to stop (SIGTERM)."""
+        """Stop it gracefully (SIGTERM)."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
     def client(self) -> FakeProducer | None:
@@ -231,7 +231,7 @@ class Worker:
             await consumer.subscribe([PATIENTS])
             await self._stop.wait()
             await self._shut_down(consumer, producer, fetcher)
-        except Exception as error:  # noqa: BLE001  # a fault of this stand-in, or of the product's way out
+        except Exception as error:  # noqa: BLE001  # an error of this fake, or of the product's shutdown
             self._failed = self._failed or error
         self.error, self.has_ended = self._failed, True
         self.process.is_dead = True
@@ -239,7 +239,7 @@ class Worker:
     async def _shut_down(
         self, consumer: SimulatedConsumer, producer: SimulatedProducer, fetcher: asyncio.Task[None]
     ) -> None:
-        """Do as Faust does: drain what is owned, flush, let the consumer go, then the producer."""
+        """Shut down in the order of Faust: drain, flush, stop the consumer, then the producer."""
         if consumer.assignment():
             fetcher.cancel()
             await consumer.wait_empty()
@@ -261,7 +261,7 @@ def _options(*, is_exactly_once: bool) -> ConsumerOptions:
         commit_interval=None if is_exactly_once else 0.5,
         drain_timeout=6.0,
         revoke_timeout=6.0,
-        # Nothing may need the cure of a partition that stands still.
+        # No law may depend on the stall detector.
         stall_limit=600.0,
         disconnected_limit=8.0,
         expulsion_limit=10.0,
