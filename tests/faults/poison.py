@@ -1,6 +1,6 @@
 """A real model directory whose forest fails on one kind of record: its ONNX graph reads outside of a table there.
 
-The graph gets a sum over a record's inputs in front of it; above a limit, which only a record at its highest legal
+The graph gets a sum over a record's inputs in front of it; above a limit, which only a record at its highest valid
 values reaches, it asks for an element that is not there, and ONNX Runtime raises for the whole batch. Model
 directory and manifest stay valid.
 """

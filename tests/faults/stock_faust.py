@@ -1,7 +1,7 @@
-"""The stock Faust app of `bench.faust_take` as a worker of the fault suite, to show what Faust does by itself.
+"""The stock Faust app of `bench.peers.faust_take` as a worker of the fault suite, to show Faust's own behaviour.
 
-Its session timeout is ours, so that a killed worker is missed as soon; FAULTS_RAISE_EVERY lets the agent raise at every
-so many batches.
+Its session timeout is ours, so that a killed worker is detected as soon; FAULTS_RAISE_EVERY makes the agent raise at
+every n-th batch.
 """
 
 from __future__ import annotations

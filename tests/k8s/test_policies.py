@@ -343,8 +343,8 @@ def test_all_is_in_one_restricted_namespace(overlay: str) -> None:
     (namespace,) = of_kind(overlay, "Namespace")
     assert namespace["metadata"]["name"] == "heartstream"
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    elsewhere = [x for x in built(overlay) if x["kind"] != "Namespace" and x["metadata"]["namespace"] != "heartstream"]
-    assert elsewhere == []
+    others = [x for x in built(overlay) if x["kind"] != "Namespace" and x["metadata"]["namespace"] != "heartstream"]
+    assert others == []
 
 
 def test_manifests_contain_no_secrets(overlay: str) -> None:

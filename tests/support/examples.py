@@ -33,13 +33,13 @@ def rejected() -> list[tuple[str, bytes, list[Pair]]]:
 
 def rejected_unwritten() -> list[tuple[str, bytes | None, list[Pair]]]:
     """Return the same for values that a file cannot or should not hold: a tombstone, and values of 50 KB to 10 MB."""
-    legal = dict(accepted())["complete"]
+    valid = dict(accepted())["complete"]
     return [
         ("tombstone", None, [("empty_value", "")]),
         ("deep-nesting", b"[" * 30_000 + b"]" * 30_000, [("not_json", "")]),
         ("many-unknown-fields", _many_unknown_fields(), [("unknown_field", ""), *_all_missing()]),
-        ("one-byte-too-large", legal.ljust(RECORD_MAX_BYTES + 1), [("too_large", "")]),
-        ("ten-megabytes", legal.ljust(10_000_000), [("too_large", "")]),
+        ("one-byte-too-large", valid.ljust(RECORD_MAX_BYTES + 1), [("too_large", "")]),
+        ("ten-megabytes", valid.ljust(10_000_000), [("too_large", "")]),
     ]
 
 

@@ -84,7 +84,7 @@ def write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str] = NAMES)
 
 
 REFUSED: tuple[bytes, list[object]] = (b"refused", [])
-"""Stands for the result of a file whose records show another coding."""
+"""Replaces the result of a file whose records show another coding."""
 
 
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
