@@ -72,7 +72,7 @@ def _lines(report: Report) -> list[str]:
         f"| {bug.name} | {bug.record} | {_seeds(bug.found_after)} | {bug.seconds:.1f} | {_law(bug.broken)} |"
         for bug in report.bugs
     ]
-    head = ["| bug put back | found in | seeds | s | law that breaks |", "|---|---|---|---|---|"]
+    head = ["| reintroduced bug | found in | seeds | s | broken law |", "|---|---|---|---|---|"]
     tail = f"{report.seeds:,} seeds, {len(report.violations)} violations, {report.seconds:.0f} s on two cores"
     found = [f"\n{each.broken}\n{each.schedule}" for each in report.violations]
     return [*(head + rows if rows else []), "", tail, *found]
