@@ -2,7 +2,7 @@
 
 It takes what is there, up to 2,000 records, processes, produces, and goes on at once while librdkafka delivers. Only
 failures call back (`delivery.report.only.error`), which saves a Python call a record; so that a record is confirmed is
-known when nothing at all is in_flight. Once a second, and at the end, it therefore stops producing until all is
+known when nothing is in flight. Once a second, and at the end, it therefore stops producing until all is
 confirmed, and only then commits. A failed delivery ends it with nothing committed past the truth.
 
 It has none of what makes a worker: no dead letters, no draining when partitions are revoked, no bound on what is

@@ -28,7 +28,7 @@ def reader(schema: str) -> Callable[[bytes], bytes | None]:
     try:
         document = json.loads(schema)
         parsed = fastavro.parse_schema(document)
-    except Exception as error:  # whatever it makes of a schema that is none, or that refers to others
+    except Exception as error:  # invalid schemas, and references to other schemas
         raise UnusableSchemaError("is framed with an Avro schema that cannot be read") from error
     # An array of items without bytes may have more items than can be counted.
     if _holds_collections(document):

@@ -63,7 +63,7 @@ def reduced(letter: OutgoingRecord) -> OutgoingRecord | None:
     """Return the dead letter without its largest part, for a topic that rejects it as too large.
 
     The largest of value, key and original headers is dropped first, replaced by a header with its size; then all errors
-    but the first. The source is always kept. Returns None if nothing more can be dropped.
+    but the first, and the headers of Kafka Streams. The source is always kept. Returns None if nothing can be dropped.
     """
     parts = {
         without_value: len(letter.value or b""),

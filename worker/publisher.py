@@ -1,7 +1,7 @@
 """Publishes the results of batches in flushes, and marks confirmed batches in the ledger.
 
-A flush takes batches until all of its records are confirmed, it has `flush_max_records`, or its linger time is over;
-each batch is sent at once. It ends when the broker has confirmed all of its records, or else the process ends. Under
+A flush takes batches while its guarantee accepts more, up to `flush_max_records` records or its linger time; each batch
+is sent at once. It ends when the broker has confirmed all of its records, or else the process ends. Under
 exactly-once a flush is a transaction.
 """
 

@@ -32,6 +32,8 @@ class ResendPlan:
         self._present_time = False
         self._too_large: dict[str, int] = {}
         self._needs_key: set[str] = set()
+        self._letters: dict[bytes, OutgoingRecord | None] = {}
+        """The substitutes of rejected scores."""
         self.has_news = False
         """Whether a rejection taught something new since this was last reset."""
         self.batch_bytes: int | None = None
@@ -114,10 +116,19 @@ class ResendPlan:
             while found is not None and self._is_rejected(found.topic, found.key, found.size()):
                 lacks_key = found.key is None and found.topic in self._needs_key
                 found.refusal = KafkaError.INVALID_RECORD if lacks_key else KafkaError.MSG_SIZE_TOO_LARGE
-                found = self._substitutes.of(found, self._scored_batches.values())
+                found = self._substitute(found)
             if found is not None:
                 acceptable.append(found)
         return acceptable
+
+    def _substitute(self, record: OutgoingRecord) -> OutgoingRecord | None:
+        """Return the substitute of a rejected record; that of a score is created, and counted, once."""
+        if not record.is_result:
+            return self._substitutes.of(record, self._scored_batches.values())
+        score = record.value or b""
+        if score not in self._letters:
+            self._letters[score] = self._substitutes.of(record, self._scored_batches.values())
+        return self._letters[score]
 
     def _is_rejected(self, topic: str, key: bytes | None, size: int) -> bool:
         return size >= self._too_large.get(topic, _NO_LIMIT) or (key is None and topic in self._needs_key)

@@ -35,6 +35,8 @@ class MemoryLimit:
 
     def reserve(self, request: web.Request, size: int) -> None:
         """Reserve more bytes for a request, until its release; raises ProblemError (503) if the budget is exhausted."""
+        if not size:
+            return
         caller = caller_name(request)
         if self._used + size > self._limit or self._by_caller[caller] + size > self._limit * _SHARE:
             raise _full()

@@ -157,12 +157,12 @@ class LiveStats:
         slots = list(self._slots)
         counts = {slot.second: slot.scores for slot in slots}
         rate = tuple(counts.get(second, 0) for second in range(now - SECONDS, now))
-        read_body = max(1, min(_RATE_SECONDS, now - self._began))
+        elapsed = max(1, min(_RATE_SECONDS, now - self._began))
         codes: Counter[str] = sum((slot.codes for slot in slots), Counter())
         return Snapshot(
             connected=self.connected,
             seconds=SECONDS,
-            records_per_second=sum(rate[-read_body:]) / read_body,
+            records_per_second=sum(rate[-elapsed:]) / elapsed,
             rate=rate,
             scores=sum(slot.scores for slot in slots),
             sampled=any(slot.scores > slot.looked_into for slot in slots),

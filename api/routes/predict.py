@@ -20,6 +20,7 @@ from api.problem_details import ProblemError
 from api.security.auth import caller_name
 from api.strict_json import without_bom
 from api.tracing import scoring
+from runtime import events
 from runtime.settings import Gateway
 from schemas.codec import encode_score
 from schemas.http import LINES_TYPE
@@ -116,9 +117,12 @@ class PredictionRoutes:
         except (ProblemError, TimeoutError) as error:
             if not response.prepared:
                 raise error if isinstance(error, ProblemError) else request_body.body_timeout() from None
-            # The response has started: only closing the connection shows that it is incomplete.
-            if request.transport is not None:
-                request.transport.abort()
+            _abort(request)
+        except Exception as error:
+            if not response.prepared:
+                raise
+            events.RequestFailed(error).emit()
+            _abort(request)
         return response
 
     async def _answer_lines(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -142,6 +146,12 @@ class PredictionRoutes:
         if not response.prepared:
             await response.prepare(request)
         await response.write_eof()
+
+
+def _abort(request: web.Request) -> None:
+    """Close the connection: once a response has started, only that shows that it is incomplete."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _raws(body: bytes) -> list[msgspec.Raw]:

@@ -37,7 +37,7 @@ class RequestAnswered(msgspec.Struct, frozen=True):
 
 
 class RequestFailed(msgspec.Struct, frozen=True):
-    """An unexpected error in the gateway; the caller got a 500 without details."""
+    """An unexpected error in the gateway; the caller got a 5xx without details, or an incomplete response."""
 
     error: BaseException
 

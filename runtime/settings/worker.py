@@ -30,7 +30,7 @@ class Worker(msgspec.Struct, frozen=True):
     group_protocol: Annotated[str, msgspec.Meta(pattern="^(classic|consumer)$")] = "classic"
     processing_guarantee: Annotated[str, msgspec.Meta(pattern="^(at_least_once|exactly_once)$")] = "at_least_once"
     batch_records: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 4_000
-    flush_max_records: Count = 10_000
+    flush_max_records: Count = 30_000
     in_flight_max_records: Count = 60_000
     rejection_window_records: Count = 1_000
     rejection_limit_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5

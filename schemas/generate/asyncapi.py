@@ -78,6 +78,7 @@ def _messages() -> dict[str, Any]:
         **{name: {"type": "string"} for name in (EVENT_ID_HEADER, EVENT_SOURCE_HEADER)},
     }
     may_be_event = {"type": "object", "properties": {**attributes, **traced}}
+    number = {"type": "string", "pattern": "^[0-9]+$"}
     reason = {
         "type": "object",
         "required": [topics.DEAD_LETTER_HEADER],
@@ -87,8 +88,14 @@ def _messages() -> dict[str, Any]:
                 "contentMediaType": "application/json",
                 "contentSchema": {"$ref": _SCHEMAS + "DeadLetter"},
             },
-            topics.TIMESTAMP_HEADER: {"type": "string", "pattern": "^[0-9]+$"},
-            topics.VALUE_OMITTED_HEADER: {"type": "string", "pattern": "^[0-9]+$"},
+            **{f"{topics.ERROR_HEADER_PREFIX}{name}": {"type": "string"} for name in ("exception", "message", "topic")},
+            **{f"{topics.ERROR_HEADER_PREFIX}{name}": number for name in ("partition", "offset")},
+            # -1: the record has no timestamp.
+            topics.TIMESTAMP_HEADER: {"type": "string", "pattern": "^(-1|[0-9]+)$"},
+            topics.VALUE_OMITTED_HEADER: number,
+            # Empty: the record has no key.
+            topics.KEY_OMITTED_HEADER: {"type": "string", "pattern": "^[0-9]*$"},
+            topics.HEADERS_OMITTED_HEADER: number,
             **traced,
         },
     }

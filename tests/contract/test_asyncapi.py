@@ -55,6 +55,15 @@ def test_every_topic_is_a_channel() -> None:
     assert addresses == [topics.PATIENTS, topics.SCORES, topics.SHADOW, topics.DEAD_LETTERS, topics.OUTCOMES]
 
 
+def test_every_header_of_a_dead_letter_is_described() -> None:
+    """With a pattern that its values match, also without key, and without timestamp."""
+    headers = DOCUMENT["components"]["messages"]["DeadLetter"]["headers"]["properties"]
+    assert headers.keys() >= topics.REASON_HEADERS
+    assert jsonschema.Draft7Validator(headers[topics.TIMESTAMP_HEADER]).is_valid("-1")
+    assert jsonschema.Draft7Validator(headers[topics.KEY_OMITTED_HEADER]).is_valid("")
+    assert not jsonschema.Draft7Validator(headers[topics.VALUE_OMITTED_HEADER]).is_valid("x")
+
+
 def test_every_reference_resolves() -> None:
     """Each message and schema that is referenced exists."""
     for reference in _references(DOCUMENT):

@@ -154,7 +154,7 @@ BUGS: Final = (
     Bug("lost partitions done again", "decision 11", ((Ledger, "owns", _always),), _EOS),
     Bug("no fence by the generation", "decision 11", ((TransactionCommits, "rebalanced", _ignore),), _EOS),
     Bug("ten aborts end the worker", "decision 11", ((exactly_once, "_RetryBudget", _HastyBudget),), _EOS),
-    Bug("stuck round done again blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
+    Bug("stuck transaction repeated blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
     Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),
     Bug(
         "late EndTxn in the next transaction",

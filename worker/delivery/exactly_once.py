@@ -98,7 +98,7 @@ class ExactlyOnce:
             for group in self._resend_plan.groups(scored_batch):
                 await self._send_apart(group)
         except (DeliveryError, AbortRequiredError) as error:
-            self._failure = error
+            self._failure = error.with_traceback(None)
 
     async def _send_apart(self, group: Sequence[OutgoingRecord]) -> None:
         """Send a few records and wait for their delivery reports."""
@@ -112,7 +112,7 @@ class ExactlyOnce:
         self._resend_plan.note(refused, group, self._producer().batch_bytes)
 
     def accepts_more(self) -> bool:
-        """Wait for batches that are being scored: a transaction costs several requests, whatever its size."""
+        """Accept more while batches wait to be scored: a transaction costs several requests, whatever its size."""
         return self._ledger.any_waiting()
 
     async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
@@ -187,12 +187,16 @@ class ExactlyOnce:
         if not offsets:
             await self._abort("partitions were lost", ())
             return
+        # Reactions come after `except`: a traceback refers to the client, which another thread must destroy.
         try:
             await self._store(offsets, group)
         except AbortRequiredError as error:
-            await self._abort(str(error), ())
+            reason, stuck = str(error), False
         except UnresponsiveClientError as error:
-            await self._learn(str(error), ())
+            reason, stuck = str(error), True
+        else:
+            return
+        await (self._learn(reason, ()) if stuck else self._abort(reason, ()))
 
     async def _abort(self, reason: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
         """Abort the open transaction; return committed offsets only if the client was stuck."""

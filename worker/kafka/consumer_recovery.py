@@ -20,20 +20,20 @@ _GAP_SECONDS: Final = 10.0
 
 
 class DisconnectionTimer:
-    """Measures how long a client has been without partitions, and without group or broker. Not thread-safe."""
+    """Measures how long a client has been without its group or a broker. Not thread-safe."""
 
     def __init__(self, limit: float, now: float) -> None:
         """`limit` is in seconds, `now` in monotonic ones."""
         self._first = self._limit = limit
         self._since = self._looked = now
 
-    def is_too_long(self, now: float, alone: bool) -> bool:  # noqa: FBT001  # a fact, no way to act
+    def is_too_long(self, now: float, is_disconnected: bool) -> bool:  # noqa: FBT001  # a measurement, not a mode
         """Check; returns True once when the client should be replaced."""
-        was_held = now - self._looked > _GAP_SECONDS
+        was_suspended = now - self._looked > _GAP_SECONDS
         self._looked = now
-        if not alone:
+        if not is_disconnected:
             self._limit = self._first
-        if was_held or not alone:
+        if was_suspended or not is_disconnected:
             self._since = now
             return False
         if now - self._since <= self._limit:

@@ -39,7 +39,6 @@ class OutgoingRecord:
     def __init__(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int | None = None
     ) -> None:
-        """Keep the parts."""
         self.topic, self.key, self.value, self.headers, self.timestamp = topic, key, value, headers, timestamp
         self.partition = ANY_PARTITION
         self.refusal: int | None = None

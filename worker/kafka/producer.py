@@ -98,16 +98,19 @@ class LibrdkafkaProducer(FaustProducer):
         """Begin a transaction, once the client is initialized and no late request can arrive in it."""
         async with self.timeouts.wait_for_coordinator():
             await self._prepared.wait()
-            transactions = self.require_transactions()
-            if transactions.retried is not None:
-                await self.replace_client(transactions.retried)
-            elif transactions.has_sequence_gap:
+            if (call := self.require_transactions().retried) is not None:
+                await self.replace_client(call)
+            elif self.require_transactions().has_sequence_gap:
                 self._exchange()
                 await self._prepare()
+            fenced = ""
             try:
                 self.require_transactions().begin()
             except UnresponsiveClientError as error:
-                await self.replace_client(str(error))
+                fenced = str(error)
+            # Not inside `except`: the traceback refers to the client, which another thread must destroy.
+            if fenced:
+                await self.replace_client(fenced)
                 self.require_transactions().begin()
 
     async def replace_client(self, call: str) -> None:

@@ -29,11 +29,11 @@ Answer = Future[TopicDescription]
 class TopicCheck:
     """Queries the topic's ID. `verify` raises DependencyError for a response with another topic's ID."""
 
-    def __init__(self, client_config: Mapping[str, object], topic: str, judge: Callable[[Answer], None]) -> None:
+    def __init__(self, client_config: Mapping[str, object], topic: str, verify: Callable[[Answer], None]) -> None:
         """`client_config` configures the admin client."""
         self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self._topic = topic
-        self._judge = judge
+        self._verify = verify
         self._client: AdminClient | None = None
 
     def ask(self) -> Answer:
@@ -53,7 +53,7 @@ class TopicCheck:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):
                 while not asked.done():  # noqa: ASYNC110  # an answer is nearly always there
                     await asyncio.sleep(_LOOK_SECONDS)
-            self._judge(asked)
+            self._verify(asked)
         except (KafkaException, TimeoutError) as failure:
             self._client = None
             raise AbortRequiredError("the topic's identity is not confirmed") from failure

@@ -78,7 +78,6 @@ class AbortRequiredError(Exception):
     """The open transaction must be aborted. `reason` is librdkafka's name of the error."""
 
     def __init__(self, reason: str) -> None:
-        """Keep the reason."""
         super().__init__(reason)
         self.reason = reason
 

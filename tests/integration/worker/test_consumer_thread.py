@@ -47,7 +47,7 @@ class PausingConsumerThread(ConsumerThread):
 def polling(
     stream: Stream, kind: type[P], **client: object
 ) -> Iterator[tuple[P, Ledger, BatchQueue, list[BaseException]]]:
-    """Run a consumer_thread with its own group."""
+    """Run a consumer thread with its own group."""
     names = {"BOOTSTRAP_SERVERS": stream.address}
     settings = Settings.from_mapping({f"HEARTSTREAM_KAFKA__{name}": text for name, text in names.items()})
     config = {**consumer_config(settings), "group.id": f"stall-{stream.topics.patients}", **client}

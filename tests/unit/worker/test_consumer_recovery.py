@@ -5,9 +5,11 @@ from __future__ import annotations
 from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion
 
 
-def replacements(disconnection: DisconnectionTimer, start: int, seconds: int, *, alone: bool = True) -> list[int]:
+def replacements(
+    disconnection: DisconnectionTimer, start: int, seconds: int, *, is_disconnected: bool = True
+) -> list[int]:
     """Check every second, and return the times at which the client was to be replaced."""
-    return [now for now in range(start, start + seconds) if disconnection.is_too_long(float(now), alone)]
+    return [now for now in range(start, start + seconds) if disconnection.is_too_long(float(now), is_disconnected)]
 
 
 def test_each_failed_client_doubles_the_time_of_the_next() -> None:
@@ -21,7 +23,7 @@ def test_a_group_that_answers_resets_the_time() -> None:
     """Times without a group do not add up across times with one, and the limit is the first one again."""
     disconnection = DisconnectionTimer(60.0, 0.0)
     assert len(replacements(disconnection, 1, 300)) == 2
-    assert replacements(disconnection, 301, 1, alone=False) == []
+    assert replacements(disconnection, 301, 1, is_disconnected=False) == []
     assert replacements(disconnection, 302, 60) == []
     assert replacements(disconnection, 362, 1) == [362]
 
@@ -29,7 +31,7 @@ def test_a_group_that_answers_resets_the_time() -> None:
 def test_time_while_the_process_is_suspended_does_not_count() -> None:
     """A suspended process could not check its client."""
     disconnection = DisconnectionTimer(60.0, 0.0)
-    assert not disconnection.is_too_long(500.0, alone=True)
+    assert not disconnection.is_too_long(500.0, is_disconnected=True)
     assert replacements(disconnection, 501, 59) == []
 
 

@@ -31,7 +31,7 @@ def test_any_progress_resets_the_time() -> None:
 
 
 def test_an_excuse_resets_the_time() -> None:
-    """An reset says that something else delayed the partition."""
+    """A reset means that something else delayed the partition."""
     watch = standing()
     watch.is_stalled(HERE, 9.0)
     watch.reset(HERE)
