@@ -1,4 +1,4 @@
-"""Requests that are executed but whose response is lost: the same laws for the simulated Kafka and a real one."""
+"""Requests that are executed, but whose response is lost or late: the same laws for the simulated and a real Kafka."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ _KEYS: Final = {
 }
 
 
+LATE_SECONDS: Final = 0.5
+"""Less than any client waits for a response."""
+
+
 class LosingKafka(Kafka, Protocol):
     """A broker that can lose a response."""
 
@@ -35,15 +39,24 @@ class LosingKafka(Kafka, Protocol):
     def has_lost_response(self) -> bool:
         """Whether that has happened."""
 
+    def delay_response(self, kind: str, seconds: float) -> None:
+        """Delay the response to the next request of this kind, and with it the connection's later ones."""
+
 
 class ResponseLosingProxy(Proxy):
-    """Forwards whole messages. For a request of the kind `loses`, the connection is closed instead of the response."""
+    """Forwards whole messages. For a request of the kind `loses`, the connection is closed instead of the response.
+
+    The response to the next request of the kind `delays` is delayed by `seconds`.
+    """
 
     loses: int | None = None
+    delays: int | None = None
+    seconds = 0.0
 
     def __init__(self, proxy: Proxy) -> None:
         """Replace `proxy`, which must have vanished."""
         super().__init__(proxy.port, proxy.target)
+        self._awaited: set[Link] = set()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link) -> None:
         is_request = writer.get_extra_info("peername")[1] == self.target
@@ -52,6 +65,12 @@ class ResponseLosingProxy(Proxy):
                 message = await requests.read_message(reader)
                 if is_request and struct.unpack_from(">h", message) == (self.loses,):
                     self.loses, link.broken = None, True
+                elif is_request and struct.unpack_from(">h", message) == (self.delays,):
+                    self.delays = None
+                    self._awaited.add(link)
+                elif not is_request and link in self._awaited:
+                    self._awaited.discard(link)
+                    await asyncio.sleep(self.seconds)
                 elif link.broken:
                     return
                 writer.write(struct.pack(">i", len(message)) + message)
@@ -73,6 +92,9 @@ class RealLosingKafka(RealKafka):
     def has_lost_response(self) -> bool:
         return self._proxy.loses is None
 
+    def delay_response(self, kind: str, seconds: float) -> None:
+        self._proxy.seconds, self._proxy.delays = seconds, _KEYS[kind]
+
 
 class SimulatedLosingKafka(SimulatedKafka):
     """The broker of the simulation."""
@@ -82,6 +104,9 @@ class SimulatedLosingKafka(SimulatedKafka):
 
     def has_lost_response(self) -> bool:
         return not self._cluster.network.unanswered
+
+    def delay_response(self, kind: str, seconds: float) -> None:
+        self._cluster.network.delayed[kind] = seconds
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +185,50 @@ def test_a_member_joins_after_its_join_response_was_lost(kafka: LosingKafka) -> 
     until(kafka, lambda: reader.owned() == [0], reader)
     assert kafka.has_lost_response()
     assert reader.calls == [("assigned", [0])]
+
+
+@law
+def test_a_late_response_ends_a_synchronous_commit(kafka: LosingKafka) -> None:
+    """The call waits for the response, and the offset is stored once."""
+    reader = reader_of(kafka, 1)
+    kafka.delay_response(network.OFFSET_COMMIT, LATE_SECONDS)
+    before = kafka.now()
+    reader.consumer.commit(offsets=at(kafka, 3), asynchronous=False)
+    assert kafka.now() - before >= LATE_SECONDS
+    assert stored(kafka, reader) == 3
+
+
+@law
+def test_an_asynchronous_commit_has_its_callback_with_the_late_response(kafka: LosingKafka) -> None:
+    """The offset is stored at once; the callback comes once, with the response."""
+    reader = reader_of(kafka, 1)
+    kafka.delay_response(network.OFFSET_COMMIT, LATE_SECONDS)
+    before = kafka.now()
+    reader.consumer.commit(offsets=at(kafka, 3), asynchronous=True)
+    until(kafka, lambda: reader.commits, reader)
+    assert kafka.now() - before >= LATE_SECONDS
+    assert reader.commits == [None]
+    assert stored(kafka, reader) == 3
+
+
+@pytest.mark.parametrize("kind", [network.TXN_OFFSET_COMMIT, network.END_TXN])
+def test_a_transaction_with_a_late_response_is_committed_once(kafka: LosingKafka, kind: str) -> None:
+    """The call that waits for it takes as long, and the next transaction succeeds."""
+
+    def run() -> None:
+        reader = reader_of(kafka, 1)
+        writer = Writer.in_transactions(kafka)
+        kafka.delay_response(kind, LATE_SECONDS)
+        before = kafka.now()
+        for offset, value in ((3, b"first"), (4, b"second")):
+            writer.client.begin_transaction()
+            writer.send(0, value)
+            group = reader.consumer.consumer_group_metadata()
+            writer.client.send_offsets_to_transaction(at(kafka, offset), group, 30)
+            writer.client.commit_transaction(30)
+            assert kafka.now() - before >= LATE_SECONDS
+            assert stored(kafka, reader) == offset
+        until(kafka, lambda: len(reader.values) == 2, reader)
+        assert [value for _, _, value in reader.values] == [b"first", b"second"]
+
+    kafka.run(run)

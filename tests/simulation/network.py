@@ -57,6 +57,8 @@ class Network:
         """Each process's last request to join that was lost with its connection."""
         self.unanswered: set[str] = set()
         """The kinds of requests of which the next one is executed, but its response lost."""
+        self.delayed: dict[str, float] = {}
+        """The kinds of requests of which the next response is late, and by how many seconds."""
         self._copies: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def is_down(self, process: Process, role: str) -> bool:
@@ -182,7 +184,7 @@ class Request:
             if self._kind in network.unanswered:
                 network.unanswered.discard(self._kind)
             elif not network.is_down(self._process, self._role):
-                seconds = network.delay(self._process, self._role, back=True)
+                seconds = network.delay(self._process, self._role, back=True) + network.delayed.pop(self._kind, 0.0)
                 self._process.later(seconds, lambda: self._hear(attempt, result))
 
         self._handler(answer)
