@@ -73,6 +73,18 @@ def test_a_client_without_responses_to_its_commits_is_replaced() -> None:
     assert broken == [None] * 40
 
 
+def test_a_stuck_client_without_records_is_replaced_under_exactly_once() -> None:
+    """Its group gave its partition to a worker that was then killed; no transaction shows that the client is stuck."""
+    steps = (
+        Step(0.229, "produce", target=1, count=18),
+        Step(0.539, "produce", seconds=8.0, count=17),
+        Step(1.533, "deaf", target=4),
+        Step(7.506, "kill"),
+    )
+    broken = [run(Schedule(seed, True, False, 0.0, 2, 2, steps)).broken for seed in range(40)]
+    assert broken == [None] * 40
+
+
 def test_every_task_runs_in_its_own_process() -> None:
     """Each task has a new process, so no task affects another."""
     found = dict(results(lambda task: (task, os.getpid()), range(7)))

@@ -212,10 +212,13 @@ class ConsumerThread(threading.Thread):
 
     def _is_disconnected(self, now: float) -> bool:
         """Whether this client has lost its group or the brokers: it owns nothing, or its commits get no answer."""
-        if self._ledger.owned():
-            return self.commits.are_unanswered(SILENT_SECONDS)
         answered = self.lag.answered_at
-        return not self.member or answered is None or now - answered > SILENT_SECONDS
+        is_silent = answered is None or now - answered > SILENT_SECONDS
+        if self._ledger.owned():
+            # Without commits of its own, under exactly-once, only its queries show it; a new client repeats nothing.
+            is_transactional = self._options.commit_interval is None
+            return is_silent if is_transactional else self.commits.are_unanswered(SILENT_SECONDS)
+        return not self.member or is_silent
 
     def _is_expelled(self, now: float) -> bool:
         """Whether this client believes it owns partitions, but the group has refused its transactions for too long."""
