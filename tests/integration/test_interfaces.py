@@ -134,9 +134,12 @@ def test_a_record_has_the_same_outcome_at_every_interface(
         asked = over_http(gateway, bodies)
         assert over_kafka(stream, bodies) == asked
         assert over_python(model_dir, bodies) == asked
+        # A file whose first line opens an array is refused as a JSON array, so such lines come last.
         lines = [body for body in bodies if b"\n" not in body and body.strip()]
+        lines.sort(key=lambda line: line.lstrip().startswith(b"["))
         answered = ask(gateway, "POST", "/predict/batch", b"\n".join(lines), LINES).body.splitlines()
-        expected = [outcome for body, outcome in zip(bodies, asked, strict=True) if body in lines]
+        outcomes = dict(zip(bodies, asked, strict=True))
+        expected = [outcomes[line] for line in lines]
         assert [
             json.loads(line)["errors"] if line.startswith(b'{"index"') else without_source(line) for line in answered
         ] == expected
