@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas import topics
@@ -78,8 +79,23 @@ def _messages() -> dict[str, Any]:
         **{name: {"type": "string"} for name in (EVENT_ID_HEADER, EVENT_SOURCE_HEADER)},
     }
     may_be_event = {"type": "object", "properties": {**attributes, **traced}}
+    return {
+        "PatientRecord": {"payload": {"$ref": _SCHEMAS + "PatientRecord"}, "headers": may_be_traced, "bindings": key},
+        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "headers": may_be_event, "bindings": key},
+        "KnownOutcome": {"payload": {"$ref": _SCHEMAS + "KnownOutcome"}, "bindings": key},
+        "DeadLetter": {
+            "contentType": "application/octet-stream",
+            "summary": "The original value; the reason is in a header.",
+            "headers": _dead_letter_headers(traced),
+            "payload": {"description": "the value of the rejected record"},
+            "bindings": key,
+        },
+    }
+
+
+def _dead_letter_headers(traced: Mapping[str, Any]) -> dict[str, Any]:
     number = {"type": "string", "pattern": "^[0-9]+$"}
-    reason = {
+    return {
         "type": "object",
         "required": [topics.DEAD_LETTER_HEADER],
         "properties": {
@@ -97,18 +113,6 @@ def _messages() -> dict[str, Any]:
             topics.KEY_OMITTED_HEADER: {"type": "string", "pattern": "^[0-9]*$"},
             topics.HEADERS_OMITTED_HEADER: number,
             **traced,
-        },
-    }
-    return {
-        "PatientRecord": {"payload": {"$ref": _SCHEMAS + "PatientRecord"}, "headers": may_be_traced, "bindings": key},
-        "Score": {"payload": {"$ref": _SCHEMAS + "Score"}, "headers": may_be_event, "bindings": key},
-        "KnownOutcome": {"payload": {"$ref": _SCHEMAS + "KnownOutcome"}, "bindings": key},
-        "DeadLetter": {
-            "contentType": "application/octet-stream",
-            "summary": "The original value; the reason is in a header.",
-            "headers": reason,
-            "payload": {"description": "the value of the rejected record"},
-            "bindings": key,
         },
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final, Protocol
 
@@ -132,6 +132,23 @@ def stored(kafka: LosingKafka, reader: Reader) -> int:
     return int(found.offset)
 
 
+def commit_two(kafka: LosingKafka, disturb: Callable[[], None], is_disturbed: Callable[[], bool]) -> None:
+    """Commit two transactions, each of a record and an offset, and disturb the first; each takes effect once."""
+    reader = reader_of(kafka, 1)
+    writer = Writer.in_transactions(kafka)
+    disturb()
+    for offset, value in ((3, b"first"), (4, b"second")):
+        writer.client.begin_transaction()
+        writer.send(0, value)
+        group = reader.consumer.consumer_group_metadata()
+        writer.client.send_offsets_to_transaction(at(kafka, offset), group, 30)
+        writer.client.commit_transaction(30)
+        assert is_disturbed()
+        assert stored(kafka, reader) == offset
+    until(kafka, lambda: len(reader.values) == 2, reader)
+    assert [value for _, _, value in reader.values] == [b"first", b"second"]
+
+
 @law
 def test_an_offset_commit_is_retried_after_its_response_was_lost(kafka: LosingKafka) -> None:
     """A synchronous commit succeeds though its first response was lost."""
@@ -157,23 +174,7 @@ def test_an_asynchronous_commit_with_a_lost_response_has_one_callback(kafka: Los
 @pytest.mark.parametrize("kind", [network.TXN_OFFSET_COMMIT, network.END_TXN])
 def test_a_transaction_with_a_lost_response_is_committed_once(kafka: LosingKafka, kind: str) -> None:
     """The call that waits for the lost response succeeds, and so does the next transaction."""
-
-    def run() -> None:
-        reader = reader_of(kafka, 1)
-        writer = Writer.in_transactions(kafka)
-        kafka.lose_response(kind)
-        for offset, value in ((3, b"first"), (4, b"second")):
-            writer.client.begin_transaction()
-            writer.send(0, value)
-            group = reader.consumer.consumer_group_metadata()
-            writer.client.send_offsets_to_transaction(at(kafka, offset), group, 30)
-            writer.client.commit_transaction(30)
-            assert kafka.has_lost_response()
-            assert stored(kafka, reader) == offset
-        until(kafka, lambda: len(reader.values) == 2, reader)
-        assert [value for _, _, value in reader.values] == [b"first", b"second"]
-
-    kafka.run(run)
+    kafka.run(lambda: commit_two(kafka, lambda: kafka.lose_response(kind), kafka.has_lost_response))
 
 
 @law
@@ -214,21 +215,10 @@ def test_an_asynchronous_commit_has_its_callback_with_the_late_response(kafka: L
 @pytest.mark.parametrize("kind", [network.TXN_OFFSET_COMMIT, network.END_TXN])
 def test_a_transaction_with_a_late_response_is_committed_once(kafka: LosingKafka, kind: str) -> None:
     """The call that waits for it takes as long, and the next transaction succeeds."""
+    began = [0.0]
 
-    def run() -> None:
-        reader = reader_of(kafka, 1)
-        writer = Writer.in_transactions(kafka)
+    def delay() -> None:
         kafka.delay_response(kind, LATE_SECONDS)
-        before = kafka.now()
-        for offset, value in ((3, b"first"), (4, b"second")):
-            writer.client.begin_transaction()
-            writer.send(0, value)
-            group = reader.consumer.consumer_group_metadata()
-            writer.client.send_offsets_to_transaction(at(kafka, offset), group, 30)
-            writer.client.commit_transaction(30)
-            assert kafka.now() - before >= LATE_SECONDS
-            assert stored(kafka, reader) == offset
-        until(kafka, lambda: len(reader.values) == 2, reader)
-        assert [value for _, _, value in reader.values] == [b"first", b"second"]
+        began[0] = kafka.now()
 
-    kafka.run(run)
+    kafka.run(lambda: commit_two(kafka, delay, lambda: kafka.now() - began[0] >= LATE_SECONDS))
