@@ -112,7 +112,7 @@ class WorkerChecks:
     def group(self) -> str | None:
         """The worker is a member of the group, even without partitions if there are too few."""
         consumer = self._consumer
-        if consumer is None or consumer.thread is None or not (consumer.joined and consumer.thread.member):
+        if consumer is None or consumer.thread is None or not (consumer.joined and consumer.thread.client.is_member):
             reason = consumer.thread.refusal.reason if consumer is not None and consumer.thread is not None else None
             return f"not a member of the consumer group{f': {reason}' if reason else ''}"
         return None
@@ -152,7 +152,7 @@ class WorkerChecks:
     @property
     def _lag(self) -> LagMeter | None:
         consumer_thread = self._consumer.thread if self._consumer is not None else None
-        return consumer_thread.lag if consumer_thread is not None else None
+        return consumer_thread.client.lag if consumer_thread is not None else None
 
     def _in_flight(self) -> int:
         """Count the results that the broker has not confirmed."""

@@ -10,9 +10,9 @@ from faust.types import TP
 
 from worker.delivery import exactly_once
 from worker.delivery.exactly_once import ExactlyOnce
-from worker.kafka import consumer_thread, transactions
+from worker.kafka import consumer_client, transactions
 from worker.kafka.commits import ConsumerCommits, TransactionCommits, positions_of
-from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion
+from worker.kafka.consumer_recovery import DisconnectionTimer, ExpulsionTimer
 from worker.kafka.consumer_thread import ConsumerThread
 from worker.kafka.delivery_errors import DeliveryError
 from worker.kafka.ledger import Ledger
@@ -52,7 +52,7 @@ def _resume_owned_alone(pauses: PausedPartitions) -> None:
 
 
 def _store_once(this: ConsumerThread) -> None:
-    this.commits.leave(this._ledger.owned())
+    this.client.commits.commit_final(this._ledger.owned())
 
 
 async def _commit_with_metadata_last(this: ExactlyOnce, scored_batches: Sequence[ScoredBatch]) -> None:
@@ -95,14 +95,14 @@ def _ignore_commit_errors(this: ConsumerCommits, _error: Any, positions: Sequenc
 
 def _commit_any_time(this: ConsumerCommits) -> None:
     this.is_in_flight = False
-    _turn(this)
+    _do_due_work(this)
 
 
 async def _idle_beside_transactions(this: ExactlyOnce) -> None:
     """Commit with the consumer what no transaction contains, which the decision rejects."""
     offsets = this._ledger.committable_when_idle(this._ledger.owned())
     if offsets:
-        consumer = this._member()._thread._consumer  # type: ignore[attr-defined]
+        consumer = this._member()._thread.client.consumer  # type: ignore[attr-defined]
         consumer.config = {**consumer.config, "on_commit": lambda _error, _positions: None}
         consumer.commit(offsets=positions_of(offsets, this._ledger.note), asynchronous=True)
         this._ledger.mark_committed(offsets)
@@ -127,24 +127,24 @@ class _HastyBudget(exactly_once._RetryBudget):
 
 
 _enter: Final[Callable[..., None]] = Ledger.add
-_turn: Final[Callable[..., None]] = ConsumerCommits.turn
+_do_due_work: Final[Callable[..., None]] = ConsumerCommits.do_due_work
 
 _ALO: Final = "at least once"
 _EOS: Final = "exactly once"
 
 BUGS: Final = (
     Bug("offsets committed on arrival", "faults.md", ((Ledger, "add", _enter_as_done),)),
-    Bug("no commit on revocation", "faults.md", ((ConsumerCommits, "leave", _always),), _ALO),
+    Bug("no commit on revocation", "faults.md", ((ConsumerCommits, "commit_final", _always),), _ALO),
     Bug("end committed past batches in flight", "decision 45", ((Ledger, "reached_end", _reach_end_past_batches),)),
     Bug("a paused partition comes back paused", "decision 12", ((PausedPartitions, "resume", _resume_owned_alone),)),
     Bug("last commit not tried again", "decision 12", ((ConsumerThread, "_commit_finally", _store_once),), _ALO),
-    Bug("no leave without partitions", "decision 12", ((consumer_thread, "leave", _close_at_once),)),
+    Bug("no leave without partitions", "decision 12", ((consumer_client, "leave_group", _close_at_once),)),
     Bug("refused commit not given back", "changelog", ((Ledger, "mark_uncommitted", _ignore),), _ALO),
-    Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "heard", _ignore_commit_errors),), _ALO),
-    Bug("several commits in flight", "changelog", ((ConsumerCommits, "turn", _commit_any_time),), _ALO),
+    Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "on_result", _ignore_commit_errors),), _ALO),
+    Bug("several commits in flight", "changelog", ((ConsumerCommits, "do_due_work", _commit_any_time),), _ALO),
     Bug("failed delivery ignored", "decision 10", ((DeliveryReports, "on_failed_delivery", _ignore),), _ALO),
     Bug("lost client not replaced", "decision 14", ((DisconnectionTimer, "is_too_long", _never),)),
-    Bug("expelled client not replaced", "decision 54", ((Expulsion, "is_too_long", _never),), _EOS),
+    Bug("expelled client not replaced", "decision 54", ((ExpulsionTimer, "is_too_long", _never),), _EOS),
     Bug(
         "metadata read after the partitions",
         "decision 11",
@@ -152,7 +152,7 @@ BUGS: Final = (
         _EOS,
     ),
     Bug("lost partitions done again", "decision 11", ((Ledger, "owns", _always),), _EOS),
-    Bug("no fence by the generation", "decision 11", ((TransactionCommits, "rebalanced", _ignore),), _EOS),
+    Bug("no fence by the generation", "decision 11", ((TransactionCommits, "on_rebalance", _ignore),), _EOS),
     Bug("ten aborts end the worker", "decision 11", ((exactly_once, "_RetryBudget", _HastyBudget),), _EOS),
     Bug("stuck transaction repeated blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
     Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),

@@ -19,6 +19,7 @@ from worker.kafka import (
     commits,
     committed_offsets,
     consumer,
+    consumer_client,
     consumer_thread,
     group_refusal,
     lag,
@@ -34,16 +35,16 @@ _TIMED: Final = (
     *(agent, commits, consumer, consumer_thread, exactly_once, group_refusal, lag, publisher),
     *(starting_positions, transactions),
 )
-_THREADED: Final = (batch_queue, client_destruction, ledger, consumer_thread, transactions)
+_THREADED: Final = (batch_queue, client_destruction, ledger, consumer_client, consumer_thread, transactions)
 _WAITS: Final = (
     # Longer polling intervals, as a poll costs the simulation as much as a second does.
     (consumer_thread, "_POLL_SECONDS", 1.0),
-    (consumer_thread, "_LAG_INTERVAL_SECONDS", 3.0),
+    (consumer_thread, "_CHECK_INTERVAL_SECONDS", 3.0),
     (consumer_thread, "_FULL_WAIT_SECONDS", 0.5),
     (consumer_thread, "_PAUSE_AFTER_SECONDS", 1.5),
     (starting_positions, "_COMMITTED_SECONDS", 15.0),
     (starting_positions, "_RETRY_SECONDS", 1.0),
-    (commits, "_LOOK_SECONDS", 0.5),
+    (commits, "_REFRESH_SECONDS", 0.5),
     (producer, "_POLL_INTERVAL_SECONDS", 0.02),
     (producer, "_IDLE_SECONDS", 3.0),
     (producer, "_CHECK_SECONDS", 1.0),
@@ -83,7 +84,7 @@ def simulated(hear: Callable[[object], None]) -> Iterator[None]:
         *((module, "threading", Threading) for module in _THREADED),
         *_WAITS,
         *((each, "emit", _emitter(hear)) for each in emitted),
-        (consumer_thread, "Consumer", FakeConsumer),
+        (consumer_client, "Consumer", FakeConsumer),
         (consumer, "ConsumerThread", SimulatedConsumerThread),
         (committed_offsets, "AdminClient", FakeAdminClient),
         (topic_identity, "AdminClient", FakeAdminClient),

@@ -196,7 +196,7 @@ class Simulation:
     def _do_deaf(self, step: Step) -> None:
         worker = self._chosen(step)
         if worker is not None and worker.consumer is not None and worker.consumer.thread is not None:
-            worker.consumer.thread._consumer.is_deaf = True  # type: ignore[attr-defined]
+            worker.consumer.thread.client.consumer.is_deaf = True  # type: ignore[attr-defined]
 
     def _look(self) -> None:
         """Check whether workers have ended and, when all faults are over, whether all is done."""

@@ -15,7 +15,7 @@ from faust.types import TP
 from runtime import events
 from worker.kafka.ledger import Ledger
 
-_LOOK_SECONDS: Final = 0.1
+_REFRESH_SECONDS: Final = 0.1
 _OVERDUE_SECONDS: Final = 2.0
 """A coordinator answers within milliseconds, and briefly refuses commits while a rebalance ends or it moves to another
 broker. Less than any session timeout, so reading pauses before the group can reassign partitions."""
@@ -34,27 +34,34 @@ class Commits(Protocol):
     is_in_flight: bool
     """Whether an asynchronous commit is unanswered: its retry may arrive after a later commit."""
 
-    def turn(self) -> None:
-        """Do what is due; called on each turn of the consumer thread."""
+    def do_due_work(self) -> None:
+        """Do what is due; called all the time."""
         ...
 
-    def rebalanced(self) -> None:
+    def on_rebalance(self) -> None:
         """Handle a rebalance."""
+        ...
+
+    def on_result(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+        """Handle the result of an asynchronous commit."""
         ...
 
     def are_overdue(self) -> bool:
         """Whether commits have failed for so long that reading should pause, to limit repeated records."""
         ...
 
-    def are_unanswered(self, seconds: float) -> bool:
-        """Whether no broker has accepted or refused a commit for more than so many seconds."""
+    def seconds_unanswered(self, silence: float) -> float:
+        """Return for how long no broker has answered what shows that offsets can be committed.
+
+        `silence` is for how long none has answered the queries of the same client.
+        """
         ...
 
-    def doubt(self, since: float) -> None:
+    def assume_failing_since(self, since: float) -> None:
         """Assume that commits have failed since then (monotonic seconds), as no broker answers; check by a commit."""
         ...
 
-    def leave(self, tps: set[TP]) -> bool:
+    def commit_final(self, tps: set[TP]) -> bool:
         """Commit the final offsets of revoked partitions; False if the broker refused."""
         ...
 
@@ -77,8 +84,8 @@ class ConsumerCommits:
         self._unanswered_since: float | None = None
         """When the first commit was sent since a broker last answered one."""
 
-    def turn(self) -> None:
-        """Commit committable offsets asynchronously when the interval is over; the result comes to `heard`.
+    def do_due_work(self) -> None:
+        """Commit committable offsets asynchronously when the interval is over; the result comes to `on_result`.
 
         One commit at a time: the client retries a commit after a lost connection, and a retry that arrived after a
         later commit would set the group back.
@@ -99,10 +106,10 @@ class ConsumerCommits:
             self._unanswered_since = self._unanswered_since or now
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
 
-    def rebalanced(self) -> None:
+    def on_rebalance(self) -> None:
         """Nothing to do: the client knows its membership."""
 
-    def heard(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+    def on_result(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
         """Handle the result of an asynchronous commit."""
         self.is_in_flight = False
         offsets = {tp_of(position): position.offset for position in positions}
@@ -130,29 +137,29 @@ class ConsumerCommits:
             return False
         return time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 
-    def are_unanswered(self, seconds: float) -> bool:
-        """Whether no broker has answered for so long, although a commit was sent."""
+    def seconds_unanswered(self, silence: float) -> float:  # noqa: ARG002  # the group answers commits, any broker queries
+        """Return for how long no broker has accepted or refused a commit; 0 if none is unanswered."""
         since = self._unanswered_since
-        return since is not None and time.monotonic() - since > seconds
+        return 0.0 if since is None else time.monotonic() - since
 
-    def doubt(self, since: float) -> None:
+    def assume_failing_since(self, since: float) -> None:
         """Count from then: each dead connection is noticed late, and separately."""
         if self._unstored_since is None and self._ledger.stored():
             self._unstored_since = since
 
-    def leave(self, tps: set[TP]) -> bool:
-        """Store what is committable of these partitions and wait for the broker.
+    def commit_final(self, tps: set[TP]) -> bool:
+        """Commit what is committable of these partitions and wait for the broker.
 
         A commit that fails may be the first to meet a network that is dead, and this wait the longest: it counts.
         """
         began = time.monotonic()
         offsets = self._ledger.unstored(tps)
-        is_stored = not offsets or (self._come_after(tps) and _commit(self._consumer, self._ledger, offsets))
+        is_stored = not offsets or (self._wait_for_in_flight(tps) and _commit(self._consumer, self._ledger, offsets))
         if not is_stored:
-            self.doubt(began)
+            self.assume_failing_since(began)
         return is_stored
 
-    def _come_after(self, tps: set[TP]) -> bool:
+    def _wait_for_in_flight(self, tps: set[TP]) -> bool:
         """Wait until a commit in flight can no longer arrive behind the next one; False if no broker answers.
 
         Its own answer is heard in a poll alone, and not in the callback of a revocation. If its connection broke, the
@@ -184,28 +191,31 @@ class TransactionCommits:
         self._ledger = ledger
         self._next = 0.0
 
-    def turn(self) -> None:
+    def do_due_work(self) -> None:
         """Refresh the group metadata, when it is time."""
         if time.monotonic() >= self._next:
-            self.rebalanced()
+            self.on_rebalance()
 
-    def rebalanced(self) -> None:
+    def on_rebalance(self) -> None:
         """Refresh at once: with old metadata, the broker would refuse every transaction."""
-        self._next = time.monotonic() + _LOOK_SECONDS
+        self._next = time.monotonic() + _REFRESH_SECONDS
         self.group_metadata = self._consumer.consumer_group_metadata()
+
+    def on_result(self, error: KafkaError | None, positions: list[TopicPartition]) -> None:
+        """Nothing to do: no commit is asynchronous."""
 
     def are_overdue(self) -> bool:
         """Never: a transaction commits results and offsets together."""
         return False
 
-    def are_unanswered(self, seconds: float) -> bool:  # noqa: ARG002
-        """Never: the group's refusal of transactions shows that this client has lost it."""
-        return False
+    def seconds_unanswered(self, silence: float) -> float:
+        """Return the silence itself: without commits of its own, only the client's queries show that it is cut off."""
+        return silence
 
-    def doubt(self, since: float) -> None:
+    def assume_failing_since(self, since: float) -> None:
         """Nothing to do: nothing can be repeated."""
 
-    def leave(self, tps: set[TP]) -> bool:
+    def commit_final(self, tps: set[TP]) -> bool:
         """Commit offsets beyond the last record, which no transaction has committed yet.
 
         Only with nothing in flight, so it cannot overtake a transaction, and this member begins no later one.

@@ -52,12 +52,13 @@ class LibrdkafkaConsumer(FaustConsumer):
         self._queue = BatchQueue(loop, limit=2 * self.options.batch_records)
         self._thread = ConsumerThread(
             self.options,
+            topic,
             self.ledger,
             self._queue,
             on_assignment=lambda owned: _call_in(loop, self._assignment_changed, owned),
             on_failure=lambda error: _call_in(loop, self._thread_failed, error),
         )
-        self._thread.subscribe(topic)
+        self._thread.start()
         self.topic_check = TopicCheck(self.options.admin_config, topic, self._thread.identity.verify)
 
     def _assignment_changed(self, owned: set[TP]) -> None:
@@ -142,18 +143,18 @@ class LibrdkafkaConsumer(FaustConsumer):
 
     def group_metadata(self) -> object:
         """Return the group metadata for transactions, as last refreshed by the consumer thread."""
-        return None if self._thread is None else self._thread.commits.group_metadata
+        return None if self._thread is None else self._thread.client.commits.group_metadata
 
     def note_transaction(self, *, is_refused: bool) -> None:
         """Record whether the group refused a transaction because it does not know the member."""
         if self._thread is not None:
-            self._thread.expulsion.note(is_refused=is_refused, now=time.monotonic())
+            self._thread.client.expulsion.record(is_refused=is_refused, now=time.monotonic())
 
     def is_polling(self) -> bool:
         """Whether the consumer thread is polling; true before it starts."""
         if self._thread is None:
             return True
-        silence = time.monotonic() - self._thread.last_turn
+        silence = time.monotonic() - self._thread.last_active_at
         return self._thread.is_alive() and silence < _SILENCE_SECONDS + self.options.revoke_timeout
 
     @property

@@ -25,12 +25,12 @@ class DisconnectionTimer:
     def __init__(self, limit: float, now: float) -> None:
         """`limit` is in seconds, `now` in monotonic ones."""
         self._first = self._limit = limit
-        self._since = self._looked = now
+        self._since = self._checked_at = now
 
     def is_too_long(self, now: float, is_disconnected: bool) -> bool:  # noqa: FBT001  # a measurement, not a mode
         """Check; returns True once when the client should be replaced."""
-        was_suspended = now - self._looked > _GAP_SECONDS
-        self._looked = now
+        was_suspended = now - self._checked_at > _GAP_SECONDS
+        self._checked_at = now
         if not is_disconnected:
             self._limit = self._first
         if was_suspended or not is_disconnected:
@@ -42,7 +42,7 @@ class DisconnectionTimer:
         return True
 
 
-class Expulsion:
+class ExpulsionTimer:
     """Since when the group has refused a member's transactions without its client noticing.
 
     A client that waits for the response to its JoinGroup request does not check its session. If the response is lost,
@@ -55,15 +55,15 @@ class Expulsion:
         self._limit = limit
         self._since: float | None = None
 
-    def note(self, *, is_refused: bool, now: float) -> None:
+    def record(self, *, is_refused: bool, now: float) -> None:
         """Record whether the group refused a transaction's offsets because it does not know the member."""
         if not is_refused:
             self._since = None
         elif self._since is None:
             self._since = now
 
-    def end(self) -> None:
-        """Reset: the client has heard from its group, or is a new one."""
+    def reset(self) -> None:
+        """Reset: the client has heard from its group."""
         self._since = None
 
     def is_too_long(self, now: float) -> bool:
@@ -72,7 +72,7 @@ class Expulsion:
         return since is not None and now - since > self._limit
 
 
-def leave(consumer: Consumer) -> None:
+def leave_group(consumer: Consumer) -> None:
     """Leave the group and close a client without partitions.
 
     Closing such a client does not send LeaveGroup, and the group waits for its session timeout. Unsubscribing first
@@ -83,7 +83,7 @@ def leave(consumer: Consumer) -> None:
     consumer.close()
 
 
-def give_up(consumer: Consumer) -> None:
+def close_abandoned(consumer: Consumer) -> None:
     """Close a client that may be stuck, in a thread that nobody waits for: it may block forever."""
     with contextlib.suppress(KafkaException, RuntimeError):
-        leave(consumer)
+        leave_group(consumer)

@@ -45,7 +45,7 @@ class GroupRefusal:
         """Why the group has recently refused this worker; None if it has not, or the reason is not known yet."""
         return None if self._is_stale() else self._reason
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Record a refusal, and look up the members unless that was done recently; does not block."""
         if self._is_stale():
             self._reason = None
@@ -57,7 +57,7 @@ class GroupRefusal:
             asked = self._client.describe_consumer_groups([self._group], request_timeout=_CALL_SECONDS)
             self._asked = asked[self._group]
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Take the response if it has arrived, and log a new reason."""
         if self._asked is None or not self._asked.done():
             return

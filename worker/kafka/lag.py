@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -63,6 +64,10 @@ class LagMeter:
         self.answered_at: float | None = None
         self.held_since: float | None = None
         self._finished: Mapping[TP, int | None] = {}
+
+    def silence(self, now: float) -> float:
+        """Return for how many seconds no broker has answered; infinite before the first answer."""
+        return math.inf if self.answered_at is None else now - self.answered_at
 
     def begin(self, positions: Iterable[TopicPartition]) -> None:
         """Add partitions with the offsets where reading starts, or OFFSET_BEGINNING."""

@@ -31,7 +31,7 @@ class TopicIdentity:
     def __init__(self, client_config: Mapping[str, object], topic: str) -> None:
         """`client_config` configures the admin client."""
         self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
-        self._topic = topic
+        self.name = topic
         self._client: AdminClient | None = None
         self._asked: Future[TopicDescription] | None = None
         self._id: str | None = None
@@ -46,15 +46,15 @@ class TopicIdentity:
     def learn(self, *, reading: bool) -> None:
         """Query the IDs of topic and cluster, and wait for them; `reading`: whether partitions are being read.
 
-        Raises KafkaException or TimeoutError without a response, and DependencyError as `look`.
+        Raises KafkaException or TimeoutError without a response, and DependencyError as `update`.
         """
         self._asked = None
         asked, client = self._ask(), self._client
-        found: Any = client.list_topics(self._topic, timeout=_CALL_SECONDS) if client is not None else None
+        found: Any = client.list_topics(self.name, timeout=_CALL_SECONDS) if client is not None else None
         self.cluster = (found and found.cluster_id) or ""
         self._take(asked, reading=reading)
 
-    def look(self, *, reading: bool) -> None:
+    def update(self, *, reading: bool) -> None:
         """Take the response to the last request if it has arrived, or send a request; does not block.
 
         Raises DependencyError if the topic has been recreated while partitions of it are being read.
@@ -77,8 +77,8 @@ class TopicIdentity:
     def _ask(self) -> Future[TopicDescription]:
         if self._client is None:
             self._client = AdminClient(self._client_config, logger=CLIENT_LOG)
-        asked = self._client.describe_topics(TopicCollection([self._topic]), request_timeout=_CALL_SECONDS)
-        answer: Future[TopicDescription] = asked[self._topic]
+        asked = self._client.describe_topics(TopicCollection([self.name]), request_timeout=_CALL_SECONDS)
+        answer: Future[TopicDescription] = asked[self.name]
         return answer
 
     def verify(self, asked: Future[TopicDescription]) -> None:
@@ -88,7 +88,7 @@ class TopicIdentity:
     def _verify(self, found: str | None) -> None:
         if found is not None and self._id not in {None, found}:
             raise DependencyError(
-                f"topic {self._topic} was deleted and recreated while it was read: after a restart, the worker reads "
+                f"topic {self.name} was deleted and recreated while it was read: after a restart, the worker reads "
                 "the new topic from its first record"
             )
 

@@ -33,14 +33,15 @@ class PausingConsumerThread(ConsumerThread):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.pause_now, self.paused = threading.Event(), threading.Event()
+        self.pause_now, self.has_paused = threading.Event(), threading.Event()
 
-    def _turn(self) -> None:
+    def _iterate(self) -> None:
         if self.pause_now.is_set():
-            self._consumer.pause([each for each in self._consumer.assignment() if each.partition in self.victims])
+            consumer = self.client.consumer
+            consumer.pause([each for each in consumer.assignment() if each.partition in self.victims])
             self.pause_now.clear()
-            self.paused.set()
-        super()._turn()
+            self.has_paused.set()
+        super()._iterate()
 
 
 @contextmanager
@@ -63,8 +64,8 @@ def polling(
         disconnected_limit=2,
     )
     failures: list[BaseException] = []
-    consumer_thread = kind(options, ledger, queue, on_assignment=lambda _: None, on_failure=failures.append)
-    consumer_thread.subscribe(stream.topics.patients)
+    consumer_thread = kind(options, stream.topics.patients, ledger, queue, lambda _: None, failures.append)
+    consumer_thread.start()
     try:
         yield consumer_thread, ledger, queue, failures
     finally:
@@ -81,7 +82,7 @@ async def test_a_partition_that_stays_paused_is_sought(stream: Stream) -> None:
         assert ledger.start(first)
         ledger.finish(first)
         consumer_thread.pause_now.set()
-        await asyncio.to_thread(consumer_thread.paused.wait, 60)
+        await asyncio.to_thread(consumer_thread.has_paused.wait, 60)
         stream.send(b"second", b"key")
         stream.flush()
         (second,) = await asyncio.wait_for(queue.take(), 60)
@@ -98,7 +99,7 @@ async def test_a_partition_that_stays_paused_beside_busy_ones_is_sought(stream: 
         ledger.finish(first)
         consumer_thread.victims = {first.tp.partition}
         consumer_thread.pause_now.set()
-        await asyncio.to_thread(consumer_thread.paused.wait, 60)
+        await asyncio.to_thread(consumer_thread.has_paused.wait, 60)
         stream.send(b"second", b"key")
         found = await asyncio.wait_for(next_beside_others(stream, ledger, queue, first.tp), 60)
         assert (found.values()[0], failures) == (b"second", [])
@@ -149,8 +150,8 @@ async def test_a_consumer_thread_under_back_pressure_stays_responsive(stream: St
         async with asyncio.timeout(60):
             while not queue.is_full():  # noqa: ASYNC110  # filled by another thread
                 await asyncio.sleep(0.05)
-            held = consumer_thread.last_turn
-            while consumer_thread.last_turn < held + 8:  # noqa: ASYNC110  # longer than the wait before a pause
+            held = consumer_thread.last_active_at
+            while consumer_thread.last_active_at < held + 8:  # noqa: ASYNC110  # longer than the wait before a pause
                 await asyncio.sleep(0.05)
         values: list[bytes | None] = []
         while len(values) < 1_000:
@@ -161,15 +162,15 @@ async def test_a_consumer_thread_under_back_pressure_stays_responsive(stream: St
         assert (values, failures) == ([b"%d" % number for number in range(1_000)], [])
 
 
-class WatchedPoller(ConsumerThread):
-    """A consumer_thread that signals when it has given up a client."""
+class WatchedConsumerThread(ConsumerThread):
+    """Signals when it has replaced a client."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.replaced = threading.Event()
 
-    def _replace(self) -> None:
-        super()._replace()
+    def _replace_client(self) -> None:
+        super()._replace_client()
         self.replaced.set()
 
 
@@ -179,7 +180,7 @@ async def test_a_client_that_lost_its_group_and_its_broker_is_replaced(
 ) -> None:
     """A new client joins when the broker is back and continues at the committed offset; nothing is repeated."""
     stream, soon = own_stream, {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, **instance}
-    with polling(stream, WatchedPoller, **soon) as (consumer_thread, ledger, queue, failures):
+    with polling(stream, WatchedConsumerThread, **soon) as (consumer_thread, ledger, queue, failures):
         stream.send(b"first", b"key")
         stream.flush()
         (first,) = await asyncio.wait_for(queue.take(), 60)
@@ -191,4 +192,4 @@ async def test_a_client_that_lost_its_group_and_its_broker_is_replaced(
         stream.send(b"second", b"key")
         stream.flush()
         (second,) = await asyncio.wait_for(queue.take(), 120)
-        assert (second.values(), consumer_thread.member, failures) == ([b"second"], True, [])
+        assert (second.values(), consumer_thread.client.is_member, failures) == ([b"second"], True, [])

@@ -13,7 +13,7 @@ from tests.unit.worker.ledgers import OTHER as THERE
 from tests.unit.worker.ledgers import TOPIC as HERE
 from tests.unit.worker.ledgers import enter, granted
 from worker.kafka import commits
-from worker.kafka.commits import ConsumerCommits, longest_retry
+from worker.kafka.commits import ConsumerCommits, TransactionCommits, longest_retry
 
 REFUSED = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
 
@@ -68,13 +68,13 @@ class Harness:
         said = []
         for _ in range(round(seconds / 0.1)):
             self.now += 0.1
-            self.commits.turn()
+            self.commits.do_due_work()
             said.append(self.commits.are_overdue())
         return said
 
     def answer(self, error: KafkaError | None = None) -> None:
         """Answer the oldest commit."""
-        self.commits.heard(error, self.consumer.asked.pop(0))
+        self.commits.on_result(error, self.consumer.asked.pop(0))
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_without_a_stored_offset_no_answer_is_waited_for(bench: Harness) -> None
     bench.turn_for(0.1)
     bench.answer(REFUSED)
     bench.ledger.remove([HERE])
-    bench.commits.doubt(bench.now - 60)
+    bench.commits.assume_failing_since(bench.now - 60)
     assert not any(bench.turn_for(5.0))
 
 
@@ -145,7 +145,7 @@ def test_a_probe_commit_checks_that_a_silent_broker_accepts_commits(bench: Harne
     """A worker that was idle when the network failed reads no backlog until a commit is answered."""
     bench.ledger.assign([HERE], {HERE: 5})
     assert not any(bench.turn_for(5.0))
-    bench.commits.doubt(bench.now - 2.0)
+    bench.commits.assume_failing_since(bench.now - 2.0)
     said = bench.turn_for(10.0)
     assert (said[0], said[-1], len(bench.consumer.asked)) == (False, True, 1)
     bench.answer()
@@ -165,7 +165,7 @@ def test_a_commit_that_fails_during_a_revocation_is_overdue_from_its_start(bench
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
     bench.consumer.wait = lambda: fail_after(12)
-    assert not bench.commits.leave({HERE})
+    assert not bench.commits.commit_final({HERE})
     bench.ledger.remove([HERE])
     assert bench.commits.are_overdue()
 
@@ -179,7 +179,7 @@ def test_a_partly_refused_commit_stores_the_accepted_partitions(bench: Harness) 
     answers = [
         Answer(*TP(each.topic, each.partition), each.offset, REFUSED if each.partition == 0 else None) for each in asked
     ]
-    bench.commits.heard(None, answers)  # type: ignore[arg-type]
+    bench.commits.on_result(None, answers)  # type: ignore[arg-type]
     assert bench.ledger.unstored([HERE, THERE]) == {HERE: 8}
     bench.consumer.asked.clear()
     said = bench.turn_for(2.5)
@@ -202,13 +202,13 @@ def test_the_commit_of_a_revocation_comes_after_one_in_flight(bench: Harness) ->
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
     bench.finish(HERE, 8)
-    assert bench.commits.leave({HERE})
+    assert bench.commits.commit_final({HERE})
     assert bench.consumer.calls == ["question", "0.24 s", "commit"]
 
 
 def test_without_one_in_flight_it_is_sent_at_once(bench: Harness) -> None:
     bench.finish(HERE, 7)
-    assert bench.commits.leave({HERE})
+    assert bench.commits.commit_final({HERE})
     assert bench.consumer.calls == ["commit"]
 
 
@@ -218,7 +218,7 @@ def test_partitions_are_let_go_without_it_where_no_connection_is_there(bench: Ha
     bench.turn_for(0.1)
     bench.finish(HERE, 8)
     bench.consumer.question = KafkaException(KafkaError(KafkaError._TIMED_OUT))
-    assert not bench.commits.leave({HERE})
+    assert not bench.commits.commit_final({HERE})
     assert bench.consumer.calls == ["question"]
 
 
@@ -242,9 +242,15 @@ def test_a_broker_that_refuses_has_answered(bench: Harness) -> None:
     bench.turn_for(0.1)
     bench.answer(KafkaError(KafkaError._TIMED_OUT))
     bench.turn_for(30.0)
-    assert bench.commits.are_unanswered(29.0)
+    assert bench.commits.seconds_unanswered(0.0) > 29.0
     bench.answer(REFUSED)
-    assert not bench.commits.are_unanswered(0.0)
+    assert bench.commits.seconds_unanswered(1_000.0) == 0.0
+
+
+def test_with_transactions_only_the_silence_of_queries_shows_that_a_client_is_cut_off() -> None:
+    """The producer commits: no answer is missing while the consumer's queries are answered."""
+    commits = TransactionCommits(FakeConsumer(), granted(HERE))  # type: ignore[arg-type]
+    assert [commits.seconds_unanswered(silence) for silence in (0.0, 31.0)] == [0.0, 31.0]
 
 
 def test_a_client_that_lost_its_partitions_waits_for_no_answer(bench: Harness) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.kafka.consumer_recovery import DisconnectionTimer, Expulsion
+from worker.kafka.consumer_recovery import DisconnectionTimer, ExpulsionTimer
 
 
 def replacements(
@@ -37,11 +37,11 @@ def test_time_while_the_process_is_suspended_does_not_count() -> None:
 
 def test_a_client_whose_transactions_the_group_refuses_for_long_is_replaced() -> None:
     """The time counts from the first refusal; an accepted transaction or a rebalance resets it."""
-    for end in (lambda each: each.note(is_refused=False, now=9.0), Expulsion.end):
-        expulsion = Expulsion(10.0)
+    for end in (lambda each: each.record(is_refused=False, now=9.0), ExpulsionTimer.reset):
+        expulsion = ExpulsionTimer(10.0)
         assert not expulsion.is_too_long(1_000.0)
         for now in (0.0, 5.0, 9.0):
-            expulsion.note(is_refused=True, now=now)
+            expulsion.record(is_refused=True, now=now)
         assert [expulsion.is_too_long(now) for now in (10.0, 10.1)] == [False, True]
         end(expulsion)
         assert not expulsion.is_too_long(1_000.0)

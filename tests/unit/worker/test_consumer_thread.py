@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from tests.unit.worker.ledgers import TOPIC as HERE
-from worker.kafka import consumer_thread as module
+from worker.kafka import consumer_client as module
 from worker.kafka.consumer_options import ConsumerOptions
 from worker.kafka.consumer_thread import ConsumerThread
 from worker.kafka.ledger import Ledger
@@ -66,7 +66,7 @@ def consumer_thread(monkeypatch: pytest.MonkeyPatch) -> ConsumerThread:
     )
     ledger, queue = Ledger(), SimpleNamespace(is_full=lambda: False)
     ledger.assign([HERE], {HERE: 5})
-    return ConsumerThread(options, ledger, queue, on_assignment=lambda _: None, on_failure=lambda _: None)  # type: ignore[arg-type]
+    return ConsumerThread(options, HERE.topic, ledger, queue, on_assignment=lambda _: None, on_failure=lambda _: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("silence", [0.5, 8.0])
@@ -74,15 +74,15 @@ def test_after_a_callback_that_outlasted_a_fault_commits_come_back_before_record
     consumer_thread: ConsumerThread, silence: float
 ) -> None:
     """The broker answers again, and that is no news of the group: it may have gone on without this member."""
-    consumer_thread.lag.answered_at = time.monotonic() - silence
-    consumer_thread._turn()
-    calls = list(dict.fromkeys(consumer_thread._consumer.calls))  # type: ignore[attr-defined]
+    consumer_thread.client.lag.answered_at = time.monotonic() - silence
+    consumer_thread._iterate()
+    calls = list(dict.fromkeys(consumer_thread.client.consumer.calls))  # type: ignore[attr-defined]
     assert calls == (["poll", "pause", "commit", "resume"] if silence > 2.0 else ["poll"])
 
 
 def test_a_worker_that_stops_waits_for_the_commit_in_flight(consumer_thread: ConsumerThread) -> None:
     """Its answer comes in a poll. If its connection broke, the client repeats it, behind what is sent meanwhile."""
-    consumer_thread.commits.doubt(time.monotonic())
-    consumer_thread.commits.turn()
+    consumer_thread.client.commits.assume_failing_since(time.monotonic())
+    consumer_thread.client.commits.do_due_work()
     consumer_thread._commit_finally()
-    assert consumer_thread._consumer.calls == ["commit", "poll"]  # type: ignore[attr-defined]
+    assert consumer_thread.client.consumer.calls == ["commit", "poll"]  # type: ignore[attr-defined]
