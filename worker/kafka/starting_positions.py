@@ -13,7 +13,10 @@ from schemas.errors import DependencyError
 from worker.kafka.ledger import Ledger
 from worker.kafka.topic_identity import TopicIdentity
 
+_FIRST_CALL_SECONDS: Final = 1.0
 _CALL_SECONDS: Final = 10.0
+"""A call cannot be interrupted: the timeout grows from the first value to this, so that a stop waits as long at most as
+the search has taken."""
 _RETRY_SECONDS: Final = 0.1
 _COMMITTED_SECONDS: Final = 60.0
 
@@ -28,19 +31,12 @@ def starting_positions(
     """Return the committed offsets; a partition without one starts at its first record.
 
     So does one whose offset was committed for an earlier topic of this name. The client does not reset offsets by
-    itself: a committed offset whose record is gone means loss, and must be reported. Raises DependencyError if the
-    offsets cannot be read.
+    itself: a committed offset whose record is gone means loss, and must be reported. Returns none once the worker is
+    stopping. Raises DependencyError if the offsets cannot be read.
     """
-    if not partitions:
+    positions = _committed(consumer, partitions, identity, ledger, stopping) if partitions else []
+    if not positions:
         return []
-    deadline = time.monotonic() + _COMMITTED_SECONDS
-    while True:
-        positions, error = _committed(consumer, partitions, identity, reading=bool(ledger.owned()))
-        if error is None:
-            break
-        if time.monotonic() > deadline:
-            raise DependencyError(f"cannot read the committed offsets: {error}")
-        stopping.wait(_RETRY_SECONDS)
     ledger.note = identity.note
     foreign = [position for position in positions if identity.is_foreign(position.metadata)]
     if foreign:
@@ -52,7 +48,27 @@ def starting_positions(
 
 
 def _committed(
-    consumer: Consumer, partitions: list[TopicPartition], identity: TopicIdentity, *, reading: bool
+    consumer: Consumer,
+    partitions: list[TopicPartition],
+    identity: TopicIdentity,
+    ledger: Ledger,
+    stopping: threading.Event,
+) -> list[TopicPartition]:
+    """Query the committed offsets, and the topic's identity, until the broker answers; none once `stopping` is set."""
+    deadline, timeout = time.monotonic() + _COMMITTED_SECONDS, _FIRST_CALL_SECONDS
+    while not stopping.is_set():
+        positions, error = _ask(consumer, partitions, identity, timeout, reading=bool(ledger.owned()))
+        if error is None:
+            return positions
+        if time.monotonic() > deadline:
+            raise DependencyError(f"cannot read the committed offsets: {error}")
+        stopping.wait(_RETRY_SECONDS)
+        timeout = min(2 * timeout, _CALL_SECONDS)
+    return []
+
+
+def _ask(
+    consumer: Consumer, partitions: list[TopicPartition], identity: TopicIdentity, timeout: float, *, reading: bool
 ) -> tuple[list[TopicPartition], str | None]:
     """Query the committed offsets, and the first error; an offset with an error looks as if it was never committed.
 
@@ -60,7 +76,7 @@ def _committed(
     process at its next callback.
     """
     try:
-        positions = consumer.committed(partitions, timeout=_CALL_SECONDS)
+        positions = consumer.committed(partitions, timeout=timeout)
         identity.learn(reading=reading)
     except KafkaException as failure:
         return [], failure.args[0].name()
