@@ -17,7 +17,7 @@ from heartstream.operations.dlq.filters import RecordRange
 from heartstream.terminal.progress import ProgressCounter
 from heartstream.terminal.signals import deferred_interrupts
 from runtime.kafka.config import plain_producer_config
-from runtime.kafka.range_reader import Reader, Span
+from runtime.kafka.range_reader import OffsetRange, Reader
 from runtime.settings import Settings
 from schemas.codec import encode_scores
 from schemas.errors import DependencyError, RejectionCode, SettingsError
@@ -58,19 +58,19 @@ def replay(topic: str, chosen: RecordRange, model: Path | None, name: str | None
     folder, named = model or Path(settings.model.path), name or settings.model.name or None
     scorer = Scorer.from_directory(folder, named, settings.score, settings.model.key())
     with Reader.open(settings) as reader:
-        spans = reader.between(topics.patients, chosen.since, chosen.until)
+        ranges = reader.between(topics.patients, chosen.since, chosen.until)
         if dry_run:
-            size = sum(span.end - span.first for span in spans.values())
+            size = sum(offsets.end - offsets.first for offsets in ranges.values())
             sys.stdout.write(f"{size:>12,}  records at most would be scored with {scorer.model.digest}\n")
             return
-        reader.spans(topic)  # a producer would create a missing topic
+        reader.ranges(topic)  # a producer would create a missing topic
         replay_run = Replay(settings, topic, scorer)
         try:
             with (
                 deferred_interrupts() as check,
-                ProgressCounter(sum(span.end - span.first for span in spans.values()), "records") as progress,
+                ProgressCounter(sum(offsets.end - offsets.first for offsets in ranges.values()), "records") as progress,
             ):
-                replay_run.run(reader, topics.patients, spans, chosen.limit, progress.advance, check)
+                replay_run.run(reader, topics.patients, ranges, chosen.limit, progress.advance, check)
         finally:
             sys.stdout.write("\n".join(replay_run.tally.lines()) + "\n")
             sys.stdout.flush()
@@ -91,13 +91,13 @@ class Replay:
         self,
         reader: Reader,
         topic: str,
-        spans: dict[int, Span],
+        ranges: dict[int, OffsetRange],
         limit: int | None,
         on_record: Callable[[], None],
         check: Callable[[], None],
     ) -> None:
         """Score the records in these ranges, at most `limit`; `check` may raise, as nothing is in flight then."""
-        messages = islice(reader.read(topic, spans), limit)
+        messages = islice(reader.read(topic, ranges), limit)
         while chunk := list(islice(messages, _CHUNK)):
             self._score(chunk)
             for _ in chunk:
@@ -109,12 +109,12 @@ class Replay:
         results = self._scorer.score(self._serdes.batch(chunk, sources).decode())
         self.tally.read += len(chunk)
         self.tally.rejected.update(issues[0].code for issues in results.rejected.values())
-        for place, score in zip(results.places, encode_scores(results.scores), strict=True):
-            self._send(chunk[place].key(), score, sources[place])
+        for index, score in zip(results.places, encode_scores(results.scores), strict=True):
+            self._send(chunk[index].key(), score, sources[index])
         while self._client.flush(_POLL_SECONDS):
             pass
         if self._failure is not None:
-            raise DependencyError(f"{self._topic} rejected a score: {self._failure.name()}")
+            raise DependencyError(f"{self._topic} refused a score: {self._failure.name()}")
 
     def _send(self, key: bytes | None, value: bytes, source: Source) -> None:
         headers: list[Any] = list(self._serdes.headers([source], {}).get(0, ()))

@@ -42,7 +42,7 @@ class AbsentTopicError(DependencyError):
     """The topic does not exist."""
 
 
-class Span(msgspec.Struct, frozen=True):
+class OffsetRange(msgspec.Struct, frozen=True):
     """The offsets of one partition from `first` to before `end`."""
 
     first: int
@@ -84,9 +84,9 @@ class Reader:
         finally:
             reader._client.close()
 
-    def spans(self, topic: str) -> dict[int, Span]:
+    def ranges(self, topic: str) -> dict[int, OffsetRange]:
         """Return the current range of each partition of a topic."""
-        return {number: self._span(topic, number) for number in self._partitions(topic)}
+        return {number: self._range(topic, number) for number in self._partitions(topic)}
 
     def _partitions(self, topic: str) -> list[int]:
         found = self._ask(topic, lambda: self._described(topic))
@@ -107,46 +107,47 @@ class Reader:
                 self._waits = True
         return self._client.list_topics(topic, timeout=_STEPS_SECONDS[-1]).topics[topic]
 
-    def _span(self, topic: str, number: int) -> Span:
-        place = TopicPartition(topic, number)
-        return Span(*self._ask(topic, lambda: self._client.get_watermark_offsets(place, timeout=_CALL_SECONDS)))
+    def _range(self, topic: str, number: int) -> OffsetRange:
+        partition = TopicPartition(topic, number)
+        watermarks = self._ask(topic, lambda: self._client.get_watermark_offsets(partition, timeout=_CALL_SECONDS))
+        return OffsetRange(*watermarks)
 
-    def between(self, topic: str, since: int | None, until: int | None) -> dict[int, Span]:
+    def between(self, topic: str, since: int | None, until: int | None) -> dict[int, OffsetRange]:
         """Return each partition's range from one time to before another, in milliseconds since 1970.
 
         A record's own timestamp decides; the first that is at or after a time begins what is of that time.
         """
-        spans = self.spans(topic)
-        first = {number: span.first for number, span in spans.items()} | self._offsets_at(topic, spans, since)
-        end = {number: span.end for number, span in spans.items()} | self._offsets_at(topic, spans, until)
-        return {number: Span(first[number], max(first[number], end[number])) for number in spans}
+        ranges = self.ranges(topic)
+        first = {number: offsets.first for number, offsets in ranges.items()} | self._offsets_at(topic, ranges, since)
+        end = {number: offsets.end for number, offsets in ranges.items()} | self._offsets_at(topic, ranges, until)
+        return {number: OffsetRange(first[number], max(first[number], end[number])) for number in ranges}
 
-    def _offsets_at(self, topic: str, spans: Mapping[int, Span], time_ms: int | None) -> dict[int, int]:
+    def _offsets_at(self, topic: str, ranges: Mapping[int, OffsetRange], time_ms: int | None) -> dict[int, int]:
         """Return the first offset at or after a time, or a partition's end; empty without a time."""
-        if time_ms is None or not spans:
+        if time_ms is None or not ranges:
             return {}
-        asked = [TopicPartition(topic, number, time_ms) for number in spans]
+        asked = [TopicPartition(topic, number, time_ms) for number in ranges]
         found = self._ask(topic, lambda: self._without_errors(self._client.offsets_for_times(asked, _CALL_SECONDS)))
-        return {place.partition: place.offset if place.offset >= 0 else spans[place.partition].end for place in found}
+        return {each.partition: each.offset if each.offset >= 0 else ranges[each.partition].end for each in found}
 
-    def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[Message]:
+    def read(self, topic: str, ranges: Mapping[int, OffsetRange]) -> Iterator[Message]:
         """Yield the committed records of these ranges, one partition after the other, in a fixed order.
 
-        A span ends early where a transaction is still open.
+        A range ends early where a transaction is still open.
         """
-        for number, span in sorted(spans.items()):
-            if span.first < span.end:
-                yield from self._read_partition(topic, number, span)
+        for number, offsets in sorted(ranges.items()):
+            if offsets.first < offsets.end:
+                yield from self._read_partition(topic, number, offsets)
 
-    def _read_partition(self, topic: str, number: int, span: Span) -> Iterator[Message]:
-        self._assign(TopicPartition(topic, number, span.first))
+    def _read_partition(self, topic: str, number: int, offsets: OffsetRange) -> Iterator[Message]:
+        self._assign(TopicPartition(topic, number, offsets.first))
         for message in self._messages(topic):
             if message is None:
                 return
             offset = cast("int", message.offset())
-            if offset < span.end:
+            if offset < offsets.end:
                 yield message
-            if offset >= span.end - 1:
+            if offset >= offsets.end - 1:
                 return
 
     def fetch(self, source: Source) -> Message | None:
@@ -156,32 +157,32 @@ class Reader:
                 return None
         except AbsentTopicError:
             return None
-        span = self._span(source.topic, source.partition)
-        if not span.first <= source.offset < span.end:
+        offsets = self._range(source.topic, source.partition)
+        if not offsets.first <= source.offset < offsets.end:
             return None
-        here = {source.partition: Span(source.offset, source.offset + 1)}
+        here = {source.partition: OffsetRange(source.offset, source.offset + 1)}
         return next(self.read(source.topic, here), None)
 
     def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
         """Return the group's committed offset and metadata of each partition that has them."""
         asked = [TopicPartition(topic, number) for number in partitions]
-        places = self._ask(topic, lambda: self._without_errors(self._client.committed(asked, _CALL_SECONDS)))
-        return {place.partition: (place.offset, place.metadata or "") for place in places if place.offset >= 0}
+        positions = self._ask(topic, lambda: self._without_errors(self._client.committed(asked, _CALL_SECONDS)))
+        return {each.partition: (each.offset, each.metadata or "") for each in positions if each.offset >= 0}
 
     def commit(self, topic: str, offsets: Mapping[int, tuple[int, str]]) -> None:
         """Commit offsets and metadata of partitions for the group; returns when the broker has stored them."""
-        places = [TopicPartition(topic, number, offset, text) for number, (offset, text) in offsets.items()]
-        if places:
+        positions = [TopicPartition(topic, number, offset, text) for number, (offset, text) in offsets.items()]
+        if positions:
             self._ask(
-                topic, lambda: self._without_errors(self._client.commit(offsets=places, asynchronous=False) or [])
+                topic, lambda: self._without_errors(self._client.commit(offsets=positions, asynchronous=False) or [])
             )
 
     @staticmethod
-    def _without_errors(places: list[TopicPartition]) -> list[TopicPartition]:
-        for place in places:
-            if place.error is not None:
-                raise KafkaException(place.error)
-        return places
+    def _without_errors(positions: list[TopicPartition]) -> list[TopicPartition]:
+        for position in positions:
+            if position.error is not None:
+                raise KafkaException(position.error)
+        return positions
 
     def _ask(self, topic: str, call: Callable[[], T]) -> T:
         """Call the broker; retry for a while if it reports that it is not ready yet."""
@@ -217,11 +218,11 @@ class Reader:
                     self._refuse(error, topic)
             deadline = time.monotonic() + _SILENCE_SECONDS
 
-    def _assign(self, place: TopicPartition) -> None:
+    def _assign(self, position: TopicPartition) -> None:
         try:
-            self._client.assign([place])
+            self._client.assign([position])
         except KafkaException as failure:
-            self._refuse(failure.args[0], place.topic)
+            self._refuse(failure.args[0], position.topic)
 
     def _note_problem(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # so named

@@ -37,30 +37,30 @@ def create_topics(
     names: Iterable[str],
     partitions: int,
     options: Mapping[str, str],
-    patience: float = 60.0,
+    timeout: float = 60.0,
     config: Mapping[str, str] | None = None,
 ) -> None:
     """Create missing topics, with the broker's default replication factor.
 
     `config` is the topics' configuration, in addition to their largest record.
 
-    If the broker does not respond or is not ready, it is retried, three times within `patience` seconds.
+    If the broker does not respond or is not ready, it is retried, three times within `timeout` seconds.
 
     Raises DependencyError if the broker refuses, or does not create them in time.
     """
     admin = AdminClient({**admin_config(Kafka(address, dict(options))), "log_level": 0})
     started, config = time.monotonic(), {"max.message.bytes": str(LARGEST_RECORD_BYTES), **(config or {})}
-    wanted, each = list(names), patience / _TIMES_ASKED
-    for turn in range(_TIMES_ASKED):
+    wanted, each = list(names), timeout / _TIMES_ASKED
+    for attempt in range(_TIMES_ASKED):
         # The broker may have responded immediately that it is not ready.
-        time.sleep(max(0.0, started + turn * each - time.monotonic()))
+        time.sleep(max(0.0, started + attempt * each - time.monotonic()))
         topics = [NewTopic(name, num_partitions=partitions, config=dict(config)) for name in wanted]
         asked = admin.create_topics(topics, operation_timeout=each, request_timeout=each)
         wanted = [name for name, answer in asked.items() if not _is_created(name, answer, each)]
         if not wanted:
             return
     raise DependencyError(
-        f"cannot create topic {wanted[0]}: the broker at {address} did not create it within {patience:g} s"
+        f"cannot create topic {wanted[0]}: the broker at {address} did not create it within {timeout:g} s"
     )
 
 

@@ -87,16 +87,16 @@ def compare_topics(settings: Settings, last: int, outcomes: int) -> ComparisonRe
     with Reader.open(settings) as reader:
         known: list[DatedOutcome] = []
         if outcomes:
-            known = newest_outcomes(reader, topics.outcomes, reader.spans(topics.outcomes), outcomes).newest
+            known = newest_outcomes(reader, topics.outcomes, reader.ranges(topics.outcomes), outcomes).newest
         shadow, scores = CountingDecoder(_read), CountingDecoder(_read)
         newest = heapq.nlargest(
-            last, shadow.of(reader.read(topics.shadow, reader.spans(topics.shadow))), key=itemgetter(0)
+            last, shadow.of(reader.read(topics.shadow, reader.ranges(topics.shadow))), key=itemgetter(0)
         )
         # Repeated scores have the same bytes, unless the model was replaced in between: the last one counts.
         held = {source: score for _, (source, score) in reversed(newest)}
         challengers = len(held)
         pairs: dict[Models, list[_ScorePair]] = defaultdict(list)
-        for moment, (source, champion) in scores.of(reader.read(topics.scores, reader.spans(topics.scores))):
+        for moment, (source, champion) in scores.of(reader.read(topics.scores, reader.ranges(topics.scores))):
             if (challenger := held.pop(source, None)) is not None:
                 pairs[champion.model, challenger.model].append(_ScorePair(moment, champion, challenger))
     left_out = LeftOut(

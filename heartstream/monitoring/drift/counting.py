@@ -19,7 +19,7 @@ from heartstream.files.records import open_records
 from heartstream.files.score import ProgressCallback, score_batch
 from heartstream.files.tally import Tally
 from heartstream.monitoring.outcomes.topics import moment_of
-from runtime.kafka.range_reader import Reader, Span
+from runtime.kafka.range_reader import OffsetRange, Reader
 from runtime.settings import Settings
 from schemas.errors import ArtifactError
 from schemas.features import FEATURE_NAMES
@@ -81,10 +81,11 @@ def count_topic(artifact: Artifact, settings: Settings, last: int, coding: str |
     topic, serdes = settings.topics.patients, Serdes.reading(settings)
     counter = _Counter(artifact, f"the topic {topic}", coding)
     with Reader.open(settings) as reader:
-        spans = {
-            number: Span(max(span.first, span.end - last), span.end) for number, span in reader.spans(topic).items()
+        ranges = {
+            number: OffsetRange(max(offsets.first, offsets.end - last), offsets.end)
+            for number, offsets in reader.ranges(topic).items()
         }
-        messages = ((moment_of(message), _value_of(message, serdes)) for message in reader.read(topic, spans))
+        messages = ((moment_of(message), _value_of(message, serdes)) for message in reader.read(topic, ranges))
         newest = heapq.nlargest(last, messages)
     for batch in _batches(value for _, value in newest):
         counter.take(batch)

@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from heartstream.monitoring.outcomes.join import DatedOutcome, Join, Joined, Moment, SeenScore
 from runtime.kafka.messages import NO_TIMESTAMP, timestamp_of
-from runtime.kafka.range_reader import Reader, Span
+from runtime.kafka.range_reader import OffsetRange, Reader
 from runtime.settings import Topics
 from schemas.codec import UNDECODABLE, decode_known_outcome
 from schemas.wire_format import strip_prefix
@@ -21,16 +21,16 @@ T = TypeVar("T")
 _decode_score: Final = msgspec.json.Decoder(SeenScore).decode
 
 
-class Spans(NamedTuple):
+class TopicRanges(NamedTuple):
     """The offset ranges of both topics, by partition."""
 
-    outcomes: dict[int, Span]
-    scores: dict[int, Span]
+    outcomes: dict[int, OffsetRange]
+    scores: dict[int, OffsetRange]
 
     @classmethod
-    def of(cls, reader: Reader, topics: Topics) -> Spans:
+    def of(cls, reader: Reader, topics: Topics) -> TopicRanges:
         """Ask the broker. Raises DependencyError."""
-        return cls(reader.spans(topics.outcomes), reader.spans(topics.scores))
+        return cls(reader.ranges(topics.outcomes), reader.ranges(topics.scores))
 
 
 class CountingDecoder(Generic[T]):
@@ -66,21 +66,21 @@ class Outcomes(NamedTuple):
     older: int
 
 
-def newest_outcomes(reader: Reader, topic: str, spans: Mapping[int, Span], most: int) -> Outcomes:
+def newest_outcomes(reader: Reader, topic: str, ranges: Mapping[int, OffsetRange], most: int) -> Outcomes:
     """Read the outcomes and keep the newest `most`. Raises DependencyError."""
     outcomes = CountingDecoder(decode_known_outcome)
-    newest = heapq.nlargest(most, (DatedOutcome(*each) for each in outcomes.of(reader.read(topic, spans))))
+    newest = heapq.nlargest(most, (DatedOutcome(*each) for each in outcomes.of(reader.read(topic, ranges))))
     return Outcomes(newest, outcomes.unreadable, outcomes.read - len(newest))
 
 
-def join_topics(reader: Reader, topics: Topics, spans: Spans, most: int) -> Joined:
+def join_topics(reader: Reader, topics: Topics, ranges: TopicRanges, most: int) -> Joined:
     """Join the newest `most` outcomes with all scores. Raises DependencyError.
 
     Blocks until both topics are read. Keeps the outcomes and their scores in memory.
     """
-    outcomes = newest_outcomes(reader, topics.outcomes, spans.outcomes, most)
+    outcomes = newest_outcomes(reader, topics.outcomes, ranges.outcomes, most)
     join, scores = Join(outcomes.newest), CountingDecoder(read_score)
-    for moment, score in scores.of(reader.read(topics.scores, spans.scores)):
+    for moment, score in scores.of(reader.read(topics.scores, ranges.scores)):
         join.note(score, moment)
     return join.joined(unreadable=outcomes.unreadable, older=outcomes.older, unreadable_scores=scores.unreadable)
 

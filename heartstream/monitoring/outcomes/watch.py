@@ -11,7 +11,7 @@ from importlib.metadata import version
 import msgspec
 
 from heartstream.monitoring.outcomes.calibration import CalibrationMetrics, OutcomesReport, evaluate_models
-from heartstream.monitoring.outcomes.topics import Spans, join_topics
+from heartstream.monitoring.outcomes.topics import TopicRanges, join_topics
 from runtime import events, logs
 from runtime.health import Health, TelemetryServer
 from runtime.kafka.range_reader import Reader
@@ -29,8 +29,8 @@ class Query(msgspec.Struct, frozen=True):
 def evaluate(settings: Settings, query: Query) -> OutcomesReport:
     """Evaluate the topics as they are now. Raises DependencyError and SettingsError."""
     with Reader.open(settings) as reader:
-        spans = Spans.of(reader, settings.topics)
-        return evaluate_models(join_topics(reader, settings.topics, spans, query.outcomes), query.window)
+        ranges = TopicRanges.of(reader, settings.topics)
+        return evaluate_models(join_topics(reader, settings.topics, ranges, query.outcomes), query.window)
 
 
 def follow(settings: Settings, query: Query, seconds: float, on_change: Callable[[OutcomesReport], None]) -> None:
@@ -39,14 +39,14 @@ def follow(settings: Settings, query: Query, seconds: float, on_change: Callable
     Raises what `evaluate` raises the first time; later, an unavailable broker is retried.
     """
     with _telemetry(settings.telemetry), Reader.open(settings) as reader:
-        seen: Spans | None = None
+        seen: TopicRanges | None = None
         report: OutcomesReport | None = None
         while True:
             try:
-                spans = Spans.of(reader, settings.topics)
-                if _has_changed(seen, spans, report):
-                    joined = join_topics(reader, settings.topics, spans, query.outcomes)
-                    seen, before, report = spans, report, evaluate_models(joined, query.window)
+                ranges = TopicRanges.of(reader, settings.topics)
+                if _has_changed(seen, ranges, report):
+                    joined = join_topics(reader, settings.topics, ranges, query.outcomes)
+                    seen, before, report = ranges, report, evaluate_models(joined, query.window)
                     export_metrics(report)
                     if report != before:
                         on_change(report)
@@ -57,7 +57,7 @@ def follow(settings: Settings, query: Query, seconds: float, on_change: Callable
             time.sleep(seconds)
 
 
-def _has_changed(seen: Spans | None, now: Spans, report: OutcomesReport | None) -> bool:
+def _has_changed(seen: TopicRanges | None, now: TopicRanges, report: OutcomesReport | None) -> bool:
     """Return whether there are new outcomes, or new scores for outcomes without one."""
     if seen is None or report is None or seen.outcomes != now.outcomes:
         return True

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from heartstream.operations.dlq.completed_offsets import CompletedOffsets
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord
-from runtime.kafka.range_reader import Reader, Span
+from runtime.kafka.range_reader import OffsetRange, Reader
 
 GROUP: Final = "heartstream-redrive"
 """The consumer group whose committed offsets record which dead letters were redriven."""
@@ -16,35 +16,39 @@ GROUP: Final = "heartstream-redrive"
 class Backlog:
     """A snapshot of the topic, and what the consumer group records as redriven."""
 
-    def __init__(self, reader: Reader, topic: str, spans: dict[int, Span], done: dict[int, CompletedOffsets]) -> None:
+    def __init__(
+        self, reader: Reader, topic: str, ranges: dict[int, OffsetRange], done: dict[int, CompletedOffsets]
+    ) -> None:
         self._reader = reader
         self._topic = topic
-        self._spans = spans
+        self._ranges = ranges
         self._completed_offsets = done
         self._stored: dict[int, tuple[int, str]] = {}
 
     @classmethod
     def of(cls, reader: Reader, topic: str) -> Self:
         """Ask the broker. A committed offset past the end belongs to an earlier topic of that name, and is ignored."""
-        spans = reader.spans(topic)
-        committed = reader.committed(topic, spans)
-        done = {number: _completed(span, committed.get(number)) for number, span in spans.items()}
-        return cls(reader, topic, spans, done)
+        ranges = reader.ranges(topic)
+        committed = reader.committed(topic, ranges)
+        done = {number: _completed(offsets, committed.get(number)) for number, offsets in ranges.items()}
+        return cls(reader, topic, ranges, done)
 
     @property
     def size(self) -> int:
         """The number of offsets on the topic: an upper bound for the number of letters."""
-        return sum(span.end - span.first for span in self._spans.values())
+        return sum(offsets.end - offsets.first for offsets in self._ranges.values())
 
     def all_letters(self) -> Iterator[DeadLetterRecord]:
         """Yield every letter, in order within each partition."""
-        return map(DeadLetterRecord.of, self._reader.read(self._topic, self._spans))
+        return map(DeadLetterRecord.of, self._reader.read(self._topic, self._ranges))
 
     def waiting(self) -> Iterator[DeadLetterRecord]:
         """Yield the letters that were not redriven, and mark offsets without a letter as completed."""
         completed = self._completed_offsets
-        remaining = {number: Span(completed[number].offset, span.end) for number, span in self._spans.items()}
-        expected = {number: span.first for number, span in remaining.items()}
+        remaining = {
+            number: OffsetRange(completed[number].offset, offsets.end) for number, offsets in self._ranges.items()
+        }
+        expected = {number: offsets.first for number, offsets in remaining.items()}
         for letter in map(DeadLetterRecord.of, self._reader.read(self._topic, remaining)):
             # Transaction markers have offsets, and records of aborted transactions are not delivered.
             completed[letter.partition].add(expected[letter.partition], letter.offset)
@@ -76,9 +80,9 @@ class Backlog:
         self._stored.update(changed)
 
 
-def _completed(span: Span, committed: tuple[int, str] | None) -> CompletedOffsets:
-    if committed is None or committed[0] > span.end:
-        return CompletedOffsets(span.first)
+def _completed(offsets: OffsetRange, committed: tuple[int, str] | None) -> CompletedOffsets:
+    if committed is None or committed[0] > offsets.end:
+        return CompletedOffsets(offsets.first)
     completed = CompletedOffsets.decode(*committed)
-    completed.add(completed.offset, span.first)
+    completed.add(completed.offset, offsets.first)
     return completed

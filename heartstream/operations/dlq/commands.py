@@ -134,7 +134,7 @@ def redrive(wanted: Selection, form: RedriveOptions) -> None:
     settings = Settings.from_mapping(os.environ)
     with Reader.open(settings, GROUP) as reader, Reader.open(settings) as originals:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
-        originals.spans(settings.topics.patients)  # a producer would create a missing topic
+        originals.ranges(settings.topics.patients)  # a producer would create a missing topic
         request = _request(settings, wanted, form)
         if form.dry_run or not form.yes:
             planned = _plan(backlog, request)

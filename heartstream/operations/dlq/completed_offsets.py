@@ -31,8 +31,8 @@ class CompletedOffsets:
 
     def __contains__(self, offset: int) -> bool:
         """Return whether `offset` is completed."""
-        place = bisect_right(self._ranges, offset, key=lambda range_: range_[0])
-        return offset < self.offset or (place > 0 and offset < self._ranges[place - 1][1])
+        index = bisect_right(self._ranges, offset, key=lambda range_: range_[0])
+        return offset < self.offset or (index > 0 and offset < self._ranges[index - 1][1])
 
     def add(self, first: int, stop: int) -> None:
         """Mark the offsets from `first` to before `stop` as completed."""

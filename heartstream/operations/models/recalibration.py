@@ -10,7 +10,7 @@ import numpy as np
 
 from heartstream.files.notes import print_notes
 from heartstream.monitoring.outcomes.join import Pair
-from heartstream.monitoring.outcomes.topics import Spans, join_topics
+from heartstream.monitoring.outcomes.topics import TopicRanges, join_topics
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.errors import DataError, DependencyError, SettingsError
@@ -69,7 +69,7 @@ def _evidence_from_topics(model: ModelRef) -> ObservedOutcomes:
     """Return the outcomes of this model's scores on the topics. Raises DataError if there are none."""
     settings = Settings.from_mapping(os.environ)
     with Reader.open(settings) as reader:
-        joined = join_topics(reader, settings.topics, Spans.of(reader, settings.topics), _MAX_OUTCOMES)
+        joined = join_topics(reader, settings.topics, TopicRanges.of(reader, settings.topics), _MAX_OUTCOMES)
     pairs = joined.pairs.get(model, [])
     if not pairs:
         raise DataError(f"the topics have no outcome for a score of {model.name} {model.version} ({model.digest})")

@@ -86,7 +86,7 @@ class Store:
         history = self.history()
         promoted = {change.digest: change.at for change in history}
         # Two promotions may have the same second.
-        order = {change.digest: place for place, change in enumerate(history)}
+        order = {change.digest: index for index, change in enumerate(history)}
         found = [self._describe(path, promoted) for path in self.folder.iterdir() if (path / MANIFEST_FILE).exists()]
         models = [each for each in found if each is not None]
         return sorted(models, key=lambda model: (order.get(model.digest, -1), model.digest), reverse=True)
@@ -115,26 +115,26 @@ class Store:
         """
         with self._locked():
             manifest, digest = read_manifest(model)
-            place = self.folder / digest
-            if place.exists():
-                verified = verify_model(place, None, public_key)
+            folder = self.folder / digest
+            if folder.exists():
+                verified = verify_model(folder, None, public_key)
             else:
-                verified = self._copy_in(model, manifest, place, public_key)
+                verified = self._copy_in(model, manifest, folder, public_key)
             self._activate(Change(_now(), "promote", digest, source))
             return verified
 
-    def _copy_in(self, model: Path, manifest: Manifest, place: Path, public_key: Path | None) -> VerifiedModel:
+    def _copy_in(self, model: Path, manifest: Manifest, folder: Path, public_key: Path | None) -> VerifiedModel:
         """Copy the files of the manifest, verify the copy, and rename it to its digest."""
-        with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as folder:
-            copy = Path(folder) / "model"
+        with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as candidate:
+            copy = Path(candidate) / "model"
             copy.mkdir()
             for name in (MANIFEST_FILE, signature.SIGNATURE_FILE, *manifest.files):
                 if Path(name).name == name and (model / name).is_file():
                     shutil.copyfile(model / name, copy / name)
             verified = verify_model(copy, None, public_key)
-            if verified.model.digest != place.name:
+            if verified.model.digest != folder.name:
                 raise ArtifactError(f"{model} changed while it was copied")
-            copy.rename(place)
+            copy.rename(folder)
         return verified
 
     def rollback(self, public_key: Path | None = None) -> VerifiedModel:
@@ -182,8 +182,8 @@ class Store:
             with locked(self.folder / _LOCK):
                 yield
         except OSError as error:
-            place = error.filename or self.folder
-            raise DependencyError(f"cannot write the model store: {place}: {error.strerror}") from error
+            path = error.filename or self.folder
+            raise DependencyError(f"cannot write the model store: {path}: {error.strerror}") from error
 
 
 def _previous(history: list[Change]) -> Change | None:

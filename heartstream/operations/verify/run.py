@@ -32,11 +32,11 @@ def verify(folder: Path | None, chosen: RecordRange, *, as_json: bool) -> bool:
     topic, verdicts = settings.topics.scores, Counter[Verdict]()
     print_finding = _print_json if as_json else _text_printer(topic)
     with Reader.open(settings) as scores, Reader.open(settings) as records:
-        spans = scores.between(topic, chosen.since, chosen.until)
-        size = sum(span.end - span.first for span in spans.values())
+        ranges = scores.between(topic, chosen.since, chosen.until)
+        size = sum(offsets.end - offsets.first for offsets in ranges.values())
         with ProgressCounter(size, "scores") as progress:
             for finding in islice(
-                verify_scores(scores, records, topic, spans, models, Serdes.reading(settings)), chosen.limit
+                verify_scores(scores, records, topic, ranges, models, Serdes.reading(settings)), chosen.limit
             ):
                 progress.advance()
                 verdicts[finding.verdict] += 1

@@ -13,7 +13,7 @@ import msgspec
 from confluent_kafka import Message
 
 from heartstream.operations.verify.models import ModelDirectories
-from runtime.kafka.range_reader import AbsentTopicError, Reader, Span
+from runtime.kafka.range_reader import AbsentTopicError, OffsetRange, Reader
 from schemas.codec import UNDECODABLE, decode_score, encode_score, input_digest
 from schemas.records import Score, Source
 from schemas.wire_format import strip_prefix
@@ -67,13 +67,18 @@ class _StoredScore(NamedTuple):
 
 
 def verify_scores(  # where scores and records are, and what both are read with
-    scores: Reader, records: Reader, topic: str, spans: Mapping[int, Span], models: ModelDirectories, serdes: Serdes
+    scores: Reader,
+    records: Reader,
+    topic: str,
+    ranges: Mapping[int, OffsetRange],
+    models: ModelDirectories,
+    serdes: Serdes,
 ) -> Iterator[Finding]:
     """Yield a finding for each score in these ranges. Raises DependencyError and ArtifactError.
 
     Needs two readers, because a reader reads one topic at a time.
     """
-    messages, originals = scores.read(topic, spans), _Originals(records)
+    messages, originals = scores.read(topic, ranges), _Originals(records)
     while chunk := list(islice(messages, _CHUNK)):
         stored_scores = []
         for message in chunk:
@@ -86,15 +91,15 @@ def verify_scores(  # where scores and records are, and what both are read with
 
 
 def _decode(message: Message) -> _StoredScore | Finding:
-    place = message.partition() or 0, message.offset() or 0
+    position = message.partition() or 0, message.offset() or 0
     value = strip_prefix(message.value() or b"")
     try:
         score = decode_score(value)
     except UNDECODABLE:
-        return Finding(*place, Verdict.UNREADABLE)
+        return Finding(*position, Verdict.UNREADABLE)
     if score.source is None:
-        return Finding(*place, Verdict.NO_SOURCE)
-    return _StoredScore(*place, value, score, score.source)
+        return Finding(*position, Verdict.NO_SOURCE)
+    return _StoredScore(*position, value, score, score.source)
 
 
 class _Originals:
@@ -102,7 +107,7 @@ class _Originals:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._there: dict[str, dict[int, Span]] = {}
+        self._there: dict[str, dict[int, OffsetRange]] = {}
 
     def at(self, sources: Iterable[Source]) -> dict[Source, Message]:
         """Return the records at these positions; expired ones are missing."""
@@ -111,18 +116,18 @@ class _Originals:
             wanted[source.topic, source.partition].add(source.offset)
         found: dict[Source, Message] = {}
         for (topic, partition), offsets in sorted(wanted.items()):
-            there = self._spans(topic).get(partition, Span(0, 0))
+            there = self._stored_ranges(topic).get(partition, OffsetRange(0, 0))
             for first, end in _ranges(sorted(offsets)):
-                span = Span(max(first, there.first), min(end, there.end))
-                for message in self._reader.read(topic, {partition: span}):
+                stored = OffsetRange(max(first, there.first), min(end, there.end))
+                for message in self._reader.read(topic, {partition: stored}):
                     if (offset := message.offset() or 0) in offsets:
                         found[Source(topic, partition, offset)] = message
         return found
 
-    def _spans(self, topic: str) -> dict[int, Span]:
+    def _stored_ranges(self, topic: str) -> dict[int, OffsetRange]:
         if topic not in self._there:
             try:
-                self._there[topic] = self._reader.spans(topic)
+                self._there[topic] = self._reader.ranges(topic)
             except AbsentTopicError:
                 self._there[topic] = {}
         return self._there[topic]
@@ -147,17 +152,17 @@ def _findings(
     """Yield the findings; records with the same model and options are scored together."""
     to_score: dict[int, tuple[Scorer, list[_StoredScore]]] = {}
     for stored in stored_scores:
-        place = stored.partition, stored.offset
+        position = stored.partition, stored.offset
         if stored.source not in originals:
-            yield Finding(*place, Verdict.INPUT_GONE, stored.source)
+            yield Finding(*position, Verdict.INPUT_GONE, stored.source)
             continue
         digest = stored.score.input_digest
         if isinstance(digest, str) and digest != input_digest(originals[stored.source].value() or b""):
-            yield Finding(*place, Verdict.INPUT_CHANGED, stored.source)
+            yield Finding(*position, Verdict.INPUT_CHANGED, stored.source)
             continue
         scorer = models.scorer(stored.score)
         if scorer is None:
-            yield Finding(*place, Verdict.MODEL_ABSENT, stored.source)
+            yield Finding(*position, Verdict.MODEL_ABSENT, stored.source)
         else:
             to_score.setdefault(id(scorer), (scorer, []))[1].append(stored)
     for scorer, group in to_score.values():

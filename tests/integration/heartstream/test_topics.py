@@ -77,7 +77,7 @@ def test_a_frozen_broker_is_asked_again(own_broker: str, topics: Topics) -> None
     broker = own_broker
     with ThreadPoolExecutor(1) as pool:
         with cut_off(broker):
-            creating = pool.submit(create_topics, broker, [topics.patients], 2, {}, patience=9)
+            creating = pool.submit(create_topics, broker, [topics.patients], 2, {}, timeout=9)
             with pytest.raises(TimeoutError):
                 creating.result(4)
         creating.result(60)
@@ -90,4 +90,4 @@ def test_a_broker_that_never_answers_is_named() -> None:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         told = f"cannot create topic patients: the broker at {address} did not create it within 1.5 s"
         with pytest.raises(DependencyError, match=told):
-            create_topics(address, ["patients"], 2, {}, patience=1.5)
+            create_topics(address, ["patients"], 2, {}, timeout=1.5)

@@ -142,7 +142,7 @@ def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, by
 
     found: dict[object, tuple[bytes | None, bytes]] = {}
     with Reader.open(Settings(kafka=Kafka(bootstrap_servers=address))) as reader:
-        for message in reader.read(topic, reader.spans(topic)):
+        for message in reader.read(topic, reader.ranges(topic)):
             value = message.value() or b""
             assert found.setdefault(decode_score(value).source, (message.key(), value)) == (message.key(), value)
     return found
