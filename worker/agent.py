@@ -63,14 +63,14 @@ class ScoringAgent:
         if not batches:
             return
         started = time.perf_counter()
-        scored = self._scored([batch for batch, _ in batches])
+        scored = self._score_batches([batch for batch, _ in batches])
         event = _batch_scored([each.results for each in scored], time.perf_counter() - started)
         event.emit()
-        self._limit.note(event.scored + event.rejected, event.rejected)
+        self._limit.record(event.scored + event.rejected, event.rejected)
         for (_, weight), each in zip(batches, scored, strict=True):
-            self._publisher.put(self._scored_batch(each, weight, started))
+            self._publisher.put(self._to_scored_batch(each, weight, started))
 
-    def _scored(self, batches: Sequence[RecordBatch]) -> list[_Scored]:
+    def _score_batches(self, batches: Sequence[RecordBatch]) -> list[_BatchResults]:
         """Score batches together, then check each against the coding of its partition."""
         sources = list(chain.from_iterable(batch.sources() for batch in batches))
         keys = list(chain.from_iterable(batch.keys() for batch in batches))
@@ -80,29 +80,29 @@ class ScoringAgent:
         for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
             own = slice(first, first := first + len(batch))
             found = reject_foreign_source(part, batch.assignment.seen)
-            scored.append(_Scored(batch, sources[own], keys[own], found, encode_scores(found.scores)))
+            scored.append(_BatchResults(batch, sources[own], keys[own], found, encode_scores(found.scores)))
         return scored
 
-    def _scored_batch(self, scored: _Scored, weight: int, started: float) -> ScoredBatch:
+    def _to_scored_batch(self, scored: _BatchResults, weight: int, started: float) -> ScoredBatch:
         """Build the outgoing scores, with their records' keys, and dead letters of a batch."""
         batch, sources, keys, results, encoded = scored
         traced = self._tracer.begin(batch, sources, results.rejected, started)
-        headers: dict[int, Headers] = {place: span.headers for place, span in traced.items()}
+        headers: dict[int, Headers] = {index: span.headers for index, span in traced.items()}
         letters: list[OutgoingRecord] = []
-        for place, faults in results.rejected.items():
-            own = headers.get(place, ())
-            letters.append(dead_letter(self._dead_letter_topic, batch.messages[place], sources[place], faults, own))
+        for index, issues in results.rejected.items():
+            own = headers.get(index, ())
+            letters.append(dead_letter(self._dead_letter_topic, batch.messages[index], sources[index], issues, own))
         codes: tuple[str, ...] = ()
         if letters:
-            codes = tuple(str(faults[0].code) for faults in results.rejected.values())
-            keys = [keys[place] for place in results.places]
-            sources = [sources[place] for place in results.places]
-            headers = {row: headers[place] for row, place in enumerate(results.places) if place in headers}
+            codes = tuple(str(issues[0].code) for issues in results.rejected.values())
+            keys = [keys[index] for index in results.places]
+            sources = [sources[index] for index in results.places]
+            headers = {row: headers[index] for row, index in enumerate(results.places) if index in headers}
         carried, spans = self._serdes.headers(sources, headers), tuple(traced.values())
         return ScoredBatch(batch, keys, self._serdes.framed(encoded), letters, codes, weight, started, carried, spans)
 
 
-class _Scored(NamedTuple):
+class _BatchResults(NamedTuple):
     """A batch with its results; `encoded` are the scores as JSON."""
 
     batch: RecordBatch

@@ -88,8 +88,8 @@ class ScoringApp(faust.App):
         try:
             self._telemetry_server = TelemetryServer(host, port, self.health)
         except OSError as error:
-            place = f"{host}:{port} (HEARTSTREAM_TELEMETRY__PORT)"
-            raise DependencyError(f"cannot listen at {place}: {error.strerror}") from error
+            address = f"{host}:{port} (HEARTSTREAM_TELEMETRY__PORT)"
+            raise DependencyError(f"cannot listen at {address}: {error.strerror}") from error
         self.heartbeat.start()
         for each in self.background:
             each.start()
@@ -246,7 +246,7 @@ def _guarantee(app: ScoringApp, settings: Settings, ledger: Ledger, limit: Rejec
         admin_config(settings.kafka), topics.scores, (topics.dead_letters,) if writes_letters else ()
     )
     letters = topics.dead_letters if writes_letters else None
-    substitutes = Substitutes(topics.scores, letters, lambda: limit.note(0, 1), output_topics.partition_for)
+    substitutes = Substitutes(topics.scores, letters, lambda: limit.record(0, 1), output_topics.partition_for)
     if settings.worker.processing_guarantee == EXACTLY_ONCE:
         committed = CommittedOffsets(admin_config(settings.kafka), settings.worker.group_id)
         return ExactlyOnce(producer, topics.scores, ledger, consumer, committed.read, output_topics, substitutes)

@@ -37,18 +37,18 @@ _MARKS: Final = frozenset({VALUE_OMITTED_HEADER, KEY_OMITTED_HEADER, HEADERS_OMI
 
 
 def dead_letter(
-    topic: str, message: Message, source: Source, faults: tuple[ValidationIssue, ...], trace: Headers = ()
+    topic: str, message: Message, source: Source, issues: tuple[ValidationIssue, ...], trace: Headers = ()
 ) -> OutgoingRecord:
-    """Make the dead letter for one record: its key, value, headers and timestamp, and every fault.
+    """Make the dead letter for one record: its key, value, headers and timestamp, and every issue.
 
     `trace` takes the place of the trace context that the record brought along.
     """
     found = timestamp_of(message)
     timestamp = NO_TIMESTAMP if found is None else found
     reasons: list[tuple[str, bytes | None]] = [
-        (DEAD_LETTER_HEADER, encode_dead_letter(DeadLetter(faults, source))),
+        (DEAD_LETTER_HEADER, encode_dead_letter(DeadLetter(issues, source))),
         (f"{ERROR_HEADER_PREFIX}exception", _EXCEPTION),
-        (f"{ERROR_HEADER_PREFIX}message", str(RecordError(faults)).encode()),
+        (f"{ERROR_HEADER_PREFIX}message", str(RecordError(issues)).encode()),
         (f"{ERROR_HEADER_PREFIX}topic", source.topic.encode()),
         (f"{ERROR_HEADER_PREFIX}partition", str(source.partition).encode()),
         (f"{ERROR_HEADER_PREFIX}offset", str(source.offset).encode()),
@@ -60,7 +60,7 @@ def dead_letter(
 
 
 def reduced(letter: OutgoingRecord) -> OutgoingRecord | None:
-    """Return the dead letter without its largest part, for a topic that rejects it as too large.
+    """Return the dead letter without its largest part, for a topic that refuses it as too large.
 
     The largest of value, key and original headers is dropped first, replaced by a header with its size; then all errors
     but the first, and the headers of Kafka Streams. The source is always kept. Returns None if nothing can be dropped.

@@ -1,8 +1,8 @@
 """Startup, readiness and liveness checks. The telemetry port's own thread runs them, so they answer if the rest hangs.
 
-Liveness fails only if a restart would help, which means a fault inside this process: its consumer thread or event loop
-is stuck, or records wait although the broker answers and no results are in flight. An unreachable broker, slow output,
-or a group with more workers than partitions do not call for a restart.
+Liveness fails only if a restart would help, which means a failure inside this process: its consumer thread or event
+loop is stuck, or records wait although the broker answers and no results are in flight. An unreachable broker, slow
+output, or a group with more workers than partitions do not call for a restart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from faust.types import TP
 from runtime.health import Health
 from runtime.periodic import PeriodicCall
 from worker.kafka.consumer import LibrdkafkaConsumer
-from worker.kafka.lag import SILENT_SECONDS, Behind, LagMeter
+from worker.kafka.lag import SILENT_SECONDS, LagMeter, PartitionLag
 from worker.kafka.ledger import Ledger
 from worker.kafka.producer import LibrdkafkaProducer
 
@@ -107,7 +107,7 @@ class WorkerChecks:
         lag = self._lag
         if lag is None or not _answers(lag) or self._in_flight():
             return None
-        return stalled_partition(lag.behind, self._ledger, _STALL_LIMITS * self._stall_limit)
+        return stalled_partition(lag.lagging, self._ledger, _STALL_LIMITS * self._stall_limit)
 
     def group(self) -> str | None:
         """The worker is a member of the group, even without partitions if there are too few."""
@@ -132,7 +132,8 @@ class WorkerChecks:
         if not isinstance(producer, LibrdkafkaProducer) or not producer.started or producer.crashed:
             return "the producer is not running"
         lag = self._lag
-        waited = time.monotonic() - lag.held_since if lag is not None and lag.held_since is not None else 0.0
+        since = None if lag is None else lag.unfinished_since
+        waited = 0.0 if since is None else time.monotonic() - since
         if waited > _OUTPUT_SECONDS:
             return f"no results have been confirmed for {waited:.0f} s"
         return None
@@ -160,12 +161,12 @@ class WorkerChecks:
         return producer.in_flight if isinstance(producer, LibrdkafkaProducer) else 0
 
 
-def stalled_partition(all_behind: Mapping[TP, Behind], ledger: Ledger, limit: float) -> str | None:
+def stalled_partition(lagging: Mapping[TP, PartitionLag], ledger: Ledger, limit: float) -> str | None:
     """Describe a partition that has lag and has been stalled for more than `limit` seconds."""
     now, finished = time.monotonic(), ledger.progress()
-    for tp, behind in all_behind.items():
-        stalled = now - behind.still
-        moved = finished.get(tp) not in {None, behind.done}
+    for tp, lag in lagging.items():
+        stalled = now - lag.unchanged_since
+        moved = finished.get(tp) not in {None, lag.done}
         if stalled > limit and not moved:
             return f"partition {tp.partition} of {tp.topic} has been stalled for {stalled:.0f} s, with records to score"
     return None

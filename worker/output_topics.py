@@ -81,8 +81,8 @@ async def queue_results(
 ) -> None:
     """Queue scores, then dead letters."""
     source = scored_batch.batch.tp.partition
-    home = ANY_PARTITION if output_topics is None else output_topics.partition_for(topic, source)
-    await producer.queue(topic, scored_batch.keys, scored_batch.scores, scored_batch.headers, home)
+    keyless_partition = ANY_PARTITION if output_topics is None else output_topics.partition_for(topic, source)
+    await producer.queue(topic, scored_batch.keys, scored_batch.scores, scored_batch.headers, keyless_partition)
     for letter in scored_batch.letters:
         if letter.key is None and output_topics is not None:
             letter.partition = output_topics.partition_for(letter.topic, source)

@@ -20,7 +20,7 @@ class RejectionLimit:
         self._records = 0
         self._rejected = 0
 
-    def note(self, records: int, rejected: int) -> None:
+    def record(self, records: int, rejected: int) -> None:
         """Count a batch before it is published; raises DependencyError if the limit is exceeded."""
         self._batches.append((records, rejected))
         self._records += records

@@ -1,4 +1,4 @@
-"""How a retried transaction sends the records that the broker rejected before."""
+"""How a retried transaction sends the records that the broker refused before."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NO_LIMIT: Final = 1 << 62
 class ResendPlan:
     """Decides which records of a transaction are sent separately, and which are replaced.
 
-    The broker rejects whole batches, so rejected records are resent in small groups, then one by one. A record that is
-    rejected on its own shows the reason, and every record of the transaction that its topic would reject for the same
+    The broker refuses whole batches, so refused records are resent in small groups, then one by one. A record that is
+    refused on its own shows the reason, and every record of the transaction that its topic would refuse for the same
     reason is replaced. Then everything is sent together again, in order.
     """
 
@@ -33,9 +33,9 @@ class ResendPlan:
         self._too_large: dict[str, int] = {}
         self._needs_key: set[str] = set()
         self._letters: dict[bytes, OutgoingRecord | None] = {}
-        """The substitutes of rejected scores."""
+        """The substitutes of refused scores."""
         self.has_news = False
-        """Whether a rejection taught something new since this was last reset."""
+        """Whether a refusal taught something new since this was last reset."""
         self.batch_bytes: int | None = None
         """The new batch limit in bytes, if the batches that were sent are too large."""
 
@@ -55,8 +55,8 @@ class ResendPlan:
         separate = self._separate.get(scored_batch.batch.number, [])
         return ([record] for record in separate) if self._one_by_one else small_groups(separate)
 
-    def note(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord], batch_bytes: int) -> None:
-        """Learn from rejected records; `group` is the separate group that was just sent, if any."""
+    def add_refused(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord], batch_bytes: int) -> None:
+        """Learn from refused records; `group` is the separate group that was just sent, if any."""
         self.has_news = True
         refused = with_headers(refused, self._scored_batches.values())
         self.batch_bytes = smaller_batches(refused, batch_bytes)
@@ -71,7 +71,7 @@ class ResendPlan:
         self._separate_out([record for record in refused if id(record) not in own])
 
     def _learn_limit(self, record: OutgoingRecord) -> None:
-        """Learn what a topic rejects from a record that it rejected on its own."""
+        """Learn what a topic refuses from a record that it refused on its own."""
         if record.key is None and record.refusal == KafkaError.INVALID_RECORD:
             self._needs_key.add(record.topic)
         else:
@@ -84,36 +84,36 @@ class ResendPlan:
         results = {record.value: record for record in refused if record.is_result}
         letters = {id(record) for record in refused if not record.is_result}
         for number, scored_batch in self._bulk.items():
-            places = [place for place, score in enumerate(scored_batch.scores) if score in results]
+            indexes = [index for index, score in enumerate(scored_batch.scores) if score in results]
             moved = [letter for letter in scored_batch.letters if id(letter) in letters]
-            if places or moved:
+            if indexes or moved:
                 separate = self._separate.setdefault(number, [])
-                separate += [results[scored_batch.scores[place]] for place in places] + moved
+                separate += [results[scored_batch.scores[index]] for index in indexes] + moved
                 left = [letter for letter in scored_batch.letters if id(letter) not in letters]
-                self._bulk[number] = msgspec.structs.replace(_without(scored_batch, set(places)), letters=left)
+                self._bulk[number] = msgspec.structs.replace(_without(scored_batch, set(indexes)), letters=left)
 
     def _substituted(self, scored_batch: ScoredBatch) -> ScoredBatch:
-        """Return a scored batch in which records that their topics are known to reject are replaced."""
+        """Return a scored batch in which records that their topics are known to refuse are replaced."""
         if not self._too_large and not self._needs_key:
             return scored_batch
-        places = {
-            place
-            for place, (key, score) in enumerate(zip(scored_batch.keys, scored_batch.scores, strict=True))
-            if self._is_rejected(self._substitutes.scores, key, len(key or b"") + len(score))
+        indexes = {
+            index
+            for index, (key, score) in enumerate(zip(scored_batch.keys, scored_batch.scores, strict=True))
+            if self._is_refused(self._substitutes.scores, key, len(key or b"") + len(score))
         }
         results = []
-        for place in sorted(places):
-            result = OutgoingRecord(self._substitutes.scores, scored_batch.keys[place], scored_batch.scores[place], ())
+        for index in sorted(indexes):
+            result = OutgoingRecord(self._substitutes.scores, scored_batch.keys[index], scored_batch.scores[index], ())
             result.is_result = True
             results.append(result)
         letters = self._acceptable([*scored_batch.letters, *results])
-        return msgspec.structs.replace(_without(scored_batch, places), letters=letters)
+        return msgspec.structs.replace(_without(scored_batch, indexes), letters=letters)
 
     def _acceptable(self, records: Iterable[OutgoingRecord]) -> list[OutgoingRecord]:
         acceptable = []
         for record in records:
             found: OutgoingRecord | None = record
-            while found is not None and self._is_rejected(found.topic, found.key, found.size()):
+            while found is not None and self._is_refused(found.topic, found.key, found.size()):
                 lacks_key = found.key is None and found.topic in self._needs_key
                 found.refusal = KafkaError.INVALID_RECORD if lacks_key else KafkaError.MSG_SIZE_TOO_LARGE
                 found = self._substitute(found)
@@ -122,7 +122,7 @@ class ResendPlan:
         return acceptable
 
     def _substitute(self, record: OutgoingRecord) -> OutgoingRecord | None:
-        """Return the substitute of a rejected record; that of a score is created, and counted, once."""
+        """Return the substitute of a refused record; that of a score is created, and counted, once."""
         if not record.is_result:
             return self._substitutes.of(record, self._scored_batches.values())
         score = record.value or b""
@@ -130,15 +130,15 @@ class ResendPlan:
             self._letters[score] = self._substitutes.of(record, self._scored_batches.values())
         return self._letters[score]
 
-    def _is_rejected(self, topic: str, key: bytes | None, size: int) -> bool:
+    def _is_refused(self, topic: str, key: bytes | None, size: int) -> bool:
         return size >= self._too_large.get(topic, _NO_LIMIT) or (key is None and topic in self._needs_key)
 
 
-def _without(scored_batch: ScoredBatch, places: set[int]) -> ScoredBatch:
+def _without(scored_batch: ScoredBatch, indexes: set[int]) -> ScoredBatch:
     """Return a scored batch without the scores at some indexes."""
-    if not places:
+    if not indexes:
         return scored_batch
-    kept = [place for place in range(len(scored_batch.scores)) if place not in places]
+    kept = [index for index in range(len(scored_batch.scores)) if index not in indexes]
     headers = {new: scored_batch.headers[old] for new, old in enumerate(kept) if old in scored_batch.headers}
-    keys, scores = [scored_batch.keys[place] for place in kept], [scored_batch.scores[place] for place in kept]
+    keys, scores = [scored_batch.keys[index] for index in kept], [scored_batch.scores[index] for index in kept]
     return msgspec.structs.replace(scored_batch, keys=keys, scores=scores, headers=headers)

@@ -63,9 +63,9 @@ class SchemaRegistry:
     def number(self, subject: str, schema: str) -> int:
         """Return the ID of a subject's JSON Schema, registering it if necessary. Raises DependencyError."""
         body = msgspec.json.encode({"schema": schema, "schemaType": "JSON"})
-        place = f"/subjects/{quote(subject, safe='')}"
+        path = f"/subjects/{quote(subject, safe='')}"
         # A lookup does not need write permission.
-        found = self._request(place, _Numbered, body) or self._request(f"{place}/versions", _Numbered, body)
+        found = self._request(path, _Numbered, body) or self._request(f"{path}/versions", _Numbered, body)
         if found is None:
             raise DependencyError("the schema registry accepts no schema at its URL: check its path")
         return found.id

@@ -25,13 +25,13 @@ class EventHeaders(Mapping[int, Headers]):
         self._sources = sources
         self._traces = traces
 
-    def __getitem__(self, place: int) -> list[tuple[str, bytes | None]]:
+    def __getitem__(self, index: int) -> list[tuple[str, bytes | None]]:
         """Return the headers of the score at an index."""
-        return [*self._event(self._sources[place]), *self._traces.get(place, ())]
+        return [*self._event(self._sources[index]), *self._traces.get(index, ())]
 
-    def __contains__(self, place: object) -> bool:
+    def __contains__(self, index: object) -> bool:
         """Whether there is such a score: each has headers."""
-        return isinstance(place, int) and 0 <= place < len(self._sources)
+        return isinstance(index, int) and 0 <= index < len(self._sources)
 
     def __iter__(self) -> Iterator[int]:
         """Yield the indexes."""

@@ -82,7 +82,7 @@ class Serdes:
     ) -> JsonBatch:
         """Return messages of the patients topic as a batch; `sources` are their topics, partitions and offsets."""
         values = [message.value() for message in messages]
-        return JsonBatch(values, None, sources, keys, lambda place: self.content_of(messages[place]))
+        return JsonBatch(values, None, sources, keys, lambda index: self.content_of(messages[index]))
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """Look up the new schema IDs of these values in a thread.
@@ -132,12 +132,12 @@ def _reader_of(schema_type: str, schema: str) -> _Read:
     if schema_type == "JSON":
         return lambda value: value
     if schema_type != "AVRO":
-        return _refusing("is framed with a schema that is neither JSON Schema nor Avro")
+        return _rejecting("is framed with a schema that is neither JSON Schema nor Avro")
     try:
         read = reader(schema)
     except UnusableSchemaError as error:
-        return _refusing(str(error))
-    malformed = _fault("does not match the Avro schema of its frame")
+        return _rejecting(str(error))
+    malformed = _malformed("does not match the Avro schema of its frame")
 
     def avro(value: bytes) -> Content:
         found = read(value)
@@ -149,16 +149,16 @@ def _reader_of(schema_type: str, schema: str) -> _Read:
 def _json(value: bytes) -> Content:
     if value.lstrip()[:1] == b"{":
         return value
-    return _fault("is framed for a schema registry and is not JSON; for Avro set HEARTSTREAM_SCHEMA_REGISTRY__URL")
+    return _malformed("is framed for a schema registry and is not JSON; for Avro set HEARTSTREAM_SCHEMA_REGISTRY__URL")
 
 
-def _refusing(message: str) -> _Read:
-    fault = _fault(message)
-    return lambda _: fault
+def _rejecting(message: str) -> _Read:
+    issues = _malformed(message)
+    return lambda _: issues
 
 
-def _fault(message: str) -> tuple[ValidationIssue, ...]:
+def _malformed(message: str) -> tuple[ValidationIssue, ...]:
     return (ValidationIssue(RejectionCode.MALFORMED_FRAME, "", message),)
 
 
-_UNKNOWN: Final = _refusing("is framed with a schema ID that the schema registry does not have")
+_UNKNOWN: Final = _rejecting("is framed with a schema ID that the schema registry does not have")

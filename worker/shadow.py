@@ -79,19 +79,19 @@ class ShadowAgent:
             return
         started = time.perf_counter()
         sources = batch.sources()
-        selected = [place for place, source in enumerate(sources) if self._sample.selects(source)]
-        messages = [batch.messages[place] for place in selected]
-        decoded = self._serdes.batch(messages, [sources[place] for place in selected]).decode()
+        selected = [index for index, source in enumerate(sources) if self._sample.selects(source)]
+        messages = [batch.messages[index] for index in selected]
+        decoded = self._serdes.batch(messages, [sources[index] for index in selected]).decode()
         before = time.perf_counter()
         champion = self._champion.score(decoded)
         between = time.perf_counter()
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
         results = reject_foreign_source(challenger, batch.assignment.seen)
-        scored = [selected[place] for place in results.places]
+        scored = [selected[index] for index in results.places]
         keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
-        headers = self._serdes.headers([sources[place] for place in scored], {})
-        its_keys = [keys[place] for place in scored]
+        headers = self._serdes.headers([sources[index] for index in scored], {})
+        its_keys = [keys[index] for index in scored]
         self._publisher.put(ScoredBatch(batch, its_keys, scores, [], (), weight, started, headers, is_awaited=False))
 
 

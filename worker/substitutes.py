@@ -1,6 +1,6 @@
-"""Substitutes for output records that the broker rejects, so that nothing is lost and the worker goes on.
+"""Substitutes for output records that the broker refuses, so that nothing is lost and the worker goes on.
 
-A rejected dead letter is reduced until it fits. A rejected score is replaced by a dead letter of its record.
+A refused dead letter is reduced until it fits. A refused score is replaced by a dead letter of its record.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TOO_LARGE: Final = ValidationIssue(
 
 
 class Substitutes:
-    """Creates the substitutes of rejected output records."""
+    """Creates the substitutes of refused output records."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Substitutes:
         count_rejected: Callable[[], None],
         partition_for: Callable[[str, int], int] = lambda _topic, _partition: ANY_PARTITION,
     ) -> None:
-        """Without a topic for `dead_letters`, a rejected score is logged and dropped.
+        """Without a topic for `dead_letters`, a refused score is logged and dropped.
 
         `partition_for` returns the partition of letters without a key.
         """
@@ -49,9 +49,9 @@ class Substitutes:
         self._count_rejected = count_rejected
 
     def of(self, record: OutgoingRecord, scored_batches: Iterable[ScoredBatch]) -> OutgoingRecord | None:
-        """Return the substitute of a record that was rejected on its own; None if there is none.
+        """Return the substitute of a record that was refused on its own; None if there is none.
 
-        Raises DependencyError if the topic rejects even the smallest dead letter.
+        Raises DependencyError if the topic refuses even the smallest dead letter.
         """
         if record.is_result:
             return self._letter_of(record, scored_batches)
@@ -59,7 +59,7 @@ class Substitutes:
             return without_key(record)
         less = reduced(record)
         if less is None:
-            raise DependencyError(f"{record.topic} rejects a dead letter that contains only its source")
+            raise DependencyError(f"{record.topic} refuses a dead letter that contains only its source")
         return less
 
     def _letter_of(self, record: OutgoingRecord, scored_batches: Iterable[ScoredBatch]) -> OutgoingRecord | None:
@@ -70,8 +70,8 @@ class Substitutes:
         source = decode_score(record.value or b"").source
         if source is None:
             raise AssertionError("a score of the stream has a source")
-        fault = _NO_KEY if record.key is None and record.refusal == KafkaError.INVALID_RECORD else _TOO_LARGE
-        letter = dead_letter(self._dead_letters, _message(source, scored_batches), source, (fault,))
+        issue = _NO_KEY if record.key is None and record.refusal == KafkaError.INVALID_RECORD else _TOO_LARGE
+        letter = dead_letter(self._dead_letters, _message(source, scored_batches), source, (issue,))
         if letter.key is None:
             letter.partition = self._partition_for(self._dead_letters, source.partition)
         return letter
@@ -82,8 +82,8 @@ NO_SUBSTITUTES: Final = Substitutes("", None, lambda: None)
 
 def _message(source: Source, scored_batches: Iterable[ScoredBatch]) -> Message:
     """Return the record at `source`, which is in one of the batches."""
-    place = source.topic, source.partition
-    batches = (each.batch for each in scored_batches if (each.batch.tp.topic, each.batch.tp.partition) == place)
+    partition = source.topic, source.partition
+    batches = (each.batch for each in scored_batches if (each.batch.tp.topic, each.batch.tp.partition) == partition)
     return next(found for batch in batches for found in batch.messages if found.offset() == source.offset)
 
 
@@ -92,14 +92,14 @@ def with_headers(refused: Sequence[OutgoingRecord], scored_batches: Iterable[Sco
     wanted = {record.value: record for record in refused if record.is_result}
     if wanted:
         for scored_batch in scored_batches:
-            for place, score in enumerate(scored_batch.scores if scored_batch.headers else ()):
+            for index, score in enumerate(scored_batch.scores if scored_batch.headers else ()):
                 if score in wanted:
-                    wanted[score].headers = scored_batch.headers.get(place, ())
+                    wanted[score].headers = scored_batch.headers.get(index, ())
     return refused
 
 
 def smaller_batches(refused: Iterable[OutgoingRecord], batch_bytes: int) -> int | None:
-    """Return a smaller batch limit in bytes, or None if the batch size was not the reason for the rejection."""
+    """Return a smaller batch limit in bytes, or None if the batch size was not the reason for the refusal."""
     is_for_batches = any(
         record.is_result and record.refusal == KafkaError.MSG_SIZE_TOO_LARGE and record.size() < batch_bytes
         for record in refused

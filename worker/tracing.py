@@ -53,26 +53,26 @@ class SamplingTracer:
         """Begin the spans of a batch whose scoring began at `started` (`time.perf_counter`)."""
         seconds = time.perf_counter() - started
         spans: dict[int, Span] = {}
-        for place, parent in self._wanted(batch):
+        for index, parent in self._wanted(batch):
             # Over the rate limit, skip the rest of the batch.
             if not self._tracing.allows():
                 break
-            faults = rejected.get(place, ())
-            attributes = _attributes(sources[place], self._group_id, is_rejected=bool(faults))
+            issues = rejected.get(index, ())
+            attributes = _attributes(sources[index], self._group_id, is_rejected=bool(issues))
             span = self._tracing.begin(f"process {batch.tp.topic}", "consumer", parent, attributes, seconds)
             if span is not None:
-                spans[place] = span
-                _mark(span, faults)
+                spans[index] = span
+                _mark(span, issues)
         return spans
 
     def _wanted(self, batch: RecordBatch) -> Iterator[tuple[int, Parent | None]]:
         """Yield the indexes of the records to trace, in order, with their parent spans."""
         picked = set(self._tracing.picked(len(batch)))
-        for place, message in enumerate(batch.messages):
+        for index, message in enumerate(batch.messages):
             headers = headers_of(message)
             parent = read_parent(headers) if headers else None
-            if place in picked if parent is None else parent.is_sampled:
-                yield place, parent
+            if index in picked if parent is None else parent.is_sampled:
+                yield index, parent
 
 
 def _attributes(source: Source, group_id: str, *, is_rejected: bool) -> Attributes:
@@ -88,9 +88,9 @@ def _attributes(source: Source, group_id: str, *, is_rejected: bool) -> Attribut
     }
 
 
-def _mark(span: Span, faults: Issues) -> None:
+def _mark(span: Span, issues: Issues) -> None:
     """Add the error codes of a rejected record, a bounded set, to its span."""
-    if faults:
-        codes = [str(fault.code) for fault in faults]
+    if issues:
+        codes = [str(issue.code) for issue in issues]
         span.note({"heartstream.rejection_codes": codes})
         span.fail(codes[0])

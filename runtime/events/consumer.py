@@ -156,7 +156,7 @@ class TopicRecreated(msgspec.Struct, frozen=True):
 
 
 class GroupRefused(msgspec.Struct, frozen=True):
-    """The group rejects the worker because its members share no assignor with it; the worker keeps trying.
+    """The group refuses the worker because its members share no assignor with it; the worker keeps trying.
 
     `reason` names the other members' clients and assignor.
     """
@@ -170,7 +170,7 @@ class GroupRefused(msgspec.Struct, frozen=True):
 
 
 class ConsumerReplaced(msgspec.Struct, frozen=True):
-    """A client is replaced: for too long it had no group or broker, or the group rejected its transactions."""
+    """A client is replaced: for too long it had no group or broker, or the group refused its transactions."""
 
     def emit(self) -> None:
         """Count and log it."""

@@ -18,7 +18,7 @@ _throttle: Final = LogThrottle()
 
 
 class ScoreRefused(msgspec.Struct, frozen=True):
-    """The scores topic rejects a score; if `is_letter`, a dead letter is produced instead."""
+    """The scores topic refuses a score; if `is_letter`, a dead letter is produced instead."""
 
     code: str
     is_letter: bool

@@ -28,7 +28,7 @@ class BatchScored(msgspec.Struct, frozen=True):
     seconds: float
 
     def emit(self) -> None:
-        """Count records and faults. What is rejected is logged by `RecordsRejected`."""
+        """Count records and issues. What is rejected is logged by `RecordsRejected`."""
         metrics.RECORDS.labels(self.interface, "scored").inc(self.scored)
         metrics.BATCH_RECORDS.labels(self.interface).observe(self.scored + self.rejected)
         metrics.BATCH_SECONDS.labels(self.interface).observe(self.seconds)

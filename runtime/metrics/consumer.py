@@ -12,7 +12,7 @@ IN_FLIGHT_BATCHES: Final = gauge(
 IN_FLIGHT_RECORDS: Final = gauge("heartstream_in_flight_records", "Records being scored or waiting for confirmation.")
 CONSUMER_REPLACEMENTS: Final = counter(
     "heartstream_consumer_replacements",
-    "Consumer clients replaced: without group or broker for a minute, or rejected by the group for 10 s.",
+    "Consumer clients replaced: without group or broker for a minute, or refused by the group for 10 s.",
 )
 PAUSED: Final = gauge(
     "heartstream_consumption_paused",

@@ -72,7 +72,7 @@ class FakeBroker:
     def group_metadata(self) -> None:
         return None
 
-    def note_transaction(self, *, is_refused: bool) -> None:
+    def record_transaction(self, *, is_refused: bool) -> None:
         self.refused.append(is_refused)
 
     async def committed(self, tps: Collection[TP]) -> Mapping[TP, int]:

@@ -57,7 +57,7 @@ def _store_once(this: ConsumerThread) -> None:
 
 async def _commit_with_metadata_last(this: ExactlyOnce, scored_batches: Sequence[ScoredBatch]) -> None:
     if this._failure is None and (refused := await this._producer().await_deliveries()):
-        this._take_care(refused)
+        this._plan_resend(refused)
         this._failure = DeliveryError("records are refused by their topics")
     if this._failure is not None:
         raise this._failure
@@ -65,7 +65,7 @@ async def _commit_with_metadata_last(this: ExactlyOnce, scored_batches: Sequence
         raise DeliveryError("partitions were lost")
     offsets = {each.batch.tp: this._ledger.committable_with(each.batch) for each in scored_batches}
     await this._member().topic_check.confirm(this._member().topic_check.ask())
-    await this._store(offsets, this._member().group_metadata())
+    await this._commit_offsets(offsets, this._member().group_metadata())
 
 
 async def _renew_blindly(this: ExactlyOnce, call: str, _scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
@@ -73,7 +73,7 @@ async def _renew_blindly(this: ExactlyOnce, call: str, _scored_batches: Sequence
     return {}
 
 
-async def _wait_for_ever(this: transactions.Transactions, _name: str, operation: Any, _turn: int = 1) -> None:
+async def _wait_for_ever(this: transactions.Transactions, _name: str, operation: Any, _attempt: int = 1) -> None:
     def work(given_up: Any) -> None:
         transactions._repeat(lambda: operation(this._timeouts.call), given_up)
 
@@ -104,7 +104,7 @@ async def _idle_beside_transactions(this: ExactlyOnce) -> None:
     if offsets:
         consumer = this._member()._thread.client.consumer  # type: ignore[attr-defined]
         consumer.config = {**consumer.config, "on_commit": lambda _error, _positions: None}
-        consumer.commit(offsets=positions_of(offsets, this._ledger.note), asynchronous=True)
+        consumer.commit(offsets=positions_of(offsets, this._ledger.commit_metadata), asynchronous=True)
         this._ledger.mark_committed(offsets)
 
 
@@ -154,12 +154,12 @@ BUGS: Final = (
     Bug("lost partitions done again", "decision 11", ((Ledger, "owns", _always),), _EOS),
     Bug("no fence by the generation", "decision 11", ((TransactionCommits, "on_rebalance", _ignore),), _EOS),
     Bug("ten aborts end the worker", "decision 11", ((exactly_once, "_RetryBudget", _HastyBudget),), _EOS),
-    Bug("stuck transaction repeated blindly", "decision 14", ((ExactlyOnce, "_learn", _renew_blindly),), _EOS),
+    Bug("stuck transaction repeated blindly", "decision 14", ((ExactlyOnce, "_replace_client", _renew_blindly),), _EOS),
     Bug("stuck client not replaced", "decision 14", ((transactions.Transactions, "_call", _wait_for_ever),), _EOS),
     Bug(
         "late EndTxn in the next transaction",
         "decision 47",
-        ((transactions.Transactions, "_note", _ignore),),
+        ((transactions.Transactions, "_record_duration", _ignore),),
         _EOS,
     ),
     Bug("fenced client ends the worker", "decision 45", ((transactions, "fatal_error", _fail_on_fence),), _EOS),

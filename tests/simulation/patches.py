@@ -48,7 +48,7 @@ _WAITS: Final = (
     (producer, "_POLL_INTERVAL_SECONDS", 0.02),
     (producer, "_IDLE_SECONDS", 3.0),
     (producer, "_CHECK_SECONDS", 1.0),
-    (topic_check, "_LOOK_SECONDS", 0.005),
+    (topic_check, "_POLL_SECONDS", 0.005),
     (publisher, "_CHECK_SECONDS", 0.01),
 )
 

@@ -37,7 +37,7 @@ PATIENTS: Final = "patients"
 SCORES: Final = "scores"
 DEAD_LETTERS: Final = "dead-letters"
 _FLUSH_SECONDS: Final = 3.0
-_FAULTS: Final = (ValidationIssue(RejectionCode.MISSING_FIELD, "age", "is missing"),)
+_ISSUES: Final = (ValidationIssue(RejectionCode.MISSING_FIELD, "age", "is missing"),)
 TIMEOUTS: Final = TransactionTimeouts(call=1.5, silence=4.0, pause=0.2, total=30.0)
 
 
@@ -138,7 +138,7 @@ class Scores:
 
     def score(self, batch: DecodedBatch) -> Results:
         sources = [source for source in batch.sources or () if source is not None]
-        rejected = {place: _FAULTS for place, source in enumerate(sources) if source.offset % 11 == 7}
+        rejected = {place: _ISSUES for place, source in enumerate(sources) if source.offset % 11 == 7}
         places = [place for place in range(len(sources)) if place not in rejected]
         scores: Any = [self._score(sources[place]) for place in places]
         numbers = np.zeros(len(places))

@@ -46,7 +46,7 @@ class AtLeastOnce:
         return self._producer().in_flight > 0
 
     async def close(self, scored_batches: Sequence[ScoredBatch]) -> Sequence[ScoredBatch]:
-        """Wait for confirmation; resend or replace what the broker rejected."""
+        """Wait for confirmation; resend or replace what the broker refused."""
         refused = with_headers(await self._producer().await_deliveries(), scored_batches)
         while (size := smaller_batches(refused, self._producer().batch_bytes)) is not None:
             await self._producer().limit_batches(size)
@@ -64,7 +64,7 @@ class AtLeastOnce:
             await self._send_carefully([substitute], scored_batches)
 
     async def _send(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
-        """Send records; return those that the broker rejected."""
+        """Send records; return those that the broker refused."""
         for record in records:
             await self._producer().queue_record(record)
         return await self._producer().await_deliveries()

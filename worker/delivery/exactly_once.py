@@ -38,7 +38,7 @@ class Membership(Protocol):
         """Return the group metadata for transactions, as last refreshed."""
         ...
 
-    def note_transaction(self, *, is_refused: bool) -> None:
+    def record_transaction(self, *, is_refused: bool) -> None:
         """Record whether the group refused a transaction because it does not know the member."""
         ...
 
@@ -72,7 +72,7 @@ class ExactlyOnce:
         self._output_topics = output_topics
         self._substitutes = substitutes
         self._resend_plan = ResendPlan(substitutes)
-        """How to resend this transaction's rejected records."""
+        """How to resend this transaction's refused records."""
         self._failure: DeliveryError | AbortRequiredError | None = None
         """Why the open transaction must be aborted."""
 
@@ -96,20 +96,20 @@ class ExactlyOnce:
                 self._producer(), self._topic, self._resend_plan.bulk(scored_batch), self._output_topics
             )
             for group in self._resend_plan.groups(scored_batch):
-                await self._send_apart(group)
+                await self._send_separately(group)
         except (DeliveryError, AbortRequiredError) as error:
             self._failure = error.with_traceback(None)
 
-    async def _send_apart(self, group: Sequence[OutgoingRecord]) -> None:
+    async def _send_separately(self, group: Sequence[OutgoingRecord]) -> None:
         """Send a few records and wait for their delivery reports."""
         for record in group:
             await self._producer().queue_record(record)
         if refused := await self._producer().await_deliveries():
-            self._take_care(refused, group)
+            self._plan_resend(refused, group)
             raise DeliveryError("records are refused by their topics")
 
-    def _take_care(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord] = ()) -> None:
-        self._resend_plan.note(refused, group, self._producer().batch_bytes)
+    def _plan_resend(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord] = ()) -> None:
+        self._resend_plan.add_refused(refused, group, self._producer().batch_bytes)
 
     def accepts_more(self) -> bool:
         """Accept more while batches wait to be scored: a transaction costs several requests, whatever its size."""
@@ -131,17 +131,18 @@ class ExactlyOnce:
             else:
                 confirmed += scored_batches
                 break
-            offsets = await (self._learn(reason, scored_batches) if stuck else self._abort(reason, scored_batches))
+            settle = self._replace_client if stuck else self._abort
+            offsets = await settle(reason, scored_batches)
             held = [scored_batch for scored_batch in scored_batches if self._ledger.owns(scored_batch.batch)]
             confirmed += [scored_batch for scored_batch in held if _is_done(scored_batch, offsets)]
             left = [scored_batch for scored_batch in held if not _is_done(scored_batch, offsets)]
-            retry_budget.note(has_news=left != scored_batches or self._resend_plan.has_news)
+            retry_budget.record(has_news=left != scored_batches or self._resend_plan.has_news)
             if retry_budget.is_exhausted:
                 raise DependencyError(f"{retry_budget.aborts} transactions in a row had to be aborted: {reason}")
             scored_batches = left
             if scored_batches:
                 await retry_budget.pause()
-                await self._again(scored_batches)
+                await self._repeat(scored_batches)
         return confirmed
 
     async def _commit(self, scored_batches: Sequence[ScoredBatch]) -> None:
@@ -155,25 +156,26 @@ class ExactlyOnce:
         check = self._member().topic_check
         asked = check.ask()
         if refused := await self._producer().await_deliveries():
-            self._take_care(refused)
+            self._plan_resend(refused)
             self._failure = DeliveryError("records are refused by their topics")
             raise self._failure
         await check.confirm(asked)
         group = self._member().group_metadata()
         if not all(self._ledger.owns(scored_batch.batch) for scored_batch in scored_batches):
             raise DeliveryError("partitions were lost")
-        await self._store({each.batch.tp: self._ledger.committable_with(each.batch) for each in scored_batches}, group)
+        offsets = {each.batch.tp: self._ledger.committable_with(each.batch) for each in scored_batches}
+        await self._commit_offsets(offsets, group)
 
-    async def _store(self, offsets: Mapping[TP, int], group: Any) -> None:
-        positions = positions_of(offsets, self._ledger.note)
+    async def _commit_offsets(self, offsets: Mapping[TP, int], group: Any) -> None:
+        positions = positions_of(offsets, self._ledger.commit_metadata)
         by_partition = {tp.partition: offset for tp, offset in offsets.items()}
         events.OffsetsSent(by_partition).emit()
         try:
             await self._producer().require_transactions().commit(positions, group)
         except AbortRequiredError as error:
-            self._member().note_transaction(is_refused=error.reason in _NO_MEMBER)
+            self._member().record_transaction(is_refused=error.reason in _NO_MEMBER)
             raise
-        self._member().note_transaction(is_refused=False)
+        self._member().record_transaction(is_refused=False)
         self._ledger.mark_committed(offsets)
         events.OffsetsCommitted(by_partition, transactional=True).emit()
 
@@ -189,14 +191,14 @@ class ExactlyOnce:
             return
         # Reactions come after `except`: a traceback refers to the client, which another thread must destroy.
         try:
-            await self._store(offsets, group)
+            await self._commit_offsets(offsets, group)
         except AbortRequiredError as error:
             reason, stuck = str(error), False
         except UnresponsiveClientError as error:
             reason, stuck = str(error), True
         else:
             return
-        await (self._learn(reason, ()) if stuck else self._abort(reason, ()))
+        await (self._replace_client(reason, ()) if stuck else self._abort(reason, ()))
 
     async def _abort(self, reason: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
         """Abort the open transaction; return committed offsets only if the client was stuck."""
@@ -208,14 +210,14 @@ class ExactlyOnce:
             refused = await self._producer().clear_failures()
             # Nothing can be queued in a failed transaction: `add` may have failed before the reason was reported.
             if refused and not self._resend_plan.has_news:
-                self._take_care(refused)
+                self._plan_resend(refused)
             if self._resend_plan.batch_bytes is not None:
                 await self._producer().limit_batches(self._resend_plan.batch_bytes)
                 self._resend_plan.batch_bytes = None
             return {}
-        return await self._learn(call, scored_batches)
+        return await self._replace_client(call, scored_batches)
 
-    async def _learn(self, call: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
+    async def _replace_client(self, call: str, scored_batches: Sequence[ScoredBatch]) -> Mapping[TP, int]:
         """Replace the client that is stuck in `call`; return the committed offsets once its transaction has ended.
 
         Another member may have committed a partition that this one lost unnoticed: its results count as well.
@@ -229,7 +231,7 @@ class ExactlyOnce:
         events.TransactionSettled(len(done), len(tps - done)).emit()
         return offsets
 
-    async def _again(self, scored_batches: Sequence[ScoredBatch]) -> None:
+    async def _repeat(self, scored_batches: Sequence[ScoredBatch]) -> None:
         """Repeat what is left of an aborted transaction."""
         await self._begin()
         for scored_batch in scored_batches:
@@ -244,7 +246,7 @@ class _RetryBudget:
         self._since = time.monotonic()
         self.aborts = 0
 
-    def note(self, *, has_news: bool) -> None:
+    def record(self, *, has_news: bool) -> None:
         """Count an abort; if something was learned, the next attempt may succeed, and counting restarts."""
         self.aborts = 0 if has_news else self.aborts + 1
         if has_news:

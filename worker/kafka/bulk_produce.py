@@ -16,12 +16,12 @@ _POLL_EVERY_RECORDS: Final = 500
 def runs(count: int, alone: Collection[int]) -> Iterator[tuple[int, int]]:
     """Split `count` indexes into short ranges; each index in `alone` gets a range of its own."""
     start = 0
-    for place in (*sorted(alone), count):
-        for first in range(start, place, _POLL_EVERY_RECORDS):
-            yield first, min(first + _POLL_EVERY_RECORDS, place)
-        if place < count:
-            yield place, place + 1
-        start = place + 1
+    for index in (*sorted(alone), count):
+        for first in range(start, index, _POLL_EVERY_RECORDS):
+            yield first, min(first + _POLL_EVERY_RECORDS, index)
+        if index < count:
+            yield index, index + 1
+        start = index + 1
 
 
 def produce_range(
@@ -30,23 +30,23 @@ def produce_range(
     keys: Sequence[bytes | None],
     values: Sequence[bytes],
     headers: Mapping[int, Headers] | None,
-    places: range,
-    home: int,
+    indexes: range,
+    keyless_partition: int,
 ) -> int:
     """Produce the records at these indexes; return the first that did not fit. Hot loop: under 1 µs per record."""
-    place = places.start
+    index = indexes.start
     try:
         if headers is None:
-            for place in places:
-                key = keys[place]
-                produce(topic, values[place], key, home if key is None else ANY_PARTITION)
+            for index in indexes:
+                key = keys[index]
+                produce(topic, values[index], key, keyless_partition if key is None else ANY_PARTITION)
         else:
-            for place in places:
-                key = keys[place]
-                target = home if key is None else ANY_PARTITION
-                produce(topic, values[place], key, target, headers=list(headers[place]))
+            for index in indexes:
+                key = keys[index]
+                target = keyless_partition if key is None else ANY_PARTITION
+                produce(topic, values[index], key, target, headers=list(headers[index]))
     except BufferError:
-        return place
+        return index
     except KafkaException as failure:
-        raise UnsentError(place, failure.args[0]) from failure
-    return places.stop
+        raise UnsentError(index, failure.args[0]) from failure
+    return indexes.stop

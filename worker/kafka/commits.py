@@ -104,7 +104,7 @@ class ConsumerCommits:
             self.is_in_flight = True
             self._unstored_since = self._unstored_since or now
             self._unanswered_since = self._unanswered_since or now
-            self._consumer.commit(offsets=positions_of(offsets, self._ledger.note), asynchronous=True)
+            self._consumer.commit(offsets=positions_of(offsets, self._ledger.commit_metadata), asynchronous=True)
 
     def on_rebalance(self) -> None:
         """Nothing to do: the client knows its membership."""
@@ -239,9 +239,9 @@ def tps_of(positions: Iterable[TopicPartition]) -> set[TP]:
     return {tp_of(position) for position in positions}
 
 
-def positions_of(offsets: Mapping[TP, int], note: str) -> list[TopicPartition]:
-    """Return offsets in the client's form, with `note` as their commit metadata."""
-    return [TopicPartition(tp.topic, tp.partition, offset, metadata=note) for tp, offset in offsets.items()]
+def positions_of(offsets: Mapping[TP, int], metadata: str) -> list[TopicPartition]:
+    """Return offsets in the client's form, with `metadata` as their commit metadata."""
+    return [TopicPartition(tp.topic, tp.partition, offset, metadata=metadata) for tp, offset in offsets.items()]
 
 
 def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bool:
@@ -249,7 +249,7 @@ def _commit(consumer: Consumer, ledger: Ledger, offsets: Mapping[TP, int]) -> bo
     if not offsets:
         return True
     try:
-        consumer.commit(offsets=positions_of(offsets, ledger.note), asynchronous=False)
+        consumer.commit(offsets=positions_of(offsets, ledger.commit_metadata), asynchronous=False)
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
         events.OffsetCommitFailed(error.name(), len(offsets)).emit()

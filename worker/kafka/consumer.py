@@ -145,7 +145,7 @@ class LibrdkafkaConsumer(FaustConsumer):
         """Return the group metadata for transactions, as last refreshed by the consumer thread."""
         return None if self._thread is None else self._thread.client.commits.group_metadata
 
-    def note_transaction(self, *, is_refused: bool) -> None:
+    def record_transaction(self, *, is_refused: bool) -> None:
         """Record whether the group refused a transaction because it does not know the member."""
         if self._thread is not None:
             self._thread.client.expulsion.record(is_refused=is_refused, now=time.monotonic())

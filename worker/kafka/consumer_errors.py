@@ -46,9 +46,9 @@ def check(consumer: Consumer, message: Message, error: KafkaError) -> None:
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         raise DependencyError(_out_of_range(consumer, message))
     if is_corrupt(error):
-        place = f"partition {message.partition()} of {message.topic()}"
+        partition = f"partition {message.partition()} of {message.topic()}"
         raise CorruptBatchError(
-            f"{place} has a corrupt batch at offset {message.offset()} ({error.name()}: {error.str()}); "
+            f"{partition} has a corrupt batch at offset {message.offset()} ({error.name()}: {error.str()}); "
             'see "A corrupt batch" in the runbook'
         )
     if error.fatal() or error.code() in _FATAL:
@@ -69,18 +69,18 @@ def on_admin_error(error: KafkaError) -> None:
 
 def _out_of_range(consumer: Consumer, message: Message) -> str:
     """Explain why the broker does not have the offset of a partition."""
-    wanted, place = int(message.offset() or 0), f"partition {message.partition()} of {message.topic()}"
+    position = TopicPartition(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+    wanted, name = position.offset, f"partition {position.partition} of {position.topic}"
     try:
-        partition = TopicPartition(str(message.topic()), int(message.partition() or 0))
-        low, high = consumer.get_watermark_offsets(partition, timeout=_ASK_SECONDS)
+        low, high = consumer.get_watermark_offsets(position, timeout=_ASK_SECONDS)
     except KafkaException:
         low = high = -1
     if 0 <= high < wanted:
         return (
-            f"a committed offset is beyond the end: {place} ends at offset {high}, the group is at {wanted}. The topic "
+            f"a committed offset is beyond the end: {name} ends at offset {high}, the group is at {wanted}. The topic "
             f"was recreated, its log was truncated, or the offset was set by hand. Find out which, {_RESET}"
         )
-    begins = f": {place} begins at offset {low}, the group is at {wanted}" if low >= 0 else f" ({place})"
+    begins = f": {name} begins at offset {low}, the group is at {wanted}" if low >= 0 else f" ({name})"
     return (
         f"a committed offset is no longer retained{begins}. Records were deleted before they were scored, unless the "
         f"gap had only transaction markers or aborted records. Find out which, {_RESET}"

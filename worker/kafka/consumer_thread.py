@@ -226,10 +226,10 @@ class ConsumerThread(threading.Thread):
         self._next_check = now + _CHECK_INTERVAL_SECONDS
         # As it was before this question: a callback may have held this thread up until the network was back.
         answered_at = self.client.lag.answered_at
-        self.client.lag.measure(self._topic, held=self.paused == "commits")
+        self.client.lag.measure(self._topic, is_paused=self.paused == "commits")
         if answered_at is not None and time.monotonic() - answered_at > _UNCERTAIN_AFTER_SECONDS:
             self.client.commits.assume_failing_since(answered_at)
         self.refusal.update()
         if self.client.is_member:
             self.identity.update(reading=bool(self._ledger.owned()))
-            self._ledger.note = self.identity.note
+            self._ledger.commit_metadata = self.identity.commit_metadata

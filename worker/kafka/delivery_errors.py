@@ -33,8 +33,8 @@ def delivery_failure(problem: str, error: KafkaError) -> DeliveryError:
 
 
 class UnsentError(Exception):
-    """The client rejects the record at index `place`."""
+    """The client refuses the record at index `index`."""
 
-    def __init__(self, place: int, error: KafkaError) -> None:
-        super().__init__(place)
-        self.place, self.error = place, error
+    def __init__(self, index: int, error: KafkaError) -> None:
+        super().__init__(index)
+        self.index, self.error = index, error

@@ -25,25 +25,25 @@ SILENT_SECONDS: Final = 30.0
 """A broker that has not answered for this long is unreachable."""
 
 
-class Behind(msgspec.Struct, frozen=True):
+class PartitionLag(msgspec.Struct, frozen=True):
     """A partition with a lag of `records`: all records before offset `done` have a confirmed result.
 
-    `seen` is since when the record at `done` is known to exist; `still` since when the partition has been at `done`
-    although the broker answers and it is read. Both are in monotonic seconds.
+    `seen_since` is since when the record at `done` is known to exist; `unchanged_since` since when the partition has
+    been at `done` although the broker answers and it is read. Both are in monotonic seconds.
     """
 
     done: int
     records: int
-    seen: float
-    still: float
+    seen_since: float
+    unchanged_since: float
 
 
 class LagMeter:
     """Measures the lag of all owned partitions, and restarts or reports stalled ones.
 
-    `behind` has the partitions with lag, as last measured; `answered_at` is when a broker last answered (None: not
-    yet), and `held_since` since when batches have been in flight without one finishing (None: there are none), both in
-    monotonic seconds. Other threads may read all three: they are replaced, never changed.
+    `lagging` has the partitions with lag, as last measured; `answered_at` is when a broker last answered (None: not
+    yet), and `unfinished_since` since when batches have been in flight without one finishing (None: there are none),
+    both in monotonic seconds. Other threads may read all three: they are replaced, never changed.
     """
 
     def __init__(self, consumer: Consumer, ledger: Ledger, stall_limit: float) -> None:
@@ -55,14 +55,14 @@ class LagMeter:
         self._shown: set[TP] = set()
         self._done: Mapping[TP, int] = {}
         self._begun: dict[TP, int] = {}
-        self._turns = 0
+        self._queries = 0
         self._ask_at = 0.0
         self._measured_at = self._watched_at = time.monotonic()
         self._unwatched = 0
         self._is_dry = False
-        self.behind: Mapping[TP, Behind] = {}
+        self.lagging: Mapping[TP, PartitionLag] = {}
         self.answered_at: float | None = None
-        self.held_since: float | None = None
+        self.unfinished_since: float | None = None
         self._finished: Mapping[TP, int | None] = {}
 
     def silence(self, now: float) -> float:
@@ -80,7 +80,7 @@ class LagMeter:
     def forget(self, tps: Iterable[TP]) -> None:
         """Forget partitions that are no longer owned."""
         gone = set(tps)
-        self.behind = {tp: behind for tp, behind in self.behind.items() if tp not in gone}
+        self.lagging = {tp: lag for tp, lag in self.lagging.items() if tp not in gone}
         for tp in gone:
             self._stall_detector.forget(tp)
             self._begun.pop(tp, None)
@@ -89,17 +89,17 @@ class LagMeter:
                 self._shown.remove(tp)
                 events.LagForgotten(*tp).emit()
 
-    def measure(self, topic: str, *, held: bool = False) -> None:
+    def measure(self, topic: str, *, is_paused: bool = False) -> None:
         """Report, for each owned partition, the number and age of the records without a confirmed result.
 
-        `topic` is queried if there is no partition to query. `held`: reading is paused for commits, so no partition is
-        expected to progress.
+        `topic` is queried if there is no partition to query. `is_paused`: reading is paused for commits, so no
+        partition is expected to progress.
         """
         progress = self._ledger.progress()
-        asked = self._whose_turn(progress)
+        asked = self._partition_to_query(progress)
         if not progress:
             self._ask_for_topic(topic)
-        all_behind: dict[TP, Behind] = {}
+        all_lags: dict[TP, PartitionLag] = {}
         all_done: dict[TP, int] = {}
         ends = self._ledger.ends()
         for tp, finished_to in progress.items():
@@ -109,36 +109,36 @@ class LagMeter:
                 continue
             all_done[tp] = done
             if end > done:
-                all_behind[tp] = self._still_behind(tp, done, end, held=held)
-            self._tell(tp, all_behind.get(tp))
-        self.behind, self._done = all_behind, all_done
+                all_lags[tp] = self._lag_of(tp, done, end, is_paused=is_paused)
+            self._report(tp, all_lags.get(tp))
+        self.lagging, self._done = all_lags, all_done
         self._measured_at = time.monotonic()
         self._unwatched += 1
         self._report_in_flight(progress)
 
     def restart_stalled(self) -> None:
-        """Check that each partition with lag progresses; called on each turn, except while reading is paused.
+        """Check that each partition with lag progresses; called all the time, except while reading is paused.
 
         Time counts only after the partition's turn has passed, while a broker answers, and this thread was not blocked.
         """
         if not self._unwatched:
             return
-        now, was_held = time.monotonic(), self._unwatched > 1
+        now, was_paused = time.monotonic(), self._unwatched > 1
         seconds = now - self._watched_at
-        counts = seconds <= _GAP_SECONDS and self._answers(now)
-        is_dry = self._is_dry and not was_held
+        counts = seconds <= _GAP_SECONDS and self._broker_answers(now)
+        is_dry = self._is_dry and not was_paused
         self._unwatched, self._watched_at, self._is_dry = 0, now, False
-        for tp in self._ledger.owned() - self.behind.keys():
+        for tp in self._ledger.owned() - self.lagging.keys():
             self._stall_detector.forget(tp)
-        for tp, behind in self.behind.items():
+        for tp, lag in self.lagging.items():
             if self._stall_detector.has_moved(tp, self._done) or not (
-                counts and self._had_its_turn(tp, is_dry, was_held)
+                counts and self._should_have_progressed(tp, is_dry, was_paused)
             ):
                 continue
             if self._stall_detector.is_stalled(tp, seconds):
-                self._answer_stall(tp, behind.done)
+                self._handle_stall(tp, lag.done)
 
-    def _had_its_turn(self, tp: TP, is_dry: bool, was_held: bool) -> bool:  # noqa: FBT001  # two facts, no ways to act
+    def _should_have_progressed(self, tp: TP, is_dry: bool, was_paused: bool) -> bool:  # noqa: FBT001  # two facts, no ways to act
         """Whether a healthy partition would have progressed since the last check.
 
         What is read first is scored and confirmed first. So a batch's turn has passed when a later one is finished, or
@@ -146,42 +146,42 @@ class LagMeter:
         fetched records have been read, or more of another partition than can have been fetched before them.
         """
         if self._ledger.oldest(tp) is not None:
-            return self._ledger.is_overtaken(tp) or not (was_held or self._ledger.any_started())
+            return self._ledger.is_overtaken(tp) or not (was_paused or self._ledger.any_started())
         return is_dry or self._stall_detector.is_passed(tp, self._done)
 
-    def _tell(self, tp: TP, behind: Behind | None) -> None:
+    def _report(self, tp: TP, lag: PartitionLag | None) -> None:
         """Report the lag of a partition. The age of its oldest record is exact once the record is read.
 
         Before that it is a lower bound: since when the record is known to exist.
         """
         self._shown.add(tp)
-        if behind is None:
+        if lag is None:
             events.LagMeasured(*tp, 0, 0.0).emit()
             return
         batch = self._ledger.oldest(tp)
         oldest = batch.oldest() if batch is not None else None
-        age = time.monotonic() - behind.seen if oldest is None else time.time() - oldest
-        events.LagMeasured(*tp, behind.records, max(0.0, age)).emit()
+        age = time.monotonic() - lag.seen_since if oldest is None else time.time() - oldest
+        events.LagMeasured(*tp, lag.records, max(0.0, age)).emit()
 
     def _report_in_flight(self, progress: Mapping[TP, int | None]) -> None:
         """Report the batches in flight, and since when none of them has finished."""
         batches, records = self._ledger.in_flight()
         events.InFlightMeasured(batches, records).emit()
         if not batches:
-            self.held_since = None
-        elif self.held_since is None or progress != self._finished:
-            self.held_since = time.monotonic()
+            self.unfinished_since = None
+        elif self.unfinished_since is None or progress != self._finished:
+            self.unfinished_since = time.monotonic()
         self._finished = progress
 
-    def _still_behind(self, tp: TP, done: int, end: int, *, held: bool) -> Behind:
+    def _lag_of(self, tp: TP, done: int, end: int, *, is_paused: bool) -> PartitionLag:
         """Return the lag of a partition, and since when it has made no progress."""
-        now, before = time.monotonic(), self.behind.get(tp)
+        now, before = time.monotonic(), self.lagging.get(tp)
         if before is None or before.done != done:
-            return Behind(done, end - done, now, now)
-        counts = not held and self._answers(now) and now - self._measured_at <= _GAP_SECONDS
-        return Behind(done, end - done, before.seen, before.still if counts else now)
+            return PartitionLag(done, end - done, now, now)
+        counts = not is_paused and self._broker_answers(now) and now - self._measured_at <= _GAP_SECONDS
+        return PartitionLag(done, end - done, before.seen_since, before.unchanged_since if counts else now)
 
-    def _answers(self, now: float) -> bool:
+    def _broker_answers(self, now: float) -> bool:
         """Whether a broker has answered recently, given how often it is queried."""
         return self.answered_at is not None and now - self.answered_at < _ASK_AGAIN_SECONDS + 2 * _ASK_SECONDS
 
@@ -195,7 +195,7 @@ class LagMeter:
         begun = self._begun.get(tp, -1)
         return max(finished_to or -1, begun if begun >= 0 else low)
 
-    def _whose_turn(self, progress: Mapping[TP, int | None]) -> TP | None:
+    def _partition_to_query(self, progress: Mapping[TP, int | None]) -> TP | None:
         """Choose, in rotation, the partition whose end offset to query from the broker this time.
 
         The client learns a partition's end by fetching, so one that it has stopped fetching would look fully read. A
@@ -204,9 +204,9 @@ class LagMeter:
         """
         quiet = sorted(tp for tp, finished_to in progress.items() if finished_to == self._finished.get(tp))
         if any(tp in self._finished for tp in progress.keys() - set(quiet)):
-            self._note_answer()
-        self._turns += 1
-        return quiet[self._turns % len(quiet)] if quiet else None
+            self._record_answer()
+        self._queries += 1
+        return quiet[self._queries % len(quiet)] if quiet else None
 
     def _bounds(self, tp: TP, reached: int | None, *, ask_broker: bool) -> tuple[int, int]:
         """Return the first offset of a partition and the end of what can be read; -1 if unknown.
@@ -227,9 +227,9 @@ class LagMeter:
         try:
             watermarks = self._consumer.get_watermark_offsets(TopicPartition(*tp), timeout=_ASK_SECONDS)
         except KafkaException:
-            self._note_silence()
+            self._record_silence()
             return None
-        self._note_answer()
+        self._record_answer()
         return _known(watermarks)
 
     def _ask_for_topic(self, topic: str) -> None:
@@ -239,18 +239,18 @@ class LagMeter:
         try:
             self._consumer.list_topics(topic, timeout=_ASK_SECONDS)
         except KafkaException:
-            self._note_silence()
+            self._record_silence()
         else:
-            self._note_answer()
+            self._record_answer()
 
-    def _note_answer(self) -> None:
+    def _record_answer(self) -> None:
         self.answered_at = time.monotonic()
         events.BrokerAnswered(time.time()).emit()
 
-    def _note_silence(self) -> None:
+    def _record_silence(self) -> None:
         self._ask_at = time.monotonic() + _ASK_AGAIN_SECONDS
 
-    def _answer_stall(self, tp: TP, done: int) -> None:
+    def _handle_stall(self, tp: TP, done: int) -> None:
         """Restart fetching a stalled partition, once; raise DependencyError the second time.
 
         It is not stalled if its broker does not answer, or if a producer's transaction is still open.

@@ -22,7 +22,7 @@ class Ledger:
 
     def __init__(self) -> None:
         """Start without partitions."""
-        self.note = ""
+        self.commit_metadata = ""
         """Metadata committed with each offset: the ID of its topic. Set by the consumer thread."""
         self._changed = threading.Condition()
         self._assignments: dict[TP, PartitionAssignment] = {}

@@ -20,7 +20,7 @@ _REFUSED: Final = frozenset(
         KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001  # the client's public name for it
     }
 )
-"""Broker errors that reject a record or its batch."""
+"""Broker errors that refuse a record or its batch."""
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # the client's public names
 ANY_PARTITION: Final = -1
 
@@ -31,7 +31,7 @@ class OutgoingRecord:
     """A record to send, with headers; scores without headers take the faster `LibrdkafkaProducer.queue`.
 
     `timestamp` is Unix time in milliseconds, or `NO_TIMESTAMP`; None means the time of sending. `refusal` is the error
-    code with which the broker rejected it. `is_result` distinguishes scores from dead letters.
+    code with which the broker refused it. `is_result` distinguishes scores from dead letters.
     """
 
     __slots__ = ("headers", "is_result", "key", "partition", "refusal", "timestamp", "topic", "value")
@@ -51,7 +51,7 @@ class OutgoingRecord:
 
 
 class DeliveryReports:
-    """The delivery reports of one client: `failure` is its fatal error, `refused` are the records that were rejected.
+    """The delivery reports of one client: `failure` is its fatal error, `refused` are the records that were refused.
 
     Has no reference to the client, which would keep an abandoned client alive.
     """
@@ -76,14 +76,16 @@ class DeliveryReports:
         else:
             self.on_failed_delivery(error, message)
 
-    def on_unsent_result(self, topic: str, key: bytes | None, value: bytes, home: int, unsent: UnsentError) -> None:
-        """Keep a score that the client itself rejects as too large. Raises DeliveryError for any other reason."""
+    def on_unsent_result(
+        self, topic: str, key: bytes | None, value: bytes, keyless_partition: int, unsent: UnsentError
+    ) -> None:
+        """Keep a score that the client itself refuses as too large. Raises DeliveryError for any other reason."""
         if unsent.error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
             raise delivery_failure(f"a result cannot be sent to {topic}", unsent.error) from unsent
-        self.refuse_result(topic, key, value, home if key is None else ANY_PARTITION, unsent.error.code())
+        self.refuse_result(topic, key, value, keyless_partition if key is None else ANY_PARTITION, unsent.error.code())
 
     def refuse_result(self, topic: str, key: bytes | None, value: bytes, partition: int, code: int) -> None:
-        """Keep a rejected score."""
+        """Keep a refused score."""
         record = OutgoingRecord(topic, key, value, ())
         record.partition, record.refusal, record.is_result = partition, code, True
         self.refused.append(record)

@@ -82,17 +82,17 @@ class LibrdkafkaProducer(FaustProducer):
 
     async def _prepare(self) -> None:
         """Initialize transactions, however long that takes; replace a client that is stuck."""
-        turn = 1
+        attempt = 1
         while True:
             try:
-                await self.require_transactions().prepare(turn)
+                await self.require_transactions().prepare(attempt)
             except UnresponsiveClientError as silence:
                 call = str(silence)
             else:
                 self._prepared.set()
                 return
             self._replace(call)
-            turn += 1
+            attempt += 1
 
     async def begin(self) -> None:
         """Begin a transaction, once the client is initialized and no late request can arrive in it."""
@@ -166,30 +166,31 @@ class LibrdkafkaProducer(FaustProducer):
         keys: Sequence[bytes | None],
         values: Sequence[bytes],
         headers: Mapping[int, Headers] = _NO_HEADERS,
-        home: int = ANY_PARTITION,
+        keyless_partition: int = ANY_PARTITION,
     ) -> None:
         """Queue keyed values in order; returns when all are queued. Waits while the client's queue is full.
 
-        `headers` has the headers of some or all values, by index. Values without a key go to the partition `home`.
-        Rejected records are returned by the next `await_deliveries`. Raises DeliveryError for what cannot be sent.
+        `headers` has the headers of some or all values, by index. Values without a key go to `keyless_partition`.
+        Refused records are returned by the next `await_deliveries`. Raises DeliveryError for what cannot be sent.
         """
-        client = self._require_client()
+        produce = self._require_client().produce
         for start, stop in runs(len(values), () if len(headers) == len(values) else headers):
             carried = headers if start in headers else None
-            place = start
-            while place < stop:
+            index = start
+            while index < stop:
                 try:
-                    place = produce_range(client.produce, topic, keys, values, carried, range(place, stop), home)
+                    index = produce_range(produce, topic, keys, values, carried, range(index, stop), keyless_partition)
                 except UnsentError as unsent:
-                    place = unsent.place + 1
-                    self._reports.on_unsent_result(topic, keys[unsent.place], values[unsent.place], home, unsent)
+                    index = unsent.index
+                    self._reports.on_unsent_result(topic, keys[index], values[index], keyless_partition, unsent)
+                    index += 1
                 else:
-                    if place < stop:
+                    if index < stop:
                         await self._wait_for_space()
             self._poll()
 
     async def queue_record(self, record: OutgoingRecord) -> None:
-        """Queue one record with headers. If it is rejected, the next `await_deliveries` returns it."""
+        """Queue one record with headers. If it is refused, the next `await_deliveries` returns it."""
         refused = partial(self._reports.on_refused_record, record)
         options: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
         options |= {"headers": list(record.headers), "on_delivery": refused, "partition": record.partition}
@@ -208,11 +209,11 @@ class LibrdkafkaProducer(FaustProducer):
                 return
 
     async def await_deliveries(self) -> list[OutgoingRecord]:
-        """Wait until all queued records are confirmed; return the records that the broker rejected.
+        """Wait until all queued records are confirmed; return the records that the broker refused.
 
         They are too large, too old, without a key for a compacted topic, or were in a batch with such a record; their
         timestamps are removed, and scores among them lack their headers. Raises DeliveryError if another record could
-        not be delivered. In a transaction it returns at the first rejection, as the rest will not be sent. Raises
+        not be delivered. In a transaction it returns at the first refusal, as the rest will not be sent. Raises
         AbortRequiredError if the transaction must be aborted for another reason.
         """
         client, reports = self._require_client(), self._reports
@@ -233,7 +234,7 @@ class LibrdkafkaProducer(FaustProducer):
     async def clear_failures(self) -> list[OutgoingRecord]:
         """After an aborted transaction, collect its remaining delivery reports and clear the failure.
 
-        Returns the rejected records that `await_deliveries` has not returned.
+        Returns the refused records that `await_deliveries` has not returned.
         """
         client, reports = self._require_client(), self._reports
         while len(client):
@@ -245,7 +246,7 @@ class LibrdkafkaProducer(FaustProducer):
         return refused
 
     def _take_refused(self) -> list[OutgoingRecord]:
-        """Return the records rejected since the last call; they leave a gap in their partition's sequence numbers."""
+        """Return the records refused since the last call; they leave a gap in their partition's sequence numbers."""
         reports = self._reports
         refused, reports.refused = reports.refused, []
         if self.transactions is not None and (refused or isinstance(reports.failure, DeliveryError)):
@@ -273,7 +274,7 @@ class LibrdkafkaProducer(FaustProducer):
         # confirmed from now on could be committed.
         await self._stop_futures()
         if self.transactions is not None:
-            await self.transactions.leave()
+            await self.transactions.abort_if_open()
         failure = DependencyError("the producer was stopped with results in flight")
         self._reports.failure = self._reports.failure or failure
         self._client.purge()

@@ -37,7 +37,7 @@ def starting_positions(
     positions = _committed(consumer, partitions, identity, ledger, stopping) if partitions else []
     if not positions:
         return []
-    ledger.note = identity.note
+    ledger.commit_metadata = identity.commit_metadata
     foreign = [position for position in positions if identity.is_foreign(position.metadata)]
     if foreign:
         events.TopicRecreated(partitions[0].topic, len(foreign)).emit()
@@ -77,7 +77,7 @@ def _ask(
     """
     try:
         positions = consumer.committed(partitions, timeout=timeout)
-        identity.learn(reading=reading)
+        identity.query(reading=reading)
     except KafkaException as failure:
         return [], failure.args[0].name()
     except TimeoutError:

@@ -21,7 +21,7 @@ from worker.kafka.consumer_errors import on_admin_error
 from worker.kafka.transactions import AbortRequiredError
 
 _ANSWER_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.001
+_POLL_SECONDS: Final = 0.001
 
 Answer = Future[TopicDescription]
 
@@ -52,7 +52,7 @@ class TopicCheck:
         try:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):
                 while not asked.done():  # noqa: ASYNC110  # an answer is nearly always there
-                    await asyncio.sleep(_LOOK_SECONDS)
+                    await asyncio.sleep(_POLL_SECONDS)
             self._verify(asked)
         except (KafkaException, TimeoutError) as failure:
             self._client = None

@@ -20,7 +20,7 @@ from schemas.errors import DependencyError
 from worker.kafka.consumer_errors import on_admin_error
 
 _CALL_SECONDS: Final = 10.0
-_NOTE: Final = re.compile(r"topic-id=(?P<topic>\S+) cluster-id=(?P<cluster>\S+)")
+_METADATA: Final = re.compile(r"topic-id=(?P<topic>\S+) cluster-id=(?P<cluster>\S+)")
 _NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
 """The ID that brokers before Kafka 2.8, without topic IDs, return."""
 
@@ -39,11 +39,11 @@ class TopicIdentity:
         """The cluster's ID, part of the metadata: offsets may be mirrored to another cluster with theirs."""
 
     @property
-    def note(self) -> str:
+    def commit_metadata(self) -> str:
         """The metadata of committed offsets; empty if the broker has no topic IDs."""
         return f"topic-id={self._id} cluster-id={self.cluster}" if self._id and self.cluster else ""
 
-    def learn(self, *, reading: bool) -> None:
+    def query(self, *, reading: bool) -> None:
         """Query the IDs of topic and cluster, and wait for them; `reading`: whether partitions are being read.
 
         Raises KafkaException or TimeoutError without a response, and DependencyError as `update`.
@@ -69,9 +69,9 @@ class TopicIdentity:
                 # The client may be stuck: use a new one.
                 self._client = None
 
-    def is_foreign(self, note: str | None) -> bool:
+    def is_foreign(self, metadata: str | None) -> bool:
         """Whether a committed offset's metadata names another topic of this name, on this cluster."""
-        found = _NOTE.fullmatch(note or "")
+        found = _METADATA.fullmatch(metadata or "")
         return found is not None and found["cluster"] == self.cluster and self._id not in {None, found["topic"]}
 
     def _ask(self) -> Future[TopicDescription]:

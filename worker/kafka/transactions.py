@@ -114,12 +114,12 @@ class Transactions:
         self.has_sequence_gap = False
         """Whether a record was not delivered: brokers refuse the client's next records of its partition."""
 
-    async def prepare(self, turn: int = 1) -> None:
+    async def prepare(self, attempt: int = 1) -> None:
         """Fence other producers with the same ID, and end their transactions; called once, first.
 
-        The `turn`th client in a row gets `turn` times the time limit: during an outage, none of them is stuck.
+        The `attempt`th client in a row gets `attempt` times the time limit: during an outage, none of them is stuck.
         """
-        await self._call("init_transactions", self._client.init_transactions, turn)
+        await self._call("init_transactions", self._client.init_transactions, attempt)
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -169,7 +169,7 @@ class Transactions:
             raise UnresponsiveClientError(error.reason) from error
         self._open = False
 
-    async def leave(self) -> None:
+    async def abort_if_open(self) -> None:
         """Abort an open transaction when the process ends, so that readers need not wait for its timeout."""
         if not self._open:
             return
@@ -181,7 +181,7 @@ class Transactions:
         except TimeoutError:
             events.KafkaClientError("producer", "_TIMED_OUT").emit()
 
-    async def _call(self, name: str, operation: Callable[[float], None], turn: int = 1) -> None:
+    async def _call(self, name: str, operation: Callable[[float], None], attempt: int = 1) -> None:
         """Make one of the client's calls, retrying transient errors."""
 
         def work(given_up: threading.Event) -> None:
@@ -190,14 +190,14 @@ class Transactions:
                 _repeat(partial(operation, self._timeouts.call), given_up)
             finally:
                 if not given_up.is_set():
-                    self._note(name, time.monotonic() - began)
+                    self._record_duration(name, time.monotonic() - began)
 
         try:
-            await _in_thread(work, turn * self._timeouts.silence)
+            await _in_thread(work, attempt * self._timeouts.silence)
         except TimeoutError:
             raise UnresponsiveClientError(name) from None
 
-    def _note(self, call: str, seconds: float) -> None:
+    def _record_duration(self, call: str, seconds: float) -> None:
         """Record a slow call. A late copy of init_transactions is harmless: it only fences this client."""
         if seconds >= self._shortest_retry and call != "init_transactions":
             self.retried = call

@@ -61,7 +61,7 @@ Shown(w) == [i \in 1..Len(results) |->
 Dropped(w) == SelectSeq(results, LAMBDA r : ~(r.open /\ r.by = w))
 
 ---------------------------------------------------------------------------
-(* The consumer group, and worker/kafka/consumer_thread.py *)
+(* The consumer group, and worker/kafka/consumer_client.py *)
 \* A worker takes the partition over where the group left off.
 Assigned(w) ==
     /\ group.owner = w /\ w \in group.members /\ worker[w].gen = group.gen

@@ -34,7 +34,7 @@ _LAST_REPORTS_SECONDS: Final = 10.0
 _REFUSALS: Final = frozenset(
     {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG}
 )
-"""Errors with which the broker permanently rejects one record; any other error concerns them all."""
+"""Errors with which the broker permanently refuses one record; any other error concerns them all."""
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001  # so named
 
 
@@ -52,7 +52,7 @@ class SkipReason(Enum):
     TOO_OLD = "too old for the retention of the topic, so they may be deleted unread: give --present-time"
     CODING_NOT_GIVEN = "valid, but from a source in another coding: give --coding"
     CODING_NOT_ADDABLE = "not a plain JSON record, or naming its coding already: --coding does not apply"
-    REFUSED = "rejected by the broker: too large, or with an invalid timestamp"
+    REFUSED = "refused by the broker: too large, or with an invalid timestamp"
 
 
 class Tally:
@@ -186,7 +186,7 @@ class Redrive:
                 self.tally.count_redriven(letter)
             self._backlog.mark_redriven(confirmed)
         if self._failure is not None:
-            raise DependencyError(f"{self._request.topic} rejected a record: {self._failure.name()}")
+            raise DependencyError(f"{self._request.topic} refused a record: {self._failure.name()}")
 
     def _await_reports(self) -> None:
         while self._client.flush(_POLL_SECONDS):

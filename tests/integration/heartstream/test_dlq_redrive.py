@@ -281,7 +281,7 @@ def test_records_that_the_broker_rejects_are_skipped(group_stream: Stream, harne
     assert run.stdout.splitlines() == [
         "redriven: 200 dead letters",
         "        200  model_failure",
-        "skipped 1 dead letter: rejected by the broker: too large, or with an invalid timestamp",
+        "skipped 1 dead letter: refused by the broker: too large, or with an invalid timestamp",
     ]
     assert harness.keys_sent_back() == sorted(["large", *(f"k-{number}" for number in range(200))])
 

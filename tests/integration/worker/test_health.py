@@ -84,7 +84,7 @@ def test_lag_is_reported_in_records_and_in_seconds(stream: Stream, freezing_work
 
 
 def test_dead_letters_are_counted_by_code(stream: Stream, workers: Workers) -> None:
-    """Each confirmed dead letter counts once, by the code of its first fault."""
+    """Each confirmed dead letter counts once, by the code of its first issue."""
     stream.send(b"not json")
     stream.send(b"nor this")
     stream.send(json.dumps({**json.loads(patient(1)[1]), "age": 630, "thal": 2}).encode())

@@ -72,7 +72,7 @@ def test_every_record_is_accounted_for(stream: Stream, workers: Workers, guarant
     assert (worker.process.returncode, stream.answered, stream.repeated()) == (0, len(stream.sent), 0)
     for sent in stream.sent:
         result = stream.only(sent)
-        codes = [] if result.letter is None else [fault.code for fault in result.letter.errors]
+        codes = [] if result.letter is None else [issue.code for issue in result.letter.errors]
         if sent.value in (b"{}", None):
             assert codes
             assert RejectionCode.UNDELIVERABLE_SCORE not in codes

@@ -57,7 +57,7 @@ def send_all(stream: Stream, client: SchemaRegistryClient) -> None:
 
 
 def send_broken(stream: Stream, client: SchemaRegistryClient) -> list[tuple[bytes, str]]:
-    """Send values that cannot be decoded; return them with the messages of their faults."""
+    """Send values that cannot be decoded; return them with the messages of their issues."""
     avro = client.register_schema("broken-avro", Schema(json.dumps(SCHEMA), "AVRO"))
     protobuf = client.register_schema("broken-protobuf", Schema(PROTOBUF, "PROTOBUF"))
     broken = [
@@ -92,8 +92,8 @@ def test_confluents_serializers_interoperate_with_the_worker(
     assert stream.repeated() == 0
     results = [(sent, stream.only(sent)) for sent in stream.sent]
     letters = [(result.value, result.letter.errors) for _, result in results if result.letter]
-    assert sorted((value, *[fault.message for fault in faults]) for value, faults in letters) == sorted(broken)
-    assert {str(fault.code) for _, faults in letters for fault in faults} == {"malformed_frame"}
+    assert sorted((value, *[issue.message for issue in issues]) for value, issues in letters) == sorted(broken)
+    assert {str(issue.code) for _, issues in letters for issue in issues} == {"malformed_frame"}
     read = JSONDeserializer(None, schema_registry_client=client)
     place = SerializationContext(stream.topics.scores, MessageField.VALUE)
     scores = [(sent, result) for sent, result in results if not result.letter]

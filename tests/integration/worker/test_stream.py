@@ -103,7 +103,7 @@ def test_a_value_of_ten_megabytes_is_dead_lettered_whole(stream: Stream, workers
     large = next(sent for sent in stream.sent if sent.key == b"large")
     result = stream.only(large)
     assert result.letter is not None
-    assert ([fault.code for fault in result.letter.errors], result.value == value) == (["too_large"], True)
+    assert ([issue.code for issue in result.letter.errors], result.value == value) == (["too_large"], True)
 
 
 def test_stopping_and_starting_loses_and_repeats_nothing(stream: Stream, workers: Workers) -> None:
@@ -234,8 +234,8 @@ def test_no_patient_is_in_logs_metrics_or_dead_letter_headers(stream: Stream, wo
     assert marker not in metrics + workers.logs() + headers
 
 
-def test_dead_letters_list_every_fault(stream: Stream, workers: Workers) -> None:
-    """The header has the same faults as `validate` finds, and the headers of Kafka Streams name the source."""
+def test_dead_letters_list_every_issue(stream: Stream, workers: Workers) -> None:
+    """The header has the same issues as `validate` finds, and the headers of Kafka Streams name the source."""
     value = json.dumps({**_PATIENTS[0], "age": 630, "thal": 2, "sex": True}).encode()
     stream.send(value, b"k")
     with workers.start(stream.address):

@@ -120,7 +120,7 @@ def test_the_span_of_a_rejected_record_has_the_reasons(stream: Stream, workers: 
     for result in results:
         span = spans[headers_of(result)["traceparent"]]
         assert result.letter is not None
-        codes = [str(fault.code) for fault in result.letter.errors]
+        codes = [str(issue.code) for issue in result.letter.errors]
         assert (span.failed, span.attributes["heartstream.outcome"]) == (True, "rejected")
         assert (span.attributes["error.type"], span.attributes["heartstream.rejection_codes"]) == (codes[0], codes)
     first = next(result for result in results if result.value == value)

@@ -120,7 +120,7 @@ def test_the_records_timestamp_survives_log_append_time() -> None:
 def test_a_letter_is_reduced_until_only_its_source_is_left(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
-    """The largest part is dropped first, every omission is marked, and the first fault and the source always stay."""
+    """The largest part is dropped first, every omission is marked, and the first issue and the source always stay."""
     record = Message(topic="patients", partition=3, offset=14, key=key, value=value, headers=headers)
     letter = dead_letter("dlq", record, SOURCE, (*FAULTS, *OTHER_FAULTS))
     forms = [letter]

@@ -11,7 +11,7 @@ from faust.types import TP
 
 from worker.health import EventLoopHeartbeat, stalled_partition
 from worker.kafka.batch import RecordBatch
-from worker.kafka.lag import Behind
+from worker.kafka.lag import PartitionLag
 from worker.kafka.ledger import Ledger
 
 HERE = TP("patients", 0)
@@ -43,7 +43,7 @@ def finish_up_to_100(ledger: Ledger) -> None:
 
 def test_a_partition_that_stalls_beyond_the_limit_is_named() -> None:
     """No record was finished for 20 seconds although there is lag; 10 seconds are allowed."""
-    behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 20)}
+    behind = {HERE: PartitionLag(100, 5, 0.0, time.monotonic() - 20)}
     assert stalled_partition(behind, ledger_at_100(), 10) == (
         "partition 0 of patients has been stalled for 20 s, with records to score"
     )
@@ -51,13 +51,13 @@ def test_a_partition_that_stalls_beyond_the_limit_is_named() -> None:
 
 def test_a_partition_may_stall_up_to_the_limit() -> None:
     """A batch may take a while."""
-    behind = {HERE: Behind(100, 5, 0.0, time.monotonic() - 5)}
+    behind = {HERE: PartitionLag(100, 5, 0.0, time.monotonic() - 5)}
     assert stalled_partition(behind, ledger_at_100(), 10) is None
 
 
 def test_a_partition_that_progressed_since_the_last_measurement_is_healthy() -> None:
     """After a long output failure the first confirmed batch makes the worker healthy at once."""
-    behind = {HERE: Behind(50, 55, 0.0, time.monotonic() - 20)}
+    behind = {HERE: PartitionLag(50, 55, 0.0, time.monotonic() - 20)}
     assert stalled_partition(behind, ledger_at_100(), 10) is None
 
 

@@ -157,7 +157,7 @@ def test_records_of_an_open_transaction_are_not_lag(bench: Harness) -> None:
         bench.ledger.reached_end(tp, 120)
     for _ in range(5):
         bench.measure()
-        assert dict(bench.meter.behind) == {}
+        assert dict(bench.meter.lagging) == {}
     bench.meter.forget(others)
 
 
@@ -165,7 +165,7 @@ def test_a_partition_that_was_never_read_has_lag(bench: Harness) -> None:
     """It counts from the committed offset, so a partition that the client never fetches is seen to stall."""
     bench.consumer.end = 150
     assert bench.measure() is not None
-    assert bench.meter.behind[HERE].records == 50
+    assert bench.meter.lagging[HERE].records == 50
 
 
 def test_without_a_committed_offset_every_retained_record_is_lag(bench: Harness) -> None:
@@ -173,7 +173,7 @@ def test_without_a_committed_offset_every_retained_record_is_lag(bench: Harness)
     bench.consumer.low, bench.consumer.end = 40, 60
     bench.meter.begin([TopicPartition(*HERE, OFFSET_BEGINNING)])
     bench.measure()
-    assert bench.meter.behind[HERE].records == 20
+    assert bench.meter.lagging[HERE].records == 20
 
 
 def test_the_broker_is_not_queried_while_results_are_confirmed(bench: Harness) -> None:
@@ -209,29 +209,29 @@ def test_a_partition_does_not_stall_while_the_broker_is_silent(bench: Harness) -
     bench.consumer.end = 150
     bench.consumer.silent = True
     bench.measure()
-    first = bench.meter.behind[HERE]
+    first = bench.meter.lagging[HERE]
     bench.measure()
-    second = bench.meter.behind[HERE]
-    assert (second.seen == first.seen, second.still > first.still) == (True, True)
+    second = bench.meter.lagging[HERE]
+    assert (second.seen_since == first.seen_since, second.unchanged_since > first.unchanged_since) == (True, True)
 
 
 def test_the_time_since_the_last_finished_batch_is_tracked(bench: Harness) -> None:
     """It runs from the first measurement that finds batches in flight, until one of them is finished."""
     bench.consumer.end = 140
     bench.measure()
-    nothing = bench.meter.held_since
+    nothing = bench.meter.unfinished_since
     batch = bench.read(100, 20, written=time.time())
     other = bench.read(120, 20, written=time.time())
     bench.measure()
-    since = bench.meter.held_since
+    since = bench.meter.unfinished_since
     bench.measure()
-    same = bench.meter.held_since
+    same = bench.meter.unfinished_since
     bench.ledger.finish(batch)
     bench.measure()
-    moved = bench.meter.held_since
+    moved = bench.meter.unfinished_since
     bench.ledger.finish(other)
     bench.measure()
-    assert (nothing, bench.meter.held_since) == (None, None)
+    assert (nothing, bench.meter.unfinished_since) == (None, None)
     assert since is not None
     assert moved is not None
     assert (since == same, moved > since) == (True, True)
@@ -243,10 +243,10 @@ def test_a_revoked_partition_shows_no_lag(bench: Harness) -> None:
     bench.measure()
     bench.ledger.remove([HERE])
     bench.meter.forget([HERE])
-    assert (bench.measure(), dict(bench.meter.behind)) == (None, {})
+    assert (bench.measure(), dict(bench.meter.lagging)) == (None, {})
 
 
-def look(bench: Harness, times: int = 1) -> None:
+def check(bench: Harness, times: int = 1) -> None:
     """Measure and check for stalls, with a client that has nothing left to return."""
     for _ in range(times):
         bench.meter.ran_dry()
@@ -259,10 +259,10 @@ def test_a_stalled_partition_is_sought_once_then_the_worker_stops(bench: Harness
     bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150
-    look(bench, times=2)
+    check(bench, times=2)
     assert restarted(bench) == [(0, 100)]
     with pytest.raises(DependencyError, match="is stalled although the broker answers"):
-        look(bench)
+        check(bench)
     assert restarted(bench) == [(0, 100)]
 
 
@@ -271,7 +271,7 @@ def test_batches_in_flight_are_not_a_stall(bench: Harness) -> None:
     bench.meter = LagMeter(bench.consumer, bench.ledger, -1.0)  # type: ignore[arg-type]
     bench.consumer.end = 150
     bench.read(100, 20, written=time.time())
-    look(bench, times=3)
+    check(bench, times=3)
     assert restarted(bench) == []
 
 
@@ -294,7 +294,7 @@ class Busy:
         assert self.bench.ledger.start(batch)
         return batch
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Finish a batch of each partition, check for stalls while the next ones are in flight, and finish those."""
         for look in (True, False):
             batches = [self.start(tp) for tp in self.tps]
@@ -326,7 +326,7 @@ def until_given_up(busy: Busy, before: Callable[[], None] = lambda: None) -> Non
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             before()
-            busy.turn()
+            busy.run_once()
 
     with pytest.raises(DependencyError, match="partition 0 of lag-test is stalled although the broker answers"):
         keep_busy()
@@ -360,8 +360,8 @@ def test_a_partition_that_waits_behind_a_backlog_does_not_stall(bench: Harness, 
     """With a backlog and a slow scorer an unread partition may wait for any length of time."""
     deadline = time.monotonic() + 0.5
     while time.monotonic() < deadline:
-        busy.turn()
-    assert (restarted(bench), bench.meter.behind[HERE].records > 0) == ([], True)
+        busy.run_once()
+    assert (restarted(bench), bench.meter.lagging[HERE].records > 0) == ([], True)
 
 
 def test_a_hundred_partitions_with_a_slow_scorer_do_not_stall(bench: Harness) -> None:
@@ -386,12 +386,12 @@ def test_a_hundred_partitions_with_a_slow_scorer_do_not_stall(bench: Harness) ->
 def test_a_partition_does_not_stall_while_reading_waits_for_commits(bench: Harness) -> None:
     """A restart would not fix the commits: the stall time restarts when reading resumes."""
     bench.consumer.end = 150
-    look(bench)
-    begun = bench.meter.behind[HERE].still
-    bench.meter.measure("lag-test", held=True)
-    held = bench.meter.behind[HERE].still
+    check(bench)
+    begun = bench.meter.lagging[HERE].unchanged_since
+    bench.meter.measure("lag-test", is_paused=True)
+    held = bench.meter.lagging[HERE].unchanged_since
     bench.measure()
-    assert begun < held == bench.meter.behind[HERE].still
+    assert begun < held == bench.meter.lagging[HERE].unchanged_since
 
 
 def test_time_under_back_pressure_does_not_count_as_a_stall(bench: Harness) -> None:
@@ -399,10 +399,10 @@ def test_time_under_back_pressure_does_not_count_as_a_stall(bench: Harness) -> N
     bench.meter = LagMeter(bench.consumer, bench.ledger, 0.0)  # type: ignore[arg-type]
     bench.meter.begin([TopicPartition(*HERE, 100)])
     bench.consumer.end = 150
-    look(bench)
+    check(bench)
     for _ in range(3):
         bench.measure()
-    look(bench)
+    check(bench)
     held = restarted(bench)
-    look(bench)
-    assert (held, restarted(bench), bench.meter.behind[HERE].records) == ([], [(0, 100)], 50)
+    check(bench)
+    assert (held, restarted(bench), bench.meter.lagging[HERE].records) == ([], [(0, 100)], 50)

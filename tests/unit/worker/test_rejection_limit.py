@@ -13,7 +13,7 @@ def trips(limit: RejectionLimit, *batches: tuple[int, int]) -> list[bool]:
     tripped = []
     for records, rejected in batches:
         try:
-            limit.note(records, rejected)
+            limit.record(records, rejected)
         except DependencyError:
             tripped.append(True)
         else:
@@ -29,7 +29,7 @@ def test_it_trips_above_the_limit() -> None:
 def test_the_error_contains_counts_only() -> None:
     """The error contains the counts and nothing of a record."""
     with pytest.raises(DependencyError, match="100 of the last 100 records were rejected"):
-        RejectionLimit(100, 0.5).note(100, 100)
+        RejectionLimit(100, 0.5).record(100, 100)
 
 
 def test_it_never_trips_on_fewer_records_than_its_window() -> None:

@@ -45,7 +45,7 @@ def test_a_score_is_replaced_and_counted_once() -> None:
     sent = []
     for score in (LARGE, MEDIUM):
         record = rejected(score)
-        plan.note([record], [record], BATCH_BYTES)
+        plan.add_refused([record], [record], BATCH_BYTES)
         sent.append(plan.bulk(scored))
     assert substitutes.replaced == [LARGE, MEDIUM]
     assert [each.scores for each in sent] == [[MEDIUM, SMALL], [SMALL]]

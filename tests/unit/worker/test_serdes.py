@@ -48,10 +48,10 @@ def test_a_value_without_a_frame_is_returned_unchanged() -> None:
 
 
 def test_a_framed_value_that_is_not_json_is_reported_as_needing_a_registry() -> None:
-    """The fault's message names the setting of the schema registry's URL."""
+    """The issue's message names the setting of the schema registry's URL."""
     content = PLAIN.content_of(message(schema_prefix(7) + written(json.loads(RECORD))))
     assert isinstance(content, tuple)
-    assert [(str(fault.code), fault.pointer) for fault in content] == [("malformed_frame", "")]
+    assert [(str(issue.code), issue.pointer) for issue in content] == [("malformed_frame", "")]
     assert "HEARTSTREAM_SCHEMA_REGISTRY__URL" in content[0].message
 
 
@@ -112,4 +112,4 @@ def test_undecodable_values_yield_faults_without_record_content() -> None:
     """Issues are values, so the rest of the batch is scored, and no message contains the record's bytes."""
     content = PLAIN.content_of(message(schema_prefix(0) + b"Zebra"))
     assert isinstance(content, tuple)
-    assert all(isinstance(fault, ValidationIssue) and "Zebra" not in fault.message for fault in content)
+    assert all(isinstance(issue, ValidationIssue) and "Zebra" not in issue.message for issue in content)
