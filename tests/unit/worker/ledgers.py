@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 from faust.types import TP
@@ -16,8 +16,6 @@ from worker.publisher import Publisher
 from worker.scored_batch import ScoredBatch
 
 TOPIC = TP("patients", 0)
-
-
 OTHER = TP("patients", 1)
 
 
@@ -26,12 +24,14 @@ class FakeMessage:
     """Stands for a consumed message; librdkafka makes the real ones."""
 
     at: int
+    written: float = field(default=1.0, kw_only=True)
+    """Its timestamp in Unix time."""
 
     def offset(self) -> int:
         return self.at
 
     def timestamp(self) -> tuple[int, int]:
-        return TIMESTAMP_CREATE_TIME, 1_000
+        return TIMESTAMP_CREATE_TIME, int(self.written * 1000)
 
     def __len__(self) -> int:
         return 100
