@@ -31,6 +31,7 @@ _SLOW: Final = (
     "integration/api/test_stalls.py",
     "integration/heartstream/test_dlq_list.py",
     "integration/heartstream/test_dlq_redrive.py",
+    "integration/heartstream/test_dlq_redrive_skipped.py",
     "integration/heartstream/test_embedded_kafka.py",
     "integration/heartstream/test_outcomes.py",
     "integration/heartstream/test_spark.py",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -13,29 +13,26 @@ PREFIX = "/hs/"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
-@contextmanager
-def below_prefix(upstream: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve `upstream` below the prefix and nothing else; yield the address, and the paths outside the prefix."""
-    astray: list[str] = []
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
 
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == PREFIX[:-1]:
-                self.send_response(308)
-                self.send_header("Location", PREFIX)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-            elif self.path.startswith(PREFIX):
-                self._pass_on(self.path.removeprefix(PREFIX))
-            else:
-                astray.append(self.path)
-                self.send_error(404)
+    def do_GET(self) -> None:
+        if self.path == PREFIX[:-1]:
+            self.send_response(308)
+            self.send_header("Location", PREFIX)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.path.startswith(PREFIX):
+            self._pass_on(self.path.removeprefix(PREFIX))
+        else:
+            self.server.outside.append(self.path)
+            self.send_error(404)
 
-        do_POST = do_GET  # noqa: N815  # the base class looks for this name
+    do_POST = do_GET  # noqa: N815  # the base class looks for this name
 
-        def _pass_on(self, path: str) -> None:
-            self.close_connection = True
-            connection = http.client.HTTPConnection(urlsplit(upstream).netloc, timeout=60)
+    def _pass_on(self, path: str) -> None:
+        self.close_connection = True
+        with contextlib.closing(http.client.HTTPConnection(self.server.upstream, timeout=60)) as connection:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             connection.request(self.command, f"/{path}", body or None, dict(self.headers))
             response = connection.getresponse()
@@ -45,22 +42,31 @@ def below_prefix(upstream: str) -> Iterator[tuple[str, list[str]]]:
                     self.send_header(name, value)
             self.send_header("Connection", "close")
             self.end_headers()
-            try:
+            with contextlib.suppress(ConnectionError):
                 while part := response.read1(65_536):
                     self.wfile.write(part)
-            except ConnectionError:
-                pass
-            finally:
-                connection.close()
 
-        def log_message(self, *_arguments: object) -> None:
-            """Write nothing."""
+    def log_message(self, *_arguments: object) -> None:
+        """Write nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}{PREFIX}", astray
-    finally:
-        server.shutdown()
-        server.server_close()
+
+class _Server(ThreadingHTTPServer):
+    """Has the `upstream` host and port, and the paths `outside` the prefix that were asked for."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = upstream
+        self.outside: list[str] = []
+
+
+@contextlib.contextmanager
+def below_prefix(upstream: str) -> Iterator[tuple[str, list[str]]]:
+    """Serve `upstream` below the prefix and nothing else; yield the address, and the paths outside the prefix."""
+    with _Server(urlsplit(upstream).netloc) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{PREFIX}", server.outside
+        finally:
+            server.shutdown()

@@ -31,6 +31,10 @@ from worker.dead_letters import dead_letter
 from worker.kafka.outgoing_record import OutgoingRecord
 
 Headers = Sequence[tuple[str, bytes | None]]
+HEADERS: Headers = (("trace", b"1"), ("trace", b"2"), ("empty", b""), ("null", None))
+"""Headers that nothing may change: repeated, empty and without a value."""
+DAY = 86_400_000
+"""In milliseconds."""
 
 
 class Written(msgspec.Struct, frozen=True):
