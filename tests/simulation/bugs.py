@@ -140,7 +140,12 @@ BUGS: Final = (
     Bug("last commit not tried again", "decision 12", ((ConsumerThread, "_commit_finally", _store_once),), _ALO),
     Bug("no leave without partitions", "decision 12", ((consumer_client, "leave_group", _close_at_once),)),
     Bug("refused commit not given back", "changelog", ((Ledger, "mark_uncommitted", _ignore),), _ALO),
-    Bug("refused commit counts as stored", "changelog", ((ConsumerCommits, "on_result", _ignore_commit_errors),), _ALO),
+    Bug(
+        "refused commit counts as committed",
+        "changelog",
+        ((ConsumerCommits, "on_result", _ignore_commit_errors),),
+        _ALO,
+    ),
     Bug("several commits in flight", "changelog", ((ConsumerCommits, "do_due_work", _commit_any_time),), _ALO),
     Bug("failed delivery ignored", "decision 10", ((DeliveryReports, "on_failed_delivery", _ignore),), _ALO),
     Bug("lost client not replaced", "decision 14", ((DisconnectionTimer, "is_too_long", _never),)),

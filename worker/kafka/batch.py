@@ -27,10 +27,10 @@ class BatchState(Enum):
 class PartitionAssignment:
     """One period in which this worker owns a partition. A partition that is revoked and returns gets a new one."""
 
-    __slots__ = ("batches", "end", "finished_to", "open", "requested", "seen", "stored", "tp")
+    __slots__ = ("batches", "committed", "end", "finished_to", "open", "requested", "seen", "tp")
 
-    def __init__(self, tp: TP, stored: int | None = None) -> None:
-        """Start with nothing in flight; `stored` is the group's committed offset."""
+    def __init__(self, tp: TP, committed: int | None = None) -> None:
+        """Start with nothing in flight; `committed` is the group's committed offset."""
         self.tp = tp
         self.open = True
         self.batches: deque[RecordBatch] = deque()
@@ -38,9 +38,9 @@ class PartitionAssignment:
         """The end offset of the partition, if the client has read up to it and nothing since."""
         self.finished_to: int | None = None
         """End of the finished prefix."""
-        self.requested: int | None = stored
+        self.requested: int | None = committed
         """The offset of the last commit request."""
-        self.stored: int | None = stored
+        self.committed: int | None = committed
         """The last committed offset that the broker confirmed."""
         self.seen = SourceWindow()
         """Evidence of the coding of the partition's last records. Used by the scoring agent only, without a lock."""

@@ -79,7 +79,7 @@ class ConsumerCommits:
         self._longest_retry = longest_retry
         self._next = 0.0
         self.is_in_flight = False
-        self._unstored_since: float | None = None
+        self._failing_since: float | None = None
         """When the first commit after the last success was sent, or since when commits are assumed to fail."""
         self._unanswered_since: float | None = None
         """When the first commit was sent since a broker last answered one."""
@@ -95,14 +95,14 @@ class ConsumerCommits:
             return
         self._next = now + self._interval
         offsets = self._ledger.take_committable()
-        if not offsets and self._unstored_since is not None:
+        if not offsets and self._failing_since is not None:
             # Committing the same offsets again shows whether commits succeed.
-            offsets = self._ledger.stored()
+            offsets = self._ledger.committed()
             if not offsets:
-                self._unstored_since = None
+                self._failing_since = None
         if offsets:
             self.is_in_flight = True
-            self._unstored_since = self._unstored_since or now
+            self._failing_since = self._failing_since or now
             self._unanswered_since = self._unanswered_since or now
             self._consumer.commit(offsets=positions_of(offsets, self._ledger.commit_metadata), asynchronous=True)
 
@@ -123,17 +123,17 @@ class ConsumerCommits:
             reason = error or next(position.error for position in positions if position.error)
             events.OffsetCommitFailed(reason.name(), len(failed)).emit()
         else:
-            self._unstored_since = None
+            self._failing_since = None
             events.OffsetsCommitted({position.partition: position.offset for position in positions}).emit()
 
     def are_overdue(self) -> bool:
         """Whether none has succeeded for two seconds and an interval, although one was sent or a broker was silent."""
-        since = self._unstored_since
+        since = self._failing_since
         if since is None:
             return False
         if not self._ledger.owned():
             # Nothing can be repeated, and a disconnected client may never get the result of its last commit.
-            self._unstored_since = None
+            self._failing_since = None
             return False
         return time.monotonic() - since > self._interval + _OVERDUE_SECONDS
 
@@ -144,8 +144,8 @@ class ConsumerCommits:
 
     def assume_failing_since(self, since: float) -> None:
         """Count from then: each dead connection is noticed late, and separately."""
-        if self._unstored_since is None and self._ledger.stored():
-            self._unstored_since = since
+        if self._failing_since is None and self._ledger.committed():
+            self._failing_since = since
 
     def commit_final(self, tps: set[TP]) -> bool:
         """Commit what is committable of these partitions and wait for the broker.
@@ -153,11 +153,11 @@ class ConsumerCommits:
         A commit that fails may be the first to meet a network that is dead, and this wait the longest: it counts.
         """
         began = time.monotonic()
-        offsets = self._ledger.unstored(tps)
-        is_stored = not offsets or (self._wait_for_in_flight(tps) and _commit(self._consumer, self._ledger, offsets))
-        if not is_stored:
+        offsets = self._ledger.uncommitted(tps)
+        is_committed = not offsets or (self._wait_for_in_flight(tps) and _commit(self._consumer, self._ledger, offsets))
+        if not is_committed:
             self.assume_failing_since(began)
-        return is_stored
+        return is_committed
 
     def _wait_for_in_flight(self, tps: set[TP]) -> bool:
         """Wait until a commit in flight can no longer arrive behind the next one; False if no broker answers.

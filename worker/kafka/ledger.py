@@ -33,9 +33,9 @@ class Ledger:
         with self._changed:
             return set(self._assignments)
 
-    def assign(self, tps: Iterable[TP], stored: Mapping[TP, int] | None = None) -> None:
-        """Start a new assignment of each partition; `stored` has the offsets that are already committed."""
-        known = stored or {}
+    def assign(self, tps: Iterable[TP], committed: Mapping[TP, int] | None = None) -> None:
+        """Start a new assignment of each partition; `committed` has the offsets that are already committed."""
+        known = committed or {}
         with self._changed:
             self._assignments.update((tp, PartitionAssignment(tp, known.get(tp))) for tp in tps)
 
@@ -94,29 +94,29 @@ class Ledger:
                 self._assignments[tp].requested = offset
             return due
 
-    def stored(self) -> dict[TP, int]:
+    def committed(self) -> dict[TP, int]:
         """Return the committed offsets of owned partitions without a commit in flight."""
         with self._changed:
             return {
-                tp: assignment.stored
+                tp: assignment.committed
                 for tp, assignment in self._assignments.items()
                 if assignment.open
-                and assignment.stored is not None
-                and assignment.requested in {None, assignment.stored}
+                and assignment.committed is not None
+                and assignment.requested in {None, assignment.committed}
             }
 
-    def unstored(self, tps: Iterable[TP]) -> dict[TP, int]:
+    def uncommitted(self, tps: Iterable[TP]) -> dict[TP, int]:
         """Return the committable offsets of these partitions that are not known to be committed."""
         with self._changed:
             assignments = [self._assignments[tp] for tp in self._assignments.keys() & set(tps)]
             return {
                 assignment.tp: assignment.finished_to
                 for assignment in assignments
-                if assignment.finished_to is not None and assignment.finished_to != assignment.stored
+                if assignment.finished_to is not None and assignment.finished_to != assignment.committed
             }
 
     def committable_when_idle(self, tps: Iterable[TP]) -> dict[TP, int]:
-        """Return offsets like `unstored`, but only of partitions with nothing in flight."""
+        """Return offsets like `uncommitted`, but only of partitions with nothing in flight."""
         with self._changed:
             assignments = [self._assignments[tp] for tp in self._assignments.keys() & set(tps)]
             return {
@@ -124,7 +124,7 @@ class Ledger:
                 for assignment in assignments
                 if not assignment.batches
                 and assignment.finished_to is not None
-                and (assignment.stored is None or assignment.finished_to > assignment.stored)
+                and (assignment.committed is None or assignment.finished_to > assignment.committed)
             }
 
     def committable_with(self, batch: RecordBatch) -> int:
@@ -138,7 +138,7 @@ class Ledger:
         """Record that these offsets are committed."""
         with self._changed:
             for tp in self._assignments.keys() & offsets.keys():
-                self._assignments[tp].stored = offsets[tp]
+                self._assignments[tp].committed = offsets[tp]
 
     def mark_uncommitted(self, offsets: Mapping[TP, int]) -> None:
         """Record that the commit of these offsets failed: they are due again."""

@@ -118,7 +118,7 @@ def test_commits_that_are_answered_late_are_not_overdue(bench: Harness) -> None:
 
 
 def test_a_refused_commit_of_a_revoked_partition_is_not_waited_for(bench: Harness) -> None:
-    """The remaining partition is idle and must stay readable: its stored offset is committed again as a probe."""
+    """The remaining partition is idle and must stay readable: its committed offset is committed again as a probe."""
     bench.ledger.assign([THERE], {THERE: 5})
     bench.finish(HERE, 7)
     bench.turn_for(0.1)
@@ -180,7 +180,7 @@ def test_a_partly_refused_commit_stores_the_accepted_partitions(bench: Harness) 
         Answer(*TP(each.topic, each.partition), each.offset, REFUSED if each.partition == 0 else None) for each in asked
     ]
     bench.commits.on_result(None, answers)  # type: ignore[arg-type]
-    assert bench.ledger.unstored([HERE, THERE]) == {HERE: 8}
+    assert bench.ledger.uncommitted([HERE, THERE]) == {HERE: 8}
     bench.consumer.asked.clear()
     said = bench.turn_for(2.5)
     assert ([[tp.partition for tp in asked] for asked in bench.consumer.asked], said[-1]) == ([[0]], True)

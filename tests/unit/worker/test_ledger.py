@@ -54,16 +54,16 @@ def test_a_failed_commit_is_retried() -> None:
     assert ledger.take_committable() == offsets
 
 
-def test_a_pending_commit_is_unstored_until_it_is_confirmed() -> None:
+def test_a_pending_commit_is_uncommitted_until_it_is_confirmed() -> None:
     """A revocation also commits what a pending asynchronous commit might still fail to store."""
     ledger = granted()
     batch = enter(ledger, 0)
     ledger.start(batch)
     ledger.finish(batch)
     offsets = ledger.take_committable()
-    assert ledger.unstored([TOPIC]) == {TOPIC: 10}
+    assert ledger.uncommitted([TOPIC]) == {TOPIC: 10}
     ledger.mark_committed(offsets)
-    assert ledger.unstored([TOPIC]) == {}
+    assert ledger.uncommitted([TOPIC]) == {}
 
 
 def test_closing_a_partition_drops_the_batches_that_were_not_started() -> None:
@@ -75,7 +75,7 @@ def test_closing_a_partition_drops_the_batches_that_were_not_started() -> None:
     assert not ledger.start(waiting)
     assert waiting.state is BatchState.DROPPED
     ledger.finish(started)
-    assert ledger.unstored([TOPIC]) == {TOPIC: 10}
+    assert ledger.uncommitted([TOPIC]) == {TOPIC: 10}
 
 
 def test_a_batch_of_an_ended_lease_changes_nothing() -> None:
@@ -152,7 +152,7 @@ def test_an_end_offset_behind_dropped_records_is_not_committable() -> None:
     ledger.close([TOPIC])
     ledger.finish(first)
     ledger.reached_end(TOPIC, 121)
-    assert ledger.unstored([TOPIC]) == {TOPIC: 110}
+    assert ledger.uncommitted([TOPIC]) == {TOPIC: 110}
 
 
 def test_an_end_offset_is_superseded_by_later_records() -> None:
@@ -167,7 +167,7 @@ def test_an_end_offset_is_superseded_by_later_records() -> None:
 
 
 def test_end_offsets_get_their_own_transaction_only_when_idle() -> None:
-    """Only when nothing is in flight, and only for offsets beyond the stored ones."""
+    """Only when nothing is in flight, and only for offsets beyond the committed ones."""
     ledger = Ledger()
     ledger.assign([TOPIC], {TOPIC: 100})
     ledger.reached_end(TOPIC, 100)
@@ -187,7 +187,7 @@ def test_offsets_that_the_group_has_committed_are_not_committed_again() -> None:
     ledger = Ledger()
     ledger.assign([TOPIC], {TOPIC: 100})
     ledger.reached_end(TOPIC, 100)
-    assert (ledger.take_committable(), ledger.unstored([TOPIC])) == ({}, {})
+    assert (ledger.take_committable(), ledger.uncommitted([TOPIC])) == ({}, {})
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=30), st.randoms(use_true_random=False))
