@@ -79,7 +79,7 @@ class ScoringAgent:
         scored, first = [], 0
         for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
             own = slice(first, first := first + len(batch))
-            found = reject_foreign_source(part, batch.assignment.seen)
+            found = reject_foreign_source(part, batch.assignment.source_window)
             scored.append(_BatchResults(batch, sources[own], keys[own], found, encode_scores(found.scores)))
         return scored
 

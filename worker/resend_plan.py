@@ -34,8 +34,8 @@ class ResendPlan:
         self._needs_key: set[str] = set()
         self._letters: dict[bytes, OutgoingRecord | None] = {}
         """The substitutes of refused scores."""
-        self.has_news = False
-        """Whether a refusal taught something new since this was last reset."""
+        self.has_changed = False
+        """Whether it was changed by a refusal since this was last reset."""
         self.batch_bytes: int | None = None
         """The new batch limit in bytes, if the batches that were sent are too large."""
 
@@ -57,7 +57,7 @@ class ResendPlan:
 
     def add_refused(self, refused: Sequence[OutgoingRecord], group: Sequence[OutgoingRecord], batch_bytes: int) -> None:
         """Learn from refused records; `group` is the separate group that was just sent, if any."""
-        self.has_news = True
+        self.has_changed = True
         refused = with_headers(refused, self._scored_batches.values())
         self.batch_bytes = smaller_batches(refused, batch_bytes)
         if self.batch_bytes is not None:

@@ -87,7 +87,7 @@ class ShadowAgent:
         between = time.perf_counter()
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
-        results = reject_foreign_source(challenger, batch.assignment.seen)
+        results = reject_foreign_source(challenger, batch.assignment.source_window)
         scored = [selected[index] for index in results.places]
         keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
         headers = self._serdes.headers([sources[index] for index in scored], {})

@@ -26,7 +26,7 @@ from worker.substitutes import NO_SUBSTITUTES, Substitutes
 _NO_MEMBER: Final = frozenset({"UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION"})
 """The group's errors for a transaction whose consumer is not a member, or of an earlier generation."""
 _MAX_ABORTS: Final = 10
-"""Consecutive aborted transactions, without anything learned, until the process may give up."""
+"""Consecutive aborted transactions without progress until the process may give up."""
 
 
 class Membership(Protocol):
@@ -84,7 +84,7 @@ class ExactlyOnce:
 
     async def _begin(self) -> None:
         self._failure = None
-        self._resend_plan.has_news = False
+        self._resend_plan.has_changed = False
         await self._producer().begin()
 
     async def add(self, scored_batch: ScoredBatch) -> None:
@@ -136,7 +136,7 @@ class ExactlyOnce:
             held = [scored_batch for scored_batch in scored_batches if self._ledger.owns(scored_batch.batch)]
             confirmed += [scored_batch for scored_batch in held if _is_done(scored_batch, offsets)]
             left = [scored_batch for scored_batch in held if not _is_done(scored_batch, offsets)]
-            retry_budget.record(has_news=left != scored_batches or self._resend_plan.has_news)
+            retry_budget.record(made_progress=left != scored_batches or self._resend_plan.has_changed)
             if retry_budget.is_exhausted:
                 raise DependencyError(f"{retry_budget.aborts} transactions in a row had to be aborted: {reason}")
             scored_batches = left
@@ -209,7 +209,7 @@ class ExactlyOnce:
         else:
             refused = await self._producer().clear_failures()
             # Nothing can be queued in a failed transaction: `add` may have failed before the reason was reported.
-            if refused and not self._resend_plan.has_news:
+            if refused and not self._resend_plan.has_changed:
                 self._plan_resend(refused)
             if self._resend_plan.batch_bytes is not None:
                 await self._producer().limit_batches(self._resend_plan.batch_bytes)
@@ -239,17 +239,17 @@ class ExactlyOnce:
 
 
 class _RetryBudget:
-    """Limits consecutive aborted transactions from which nothing was learned."""
+    """Limits consecutive aborted transactions without progress."""
 
     def __init__(self, timeouts: TransactionTimeouts) -> None:
         self._timeouts = timeouts
         self._since = time.monotonic()
         self.aborts = 0
 
-    def record(self, *, has_news: bool) -> None:
-        """Count an abort; if something was learned, the next attempt may succeed, and counting restarts."""
-        self.aborts = 0 if has_news else self.aborts + 1
-        if has_news:
+    def record(self, *, made_progress: bool) -> None:
+        """Count an abort; after progress the next attempt may succeed, and counting restarts."""
+        self.aborts = 0 if made_progress else self.aborts + 1
+        if made_progress:
             self._since = time.monotonic()
 
     @property

@@ -27,7 +27,7 @@ class BatchState(Enum):
 class PartitionAssignment:
     """One period in which this worker owns a partition. A partition that is revoked and returns gets a new one."""
 
-    __slots__ = ("batches", "committed", "end", "finished_to", "open", "requested", "seen", "tp")
+    __slots__ = ("batches", "committed", "end", "finished_to", "open", "requested", "source_window", "tp")
 
     def __init__(self, tp: TP, committed: int | None = None) -> None:
         """Start with nothing in flight; `committed` is the group's committed offset."""
@@ -42,7 +42,7 @@ class PartitionAssignment:
         """The offset of the last commit request."""
         self.committed: int | None = committed
         """The last committed offset that the broker confirmed."""
-        self.seen = SourceWindow()
+        self.source_window = SourceWindow()
         """Evidence of the coding of the partition's last records. Used by the scoring agent only, without a lock."""
 
 

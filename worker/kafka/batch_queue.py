@@ -38,12 +38,12 @@ class BatchQueue:
         """Add a batch; called by the consumer thread, never blocks."""
         size = batch.size()
         with self._changed:
-            lone = not self._batches
+            was_empty = not self._batches
             self._batches.append((batch, size))
             self._records += len(batch)
             self._bytes += size
         # If the queue was not empty, the event loop has already been notified.
-        if lone:
+        if was_empty:
             self._loop.call_soon_threadsafe(self._arrived.set)
 
     def is_full(self) -> bool:

@@ -101,7 +101,7 @@ class LibrdkafkaProducer(FaustProducer):
             if (call := self.require_transactions().retried) is not None:
                 await self.replace_client(call)
             elif self.require_transactions().has_sequence_gap:
-                self._exchange()
+                self._swap_client()
                 await self._prepare()
             fenced = ""
             try:
@@ -130,16 +130,16 @@ class LibrdkafkaProducer(FaustProducer):
                 await self._prepared.wait()
         self.client_config = {**self.client_config, "batch.size": size}
         events.BatchesLimited(size).emit()
-        self._exchange()
+        self._swap_client()
         if self.transactions is not None:
             await self._prepare()
 
     def _replace(self, call: str) -> None:
         """Continue with a new client, as the current one is stuck, or may have sent a request twice."""
         events.ProducerReplaced(call).emit()
-        self._exchange()
+        self._swap_client()
 
-    def _exchange(self) -> None:
+    def _swap_client(self) -> None:
         """Continue with a new client. Closing the old one may block, so it is done in a thread."""
         with destroyed_in_thread(self._client):
             self._connect()

@@ -33,7 +33,7 @@ class TopicIdentity:
         self._client_config: dict[str, Any] = {**client_config, "error_cb": on_admin_error}
         self.name = topic
         self._client: AdminClient | None = None
-        self._asked: Future[TopicDescription] | None = None
+        self._response: Future[TopicDescription] | None = None
         self._id: str | None = None
         self.cluster = ""
         """The cluster's ID, part of the metadata: offsets may be mirrored to another cluster with theirs."""
@@ -48,23 +48,23 @@ class TopicIdentity:
 
         Raises KafkaException or TimeoutError without a response, and DependencyError as `update`.
         """
-        self._asked = None
-        asked, client = self._ask(), self._client
+        self._response = None
+        response, client = self._ask(), self._client
         found: Any = client.list_topics(self.name, timeout=_CALL_SECONDS) if client is not None else None
         self.cluster = (found and found.cluster_id) or ""
-        self._take(asked, reading=reading)
+        self._update_id(response, reading=reading)
 
     def update(self, *, reading: bool) -> None:
         """Take the response to the last request if it has arrived, or send a request; does not block.
 
         Raises DependencyError if the topic has been recreated while partitions of it are being read.
         """
-        if self._asked is None:
-            self._asked = self._ask()
-        elif self._asked.done():
-            asked, self._asked = self._asked, None
+        if self._response is None:
+            self._response = self._ask()
+        elif self._response.done():
+            response, self._response = self._response, None
             try:
-                self._take(asked, reading=reading)
+                self._update_id(response, reading=reading)
             except (KafkaException, TimeoutError):
                 # The client may be stuck: use a new one.
                 self._client = None
@@ -77,13 +77,13 @@ class TopicIdentity:
     def _ask(self) -> Future[TopicDescription]:
         if self._client is None:
             self._client = AdminClient(self._client_config, logger=CLIENT_LOG)
-        asked = self._client.describe_topics(TopicCollection([self.name]), request_timeout=_CALL_SECONDS)
-        answer: Future[TopicDescription] = asked[self.name]
-        return answer
+        futures = self._client.describe_topics(TopicCollection([self.name]), request_timeout=_CALL_SECONDS)
+        response: Future[TopicDescription] = futures[self.name]
+        return response
 
-    def verify(self, asked: Future[TopicDescription]) -> None:
+    def verify(self, response: Future[TopicDescription]) -> None:
         """Raise DependencyError if a response names another topic than the one that is read. Thread-safe."""
-        self._verify(_topic_id(asked))
+        self._verify(_topic_id(response))
 
     def _verify(self, found: str | None) -> None:
         if found is not None and self._id not in {None, found}:
@@ -92,17 +92,17 @@ class TopicIdentity:
                 "the new topic from its first record"
             )
 
-    def _take(self, asked: Future[TopicDescription], *, reading: bool) -> None:
-        found = _topic_id(asked)
+    def _update_id(self, response: Future[TopicDescription], *, reading: bool) -> None:
+        found = _topic_id(response)
         if reading:
             self._verify(found)
         self._id = found or self._id
 
 
-def _topic_id(asked: Future[TopicDescription]) -> str | None:
+def _topic_id(response: Future[TopicDescription]) -> str | None:
     """Return the ID in a response; None if the topic does not exist now, or the broker has no topic IDs."""
     try:
-        found = str(asked.result(2 * _CALL_SECONDS).topic_id)
+        found = str(response.result(2 * _CALL_SECONDS).topic_id)
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
         if error.code() not in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001
