@@ -22,9 +22,9 @@ _STEPS_SECONDS: Final = (1.5, 2.0, 3.0)
 """Timeouts of the first request, in order; the last is used twice."""
 _SILENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
-_AT_ONCE: Final = 500
-_AWAY: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})  # noqa: SLF001
-_PASSING: Final = frozenset(
+_BATCH_RECORDS: Final = 500
+_UNREACHABLE: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT})  # noqa: SLF001
+_TRANSIENT: Final = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -58,8 +58,8 @@ class Reader:
     def __init__(self, servers: str, config: Mapping[str, object]) -> None:
         self._servers = servers
         self._problem = ""
-        self._waits = False
-        self._client = Consumer({**config, "error_cb": self._note_problem})
+        self._is_waiting = False
+        self._client = Consumer({**config, "error_cb": self._record_problem})
 
     @classmethod
     @contextmanager
@@ -91,7 +91,7 @@ class Reader:
     def _partitions(self, topic: str) -> list[int]:
         found = self._ask(topic, lambda: self._described(topic))
         if found.error is not None:
-            self._refuse(found.error, topic)
+            self._raise(found.error, topic)
         return sorted(found.partitions)
 
     def _described(self, topic: str) -> Any:
@@ -100,11 +100,11 @@ class Reader:
             try:
                 return self._client.list_topics(topic, timeout=seconds).topics[topic]
             except KafkaException as failure:
-                if failure.args[0].code() not in _AWAY:
+                if failure.args[0].code() not in _UNREACHABLE:
                     raise
-                if not self._waits:
+                if not self._is_waiting:
                     sys.stderr.write(f"heartstream: waiting for a broker at {self._servers}\n")
-                self._waits = True
+                self._is_waiting = True
         return self._client.list_topics(topic, timeout=_STEPS_SECONDS[-1]).topics[topic]
 
     def _range(self, topic: str, number: int) -> OffsetRange:
@@ -192,8 +192,8 @@ class Reader:
                 return call()
             except KafkaException as failure:
                 error: KafkaError = failure.args[0]
-                if error.code() not in _PASSING or time.monotonic() > deadline:
-                    self._refuse(error, topic)
+                if error.code() not in _TRANSIENT or time.monotonic() > deadline:
+                    self._raise(error, topic)
             time.sleep(_POLL_SECONDS)
 
     def _messages(self, topic: str) -> Iterator[Message | None]:
@@ -204,10 +204,10 @@ class Reader:
             if first is None:
                 if time.monotonic() > deadline:
                     raise DependencyError(
-                        self._because(f"{topic} was not read to its end: the broker does not respond")
+                        self._with_problem(f"{topic} was not read to its end: the broker does not respond")
                     )
                 continue
-            for message in [first, *self._client.consume(_AT_ONCE - 1, 0)]:
+            for message in [first, *self._client.consume(_BATCH_RECORDS - 1, 0)]:
                 error = message.error()
                 if error is None:
                     yield message
@@ -215,28 +215,28 @@ class Reader:
                     yield None
                 elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
                     # The client looks up the group coordinator on its own, which reading without a group does not need.
-                    self._refuse(error, topic)
+                    self._raise(error, topic)
             deadline = time.monotonic() + _SILENCE_SECONDS
 
     def _assign(self, position: TopicPartition) -> None:
         try:
             self._client.assign([position])
         except KafkaException as failure:
-            self._refuse(failure.args[0], position.topic)
+            self._raise(failure.args[0], position.topic)
 
-    def _note_problem(self, error: KafkaError) -> None:
+    def _record_problem(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # so named
             self._problem = error.str()
 
-    def _because(self, text: str) -> str:
+    def _with_problem(self, text: str) -> str:
         return f"{text} ({self._problem})" if self._problem else text
 
-    def _refuse(self, error: KafkaError, topic: str) -> NoReturn:
+    def _raise(self, error: KafkaError, topic: str) -> NoReturn:
         """Raise the broker's error."""
         match error.code():
             case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
                 raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")
-            case code if code in _AWAY:
-                raise DependencyError(self._because(f"no broker answers at {self._servers}"))
+            case code if code in _UNREACHABLE:
+                raise DependencyError(self._with_problem(f"no broker answers at {self._servers}"))
             case _:
                 raise DependencyError(f"{topic}: {error.name()}: {error.str()}")

@@ -150,7 +150,7 @@ class ConsumerCommits:
     def commit_final(self, tps: set[TP]) -> bool:
         """Commit what is committable of these partitions and wait for the broker.
 
-        A commit that fails may be the first to meet a network that is dead, and this wait the longest: it counts.
+        A failed commit may be the first sign of a dead network, and this wait the longest: it counts from its start.
         """
         began = time.monotonic()
         offsets = self._ledger.uncommitted(tps)
@@ -162,9 +162,9 @@ class ConsumerCommits:
     def _wait_for_in_flight(self, tps: set[TP]) -> bool:
         """Wait until a commit in flight can no longer arrive behind the next one; False if no broker answers.
 
-        Its own answer is heard in a poll alone, and not in the callback of a revocation. If its connection broke, the
+        Its result is reported by a poll only, not in the callback of a revocation. If its connection broke, the
         client repeats it when its backoff is over, and meanwhile another commit would be sent at once. An answer to a
-        question shows that a connection is there; after the longest backoff, the repetition is on it.
+        query shows that a connection is there; after the longest backoff, the repetition is on it.
         """
         if not self.is_in_flight:
             return True

@@ -63,7 +63,7 @@ class ExpulsionTimer:
             self._since = now
 
     def reset(self) -> None:
-        """Reset: the client has heard from its group."""
+        """Reset: the client had an answer from its group."""
         self._since = None
 
     def is_too_long(self, now: float) -> bool:
