@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from faust.types import TP
 
 from runtime import events
@@ -17,6 +17,7 @@ from runtime.kafka.config import admin_config, consumer_config
 from runtime.settings import Settings
 from tests.support.brokers import cut_off
 from tests.support.stream import PARTITIONS, Stream
+from worker.kafka import consumer_client
 from worker.kafka.batch import RecordBatch
 from worker.kafka.batch_queue import BatchQueue
 from worker.kafka.consumer_options import ConsumerOptions
@@ -193,3 +194,27 @@ async def test_a_client_that_lost_its_group_and_its_broker_is_replaced(
         stream.flush()
         (second,) = await asyncio.wait_for(queue.take(), 120)
         assert (second.values(), consumer_thread.client.is_member, failures) == ([b"second"], True, [])
+
+
+class ConsumerWithoutOffsets(Consumer):
+    """A client that cannot read committed offsets."""
+
+    asked: threading.Event
+
+    def committed(self, *_arguments: Any, **_options: Any) -> list[TopicPartition]:
+        self.asked.set()
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+async def test_a_thread_that_is_stopped_during_an_assignment_leaves_its_group_at_once(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It assigns no partitions and neither tries for a minute nor lets its session expire."""
+    ConsumerWithoutOffsets.asked = threading.Event()
+    monkeypatch.setattr(consumer_client, "Consumer", ConsumerWithoutOffsets)
+    with polling(stream, ConsumerThread, **{"session.timeout.ms": 250_000}) as (consumer_thread, ledger, _, failures):
+        assert await asyncio.to_thread(ConsumerWithoutOffsets.asked.wait, 60)
+        consumer_thread.stop()
+        await asyncio.to_thread(consumer_thread.join, 20)
+        assert (consumer_thread.is_alive(), ledger.owned(), failures) == (False, set(), [])
+        await asyncio.to_thread(stream.await_members, f"stall-{stream.topics.patients}", 0)
