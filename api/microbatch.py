@@ -14,7 +14,7 @@ from scoring.pipeline import Issues, Model, Results
 
 INTERFACE: Final = "http"
 Encoded = bytes | Issues
-"""The outcome of one record: its score as JSON, or its faults."""
+"""The outcome of one record: its score as JSON, or its issues."""
 ScoredRecord = tuple[Encoded, Results, int]
 """The outcome of one record, the results of its batch, and its place there."""
 

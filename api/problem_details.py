@@ -52,21 +52,21 @@ class ProblemError(Exception):
         return response
 
 
-def rejected_record(faults: Sequence[ValidationIssue]) -> web.Response:
+def rejected_record(issues: Sequence[ValidationIssue]) -> web.Response:
     """Return a response with every validation error of a record (422)."""
     problem = Problem(
         "urn:heartstream:problem:rejected-record",
         "Invalid patient record",
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"The record has {len(faults)} validation error(s); nothing was scored.",
-        tuple(faults),
+        f"The record has {len(issues)} validation error(s); nothing was scored.",
+        tuple(issues),
     )
     return _response(problem)
 
 
-def rejected_record_json(index: int, faults: Sequence[ValidationIssue]) -> bytes:
+def rejected_record_json(index: int, issues: Sequence[ValidationIssue]) -> bytes:
     """Return every validation error of one of many records, as JSON."""
-    return msgspec.json.encode(RejectedRecord(index, tuple(faults)))
+    return msgspec.json.encode(RejectedRecord(index, tuple(issues)))
 
 
 def error_response(status: HTTPStatus, detail: str) -> web.Response:

@@ -85,8 +85,8 @@ class AuditTrail:
         for place, body in enumerate(bodies, first):
             record = hashlib.sha256(body).hexdigest()
             given = body.decode(errors="replace") if self._with_input else None
-            if faults := results.rejected.get(place):
-                codes = tuple(str(fault.code) for fault in faults)
+            if issues := results.rejected.get(place):
+                codes = tuple(str(issue.code) for issue in issues)
                 yield AuditEntry(at, INTERFACE, caller, record, rejected=codes, input=given)
                 continue
             row = results.row(place)

@@ -149,7 +149,7 @@ class LiveStats:
         """Add a dead letter, once per code."""
         slot = self._slot()
         slot.dead_letters += 1
-        slot.codes.update({str(fault.code) for fault in letter.errors})
+        slot.codes.update({str(issue.code) for issue in letter.errors})
 
     def snapshot(self) -> Snapshot:
         """Sum up the last minute."""

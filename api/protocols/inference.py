@@ -56,8 +56,8 @@ class RowScorer:
         results = await self._scorer.score(request, records, SourceWindow())
         if bad := len(results.rejected):
             shown = [
-                f"row {index}: {RecordError(faults)}"
-                for index, faults in islice(results.rejected.items(), _ERRORS_SHOWN)
+                f"row {index}: {RecordError(issues)}"
+                for index, issues in islice(results.rejected.items(), _ERRORS_SHOWN)
             ]
             more = f" ... and {bad - _ERRORS_SHOWN} more" if bad > _ERRORS_SHOWN else ""
             raise InvalidRowsError(f"{bad} of {len(results)} rows are invalid; {' | '.join(shown)}{more}")

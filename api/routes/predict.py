@@ -68,9 +68,9 @@ class PredictionRoutes:
             await self._audit.commit(self._audit.lines(caller_name(request), [record], results, place))
         return outcome
 
-    async def reject(self, request: web.Request, body: bytes, faults: Issues, seconds: float) -> None:
+    async def reject(self, request: web.Request, body: bytes, issues: Issues, seconds: float) -> None:
         """Count and audit an invalid body, as if the core had rejected it in so many seconds."""
-        results = rejection(faults)
+        results = rejection(issues)
         count(results, seconds)
         if self._audit is not None:
             await self._audit.commit(self._audit.lines(caller_name(request), [body], results))

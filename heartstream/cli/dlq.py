@@ -106,11 +106,11 @@ def redrive(
 ) -> None:
     """Send dead letters back to the patients topic, to be scored again, with their key, value, headers and timestamp.
 
-    Use it when the records were valid and the worker was at fault, or, with --coding, when a source did not name its
-    coding, which is then added to each record. A dead letter is redriven once; if the record fails again, the new dead
-    letter counts the attempts and names the first failure. The consumer group heartstream-redrive stores what was
-    redriven. Run one redrive at a time, and start with a small --limit: a worker stops when most records are rejected.
-    Asks for confirmation on a terminal.
+    Use it when the worker rejected valid records, or, with --coding, when a source did not name its coding, which is
+    then added to each record. A dead letter is redriven once; if the record fails again, the new dead letter counts
+    the attempts and names the first failure. The consumer group heartstream-redrive stores what was redriven. Run one
+    redrive at a time, and start with a small --limit: a worker stops when most records are rejected. Asks for
+    confirmation on a terminal.
 
     Example: heartstream dlq redrive --code model_failure --limit 10
 

@@ -56,12 +56,12 @@ def test_every_url_of_ours_is_documented() -> None:
     names = set(re.findall(r"\{EXTENSION\}([a-z-]+)", source))
     told = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
     assert names == told - {"heart-disease-risk"}
-    assert f"`{operation_outcome.FAULT_SYSTEM}`" in PAGE
+    assert f"`{operation_outcome.ISSUE_SYSTEM}`" in PAGE
 
 
 def test_every_issue_type_is_in_fhirs_value_set() -> None:
     """Of R4."""
-    kinds = {*operation_outcome._OF_FAULTS.values(), *operation_outcome._OF_STATUSES.values()}
+    kinds = {*operation_outcome._TYPE_BY_CODE.values(), *operation_outcome._TYPE_BY_STATUS.values()}
     assert kinds - {*ISSUE_TYPES} == set()
 
 

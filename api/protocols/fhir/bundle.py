@@ -28,7 +28,7 @@ _Read = TypeVar("_Read")
 class BundleIssue(msgspec.Struct, frozen=True):
     """An error, whose pointer is a FHIRPath, and the field that it makes unknown."""
 
-    fault: ValidationIssue
+    issue: ValidationIssue
     field: str = ""
 
 
@@ -82,7 +82,7 @@ def _bundle(body: bytes) -> SentBundle | BundleIssue:
 
 def _as_bundle(body: bytes | msgspec.Raw) -> SentBundle | BundleIssue:
     kind = _decoded(body, SentKind, "")
-    if isinstance(kind, BundleIssue) and kind.fault.code is RejectionCode.NOT_JSON:
+    if isinstance(kind, BundleIssue) and kind.issue.code is RejectionCode.NOT_JSON:
         return kind
     if isinstance(kind, BundleIssue) or kind.resource_type != "Bundle":
         return bundle_issue(

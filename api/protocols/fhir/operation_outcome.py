@@ -14,8 +14,8 @@ from schemas.errors import RejectionCode, ValidationIssue
 from schemas.fhir.mapping import FHIR_TYPE
 from schemas.fhir.responses import CodeableConcept, Coding, Issue, OperationOutcome
 
-FAULT_SYSTEM: Final = "urn:heartstream:fault"
-_OF_FAULTS: Final[Mapping[RejectionCode, str]] = {
+ISSUE_SYSTEM: Final = "urn:heartstream:issue"
+_TYPE_BY_CODE: Final[Mapping[RejectionCode, str]] = {
     RejectionCode.EMPTY_VALUE: "required",
     RejectionCode.TOO_LARGE: "too-long",
     RejectionCode.NOT_UTF8: "structure",
@@ -34,7 +34,7 @@ _OF_FAULTS: Final[Mapping[RejectionCode, str]] = {
     RejectionCode.MODEL_FAILURE: "exception",
 }
 """FHIR's IssueType of each code; `value` for others."""
-_OF_STATUSES: Final[Mapping[HTTPStatus, str]] = {
+_TYPE_BY_STATUS: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.BAD_REQUEST: "structure",
     HTTPStatus.UNAUTHORIZED: "login",
     HTTPStatus.FORBIDDEN: "forbidden",
@@ -50,22 +50,22 @@ _OF_STATUSES: Final[Mapping[HTTPStatus, str]] = {
 _UNREADABLE: Final = frozenset({RejectionCode.NOT_JSON, RejectionCode.NOT_AN_OBJECT})
 
 
-def rejected(faults: Sequence[ValidationIssue]) -> web.Response:
+def rejected(found: Sequence[ValidationIssue]) -> web.Response:
     """Return every error of a Bundle: 400 if it is not a Bundle, 422 if it has no valid record."""
-    issues = tuple(_issue(fault) for fault in faults)
-    is_bundle = _UNREADABLE.isdisjoint(fault.code for fault in faults)
+    issues = tuple(map(_fhir_issue, found))
+    is_bundle = _UNREADABLE.isdisjoint(issue.code for issue in found)
     return _respond(HTTPStatus.UNPROCESSABLE_ENTITY if is_bundle else HTTPStatus.BAD_REQUEST, issues)
 
 
 def error_response(status: HTTPStatus, detail: str) -> web.Response:
     """Return an error that is not about a Bundle's content."""
-    return _respond(status, (Issue("error", _OF_STATUSES.get(status, "exception"), CodeableConcept(detail)),))
+    return _respond(status, (Issue("error", _TYPE_BY_STATUS.get(status, "exception"), CodeableConcept(detail)),))
 
 
-def _issue(fault: ValidationIssue) -> Issue:
-    details = CodeableConcept(fault.message, (Coding(FAULT_SYSTEM, str(fault.code)),))
-    place = (fault.pointer,) if fault.pointer else UNSET
-    return Issue("error", _OF_FAULTS.get(fault.code, "value"), details, place)
+def _fhir_issue(issue: ValidationIssue) -> Issue:
+    details = CodeableConcept(issue.message, (Coding(ISSUE_SYSTEM, str(issue.code)),))
+    expression = (issue.pointer,) if issue.pointer else UNSET
+    return Issue("error", _TYPE_BY_CODE.get(issue.code, "value"), details, expression)
 
 
 def _respond(status: HTTPStatus, issues: tuple[Issue, ...]) -> web.Response:

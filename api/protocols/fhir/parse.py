@@ -38,9 +38,9 @@ class ParsedBundle(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     places: Mapping[str, str]
 
-    def faults_of(self, faults: Sequence[ValidationIssue]) -> tuple[ValidationIssue, ...]:
+    def issues_of(self, issues: Sequence[ValidationIssue]) -> tuple[ValidationIssue, ...]:
         """Map errors of the record to errors of the Bundle."""
-        return tuple(_placed(fault, self.places) for fault in faults)
+        return tuple(_placed(issue, self.places) for issue in issues)
 
 
 class _ParseState(msgspec.Struct):
@@ -62,7 +62,7 @@ def parse_resources(
 ) -> ParsedBundle | tuple[ValidationIssue, ...]:
     """Return the same for the resources of a Bundle. Separate, as each of the two steps takes up to 10 ms."""
     if isinstance(parts, BundleIssue):
-        return (parts.fault,)
+        return (parts.issue,)
     state = _ParseState([part for part in parts if isinstance(part, BundleIssue)], None, {})
     resources = [part for part in parts if isinstance(part, BundleResource)]
     patient = find_patient(resources)
@@ -125,25 +125,25 @@ def _build_record(state: _ParseState, today: dt.date) -> ParsedBundle | tuple[Va
         {"patient_id": patient.id if patient else _NOBODY, **dict.fromkeys(FEATURE_NAMES), **numbers}
     )
     if state.issues:
-        return tuple(_all_faults(state, record, places))
+        return tuple(_all_issues(state, record, places))
     used = tuple(one for name in FEATURE_NAMES for one in state.observed.get(name, ()))
     return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), places)
 
 
-def _all_faults(state: _ParseState, record: bytes, places: Mapping[str, str]) -> Iterator[ValidationIssue]:
+def _all_issues(state: _ParseState, record: bytes, places: Mapping[str, str]) -> Iterator[ValidationIssue]:
     """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
-    yield from (each.fault for each in state.issues)
+    yield from (each.issue for each in state.issues)
     excluded = {each.field for each in state.issues}
     if state.patient is None:
         excluded |= {"age", "sex"}
     validated = validate(record)
     if not isinstance(validated, PatientRecord):
-        yield from (_placed(fault, places) for fault in validated if fault.pointer[1:] not in excluded)
+        yield from (_placed(issue, places) for issue in validated if issue.pointer[1:] not in excluded)
 
 
-def _placed(fault: ValidationIssue, places: Mapping[str, str]) -> ValidationIssue:
+def _placed(issue: ValidationIssue, places: Mapping[str, str]) -> ValidationIssue:
     """Return an error of the record with its place in the Bundle."""
-    field = fault.pointer[1:]
+    field = issue.pointer[1:]
     return ValidationIssue(
-        fault.code, places.get(field, "Bundle"), f"{field}: {fault.message}" if field else fault.message
+        issue.code, places.get(field, "Bundle"), f"{field}: {issue.message}" if field else issue.message
     )

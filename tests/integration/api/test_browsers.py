@@ -141,7 +141,7 @@ def test_a_gateway_that_asks_for_keys_takes_any_name_until_some_are_set(start: S
 
 @pytest.mark.parametrize("coding", ["zstd", "br", "compress", "gzip, gzip", "Zebra-4711"])
 def test_a_coding_that_is_not_read_is_told_with_those_that_are(gateway: Child, coding: str) -> None:
-    """415 with Accept-Encoding (RFC 9110), not a fault of the record."""
+    """415 with Accept-Encoding (RFC 9110), not an issue of the record."""
     found = ask(gateway, "POST", "/predict", PATIENTS[0], {"Content-Encoding": coding})
     accepted = found.headers["Accept-Encoding"].split(", ")
     assert (found.status, found.kind, accepted) == (415, "application/problem+json", ["gzip", "x-gzip", "deflate"])

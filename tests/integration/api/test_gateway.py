@@ -27,7 +27,7 @@ def test_a_prediction_is_the_score_object(gateway: Child, scorer: Scorer) -> Non
 
 
 def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) -> None:
-    """Each kind of invalid record gives a problem document (RFC 9457) with every fault."""
+    """Each kind of invalid record gives a problem document (RFC 9457) with every issue."""
     for flaw in FLAWS.values():
         value = flaw(real_patients()[0]) or b""
         (expected,) = process([value], [None], scorer)
@@ -35,7 +35,7 @@ def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) 
         found = ask(gateway, "POST", "/predict", value)
         assert (found.status, found.kind) == (422, "application/problem+json")
         assert found.json["errors"] == [
-            {"code": fault.code, "pointer": fault.pointer, "message": fault.message} for fault in expected.issues
+            {"code": issue.code, "pointer": issue.pointer, "message": issue.message} for issue in expected.issues
         ]
 
 
@@ -48,7 +48,7 @@ def test_every_example_of_the_contract_has_its_outcome(gateway: Child, scorer: S
             assert (found.status, found.body) == (200, expected.value)
         else:
             pairs = [(error["code"], error["pointer"]) for error in found.json["errors"]]
-            assert (found.status, pairs) == (422, [(fault.code, fault.pointer) for fault in expected.issues])
+            assert (found.status, pairs) == (422, [(issue.code, issue.pointer) for issue in expected.issues])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_is_not_http_is_not_quoted(gateway: Child) -> None:
     assert "Zebra" not in gateway.log.read_text(encoding="utf-8")
 
 
-def test_a_body_that_is_not_what_it_says_is_the_callers_fault(gateway: Child) -> None:
+def test_a_body_that_is_not_what_it_says_is_a_client_error(gateway: Child) -> None:
     """Invalid gzip is a 400, not a 500."""
     found = ask(gateway, "POST", "/predict", b"not gzip", {"Content-Encoding": "gzip"})
     assert (found.status, found.kind) == (400, "application/problem+json")

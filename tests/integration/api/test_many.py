@@ -37,13 +37,13 @@ def expected(bodies: Sequence[bytes], scorer: Scorer) -> list[object]:
 
 
 def test_array_gives_an_array(gateway: Child, scorer: Scorer) -> None:
-    """Scores and faults are in the order of their records."""
+    """Scores and issues are in the order of their records."""
     found = ask(gateway, "POST", PATH, b"[" + b", ".join(MIXED) + b"]", JSON)
     assert (found.status, found.kind, found.json) == (200, "application/json", expected(MIXED, scorer))
 
 
 def test_lines_give_lines(gateway: Child, scorer: Scorer) -> None:
-    """One line per record; a line of invalid JSON has its faults as well, and an empty line is skipped."""
+    """One line per record; a line of invalid JSON has its issues as well, and an empty line is skipped."""
     bodies = [*MIXED, *(flaw(real_patients()[0]) or b"" for flaw in FLAWS.values()), PATIENTS[10]]
     bodies = [body for body in bodies if body.strip() and b"\n" not in body]
     found = ask(gateway, "POST", PATH, b"\n\n".join(bodies) + b"\n", LINES)
@@ -85,12 +85,12 @@ def test_other_types_are_refused(gateway: Child, kind: str) -> None:
     assert (found.status, "application/x-ndjson" in found.json["detail"]) == (415, True)
 
 
-def test_each_rejected_example_has_its_faults(gateway: Child) -> None:
+def test_each_rejected_example_has_its_issues(gateway: Child) -> None:
     """The contract's rejected examples that fit on a line."""
-    examples = [(value, faults) for _, value, faults in rejected() if value.strip() and b"\n" not in value.strip(b"\n")]
+    examples = [(value, issues) for _, value, issues in rejected() if value.strip() and b"\n" not in value.strip(b"\n")]
     found = ask(gateway, "POST", PATH, b"\n".join(value.strip(b"\n") for value, _ in examples), LINES)
     pairs = [[(e["code"], e["pointer"]) for e in json.loads(line)["errors"]] for line in found.body.splitlines()]
-    assert pairs == [faults for _, faults in examples]
+    assert pairs == [issues for _, issues in examples]
 
 
 def test_line_without_end_is_one_rejected_record(gateway: Child) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
     "choice",
     [
         ["--exclude-path", "/predict/batch", "--exclude-path", OPERATION],
-        # A bad record among many has its faults in its place: the request as a whole is not refused.
+        # A bad record among many has its issues in its place: the request as a whole is not refused.
         ["--include-path", "/predict/batch", "--exclude-checks", "negative_data_rejection"],
         # OpenAPI says what a Bundle is, not which findings make a record of it.
         ["--include-path", OPERATION, "--exclude-checks", "positive_data_acceptance"],

@@ -61,10 +61,10 @@ def told(body: bytes) -> dict[str, float | None]:
 
 def wrong(body: bytes) -> list[tuple[str, str]]:
     """Code and place of all that is wrong with a Bundle."""
-    faults = parse(body, TODAY)
-    assert not isinstance(faults, ParsedBundle), faults
-    assert CANARY not in repr(faults)
-    return [(str(fault.code), fault.pointer) for fault in faults]
+    issues = parse(body, TODAY)
+    assert not isinstance(issues, ParsedBundle), issues
+    assert CANARY not in repr(issues)
+    return [(str(issue.code), issue.pointer) for issue in issues]
 
 
 def test_every_real_patient_is_read_as_sent() -> None:
@@ -157,7 +157,7 @@ NUMBER = {"system": "http://unitsofmeasure.org", "code": "mg/dL"}
 
 
 @pytest.mark.parametrize(
-    ("parts", "faults"),
+    ("parts", "issues"),
     [
         (WHOLE[1:], [("missing_field", "Bundle.entry")]),
         ([*WHOLE, patient(RECORD)], [("duplicate_field", "Bundle.entry")]),
@@ -247,7 +247,7 @@ NUMBER = {"system": "http://unitsofmeasure.org", "code": "mg/dL"}
         ),
     ],
 )
-def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults: list[tuple[str, str]]) -> None:
+def test_all_issues_are_reported_without_values(parts: list[Any], issues: list[tuple[str, str]]) -> None:
     """Each by its code and place; nothing that was sent is repeated."""
     found = parse(unchecked(*parts), TODAY)
     if isinstance(found, ParsedBundle):
@@ -256,13 +256,13 @@ def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults
 
         examined = validate(found.record)
         assert isinstance(examined, tuple)
-        found = found.faults_of(examined)
+        found = found.issues_of(examined)
     assert CANARY not in repr(found)
-    assert [(str(fault.code), fault.pointer) for fault in found] == faults
+    assert [(str(issue.code), issue.pointer) for issue in found] == issues
 
 
 @pytest.mark.parametrize(
-    ("body", "fault"),
+    ("body", "issue"),
     [
         (b"", ("not_json", "")),
         (b"{", ("not_json", "")),
@@ -280,9 +280,9 @@ def test_what_is_wrong_is_told_whole_and_without_values(parts: list[Any], faults
         (b'{"resourceType": "Parameters"}', ("not_an_object", "Parameters")),
     ],
 )
-def test_what_is_no_bundle_is_refused(body: bytes, fault: tuple[str, str]) -> None:
+def test_other_bodies_are_rejected(body: bytes, issue: tuple[str, str]) -> None:
     """Its structure is checked before its content."""
-    assert wrong(body) == [fault]
+    assert wrong(body) == [issue]
 
 
 def test_a_bundle_can_come_in_parameters() -> None:
@@ -329,14 +329,14 @@ json_values = st.recursive(
 
 @given(st.data())
 def test_nothing_that_is_sent_makes_it_fail(data: st.DataObject) -> None:
-    """With any JSON value in place of any member the Bundle is read or refused with valid faults."""
+    """With any JSON value in place of any member the Bundle is read or refused with valid issues."""
     part = data.draw(st.integers(0, len(WHOLE) - 1))
     member = data.draw(st.sampled_from([*WHOLE[part], "component", "valueString", "valueInteger", "effectivePeriod"]))
     parts = [*WHOLE]
     parts[part] = {**parts[part], member: data.draw(json_values)}
     found = parse(unchecked(*parts), TODAY)
     if not isinstance(found, ParsedBundle):
-        assert all(isinstance(fault, ValidationIssue) for fault in found)
+        assert all(isinstance(issue, ValidationIssue) for issue in found)
         assert rejected(found).status in {400, 422}
 
 

@@ -109,7 +109,7 @@ def test_a_busy_second_is_sampled() -> None:
 
 
 def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
-    """Two faults of one code are one dead letter; the commonest code comes first."""
+    """Two issues of one code are one dead letter; the commonest code comes first."""
     window = LiveStats(Clock())
     window.add_dead_letter(letter(RejectionCode.OUT_OF_RANGE, RejectionCode.OUT_OF_RANGE, RejectionCode.FOREIGN_CODE))
     window.add_dead_letter(letter(RejectionCode.OUT_OF_RANGE))

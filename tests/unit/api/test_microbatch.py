@@ -61,7 +61,7 @@ async def test_each_gets_its_own_outcome(scorer: Scorer) -> None:
 
 
 async def test_each_is_encoded_as_alone(scorer: Scorer) -> None:
-    """Scores are encoded with those of the batch, each to the bytes that it has alone; faults stay as they are."""
+    """Scores are encoded with those of the batch, each to the bytes that it has alone; issues stay as they are."""
     bodies = [json.dumps(record).encode() for record in real_patients()[:20]]
     bodies[3::5] = [flaw(real_patients()[0]) or b"" for flaw in list(FLAWS.values())[:4]]
     batch = MicroBatch(ModelManager(scorer))

@@ -111,7 +111,7 @@ def test_model_that_fails_from_the_start_is_not_loaded(linear_artifact: Artifact
 
 
 def test_model_whose_risks_changed_is_refused_when_it_fails(linear_artifact: Artifact) -> None:
-    """If a record fails, the model is at fault if it no longer reproduces its reference risks."""
+    """If a record fails, the model is the cause if it no longer reproduces its reference risks."""
     culprit = preprocessed(linear_artifact, [0])
     switch = Switch(lambda inputs, probabilities: gives_on(culprit, float("nan"))(inputs, probabilities * 0.9))
     scorer = spoiled_scorer(linear_artifact, switch)

@@ -38,7 +38,7 @@ def scored_alone(value: bytes | None, source: Source | None, scorer: Scorer) -> 
 @MANY
 @given(value=values() | st.none(), source=SOURCES)
 def test_record_is_scored_if_and_only_if_it_is_valid(scorer: Scorer, value: bytes | None, source: Source) -> None:
-    """A valid record has a score, any other exactly the faults that `validate` finds."""
+    """A valid record has a score, any other exactly the issues that `validate` finds."""
     verdict, outcome = validate(value), scored_alone(value, source, scorer)
     if isinstance(verdict, PatientRecord):
         assert isinstance(outcome, Scored)

@@ -124,7 +124,7 @@ def test_window_is_the_shortest_that_is_long_enough(evidence: list[tuple[int, in
         assert (window.is_foreign, window.is_clean) == (expected, not foreign)
 
 
-def test_other_faults_are_not_evidence_of_another_coding(scorer: Scorer) -> None:
+def test_other_issues_are_not_evidence_of_another_coding(scorer: Scorer) -> None:
     """Only a value that is known from another coding counts."""
     window = SourceWindow()
     reject_foreign_source(scored([b"", b"{}", PATIENT.replace(b'"age":62', b'"age":620')], scorer), window)
