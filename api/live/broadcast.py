@@ -32,16 +32,16 @@ from schemas.topics import DEAD_LETTER_HEADER
 
 PATH: Final = "/stream/events"
 _MAX_SUBSCRIBERS: Final = 20
-_WAITING_SNAPSHOTS: Final = 2
+_QUEUED_SNAPSHOTS: Final = 2
 _SNAPSHOT_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 5.0
-_SLOW_SECONDS: Final = 10.0
-_BATCH: Final = 1_000
+_WRITE_TIMEOUT_SECONDS: Final = 10.0
+_MAX_MESSAGES: Final = 1_000
 _POLL_SECONDS: Final = 0.2
-_CALL_SECONDS: Final = 5.0
-_LOOK_AGAIN_SECONDS: Final = 15.0
+_REQUEST_TIMEOUT_SECONDS: Final = 5.0
+_REDISCOVERY_SECONDS: Final = 15.0
 """Topics may be created, or get more partitions, later."""
-_AGAIN_SECONDS: Final = 1.0
+_BACKOFF_SECONDS: Final = 1.0
 _LAG_SECONDS: Final = 2.0
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
@@ -51,15 +51,15 @@ def add_live_routes(application: web.Application, settings: Settings) -> None:
     stats, lock = LiveStats(time.monotonic), threading.Lock()
     broadcast = Broadcast(lambda: _snapshot(stats, lock))
 
-    async def following(_application: web.Application) -> AsyncIterator[None]:
-        follower = TopicReader(settings, stats, lock)
-        follower.start()
+    async def read_topics(_application: web.Application) -> AsyncIterator[None]:
+        reader = TopicReader(settings, stats, lock)
+        reader.start()
         publishing = asyncio.create_task(broadcast.publish())
         yield
         publishing.cancel()
-        await asyncio.to_thread(follower.stop)
+        await asyncio.to_thread(reader.stop)
 
-    application.cleanup_ctx.append(following)
+    application.cleanup_ctx.append(read_topics)
     application.on_shutdown.append(broadcast.close)
     application.router.add_get(PATH, broadcast.events, allow_head=False)
 
@@ -107,7 +107,7 @@ class Broadcast:
         if self._closing or len(self._queues) >= _MAX_SUBSCRIBERS:
             detail = f"At most {_MAX_SUBSCRIBERS} clients may be connected to the live stream."
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_seconds=_RETRY_SECONDS)
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_SNAPSHOTS)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED_SNAPSHOTS)
         queue.put_nowait(self._snapshot())
         self._queues.add(queue)
         return queue
@@ -122,7 +122,7 @@ class Broadcast:
         try:
             await response.prepare(request)
             while (event := await queue.get()) is not None:
-                async with asyncio.timeout(_SLOW_SECONDS):
+                async with asyncio.timeout(_WRITE_TIMEOUT_SECONDS):
                     await response.write(event)
         except ConnectionError:
             # The client has disconnected, which is how a subscription ends.
@@ -140,7 +140,7 @@ class TopicReader(threading.Thread):
 
     def __init__(self, settings: Settings, stats: LiveStats, lock: threading.Lock) -> None:
         """`lock` guards `stats`, which other threads read."""
-        super().__init__(name="live-follower", daemon=True)
+        super().__init__(name="live-reader", daemon=True)
         self._config = _client_config(settings)
         self._group = settings.worker.group_id
         self._topics = settings.topics
@@ -151,62 +151,68 @@ class TopicReader(threading.Thread):
     def stop(self) -> None:
         """Stop, and wait for the thread. Blocks for some seconds if the broker is unavailable."""
         self._stopping.set()
-        self.join(_CALL_SECONDS)
+        self.join(_REQUEST_TIMEOUT_SECONDS)
 
     def run(self) -> None:
         """Read until stopped."""
         consumer = Consumer(self._config, logger=CLIENT_LOG)
         # Only for the workers' offsets: it subscribes to nothing, and so does not join their group.
-        probe = Consumer({**self._config, "group.id": self._group}, logger=CLIENT_LOG)
+        group_client = Consumer({**self._config, "group.id": self._group}, logger=CLIENT_LOG)
         try:
             while not self._stopping.is_set():
                 try:
-                    self._follow(consumer, probe)
+                    self._read_until_rediscovery(consumer, group_client)
                 except KafkaException as failure:
-                    self._connected(is_so=False)
+                    self._set_connected(connected=False)
                     events.KafkaClientError("live", failure.args[0].name()).emit()
-                    self._stopping.wait(_AGAIN_SECONDS)
+                    self._stopping.wait(_BACKOFF_SECONDS)
         finally:
             consumer.close()
-            probe.close()
+            group_client.close()
 
-    def _follow(self, consumer: Consumer, probe: Consumer) -> None:
+    def _read_until_rediscovery(self, consumer: Consumer, group_client: Consumer) -> None:
         """Assign new partitions, and read until it is time to look for more."""
         known = {(each.topic, each.partition) for each in consumer.assignment()}
-        new = [place for place in _partitions(consumer, self._topics) if (place.topic, place.partition) not in known]
-        for place in new:
-            place.offset = consumer.get_watermark_offsets(place, timeout=_CALL_SECONDS)[1]
+        new = [
+            partition
+            for partition in _partitions(consumer, self._topics)
+            if (partition.topic, partition.partition) not in known
+        ]
+        for partition in new:
+            partition.offset = consumer.get_watermark_offsets(partition, timeout=_REQUEST_TIMEOUT_SECONDS)[1]
         if new:
             consumer.incremental_assign(new)
-        self._connected(is_so=True)
+        self._set_connected(connected=True)
         # Without partitions, look again soon: the topics may be created any moment.
-        pause = _LOOK_AGAIN_SECONDS if known or new else _AGAIN_SECONDS
-        until, ask_at = time.monotonic() + pause, 0.0
-        read = [place for place in consumer.assignment() if place.topic == self._topics.patients]
-        while time.monotonic() < until and not self._stopping.is_set():
-            if time.monotonic() >= ask_at:
-                self._measure_lag(probe, read)
-                ask_at = time.monotonic() + _LAG_SECONDS
-            messages = consumer.consume(_BATCH, _POLL_SECONDS)
+        seconds = _REDISCOVERY_SECONDS if known or new else _BACKOFF_SECONDS
+        deadline, measure_at = time.monotonic() + seconds, 0.0
+        patient_partitions = [
+            partition for partition in consumer.assignment() if partition.topic == self._topics.patients
+        ]
+        while time.monotonic() < deadline and not self._stopping.is_set():
+            if time.monotonic() >= measure_at:
+                self._measure_lag(group_client, patient_partitions)
+                measure_at = time.monotonic() + _LAG_SECONDS
+            messages = consumer.consume(_MAX_MESSAGES, _POLL_SECONDS)
             with self._lock:
                 for message in messages:
-                    self._note(message)
+                    self._add_message(message)
 
-    def _measure_lag(self, probe: Consumer, read: list[TopicPartition]) -> None:
+    def _measure_lag(self, group_client: Consumer, patient_partitions: list[TopicPartition]) -> None:
         """Sum up the group's lag; of a partition without a commit, all its records."""
-        wanted = [TopicPartition(place.topic, place.partition) for place in read]
+        wanted = [TopicPartition(partition.topic, partition.partition) for partition in patient_partitions]
         lag = 0
-        for place in probe.committed(wanted, timeout=_CALL_SECONDS):
-            low, high = probe.get_watermark_offsets(place, timeout=_CALL_SECONDS)
-            lag += max(0, high - (place.offset if place.offset >= 0 else low))
+        for partition in group_client.committed(wanted, timeout=_REQUEST_TIMEOUT_SECONDS):
+            low, high = group_client.get_watermark_offsets(partition, timeout=_REQUEST_TIMEOUT_SECONDS)
+            lag += max(0, high - (partition.offset if partition.offset >= 0 else low))
         with self._lock:
-            self._stats.lag = lag if read else None
+            self._stats.lag = lag if patient_partitions else None
 
-    def _connected(self, *, is_so: bool) -> None:
+    def _set_connected(self, *, connected: bool) -> None:
         with self._lock:
-            self._stats.connected = is_so
+            self._stats.connected = connected
 
-    def _note(self, message: Message) -> None:
+    def _add_message(self, message: Message) -> None:
         """Add one message; unreadable ones are skipped."""
         if message.error() is not None:
             return
@@ -230,7 +236,7 @@ def _reason(message: Message) -> bytes:
 
 def _partitions(consumer: Consumer, topics: Topics) -> list[TopicPartition]:
     """Return all partitions. Raises KafkaException if the broker does not respond."""
-    found = consumer.list_topics(timeout=_CALL_SECONDS).topics
+    found = consumer.list_topics(timeout=_REQUEST_TIMEOUT_SECONDS).topics
     names = (topics.patients, topics.scores, topics.dead_letters)
     return [TopicPartition(name, number) for name in names if name in found for number in found[name].partitions]
 

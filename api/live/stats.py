@@ -13,14 +13,14 @@ from schemas.records import DeadLetter, Score, Source
 SECONDS: Final = 60
 """How far back the window reaches."""
 BINS: Final = 20
-_LAST: Final = 20
+_LAST_SCORES: Final = 20
 _RATE_SECONDS: Final = 5
-_LOOKED_INTO: Final = 2_000
+_MAX_DECODED_PER_SECOND: Final = 2_000
 """Scores per second that are decoded; the rest is only counted, so that a busy stream costs little CPU."""
-_TIMES: Final = 50_000
+_MAX_UNMATCHED: Final = 50_000
 """Records whose time is kept until their score arrives, and vice versa."""
 _MEDIAN: Final = 0.5
-_HIGH: Final = 0.95
+_TAIL: Final = 0.95
 
 
 class LastScore(msgspec.Struct, frozen=True):
@@ -63,13 +63,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     last: tuple[LastScore, ...]
 
 
-class _Slot:
+class _Bucket:
     """One second of the window."""
 
     def __init__(self, second: int) -> None:
         self.second = second
         self.scores = 0
-        self.looked_into = 0
+        self.decoded = 0
         self.bins = [0] * BINS
         self.labels = [0, 0]
         self.latencies: list[float] = []
@@ -80,30 +80,30 @@ class _Slot:
 class LatencyMatcher:
     """Matches the times of record and score, whichever arrives first, in bounded memory."""
 
-    def __init__(self, most: int = _TIMES) -> None:
-        self._most = most
+    def __init__(self, max_unmatched: int = _MAX_UNMATCHED) -> None:
+        self._max_unmatched = max_unmatched
         self._read: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._scored: OrderedDict[tuple[int, int], int] = OrderedDict()
 
-    def read(self, place: tuple[int, int], at: int) -> int | None:
+    def add_record(self, key: tuple[int, int], at: int) -> int | None:
         """Add the time of a record; return the milliseconds to its score, if that is known already."""
-        scored = self._scored.pop(place, None)
+        scored = self._scored.pop(key, None)
         if scored is None:
-            self._keep(self._read, place, at)
+            self._remember(self._read, key, at)
             return None
         return scored - at
 
-    def scored(self, place: tuple[int, int], at: int) -> int | None:
+    def add_score(self, key: tuple[int, int], at: int) -> int | None:
         """Add the time of a score; return the milliseconds since its record, if that is known already."""
-        read = self._read.pop(place, None)
+        read = self._read.pop(key, None)
         if read is None:
-            self._keep(self._scored, place, at)
+            self._remember(self._scored, key, at)
             return None
         return at - read
 
-    def _keep(self, times: OrderedDict[tuple[int, int], int], place: tuple[int, int], at: int) -> None:
-        times[place] = at
-        if len(times) > self._most:
+    def _remember(self, times: OrderedDict[tuple[int, int], int], key: tuple[int, int], at: int) -> None:
+        times[key] = at
+        if len(times) > self._max_unmatched:
             times.popitem(last=False)
 
 
@@ -113,63 +113,63 @@ class LiveStats:
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is monotonic, in seconds."""
         self._clock = clock
-        self._slots: deque[_Slot] = deque()
-        self._last: deque[LastScore] = deque(maxlen=_LAST)
-        self._pairs = LatencyMatcher()
-        self._began = int(clock())
+        self._buckets: deque[_Bucket] = deque()
+        self._last: deque[LastScore] = deque(maxlen=_LAST_SCORES)
+        self._matcher = LatencyMatcher()
+        self._started = int(clock())
         self.connected = False
         self.lag: int | None = None
 
     def count_score(self) -> bool:
         """Count a score; return whether it should be decoded and added as well."""
-        slot = self._slot()
-        slot.scores += 1
-        if slot.looked_into >= _LOOKED_INTO:
+        bucket = self._current_bucket()
+        bucket.scores += 1
+        if bucket.decoded >= _MAX_DECODED_PER_SECOND:
             return False
-        slot.looked_into += 1
+        bucket.decoded += 1
         return True
 
-    def add_score(self, score: Score, place: Source, at: int | None) -> None:
-        """Add a score that `count_score` has counted. `place` is its own, `at` its timestamp in milliseconds."""
-        slot = self._slot()
-        slot.bins[min(BINS - 1, int(score.risk * BINS))] += 1
-        slot.labels[score.label] += 1
-        source = score.source or place
+    def add_score(self, score: Score, position: Source, at: int | None) -> None:
+        """Add a score that `count_score` has counted. `position` is its own, `at` its timestamp in milliseconds."""
+        bucket = self._current_bucket()
+        bucket.bins[min(BINS - 1, int(score.risk * BINS))] += 1
+        bucket.labels[score.label] += 1
+        source = score.source or position
         self._last.appendleft(
             LastScore(score.risk, score.label, len(score.missing), source.partition, source.offset),
         )
         if at is not None and score.source is not None:
-            self._add_latency(self._pairs.scored((source.partition, source.offset), at))
+            self._add_latency(self._matcher.add_score((source.partition, source.offset), at))
 
     def add_record(self, partition: int, offset: int, at: int) -> None:
         """Add the time of a patient record, in milliseconds; nothing else of it is used."""
-        self._add_latency(self._pairs.read((partition, offset), at))
+        self._add_latency(self._matcher.add_record((partition, offset), at))
 
     def add_dead_letter(self, letter: DeadLetter) -> None:
         """Add a dead letter, once per code."""
-        slot = self._slot()
-        slot.dead_letters += 1
-        slot.codes.update({str(issue.code) for issue in letter.errors})
+        bucket = self._current_bucket()
+        bucket.dead_letters += 1
+        bucket.codes.update({str(issue.code) for issue in letter.errors})
 
     def snapshot(self) -> Snapshot:
         """Sum up the last minute."""
-        now = self._forget()
-        slots = list(self._slots)
-        counts = {slot.second: slot.scores for slot in slots}
+        now = self._drop_old()
+        buckets = list(self._buckets)
+        counts = {bucket.second: bucket.scores for bucket in buckets}
         rate = tuple(counts.get(second, 0) for second in range(now - SECONDS, now))
-        elapsed = max(1, min(_RATE_SECONDS, now - self._began))
-        codes: Counter[str] = sum((slot.codes for slot in slots), Counter())
+        elapsed = max(1, min(_RATE_SECONDS, now - self._started))
+        codes: Counter[str] = sum((bucket.codes for bucket in buckets), Counter())
         return Snapshot(
             connected=self.connected,
             seconds=SECONDS,
             records_per_second=sum(rate[-elapsed:]) / elapsed,
             rate=rate,
-            scores=sum(slot.scores for slot in slots),
-            sampled=any(slot.scores > slot.looked_into for slot in slots),
-            histogram=tuple(sum(slot.bins[number] for slot in slots) for number in range(BINS)),
-            labels=(sum(slot.labels[0] for slot in slots), sum(slot.labels[1] for slot in slots)),
-            latency_ms=_latency([each for slot in slots for each in slot.latencies]),
-            dead_letters=sum(slot.dead_letters for slot in slots),
+            scores=sum(bucket.scores for bucket in buckets),
+            sampled=any(bucket.scores > bucket.decoded for bucket in buckets),
+            histogram=tuple(sum(bucket.bins[number] for bucket in buckets) for number in range(BINS)),
+            labels=(sum(bucket.labels[0] for bucket in buckets), sum(bucket.labels[1] for bucket in buckets)),
+            latency_ms=_latency([each for bucket in buckets for each in bucket.latencies]),
+            dead_letters=sum(bucket.dead_letters for bucket in buckets),
             dead_letter_codes=dict(sorted(codes.items(), key=lambda item: (-item[1], item[0]))),
             lag=self.lag if self.connected else None,
             last=tuple(self._last),
@@ -178,19 +178,19 @@ class LiveStats:
     def _add_latency(self, milliseconds: int | None) -> None:
         if milliseconds is not None:
             # The clocks of two machines differ: a score cannot precede its record.
-            self._slot().latencies.append(max(0, milliseconds))
+            self._current_bucket().latencies.append(max(0, milliseconds))
 
-    def _slot(self) -> _Slot:
-        now = self._forget()
-        if not self._slots or self._slots[-1].second != now:
-            self._slots.append(_Slot(now))
-        return self._slots[-1]
+    def _current_bucket(self) -> _Bucket:
+        now = self._drop_old()
+        if not self._buckets or self._buckets[-1].second != now:
+            self._buckets.append(_Bucket(now))
+        return self._buckets[-1]
 
-    def _forget(self) -> int:
+    def _drop_old(self) -> int:
         """Drop what is older than the window; return the current second."""
         now = int(self._clock())
-        while self._slots and self._slots[0].second < now - SECONDS:
-            self._slots.popleft()
+        while self._buckets and self._buckets[0].second < now - SECONDS:
+            self._buckets.popleft()
         return now
 
 
@@ -198,4 +198,4 @@ def _latency(milliseconds: list[float]) -> Latency | None:
     if not milliseconds:
         return None
     ordered = sorted(milliseconds)
-    return Latency(*(ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (_MEDIAN, _HIGH)))
+    return Latency(*(ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (_MEDIAN, _TAIL)))

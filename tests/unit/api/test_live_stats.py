@@ -91,12 +91,12 @@ def test_latency_joins_record_and_score_in_any_order() -> None:
     assert window.snapshot().latency_ms == Latency(10, 30)
 
 
-def test_what_never_meets_is_forgotten() -> None:
-    """Times that find no partner take bounded memory: the oldest goes."""
-    pairs = LatencyMatcher(most=2)
+def test_unmatched_times_take_bounded_memory() -> None:
+    """The oldest unmatched time is dropped."""
+    matcher = LatencyMatcher(max_unmatched=2)
     for offset in range(3):
-        pairs.read((0, offset), 100)
-    assert [pairs.scored((0, offset), 150) for offset in range(3)] == [None, 50, 50]
+        matcher.add_record((0, offset), 100)
+    assert [matcher.add_score((0, offset), 150) for offset in range(3)] == [None, 50, 50]
 
 
 def test_a_busy_second_is_sampled() -> None:
