@@ -22,25 +22,25 @@ from schemas.validation import validate
 
 _TOMORROW: Final = dt.timedelta(days=1)
 """An Observation of tomorrow is valid: in some time zone it is tomorrow already."""
-_NOBODY: Final = "nobody"
+_PLACEHOLDER_ID: Final = "nobody"
 """The id if there is no Patient, so that everything else can be validated."""
 
 
 class ParsedBundle(msgspec.Struct, frozen=True):
     """A patient record as JSON, and what the response needs besides its score.
 
-    `observed` are the Observations that were used, `places` the FHIRPath of each field that was sent.
+    `observed` are the Observations that were used, `paths` has the FHIRPath of each field that was sent.
     """
 
     record: bytes
     subject: str
     observed: tuple[ObservedField, ...]
     notes: tuple[str, ...]
-    places: Mapping[str, str]
+    paths: Mapping[str, str]
 
     def issues_of(self, issues: Sequence[ValidationIssue]) -> tuple[ValidationIssue, ...]:
         """Map errors of the record to errors of the Bundle."""
-        return tuple(_placed(issue, self.places) for issue in issues)
+        return tuple(_locate(issue, self.paths) for issue in issues)
 
 
 class _ParseState(msgspec.Struct):
@@ -79,38 +79,43 @@ def _observe(parts: Sequence[BundleResource], state: _ParseState, today: dt.date
     found: defaultdict[str, list[ObservedField]] = defaultdict(list)
     for part in parts:
         if isinstance(part.resource, SentObservation):
-            one = _subject_issue(part.at, part.resource.subject, state) or parse_observation(part, part.resource)
-            if isinstance(one, ObservedField) and one.days and one.days[0] > today + _TOMORROW:
-                text = f"{one.field}: must not be in the future"
-                one = bundle_issue(RejectionCode.OUT_OF_RANGE, f"{part.at}.effective", text, one.field)
-            if isinstance(one, BundleIssue):
-                state.issues.append(one)
-            elif one.value is not None:
-                found[one.field].append(one)
+            parsed = _subject_issue(part.path, part.resource.subject, state) or parse_observation(part, part.resource)
+            if isinstance(parsed, ObservedField) and parsed.days and parsed.days[0] > today + _TOMORROW:
+                text = f"{parsed.field}: must not be in the future"
+                parsed = bundle_issue(RejectionCode.OUT_OF_RANGE, f"{part.path}.effective", text, parsed.field)
+            if isinstance(parsed, BundleIssue):
+                state.issues.append(parsed)
+            elif parsed.value is not None:
+                found[parsed.field].append(parsed)
     for field, observed in found.items():
-        if len({one.value for one in observed}) > 1:
+        if len({each.value for each in observed}) > 1:
             text = f"{field}: contradictory Observations; send only the relevant one"
-            state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].at, text, field))
+            state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].path, text, field))
     state.observed = found
 
 
-def _subject_issue(at: str, subject: SentReference | UnsetType, state: _ParseState) -> BundleIssue | None:
+def _subject_issue(path: str, subject: SentReference | UnsetType, state: _ParseState) -> BundleIssue | None:
     """Return an issue if an Observation has another subject than the Patient; it may have none."""
     if state.patient is None or isinstance(subject, UnsetType):
         return None
     if not state.patient.is_referenced_by(subject):
         text = "must refer to the Patient of the Bundle, or be left out"
-        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{at}.subject", text)
+        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.subject", text)
     state.subject = subject.reference
     return None
 
 
 def _build_record(state: _ParseState, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
     numbers = {field: observed[0].value for field, observed in state.observed.items()}
-    places = {field: observed[0].at for field, observed in state.observed.items()}
-    notes = [one.note for observed in state.observed.values() for one in observed if one.note]
+    paths = {field: observed[0].path for field, observed in state.observed.items()}
+    notes = [each.note for observed in state.observed.values() for each in observed if each.note]
     if (patient := state.patient) is not None:
-        places = {"patient_id": patient.at, "age": f"{patient.at}.birthDate", "sex": f"{patient.at}.gender", **places}
+        paths = {
+            "patient_id": patient.path,
+            "age": f"{patient.path}.birthDate",
+            "sex": f"{patient.path}.gender",
+            **paths,
+        }
         sex, age = sex_of(patient, state.observed.get("sex", ())), age_of(patient, state.observed, today)
         if isinstance(sex, BundleIssue):
             state.issues.append(sex)
@@ -122,15 +127,15 @@ def _build_record(state: _ParseState, today: dt.date) -> ParsedBundle | tuple[Va
             numbers["age"] = age.years
             notes.extend([age.note] if age.note else [])
     record = encode_record(
-        {"patient_id": patient.id if patient else _NOBODY, **dict.fromkeys(FEATURE_NAMES), **numbers}
+        {"patient_id": patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(FEATURE_NAMES), **numbers}
     )
     if state.issues:
-        return tuple(_all_issues(state, record, places))
-    used = tuple(one for name in FEATURE_NAMES for one in state.observed.get(name, ()))
-    return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), places)
+        return tuple(_all_issues(state, record, paths))
+    used = tuple(each for name in FEATURE_NAMES for each in state.observed.get(name, ()))
+    return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), paths)
 
 
-def _all_issues(state: _ParseState, record: bytes, places: Mapping[str, str]) -> Iterator[ValidationIssue]:
+def _all_issues(state: _ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
     """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
     yield from (each.issue for each in state.issues)
     excluded = {each.field for each in state.issues}
@@ -138,12 +143,12 @@ def _all_issues(state: _ParseState, record: bytes, places: Mapping[str, str]) ->
         excluded |= {"age", "sex"}
     validated = validate(record)
     if not isinstance(validated, PatientRecord):
-        yield from (_placed(issue, places) for issue in validated if issue.pointer[1:] not in excluded)
+        yield from (_locate(issue, paths) for issue in validated if issue.pointer[1:] not in excluded)
 
 
-def _placed(issue: ValidationIssue, places: Mapping[str, str]) -> ValidationIssue:
-    """Return an error of the record with its place in the Bundle."""
+def _locate(issue: ValidationIssue, paths: Mapping[str, str]) -> ValidationIssue:
+    """Return an error of the record with its FHIRPath in the Bundle."""
     field = issue.pointer[1:]
     return ValidationIssue(
-        issue.code, places.get(field, "Bundle"), f"{field}: {issue.message}" if field else issue.message
+        issue.code, paths.get(field, "Bundle"), f"{field}: {issue.message}" if field else issue.message
     )

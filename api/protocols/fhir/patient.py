@@ -22,7 +22,7 @@ _GENDERS: Final = (*SEXES, "other", "unknown", "")
 class SubjectPatient(msgspec.Struct, frozen=True):
     """The Patient: the record's id, the references by which Observations may name it, and the resource."""
 
-    at: str
+    path: str
     id: str
     names: frozenset[str]
     reference: str
@@ -42,23 +42,23 @@ def find_patient(parts: Sequence[BundleResource]) -> SubjectPatient | BundleIssu
     ((part, patient),) = found
     if patient.modifier_extension is not UNSET or patient.implicit_rules is not UNSET:
         text = "has a modifierExtension or implicitRules, which may change its meaning and are not supported"
-        return bundle_issue(RejectionCode.UNSUPPORTED_CODING, part.at, text)
+        return bundle_issue(RejectionCode.UNSUPPORTED_CODING, part.path, text)
     if not part.reference:
         text = "must have an id, or its entry a fullUrl, for the response to reference"
-        return bundle_issue(RejectionCode.MISSING_FIELD, part.at, text)
+        return bundle_issue(RejectionCode.MISSING_FIELD, part.path, text)
     local = f"Patient/{patient.id}" if patient.id else part.reference
     names = frozenset({local, part.reference, part.full_url or local})
-    return SubjectPatient(part.at, patient.id or part.full_url, names, part.reference, patient)
+    return SubjectPatient(part.path, patient.id or part.full_url, names, part.reference, patient)
 
 
 def sex_of(patient: SubjectPatient, observed: Sequence[ObservedField]) -> float | BundleIssue | None:
     """Return the sex from gender or Observation, which must agree; None if both are absent."""
-    gender, at = patient.resource.gender, f"{patient.at}.gender"
+    gender, path = patient.resource.gender, f"{patient.path}.gender"
     if gender not in _GENDERS:
-        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, at, "sex: must be male, female, other or unknown", "sex")
+        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, path, "sex: must be male, female, other or unknown", "sex")
     reported, own = SEXES.get(gender), observed[0].value if observed else None
     if reported is not None and own is not None and reported != own:
-        return bundle_issue(RejectionCode.DUPLICATE_FIELD, at, "sex: gender and Observation are contradictory", "sex")
+        return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, "sex: gender and Observation are contradictory", "sex")
     return reported if own is None else own
 
 
@@ -76,25 +76,25 @@ def age_of(
 
     It is that of an Observation, or follows from the date of birth; both must agree.
     """
-    at, born = f"{patient.at}.birthDate", patient.resource.birth_date
+    path, born = f"{patient.path}.birthDate", patient.resource.birth_date
     own = observed.get("age", ())
     if not born:
         return Age(own[0].value if own else None)
     birth = days_of(born)
     if birth is None:
-        return bundle_issue(RejectionCode.WRONG_TYPE, at, "age: birthDate must be a date", "age")
+        return bundle_issue(RejectionCode.WRONG_TYPE, path, "age: birthDate must be a date", "age")
     if own:
         low, high = ages(birth, own[0].days or _last(observed) or (today, today))
         if low <= (own[0].value or 0) <= high:
             return Age(own[0].value)
         return bundle_issue(
-            RejectionCode.DUPLICATE_FIELD, at, "age: birthDate and Observation contradict each other", "age"
+            RejectionCode.DUPLICATE_FIELD, path, "age: birthDate and Observation contradict each other", "age"
         )
     last = _last(observed)
     low, high = ages(birth, last or (today, today))
     if low != high:
         text = "age: birthDate or last Observation date too imprecise; send full dates, or LOINC 30525-0"
-        return bundle_issue(RejectionCode.MISSING_VALUE, at, text, "age")
+        return bundle_issue(RejectionCode.MISSING_VALUE, path, text, "age")
     when = "the date of the last Observation" if last else "the day of this assessment, as no Observation has a date"
     return Age(float(low), f"age is {low}, in completed years on {when}.")
 

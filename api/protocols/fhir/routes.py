@@ -87,5 +87,5 @@ class FhirRoutes:
         outcome = await self._predictions.score_record(request, parsed.record)
         if isinstance(outcome, tuple):
             return operation_outcome.rejected(parsed.issues_of(outcome))
-        answer = risk_assessment(parsed, decode_score(outcome), self._manager.scorer, now)
-        return web.Response(body=msgspec.json.encode(answer), content_type=FHIR_TYPE)
+        assessment = risk_assessment(parsed, decode_score(outcome), self._manager.scorer, now)
+        return web.Response(body=msgspec.json.encode(assessment), content_type=FHIR_TYPE)

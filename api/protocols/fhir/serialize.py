@@ -37,7 +37,7 @@ _WARNINGS: Final = {
 def risk_assessment(parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.datetime) -> RiskAssessment:
     """Return the RiskAssessment of a score by `scorer`."""
     model = score.model
-    basis = tuple(Reference(one.reference or UNSET, one.field) for one in parsed.observed)
+    basis = tuple(Reference(observation.reference or UNSET, observation.field) for observation in parsed.observed)
     method = Coding(f"{EXTENSION}model", model.digest, f"{model.name} {model.version}")
     return RiskAssessment(
         status="final",
@@ -47,7 +47,7 @@ def risk_assessment(parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.
         occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         prediction=(_prediction(score),),
         note=tuple(Annotation(text) for text in _notes(parsed, score, scorer)),
-        extension=tuple(_of_record(score)),
+        extension=tuple(_record_extensions(score)),
         basis=basis or UNSET,
     )
 
@@ -59,7 +59,7 @@ def _prediction(score: Score) -> Prediction:
         score.risk,
         CodeableConcept(f"{side} the threshold {score.threshold:g}", (Coding(f"{EXTENSION}label", str(score.label)),)),
         _rationale(score),
-        tuple(_of_prediction(score)),
+        tuple(_prediction_extensions(score)),
     )
 
 
@@ -71,7 +71,7 @@ def _rationale(score: Score) -> str | UnsetType:
     return f"What moves the log-odds most, compared with the average training patient: {reasons}."
 
 
-def _of_prediction(score: Score) -> Iterator[Extension]:
+def _prediction_extensions(score: Score) -> Iterator[Extension]:
     """Yield the uncertainty of the risk."""
     if score.interval:
         yield Extension(f"{EXTENSION}interval", value_range=_range(score.interval))
@@ -90,7 +90,7 @@ def _range(interval: tuple[float, float]) -> Range:
     return Range(low, high)
 
 
-def _of_record(score: Score) -> Iterator[Extension]:
+def _record_extensions(score: Score) -> Iterator[Extension]:
     """Yield the model, and what was missing or doubtful."""
     model = score.model
     parts = (
