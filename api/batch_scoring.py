@@ -27,23 +27,23 @@ from scoring.evidence import SourceWindow
 from scoring.pipeline import Model, Results, joined
 from scoring.sources import reject_foreign_source
 
-_VALUES_OF_A_RECORD: Final = 32
+_DELIMITERS_PER_RECORD: Final = 32
 """A record of 14 members has 29 structural characters in JSON, 31 with its coding."""
-JSON_MARKS: Final = (b",", b":", b"[", b"{")
-CSV_MARKS: Final = (b",", b"\n", b"\r")
-JUDGED_RECORDS: Final = 500
+JSON_DELIMITERS: Final = (b",", b":", b"[", b"{")
+CSV_DELIMITERS: Final = (b",", b"\n", b"\r")
+SOURCE_CHECK_RECORDS: Final = 500
 """Records of a stream whose coding is checked together."""
-_ANSWER_BYTES: Final = 2_048
+_RESPONSE_BYTES: Final = 2_048
 """The largest response for one record: 13 errors."""
 _STREAM_BYTES: Final = 524_288
-"""The most that a stream buffers: lines received, lines in work, and their responses."""
+"""The most that a stream buffers: lines received, lines in progress, and their responses."""
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A body: how many tokens are paid for it, and whether it may be processed beside a large one."""
+    """A body: how many tokens were charged for it, and whether it may be processed beside a large one."""
 
     content: bytes
-    paid: int
+    charged: int
     is_small: bool
 
 
@@ -66,38 +66,40 @@ class BatchScorer:
         self._settings = settings
         self._slicer = slicer
 
-    async def body(self, request: web.Request, marks: Sequence[bytes] = JSON_MARKS) -> Body:
+    async def body(self, request: web.Request, delimiters: Sequence[bytes] = JSON_DELIMITERS) -> Body:
         """Read a body and charge for its size; raises ProblemError.
 
-        The time and memory that parsing takes depend on the number of structural characters (`marks`), which is
+        The time and memory that parsing takes depend on the number of structural characters (`delimiters`), which is
         bounded.
         """
-        limits, found = self._settings, 0
-        most = limits.batch_limit_records * _VALUES_OF_A_RECORD
+        limits, delimiter_count = self._settings, 0
+        limit = limits.batch_limit_records * _DELIMITERS_PER_RECORD
 
         def inspect(part: bytes) -> None:
-            nonlocal found
+            nonlocal delimiter_count
             self._memory_limit.reserve(request, len(part))
-            found += sum(map(part.count, marks))
-            if found > most:
+            delimiter_count += sum(map(part.count, delimiters))
+            if delimiter_count > limit:
                 raise _too_many(limits.batch_limit_records)
 
         content = await request_body.read_body(request, limits.batch_limit_bytes, limits.batch_timeout_seconds, inspect)
-        paid = self._rate_limit.charge_body(request, len(content))
+        charged = self._rate_limit.charge_body(request, len(content))
         return Body(
-            without_bom(content), paid, len(content) <= SLICE_BYTES and found <= SLICE_RECORDS * _VALUES_OF_A_RECORD
+            without_bom(content),
+            charged,
+            len(content) <= SLICE_BYTES and delimiter_count <= SLICE_RECORDS * _DELIMITERS_PER_RECORD,
         )
 
     def exclusive(self, body: Body) -> AbstractAsyncContextManager[None]:
         """Wait until a large body may be processed; raises ProblemError (503)."""
         return nullcontext() if body.is_small else self._memory_limit.exclusive(self._settings.batch_timeout_seconds)
 
-    def admit(self, request: web.Request, records: int, paid: int) -> None:
-        """Charge for records, less the tokens paid, and reserve memory for the response; raises ProblemError."""
+    def admit(self, request: web.Request, records: int, charged: int) -> None:
+        """Charge for records, less those already charged, and reserve memory for the response; raises ProblemError."""
         if records > self._settings.batch_limit_records:
             raise _too_many(self._settings.batch_limit_records)
-        self._rate_limit.charge(request, records, paid)
-        self._memory_limit.reserve(request, records * _ANSWER_BYTES)
+        self._rate_limit.charge(request, records, charged)
+        self._memory_limit.reserve(request, records * _RESPONSE_BYTES)
 
     def reserve_stream(self, request: web.Request) -> None:
         """Reserve memory for a stream of lines; raises ProblemError (503)."""
@@ -120,14 +122,16 @@ class BatchScorer:
         for part in split_records(records):
             seconds += await self._slicer.run(score, part)
         results = await self._slicer.run(lambda: reject_foreign_source(joined(found), source))
-        starts = range(0, len(results), JUDGED_RECORDS)
-        for few in results.split(min(JUDGED_RECORDS, len(results) - start) for start in starts):
-            await self._slicer.run(count, few, seconds * len(few) / len(results))
+        starts = range(0, len(results), SOURCE_CHECK_RECORDS)
+        for chunk in results.split(min(SOURCE_CHECK_RECORDS, len(results) - start) for start in starts):
+            await self._slicer.run(count, chunk, seconds * len(chunk) / len(results))
         if self._audit is not None:
-            await self._note(self._audit, request, records, results)
+            await self._write_audit_lines(self._audit, request, records, results)
         return results
 
-    async def _note(self, audit: AuditTrail, request: web.Request, records: Sequence[bytes], results: Results) -> None:
+    async def _write_audit_lines(
+        self, audit: AuditTrail, request: web.Request, records: Sequence[bytes], results: Results
+    ) -> None:
         lines: list[bytes] = []
         start = 0
         for part in split_records(records):
@@ -135,7 +139,7 @@ class BatchScorer:
             start += len(part)
         await audit.commit(b"".join(lines))
 
-    async def answer(self, request: web.Request, parts: Sequence[bytes], content_type: str) -> web.StreamResponse:
+    async def send(self, request: web.Request, parts: Sequence[bytes], content_type: str) -> web.StreamResponse:
         """Send a response of any size; a client that does not read it is disconnected."""
         limits = self._settings
         return await responses.send(

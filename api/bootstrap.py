@@ -52,7 +52,7 @@ def create_application(
     """Load the model and assemble the gateway around it. Raises ArtifactError or SettingsError."""
     _check_kafka_options(settings)
     tracing = open_tracing(settings.tracing, "gateway")
-    manager, following = _load_model(settings)
+    manager, reloader = _load_model(settings)
     limits, audit = settings.gateway, new_audit(settings.audit, settings.kafka)
     ready = {"model": _self_check(manager), "shutdown": shutdown.problem}
     ready |= {} if audit is None else {"audit": audit.problem}
@@ -67,10 +67,10 @@ def create_application(
     )
     application.add_routes(_routes(limits, manager, health, audit, rate_limit, memory_limit))
     application.on_response_prepare.append(shutdown.prepare_response)
-    application.on_cleanup.extend(_closing(each.close) for each in (audit, tracing) if each is not None)
-    application.cleanup_ctx.append(_running(periodic_drift_report(manager.drift)))
-    if following is not None:
-        application.cleanup_ctx.append(_running(following))
+    application.on_cleanup.extend(_on_cleanup(each.close) for each in (audit, tracing) if each is not None)
+    application.cleanup_ctx.append(_in_background(periodic_drift_report(manager.drift)))
+    if reloader is not None:
+        application.cleanup_ctx.append(_in_background(reloader))
     if limits.live:
         from api.live import broadcast  # noqa: PLC0415  # a gateway without the live view loads no Kafka client
 
@@ -139,42 +139,44 @@ def _load_model(settings: Settings) -> tuple[ModelManager, ModelReloader[Scorer]
     source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
     manager = ModelManager(load_with_timeout(source.load), model.max_score_shift, emit_model_withdrawn)
     emit_model_loaded(manager.facts())
-    following = (
+    reloader = (
         ModelReloader(Follower(source, manager), model.reload_interval_seconds)
         if model.reload_interval_seconds
         else None
     )
-    return manager, following
+    return manager, reloader
 
 
-def _closing(finish: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
+def _on_cleanup(close_blocking: Callable[[], None]) -> Callable[[web.Application], Awaitable[None]]:
+    """Return a clean-up handler that runs a blocking call in a thread."""
+
     async def close(_application: web.Application) -> None:
-        await asyncio.to_thread(finish)
+        await asyncio.to_thread(close_blocking)
 
     return close
 
 
-def _running(lasting: PeriodicCall | ModelReloader[Scorer]) -> Callable[[web.Application], AsyncIterator[None]]:
+def _in_background(task: PeriodicCall | ModelReloader[Scorer]) -> Callable[[web.Application], AsyncIterator[None]]:
     """Return a context that runs a background thread while the gateway runs."""
 
     async def run(_application: web.Application) -> AsyncIterator[None]:
-        lasting.start()
+        task.start()
         yield
-        lasting.stop()
+        task.stop()
 
     return run
 
 
 def _self_check(manager: ModelManager) -> Callable[[], str | None]:
     """Return a check that runs at most twice a minute: the reference cases take milliseconds of the event loop."""
-    answer, asked = True, -_SELF_CHECK_SECONDS
+    is_valid, checked_at = True, -_SELF_CHECK_SECONDS
 
     def problem() -> str | None:
-        nonlocal answer, asked
+        nonlocal is_valid, checked_at
         now = time.monotonic()
-        if now - asked >= _SELF_CHECK_SECONDS:
-            answer, asked = manager.scorer.self_check(), now
-        return None if answer else "fails its reference cases"
+        if now - checked_at >= _SELF_CHECK_SECONDS:
+            is_valid, checked_at = manager.scorer.self_check(), now
+        return None if is_valid else "fails its reference cases"
 
     return problem
 
@@ -186,13 +188,13 @@ def new_authenticator(settings: configured.Auth) -> Authenticator:
         credentials.append(ApiKeys(settings.api_keys))
     token = (settings.token_issuer, settings.token_audience, settings.token_keys_url)
     if any(token):
-        credentials.append(_tokens(*token))
+        credentials.append(_new_jwt_tokens(*token))
     if settings.tls_client_ca:
-        credentials.append(Certificates(is_alone=not credentials))
+        credentials.append(Certificates(is_only_method=not credentials))
     return Authenticator(credentials)
 
 
-def _tokens(issuer: str, audience: str, url: str) -> Credentials:
+def _new_jwt_tokens(issuer: str, audience: str, url: str) -> Credentials:
     if not (issuer and audience and url.startswith("https://")):
         raise SettingsError(
             ("HEARTSTREAM_AUTH__TOKEN_ISSUER, TOKEN_AUDIENCE and TOKEN_KEYS_URL (https) must be set together",)
@@ -210,7 +212,7 @@ def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> AuditTrail
     if (settings.path or settings.topic) and len(settings.key) < _KEY_MIN_CHARS:
         raise SettingsError((f"HEARTSTREAM_AUDIT__KEY must have at least {_KEY_MIN_CHARS} characters",))
     if settings.path:
-        writers.append(_open(settings.path))
+        writers.append(_open_audit_file(settings.path))
     if settings.topic:
         from api.audit.topic import AuditTopic  # noqa: PLC0415  # loads the Kafka client
 
@@ -219,7 +221,7 @@ def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> AuditTrail
     return AuditTrail(settings.key.encode(), committers, with_input=settings.with_input) if writers else None
 
 
-def _open(path: str) -> Writer:
+def _open_audit_file(path: str) -> Writer:
     """Open a file for appending."""
     if path == "-":
         return AuditStdout()

@@ -19,10 +19,10 @@ from runtime.health import TelemetryServer
 from runtime.settings import Gateway, Settings
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_CUT_OFF_SECONDS: Final = 1.0
-"""After the drain time: how long requests may still take to finish, and then to be cancelled."""
+_SHUTDOWN_TIMEOUT_SECONDS: Final = 1.0
+"""How long requests may still take after the drain time, before they are cancelled."""
 _LINGERING_SECONDS: Final = 1.0
-"""How long to read the rest of a rejected body, so that the client gets the response. aiohttp's default is 10."""
+"""How long to read the rest of a refused body, so that the client gets the response. aiohttp's default is 10."""
 
 
 def run(settings: Settings) -> None:
@@ -55,7 +55,7 @@ def new_runner(application: web.Application, settings: Gateway) -> GatewayRunner
         auto_decompress=False,
         keepalive_timeout=settings.keep_alive_seconds,
         lingering_time=_LINGERING_SECONDS,
-        shutdown_timeout=_CUT_OFF_SECONDS,
+        shutdown_timeout=_SHUTDOWN_TIMEOUT_SECONDS,
     )
 
 

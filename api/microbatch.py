@@ -16,7 +16,7 @@ INTERFACE: Final = "http"
 Encoded = bytes | Issues
 """The outcome of one record: its score as JSON, or its issues."""
 ScoredRecord = tuple[Encoded, Results, int]
-"""The outcome of one record, the results of its batch, and its place there."""
+"""The outcome of one record, the results of its batch, and its index there."""
 
 
 _QUIET_ITERATIONS: Final = 2
@@ -44,22 +44,22 @@ class MicroBatch:
         future: asyncio.Future[ScoredRecord] = loop.create_future()
         if not self._waiting:
             self._seen = self._quiet = 0
-            loop.call_soon(self._turn, loop)
+            loop.call_soon(self._wait_or_flush, loop)
         self._waiting.append((body, future))
         return future
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for another iteration while requests arrive; called once per iteration."""
+    def _wait_or_flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Score the waiting records unless more may arrive; called once per iteration of the event loop."""
         count = len(self._waiting)
         self._quiet = self._quiet + 1 if count == self._seen else 0
         self._seen = count
         if self._quiet < _QUIET_ITERATIONS and count < _MAX_RECORDS:
-            loop.call_soon(self._turn, loop)
+            loop.call_soon(self._wait_or_flush, loop)
         else:
             self._flush(loop)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting = self._first()
+        waiting = self._next_batch()
         self._waiting = self._waiting[len(waiting) :]
         if self._waiting:
             loop.call_soon(self._flush, loop)
@@ -70,9 +70,9 @@ class MicroBatch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for place, (_, future) in enumerate(waiting):
+        for index, (_, future) in enumerate(waiting):
             if not future.done():
-                future.set_result((outcomes[place], results, place))
+                future.set_result((outcomes[index], results, index))
 
     def _score(self, bodies: Sequence[bytes]) -> tuple[Results, Sequence[Encoded]]:
         started = time.perf_counter()
@@ -80,13 +80,13 @@ class MicroBatch:
         count(results, time.perf_counter() - started)
         return results, _encode_outcomes(results)
 
-    def _first(self) -> list[tuple[bytes, asyncio.Future[ScoredRecord]]]:
-        """Return those that are scored in this iteration."""
+    def _next_batch(self) -> list[tuple[bytes, asyncio.Future[ScoredRecord]]]:
+        """Return the waiting records that are scored in this iteration."""
         size = 0
-        for place, (body, _) in enumerate(self._waiting):
+        for index, (body, _) in enumerate(self._waiting):
             size += len(body)
-            if place and (size > _MAX_BYTES or place == _MAX_RECORDS):
-                return self._waiting[:place]
+            if index and (size > _MAX_BYTES or index == _MAX_RECORDS):
+                return self._waiting[:index]
         return self._waiting
 
 
@@ -96,7 +96,7 @@ def _encode_outcomes(results: Results) -> Sequence[Encoded]:
     if not results.rejected:
         return scores
     found: dict[int, Encoded] = {**dict(zip(results.places, scores, strict=True)), **results.rejected}
-    return [found[place] for place in range(len(results))]
+    return [found[index] for index in range(len(results))]
 
 
 def count(results: Results, seconds: float) -> None:

@@ -17,7 +17,7 @@ ErrorFormat = Callable[[HTTPStatus, str], web.Response]
 
 
 class ProblemError(Exception):
-    """A rejected request: the client gets an error response, and nothing is logged.
+    """A refused request: the client gets an error response, and nothing is logged.
 
     `retry_seconds` becomes Retry-After; `ends_connection` closes the connection, as the rest of the body is not read.
     """

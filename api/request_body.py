@@ -13,11 +13,11 @@ from aiohttp import web
 from api.problem_details import ProblemError
 from schemas.records import RECORD_MAX_BYTES
 
-_STEP_BYTES: Final = 65_536
+_CHUNK_BYTES: Final = 65_536
 """The most that is read or decompressed at once: a small body may decompress to a very large one."""
-_PAUSES: Final = 6
-"""The rate of a stream is measured over this many pauses."""
-_WINDOWS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_RATE_WINDOW_TIMEOUTS: Final = 6
+"""The rate of a stream is measured over this many times its timeout."""
+_WINDOW_BITS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 async def read_body(
@@ -70,36 +70,36 @@ def _malformed_body() -> ProblemError:
     )
 
 
-async def lines(
-    request: web.Request, pause_seconds: float, records_per_second: float
+async def read_lines(
+    request: web.Request, timeout_seconds: float, records_per_second: float
 ) -> AsyncIterator[tuple[list[bytes], int]]:
     """Yield the lines of a body as they arrive, with the number of empty lines between them.
 
-    Raises ProblemError for a pause that is too long, and for an average below `records_per_second`; only time spent
-    waiting for the client counts. A line longer than the largest record is truncated, to be rejected as too large:
-    memory stays bounded.
+    Raises ProblemError after a pause of `timeout_seconds`, and for an average below `records_per_second`; only time
+    spent waiting for the client counts. A line longer than the largest record is truncated, to be rejected as too
+    large: memory stays bounded.
     """
     rest, clock = b"", asyncio.get_running_loop().time
     parts, waited, records = _parts(request), 0.0, 0
     while True:
-        began = clock()
-        if not (part := await _within(pause_seconds, parts)):
+        started = clock()
+        if not (part := await _next_part(timeout_seconds, parts)):
             break
-        waited += clock() - began
-        if waited > pause_seconds * _PAUSES:
+        waited += clock() - started
+        if waited > timeout_seconds * _RATE_WINDOW_TIMEOUTS:
             if records < records_per_second * waited:
                 raise body_timeout()
             waited, records = 0.0, 0
-        *ready, rest = (rest + part).split(b"\n")
+        *complete, rest = (rest + part).split(b"\n")
         rest = rest[: RECORD_MAX_BYTES + 1]
-        found = [line for line in ready if line and not line.isspace()]
+        found = [line for line in complete if line and not line.isspace()]
         records += len(found)
-        yield found, len(ready) - len(found)
+        yield found, len(complete) - len(found)
     if rest.strip():
         yield [rest], 0
 
 
-async def _within(seconds: float, parts: AsyncIterator[bytes]) -> bytes:
+async def _next_part(seconds: float, parts: AsyncIterator[bytes]) -> bytes:
     """Return the next part, empty at the end; raises ProblemError on timeout."""
     try:
         async with asyncio.timeout(seconds):
@@ -110,41 +110,41 @@ async def _within(seconds: float, parts: AsyncIterator[bytes]) -> bytes:
 
 async def _parts(request: web.Request) -> AsyncIterator[bytes]:
     """Yield a body as it arrives, decompressed; the event loop runs others after each part."""
-    inflate = _inflater(request)
+    decoder = _new_decoder(request)
     try:
         while part := await request.content.readany():
-            for step in inflate.steps(part):
-                yield step
+            for chunk in decoder.decode(part):
+                yield chunk
                 await asyncio.sleep(0)
-        inflate.finish()
+        decoder.finish()
     except (web.RequestPayloadError, zlib.error):
         raise _malformed_body() from None
 
 
-class _Plain:
-    """A body that is not compressed."""
+class _IdentityDecoder:
+    """Passes on a body that is not compressed."""
 
-    def steps(self, part: bytes) -> Iterator[bytes]:
-        """Yield it."""
+    def decode(self, part: bytes) -> Iterator[bytes]:
+        """Yield the part as it is."""
         yield part
 
     def finish(self) -> None:
         """Do nothing."""
 
 
-class _Inflater:
+class _ZlibDecoder:
     """Decompresses a body incrementally."""
 
-    def __init__(self, window: int) -> None:
-        self._window = window
-        self._stream = zlib.decompressobj(window)
+    def __init__(self, window_bits: int) -> None:
+        self._window_bits = window_bits
+        self._stream = zlib.decompressobj(window_bits)
 
-    def steps(self, part: bytes) -> Iterator[bytes]:
-        """Yield the decompressed part in steps; raises zlib.error."""
+    def decode(self, part: bytes) -> Iterator[bytes]:
+        """Yield the decompressed part in chunks; raises zlib.error."""
         while part:
             if self._stream.eof:
-                self._stream = zlib.decompressobj(self._window)
-            if found := self._stream.decompress(part, _STEP_BYTES):
+                self._stream = zlib.decompressobj(self._window_bits)
+            if found := self._stream.decompress(part, _CHUNK_BYTES):
                 yield found
             part = self._stream.unconsumed_tail or self._stream.unused_data
 
@@ -154,16 +154,16 @@ class _Inflater:
             raise zlib.error
 
 
-def _inflater(request: web.Request) -> _Plain | _Inflater:
+def _new_decoder(request: web.Request) -> _IdentityDecoder | _ZlibDecoder:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "identity":
-        return _Plain()
-    if encoding not in _WINDOWS:
-        detail = f"Unsupported Content-Encoding; supported: {', '.join(_WINDOWS)}, identity."
+        return _IdentityDecoder()
+    if encoding not in _WINDOW_BITS:
+        detail = f"Unsupported Content-Encoding; supported: {', '.join(_WINDOW_BITS)}, identity."
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             detail,
             ends_connection=True,
-            headers={"Accept-Encoding": ", ".join(_WINDOWS)},
+            headers={"Accept-Encoding": ", ".join(_WINDOW_BITS)},
         )
-    return _Inflater(_WINDOWS[encoding])
+    return _ZlibDecoder(_WINDOW_BITS[encoding])

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-_AT_ONCE_BYTES: Final = 65_536
+_CHUNK_BYTES: Final = 65_536
 
 
 async def send(
@@ -21,16 +21,16 @@ async def send(
     Content-Length that the response is incomplete.
     """
     size = sum(map(len, parts))
-    if size <= _AT_ONCE_BYTES:
+    if size <= _CHUNK_BYTES:
         return web.Response(body=b"".join(parts), content_type=content_type)
     response = web.StreamResponse(headers={"Content-Type": content_type})
     response.content_length = size
     await response.prepare(request)
     try:
         async with asyncio.timeout(seconds):
-            for piece in _pieces(parts):
+            for chunk in _chunks(parts):
                 async with asyncio.timeout(pause_seconds):
-                    await response.write(piece)
+                    await response.write(chunk)
                 await asyncio.sleep(0)
             await response.write_eof()
     except TimeoutError:
@@ -39,18 +39,18 @@ async def send(
     return response
 
 
-def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield pieces that are small enough for a socket."""
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield chunks that are small enough for a socket."""
     for part in parts:
-        for start in range(0, len(part), _AT_ONCE_BYTES):
-            yield part[start : start + _AT_ONCE_BYTES]
+        for start in range(0, len(part), _CHUNK_BYTES):
+            yield part[start : start + _CHUNK_BYTES]
 
 
 def static_response(body: bytes, content_type: str, headers: Mapping[str, str]) -> Handler:
     """Return a handler whose response is always the same; browsers revalidate their copy."""
-    every = {"Cache-Control": "no-cache", **headers}
+    all_headers = {"Cache-Control": "no-cache", **headers}
 
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=every)
+    async def respond(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=all_headers)
 
-    return answer
+    return respond

@@ -25,7 +25,7 @@ def set_common_headers(response: web.StreamResponse) -> None:
 
 
 class _GatewayHandler(web.RequestHandler):
-    """Rejects malformed HTTP without quoting it: patient data can be where a header should be."""
+    """Refuses malformed HTTP without quoting it: patient data can be where a header should be."""
 
     __slots__ = ()
 
@@ -76,10 +76,10 @@ class GatewayRunner(web.AppRunner):
     __slots__ = ()
 
     async def _make_server(self) -> web.Server:
-        usual = await super()._make_server()
+        default = await super()._make_server()
         return _GatewayServer(
-            usual.request_handler,
-            request_factory=usual.request_factory,
-            loop=usual._loop,  # noqa: SLF001
-            **usual._kwargs,  # noqa: SLF001
+            default.request_handler,
+            request_factory=default.request_factory,
+            loop=default._loop,  # noqa: SLF001
+            **default._kwargs,  # noqa: SLF001
         )

@@ -22,15 +22,15 @@ def reject_duplicate_members(body: bytes) -> None:
     Raises another ValueError if the body is not a JSON document in UTF-8, or is nested too deeply.
     """
     try:
-        json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_refused)
+        json.loads(body.decode(), object_pairs_hook=_check_names, parse_constant=_reject_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _once(members: list[tuple[str, Any]]) -> None:
+def _check_names(members: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in members}) < len(members):
         raise DuplicateMemberError
 
 
-def _refused(_constant: str) -> None:
+def _reject_constant(_constant: str) -> None:
     raise ValueError("not a JSON number")

@@ -31,7 +31,7 @@ def tracing_middleware(tracing: Tracing) -> Middleware:
 
     @web.middleware
     async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
-        span = _begin(tracing, request, route_of(resource_of(request)))
+        span = _start_span(tracing, request, route_of(resource_of(request)))
         if span is None:
             return await handler(request)
         _SPAN.set(span)
@@ -45,7 +45,7 @@ def tracing_middleware(tracing: Tracing) -> Middleware:
     return trace
 
 
-def _begin(tracing: Tracing, request: web.Request, route: Route) -> Span | None:
+def _start_span(tracing: Tracing, request: web.Request, route: Route) -> Span | None:
     if route.is_public or route.scope == METRICS:
         return None
     parent = read_parent((name, request.headers.get(name)) for name in (TRACEPARENT_HEADER, TRACESTATE_HEADER))

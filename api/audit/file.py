@@ -18,8 +18,8 @@ from typing import Final
 from runtime import events
 
 _MODE: Final = 0o600
-_SPARE_BYTES: Final = 65_536
-_BLOCK: Final = 65_536
+_MIN_FREE_BYTES: Final = 65_536
+_BLOCK_BYTES: Final = 65_536
 _LINE_END: Final = b"\n"
 
 
@@ -31,7 +31,7 @@ class AuditFile:
         self._path = path
         self._file = self._open()
         with suppress(OSError), self._locked():
-            self._repair()
+            self._truncate_incomplete_line()
 
     def write(self, lines: bytes) -> None:
         """Append all lines, or nothing; raises OSError."""
@@ -40,7 +40,7 @@ class AuditFile:
             _write_all(self._file, lines)
             return
         with self._locked():
-            size = self._repair()
+            size = self._truncate_incomplete_line()
             try:
                 _write_all(self._file, lines)
                 os.fdatasync(self._file)
@@ -52,7 +52,7 @@ class AuditFile:
     def problem(self) -> str | None:
         """Return why it cannot be written; raises OSError."""
         space = os.fstatvfs(self._file)
-        return None if space.f_bavail * space.f_frsize >= _SPARE_BYTES else "has no space left"
+        return None if space.f_bavail * space.f_frsize >= _MIN_FREE_BYTES else "has no space left"
 
     def close(self) -> None:
         """Close the file."""
@@ -71,13 +71,13 @@ class AuditFile:
 
     def _reopen_if_rotated(self) -> None:
         """Reopen the file if it was rotated."""
-        ours = os.fstat(self._file)
+        opened = os.fstat(self._file)
         with suppress(FileNotFoundError):
             named = self._path.stat()
-            if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
+            if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
                 return
-        before, self._file = self._file, self._open()
-        os.close(before)
+        previous, self._file = self._file, self._open()
+        os.close(previous)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -87,16 +87,16 @@ class AuditFile:
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _repair(self) -> int:
+    def _truncate_incomplete_line(self) -> int:
         """Truncate an incomplete line, which was never confirmed; returns the size."""
         size = end = os.fstat(self._file).st_size
         if not size or os.pread(self._file, 1, size - 1) == _LINE_END:
             return size
         while end:
-            start = max(0, end - _BLOCK)
-            place = os.pread(self._file, end - start, start).rfind(_LINE_END)
-            if place >= 0:
-                end = start + place + 1
+            start = max(0, end - _BLOCK_BYTES)
+            index = os.pread(self._file, end - start, start).rfind(_LINE_END)
+            if index >= 0:
+                end = start + index + 1
                 break
             end = start
         os.ftruncate(self._file, end)
@@ -121,6 +121,6 @@ class AuditStdout:
 
 def _write_all(file: int, lines: bytes) -> None:
     """Write everything: on a full disk the first call writes a part, and only the next one fails."""
-    left = memoryview(lines)
-    while left:
-        left = left[os.write(file, left) :]
+    remaining = memoryview(lines)
+    while remaining:
+        remaining = remaining[os.write(file, remaining) :]

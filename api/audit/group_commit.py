@@ -14,7 +14,7 @@ from runtime import events
 
 _GROUP_BYTES: Final = 4_194_304
 _CHECK_SECONDS: Final = 1.0
-_FAILURE_SECONDS: Final = 10.0
+_UNREADY_SECONDS: Final = 10.0
 """How long the gateway is not ready after a failure; then a request may try again."""
 _CLOSE_SECONDS: Final = 15.0
 
@@ -59,7 +59,7 @@ class GroupCommitter:
 
     def problem(self) -> str | None:
         """Return why lines cannot be written, as far as is known; does not block."""
-        if time.monotonic() - self._failed_at < _FAILURE_SECONDS:
+        if time.monotonic() - self._failed_at < _UNREADY_SECONDS:
             return "cannot be written"
         return self._problem
 
@@ -87,11 +87,11 @@ class GroupCommitter:
         size = 0
         try:
             while size < _GROUP_BYTES:
-                waiting = self._queue.get(not group, _CHECK_SECONDS)
-                if waiting is None:
+                pending = self._queue.get(not group, _CHECK_SECONDS)
+                if pending is None:
                     return group, True
-                group.append(waiting)
-                size += len(waiting.lines)
+                group.append(pending)
+                size += len(pending.lines)
         except queue.Empty:
             pass
         return group, False
@@ -99,9 +99,9 @@ class GroupCommitter:
     def _write(self, group: list[_PendingCommit]) -> None:
         problem: Exception | None = None
         try:
-            self._writer.write(b"".join(waiting.lines for waiting in group))
+            self._writer.write(b"".join(pending.lines for pending in group))
             self._failed_at = float("-inf")
-        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever, nor be answered
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait forever, or get a response
             self._failed_at, problem = time.monotonic(), error
             events.RequestFailed(error).emit()
         group[0].loop.call_soon_threadsafe(_resolve, group, problem)
@@ -114,10 +114,10 @@ class GroupCommitter:
 
 
 def _resolve(group: list[_PendingCommit], problem: Exception | None) -> None:
-    for waiting in group:
-        if waiting.done.done():
+    for pending in group:
+        if pending.done.done():
             continue
         if problem is None:
-            waiting.done.set_result(None)
+            pending.done.set_result(None)
         else:
-            waiting.done.set_exception(problem)
+            pending.done.set_exception(problem)

@@ -61,13 +61,13 @@ class AuditTrail:
         self._now = now
 
     def lines(self, caller: str, bodies: Sequence[bytes], results: Results, first: int = 0) -> bytes:
-        """Return one line per body; the first one's place in the results is `first`."""
+        """Return one line per body; the first one's index in the results is `first`."""
         return _ENCODER.encode_lines(list(self._entries(caller, bodies, results, first)))
 
     async def commit(self, lines: bytes) -> None:
         """Wait until lines are durable everywhere; raises ProblemError (503) on failure. Respond only after it."""
-        done = [committer.commit(lines) for committer in self._committers]
-        if any(isinstance(found, BaseException) for found in await asyncio.gather(*done, return_exceptions=True)):
+        commits = [committer.commit(lines) for committer in self._committers]
+        if any(isinstance(found, BaseException) for found in await asyncio.gather(*commits, return_exceptions=True)):
             detail = "The audit trail is unavailable, so no result is returned."
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail)
 
@@ -82,17 +82,17 @@ class AuditTrail:
 
     def _entries(self, caller: str, bodies: Sequence[bytes], results: Results, first: int) -> Iterator[AuditEntry]:
         at = self._now()
-        for place, body in enumerate(bodies, first):
+        for index, body in enumerate(bodies, first):
             record = hashlib.sha256(body).hexdigest()
-            given = body.decode(errors="replace") if self._with_input else None
-            if issues := results.rejected.get(place):
+            text = body.decode(errors="replace") if self._with_input else None
+            if issues := results.rejected.get(index):
                 codes = tuple(str(issue.code) for issue in issues)
-                yield AuditEntry(at, INTERFACE, caller, record, rejected=codes, input=given)
+                yield AuditEntry(at, INTERFACE, caller, record, rejected=codes, input=text)
                 continue
-            row = results.row(place)
+            row = results.row(index)
             score, label, model = results.scores[row], int(results.labels[row]), results.models[row]
             patient = self.pseudonym(score.patient_id)
-            yield AuditEntry(at, INTERFACE, caller, record, patient, score.risk, label, model.digest, input=given)
+            yield AuditEntry(at, INTERFACE, caller, record, patient, score.risk, label, model.digest, input=text)
 
     def pseudonym(self, patient_id: str) -> str:
         """Return a patient's pseudonym: the first 32 hexadecimal digits of a keyed HMAC-SHA256."""

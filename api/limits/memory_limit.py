@@ -17,10 +17,10 @@ from aiohttp import web
 from api.problem_details import ProblemError
 from api.security.auth import caller_name
 
-_SHARE: Final = 0.5
-"""The share of one caller."""
+_MAX_CALLER_SHARE: Final = 0.5
+"""The share that one caller may use."""
 _RETRY_SECONDS: Final = 1.0
-_HELD: Final = web.RequestKey("held", list)
+_RESERVED: Final = web.RequestKey("reserved", list)
 
 
 class MemoryLimit:
@@ -31,44 +31,44 @@ class MemoryLimit:
         self._limit = limit
         self._used = 0
         self._by_caller: Counter[str] = Counter()
-        self._working = asyncio.Lock()
+        self._exclusive_lock = asyncio.Lock()
 
     def reserve(self, request: web.Request, size: int) -> None:
         """Reserve more bytes for a request, until its release; raises ProblemError (503) if the budget is exhausted."""
         if not size:
             return
         caller = caller_name(request)
-        if self._used + size > self._limit or self._by_caller[caller] + size > self._limit * _SHARE:
+        if self._used + size > self._limit or self._by_caller[caller] + size > self._limit * _MAX_CALLER_SHARE:
             raise _full()
-        held: list[int] = request.setdefault(_HELD, [0])
-        held[0] += size
+        reserved: list[int] = request.setdefault(_RESERVED, [0])
+        reserved[0] += size
         self._used += size
         self._by_caller[caller] += size
 
     def release(self, request: web.Request) -> None:
         """Release what a request has reserved."""
         # With nothing reserved, as for single records, skip the look-up.
-        if not self._used or (held := request.get(_HELD)) is None:
+        if not self._used or (reserved := request.get(_RESERVED)) is None:
             return
         caller = caller_name(request)
-        self._used -= held[0]
-        self._by_caller[caller] -= held[0]
+        self._used -= reserved[0]
+        self._by_caller[caller] -= reserved[0]
         if not self._by_caller[caller]:
             del self._by_caller[caller]
-        held[0] = 0
+        reserved[0] = 0
 
     @asynccontextmanager
     async def exclusive(self, seconds: float) -> AsyncIterator[None]:
         """Process one large batch at a time, as its objects are much larger; raises ProblemError (503) on timeout."""
         try:
             async with asyncio.timeout(seconds):
-                await self._working.acquire()
+                await self._exclusive_lock.acquire()
         except TimeoutError:
             raise _full() from None
         try:
             yield
         finally:
-            self._working.release()
+            self._exclusive_lock.release()
 
 
 def _full() -> ProblemError:

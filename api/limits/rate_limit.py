@@ -13,10 +13,10 @@ from aiohttp import web
 
 from api.problem_details import ProblemError
 
-_REMEMBERED: Final = 10_000
+_MAX_BUCKETS: Final = 10_000
 """Callers with a bucket; the least recently seen one is evicted, and starts with a full bucket when it returns."""
 _RETRY_SECONDS: Final = 1.0
-_BYTES_OF_A_TOKEN: Final = 4096
+_BYTES_PER_TOKEN: Final = 4096
 
 
 class RateLimit:
@@ -24,16 +24,16 @@ class RateLimit:
 
     def __init__(
         self,
-        most: int,
-        most_streams: int,
+        max_in_flight: int,
+        max_streams: int,
         records_per_second: float,
         burst: int,
         caller: Callable[[web.BaseRequest], str],
         clock: Callable[[], float],
     ) -> None:
-        """`most_streams` is per caller; `records_per_second` 0 disables the buckets; `caller` names the caller."""
-        self._most = most
-        self._most_streams = most_streams
+        """`max_streams` is per caller; `records_per_second` 0 disables the buckets; `caller` names the caller."""
+        self._max_in_flight = max_in_flight
+        self._max_streams = max_streams
         self._streams: Counter[str] = Counter()
         self._rate = records_per_second
         self._burst = burst
@@ -44,7 +44,7 @@ class RateLimit:
 
     def acquire(self) -> None:
         """Admit a request; raises ProblemError (503) when too many are in flight."""
-        if self._in_flight >= self._most:
+        if self._in_flight >= self._max_in_flight:
             raise ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Too many requests are in progress; nothing was scored.",
@@ -61,10 +61,10 @@ class RateLimit:
     def stream(self, request: web.BaseRequest) -> Iterator[None]:
         """Admit a stream while the context lasts; raises ProblemError (429) when its caller has too many."""
         caller = self._caller(request)
-        if self._streams[caller] >= self._most_streams:
+        if self._streams[caller] >= self._max_streams:
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"Too many streams: at most {self._most_streams} per caller; nothing was scored.",
+                f"Too many streams: at most {self._max_streams} per caller; nothing was scored.",
                 retry_seconds=_RETRY_SECONDS,
                 ends_connection=True,
             )
@@ -83,12 +83,12 @@ class RateLimit:
         """
         if not self._rate:
             return 0
-        records = min(1 + size // _BYTES_OF_A_TOKEN, self._burst)
+        records = min(1 + size // _BYTES_PER_TOKEN, self._burst)
         self.charge(request, records)
         return records
 
-    def charge(self, request: web.BaseRequest, records: int, paid: int = 0) -> None:
-        """Take tokens from the caller's bucket, less those already `paid`; raises ProblemError (429)."""
+    def charge(self, request: web.BaseRequest, records: int, charged: int = 0) -> None:
+        """Take tokens from the caller's bucket, less those already `charged`; raises ProblemError (429)."""
         if not self._rate:
             return
         if records > self._burst:
@@ -96,7 +96,7 @@ class RateLimit:
                 f"Too many records: at most {self._burst} records per request; send fewer, or stream them as NDJSON."
             )
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        seconds = self._take(request, max(0, records - paid))
+        seconds = self._take(request, max(0, records - charged))
         if seconds:
             raise ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded; nothing was scored.", retry_seconds=seconds
@@ -113,10 +113,10 @@ class RateLimit:
     def _take(self, request: web.BaseRequest, records: int) -> float:
         """Take tokens and return 0, or return the seconds until there are enough."""
         caller, now = self._caller(request), self._clock()
-        tokens, seen = self._buckets.pop(caller, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - seen) * self._rate)
+        tokens, updated_at = self._buckets.pop(caller, (float(self._burst), now))
+        tokens = min(float(self._burst), tokens + (now - updated_at) * self._rate)
         missing = max(0.0, records - tokens)
         self._buckets[caller] = (tokens if missing else tokens - records, now)
-        if len(self._buckets) > _REMEMBERED:
+        if len(self._buckets) > _MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return missing / self._rate

@@ -20,13 +20,13 @@ class TimeSlicer:
     """Runs slices of work one after another, first come, first served."""
 
     def __init__(self) -> None:
-        self._busy = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def run(self, work: Callable[..., _Result], *given: object) -> _Result:
-        """Return `work(*given)`, or raise what it raises; then yield to the event loop."""
-        async with self._busy:
+    async def run(self, work: Callable[..., _Result], *args: object) -> _Result:
+        """Return `work(*args)`, or raise what it raises; then yield to the event loop."""
+        async with self._lock:
             try:
-                return work(*given)
+                return work(*args)
             finally:
                 await asyncio.sleep(0)
 
@@ -34,10 +34,10 @@ class TimeSlicer:
 def split_records(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Yield consecutive records for one slice each: at least one, and no more than the limits of a slice."""
     start = size = 0
-    for place, record in enumerate(records):
-        if place > start and (place - start == SLICE_RECORDS or size + len(record) > SLICE_BYTES):
-            yield records[start:place]
-            start, size = place, 0
+    for index, record in enumerate(records):
+        if index > start and (index - start == SLICE_RECORDS or size + len(record) > SLICE_BYTES):
+            yield records[start:index]
+            start, size = index, 0
         size += len(record)
     if start < len(records):
         yield records[start:]

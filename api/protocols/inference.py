@@ -24,7 +24,7 @@ _DUPLICATE: Final = str(RejectionCode.DUPLICATE_FIELD)
 _ERRORS_SHOWN: Final = 10
 """How many invalid rows an error message lists."""
 _LONGEST_CODING: Final = 64
-_Taken = TypeVar("_Taken")
+_Converted = TypeVar("_Converted")
 
 
 class InvalidRowsError(Exception):
@@ -38,7 +38,7 @@ class RowScorer:
         self._manager = manager
         self._scorer = scorer
         self._slicer = slicer
-        self.body, self.exclusive, self.answer = scorer.body, scorer.exclusive, scorer.answer
+        self.body, self.exclusive, self.send = scorer.body, scorer.exclusive, scorer.send
         self.run = slicer.run
 
     @property
@@ -46,13 +46,13 @@ class RowScorer:
         """The model in use."""
         return self._manager.scorer.model
 
-    async def score(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int) -> Results:
+    async def score(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], charged: int) -> Results:
         """Score all rows, which are read in time slices.
 
         A row is a record, or its JSON. Raises InvalidRowsError with the invalid rows and their errors, and ProblemError
         if a limit is exceeded.
         """
-        records = await self._encode_records(request, iter(rows), paid)
+        records = await self._encode_records(request, iter(rows), charged)
         results = await self._scorer.score(request, records, SourceWindow())
         if bad := len(results.rejected):
             shown = [
@@ -64,22 +64,22 @@ class RowScorer:
         return results
 
     async def map_scores(
-        self, scores: Sequence[EncodableScore], take: Callable[[EncodableScore], _Taken]
-    ) -> list[_Taken]:
-        """Apply `take` to each score, in time slices."""
-        taken: list[_Taken] = []
+        self, scores: Sequence[EncodableScore], convert: Callable[[EncodableScore], _Converted]
+    ) -> list[_Converted]:
+        """Apply `convert` to each score, in time slices."""
+        converted: list[_Converted] = []
         for start in range(0, len(scores), SLICE_RECORDS):
-            few = scores[start : start + SLICE_RECORDS]
-            taken += await self._slicer.run(lambda few=few: list(map(take, few)))
-        return taken
+            chunk = scores[start : start + SLICE_RECORDS]
+            converted += await self._slicer.run(lambda chunk=chunk: list(map(convert, chunk)))
+        return converted
 
     async def _encode_records(
-        self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], paid: int
+        self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], charged: int
     ) -> list[bytes]:
         records: list[bytes] = []
         while more := await self._slicer.run(lambda: [encode_record(row) for row in islice(rows, SLICE_RECORDS)]):
             records += more
-        self._scorer.admit(request, len(records), paid)
+        self._scorer.admit(request, len(records), charged)
         return records
 
 

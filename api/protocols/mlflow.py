@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from api.batch_scoring import CSV_MARKS, JSON_MARKS
+from api.batch_scoring import CSV_DELIMITERS, JSON_DELIMITERS
 from api.protocols.inference import (
     InvalidRowsError,
     RowScorer,
@@ -78,26 +78,26 @@ class MlflowRoutes:
         """Score the rows of a data frame."""
         kind = request.content_type
         try:
-            marks = CSV_MARKS if kind == _CSV else JSON_MARKS
-            body = await self._rows.body(request, marks)
+            delimiters = CSV_DELIMITERS if kind == _CSV else JSON_DELIMITERS
+            body = await self._rows.body(request, delimiters)
             async with self._rows.exclusive(body):
                 if kind == _JSON:
                     await self._rows.run(reject_duplicate_keys, body.content)
                 records = await self._rows.run(_records, kind, body.content)
-                results = await self._rows.score(request, records, body.paid)
+                results = await self._rows.score(request, records, body.charged)
                 found = await self._rows.map_scores(results.scores, _prediction)
         except InvalidRowsError as error:
             document = {"error_code": "BAD_REQUEST", "message": str(error)}
             return web.Response(body=msgspec.json.encode(document), status=HTTPStatus.BAD_REQUEST, content_type=_JSON)
-        return await self._rows.answer(request, [msgspec.json.encode({"predictions": found})], _JSON)
+        return await self._rows.send(request, [msgspec.json.encode({"predictions": found})], _JSON)
 
 
 def _records(content_type: str, body: bytes) -> Iterator[dict[str, Any]]:
     """Return an iterator of the rows as patient records."""
     if content_type == _CSV:
-        return (_record(row, index, None, _number) for index, row in enumerate(_rows_of_csv(body)))
+        return (_record(row, index, None, _parse_cell) for index, row in enumerate(_rows_of_csv(body)))
     rows, coding = _rows_of_json(content_type, body)
-    return (_record(row, index, coding, _as_sent) for index, row in enumerate(rows))
+    return (_record(row, index, coding, _unchanged) for index, row in enumerate(rows))
 
 
 def _rows_of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], object]:
@@ -111,10 +111,10 @@ def _rows_of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str,
             "invalid request: send dataframe_split, dataframe_records, instances or inputs with named columns, and "
             "optionally params with a coding"
         ) from None
-    return _of(sent), check_coding(None if sent.params is None else sent.params.coding)
+    return _request_rows(sent), check_coding(None if sent.params is None else sent.params.coding)
 
 
-def _of(sent: InvocationRequest) -> Sequence[Mapping[str, Any]]:
+def _request_rows(sent: InvocationRequest) -> Sequence[Mapping[str, Any]]:
     given = [each for each in (sent.dataframe_split, sent.dataframe_records, sent.instances, sent.inputs) if each]
     if len(given) != 1:
         raise InvalidRowsError(
@@ -159,7 +159,7 @@ def _rows_of_csv(body: bytes) -> Iterator[dict[str, str]]:
         raise InvalidRowsError("send a header line with column names, and at least one row")
 
 
-def _number(cell: str) -> float | str | None:
+def _parse_cell(cell: str) -> float | str | None:
     """Parse a cell; anything but a finite number stays text, to be reported. JSON would turn infinity into null."""
     if not cell.strip():
         return None
@@ -170,7 +170,7 @@ def _number(cell: str) -> float | str | None:
     return cell if math.isinf(number) or "_" in cell else number
 
 
-def _as_sent(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 

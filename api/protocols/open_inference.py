@@ -35,7 +35,7 @@ _INTEGERS: Final = {
 }
 _FLOATS: Final = {"FP16": 65_504.0, "FP32": 3.4028234663852886e38, "FP64": 1.7976931348623157e308}
 """The largest number of each type."""
-_PLAIN: Final = {
+_JSON_TYPES: Final = {
     _BYTES: frozenset({str}),
     "FP64": frozenset({float, int, type(None)}),
     "INT64": frozenset({int, type(None)}),
@@ -46,9 +46,9 @@ _RECORD: Final = "record"
 _CODING: Final = "coding"
 _TEXTS: Final = frozenset({_ID, _RECORD, _CODING})
 _OUTPUTS: Final = {"risk": "FP64", "label": "INT64", "score": _BYTES}
-_DEEPEST: Final = 3
-_TYPES: Final = ("application/json", "application/octet-stream")
-"""The second one comes with binary tensors, which are rejected with an error of the protocol."""
+_MAX_DEPTH: Final = 3
+_MEDIA_TYPES: Final = ("application/json", "application/octet-stream")
+"""The second one comes with binary tensors, which are refused with an error of the protocol."""
 _BINARY: Final = "Inference-Header-Content-Length"
 
 
@@ -87,32 +87,32 @@ class OpenInferenceRoutes:
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Yield the protocol's routes."""
-        yield web.get("/v2", self._server)
+        yield web.get("/v2", self._server_metadata)
         yield web.get("/v2/health/live", self._health_handler("live", "live"))
         yield web.get("/v2/health/ready", self._health_handler("ready", "live", "ready"))
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            yield web.get(model, self._metadata)
+            yield web.get(model, self._model_metadata)
             yield web.get(f"{model}/ready", self._model_ready)
             yield web.post(f"{model}/infer", self._infer)
 
-    async def _server(self, _request: web.Request) -> web.Response:
-        return _answer({"name": "heartstream", "version": self._rows.model.version, "extensions": []})
+    async def _server_metadata(self, _request: web.Request) -> web.Response:
+        return _json_response({"name": "heartstream", "version": self._rows.model.version, "extensions": []})
 
-    def _health_handler(self, word: str, *kinds: str) -> Any:
-        async def answer(_request: web.Request) -> web.Response:
+    def _health_handler(self, member: str, *kinds: str) -> Any:
+        async def respond(_request: web.Request) -> web.Response:
             status, _ = self._health.report(*kinds)
-            return _answer({word: status == HTTPStatus.OK}, status)
+            return _json_response({member: status == HTTPStatus.OK}, status)
 
-        return answer
+        return respond
 
     def _is_served(self, request: web.Request) -> bool:
         version = request.match_info.get("version", self._rows.model.version)
         return (request.match_info["model"], version) == (self._rows.model.name, self._rows.model.version)
 
-    async def _metadata(self, request: web.Request) -> web.Response:
+    async def _model_metadata(self, request: web.Request) -> web.Response:
         if not self._is_served(request):
-            return _unknown()
-        return _answer(
+            return _not_found()
+        return _json_response(
             {
                 "name": self._rows.model.name,
                 "versions": [self._rows.model.version],
@@ -127,31 +127,31 @@ class OpenInferenceRoutes:
 
     async def _model_ready(self, request: web.Request) -> web.Response:
         if not self._is_served(request):
-            return _unknown()
+            return _not_found()
         status, _ = self._health.report("live", "ready")
-        return _answer({"name": self._rows.model.name, "ready": status == HTTPStatus.OK}, status)
+        return _json_response({"name": self._rows.model.name, "ready": status == HTTPStatus.OK}, status)
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         if not self._is_served(request):
-            return _unknown()
-        _refuse_other_types(request)
+            return _not_found()
+        _check_media_type(request)
         try:
             body = await self._rows.body(request)
             async with self._rows.exclusive(body):
                 if _BINARY not in request.headers:
                     await self._rows.run(reject_duplicate_keys, body.content)
                 sent, rows, outputs = await self._rows.run(_parse_request, request, body.content)
-                results = await self._rows.score(request, rows, body.paid)
+                results = await self._rows.score(request, rows, body.charged)
                 found = [await self._output(name, results) for name in outputs]
         except InvalidRowsError as error:
-            return _answer({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        answer: dict[str, Any] = {
+            return _json_response({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        document: dict[str, Any] = {
             "model_name": self._rows.model.name,
             "model_version": self._rows.model.version,
             "outputs": found,
         }
-        answer |= {} if sent.id is None else {"id": sent.id}
-        return await self._rows.answer(request, [msgspec.json.encode(answer)], "application/json")
+        document |= {} if sent.id is None else {"id": sent.id}
+        return await self._rows.send(request, [msgspec.json.encode(document)], "application/json")
 
     async def _output(self, name: str, results: Results) -> dict[str, Any]:
         match name:
@@ -164,19 +164,19 @@ class OpenInferenceRoutes:
         return {"name": name, "datatype": _OUTPUTS[name], "shape": [len(data)], "data": data}
 
 
-def _answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+def _json_response(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     return web.Response(body=msgspec.json.encode(document), status=status, content_type="application/json")
 
 
-def _unknown() -> web.Response:
-    return _answer({"error": "unknown model or version"}, HTTPStatus.NOT_FOUND)
+def _not_found() -> web.Response:
+    return _json_response({"error": "unknown model or version"}, HTTPStatus.NOT_FOUND)
 
 
-def _refuse_other_types(request: web.Request) -> None:
-    """Reject media types that a page of another site can send; the protocol's clients send JSON, or no type."""
-    if "Content-Type" in request.headers and request.content_type not in _TYPES:
+def _check_media_type(request: web.Request) -> None:
+    """Refuse media types that a page of another site can send; the protocol's clients send JSON, or no type."""
+    if "Content-Type" in request.headers and request.content_type not in _MEDIA_TYPES:
         raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Unsupported media type; send {_TYPES[0]}.", ends_connection=True
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Unsupported media type; send {_MEDIA_TYPES[0]}.", ends_connection=True
         )
 
 
@@ -223,26 +223,26 @@ def _rows(sent: InferRequest) -> Iterator[dict[str, Any] | str]:
 
 def _column(tensor: Tensor) -> list[Any]:
     """Return a tensor's elements, one per record."""
-    of_text = tensor.name in _TEXTS
-    if (tensor.datatype == _BYTES) != of_text or not (of_text or tensor.datatype in {*_INTEGERS, *_FLOATS}):
+    is_text = tensor.name in _TEXTS
+    if (tensor.datatype == _BYTES) != is_text or not (is_text or tensor.datatype in {*_INTEGERS, *_FLOATS}):
         raise InvalidRowsError(
             f"input {tensor.name} has the wrong datatype; use BYTES for text, a numeric type for the 13 fields"
         )
-    flat = _flat(tensor.data)
+    flat = _flatten(tensor.data)
     rows = tensor.shape[0] if tensor.shape else 0
     is_nested = any(isinstance(each, list) for each in flat)
     if is_nested or len(flat) != rows or any(size != 1 for size in tensor.shape[1:]):
         raise InvalidRowsError(f"input {tensor.name}: the shape must be [records] or [records, 1], and match the data")
-    allowed_types = _PLAIN.get(tensor.datatype)
+    allowed_types = _JSON_TYPES.get(tensor.datatype)
     if allowed_types is not None and allowed_types.issuperset(map(type, flat)):
         return flat
-    wrong = next((index for index, each in enumerate(flat) if not _is_of(tensor.datatype, each)), None)
+    wrong = next((index for index, each in enumerate(flat) if not _has_datatype(tensor.datatype, each)), None)
     if wrong is not None:
         raise InvalidRowsError(f"row {wrong}: wrong_type at /{tensor.name}: the element is not a {tensor.datatype}")
     return flat
 
 
-def _is_of(datatype: str, element: Any) -> bool:
+def _has_datatype(datatype: str, element: Any) -> bool:
     """Return whether an element is a value of a datatype; null, "not measured", is valid for every numeric type."""
     if datatype == _BYTES:
         return isinstance(element, str)
@@ -256,9 +256,9 @@ def _is_of(datatype: str, element: Any) -> bool:
     return low <= element <= high and element == int(element)
 
 
-def _flat(data: list[Any]) -> list[Any]:
+def _flatten(data: list[Any]) -> list[Any]:
     """Flatten data of the shape [records, 1, ...]; what is nested more deeply stays a list."""
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if not any(isinstance(each, list) for each in data):
             break
         data = [inner for each in data for inner in (each if isinstance(each, list) else (each,))]

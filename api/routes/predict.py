@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api import problem_details, request_body
 from api.audit.trail import AuditTrail
-from api.batch_scoring import JUDGED_RECORDS, BatchScorer, Body
+from api.batch_scoring import SOURCE_CHECK_RECORDS, BatchScorer, Body
 from api.limits.rate_limit import RateLimit
 from api.limits.time_slices import SLICE_RECORDS, TimeSlicer
 from api.microbatch import Encoded, MicroBatch, count
@@ -27,7 +27,7 @@ from schemas.http import LINES_TYPE
 from scoring.evidence import SourceWindow
 from scoring.pipeline import Issues, Model, Outcome, rejection
 
-_ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ARRAY_DECODER: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _JSON: Final = "application/json"
 
 
@@ -45,7 +45,7 @@ class PredictionRoutes:
     ) -> None:
         self._scorer = scorer
         self._slicer = slicer
-        self._together = MicroBatch(model)
+        self._micro_batch = MicroBatch(model)
         self._rate_limit = rate_limit
         self._audit = audit
         self._settings = settings
@@ -63,9 +63,9 @@ class PredictionRoutes:
     async def score_record(self, request: web.Request, record: bytes) -> Encoded:
         """Score and audit one record that was charged for; returns its outcome."""
         with scoring(1):
-            outcome, results, place = await self._together.score(record)
+            outcome, results, index = await self._micro_batch.score(record)
         if self._audit is not None:
-            await self._audit.commit(self._audit.lines(caller_name(request), [record], results, place))
+            await self._audit.commit(self._audit.lines(caller_name(request), [record], results, index))
         return outcome
 
     async def reject(self, request: web.Request, body: bytes, issues: Issues, seconds: float) -> None:
@@ -76,7 +76,7 @@ class PredictionRoutes:
             await self._audit.commit(self._audit.lines(caller_name(request), [body], results))
 
     async def predict_batch(self, request: web.Request) -> web.StreamResponse:
-        """Score a JSON array or NDJSON, answered in kind; a rejected record has its errors in its place."""
+        """Score a JSON array or NDJSON, in the same format; a rejected record has its errors in its place."""
         match request.content_type:
             case "application/json":
                 return await self._array(request)
@@ -91,19 +91,19 @@ class PredictionRoutes:
     async def _array(self, request: web.Request) -> web.StreamResponse:
         body = await self._scorer.body(request)
         async with self._scorer.exclusive(body):
-            parts = await self._scored(request, body)
-        return await self._scorer.answer(request, parts, _JSON)
+            parts = await self._score_array(request, body)
+        return await self._scorer.send(request, parts, _JSON)
 
-    async def _scored(self, request: web.Request, body: Body) -> Sequence[bytes]:
+    async def _score_array(self, request: web.Request, body: Body) -> Sequence[bytes]:
         """Return the parts of the response to an array."""
-        raws = await self._slicer.run(_raws, body.content)
-        self._scorer.admit(request, len(raws), body.paid)
+        raws = await self._slicer.run(_parse_array, body.content)
+        self._scorer.admit(request, len(raws), body.charged)
         records = await self._slicer.run(lambda: [bytes(raw) for raw in raws])
         results = await self._scorer.score(request, records, SourceWindow())
         outcomes, parts = results.outcomes(), list[bytes]()
         for start in range(0, len(outcomes), SLICE_RECORDS):
-            few = outcomes[start : start + SLICE_RECORDS]
-            part = await self._slicer.run(lambda few=few, start=start: b",".join(_encode_records(few, start)))
+            chunk = outcomes[start : start + SLICE_RECORDS]
+            part = await self._slicer.run(lambda chunk=chunk, start=start: b",".join(_encode_records(chunk, start)))
             parts += (b"," if parts else b"[", part)
         return [*(parts or [b"["]), b"]"]
 
@@ -113,7 +113,7 @@ class PredictionRoutes:
         try:
             with self._rate_limit.stream(request):
                 async with asyncio.timeout(self._settings.stream_max_seconds):
-                    await self._answer_lines(request, response)
+                    await self._score_lines(request, response)
         except (ProblemError, TimeoutError) as error:
             if not response.prepared:
                 raise error if isinstance(error, ProblemError) else request_body.body_timeout() from None
@@ -125,24 +125,25 @@ class PredictionRoutes:
             _abort(request)
         return response
 
-    async def _answer_lines(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _score_lines(self, request: web.Request, response: web.StreamResponse) -> None:
         self._scorer.reserve_stream(request)
-        pause, done, source = self._settings.body_timeout_seconds, 0, SourceWindow()
-        async for found, empty in request_body.lines(request, pause, self._settings.stream_records_per_second):
-            await self._rate_limit.wait(request, len(found) + empty)
-            if found and not done:
-                found[:1] = filter(bytes.strip, (without_bom(found[0]),))
-            for start in range(0, len(found), JUDGED_RECORDS):
-                records = found[start : start + JUDGED_RECORDS]
+        timeout, scored, source = self._settings.body_timeout_seconds, 0, SourceWindow()
+        lines = request_body.read_lines(request, timeout, self._settings.stream_records_per_second)
+        async for received, empty in lines:
+            await self._rate_limit.wait(request, len(received) + empty)
+            if received and not scored:
+                received[:1] = filter(bytes.strip, (without_bom(received[0]),))
+            for start in range(0, len(received), SOURCE_CHECK_RECORDS):
+                records = received[start : start + SOURCE_CHECK_RECORDS]
                 results = await self._scorer.score(request, records, source)
-                lines = await self._slicer.run(
-                    lambda few=results, done=done: list(_encode_records(few.outcomes(), done))
+                outcomes = await self._slicer.run(
+                    lambda results=results, scored=scored: list(_encode_records(results.outcomes(), scored))
                 )
-                done += len(records)
+                scored += len(records)
                 if not response.prepared:
                     await response.prepare(request)
-                async with asyncio.timeout(pause):
-                    await response.write(b"\n".join(lines) + b"\n")
+                async with asyncio.timeout(timeout):
+                    await response.write(b"\n".join(outcomes) + b"\n")
         if not response.prepared:
             await response.prepare(request)
         await response.write_eof()
@@ -154,9 +155,9 @@ def _abort(request: web.Request) -> None:
         request.transport.abort()
 
 
-def _raws(body: bytes) -> list[msgspec.Raw]:
+def _parse_array(body: bytes) -> list[msgspec.Raw]:
     try:
-        return _ARRAYS.decode(body)
+        return _ARRAY_DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         detail = (
             f"The body is not a JSON array. Send one record per line as {LINES_TYPE}, or a single record to /predict."

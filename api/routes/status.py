@@ -20,15 +20,15 @@ _MARKDOWN: Final = "text/markdown"
 
 def health_routes(health: Health) -> list[web.RouteDef]:
     """Return the routes of the startup, liveness and readiness probes."""
-    return [web.get(path, _asked(health, kinds)) for path, kinds in PATHS.items()]
+    return [web.get(path, _health_handler(health, kinds)) for path, kinds in PATHS.items()]
 
 
-def _asked(health: Health, kinds: tuple[str, ...]) -> Handler:
-    async def answer(_request: web.Request) -> web.Response:
+def _health_handler(health: Health, kinds: tuple[str, ...]) -> Handler:
+    async def respond(_request: web.Request) -> web.Response:
         status, body = health.report(*kinds)
         return web.Response(body=body, status=status, content_type=_JSON)
 
-    return answer
+    return respond
 
 
 async def metrics(_request: web.Request) -> web.Response:

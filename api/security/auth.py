@@ -29,7 +29,7 @@ SCOPES: Final = (PREDICT, METRICS, ADMIN)
 """`predict` allows scoring, `metrics` reading metrics, `admin` everything."""
 KEY_PREFIX: Final = "hs_"
 _KEY_BYTES: Final = 32
-_SECRETS: Final = ("Authorization", "X-API-Key")
+_SECRET_HEADERS: Final = ("Authorization", "X-API-Key")
 """Headers that may contain a key or token."""
 
 
@@ -42,7 +42,7 @@ class Caller(msgspec.Struct, frozen=True):
     name: str
     scopes: frozenset[str]
 
-    def may(self, scope: str | None) -> bool:
+    def allows(self, scope: str | None) -> bool:
         """Return whether it has a scope; None is always granted."""
         return scope is None or scope in self.scopes or ADMIN in self.scopes
 
@@ -97,13 +97,13 @@ def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
 class Certificates:
     """Client certificates, which the TLS layer has verified already; their scope is `predict`."""
 
-    def __init__(self, *, is_alone: bool) -> None:
-        """Unless `is_alone`, a request with a key or token is authenticated by that, valid or not."""
-        self._is_alone = is_alone
+    def __init__(self, *, is_only_method: bool) -> None:
+        """Unless `is_only_method`, a request with a key or token is authenticated by that, valid or not."""
+        self._is_only_method = is_only_method
 
     async def caller(self, request: web.BaseRequest) -> Caller | None:
         """Return the caller named by the certificate's common name; None if there is none, or several."""
-        if not self._is_alone and any(name in request.headers for name in _SECRETS):
+        if not self._is_only_method and any(name in request.headers for name in _SECRET_HEADERS):
             return None
         certificate = request.get_extra_info("peercert") or {}
         subject = certificate.get("subject", ())
@@ -169,7 +169,7 @@ class Authenticator:
         else:
             detail = "Authentication required: send an API key, a token or a client certificate."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, detail)
-        if not found.may(scope):
+        if not found.allows(scope):
             raise ProblemError(
                 HTTPStatus.FORBIDDEN, "Permission denied: the credentials do not have the required scope."
             )

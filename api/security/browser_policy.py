@@ -23,7 +23,7 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 _PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal", ".svc", ".test", ".home.arpa")
 """Nobody can register a name below these, so no attacker's page can have such an address."""
-_REMEMBERED: Final = 256
+_CACHED_HOSTS: Final = 256
 _CROSS_SITE: Final = "Cross-origin request blocked; allow its origin with HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS."
 _FOREIGN_HOST: Final = "Unknown host name in the Host header; allow it with HEARTSTREAM_GATEWAY__ALLOWED_HOSTS."
 
@@ -49,7 +49,7 @@ def parse_hosts(text: str) -> frozenset[str]:
 
 
 class BrowserPolicy:
-    """Rejects requests that an attacker's page makes a browser send.
+    """Refuses requests that an attacker's page makes a browser send.
 
     Cross-site requests are detected as by Go's `http.CrossOriginProtection`: by `Sec-Fetch-Site`, or by `Origin` if a
     browser does not send it. A host is foreign if its name is public and not allowed: a page whose name an attacker
@@ -59,14 +59,14 @@ class BrowserPolicy:
 
     def __init__(self, allowed_origins: frozenset[str], allowed_hosts: frozenset[str]) -> None:
         self._origins = allowed_origins
-        self.is_known = functools.lru_cache(_REMEMBERED)(lambda host: _is_ours(_hostname(host), allowed_hosts))
+        self.is_accepted = functools.lru_cache(_CACHED_HOSTS)(lambda host: _is_own_name(_hostname(host), allowed_hosts))
         """Whether a Host header is accepted."""
 
     def check(self, request: web.BaseRequest) -> None:
         """Raise ProblemError if a request is cross-site (403) or its host is foreign (421)."""
         headers = request.headers
         host = headers.get("Host")
-        if host is not None and not self.is_known(host):
+        if host is not None and not self.is_accepted(host):
             raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, _FOREIGN_HOST, ends_connection=True)
         if "Sec-Fetch-Site" not in headers and "Origin" not in headers:
             return
@@ -95,7 +95,7 @@ def _hostname(host: str) -> str:
     return name.lower().rstrip(".")
 
 
-def _is_ours(name: str, allowed: frozenset[str]) -> bool:
+def _is_own_name(name: str, allowed: frozenset[str]) -> bool:
     if name in allowed or _ANY in allowed or "." not in name or name.endswith(_PRIVATE_SUFFIXES):
         return True
     try:

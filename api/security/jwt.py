@@ -18,13 +18,13 @@ from runtime import events
 from runtime.http import fetch
 
 _ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
-_FRESH_SECONDS: Final = 600.0
+_CACHE_SECONDS: Final = 600.0
 _REFETCH_SECONDS: Final = 30.0
 """A token with an unknown key makes us fetch the keys again; forged tokens must not make us do it all the time."""
 _LEEWAY_SECONDS: Final = 30.0
 _FETCH_SECONDS: Final = 5.0
 _KEY_SET_MAX_BYTES: Final = 1 << 20
-_SHORTEST_RSA_BITS: Final = 2048
+_MIN_RSA_BITS: Final = 2048
 _INVALID_TOKEN: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What the library raises for invalid or malformed tokens."""
 
@@ -52,11 +52,11 @@ class JwtTokens:
     async def caller(self, request: web.BaseRequest) -> Caller | None:
         """Return the token's subject with its scopes; None without a valid token."""
         token = request_secret(request)
-        if token is None or token.count(".") != 2:  # noqa: PLR2004  # head, claims, signature
+        if token is None or token.count(".") != 2:  # noqa: PLR2004  # header, claims, signature
             return None
         try:
-            head = jwt.get_unverified_header(token)
-            key = await self._key(str(head.get("kid", "")))
+            header = jwt.get_unverified_header(token)
+            key = await self._key(str(header.get("kid", "")))
             if key is None:
                 return None
             claims = jwt.decode(
@@ -79,7 +79,7 @@ class JwtTokens:
         Raises ProblemError (503) if it is unknown and the provider's keys cannot be fetched.
         """
         age = self._clock() - self._fetched_at
-        if age > _FRESH_SECONDS or (kid not in self._keys and age > _REFETCH_SECONDS):
+        if age > _CACHE_SECONDS or (kid not in self._keys and age > _REFETCH_SECONDS):
             async with self._fetching:
                 if self._clock() - self._fetched_at > _REFETCH_SECONDS:
                     await self._refresh()
@@ -106,24 +106,24 @@ def signing_keys(document: object) -> dict[str, jwt.PyJWK]:
     keys = document.get("keys") if isinstance(document, Mapping) else None
     if not isinstance(keys, list):
         raise ValueError("the response is not a key set")  # noqa: TRY004  # a server's response, not a programming error
-    found = {key.key_id: key for key in map(_signing_key, keys) if key is not None and key.key_id}
-    if not found:
+    by_id = {key.key_id: key for key in map(_signing_key, keys) if key is not None and key.key_id}
+    if not by_id:
         raise ValueError("the key set has no signing key")
-    return found
+    return by_id
 
 
-def _signing_key(found: object) -> jwt.PyJWK | None:
+def _signing_key(item: object) -> jwt.PyJWK | None:
     """Return a key if it is asymmetric, meant for signatures and long enough."""
-    if not isinstance(found, dict) or found.get("use", "sig") != "sig" or not isinstance(found.get("kid"), str):
+    if not isinstance(item, dict) or item.get("use", "sig") != "sig" or not isinstance(item.get("kid"), str):
         return None
-    operations = found.get("key_ops", ["verify"])
+    operations = item.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         return None
     try:
-        key = jwt.PyJWK.from_dict(found)
+        key = jwt.PyJWK.from_dict(item)
     except Exception:  # noqa: BLE001  # a provider may send anything, and the library raises anything
         return None
-    is_short = key.key_type == "RSA" and key.key.key_size < _SHORTEST_RSA_BITS
+    is_short = key.key_type == "RSA" and key.key.key_size < _MIN_RSA_BITS
     return None if key.key_type == "oct" or is_short else key
 
 
@@ -135,5 +135,5 @@ def fetch_key_set(url: str) -> object:
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return the known scopes that a token grants."""
     granted = claims.get("scope", claims.get("scp", ""))
-    words = granted.split() if isinstance(granted, str) else granted if isinstance(granted, list) else []
-    return frozenset(SCOPES).intersection(map(str, words))
+    names = granted.split() if isinstance(granted, str) else granted if isinstance(granted, list) else []
+    return frozenset(SCOPES).intersection(map(str, names))

@@ -334,8 +334,8 @@ def test_the_gateway_accepts_its_host_names(overlay: str, tmp_path: Path) -> Non
     domains = ("", ".heartstream", ".heartstream.svc", ".heartstream.svc.cluster.local")
     (ingress,) = of_kind(overlay, "Ingress")
     names = [*(rule["host"] for rule in ingress["spec"]["rules"]), *(service + each for each in domains)]
-    assert [name for name in [*names, "10.244.0.7:8000", "[fd00::7]:8000"] if not policy.is_known(name)] == []
-    assert policy.is_known("evil.example") is bool(settings.auth.api_keys)
+    assert [name for name in [*names, "10.244.0.7:8000", "[fd00::7]:8000"] if not policy.is_accepted(name)] == []
+    assert policy.is_accepted("evil.example") is bool(settings.auth.api_keys)
 
 
 def test_all_is_in_one_restricted_namespace(overlay: str) -> None:
