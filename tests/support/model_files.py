@@ -13,7 +13,15 @@ import joblib
 import pytest
 
 from schemas.errors import ArtifactError
-from scoring.model_artifact import MANIFEST_FILE, PREPROCESSOR_FILE, load
+from scoring.model_artifact import BEST_MODEL_FILE, MANIFEST_FILE, PREPROCESSOR_FILE, load
+
+PICKLES = (
+    PREPROCESSOR_FILE,
+    BEST_MODEL_FILE,
+    "logistic_regression.joblib",
+    "pattern_submodels.joblib",
+    "random_forest.joblib",
+)
 
 
 def pickled(thing: object) -> bytes:
@@ -66,3 +74,14 @@ def with_only_pickles(folder: Path, pickle: object) -> Path:
     replace_file(folder, "pattern_submodels.json", b"{}")
     replace_file(folder, PREPROCESSOR_FILE, pickled(pickle))
     return folder
+
+
+class Trap:
+    """Writes a file when it is unpickled, as any pickle may."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make pickle call `mark.touch()`."""
+        return Path.touch, (self.mark,)

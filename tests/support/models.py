@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.engines import Engine, build_engine
 from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, Artifact, FileEntry
 from scoring.portable_model import PortableModel
@@ -190,3 +191,9 @@ def as_value(patient_id: str, row: Sequence[float]) -> bytes:
     """Write one row (13,) as a record."""
     numbers = [None if number != number else number for number in row]  # noqa: PLR0124  # NaN alone differs from itself
     return json.dumps({"patient_id": patient_id, **dict(zip(FEATURE_NAMES, numbers, strict=True))}).encode()
+
+
+def engine_of(artifact: Artifact) -> tuple[Engine, str | None]:
+    """Return the engine that serves an artifact, and why it is scikit-learn."""
+    prepared = build_engine(artifact)
+    return prepared.engine, prepared.fallback_reason

@@ -9,6 +9,7 @@ import pytest
 
 from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
+from tests.support.model_files import PICKLES, Trap, pickled, replace_file
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,17 @@ def forest_artifact(model_dir: Path) -> Artifact:
 def folder(model_dir: Path, tmp_path: Path) -> Path:
     """A copy of the model directory, for tests that damage it."""
     return Path(shutil.copytree(model_dir, tmp_path / "model"))
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """The file that a trap creates."""
+    return tmp_path / "a-trap-was-sprung"
+
+
+@pytest.fixture
+def trapped(folder: Path, mark: Path) -> Path:
+    """A model directory in which every pickle is a trap, and the manifest has the traps' digests."""
+    for name in PICKLES:
+        replace_file(folder, name, pickled(Trap(mark)))
+    return folder
