@@ -5,6 +5,7 @@ It implements R4B (4.3.0), where hospitals use R4 (4.0.1): the resources used he
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from fhir.resources.R4B.bundle import Bundle, BundleEntry
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 
+from api.protocols.fhir.parse import ParsedBundle, parse
+from heartstream.demo.patients import real_patients
 from schemas.fhir.mapping import FLAGS, LOINC, OWN, UCUM
 
 Json = dict[str, Any]
@@ -73,3 +76,60 @@ def unchecked(*parts: Any, **others: Any) -> bytes:
     return json.dumps(
         {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": part} for part in parts], **others}
     ).encode()
+
+
+TODAY = dt.date(2026, 11, 26)
+RECORD = real_patients()[0]
+COMPLETE = resources(RECORD)
+CANARY = "Zebedee-4711"
+
+
+def loinc_observation(code: str, **value: Any) -> Json:
+    return {**observation("x", None, **value), "code": {"coding": [{"system": LOINC, "code": code}]}, "id": f"l-{code}"}
+
+
+def loinc_quantity(code: str, value: float, unit: str) -> Json:
+    found = loinc_observation(code, valueQuantity=quantity(value, unit))
+    del found["dataAbsentReason"]
+    return found
+
+
+def with_replacement(field: str, *others: Json) -> list[Json]:
+    """Return the complete Bundle, with other resources in place of a field's."""
+    return [*(part for part in COMPLETE if part["id"] != f"o-{field}"), *others]
+
+
+def with_changes(identity: str, **changes: Any) -> list[Json]:
+    """Return the complete Bundle with members of one resource changed; None removes one."""
+    found = []
+    for part in COMPLETE:
+        merged = part | changes if part["id"] == identity else part
+        found.append({name: value for name, value in merged.items() if value is not None})
+    return found
+
+
+def parsed_fields(body: bytes) -> dict[str, float | None]:
+    """Return the fields of the record that a Bundle means."""
+    reading = parse(body, TODAY)
+    assert isinstance(reading, ParsedBundle), reading
+    record = json.loads(reading.record)
+    assert record.pop("patient_id") == "p-1"
+    return record
+
+
+def parsed_issues(body: bytes) -> list[tuple[str, str]]:
+    """Return code and FHIRPath of every issue in a Bundle."""
+    issues = parse(body, TODAY)
+    assert not isinstance(issues, ParsedBundle), issues
+    assert CANARY not in repr(issues)
+    return [(str(issue.code), issue.pointer) for issue in issues]
+
+
+BLOOD_PRESSURE = {
+    **loinc_observation("85354-9"),
+    "component": [
+        {"code": {"coding": [{"system": LOINC, "code": "8462-4"}]}, "valueQuantity": quantity(90, "mm[Hg]")},
+        {"code": {"coding": [{"system": LOINC, "code": "8480-6"}]}, "valueQuantity": quantity(151, "mm[Hg]")},
+    ],
+}
+del BLOOD_PRESSURE["dataAbsentReason"]

@@ -1,0 +1,41 @@
+"""FHIR's dates, which may be only a year or a month."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from api.protocols.fhir.dates import ages, days_of
+from tests.support.fhir_bundles import DAY
+
+
+@given(st.dates(max_value=dt.date(2200, 1, 1)), st.dates(max_value=dt.date(2200, 1, 1)))
+@example(dt.date(2000, 2, 29), dt.date(2001, 2, 28))
+def test_partial_dates_contain_the_true_age(birth: dt.date, day: dt.date) -> None:
+    """The range of ages that a year, a month or a day allows contains the true age; full dates give it exactly."""
+    true = next(years for years in range(day.year - birth.year, -2300, -1) if _birthday(birth, years) <= day)
+    for length in (4, 7, 10):
+        for other in (4, 7, 10):
+            known, when = days_of(birth.isoformat()[:length]), days_of(day.isoformat()[:other])
+            assert known is not None
+            assert when is not None
+            low, high = ages(known, when)
+            assert low <= true <= high
+            assert length < 10 or other < 10 or low == high == true
+
+
+def _birthday(birth: dt.date, years: int) -> dt.date:
+    """Someone born on 29 February has their birthday on 1 March in other years."""
+    try:
+        return birth.replace(year=birth.year + years)
+    except ValueError:
+        return dt.date(max(1, birth.year + years), 3, 1)
+
+
+@pytest.mark.parametrize("text", ["", "24", "2024-13", "2024-02-30", "2024-3-1", "2024-03-15T10:00", DAY + "x", "0000"])
+def test_other_texts_are_not_dates(text: str) -> None:
+    """Only FHIR's date formats are accepted."""
+    assert days_of(text) is None
