@@ -18,6 +18,8 @@ from tests.support.docker_cli import ROOT
 
 OPTIONAL: Final = {"local": ("shadow", "outcomes"), "production": ("shadow", "outcomes", "strimzi-beside")}
 """The optional components, as a user's overlay adds them."""
+SERVING: Final = ("worker", "gateway")
+OPTIONAL_LOCALLY: Final = OPTIONAL["local"]
 OVERLAYS: Final = ("local", "production", "local with others", "production with others")
 """The two overlays, each alone and with its optional components."""
 _PODS_OF: Final = {
@@ -102,3 +104,40 @@ def _matches(rule: Document, labels: Document) -> bool:
     if rule["operator"] != "In":
         raise NotImplementedError(rule["operator"])
     return labels.get(rule["key"]) in rule["values"]
+
+
+def permanent_components(overlay: str) -> tuple[str, ...]:
+    """Return the components of heartstream that run permanently."""
+    return (*SERVING, *OPTIONAL_LOCALLY) if overlay.endswith("with others") else SERVING
+
+
+def own_templates(overlay: str) -> dict[str, Document]:
+    """Return heartstream's own pod templates, by component."""
+    labelled = {
+        template["metadata"]["labels"].get("app.kubernetes.io/component"): template
+        for _, template in pod_templates(overlay)
+    }
+    return {component: labelled[component] for component in (*permanent_components(overlay), "training")}
+
+
+def selected_components(policy: Document, overlay: str) -> set[str]:
+    """Return the components of heartstream that a network policy selects."""
+    labels = {component: template["metadata"]["labels"] for component, template in own_templates(overlay).items()}
+    return {component for component in labels if selects(policy["podSelector"], labels[component])}
+
+
+def environment(overlay: str, template: Document, folder: Path) -> dict[str, str]:
+    """Return the environment of the first container; mounted secrets are files in `folder`."""
+    container = template["spec"]["containers"][0]
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        found |= named(overlay, "ConfigMap", source["configMapRef"]["name"])["data"]
+    found |= {entry["name"]: entry["value"] for entry in container.get("env", ()) if "value" in entry}
+    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    for name, value in found.items():
+        if name.endswith("_FILE"):
+            assert any(value.startswith(f"{mount}/") for mount in mounts), f"{name} is not mounted"
+            secret = folder / Path(value).name
+            secret.write_text("a secret of good length")
+            found[name] = str(secret)
+    return found
