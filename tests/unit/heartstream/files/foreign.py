@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import pytest
 from hypothesis import strategies as st
 
+from heartstream.files.score import Request, score_file
+from heartstream.files.tally import Tally
+from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.read_options import ReadOptions
+from scoring.scorer import Scorer
+from tests.support.file_tables import unseen
 from training.data.dataset import snapshot_rows
 
 NAMES: Final = ("patient_id", *FEATURE_NAMES)
 PATIENTS: Final = [dict(zip(NAMES, ("", *row[1:-1]), strict=True)) for row in snapshot_rows()]
 """The snapshot's patients as cells; an empty one was not measured."""
 Cells = dict[str, str]
+DEFAULT_OPTIONS: Final = ReadOptions()
 
 _WORDS: Final = {feature.name: {str(code): texts for code, texts in feature.texts} for feature in FEATURES}
 _ALIASES: Final = {feature.name: (feature.name, *feature.aliases) for feature in FEATURES}
@@ -101,3 +109,27 @@ def forms(draw: st.DrawFn) -> Form:
         empty_rows=draw(st.integers(0, 3)),
         directive=draw(st.booleans()),
     )
+
+
+def score(
+    path: Path, scorer: Scorer, options: ReadOptions = DEFAULT_OPTIONS, coding: str | None = None
+) -> tuple[bytes, Tally]:
+    """Return the scores of a file, all of whose rows are valid, and the counts."""
+    output = path.with_name("scores.ndjson")
+    tally = score_file(Request(path, output, force=True, options=options, coding=coding), scorer, unseen)
+    return output.read_bytes(), tally
+
+
+def refusal_of(path: Path, scorer: Scorer, options: ReadOptions = DEFAULT_OPTIONS) -> str:
+    """Return why a file is refused, and check that nothing is published."""
+    output = path.with_name("refused.ndjson")
+    with pytest.raises(DataError) as caught:
+        score_file(Request(path, output, options=options), scorer, unseen)
+    assert not output.exists()
+    return str(caught.value).replace(str(path), "FILE")
+
+
+def patients(first: int, count: int, named: Callable[[int], str] = "p-{}".format) -> list[Cells]:
+    """Return some of the snapshot's patients with ids."""
+    rows = (PATIENTS[place % len(PATIENTS)] for place in range(first, first + count))
+    return [{**row, "patient_id": named(number)} for number, row in enumerate(rows, 1)]
