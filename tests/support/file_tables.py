@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from heartstream.files.score import Request, score_file
@@ -18,6 +20,7 @@ from schemas.errors import DataError
 from schemas.features import FEATURE_NAMES
 from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
+from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
 from scoring.sources import reject_foreign_source
 from tests.support.outcomes import Rejected, outcomes_of
@@ -117,3 +120,11 @@ def through_file(source: Path, scorer: Scorer) -> tuple[bytes, list[object]]:
         return REFUSED
     lines = errors.read_bytes().splitlines() if errors.exists() else []
     return output.read_bytes(), [json.loads(line) for line in lines]
+
+
+def reference_table(rows: int) -> pa.Table:
+    """Return the reference cases as patients, some of each thousand with Kaggle's codes."""
+    matrix = np.resize(reference_cases(), (rows, len(FEATURE_NAMES)))
+    matrix[::250, FEATURE_NAMES.index("thal")] = 1
+    columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
+    return pa.table({"patient_id": pa.array(np.char.add("p-", np.arange(rows).astype(str)))} | columns)

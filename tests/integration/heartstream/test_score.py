@@ -25,11 +25,9 @@ import pytest
 from heartstream.files.output_files import Journal
 from heartstream.files.output_paths import journal_path
 from runtime.cpu_count import usable_cpus
-from schemas.features import FEATURE_NAMES
-from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, shows_another_coding
-from tests.support.file_tables import through_stream
+from tests.support.file_tables import reference_table, through_stream
 from tests.support.waiting import await_condition
 
 ROWS = 600_000
@@ -46,14 +44,6 @@ def run(model: Path, *arguments: str, piped: bytes = b"", **settings: str) -> su
     return subprocess.run(
         command(model, *arguments), input=piped, env=environment, capture_output=True, check=False, timeout=250
     )
-
-
-def table(rows: int) -> pa.Table:
-    """Return patients, some of each thousand with Kaggle's codes."""
-    matrix = np.resize(reference_cases(), (rows, len(FEATURE_NAMES)))
-    matrix[::250, FEATURE_NAMES.index("thal")] = 1
-    columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
-    return pa.table({"patient_id": pa.array(np.char.add("p-", np.arange(rows).astype(str)))} | columns)
 
 
 def examples() -> list[bytes]:
@@ -76,7 +66,7 @@ def test_examples_through_a_pipe(model_dir: Path, scorer: Scorer, tmp_path: Path
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_tables_through_a_pipe(kind: str, model_dir: Path, tmp_path: Path) -> None:
     """CSV and Parquet can be piped too; if every row is scored the exit code is 0."""
-    found = table(1000).filter(pa.array(np.arange(1000) % 250 != 0))
+    found = reference_table(1000).filter(pa.array(np.arange(1000) % 250 != 0))
     source = tmp_path / f"in.{kind}"
     (pyarrow.csv.write_csv if kind == "csv" else pq.write_table)(found, source)
     from_file = run(model_dir, str(source), "-o", str(tmp_path / "out.ndjson.gz"))
@@ -127,7 +117,7 @@ def test_a_pipe_without_a_coding_is_scored_after_100_records(model_dir: Path) ->
 def test_a_closed_pipe_ends_the_run_without_a_traceback(model_dir: Path, tmp_path: Path) -> None:
     """As with `head`."""
     source = tmp_path / "in.parquet"
-    pq.write_table(table(50_000), source)
+    pq.write_table(reference_table(50_000), source)
     with subprocess.Popen(
         command(model_dir, str(source), "-o", "-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
@@ -201,7 +191,7 @@ def test_an_interrupted_run_is_resumed(
     do next.
     """
     source = tmp_path / f"in.{inner}"
-    (pyarrow.csv.write_csv if inner == "csv" else pq.write_table)(table(ROWS), source)
+    (pyarrow.csv.write_csv if inner == "csv" else pq.write_table)(reference_table(ROWS), source)
     wanted, output = tmp_path / f"whole.ndjson{outer}", tmp_path / f"out.ndjson{outer}"
     fast = {"HEARTSTREAM_SCORE__INTERVAL": "false", "HEARTSTREAM_SCORE__REASONS": "0"}
     whole = run(model_dir, str(source), "-o", str(wanted), "--processes", "1", **fast)
@@ -237,7 +227,7 @@ def test_an_interrupted_run_is_resumed(
 def test_a_terminal_shows_progress(model_dir: Path, tmp_path: Path) -> None:
     """Rows, rate and remaining time while several processes score; a line of counts at the end."""
     source = tmp_path / "in.parquet"
-    pq.write_table(table(200_000), source)
+    pq.write_table(reference_table(200_000), source)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     arguments = command(model_dir, str(source), "-o", str(tmp_path / "out.ndjson"), "--processes", "2")
@@ -256,50 +246,3 @@ def test_a_terminal_shows_progress(model_dir: Path, tmp_path: Path) -> None:
 
 def read(journal: Path) -> Journal:
     return msgspec.json.decode(journal.read_bytes(), type=Journal)
-
-
-WITHOUT_PANDAS = """
-import sys
-
-from heartstream.cli import app
-
-try:
-    app(sys.argv[1:])
-finally:
-    print("pandas" in sys.modules)
-"""
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_tables_need_no_pandas(kind: str, model_dir: Path, tmp_path: Path) -> None:
-    """Arrow would import it if it is installed: half a second, and 50 MB per process."""
-    source = tmp_path / f"in.{kind}"
-    (pyarrow.csv.write_csv if kind == "csv" else pq.write_table)(table(1000), source)
-    arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]
-    done = subprocess.run([sys.executable, "-c", WITHOUT_PANDAS, *arguments], capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (65, b"False\n")
-
-
-WITHOUT_PYARROW = """
-import sys
-
-sys.modules["pyarrow"] = None
-from heartstream.cli import app
-
-app(sys.argv[1:])
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "code"), [("in.csv", 78), ("in.parquet", 78), ("in.ndjson.zst", 78), ("in.jsonl.gz", 0)]
-)
-def test_without_pyarrow_only_ndjson_is_scored(name: str, code: int, model_dir: Path, tmp_path: Path) -> None:
-    """Other formats say which extra to install."""
-    source = tmp_path / name
-    source.write_bytes(gzip.compress(dict(accepted())["complete"].replace(b"\n", b" ")))
-    arguments = ["score", str(source), "-o", str(tmp_path / "out.ndjson"), "--model", str(model_dir)]
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PYARROW, *arguments], capture_output=True, check=False, timeout=100
-    )
-    assert code == done.returncode
-    assert (b"pip install 'heartstream[files]'" in done.stderr) == (code == 78)
