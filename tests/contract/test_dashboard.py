@@ -28,7 +28,7 @@ def test_the_dashboard_is_current() -> None:
 def test_every_query_uses_existing_metrics_and_labels() -> None:
     """They are those that the processes export."""
     asked = {target["expr"]: unknown(as_asked(target["expr"], "1m")) for _, target in queries(DASHBOARD)}
-    assert {expression: told for expression, told in asked.items() if told} == {}
+    assert {expression: unknown_names for expression, unknown_names in asked.items() if unknown_names} == {}
 
 
 def test_every_legend_names_labels_that_its_query_keeps() -> None:

@@ -54,8 +54,8 @@ def test_every_url_of_ours_is_documented() -> None:
     """All extensions and code systems that a response can have."""
     source = Path(serialize.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r"\{EXTENSION\}([a-z-]+)", source))
-    told = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
-    assert names == told - {"heart-disease-risk"}
+    documented = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
+    assert names == documented - {"heart-disease-risk"}
     assert f"`{operation_outcome.ISSUE_SYSTEM}`" in PAGE
 
 

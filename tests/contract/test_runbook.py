@@ -23,7 +23,7 @@ PAGE = " ".join(TEXT.split())
 QUOTED = re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"```.*?```", "", PAGE))
 SHELL = [line.strip() for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 COMMANDS = sorted(
-    {found[1] for told in (*QUOTED, *SHELL) if (found := re.match(r"(?:.*python -m )?heartstream (.+)", told))}
+    {found[1] for line in (*QUOTED, *SHELL) if (found := re.match(r"(?:.*python -m )?heartstream (.+)", line))}
 )
 
 

@@ -93,11 +93,11 @@ def _finding(law: str, subject: str, check: Callable[[], str]) -> Finding:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.images",
-        description="Build the container images, run them, and check their laws: size, start, rights, "
+        description="Build the container images, run them, and test them: size, start, permissions, "
         "contents, bill of materials; then start compose/compose.yaml and send records through it.",
         epilog=f"{OPTIONS} holds further options of `docker build`, such as `--network host`. The images are called "
         f"heartstream-worker:{TAG} and so on, and stay. Example: ./run images --only images --json images.json. "
-        f"Exit codes: 0 every promise holds; {FAILED} one is broken; {UNAVAILABLE} no Docker, or a build fails.",
+        f"Exit codes: 0 all checks pass; {FAILED} a check fails; {UNAVAILABLE} no Docker, or a build fails.",
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help="images or compose alone")
     parser.add_argument("--no-build", action="store_true", help=f"take the images tagged `{TAG}` that are there")

@@ -18,7 +18,7 @@ VARIABLES
     group,      \* generation, members, and the partition's owner
     results,    \* the batches whose results the output topic holds
     committed,  \* the group's committed offset
-    net,        \* OffsetCommit requests on their way
+    net,        \* OffsetCommit requests in flight
     worker,     \* what each worker knows; `sent` and `done` are batches of its present lease
     faults
 vars == <<group, results, committed, net, worker, faults>>
@@ -69,7 +69,7 @@ Synced(w) ==
     /\ worker' = [worker EXCEPT ![w].gen = group.gen]
     /\ UNCHANGED <<group, results, committed, net, faults>>
 
-\* A batch is read and scored, and its results are on their way.
+\* A batch is read and scored, and its results are in flight.
 Sent(w) ==
     /\ worker[w].lease /\ worker[w].next <= Batches
     /\ worker' = [worker EXCEPT ![w].next = @ + 1, ![w].sent = @ \union {worker[w].next},

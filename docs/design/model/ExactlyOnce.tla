@@ -15,7 +15,7 @@ CONSTANTS
     NEW_EPOCH_AFTER_UNCERTAIN_END,      \* worker: a new producer takes over after an EndTxn that was sent twice,
     NEW_EPOCH_AFTER_UNCERTAIN_OFFSETS,  \* worker: ... and after such a TxnOffsetCommit
     METADATA_BEFORE_LEASE,  \* worker: the group's metadata is read before the lease is looked at
-    LEARN_AFTER_SILENCE,    \* worker: after a replacement, the group's offset tells what need not be sent again
+    LEARN_AFTER_SILENCE,    \* worker: after a replacement, the group's offset shows what need not be sent again
     REQUIRE_STABLE,         \* worker: an offset is read when no open transaction holds one for the partition
     GROUP_FENCING           \* broker: TxnOffsetCommit must name the group's generation (KIP-447)
 
@@ -25,7 +25,7 @@ VARIABLES
     results,    \* the output partition, without what was aborted
     pending,    \* the offset in each worker's open transaction, 0 if none
     committed,  \* the group's committed offset
-    net,        \* requests on their way; nobody waits for the answer to a late one any more
+    net,        \* requests in flight; nobody waits for the response to a late one
     worker,     \* what each worker knows
     faults,     \* how many faults may still happen
     zombie      \* whether the broker ever took an offset from a worker that does not own the partition
@@ -50,7 +50,7 @@ Stable == REQUIRE_STABLE => \A v \in Workers : pending[v] = 0
 
 Request(kind, w, value, gen) ==
     [kind |-> kind, from |-> w, epoch |-> worker[w].epoch, value |-> value, gen |-> gen, late |-> FALSE]
-\* The client waits for no answer any more. What is on its way may still arrive.
+\* The client no longer waits for a response. A request in flight may still arrive.
 GivenUp(w) == {IF m.from = w THEN [m EXCEPT !.late = TRUE] ELSE m : m \in net}
 \* Late requests of a former epoch are refused whenever they arrive: there is no need to keep them.
 Fenced(w) == {m \in net : m.from # w \/ ~m.late}
@@ -115,7 +115,7 @@ Taken(w) == IF worker[w].step = "again" THEN worker[w]
 Current(w) == worker[w].epoch = coord[w].epoch
 
 \* A transaction begins: a batch is scored, or sent again, and its result is delivered. AddPartitionsToTxn opens the
-\* transaction, or tells that the epoch is over.
+\* transaction, or reports that the epoch is over.
 Begun(w) ==
     /\ worker[w].step = "again" \/ (worker[w].step = "ready" /\ worker[w].lease /\ worker[w].next <= Batches)
     /\ ~worker[w].unsure /\ ~Ending(w)
@@ -240,7 +240,7 @@ Replaced(w) ==
                                 ![w].step = IF @ = "replacing" THEN "learning" ELSE @]
     /\ UNCHANGED <<group, committed, faults, zombie>>
 
-\* The group's offset tells whether the flush that was under way is done.
+\* The group's offset shows whether the flush in flight is done.
 Learned(w) ==
     /\ worker[w].step = "learning"
     /\ LEARN_AFTER_SILENCE => Stable

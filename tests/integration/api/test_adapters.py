@@ -46,9 +46,9 @@ def test_triton_client_finds_server_and_model(triton: InferenceServerClient, sco
     name = scorer.model.name
     assert (triton.is_server_live(), triton.is_server_ready(), triton.is_model_ready(name)) == (True, True, True)
     assert triton.get_server_metadata()["name"] == "heartstream"
-    told = triton.get_model_metadata(name)
-    assert {each["name"] for each in told["inputs"]} == {*FEATURE_NAMES, "patient_id", "record", "coding"}
-    assert [each["name"] for each in told["outputs"]] == ["risk", "label", "score"]
+    response = triton.get_model_metadata(name)
+    assert {each["name"] for each in response["inputs"]} == {*FEATURE_NAMES, "patient_id", "record", "coding"}
+    assert [each["name"] for each in response["outputs"]] == ["risk", "label", "score"]
 
 
 def test_infer_on_records_gives_the_score_objects(
@@ -185,8 +185,8 @@ def test_a_cell_that_is_no_number_is_told_and_not_repeated(gateway: Child, cell:
     """The error has row, code and field; infinity does not count as "not measured"."""
     text = FRAME[:2].to_csv(index=False).replace("63.0", cell, 1)
     found = ask(gateway, "POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
-    told = found.json["message"]
-    assert (found.status, "row 0: wrong_type at /age" in told, cell in told) == (400, True, False)
+    response = found.json["message"]
+    assert (found.status, "row 0: wrong_type at /age" in response, cell in response) == (400, True, False)
 
 
 CODED = [json.loads(record) for record in copy_records("kaggle-303")[:30]]

@@ -88,8 +88,8 @@ def test_a_byte_order_mark_changes_nothing(gateway: Child, path: str, kind: dict
 
 def test_a_record_that_begins_with_a_mark_is_told_so(gateway: Child) -> None:
     """As on Kafka a single record with a mark is invalid JSON, and the message mentions the mark."""
-    (told,) = ask(gateway, "POST", "/predict", codecs.BOM_UTF8 + PATIENTS[0], JSON).json["errors"]
-    assert (told["code"], "byte order mark" in told["message"]) == ("not_json", True)
+    (response,) = ask(gateway, "POST", "/predict", codecs.BOM_UTF8 + PATIENTS[0], JSON).json["errors"]
+    assert (response["code"], "byte order mark" in response["message"]) == ("not_json", True)
 
 
 @pytest.mark.parametrize("kind", ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"])
@@ -100,8 +100,8 @@ def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child
     largest = 2 ** (int(kind.strip("UINT")) - (not kind.startswith("U")))
     for element in (2.3, "63", True, [63, 64], {}, largest, -largest - 1):
         assert infer(gateway, scorer, sent(element)).status == 400
-    told = infer(gateway, scorer, sent(2.3)).json["error"]
-    assert told == f"row 0: wrong_type at /age: the element is not a {kind}"
+    response = infer(gateway, scorer, sent(2.3)).json["error"]
+    assert response == f"row 0: wrong_type at /age: the element is not a {kind}"
 
 
 @pytest.mark.parametrize("kind", ["FP16", "FP32", "FP64"])

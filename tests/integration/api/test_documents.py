@@ -65,8 +65,8 @@ def test_docs_page_needs_nobody_else(gateway: Child) -> None:
 
 def test_model_is_the_one_in_the_scores(gateway: Child, scorer: Scorer) -> None:
     """Name, version and digest equal those of every score."""
-    told, score = ask(gateway, "GET", "/model").json, ask(gateway, "POST", "/predict", PATIENTS[0]).json
-    assert (told["model"], told["threshold"], told["engine"]) == (score["model"], score["threshold"], scorer.engine)
+    model, score = ask(gateway, "GET", "/model").json, ask(gateway, "POST", "/predict", PATIENTS[0]).json
+    assert (model["model"], model["threshold"], model["engine"]) == (score["model"], score["threshold"], scorer.engine)
 
 
 def test_card_comes_as_markdown_or_json(gateway: Child) -> None:

@@ -49,7 +49,7 @@ def refused(answer: Answer, status: int) -> list[tuple[str, str]]:
     ]
 
 
-def told(resource: dict[str, Any], name: str) -> list[Any]:
+def extension_values(resource: dict[str, Any], name: str) -> list[Any]:
     """The values of all extensions of a name; those with parts as a dict."""
     return [_value(each) for each in resource["extension"] if each["url"] == EXTENSION + name]
 
@@ -72,13 +72,19 @@ def test_every_real_patient_has_the_risk_of_predict(gateway: Child) -> None:
         assert prediction["probabilityDecimal"] == score["risk"]
         assert prediction["qualitativeRisk"]["coding"][0]["code"] == str(score["label"])
         limits = [{"value": limit, "system": "http://unitsofmeasure.org", "code": "1"} for limit in score["interval"]]
-        assert told(prediction, "interval") == [dict(zip(("low", "high"), limits, strict=True))]
-        assert told(prediction, "threshold") == [score["threshold"]]
-        assert told(prediction, "plausible-label") == [str(label) for label in score["label_set"]]
+        assert extension_values(prediction, "interval") == [dict(zip(("low", "high"), limits, strict=True))]
+        assert extension_values(prediction, "threshold") == [score["threshold"]]
+        assert extension_values(prediction, "plausible-label") == [str(label) for label in score["label_set"]]
         reasons = [{"field": each["field"], "log-odds": each["log_odds"]} for each in score["reasons"]]
-        assert told(prediction, "reason") == reasons
-        assert (told(answer, "missing"), told(answer, "warning")) == (score["missing"], score["warnings"])
-        assert (told(answer, "model"), told(answer, "pattern")) == ([score["model"]], [score["pattern"]])
+        assert extension_values(prediction, "reason") == reasons
+        assert (extension_values(answer, "missing"), extension_values(answer, "warning")) == (
+            score["missing"],
+            score["warnings"],
+        )
+        assert (extension_values(answer, "model"), extension_values(answer, "pattern")) == (
+            [score["model"]],
+            [score["pattern"]],
+        )
 
 
 def test_an_answer_says_what_it_rests_on(gateway: Child) -> None:

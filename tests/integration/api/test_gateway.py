@@ -91,7 +91,7 @@ def test_a_body_that_is_not_what_it_says_is_a_client_error(gateway: Child) -> No
     assert (found.status, found.kind) == (400, "application/problem+json")
 
 
-def test_no_answer_tells_a_version(gateway: Child) -> None:
+def test_no_response_discloses_a_version(gateway: Child) -> None:
     """Neither scores, pages, errors and streams, nor responses to non-HTTP."""
     answers = [
         ask(gateway, "POST", "/predict", RECORD),
@@ -140,5 +140,5 @@ def test_no_patient_is_in_errors_logs_or_metrics(gateway: Child) -> None:
         *((marker, "/predict", b"", JSON), ("POST", "/predict", b"{}", {"Content-Encoding": marker, marker: marker})),
     ]
     answers = [ask(gateway, method, path, body, headers) for method, path, body, headers in asked]
-    told = b"".join(each.body + str(dict(each.headers)).encode() for each in answers).decode()
-    assert marker not in told + gateway.log.read_text(encoding="utf-8")
+    sent = b"".join(each.body + str(dict(each.headers)).encode() for each in answers).decode()
+    assert marker not in sent + gateway.log.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from tests.support.outcomes import Rejected, process
 from tests.support.public_copies import copy_records, uci_records
 
 PATH = "/predict/batch"
-# A flaw that is no JSON would break the array, and one with a line break the lines.
+# Invalid JSON would break the array, and a line break within a record the lines.
 MIXED = [*PATIENTS[:5], b'{"patient_id":"x"}', *PATIENTS[5:9], b"7", PATIENTS[9]]
 
 

@@ -133,7 +133,7 @@ def _unfinished(port: int, count: int) -> Iterator[None]:
 
 
 def test_what_is_refused_gives_its_memory_back(start: Starter) -> None:
-    """Of two bodies that do not fit together one gets 503 before it is complete; then there is room again.
+    """Of two bodies that do not fit together one gets 503 before it is complete; afterwards its memory is free again.
 
     They arrive at the same time, so it may be either.
     """

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
     ],
     ids=["all-but-batch", "batch", "fhir"],
 )
-def test_no_request_breaks_a_promise(gateway: Child, choice: list[str], tmp_path: Path) -> None:
+def test_every_response_matches_the_contract(gateway: Child, choice: list[str], tmp_path: Path) -> None:
     """All phases and checks pass: statuses, types, schemas, methods, headers."""
     done = subprocess.run(
         [

@@ -33,7 +33,7 @@ def test_no_route_holds_the_event_loop(running: Gateway) -> None:
     that down, so twice the goal is allowed here: `python -m bench.stalls` checks the goal itself.
     """
     found = measure(running)
-    assert {route: told for route, told in found.items() if told[0] > 2 * GOAL_SECONDS} == {}
+    assert {route: measured for route, measured in found.items() if measured[0] > 2 * GOAL_SECONDS} == {}
     assert len(found) == len(running.routes)
 
 

@@ -78,9 +78,9 @@ def test_no_patient_is_in_a_trace(start: Starter) -> None:
                 ask(gateway, method, "/predict", good)
             for path in ("/health", "/health/live", "/metrics", "/ping"):
                 ask(gateway, "GET", path)
-        told = collector.spans()
-    routes = [span.attributes["http.route"] for span in told if span.kind == SERVER]
-    predicted = [span.attributes["http.response.status_code"] for span in told if span.name == "POST /predict"]
+        spans = collector.spans()
+    routes = [span.attributes["http.route"] for span in spans if span.kind == SERVER]
+    predicted = [span.attributes["http.response.status_code"] for span in spans if span.name == "POST /predict"]
     assert {route: routes.count(route) for route in routes} == {
         "/predict": 6,
         "(unknown)": 4,

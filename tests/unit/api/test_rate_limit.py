@@ -29,8 +29,8 @@ def rate_limit(clock: Clock, most: int = 2, rate: float = 10, burst: int = 20) -
     return RateLimit(most, 2, rate, burst, lambda request: cast("Any", request), clock)
 
 
-def test_more_than_the_most_are_refused_until_one_leaves() -> None:
-    """503 with a time to come back, and room again afterwards."""
+def test_requests_over_the_limit_are_refused_until_one_ends() -> None:
+    """503 with Retry-After; after a release the next request is admitted."""
     limit = rate_limit(Clock())
     limit.acquire()
     limit.acquire()
@@ -75,8 +75,8 @@ def test_a_bucket_never_holds_more_than_a_burst() -> None:
         limit.charge(ALICE, 1)
 
 
-def test_more_than_a_burst_at_once_never_fits() -> None:
-    """Whoever asks for that is told to send less, not to wait."""
+def test_more_records_than_a_burst_are_always_refused() -> None:
+    """The response says to send less, not to wait."""
     with pytest.raises(ProblemError) as caught:
         rate_limit(Clock()).charge(ALICE, 21)
     assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -95,8 +95,8 @@ async def test_a_stream_waits_for_its_tokens() -> None:
     assert asyncio.get_running_loop().time() - begin >= 0.05
 
 
-def test_one_caller_has_so_many_streams() -> None:
-    """429 for the next of the same caller, while another may stream; one that ends makes room."""
+def test_streams_of_a_caller_are_limited() -> None:
+    """429 for the next of the same caller, while another may stream; after one ends, another may start."""
     limit = rate_limit(Clock())
     with limit.stream(ALICE), limit.stream(BOB):
         with limit.stream(ALICE), pytest.raises(ProblemError) as caught, limit.stream(ALICE):

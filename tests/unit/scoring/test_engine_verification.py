@@ -100,7 +100,7 @@ INVALID_UNCERTAINTY_TABLES = {
     "infinite distance": ("distance", lambda table: spoiled(table, np.inf, 7)),
     "no limits": ("label_limits", lambda table: spoiled(table, np.nan, slice(None))),
     "half a limit": ("label_limits", lambda table: spoiled(table, np.nan, 0, 0, 1)),
-    "limits that are no risks": ("label_limits", lambda table: table + 1),
+    "limits outside 0 to 1": ("label_limits", lambda table: table + 1),
     "no coverage": ("label_coverage", lambda table: spoiled(table, np.nan, slice(None))),
 }
 

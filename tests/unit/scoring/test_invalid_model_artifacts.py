@@ -79,7 +79,7 @@ def unknown_best(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(best="gradient_boosting"))
 
 
-def file_elsewhere(folder: Path) -> None:
+def file_outside_the_directory(folder: Path) -> None:
     name = f"../{folder.name}/{PREPROCESSOR_FILE}"
     entry = measured((folder / PREPROCESSOR_FILE).read_bytes())
     change_manifest(folder, lambda manifest: manifest["files"].update({name: entry}))
@@ -109,7 +109,7 @@ PROBLEMS: dict[Callable[[Path], None], str] = {
     unlisted_classifier: "pattern_submodels.joblib: not listed in the manifest",
     unlisted_preprocessor: "preprocessor.joblib: not listed in the manifest",
     unknown_best: "no model named gradient_boosting; there are logistic_regression, pattern_submodels, random_forest",
-    file_elsewhere: "preprocessor.joblib: not a plain file name",
+    file_outside_the_directory: "preprocessor.joblib: not a plain file name",
     garbage_manifest: "is not a manifest",
     no_manifest: "cannot read manifest.json (No such file or directory)",
 }
@@ -155,7 +155,7 @@ def test_missing_file_is_detected(folder: Path, name: str) -> None:
 
 def test_all_problems_are_reported_together(folder: Path) -> None:
     """One attempt lists everything that is wrong."""
-    together = (other_schema, other_features, missing_onnx, unlisted_classifier, file_elsewhere)
+    together = (other_schema, other_features, missing_onnx, unlisted_classifier, file_outside_the_directory)
     change_byte(folder / PREPROCESSOR_FILE)
     for spoil in together:
         spoil(folder)

@@ -34,7 +34,7 @@ def test_changed_pickle_is_not_unpickled(folder: Path, mark: Path, name: str) ->
 
 
 def test_trap_works(trapped: Path, mark: Path) -> None:
-    """Unpickling triggers the traps of these tests, so an untriggered one proves something."""
+    """Unpickling triggers the traps of these tests, so an untriggered one is evidence."""
     joblib.load(trapped / PREPROCESSOR_FILE)
     assert mark.exists()
 

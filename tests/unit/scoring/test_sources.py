@@ -64,7 +64,7 @@ def test_copy_with_a_declared_coding_is_scored_as_ucis_rows(scorer: Scorer, name
 
 
 def test_the_wrong_coding_changes_the_risk(scorer: Scorer) -> None:
-    """A patient of risk 0.33 has 0.88 in the coding that the rest of the file proves."""
+    """A patient of risk 0.33 has 0.88 in the coding that the rest of the file shows."""
     both = scored([PATIENT, named(PATIENT, "kaggle-303")], scorer)
     wrong, right = both.risks
     assert (wrong < 0.5, right > 0.8) == (True, True)
@@ -81,7 +81,7 @@ def test_one_typo_does_not_condemn_a_file(scorer: Scorer) -> None:
 
 @pytest.mark.parametrize("coding", ["uci", "statlog"])
 def test_a_declared_coding_overrules_the_detection(scorer: Scorer, coding: str) -> None:
-    """Records that declare their coding are scored among foreign ones, and are no evidence either way."""
+    """Records that declare their coding are scored among foreign ones, and do not count as evidence."""
     foreign, own = copy_records("kaggle-303")[:40], [named(value, coding) for value in uci_records("statlog")[:40]]
     outcomes = reject_foreign_source(scored([*foreign, *own], scorer), SourceWindow())
     assert [isinstance(outcome, Scored) for outcome in outcomes] == [False] * 40 + [True] * 40
