@@ -19,7 +19,7 @@ VARIABLES
     results,    \* the batches whose results the output topic holds
     committed,  \* the group's committed offset
     net,        \* OffsetCommit requests in flight
-    worker,     \* what each worker knows; `sent` and `done` are batches of its present lease
+    worker,     \* what each worker knows; `sent` and `done` are batches of its current assignment (`lease`)
     faults
 vars == <<group, results, committed, net, worker, faults>>
 
@@ -42,7 +42,7 @@ Assigned(w) ==
     /\ worker' = [worker EXCEPT ![w].lease = TRUE, ![w].first = committed + 1, ![w].next = committed + 1]
     /\ UNCHANGED <<group, results, committed, net, faults>>
 
-\* Fault: a worker gives the partition back; what it had in flight was not done in time.
+\* Fault: the partition is revoked; the worker did not finish what it had in flight in time.
 Revoked(w) ==
     /\ group.owner = w /\ w \in group.members /\ worker[w].gen = group.gen /\ worker[w].lease
     /\ Fault
@@ -50,14 +50,14 @@ Revoked(w) ==
     /\ worker' = [worker EXCEPT ![w] = [Fresh EXCEPT !.gen = worker[w].gen]]
     /\ UNCHANGED <<results, committed, net>>
 
-\* Fault: a session expires. The group goes on without a worker that does not know it.
+\* Fault: a session expires. The group continues without a worker that does not know it.
 Expired(w) ==
     /\ w \in group.members
     /\ Fault
     /\ group' = Without(w)
     /\ UNCHANGED <<results, committed, net, worker>>
 
-\* That worker hears of it (or a process has ended, and another one starts), drops what it had, and joins.
+\* That worker learns of it (or a process has ended, and another one starts), drops its batches, and joins.
 Lost(w) ==
     /\ w \notin group.members
     /\ group' = [group EXCEPT !.members = @ \union {w}]
@@ -93,7 +93,7 @@ CommitSent(w) == \E b \in Committable(w) :
     /\ net' = net \union {[from |-> w, offset |-> b, gen |-> worker[w].gen]}
     /\ UNCHANGED <<group, results, committed, worker, faults>>
 
-\* The broker takes it of members of this generation alone; a late one may set the group back.
+\* The broker accepts it only from members of this generation; a late one may set the group back.
 CommitArrived(m) ==
     /\ committed' = IF m.gen = group.gen /\ m.from \in group.members THEN m.offset ELSE committed
     /\ net' = net \ {m}
@@ -115,8 +115,8 @@ Fairness == WF_vars(\E m \in net : CommitArrived(m)) /\ \A w \in Workers :
 Spec == Init /\ [][Next]_vars
 FairSpec == Spec /\ Fairness
 
-\* Nothing is lost: what the group has passed has its result.
+\* Nothing is lost: each record before the committed offset has its result.
 InvNothingLost == \A b \in 1..committed : b \in results
-\* Every record is done in the end.
+\* Every record is done eventually.
 EventuallyDone == <>(committed = Batches)
 =============================================================================

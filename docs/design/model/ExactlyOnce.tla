@@ -14,7 +14,7 @@ CONSTANTS
     MaxFaults,
     NEW_EPOCH_AFTER_UNCERTAIN_END,      \* worker: a new producer takes over after an EndTxn that was sent twice,
     NEW_EPOCH_AFTER_UNCERTAIN_OFFSETS,  \* worker: ... and after such a TxnOffsetCommit
-    METADATA_BEFORE_LEASE,  \* worker: the group's metadata is read before the lease is looked at
+    METADATA_BEFORE_LEASE,  \* worker: the group's metadata is read before the assignment (`lease`) is checked
     LEARN_AFTER_SILENCE,    \* worker: after a replacement, the group's offset shows what need not be sent again
     REQUIRE_STABLE,         \* worker: an offset is read when no open transaction holds one for the partition
     GROUP_FENCING           \* broker: TxnOffsetCommit must name the group's generation (KIP-447)
@@ -26,7 +26,7 @@ VARIABLES
     pending,    \* the offset in each worker's open transaction, 0 if none
     committed,  \* the group's committed offset
     net,        \* requests in flight; nobody waits for the response to a late one
-    worker,     \* what each worker knows
+    worker,     \* what each worker knows; `lease`: whether it believes that the partition is assigned to it
     faults,     \* how many faults may still happen
     zombie      \* whether the broker ever took an offset from a worker that does not own the partition
 vars == <<group, coord, results, pending, committed, net, worker, faults, zombie>>
@@ -62,14 +62,14 @@ Dropped(w) == SelectSeq(results, LAMBDA r : ~(r.open /\ r.by = w))
 
 ---------------------------------------------------------------------------
 (* The consumer group, and worker/kafka/consumer_client.py *)
-\* A worker takes the partition over where the group left off.
+\* A worker gets the partition, and starts at the committed offset.
 Assigned(w) ==
     /\ group.owner = w /\ w \in group.members /\ worker[w].gen = group.gen
     /\ ~worker[w].lease /\ Stable
     /\ worker' = [worker EXCEPT ![w].lease = TRUE, ![w].next = committed + 1]
     /\ UNCHANGED <<group, coord, results, pending, committed, net, faults, zombie>>
 
-\* Fault: a worker gives the partition back; what it had in flight was not done in time.
+\* Fault: the partition is revoked; the worker did not finish what it had in flight in time.
 Revoked(w) ==
     /\ group.owner = w /\ w \in group.members /\ worker[w].gen = group.gen /\ worker[w].lease
     /\ Fault
@@ -80,21 +80,21 @@ Revoked(w) ==
 Without(w) == [gen |-> group.gen + 1, members |-> group.members \ {w},
                owner |-> IF group.owner = w THEN Other(w) ELSE group.owner]
 
-\* Fault: a session expires. The group goes on without a worker that does not know it.
+\* Fault: a session expires. The group continues without a worker that does not know it.
 Expired(w) ==
     /\ w \in group.members
     /\ Fault
     /\ group' = Without(w)
     /\ UNCHANGED <<coord, results, pending, committed, net, worker, zombie>>
 
-\* That worker hears of it, drops what it had, and joins again.
+\* That worker learns of it, drops its batches, and joins again.
 Lost(w) ==
     /\ w \notin group.members
     /\ group' = [group EXCEPT !.members = @ \union {w}]
     /\ worker' = [worker EXCEPT ![w].lease = FALSE, ![w].next = 1, ![w].held = FALSE, ![w].gen = group.gen]
     /\ UNCHANGED <<coord, results, pending, committed, net, faults, zombie>>
 
-\* Fault: the group rebalances, and the partition stays where it is.
+\* Fault: the group rebalances, and the partition keeps its owner.
 Rebalanced ==
     /\ Fault
     /\ group' = [group EXCEPT !.gen = @ + 1]
@@ -135,7 +135,7 @@ Storing(w, meta) ==
     /\ net' = IF Current(w) THEN net \union {Request("TxnOffsetCommit", w, worker[w].batch, meta)} ELSE net
     /\ worker' = [worker EXCEPT ![w].step = IF Current(w) THEN "storing" ELSE "replacing", ![w].meta = 0]
 
-\* Before a commit, the group's metadata is read and the lease is looked at: at two moments.
+\* Before a commit, the group's metadata is read and the assignment is checked: at two moments.
 ReadMetadata(w) ==
     /\ worker[w].step = "sent"
     /\ IF METADATA_BEFORE_LEASE
@@ -192,7 +192,7 @@ EndArrived(m) ==
                 ELSE coord
     /\ UNCHANGED <<group, results, pending, committed, faults, zombie>>
 
-\* The coordinator has answered; now it writes the markers, which make the transaction visible, or make it go.
+\* The coordinator has answered; now it writes the markers, which make the transaction visible, or discard it.
 MarkersWritten(w) ==
     /\ Ending(w)
     /\ LET commits == coord[w].state = "PrepareCommit"
@@ -202,7 +202,7 @@ MarkersWritten(w) ==
     /\ pending' = [pending EXCEPT ![w] = 0]
     /\ UNCHANGED <<group, net, worker, faults, zombie>>
 
-\* Fault: the client hears nothing in time and sends its request again, unseen by the worker. The first one may arrive
+\* Fault: the client gets no response in time and sends its request again, unseen by the worker. The first one may arrive
 \* at any time, or never.
 SentAgain(m) ==
     /\ ~m.late
@@ -222,7 +222,7 @@ TimedOut(w) ==
     /\ results' = Dropped(w) /\ pending' = [pending EXCEPT ![w] = 0] /\ net' = Fenced(w)
     /\ UNCHANGED <<group, committed, worker, zombie>>
 
-\* Fault: the client does not come back from a call.
+\* Fault: a call of the client does not return.
 Silent(w) ==
     /\ worker[w].step \in {"storing", "committing", "aborting"}
     /\ Fault
@@ -268,7 +268,7 @@ Next ==
     \/ Rebalanced
     \/ Done
 
-\* What can go on does so in the end; faults need not happen.
+\* What stays possible happens eventually; faults need not happen.
 Fairness == WF_vars(\E m \in net : OffsetsArrived(m) \/ EndArrived(m)) /\ \A w \in Workers :
     /\ WF_vars(Assigned(w)) /\ WF_vars(Lost(w)) /\ WF_vars(Synced(w)) /\ WF_vars(Begun(w)) /\ WF_vars(ReadMetadata(w))
     /\ WF_vars(LookedAtLease(w)) /\ WF_vars(MarkersWritten(w)) /\ WF_vars(Replaced(w)) /\ WF_vars(Learned(w))
