@@ -188,7 +188,7 @@ def figure(of: tuple[Format, Scorer, str, int], rows: int, scored: Sequence[Run]
 
 def lines(figures: Sequence[Figure]) -> Iterator[str]:
     """Write the table as Markdown, and whether the goals are met."""
-    yield "| format | model | scores with | processes | rows/s (min..max) | bare | ratio | CPU a row | bare |"
+    yield "| format | model | scores with | processes | rows/s (min..max) | bare | ratio | CPU per row | bare |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for each in figures:
         rate, ratio = each.rows_per_s, each.ratio
@@ -208,7 +208,7 @@ def lines(figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def peak_mb(source: Path, folder: Path, processes: int) -> float:
-    """Run the command; return the most memory that its processes had together, in MB. What they share counts once."""
+    """Run the command; return the peak memory of all its processes together, in MB. What they share counts once."""
     output = source.with_name("scored")
     command = [sys.executable, "-m", "heartstream", "score", str(source), "-o", str(output), "--force"]
     options = ["--model", str(folder), "--name", MODELS[0], "--processes", str(processes)]
@@ -224,8 +224,8 @@ def peak_mb(source: Path, folder: Path, processes: int) -> float:
 
 
 def memory(scratch: Path, folder: Path, rows: int, processes: Sequence[int]) -> Iterator[str]:
-    """Yield a table of the most memory that scoring a large file takes."""
-    yield "| format | rows | processes | most memory |"
+    """Yield a table of the peak memory that scoring a large file takes."""
+    yield "| format | rows | processes | peak memory |"
     yield "|---|---|---|---|"
     for kind in Format:
         tell(f"writing {rows:,} rows of {kind}")
