@@ -1,4 +1,4 @@
-// A small reader of Markdown: what the model card uses of it, as nodes. Pictures are left out, and no HTML is read.
+// Renders the Markdown that model cards use as DOM nodes. Images are skipped, and HTML is not parsed.
 
 import { el, json } from "./dom.js";
 import { plots } from "./plots.js";
@@ -24,30 +24,30 @@ function inline(text) {
 const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
 
 function table(lines) {
-  const [heads, rule, ...rows] = lines.map(cells);
+  const [headers, rule, ...rows] = lines.map(cells);
   const right = rule.map((mark) => mark.endsWith(":"));
-  const cell = (tag, text, index) => el(tag, { scope: tag === "th" ? "col" : null, class: right[index] ? "number" : null }, ...inline(text));
-  // An empty head names nothing, so it is no head.
-  const head = heads.map((text, index) => cell(text ? "th" : "td", text, index));
+  const cell = (tag, text, column) => el(tag, { scope: tag === "th" ? "col" : null, class: right[column] ? "number" : null }, ...inline(text));
+  // An empty header cell is not a header for screen readers.
+  const head = headers.map((text, column) => cell(text ? "th" : "td", text, column));
   return el("div", { class: "scrolled", tabindex: "0", role: "region" },
     el("table", {}, el("thead", {}, el("tr", {}, ...head)),
-      el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((text, index) => cell("td", text, index)))))));
+      el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((text, column) => cell("td", text, column)))))));
 }
 
-// Each kind of block: which line begins it, which lines go on with it, and what becomes of them.
+// Each kind of block: its first line, its following lines, and how they are rendered.
 const BLOCKS = [
-  { begins: /^```/, fenced: true, make: (lines) => el("pre", { tabindex: "0" }, el("code", {}, lines.join("\n"))) },
+  { starts: /^```/, fenced: true, make: (lines) => el("pre", { tabindex: "0" }, el("code", {}, lines.join("\n"))) },
   {
-    begins: /^#{1,6} /, goesOn: null,
-    // The page has a first heading of its own.
+    starts: /^#{1,6} /, continues: null,
+    // The page has an h1 already, so headings move one level down.
     make: ([line]) => el(`h${Math.min(6, line.indexOf(" ") + 1)}`, {}, ...inline(line.replace(/^#+ /, ""))),
   },
-  { begins: /^\|/, goesOn: /^\|/, make: table },
-  { begins: /^> ?/, goesOn: /^> ?/, make: (lines) => el("blockquote", {}, ...rendered(lines.map((line) => line.replace(/^> ?/, "")).join("\n"))) },
-  { begins: /^[-*] /, goesOn: /^([-*] | +\S)/, make: (lines) => list("ul", lines, /^[-*] /) },
-  { begins: /^\d+\. /, goesOn: /^(\d+\. | +\S)/, make: (lines) => list("ol", lines, /^\d+\. /) },
+  { starts: /^\|/, continues: /^\|/, make: table },
+  { starts: /^> ?/, continues: /^> ?/, make: (lines) => el("blockquote", {}, ...render(lines.map((line) => line.replace(/^> ?/, "")).join("\n"))) },
+  { starts: /^[-*] /, continues: /^([-*] | +\S)/, make: (lines) => list("ul", lines, /^[-*] /) },
+  { starts: /^\d+\. /, continues: /^(\d+\. | +\S)/, make: (lines) => list("ol", lines, /^\d+\. /) },
 ];
-const PARAGRAPH = { goesOn: /\S/, make: (lines) => paragraph(lines.join(" ")) };
+const PARAGRAPH = { continues: /\S/, make: (lines) => paragraph(lines.join(" ")) };
 
 function paragraph(text) {
   const parts = inline(text);
@@ -64,32 +64,32 @@ function list(tag, lines, mark) {
 }
 
 /** Return the nodes of a Markdown text. */
-export function rendered(markdown) {
+export function render(markdown) {
   const lines = markdown.replaceAll("\r", "").split("\n");
   const nodes = [];
-  let at = 0;
-  while (at < lines.length) {
-    if (!lines[at].trim()) {
-      at += 1;
+  let index = 0;
+  while (index < lines.length) {
+    if (!lines[index].trim()) {
+      index += 1;
       continue;
     }
-    const begun = at;
-    const kind = BLOCKS.find((block) => block.begins.test(lines[begun])) ?? PARAGRAPH;
-    at += 1;
+    const start = index;
+    const kind = BLOCKS.find((block) => block.starts.test(lines[start])) ?? PARAGRAPH;
+    index += 1;
     if (kind.fenced) {
-      while (at < lines.length && !kind.begins.test(lines[at])) at += 1;
-      nodes.push(kind.make(lines.slice(begun + 1, at)));
-      at += 1;
+      while (index < lines.length && !kind.starts.test(lines[index])) index += 1;
+      nodes.push(kind.make(lines.slice(start + 1, index)));
+      index += 1;
       continue;
     }
-    const interrupted = (line) => kind === PARAGRAPH && BLOCKS.some((block) => block.begins.test(line));
-    while (at < lines.length && kind.goesOn?.test(lines[at]) && !interrupted(lines[at])) at += 1;
-    nodes.push(kind.make(lines.slice(begun, at)));
+    const interrupted = (line) => kind === PARAGRAPH && BLOCKS.some((block) => block.starts.test(line));
+    while (index < lines.length && kind.continues?.test(lines[index]) && !interrupted(lines[index])) index += 1;
+    nodes.push(kind.make(lines.slice(start, index)));
   }
   return nodes.filter(Boolean);
 }
 
-/** Show the model card in `article`, and its parts in `contents`. */
+/** Show the model card in `article`, and its table of contents in `contents`. */
 export async function showCard(article, contents) {
   let response;
   try {
@@ -102,14 +102,14 @@ export async function showCard(article, contents) {
     article.replaceChildren(el("h2", {}, "Model card"), el("p", {}, text));
     return response?.status === 404;
   }
-  article.replaceChildren(...rendered(await response.text()));
-  await picture(article);
+  article.replaceChildren(...render(await response.text()));
+  await insertPlots(article);
   let heading = "Model card";
   for (const node of article.children) {
     if (/^H\d$/.test(node.tagName)) heading = node.textContent;
     if (node.classList.contains("scrolled")) node.setAttribute("aria-label", `Table: ${heading}`);
   }
-  number(article);
+  numberTables(article);
   const links = [...article.querySelectorAll("h3")].map((part) => {
     part.tabIndex = -1;
     const link = el("a", { href: "#model" }, part.textContent);
@@ -125,20 +125,20 @@ export async function showCard(article, contents) {
   return true;
 }
 
-/** Put the pictures where the results begin; a model without a report has none. */
-async function picture(article) {
-  let drawn;
+/** Insert the plots after the heading "Results"; a model without a report has none. */
+async function insertPlots(article) {
+  let figures;
   try {
-    drawn = plots(await json("model/report"));
+    figures = plots(await json("model/report"));
   } catch {
     return;
   }
   const results = [...article.querySelectorAll("h3")].find((part) => part.textContent === "Results");
-  if (results && drawn.length) results.after(el("div", { class: "plots" }, ...drawn));
+  if (results && figures.length) results.after(el("div", { class: "plots" }, ...figures));
 }
 
-/** Give each table a name of its own: two regions of one name cannot be told apart by ear. */
-function number(article) {
+/** Give each table a unique label, so that screen readers can distinguish the regions. */
+function numberTables(article) {
   const seen = new Map();
   for (const region of article.querySelectorAll(".scrolled")) {
     const label = region.getAttribute("aria-label");

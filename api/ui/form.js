@@ -9,10 +9,10 @@ const GROUPS = [
   ["Imaging", ["ca", "thal"]],
 ];
 
-/** Choices of more characters than this stand in a row of their own. */
+/** Options with more characters than this in total take a row of their own. */
 const LONG = 45;
 
-/** Made up, and legal; what an example does not name is unknown. */
+/** Invented but valid records; omitted fields are unknown. */
 export const EXAMPLES = {
   low: {
     age: 43, sex: 0, cp: 2, trestbps: 118, chol: 204, fbs: 0, restecg: 0,
@@ -25,11 +25,11 @@ export const EXAMPLES = {
   sparse: { age: 56, sex: 1, cp: 3, trestbps: 138, thalach: 139, exang: 1 },
 };
 
-/** Name a field in a few words. */
+/** Return a short label of a field. */
 export const shortName = (field) => capital(field.meaning.replace(/ \(.*\)$/, "").replace(/ relative to rest$/, ""));
 
 export class PatientForm {
-  /** `ranges` has the smallest and largest value of each field in training, or nothing. */
+  /** `ranges` has the minimum and maximum of each field in training, if known. */
   constructor(holder, fields, ranges) {
     this.fields = fields;
     this.inputs = new Map();
@@ -70,8 +70,8 @@ export class PatientForm {
     }
     this.inputs.set(field.name, {
       focus: input,
-      marked: input,
-      // What is no number goes out as text, so that the gateway says what is wrong, as with every other fault.
+      invalidTarget: input,
+      // Text that is not a number is sent as text, so that the gateway reports it like any other issue.
       read: () => (input.validity.badInput ? "" : input.value === "" ? null : input.valueAsNumber),
       write: (value) => {
         input.value = value ?? "";
@@ -101,7 +101,7 @@ export class PatientForm {
     el("p", { class: "error", id: `${id}-error`, hidden: true }));
     this.inputs.set(field.name, {
       get focus() { return radios.find((radio) => radio.checked) ?? radios[0]; },
-      marked: group,
+      invalidTarget: group,
       read: () => {
         const value = radios.find((radio) => radio.checked)?.value ?? "";
         return value === "" ? null : Number(value);
@@ -111,14 +111,14 @@ export class PatientForm {
     return group;
   }
 
-  /** Return the patient record that the form holds. It has no id: nobody is to be recognised by it. */
+  /** Return the patient record of the form. Its id is a constant: the page knows no patient id. */
   record() {
     const record = { patient_id: "page" };
     for (const field of this.fields) record[field.name] = this.inputs.get(field.name).read();
     return record;
   }
 
-  /** Fill the form; a field that is not named becomes unknown. */
+  /** Fill the form; omitted fields become unknown. */
   fill(values) {
     this.clearErrors();
     for (const [name, input] of this.inputs) input.write(values[name]);
@@ -127,23 +127,23 @@ export class PatientForm {
   clearErrors() {
     for (const [name, input] of this.inputs) {
       byId(`field-${name}-error`).hidden = true;
-      input.marked.removeAttribute("aria-invalid");
+      input.invalidTarget.removeAttribute("aria-invalid");
     }
   }
 
-  /** Tell each fault beside its field; return an item for the summary each. */
-  showErrors(faults) {
+  /** Show each validation issue at its field; return one list item per issue for the summary. */
+  showIssues(issues) {
     this.clearErrors();
-    return faults.map((fault) => {
-      const name = fault.pointer.slice(1);
-      // A form has no null: what it calls unknown goes out as that.
-      const message = fault.message.replace(/, or null if it was not measured/, ", or unknown");
+    return issues.map((issue) => {
+      const name = issue.pointer.slice(1);
+      // The form says "unknown" where a record has null.
+      const message = issue.message.replace(/, or null if it was not measured/, ", or unknown");
       const input = this.inputs.get(name);
       if (!input) return el("li", {}, capital(message));
-      const beside = byId(`field-${name}-error`);
-      beside.textContent = capital(message);
-      beside.hidden = false;
-      input.marked.setAttribute("aria-invalid", "true");
+      const errorNode = byId(`field-${name}-error`);
+      errorNode.textContent = capital(message);
+      errorNode.hidden = false;
+      input.invalidTarget.setAttribute("aria-invalid", "true");
       const field = this.fields.find((each) => each.name === name);
       const link = el("a", { href: "#score" }, `${shortName(field)}: ${message}`);
       link.addEventListener("click", (event) => {

@@ -1,6 +1,6 @@
-// The stream as it is now: a snapshot a second, drawn.
+// The live view: draws one snapshot of the stream per second.
 
-import { byId, capital, el, percent, svg, vary } from "./dom.js";
+import { byId, capital, el, percent, setProperties, svg } from "./dom.js";
 
 const PATH = "stream/events";
 
@@ -22,23 +22,23 @@ export class LiveView {
     byId("pause").addEventListener("click", () => this.#pause(!this.paused));
   }
 
-  /** Begin to follow; does nothing where the gateway does not tell, but to say so. */
+  /** Subscribe to the live stream; shows why if the gateway does not offer it. */
   async start() {
     if (this.source) return;
-    let told;
+    let offer;
     try {
       const response = await fetch("stream");
-      told = response.ok ? await response.json() : null;
+      offer = response.ok ? await response.json() : null;
     } catch {
-      told = null;
+      offer = null;
     }
-    if (!told) return this.#off("The gateway cannot be reached.", "Is it running? Open this tab again when it is.");
-    if (!told.live) return this.#isOff();
+    if (!offer) return this.#showUnavailable("The gateway cannot be reached.", "Is it running? Open this tab again when it is.");
+    if (!offer.live) return this.#showDisabled();
     if (this.source || byId("live").hidden) return;
-    this.#say("Connecting", "waiting");
+    this.#setState("Connecting", "waiting");
     this.source = new EventSource(PATH);
     this.source.addEventListener("message", (event) => this.#show(JSON.parse(event.data)));
-    this.source.addEventListener("error", () => this.#failed());
+    this.source.addEventListener("error", () => this.#connectionFailed());
   }
 
   stop() {
@@ -46,35 +46,35 @@ export class LiveView {
     this.source = null;
   }
 
-  #failed() {
-    if (this.source?.readyState !== EventSource.CLOSED) return this.#say("Connection lost; trying again", "waiting");
-    // The browser does not try again after an answer other than 200, and does not tell which it was.
+  #connectionFailed() {
+    if (this.source?.readyState !== EventSource.CLOSED) return this.#setState("Connection lost; trying again", "waiting");
+    // The browser does not reconnect after a status other than 200, and does not report the status.
     this.stop();
-    this.#off("The live stream is unavailable.", "There may be too many viewers. Reopen this tab later.");
+    this.#showUnavailable("The live stream is unavailable.", "There may be too many viewers. Reopen this tab later.");
   }
 
-  #isOff() {
-    this.#off("The live view is switched off.",
-      "It follows the topics of scores, dead letters and patients. To switch it on, start the gateway with:",
+  #showDisabled() {
+    this.#showUnavailable("The live view is switched off.",
+      "It reads the topics of scores, dead letters and patients. To enable it, start the gateway with:",
       "HEARTSTREAM_GATEWAY__LIVE=true");
   }
 
-  #off(title, text, setting) {
+  #showUnavailable(title, text, setting) {
     const parts = [el("h3", {}, title), el("p", {}, text)];
     if (setting) parts.push(el("pre", {}, el("code", {}, setting)));
     byId("live-off").replaceChildren(...parts);
     byId("live-off").hidden = false;
     byId("live-view").hidden = byId("pause").hidden = true;
-    this.#say("", "");
+    this.#setState("", "");
   }
 
   #pause(paused) {
     this.paused = paused;
     byId("pause").setAttribute("aria-pressed", String(paused));
-    this.#say(paused ? "Paused" : "Live", paused ? "waiting" : "live");
+    this.#setState(paused ? "Paused" : "Live", paused ? "waiting" : "live");
   }
 
-  #say(text, kind) {
+  #setState(text, kind) {
     const state = byId("live-state");
     if (state.textContent !== text) state.textContent = text;
     state.dataset.kind = kind;
@@ -86,7 +86,7 @@ export class LiveView {
     if (!view.childElementCount) this.#build(view);
     byId("live-off").hidden = true;
     view.hidden = byId("pause").hidden = false;
-    this.#say(snapshot.connected ? "Live" : "The broker is not responding", snapshot.connected ? "live" : "waiting");
+    this.#setState(snapshot.connected ? "Live" : "The broker is not responding", snapshot.connected ? "live" : "waiting");
     this.#tiles(snapshot);
     this.#rate(snapshot.rate);
     this.#risks(snapshot);
@@ -102,7 +102,7 @@ export class LiveView {
       el("div", { class: "picture", id, role: "img" }),
       el("div", { class: "axis" }, ...[low, ...(id === "live-risks" ? ["25%", "50%", "75%"] : []), high].map((text) => el("span", {}, text))),
     ];
-    const heads = ["Risk", "Label", "Missing fields", "Partition", "Offset"].map((text, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, text));
+    const headers = ["Risk", "Label", "Missing fields", "Partition", "Offset"].map((text, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, text));
     view.replaceChildren(
       el("dl", { class: "tiles" },
         tile("now", "Records per second", "mean of 5 s"),
@@ -116,7 +116,7 @@ export class LiveView {
         part("", "Risks", ...picture("live-risks", "0%", "100%"), el("p", { class: "muted small", id: "live-risks-note" })),
         part("", "Dead letters by code", el("div", { id: "live-codes" })),
         part("wide", "Last scores", el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Last scores" },
-          el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", { id: "live-last" }))))));
+          el("table", {}, el("thead", {}, el("tr", {}, ...headers)), el("tbody", { id: "live-last" }))))));
   }
 
   #tiles(snapshot) {
@@ -163,14 +163,14 @@ export class LiveView {
     const top = Math.max(1, ...found.map(([, count]) => count));
     const rows = found.map(([code, count]) => el("li", {},
       el("span", {}, words(code)),
-      vary(el("span", { class: "amount", "aria-hidden": "true" }), { "--size": `${(count / top) * 100}%` }),
+      setProperties(el("span", { class: "amount", "aria-hidden": "true" }), { "--size": `${(count / top) * 100}%` }),
       el("span", { class: "number" }, whole.format(count))));
     byId("live-codes").replaceChildren(rows.length ? el("ul", { class: "codes" }, ...rows) : el("p", { class: "muted" }, "None in the last 60 seconds."));
   }
 
   #last(scores) {
     const rows = scores.map((score) => el("tr", {},
-      el("td", {}, el("span", { class: "mini" }, vary(el("span", { class: "mini-bar", "aria-hidden": "true" }), { "--size": `${score.risk * 100}%` }), percent(score.risk, 1))),
+      el("td", {}, el("span", { class: "mini" }, setProperties(el("span", { class: "mini-bar", "aria-hidden": "true" }), { "--size": `${score.risk * 100}%` }), percent(score.risk, 1))),
       el("td", {}, score.label ? "1, at or above" : "0, below"),
       ...[score.missing, score.partition, score.offset].map((count) => el("td", { class: "number" }, whole.format(count)))));
     byId("live-last").replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colspan: "5", class: "muted" }, "No score yet."))]));

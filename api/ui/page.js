@@ -1,10 +1,10 @@
-// The page: its three parts, and the form's way to the gateway and back.
+// The page: its three tabs, and scoring the form by the gateway.
 
 import { showCard } from "./card.js";
 import { byId, capital, el, json } from "./dom.js";
 import { EXAMPLES, PatientForm } from "./form.js";
 import { LiveView } from "./live.js";
-import { drawn, spoken } from "./result.js";
+import { announcement, renderScore } from "./result.js";
 
 const TABS = ["score", "live", "model"];
 let live = null;
@@ -26,8 +26,8 @@ async function select(name, { focus = false } = {}) {
   }
 }
 
-function tabs() {
-  const wanted = () => (TABS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "score");
+function connectTabs() {
+  const tabInUrl = () => (TABS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "score");
   const go = (name, options) => {
     history.replaceState(null, "", `#${name}`);
     select(name, options);
@@ -41,11 +41,11 @@ function tabs() {
       go(TABS[(step + TABS.length) % TABS.length], { focus: true });
     });
   }
-  addEventListener("hashchange", () => { if (location.hash !== "#main") select(wanted()); });
-  select(wanted());
+  addEventListener("hashchange", () => { if (location.hash !== "#main") select(tabInUrl()); });
+  select(tabInUrl());
 }
 
-function tell(title, items) {
+function showProblems(title, items) {
   byId("problems-title").textContent = title;
   byId("problems-list").replaceChildren(...items);
   byId("problems").hidden = false;
@@ -63,27 +63,27 @@ async function predict(record) {
   }
 }
 
-function shown(score, record, form, fields, model) {
+function showScore(score, record, form, fields, model) {
   byId("problems").hidden = true;
-  byId("result").replaceChildren(...drawn(score, record, fields, model));
-  byId("announcement").textContent = spoken(score, record, model);
+  byId("result").replaceChildren(...renderScore(score, record, fields, model));
+  byId("announcement").textContent = announcement(score, record, model);
   byId("stale").hidden = true;
   form.clearErrors();
 }
 
-function refused(response, problem, form) {
-  if (!response) return tell("The gateway cannot be reached; nothing was scored.", []);
-  const faults = problem.errors ?? [];
-  if (!faults.length) {
+function showError(response, problem, form) {
+  if (!response) return showProblems("The gateway cannot be reached; nothing was scored.", []);
+  const issues = problem.errors ?? [];
+  if (!issues.length) {
     const wait = response.headers.get("Retry-After");
-    return tell(problem.title ?? `The gateway returned ${response.status}`,
+    return showProblems(problem.title ?? `The gateway returned ${response.status}`,
       [problem.detail, wait ? `Try again in ${wait} s.` : null].filter(Boolean).map((text) => el("li", {}, text)));
   }
-  const count = faults.length === 1 ? "One thing needs" : `${faults.length} things need`;
-  return tell(`${count} correcting; nothing was scored`, form.showErrors(faults));
+  const count = issues.length === 1 ? "One thing needs" : `${issues.length} things need`;
+  return showProblems(`${count} correcting; nothing was scored`, form.showIssues(issues));
 }
 
-function scoring(form, fields, model) {
+function connectForm(form, fields, model) {
   const node = byId("patient");
   const changed = () => { byId("stale").hidden = !byId("risk"); };
   node.addEventListener("input", changed);
@@ -93,13 +93,13 @@ function scoring(form, fields, model) {
     if (button.getAttribute("aria-disabled")) return;
     button.setAttribute("aria-disabled", "true");
     const record = form.record();
-    const [response, answer] = await predict(record);
+    const [response, body] = await predict(record);
     button.removeAttribute("aria-disabled");
     if (response?.ok) {
-      shown(answer, record, form, fields, model);
-      // Beside the form the result is in sight; below it, it has to be brought there.
+      showScore(body, record, form, fields, model);
+      // On narrow screens the result is below the form.
       if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
-    } else refused(response, answer, form);
+    } else showError(response, body, form);
   });
   node.addEventListener("reset", (event) => {
     event.preventDefault();
@@ -118,20 +118,20 @@ function scoring(form, fields, model) {
   }
 }
 
-async function begin() {
-  tabs();
+async function start() {
+  connectTabs();
   try {
     const [table, model] = await Promise.all([json("fields"), json("model")]);
     const form = new PatientForm(byId("fields"), table.fields, model.training_range);
-    scoring(form, new Map(table.fields.map((field) => [field.name, field])), model);
+    connectForm(form, new Map(table.fields.map((field) => [field.name, field])), model);
     byId("served").textContent = `${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
     byId("live-population").textContent = `Risks by a model that was trained on ${model.population}.`;
     live = new LiveView(model.threshold);
     if (!byId("live").hidden) live.start();
     document.documentElement.dataset.ready = "yes";
   } catch {
-    tell("Unexpected response from the gateway; reload this page later.", []);
+    showProblems("Unexpected response from the gateway; reload this page later.", []);
   }
 }
 
-begin();
+start();

@@ -1,28 +1,28 @@
-// A score in words and pictures.
+// Renders a score as text and graphics.
 
-import { capital, el, listed, percent, vary } from "./dom.js";
+import { capital, el, joinWords, percent, setProperties } from "./dom.js";
 import { shortName } from "./form.js";
 
-/** Say what the label set means for a patient of a group (see `single_labels` of /model). */
+/** Return what the label set means for a patient of a group (see `single_labels` of /model). */
 export function verdict(labels, group, model) {
   if (labels === null || labels === undefined) return "This model does not say which outcomes fit this risk.";
   if (labels.length !== 1) return "Uncertain: the risk fits patients with disease and patients without.";
   return model.single_labels[group][labels[0]];
 }
 
-/** Return a record's place among the patient groups. */
+/** Return the index of a record's patient group. */
 const groupOf = (record) => 2 * record.sex + (record.cp === 4 ? 1 : 0);
 
 const between = ([low, high]) => `${percent(low)} to ${percent(high)}`;
 
-/** Say a score in one breath, for those who hear it. */
-export function spoken(score, record, model) {
+/** Return a score as one sentence for screen readers. */
+export function announcement(score, record, model) {
   const interval = score.interval ? `, 90% interval ${between(score.interval)}` : "";
   return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set, groupOf(record), model)}`;
 }
 
-/** Build what is shown of a record's score. `fields` are by name, `model` is what /model says. */
-export function drawn(score, record, fields, model) {
+/** Build the nodes for a score. `fields` maps names to fields, `model` is the response of /model. */
+export function renderScore(score, record, fields, model) {
   const name = (field) => (fields.has(field) ? shortName(fields.get(field)) : field);
   return [
     el("div", { class: "headline" },
@@ -63,35 +63,35 @@ function next(fields, name) {
 
 function scale(score) {
   const [low, high] = score.interval ?? [];
-  const told = [
+  const parts = [
     `Risk ${percent(score.risk)}`,
     ...(score.interval ? [`90% interval ${between(score.interval)}`] : []),
     `threshold ${percent(score.threshold)}`,
   ];
   const at = (share) => ({ "--at": `${share * 100}%` });
   const track = el("div", { class: "track" });
-  if (score.interval) track.append(vary(el("div", { class: "band" }), { "--from": `${low * 100}%`, "--to": `${100 - high * 100}%` }));
-  track.append(vary(el("div", { class: "limit" }), at(score.threshold)), vary(el("div", { class: "marker" }), at(score.risk)));
-  const ticks = el("div", { class: "ticks" }, ...[0, 0.25, 0.5, 0.75, 1].map((share) => vary(el("span", {}, percent(share)), at(share))));
+  if (score.interval) track.append(setProperties(el("div", { class: "band" }), { "--from": `${low * 100}%`, "--to": `${100 - high * 100}%` }));
+  track.append(setProperties(el("div", { class: "limit" }), at(score.threshold)), setProperties(el("div", { class: "marker" }), at(score.risk)));
+  const ticks = el("div", { class: "ticks" }, ...[0, 0.25, 0.5, 0.75, 1].map((share) => setProperties(el("span", {}, percent(share)), at(share))));
   const legend = el("ul", { class: "legend" },
-    el("li", { class: "is-marker" }, told[0]),
-    ...(score.interval ? [el("li", { class: "is-band" }, told[1])] : []),
-    el("li", { class: "is-limit" }, capital(told.at(-1))));
+    el("li", { class: "is-marker" }, parts[0]),
+    ...(score.interval ? [el("li", { class: "is-band" }, parts[1])] : []),
+    el("li", { class: "is-limit" }, capital(parts.at(-1))));
   return el("div", {},
-    el("div", { class: "scale", role: "img", "aria-label": `Scale from 0 to 100%: ${told.join(", ")}` }, track, ticks), legend);
+    el("div", { class: "scale", role: "img", "aria-label": `Scale from 0 to 100%: ${parts.join(", ")}` }, track, ticks), legend);
 }
 
 function reasons(found, name) {
   if (!found?.length) return [];
   const most = Math.max(1, ...found.map((reason) => Math.abs(reason.log_odds)));
   const rows = found.map(({ field, log_odds: odds }) => {
-    const way = odds > 0 ? "raises" : odds < 0 ? "lowers" : "leaves";
-    const bar = vary(el("span", { class: `bar ${way}` }), { "--size": `${(Math.abs(odds) / most) * 50}%` });
+    const effect = odds > 0 ? "raises" : odds < 0 ? "lowers" : "leaves";
+    const bar = setProperties(el("span", { class: `bar ${effect}` }), { "--size": `${(Math.abs(odds) / most) * 50}%` });
     const sign = odds > 0 ? "+" : odds < 0 ? "\u2212" : "";
     return el("li", {},
       el("span", { class: "reason-name" }, name(field)),
       el("span", { class: "reason-bar", "aria-hidden": "true" }, bar),
-      el("span", { class: "reason-text" }, `${way} the risk `, el("span", { class: "number" }, `(${sign}${Math.abs(odds).toFixed(2)})`)));
+      el("span", { class: "reason-text" }, `${effect} the risk `, el("span", { class: "number" }, `(${sign}${Math.abs(odds).toFixed(2)})`)));
   });
   return [
     el("h3", {}, "What moves this risk most"),
@@ -116,7 +116,7 @@ function warnings(found, fields, ranges, name) {
 function facts(score, name) {
   const used = score.pattern === null ? "one model; averages stand in for what is missing"
     : score.pattern === "complete" ? "all 13 fields"
-      : `sub-model without ${listed(score.pattern.split("+"))}`;
+      : `sub-model without ${joinWords(score.pattern.split("+"))}`;
   const rows = [
     ["Pattern used", used],
     ["Not measured", score.missing.length ? score.missing.map(name).join("; ") : "nothing: all 13 fields are known"],
