@@ -36,7 +36,7 @@ def page(browser, report: Path, theme: str):
     context.close()
 
 
-def test_it_is_accessible_and_self_contained(page, report: Path) -> None:
+def test_the_report_is_accessible_and_self_contained(page, report: Path) -> None:
     """In the light and dark themes axe reports nothing, and nothing is loaded but the file itself."""
     requested = list(page.requested)
     assert violations(page) == []

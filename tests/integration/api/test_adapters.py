@@ -72,7 +72,7 @@ def test_infer_on_fields_gives_the_same_risks(triton: InferenceServerClient, gat
     assert found.as_numpy("score").tolist() == expected
 
 
-def test_infer_refuses_a_bad_record_without_its_value(triton: InferenceServerClient, scorer: Scorer) -> None:
+def test_infer_rejects_an_invalid_record_without_its_value(triton: InferenceServerClient, scorer: Scorer) -> None:
     """The error has the row, the code and the field, but not the value."""
     inputs = [tensor(name, [*FRAME[name].fillna(-9)[:3]], "FP64") for name in FEATURE_NAMES if name != "age"]
     inputs.append(tensor("age", [63, 4711, 50], "FP64"))
@@ -82,7 +82,7 @@ def test_infer_refuses_a_bad_record_without_its_value(triton: InferenceServerCli
     assert ("row 1: out_of_range at /age" in text, "4711" in text) == (True, False)
 
 
-def test_binary_tensors_are_refused_in_words(triton: InferenceServerClient, scorer: Scorer) -> None:
+def test_binary_tensors_are_refused_with_a_message(triton: InferenceServerClient, scorer: Scorer) -> None:
     """The client's default is the binary extension, which is not supported here."""
     wanted = InferInput("record", [1], "BYTES")
     wanted.set_data_from_numpy(np.array([PATIENTS[0].decode()], dtype=np.object_))
@@ -115,7 +115,7 @@ def test_another_model_is_not_served(triton: InferenceServerClient) -> None:
         {"inputs": [{"name": "record", "shape": [1], "datatype": "BYTES", "data": ["{}"]}], "outputs": [{"name": "x"}]},
     ],
 )
-def test_wrong_requests_are_told(gateway: Child, scorer: Scorer, document: object) -> None:
+def test_invalid_requests_are_reported(gateway: Child, scorer: Scorer, document: object) -> None:
     """400 with the protocol's error object."""
     found = ask(gateway, "POST", f"/v2/models/{scorer.model.name}/infer", json.dumps(document).encode(), JSON)
     assert (found.status, list(found.json)) == (400, ["error"])
@@ -151,7 +151,7 @@ def test_mlflow_client_gets_what_pyfunc_gives(mlflow: Any, scorer: Scorer) -> No
     ],
     ids=["records", "instances", "inputs-rows", "inputs-columns", "csv"],
 )
-def test_every_shape_of_a_frame_is_the_same(gateway: Child, scorer: Scorer, kind: str, body: str) -> None:
+def test_every_form_of_a_data_frame_gives_the_same_scores(gateway: Child, scorer: Scorer, kind: str, body: str) -> None:
     """Rows, columns and CSV have the same risks."""
     found = ask(gateway, "POST", "/invocations", body.encode(), {"Content-Type": kind})
     risks = [row["risk"] for row in found.json["predictions"]]
@@ -174,14 +174,14 @@ def test_every_shape_of_a_frame_is_the_same(gateway: Child, scorer: Scorer, kind
         ("text/plain", b"age\n63"),
     ],
 )
-def test_wrong_frames_are_told(gateway: Child, kind: str, body: bytes) -> None:
+def test_invalid_data_frames_are_reported(gateway: Child, kind: str, body: bytes) -> None:
     """400 with MLflow's error object."""
     found = ask(gateway, "POST", "/invocations", body, {"Content-Type": kind})
     assert (found.status, found.json["error_code"]) == (400, "BAD_REQUEST")
 
 
 @pytest.mark.parametrize("cell", ["Zebra", "inf", "-Infinity", "1e999", "6_3"])
-def test_a_cell_that_is_no_number_is_told_and_not_repeated(gateway: Child, cell: str) -> None:
+def test_a_cell_that_is_not_a_number_is_reported_without_its_value(gateway: Child, cell: str) -> None:
     """The error has row, code and field; infinity does not count as "not measured"."""
     text = FRAME[:2].to_csv(index=False).replace("63.0", cell, 1)
     found = ask(gateway, "POST", "/invocations", text.encode(), {"Content-Type": "text/csv"})
@@ -211,7 +211,7 @@ def test_mlflows_rows_are_scored_in_the_coding_that_is_named(gateway: Child, doc
 @pytest.mark.parametrize(
     "more", [{"coding": "kaggle-303"}, {"params": {"coding": "kaggle"}}, {"params": {"codings": "uci"}}, {"options": 1}]
 )
-def test_what_invocations_do_not_know_is_refused(gateway: Child, more: dict[str, object]) -> None:
+def test_unknown_members_of_invocations_are_refused(gateway: Child, more: dict[str, object]) -> None:
     """Unknown members and codings are refused, since they might change the meaning of the rows."""
     body = json.dumps({"dataframe_records": RECORDS[:2], **more}).encode()
     assert ask(gateway, "POST", "/invocations", body, JSON).status == 400

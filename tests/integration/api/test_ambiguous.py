@@ -49,13 +49,13 @@ def infer(gateway: Child, scorer: Scorer, body: str) -> Answer:
         (CSV, f"{HEADER},note,note\n{CELLS},,\n"),
     ],
 )
-def test_a_frame_that_names_something_twice_is_refused(gateway: Child, kind: dict[str, str], body: str) -> None:
+def test_a_data_frame_with_duplicate_names_is_refused(gateway: Child, kind: dict[str, str], body: str) -> None:
     """Duplicate keys, columns and headers, at any depth and however escaped, give 400 with `duplicate_field`."""
     found = ask(gateway, "POST", "/invocations", body.encode(), kind)
     assert (found.status, "duplicate_field" in found.json["message"]) == (400, True)
 
 
-def test_tensors_that_name_something_twice_are_refused(gateway: Child, scorer: Scorer) -> None:
+def test_duplicate_tensors_are_refused(gateway: Child, scorer: Scorer) -> None:
     """Duplicate tensor names, and duplicate members within a tensor."""
     good = json.dumps({"inputs": tensors()})
     assert infer(gateway, scorer, good).status == 200
@@ -86,14 +86,14 @@ def test_a_byte_order_mark_changes_nothing(gateway: Child, path: str, kind: dict
     assert (marked.status, marked.body) == (plain.status, plain.body)
 
 
-def test_a_record_that_begins_with_a_mark_is_told_so(gateway: Child) -> None:
+def test_a_byte_order_mark_in_a_record_is_reported(gateway: Child) -> None:
     """As on Kafka a single record with a mark is invalid JSON, and the message mentions the mark."""
     (response,) = ask(gateway, "POST", "/predict", codecs.BOM_UTF8 + PATIENTS[0], JSON).json["errors"]
     assert (response["code"], "byte order mark" in response["message"]) == ("not_json", True)
 
 
 @pytest.mark.parametrize("kind", ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"])
-def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scorer: Scorer, kind: str) -> None:
+def test_integers_of_every_datatype_are_accepted_and_others_rejected(gateway: Child, scorer: Scorer, kind: str) -> None:
     """63 fits every integer type; 2.3, a string, true and numbers out of range are refused."""
     sent = lambda element: json.dumps({"inputs": tensors(age={"datatype": kind, "data": [element]})})  # noqa: E731
     assert infer(gateway, scorer, sent(63)).body == infer(gateway, scorer, json.dumps({"inputs": tensors()})).body
@@ -105,7 +105,7 @@ def test_whole_numbers_of_every_type_are_taken_and_others_refused(gateway: Child
 
 
 @pytest.mark.parametrize("kind", ["FP16", "FP32", "FP64"])
-def test_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scorer: Scorer, kind: str) -> None:
+def test_numbers_of_every_datatype_are_accepted_and_others_rejected(gateway: Child, scorer: Scorer, kind: str) -> None:
     """Numbers and null are accepted; strings, booleans and numbers out of range are not."""
     sent = lambda element: json.dumps({"inputs": tensors(oldpeak={"datatype": kind, "data": [element]})})  # noqa: E731
     assert [infer(gateway, scorer, sent(element)).status for element in (2.3, 2, None)] == [200] * 3
@@ -113,7 +113,7 @@ def test_numbers_of_every_type_are_taken_and_others_refused(gateway: Child, scor
         assert infer(gateway, scorer, sent(element)).status == 400
 
 
-def test_an_uneven_row_is_named(gateway: Child) -> None:
+def test_a_row_of_another_length_is_named(gateway: Child) -> None:
     """The error has the row's number, in frames and in CSV."""
     split = json.dumps({"dataframe_split": {"columns": ["age", "sex"], "data": [[1, 2], [1]]}}).encode()
     for kind, body in ((JSON, split), (CSV, b"age,sex\n1,2\n1\n")):
@@ -121,7 +121,7 @@ def test_an_uneven_row_is_named(gateway: Child) -> None:
         assert (found.status, "row 1: the number of values differs" in found.json["message"]) == (400, True)
 
 
-def test_lines_that_call_themselves_an_array_are_told_their_type(gateway: Child) -> None:
+def test_the_error_for_lines_sent_as_json_names_their_media_type(gateway: Child) -> None:
     """The error for JSON lines or a single record sent as JSON suggests application/x-ndjson."""
     for body in (b"\n".join(PATIENTS[:2]), PATIENTS[0]):
         found = ask(gateway, "POST", "/predict/batch", body, JSON)

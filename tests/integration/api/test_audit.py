@@ -32,7 +32,7 @@ def lines(trail: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in trail.read_bytes().splitlines()]
 
 
-def test_every_record_of_every_door_has_an_entry(start: Starter, tmp_path: Path) -> None:
+def test_every_record_of_every_route_has_an_entry(start: Starter, tmp_path: Path) -> None:
     """Records, arrays, lines, tensors and frames, scored or rejected: digests in order, caller and time."""
     trail = tmp_path / "audit.jsonl"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
@@ -85,7 +85,7 @@ def test_the_record_itself_only_on_request(start: Starter, tmp_path: Path) -> No
     assert [each["input"] for each in lines(tmp_path / "trail")] == [PATIENTS[0].decode()]
 
 
-def test_what_cannot_be_noted_is_not_answered(start: Starter) -> None:
+def test_without_an_audit_line_there_is_no_score(start: Starter) -> None:
     """On a full disk scoring gives 503 without a score, and probes are still answered."""
     with start(AUDIT__PATH="/dev/full", AUDIT__KEY=KEY) as gateway:
         found = ask(gateway, "POST", "/predict", PATIENTS[0])
@@ -94,7 +94,7 @@ def test_what_cannot_be_noted_is_not_answered(start: Starter) -> None:
         assert ask(gateway, "GET", "/health/live").status == 200
 
 
-def test_a_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> None:
+def test_the_audit_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> None:
     """It has the same lines as the file, including those in flight at SIGTERM."""
     topic, trail = f"audit-{uuid.uuid4().hex[:8]}", tmp_path / "trail"
     create_topics(broker, [topic], 1, {})
@@ -107,7 +107,7 @@ def test_a_topic_has_every_line(start: Starter, broker: str, tmp_path: Path) -> 
     assert found == trail.read_bytes().splitlines()
 
 
-def test_no_answer_goes_out_while_the_topic_is_away(model_dir: Path, tmp_path: Path) -> None:
+def test_no_response_is_sent_while_the_topic_is_unavailable(model_dir: Path, tmp_path: Path) -> None:
     """With only a topic and no broker every request gets 503, and the gateway is not ready."""
     port, away = free_port(), free_port()
     settings = {
@@ -148,7 +148,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     attempt("umount", str(folder))
 
 
-def test_on_a_full_disk_nothing_is_answered_without_its_line(start: Starter, small_disk: Path) -> None:
+def test_on_a_full_disk_no_response_lacks_its_line(start: Starter, small_disk: Path) -> None:
     """As the disk fills up there are as many complete lines as responses, and no partial one."""
     trail = small_disk / "trail"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway, ThreadPoolExecutor(8) as callers:
@@ -171,7 +171,7 @@ def _asked_alone(gateway: Child, place: int) -> tuple[str, int]:
     return hashlib.sha256(body).hexdigest(), ask(gateway, "POST", "/predict", body).status
 
 
-def test_what_a_crash_left_of_a_line_is_cut_off(start: Starter, tmp_path: Path) -> None:
+def test_an_incomplete_line_after_a_crash_is_removed(start: Starter, tmp_path: Path) -> None:
     """A partial line is truncated, complete lines stay, and the next line is appended."""
     trail = tmp_path / "trail"
     trail.write_bytes(b'{"interface":"http"}\n{"interface":"ht')
@@ -180,7 +180,7 @@ def test_what_a_crash_left_of_a_line_is_cut_off(start: Starter, tmp_path: Path) 
     assert [each.get("record") for each in lines(trail)] == [None, hashlib.sha256(PATIENTS[0]).hexdigest()]
 
 
-def test_a_file_that_was_rotated_is_begun_anew(start: Starter, tmp_path: Path) -> None:
+def test_a_rotated_file_is_opened_again(start: Starter, tmp_path: Path) -> None:
     """Renamed or truncated, with SIGHUP or without: each line is in one of the files, and the gateway keeps running."""
     trail, old = tmp_path / "trail", tmp_path / "trail.1"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY) as gateway:
@@ -194,14 +194,14 @@ def test_a_file_that_was_rotated_is_begun_anew(start: Starter, tmp_path: Path) -
         assert len(lines(trail)) == 1
 
 
-def test_the_trail_is_its_owners_alone(start: Starter, tmp_path: Path) -> None:
+def test_the_audit_file_is_readable_by_its_owner_only(start: Starter, tmp_path: Path) -> None:
     """Its mode is 0600, whatever the umask."""
     trail = tmp_path / "trail"
     with start(AUDIT__PATH=str(trail), AUDIT__KEY=KEY):
         assert stat.S_IMODE(trail.stat().st_mode) == 0o600
 
 
-def test_no_answer_is_ahead_of_its_line(start: Starter, tmp_path: Path) -> None:
+def test_no_response_precedes_its_line(start: Starter, tmp_path: Path) -> None:
     """A gateway that is killed under load has a complete line for every response that was received."""
     trail = tmp_path / "trail"
     answered: list[str] = []
@@ -225,7 +225,7 @@ def test_no_answer_is_ahead_of_its_line(start: Starter, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"PATH": "/no/such/folder/trail", "KEY": KEY}, {"PATH": "x", "KEY": "short"}])
-def test_a_trail_that_cannot_be_kept_stops_the_start(model_dir: Path, tmp_path: Path, settings: dict[str, str]) -> None:
+def test_an_unusable_audit_trail_prevents_the_start(model_dir: Path, tmp_path: Path, settings: dict[str, str]) -> None:
     """The error names the setting and does not show the key."""
     port = str(free_port())
     named = {f"HEARTSTREAM_AUDIT__{name}": value for name, value in settings.items()}

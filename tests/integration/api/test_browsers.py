@@ -26,7 +26,7 @@ def known(start: Starter) -> Iterator[Child]:
         yield gateway
 
 
-def test_every_answer_with_a_patient_is_kept_by_nobody(gateway: Child) -> None:
+def test_no_response_with_a_patient_may_be_cached(gateway: Child) -> None:
     """Scores, streams, bundles, frames, tensors, refusals and non-HTTP have no-store and nosniff."""
     name = ask(gateway, "GET", "/model").json["model"]["name"]
     tensors = {"inputs": [{"name": "record", "shape": [1], "datatype": "BYTES", "data": [PATIENTS[0].decode()]}]}
@@ -53,7 +53,7 @@ def test_every_answer_with_a_patient_is_kept_by_nobody(gateway: Child) -> None:
     assert (b"Cache-Control: no-store\r\n" in raw, b"X-Content-Type-Options: nosniff\r\n" in raw) == (True, True)
 
 
-def test_what_never_changes_may_be_kept(gateway: Child) -> None:
+def test_static_responses_may_be_cached(gateway: Child) -> None:
     """Static files contain no patient data; browsers revalidate them."""
     for path in ("/", "/page/page.js", "/fields", "/docs", "/openapi.json"):
         found = ask(gateway, "GET", path).headers
@@ -79,13 +79,13 @@ def test_what_never_changes_may_be_kept(gateway: Child) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["text/plain", "application/json"])
-def test_other_peoples_pages_post_nothing(known: Child, headers: Mapping[str, str], status: int, kind: str) -> None:
+def test_pages_of_other_origins_cannot_post(known: Child, headers: Mapping[str, str], status: int, kind: str) -> None:
     """Only our own pages and allowed origins may post; programs send no origin and are not restricted."""
     sent = {"Host": "hs.example.org", "Content-Type": kind, **headers}
     assert ask(known, "POST", "/predict", PATIENTS[0], sent).status == status
 
 
-def test_links_from_elsewhere_still_lead_here(known: Child) -> None:
+def test_links_from_other_sites_work(known: Child) -> None:
     """Cross-site reads are answered, but without CORS headers no page can read them."""
     found = ask(known, "GET", "/", None, {"Sec-Fetch-Site": "cross-site", "Host": "hs.example.org"})
     assert (found.status, "Access-Control-Allow-Origin" in found.headers) == (200, False)
@@ -103,7 +103,7 @@ FOREIGN = [
 ]
 
 
-def test_a_foreign_name_is_no_way_in(gateway: Child, known: Child) -> None:
+def test_an_unknown_host_name_is_refused(gateway: Child, known: Child) -> None:
     """Unknown host names get 421 (DNS rebinding), for reads as well; addresses and internal names are accepted."""
     for host in INSIDE:
         assert ask(gateway, "POST", "/predict", PATIENTS[0], {"Host": host}).status == 200
@@ -121,13 +121,13 @@ def test_a_foreign_name_is_no_way_in(gateway: Child, known: Child) -> None:
     ]
 
 
-def test_probes_are_answered_by_any_name(gateway: Child) -> None:
+def test_probes_are_answered_under_any_host_name(gateway: Child) -> None:
     """Load balancers may use any host name, as health contains no patient data."""
     for path in ("/health/startup", "/health/live", "/health/ready", "/ping", "/v2/health/ready"):
         assert ask(gateway, "GET", path, None, {"Host": "lb.example.com"}).status == 200
 
 
-def test_a_gateway_that_asks_for_keys_takes_any_name_until_some_are_set(start: Starter) -> None:
+def test_a_gateway_with_keys_accepts_any_host_name_until_some_are_set(start: Starter) -> None:
     """With authentication a rebinding page has no credentials, so allowed hosts are optional."""
     key, line = new_key("lab", ["predict"])
     sent = {"Authorization": f"Bearer {key}", "Host": "heartstream.example.com"}
@@ -140,7 +140,7 @@ def test_a_gateway_that_asks_for_keys_takes_any_name_until_some_are_set(start: S
 
 
 @pytest.mark.parametrize("coding", ["zstd", "br", "compress", "gzip, gzip", "Zebra-4711"])
-def test_a_coding_that_is_not_read_is_told_with_those_that_are(gateway: Child, coding: str) -> None:
+def test_an_unsupported_coding_is_reported_with_the_supported_ones(gateway: Child, coding: str) -> None:
     """415 with Accept-Encoding (RFC 9110), not an issue of the record."""
     found = ask(gateway, "POST", "/predict", PATIENTS[0], {"Content-Encoding": coding})
     accepted = found.headers["Accept-Encoding"].split(", ")
@@ -148,7 +148,7 @@ def test_a_coding_that_is_not_read_is_told_with_those_that_are(gateway: Child, c
     assert all(each in found.json["detail"] for each in accepted)
 
 
-def test_a_coding_that_is_read_changes_nothing(gateway: Child) -> None:
+def test_a_supported_coding_changes_nothing(gateway: Child) -> None:
     """`x-gzip` is gzip by RFC 9110; content codings are case-insensitive."""
     expected = ask(gateway, "POST", "/predict", PATIENTS[0]).body
     for coding, packed in (("gzip", gzip.compress), ("X-GZip", gzip.compress), ("deflate", zlib.compress)):
@@ -156,7 +156,7 @@ def test_a_coding_that_is_read_changes_nothing(gateway: Child) -> None:
         assert (found.status, found.body) == (200, expected)
 
 
-def test_what_the_library_refuses_is_a_problem_too(gateway: Child, start: Starter) -> None:
+def test_errors_of_the_http_library_are_problem_documents(gateway: Child, start: Starter) -> None:
     """417, and the telemetry port's 501, 400 and 414, are problem documents that quote nothing."""
     expected = ask(gateway, "POST", "/predict", b"{}", {"Expect": "Zebra-4711"})
     port = free_port()

@@ -33,7 +33,7 @@ def test_served_document_is_the_committed_one(gateway: Child, name: str) -> None
     assert served == committed
 
 
-def test_examples_of_openapi_are_legal(gateway: Child) -> None:
+def test_examples_of_openapi_are_valid(gateway: Child) -> None:
     """The example record is scored."""
     assert ask(gateway, "POST", "/predict", json.dumps(openapi.EXAMPLE).encode()).status == 200
 
@@ -52,7 +52,7 @@ def test_answers_are_what_openapi_says(gateway: Child) -> None:
         assert list(check.iter_errors(answer.json)) == []
 
 
-def test_docs_page_needs_nobody_else(gateway: Child) -> None:
+def test_docs_page_loads_nothing_from_other_servers(gateway: Child) -> None:
     """Page and files are served from here, with a policy that allows no other source."""
     page = ask(gateway, "GET", "/docs")
     assert (page.status, page.kind, b"http" in page.body) == (200, "text/html", False)
@@ -90,7 +90,7 @@ def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Chil
     }
 
 
-def test_metrics_can_have_a_port_of_their_own(start: Starter) -> None:
+def test_metrics_can_have_a_separate_port(start: Starter) -> None:
     """Then only that port serves metrics; both serve health."""
     port = free_port()
     with start(GATEWAY__METRICS_PORT=str(port)) as gateway:

@@ -24,7 +24,7 @@ def test_another_hospitals_patients_drift(start: Starter) -> None:
             assert found.status == 200
 
 
-def test_a_gateway_that_watches_nothing_tells_nothing(start: Starter) -> None:
+def test_a_gateway_without_a_drift_window_reports_no_drift(start: Starter) -> None:
     """Switched off, the window stays empty, and neither logs nor metrics mention drift."""
     with start(DRIFT__WINDOW_RECORDS="0") as gateway:
         body = json.dumps([*itertools.islice(patients_of("va", 1), 200)]).encode()

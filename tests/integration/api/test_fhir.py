@@ -87,7 +87,7 @@ def test_every_real_patient_has_the_risk_of_predict(gateway: Child) -> None:
         )
 
 
-def test_an_answer_says_what_it_rests_on(gateway: Child) -> None:
+def test_a_response_has_its_uncertainty_and_sources(gateway: Child) -> None:
     """Subject, time, model, the Observations used, missing fields and the intended use."""
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     parts = [patient(RECORDS[0]), observation("cp", 1), observation("chol", 5.2, valueQuantity=quantity(5.2, "mmol/L"))]
@@ -108,7 +108,7 @@ def test_an_answer_says_what_it_rests_on(gateway: Child) -> None:
     assert "age is 63, in completed years on the date of the last Observation." in notes
 
 
-def test_all_that_is_wrong_is_one_outcome(gateway: Child) -> None:
+def test_all_issues_are_in_one_operation_outcome(gateway: Child) -> None:
     """Problems of the mapping and of validation, with FHIR's codes, ours and locations, but no value."""
     parts = [
         patient(RECORDS[0], gender=CANARY),
@@ -136,7 +136,7 @@ def test_all_that_is_wrong_is_one_outcome(gateway: Child) -> None:
     ]
 
 
-def test_what_only_the_core_refuses_has_its_place(gateway: Child) -> None:
+def test_issues_found_by_the_core_have_their_path(gateway: Child) -> None:
     """A well-formed but impossible value has its location."""
     answer = assess(gateway, bundle(*resources({**RECORDS[0], "chol": 5})))
     assert refused(answer, 422) == [("value", "out_of_range")]
@@ -145,7 +145,7 @@ def test_what_only_the_core_refuses_has_its_place(gateway: Child) -> None:
     assert issue["details"]["text"].startswith("chol: must be 40 to 1000 mg/dL")
 
 
-def test_a_request_that_is_no_bundle_is_refused(gateway: Child) -> None:
+def test_a_request_without_a_bundle_is_refused(gateway: Child) -> None:
     """400 for other resources, and 415, 404, 405, 413 and 408, are all OperationOutcomes."""
     assert refused(assess(gateway, b"{" + CANARY.encode()), 400) == [("structure", "not_json")]
     assert refused(assess(gateway, json.dumps(patient(RECORDS[0])).encode()), 400) == [("structure", "not_an_object")]
@@ -189,7 +189,7 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fhir") / "audit.jsonl"
 
 
-def test_the_door_is_kept_as_all_others(start: Starter, trail: Path) -> None:
+def test_fhir_needs_the_same_credentials_as_other_routes(start: Starter, trail: Path) -> None:
     """403 and 429 are OperationOutcomes, and scored and refused Bundles are in the audit trail."""
     (lab, lab_line), (scraper, scraper_line) = new_key("lab", ["predict"]), new_key("prometheus", ["metrics"])
     keys = trail.with_name("keys.txt")

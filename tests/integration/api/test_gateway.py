@@ -26,7 +26,7 @@ def test_a_prediction_is_the_score_object(gateway: Child, scorer: Scorer) -> Non
         assert (found.status, found.kind, found.body) == (200, "application/json", expected.value)
 
 
-def test_a_bad_record_is_told_all_that_is_wrong(gateway: Child, scorer: Scorer) -> None:
+def test_every_issue_of_a_record_is_reported(gateway: Child, scorer: Scorer) -> None:
     """Each kind of invalid record gives a problem document (RFC 9457) with every issue."""
     for flaw in FLAWS.values():
         value = flaw(real_patients()[0]) or b""
@@ -75,7 +75,7 @@ def test_a_body_that_stops_halfway_is_cut_off(gateway: Child) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_what_is_not_http_is_not_quoted(gateway: Child) -> None:
+def test_malformed_http_is_not_quoted(gateway: Child) -> None:
     """A record in place of a request line (wrong Content-Length) is not repeated in the response."""
     with connected(gateway) as connection:
         body = b'{}{"age": 63, "name": "Zebra-4711"}\r\n\r\n'

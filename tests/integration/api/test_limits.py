@@ -51,7 +51,7 @@ def _until_refused(gateway: Child) -> Answer:
     raise AssertionError("never refused")
 
 
-def test_a_caller_who_sends_too_much_is_told_when_to_come_back(start: Starter) -> None:
+def test_a_caller_over_its_rate_gets_retry_after(start: Starter) -> None:
     """429 with Retry-After; 413 beyond the burst; a stream is slowed down instead."""
     with start(GATEWAY__RECORDS_PER_SECOND="10", GATEWAY__BURST_RECORDS="10") as gateway:
         array = ask(gateway, "POST", "/predict/batch", b"[" + b",".join(PATIENTS[:11]) + b"]", JSON)
@@ -84,7 +84,7 @@ def test_headers_that_never_end_are_cut_off(start: Starter) -> None:
         assert b"200" not in everything(slow)
 
 
-def test_who_does_not_read_is_cut_off(start: Starter) -> None:
+def test_a_client_that_does_not_read_is_disconnected(start: Starter) -> None:
     """A stream whose responses are not read is closed; meanwhile others are answered."""
     with start(GATEWAY__BODY_TIMEOUT_SECONDS="1") as gateway, connected(gateway) as deaf:
         deaf.settimeout(30)
@@ -102,7 +102,7 @@ def test_who_does_not_read_is_cut_off(start: Starter) -> None:
         assert (broken, ask(gateway, "POST", "/predict", PATIENTS[0]).status) == (True, 200)
 
 
-def test_nobody_notices_when_it_stops(start: Starter) -> None:
+def test_a_graceful_shutdown_fails_no_request(start: Starter) -> None:
     """On SIGTERM under load, callers that stop once `/health/ready` fails have every request answered."""
     with start(GATEWAY__SHUTDOWN_DELAY_SECONDS="2") as gateway, ThreadPoolExecutor(9) as callers:
         gone, answered = threading.Event(), []
@@ -138,7 +138,7 @@ def chunk(lines: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(lines), lines)
 
 
-def test_streams_of_one_caller_leave_room_for_others(start: Starter) -> None:
+def test_streams_of_one_caller_do_not_starve_others(start: Starter) -> None:
     """Beyond its limit a caller gets 429, and single records are still answered."""
     with start(GATEWAY__CONCURRENT_REQUESTS="8", GATEWAY__STREAMS_PER_CALLER="2") as gateway, ExitStack() as stack:
         streams = [stack.enter_context(connected(gateway)) for _ in range(8)]
@@ -149,7 +149,7 @@ def test_streams_of_one_caller_leave_room_for_others(start: Starter) -> None:
         assert ask(gateway, "POST", "/predict", PATIENTS[0]).status == 200
 
 
-def test_a_stream_of_nothing_ends(start: Starter) -> None:
+def test_an_empty_stream_ends(start: Starter) -> None:
     """Line feeds alone do not keep a stream open, however short the pauses between them."""
     with start(GATEWAY__BODY_TIMEOUT_SECONDS="0.5") as gateway, connected(gateway) as stream:
         stream.sendall(STREAM)
@@ -178,7 +178,7 @@ def _sent_until_answered(stream: socket.socket, line: bytes) -> bytes:
     raise AssertionError("never answered")
 
 
-def test_bodies_that_are_arriving_are_finished(start: Starter) -> None:
+def test_arriving_bodies_are_read_to_the_end(start: Starter) -> None:
     """On SIGTERM within a record, an array and a stream the rest is read, and each is answered."""
     array = b"[" + b",".join(PATIENTS[:40]) + b"]"
     with start(GATEWAY__DRAIN_SECONDS="30", GATEWAY__BODY_TIMEOUT_SECONDS="30") as gateway, ExitStack() as stack:
@@ -205,7 +205,7 @@ def _head(path: str, length: int) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
-def test_a_hang_up_does_not_end_it(start: Starter) -> None:
+def test_sighup_does_not_stop_the_gateway(start: Starter) -> None:
     """Tools send SIGHUP after rotating a file."""
     with start() as gateway:
         for _ in range(3):
@@ -230,7 +230,7 @@ class Balancer:
             return False
 
 
-def test_a_rolling_restart_fails_nobody(start: Starter) -> None:
+def test_a_rolling_restart_fails_no_request(start: Starter) -> None:
     """Two gateways are replaced one after the other under load: every request to a ready one is answered."""
     settings = {"GATEWAY__SHUTDOWN_DELAY_SECONDS": "2"}
     with ExitStack() as stack, ThreadPoolExecutor(5) as callers:
@@ -262,7 +262,7 @@ def _call_ready(balancer: Balancer, gone: threading.Event, answered: list[int]) 
         answered.append(ask(ready[turn % len(ready)], "POST", "/predict", PATIENTS[0]).status)
 
 
-def test_a_gateway_without_file_descriptors_floods_no_log(start: Starter) -> None:
+def test_a_gateway_without_file_descriptors_does_not_flood_the_log(start: Starter) -> None:
     """The event loop fails to accept 128 times a second: it logs at most every ten seconds, and recovers."""
     with start() as gateway, ExitStack() as opened:
         used = len(list(Path(f"/proc/{gateway.process.pid}/fd").iterdir()))

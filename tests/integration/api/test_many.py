@@ -72,7 +72,7 @@ def test_no_lines_are_no_lines(gateway: Child) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1", b"[1,]", b"\xff", b"null", b"[" * 50_000])
-def test_what_is_no_array_is_refused(gateway: Child, body: bytes) -> None:
+def test_a_body_that_is_not_an_array_is_refused(gateway: Child, body: bytes) -> None:
     """It is refused as a whole, with a problem document."""
     found = ask(gateway, "POST", PATH, body, JSON)
     assert (found.status, found.kind) == (400, "application/problem+json")
@@ -116,7 +116,7 @@ def test_lines_are_answered_while_they_are_sent(gateway: Child) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-def test_a_stream_that_stops_is_broken_off(gateway: Child) -> None:
+def test_a_stalled_stream_is_aborted(gateway: Child) -> None:
     """After the timeout the response ends without its last chunk, so it is not mistaken for complete."""
     with connected(gateway) as connection:
         head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
@@ -129,7 +129,7 @@ def test_a_stream_that_stops_is_broken_off(gateway: Child) -> None:
     assert not answer.endswith(b"0\r\n\r\n")
 
 
-def test_a_long_stream_takes_no_memory(gateway: Child) -> None:
+def test_a_long_stream_needs_no_memory(gateway: Child) -> None:
     """100,000 lines (20 MB) are answered in full; the gateway grows by less than the response."""
     lines = 100_000
     before = resident_mib(gateway.process.pid)
@@ -173,7 +173,7 @@ def test_an_array_in_another_coding_is_not_scored(gateway: Child) -> None:
     assert {each["code"] for one in found for each in one["errors"]} == {"foreign_code", "foreign_source"}
 
 
-def test_lines_are_judged_by_what_has_come(gateway: Child) -> None:
+def test_the_coding_of_lines_is_checked_as_they_arrive(gateway: Child) -> None:
     """Lines of another coding are not scored unless they declare it."""
     mixed = [*copy_records("kaggle-303"), *copy_records("kaggle-303", coding="kaggle-303")]
     found = [json.loads(line) for line in ask(gateway, "POST", PATH, b"\n".join(mixed), LINES).body.splitlines()]

@@ -132,7 +132,7 @@ def _unfinished(port: int, count: int) -> Iterator[None]:
             connection.close()
 
 
-def test_what_is_refused_gives_its_memory_back(start: Starter) -> None:
+def test_refused_requests_release_their_memory(start: Starter) -> None:
     """Of two bodies that do not fit together one gets 503 before it is complete; afterwards its memory is free again.
 
     They arrive at the same time, so it may be either.
@@ -155,7 +155,7 @@ def _end(upload: socket.socket, rest: bytes) -> int:
         return 503
 
 
-def test_who_does_not_take_an_answer_is_cut_off(start: Starter) -> None:
+def test_a_client_that_does_not_read_its_response_is_disconnected(start: Starter) -> None:
     """An array's response that nobody reads is held until the timeout and no longer."""
     body = b"[" + b",".join([b"{}"] * 4_000) + b"]"
     with (

@@ -26,7 +26,7 @@ def running(model_dir: Path) -> Iterator[Gateway]:
         yield running
 
 
-def test_no_route_holds_the_event_loop(running: Gateway) -> None:
+def test_no_route_blocks_the_event_loop(running: Gateway) -> None:
     """Each route, with each body made for it, yields to others within milliseconds.
 
     The measure is CPU time of the event loop's thread between two polls. Other load on the machine slows even
@@ -37,7 +37,7 @@ def test_no_route_holds_the_event_loop(running: Gateway) -> None:
     assert len(found) == len(running.routes)
 
 
-def test_many_callers_together_hold_it_no_longer(running: Gateway) -> None:
+def test_many_callers_do_not_block_the_event_loop_longer(running: Gateway) -> None:
     """Heavy requests that arrive together take turns one by one, not all in one turn."""
     chosen = [body for body in ADVERSARIAL if "2500" in body.name] * 2
     longest = []
@@ -50,7 +50,7 @@ def test_many_callers_together_hold_it_no_longer(running: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/invocations", "/v2/models/{model}/infer"])
-def test_what_is_no_record_is_charged_as_well(start: Starter, path: str) -> None:
+def test_invalid_records_are_charged_as_well(start: Starter, path: str) -> None:
     """An invalid body costs its caller tokens by its size, before it is parsed."""
     junk = b"[" + b" " * 40_000 + b"}"
     with start(GATEWAY__RECORDS_PER_SECOND="0.01", GATEWAY__BURST_RECORDS="25") as gateway:

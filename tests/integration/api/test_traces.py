@@ -26,7 +26,7 @@ def by_trace(spans: list[ReceivedSpan]) -> dict[str, list[ReceivedSpan]]:
     return traces
 
 
-def test_a_trace_goes_on_from_the_caller_to_the_scoring(start: Starter) -> None:
+def test_a_trace_continues_from_the_caller_to_the_scoring(start: Starter) -> None:
     """The request's span is a child of the caller's and contains one of scoring; all are sent at exit."""
     with collecting() as collector:
         with start(TRACING__ENDPOINT=collector.url, TRACING__HEADERS="authorization=Bearer x") as gateway:
@@ -90,7 +90,7 @@ def test_no_patient_is_in_a_trace(start: Starter) -> None:
     assert MARKER.encode() not in b"".join(collector.bodies)
 
 
-def test_whose_trace_is_not_recorded_has_no_span(start: Starter) -> None:
+def test_an_unsampled_trace_has_no_span(start: Starter) -> None:
     """The caller's sampling flag decides; without a trace the sample ratio does."""
     with collecting() as collector:
         with start(TRACING__ENDPOINT=collector.url, TRACING__SAMPLE_RATIO="1") as gateway:

@@ -15,7 +15,7 @@ def broadcast() -> Broadcast:
     return Broadcast(lambda: str(next(numbers)).encode())
 
 
-async def test_a_subscriber_is_told_at_once() -> None:
+async def test_a_subscriber_gets_a_snapshot_at_once() -> None:
     """The first snapshot does not wait for the next second."""
     assert broadcast().subscribe().get_nowait() == b"0"
 
@@ -32,7 +32,7 @@ async def test_a_slow_subscriber_misses_snapshots() -> None:
     assert [slow.get_nowait() for _ in range(slow.qsize())] == [b"0", b"2"]
 
 
-async def test_no_more_than_twenty_subscribe() -> None:
+async def test_the_twenty_first_subscriber_is_refused() -> None:
     """The twenty-first is refused with 503 until another one leaves."""
     published = broadcast()
     queues = [published.subscribe() for _ in range(20)]

@@ -35,7 +35,7 @@ def letter(*codes: RejectionCode) -> DeadLetter:
     return DeadLetter(tuple(ValidationIssue(code, "", "") for code in codes), Source("patients", 0, 0))
 
 
-def test_what_is_seen_is_summed_up() -> None:
+def test_messages_are_summed_up() -> None:
     """Risks are counted in 20 bins, 1.0 in the last one; labels are counted; the latest score comes first."""
     clock = Clock()
     window = LiveStats(clock)
@@ -125,7 +125,7 @@ def test_no_patient_is_in_a_snapshot() -> None:
     assert b"Zebra" not in msgspec.json.encode(window.snapshot())
 
 
-def test_lag_is_told_while_the_broker_answers() -> None:
+def test_lag_is_reported_while_the_broker_responds() -> None:
     """What was measured last stands, until nobody can know."""
     window = LiveStats(Clock())
     assert window.snapshot().lag is None

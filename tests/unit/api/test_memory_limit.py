@@ -9,7 +9,7 @@ from api.limits.memory_limit import MemoryLimit
 from api.problem_details import ProblemError
 
 
-def test_nothing_is_kept_of_a_request_without_bytes() -> None:
+def test_nothing_is_reserved_for_a_request_without_bytes() -> None:
     """An empty body leaves no entry of its caller behind, however many callers there are."""
     limit = MemoryLimit(100)
     request = make_mocked_request("POST", "/predict")

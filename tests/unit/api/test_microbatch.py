@@ -70,7 +70,7 @@ async def test_each_is_encoded_as_alone(scorer: Scorer) -> None:
     assert [each if isinstance(each, tuple) else encode_score(each) for each in alone] == [each[0] for each in found]
 
 
-async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
+async def test_a_disconnected_client_disturbs_no_other(scorer: Scorer) -> None:
     """A cancelled request does not affect the others of its batch."""
     batch = MicroBatch(ModelManager(scorer))
     body = json.dumps(real_patients()[0]).encode()
@@ -80,7 +80,7 @@ async def test_who_has_gone_disturbs_nobody(scorer: Scorer) -> None:
     assert outcomes_of(results)[place : place + 1] == process([body], [None], scorer)
 
 
-async def test_a_broken_model_is_told_to_all(scorer: Scorer) -> None:
+async def test_all_requests_of_a_batch_get_the_models_error(scorer: Scorer) -> None:
     """Each request of the batch gets the error; the next batch is tried again."""
 
     class Broken(Counting):

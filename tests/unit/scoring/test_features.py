@@ -97,7 +97,7 @@ def test_blanking_changes_no_other_number() -> None:
 
 
 @given(st.dictionaries(st.integers(0, len(FEATURES) - 1), NUMBERS, min_size=1, max_size=3))
-def test_check_agrees_with_examine_on_numbers(changes: dict[int, float | None]) -> None:
+def test_check_agrees_with_validate_on_numbers(changes: dict[int, float | None]) -> None:
     """The fast check accepts a row of numbers if and only if the slow path does."""
     matrix = np.array([ROW])
     for j, number in changes.items():
