@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the lock files anew from pyproject.toml. They hold hashes and no address, so any package index serves.
-# Needs a uv that knows dependency groups. Takes the newest versions; `git checkout requirements` first keeps those that are there.
+# Regenerates the lock files from pyproject.toml. They have hashes and no URL, so any package index works.
+# Needs a uv that supports dependency groups. Keeps the locked versions that are there; delete a lock file for the newest ones.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,13 +11,13 @@ compile() { # compile NAME [uv options]
     --no-annotate "$@" pyproject.toml --output-file "requirements/$name.lock"
 }
 
-# The largest first: the others take its versions.
+# The largest first: the others use its versions as constraints.
 compile dev --all-extras --group dev
 for name in demo train; do
   compile "$name" --extra "$name" --constraint requirements/dev.lock
 done
 compile serve --extra auth --extra signing --extra tracing --constraint requirements/dev.lock
 
-# What makes the wheel.
+# The build requirements of the wheel.
 uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
   --constraint requirements/dev.lock requirements/build.in --output-file requirements/build.lock

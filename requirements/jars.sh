@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes heartstream/embedded_kafka/jars.lock anew: each jar that Apache Kafka needs at run time, as its Maven coordinates,
+# Regenerates heartstream/embedded_kafka/jars.lock: each jar that Apache Kafka needs at run time, as its Maven coordinates,
 # size in bytes and SHA-256. Needs Maven, which finds the versions and verifies what it downloads.
 #   requirements/jars.sh 4.1.0
 set -eu

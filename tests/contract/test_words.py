@@ -28,10 +28,11 @@ CHECKED = (
     *("tests/unit/runtime/*", "tests/unit/schemas/*", "tests/unit/api/*", "tests/unit/scoring/*", "tests/browser/*"),
     *("tests/integration/*", "tests/integration/api/*", "tests/support/*"),
     *("tests/fakes/*", "tests/faults/*", "tests/images/*", "tests/k8s/*", "tests/k8s/inside/*", "tests/simulation/*"),
-    *("run", "README.md", "CONTRIBUTING.md", "docs/*.md", "docs/decisions/*.md", "docs/design/**/*"),
+    *("run", "pyproject.toml", ".ci/*", "requirements/*.sh"),
+    *("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/decisions/*.md", "docs/design/**/*"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}
-SUFFIXES = {"", ".py", ".md", ".yaml", ".yml", ".js", ".css", ".html", ".tla"}
+SUFFIXES = {"", ".py", ".md", ".yaml", ".yml", ".js", ".css", ".html", ".tla", ".toml", ".sh"}
 DECISION = re.compile(r"\b\d{4}-[\w-]+\.md")
 """A link to a decision: its file name never changes."""
 
