@@ -73,6 +73,12 @@ BANNED = [
     Banned(r"\btroubled?\b", "error, problem", "broker troubled"),
     Banned(r"\bprov(e|es|ed|ing)\b", "verify, check; a test is not a proof", "a model is loaded and proved"),
     Banned(r"\b[Ff]ault_?[Cc]odes?\b|\bexamine[sd]?\b", "rejection code, validate", "def examine(value)"),
+    Banned(
+        r"\b[Ff]aults? (of|in) (a|the|each|its|this) (record|request|row)s?\b|heartstream:fault",
+        "validation issue; a fault is what the fault suite injects",
+        "every fault of a record",
+    ),
+    Banned(r"\b[Gg]olden records?\b", "reference cases", "1,024 golden records"),
     Banned(r"\bunder way\b|\bon (its|their) way\b", "in flight", "records under way"),
 ]
 
