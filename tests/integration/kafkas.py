@@ -234,7 +234,7 @@ class Reader:
         self._is_polling = False
         self.consumer.subscribe([kafka.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    def _note(self, name: str, positions: Sequence[TopicPartition]) -> None:
+    def _record(self, name: str, positions: Sequence[TopicPartition]) -> None:
         self.calls.append((name, sorted(each.partition for each in positions)))
         self._see_poll(name)
 
@@ -243,7 +243,7 @@ class Reader:
             self.outside.append(name)
 
     def _assigned(self, consumer: Any, positions: list[TopicPartition]) -> None:
-        self._note("assigned", positions)
+        self._record("assigned", positions)
         if positions:
             found = consumer.committed(positions, timeout=30)
             consumer.incremental_assign(
@@ -251,10 +251,10 @@ class Reader:
             )
 
     def _revoked(self, _consumer: Any, positions: list[TopicPartition]) -> None:
-        self._note("revoked", positions)
+        self._record("revoked", positions)
 
     def _lost(self, _consumer: Any, positions: list[TopicPartition]) -> None:
-        self._note("lost", positions)
+        self._record("lost", positions)
 
     def _committed(self, error: KafkaError | None, _positions: object) -> None:
         self._see_poll("committed")

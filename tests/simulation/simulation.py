@@ -20,7 +20,7 @@ from tests.simulation.worker import DEAD_LETTERS, PATIENTS, SCORES, Worker
 _SETTLE_SECONDS: Final = 90.0
 """A client waits 55 s for a lost request to join (a real one five minutes, decision 54), and is replaced later."""
 _STOP_SECONDS: Final = 30.0
-_LOOK_SECONDS: Final = 0.5
+_CHECK_SECONDS: Final = 0.5
 _PREEMPT_SHARE: Final = 0.1
 _HOLD_SHARE: Final = 0.1
 _PORTION_SECONDS: Final = 0.5
@@ -69,7 +69,7 @@ class Simulation:
         self._calm_at = begin + max(
             (SECONDS / 3, *(step.at + step.seconds for step in self._schedule.steps)), default=0.0
         )
-        self.scheduler.later(_LOOK_SECONDS, self._look)
+        self.scheduler.later(_CHECK_SECONDS, self._check)
         while self._laws.broken is None and not self._is_over and self.scheduler.step():
             if self.scheduler.steps > _MOST_STEPS:
                 self._laws.broken = "endless: time does not go on"
@@ -198,9 +198,9 @@ class Simulation:
         if worker is not None and worker.consumer is not None and worker.consumer.thread is not None:
             worker.consumer.thread.client.consumer.is_deaf = True  # type: ignore[attr-defined]
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Check whether workers have ended and, when all faults are over, whether all is done."""
-        self.scheduler.later(_LOOK_SECONDS, self._look)
+        self.scheduler.later(_CHECK_SECONDS, self._check)
         for worker in [worker for worker in self._workers if worker.has_ended]:
             self._workers.remove(worker)
             self._judge(worker)
