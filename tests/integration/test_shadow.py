@@ -67,7 +67,7 @@ class Trial:
         found: dict[Source, list[tuple[bytes | None, bytes]]] = {}
         with Reader.open(Settings(kafka=Kafka(bootstrap_servers=self.stream.address))) as reader:
             topic = self.stream.topics.shadow
-            for message in reader.read(topic, reader.spans(topic)):
+            for message in reader.read(topic, reader.ranges(topic)):
                 source = decode_score(message.value() or b"").source
                 assert source is not None
                 found.setdefault(source, []).append((message.key(), message.value() or b""))

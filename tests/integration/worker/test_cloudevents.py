@@ -119,7 +119,7 @@ def test_events_can_be_replayed_and_redriven(stream: Stream, workers: Workers) -
     workers.settings.update(ON)
     assert replayed.run("replay", "--to-topic", target).returncode == 0
     with Reader.open(Settings(kafka=Kafka(bootstrap_servers=stream.address))) as reader:
-        found = [(message.headers(), message.value() or b"") for message in reader.read(target, reader.spans(target))]
+        found = [(message.headers(), message.value() or b"") for message in reader.read(target, reader.ranges(target))]
     read = [read_as_event(headers, value) for headers, value in found]  # type: ignore[arg-type]  # read as bytes
     assert {attributes(each)[:3] for each in read} == {
         ("heartstream.score.v1", f"/heartstream/{target}", name_of(sent.source)) for sent in stream.sent
